@@ -1,0 +1,286 @@
+//! Users, service accounts, groups, projects and environments.
+//!
+//! Lists are `GET /v1/{users,service-accounts,groups,projects,environments}` and give [`Page`]; single things are
+//! addressed by name or id: `/v1/users/{name-or-id}`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Timestamp,
+    grants::SecretText,
+    ids::{EnvironmentId, GroupId, PrincipalId, ProjectId, ServiceTokenId},
+};
+
+/// A part of a list. Query parameters of every list: `limit` (1 to 500, 100 if absent) and `after` (the previous
+/// page's `next`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Page<T> {
+    /// The items, oldest first.
+    pub items: Vec<T>,
+    /// Where the next page begins; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+}
+
+/// A person. `GET /v1/users/{user}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct User {
+    /// The id.
+    pub id: PrincipalId,
+    /// The name used at login.
+    pub name: String,
+    /// Whether the user may administer the server.
+    pub administrator: bool,
+    /// A disabled user's grants are refused at once.
+    pub disabled: bool,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// Body of `POST /v1/users`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// 1 to 64 characters of `a-z A-Z 0-9 . _ - @`, unique among users and service accounts.
+    pub name: String,
+    /// At least 12 characters.
+    pub password: SecretText,
+    /// Whether the user may administer the server.
+    #[serde(default)]
+    pub administrator: bool,
+}
+
+/// Body of `PATCH /v1/users/{user}`: only what is named changes. `DELETE` removes the user and every grant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// A new password; revokes the user's grants.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub password: Option<SecretText>,
+    /// Whether the user may administer the server.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub administrator: Option<bool>,
+    /// Disables or enables the user.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disabled: Option<bool>,
+}
+
+/// A program that signs, such as a CI job. `GET /v1/service-accounts/{account}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServiceAccount {
+    /// The id.
+    pub id: PrincipalId,
+    /// The name.
+    pub name: String,
+    /// A disabled account's grants and tokens are refused at once.
+    pub disabled: bool,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// Body of `POST /v1/service-accounts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewServiceAccount {
+    /// As [`NewUser::name`].
+    pub name: String,
+}
+
+/// Body of `PATCH /v1/service-accounts/{account}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ServiceAccountChange {
+    /// Disables or enables the account.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disabled: Option<bool>,
+}
+
+/// A service account's token, without its secret. `GET /v1/service-accounts/{account}/tokens`; `DELETE …/tokens/{id}`
+/// revokes it and the grants that came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServiceToken {
+    /// The id.
+    pub id: ServiceTokenId,
+    /// What it is for.
+    pub label: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it stops to work.
+    pub expires: Timestamp,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked: Option<Timestamp>,
+}
+
+/// Body of `POST /v1/service-accounts/{account}/tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewServiceToken {
+    /// What it is for.
+    #[serde(default)]
+    pub label: String,
+    /// Days until it stops to work, 1 to 3650; 365 if absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub days: Option<u32>,
+}
+
+/// Answer of `POST /v1/service-accounts/{account}/tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServiceTokenIssued {
+    /// The secret, shown this once; only its hash is stored.
+    pub secret: SecretText,
+    /// What is known about it.
+    pub token: ServiceToken,
+}
+
+/// A group. `GET /v1/groups/{group}`; `PUT` and `DELETE /v1/groups/{group}/members/{principal}` change its members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Group {
+    /// The id.
+    pub id: GroupId,
+    /// The name.
+    pub name: String,
+    /// Names of its users and service accounts, sorted.
+    pub members: Vec<String>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// Body of `POST /v1/groups`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewGroup {
+    /// As [`NewUser::name`], unique among groups.
+    pub name: String,
+}
+
+/// What a member of a project may do. The roles do not contain one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ProjectRole {
+    /// Manages the project's members and keys; may not use the keys.
+    Owner,
+    /// Uses the project's keys.
+    KeyUser,
+    /// Reads the project's record.
+    Auditor,
+}
+
+impl ProjectRole {
+    /// All roles.
+    pub const ALL: [Self; 3] = [Self::Owner, Self::KeyUser, Self::Auditor];
+
+    /// The name as JSON and commands write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::KeyUser => "key-user",
+            Self::Auditor => "auditor",
+        }
+    }
+}
+
+/// Whom a role is given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberKind {
+    /// A user or a service account.
+    Principal,
+    /// A group: each of its members.
+    Group,
+}
+
+/// A role of a user, service account or group in a project. `PUT` and `DELETE /v1/projects/{project}/members` take it as
+/// body.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ProjectMember {
+    /// User or service account, or group.
+    pub kind: MemberKind,
+    /// The name.
+    pub name: String,
+    /// The role.
+    pub role: ProjectRole,
+}
+
+/// A project. `GET /v1/projects/{project}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Project {
+    /// The id.
+    pub id: ProjectId,
+    /// The name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its members.
+    pub members: Vec<ProjectMember>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// Body of `POST /v1/projects`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewProject {
+    /// As [`NewUser::name`], unique among projects.
+    pub name: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// How keys of an environment are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum EnvironmentKind {
+    /// Private keys encrypted under the signer's master key.
+    Sealed,
+}
+
+/// The state of an environment's signer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum EnvironmentState {
+    /// Ready to use keys.
+    Ready,
+    /// Waiting for a person to unseal it.
+    Sealed,
+    /// The signer process does not answer.
+    Unavailable,
+}
+
+/// A configured key source. `GET /v1/environments/{environment}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Environment {
+    /// The id.
+    pub id: EnvironmentId,
+    /// The name, such as `default`.
+    pub name: String,
+    /// How keys are kept.
+    pub kind: EnvironmentKind,
+    /// The signer's state on the node that answers.
+    pub state: EnvironmentState,
+    /// When it was made.
+    pub created: Timestamp,
+}

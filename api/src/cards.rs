@@ -1,0 +1,67 @@
+//! What a workstation may show as cards: `GET /v1/cards`. Public facts only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    CardSerial, Fingerprint, Timestamp,
+    algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm, PublicKey},
+    ids::{KeyId, ProjectId},
+};
+
+/// Answer of `GET /v1/cards`: one card for each key that the caller may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CardList {
+    /// The server's own id, made at `init`: tells two servers apart.
+    pub server_id: uuid::Uuid,
+    /// Grows with every change of keys, cards and memberships.
+    pub registry_version: u64,
+    /// The cards, oldest key first.
+    pub cards: Vec<Card>,
+}
+
+/// One virtual card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Card {
+    /// The signing key that this card shows.
+    pub key_id: KeyId,
+    /// The key's name, unique in its project.
+    pub name: String,
+    /// The project's id.
+    pub project_id: ProjectId,
+    /// The project's name.
+    pub project: String,
+    /// Allocated at creation, unique, never reused.
+    pub serial: CardSerial,
+    /// The key's algorithm.
+    pub algorithm: KeyAlgorithm,
+    /// The certificate's first user id, such as `Release <release@example.org>`.
+    pub user_id: String,
+    /// The certificate's fingerprint (that of its primary key).
+    pub fingerprint: Fingerprint,
+    /// The component keys with a slot on the card, in the order of the slots.
+    pub components: Vec<Component>,
+    /// Signatures made with the card so far, for the card's signature counter.
+    pub signatures: u64,
+    /// When the certificate expires.
+    pub expires: Option<Timestamp>,
+    /// The certificate, ASCII-armored (RFC 9580 section 6.2).
+    pub certificate: String,
+}
+
+/// One key slot of a card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Component {
+    /// The slot.
+    pub role: ComponentRole,
+    /// The algorithm.
+    pub algorithm: ComponentAlgorithm,
+    /// The public half.
+    pub public_key: PublicKey,
+    /// Fingerprint of the subkey.
+    pub fingerprint: Fingerprint,
+    /// Creation time of the subkey, part of its fingerprint.
+    pub created: Timestamp,
+}

@@ -1,0 +1,81 @@
+//! One id type for each noun. All are UUIDs of version 7 (RFC 9562), so they sort by time of creation.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A new id of the present time.
+            #[must_use]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+    };
+}
+
+id!(
+    /// A user or a service account: whoever can hold a grant.
+    PrincipalId
+);
+id!(
+    /// A group of principals.
+    GroupId
+);
+id!(
+    /// A project: keys, members and rules of one product or team.
+    ProjectId
+);
+id!(
+    /// A configured key source.
+    EnvironmentId
+);
+id!(
+    /// A signing key: one OpenPGP certificate and its card.
+    KeyId
+);
+id!(
+    /// One component key (primary key or subkey) of a signing key.
+    ComponentId
+);
+id!(
+    /// What a workstation holds after `login`.
+    GrantId
+);
+id!(
+    /// A token of a service account.
+    ServiceTokenId
+);
+id!(
+    /// One HTTP request, as it stands in the record, the logs and in every problem.
+    RequestId
+);

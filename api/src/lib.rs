@@ -1,0 +1,31 @@
+//! The wire contract of the Sealcard server and its clients.
+//!
+//! Types only: what travels over HTTPS under `/v1`, in JSON. Binary values are standard base64 with padding
+//! ([`Bytes`], RFC 4648 section 4), fingerprints and card serial numbers upper-case hexadecimal, times RFC 3339 in UTC
+//! with whole seconds ([`Timestamp`]). Unknown fields in requests are errors; clients ignore unknown fields in answers.
+
+pub mod admin;
+pub mod algorithm;
+pub mod cards;
+pub mod encoding;
+pub mod grants;
+pub mod ids;
+pub mod keys;
+pub mod operations;
+pub mod problem;
+pub mod record;
+pub mod ssh;
+
+pub use encoding::{Bytes, CardSerial, Fingerprint, Timestamp};
+
+/// Request header of an operation with a private key: one value for one use, however often the request is repeated.
+pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
+
+/// Answer header: the request id, which also stands in the record, in the logs and in every [`problem::Problem`].
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// Answer header: the number that grows with every change of what cards and keys a client may see.
+pub const REGISTRY_VERSION_HEADER: &str = "sealcard-registry-version";
+
+/// The largest request body that the server reads, in bytes.
+pub const MAX_BODY: usize = 64 * 1024;

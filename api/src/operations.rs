@@ -1,0 +1,69 @@
+//! Uses of a private key: `POST /v1/keys/{key_id}/sign`, `/decrypt`, `/authenticate`.
+//!
+//! Each carries the header [`crate::IDEMPOTENCY_KEY_HEADER`]. A repetition with the same key and the same content gives
+//! the first answer again (a decryption is done again: plaintext is never stored); with other content it is 409.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Bytes, algorithm::HashAlgorithm, ids::RequestId};
+
+/// Body of `/sign`: a digest for the card's signature slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SignRequest {
+    /// The algorithm that made the digest.
+    pub hash: HashAlgorithm,
+    /// The digest, exactly as long as the algorithm says.
+    pub digest: Bytes,
+}
+
+/// Body of `/authenticate`, for the card's authentication slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum AuthenticateRequest {
+    /// RSA and ECDSA: only a digest is known.
+    Digest {
+        /// The algorithm that made the digest.
+        hash: HashAlgorithm,
+        /// The digest, exactly as long as the algorithm says.
+        digest: Bytes,
+    },
+    /// Ed25519: the whole message that ssh wants signed. See [`crate::ssh::SshMessage`] for what is accepted.
+    Ssh {
+        /// The message.
+        message: Bytes,
+    },
+}
+
+/// Answer of `/sign` and `/authenticate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignatureResponse {
+    /// RSA: big-endian, as wide as the modulus. ECDSA: `r || s`, each as wide as the curve's order. Ed25519: `R || S`.
+    pub signature: Bytes,
+    /// The request as it stands in the record.
+    pub request_id: RequestId,
+}
+
+/// Body of `/decrypt`, for the card's decryption slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DecryptRequest {
+    /// RSA: the ciphertext, as wide as the modulus. ECDH: the ephemeral point, as [`crate::algorithm::PublicKey`]
+    /// writes points.
+    pub ciphertext: Bytes,
+}
+
+/// Answer of `/decrypt`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DecryptResponse {
+    /// RSA: the plaintext without its PKCS#1 padding. ECDH: the X coordinate of the shared point, as wide as the field
+    /// (for Curve25519 the 32 bytes of RFC 7748).
+    pub plaintext: Bytes,
+    /// The request as it stands in the record.
+    pub request_id: RequestId,
+}

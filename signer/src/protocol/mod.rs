@@ -1,0 +1,247 @@
+//! What server and signer say to one another over their socket pair.
+//!
+//! Each message is a frame: 4 bytes of big-endian length, then that many bytes of postcard. The server sends
+//! [`Request`]s, the signer answers each with one [`Response`] of the same `id`, in any order.
+
+mod frame;
+
+pub use frame::{FrameError, MAX_FRAME, decode, encode};
+
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A message from the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the server, echoed in the answer.
+    pub id: u64,
+    /// What is asked.
+    pub body: RequestBody,
+}
+
+/// What the server asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestBody {
+    /// How the signer is. Also the heartbeat. Answered by [`ResponseBody::Status`].
+    Status,
+    /// Makes a component key. Answered by [`ResponseBody::Generated`].
+    Generate {
+        /// The new component's id, bound into the sealed key.
+        component: Uuid,
+        /// Its algorithm.
+        algorithm: ComponentAlgorithm,
+        /// Its role, bound into the sealed key: a key is never used in another one.
+        role: ComponentRole,
+        /// The server's request, for the journal.
+        request: Uuid,
+    },
+    /// Uses a component key. Answered by [`ResponseBody::Signature`] or [`ResponseBody::Plaintext`].
+    Use {
+        /// The key, as the signer sealed it.
+        key: SealedKey,
+        /// The use.
+        operation: Operation,
+        /// The server's request, for the journal.
+        request: Uuid,
+    },
+    /// Entries of the journal. Answered by [`ResponseBody::Journal`].
+    Journal {
+        /// The first sequence number wanted (they begin with 1).
+        from: u64,
+        /// At most so many; the signer may give fewer.
+        limit: u32,
+    },
+}
+
+/// A private key as it lies in the server's database: only the signer that made it can open it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedKey {
+    /// The component's id.
+    pub component: Uuid,
+    /// Its algorithm.
+    pub algorithm: ComponentAlgorithm,
+    /// Its role.
+    pub role: ComponentRole,
+    /// Its public half.
+    pub public_key: PublicKeyBytes,
+    /// The private half, encrypted; id, algorithm, role and public half are its associated data.
+    pub ciphertext: Vec<u8>,
+}
+
+/// The public half of a component key, in the form of [`sealcard_api::algorithm::PublicKey`] but in plain bytes
+/// (postcard can't carry internally tagged enums).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PublicKeyBytes {
+    /// RSA: modulus and exponent, big-endian, without leading zeros.
+    Rsa {
+        /// Modulus.
+        n: Vec<u8>,
+        /// Public exponent.
+        e: Vec<u8>,
+    },
+    /// An elliptic curve (which one is told by the algorithm): `04 || X || Y`, or the 32 bytes of Ed25519 and Curve25519.
+    Ec {
+        /// The point.
+        point: Vec<u8>,
+    },
+}
+
+/// A use of a key. There is no "sign these bytes".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operation {
+    /// A signature over data, with a key in the role `sign`.
+    Sign {
+        /// What made the digest.
+        hash: HashAlgorithm,
+        /// The digest.
+        digest: Vec<u8>,
+    },
+    /// A self-signature or binding of a certificate, with a key in the role `certify`, or the back signature of a key in
+    /// the role `sign`. Only key management asks for it.
+    Certify {
+        /// What made the digest.
+        hash: HashAlgorithm,
+        /// The digest.
+        digest: Vec<u8>,
+    },
+    /// A login, with a key in the role `authenticate` (RSA and ECDSA, where only a digest is known).
+    Authenticate {
+        /// What made the digest.
+        hash: HashAlgorithm,
+        /// The digest.
+        digest: Vec<u8>,
+    },
+    /// A message of ssh, with an Ed25519 key in the role `authenticate`. The signer refuses what
+    /// [`sealcard_api::ssh::SshMessage`] does not know.
+    AuthenticateSsh {
+        /// The message.
+        message: Vec<u8>,
+    },
+    /// Decryption, with a key in the role `decrypt`.
+    Decrypt {
+        /// RSA: as wide as the modulus. ECDH: the ephemeral point, in the form of [`PublicKeyBytes::Ec`].
+        ciphertext: Vec<u8>,
+    },
+}
+
+impl Operation {
+    /// The name as journal and record write it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Sign { .. } => "sign",
+            Self::Certify { .. } => "certify",
+            Self::Authenticate { .. } => "authenticate",
+            Self::AuthenticateSsh { .. } => "authenticate-ssh",
+            Self::Decrypt { .. } => "decrypt",
+        }
+    }
+}
+
+/// A message from the signer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// The id of the request.
+    pub id: u64,
+    /// The answer, or why there is none.
+    pub result: Result<ResponseBody, SignerError>,
+}
+
+/// What the signer answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResponseBody {
+    /// To [`RequestBody::Status`].
+    Status {
+        /// Whether the master key is still sealed.
+        sealed: bool,
+        /// The newest journal entry.
+        journal: JournalHead,
+    },
+    /// To [`RequestBody::Generate`].
+    Generated {
+        /// The new key.
+        key: SealedKey,
+    },
+    /// To a use that signs. RSA: as wide as the modulus. ECDSA: `r || s`, each as wide as the order. Ed25519: `R || S`.
+    Signature(Vec<u8>),
+    /// To [`Operation::Decrypt`]. RSA: without padding. ECDH: the X coordinate.
+    Plaintext(Plaintext),
+    /// To [`RequestBody::Journal`].
+    Journal {
+        /// The newest entry of all.
+        head: JournalHead,
+        /// The entries asked for, in their order.
+        entries: Vec<JournalEntry>,
+    },
+}
+
+/// A decrypted secret: wiped when dropped, its bytes never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct Plaintext(pub Vec<u8>);
+
+impl std::fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Plaintext({} bytes)", self.0.len())
+    }
+}
+
+/// The end of the journal's chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalHead {
+    /// Sequence number of the newest entry, 0 if there is none.
+    pub sequence: u64,
+    /// Its hash, 32 zero bytes if there is none.
+    pub hash: [u8; 32],
+}
+
+/// One entry of the signer's journal: a key is being used. Durable before what the key made leaves the signer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// 1, 2, 3, … without gaps.
+    pub sequence: u64,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub unix: i64,
+    /// [`Operation::name`], or `generate`.
+    pub operation: String,
+    /// The component key.
+    pub component: Uuid,
+    /// The server's request.
+    pub request: Uuid,
+    /// SHA-256 of the digest, message or ciphertext; empty for `generate`.
+    pub input_sha256: Vec<u8>,
+    /// SHA-256 over the previous entry's hash and this entry.
+    pub hash: [u8; 32],
+}
+
+/// Why the signer did not do it. None of them says anything about a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum SignerError {
+    /// The master key is sealed. Retrying helps once a person has unsealed it.
+    #[error("the key store is sealed")]
+    Sealed,
+    /// The request makes no sense, such as a digest of the wrong length. Retrying can't help.
+    #[error("{0}")]
+    Invalid(String),
+    /// The key's role does not allow the operation. Retrying can't help.
+    #[error("a key in the role {role} does not {operation}")]
+    RoleMismatch {
+        /// The role.
+        role: ComponentRole,
+        /// The operation.
+        operation: String,
+    },
+    /// The sealed key does not open: another store's, damaged, or its row was changed. Retrying can't help.
+    #[error("the sealed key does not belong to this store or was changed")]
+    NotOurs,
+    /// The ciphertext does not decrypt; why is never said. Retrying can't help.
+    #[error("decryption failed")]
+    DecryptionFailed,
+    /// The signature did not verify with the public key and was thrown away. Retrying may help.
+    #[error("the signature did not verify and was thrown away")]
+    SelfCheckFailed,
+    /// The journal could not be made durable, so nothing left the signer. Retrying helps once there is room.
+    #[error("the journal could not be written: {0}")]
+    Journal(String),
+}
