@@ -1,1 +1,16 @@
-//! placeholder
+//! The Sealcard server: who asks (`authn`, `identity`), whether they may (`sealcard_policy`), what happened (`audit`,
+//! `storage`), and the way to the process that holds the keys (`signers`, `signing`).
+//!
+//! This process speaks to the network and therefore never holds a private key or an unsealing secret.
+
+pub mod audit;
+pub mod authn;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod identity;
+pub mod openpgp;
+pub mod signers;
+pub mod signing;
+pub mod storage;
+pub mod tls;

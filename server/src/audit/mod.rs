@@ -1,0 +1,1 @@
+//! The record: every key use, denial and change, append-only and chained.

@@ -1,0 +1,1 @@
+//! Starting signer processes and talking to them.

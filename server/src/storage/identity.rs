@@ -1,0 +1,1 @@
+//! Principals, groups, projects, memberships, grants and service tokens.

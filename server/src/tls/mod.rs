@@ -1,0 +1,1 @@
+//! The server's certificate and its TLS configuration.
