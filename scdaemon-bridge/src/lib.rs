@@ -1,1 +1,14 @@
-//! placeholder
+//! The workstation's side: the replacement scdaemon, and the `sealcard` command.
+//!
+//! `assuan` and `scd` speak with gpg-agent, `cards` holds what is known of the cards without asking anyone, `remote` asks
+//! the server, `grant` keeps what a login gave, `gpg` and `cli` serve the person.
+
+pub mod assuan;
+pub mod cards;
+pub mod cli;
+pub mod config;
+pub mod gpg;
+pub mod grant;
+pub mod last;
+pub mod remote;
+pub mod scd;

@@ -1,0 +1,1 @@
+//! The Assuan protocol: lines, percent coding, options.

@@ -1,0 +1,3 @@
+//! The replacement scdaemon, started by gpg-agent.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The person's command.
+
+fn main() {}

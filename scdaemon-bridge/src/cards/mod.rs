@@ -1,0 +1,1 @@
+//! What is known of the cards: registry, cache file, keygrips, S-expressions.

@@ -1,0 +1,1 @@
+//! The `sealcard` command.

@@ -1,0 +1,1 @@
+//! The grant of a login: keyring and file.

@@ -1,0 +1,1 @@
+//! What came of the last operation, for `sealcard last`.

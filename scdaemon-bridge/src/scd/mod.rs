@@ -1,0 +1,1 @@
+//! The replacement scdaemon: sessions and a file for each group of commands.
