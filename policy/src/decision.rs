@@ -1,0 +1,90 @@
+//! What comes of a question.
+
+use thiserror::Error;
+
+use crate::{KeyOperation, Role};
+
+/// The answer to a [`crate::Request`], with everything that led to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Decision {
+    grounds: Vec<Ground>,
+    denials: Vec<Denial>,
+}
+
+impl Decision {
+    /// Whether the request may go on: at least one ground, and no denial.
+    #[must_use]
+    pub fn allowed(&self) -> bool {
+        self.denials.is_empty() && !self.grounds.is_empty()
+    }
+
+    /// What speaks for the request.
+    #[must_use]
+    pub fn grounds(&self) -> &[Ground] {
+        &self.grounds
+    }
+
+    /// What stands against it, the weightiest first.
+    #[must_use]
+    pub fn denials(&self) -> &[Denial] {
+        &self.denials
+    }
+
+    /// All reasons as text for the record: the denials, or the grounds if there is no denial.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        if self.denials.is_empty() {
+            self.grounds.iter().map(ToString::to_string).collect()
+        } else {
+            self.denials.iter().map(ToString::to_string).collect()
+        }
+    }
+
+    pub(crate) fn ground(&mut self, ground: Ground) {
+        self.grounds.push(ground);
+    }
+
+    pub(crate) fn deny(&mut self, denial: Denial) {
+        self.denials.push(denial);
+    }
+}
+
+/// A reason to allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Ground {
+    /// A role in the project.
+    #[error("the role {0} in the project")]
+    Role(Role),
+    /// The principal may administer the server.
+    #[error("the right to administer the server")]
+    Administrator,
+    /// Nothing more than a valid grant is needed.
+    #[error("a valid grant")]
+    LoggedIn,
+}
+
+/// A reason to refuse. Asking again helps only after someone has changed the fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Denial {
+    /// The principal is disabled.
+    #[error("the account is disabled")]
+    PrincipalDisabled,
+    /// A role in the project is missing.
+    #[error("the role {0} in the project is missing")]
+    MissingRole(Role),
+    /// No role in the project at all.
+    #[error("not a member of the project")]
+    NotAMember,
+    /// Only administrators may.
+    #[error("only administrators may do this")]
+    NotAdministrator,
+    /// The key is disabled.
+    #[error("the key is disabled")]
+    KeyDisabled,
+    /// The key's time is over.
+    #[error("the key has expired")]
+    KeyExpired,
+    /// The key has nothing to do this with.
+    #[error("the key has no component to {0} with")]
+    NoComponent(KeyOperation),
+}

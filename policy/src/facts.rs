@@ -1,0 +1,164 @@
+//! What a decision is made from.
+
+use std::fmt;
+
+/// One question: may this principal, with these roles in the project concerned, do this?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// Who asks.
+    pub principal: PrincipalFacts,
+    /// The principal's roles in the project concerned, its groups' roles included. Empty where no project is concerned.
+    pub roles: Roles,
+    /// What is asked.
+    pub action: Action,
+}
+
+/// What is known of who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrincipalFacts {
+    /// Person or program.
+    pub kind: PrincipalKind,
+    /// Whether an administrator stopped it.
+    pub disabled: bool,
+    /// Whether it may administer the server. Has no effect on a service account.
+    pub administrator: bool,
+}
+
+impl PrincipalFacts {
+    /// Whether the principal is a person who may administer the server.
+    #[must_use]
+    pub const fn administers(self) -> bool {
+        self.administrator && matches!(self.kind, PrincipalKind::User)
+    }
+}
+
+/// Person or program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PrincipalKind {
+    /// A person.
+    User,
+    /// A program, such as a CI job. Never an administrator.
+    ServiceAccount,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Use of a private key.
+    UseKey(KeyFacts),
+    /// Changes of a project's members or keys.
+    ManageProject,
+    /// Reading a project, its members and its keys' public facts.
+    SeeProject,
+    /// Reading the entries of one project in the record.
+    ReadProjectRecord,
+    /// Reading the record of everything, and its verification.
+    ReadWholeRecord,
+    /// Changes of users, service accounts, groups, projects, environments, and of the grants of others.
+    ManageServer,
+    /// Reading and revoking one's own grants.
+    LookAfterOneself,
+    /// Reading which environments there are and how they are.
+    SeeEnvironments,
+}
+
+/// What is known of a key and of what is wanted from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// What is wanted.
+    pub operation: KeyOperation,
+    /// Whether the key has a component for the operation.
+    pub has_component: bool,
+    /// Whether an owner or administrator stopped its use.
+    pub disabled: bool,
+    /// Whether the certificate's time is over at the moment of the request.
+    pub expired: bool,
+}
+
+/// The uses of a private key that can be asked for. Certification is not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyOperation {
+    /// A signature over data.
+    Sign,
+    /// A decryption.
+    Decrypt,
+    /// A login.
+    Authenticate,
+}
+
+impl fmt::Display for KeyOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sign => "sign",
+            Self::Decrypt => "decrypt",
+            Self::Authenticate => "authenticate",
+        })
+    }
+}
+
+/// A role in a project. The roles do not contain one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Manages members and keys.
+    Owner,
+    /// Uses keys.
+    KeyUser,
+    /// Reads the record.
+    Auditor,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 3] = [Self::Owner, Self::KeyUser, Self::Auditor];
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Owner => 1,
+            Self::KeyUser => 2,
+            Self::Auditor => 4,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "owner",
+            Self::KeyUser => "key-user",
+            Self::Auditor => "auditor",
+        })
+    }
+}
+
+/// A set of roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// No role.
+    pub const NONE: Self = Self(0);
+
+    /// Whether the role is in the set.
+    #[must_use]
+    pub const fn contains(self, role: Role) -> bool {
+        self.0 & role.bit() != 0
+    }
+
+    /// The set with one more role.
+    #[must_use]
+    pub const fn with(self, role: Role) -> Self {
+        Self(self.0 | role.bit())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<Role> for Roles {
+    fn from_iter<I: IntoIterator<Item = Role>>(roles: I) -> Self {
+        roles.into_iter().fold(Self::NONE, Self::with)
+    }
+}
