@@ -133,33 +133,31 @@ impl CardSerial {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
-pub struct Timestamp {
-    unix: i64,
-}
+pub struct Timestamp(i64);
 
 impl Timestamp {
     /// The moment `seconds` after 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn from_unix(seconds: i64) -> Self {
-        Self { unix: seconds }
+        Self(seconds)
     }
 
     /// Seconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn unix(self) -> i64 {
-        self.unix
+        self.0
     }
 
     /// The present second of the system's clock.
     #[must_use]
     pub fn now() -> Self {
-        Self { unix: OffsetDateTime::now_utc().unix_timestamp() }
+        Self(OffsetDateTime::now_utc().unix_timestamp())
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = OffsetDateTime::from_unix_timestamp(self.unix).ok().and_then(|t| t.format(&Rfc3339).ok());
+        let text = OffsetDateTime::from_unix_timestamp(self.0).ok().and_then(|t| t.format(&Rfc3339).ok());
         f.write_str(text.as_deref().unwrap_or("out of range"))
     }
 }
@@ -175,7 +173,7 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         OffsetDateTime::parse(text, &Rfc3339)
-            .map(|t| Self { unix: t.unix_timestamp() })
+            .map(|t| Self(t.unix_timestamp()))
             .map_err(|_| EncodingError { expected: "a time as RFC 3339 writes it, such as 2026-01-31T12:00:00Z" })
     }
 }
