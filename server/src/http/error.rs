@@ -1,1 +1,163 @@
 //! Errors as problem details (RFC 9457).
+
+use axum::{
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    response::{IntoResponse, Response},
+};
+use sealcard_api::problem::{Problem, ProblemCode};
+use sealcard_policy::{Decision, Denial};
+
+use crate::storage::StorageError;
+
+/// What a handler gives back instead of an answer. The request id is filled in on the way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError(Box<Problem>);
+
+/// What a handler returns.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    /// A problem of this code, with no details yet.
+    #[must_use]
+    pub fn new(code: ProblemCode) -> Self {
+        Self(Box::new(Problem::new(code)))
+    }
+
+    /// What happened this time and what to do next. Never holds a secret.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// After how many seconds another attempt may succeed.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
+    /// A request that can't be understood.
+    #[must_use]
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(ProblemCode::Invalid).detail(detail)
+    }
+
+    /// Something that does not exist, or must not be known to the caller.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(ProblemCode::NotFound).detail(detail)
+    }
+
+    /// Something that stands against what exists.
+    #[must_use]
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(ProblemCode::Conflict).detail(detail)
+    }
+
+    /// A fault of the server: the log gets `error`, the client only the request id.
+    #[must_use]
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = %ErrorChain(error), "internal error");
+        Self::new(ProblemCode::Internal).detail("The server's log has more under the request id.")
+    }
+
+    /// What a denial becomes. `None` if the decision allows.
+    #[must_use]
+    pub fn from_decision(decision: &Decision) -> Option<Self> {
+        if decision.allowed() {
+            return None;
+        }
+        // The caller's own lack of a right is named before the key's state, so that the state stays unknown to strangers.
+        let code = match decision.denials().first() {
+            Some(Denial::KeyDisabled) => ProblemCode::KeyDisabled,
+            Some(Denial::KeyExpired) => ProblemCode::KeyExpired,
+            Some(Denial::NoComponent(_)) => ProblemCode::UnsupportedOperation,
+            Some(Denial::PrincipalDisabled) => ProblemCode::GrantRevoked,
+            Some(Denial::MissingRole(_) | Denial::NotAMember | Denial::NotAdministrator) | None => {
+                ProblemCode::Forbidden
+            }
+        };
+        let mut detail = decision.reasons().join("; ");
+        if let Some(first) = detail.get(..1).map(str::to_uppercase) {
+            detail.replace_range(..1, &first);
+        }
+        detail.push('.');
+        Some(Self::new(code).detail(detail))
+    }
+
+    /// The code.
+    #[must_use]
+    pub fn code(&self) -> ProblemCode {
+        self.0.code
+    }
+
+    /// The problem as it travels.
+    #[must_use]
+    pub fn into_problem(self) -> Problem {
+        *self.0
+    }
+
+    /// The problem as it travels.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        &self.0
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+/// Marks an answer whose body is the problem itself: the outermost layer writes it, once it knows the request id.
+#[derive(Clone)]
+pub(crate) struct PendingProblem(pub(crate) Box<Problem>);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::default();
+        *response.status_mut() = status(&self.0);
+        response.extensions_mut().insert(PendingProblem(self.0));
+        response
+    }
+}
+
+fn status(problem: &Problem) -> StatusCode {
+    StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The bytes and headers of a problem.
+pub(crate) fn render(problem: &Problem) -> Response {
+    let body = serde_json::to_vec(problem).unwrap_or_default();
+    let mut response = Response::new(axum::body::Body::from(body));
+    *response.status_mut() = status(problem);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if problem.status == 401 {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sealcard\""));
+    }
+    if let Some(seconds) = problem.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// An error with its causes, on one line.
+pub(crate) struct ErrorChain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}

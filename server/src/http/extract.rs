@@ -1,0 +1,273 @@
+//! What handlers take out of a request. Every refusal is a problem that says what to change.
+
+use std::net::SocketAddr;
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{FromRequest, FromRequestParts, Request, rejection::PathRejection},
+    http::{
+        HeaderValue,
+        header::{AUTHORIZATION, CONTENT_TYPE},
+        request::Parts,
+    },
+    response::{IntoResponse, Response},
+};
+use sealcard_api::{
+    ids::{GrantId, PrincipalId, RequestId},
+    problem::ProblemCode,
+};
+use sealcard_policy::{Action, PrincipalFacts, PrincipalKind, Roles};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{ApiError, AppState};
+
+/// One request: its id and where it comes from. Known for every request, logged in or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestContext {
+    /// The id in logs, record and answer.
+    pub request_id: RequestId,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<Self>().copied().ok_or_else(|| ApiError::new(ProblemCode::Internal))
+    }
+}
+
+/// Who asks: taken from the grant, anew for each request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The principal's id.
+    pub principal: PrincipalId,
+    /// The principal's name.
+    pub name: String,
+    /// Person or program.
+    pub kind: PrincipalKind,
+    /// Whether the principal may administer the server.
+    pub administrator: bool,
+    /// The grant.
+    pub grant: GrantId,
+    /// The request that is being answered.
+    pub request_id: RequestId,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+}
+
+impl Caller {
+    /// What policy needs to know of the caller. A disabled principal never becomes a caller.
+    #[must_use]
+    pub fn facts(&self) -> PrincipalFacts {
+        PrincipalFacts { kind: self.kind, disabled: false, administrator: self.administrator }
+    }
+
+    /// Asks policy whether the caller, with these roles in the project concerned, may do `action`.
+    ///
+    /// # Errors
+    /// The denial as a problem.
+    pub fn may(&self, roles: Roles, action: Action) -> Result<(), ApiError> {
+        let decision = sealcard_policy::decide(&sealcard_policy::Request { principal: self.facts(), roles, action });
+        ApiError::from_decision(&decision).map_or(Ok(()), Err)
+    }
+
+    /// As [`Self::may`], where no project is concerned.
+    ///
+    /// # Errors
+    /// The denial as a problem.
+    pub fn may_on_server(&self, action: Action) -> Result<(), ApiError> {
+        self.may(Roles::NONE, action)
+    }
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let context = RequestContext::from_request_parts(parts, state).await?;
+        let token = bearer(parts.headers.get(AUTHORIZATION))?;
+        crate::authn::authenticate(state, token, context).await
+    }
+}
+
+fn bearer(header: Option<&HeaderValue>) -> Result<&str, ApiError> {
+    let missing = || {
+        ApiError::new(ProblemCode::Unauthenticated)
+            .detail("The request needs the header \"Authorization: Bearer …\" with a grant from /v1/login.")
+    };
+    let (scheme, token) = header.and_then(|h| h.to_str().ok()?.split_once(' ')).ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
+}
+
+/// A JSON body, in and out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+            return Err(ApiError::invalid("The request needs a body of Content-Type application/json."));
+        }
+        let bytes = read_body(request.into_body(), state.config.limits.body_bytes).await?;
+        parse_json(&bytes).map(Self).map_err(ApiError::invalid)
+    }
+}
+
+async fn read_body(body: Body, limit: usize) -> Result<axum::body::Bytes, ApiError> {
+    let too_large = || {
+        ApiError::new(ProblemCode::TooLarge)
+            .detail(format!("The body may have {limit} bytes; the connection is closed after this answer."))
+    };
+    if axum::body::HttpBody::size_hint(&body).lower() > limit as u64 {
+        return Err(too_large());
+    }
+    to_bytes(body, limit).await.map_err(|error| {
+        if is_length_limit(&error) {
+            too_large()
+        } else {
+            ApiError::invalid("The body ended before its announced length.")
+        }
+    })
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.to_string() == "length limit exceeded" {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// Reads a JSON body. The error names the field, never its value.
+///
+/// # Errors
+/// If the bytes are not JSON or do not have the shape of `T`.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    // The path is only worth its cost when something is wrong.
+    if let Ok(value) = serde_json::from_slice(bytes) {
+        return Ok(value);
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) => error,
+        Ok(_) => return Err("The body has more after its JSON value.".to_owned()),
+    };
+    let path = error.path().to_string();
+    let inner = error.into_inner();
+    let place = format!("line {} column {}", inner.line(), inner.column());
+    // serde quotes what it found, which may be a misplaced password: only the part about the expected shape is kept.
+    let reason = match inner.classify() {
+        serde_json::error::Category::Syntax | serde_json::error::Category::Eof => "it is not JSON".to_owned(),
+        _ => without_values(&inner.to_string()),
+    };
+    Err(if path == "." {
+        format!("The body can't be understood ({place}): {reason}.")
+    } else {
+        format!("The field \"{path}\" of the body can't be understood ({place}): {reason}.")
+    })
+}
+
+/// Cuts serde's quotation of the offending value out of its message.
+fn without_values(message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(before, _)| before);
+    for kind in ["invalid type", "invalid value", "invalid length"] {
+        if message.starts_with(kind) {
+            return match message.rsplit_once(", expected ") {
+                Some((_, expected)) => format!("{kind}, expected {expected}"),
+                None => kind.to_owned(),
+            };
+        }
+    }
+    message.to_owned()
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
+            Err(error) => ApiError::internal(&error).into_response(),
+        }
+    }
+}
+
+/// Query parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        axum::extract::Query::<T>::try_from_uri(&parts.uri)
+            .map(|query| Self(query.0))
+            .map_err(|error| ApiError::invalid(format!("The query can't be understood: {}.", error.body_text())))
+    }
+}
+
+/// Parts of the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(path) => Ok(Self(path.0)),
+            Err(PathRejection::FailedToDeserializePathParams(error)) => {
+                Err(ApiError::invalid(format!("The address can't be understood: {}.", error.body_text())))
+            }
+            Err(_) => Err(ApiError::new(ProblemCode::Internal)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+    use sealcard_api::{admin::NewUser, grants::LoginRequest, operations::SignRequest};
+
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_field_and_not_the_value() {
+        let error = parse_json::<NewUser>(br#"{"name": "a", "password": 123456789}"#).unwrap_err();
+        assert!(error.contains("\"password\"") && !error.contains("123456789"), "{error}");
+        let error = parse_json::<NewUser>(br#"{"name": "a", "password": "x", "adminstrator": true}"#).unwrap_err();
+        assert!(error.contains("adminstrator") && error.contains("line 1"), "{error}");
+        let error = parse_json::<NewUser>(br#"{"name": "a"}"#).unwrap_err();
+        assert!(error.contains("missing field `password`"), "{error}");
+        let error = parse_json::<SignRequest>(br#"{"hash": "sha256", "digest": "!!"}"#).unwrap_err();
+        assert!(error.contains("\"digest\"") && error.contains("not base64"), "{error}");
+    }
+
+    #[test]
+    fn what_follows_the_value_is_refused() {
+        let error = parse_json::<NewUser>(br#"{"name": "a", "password": "x"} {}"#).unwrap_err();
+        assert!(error.contains("more after"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_as_a_body_are_an_error_or_a_value(bytes: Vec<u8>) {
+            let _ = parse_json::<LoginRequest>(&bytes);
+            let _ = parse_json::<NewUser>(&bytes);
+        }
+
+        #[test]
+        fn a_misplaced_secret_is_not_repeated(secret in "[a-zA-Z0-9]{12,40}") {
+            let body = format!(r#"{{"name": "a", "password": "x", "administrator": "{secret}"}}"#);
+            let error = parse_json::<NewUser>(body.as_bytes()).unwrap_err();
+            prop_assert!(!error.contains(&secret), "{}", error);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What every handler can reach.
+
+use std::{ops::Deref, sync::Arc};
+
+use uuid::Uuid;
+
+use crate::{authn::Authentication, config::Config, signers::Signers, storage::Store};
+
+/// The server's parts. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Parts>);
+
+/// See [`AppState`].
+pub struct Parts {
+    /// Durable state.
+    pub store: Store,
+    /// The way to the signer processes.
+    pub signers: Arc<Signers>,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Passwords, tokens and grants.
+    pub authentication: Authentication,
+    /// Made at `init`.
+    pub server_id: Uuid,
+}
+
+impl AppState {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, server_id: Uuid) -> Self {
+        let authentication = Authentication::new(&config.limits);
+        Self(Arc::new(Parts { store, signers, config, authentication, server_id }))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
