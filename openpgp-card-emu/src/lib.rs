@@ -12,6 +12,8 @@
 mod card;
 mod command;
 mod data;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 mod operation;
 mod pin;
