@@ -1,1 +1,28 @@
-//! placeholder
+//! The harness of the end-to-end tests: starts the real server, sets up real GnuPG homes, and ends what it started.
+//!
+//! [`Playground`] is the whole system in one value; `cargo xtask demo`, `bench` and `playground` stand on it too.
+//! Nothing in here sleeps for a guess: every wait is for an event and has a deadline.
+
+mod admin;
+mod algorithms;
+mod binaries;
+mod flavour;
+mod gpg;
+mod playground;
+mod process;
+mod scratch;
+mod server;
+mod template;
+mod workstation;
+
+pub use admin::{Admin, Facts, KeyFacts, PROJECT, USER, provision};
+pub use algorithms::Algorithm;
+pub use binaries::Binaries;
+pub use flavour::{Flavour, chroot_folder};
+pub use gpg::{SignatureKind, good_signatures};
+pub use playground::{Playground, PlaygroundBuilder};
+pub use process::{Daemon, Finished, run, run_with_input, wait_until};
+pub use scratch::Scratch;
+pub use server::{Server, ServerBuilder};
+pub use template::Template;
+pub use workstation::Workstation;

@@ -1,0 +1,165 @@
+//! The whole system in one value.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::{
+    Admin, Algorithm, Binaries, Facts, Flavour, KeyFacts, Scratch, Server, ServerBuilder, Template, Workstation, provision,
+};
+
+type Prepare<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
+
+/// Which playground is wanted.
+pub struct PlaygroundBuilder<'a> {
+    binaries: Binaries,
+    flavour: Flavour,
+    algorithms: Option<Vec<Algorithm>>,
+    environment: Vec<(&'a str, &'a str)>,
+    prepare: Option<Prepare<'a>>,
+    login: bool,
+    note: Box<dyn Fn(&str) + 'a>,
+}
+
+impl std::fmt::Debug for PlaygroundBuilder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlaygroundBuilder").field("flavour", &self.flavour).finish_non_exhaustive()
+    }
+}
+
+impl<'a> PlaygroundBuilder<'a> {
+    /// A playground of these programs with a key of each algorithm, from the template, on the machine's own GnuPG.
+    #[must_use]
+    pub fn new(binaries: Binaries) -> Self {
+        Self {
+            binaries,
+            flavour: Flavour::Machine,
+            algorithms: None,
+            environment: Vec::new(),
+            prepare: None,
+            login: true,
+            note: Box::new(|_| ()),
+        }
+    }
+
+    /// Which GnuPG the workstation has.
+    #[must_use]
+    pub fn flavour(mut self, flavour: Flavour) -> Self {
+        self.flavour = flavour;
+        self
+    }
+
+    /// Makes new keys of these algorithms instead of copying the template.
+    #[must_use]
+    pub fn algorithms(mut self, algorithms: &[Algorithm]) -> Self {
+        self.algorithms = Some(algorithms.to_vec());
+        self
+    }
+
+    /// Sets an environment variable of the server, such as `FAILPOINTS`.
+    #[must_use]
+    pub fn environment(mut self, name: &'a str, value: &'a str) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
+    /// Changes the data folder before the server starts.
+    #[must_use]
+    pub fn prepare(mut self, prepare: impl Fn(&Path) -> Result<()> + 'a) -> Self {
+        self.prepare = Some(Box::new(prepare));
+        self
+    }
+
+    /// Leaves the workstation as it is after installing: not logged in, GnuPG not set up.
+    #[must_use]
+    pub fn without_login(mut self) -> Self {
+        self.login = false;
+        self
+    }
+
+    /// Tells each step before it is done.
+    #[must_use]
+    pub fn note(mut self, note: impl Fn(&str) + 'a) -> Self {
+        self.note = Box::new(note);
+        self
+    }
+
+    /// Starts it all.
+    ///
+    /// # Errors
+    /// A step failed; what was started before has been ended.
+    pub fn start(self) -> Result<Playground> {
+        let scratch = Scratch::new()?;
+        let data = scratch.path().join("data");
+        let mut builder = ServerBuilder::new(&self.binaries, &scratch, &data);
+        for (name, value) in &self.environment {
+            builder = builder.environment(name, value);
+        }
+        let facts = match &self.algorithms {
+            None => {
+                let template = Template::get(&self.binaries)?;
+                template.copy_to(&data)?;
+                template.facts
+            }
+            Some(_) => {
+                (self.note)("a new server: data folder, database, master key, certificate");
+                let facts = Facts::new();
+                builder.init(&scratch.file("password", &facts.admin_password)?, &[])?;
+                facts
+            }
+        };
+        if let Some(prepare) = &self.prepare {
+            prepare(&data)?;
+        }
+        let server = builder.start()?;
+        (self.note)(&format!("sealcard-server at {}", server.url()));
+        let mut facts = facts;
+        let admin = Admin::login(&self.binaries, &scratch, &server, &facts)?;
+        if let Some(algorithms) = &self.algorithms {
+            provision(&admin, &mut facts, algorithms, &self.note)?;
+        }
+        let workstation = Workstation::new(&self.binaries, &scratch, "ws", self.flavour)?;
+        if self.login {
+            (self.note)("workstation: sealcard login --setup");
+            workstation.login(&server, &facts)?;
+        }
+        Ok(Playground { workstation, admin, server, facts, binaries: self.binaries, scratch })
+    }
+}
+
+/// A running server with one user, one project and keys, and a workstation that is set up.
+///
+/// The order of the fields is the order in which they end: the workstation's agent first, the folder last.
+#[derive(Debug)]
+pub struct Playground {
+    /// The user's machine.
+    pub workstation: Workstation,
+    /// The administrator.
+    pub admin: Admin,
+    /// The server.
+    pub server: Server,
+    /// Names, passwords and keys.
+    pub facts: Facts,
+    /// The programs.
+    pub binaries: Binaries,
+    /// The folder of it all.
+    pub scratch: Scratch,
+}
+
+impl Playground {
+    /// The key of an algorithm.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn key(&self, algorithm: Algorithm) -> Result<&KeyFacts> {
+        self.facts.key(algorithm)
+    }
+
+    /// What a shell needs to use it: the GnuPG home, and the fingerprint of each key.
+    #[must_use]
+    pub fn exports(&self) -> Vec<(&'static str, PathBuf)> {
+        let mut exports = vec![("GNUPGHOME", self.workstation.gnupg_home())];
+        exports.extend(self.facts.keys.iter().map(|key| (key.algorithm.variable(), PathBuf::from(&key.fingerprint))));
+        exports
+    }
+}

@@ -1,0 +1,79 @@
+//! A data folder with a user, a project and a key of each algorithm, made once for each build of the programs.
+//!
+//! An RSA-4096 certificate takes seconds to make; tests copy it and start a server of their own on the copy.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{Admin, Algorithm, Binaries, Facts, Scratch, ServerBuilder, provision, run};
+
+/// The data folder and what is in it.
+#[derive(Debug)]
+pub struct Template {
+    folder: PathBuf,
+    /// What is in the data folder.
+    pub facts: Facts,
+}
+
+impl Template {
+    /// The template of these programs; made now if this is the first who asks.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn get(binaries: &Binaries) -> Result<Self> {
+        let store = binaries.folder().parent().context("the programs lie in no folder")?.join("templates");
+        fs::create_dir_all(&store)?;
+        let folder = store.join(format!("{:016x}", binaries.identity()?));
+        let lock = File::options().create(true).append(true).open(store.join("lock"))?;
+        // Held by one process at a time; the others wait here instead of making it too.
+        lock.lock()?;
+        if !folder.join("facts.json").exists() {
+            // Those of older builds serve nobody any more.
+            for old in fs::read_dir(&store)?.flatten().filter(|entry| entry.path().is_dir()) {
+                fs::remove_dir_all(old.path())?;
+            }
+            make(binaries, &folder).context("making the template of the data folder")?;
+        }
+        lock.unlock()?;
+        let facts = serde_json::from_slice(&fs::read(folder.join("facts.json"))?)?;
+        Ok(Self { folder, facts })
+    }
+
+    /// Copies the data folder to `target`, which does not exist yet.
+    ///
+    /// # Errors
+    /// It can't be copied.
+    pub fn copy_to(&self, target: &Path) -> Result<()> {
+        copy_folder(&self.folder.join("data"), target)
+    }
+}
+
+/// Copies a folder with all modes.
+pub(crate) fn copy_folder(source: &Path, target: &Path) -> Result<()> {
+    run(Command::new("cp").args(["-a", "--"]).arg(source).arg(target), Duration::from_secs(30))?.success()?;
+    Ok(())
+}
+
+fn make(binaries: &Binaries, folder: &Path) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let data = scratch.path().join("data");
+    let mut facts = Facts::new();
+    let password = scratch.file("password", &facts.admin_password)?;
+    let builder = ServerBuilder::new(binaries, &scratch, &data);
+    builder.init(&password, &[])?;
+    let mut server = builder.start()?;
+    let admin = Admin::login(binaries, &scratch, &server, &facts)?;
+    provision(&admin, &mut facts, &Algorithm::ALL, &|_| ())?;
+    server.stop()?;
+    fs::create_dir_all(folder)?;
+    copy_folder(&data, &folder.join("data"))?;
+    // Written last: its presence says that the template is complete.
+    fs::write(folder.join("facts.json"), serde_json::to_vec_pretty(&facts)?)?;
+    Ok(())
+}
