@@ -1,1 +1,15 @@
-//! Where files are, and the configuration.
+//! Where things lie on a workstation, and what `config.toml` says.
+//!
+//! Two folders: the configuration (`config.toml`, a pinned CA, and the grant where no keyring holds it) and the state
+//! (the cache of cards, what the last operation came to). [`Paths`] finds them even with an empty environment, because
+//! `sealcard setup` leaves a [`pointer`] in the GnuPG home.
+
+mod error;
+pub mod files;
+mod paths;
+pub mod pointer;
+mod settings;
+
+pub use error::ConfigError;
+pub use paths::{Paths, gnupg_home, home};
+pub use settings::{CertificateFingerprint, Config, FingerprintError, GrantStore, Trust};

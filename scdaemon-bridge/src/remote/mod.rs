@@ -1,1 +1,66 @@
-//! The client of the server.
+//! The server's client: HTTPS with a kept-alive connection, the grant, and errors that say what to do.
+//!
+//! [`Remote::open`] does nothing at all; the configuration, the grant and TLS are loaded by the first request, and read
+//! again when `sealcard login` changed them, so a scdaemon that was started before the login need not be restarted.
+
+mod client;
+mod error;
+mod grants;
+mod observe;
+mod operations;
+mod requests;
+mod session;
+pub mod tls;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+pub use client::{NameError, ServerUrl, ServerUrlError};
+pub use error::{CertificateError, RemoteError, UnreachableKind};
+pub use observe::{Observed, observe};
+pub use requests::Anonymous;
+
+use crate::config::Paths;
+
+/// The server, as this workstation's configuration names it. Clones share connections and grant.
+#[derive(Clone)]
+pub struct Remote {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    paths: Paths,
+    /// What the last answer's header said; 0 before the first answer.
+    registry_version: AtomicU64,
+    /// The client, made when first needed, with the configuration that it was made from.
+    session: tokio::sync::Mutex<Option<Arc<session::Session>>>,
+}
+
+impl Remote {
+    /// Remembers where the configuration is. Touches neither files, network nor keyring.
+    ///
+    /// # Errors
+    ///
+    /// None today: what is wrong with the configuration is said by the first request.
+    pub fn open(paths: &Paths) -> Result<Self, RemoteError> {
+        Ok(Self {
+            shared: Arc::new(Shared {
+                paths: paths.clone(),
+                registry_version: AtomicU64::new(0),
+                session: tokio::sync::Mutex::new(None),
+            }),
+        })
+    }
+
+    /// The registry version that the newest answer carried; `None` before the first answer. When it is larger than the
+    /// cache's, `sealcard sync` has something to fetch.
+    #[must_use]
+    pub fn registry_version(&self) -> Option<u64> {
+        match self.shared.registry_version.load(Ordering::Relaxed) {
+            0 => None,
+            version => Some(version),
+        }
+    }
+}

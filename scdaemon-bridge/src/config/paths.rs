@@ -1,0 +1,201 @@
+//! Finding the two folders, with or without an environment.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{Uid, User};
+
+use super::{ConfigError, pointer};
+
+/// Where the configuration and the state of this user lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    config_folder: PathBuf,
+    state_folder: PathBuf,
+}
+
+impl Paths {
+    /// As `sealcard-scdaemon` looks for them: what `sealcard.conf` in the GnuPG home says, then
+    /// `SEALCARD_CONFIG_FOLDER` and `SEALCARD_STATE_FOLDER`, then the XDG variables, then the home folder of the user
+    /// database. `homedir` is the GnuPG home if gpg-agent named one.
+    ///
+    /// # Errors
+    ///
+    /// When a path is relative, `sealcard.conf` can't be read, or there is no home folder.
+    pub fn discover(homedir: Option<&Path>) -> Result<Self, ConfigError> {
+        let gnupg_home = match homedir {
+            Some(folder) => folder.to_owned(),
+            None => gnupg_home()?,
+        };
+        match pointer::read(&gnupg_home)? {
+            Some(paths) => Ok(paths),
+            None => Self::from_environment(),
+        }
+    }
+
+    /// As the `sealcard` command looks for them: `SEALCARD_CONFIG_FOLDER` and `SEALCARD_STATE_FOLDER` come first, because
+    /// a person who sets them means them. Otherwise as [`Self::discover`], so that both see the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::discover`].
+    pub fn for_person() -> Result<Self, ConfigError> {
+        if variable(CONFIG_VARIABLE).is_some() || variable(STATE_VARIABLE).is_some() {
+            return Self::from_environment();
+        }
+        Self::discover(None)
+    }
+
+    /// From variables and the user database alone.
+    ///
+    /// # Errors
+    ///
+    /// When a path is relative or there is no home folder.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Ok(Self {
+            config_folder: folder(CONFIG_VARIABLE, "XDG_CONFIG_HOME", ".config")?,
+            state_folder: folder(STATE_VARIABLE, "XDG_STATE_HOME", ".local/state")?,
+        })
+    }
+
+    /// These two folders.
+    ///
+    /// # Errors
+    ///
+    /// When one is relative.
+    pub fn new(config_folder: PathBuf, state_folder: PathBuf) -> Result<Self, ConfigError> {
+        Ok(Self {
+            config_folder: absolute("the configuration folder", config_folder)?,
+            state_folder: absolute("the state folder", state_folder)?,
+        })
+    }
+
+    /// The folder of the configuration.
+    #[must_use]
+    pub fn config_folder(&self) -> &Path {
+        &self.config_folder
+    }
+
+    /// The folder of the state.
+    #[must_use]
+    pub fn state_folder(&self) -> &Path {
+        &self.state_folder
+    }
+
+    /// `config.toml`.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.config_folder.join("config.toml")
+    }
+
+    /// The grant, where no keyring holds it.
+    #[must_use]
+    pub fn grant_file(&self) -> PathBuf {
+        self.config_folder.join("grant")
+    }
+
+    /// Locked by whoever renews the grant.
+    #[must_use]
+    pub fn grant_lock_file(&self) -> PathBuf {
+        self.config_folder.join("grant.lock")
+    }
+
+    /// The CA that `login --ca-file` was given.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.config_folder.join("ca.pem")
+    }
+
+    /// The cache of the cards' public facts.
+    #[must_use]
+    pub fn cards_file(&self) -> PathBuf {
+        self.state_folder.join("cards.json")
+    }
+
+    /// Every card ever seen, so that a serial number that stands for two keys is noticed.
+    #[must_use]
+    pub fn known_cards_file(&self) -> PathBuf {
+        self.state_folder.join("known-cards.json")
+    }
+
+    /// What the last operation came to.
+    #[must_use]
+    pub fn last_file(&self) -> PathBuf {
+        self.state_folder.join("last.json")
+    }
+}
+
+const CONFIG_VARIABLE: &str = "SEALCARD_CONFIG_FOLDER";
+const STATE_VARIABLE: &str = "SEALCARD_STATE_FOLDER";
+
+/// The GnuPG home: `GNUPGHOME`, else `.gnupg` in the home folder.
+///
+/// # Errors
+///
+/// When there is no home folder.
+pub fn gnupg_home() -> Result<PathBuf, ConfigError> {
+    match variable("GNUPGHOME") {
+        // gpg takes a relative one as relative to the working folder; here it must survive a change of that folder.
+        Some(folder) => {
+            std::path::absolute(&folder).map_err(|error| ConfigError::io("find", PathBuf::from(folder), error))
+        }
+        None => Ok(home()?.join(".gnupg")),
+    }
+}
+
+/// The home folder: `HOME`, else what the user database says.
+///
+/// # Errors
+///
+/// When neither names one.
+pub fn home() -> Result<PathBuf, ConfigError> {
+    if let Some(home) = variable("HOME") {
+        return absolute("HOME", home.into());
+    }
+    let uid = Uid::effective();
+    let user = User::from_uid(uid).ok().flatten().ok_or(ConfigError::NoHome { uid: uid.as_raw() })?;
+    absolute("the user database's home folder", user.dir)
+}
+
+fn folder(variable_name: &str, xdg_variable: &str, below_home: &str) -> Result<PathBuf, ConfigError> {
+    if let Some(folder) = variable(variable_name) {
+        return absolute(variable_name, folder.into());
+    }
+    // The XDG base directory specification: relative paths are to be ignored.
+    let base = match variable(xdg_variable).map(PathBuf::from).filter(|base| base.is_absolute()) {
+        Some(base) => base,
+        None => home()?.join(below_home),
+    };
+    Ok(base.join("sealcard"))
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn absolute(what: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+    if path.is_absolute() { Ok(path) } else { Err(ConfigError::Relative { what: what.to_owned(), path }) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pointer_in_the_gnupg_home_comes_before_any_variable() {
+        let gnupg_home = tempfile::tempdir().unwrap();
+        let paths = Paths::new("/c".into(), "/s".into()).unwrap();
+        pointer::write(gnupg_home.path(), &paths).unwrap();
+        assert_eq!(Paths::discover(Some(gnupg_home.path())).unwrap(), paths);
+    }
+
+    #[test]
+    fn relative_folders_are_refused() {
+        let error = Paths::new("config".into(), "/s".into()).unwrap_err();
+        assert!(error.to_string().contains("absolute"), "{error}");
+    }
+}

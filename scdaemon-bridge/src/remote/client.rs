@@ -1,0 +1,258 @@
+//! One HTTP exchange with one server.
+
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use reqwest::{
+    Client, Method, Response, Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+};
+use sealcard_api::{
+    IDEMPOTENCY_KEY_HEADER, REGISTRY_VERSION_HEADER,
+    problem::{Problem, ProblemCode},
+};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::{RemoteError, tls};
+use crate::config::{ConfigError, Trust};
+
+/// A connection must stand within this time.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An answer must be complete within this time, repetitions included.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// A server's address: `https`, a host, perhaps a port, nothing else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerUrl(Url);
+
+impl ServerUrl {
+    /// The host, as a certificate or address would name it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        // `from_str` made sure that there is one. Brackets of IPv6 are the URL's, not the host's.
+        self.0.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The port; 443 if the address has none.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(443)
+    }
+
+    fn at(&self, path: &str) -> Result<Url, String> {
+        self.0.join(path).map_err(|error| error.to_string())
+    }
+}
+
+impl FromStr for ServerUrl {
+    type Err = ServerUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let wrong = |reason: &'static str| ServerUrlError { text: text.to_owned(), reason };
+        let url = Url::parse(&with_scheme).map_err(|_| wrong("it is not an address"))?;
+        if url.scheme() != "https" {
+            return Err(wrong("only https:// is spoken"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("names and passwords don't belong into it; use --user"));
+        }
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("nothing may follow the port"));
+        }
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is no server's address. Retrying the same text can't help.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text:?} is no server address: {reason} (expected something like https://sealcard.example.org:8443)")]
+pub struct ServerUrlError {
+    text: String,
+    reason: &'static str,
+}
+
+/// An HTTP client for one server and one way of trust. Keeps connections alive.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    client: Client,
+    url: ServerUrl,
+    name: String,
+}
+
+impl Http {
+    pub(super) fn new(url: ServerUrl, trust: &Trust, ca_pem: Option<&[u8]>) -> Result<Self, RemoteError> {
+        let invalid = |error: String| RemoteError::Config(ConfigError::invalid("config.toml", error));
+        let tls = tls::client_config(trust, ca_pem).map_err(|error| invalid(error.to_string()))?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .https_only(true)
+            .http1_only()
+            // gpg-agent's environment is not the person's: a proxy there would be used by one and not by the other.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(NameService)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(Duration::from_secs(50))
+            .user_agent(concat!("sealcard/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| invalid(error.to_string()))?;
+        let name = url.to_string();
+        Ok(Self { client, url, name })
+    }
+
+    /// The server's address, for messages.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sends a request and reads the whole answer, success or problem. Not limited in time beyond the connection.
+    pub(super) async fn exchange(&self, request: &Request<'_>) -> Result<Answer, RemoteError> {
+        let url = self.url.at(&request.path).map_err(|detail| self.bad(detail))?;
+        let mut builder = self.client.request(request.method.clone(), url);
+        if let Some(authorization) = request.authorization {
+            builder = builder.header(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(key) = request.idempotency {
+            builder = builder.header(IDEMPOTENCY_KEY_HEADER, key.to_string());
+        }
+        if let Some(body) = &request.body {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        let transport = |error| RemoteError::from_transport(&self.name, REQUEST_TIMEOUT, error);
+        let mut response = builder.send().await.map_err(transport)?;
+        let registry_version = header(&response, REGISTRY_VERSION_HEADER).and_then(|text| text.parse().ok());
+        let status = response.status();
+        let date = header(&response, "date").map(ToOwned::to_owned);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(self.bad("it is larger than 64 MiB".to_owned()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let outcome = if status.is_success() { Ok(body) } else { Err(self.problem(status.as_u16(), &body)?) };
+        Ok(Answer { registry_version, date, outcome })
+    }
+
+    /// Reads an answer's body.
+    pub(super) fn parse<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, RemoteError> {
+        // An answer without a body (204) is `null` to whoever expects nothing.
+        let body = if body.is_empty() { b"null" } else { body };
+        serde_json::from_slice(body).map_err(|error| self.bad(error.to_string()))
+    }
+
+    fn problem(&self, status: u16, body: &[u8]) -> Result<Box<Problem>, RemoteError> {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => Ok(Box::new(problem)),
+            Err(_) => Err(self.bad(format!("HTTP status {status} without problem details"))),
+        }
+    }
+
+    fn bad(&self, detail: String) -> RemoteError {
+        RemoteError::BadAnswer { server: self.name.clone(), detail }
+    }
+}
+
+/// What [`Http::exchange`] sends.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    /// With leading slash.
+    pub(super) path: String,
+    /// `Bearer …`, marked as sensitive.
+    pub(super) authorization: Option<&'a HeaderValue>,
+    pub(super) idempotency: Option<Uuid>,
+    /// JSON. Cheap to clone.
+    pub(super) body: Option<Body>,
+}
+
+/// A request body that repetitions share.
+#[derive(Clone)]
+pub(super) struct Body(std::sync::Arc<[u8]>);
+
+impl Body {
+    pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<Self, RemoteError> {
+        let bytes = zeroize::Zeroizing::new(serde_json::to_vec(value).map_err(|error| RemoteError::BadAnswer {
+            server: "this program".to_owned(),
+            detail: error.to_string(),
+        })?);
+        Ok(Self(bytes.as_slice().into()))
+    }
+}
+
+impl From<Body> for reqwest::Body {
+    fn from(body: Body) -> Self {
+        body.0.to_vec().into()
+    }
+}
+
+// Bodies hold passwords at times.
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({} bytes)", self.0.len())
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) registry_version: Option<u64>,
+    /// The header `Date`, as it is.
+    pub(super) date: Option<String>,
+    pub(super) outcome: Result<Vec<u8>, Box<Problem>>,
+}
+
+impl Answer {
+    pub(super) fn code(&self) -> Option<ProblemCode> {
+        self.outcome.as_ref().err().map(|problem| problem.code)
+    }
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// The system's name service, with an error of its own so that it can be told from others.
+struct NameService;
+
+impl Resolve for NameService {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let addresses: Result<Vec<SocketAddr>, _> =
+                tokio::net::lookup_host((host.as_str(), 0)).await.map(Iterator::collect);
+            match addresses {
+                Ok(addresses) => Ok(Box::new(addresses.into_iter()) as Addrs),
+                Err(error) => Err(NameError { host, reason: error.to_string() }.into()),
+            }
+        })
+    }
+}
+
+/// A name without an address. Retrying may help.
+#[derive(Debug, Clone, Error)]
+#[error("no address for {host}: {reason}")]
+pub struct NameError {
+    host: String,
+    reason: String,
+}

@@ -1,0 +1,261 @@
+//! Why the server's help could not be had.
+
+use std::{error::Error as StdError, fmt, io};
+
+use sealcard_api::problem::{Problem, ProblemCode};
+use thiserror::Error;
+
+use super::tls::PinMismatchError;
+use crate::{
+    config::{CertificateFingerprint, ConfigError},
+    grant::GrantError,
+};
+
+/// Why a request came to nothing. Each variant says whether retrying can help.
+#[derive(Debug, Error)]
+pub enum RemoteError {
+    /// There is no grant on this machine, or the server takes it no more. Retrying helps after `sealcard login`.
+    #[error("not logged in{}: run `sealcard login`", reason_suffix(reason.as_ref()))]
+    NotLoggedIn {
+        /// What the server said of the grant, if it was asked.
+        reason: Option<Box<Problem>>,
+    },
+    /// The configuration can't be used. Retrying helps after a person acted.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The grant can't be read or written. Retrying helps once the keyring is unlocked or the file repaired.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// No connection, or it broke twice. Retrying may help.
+    #[error("can't reach {server}: {kind}: {detail}")]
+    Unreachable {
+        /// The server's address.
+        server: String,
+        /// In what way.
+        kind: UnreachableKind,
+        /// What the system says.
+        detail: String,
+    },
+    /// The server is not the one that is trusted. Retrying can't help before a person looked: `sealcard trust`.
+    #[error(transparent)]
+    CertificateChanged(#[from] CertificateError),
+    /// No answer in time. Whether the server acted is in its record. Retrying may help.
+    #[error("{server} did not answer within {seconds} seconds")]
+    TimedOut {
+        /// The server's address.
+        server: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The server said no. Its code says whether retrying helps.
+    #[error("{}", problem_text(_0))]
+    Problem(Box<Problem>),
+    /// The answer can't be understood: not a Sealcard server, or one of another age. Retrying can't help.
+    #[error("{server} gave an answer that can't be understood: {detail}")]
+    BadAnswer {
+        /// The server's address.
+        server: String,
+        /// What was wrong.
+        detail: String,
+    },
+}
+
+impl RemoteError {
+    /// The code, if the server answered with a problem.
+    #[must_use]
+    pub fn code(&self) -> Option<ProblemCode> {
+        self.problem().map(|problem| problem.code)
+    }
+
+    /// The problem, if the server answered with one.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Problem(problem) => Some(problem),
+            Self::NotLoggedIn { reason } => reason.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What to do next, for a person.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::NotLoggedIn { .. } => Some("Run `sealcard login`."),
+            Self::CertificateChanged(_) => Some(
+                "If the server's certificate was renewed, compare the fingerprint with the administrator and run \
+                 `sealcard trust`.",
+            ),
+            Self::Unreachable { kind: UnreachableKind::Name, .. } => {
+                Some("Check the server's name, the network and the VPN.")
+            }
+            Self::Unreachable { .. } | Self::TimedOut { .. } => {
+                Some("Check the network and whether the server runs; `sealcard doctor` looks at each link.")
+            }
+            Self::Grant(error) => error.advice(),
+            _ => None,
+        }
+    }
+
+    /// From what the HTTP client says.
+    pub(super) fn from_transport(server: &str, timeout: std::time::Duration, error: reqwest::Error) -> Self {
+        let server = server.to_owned();
+        // The address is named already, and it may hold what the caller asked for.
+        let error = error.without_url();
+        if let Some(certificate) = find_certificate_error(&error) {
+            return Self::CertificateChanged(CertificateError::new(server, certificate));
+        }
+        if error.is_builder() || error.is_decode() || error.is_redirect() {
+            return Self::BadAnswer { server, detail: chain(&error) };
+        }
+        if error.is_timeout() && !error.is_connect() {
+            return Self::TimedOut { server, seconds: timeout.as_secs() };
+        }
+        let kind = UnreachableKind::of(&error);
+        Self::Unreachable { server, kind, detail: innermost(&error) }
+    }
+}
+
+/// In what way a server can't be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UnreachableKind {
+    /// Nothing listens there.
+    Refused,
+    /// No connection within the time given.
+    Timeout,
+    /// The name has no address.
+    Name,
+    /// No way there.
+    Network,
+    /// The connection broke, or TLS failed for another reason than the certificate.
+    Broken,
+}
+
+impl UnreachableKind {
+    fn of(error: &reqwest::Error) -> Self {
+        let mut io_kind = None;
+        for cause in causes(error) {
+            if cause.is::<super::client::NameError>() {
+                return Self::Name;
+            }
+            if let Some(error) = cause.downcast_ref::<io::Error>() {
+                io_kind.get_or_insert(error.kind());
+            }
+        }
+        match io_kind.map_or(Self::Broken, Self::of_io) {
+            Self::Broken if error.is_timeout() => Self::Timeout,
+            kind => kind,
+        }
+    }
+
+    pub(super) const fn of_io(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::TimedOut => Self::Timeout,
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown => {
+                Self::Network
+            }
+            _ => Self::Broken,
+        }
+    }
+}
+
+impl fmt::Display for UnreachableKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "connection refused",
+            Self::Timeout => "no connection in time",
+            Self::Name => "the name can't be resolved",
+            Self::Network => "the network is unreachable",
+            Self::Broken => "the connection broke",
+        })
+    }
+}
+
+/// The server's certificate is not what was expected.
+#[derive(Debug, Clone, Error)]
+#[error("the certificate of {server} is not trusted: {reason}")]
+pub struct CertificateError {
+    /// The server's address.
+    pub server: String,
+    /// What was wrong, for a person.
+    pub reason: String,
+    /// Only with trust in one certificate: that certificate.
+    pub expected: Option<CertificateFingerprint>,
+    /// Only with trust in one certificate: what the server showed.
+    pub seen: Option<CertificateFingerprint>,
+}
+
+impl CertificateError {
+    pub(super) fn new(server: String, error: &rustls::Error) -> Self {
+        use rustls::CertificateError as Kind;
+        let rustls::Error::InvalidCertificate(kind) = error else {
+            return Self { server, reason: error.to_string(), expected: None, seen: None };
+        };
+        if let Kind::Other(other) = kind
+            && let Some(pin) = other.0.downcast_ref::<PinMismatchError>()
+        {
+            return Self { server, reason: pin.to_string(), expected: Some(pin.expected), seen: Some(pin.seen) };
+        }
+        let reason = match kind {
+            Kind::Expired | Kind::ExpiredContext { .. } => format!("it has expired ({kind})"),
+            Kind::NotValidYet | Kind::NotValidYetContext { .. } => format!("it is not valid yet ({kind})"),
+            Kind::UnknownIssuer => "it was not issued by an authority that is trusted here".to_owned(),
+            Kind::NotValidForName | Kind::NotValidForNameContext { .. } => {
+                format!("it belongs to another name ({kind})")
+            }
+            Kind::BadSignature => "its signature is wrong".to_owned(),
+            other => other.to_string(),
+        };
+        Self { server, reason, expected: None, seen: None }
+    }
+}
+
+fn find_certificate_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
+        Some(error @ rustls::Error::InvalidCertificate(_)) => Some(error),
+        _ => None,
+    })
+}
+
+/// The error and all that caused it. `io::Error` hides what it wraps from `source()`, so it is opened here.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error: &&'a (dyn StdError + 'static)| {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(String::new, ToString::to_string)
+}
+
+fn chain(error: &reqwest::Error) -> String {
+    let mut parts: Vec<String> = causes(error).map(ToString::to_string).collect();
+    parts.dedup();
+    parts.join(": ")
+}
+
+fn reason_suffix(reason: Option<&Box<Problem>>) -> String {
+    match reason {
+        Some(problem) if problem.code != ProblemCode::Unauthenticated => format!(" ({})", problem.title.to_lowercase()),
+        _ => String::new(),
+    }
+}
+
+fn problem_text(problem: &Problem) -> String {
+    let mut text = problem.title.clone();
+    if let Some(detail) = &problem.detail {
+        text.push_str(": ");
+        text.push_str(detail);
+    }
+    if let Some(seconds) = problem.retry_after {
+        text.push_str(&format!(" (try again in {seconds} s)"));
+    }
+    if let Some(id) = problem.request_id {
+        text.push_str(&format!(" (request {id})"));
+    }
+    text
+}

@@ -1,0 +1,122 @@
+//! Uses of a private key. Each may be repeated with its idempotency key, so a broken connection costs nobody a signature.
+
+use std::time::Duration;
+
+use sealcard_api::{
+    ids::KeyId,
+    operations::{AuthenticateRequest, DecryptRequest, DecryptResponse, SignRequest, SignatureResponse},
+    problem::ProblemCode,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+use super::{
+    Remote, RemoteError, UnreachableKind,
+    client::{Answer, Body, REQUEST_TIMEOUT},
+    requests::Call,
+};
+
+impl Remote {
+    /// Signs a digest with the key's signature slot. `idempotency` is new for each use of the key. Takes 60 seconds at
+    /// most; repeated once, within that time, if the connection broke.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`].
+    pub async fn sign(
+        &self,
+        key: KeyId,
+        idempotency: Uuid,
+        request: &SignRequest,
+    ) -> Result<SignatureResponse, RemoteError> {
+        self.operate(key, "sign", idempotency, request).await
+    }
+
+    /// Signs with the key's authentication slot; as [`Self::sign`].
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`].
+    pub async fn authenticate(
+        &self,
+        key: KeyId,
+        idempotency: Uuid,
+        request: &AuthenticateRequest,
+    ) -> Result<SignatureResponse, RemoteError> {
+        self.operate(key, "authenticate", idempotency, request).await
+    }
+
+    /// Decrypts with the key's decryption slot; as [`Self::sign`].
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`].
+    pub async fn decrypt(
+        &self,
+        key: KeyId,
+        idempotency: Uuid,
+        request: &DecryptRequest,
+    ) -> Result<DecryptResponse, RemoteError> {
+        self.operate(key, "decrypt", idempotency, request).await
+    }
+
+    async fn operate<B: Serialize, T: DeserializeOwned>(
+        &self,
+        key: KeyId,
+        operation: &str,
+        idempotency: Uuid,
+        body: &B,
+    ) -> Result<T, RemoteError> {
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        let call = Call {
+            method: reqwest::Method::POST,
+            path: format!("/v1/keys/{key}/{operation}"),
+            idempotency: Some(idempotency),
+            body: Some(Body::json(body)?),
+        };
+        let session = self.session().await?;
+        match timeout_at(deadline, self.repeat(&session, &call)).await {
+            Ok(answer) => session.http.parse(&answer?.outcome.map_err(RemoteError::Problem)?),
+            Err(_) => Err(RemoteError::TimedOut {
+                server: session.http.name().to_owned(),
+                seconds: REQUEST_TIMEOUT.as_secs(),
+            }),
+        }
+    }
+
+    /// Once more after a broken connection; again and again while the server is busy. The caller sets the end.
+    async fn repeat(
+        &self,
+        session: &std::sync::Arc<super::session::Session>,
+        call: &Call,
+    ) -> Result<Answer, RemoteError> {
+        let mut broken = false;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = match self.call(session, call).await {
+                Err(RemoteError::Unreachable { kind: UnreachableKind::Broken, .. }) if !broken => {
+                    broken = true;
+                    continue;
+                }
+                other => other?,
+            };
+            let busy = match answer.code() {
+                Some(ProblemCode::Overloaded) => true,
+                // The first try may have reached the server before its connection broke; its result comes soon.
+                Some(ProblemCode::InProgress) => broken,
+                _ => false,
+            };
+            if !busy {
+                return Ok(answer);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// The pause before the first repetition to a busy server; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);

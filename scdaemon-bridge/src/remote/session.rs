@@ -1,0 +1,77 @@
+//! The client that belongs to the present configuration.
+
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{Remote, RemoteError, client::Http};
+use crate::{
+    config::{Config, ConfigError, Paths, Trust, files},
+    grant::Grant,
+};
+
+/// Connections and grant for one state of `config.toml`.
+pub(super) struct Session {
+    pub(super) http: Http,
+    pub(super) config: Config,
+    pub(super) paths: Paths,
+    /// The grant in use; `None` before the first request and after the server refused one.
+    grant: Mutex<Option<Arc<Grant>>>,
+    /// The refresh under way, if any.
+    pub(super) refresh: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    stamp: Stamp,
+}
+
+impl Session {
+    fn load(paths: &Paths, stamp: Stamp) -> Result<Self, RemoteError> {
+        let config = Config::load(paths)?.ok_or(RemoteError::NotLoggedIn { reason: None })?;
+        let invalid = |reason: String| ConfigError::invalid(paths.config_file(), reason);
+        let url = config.server.parse().map_err(|error: super::client::ServerUrlError| invalid(error.to_string()))?;
+        let authorities =
+            match config.trust {
+                Trust::CaFile {} => Some(files::read(&paths.ca_file())?.ok_or_else(|| {
+                    invalid("the CA file is missing: run `sealcard login --ca-file` again".to_owned())
+                })?),
+                _ => None,
+            };
+        let http = Http::new(url, &config.trust, authorities.as_deref())?;
+        Ok(Self { http, config, paths: paths.clone(), grant: Mutex::default(), refresh: Mutex::default(), stamp })
+    }
+
+    pub(super) fn cached_grant(&self) -> Option<Arc<Grant>> {
+        self.grant.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_grant(&self, grant: Option<Arc<Grant>>) {
+        *self.grant.lock().unwrap_or_else(PoisonError::into_inner) = grant;
+    }
+}
+
+impl Remote {
+    /// The session of the present configuration: the one in use, or a new one if `config.toml` was replaced.
+    pub(super) async fn session(&self) -> Result<Arc<Session>, RemoteError> {
+        let mut slot = self.shared.session.lock().await;
+        let stamp = Stamp::of(&self.shared.paths.config_file());
+        if let Some(session) = &*slot
+            && session.stamp == stamp
+        {
+            return Ok(session.clone());
+        }
+        *slot = None;
+        let session = Arc::new(Session::load(&self.shared.paths, stamp)?);
+        *slot = Some(session.clone());
+        Ok(session)
+    }
+}
+
+/// Tells two states of a file apart: files of ours are replaced, never changed in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp(Option<(u64, i64, i64, u64)>);
+
+impl Stamp {
+    fn of(path: &Path) -> Self {
+        Self(std::fs::metadata(path).ok().map(|f| (f.ino(), f.mtime(), f.mtime_nsec(), f.size())))
+    }
+}
