@@ -1,1 +1,188 @@
-//! The configuration: file, environment and flags.
+//! The configuration: `server.toml` in the data folder, then the environment (`SEALCARD_SERVER_…`), then flags.
+//!
+//! Every limit of the server is set here and nowhere else.
+
+mod environment;
+mod load;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use environment::{PREFIX, overlay};
+pub use load::{ConfigError, parse};
+
+/// The file's name in the data folder.
+pub const FILE: &str = "server.toml";
+
+/// Everything that can be configured. Every key is optional.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the server listens. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The signer's program; beside the server's own if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer_program: Option<PathBuf>,
+    /// The certificate.
+    pub tls: TlsConfig,
+    /// Logs.
+    pub log: LogConfig,
+    /// Limits.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            signer_program: None,
+            tls: TlsConfig::default(),
+            log: LogConfig::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Section `[tls]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// The certificate chain, PEM, the server's own certificate first. Relative to the data folder.
+    pub certificate: PathBuf,
+    /// Its private key, PEM. Relative to the data folder.
+    pub key: PathBuf,
+    /// Names and addresses that `sealcard-server tls renew` puts into the certificate.
+    pub names: Vec<String>,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self { certificate: "tls/server.pem".into(), key: "tls/server.key".into(), names: Vec::new() }
+    }
+}
+
+/// Section `[log]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// The least important lines that are written.
+    pub level: LogLevel,
+    /// Whether each request gets a line.
+    pub requests: bool,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Human, level: LogLevel::Info, requests: true }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For a person.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least important lines that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Faults only.
+    Error,
+    /// And what should be looked at.
+    Warn,
+    /// And what happens.
+    Info,
+    /// And why.
+    Debug,
+}
+
+/// Section `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Limits {
+    /// The largest request body, bytes.
+    pub body_bytes: usize,
+    /// Seconds for a TLS handshake.
+    pub handshake_seconds: u64,
+    /// Seconds from the first byte of a request's head to its last.
+    pub head_seconds: u64,
+    /// Seconds that one request may take, its body included.
+    pub request_seconds: u64,
+    /// Seconds that a connection may wait for its next request.
+    pub idle_seconds: u64,
+    /// Seconds that running requests get when the server stops.
+    pub shutdown_seconds: u64,
+    /// Connections at once; more wait in the system's queue.
+    pub connections: usize,
+    /// Requests at once; more are answered with 503.
+    pub requests: usize,
+    /// Days until a grant expires.
+    pub grant_days: u32,
+    /// Days after a login during which its grant can be refreshed.
+    pub grant_refreshable_days: u32,
+    /// Seconds that a refreshed grant's earlier token stays valid.
+    pub grant_overlap_seconds: u32,
+    /// The shortest password, characters.
+    pub password_characters: usize,
+    /// Password checks at once, each of which takes 19 MiB of memory.
+    pub password_checks: usize,
+    /// Wrong passwords of one account, or from one address, before answers are slowed down.
+    pub free_attempts: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: sealcard_api::MAX_BODY,
+            handshake_seconds: 10,
+            head_seconds: 10,
+            request_seconds: 30,
+            idle_seconds: 600,
+            shutdown_seconds: 30,
+            connections: 2048,
+            requests: 512,
+            grant_days: 30,
+            grant_refreshable_days: 365,
+            grant_overlap_seconds: 300,
+            password_characters: 12,
+            password_checks: 2,
+            free_attempts: 5,
+        }
+    }
+}
+
+impl Limits {
+    /// How long one request may take.
+    #[must_use]
+    pub const fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.request_seconds)
+    }
+}
+
+impl Config {
+    /// Reads the data folder's file and the environment of the process.
+    ///
+    /// # Errors
+    /// If the file can't be read, or a key or value is not understood. Retrying helps after the file was corrected.
+    pub fn load(data: &Path) -> Result<Self, ConfigError> {
+        load::load(&data.join(FILE), overlay(std::env::vars())?)
+    }
+
+    /// Paths in the file are relative to the data folder.
+    #[must_use]
+    pub fn in_data(data: &Path, path: &Path) -> PathBuf {
+        data.join(path)
+    }
+}

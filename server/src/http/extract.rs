@@ -178,7 +178,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 /// Cuts serde's quotation of the offending value out of its message.
 fn without_values(message: &str) -> String {
     let message = message.rsplit_once(" at line ").map_or(message, |(before, _)| before);
-    for kind in ["invalid type", "invalid value", "invalid length"] {
+    for kind in ["invalid type", "invalid value", "invalid length", "unknown variant"] {
         if message.starts_with(kind) {
             return match message.rsplit_once(", expected ") {
                 Some((_, expected)) => format!("{kind}, expected {expected}"),

@@ -1,0 +1,89 @@
+//! What things may be called.
+
+/// The rule, for error messages.
+pub const NAME_RULE: &str = "1 to 64 characters of a-z A-Z 0-9 . _ - @, not beginning with \"-\" or \".\", and not in the form of an id";
+
+const MAX_NAME: usize = 64;
+const MAX_LABEL: usize = 200;
+const MAX_DESCRIPTION: usize = 2000;
+
+/// Checks the name of a user, service account, group or project.
+///
+/// # Errors
+/// [`NAME_RULE`], with what it is about.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let characters_ok = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
+    // A name in the form of an id could pass for another thing's id; "." and ".." vanish from addresses.
+    let ok = (1..=MAX_NAME).contains(&name.len())
+        && characters_ok
+        && !name.starts_with(['-', '.'])
+        && uuid::Uuid::try_parse(name).is_err();
+    if ok { Ok(()) } else { Err(format!("The name must have {NAME_RULE}.")) }
+}
+
+/// Checks what a grant or token is for: one line of text.
+///
+/// # Errors
+/// What is wrong.
+pub fn check_label(label: &str) -> Result<(), String> {
+    check_text(label, "label", MAX_LABEL, false)
+}
+
+/// Checks a description: text, also of several lines.
+///
+/// # Errors
+/// What is wrong.
+pub fn check_description(text: &str) -> Result<(), String> {
+    check_text(text, "description", MAX_DESCRIPTION, true)
+}
+
+fn check_text(text: &str, what: &str, max: usize, lines: bool) -> Result<(), String> {
+    if text.chars().count() > max {
+        return Err(format!("The {what} may have {max} characters."));
+    }
+    // Control characters would change what a terminal shows.
+    if text.chars().any(|c| c.is_control() && !(lines && c == '\n')) {
+        return Err(format!("The {what} must not contain control characters."));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_of_people_and_programs_pass() {
+        for name in ["a", "alice", "Alice.B_c-d@example.org", &"x".repeat(64)] {
+            assert_eq!(check_name(name), Ok(()));
+        }
+    }
+
+    #[test]
+    fn names_that_mislead_are_refused() {
+        let id = uuid::Uuid::now_v7();
+        let (hyphenated, simple) = (id.to_string(), id.simple().to_string());
+        for name in ["", "a b", "ä", "..", "-rf", "a/b", "a\n", &"x".repeat(65), &hyphenated, &simple] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_that_passes_is_safe_in_addresses_and_terminals(name: String) {
+            if check_name(&name).is_ok() {
+                prop_assert!(name.bytes().all(|b| b.is_ascii_graphic() && !b"/?#%\\\"'".contains(&b)));
+                prop_assert!(!name.is_empty() && name.len() <= 64);
+            }
+        }
+
+        #[test]
+        fn a_label_that_passes_is_one_line(label: String) {
+            if check_label(&label).is_ok() {
+                prop_assert!(!label.chars().any(char::is_control));
+            }
+        }
+    }
+}
