@@ -1,0 +1,108 @@
+-- Environments, signing keys, uses of them, and the record.
+-- Ids are UUIDs as 16 bytes, times seconds since 1970-01-01T00:00:00Z.
+
+CREATE TABLE server (
+    one              INTEGER PRIMARY KEY CHECK (one = 1),
+    server_id        BLOB NOT NULL CHECK (length(server_id) = 16),
+    registry_version INTEGER NOT NULL,
+    created          INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE environment (
+    id      BLOB PRIMARY KEY CHECK (length(id) = 16),
+    name    TEXT NOT NULL UNIQUE,
+    kind    TEXT NOT NULL CHECK (kind = 'sealed'),
+    created INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE signing_key (
+    id             BLOB PRIMARY KEY CHECK (length(id) = 16),
+    project_id     BLOB NOT NULL REFERENCES project (id),
+    environment_id BLOB NOT NULL REFERENCES environment (id),
+    name           TEXT NOT NULL,
+    algorithm      TEXT NOT NULL,
+    user_id        TEXT NOT NULL,
+    fingerprint    BLOB NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
+    -- 40 bits: the manufacturer's low byte and the four bytes of the card's serial number.
+    serial         INTEGER NOT NULL UNIQUE CHECK (serial BETWEEN 0 AND 1095216660479),
+    certificate    TEXT NOT NULL,
+    disabled       INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),
+    created        INTEGER NOT NULL,
+    expires        INTEGER,
+    UNIQUE (project_id, name)
+) STRICT;
+
+-- A card's serial number is never used again, so its row never goes.
+CREATE TRIGGER signing_key_stays BEFORE DELETE ON signing_key
+BEGIN
+    SELECT RAISE(ABORT, 'signing keys are never deleted');
+END;
+
+-- Apart from signing_key, whose rows are long: this one is rewritten with each signature.
+CREATE TABLE card_counter (
+    key_id     BLOB PRIMARY KEY REFERENCES signing_key (id),
+    signatures INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE component_key (
+    id              BLOB PRIMARY KEY CHECK (length(id) = 16),
+    key_id          BLOB NOT NULL REFERENCES signing_key (id),
+    role            TEXT NOT NULL CHECK (role IN ('certify', 'sign', 'decrypt', 'authenticate')),
+    algorithm       TEXT NOT NULL,
+    -- RSA: the modulus. Elliptic curves: the point.
+    public_key      BLOB NOT NULL,
+    -- RSA only.
+    public_exponent BLOB,
+    -- What only the signer can open.
+    sealed          BLOB NOT NULL,
+    fingerprint     BLOB NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
+    created         INTEGER NOT NULL,
+    UNIQUE (key_id, role)
+) STRICT;
+
+-- One row for each idempotency key. No references: what a row tells stays true when its principal or grant has gone.
+CREATE TABLE key_request (
+    id              BLOB PRIMARY KEY CHECK (length(id) = 16),
+    principal_id    BLOB NOT NULL,
+    idempotency_key BLOB NOT NULL CHECK (length(idempotency_key) = 16),
+    grant_id        BLOB NOT NULL,
+    key_id          BLOB NOT NULL,
+    component_id    BLOB NOT NULL,
+    operation       TEXT NOT NULL,
+    input_sha256    BLOB NOT NULL CHECK (length(input_sha256) = 32),
+    state           TEXT NOT NULL CHECK (state IN ('signing', 'signed', 'failed', 'unknown')),
+    -- The signature. Never a decrypted text.
+    signature       BLOB CHECK (signature IS NULL OR operation <> 'decrypt'),
+    project_id      BLOB NOT NULL,
+    UNIQUE (principal_id, idempotency_key)
+) STRICT;
+
+CREATE INDEX key_request_unfinished ON key_request (id) WHERE state = 'signing';
+
+CREATE TABLE record (
+    sequence     INTEGER PRIMARY KEY,
+    time         INTEGER NOT NULL,
+    kind         TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'denied', 'authentication', 'administration')),
+    request_id   BLOB NOT NULL,
+    principal_id BLOB,
+    project_id   BLOB,
+    key_id       BLOB,
+    state        TEXT CHECK (state IN ('signing', 'signed', 'failed', 'unknown')),
+    -- The exact bytes that were hashed.
+    body         TEXT NOT NULL,
+    -- SHA-256 of the previous entry's hash and the body.
+    hash         BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
+CREATE INDEX record_of_project ON record (project_id, sequence) WHERE project_id IS NOT NULL;
+CREATE INDEX record_of_key ON record (key_id, sequence) WHERE key_id IS NOT NULL;
+
+CREATE TRIGGER record_is_never_changed BEFORE UPDATE ON record
+BEGIN
+    SELECT RAISE(ABORT, 'the record is append-only');
+END;
+
+CREATE TRIGGER record_is_never_shortened BEFORE DELETE ON record
+BEGIN
+    SELECT RAISE(ABORT, 'the record is append-only');
+END;

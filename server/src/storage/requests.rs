@@ -1,0 +1,248 @@
+//! Uses of keys: one row for each idempotency key.
+
+use sealcard_api::{
+    ids::{GrantId, KeyId, PrincipalId, ProjectId, RequestId},
+    record::RequestState,
+};
+use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use super::{Draft, StorageError, Store, WriteTx};
+
+/// What a use is recognised by when it is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Who asks. The key is unique among the requests of one principal.
+    pub principal: PrincipalId,
+    /// The client's value.
+    pub key: Uuid,
+    /// The grant that it is bound to.
+    pub grant: GrantId,
+    /// The signing key that it is bound to.
+    pub signing_key: KeyId,
+    /// The operation that it is bound to: [`sealcard_signer::protocol::Operation::name`].
+    pub operation: &'static str,
+    /// SHA-256 of the input that it is bound to.
+    pub input_sha256: [u8; 32],
+}
+
+/// A use that is about to begin.
+#[derive(Debug, Clone)]
+pub struct NewRequest {
+    /// The HTTP request.
+    pub id: RequestId,
+    /// What it is recognised by.
+    pub idempotency: Idempotency,
+    /// The component key.
+    pub component: Uuid,
+    /// The project.
+    pub project: ProjectId,
+}
+
+/// What is known of an earlier request with the same idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRow {
+    /// The HTTP request that used the key.
+    pub id: RequestId,
+    /// How it stands.
+    pub state: RequestState,
+    /// What came of it.
+    pub signature: Option<Vec<u8>>,
+}
+
+/// What came of the attempt to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// The intent is in the record: use the key.
+    New,
+    /// The same request was made before.
+    Known(RequestRow),
+    /// The idempotency key belongs to another grant, signing key, operation or input.
+    Mismatch,
+}
+
+/// A use without an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedRequest {
+    /// The HTTP request.
+    pub id: RequestId,
+    /// Who asked.
+    pub principal: PrincipalId,
+    /// The project.
+    pub project: ProjectId,
+    /// The signing key.
+    pub key: KeyId,
+    /// The component key.
+    pub component: Uuid,
+    /// The operation.
+    pub operation: String,
+}
+
+struct Stored {
+    row: RequestRow,
+    grant: GrantId,
+    key: KeyId,
+    operation: String,
+    input_sha256: Vec<u8>,
+}
+
+impl FromRow<'_, SqliteRow> for Stored {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let state = state(row.try_get(1)?);
+        Ok(Self {
+            row: RequestRow { id: RequestId(row.try_get(0)?), state, signature: row.try_get(2)? },
+            grant: GrantId(row.try_get(3)?),
+            key: KeyId(row.try_get(4)?),
+            operation: row.try_get(5)?,
+            input_sha256: row.try_get(6)?,
+        })
+    }
+}
+
+impl Stored {
+    fn belongs_to(&self, idempotency: &Idempotency) -> bool {
+        self.grant == idempotency.grant
+            && self.key == idempotency.signing_key
+            && self.operation == idempotency.operation
+            && self.input_sha256 == idempotency.input_sha256
+    }
+
+    /// Nothing came of it, or what came of it is never kept: the key is used anew.
+    fn may_be_done_again(&self) -> bool {
+        match self.row.state {
+            RequestState::Failed => true,
+            RequestState::Signed => self.row.signature.is_none(),
+            RequestState::Signing | RequestState::Unknown => false,
+        }
+    }
+}
+
+impl WriteTx {
+    /// Notes the intent to use a key, in table and record, unless the idempotency key is known.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn begin_request(&mut self, request: &NewRequest, intent: &Draft) -> Result<Begun, StorageError> {
+        let idempotency = &request.idempotency;
+        let inserted = sqlx::query(
+            "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
+                input_sha256, state, project_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'signing', ?9)
+             ON CONFLICT (principal_id, idempotency_key) DO NOTHING",
+        )
+        .bind(request.id.0)
+        .bind(idempotency.principal.0)
+        .bind(idempotency.key)
+        .bind(idempotency.grant.0)
+        .bind(idempotency.signing_key.0)
+        .bind(request.component)
+        .bind(idempotency.operation)
+        .bind(idempotency.input_sha256.to_vec())
+        .bind(request.project.0)
+        .execute(self.conn())
+        .await?
+        .rows_affected();
+        if inserted == 0 {
+            let known: Stored = sqlx::query_as(
+                "SELECT id, state, signature, grant_id, key_id, operation, input_sha256
+                 FROM key_request WHERE principal_id = ?1 AND idempotency_key = ?2",
+            )
+            .bind(idempotency.principal.0)
+            .bind(idempotency.key)
+            .fetch_one(self.conn())
+            .await?;
+            if !known.belongs_to(idempotency) {
+                return Ok(Begun::Mismatch);
+            }
+            if !known.may_be_done_again() {
+                return Ok(Begun::Known(known.row));
+            }
+            sqlx::query("UPDATE key_request SET id = ?2, state = 'signing' WHERE id = ?1")
+                .bind(known.row.id.0)
+                .bind(request.id.0)
+                .execute(self.conn())
+                .await?;
+        }
+        self.append_record(intent).await?;
+        Ok(Begun::New)
+    }
+
+    /// Notes what came of a use, in table and record. `counted` is the key whose card counts one more signature.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn finish_request(
+        &mut self,
+        signature: Option<&[u8]>,
+        counted: Option<KeyId>,
+        outcome: &Draft,
+    ) -> Result<(), StorageError> {
+        let state = outcome.state.unwrap_or(RequestState::Unknown);
+        let changed =
+            sqlx::query("UPDATE key_request SET state = ?2, signature = ?3 WHERE id = ?1 AND state = 'signing'")
+                .bind(outcome.request_id.0)
+                .bind(state.name())
+                .bind(signature)
+                .execute(self.conn())
+                .await?
+                .rows_affected();
+        if changed != 1 {
+            return Err(StorageError::NotFound("request in the state signing"));
+        }
+        if let Some(key) = counted {
+            sqlx::query("UPDATE card_counter SET signatures = signatures + 1 WHERE key_id = ?1")
+                .bind(key.0)
+                .execute(self.conn())
+                .await?;
+        }
+        self.append_record(outcome).await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// An earlier request of the principal.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn request(&self, id: RequestId) -> Result<Option<RequestRow>, StorageError> {
+        let row = sqlx::query("SELECT id, state, signature FROM key_request WHERE id = ?1")
+            .bind(id.0)
+            .fetch_optional(self.reader())
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(RequestRow { id: RequestId(row.try_get(0)?), state: state(row.try_get(1)?), signature: row.try_get(2)? }))
+    }
+
+    /// The requests whose outcome is not known, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn unfinished_requests(&self) -> Result<Vec<UnfinishedRequest>, StorageError> {
+        let rows: Vec<(Uuid, Uuid, Uuid, Uuid, Uuid, String)> = sqlx::query_as(
+            "SELECT id, principal_id, project_id, key_id, component_id, operation
+             FROM key_request WHERE state = 'signing' ORDER BY id",
+        )
+        .fetch_all(self.reader())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, principal, project, key, component, operation)| UnfinishedRequest {
+                id: RequestId(id),
+                principal: PrincipalId(principal),
+                project: ProjectId(project),
+                key: KeyId(key),
+                component,
+                operation,
+            })
+            .collect())
+    }
+}
+
+/// The table's check allows no other names.
+fn state(name: &str) -> RequestState {
+    [RequestState::Signing, RequestState::Signed, RequestState::Failed]
+        .into_iter()
+        .find(|state| state.name() == name)
+        .unwrap_or(RequestState::Unknown)
+}
