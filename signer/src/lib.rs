@@ -2,5 +2,23 @@
 //!
 //! `sealcard-signer` is started by the server with one end of a Unix stream socket pair and answers typed requests:
 //! the server never sees a private key, the signer never sees the network.
+//!
+//! - [`seal`]: how the master key is kept while nobody uses it.
+//! - [`sealed`]: how private keys are kept: under the master key, in the server's database.
+//! - [`operations`]: what can be done with an open key.
+//! - [`journal`]: the signer's own hash-chained list of key uses.
+//! - [`protocol`]: what server and signer say to one another.
+//! - [`serve`]: the process that joins them.
 
+pub mod cli;
+mod crypto;
+mod failpoint;
+mod folder;
+pub mod journal;
+mod log;
+pub mod operations;
+mod os;
 pub mod protocol;
+pub mod seal;
+pub mod sealed;
+pub mod serve;

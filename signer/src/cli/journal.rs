@@ -1,0 +1,36 @@
+//! `sealcard-signer journal`.
+
+use clap::Subcommand;
+use data_encoding::HEXLOWER;
+
+use super::{Folder, output};
+use crate::{
+    folder::JOURNAL_FILE,
+    journal::{Scan, scan},
+};
+
+/// Look at the signer's journal of key uses
+#[derive(Debug, Subcommand)]
+pub(super) enum Journal {
+    /// Verify the chain of hashes from the first entry to the last
+    ///
+    /// Prints the number of entries and the hash of the last one; compare them with what the server's record says. Needs no
+    /// running signer. Exit code 1 if an entry was changed, removed or moved.
+    Verify(Folder),
+}
+
+impl Journal {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self::Verify(folder) = self;
+        let Scan { head, torn, .. } = scan(&folder.folder.join(JOURNAL_FILE))?;
+        output::line(&format!("entries: {}", head.sequence));
+        output::line(&format!("head: {}", HEXLOWER.encode(&head.hash)));
+        if let Some(torn) = torn {
+            output::line(&format!(
+                "unfinished: {} bytes at the end; a write in progress, or a crash's remains that the next start sets aside",
+                torn.len
+            ));
+        }
+        Ok(())
+    }
+}

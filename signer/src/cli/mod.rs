@@ -1,0 +1,98 @@
+//! The command `sealcard-signer`.
+
+mod init;
+mod journal;
+mod output;
+mod passphrase;
+mod unseal;
+
+use std::{os::fd::RawFd, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::log::{self, Level};
+
+/// Keeps signing keys and uses them for a Sealcard server.
+///
+/// The server starts this program by itself (`serve`) and asks it over a socket that only the two share. People need it to
+/// unseal a key store that is sealed with a passphrase, and to check its journal.
+#[derive(Debug, Parser)]
+#[command(name = "sealcard-signer", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    Serve(Serve),
+    Unseal(unseal::Unseal),
+    #[command(subcommand)]
+    Journal(journal::Journal),
+}
+
+/// The folder that holds seal and journal.
+#[derive(Debug, Args)]
+struct Folder {
+    /// The signer's folder, such as /var/lib/sealcard/signer/default
+    #[arg(long, value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// Serve requests from an inherited socket; the server runs this
+///
+/// Ends when the server closes the socket. Signals other than KILL are left to the server. Logs go to stderr, one line for
+/// each event.
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    folder: Folder,
+    /// The number of the inherited file descriptor
+    #[arg(long, value_name = "FD", default_value_t = 3)]
+    socket_fd: RawFd,
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(serve) => return run_serve(&serve),
+        Command::Init(init) => init.run(),
+        Command::Unseal(unseal) => unseal.run(),
+        Command::Journal(journal) => journal.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&format!("sealcard-signer: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_serve(serve: &Serve) -> ExitCode {
+    // A panic's text could hold anything, so only its place is logged.
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        log::event(Level::Error, "panic", &[("at", &place)]);
+    }));
+    match crate::serve::serve(&serve.folder.folder, serve.socket_fd) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::event(Level::Error, "failed", &[("why", &log::Chain(&error))]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

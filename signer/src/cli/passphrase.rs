@@ -1,0 +1,63 @@
+//! Getting a passphrase from a file or from the person at the terminal.
+
+use std::{fs::File, io::Read as _, path::Path};
+
+use anyhow::{Context as _, bail, ensure};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::seal::{MIN_PASSPHRASE, Passphrase};
+
+const MAX_FILE: u64 = 4096;
+
+/// A passphrase that exists.
+pub(super) fn existing(file: Option<&Path>) -> anyhow::Result<Passphrase> {
+    match file {
+        Some(file) => from_file(file),
+        None => ask("Passphrase of the key store: "),
+    }
+}
+
+/// A new passphrase: asked for twice.
+pub(super) fn new(file: Option<&Path>) -> anyhow::Result<Passphrase> {
+    let Some(file) = file else {
+        let first = ask(&format!("New passphrase for the key store (at least {MIN_PASSPHRASE} characters): "))?;
+        let again = ask("The same again: ")?;
+        if !same(&first, &again) {
+            bail!("the two passphrases differ");
+        }
+        return Ok(first);
+    };
+    from_file(file)
+}
+
+fn ask(prompt: &str) -> anyhow::Result<Passphrase> {
+    rpassword::prompt_password(prompt)
+        .map(Passphrase::new)
+        .context("no terminal to ask for the passphrase; use --passphrase-file")
+}
+
+/// The file's first line. `-` is standard input.
+fn from_file(path: &Path) -> anyhow::Result<Passphrase> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(8192));
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+    };
+    let len = read.with_context(|| format!("the passphrase can't be read from {}", path.display()))?;
+    ensure!(len as u64 <= MAX_FILE, "{} is longer than a passphrase may be", path.display());
+    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    match String::from_utf8(line.to_vec()) {
+        Ok(text) if text.is_empty() => bail!("the first line of {} is empty", path.display()),
+        Ok(text) => Ok(Passphrase::new(text)),
+        Err(error) => {
+            error.into_bytes().zeroize();
+            bail!("{} is not UTF-8 text", path.display())
+        }
+    }
+}
+
+fn same(a: &Passphrase, b: &Passphrase) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(a.text().as_bytes(), b.text().as_bytes()).is_ok()
+}

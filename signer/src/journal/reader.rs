@@ -1,0 +1,161 @@
+//! Reading and verifying the journal's file.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use super::entry::{LineError, MAX_LINE, entry_hash, parse_line};
+use crate::protocol::{JournalEntry, JournalHead};
+
+/// The chain before its first entry.
+pub(super) const EMPTY: JournalHead = JournalHead { sequence: 0, hash: [0; 32] };
+
+/// An offset is remembered for every so many entries.
+pub(super) const INDEX_STEP: u64 = 1024;
+
+/// What one write that a crash interrupted can leave behind at most, in bytes.
+pub(super) const MAX_TORN: u64 = 1024 * 1024;
+
+/// Why the journal can't be used. Retrying can't help: somebody must look at the file.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// `init` makes it, so it was lost.
+    #[error(
+        "{} is missing; restore it from a backup, or accept the loss by creating an empty file with mode 0600",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// It can't be read or written.
+    #[error("{}", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    /// A line is not an entry.
+    #[error("{} is broken at line {line}", .path.display())]
+    BadLine {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong with the line.
+        #[source]
+        error: LineError,
+    },
+    /// An entry was changed, removed, added or moved.
+    #[error("{} is broken at line {line}: the chain of hashes does not continue there", .path.display())]
+    BrokenChain {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: u64,
+    },
+}
+
+/// The remains of a write that a crash interrupted: it was never durable, so nothing that belongs to it left the signer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TornTail {
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// A verified journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// The last good entry.
+    pub head: JournalHead,
+    /// What follows it, if a crash left something.
+    pub torn: Option<TornTail>,
+    /// Length of the good part in bytes.
+    pub len: u64,
+    /// Where the entries 1, 1 + 1024, 1 + 2048, … begin.
+    pub(super) index: Vec<u64>,
+}
+
+/// Reads the whole journal and verifies its chain.
+///
+/// # Errors
+/// If it can't be read or is broken anywhere but at its torn end.
+pub fn scan(path: &Path) -> Result<Scan, JournalError> {
+    let file = File::open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => JournalError::Missing(path.to_owned()),
+        _ => JournalError::File(path.to_owned(), e),
+    })?;
+    let failed = |e| JournalError::File(path.to_owned(), e);
+    let total = file.metadata().map_err(failed)?.len();
+    let mut reader = BufReader::with_capacity(64 * 1024, file);
+    let mut scan = Scan { head: EMPTY, torn: None, len: 0, index: Vec::new() };
+    let mut line = Vec::with_capacity(MAX_LINE);
+    loop {
+        line.clear();
+        (&mut reader).take(MAX_LINE as u64).read_until(b'\n', &mut line).map_err(failed)?;
+        if line.is_empty() {
+            return Ok(scan);
+        }
+        let number = scan.head.sequence + 1;
+        match check_line(&line, &scan.head) {
+            Ok(head) => {
+                if scan.head.sequence.is_multiple_of(INDEX_STEP) {
+                    scan.index.push(scan.len);
+                }
+                scan.head = head;
+                scan.len += line.len() as u64;
+            }
+            Err(error) => {
+                let rest = total.saturating_sub(scan.len);
+                // A write that was cut short has no line end. Blocks that were never written read as zeros, which no
+                // entry holds.
+                let cut_short = !line.ends_with(b"\n") && rest == line.len() as u64;
+                let never_written = line.contains(&0) && rest <= MAX_TORN;
+                if cut_short || never_written {
+                    scan.torn = Some(TornTail { offset: scan.len, len: rest });
+                    return Ok(scan);
+                }
+                return Err(match error {
+                    Some(error) => JournalError::BadLine { path: path.to_owned(), line: number, error },
+                    None => JournalError::BrokenChain { path: path.to_owned(), line: number },
+                });
+            }
+        }
+    }
+}
+
+/// The head after this line; an error without a cause is a broken chain.
+fn check_line(line: &[u8], head: &JournalHead) -> Result<JournalHead, Option<LineError>> {
+    let text = line.strip_suffix(b"\n").ok_or(Some(LineError::NotCanonical))?;
+    let entry = parse_line(text).map_err(Some)?;
+    if entry.sequence == head.sequence + 1 && entry.hash == entry_hash(&head.hash, &entry) {
+        Ok(JournalHead { sequence: entry.sequence, hash: entry.hash })
+    } else {
+        Err(None)
+    }
+}
+
+/// Reads entries `from`, `from + 1`, … of the first `len` bytes, at most `limit`.
+pub(super) fn read(path: &Path, index: &[u64], len: u64, from: u64, limit: usize) -> io::Result<Vec<JournalEntry>> {
+    let from = from.max(1);
+    let Some(slot) = usize::try_from((from - 1) / INDEX_STEP).ok() else {
+        return Ok(Vec::new());
+    };
+    let Some(&offset) = index.get(slot) else {
+        return Ok(Vec::new());
+    };
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut reader = BufReader::new(file.take(len.saturating_sub(offset)));
+    let mut entries = Vec::new();
+    let mut line = Vec::with_capacity(MAX_LINE);
+    while entries.len() < limit {
+        line.clear();
+        if (&mut reader).take(MAX_LINE as u64).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        let entry = parse_line(text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        if entry.sequence >= from {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}

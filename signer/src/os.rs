@@ -1,0 +1,132 @@
+//! What the operating system must do for a process that holds keys, and the only unsafe code of this crate: taking over
+//! an inherited descriptor and locking memory have no safe form.
+
+use std::{
+    io,
+    ops::Deref,
+    os::{
+        fd::{AsFd, FromRawFd, OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
+    ptr::NonNull,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    sys::{
+        mman::{mlock, munlock},
+        prctl,
+        resource::{Resource, setrlimit},
+        signal::{SigSet, Signal},
+        socket::{SockType, getsockopt, sockopt},
+        stat::{Mode, umask},
+    },
+};
+use zeroize::Zeroizing;
+
+/// Makes the process keep to itself: no core image, no debugger of the same user, new files for the owner only, no
+/// descriptors but stdin, stdout, stderr and `keep`. Call it first, from `main`.
+///
+/// # Errors
+/// If the system refuses. Then no key may be touched.
+pub(crate) fn harden(keep: RawFd) -> io::Result<()> {
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    prctl::set_dumpable(false)?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // The server decides when the signer ends, by closing the socket: a Ctrl-C in the terminal or a stop of the whole
+    // service must not take the signer away from requests that are still being answered. A full file size limit must
+    // be an error of write(2), not the end.
+    let mut blocked = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGXFSZ] {
+        blocked.add(signal);
+    }
+    blocked.thread_block()?;
+    close_inherited(keep)
+}
+
+fn close_inherited(keep: RawFd) -> io::Result<()> {
+    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > 2 && *fd != keep)
+        .collect();
+    for fd in open {
+        // The listing's own descriptor is closed already.
+        match nix::unistd::close(fd) {
+            Ok(()) | Err(Errno::EBADF) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Takes over the inherited Unix stream socket `fd`. Call it once for a descriptor, before anything else is opened.
+///
+/// # Errors
+/// If `fd` is not an open stream socket.
+#[allow(unsafe_code)]
+pub(crate) fn inherited_socket(fd: RawFd) -> io::Result<UnixStream> {
+    if fd < 0 || nix::sys::stat::fstat(borrowed(fd)).is_err() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("file descriptor {fd} is not open")));
+    }
+    // SAFETY: the descriptor is open (checked above), was inherited for this process and is taken over once, here;
+    // nothing else in the process knows its number.
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    let kind = getsockopt(&owned, sockopt::SockType).map_err(|_| not_a_stream(fd))?;
+    if kind != SockType::Stream {
+        return Err(not_a_stream(fd));
+    }
+    fcntl(&owned, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(UnixStream::from(owned))
+}
+
+#[allow(unsafe_code)]
+fn borrowed(fd: RawFd) -> impl AsFd {
+    // SAFETY: used for one system call only, which answers EBADF if the descriptor is not open; `fd` is not -1.
+    unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }
+}
+
+fn not_a_stream(fd: RawFd) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("file descriptor {fd} is not a stream socket"))
+}
+
+/// 32 secret bytes that stay in one place, are kept out of swap where the system allows it, and are wiped when dropped.
+pub(crate) struct LockedKey {
+    bytes: Box<Zeroizing<[u8; 32]>>,
+    locked: bool,
+}
+
+impl LockedKey {
+    #[allow(unsafe_code)]
+    pub(crate) fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
+        let bytes = Box::new(bytes);
+        // SAFETY: the range is the box's own allocation; locking pages changes no content.
+        let locked = unsafe { mlock(NonNull::from(&**bytes).cast(), size_of::<[u8; 32]>()) }.is_ok();
+        Self { bytes, locked }
+    }
+
+    /// Whether the system locked the page. It refuses when `ulimit -l` is used up.
+    pub(crate) const fn is_locked(&self) -> bool {
+        self.locked
+    }
+}
+
+impl Deref for LockedKey {
+    type Target = [u8; 32];
+
+    fn deref(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+}
+
+impl Drop for LockedKey {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.bytes.zeroize();
+        if self.locked {
+            // SAFETY: the range that `new` locked; it is still allocated.
+            let _ = unsafe { munlock(NonNull::from(&**self.bytes).cast(), size_of::<[u8; 32]>()) };
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Passphrases.
+
+use std::fmt;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::{Argon2Cost, SealError};
+use crate::crypto;
+
+/// The fewest characters of a passphrase.
+pub const MIN_PASSPHRASE: usize = 8;
+
+/// A passphrase: wiped when dropped, never shown.
+#[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct Passphrase(String);
+
+impl Passphrase {
+    /// Takes over `text`.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Its length in characters.
+    pub(super) fn chars(&self) -> usize {
+        self.0.chars().count()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// argon2id (RFC 9106) with an output of 32 bytes.
+    pub(super) fn stretch(&self, salt: &[u8], cost: Argon2Cost) -> Result<crypto::Key, SealError> {
+        let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).map_err(|_| SealError::Library)?;
+        let mut key = crypto::Key::default();
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(self.0.as_bytes(), salt, key.as_mut())
+            .map_err(|_| SealError::Library)?;
+        Ok(key)
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase")
+    }
+}

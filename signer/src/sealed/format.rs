@@ -1,0 +1,78 @@
+//! Encrypting one private key.
+
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::NotOursError;
+use crate::{
+    crypto::{self, CryptoError},
+    protocol::{PublicKeyBytes, SealedKey},
+    seal::MasterKey,
+};
+
+const VERSION: u8 = 1;
+const WRAPPED_DATA_KEY_LEN: usize = 32 + crypto::OVERHEAD;
+
+/// What a private key is bound to.
+pub(super) struct Identity<'a> {
+    pub(super) component: Uuid,
+    pub(super) algorithm: ComponentAlgorithm,
+    pub(super) role: ComponentRole,
+    pub(super) public_key: &'a PublicKeyBytes,
+}
+
+impl<'a> Identity<'a> {
+    fn of(key: &'a SealedKey) -> Self {
+        Self { component: key.component, algorithm: key.algorithm, role: key.role, public_key: &key.public_key }
+    }
+
+    /// Every part with its length before it, so that no two identities have the same bytes.
+    fn associated_data(&self, purpose: &str) -> Vec<u8> {
+        let mut data = Vec::with_capacity(1024);
+        let mut part = |bytes: &[u8]| {
+            data.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+            data.extend_from_slice(bytes);
+        };
+        part(b"sealcard sealed key");
+        part(&[VERSION]);
+        part(purpose.as_bytes());
+        part(self.component.as_bytes());
+        part(self.algorithm.name().as_bytes());
+        part(self.role.name().as_bytes());
+        match self.public_key {
+            PublicKeyBytes::Rsa { n, e } => {
+                part(b"rsa");
+                part(n);
+                part(e);
+            }
+            PublicKeyBytes::Ec { point } => {
+                part(b"ec");
+                part(point);
+            }
+        }
+        data
+    }
+}
+
+/// Encrypts `private`.
+pub(super) fn seal(master: &MasterKey, identity: &Identity<'_>, private: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    let data_key = crypto::random::<32>()?;
+    let mut out = vec![VERSION];
+    out.extend(crypto::seal(master.bytes(), &identity.associated_data("data key"), data_key.as_ref())?);
+    out.extend(crypto::seal(&data_key, &identity.associated_data("private key"), private)?);
+    Ok(out)
+}
+
+/// Decrypts what [`seal`] made, if nothing about the row was changed.
+pub(super) fn open(master: &MasterKey, key: &SealedKey) -> Result<Zeroizing<Vec<u8>>, NotOursError> {
+    try_open(master, key).ok_or(NotOursError::of(key))
+}
+
+fn try_open(master: &MasterKey, key: &SealedKey) -> Option<Zeroizing<Vec<u8>>> {
+    let identity = Identity::of(key);
+    let rest = key.ciphertext.strip_prefix(&[VERSION])?;
+    let (wrapped, sealed) = rest.split_at_checked(WRAPPED_DATA_KEY_LEN)?;
+    let data_key = crypto::open(master.bytes(), &identity.associated_data("data key"), wrapped).ok()?;
+    crypto::open(data_key.as_slice().try_into().ok()?, &identity.associated_data("private key"), sealed).ok()
+}

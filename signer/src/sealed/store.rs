@@ -1,0 +1,109 @@
+//! The sealed store: the master key in memory, and what it opens.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{NotOursError, cache::Cache, format};
+use crate::{
+    crypto::CryptoError,
+    operations::{self, GenerateError, PrivateKey},
+    protocol::SealedKey,
+    seal::{self, MasterKey, Passphrase, SealError},
+};
+
+/// So many keys are kept open and parsed at most; each takes up to about 20 KiB.
+const OPEN_KEYS: usize = 128;
+
+/// An unsealed store.
+pub struct Store {
+    master: MasterKey,
+    open: Mutex<Cache>,
+}
+
+/// Why a key could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The key could not be generated.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// The cryptographic library failed, such as for want of memory. Retrying may help.
+    #[error("the cryptographic library failed")]
+    Library,
+}
+
+impl From<CryptoError> for StoreError {
+    fn from(_: CryptoError) -> Self {
+        Self::Library
+    }
+}
+
+impl Store {
+    /// Unseals the store of a signer's folder, with a passphrase if its seal wants one.
+    ///
+    /// # Errors
+    /// If the seal can't be read or opened.
+    pub fn open(folder: &Path, passphrase: Option<&Passphrase>) -> Result<Self, SealError> {
+        let seal = seal::load(folder)?;
+        Ok(Self::new(seal::unseal(&seal, folder, passphrase)?))
+    }
+
+    /// The store of a master key.
+    #[must_use]
+    pub fn new(master: MasterKey) -> Self {
+        Self { master, open: Mutex::new(Cache::new(OPEN_KEYS)) }
+    }
+
+    /// Makes a key and seals it. RSA takes seconds.
+    ///
+    /// # Errors
+    /// If algorithm and role do not go together, or the library fails.
+    pub fn generate(
+        &self,
+        component: Uuid,
+        algorithm: ComponentAlgorithm,
+        role: ComponentRole,
+    ) -> Result<SealedKey, StoreError> {
+        let operations::GeneratedKey { public_key, private } = operations::generate(algorithm, role)?;
+        let identity = format::Identity { component, algorithm, role, public_key: &public_key };
+        let ciphertext = format::seal(&self.master, &identity, &private)?;
+        Ok(SealedKey { component, algorithm, role, public_key, ciphertext })
+    }
+
+    /// The parsed private key of a row.
+    ///
+    /// # Errors
+    /// If the row does not open.
+    pub fn key(&self, row: &SealedKey) -> Result<Arc<PrivateKey>, NotOursError> {
+        // The lock is never held while decrypting and parsing.
+        if let Some(key) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(row) {
+            return Ok(key);
+        }
+        let private = self.private_bytes(row)?;
+        let key =
+            PrivateKey::parse(row.algorithm, row.role, &private, &row.public_key).map_err(|_| NotOursError::of(row))?;
+        let key = Arc::new(key);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).put(row.clone(), Arc::clone(&key));
+        Ok(key)
+    }
+
+    /// The private key of a row in the clear: PKCS#8 DER for RSA, the secret number or seed (32 bytes) for curves. For
+    /// tests that search for it where it must not be.
+    ///
+    /// # Errors
+    /// If the row does not open.
+    pub fn private_bytes(&self, row: &SealedKey) -> Result<Zeroizing<Vec<u8>>, NotOursError> {
+        format::open(&self.master, row)
+    }
+
+    /// Whether the system keeps the master key out of swap.
+    #[must_use]
+    pub const fn is_locked_in_memory(&self) -> bool {
+        self.master.is_locked_in_memory()
+    }
+}

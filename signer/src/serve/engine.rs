@@ -1,0 +1,171 @@
+//! Performing requests.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock},
+};
+
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use uuid::Uuid;
+
+use super::{answers::Answers, delay::Delay, gate::Gate};
+use crate::{
+    crypto, failpoint,
+    journal::{Journal, NewEntry},
+    log::{self, Level},
+    operations,
+    protocol::{Operation, Request, RequestBody, Response, ResponseBody, SealedKey, SignerError},
+    sealed::{Store, StoreError},
+};
+
+/// Journal entries in one answer at most: about 200 bytes each, so that they fit into a frame.
+const JOURNAL_PAGE: usize = 1000;
+
+/// What all threads share.
+pub(super) struct Engine {
+    store: OnceLock<Store>,
+    journal: Journal,
+    answers: Arc<Answers>,
+    delay: Delay,
+}
+
+/// Whether a request occupies a thread for seconds.
+pub(super) const fn takes_seconds(request: &Request) -> bool {
+    matches!(request.body, RequestBody::Generate { algorithm: ComponentAlgorithm::Rsa4096, .. })
+}
+
+impl Engine {
+    pub(super) fn new(store: Option<Store>, journal: Journal, answers: Arc<Answers>) -> io::Result<Self> {
+        let store = store.map_or_else(OnceLock::new, OnceLock::from);
+        Ok(Self { store, journal, answers, delay: Delay::start()? })
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.store.get().is_none()
+    }
+
+    /// Opens the store for all threads.
+    pub(super) fn unsealed(&self, store: Store) {
+        let _ = self.store.set(store);
+    }
+
+    pub(super) fn log_state(&self, seal: &'static str) {
+        let head = self.journal.head();
+        let state = if self.is_sealed() { "sealed" } else { "open" };
+        let locked = self.store.get().is_some_and(Store::is_locked_in_memory);
+        log::event(
+            Level::Info,
+            "started",
+            &[("seal", &seal), ("state", &state), ("memory-locked", &locked), ("journal", &head.sequence)],
+        );
+    }
+
+    /// Answers the heartbeat.
+    pub(super) fn status(&self, id: u64) {
+        let body = ResponseBody::Status { sealed: self.is_sealed(), journal: self.journal.head() };
+        self.answer(Response { id, result: Ok(body) });
+    }
+
+    pub(super) fn answer(&self, response: Response) {
+        self.answers.send(&response);
+    }
+
+    /// Performs a request and sees to its answer.
+    pub(super) fn perform(&self, request: Request) {
+        let id = request.id;
+        match request.body {
+            RequestBody::Status => self.status(id),
+            RequestBody::Journal { from, limit } => {
+                self.answer(Response { id, result: self.journal_page(from, limit) })
+            }
+            RequestBody::Generate { component, algorithm, role, request } => {
+                self.generate(id, component, algorithm, role, request);
+            }
+            RequestBody::Use { key, operation, request } => self.use_key(id, &key, &operation, request),
+        }
+    }
+
+    fn journal_page(&self, from: u64, limit: u32) -> Result<ResponseBody, SignerError> {
+        let limit = usize::try_from(limit).unwrap_or(JOURNAL_PAGE).min(JOURNAL_PAGE);
+        let (head, entries) = self.journal.read(from, limit).map_err(|e| SignerError::Journal(e.to_string()))?;
+        Ok(ResponseBody::Journal { head, entries })
+    }
+
+    fn use_key(&self, id: u64, row: &SealedKey, operation: &Operation, request: Uuid) {
+        // What is refused here has touched no key, so the journal does not hear of it.
+        let opened = self
+            .store
+            .get()
+            .ok_or(SignerError::Sealed)
+            .and_then(|store| operations::check(row, operation).map(|()| store))
+            .and_then(|store| store.key(row).map_err(|_| SignerError::NotOurs));
+        let key = match opened {
+            Ok(key) => key,
+            Err(error) => {
+                log::event(
+                    Level::Warn,
+                    "refused",
+                    &[
+                        ("request", &request),
+                        ("component", &row.component),
+                        ("operation", &operation.name()),
+                        ("why", &error),
+                    ],
+                );
+                return self.answer(Response { id, result: Err(error) });
+            }
+        };
+        let entry = NewEntry {
+            operation: operation.name(),
+            component: row.component,
+            request,
+            input_sha256: Some(crypto::sha256(operations::input(operation))),
+        };
+        let gate = self.submit(id, entry);
+        let result = guarded(|| key.perform(operation));
+        if matches!(result, Err(SignerError::DecryptionFailed)) {
+            self.delay.after_failure(row.component, move || gate.made(result));
+        } else {
+            gate.made(result);
+        }
+    }
+
+    fn generate(&self, id: u64, component: Uuid, algorithm: ComponentAlgorithm, role: ComponentRole, request: Uuid) {
+        let Some(store) = self.store.get() else {
+            return self.answer(Response { id, result: Err(SignerError::Sealed) });
+        };
+        match guarded(|| store.generate(component, algorithm, role).map_err(|e| generate_error(&e))) {
+            Ok(key) => {
+                let entry = NewEntry { operation: "generate", component, request, input_sha256: None };
+                self.submit(id, entry).made(Ok(ResponseBody::Generated { key }));
+            }
+            Err(error) => self.answer(Response { id, result: Err(error) }),
+        }
+    }
+
+    /// Begins to make the entry durable; the answer goes through the gate.
+    fn submit(&self, id: u64, entry: NewEntry) -> Arc<Gate> {
+        failpoint::hit("signer::before_journal");
+        let gate = Arc::new(Gate::new(id, Arc::clone(&self.answers)));
+        let at_the_gate = Arc::clone(&gate);
+        self.journal.submit(entry, move |outcome| at_the_gate.durable(outcome));
+        gate
+    }
+}
+
+fn generate_error(error: &StoreError) -> SignerError {
+    match error {
+        StoreError::Generate(operations::GenerateError::Mismatch { .. }) => SignerError::Invalid(error.to_string()),
+        // The library makes and checks the key; what failed there is worth another try.
+        StoreError::Generate(operations::GenerateError::Library) | StoreError::Library => SignerError::SelfCheckFailed,
+    }
+}
+
+/// A panic in a library costs one request, not the process.
+fn guarded<T>(work: impl FnOnce() -> Result<T, SignerError>) -> Result<T, SignerError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        log::event(Level::Error, "panic-in-operation", &[]);
+        Err(SignerError::Invalid("the operation failed inside the signer".into()))
+    })
+}

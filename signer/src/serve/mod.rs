@@ -1,0 +1,221 @@
+//! The running signer: frames in, frames out.
+//!
+//! One thread reads requests; a thread for each processor performs them; RSA keys are generated on threads of their own,
+//! because that takes seconds; one thread writes the journal. Nothing is locked while a key works. An answer leaves as soon
+//! as both the operation and its journal entry are done, so answers come in any order.
+
+mod answers;
+mod control;
+mod delay;
+mod engine;
+mod gate;
+mod queue;
+
+pub use control::{ControlReply, ControlRequest, ask};
+
+use std::{
+    io::{self, BufReader, Read as _},
+    os::{fd::RawFd, unix::net::UnixStream},
+    path::Path,
+    sync::Arc,
+};
+
+use crate::{
+    folder::{FolderError, JOURNAL_FILE, LockedFolder},
+    journal::{Journal, JournalError},
+    log::{self, Chain, Level},
+    os,
+    protocol::{self, MAX_FRAME, Request, RequestBody, Response, SignerError},
+    seal::{self, SealError},
+    sealed::Store,
+};
+use answers::Answers;
+use engine::Engine;
+use queue::Queue;
+
+/// Requests that wait for a thread at most; the server is not read from while they do.
+const QUEUE: usize = 1024;
+
+/// Why the signer does not start or ended. Retrying can't help unless a variant says so.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The process could not be shielded, so it touches no key.
+    #[error("the process can't be shielded")]
+    Harden(#[source] io::Error),
+    /// The socket is not usable.
+    #[error("the server's socket is not usable")]
+    Socket(#[source] io::Error),
+    /// The folder is not usable.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The seal is not usable.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The journal is not usable.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The control socket can't be made.
+    #[error("the control socket can't be made")]
+    Control(#[source] io::Error),
+    /// No thread can be started. Retrying may help.
+    #[error("a thread can't be started")]
+    Thread(#[source] io::Error),
+    /// What came from the server can't be answered: the stream is out of step.
+    #[error("the server sent what is no request: {0}")]
+    OutOfStep(String),
+    /// The server's socket failed.
+    #[error("the server's socket failed")]
+    Read(#[source] io::Error),
+}
+
+/// Serves requests that come in on the inherited descriptor `fd`, until the server closes it.
+///
+/// # Errors
+/// If the signer can't start, or what it reads makes no sense.
+pub fn serve(folder: &Path, fd: RawFd) -> Result<(), ServeError> {
+    os::harden(fd).map_err(ServeError::Harden)?;
+    let socket = os::inherited_socket(fd).map_err(ServeError::Socket)?;
+    let folder = LockedFolder::open(folder)?;
+    let seal = seal::load(folder.path())?;
+    let journal = Journal::open(&folder.path().join(JOURNAL_FILE))?;
+    let kind = seal.source().kind();
+    let store = match seal::unseal(&seal, folder.path(), None) {
+        Ok(master) => Some(Store::new(master)),
+        // A person can mend all of these while the signer runs, and says so with `unseal`.
+        Err(error) => {
+            log::event(Level::Warn, "sealed", &[("seal", &kind), ("why", &Chain(&error))]);
+            None
+        }
+    };
+    let answers = Arc::new(Answers::new(socket.try_clone().map_err(ServeError::Socket)?));
+    let engine = Arc::new(Engine::new(store, journal, answers).map_err(ServeError::Thread)?);
+    engine.log_state(kind);
+    control::listen(&folder, seal, Arc::clone(&engine)).map_err(ServeError::Control)?;
+    let outcome = Threads::start(&engine).map_err(ServeError::Thread).and_then(|threads| threads.read(socket));
+    control::remove(&folder);
+    log::event(Level::Info, "stopped", &[]);
+    outcome
+}
+
+/// The queues and the threads that empty them.
+struct Threads {
+    engine: Arc<Engine>,
+    work: Arc<Queue<Request>>,
+    generate: Arc<Queue<Request>>,
+    workers: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Threads {
+    fn start(engine: &Arc<Engine>) -> io::Result<Self> {
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let work = Arc::new(Queue::new(QUEUE));
+        let generate = Arc::new(Queue::new(QUEUE));
+        let spawn = |name: &str, queue: &Arc<Queue<Request>>| {
+            let (engine, queue) = (Arc::clone(engine), Arc::clone(queue));
+            std::thread::Builder::new().name(name.into()).spawn(move || {
+                while let Some(request) = queue.take() {
+                    engine.perform(request);
+                }
+            })
+        };
+        let workers = (0..cpus).map(|_| spawn("worker", &work)).collect::<io::Result<_>>()?;
+        for _ in 0..cpus.min(4) {
+            // Never joined: the process does not wait for a key that nobody can receive any more.
+            spawn("generate", &generate)?;
+        }
+        Ok(Self { engine: Arc::clone(engine), work, generate, workers })
+    }
+
+    /// Reads requests until the server closes the socket, then lets the threads finish what they have.
+    fn read(self, socket: UnixStream) -> Result<(), ServeError> {
+        let mut reader = BufReader::with_capacity(16 * 1024, socket);
+        let outcome = loop {
+            match read_frame(&mut reader) {
+                Ok(Some(body)) => {
+                    if let Err(error) = self.dispatch(&body) {
+                        break Err(error);
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.work.close();
+        self.generate.close();
+        for worker in self.workers {
+            let _ = worker.join();
+        }
+        outcome
+    }
+
+    fn dispatch(&self, body: &[u8]) -> Result<(), ServeError> {
+        match decode_request(body) {
+            // Answered at once: it is the heartbeat, and must not wait behind work.
+            Ok(Request { id, body: RequestBody::Status }) => self.engine.status(id),
+            Ok(request) if engine::takes_seconds(&request) => self.generate.put(request),
+            Ok(request) => self.work.put(request),
+            Err(BadRequest::Answerable { id, error }) => {
+                log::event(Level::Warn, "malformed-request", &[("id", &id), ("error", &error)]);
+                self.engine.answer(Response { id, result: Err(SignerError::Invalid(error)) });
+            }
+            Err(BadRequest::OutOfStep(error)) => return Err(ServeError::OutOfStep(error)),
+        }
+        Ok(())
+    }
+}
+
+/// Why a frame's body is no request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BadRequest {
+    /// Its id could be read, so it gets an answer.
+    Answerable {
+        /// The id.
+        id: u64,
+        /// What is wrong.
+        error: String,
+    },
+    /// Not even its id could be read.
+    OutOfStep(String),
+}
+
+/// Reads a request out of a frame's body.
+///
+/// # Errors
+/// If it is not exactly one request.
+pub fn decode_request(body: &[u8]) -> Result<Request, BadRequest> {
+    protocol::decode::<Request>(body).map_err(|error| {
+        // The id comes first in every request of every version.
+        match postcard::take_from_bytes::<u64>(body) {
+            Ok((id, _)) => BadRequest::Answerable { id, error: error.to_string() },
+            Err(_) => BadRequest::OutOfStep(error.to_string()),
+        }
+    })
+}
+
+/// Reads one frame's body; `None` at the end of the stream.
+fn read_frame(reader: &mut BufReader<UnixStream>) -> Result<Option<Vec<u8>>, ServeError> {
+    let mut header = [0; 4];
+    let mut have = 0;
+    while let Some(rest) = header.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        match reader.read(rest) {
+            Ok(0) if have == 0 => return Ok(None),
+            Ok(0) => return Err(ServeError::OutOfStep("the stream ended inside a frame".into())),
+            Ok(n) => have += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset && have == 0 => return Ok(None),
+            Err(e) => return Err(ServeError::Read(e)),
+        }
+    }
+    let len = usize::try_from(u32::from_be_bytes(header)).unwrap_or(usize::MAX);
+    if len > MAX_FRAME {
+        return Err(ServeError::OutOfStep(format!("a frame of {len} bytes")));
+    }
+    let mut body = vec![0; len];
+    match reader.read_exact(&mut body) {
+        Ok(()) => Ok(Some(body)),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(ServeError::OutOfStep("the stream ended inside a frame".into()))
+        }
+        Err(e) => Err(ServeError::Read(e)),
+    }
+}

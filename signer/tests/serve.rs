@@ -1,0 +1,162 @@
+//! The running process: requests, answers, journal.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::{collections::HashSet, io::Write as _};
+
+use common::{Signer, folder, generate, using, verify_journal};
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
+use sealcard_signer::protocol::{Operation, RequestBody, ResponseBody, SignerError};
+
+fn sign(byte: u8) -> Operation {
+    Operation::Sign { hash: HashAlgorithm::Sha256, digest: vec![byte; 32] }
+}
+
+#[test]
+fn a_key_is_made_and_used_and_both_are_in_the_journal() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    assert!(!signer.status().0);
+    let key = signer.generate(ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign);
+    let Ok(ResponseBody::Signature(signature)) = signer.operate(&key, sign(1)) else { panic!() };
+    assert_eq!(signature.len(), 64);
+    let Ok(ResponseBody::Journal { head, entries }) = signer.ask(RequestBody::Journal { from: 1, limit: 10 }) else {
+        panic!()
+    };
+    assert_eq!(entries.iter().map(|e| e.operation.as_str()).collect::<Vec<_>>(), ["generate", "sign"]);
+    assert_eq!((head.sequence, head.hash), (2, entries[1].hash));
+    assert_eq!(entries[1].component, key.component);
+    assert_eq!(signer.status().1, head);
+    assert!(signer.stop().success());
+    let (fine, text) = verify_journal(folder.path());
+    assert!(fine && text.starts_with("entries: 2\n"), "{text}");
+}
+
+#[test]
+fn many_uses_at_once_are_all_answered_and_all_in_the_journal() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    let keys = [
+        signer.generate(ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign),
+        signer.generate(ComponentAlgorithm::EcdsaP256, ComponentRole::Sign),
+    ];
+    let mut requests = HashSet::new();
+    let mut ids = Vec::new();
+    for i in 0..3000_usize {
+        let body = using(&keys[i % 2], sign(u8::try_from(i % 251).unwrap()));
+        let RequestBody::Use { request, .. } = &body else { panic!() };
+        requests.insert(*request);
+        ids.push(signer.send(body));
+        // As many under way as a busy server has, so that neither side's socket fills.
+        if i >= 200 {
+            let early = ids[i - 200];
+            assert!(matches!(signer.wait(early), Ok(ResponseBody::Signature(_))));
+        }
+    }
+    for id in ids.into_iter().rev().take(200) {
+        assert!(matches!(signer.wait(id), Ok(ResponseBody::Signature(_))));
+    }
+    let mut from = 1;
+    let mut seen = HashSet::new();
+    loop {
+        let Ok(ResponseBody::Journal { head, entries }) = signer.ask(RequestBody::Journal { from, limit: 5000 }) else {
+            panic!()
+        };
+        assert_eq!(head.sequence, 3002);
+        let Some(last) = entries.last() else { break };
+        assert_eq!(entries[0].sequence, from);
+        from = last.sequence + 1;
+        seen.extend(entries.iter().filter(|e| e.operation == "sign").map(|e| e.request));
+    }
+    assert_eq!(seen, requests);
+    assert!(signer.stop().success());
+    assert!(verify_journal(folder.path()).0);
+}
+
+#[test]
+fn making_an_rsa_key_holds_up_nobody() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    let key = signer.generate(ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign);
+    let slow: Vec<u64> =
+        (0..4).map(|_| signer.send(generate(ComponentAlgorithm::Rsa4096, ComponentRole::Sign))).collect();
+    let fast: Vec<u64> = (0..20).map(|i| signer.send(using(&key, sign(i)))).collect();
+    let order: Vec<u64> = (0..24).map(|_| signer.receive().id).collect();
+    let place = |id: &u64| order.iter().position(|o| o == id).unwrap();
+    assert!(fast.iter().map(place).max() < slow.iter().map(place).max(), "{order:?}");
+    assert!(signer.stop().success());
+}
+
+#[test]
+fn a_malformed_request_is_answered_and_a_stream_out_of_step_ends_the_process() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    // Id 77, then a kind of request that does not exist.
+    signer.socket.write_all(&[0, 0, 0, 2, 77, 99]).unwrap();
+    let answer = signer.receive();
+    assert_eq!(answer.id, 77);
+    assert!(matches!(answer.result, Err(SignerError::Invalid(_))));
+    assert!(!signer.status().0, "it goes on");
+    signer.socket.write_all(&[0xFF; 4]).unwrap();
+    assert!(!signer.wait_for_end().success());
+    assert!(signer.wait_for_log("event=failed").contains("a frame of 4294967295 bytes"));
+}
+
+#[test]
+fn a_frame_that_ends_early_ends_the_process_with_a_reason() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    signer.socket.write_all(&[0, 0, 0, 9, 1]).unwrap();
+    signer.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(!signer.wait_for_end().success());
+    signer.wait_for_log("ended inside a frame");
+}
+
+#[test]
+fn a_second_signer_on_the_same_folder_does_not_start() {
+    let folder = folder();
+    let mut first = Signer::start(folder.path());
+    first.wait_for_log("event=started");
+    let mut second = Signer::start(folder.path());
+    second.wait_for_log("another signer is using the folder");
+    assert!(!second.wait_for_end().success());
+    assert!(!first.status().0);
+}
+
+#[test]
+fn the_process_is_shielded() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    signer.status();
+    let proc = format!("/proc/{}", signer.pid());
+    let limits = std::fs::read_to_string(format!("{proc}/limits")).unwrap();
+    let core = limits.lines().find(|l| l.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
+    assert!(status.contains("Umask:\t0077"), "{status}");
+    let locked = status.lines().find(|l| l.starts_with("VmLck")).unwrap();
+    assert!(!locked.ends_with(" 0 kB"), "the master key is locked in memory: {locked}");
+    // The files of a process that is not dumpable belong to root.
+    use std::os::unix::fs::MetadataExt as _;
+    assert_eq!(std::fs::metadata(format!("{proc}/mem")).unwrap().uid(), 0);
+}
+
+#[test]
+fn inherited_descriptors_are_closed() {
+    use std::os::fd::AsRawFd as _;
+    let folder = folder();
+    // Both ends of a pipe that the child inherits: closed by the child, or this would never read its end.
+    let (reader, writer) = std::io::pipe().unwrap();
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+    let number = writer.as_raw_fd();
+    let mut signer = Signer::start(folder.path());
+    signer.status();
+    assert!(number > 2);
+    drop(writer);
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(std::io::Read::read(&mut &reader, &mut [0])));
+    let read = ended.recv_timeout(common::DEADLINE).expect("the pipe has no writer any more");
+    assert_eq!(read.unwrap(), 0);
+}
