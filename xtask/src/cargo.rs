@@ -1,0 +1,65 @@
+//! Calling cargo.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use sealcard_tests::{Binaries, run};
+
+/// What turns on the failpoints that the crash tests need.
+pub(crate) const FAILPOINTS: [&str; 2] = ["--features", "sealcard-server/failpoints,sealcard-signer/failpoints"];
+
+/// The folder of the workspace.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// A cargo command in the workspace.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command.args(arguments).current_dir(workspace());
+    // Set by the `cargo run` that started this program; they would make the inner builds look different from others.
+    for (name, _) in env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("CARGO_PKG_") || name_text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Runs a command that writes to the terminal itself; it must succeed.
+pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
+    let line = format!("{command:?}").replace('"', "");
+    let status = command.status().with_context(|| format!("starting {line}"))?;
+    if status.success() { Ok(()) } else { bail!("{line} failed ({status})") }
+}
+
+/// The target folder.
+pub(crate) fn target() -> Result<PathBuf> {
+    let metadata = run(
+        cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"]).env_remove("RUSTFLAGS"),
+        Duration::from_secs(60),
+    )?
+    .success()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout)?;
+    let folder = metadata.get("target_directory").and_then(serde_json::Value::as_str);
+    Ok(folder.context("cargo metadata told no target folder")?.into())
+}
+
+/// Builds the programs as a user gets them.
+pub(crate) fn build(release: bool) -> Result<Binaries> {
+    let mut command =
+        cargo(&["build", "--bins", "-p", "sealcard-server", "-p", "sealcard-signer", "-p", "sealcard-bridge"]);
+    if release {
+        command.arg("--release");
+    }
+    // What cargo says goes to standard error; so does nothing else of this program's results.
+    must_succeed(&mut command)?;
+    Binaries::in_folder(&target()?.join(if release { "release" } else { "debug" }))
+}

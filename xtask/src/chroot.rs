@@ -1,0 +1,69 @@
+//! A small Debian 13 with GnuPG 2.4, beside the machine's own GnuPG.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use sealcard_tests::{chroot_folder, run};
+
+use crate::packages::privileged;
+
+const SUITE: &str = "trixie";
+const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,scdaemon";
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Makes the chroot if it is missing. Takes about a minute; nothing stays mounted.
+pub(crate) fn ensure() -> Result<()> {
+    let folder = chroot_folder();
+    if folder.join("usr/bin/gpg").exists() {
+        return Ok(());
+    }
+    let parent = folder.parent().context("the chroot's folder has no parent")?;
+    fs::create_dir_all(parent)?;
+    let lock = File::options().create(true).append(true).open(parent.join("chroot.lock"))?;
+    // Someone else may be making it: wait, then look again.
+    lock.lock()?;
+    if !folder.join("usr/bin/gpg").exists() {
+        make(&folder)?;
+    }
+    Ok(())
+}
+
+fn make(folder: &Path) -> Result<()> {
+    let partial = folder.with_extension("partial");
+    let log = folder.with_extension("log");
+    // Left over from a run that was interrupted.
+    run(privileged("rm")?.args(["-rf", "--one-file-system", "--"]).arg(&partial), Duration::from_secs(120))?
+        .success()?;
+    let scripts = Path::new("/usr/share/debootstrap/scripts");
+    // debootstrap has no script for suites newer than itself; sid's serves all of them.
+    let script = scripts.join(if scripts.join(SUITE).exists() { SUITE } else { "sid" });
+    let mut debootstrap = privileged("debootstrap")?;
+    debootstrap.args(["--variant=minbase", &format!("--keyring={KEYRING}"), &format!("--include={PACKAGES}"), SUITE]);
+    debootstrap.arg(&partial).arg(mirror()?).arg(script);
+    let output = File::create(&log)?;
+    let status = debootstrap.stdout(output.try_clone()?).stderr(output).status().context("starting debootstrap")?;
+    if !status.success() {
+        bail!("making the chroot with GnuPG 2.4 failed; {} says why", log.display());
+    }
+    let renamed = run(privileged("mv")?.arg("-T").arg(&partial).arg(folder), Duration::from_secs(60))?;
+    renamed.success()?;
+    Ok(())
+}
+
+/// The Debian mirror that this machine's apt uses.
+fn mirror() -> Result<String> {
+    let mut command = Command::new("apt-get");
+    command.args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"]);
+    let answer = run(&mut command, Duration::from_secs(30))?.text();
+    let repositories = answer.lines().filter_map(|line| line.strip_prefix("Debian|Debian|"));
+    // Before the first `apt-get update` origin and label are not known: then go by the address.
+    let by_address = answer.lines().filter_map(|line| line.rsplit('|').next());
+    let by_address = by_address.filter(|uri| uri.trim_end_matches('/').ends_with("/debian"));
+    let found = repositories.chain(by_address).next().map(str::to_owned);
+    Ok(found.unwrap_or_else(|| "https://deb.debian.org/debian/".to_owned()))
+}

@@ -1,0 +1,86 @@
+//! Start-up time and memory, against absolute goals.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+use sealcard_tests::{Algorithm, Playground};
+
+use super::report::{Report, median};
+
+/// Memory of server and signer together after one signature, in MiB.
+pub(crate) fn idle_memory(playground: &Playground, wanted: &dyn Fn(&str) -> bool, report: &mut Report) -> Result<()> {
+    let name = "server and signer resident, idle";
+    if !wanted(name) {
+        return Ok(());
+    }
+    playground.workstation.try_sign(&playground.key(Algorithm::Ed25519)?.fingerprint)?.success()?;
+    let mut sum = resident(playground.server.pid())?;
+    for signer in playground.server.signers()? {
+        sum += resident(signer)?;
+    }
+    report.add(name, "MiB", sum, "goal", 48.0);
+    Ok(())
+}
+
+/// Time from the start of `sealcard-scdaemon` to its greeting, in milliseconds.
+pub(crate) fn start_up(
+    playground: &Playground,
+    wanted: &dyn Fn(&str) -> bool,
+    runs: usize,
+    report: &mut Report,
+) -> Result<()> {
+    let name = "sealcard-scdaemon ready";
+    if !wanted(name) {
+        return Ok(());
+    }
+    let station = &playground.workstation;
+    let program = playground.binaries.folder().join("sealcard-scdaemon");
+    let home = station.gnupg_home();
+    let mut times = Vec::new();
+    for _ in 0..runs {
+        let mut command = station.command(&program, &["--multi-server", "--homedir"]);
+        command.arg(&home).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let started = Instant::now();
+        let mut child = command.spawn().context("starting sealcard-scdaemon")?;
+        let mut greeting = String::new();
+        BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut greeting)?;
+        times.push(started.elapsed().as_secs_f64() * 1000.0);
+        // It ends when its standard input does.
+        drop(child.stdin.take());
+        child.wait()?;
+        if !greeting.starts_with("OK") {
+            bail!("sealcard-scdaemon greeted with {greeting:?}");
+        }
+    }
+    report.add(name, "ms", median(times)?, "goal", 10.0);
+    Ok(())
+}
+
+/// Memory of the scdaemon that gpg-agent runs, after all that was signed, in MiB.
+pub(crate) fn scdaemon_memory(
+    playground: &Playground,
+    wanted: &dyn Fn(&str) -> bool,
+    report: &mut Report,
+) -> Result<()> {
+    let name = "sealcard-scdaemon resident";
+    if !wanted(name) {
+        return Ok(());
+    }
+    let answer = playground.workstation.run("gpg-connect-agent", &["SCD GETINFO pid", "/bye"])?.text();
+    let pid =
+        answer.lines().find_map(|line| line.strip_prefix("D ")).context("sealcard-scdaemon did not tell its pid")?;
+    report.add(name, "MiB", resident(pid.trim().parse()?)?, "goal", 12.0);
+    Ok(())
+}
+
+fn resident(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kibibytes / 1024.0)
+}

@@ -1,0 +1,140 @@
+//! `cargo xtask test`: everything a change must pass.
+
+use std::{fs, path::Path, process::ExitCode, thread, time::Instant};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use sealcard_tests::Binaries;
+
+use crate::{
+    cargo::{FAILPOINTS, cargo, must_succeed, target},
+    chroot, output, packages,
+};
+
+/// Runs every check that a change must pass: format, lints, unit, crate and end-to-end tests with the real tools, the
+/// fuzzing corpora, documentation. Installs what is missing: Debian packages, cargo-nextest, and a chroot with GnuPG 2.4
+/// in the user's cache folder.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Builds the programs for the end-to-end tests and the chroot, and runs nothing. Afterwards `cargo nextest run -p
+    /// sealcard-tests` works by hand
+    #[arg(long)]
+    build_only: bool,
+    /// Runs only the tests whose names contain this, and no other check
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+}
+
+const WORKSPACE: [&str; 2] = ["--workspace", "--locked"];
+
+impl Test {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let mut summary = Summary::default();
+        summary.step("packages", install)?;
+        // Downloading and unpacking needs the network more than the processor: it goes on beside the compiler.
+        let chroot = thread::spawn(|| {
+            let started = Instant::now();
+            chroot::ensure().map(|()| started.elapsed())
+        });
+        if !self.build_only && self.filter.is_none() {
+            summary.step("format", || must_succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
+            summary.step("clippy", || {
+                let mut clippy = cargo(&["clippy", "--all-targets"]);
+                must_succeed(clippy.args(WORKSPACE).args(FAILPOINTS).args(["--", "--deny", "warnings"]))
+            })?;
+        }
+        summary.step("build", build)?;
+        summary.step("chroot with GnuPG 2.4", || {
+            let took = chroot.join().map_err(|_| anyhow!("making the chroot panicked"))??;
+            output::note(&format!("took {:.0} s beside the compiler", took.as_secs_f64()));
+            Ok(())
+        })?;
+        if self.build_only {
+            return Ok(ExitCode::SUCCESS);
+        }
+        summary.step("tests", || {
+            let mut nextest = cargo(&["nextest", "run"]);
+            must_succeed(nextest.args(WORKSPACE).args(FAILPOINTS).args(self.filter.as_slice()))
+        })?;
+        if self.filter.is_none() {
+            summary.step("documentation tests", || {
+                must_succeed(cargo(&["test", "--doc", "--quiet"]).args(WORKSPACE).args(FAILPOINTS))
+            })?;
+            summary.step("documentation", || {
+                let mut doc = cargo(&["doc", "--no-deps", "--quiet"]);
+                must_succeed(doc.args(WORKSPACE).args(FAILPOINTS).env("RUSTDOCFLAGS", "-D warnings"))
+            })?;
+            if packages::has_command("cargo-deny") {
+                summary.step("dependencies", || must_succeed(&mut cargo(&["deny", "--all-features", "check"])))?;
+            } else {
+                summary.skipped("dependencies", "cargo-deny is not installed");
+            }
+        }
+        summary.print();
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn install() -> Result<()> {
+    packages::ensure(packages::TEST)?;
+    if !packages::has_command("cargo-nextest") {
+        output::step("installing cargo-nextest");
+        must_succeed(&mut cargo(&["install", "--locked", "cargo-nextest"]))?;
+    }
+    Ok(())
+}
+
+/// Builds all targets with one selection of packages and features, so that nothing is compiled twice, and copies the
+/// programs to where the end-to-end tests look: a build by hand does not replace them there.
+fn build() -> Result<()> {
+    must_succeed(cargo(&["build", "--all-targets"]).args(WORKSPACE).args(FAILPOINTS))?;
+    let target = target()?;
+    let folder = Binaries::test_folder(&target);
+    fs::create_dir_all(&folder)?;
+    for name in Binaries::FILES {
+        copy_if_newer(&target.join("debug").join(name), &folder.join(name))?;
+    }
+    Ok(())
+}
+
+/// Copies a program unless the copy is that of the same build: what tests keep for each build stays valid.
+fn copy_if_newer(source: &Path, copy: &Path) -> Result<()> {
+    let meta = fs::metadata(source).with_context(|| format!("the build made no {}", source.display()))?;
+    let modified = meta.modified()?;
+    if fs::metadata(copy).is_ok_and(|old| old.len() == meta.len() && old.modified().ok() == Some(modified)) {
+        return Ok(());
+    }
+    let partial = copy.with_extension("partial");
+    fs::copy(source, &partial)?;
+    fs::File::options().write(true).open(&partial)?.set_modified(modified)?;
+    Ok(fs::rename(partial, copy)?)
+}
+
+/// How long each step took.
+#[derive(Default)]
+struct Summary(Vec<(String, String)>);
+
+impl Summary {
+    fn step(&mut self, name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
+        output::step(name);
+        let started = Instant::now();
+        let result = action();
+        let took = format!("{:>6.1} s", started.elapsed().as_secs_f64());
+        self.0.push((name.to_owned(), took));
+        if result.is_err() {
+            self.print();
+        }
+        result.with_context(|| format!("{name} failed"))
+    }
+
+    fn skipped(&mut self, name: &str, why: &str) {
+        self.0.push((name.to_owned(), format!("skipped: {why}")));
+    }
+
+    fn print(&self) {
+        output::headline("summary");
+        for (name, result) in &self.0 {
+            output::result(&format!("  {name:<24} {result}"));
+        }
+    }
+}

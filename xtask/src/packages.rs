@@ -1,0 +1,75 @@
+//! Debian packages that the commands call, installed when they are missing.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::Uid;
+use sealcard_tests::run;
+
+use crate::{cargo::must_succeed, output};
+
+/// What the demo needs: GnuPG and git.
+pub(crate) const DEMO: &[&str] = &["ca-certificates", "git", "gnupg", "gpg-agent", "procps"];
+
+/// What the end-to-end tests need besides: the tools that sign packages, an ssh server, and what makes the chroot.
+pub(crate) const TEST: &[&str] = &[
+    "ca-certificates",
+    "debootstrap",
+    "devscripts",
+    "dpkg-dev",
+    "git",
+    "gnupg",
+    "gnupg2",
+    "gpg-agent",
+    "openssh-client",
+    "openssh-server",
+    "procps",
+    "rpm",
+    "scdaemon",
+];
+
+/// Installs those of `packages` that are missing.
+pub(crate) fn ensure(packages: &[&str]) -> Result<()> {
+    if !has_command("apt-get") {
+        bail!("this is not a Debian system: install what these packages hold, by hand: {}", packages.join(" "));
+    }
+    let missing = missing(packages)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    output::step(&format!("installing packages: {}", missing.join(" ")));
+    must_succeed(privileged("apt-get")?.args(["-qq", "update"]))?;
+    let mut install = privileged("env")?;
+    install.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", "--yes", "--no-install-recommends"]);
+    // apt talks to standard output, which is not ours to use.
+    must_succeed(install.args(&missing).stdout(std::io::stderr()))
+        .with_context(|| format!("these packages are needed: {}", missing.join(" ")))
+}
+
+/// A command that is run as root, through sudo where needed.
+pub(crate) fn privileged(program: &str) -> Result<Command> {
+    if Uid::effective().is_root() {
+        return Ok(Command::new(program));
+    }
+    if !has_command("sudo") {
+        bail!("this needs root, and there is no sudo: run it as root once");
+    }
+    let mut command = Command::new("sudo");
+    command.arg(program);
+    Ok(command)
+}
+
+/// Whether a program is on the PATH.
+pub(crate) fn has_command(name: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|folder| folder.join(name).is_file())
+}
+
+fn missing<'a>(packages: &[&'a str]) -> Result<Vec<&'a str>> {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat=${Package} ${db:Status-Status}\n", "--"]).args(packages);
+    // It fails when one is unknown, and lists the others all the same.
+    let answer = run(&mut query, Duration::from_secs(30))?.text();
+    let installed: Vec<&str> = answer.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
+    Ok(packages.iter().copied().filter(|package| !installed.contains(package)).collect())
+}
