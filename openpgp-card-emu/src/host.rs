@@ -29,7 +29,7 @@ impl HostCommand {
         Self::with_data(0xCA, p1, p2, &[])
     }
 
-    /// GET NEXT DATA (section 7.2.7): the next occurrence of the object that GET DATA or SELECT DATA chose.
+    /// GET NEXT DATA (section 7.2.7): the next occurrence of the object that GET DATA gave.
     pub fn get_next_data(tag: u16) -> Self {
         let [p1, p2] = tag.to_be_bytes();
         Self::with_data(0xCC, p1, p2, &[])

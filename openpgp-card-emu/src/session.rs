@@ -1,5 +1,7 @@
 //! One client's view of the card: transport (chaining, long responses), security state and the operation under way.
 
+use std::fmt;
+
 use iso7816::Status;
 use iso7816::command::{CommandView, FromSliceError, class::Class};
 use zeroize::Zeroizing;
@@ -10,7 +12,7 @@ use crate::{Card, KeyOperation, OperationError, Slot};
 /// One client's connection to a [`Card`]: what it verified and chose, and what it is waiting for.
 ///
 /// Sessions share nothing but the card: a password verified in one says nothing in another.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Session {
     pub(crate) state: State,
     chain: Option<Chain>,
@@ -175,8 +177,15 @@ impl Session {
     }
 }
 
+impl fmt::Debug for Session {
+    // Without the buffers: a chained command may be a password, a response a session key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("state", &self.state).field("pending", &self.pending).finish_non_exhaustive()
+    }
+}
+
 /// What [`Session::command`] asks of its caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Step {
     /// The response APDU is this.
     Reply(Vec<u8>),
@@ -192,6 +201,20 @@ pub enum Step {
 impl Step {
     fn status(status: Status) -> Self {
         Self::Reply(status_bytes(status))
+    }
+}
+
+impl fmt::Debug for Step {
+    // A reply without its data: they may be a session key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reply(response) => {
+                let (data, status) = response.split_last_chunk::<2>().unwrap_or((&[], &[0, 0]));
+                write!(f, "Reply({} bytes, {:04X})", data.len(), u16::from_be_bytes(*status))
+            }
+            Self::Operation(operation) => f.debug_tuple("Operation").field(operation).finish(),
+            Self::Random { bytes } => f.debug_struct("Random").field("bytes", bytes).finish(),
+        }
     }
 }
 
@@ -243,13 +266,11 @@ pub(crate) struct CertificatePosition {
     pub(crate) given: Option<u8>,
 }
 
-#[derive(Debug)]
 struct Chain {
     header: Header,
     data: Zeroizing<Vec<u8>>,
 }
 
-#[derive(Debug)]
 struct LongResponse {
     data: Zeroizing<Vec<u8>>,
     sent: usize,

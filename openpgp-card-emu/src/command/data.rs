@@ -1,4 +1,4 @@
-//! GET DATA and GET NEXT DATA (sections 7.2.6 and 7.2.7).
+//! GET DATA, GET NEXT DATA and PUT DATA (sections 7.2.6 to 7.2.8).
 
 use iso7816::Status;
 
@@ -30,6 +30,13 @@ pub(super) fn get_next(card: &Card, state: &mut State, tag: u16) -> Result<Outco
     }
     let given = state.certificate.given.ok_or(Status::ConditionsOfUseNotSatisfied)?;
     certificate(card, state, given.saturating_add(1))
+}
+
+/// Refuses to write: to whom may not with 6982, to everyone else with 6985, because the content comes from elsewhere.
+pub(super) fn put(card: &Card, state: &State, tag: u16) -> Result<Outcome, Status> {
+    let object = data::find(tag).ok_or(Status::KeyReferenceNotFound)?;
+    object.write.check(card, state)?;
+    Err(Status::ConditionsOfUseNotSatisfied)
 }
 
 fn certificate(card: &Card, state: &mut State, occurrence: u8) -> Result<Outcome, Status> {

@@ -57,10 +57,7 @@ pub(crate) fn run(card: &mut Card, state: &mut State, request: &Request<'_>) -> 
 
 fn execute(card: &mut Card, state: &mut State, request: &Request<'_>) -> Result<Outcome, Status> {
     let command = Command::parse(request)?;
-    if let Command::Select = command {
-        return select::application(card, state, request.data);
-    }
-    if !state.selected {
+    if !state.selected && command != Command::Select {
         return Err(Status::ConditionsOfUseNotSatisfied);
     }
     match command {
@@ -78,13 +75,11 @@ fn execute(card: &mut Card, state: &mut State, request: &Request<'_>) -> Result<
         Command::ManageSecurityEnvironment { role } => environment::choose(state, role, request.data),
         // No AES keys: Extended Capabilities (C0) says so.
         Command::Encipher => Err(Status::FunctionNotSupported),
-        // What changes the card needs the administrator, and is refused even then: its content comes from elsewhere.
-        Command::PutData | Command::GenerateKey | Command::ResetRetryCounterByAdmin => {
-            if state.verified.pw3 {
-                Err(Status::ConditionsOfUseNotSatisfied)
-            } else {
-                Err(Status::SecurityStatusNotSatisfied)
-            }
+        Command::PutData { tag } => data::put(card, state, tag),
+        // What changes keys needs the administrator, and is refused even then: they come from elsewhere.
+        Command::GenerateKey | Command::ResetRetryCounterByAdmin => {
+            Access::Pw3.check(card, state)?;
+            Err(Status::ConditionsOfUseNotSatisfied)
         }
         Command::ChangeReferenceData | Command::ResetRetryCounter => Err(Status::ConditionsOfUseNotSatisfied),
         // The historical bytes say that there is no life cycle management.

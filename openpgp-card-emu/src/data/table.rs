@@ -12,7 +12,6 @@ pub(crate) struct DataObject {
     /// Who may read it. `Never` is for those that are only written.
     pub(crate) read: Access,
     /// Who may write it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "PUT DATA does not exist yet; the table is complete without it"))]
     pub(crate) write: Access,
     content: Content,
 }
