@@ -1,0 +1,284 @@
+//! Editing `gpg-agent.conf` so that every byte of the person's own can be given back.
+//!
+//! A block of ours goes in front of everything. Lines that would contradict it are put behind `# sealcard: was: `, and so
+//! is, so that undoing is exact, every line that looks like one of ours.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{ConfigError, files};
+
+/// The file's name in the GnuPG home.
+pub const FILE_NAME: &str = "gpg-agent.conf";
+
+/// The name of the copy of the person's file.
+pub const BACKUP_NAME: &str = "gpg-agent.conf.sealcard-backup";
+
+const BEGIN: &str = "# sealcard: begin, written by `sealcard setup` and undone by `sealcard setup --remove`\n";
+const END: &str = "# sealcard: end\n";
+const MARK: &[u8] = b"# sealcard: ";
+const WAS: &[u8] = b"# sealcard: was: ";
+
+/// Options that would contradict ours.
+const REPLACED: [&str; 2] = ["scdaemon-program", "disable-scdaemon"];
+
+/// The file's content with our block, in place of an earlier one.
+#[must_use]
+pub fn with_block(content: &[u8], program: &str, expand_secmem: bool) -> Vec<u8> {
+    let own = without_block(content);
+    let mut result = BEGIN.as_bytes().to_vec();
+    result.extend_from_slice(format!("scdaemon-program {program}\n").as_bytes());
+    // Many gpg at once exhaust the agent's locked memory otherwise ("Cannot allocate memory").
+    if expand_secmem && !lines(&own).any(|line| option(line) == Some("auto-expand-secmem")) {
+        result.extend_from_slice(b"auto-expand-secmem\n");
+    }
+    result.extend_from_slice(END.as_bytes());
+    for line in lines(&own) {
+        if line.starts_with(MARK) || option(line).is_some_and(|name| REPLACED.contains(&name)) {
+            result.extend_from_slice(WAS);
+        }
+        result.extend_from_slice(line);
+    }
+    result
+}
+
+/// The file's content as it would be without us. Content without our block is given back as it is.
+#[must_use]
+pub fn without_block(content: &[u8]) -> Vec<u8> {
+    if !has_block(content) {
+        return content.to_vec();
+    }
+    let mut result = Vec::with_capacity(content.len());
+    let mut inside = false;
+    for line in lines(content) {
+        if line == BEGIN.as_bytes() {
+            inside = true;
+        } else if inside {
+            inside = line != END.as_bytes();
+        } else {
+            result.extend_from_slice(line.strip_prefix(WAS).unwrap_or(line));
+        }
+    }
+    result
+}
+
+/// Whether our block is there, whole.
+#[must_use]
+pub fn has_block(content: &[u8]) -> bool {
+    lines(content).any(|line| line == BEGIN.as_bytes()) && lines(content).any(|line| line == END.as_bytes())
+}
+
+/// The program that gpg-agent would start as scdaemon; `None` for GnuPG's own. The last such line counts.
+#[must_use]
+pub fn scdaemon_program(content: &[u8]) -> Option<String> {
+    lines(content).filter(|line| option(line) == Some("scdaemon-program")).last().and_then(|line| {
+        let (_, value) = std::str::from_utf8(line).ok()?.trim().split_once(char::is_whitespace)?;
+        Some(value.trim().trim_matches('"').to_owned())
+    })
+}
+
+/// What [`install`] or [`remove`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing: it was so already.
+    None,
+    /// The file was written. Another scdaemon than GnuPG's own was named before.
+    Written {
+        /// That other one.
+        replaced: Option<String>,
+    },
+    /// The file is as it was before us.
+    Restored,
+}
+
+/// Writes our block into the file of this GnuPG home. The person's own file is kept as [`BACKUP_NAME`].
+///
+/// # Errors
+///
+/// When a file can't be read or written, or the program's path can't stand in the file.
+pub fn install(gnupg_home: &Path, program: &Path, expand_secmem: bool) -> Result<Change, ConfigError> {
+    let path = gnupg_home.join(FILE_NAME);
+    let program = writable_path(program).map_err(|reason| ConfigError::invalid(program, reason))?;
+    let old = files::read(&path)?;
+    let before = old.as_deref().unwrap_or_default();
+    let after = with_block(before, program, expand_secmem);
+    if before == after {
+        return Ok(Change::None);
+    }
+    let replaced = scdaemon_program(&without_block(before));
+    if !has_block(before) {
+        match &old {
+            Some(content) => files::write_private(&backup(gnupg_home), content)?,
+            // A backup that has nothing to do with the present state would be given back by mistake.
+            None => drop(files::remove(&backup(gnupg_home))?),
+        }
+    }
+    replace_keeping_mode(&path, &after)?;
+    Ok(Change::Written { replaced })
+}
+
+/// Takes our block out of the file of this GnuPG home. A file that was not there before us is removed.
+///
+/// # Errors
+///
+/// When a file can't be read or written.
+pub fn remove(gnupg_home: &Path) -> Result<Change, ConfigError> {
+    let path = gnupg_home.join(FILE_NAME);
+    let Some(content) = files::read(&path)? else { return Ok(Change::None) };
+    if !has_block(&content) {
+        return Ok(Change::None);
+    }
+    let own = without_block(&content);
+    let kept = files::read(&backup(gnupg_home))?;
+    if own.is_empty() && kept.is_none() {
+        files::remove(&path)?;
+    } else {
+        replace_keeping_mode(&path, &own)?;
+    }
+    // A backup that differs holds something that the person changed since: it is theirs to remove.
+    if kept.is_some_and(|kept| kept == own) {
+        files::remove(&backup(gnupg_home))?;
+    }
+    Ok(Change::Restored)
+}
+
+fn backup(gnupg_home: &Path) -> PathBuf {
+    gnupg_home.join(BACKUP_NAME)
+}
+
+/// Follows a symbolic link: people keep such files in a repository of dot files.
+fn replace_keeping_mode(path: &Path, content: &[u8]) -> Result<(), ConfigError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mode = std::fs::metadata(&path).map_or(0o600, |facts| facts.permissions().mode() & 0o777);
+    files::replace(&path, content, mode)
+}
+
+/// gpg-agent takes the rest of the line, without blanks at its ends, and removes quotes around it.
+fn writable_path(program: &Path) -> Result<&str, &'static str> {
+    let text = program.to_str().ok_or("this path is not UTF-8, so it can't stand in gpg-agent.conf")?;
+    if !program.is_absolute() {
+        return Err("gpg-agent wants an absolute path");
+    }
+    if text.contains(['\n', '\r', '"']) || text.trim() != text {
+        return Err("this path can't stand in gpg-agent.conf");
+    }
+    Ok(text)
+}
+
+/// With their line ends; the last line may have none.
+fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    content.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// The option that a line sets. GnuPG allows dashes in front of it.
+fn option(line: &[u8]) -> Option<&str> {
+    let line = line.trim_ascii_start();
+    let end = line.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'=').unwrap_or(line.len());
+    let name = std::str::from_utf8(line.get(..end)?).ok()?.trim_start_matches('-');
+    (!name.is_empty() && !name.starts_with('#')).then_some(name)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROGRAM: &str = "/usr/libexec/sealcard-scdaemon";
+
+    #[test]
+    fn a_foreign_scdaemon_is_set_aside_and_comes_back() {
+        let own = b"default-cache-ttl 60\nscdaemon-program /usr/bin/gnupg-pkcs11-scd\n\tdisable-scdaemon\npinentry-program /p";
+        let edited = with_block(own, PROGRAM, true);
+        assert_eq!(scdaemon_program(&edited).as_deref(), Some(PROGRAM));
+        let text = String::from_utf8(edited.clone()).unwrap();
+        assert!(text.contains("\n# sealcard: was: scdaemon-program /usr/bin/gnupg-pkcs11-scd\n"), "{text}");
+        assert!(text.contains("\n# sealcard: was: \tdisable-scdaemon\n") && text.contains("\nauto-expand-secmem\n"));
+        assert_eq!(without_block(&edited), own);
+    }
+
+    #[test]
+    fn installing_and_removing_in_a_home_leaves_every_file_as_it_was() {
+        for own in [None, Some(&b""[..]), Some(b"scdaemon-program /x\n"), Some(b"no-newline")] {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join(FILE_NAME);
+            if let Some(own) = own {
+                std::fs::write(&path, own).unwrap();
+            }
+            let program = Path::new(PROGRAM);
+            assert!(matches!(install(home.path(), program, true).unwrap(), Change::Written { .. }));
+            assert_eq!(install(home.path(), program, true).unwrap(), Change::None);
+            assert!(matches!(install(home.path(), Path::new("/other"), false).unwrap(), Change::Written { .. }));
+            assert_eq!(files::read(&home.path().join(BACKUP_NAME)).unwrap().as_deref(), own);
+            assert_eq!(remove(home.path()).unwrap(), Change::Restored);
+            assert_eq!(remove(home.path()).unwrap(), Change::None);
+            assert_eq!(files::read(&path).unwrap().as_deref(), own);
+            assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), usize::from(own.is_some()));
+        }
+    }
+
+    #[test]
+    fn what_the_person_changed_meanwhile_stays_and_the_backup_too() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(FILE_NAME);
+        std::fs::write(&path, "one\n").unwrap();
+        install(home.path(), Path::new(PROGRAM), true).unwrap();
+        let mut edited = std::fs::read(&path).unwrap();
+        edited.extend_from_slice(b"two\n");
+        std::fs::write(&path, edited).unwrap();
+        remove(home.path()).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
+        assert_eq!(std::fs::read(home.path().join(BACKUP_NAME)).unwrap(), b"one\n");
+    }
+
+    #[test]
+    fn a_linked_file_is_edited_where_it_lies() {
+        let home = tempfile::tempdir().unwrap();
+        let real = home.path().join("dotfiles.conf");
+        std::fs::write(&real, "one\n").unwrap();
+        std::os::unix::fs::symlink(&real, home.path().join(FILE_NAME)).unwrap();
+        install(home.path(), Path::new(PROGRAM), true).unwrap();
+        assert!(has_block(&std::fs::read(&real).unwrap()));
+        assert!(std::fs::symlink_metadata(home.path().join(FILE_NAME)).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn paths_that_gpg_agent_would_misread_are_refused() {
+        let home = tempfile::tempdir().unwrap();
+        for wrong in ["relative", "/with\nnewline", "/with\"quote", "/blank "] {
+            assert!(install(home.path(), Path::new(wrong), true).is_err(), "{wrong:?}");
+        }
+        assert!(!home.path().join(FILE_NAME).exists());
+    }
+
+    proptest! {
+        #[test]
+        fn removing_gives_back_every_byte(content: Vec<u8>, expand: bool) {
+            prop_assert_eq!(without_block(&with_block(&content, PROGRAM, expand)), without_block(&content));
+        }
+
+        #[test]
+        fn removing_gives_back_every_line(
+            lines in proptest::collection::vec(
+                prop_oneof![
+                    Just("scdaemon-program /x"), Just("# sealcard: was: a"), Just("# sealcard: end"), Just(""),
+                    Just("disable-scdaemon"), Just("--scdaemon-program=/y"), Just("auto-expand-secmem"), Just("\r"),
+                    Just("# sealcard: anything"), Just("default-cache-ttl 1"),
+                ],
+                0..12,
+            ),
+            newline: bool,
+            expand: bool,
+        ) {
+            let mut own = lines.join("\n").into_bytes();
+            if newline {
+                own.push(b'\n');
+            }
+            let edited = with_block(&own, PROGRAM, expand);
+            prop_assert_eq!(with_block(&edited, PROGRAM, expand), edited.clone());
+            prop_assert_eq!(scdaemon_program(&edited).unwrap(), PROGRAM);
+            prop_assert_eq!(without_block(&edited), own);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Running GnuPG's tools for one GnuPG home.
+
+use std::{
+    fmt,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::GpgError;
+use crate::config::{ConfigError, files, gnupg_home};
+
+/// How long gpg-agent may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// GnuPG with one home folder.
+#[derive(Debug, Clone)]
+pub struct Gnupg {
+    home: PathBuf,
+}
+
+impl Gnupg {
+    /// The GnuPG of this environment: `GNUPGHOME`, else `~/.gnupg`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no home folder.
+    pub fn of_environment() -> Result<Self, ConfigError> {
+        Ok(Self { home: gnupg_home()? })
+    }
+
+    /// GnuPG with this home folder, an absolute path.
+    #[must_use]
+    pub const fn new(home: PathBuf) -> Self {
+        Self { home }
+    }
+
+    /// The home folder.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Makes the home folder, with mode 0700 as gpg wants it, if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be made.
+    pub fn make_home(&self) -> Result<(), ConfigError> {
+        files::make_private_folder(&self.home)
+    }
+
+    /// The version of gpg.
+    ///
+    /// # Errors
+    ///
+    /// When gpg is not installed or tells none.
+    pub fn version(&self) -> Result<Version, GpgError> {
+        let output = self.run("gpg", &["--version"], None)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let first = text.lines().next().unwrap_or_default();
+        Version::find(first).ok_or_else(|| GpgError::Unexpected {
+            command: "gpg --version".to_owned(),
+            answer: first.to_owned(),
+        })
+    }
+
+    /// Whether gpg-agent knows this option (without dashes).
+    ///
+    /// # Errors
+    ///
+    /// When gpg-agent is not installed.
+    pub fn agent_has_option(&self, option: &str) -> Result<bool, GpgError> {
+        let output = self.run("gpg-agent", &["--dump-options"], None)?;
+        let wanted = format!("--{option}");
+        Ok(String::from_utf8_lossy(&output.stdout).lines().any(|line| line.trim() == wanted))
+    }
+
+    /// Asks a running gpg-agent, without starting one. Gives the lines of its answer, one for each of the commands'
+    /// lines; `None` if no agent runs.
+    ///
+    /// # Errors
+    ///
+    /// When gpg-connect-agent is not installed.
+    pub fn ask_running_agent(&self, commands: &[&str]) -> Result<Option<Vec<String>>, GpgError> {
+        self.connect_agent(&["--no-autostart"], commands)
+    }
+
+    /// Asks gpg-agent, which is started if need be.
+    ///
+    /// # Errors
+    ///
+    /// When gpg-connect-agent is not installed or gpg-agent does not start.
+    pub fn ask_agent(&self, commands: &[&str]) -> Result<Vec<String>, GpgError> {
+        self.connect_agent(&[], commands)?.ok_or_else(|| GpgError::Failed {
+            command: "gpg-connect-agent".to_owned(),
+            message: "gpg-agent does not start".to_owned(),
+        })
+    }
+
+    fn connect_agent(&self, options: &[&str], commands: &[&str]) -> Result<Option<Vec<String>>, GpgError> {
+        let mut input = commands.join("\n");
+        input.push_str("\n/bye\n");
+        let output = self.run("gpg-connect-agent", options, Some(input.as_bytes()))?;
+        let lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(ToOwned::to_owned).collect();
+        // Without an agent it says so on standard error, answers nothing, and in some versions still exits with 0.
+        Ok((!lines.is_empty()).then_some(lines))
+    }
+
+    /// Whether gpg-agent runs, and what runs as its scdaemon. Starts neither gpg-agent nor, if it was not started yet,
+    /// scdaemon.
+    ///
+    /// # Errors
+    ///
+    /// When gpg-connect-agent is not installed.
+    pub fn agent_state(&self) -> Result<AgentState, GpgError> {
+        let Some(lines) = self.ask_running_agent(&["GETINFO pid", "GETINFO scd_running"])? else {
+            return Ok(AgentState::Stopped);
+        };
+        // scd_running answers OK or ERR false; the first command answered D and OK.
+        let scdaemon = lines.last().is_some_and(|line| line.starts_with("OK"));
+        Ok(if scdaemon { AgentState::WithScdaemon } else { AgentState::Running })
+    }
+
+    /// Stops gpg-agent and its scdaemon, if they run; the next gpg starts them again. Says whether one ran.
+    ///
+    /// # Errors
+    ///
+    /// When gpgconf is not installed or gpg-agent does not stop within 5 seconds.
+    pub fn stop_agent(&self) -> Result<bool, GpgError> {
+        if self.agent_state()? == AgentState::Stopped {
+            return Ok(false);
+        }
+        // gpg 2.2 answers "Broken pipe" for up to 4 s after its scdaemon alone was stopped, so the agent goes too.
+        self.checked("gpgconf", &["--kill", "gpg-agent"], None)?;
+        let deadline = Instant::now() + STOP_LIMIT;
+        while self.agent_state()? != AgentState::Stopped {
+            if Instant::now() > deadline {
+                return Err(GpgError::StillRuns { home: self.home.clone() });
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(true)
+    }
+
+    /// Where gpg-agent's socket is, or will be.
+    ///
+    /// # Errors
+    ///
+    /// When gpgconf is not installed.
+    pub fn agent_socket(&self) -> Result<PathBuf, GpgError> {
+        let output = self.checked("gpgconf", &["--list-dirs", "agent-socket"], None)?;
+        // gpgconf percent-escapes; only `%` and `:` matter in a path.
+        let text = String::from_utf8_lossy(&output.stdout).trim().replace("%3a", ":").replace("%25", "%");
+        Ok(PathBuf::from(text))
+    }
+
+    /// Runs a tool that must succeed.
+    pub(super) fn checked(
+        &self,
+        program: &'static str,
+        arguments: &[&str],
+        input: Option<&[u8]>,
+    ) -> Result<Output, GpgError> {
+        let output = self.run(program, arguments, input)?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        Err(GpgError::Failed { command: command_line(program, arguments), message: last_lines(&output.stderr) })
+    }
+
+    /// Runs a tool. Its messages are in English, so that they can be read by programs.
+    pub(super) fn run(
+        &self,
+        program: &'static str,
+        arguments: &[&str],
+        input: Option<&[u8]>,
+    ) -> Result<Output, GpgError> {
+        let failed = |source| GpgError::Start { program, source };
+        let mut child = Command::new(program)
+            .args(arguments)
+            .env("GNUPGHOME", &self.home)
+            .env("LC_ALL", "C.UTF-8")
+            .env_remove("LANGUAGE")
+            .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        // Written by another thread: a tool that answers before it has read everything would otherwise wait for us.
+        thread::scope(|scope| {
+            if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
+                // A tool that ends early has said why on its standard error.
+                scope.spawn(move || drop(stdin.write_all(input)));
+            }
+            child.wait_with_output()
+        })
+        .map_err(failed)
+    }
+}
+
+/// What of GnuPG runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentState {
+    /// No gpg-agent.
+    Stopped,
+    /// gpg-agent, which did not start scdaemon yet.
+    Running,
+    /// gpg-agent and scdaemon.
+    WithScdaemon,
+}
+
+/// A version of GnuPG.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// 2 in 2.4.7.
+    pub major: u32,
+    /// 4 in 2.4.7.
+    pub minor: u32,
+    /// 7 in 2.4.7.
+    pub micro: u32,
+}
+
+impl Version {
+    /// The first word of the line that is a version, such as in `gpg (GnuPG) 2.2.40` or `2.4.7-beta12`.
+    #[must_use]
+    pub fn find(line: &str) -> Option<Self> {
+        line.split_whitespace().find_map(|word| {
+            let mut numbers = word.split('-').next()?.split('.').map(str::parse);
+            match (numbers.next(), numbers.next(), numbers.next()) {
+                (Some(Ok(major)), Some(Ok(minor)), Some(Ok(micro))) => Some(Self { major, minor, micro }),
+                _ => None,
+            }
+        })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
+    }
+}
+
+fn command_line(program: &str, arguments: &[&str]) -> String {
+    std::iter::once(program).chain(arguments.iter().copied()).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn last_lines(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    match lines.get(lines.len().saturating_sub(3)..) {
+        Some([]) | None => "it said nothing".to_owned(),
+        Some(last) => last.join("; "),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_gpg_prints() {
+        let v = |major, minor, micro| Some(Version { major, minor, micro });
+        assert_eq!(Version::find("gpg (GnuPG) 2.2.40"), v(2, 2, 40));
+        assert_eq!(Version::find("gpg (GnuPG) 2.5.13-unknown"), v(2, 5, 13));
+        assert_eq!(Version::find("gpg (GnuPG/MacGPG2) 2.2.41"), v(2, 2, 41));
+        assert_eq!(Version::find("gpg: error"), None);
+    }
+
+    #[test]
+    fn a_home_without_an_agent_is_stopped_and_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let gnupg = Gnupg::new(folder.path().to_owned());
+        assert_eq!(gnupg.agent_state().unwrap(), AgentState::Stopped);
+        assert!(!gnupg.stop_agent().unwrap());
+        assert_eq!(gnupg.ask_running_agent(&["GETINFO version"]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_running_agent_is_asked_and_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let gnupg = Gnupg::new(folder.path().to_owned());
+        let lines = gnupg.ask_agent(&["GETINFO version"]).unwrap();
+        assert!(lines.iter().any(|line| line.starts_with("D 2.")), "{lines:?}");
+        assert_eq!(gnupg.agent_state().unwrap(), AgentState::Running);
+        assert!(gnupg.stop_agent().unwrap());
+        assert_eq!(gnupg.agent_state().unwrap(), AgentState::Stopped);
+    }
+}
