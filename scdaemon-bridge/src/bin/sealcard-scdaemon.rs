@@ -1,3 +1,43 @@
-//! The replacement scdaemon, started by gpg-agent.
+//! The replacement scdaemon, started by gpg-agent: `sealcard-scdaemon --multi-server [--homedir DIR]`.
 
-fn main() {}
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use sealcard_bridge::scd;
+
+fn main() -> ExitCode {
+    // Standard error is /dev/null or gpg-agent's own; a panic's text could hold what a client sent.
+    std::panic::set_hook(Box::new(|_| {}));
+    let arguments = Arguments::read(std::env::args_os().skip(1));
+    if arguments.version {
+        use std::io::Write as _;
+        let text = format!("sealcard-scdaemon {}\n", env!("CARGO_PKG_VERSION"));
+        return if std::io::stdout().write_all(text.as_bytes()).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    match scd::serve(arguments.homedir.as_deref()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(2),
+    }
+}
+
+/// The few arguments that matter. gpg-agent of any version may pass others, which are ignored.
+#[derive(Debug, Default)]
+struct Arguments {
+    homedir: Option<PathBuf>,
+    version: bool,
+}
+
+impl Arguments {
+    fn read(mut arguments: impl Iterator<Item = OsString>) -> Self {
+        let mut read = Self::default();
+        while let Some(argument) = arguments.next() {
+            if argument == "--version" {
+                read.version = true;
+            } else if argument == "--homedir" {
+                read.homedir = arguments.next().map(PathBuf::from);
+            } else if let Some(folder) = argument.to_str().and_then(|text| text.strip_prefix("--homedir=")) {
+                read.homedir = Some(PathBuf::from(folder));
+            }
+        }
+        read
+    }
+}

@@ -1,0 +1,162 @@
+//! Why a use of a key came to nothing: the number for gpg, and the whole story for `sealcard last`.
+
+use sealcard_api::{ids::RequestId, problem::ProblemCode};
+
+use super::Code;
+use crate::remote::{RemoteError, UnreachableKind};
+
+/// A use of a key that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What gpg is told.
+    pub code: Code,
+    /// A stable name: the server's problem code, or one of this program.
+    pub name: String,
+    /// Why, for a person.
+    pub reason: String,
+    /// The request as it stands in the server's record.
+    pub request_id: Option<RequestId>,
+    /// What to do next.
+    pub advice: Option<String>,
+}
+
+impl Failure {
+    /// A failure that this program found itself.
+    #[must_use]
+    pub fn local(code: Code, name: &str, reason: impl Into<String>) -> Self {
+        Self { code, name: name.to_owned(), reason: reason.into(), request_id: None, advice: None }
+    }
+
+    /// The same, with what to do.
+    #[must_use]
+    pub fn advise(mut self, advice: &str) -> Self {
+        self.advice = Some(advice.to_owned());
+        self
+    }
+}
+
+impl From<&RemoteError> for Failure {
+    fn from(error: &RemoteError) -> Self {
+        let problem = error.problem();
+        let name = match error {
+            RemoteError::NotLoggedIn { .. } => problem.map_or("not-logged-in", |problem| problem.code.name()),
+            RemoteError::Config(_) => "configuration",
+            RemoteError::Grant(_) => "grant",
+            RemoteError::Unreachable { .. } => "unreachable",
+            RemoteError::CertificateChanged(_) => "certificate-changed",
+            RemoteError::TimedOut { .. } => "timed-out",
+            RemoteError::Problem(problem) => problem.code.name(),
+            RemoteError::BadAnswer { .. } => "bad-answer",
+        };
+        Self {
+            code: code_of(error),
+            name: name.to_owned(),
+            reason: error.to_string(),
+            request_id: problem.and_then(|problem| problem.request_id),
+            advice: error.advice().or_else(|| error.code().and_then(advice_for)).map(str::to_owned),
+        }
+    }
+}
+
+/// The code for an error of the server's client.
+fn code_of(error: &RemoteError) -> Code {
+    match error {
+        RemoteError::NotLoggedIn { .. } | RemoteError::Grant(_) => Code::NO_AUTH,
+        RemoteError::Config(_) => Code::CONFIGURATION,
+        RemoteError::Unreachable { kind, .. } => match kind {
+            UnreachableKind::Refused => Code::ECONNREFUSED,
+            UnreachableKind::Timeout => Code::TIMEOUT,
+            UnreachableKind::Name => Code::UNKNOWN_HOST,
+            UnreachableKind::Network | UnreachableKind::Broken => Code::NETWORK,
+        },
+        // Not NETWORK, which invites to try again, and not NOT_TRUSTED, which gpg's users read as a matter of owner
+        // trust: it is the server's TLS certificate that is not the right one.
+        RemoteError::CertificateChanged(_) => Code::BAD_CERT,
+        RemoteError::TimedOut { .. } => Code::TIMEOUT,
+        RemoteError::Problem(problem) => code_of_problem(problem.code),
+        RemoteError::BadAnswer { .. } => Code::INV_RESPONSE,
+    }
+}
+
+/// The code for a problem that the server sent. CANCELED is never used for a denial: batch tools take it as an act of the
+/// user.
+fn code_of_problem(code: ProblemCode) -> Code {
+    match code {
+        ProblemCode::Unauthenticated
+        | ProblemCode::WrongCredentials
+        | ProblemCode::GrantExpired
+        | ProblemCode::GrantRevoked => Code::NO_AUTH,
+        ProblemCode::Forbidden => Code::FORBIDDEN,
+        ProblemCode::NotFound => Code::NO_SECKEY,
+        ProblemCode::KeyDisabled | ProblemCode::KeyExpired => Code::UNUSABLE_SECKEY,
+        ProblemCode::UnsupportedOperation => Code::UNSUPPORTED_OPERATION,
+        ProblemCode::DecryptionFailed => Code::DECRYPT_FAILED,
+        ProblemCode::Invalid => Code::INV_VALUE,
+        ProblemCode::TooLarge => Code::TOO_LARGE,
+        ProblemCode::InProgress | ProblemCode::TooManyAttempts | ProblemCode::Overloaded => Code::TRY_LATER,
+        ProblemCode::Sealed | ProblemCode::SignerUnavailable => Code::NOT_OPERATIONAL,
+        ProblemCode::Timeout => Code::TIMEOUT,
+        ProblemCode::MethodNotAllowed | ProblemCode::Conflict | ProblemCode::IdempotencyMismatch => Code::INV_RESPONSE,
+        ProblemCode::OutcomeUnknown | ProblemCode::Internal | ProblemCode::Unknown => Code::CARD,
+    }
+}
+
+fn advice_for(code: ProblemCode) -> Option<&'static str> {
+    Some(match code {
+        ProblemCode::Unauthenticated | ProblemCode::GrantExpired | ProblemCode::GrantRevoked => "Run `sealcard login`.",
+        ProblemCode::Forbidden => "Ask an owner of the key's project for the role key-user.",
+        ProblemCode::KeyDisabled => "Ask an owner of the key's project to enable the key.",
+        ProblemCode::KeyExpired => "Ask an owner of the key's project for a new key.",
+        ProblemCode::NotFound => "Run `sealcard sync`; the key is gone or you may no longer see it.",
+        ProblemCode::Sealed => "Ask an administrator to unseal the key store.",
+        ProblemCode::SignerUnavailable | ProblemCode::Internal => "Tell an administrator the request id.",
+        ProblemCode::InProgress | ProblemCode::Overloaded | ProblemCode::Timeout => "Try again in a moment.",
+        ProblemCode::OutcomeUnknown => "Sign again; the server's record shows the first attempt as unknown.",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use sealcard_api::problem::Problem;
+
+    use super::*;
+
+    fn of(code: ProblemCode) -> Failure {
+        Failure::from(&RemoteError::Problem(Box::new(Problem::new(code))))
+    }
+
+    #[test]
+    fn problems_become_the_documented_codes() {
+        assert_eq!(of(ProblemCode::Forbidden).code, Code::FORBIDDEN);
+        assert_eq!(of(ProblemCode::GrantExpired).code, Code::NO_AUTH);
+        assert_eq!(of(ProblemCode::Sealed).code, Code::NOT_OPERATIONAL);
+        assert_eq!(of(ProblemCode::SignerUnavailable).code, Code::NOT_OPERATIONAL);
+        assert_eq!(of(ProblemCode::KeyDisabled).code, Code::UNUSABLE_SECKEY);
+        assert_eq!(of(ProblemCode::NotFound).code, Code::NO_SECKEY);
+        let refused = RemoteError::Unreachable {
+            server: "https://localhost:1".to_owned(),
+            kind: UnreachableKind::Refused,
+            detail: String::new(),
+        };
+        assert_eq!(Failure::from(&refused).code, Code::ECONNREFUSED);
+        assert_eq!(Failure::from(&RemoteError::NotLoggedIn { reason: None }).name, "not-logged-in");
+    }
+
+    /// Any of these makes gpg ask for a card to be inserted, or looks like an act of the user.
+    #[test]
+    fn no_problem_becomes_a_code_that_gpg_takes_for_an_absent_card_or_a_cancelling_user() {
+        for problem in ProblemCode::ALL {
+            let code = of(*problem).code;
+            assert!(![Code::ENODEV, Code::CARD_NOT_PRESENT, Code::CARD_REMOVED, Code::CANCELED].contains(&code));
+        }
+    }
+
+    #[test]
+    fn the_request_id_of_a_problem_is_kept() {
+        let mut problem = Problem::new(ProblemCode::Forbidden);
+        problem.request_id = Some(RequestId::new());
+        let id = problem.request_id;
+        assert_eq!(Failure::from(&RemoteError::Problem(Box::new(problem))).request_id, id);
+    }
+}

@@ -1,0 +1,61 @@
+//! What the fuzz targets call, so that tests can replay their corpora.
+
+use std::rc::Rc;
+
+use super::{Connection, Daemon, Misconfigured, Peer, Session};
+use crate::{
+    assuan::{Command, Incoming, InquiryLine, LineBuffer},
+    cards::{Registry, advanced, cache::Cache, canonical_len},
+};
+
+/// The cards of the sessions below: public facts of made-up keys.
+const CARDS: &[u8] = include_bytes!("../cards/testdata/cards.json");
+
+/// Cuts bytes into lines and reads each as a command and as an answer to an inquiry.
+pub fn lines(bytes: &[u8]) {
+    let mut buffer = LineBuffer::default();
+    for chunk in bytes.chunks(37) {
+        buffer.push(chunk);
+        while let Some(incoming) = buffer.next() {
+            let Incoming::Line(line) = incoming else { continue };
+            let _ = InquiryLine::parse(&line);
+            if let Some(command) = Command::parse(&line) {
+                let options = command.options();
+                let _ = (options.value("demand"), options.argument(0));
+            }
+        }
+    }
+}
+
+/// A whole session: what a client sends, on a daemon with three cards and no server. Gives what was answered.
+#[must_use]
+pub fn session(input: &[u8]) -> Vec<u8> {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return Vec::new() };
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let daemon = Rc::new(Daemon::with_holder(Rc::new(Misconfigured::new(&"no server")), None));
+        daemon.set_registry(Registry::new(Cache::parse(CARDS).ok()));
+        let (answers, mut collected) = tokio::io::duplex(1 << 24);
+        let connection = Connection::new(std::io::Cursor::new(input.to_vec()), answers);
+        let _ = Session::new(daemon, connection, Peer::Socket(None)).run().await;
+        let mut all = Vec::new();
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut collected, &mut all).await;
+        all
+    })
+}
+
+/// A cache file, and all that is worked out from it.
+pub fn cache(bytes: &[u8]) {
+    if let Ok(cache) = Cache::parse(bytes) {
+        let registry = Registry::new(Some(cache));
+        for card in registry.listed() {
+            let _ = (card.emulated().is_ok(), card.display_serial());
+        }
+    }
+}
+
+/// An S-expression.
+pub fn s_expression(bytes: &[u8]) {
+    let len = canonical_len(bytes);
+    assert!(len.is_none_or(|len| len <= bytes.len()));
+    assert_eq!(len.is_some(), advanced(bytes).is_some());
+}

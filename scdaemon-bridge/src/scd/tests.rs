@@ -1,0 +1,1 @@
+//! Sessions against a daemon in this process.
