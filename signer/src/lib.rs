@@ -14,6 +14,7 @@ pub mod cli;
 mod crypto;
 mod failpoint;
 mod folder;
+pub mod fuzzing;
 pub mod journal;
 mod log;
 pub mod operations;

@@ -44,3 +44,68 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
     let (message, rest) = postcard::take_from_bytes(body)?;
     if rest.is_empty() { Ok(message) } else { Err(FrameError::TrailingBytes(rest.len())) }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use proptest::prelude::*;
+    use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::protocol::{Operation, PublicKeyBytes, Request, RequestBody, SealedKey};
+
+    fn any_request() -> impl Strategy<Value = Request> {
+        let bytes = || proptest::collection::vec(any::<u8>(), 0..600);
+        let key = (any::<[u8; 16]>(), bytes(), bytes()).prop_map(|(id, point, ciphertext)| SealedKey {
+            component: Uuid::from_bytes(id),
+            algorithm: ComponentAlgorithm::EcdsaP256,
+            role: ComponentRole::Sign,
+            public_key: PublicKeyBytes::Ec { point },
+            ciphertext,
+        });
+        let operation = prop_oneof![
+            bytes().prop_map(|digest| Operation::Sign { hash: HashAlgorithm::Sha384, digest }),
+            bytes().prop_map(|message| Operation::AuthenticateSsh { message }),
+            bytes().prop_map(|ciphertext| Operation::Decrypt { ciphertext }),
+        ];
+        let body = prop_oneof![
+            Just(RequestBody::Status),
+            (any::<u64>(), any::<u32>()).prop_map(|(from, limit)| RequestBody::Journal { from, limit }),
+            (key, operation, any::<[u8; 16]>()).prop_map(|(key, operation, request)| RequestBody::Use {
+                key,
+                operation,
+                request: Uuid::from_bytes(request)
+            }),
+        ];
+        (any::<u64>(), body).prop_map(|(id, body)| Request { id, body })
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_has_no_frame() {
+        assert!(matches!(encode(&vec![0_u8; MAX_FRAME + 1]), Err(FrameError::TooLong(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn every_request_survives_its_frame(request in any_request()) {
+            let frame = encode(&request).unwrap();
+            prop_assert_eq!(u32::from_be_bytes(*frame.first_chunk().unwrap()) as usize, frame.len() - 4);
+            prop_assert_eq!(decode::<Request>(&frame[4..]).unwrap(), request);
+        }
+
+        #[test]
+        fn a_shorter_or_longer_body_is_refused(request in any_request(), cut in 1_usize..50) {
+            let frame = encode(&request).unwrap();
+            let body = &frame[4..];
+            prop_assert!(decode::<Request>(&body[..body.len().saturating_sub(cut)]).is_err());
+            let longer = [body, &[0]].concat();
+            prop_assert!(matches!(decode::<Request>(&longer), Err(FrameError::TrailingBytes(1))));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            crate::fuzzing::request(&bytes);
+        }
+    }
+}

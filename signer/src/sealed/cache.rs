@@ -42,9 +42,35 @@ impl Cache {
         self.clock += 1;
         self.entries.insert(row.component, Entry { row, key, used: self.clock });
     }
+}
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sealcard_api::algorithm::{ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign};
+
+    use super::*;
+    use crate::operations::generate;
+
+    #[test]
+    fn the_key_that_was_not_used_for_the_longest_time_goes_first() {
+        let made = generate(EddsaEd25519, Sign).unwrap();
+        let key = Arc::new(PrivateKey::parse(EddsaEd25519, Sign, &made.private, &made.public_key).unwrap());
+        let row = |n| SealedKey {
+            component: Uuid::from_u128(n),
+            algorithm: EddsaEd25519,
+            role: Sign,
+            public_key: made.public_key.clone(),
+            ciphertext: vec![],
+        };
+        let mut cache = Cache::new(3);
+        for n in 0..3 {
+            cache.put(row(n), Arc::clone(&key));
+        }
+        assert!(cache.get(&row(0)).is_some());
+        cache.put(row(3), Arc::clone(&key));
+        let kept: Vec<u128> = (0..4).filter(|n| cache.get(&row(*n)).is_some()).collect();
+        assert_eq!(kept, [0, 2, 3]);
+        assert!(cache.get(&SealedKey { ciphertext: vec![1], ..row(0) }).is_none(), "the whole row is compared");
     }
 }

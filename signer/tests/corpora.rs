@@ -1,0 +1,25 @@
+//! Replays the corpora of the fuzz targets.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::Path;
+
+use sealcard_signer::{fuzzing, journal::parse_line, seal::SealFile, serve::decode_request};
+
+fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|p| (p.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(p).unwrap())).collect()
+}
+
+/// Replays a corpus and gives how many of its inputs are valid.
+fn replay(name: &str, target: fn(&[u8]), valid: fn(&[u8]) -> bool) -> usize {
+    corpus(name).iter().inspect(|(_, data)| target(data)).filter(|(_, data)| valid(data)).count()
+}
+
+#[test]
+fn corpora_hold_valid_inputs_and_none_that_breaks_anything() {
+    assert!(replay("signer_request", fuzzing::request, |d| decode_request(d).is_ok()) >= 6);
+    assert!(replay("signer_journal_line", fuzzing::journal_line, |d| parse_line(d).is_ok()) >= 2);
+    assert!(replay("signer_seal_file", fuzzing::seal_file, |d| SealFile::parse(d).is_ok()) >= 3);
+}

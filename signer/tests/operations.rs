@@ -1,0 +1,397 @@
+//! Every operation against openssl and published test vectors.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use aws_lc_rs::rsa::{Pkcs1PublicEncryptingKey, PublicEncryptingKey};
+use data_encoding::HEXLOWER_PERMISSIVE as HEX;
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
+use sealcard_signer::{
+    operations::{GenerateError, GeneratedKey, PrivateKey, check, generate},
+    protocol::{Operation, PublicKeyBytes, ResponseBody, SealedKey, SignerError},
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use ComponentAlgorithm::{EcdhCv25519, EcdhP256, EcdsaP256, EddsaEd25519, Rsa4096};
+use ComponentRole::{Authenticate, Certify, Decrypt, Sign};
+
+const ALGORITHMS: [ComponentAlgorithm; 5] = [Rsa4096, EcdsaP256, EcdhP256, EddsaEd25519, EcdhCv25519];
+const MESSAGE: &[u8] = b"The quick brown fox jumps over the lazy dog";
+
+/// A folder with files for openssl.
+struct Openssl(TempDir);
+
+impl Openssl {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn run(&self, args: &[&str]) -> Vec<u8> {
+        let output = Command::new("openssl").args(args).current_dir(self.0.path()).output().unwrap();
+        assert!(output.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    fn digest(&self, hash: HashAlgorithm, message: &[u8]) -> Vec<u8> {
+        self.file("message", message);
+        self.run(&["dgst", "-binary", &format!("-{hash}"), "message"])
+    }
+
+    fn verifies(&self, hash: HashAlgorithm, message: &[u8], signature: &[u8]) -> bool {
+        self.file("message", message);
+        self.file("signature", signature);
+        let hash = format!("-{hash}");
+        let args = ["dgst", &hash, "-verify", "public.der", "-keyform", "DER", "-signature", "signature", "message"];
+        Command::new("openssl").args(args).current_dir(self.0.path()).output().unwrap().status.success()
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// `SubjectPublicKeyInfo` in DER, from the parts that the protocol carries.
+fn spki(algorithm: ComponentAlgorithm, key: &PublicKeyBytes) -> Vec<u8> {
+    let (prefix, rest) = match (algorithm, key) {
+        (Rsa4096, PublicKeyBytes::Rsa { n, e }) => {
+            assert_eq!((n.len(), &e[..]), (512, &[1, 0, 1][..]));
+            let mut rest = n.clone();
+            rest.extend([2, 3, 1, 0, 1]);
+            ("30820222300d06092a864886f70d01010105000382020f003082020a0282020100", rest)
+        }
+        (EcdsaP256 | EcdhP256, PublicKeyBytes::Ec { point }) => {
+            assert_eq!((point.len(), point[0]), (65, 4));
+            ("3059301306072a8648ce3d020106082a8648ce3d030107034200", point.clone())
+        }
+        (EddsaEd25519, PublicKeyBytes::Ec { point }) => ("302a300506032b6570032100", point.clone()),
+        (EcdhCv25519, PublicKeyBytes::Ec { point }) => ("302a300506032b656e032100", point.clone()),
+        _ => panic!("{algorithm} with {key:?}"),
+    };
+    [HEX.decode(prefix.as_bytes()).unwrap(), rest].concat()
+}
+
+/// `r || s` as a DER `SEQUENCE` of two `INTEGER`s.
+fn ecdsa_der(signature: &[u8]) -> Vec<u8> {
+    assert_eq!(signature.len(), 64);
+    let integer = |number: &[u8]| {
+        let mut bytes: Vec<u8> = number.iter().copied().skip_while(|b| *b == 0).collect();
+        if bytes[0] >= 0x80 {
+            bytes.insert(0, 0);
+        }
+        [vec![2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+    };
+    let inner = [integer(&signature[..32]), integer(&signature[32..])].concat();
+    [vec![0x30, u8::try_from(inner.len()).unwrap()], inner].concat()
+}
+
+fn make(algorithm: ComponentAlgorithm, role: ComponentRole) -> (GeneratedKey, PrivateKey) {
+    let made = generate(algorithm, role).unwrap();
+    let key = PrivateKey::parse(algorithm, role, &made.private, &made.public_key).unwrap();
+    (made, key)
+}
+
+fn signature(key: &PrivateKey, operation: &Operation) -> Vec<u8> {
+    match key.perform(operation) {
+        Ok(ResponseBody::Signature(signature)) => signature,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn plaintext(key: &PrivateKey, ciphertext: &[u8]) -> Vec<u8> {
+    match key.perform(&Operation::Decrypt { ciphertext: ciphertext.to_vec() }) {
+        Ok(ResponseBody::Plaintext(plaintext)) => plaintext.0.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn fails_to_decrypt(key: &PrivateKey, ciphertext: &[u8]) {
+    let result = key.perform(&Operation::Decrypt { ciphertext: ciphertext.to_vec() });
+    assert_eq!(result, Err(SignerError::DecryptionFailed), "{} bytes", ciphertext.len());
+}
+
+#[test]
+fn rsa_signatures_are_those_of_openssl() {
+    let openssl = Openssl::new();
+    let (made, key) = make(Rsa4096, Sign);
+    openssl.file("public.der", &spki(Rsa4096, &made.public_key));
+    openssl.file("private.der", &made.private);
+    for hash in [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
+        let digest = openssl.digest(hash, MESSAGE);
+        let ours = signature(&key, &Operation::Sign { hash, digest: digest.clone() });
+        assert!(openssl.verifies(hash, MESSAGE, &ours));
+        assert!(!openssl.verifies(hash, b"another message", &ours));
+        openssl.file("message", MESSAGE);
+        let theirs = openssl.run(&["dgst", &format!("-{hash}"), "-sign", "private.der", "-keyform", "DER", "message"]);
+        assert_eq!(ours, theirs);
+        assert_eq!(ours, signature(&key, &Operation::Certify { hash, digest: digest.clone() }));
+        assert_eq!(ours, signature(&key, &Operation::Authenticate { hash, digest }));
+    }
+}
+
+#[test]
+fn rsa_decrypts_what_openssl_encrypts_and_every_other_ciphertext_fails_alike() {
+    let openssl = Openssl::new();
+    let (made, key) = make(Rsa4096, Decrypt);
+    openssl.file("public.der", &spki(Rsa4096, &made.public_key));
+    openssl.file("plain", MESSAGE);
+    let encrypt = |padding: &str| {
+        let padding = format!("rsa_padding_mode:{padding}");
+        let mut args = vec!["pkeyutl", "-encrypt", "-pubin", "-inkey", "public.der", "-keyform", "DER"];
+        args.extend(["-in", "plain", "-pkeyopt", &padding]);
+        openssl.run(&args)
+    };
+    let good = encrypt("pkcs1");
+    assert_eq!(plaintext(&key, &good), MESSAGE);
+    // One with a leading zero, which OpenPGP strips.
+    let public = PublicEncryptingKey::from_der(&spki(Rsa4096, &made.public_key)).unwrap();
+    let public = Pkcs1PublicEncryptingKey::new(public).unwrap();
+    let mut buffer = [0; 512];
+    while public.encrypt(MESSAGE, &mut buffer).unwrap()[0] != 0 {}
+    assert_eq!(plaintext(&key, &buffer[1..]), MESSAGE);
+    let mut changed = good.clone();
+    changed[100] ^= 1;
+    let PublicKeyBytes::Rsa { n, .. } = &made.public_key else { panic!() };
+    for bad in [&changed[..], &[], &[0; 512], &good[1..], &[good.clone(), vec![0]].concat(), n, &encrypt("oaep")] {
+        fails_to_decrypt(&key, bad);
+    }
+}
+
+#[test]
+fn p256_signatures_verify_in_openssl_for_every_hash() {
+    let openssl = Openssl::new();
+    let (made, key) = make(EcdsaP256, Sign);
+    openssl.file("public.der", &spki(EcdsaP256, &made.public_key));
+    for hash in HashAlgorithm::ALL {
+        let digest = openssl.digest(hash, MESSAGE);
+        let ours = signature(&key, &Operation::Sign { hash, digest });
+        assert!(openssl.verifies(hash, MESSAGE, &ecdsa_der(&ours)), "{hash}");
+        assert!(!openssl.verifies(hash, b"another message", &ecdsa_der(&ours)), "{hash}");
+    }
+}
+
+#[test]
+fn ed25519_signatures_are_those_of_rfc_8032() {
+    // RFC 8032 section 7.1, test 3.
+    let seed = HEX.decode(b"c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7").unwrap();
+    let point = HEX.decode(b"fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025").unwrap();
+    let public = PublicKeyBytes::Ec { point };
+    let key = PrivateKey::parse(EddsaEd25519, Sign, &seed, &public).unwrap();
+    let expected = "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a";
+    let message = vec![0xaf, 0x82];
+    let ours = signature(&key, &Operation::AuthenticateSsh { message: message.clone() });
+    assert_eq!(HEX.encode(&ours), expected);
+    // And in OpenPGP the digest is the message.
+    let ours = signature(&key, &Operation::Sign { hash: HashAlgorithm::Sha512, digest: message });
+    assert_eq!(HEX.encode(&ours), expected);
+}
+
+#[test]
+fn ed25519_signatures_verify_in_openssl() {
+    let openssl = Openssl::new();
+    let (made, key) = make(EddsaEd25519, Sign);
+    openssl.file("public.der", &spki(EddsaEd25519, &made.public_key));
+    let digest = openssl.digest(HashAlgorithm::Sha512, MESSAGE);
+    openssl.file("digest", &digest);
+    openssl.file("signature", &signature(&key, &Operation::Sign { hash: HashAlgorithm::Sha512, digest }));
+    openssl.run(&[
+        "pkeyutl",
+        "-verify",
+        "-rawin",
+        "-pubin",
+        "-inkey",
+        "public.der",
+        "-keyform",
+        "DER",
+        "-in",
+        "digest",
+        "-sigfile",
+        "signature",
+    ]);
+}
+
+#[test]
+fn key_agreement_gives_the_published_secrets() {
+    let vectors = [
+        // RFC 7748 section 6.1: Alice's private and public key, Bob's public key.
+        (
+            EcdhCv25519,
+            "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+            "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
+            "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
+            "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742",
+        ),
+        // NIST CAVS 14.1, ECC CDH primitive, P-256, count 0.
+        (
+            EcdhP256,
+            "7d7dc5f71eb29ddaf80d6214632eeae03d9058af1fb6d22ed80badb62bc1a534",
+            "04ead218590119e8876b29146ff89ca61770c4edbbf97d38ce385ed281d8a6b23028af61281fd35e2fa7002523acc85a429cb06ee6648325389f59edfce1405141",
+            "04700c48f77f56584c5cc632ca65640db91b6bacce3a4df6b42ce7cc838833d287db71e509e3fd9b060ddb20ba5c51dcc5948d46fbf640dfe0441782cab85fa4ac",
+            "46fc62106420ff012e54a434fbdd2d25ccc5852060561e68040dd7778997bd7b",
+        ),
+    ];
+    for (algorithm, private, public, peer, secret) in vectors {
+        let bytes = |hex: &str| HEX.decode(hex.as_bytes()).unwrap();
+        let public = PublicKeyBytes::Ec { point: bytes(public) };
+        let key = PrivateKey::parse(algorithm, Decrypt, &bytes(private), &public).unwrap();
+        assert_eq!(HEX.encode(&plaintext(&key, &bytes(peer))), secret);
+    }
+}
+
+#[test]
+fn key_agreement_gives_the_secrets_of_openssl() {
+    for (algorithm, parameters, point_len) in [
+        (EcdhCv25519, &["-algorithm", "X25519"][..], 32),
+        (EcdhP256, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"][..], 65),
+    ] {
+        let openssl = Openssl::new();
+        let (made, key) = make(algorithm, Decrypt);
+        openssl.file("public.der", &spki(algorithm, &made.public_key));
+        openssl.run(&[&["genpkey", "-out", "ephemeral.pem"], parameters].concat());
+        let ephemeral = openssl.run(&["pkey", "-in", "ephemeral.pem", "-pubout", "-outform", "DER"]);
+        let point = &ephemeral[ephemeral.len() - point_len..];
+        let theirs = openssl.run(&[
+            "pkeyutl",
+            "-derive",
+            "-inkey",
+            "ephemeral.pem",
+            "-peerkey",
+            "public.der",
+            "-peerform",
+            "DER",
+        ]);
+        assert_eq!(plaintext(&key, point), theirs);
+        assert!(openssl.path().exists());
+    }
+}
+
+#[test]
+fn points_that_would_tell_about_the_key_are_refused() {
+    let (_, key) = make(EcdhP256, Decrypt);
+    let mut off_the_curve = [1; 65];
+    off_the_curve[0] = 4;
+    let mut compressed = [2; 33];
+    compressed[1] = 0;
+    for bad in [&off_the_curve[..], &compressed, &[0], &[], &[4; 64]] {
+        fails_to_decrypt(&key, bad);
+    }
+    let (_, key) = make(EcdhCv25519, Decrypt);
+    // Points of small order give all zeros (RFC 7748 section 6.1).
+    let mut one = [0; 32];
+    one[0] = 1;
+    for bad in [&[0; 32][..], &one, &[0x40; 33], &[]] {
+        fails_to_decrypt(&key, bad);
+    }
+}
+
+#[test]
+fn a_private_key_is_refused_with_another_public_key() {
+    for algorithm in [EcdsaP256, EcdhP256, EddsaEd25519, EcdhCv25519] {
+        let role = if matches!(algorithm, EcdhP256 | EcdhCv25519) { Decrypt } else { Sign };
+        let (a, b) = (generate(algorithm, role).unwrap(), generate(algorithm, role).unwrap());
+        assert!(PrivateKey::parse(algorithm, role, &a.private, &b.public_key).is_err(), "{algorithm}");
+    }
+}
+
+#[test]
+fn keys_are_made_only_for_roles_that_their_algorithm_can_fill() {
+    for (algorithm, role) in [
+        (EcdsaP256, Decrypt),
+        (EddsaEd25519, Decrypt),
+        (EcdhP256, Sign),
+        (EcdhCv25519, Certify),
+        (EcdhP256, Authenticate),
+    ] {
+        assert_eq!(generate(algorithm, role).err(), Some(GenerateError::Mismatch { algorithm, role }));
+    }
+}
+
+/// Every combination of operation, role and algorithm, against the list of those that are allowed.
+#[test]
+fn what_is_not_allowed_is_refused() {
+    let hash = HashAlgorithm::Sha256;
+    let digest = vec![0; 32];
+    let message = ssh_login();
+    let operations = [
+        Operation::Sign { hash, digest: digest.clone() },
+        Operation::Certify { hash, digest: digest.clone() },
+        Operation::Authenticate { hash, digest },
+        Operation::AuthenticateSsh { message },
+        Operation::Decrypt { ciphertext: vec![0; 32] },
+    ];
+    let mut allowed = Vec::new();
+    for algorithm in ALGORITHMS {
+        for role in ComponentRole::ALL {
+            for operation in &operations {
+                match check(&row(algorithm, role), operation) {
+                    Ok(()) => allowed.push((algorithm, role, operation.name())),
+                    Err(SignerError::RoleMismatch { .. } | SignerError::Invalid(_)) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    let mut expected = Vec::new();
+    for algorithm in ALGORITHMS {
+        let signs = matches!(algorithm, Rsa4096 | EcdsaP256 | EddsaEd25519);
+        if signs {
+            expected.extend([(algorithm, Certify, "certify"), (algorithm, Sign, "sign"), (algorithm, Sign, "certify")]);
+        }
+        if matches!(algorithm, Rsa4096 | EcdhP256 | EcdhCv25519) {
+            expected.push((algorithm, Decrypt, "decrypt"));
+        }
+        if signs {
+            let how = if algorithm == EddsaEd25519 { "authenticate-ssh" } else { "authenticate" };
+            expected.push((algorithm, Authenticate, how));
+        }
+    }
+    assert_eq!(allowed, expected);
+}
+
+#[test]
+fn digests_must_have_the_length_of_their_hash_and_messages_must_be_of_ssh() {
+    for hash in HashAlgorithm::ALL {
+        for len in 0..=80 {
+            let operation = Operation::Sign { hash, digest: vec![0; len] };
+            assert_eq!(check(&row(EcdsaP256, Sign), &operation).is_ok(), len == hash.digest_len(), "{hash} {len}");
+        }
+    }
+    for message in [vec![], vec![0; 32], vec![0; 64], b"tree 0000".to_vec(), ssh_login()[1..].to_vec()] {
+        let operation = Operation::AuthenticateSsh { message };
+        assert!(matches!(check(&row(EddsaEd25519, Authenticate), &operation), Err(SignerError::Invalid(_))));
+    }
+    // What the library can't encode is refused before a key is touched.
+    let operation = Operation::Sign { hash: HashAlgorithm::Sha224, digest: vec![0; 28] };
+    assert!(matches!(check(&row(Rsa4096, Sign), &operation), Err(SignerError::Invalid(_))));
+}
+
+fn row(algorithm: ComponentAlgorithm, role: ComponentRole) -> SealedKey {
+    let public_key = PublicKeyBytes::Ec { point: vec![] };
+    SealedKey { component: Uuid::nil(), algorithm, role, public_key, ciphertext: vec![] }
+}
+
+fn ssh_login() -> Vec<u8> {
+    let mut message = Vec::new();
+    let mut string = |bytes: &[u8], after: &[u8]| {
+        message.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
+        message.extend_from_slice(bytes);
+        message.extend_from_slice(after);
+    };
+    string(&[7; 32], &[50]);
+    string(b"git", b"");
+    string(b"ssh-connection", b"");
+    string(b"publickey", &[1]);
+    string(b"ssh-ed25519", b"");
+    string(b"key blob", b"");
+    message
+}
