@@ -102,7 +102,8 @@ impl Admin {
         let home = scratch.folder("admin")?;
         let admin = Self { binaries: binaries.clone(), home };
         let password = scratch.file("admin/password", &facts.admin_password)?;
-        let mut command = admin.command(&["login", server.url(), "--user", Facts::ADMIN, "--no-sync", "--password-file"]);
+        let mut command =
+            admin.command(&["login", server.url(), "--user", Facts::ADMIN, "--no-sync", "--password-file"]);
         run(command.arg(password).arg("--ca-file").arg(server.ca()), DEADLINE)?.success()?;
         Ok(admin)
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::{
-    Admin, Algorithm, Binaries, Facts, Flavour, KeyFacts, Scratch, Server, ServerBuilder, Template, Workstation, provision,
+    Admin, Algorithm, Binaries, Facts, Flavour, KeyFacts, Scratch, Server, ServerBuilder, Template, Workstation,
+    provision,
 };
 
 type Prepare<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
@@ -18,6 +19,7 @@ pub struct PlaygroundBuilder<'a> {
     environment: Vec<(&'a str, &'a str)>,
     prepare: Option<Prepare<'a>>,
     login: bool,
+    seal: Option<&'a str>,
     note: Box<dyn Fn(&str) + 'a>,
 }
 
@@ -38,6 +40,7 @@ impl<'a> PlaygroundBuilder<'a> {
             environment: Vec::new(),
             prepare: None,
             login: true,
+            seal: None,
             note: Box::new(|_| ()),
         }
     }
@@ -67,6 +70,13 @@ impl<'a> PlaygroundBuilder<'a> {
     #[must_use]
     pub fn prepare(mut self, prepare: impl Fn(&Path) -> Result<()> + 'a) -> Self {
         self.prepare = Some(Box::new(prepare));
+        self
+    }
+
+    /// Seals the master key with the passphrase in a file. Only together with [`Self::algorithms`].
+    #[must_use]
+    pub fn sealed_by_passphrase(mut self, file: &'a str) -> Self {
+        self.seal = Some(file);
         self
     }
 
@@ -104,7 +114,9 @@ impl<'a> PlaygroundBuilder<'a> {
             Some(_) => {
                 (self.note)("a new server: data folder, database, master key, certificate");
                 let facts = Facts::new();
-                builder.init(&scratch.file("password", &facts.admin_password)?, &[])?;
+                let seal = self.seal.map(|file| ["--seal", "passphrase", "--seal-passphrase-file", file]);
+                let password = scratch.file("password", &facts.admin_password)?;
+                builder.init(&password, seal.as_ref().map_or(&[], |arguments| arguments.as_slice()))?;
                 facts
             }
         };
@@ -113,6 +125,9 @@ impl<'a> PlaygroundBuilder<'a> {
         }
         let server = builder.start()?;
         (self.note)(&format!("sealcard-server at {}", server.url()));
+        if let Some(file) = self.seal {
+            server.unseal(file)?;
+        }
         let mut facts = facts;
         let admin = Admin::login(&self.binaries, &scratch, &server, &facts)?;
         if let Some(algorithms) = &self.algorithms {

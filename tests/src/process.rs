@@ -46,7 +46,11 @@ impl Finished {
     /// # Errors
     /// The command succeeded.
     pub fn failure(self) -> Result<Self> {
-        if self.status.success() { bail!("succeeded although it should fail: {}", self.description()) } else { Ok(self) }
+        if self.status.success() {
+            bail!("succeeded although it should fail: {}", self.description())
+        } else {
+            Ok(self)
+        }
     }
 
     /// Standard output as text.
@@ -259,9 +263,12 @@ mod tests {
 
     #[test]
     fn input_output_and_status_of_a_command_are_told() {
-        let finished =
-            run_with_input(Command::new("sh").args(["-c", "cat; echo no >&2; exit 3"]), b"yes", Duration::from_secs(10))
-                .unwrap();
+        let finished = run_with_input(
+            Command::new("sh").args(["-c", "cat; echo no >&2; exit 3"]),
+            b"yes",
+            Duration::from_secs(10),
+        )
+        .unwrap();
         assert_eq!((finished.text().as_str(), finished.stderr.as_str()), ("yes", "no\n"));
         assert_eq!(finished.status.code(), Some(3));
         assert!(finished.success().is_err());

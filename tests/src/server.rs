@@ -138,6 +138,38 @@ impl Server {
         Ok(found)
     }
 
+    /// Whether a signer of its data folder runs, also one whose server has died.
+    ///
+    /// # Errors
+    /// `/proc` can't be read.
+    pub fn signer_lives(&self) -> Result<bool> {
+        let folder = self.signer_folder();
+        let folder = folder.as_os_str().as_encoded_bytes();
+        for entry in fs::read_dir("/proc")? {
+            // Processes come and go meanwhile: one that can't be read is gone.
+            let arguments = fs::read(entry?.path().join("cmdline")).unwrap_or_default();
+            if arguments.split(|byte| *byte == 0).any(|argument| argument == folder) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Gives the signer the passphrase in a file, as an administrator does after each start.
+    ///
+    /// # Errors
+    /// The signer does not take it.
+    pub fn unseal(&self, passphrase_file: &str) -> Result<()> {
+        let mut command = Command::new(self.builder.binaries.signer());
+        command.arg("unseal").arg("--folder").arg(self.signer_folder()).args(["--passphrase-file", passphrase_file]);
+        run(&mut command, START)?.success()?;
+        Ok(())
+    }
+
+    fn signer_folder(&self) -> PathBuf {
+        self.builder.data.join("signer").join("default")
+    }
+
     /// All that it has logged, over its restarts too.
     #[must_use]
     pub fn log(&self) -> String {

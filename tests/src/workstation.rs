@@ -39,7 +39,7 @@ impl Workstation {
         let pinentry = station.home.join("pinentry");
         fs::write(&pinentry, PINENTRY.replace("LOG", &station.pinentry_log().to_string_lossy()))?;
         fs::set_permissions(&pinentry, fs::Permissions::from_mode(0o700))?;
-        let config = format!("pinentry-program {}\n", pinentry.display());
+        let config = format!("pinentry-program {}\nenable-ssh-support\n", pinentry.display());
         fs::write(station.gnupg_home().join("gpg-agent.conf"), config)?;
         Ok(station)
     }
@@ -107,8 +107,7 @@ impl Workstation {
     /// A command on this workstation.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
-        let mut command =
-            self.flavour.command(&self.scratch, self.binaries.folder(), &self.home, program.as_ref());
+        let mut command = self.flavour.command(&self.scratch, self.binaries.folder(), &self.home, program.as_ref());
         command.args(arguments).env_clear().env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("LANG", "C.UTF-8").env("USER", "root").envs(self.environment());
         command
@@ -184,8 +183,7 @@ impl Workstation {
     pub fn repository(&self, name: &str, fingerprint: &str) -> Result<String> {
         let path = self.path(name);
         self.run("git", &["init", "-q", "-b", "main", &path])?;
-        for (key, value) in
-            [("user.name", "Ada"), ("user.email", "ada@example.org"), ("user.signingkey", fingerprint)]
+        for (key, value) in [("user.name", "Ada"), ("user.email", "ada@example.org"), ("user.signingkey", fingerprint)]
         {
             self.run("git", &["-C", &path, "config", key, value])?;
         }
@@ -202,7 +200,10 @@ impl Workstation {
     pub fn agent_pid(&self) -> Result<u32> {
         let answer = self.run("gpg-connect-agent", &["--no-autostart", "GETINFO pid", "/bye"])?.text();
         let pid = answer.lines().find_map(|line| line.strip_prefix("D "));
-        pid.with_context(|| format!("gpg-agent did not tell its pid: {answer}"))?.trim().parse().context("gpg-agent's pid")
+        pid.with_context(|| format!("gpg-agent did not tell its pid: {answer}"))?
+            .trim()
+            .parse()
+            .context("gpg-agent's pid")
     }
 
     /// Ends gpg-agent and all that it started, and waits until it is gone.

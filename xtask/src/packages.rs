@@ -14,6 +14,7 @@ pub(crate) const DEMO: &[&str] = &["ca-certificates", "git", "gnupg", "gpg-agent
 /// What the end-to-end tests need besides: the tools that sign packages, an ssh server, and what makes the chroot.
 pub(crate) const TEST: &[&str] = &[
     "ca-certificates",
+    "curl",
     "debootstrap",
     "devscripts",
     "dpkg-dev",
@@ -26,6 +27,7 @@ pub(crate) const TEST: &[&str] = &[
     "procps",
     "rpm",
     "scdaemon",
+    "sqlite3",
 ];
 
 /// Installs those of `packages` that are missing.

@@ -45,7 +45,8 @@ impl Shadow {
         let content = self.content(fs::metadata(&descriptor)?.ino());
         copy(&descriptor, &content)?;
         // A file that was deleted or replaced meanwhile has no name to make durable.
-        if fs::metadata(&path).is_ok_and(|meta| Some(meta.ino()) == fs::metadata(&descriptor).ok().map(|own| own.ino())) {
+        if fs::metadata(&path).is_ok_and(|meta| Some(meta.ino()) == fs::metadata(&descriptor).ok().map(|own| own.ino()))
+        {
             copy(&content, &self.shadow.join(relative))?;
         }
         Ok(())

@@ -1,0 +1,17 @@
+//! End-to-end tests with the real tools. `cargo xtask test --build-only` builds what they run.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[macro_use]
+mod support;
+
+mod crashes;
+mod failures;
+mod first_steps;
+mod malformed;
+mod packages;
+mod parallel;
+mod power_failure;
+mod secrets;
+mod signing;
+mod ssh;

@@ -1,0 +1,53 @@
+//! The private keys of a server, opened with the signer's own library and the key file of its seal.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use data_encoding::HEXUPPER;
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use sealcard_signer::{
+    protocol::{PublicKeyBytes, SealedKey},
+    sealed::Store,
+};
+use sealcard_tests::run;
+use serde_json::{Value, json};
+
+pub(crate) struct PrivateKey {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Every private key in the database of a data folder.
+pub(crate) fn private_keys(data: &Path) -> Result<Vec<PrivateKey>> {
+    let store = Store::open(&data.join("signer/default"), None)?;
+    let query = "SELECT hex(id) AS id, role, algorithm, hex(public_key) AS public, \
+                 hex(public_exponent) AS exponent, hex(sealed) AS sealed FROM component_key";
+    let mut sqlite = Command::new("sqlite3");
+    sqlite.args(["-readonly", "-json"]).arg(data.join("sealcard.db")).arg(query);
+    let rows: Vec<Value> = serde_json::from_slice(&run(&mut sqlite, Duration::from_secs(20))?.success()?.stdout)?;
+    rows.iter()
+        .map(|row| {
+            let key = sealed_key(row)?;
+            let bytes = store.private_bytes(&key)?.to_vec();
+            Ok(PrivateKey { name: format!("the {} key {}", key.algorithm, key.role), bytes })
+        })
+        .collect()
+}
+
+fn sealed_key(row: &Value) -> Result<SealedKey> {
+    let bytes = |name: &str| {
+        let text = row[name].as_str().with_context(|| format!("no {name} in {row}"))?;
+        Ok::<_, anyhow::Error>(HEXUPPER.decode(text.as_bytes())?)
+    };
+    let algorithm: ComponentAlgorithm = serde_json::from_value(json!(row["algorithm"]))?;
+    let role: ComponentRole = serde_json::from_value(json!(row["role"]))?;
+    let Ok(component) = bytes("id")?.try_into() else { bail!("an id has 16 bytes: {row}") };
+    let exponent = bytes("exponent")?;
+    let public_key = if exponent.is_empty() {
+        PublicKeyBytes::Ec { point: bytes("public")? }
+    } else {
+        PublicKeyBytes::Rsa { n: bytes("public")?, e: exponent }
+    };
+    let component = uuid::Uuid::from_bytes(component);
+    Ok(SealedKey { component, algorithm, role, public_key, ciphertext: bytes("sealed")? })
+}

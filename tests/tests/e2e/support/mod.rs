@@ -1,0 +1,37 @@
+//! What several topics need.
+
+pub(crate) mod record;
+pub(crate) mod rest;
+pub(crate) mod sshd;
+
+use anyhow::{Result, ensure};
+use sealcard_tests::{Binaries, Flavour, Playground, PlaygroundBuilder};
+
+/// Makes two tests of each function: one with the machine's gpg (2.2), one with the chroot's (2.4).
+macro_rules! with_both_gpgs {
+    ($($name:ident),* $(,)?) => {
+        mod gpg_2_2 {
+            $(#[test] fn $name() -> anyhow::Result<()> { super::$name(sealcard_tests::Flavour::Machine) })*
+        }
+        mod gpg_2_4 {
+            $(#[test] fn $name() -> anyhow::Result<()> { super::$name(sealcard_tests::Flavour::Newer) })*
+        }
+    };
+}
+
+/// The playground of a test, not started yet.
+pub(crate) fn builder<'a>() -> Result<PlaygroundBuilder<'a>> {
+    Ok(PlaygroundBuilder::new(Binaries::for_tests()?))
+}
+
+/// A playground that is ready to sign with.
+pub(crate) fn playground(flavour: Flavour) -> Result<Playground> {
+    builder()?.flavour(flavour).start()
+}
+
+/// Nobody was asked anything.
+pub(crate) fn expect_no_prompt(playground: &Playground) -> Result<()> {
+    let calls = playground.workstation.pinentry_calls();
+    ensure!(calls.is_empty(), "pinentry was called:\n{calls}");
+    Ok(())
+}

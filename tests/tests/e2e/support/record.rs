@@ -1,0 +1,67 @@
+//! The server's record and the signer's journal, read after the fact.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, bail, ensure};
+use sealcard_api::record::{RecordEntry, RecordKind, RequestState};
+use sealcard_signer::{
+    journal::{parse_line, scan},
+    protocol::JournalEntry,
+};
+use serde_json::Value;
+
+use super::rest::Rest;
+
+/// The whole record, oldest entry first.
+pub(crate) fn read_record(admin: &Rest) -> Result<Vec<RecordEntry>> {
+    let mut entries: Vec<RecordEntry> = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = admin.get(&format!("/v1/record?limit=500{after}"))?;
+        entries.extend(serde_json::from_value::<Vec<RecordEntry>>(page["items"].clone())?);
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return Ok(entries),
+        }
+    }
+}
+
+/// The state of the latest entry of each use of a key that belongs to this request.
+pub(crate) fn state_of(record: &[RecordEntry], request: &str) -> Option<RequestState> {
+    let of_request = record.iter().filter(|entry| entry.request_id.to_string() == request);
+    of_request.filter_map(|entry| entry.state).next_back()
+}
+
+/// How many uses of keys the record knows in a state, each counted by its latest entry.
+pub(crate) fn uses_in_state(record: &[RecordEntry], state: RequestState) -> usize {
+    let intents = record.iter().filter(|entry| entry.kind == RecordKind::Intent);
+    intents.filter(|intent| state_of(record, &intent.request_id.to_string()) == Some(state)).count()
+}
+
+/// The journal of the signer in a server's data folder, its chain verified.
+pub(crate) fn read_journal(data: &Path) -> Result<Vec<JournalEntry>> {
+    let path = data.join("signer/default/journal.jsonl");
+    let verified = scan(&path)?;
+    let text = fs::read(&path)?;
+    let good = text.get(..usize::try_from(verified.len)?).context("the journal shrank")?;
+    let lines = good.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| parse_line(line).context("a line of the journal")).collect()
+}
+
+/// A signature that left the server is in the record as signed, and in the journal.
+pub(crate) fn expect_recorded(record: &[RecordEntry], journal: &[JournalEntry], requests: &[String]) -> Result<()> {
+    for request in requests {
+        ensure!(state_of(record, request) == Some(RequestState::Signed), "released but not recorded: {request}");
+        let journaled = journal.iter().any(|entry| entry.request.to_string() == *request);
+        ensure!(journaled, "released but not in the journal: {request}");
+    }
+    Ok(())
+}
+
+/// What the server itself says of its record, against its signers' journals.
+pub(crate) fn expect_no_findings(admin: &Rest) -> Result<()> {
+    match admin.get("/v1/record/verify")? {
+        Value::Object(answer) if answer.get("findings").is_some_and(|list| list == &Value::Array(Vec::new())) => Ok(()),
+        answer => bail!("{answer:?}"),
+    }
+}
