@@ -1,4 +1,22 @@
 //! Who asks: passwords, service tokens and grants.
+//!
+//! A secret is 32 random bytes in base64url behind a prefix that tells what it is; only its SHA-256 is stored. Grants
+//! are looked up anew for each request, so that a revocation is seen by the very next one.
+
+mod grants;
+mod password;
+mod secret;
+mod slowdown;
+
+use std::{fmt, net::IpAddr};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use sealcard_api::{Timestamp, problem::ProblemCode};
+
+pub use grants::{IssuedTo, issue, refresh};
+pub use password::{PasswordError, Passwords, check_new as check_new_password, hash_now as hash_password_now};
+pub use secret::{GRANT_PREFIX, SERVICE_TOKEN_PREFIX, Secret, hash};
+pub use slowdown::{Slowdown, Subject};
 
 use crate::{
     config::Limits,
@@ -6,20 +24,71 @@ use crate::{
 };
 
 /// The parts of authentication that live in memory.
-pub struct Authentication {}
+pub struct Authentication {
+    /// Hashing and checking.
+    pub passwords: Passwords,
+    /// Who has to wait after wrong attempts.
+    pub slowdown: Slowdown,
+}
 
 impl Authentication {
     /// With nothing remembered.
     #[must_use]
-    pub fn new(_limits: &Limits) -> Self {
-        Self {}
+    pub fn new(limits: &Limits) -> Self {
+        Self { passwords: Passwords::new(limits.password_checks), slowdown: Slowdown::new(limits.free_attempts) }
+    }
+}
+
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authentication(…)")
     }
 }
 
 /// The caller that holds the grant `token`. Asks the database each time, so that a revocation is seen by the next request.
 ///
 /// # Errors
-/// [`sealcard_api::problem::ProblemCode::Unauthenticated`], `GrantExpired` or `GrantRevoked`.
-pub async fn authenticate(_state: &AppState, _token: &str, _context: RequestContext) -> Result<Caller, ApiError> {
-    Err(ApiError::new(sealcard_api::problem::ProblemCode::Unauthenticated))
+/// [`ProblemCode::Unauthenticated`], [`ProblemCode::GrantExpired`] or [`ProblemCode::GrantRevoked`].
+pub async fn authenticate(state: &AppState, token: &str, context: RequestContext) -> Result<Caller, ApiError> {
+    let unknown = || ApiError::new(ProblemCode::Unauthenticated).detail("This server has not issued that grant.");
+    if !token.starts_with(GRANT_PREFIX) || token.len() > 128 {
+        return Err(unknown());
+    }
+    let hash = digest(&SHA256, token.as_bytes());
+    let held = state.store.held_grant(hash.as_ref()).await?.ok_or_else(unknown)?;
+    let revoked = |what: &str| Err(ApiError::new(ProblemCode::GrantRevoked).detail(what));
+    if held.removed {
+        return revoked("The account has been removed.");
+    }
+    if held.disabled {
+        return revoked("The account has been disabled. An administrator can enable it.");
+    }
+    if held.revoked {
+        return revoked("The grant has been revoked. Log in again: sealcard login");
+    }
+    let now = Timestamp::now().unix();
+    if held.expires <= now || held.retired.is_some_and(|retired| retired <= now) {
+        return Err(ApiError::new(ProblemCode::GrantExpired).detail("The grant has expired. Log in again: sealcard login"));
+    }
+    Ok(Caller {
+        principal: held.principal,
+        name: held.name,
+        kind: held.kind,
+        administrator: held.administrator,
+        grant: held.grant,
+        request_id: context.request_id,
+        peer: context.peer,
+    })
+}
+
+/// What is slowed down together: one IPv4 address, or one IPv6 /64, which is what one person easily has.
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }

@@ -1,1 +1,77 @@
 //! The `sealcard-server` command.
+
+mod config;
+pub mod files;
+mod init;
+mod output;
+mod passwords;
+mod seal;
+mod serve;
+mod tls;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// The Sealcard server: signing keys behind a policy server, usable by an unchanged GnuPG
+#[derive(Debug, Parser)]
+#[command(name = "sealcard-server", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(Box<init::Init>),
+    Serve(serve::Serve),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// The server's certificate
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
+    /// Show the version
+    Version,
+}
+
+/// The folder with everything that the server keeps.
+#[derive(Debug, Clone, Args)]
+struct Data {
+    /// The data folder, such as /var/lib/sealcard
+    #[arg(long = "data", value_name = "DIR", env = "SEALCARD_SERVER_DATA")]
+    data: PathBuf,
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Init(init) => init.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Config(command) => command.run(),
+        Command::Tls(command) => command.run(),
+        Command::Version => {
+            output::line(format_args!("sealcard-server {}", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

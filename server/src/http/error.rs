@@ -81,12 +81,7 @@ impl ApiError {
                 ProblemCode::Forbidden
             }
         };
-        let mut detail = decision.reasons().join("; ");
-        if let Some(first) = detail.get(..1).map(str::to_uppercase) {
-            detail.replace_range(..1, &first);
-        }
-        detail.push('.');
-        Some(Self::new(code).detail(detail))
+        Some(Self::new(code).detail(sentence(&decision.reasons().join("; "))))
     }
 
     /// The code.
@@ -110,8 +105,18 @@ impl ApiError {
 
 impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
-        Self::internal(&error)
+        match &error {
+            StorageError::Taken(_) => Self::conflict(sentence(&error.to_string())),
+            StorageError::NotFound(_) => Self::not_found(sentence(&error.to_string())),
+            _ => Self::internal(&error),
+        }
     }
+}
+
+/// An error's text as a sentence.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), chars.as_str()))
 }
 
 /// Marks an answer whose body is the problem itself: the outermost layer writes it, once it knows the request id.

@@ -1,17 +1,33 @@
 //! The HTTP side: the accept loop, the framework and a file for each resource.
+//!
+//! Each resource has a function `routes() -> OpenApiRouter<AppState>`; [`router`] puts them together, so that the OpenAPI
+//! document lists exactly what is served.
 
 pub mod error;
 pub mod extract;
+mod io;
 mod page;
+mod router;
+mod serve;
+mod service;
 mod state;
 
-pub mod cards;
-pub mod environments;
-pub mod keys;
-pub mod operations;
-pub mod record;
+mod cards;
+mod environments;
+mod grants;
+mod groups;
+mod health;
+mod keys;
+mod login;
+mod operations;
+mod projects;
+mod record;
+mod service_accounts;
+mod users;
 
-pub use error::ApiError;
+pub use error::{ApiError, ApiResult};
 pub use extract::{Caller, Json, Path, Query, RequestContext};
 pub use page::{PageQuery, page_of};
+pub use router::{openapi, router};
+pub use serve::Server;
 pub use state::AppState;

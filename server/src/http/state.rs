@@ -27,7 +27,8 @@ pub struct Parts {
 impl AppState {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, server_id: Uuid) -> Self {
+    pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>) -> Self {
+        let server_id = store.server_id();
         let authentication = Authentication::new(&config.limits);
         Self(Arc::new(Parts { store, signers, config, authentication, server_id }))
     }

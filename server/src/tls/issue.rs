@@ -102,7 +102,7 @@ fn validity(lifetime: Duration) -> (OffsetDateTime, OffsetDateTime) {
 pub fn default_names() -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
     let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    if let Some(name) = hostname.filter(|name| is_host_name(name) && !names.contains(name)) {
+    if let Some(name) = hostname.filter(|name: &String| is_host_name(name) && !names.contains(name)) {
         names.push(name);
     }
     names

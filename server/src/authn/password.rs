@@ -1,0 +1,166 @@
+//! Passwords: argon2id (RFC 9106), as PHC strings.
+
+use std::{fmt, sync::Arc};
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+/// KiB of memory, passes and lanes: what OWASP's password storage cheat sheet names first.
+const MEMORY: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// The longest password that is looked at, bytes.
+const MAX_PASSWORD: usize = 1024;
+
+/// Why a password could not be hashed or checked. Retrying may help.
+#[derive(Debug, Error)]
+pub enum PasswordError {
+    /// A hash in the database is damaged.
+    #[error("a stored password hash is damaged")]
+    Damaged,
+    /// The work did not come to its end.
+    #[error("the password could not be hashed")]
+    Failed,
+}
+
+/// Hashes and checks passwords, a few at once, so that memory stays small.
+pub struct Passwords {
+    permits: Arc<Semaphore>,
+    /// Checked in the place of an unknown user's, so that both take the same time.
+    decoy: String,
+}
+
+impl Passwords {
+    /// At most `at_once` checks run together; more wait.
+    #[must_use]
+    pub fn new(at_once: usize) -> Self {
+        // 22 and 43 base64 characters: salt and hash of the right length that no password leads to.
+        let decoy = format!("$argon2id$v=19$m={MEMORY},t={PASSES},p={LANES}${}${}", "c2VhbGNhcmRzZWFsY2FyZA", "A".repeat(43));
+        Self { permits: Arc::new(Semaphore::new(at_once)), decoy }
+    }
+
+    /// The PHC string to store.
+    ///
+    /// # Errors
+    /// If there is no memory or no randomness.
+    pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, PasswordError> {
+        self.work(move || hash_now(&password)).await?
+    }
+
+    /// Whether `password` is the one that `stored` was made from. `None` stands for an unknown user: never right, and it
+    /// takes as long.
+    ///
+    /// # Errors
+    /// If `stored` is damaged or the check could not be made.
+    pub async fn verify(&self, password: Zeroizing<String>, stored: Option<String>) -> Result<bool, PasswordError> {
+        let known = stored.is_some();
+        let stored = stored.unwrap_or_else(|| self.decoy.clone());
+        let right = self.work(move || verify_now(&password, &stored)).await??;
+        Ok(right && known)
+    }
+
+    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PasswordError::Failed)?;
+        // The permit goes along: a caller that gives up must not let another check start beside this one.
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        task.await.map_err(|_| PasswordError::Failed)
+    }
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passwords(…)")
+    }
+}
+
+fn argon2() -> Result<Argon2<'static>, PasswordError> {
+    let params = Params::new(MEMORY, PASSES, LANES, None).map_err(|_| PasswordError::Failed)?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+/// As [`Passwords::hash`], on the calling thread.
+///
+/// # Errors
+/// If there is no memory or no randomness.
+pub fn hash_now(password: &str) -> Result<String, PasswordError> {
+    let mut salt = [0; 16];
+    aws_lc_rs::rand::fill(&mut salt).map_err(|_| PasswordError::Failed)?;
+    let hash: PasswordHash =
+        argon2()?.hash_password_with_salt(password.as_bytes(), &salt).map_err(|_| PasswordError::Failed)?;
+    Ok(hash.to_string())
+}
+
+fn verify_now(password: &str, stored: &str) -> Result<bool, PasswordError> {
+    let stored = PasswordHash::new(stored).map_err(|_| PasswordError::Damaged)?;
+    let in_bounds = password.len() <= MAX_PASSWORD;
+    let password = if in_bounds { password } else { "" };
+    match argon2()?.verify_password(password.as_bytes(), &stored) {
+        Ok(()) => Ok(in_bounds),
+        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(_) => Err(PasswordError::Damaged),
+    }
+}
+
+/// Checks a new password.
+///
+/// # Errors
+/// What is wrong.
+pub fn check_new(password: &str, user: &str, min_characters: usize) -> Result<(), String> {
+    if password.chars().count() < min_characters {
+        return Err(format!("The password must have at least {min_characters} characters."));
+    }
+    if password.len() > MAX_PASSWORD {
+        return Err(format!("The password may have {MAX_PASSWORD} bytes."));
+    }
+    if password.eq_ignore_ascii_case(user) {
+        return Err("The password must not be the user's name.".to_owned());
+    }
+    if password.chars().all(|c| password.starts_with(c)) {
+        return Err("The password must not be one character repeated.".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> Zeroizing<String> {
+        Zeroizing::new(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_is_right() {
+        let passwords = Passwords::new(1);
+        let stored = passwords.hash(secret("correct horse")).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(passwords.verify(secret("correct horse"), Some(stored.clone())).await.unwrap());
+        assert!(!passwords.verify(secret("correct hors"), Some(stored.clone())).await.unwrap());
+        assert!(!passwords.verify(secret(&"x".repeat(2000)), Some(stored)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_user_is_never_right_and_not_an_error() {
+        let passwords = Passwords::new(1);
+        assert!(!passwords.verify(secret(""), None).await.unwrap());
+        assert!(!passwords.verify(secret("anything"), None).await.unwrap());
+    }
+
+    #[test]
+    fn weak_passwords_are_refused() {
+        for (password, user) in [("short", "a"), ("aaaaaaaaaaaaaaaa", "a"), ("administrator", "Administrator")] {
+            assert!(check_new(password, user, 12).is_err(), "{password}");
+        }
+        assert_eq!(check_new("correct horse battery", "alice", 12), Ok(()));
+    }
+}

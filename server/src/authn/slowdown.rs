@@ -1,0 +1,202 @@
+//! Waiting after wrong attempts, for each account and each network.
+//!
+//! Pure: the caller brings the time. Kept in memory and bounded; a restart forgives.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Who is slowed down.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// An account by its name, whether it exists or not.
+    Account(String),
+    /// Where attempts come from.
+    Network(IpAddr),
+}
+
+/// How often subjects were wrong lately.
+pub struct Slowdown {
+    free: u32,
+    wrong: Mutex<HashMap<Subject, Wrong>>,
+}
+
+#[derive(Clone, Copy)]
+struct Wrong {
+    count: u32,
+    last: Instant,
+}
+
+/// A network may hold many people: it gets this many times the attempts of an account.
+const NETWORK_FACTOR: u32 = 4;
+
+/// The longest wait.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// After so long without a wrong attempt all is forgotten.
+const FORGET: Duration = Duration::from_secs(3600);
+
+/// How many subjects are remembered.
+const MAX_SUBJECTS: usize = 16_384;
+
+/// The longest account name that is remembered as it is; no account has a longer one.
+const MAX_NAME: usize = 64;
+
+impl Slowdown {
+    /// So many wrong attempts cost nothing.
+    #[must_use]
+    pub fn new(free: u32) -> Self {
+        Self { free, wrong: Mutex::default() }
+    }
+
+    /// How long the first of `subjects` that must wait has to wait still; `None` if none must. Otherwise the attempt is
+    /// counted as wrong in advance, so that attempts made at once can't all slip through: [`Self::right`] takes it back.
+    pub fn attempt(&self, subjects: &[Subject], now: Instant) -> Option<Duration> {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = subjects.iter().filter_map(|subject| self.wait(&wrong, subject, now)).max();
+        if wait.is_none() {
+            for subject in subjects {
+                if wrong.len() >= MAX_SUBJECTS {
+                    make_room(&mut wrong, now);
+                }
+                let entry = wrong.entry(bounded(subject)).or_insert(Wrong { count: 0, last: now });
+                if now.saturating_duration_since(entry.last) > FORGET {
+                    entry.count = 0;
+                }
+                *entry = Wrong { count: entry.count.saturating_add(1), last: now };
+            }
+        }
+        wait
+    }
+
+    /// The attempt was right: the account starts anew, the network gets its attempt back.
+    pub fn right(&self, subjects: &[Subject]) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        for subject in subjects {
+            let subject = bounded(subject);
+            match (&subject, wrong.get_mut(&subject)) {
+                (Subject::Network(_), Some(entry)) if entry.count > 1 => entry.count -= 1,
+                _ => {
+                    wrong.remove(&subject);
+                }
+            }
+        }
+    }
+
+    fn wait(&self, wrong: &HashMap<Subject, Wrong>, subject: &Subject, now: Instant) -> Option<Duration> {
+        let entry = wrong.get(&bounded(subject))?;
+        let free = match subject {
+            Subject::Account(_) => self.free,
+            Subject::Network(_) => self.free.saturating_mul(NETWORK_FACTOR),
+        };
+        let beyond = entry.count.checked_sub(free)?;
+        let needed = Duration::from_secs(1_u64 << beyond.min(16)).min(MAX_WAIT);
+        needed.checked_sub(now.saturating_duration_since(entry.last)).filter(|wait| !wait.is_zero())
+    }
+}
+
+/// Forgets what is old, or else the half that was wrong the longest ago.
+fn make_room(wrong: &mut HashMap<Subject, Wrong>, now: Instant) {
+    wrong.retain(|_, entry| now.saturating_duration_since(entry.last) <= FORGET);
+    if wrong.len() >= MAX_SUBJECTS {
+        let mut times: Vec<Instant> = wrong.values().map(|entry| entry.last).collect();
+        let middle = times.len() / 2;
+        let (_, median, _) = times.select_nth_unstable(middle);
+        let median = *median;
+        wrong.retain(|_, entry| entry.last > median);
+    }
+}
+
+fn bounded(subject: &Subject) -> Subject {
+    match subject {
+        Subject::Account(name) if name.len() > MAX_NAME => Subject::Account(String::new()),
+        other => other.clone(),
+    }
+}
+
+impl fmt::Debug for Slowdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Slowdown(…)")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn account(name: &str) -> Subject {
+        Subject::Account(name.to_owned())
+    }
+
+    #[test]
+    fn waits_grow_after_the_free_attempts_and_end_with_a_right_one() {
+        let slowdown = Slowdown::new(3);
+        let mut now = Instant::now();
+        let alice = [account("alice")];
+        for _ in 0..3 {
+            assert_eq!(slowdown.attempt(&alice, now), None);
+        }
+        let mut last = Duration::ZERO;
+        for _ in 0..12 {
+            let wait = slowdown.attempt(&alice, now).unwrap();
+            assert!(wait > last || wait == MAX_WAIT, "{wait:?}");
+            last = wait;
+            now += wait;
+            assert_eq!(slowdown.attempt(&alice, now), None, "after the wait one attempt is free");
+        }
+        assert_eq!(last, MAX_WAIT);
+        assert_eq!(slowdown.attempt(&[account("bob")], now), None, "others are not concerned");
+        slowdown.right(&alice);
+        assert_eq!(slowdown.attempt(&alice, now), None);
+    }
+
+    #[test]
+    fn a_network_that_tries_many_accounts_has_to_wait() {
+        let slowdown = Slowdown::new(3);
+        let now = Instant::now();
+        let network = Subject::Network(IpAddr::from([192, 0, 2, 1]));
+        let tries = (0..100).take_while(|n| {
+            slowdown.attempt(&[account(&format!("user{n}")), network.clone()], now).is_none()
+        });
+        assert_eq!(tries.count(), 12);
+    }
+
+    #[test]
+    fn a_right_password_of_ones_own_does_not_free_a_network() {
+        let slowdown = Slowdown::new(1);
+        let now = Instant::now();
+        let network = Subject::Network(IpAddr::from([192, 0, 2, 1]));
+        let mut refused = false;
+        for n in 0..20 {
+            refused |= slowdown.attempt(&[account(&format!("victim{n}")), network.clone()], now).is_some();
+            if slowdown.attempt(&[account("mallory"), network.clone()], now).is_none() {
+                slowdown.right(&[account("mallory"), network.clone()]);
+            }
+        }
+        assert!(refused);
+    }
+
+    #[test]
+    fn an_hour_of_peace_is_forgiven() {
+        let slowdown = Slowdown::new(1);
+        let now = Instant::now();
+        assert_eq!(slowdown.attempt(&[account("a")], now), None);
+        assert!(slowdown.attempt(&[account("a")], now).is_some());
+        assert_eq!(slowdown.attempt(&[account("a")], now + FORGET * 2), None);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let slowdown = Slowdown::new(1);
+        let now = Instant::now();
+        for n in 0..u32::try_from(MAX_SUBJECTS * 2).unwrap() {
+            slowdown.attempt(&[account(&n.to_string())], now + Duration::from_millis(n.into()));
+        }
+        assert!(slowdown.wrong.lock().unwrap().len() <= MAX_SUBJECTS);
+    }
+}

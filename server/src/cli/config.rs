@@ -1,0 +1,28 @@
+//! `sealcard-server config`.
+
+use clap::Subcommand;
+
+use super::{Data, output};
+use crate::{config::Config, tls::ServerTls};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Check server.toml, the environment and the certificate, and show what is in force
+    Check {
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+impl ConfigCommand {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self::Check { data } = self;
+        let data = data.data;
+        let config = Config::load(&data)?;
+        let certificate = data.join(&config.tls.certificate);
+        ServerTls::load(certificate.clone(), data.join(&config.tls.key))?;
+        output::line(format_args!("{}", toml::to_string(&config)?.trim_end()));
+        output::line(format_args!("\n# All well. Certificate SHA-256: {}", ServerTls::fingerprint(&certificate)?));
+        Ok(())
+    }
+}

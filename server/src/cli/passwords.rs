@@ -1,0 +1,38 @@
+//! Passwords from files and from the terminal.
+
+use std::{io::IsTerminal, path::Path};
+
+use anyhow::{Context as _, bail};
+use zeroize::Zeroizing;
+
+use super::files;
+use crate::authn::check_new_password;
+
+/// The password of a new user: the first line of `file`, or asked twice.
+pub(super) fn new_password(
+    file: Option<&Path>,
+    user: &str,
+    min_characters: usize,
+) -> anyhow::Result<Zeroizing<String>> {
+    if let Some(file) = file {
+        let text = files::read_secret(file)?;
+        let password = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
+        check(&password, user, min_characters).with_context(|| format!("the password in {}", file.display()))?;
+        return Ok(password);
+    }
+    if !std::io::stdin().is_terminal() {
+        bail!("there is no terminal to ask for the password of {user:?}: give --admin-password-file FILE");
+    }
+    let prompt = format!("Password for the administrator {user} (at least {min_characters} characters): ");
+    let password = Zeroizing::new(rpassword::prompt_password(prompt).context("can't read the password")?);
+    check(&password, user, min_characters)?;
+    let again = Zeroizing::new(rpassword::prompt_password("The same again: ").context("can't read the password")?);
+    if *password != *again {
+        bail!("the two passwords differ");
+    }
+    Ok(password)
+}
+
+fn check(password: &str, user: &str, min_characters: usize) -> anyhow::Result<()> {
+    check_new_password(password, user, min_characters).map_err(anyhow::Error::msg)
+}

@@ -1,0 +1,110 @@
+//! Handing the making of the key store to the signer, which alone sees its secrets.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+
+/// What opens the key store when the server starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SealKind {
+    /// A file: starts unattended; keep it apart from backups of the database
+    KeyFile,
+    /// A passphrase: after each start a person runs `sealcard-signer unseal`
+    Passphrase,
+    /// A systemd credential: starts unattended, bound to the machine or its TPM
+    SystemdCredential,
+}
+
+impl SealKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::KeyFile => "key-file",
+            Self::Passphrase => "passphrase",
+            Self::SystemdCredential => "systemd-credential",
+        }
+    }
+}
+
+/// How the key store is sealed.
+#[derive(Debug, Args)]
+pub(super) struct SealOptions {
+    /// What opens the key store when the server starts
+    #[arg(long, value_enum, value_name = "KIND", default_value = "key-file")]
+    pub(super) seal: SealKind,
+    /// Where the key file lies; made if absent [default: signer/default/master.key in the data folder]
+    #[arg(long, value_name = "FILE")]
+    seal_key_file: Option<PathBuf>,
+    /// Read the passphrase from the first line of this file instead of asking
+    #[arg(long, value_name = "FILE")]
+    seal_passphrase_file: Option<PathBuf>,
+    /// The name of the systemd credential
+    #[arg(long, value_name = "NAME")]
+    seal_credential: Option<String>,
+}
+
+impl SealOptions {
+    /// Refuses what does not go together, before anything is made.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let given = [
+            ("--seal-key-file", self.seal_key_file.is_some(), SealKind::KeyFile),
+            ("--seal-passphrase-file", self.seal_passphrase_file.is_some(), SealKind::Passphrase),
+            ("--seal-credential", self.seal_credential.is_some(), SealKind::SystemdCredential),
+        ];
+        for (option, given, kind) in given {
+            if given && kind != self.seal {
+                bail!("{option} goes with --seal {}, not with --seal {}", kind.name(), self.seal.name());
+            }
+        }
+        if self.seal == SealKind::SystemdCredential && self.seal_credential.is_none() {
+            bail!("--seal systemd-credential needs --seal-credential NAME");
+        }
+        Ok(())
+    }
+
+    /// Runs `sealcard-signer init`, which asks on the terminal where it must.
+    pub(super) fn run(&self, program: &Path, folder: &Path) -> anyhow::Result<()> {
+        let mut command = Command::new(program);
+        command.arg("init").arg("--folder").arg(folder).arg("--seal").arg(self.seal.name());
+        let options = [
+            ("--key-file", self.seal_key_file.as_deref().map(std::path::absolute).transpose()?),
+            ("--passphrase-file", self.seal_passphrase_file.clone()),
+            ("--credential", self.seal_credential.as_ref().map(PathBuf::from)),
+        ];
+        for (option, value) in options {
+            if let Some(value) = value {
+                command.arg(option).arg(value);
+            }
+        }
+        // What it prints is for programs; its questions and errors go to the terminal.
+        let status = command
+            .stdout(Stdio::null())
+            .status()
+            .with_context(|| format!("can't start {} (it belongs beside sealcard-server)", program.display()))?;
+        if !status.success() {
+            bail!("the signer could not make its key store ({status})");
+        }
+        Ok(())
+    }
+
+    /// One sentence about what opens the key store, for the person who set it up.
+    pub(super) fn describe(&self, folder: &Path) -> String {
+        match self.seal {
+            SealKind::KeyFile => {
+                let default = folder.join("master.key");
+                let file = self.seal_key_file.as_deref().unwrap_or(&default);
+                format!("opened at each start by {} (back it up, apart from the database)", file.display())
+            }
+            SealKind::Passphrase => format!(
+                "sealed by your passphrase; after each start run: sealcard-signer unseal --folder {}",
+                folder.display()
+            ),
+            SealKind::SystemdCredential => {
+                format!("opened at each start by the systemd credential {}", self.seal_credential.as_deref().unwrap_or(""))
+            }
+        }
+    }
+}

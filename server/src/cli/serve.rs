@@ -1,0 +1,138 @@
+//! `sealcard-server serve`.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use super::{Data, files, init::UNFINISHED};
+use crate::{
+    config::{Config, LogConfig, LogFormat, LogLevel},
+    http::{AppState, Server},
+    signers::{self, Signers},
+    storage::Store,
+    tls::ServerTls,
+};
+
+/// Run the server until SIGTERM or SIGINT; SIGHUP loads the certificate anew
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    data: Data,
+    /// Where to listen, in place of what server.toml says; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Write the address (https://…) to this file once the server accepts connections
+    #[arg(long, value_name = "FILE")]
+    address_file: Option<PathBuf>,
+}
+
+/// Threads that wait for passwords to be hashed; few, and soon gone, so that an idle server is small.
+const BLOCKING_THREADS: usize = 8;
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let data = std::path::absolute(&self.data.data).context("--data")?;
+        if data.join(UNFINISHED).exists() {
+            bail!("{} is half made: run sealcard-server init again", data.display());
+        }
+        let mut config = Config::load(&data).with_context(|| {
+            format!("{} can't be used (a new data folder is made by: sealcard-server init)", data.display())
+        })?;
+        config.listen = self.listen.unwrap_or(config.listen);
+        start_log(config.log);
+        #[cfg(feature = "failpoints")]
+        let _failpoints = fail::FailScenario::setup();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(available_parallelism().map_or(2, |cores| cores.get().max(2)))
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+            .enable_all()
+            .build()
+            .context("can't start the runtime")?;
+        runtime.block_on(serve(&data, config, self.address_file.as_deref()))
+    }
+}
+
+async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let tls = Arc::new(ServerTls::load(data.join(&config.tls.certificate), data.join(&config.tls.key))?);
+    let store = Store::open(&data.join("sealcard.db")).await.context("can't open the database")?;
+    let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
+    let environments = store.environments().await?.into_iter().map(|row| (row.id, row.name));
+    let signers = Signers::start(&program, &data.join("signer"), environments);
+    let listen = config.listen;
+    let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config));
+    let server =
+        Server::bind(listen, Arc::clone(&tls), state).await.with_context(|| format!("can't listen on {listen}"))?;
+    let address = server.address()?;
+    let reloading = tokio::spawn(reload_on_hangup(signal(SignalKind::hangup())?, tls));
+    if let Some(file) = address_file {
+        files::replace(file, format!("{}\n", url(address)).as_bytes())?;
+    }
+    tracing::info!(address = %url(address), version = env!("CARGO_PKG_VERSION"), "serving");
+
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        }
+    };
+    let complete = server.run(stop).await;
+    if !complete {
+        tracing::warn!("some requests did not end in time");
+    }
+    reloading.abort();
+    signers.stop().await;
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn reload_on_hangup(mut hangup: tokio::signal::unix::Signal, tls: Arc<ServerTls>) {
+    while hangup.recv().await.is_some() {
+        match tls.reload() {
+            Ok(()) => tracing::info!("SIGHUP: the certificate has been loaded anew"),
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::error!(error, "SIGHUP: the certificate can't be used, the earlier one stays");
+            }
+        }
+    }
+}
+
+/// An address that a client on this machine can use.
+fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("https://{}", SocketAddr::new(ip, address.port()))
+}
+
+fn start_log(config: LogConfig) {
+    let level = match config.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Human => {
+            builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+        }
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}

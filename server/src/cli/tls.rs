@@ -1,0 +1,66 @@
+//! `sealcard-server tls`.
+
+use anyhow::bail;
+use clap::Subcommand;
+
+use super::{Data, output};
+use crate::{
+    config::Config,
+    tls::{self, CA_KEY_FILE, ServerTls},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TlsCommand {
+    /// Issue a new server certificate with the server's own authority
+    ///
+    /// Clients that trust the authority notice nothing; clients that trust the fingerprint must be told the new one. A
+    /// running server takes it up on SIGHUP.
+    Renew {
+        #[command(flatten)]
+        data: Data,
+        /// A name or address for the certificate; may be repeated [default: those in server.toml]
+        #[arg(long = "name", value_name = "HOSTNAME")]
+        names: Vec<String>,
+    },
+    /// Show the certificate's SHA-256 fingerprint
+    Fingerprint {
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+impl TlsCommand {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Renew { data, names } => renew(&data, names),
+            Self::Fingerprint { data } => {
+                let config = Config::load(&data.data)?;
+                let fingerprint = ServerTls::fingerprint(&data.data.join(config.tls.certificate))?;
+                output::line(format_args!("{fingerprint}"));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn renew(data: &Data, names: Vec<String>) -> anyhow::Result<()> {
+    let data = &data.data;
+    let config = Config::load(data)?;
+    if !data.join(CA_KEY_FILE).is_file() {
+        bail!("this server has no authority of its own: replace {} where it came from", config.tls.certificate.display());
+    }
+    let names = match (names.is_empty(), config.tls.names.is_empty()) {
+        (false, _) => names,
+        (true, false) => config.tls.names,
+        (true, true) => tls::default_names(),
+    };
+    if let Some(name) = names.iter().find(|name| !tls::is_host_name(name)) {
+        bail!("{name:?} is neither a host name nor an address");
+    }
+    let certificate = data.join(&config.tls.certificate);
+    tls::issue_server(data, &names, &certificate, &data.join(&config.tls.key))?;
+    output::line(format_args!("Made {} for {}", certificate.display(), names.join(", ")));
+    output::line(format_args!("SHA-256 {}", ServerTls::fingerprint(&certificate)?));
+    output::line(format_args!("A running server takes it up with: systemctl reload sealcard-server (or kill -HUP PID)"));
+    Ok(())
+}

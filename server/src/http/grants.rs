@@ -1,0 +1,153 @@
+//! What one holds after a login: `/v1/grants`.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header::AUTHORIZATION},
+};
+use sealcard_api::{
+    Timestamp,
+    admin::Page,
+    grants::{GrantInfo, GrantIssued},
+    ids::GrantId,
+    problem::ProblemCode,
+    record::RecordKind,
+};
+use sealcard_policy::Action;
+use serde::Deserialize;
+use serde_json::json;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of};
+use crate::{
+    authn,
+    http::PageQuery,
+    storage::{Draft, GrantFilter},
+};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(current, revoke_current))
+        .routes(routes!(refresh))
+        .routes(routes!(revoke))
+}
+
+/// The grant that this request was made with.
+#[utoipa::path(get, path = "/v1/grants/current", tag = "grants", responses((status = 200, body = GrantInfo)))]
+async fn current(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<GrantInfo>> {
+    caller.may_on_server(Action::LookAfterOneself)?;
+    let row = state.store.grant(caller.grant).await?.ok_or_else(unknown)?;
+    Ok(Json(row.into()))
+}
+
+/// A new token for the grant that this request was made with, and a later expiry. The earlier token stays valid for five
+/// minutes.
+#[utoipa::path(post, path = "/v1/grants/refresh", tag = "grants", responses((status = 200, body = GrantIssued)))]
+async fn refresh(
+    State(state): State<AppState>,
+    caller: Caller,
+    headers: axum::http::HeaderMap,
+) -> ApiResult<Json<GrantIssued>> {
+    caller.may_on_server(Action::LookAfterOneself)?;
+    let header = headers.get(AUTHORIZATION).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let presented = zeroize::Zeroizing::new(header.split_once(' ').map_or("", |(_, token)| token.trim()).to_owned());
+    let limits = state.config.limits;
+    let issued = state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let issued = authn::refresh(tx, caller.grant, &presented, &limits).await?;
+                tx.append_record(&entry(&caller, RecordKind::Authentication, "grant-refreshed", caller.grant)).await?;
+                Ok::<_, ApiError>(issued)
+            })
+        })
+        .await?;
+    Ok(Json(issued))
+}
+
+/// Logs out: the grant that this request was made with is refused from now on.
+#[utoipa::path(delete, path = "/v1/grants/current", tag = "grants", responses((status = 204, description = "Revoked")))]
+async fn revoke_current(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
+    let grant = caller.grant;
+    revoke_grant(&state, caller, grant, RecordKind::Authentication).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    limit: Option<u32>,
+    after: Option<String>,
+    principal: Option<String>,
+}
+
+/// Grants, oldest first: one's own, or for administrators everyone's or one principal's.
+#[utoipa::path(get, path = "/v1/grants", tag = "grants", params(
+    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+    ("principal" = Option<String>, Query, description = "name or id of the holder"),
+), responses((status = 200, body = Page<GrantInfo>)))]
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Json<Page<GrantInfo>>> {
+    let page = PageQuery { limit: query.limit, after: query.after };
+    let principal = match query.principal {
+        Some(name) if name == caller.name || name == caller.principal.to_string() => Some(caller.principal),
+        Some(name) => {
+            caller.may_on_server(Action::ManageServer)?;
+            Some(super::users::any_principal(&state, &name).await?.id)
+        }
+        None if caller.may_on_server(Action::ManageServer).is_ok() => None,
+        None => Some(caller.principal),
+    };
+    caller.may_on_server(Action::LookAfterOneself)?;
+    let limit = page.limit()?;
+    let rows = state.store.grants(GrantFilter { principal, after: page.after()? }, limit + 1).await?;
+    let page = page_of(rows, limit, |row| row.id);
+    Ok(Json(Page { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+}
+
+/// Revokes a grant: one's own, or for administrators anyone's.
+#[utoipa::path(delete, path = "/v1/grants/{grant}", tag = "grants", params(("grant" = String, Path, description = "the grant's id")),
+    responses((status = 204, description = "Revoked")))]
+async fn revoke(State(state): State<AppState>, caller: Caller, Path(grant): Path<String>) -> ApiResult<StatusCode> {
+    let id: GrantId = grant.parse().map_err(|_| ApiError::invalid("A grant is named by its id."))?;
+    let row = state.store.grant(id).await?;
+    if row.as_ref().is_none_or(|row| row.principal != caller.principal) {
+        caller.may_on_server(Action::ManageServer)?;
+    }
+    row.ok_or_else(unknown)?;
+    revoke_grant(&state, caller, id, RecordKind::Administration).await
+}
+
+async fn revoke_grant(state: &AppState, caller: Caller, grant: GrantId, kind: RecordKind) -> ApiResult<StatusCode> {
+    caller.may_on_server(Action::LookAfterOneself)?;
+    state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                if tx.revoke_grant(grant, Timestamp::now().unix()).await? {
+                    tx.append_record(&entry(&caller, kind, "grant-revoked", grant)).await?;
+                }
+                Ok::<_, ApiError>(StatusCode::NO_CONTENT)
+            })
+        })
+        .await
+}
+
+fn entry(caller: &Caller, kind: RecordKind, event: &str, grant: GrantId) -> Draft {
+    Draft {
+        kind,
+        request_id: caller.request_id,
+        principal: Some(caller.principal),
+        project: None,
+        key: None,
+        state: None,
+        details: json!({"event": event, "grant": grant, "peer": caller.peer.ip()}),
+    }
+}
+
+fn unknown() -> ApiError {
+    ApiError::new(ProblemCode::NotFound).detail("There is no such grant.")
+}

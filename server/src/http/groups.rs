@@ -1,0 +1,154 @@
+//! Groups of users and service accounts: `/v1/groups`.
+
+use axum::{extract::State, http::StatusCode};
+use sealcard_api::{
+    Timestamp,
+    admin::{Group, NewGroup, Page},
+    ids::GroupId,
+};
+use sealcard_policy::Action;
+use serde_json::json;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of, users::note};
+use crate::{http::PageQuery, identity::check_name, storage::GroupRow};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, remove))
+        .routes(routes!(add_member, remove_member))
+}
+
+/// All groups, oldest first.
+#[utoipa::path(get, path = "/v1/groups", tag = "groups", params(
+    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+), responses((status = 200, body = Page<Group>)))]
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Page<Group>>> {
+    caller.may_on_server(Action::ManageServer)?;
+    let limit = query.limit()?;
+    let rows = state.store.groups(query.after()?, limit + 1).await?;
+    let page = page_of(rows, limit, |row| row.id);
+    Ok(Json(Page { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+}
+
+/// Adds a group without members.
+#[utoipa::path(post, path = "/v1/groups", tag = "groups", request_body = NewGroup, responses((status = 201, body = Group)))]
+async fn create(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(new): Json<NewGroup>,
+) -> ApiResult<(StatusCode, Json<Group>)> {
+    caller.may_on_server(Action::ManageServer)?;
+    check_name(&new.name).map_err(ApiError::invalid)?;
+    let group = Group { id: GroupId::new(), name: new.name, members: Vec::new(), created: Timestamp::now() };
+    let stored = group.clone();
+    state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                tx.add_group(stored.id, &stored.name, stored.created.unix()).await?;
+                note(tx, &caller, None, json!({"event": "group-added", "group": stored.id, "name": stored.name})).await
+            })
+        })
+        .await?;
+    Ok((StatusCode::CREATED, Json(group)))
+}
+
+/// One group.
+#[utoipa::path(get, path = "/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "name or id")),
+    responses((status = 200, body = Group)))]
+async fn show(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<Json<Group>> {
+    caller.may_on_server(Action::ManageServer)?;
+    let row = state.store.group(&group).await?;
+    Ok(Json(row.ok_or_else(|| ApiError::not_found(format!("There is no group {group}.")))?.into()))
+}
+
+/// Removes a group; its members lose the roles that it gave them.
+#[utoipa::path(delete, path = "/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "name or id")),
+    responses((status = 204, description = "Removed")))]
+async fn remove(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<StatusCode> {
+    caller.may_on_server(Action::ManageServer)?;
+    state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let id = tx.group_id(&group).await?;
+                tx.remove_group(id).await?;
+                tx.bump_registry().await?;
+                note(tx, &caller, None, json!({"event": "group-removed", "group": id, "name": group})).await?;
+                Ok::<_, ApiError>(StatusCode::NO_CONTENT)
+            })
+        })
+        .await
+}
+
+/// Adds a member; adding one twice changes nothing.
+#[utoipa::path(put, path = "/v1/groups/{group}/members/{principal}", tag = "groups", params(
+    ("group" = String, Path, description = "name or id"),
+    ("principal" = String, Path, description = "name or id of a user or service account"),
+), responses((status = 204, description = "Is a member")))]
+async fn add_member(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((group, principal)): Path<(String, String)>,
+) -> ApiResult<StatusCode> {
+    change_member(&state, caller, group, principal, true).await
+}
+
+/// Removes a member; removing one that is none changes nothing.
+#[utoipa::path(delete, path = "/v1/groups/{group}/members/{principal}", tag = "groups", params(
+    ("group" = String, Path, description = "name or id"),
+    ("principal" = String, Path, description = "name or id of a user or service account"),
+), responses((status = 204, description = "Is no member")))]
+async fn remove_member(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((group, principal)): Path<(String, String)>,
+) -> ApiResult<StatusCode> {
+    change_member(&state, caller, group, principal, false).await
+}
+
+async fn change_member(
+    state: &AppState,
+    caller: Caller,
+    group: String,
+    principal: String,
+    add: bool,
+) -> ApiResult<StatusCode> {
+    caller.may_on_server(Action::ManageServer)?;
+    state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let id = tx.group_id(&group).await?;
+                let row = tx.find_principal(&principal).await?;
+                let row = row.ok_or_else(|| {
+                    ApiError::not_found(format!("There is no user or service account {principal}."))
+                })?;
+                let (changed, event) = if add {
+                    (tx.add_group_member(id, row.id).await?, "group-member-added")
+                } else {
+                    (tx.remove_group_member(id, row.id).await?, "group-member-removed")
+                };
+                if changed {
+                    tx.bump_registry().await?;
+                    let details = json!({"event": event, "group": id, "principal": row.id, "name": row.name});
+                    note(tx, &caller, None, details).await?;
+                }
+                Ok::<_, ApiError>(StatusCode::NO_CONTENT)
+            })
+        })
+        .await
+}
+
+impl From<GroupRow> for Group {
+    fn from(row: GroupRow) -> Self {
+        Self { id: row.id, name: row.name, members: row.members, created: Timestamp::from_unix(row.created) }
+    }
+}

@@ -1,0 +1,75 @@
+//! Whether the server lives and can work, and who it is: `/healthz`, `/readyz`, `/v1/server`.
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use sealcard_api::{admin::EnvironmentState, grants::ServerInfo};
+use serde::{Deserialize, Serialize};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{AppState, Json};
+use crate::storage::{EnvironmentRow, StorageError};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(server))
+}
+
+/// Answer of `GET /readyz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Readiness {
+    /// Whether keys can be used.
+    pub ready: bool,
+    /// What stands against it, one sentence each.
+    pub reasons: Vec<String>,
+}
+
+/// The process lives and answers.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 204, description = "It lives")))]
+async fn healthz() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// Whether the database can be written and every signer can use its keys.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, body = Readiness, description = "Ready"),
+    (status = 503, body = Readiness, description = "Not ready, and why"),
+))]
+async fn readyz(State(state): State<AppState>) -> Response {
+    let mut reasons = Vec::new();
+    if let Err(error) = state.store.check().await {
+        reasons.push(format!("The database can't be read: {error}."));
+    }
+    let written: Result<(), StorageError> = state.store.write(|_| Box::pin(async { Ok(()) })).await;
+    if let Err(error) = written {
+        reasons.push(format!("The database can't be written: {error}."));
+    }
+    if let Ok(environments) = state.store.environments().await {
+        for environment in environments {
+            reasons.extend(signer_reason(&state, environment).await);
+        }
+    }
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, reasons })).into_response()
+}
+
+async fn signer_reason(state: &AppState, environment: EnvironmentRow) -> Option<String> {
+    let signer = match state.signers.get(environment.id) {
+        Some(signer) => signer.state().await,
+        None => EnvironmentState::Unavailable,
+    };
+    let name = environment.name;
+    match signer {
+        EnvironmentState::Ready => None,
+        EnvironmentState::Sealed => Some(format!("The environment {name} is sealed: run sealcard-signer unseal.")),
+        EnvironmentState::Unavailable => Some(format!("The signer of the environment {name} does not answer.")),
+    }
+}
+
+/// Who this server is. Needs no grant.
+#[utoipa::path(get, path = "/v1/server", tag = "health", responses((status = 200, body = ServerInfo)))]
+async fn server(State(state): State<AppState>) -> Json<ServerInfo> {
+    Json(ServerInfo { server_id: state.server_id, version: env!("CARGO_PKG_VERSION").to_owned() })
+}

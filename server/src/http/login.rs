@@ -1,0 +1,166 @@
+//! Logging in: `POST /v1/login`.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header::CONNECTION},
+    response::{IntoResponse, Response},
+};
+use sealcard_api::{
+    grants::{GrantIssued, LoginRequest},
+    ids::{PrincipalId, RequestId},
+    problem::ProblemCode,
+    record::RecordKind,
+};
+use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use zeroize::Zeroizing;
+
+use super::{ApiError, ApiResult, AppState, Json, RequestContext};
+use crate::{
+    authn::{self, IssuedTo, SERVICE_TOKEN_PREFIX, Subject},
+    identity::{check_label, check_name},
+    storage::{Draft, StorageError},
+};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(login))
+}
+
+/// Proves who one is, by password or token, and gets a grant for it. The connection is closed after the answer.
+#[utoipa::path(post, path = "/v1/login", tag = "grants", request_body = LoginRequest, responses((status = 200, body = GrantIssued)))]
+async fn login(State(state): State<AppState>, context: RequestContext, body: Result<Json<LoginRequest>, ApiError>) -> Response {
+    let result = match body {
+        Ok(Json(request)) => attempt(&state, context, request).await.map(Json),
+        Err(error) => Err(error),
+    };
+    close_after(result.into_response())
+}
+
+/// Closes the connection after an answer to a request with a secret: its buffers are freed and thereby wiped.
+pub(super) fn close_after(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// As [`close_after`], for what a handler would return.
+pub(super) fn closing<T: IntoResponse>(status: StatusCode, result: ApiResult<T>) -> Response {
+    close_after(result.map(|value| (status, value)).into_response())
+}
+
+async fn attempt(state: &AppState, context: RequestContext, request: LoginRequest) -> ApiResult<GrantIssued> {
+    let account = match &request {
+        LoginRequest::Password { user, .. } => Some(Subject::Account(user.clone())),
+        // A token has nothing that could be guessed bit by bit, so only its network is slowed down.
+        LoginRequest::ServiceToken { .. } => None,
+    };
+    let network = Subject::Network(authn::network_of(context.peer.ip()));
+    let subjects: Vec<Subject> = account.into_iter().chain([network]).collect();
+    if let Some(wait) = state.authentication.slowdown.attempt(&subjects, Instant::now()) {
+        return Err(too_many(wait));
+    }
+    let identified = match request {
+        LoginRequest::Password { user, password, label } => {
+            by_password(state, context.request_id, user, Zeroizing::new(password.0), label).await
+        }
+        LoginRequest::ServiceToken { token, label } => {
+            by_token(state, context.request_id, Zeroizing::new(token.0), label).await
+        }
+    };
+    let wrong = matches!(&identified, Err(error) if error.code() == ProblemCode::WrongCredentials);
+    if !wrong {
+        // Faults of the server and of the request's form are not the account's.
+        state.authentication.slowdown.right(&subjects);
+    }
+    let (to, how) = identified?;
+    let limits = state.config.limits;
+    state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let principal = to.principal;
+                let label = to.label.clone();
+                let issued = authn::issue(tx, to, &limits).await?;
+                let details = json!({"event": "login", "by": how, "grant": issued.grant.id, "label": label, "peer": context.peer.ip()});
+                tx.append_record(&entry(context.request_id, Some(principal), details)).await?;
+                Ok(issued)
+            })
+        })
+        .await
+}
+
+async fn by_password(
+    state: &AppState,
+    request_id: RequestId,
+    user: String,
+    password: Zeroizing<String>,
+    label: String,
+) -> ApiResult<(IssuedTo, &'static str)> {
+    check_label(&label).map_err(ApiError::invalid)?;
+    let row = state.store.password_of(&user).await?;
+    let (principal, stored, disabled) = match row {
+        Some(row) => (Some(row.id), Some(row.password), row.disabled),
+        None => (None, None, false),
+    };
+    let right = state.authentication.passwords.verify(password, stored).await.map_err(|e| ApiError::internal(&e))?;
+    match principal {
+        Some(principal) if right && !disabled => {
+            Ok((IssuedTo { principal, service_token: None, label }, "password"))
+        }
+        _ => {
+            // What is no name may be a password typed into the wrong field: it is not written down.
+            let user = check_name(&user).is_ok().then_some(user);
+            let details = json!({"event": "login-failed", "by": "password", "user": user, "disabled": right && disabled});
+            refuse(state, request_id, principal, details, "The name or the password is wrong.").await
+        }
+    }
+}
+
+async fn by_token(
+    state: &AppState,
+    request_id: RequestId,
+    token: Zeroizing<String>,
+    label: String,
+) -> ApiResult<(IssuedTo, &'static str)> {
+    check_label(&label).map_err(ApiError::invalid)?;
+    let hash = authn::hash(token.trim());
+    let known = if token.trim().starts_with(SERVICE_TOKEN_PREFIX) { state.store.login_token(hash.as_ref()).await? } else { None };
+    let now = sealcard_api::Timestamp::now().unix();
+    match known {
+        Some(token) if token.usable && token.expires > now => {
+            let to = IssuedTo { principal: token.principal, service_token: Some((token.id, token.expires)), label };
+            Ok((to, "service-token"))
+        }
+        other => {
+            let principal = other.as_ref().map(|token| token.principal);
+            let details = json!({"event": "login-failed", "by": "service-token", "token": other.map(|token| token.id)});
+            refuse(state, request_id, principal, details, "The token is wrong, revoked or expired.").await
+        }
+    }
+}
+
+async fn refuse<T>(
+    state: &AppState,
+    request_id: RequestId,
+    principal: Option<PrincipalId>,
+    details: Value,
+    text: &'static str,
+) -> ApiResult<T> {
+    let draft = entry(request_id, principal, details);
+    let written: Result<u64, StorageError> =
+        state.store.write(move |tx| Box::pin(async move { tx.append_record(&draft).await })).await;
+    written?;
+    Err(ApiError::new(ProblemCode::WrongCredentials).detail(text))
+}
+
+fn entry(request_id: RequestId, principal: Option<PrincipalId>, details: Value) -> Draft {
+    Draft { kind: RecordKind::Authentication, request_id, principal, project: None, key: None, state: None, details }
+}
+
+fn too_many(wait: Duration) -> ApiError {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    ApiError::new(ProblemCode::TooManyAttempts)
+        .detail(format!("Wait {seconds} seconds before the next attempt."))
+        .retry_after(seconds)
+}

@@ -1,0 +1,209 @@
+//! Projects and their members: `/v1/projects`.
+
+use axum::{extract::State, http::StatusCode};
+use sealcard_api::{
+    Timestamp,
+    admin::{MemberKind, NewProject, Page, Project, ProjectMember, ProjectRole},
+    ids::ProjectId,
+};
+use sealcard_policy::Action;
+use serde_json::json;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of, users::note};
+use crate::{
+    http::PageQuery,
+    identity::{check_description, check_name},
+    storage::{Member, ProjectRow, StorageError, WriteTx},
+};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show))
+        .routes(routes!(list_members, add_member, remove_member))
+}
+
+/// Projects, oldest first: all for administrators, else those in which the caller has a role.
+#[utoipa::path(get, path = "/v1/projects", tag = "projects", params(
+    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+), responses((status = 200, body = Page<Project>)))]
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Page<Project>>> {
+    let all = caller.may_on_server(Action::ManageServer).is_ok();
+    let limit = query.limit()?;
+    let rows = state.store.projects((!all).then_some(caller.principal), query.after()?, limit + 1).await?;
+    let page = page_of(rows, limit, |row| row.id);
+    let mut items = Vec::with_capacity(page.items.len());
+    for row in page.items {
+        items.push(with_members(&state, row).await?);
+    }
+    Ok(Json(Page { items, next: page.next }))
+}
+
+/// Adds a project without members.
+#[utoipa::path(post, path = "/v1/projects", tag = "projects", request_body = NewProject, responses((status = 201, body = Project)))]
+async fn create(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(new): Json<NewProject>,
+) -> ApiResult<(StatusCode, Json<Project>)> {
+    caller.may_on_server(Action::ManageServer)?;
+    check_name(&new.name).map_err(ApiError::invalid)?;
+    check_description(&new.description).map_err(ApiError::invalid)?;
+    let row = ProjectRow {
+        id: ProjectId::new(),
+        name: new.name,
+        description: new.description,
+        created: Timestamp::now().unix(),
+    };
+    let stored = row.clone();
+    state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                tx.add_project(&stored).await?;
+                let details = json!({"event": "project-added", "name": stored.name});
+                note(tx, &caller, Some(stored.id), details).await
+            })
+        })
+        .await?;
+    Ok((StatusCode::CREATED, Json(with_members(&state, row).await?)))
+}
+
+/// One project.
+#[utoipa::path(get, path = "/v1/projects/{project}", tag = "projects",
+    params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Project)))]
+async fn show(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(project): Path<String>,
+) -> ApiResult<Json<Project>> {
+    let row = find(&state, &caller, &project, Action::SeeProject).await?;
+    Ok(Json(with_members(&state, row).await?))
+}
+
+/// A project's members with their roles.
+#[utoipa::path(get, path = "/v1/projects/{project}/members", tag = "projects",
+    params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Vec<ProjectMember>)))]
+async fn list_members(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(project): Path<String>,
+) -> ApiResult<Json<Vec<ProjectMember>>> {
+    let row = find(&state, &caller, &project, Action::SeeProject).await?;
+    Ok(Json(members(&state, row.id).await?))
+}
+
+/// Gives a role; giving it twice changes nothing.
+#[utoipa::path(put, path = "/v1/projects/{project}/members", tag = "projects",
+    params(("project" = String, Path, description = "name or id")), request_body = ProjectMember,
+    responses((status = 204, description = "Has the role")))]
+async fn add_member(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(project): Path<String>,
+    Json(member): Json<ProjectMember>,
+) -> ApiResult<StatusCode> {
+    change_member(&state, caller, project, member, true).await
+}
+
+/// Takes a role away; taking one that is not there changes nothing.
+#[utoipa::path(delete, path = "/v1/projects/{project}/members", tag = "projects",
+    params(("project" = String, Path, description = "name or id")), request_body = ProjectMember,
+    responses((status = 204, description = "Does not have the role")))]
+async fn remove_member(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(project): Path<String>,
+    Json(member): Json<ProjectMember>,
+) -> ApiResult<StatusCode> {
+    change_member(&state, caller, project, member, false).await
+}
+
+async fn change_member(
+    state: &AppState,
+    caller: Caller,
+    project: String,
+    member: ProjectMember,
+    add: bool,
+) -> ApiResult<StatusCode> {
+    let project = find(state, &caller, &project, Action::ManageProject).await?.id;
+    state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let whom = resolve(tx, &member).await?;
+                let (changed, event) = if add {
+                    (tx.add_project_member(project, whom, member.role).await?, "project-member-added")
+                } else {
+                    (tx.remove_project_member(project, whom, member.role).await?, "project-member-removed")
+                };
+                if changed {
+                    tx.bump_registry().await?;
+                    let id = match whom {
+                        Member::Principal(id) => id.0,
+                        Member::Group(id) => id.0,
+                    };
+                    let details = json!({
+                        "event": event, "kind": member.kind, "member": id, "name": member.name, "role": member.role
+                    });
+                    note(tx, &caller, Some(project), details).await?;
+                }
+                Ok::<_, ApiError>(StatusCode::NO_CONTENT)
+            })
+        })
+        .await
+}
+
+async fn resolve(tx: &mut WriteTx, member: &ProjectMember) -> ApiResult<Member> {
+    match member.kind {
+        MemberKind::Principal => {
+            let row = tx.find_principal(&member.name).await?;
+            let row = row.ok_or_else(|| {
+                ApiError::not_found(format!("There is no user or service account {}.", member.name))
+            })?;
+            Ok(Member::Principal(row.id))
+        }
+        MemberKind::Group => match tx.group_id(&member.name).await {
+            Ok(id) => Ok(Member::Group(id)),
+            Err(StorageError::NotFound(_)) => Err(ApiError::not_found(format!("There is no group {}.", member.name))),
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+/// The project, if the caller may do `action` with it. Who may not even see it learns nothing of its existence.
+async fn find(state: &AppState, caller: &Caller, name: &str, action: Action) -> ApiResult<ProjectRow> {
+    let unknown = || ApiError::not_found(format!("There is no project {name} that you may see."));
+    let row = state.store.project(name).await?.ok_or_else(unknown)?;
+    let roles = state.store.roles_in_project(caller.principal, row.id).await?;
+    caller.may(roles, Action::SeeProject).map_err(|_| unknown())?;
+    caller.may(roles, action)?;
+    Ok(row)
+}
+
+async fn with_members(state: &AppState, row: ProjectRow) -> ApiResult<Project> {
+    let members = members(state, row.id).await?;
+    Ok(Project {
+        id: row.id,
+        name: row.name,
+        description: row.description,
+        members,
+        created: Timestamp::from_unix(row.created),
+    })
+}
+
+async fn members(state: &AppState, project: ProjectId) -> ApiResult<Vec<ProjectMember>> {
+    let rows = state.store.project_members(project).await?;
+    let member = |(is_group, name, role): (bool, String, String)| {
+        let kind = if is_group { MemberKind::Group } else { MemberKind::Principal };
+        let role = ProjectRole::ALL.into_iter().find(|r| r.name() == role)?;
+        Some(ProjectMember { kind, name, role })
+    };
+    Ok(rows.into_iter().filter_map(member).collect())
+}

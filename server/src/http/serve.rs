@@ -1,0 +1,149 @@
+//! The accept loop: TCP, TLS, HTTP/1.1.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    AppState,
+    io::{Phase, PhaseLimits, Timed},
+    router,
+    service::{KEY_CREATION, Service},
+};
+use crate::{config::Limits, tls::ServerTls};
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    tls: Arc<ServerTls>,
+    service: Service,
+    limits: Limits,
+}
+
+/// Buffers of one connection grow up to this.
+const BUFFER: usize = 16 * 1024;
+
+/// How long to wait before accepting again when the system has run out of descriptors.
+const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
+
+impl Server {
+    /// Listens on `address`.
+    ///
+    /// # Errors
+    /// If the address is taken or not this machine's.
+    pub async fn bind(address: SocketAddr, tls: Arc<ServerTls>, state: AppState) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let limits = state.config.limits;
+        let (router, _) = router(state.clone());
+        Ok(Self { listener, tls, service: Service::new(router, state), limits })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is done, then lets running requests end within their time. Whether all did.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
+        let graceful = GracefulShutdown::new();
+        let connections = Arc::new(Semaphore::new(self.limits.connections));
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut stop => break,
+                accepted = self.accept(&connections) => accepted,
+            };
+            let Some((stream, peer, permit)) = accepted else { break };
+            let connection = Connection {
+                tls: TlsAcceptor::from(self.tls.current()),
+                service: self.service.clone(),
+                limits: self.limits,
+                peer,
+            };
+            let watcher = graceful.watcher();
+            tokio::spawn(async move {
+                connection.run(stream, watcher).await;
+                drop(permit);
+            });
+        }
+        // From here on new connections are refused, not left waiting.
+        drop(self.listener);
+        timeout(Duration::from_secs(self.limits.shutdown_seconds), graceful.shutdown()).await.is_ok()
+    }
+
+    async fn accept(&self, connections: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => return Some((stream, peer, permit)),
+                Err(error) => {
+                    tracing::warn!(%error, "accept");
+                    tokio::time::sleep(OUT_OF_RESOURCES).await;
+                }
+            }
+        }
+    }
+}
+
+struct Connection {
+    tls: TlsAcceptor,
+    service: Service,
+    limits: Limits,
+    peer: SocketAddr,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
+        let peer = self.peer;
+        // Answers are small: without this they could wait for the other side's acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "set TCP_NODELAY");
+        }
+        let handshake = timeout(Duration::from_secs(self.limits.handshake_seconds), self.tls.accept(stream)).await;
+        let stream = match handshake {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake"),
+            Err(_elapsed) => return tracing::debug!(%peer, "TLS handshake took too long"),
+        };
+        let phase = Phase::default();
+        let limits = PhaseLimits {
+            idle: Duration::from_secs(self.limits.idle_seconds),
+            head: Duration::from_secs(self.limits.head_seconds),
+            // Beyond the request's own timeout, so that its answer can still leave.
+            request: self.limits.request_timeout().max(KEY_CREATION) + Duration::from_secs(self.limits.head_seconds),
+        };
+        let stream = TokioIo::new(Timed::new(stream, phase.clone(), limits));
+        let service = self.service;
+        let answer = service_fn(move |request: Request<Incoming>| {
+            phase.request();
+            let (service, phase) = (service.clone(), phase.clone());
+            async move {
+                let response = service.call(peer, request).await;
+                phase.idle();
+                response
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(BUFFER)
+            .max_headers(64)
+            .serve_connection(stream, answer);
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%peer, %error, "connection");
+        }
+    }
+}

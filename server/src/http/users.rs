@@ -1,0 +1,253 @@
+//! People: `/v1/users`.
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use sealcard_api::{
+    Timestamp,
+    admin::{NewUser, Page, User, UserChange},
+    ids::{PrincipalId, ProjectId},
+    record::RecordKind,
+};
+use sealcard_policy::{Action, PrincipalKind};
+use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use zeroize::Zeroizing;
+
+use super::{
+    ApiError, ApiResult, AppState, Caller, Json, Path, Query,
+    login::{close_after, closing},
+    page_of,
+};
+use crate::{
+    authn::check_new_password,
+    http::PageQuery,
+    identity::check_name,
+    storage::{Draft, PrincipalChange, PrincipalRow, WriteTx},
+};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change, remove))
+}
+
+/// All users, oldest first.
+#[utoipa::path(get, path = "/v1/users", tag = "users", params(
+    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+), responses((status = 200, body = Page<User>)))]
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Page<User>>> {
+    caller.may_on_server(Action::ManageServer)?;
+    let limit = query.limit()?;
+    let rows = state.store.principals(PrincipalKind::User, query.after()?, limit + 1).await?;
+    let page = page_of(rows, limit, |row| row.id);
+    Ok(Json(Page { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+}
+
+/// Adds a user. The connection is closed after the answer.
+#[utoipa::path(post, path = "/v1/users", tag = "users", request_body = NewUser, responses((status = 201, body = User)))]
+async fn create(State(state): State<AppState>, caller: Caller, body: Result<Json<NewUser>, ApiError>) -> Response {
+    closing(StatusCode::CREATED, create_user(&state, caller, body).await)
+}
+
+async fn create_user(
+    state: &AppState,
+    caller: Caller,
+    body: Result<Json<NewUser>, ApiError>,
+) -> ApiResult<Json<User>> {
+    caller.may_on_server(Action::ManageServer)?;
+    let Json(new) = body?;
+    let password = Zeroizing::new(new.password.0);
+    check_name(&new.name).map_err(ApiError::invalid)?;
+    check_new_password(&password, &new.name, state.config.limits.password_characters).map_err(ApiError::invalid)?;
+    let hash = state.authentication.passwords.hash(password).await.map_err(|error| ApiError::internal(&error))?;
+    let row = PrincipalRow {
+        id: PrincipalId::new(),
+        kind: PrincipalKind::User,
+        name: new.name,
+        administrator: new.administrator,
+        disabled: false,
+        created: Timestamp::now().unix(),
+    };
+    let user = User::from(row.clone());
+    state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                tx.add_principal(&row, Some(&hash)).await?;
+                let details = json!({
+                    "event": "user-added", "user": row.id, "name": row.name, "administrator": row.administrator
+                });
+                note(tx, &caller, None, details).await
+            })
+        })
+        .await?;
+    Ok(Json(user))
+}
+
+/// One user.
+#[utoipa::path(get, path = "/v1/users/{user}", tag = "users", params(("user" = String, Path, description = "name or id")),
+    responses((status = 200, body = User)))]
+async fn show(State(state): State<AppState>, caller: Caller, Path(user): Path<String>) -> ApiResult<Json<User>> {
+    if user != caller.name && user != caller.principal.to_string() {
+        caller.may_on_server(Action::ManageServer)?;
+    }
+    let row = state.store.principal(PrincipalKind::User, &user).await?;
+    Ok(Json(row.ok_or_else(|| ApiError::not_found(format!("There is no user {user}.")))?.into()))
+}
+
+/// Changes a user: password, right to administer, disabled. A new password and disabling revoke the user's grants. The
+/// connection is closed after the answer.
+#[utoipa::path(patch, path = "/v1/users/{user}", tag = "users", params(("user" = String, Path, description = "name or id")),
+    request_body = UserChange, responses((status = 200, body = User)))]
+async fn change(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(user): Path<String>,
+    body: Result<Json<UserChange>, ApiError>,
+) -> Response {
+    closing(StatusCode::OK, change_user(&state, caller, user, body).await)
+}
+
+async fn change_user(
+    state: &AppState,
+    caller: Caller,
+    user: String,
+    body: Result<Json<UserChange>, ApiError>,
+) -> ApiResult<Json<User>> {
+    caller.may_on_server(Action::ManageServer)?;
+    let Json(change) = body?;
+    let (administrator, disabled) = (change.administrator, change.disabled);
+    let mut change_row = PrincipalChange { password: None, administrator, disabled };
+    let new_password = change.password.map(|password| Zeroizing::new(password.0));
+    if let Some(password) = new_password {
+        let row = state.store.principal(PrincipalKind::User, &user).await?.ok_or_else(|| unknown(&user))?;
+        check_new_password(&password, &row.name, state.config.limits.password_characters)
+            .map_err(ApiError::invalid)?;
+        let hash = state.authentication.passwords.hash(password).await.map_err(|error| ApiError::internal(&error))?;
+        change_row.password = Some(hash);
+    }
+    let user = state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let before = find_user(tx, &user).await?;
+                tx.change_principal(before.id, &change_row).await?;
+                must_keep_an_administrator(tx).await?;
+                if change_row.password.is_some() || disabled == Some(true) {
+                    tx.revoke_grants_of(before.id, Timestamp::now().unix()).await?;
+                }
+                if disabled.is_some() {
+                    tx.bump_registry().await?;
+                }
+                let details = json!({
+                    "event": "user-changed", "user": before.id, "name": before.name, "administrator": administrator,
+                    "disabled": disabled, "password": change_row.password.is_some(),
+                });
+                note(tx, &caller, None, details).await?;
+                find_user(tx, &before.id.to_string()).await
+            })
+        })
+        .await?;
+    Ok(Json(user.into()))
+}
+
+/// Removes a user and every grant of the user. The record keeps the id.
+#[utoipa::path(delete, path = "/v1/users/{user}", tag = "users", params(("user" = String, Path, description = "name or id")),
+    responses((status = 204, description = "Removed")))]
+async fn remove(State(state): State<AppState>, caller: Caller, Path(user): Path<String>) -> Response {
+    let result = remove_principal(&state, caller, PrincipalKind::User, user).await;
+    close_after(result.into_response())
+}
+
+/// Removes a principal with its memberships, grants and tokens.
+pub(super) async fn remove_principal(
+    state: &AppState,
+    caller: Caller,
+    kind: PrincipalKind,
+    name: String,
+) -> ApiResult<StatusCode> {
+    caller.may_on_server(Action::ManageServer)?;
+    state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let row = tx.find_principal(&name).await?.filter(|row| row.kind == kind);
+                let row = row.ok_or_else(|| unknown(&name))?;
+                tx.remove_principal(row.id, Timestamp::now().unix()).await?;
+                must_keep_an_administrator(tx).await?;
+                tx.bump_registry().await?;
+                let event = match kind {
+                    PrincipalKind::User => "user-removed",
+                    PrincipalKind::ServiceAccount => "service-account-removed",
+                };
+                note(tx, &caller, None, json!({"event": event, "principal": row.id, "name": row.name})).await?;
+                Ok(StatusCode::NO_CONTENT)
+            })
+        })
+        .await
+}
+
+/// A user or service account by name or id.
+pub(super) async fn any_principal(state: &AppState, name: &str) -> ApiResult<PrincipalRow> {
+    for kind in [PrincipalKind::User, PrincipalKind::ServiceAccount] {
+        if let Some(row) = state.store.principal(kind, name).await? {
+            return Ok(row);
+        }
+    }
+    Err(unknown(name))
+}
+
+/// Appends who changed what to the record, in the same transaction as the change.
+pub(super) async fn note(
+    tx: &mut WriteTx,
+    caller: &Caller,
+    project: Option<ProjectId>,
+    details: Value,
+) -> ApiResult<()> {
+    let draft = Draft {
+        kind: RecordKind::Administration,
+        request_id: caller.request_id,
+        principal: Some(caller.principal),
+        project,
+        key: None,
+        state: None,
+        details,
+    };
+    tx.append_record(&draft).await?;
+    Ok(())
+}
+
+async fn find_user(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {
+    let row = tx.find_principal(name).await?.filter(|row| row.kind == PrincipalKind::User);
+    row.ok_or_else(|| unknown(name))
+}
+
+/// Undoes the transaction that would leave nobody to administer the server.
+async fn must_keep_an_administrator(tx: &mut WriteTx) -> ApiResult<()> {
+    if tx.administrators().await? > 0 {
+        return Ok(());
+    }
+    Err(ApiError::conflict("This is the last administrator. Make another user administrator first."))
+}
+
+fn unknown(name: &str) -> ApiError {
+    ApiError::not_found(format!("There is no user or service account {name}."))
+}
+
+impl From<PrincipalRow> for User {
+    fn from(row: PrincipalRow) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            administrator: row.administrator,
+            disabled: row.disabled,
+            created: Timestamp::from_unix(row.created),
+        }
+    }
+}
