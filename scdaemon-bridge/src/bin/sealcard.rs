@@ -1,3 +1,12 @@
 //! The person's command.
 
-fn main() {}
+use std::process::ExitCode;
+
+/// Freed memory holds no password and no grant.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    sealcard_bridge::grant::adopt_session_bus();
+    sealcard_bridge::cli::main()
+}

@@ -78,6 +78,25 @@ impl Gnupg {
         Ok(())
     }
 
+    /// Makes gpg-agent forget stubs. Real secret keys stay: the agent refuses to remove them so.
+    ///
+    /// # Errors
+    ///
+    /// When gpg-agent does not answer or refuses.
+    pub fn remove_stubs(&self, grips: &[Keygrip]) -> Result<(), GpgError> {
+        if grips.is_empty() {
+            return Ok(());
+        }
+        let commands: Vec<String> = grips.iter().map(|grip| format!("DELETE_KEY --stub-only {grip}")).collect();
+        let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+        match self.ask_agent(&commands)?.into_iter().find(|line| line.starts_with("ERR")) {
+            None => Ok(()),
+            Some(answer) => {
+                Err(GpgError::Unexpected { command: "gpg-connect-agent 'DELETE_KEY --stub-only'".to_owned(), answer })
+            }
+        }
+    }
+
     /// Where gpg-agent believes each of these keys to be. Starts gpg-agent if need be, but not scdaemon.
     ///
     /// # Errors

@@ -61,10 +61,8 @@ impl Gnupg {
         let output = self.run("gpg", &["--version"], None)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let first = text.lines().next().unwrap_or_default();
-        Version::find(first).ok_or_else(|| GpgError::Unexpected {
-            command: "gpg --version".to_owned(),
-            answer: first.to_owned(),
-        })
+        Version::find(first)
+            .ok_or_else(|| GpgError::Unexpected { command: "gpg --version".to_owned(), answer: first.to_owned() })
     }
 
     /// Whether gpg-agent knows this option (without dashes).

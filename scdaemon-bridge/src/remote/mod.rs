@@ -8,6 +8,7 @@ mod error;
 mod grants;
 mod observe;
 mod operations;
+mod path;
 mod requests;
 mod session;
 pub mod tls;
@@ -20,6 +21,7 @@ use std::sync::{
 pub use client::{NameError, ServerUrl, ServerUrlError};
 pub use error::{CertificateError, RemoteError, UnreachableKind};
 pub use observe::{Observed, observe};
+pub use path::{path, query};
 pub use requests::Anonymous;
 
 use crate::config::Paths;

@@ -187,6 +187,25 @@ impl Anonymous {
     }
 }
 
+impl Anonymous {
+    /// Revokes a grant of this server.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`]; a grant that was not valid any more is [`RemoteError::Problem`].
+    pub async fn revoke(&self, grant: &crate::grant::Grant) -> Result<(), RemoteError> {
+        let request = Request {
+            method: Method::DELETE,
+            path: "/v1/grants/current".into(),
+            authorization: Some(grant.authorization()),
+            idempotency: None,
+            body: None,
+        };
+        let answer = within_limit(&self.http, self.http.exchange(&request)).await?;
+        answer.outcome.map(drop).map_err(RemoteError::Problem)
+    }
+}
+
 async fn within_limit<T>(http: &Http, request: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
     timeout(REQUEST_TIMEOUT, request).await.unwrap_or_else(|_| {
         Err(RemoteError::TimedOut { server: http.name().to_owned(), seconds: REQUEST_TIMEOUT.as_secs() })

@@ -1,0 +1,85 @@
+//! `sealcard admin`: a file for each noun. Everything goes over the API, so any node of the server will do.
+
+mod environment;
+mod grant;
+mod group;
+mod key;
+mod pages;
+mod project;
+mod record;
+mod service_account;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::{App, done};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+You must be logged in as an administrator, or as an owner of the project concerned.
+
+Example, from nothing to a key that jane may use:
+  sealcard admin user add jane
+  sealcard admin project add tools --description 'Release signing of our tools'
+  sealcard admin project add-member tools --user jane --role key-user
+  sealcard admin key create --project tools --name release --algorithm ed25519 \\
+    --user-id 'Tools Release <release@example.org>'")]
+pub(super) struct Arguments {
+    /// For programs: print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+enum Noun {
+    /// People
+    #[command(subcommand)]
+    User(user::Command),
+    /// Programs that sign, such as CI jobs, and their tokens
+    #[command(subcommand)]
+    ServiceAccount(service_account::Command),
+    /// Groups of users and service accounts
+    #[command(subcommand)]
+    Group(group::Command),
+    /// Projects, and who may do what in them
+    #[command(subcommand)]
+    Project(project::Command),
+    /// Where private keys are kept
+    #[command(subcommand)]
+    Environment(environment::Command),
+    /// Signing keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Logins that are valid
+    #[command(subcommand)]
+    Grant(grant::Command),
+    /// What was done with keys and on the server
+    #[command(subcommand)]
+    Record(record::Command),
+}
+
+pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let json = arguments.json;
+    match arguments.noun {
+        Noun::User(command) => user::run(app, command, json).await.map(done),
+        Noun::ServiceAccount(command) => service_account::run(app, command, json).await.map(done),
+        Noun::Group(command) => group::run(app, command, json).await.map(done),
+        Noun::Project(command) => project::run(app, command, json).await.map(done),
+        Noun::Environment(command) => environment::run(app, command, json).await.map(done),
+        Noun::Key(command) => key::run(app, command, json).await.map(done),
+        Noun::Grant(command) => grant::run(app, command, json).await.map(done),
+        Noun::Record(command) => record::run(app, command, json).await,
+    }
+}
+
+const fn yes_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}
+
+/// The nothing that requests without a body carry.
+const NO_BODY: Option<&()> = None;

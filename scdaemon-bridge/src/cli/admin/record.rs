@@ -1,0 +1,94 @@
+//! `sealcard admin record`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use sealcard_api::record::{RecordEntry, RecordVerification};
+
+use super::pages;
+use crate::{
+    cli::{
+        App,
+        output::{BAD, GOOD, clean, count, line, show, table},
+    },
+    remote::path,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Entries of the record, oldest first
+    List {
+        /// Only those after this number
+        #[arg(long, value_name = "SEQUENCE")]
+        after: Option<u64>,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+        /// Only those of this project
+        #[arg(long, value_name = "NAME")]
+        project: Option<String>,
+        /// Only those of this key: id or fingerprint
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// Check that nothing was changed or left out, and that the record and the signers' journals agree
+    #[command(after_help = "Exit codes: 0 all is well, 1 something is wrong or it could not be checked.")]
+    Verify,
+}
+
+pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::List { after, limit, project, key } => {
+            let parameters = [("after", after.map(|after| after.to_string())), ("project", project), ("key", key)];
+            let entries: Vec<RecordEntry> = pages::up_to(&app.remote, &path(&["record"]), &parameters, limit).await?;
+            show(json, &entries, |entries| {
+                let rows: Vec<_> = entries.iter().map(row).collect();
+                table(["#", "TIME", "KIND", "STATE", "REQUEST", "DETAILS"], &rows, "The record holds no such entry.");
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Verify => {
+            let verification: RecordVerification = app.remote.get(&path(&["record", "verify"])).await?;
+            show(json, &verification, print)?;
+            Ok(if verification.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+fn row(entry: &RecordEntry) -> [String; 6] {
+    [
+        entry.sequence.to_string(),
+        entry.time.to_string(),
+        entry.kind.name().to_owned(),
+        entry.state.map_or("-", |state| state.name()).to_owned(),
+        entry.request_id.to_string(),
+        details(&entry.body),
+    ]
+}
+
+/// What the body says beyond the columns.
+fn details(body: &str) -> String {
+    const SHOWN: [&str; 7] = ["sequence", "time", "kind", "state", "request_id", "previous", "prev"];
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(body) else { return body.to_owned() };
+    let fields = fields.iter().filter(|(name, value)| !SHOWN.contains(&name.as_str()) && !value.is_null());
+    let texts: Vec<String> = fields
+        .map(|(name, value)| match value {
+            serde_json::Value::String(text) => format!("{name}={text}"),
+            other => format!("{name}={other}"),
+        })
+        .collect();
+    texts.join(" ")
+}
+
+fn print(verification: &RecordVerification) {
+    let entries =
+        count(usize::try_from(verification.entries).unwrap_or(usize::MAX), "entry").replace("entrys", "entries");
+    if verification.findings.is_empty() {
+        line(format!("{GOOD}All is well:{GOOD:#} {entries}, newest hash {}.", clean(&verification.head)));
+        return;
+    }
+    line(format!("{BAD}{}{BAD:#} in {entries}:", count(verification.findings.len(), "finding")));
+    for finding in &verification.findings {
+        line(format!("  {}", clean(finding)));
+    }
+}

@@ -1,0 +1,105 @@
+//! The server: reachable, trusted, of the same time, letting us in.
+
+use sealcard_api::Timestamp;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+
+use super::Finding;
+use crate::{
+    cards::cache,
+    cli::App,
+    config::{Config, Trust, files},
+    remote::{Anonymous, RemoteError},
+};
+
+/// Clocks that differ by more than this make grants and signatures look expired or not yet made, in seconds.
+const MAX_SKEW: i64 = 60;
+
+pub(super) async fn look(app: &App) -> Vec<Finding> {
+    let Ok(Some(config)) = Config::load(&app.paths) else { return Vec::new() };
+    let mut findings = Vec::new();
+    match ask(app, &config).await {
+        Ok((version, date)) => {
+            let text =
+                format!("{} answers, version {version}, recognised by {}", config.server, config.trust.description());
+            findings.push(Finding::good("server", text));
+            findings.extend(date.map(|date| clock(date, Timestamp::now())));
+        }
+        Err(error) => {
+            let advice = error.advice().unwrap_or("see docs/troubleshooting").to_owned();
+            findings.push(Finding::broken("server", error.to_string(), advice));
+            return findings;
+        }
+    }
+    findings.extend(login(app).await);
+    findings
+}
+
+async fn ask(app: &App, config: &Config) -> Result<(String, Option<Timestamp>), RemoteError> {
+    let server = config.server.parse().map_err(|error: crate::remote::ServerUrlError| RemoteError::BadAnswer {
+        server: config.server.clone(),
+        detail: error.to_string(),
+    })?;
+    let authorities = match config.trust {
+        Trust::CaFile {} => files::read(&app.paths.ca_file())?,
+        _ => None,
+    };
+    let (info, date) = Anonymous::new(server, &config.trust, authorities.as_deref())?.server().await?;
+    // RFC 9110 section 5.6.7 writes GMT, which RFC 2822 knows too.
+    let date = date.and_then(|date| OffsetDateTime::parse(&date, &Rfc2822).ok());
+    Ok((info.version, date.map(|date| Timestamp::from_unix(date.unix_timestamp()))))
+}
+
+fn clock(server: Timestamp, here: Timestamp) -> Finding {
+    let skew = here.unix().saturating_sub(server.unix());
+    if skew.abs() <= MAX_SKEW {
+        return Finding::good("clock", "agrees with the server's");
+    }
+    let direction = if skew > 0 { "ahead of" } else { "behind" };
+    Finding::broken(
+        "clock",
+        format!("this machine's is {} s {direction} the server's", skew.abs()),
+        "set the clock, for example with `timedatectl set-ntp true`",
+    )
+}
+
+async fn login(app: &App) -> Vec<Finding> {
+    match app.remote.whoami().await {
+        Ok(grant) => {
+            vec![Finding::good("login", format!("the server knows us as {}", grant.principal_name)), fresh(app)]
+        }
+        Err(error) => {
+            let advice = error.advice().unwrap_or("sealcard login").to_owned();
+            vec![Finding::broken("login", error.to_string(), advice)]
+        }
+    }
+}
+
+/// Whether the cache is as new as what the server has.
+fn fresh(app: &App) -> Finding {
+    let cached = cache::load(&app.paths.cards_file()).ok().flatten().map(|cache| cache.list.registry_version);
+    match (cached, app.remote.registry_version()) {
+        (Some(cached), Some(current)) if cached < current => Finding::warning(
+            "cards' age",
+            "something changed on the server since the last sync; it may be none of your keys",
+            "sealcard sync",
+        ),
+        (Some(_), _) => Finding::good("cards' age", "as new as the server's"),
+        (None, _) => Finding::broken("cards' age", "none were fetched yet", "sealcard sync"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Verdict, *};
+
+    #[test]
+    fn a_clock_that_is_off_by_minutes_is_found_in_both_directions() {
+        let now = Timestamp::from_unix(1_000_000);
+        assert_eq!(clock(now, Timestamp::from_unix(1_000_060)).verdict, Verdict::Good);
+        for off in [999_900, 1_000_100] {
+            let finding = clock(now, Timestamp::from_unix(off));
+            assert_eq!(finding.verdict, Verdict::Broken);
+            assert!(finding.text.contains("100 s"), "{}", finding.text);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Configuration, grant and cache.
+
+use super::Finding;
+use crate::{
+    cards::cache,
+    cli::{App, output::count, when},
+    config::{Config, Paths, pointer},
+    grant,
+};
+
+pub(super) fn look(app: &App) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let config = match Config::load(&app.paths) {
+        Ok(Some(config)) => {
+            findings.push(Finding::good(
+                "configuration",
+                format!("{}, server {}", app.paths.config_file().display(), config.server),
+            ));
+            Some(config)
+        }
+        Ok(None) => {
+            let text = format!("{} does not exist", app.paths.config_file().display());
+            findings.push(Finding::broken("configuration", text, "sealcard login https://HOST:PORT"));
+            None
+        }
+        Err(error) => {
+            let advice = "correct the file, or remove it and run `sealcard login URL`";
+            findings.push(Finding::broken("configuration", error.to_string(), advice));
+            None
+        }
+    };
+    findings.push(pointer_finding(app));
+    if let Some(config) = &config {
+        findings.push(grant_finding(app, config));
+    }
+    findings.push(cache_finding(app));
+    findings
+}
+
+/// gpg-agent's scdaemon and this command must look in the same folders.
+fn pointer_finding(app: &App) -> Finding {
+    let home = app.gnupg.home();
+    let path = home.join(pointer::FILE_NAME);
+    match Paths::discover(Some(home)) {
+        Ok(paths) if paths == app.paths => match pointer::read(home) {
+            Ok(Some(_)) => Finding::good("pointer", format!("{} leads to it", path.display())),
+            _ => Finding::warning(
+                "pointer",
+                format!("{} does not exist; a gpg-agent with another environment may look elsewhere", path.display()),
+                "sealcard setup",
+            ),
+        },
+        Ok(paths) => Finding::broken(
+            "pointer",
+            format!(
+                "gpg looks in {}, this command in {}",
+                paths.config_folder().display(),
+                app.paths.config_folder().display()
+            ),
+            "run `sealcard setup` with the environment that you want",
+        ),
+        Err(error) => Finding::broken("pointer", error.to_string(), "sealcard setup"),
+    }
+}
+
+fn grant_finding(app: &App, config: &Config) -> Finding {
+    let place = config.grant_store.description();
+    match grant::load(&app.paths, config.grant_store) {
+        Ok(Some(grant)) if grant.server() != config.server => {
+            Finding::broken("grant", format!("it is of {}, not of {}", grant.server(), config.server), "sealcard login")
+        }
+        Ok(Some(grant)) => Finding::good(
+            "grant",
+            format!(
+                "in {place}, of {}, until {}",
+                grant.info().principal_name,
+                when::with_distance(grant.info().expires)
+            ),
+        ),
+        Ok(None) => Finding::broken("grant", format!("there is none in {place}"), "sealcard login"),
+        Err(error) => {
+            let advice = error.advice().unwrap_or("sealcard login").to_owned();
+            Finding::broken("grant", error.to_string(), advice)
+        }
+    }
+}
+
+fn cache_finding(app: &App) -> Finding {
+    match cache::load(&app.paths.cards_file()) {
+        Ok(Some(cache)) if cache.list.cards.is_empty() => Finding::warning(
+            "cards",
+            "the last sync found no key that you may use",
+            "ask the owner of a project for the role key-user, then run `sealcard sync`",
+        ),
+        Ok(Some(cache)) => Finding::good("cards", format!("{} fetched", count(cache.list.cards.len(), "card"))),
+        Ok(None) => Finding::broken("cards", "none were fetched yet", "sealcard sync"),
+        Err(error) => Finding::broken("cards", error.to_string(), "sealcard sync"),
+    }
+}

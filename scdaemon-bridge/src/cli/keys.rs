@@ -1,0 +1,57 @@
+//! `sealcard keys`.
+
+use clap::Args;
+
+use super::{
+    App,
+    output::{show, table, warn},
+    when,
+};
+use crate::{cards::cache, remote::RemoteError};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example, to sign commits and tags with a key of this list:
+  git config --global user.signingkey FINGERPRINT
+  git config --global commit.gpgsign true")]
+pub(super) struct Arguments {
+    /// Don't ask the server: show what the last sync fetched
+    #[arg(long)]
+    offline: bool,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
+    let cached = || anyhow::Ok(cache::load(&app.paths.cards_file())?.map(|cache| cache.list.cards).unwrap_or_default());
+    let cards = if arguments.offline {
+        cached()?
+    } else {
+        match app.remote.cards().await {
+            Ok(list) => list.cards,
+            Err(error @ (RemoteError::Unreachable { .. } | RemoteError::TimedOut { .. })) => {
+                warn(format!("this is what the last sync fetched, because {error}"));
+                cached()?
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    show(arguments.json, &cards, |cards| {
+        let rows: Vec<_> = cards
+            .iter()
+            .map(|card| {
+                [
+                    card.name.clone(),
+                    card.project.clone(),
+                    card.algorithm.to_string(),
+                    card.fingerprint.to_string(),
+                    card.user_id.clone(),
+                    when::day(card.expires),
+                ]
+            })
+            .collect();
+        let headings = ["NAME", "PROJECT", "ALGORITHM", "FINGERPRINT", "USER ID", "EXPIRES"];
+        table(headings, &rows, "You may use no key. Ask the owner of a project for the role key-user.");
+    })
+}

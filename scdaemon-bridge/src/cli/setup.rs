@@ -1,0 +1,142 @@
+//! `sealcard setup`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::Args;
+
+use super::{
+    App,
+    output::{GOOD, line, note, warn},
+    sync,
+};
+use crate::{
+    cards::{Keygrip, cache},
+    config::{Config, files, pointer},
+    gpg::{
+        KeyPlace,
+        agent_conf::{self, Change},
+    },
+};
+
+/// The name of the program that gpg-agent shall start.
+const PROGRAM: &str = "sealcard-scdaemon";
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It names sealcard-scdaemon in gpg-agent.conf of your GnuPG home (GNUPGHOME, else ~/.gnupg), keeps a copy of that file as
+gpg-agent.conf.sealcard-backup, and restarts gpg-agent if it runs. Running it again changes nothing.")]
+pub(super) struct Arguments {
+    /// Undo it: gpg-agent.conf becomes what it was, and gpg forgets where the keys were
+    #[arg(long, conflicts_with = "no_sync")]
+    remove: bool,
+    /// Don't fetch the keys afterwards
+    #[arg(long)]
+    no_sync: bool,
+}
+
+pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.remove {
+        return remove(app);
+    }
+    install(app)?;
+    if arguments.no_sync {
+        return Ok(());
+    }
+    if Config::load(&app.paths)?.is_none() {
+        note("Now run `sealcard login`.");
+        return Ok(());
+    }
+    sync::fetch(app, sync::Options::default()).await
+}
+
+/// Whether gpg of this home uses Sealcard with this configuration.
+pub(super) fn is_done(app: &App) -> bool {
+    let home = app.gnupg.home();
+    let content = files::read(&home.join(agent_conf::FILE_NAME)).ok().flatten().unwrap_or_default();
+    let program = agent_conf::scdaemon_program(&content).is_some_and(|program| is_ours(Path::new(&program)));
+    let pointer = pointer::read(home).ok().flatten().is_some_and(|paths| paths == app.paths);
+    program && pointer
+}
+
+/// Whether this program is a sealcard-scdaemon.
+pub(super) fn is_ours(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == PROGRAM)
+}
+
+/// Makes gpg use Sealcard.
+pub(super) fn install(app: &App) -> anyhow::Result<()> {
+    let gnupg = &app.gnupg;
+    gnupg.version()?;
+    gnupg.make_home()?;
+    let program = find_program()?;
+    let expand = gnupg.agent_has_option("auto-expand-secmem")?;
+    let pointer_changed = pointer::write(gnupg.home(), &app.paths)?;
+    let change = agent_conf::install(gnupg.home(), &program, expand)?;
+    let home = gnupg.home().display();
+    match &change {
+        Change::None if !pointer_changed => {
+            line(format!("gpg ({home}) uses Sealcard already."));
+            return Ok(());
+        }
+        Change::Written { replaced: Some(other) } => {
+            warn(format!("{other} was set as scdaemon; it is set aside until `sealcard setup --remove`"));
+        }
+        _ => {}
+    }
+    if gnupg.stop_agent()? {
+        note("gpg-agent was stopped; the next gpg starts it again.");
+    }
+    line(format!("{GOOD}gpg ({home}) uses Sealcard now.{GOOD:#}"));
+    Ok(())
+}
+
+fn remove(app: &App) -> anyhow::Result<()> {
+    let gnupg = &app.gnupg;
+    // While gpg-agent still knows the stubs.
+    let stubs = remove_stubs(app)?;
+    let change = agent_conf::remove(gnupg.home())?;
+    let pointer_removed = pointer::remove(gnupg.home())?;
+    if change == Change::None && !pointer_removed && stubs == 0 {
+        line(format!("gpg ({}) does not use Sealcard.", gnupg.home().display()));
+        return Ok(());
+    }
+    if gnupg.stop_agent()? {
+        note("gpg-agent was stopped; the next gpg starts it again.");
+    }
+    line(format!("gpg ({}) is as it was before Sealcard. Public keys stay.", gnupg.home().display()));
+    Ok(())
+}
+
+/// Makes gpg forget that the keys are on cards: without the cards it would ask for them to be inserted.
+fn remove_stubs(app: &App) -> anyhow::Result<usize> {
+    let Some(cache) = cache::load(&app.paths.cards_file()).ok().flatten() else { return Ok(0) };
+    let cards = cache.list.cards.iter().chain(&cache.retired);
+    let grips: Vec<Keygrip> = cards
+        .flat_map(|card| &card.components)
+        .filter_map(|component| crate::cards::keygrip(&component.public_key).ok())
+        .filter(|grip| app.gnupg.home().join(format!("private-keys-v1.d/{grip}.key")).exists())
+        .collect();
+    let places = app.gnupg.key_places(&grips)?;
+    let stubs: Vec<Keygrip> =
+        grips.into_iter().zip(places).filter(|(_, place)| *place == KeyPlace::Card).map(|(grip, _)| grip).collect();
+    app.gnupg.remove_stubs(&stubs)?;
+    Ok(stubs.len())
+}
+
+/// Beside this program, else where packages put it, else on the search path.
+fn find_program() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let mut folders: Vec<PathBuf> = own.parent().map(Path::to_owned).into_iter().collect();
+    if let Some(prefix) = own.parent().and_then(Path::parent) {
+        folders.push(prefix.join("libexec"));
+        folders.push(prefix.join("lib/sealcard"));
+    }
+    if let Some(path) = std::env::var_os("PATH") {
+        folders.extend(std::env::split_paths(&path).filter(|folder| folder.is_absolute()));
+    }
+    match folders.iter().map(|folder| folder.join(PROGRAM)).find(|program| program.is_file()) {
+        Some(program) => Ok(program),
+        None => bail!("{PROGRAM} is not installed: it should lie beside {}", own.display()),
+    }
+}

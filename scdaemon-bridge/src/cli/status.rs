@@ -1,0 +1,156 @@
+//! `sealcard status`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use sealcard_api::{Timestamp, grants::GrantInfo};
+use serde::Serialize;
+
+use super::{
+    App,
+    output::{BAD, GOOD, WARN, facts, line, note, show},
+    when,
+};
+use crate::{config::Config, remote::RemoteError};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes:
+  0  logged in, and for longer than --days
+  1  logged in, but the login ends within --days
+  2  not logged in, or the server can't be reached
+
+Example, in a nightly job:
+  sealcard status --days 3 || echo 'log in again soon'")]
+pub(super) struct Arguments {
+    /// Warn if the login ends within this many days, renewals included
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    days: u32,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Status {
+    state: State,
+    server: Option<String>,
+    grant: Option<GrantInfo>,
+    error: Option<String>,
+    trust: Option<String>,
+    grant_store: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    LoggedIn,
+    EndsSoon,
+    NotLoggedIn,
+    Unreachable,
+}
+
+impl State {
+    fn exit_code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::LoggedIn => 0,
+            Self::EndsSoon => 1,
+            Self::NotLoggedIn | Self::Unreachable => 2,
+        })
+    }
+}
+
+pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let status = find_out(app, arguments.days).await;
+    show(arguments.json, &status, print)?;
+    Ok(status.state.exit_code())
+}
+
+async fn find_out(app: &App, days: u32) -> Status {
+    let config = Config::load(&app.paths).ok().flatten();
+    let whoami = app.remote.whoami().await;
+    let (state, grant, error) = match whoami {
+        Ok(grant) => (judge(&grant, days, Timestamp::now()), Some(grant), None),
+        Err(error @ RemoteError::NotLoggedIn { .. }) => (State::NotLoggedIn, None, Some(error.to_string())),
+        Err(error) => (State::Unreachable, None, Some(error.to_string())),
+    };
+    Status {
+        state,
+        server: config.as_ref().map(|config| config.server.clone()),
+        grant,
+        error,
+        trust: config.as_ref().map(|config| config.trust.description()),
+        grant_store: config.as_ref().map(|config| config.grant_store.description().to_owned()),
+    }
+}
+
+/// A grant that is renewed in time lives until no renewal moves its end any more.
+fn judge(grant: &GrantInfo, days: u32, now: Timestamp) -> State {
+    let end = grant.expires.max(grant.refreshable_until);
+    let limit = now.unix().saturating_add(i64::from(days).saturating_mul(24 * 60 * 60));
+    if end.unix() <= limit { State::EndsSoon } else { State::LoggedIn }
+}
+
+fn print(status: &Status) {
+    let headline = match status.state {
+        State::LoggedIn => format!("{GOOD}Logged in.{GOOD:#}"),
+        State::EndsSoon => format!("{WARN}Logged in, but the login ends soon:{WARN:#} run `sealcard login`."),
+        State::NotLoggedIn => format!("{BAD}Not logged in:{BAD:#} run `sealcard login`."),
+        State::Unreachable => format!("{BAD}The server did not answer.{BAD:#}"),
+    };
+    line(headline);
+    let mut rows = Vec::new();
+    if let Some(server) = &status.server {
+        rows.push(("server", server.clone()));
+    }
+    if let Some(trust) = &status.trust {
+        rows.push(("recognised by", trust.clone()));
+    }
+    if let Some(grant) = &status.grant {
+        let role = if grant.administrator { " (administrator)" } else { "" };
+        rows.push(("as", format!("{}{role}", grant.principal_name)));
+        rows.push(("since", when::with_distance(grant.created)));
+        rows.push(("until", when::with_distance(grant.expires)));
+        if grant.refreshable_until > grant.expires {
+            rows.push(("renewed until", when::with_distance(grant.refreshable_until)));
+        }
+        rows.push(("label", grant.label.clone()));
+    }
+    if let Some(store) = &status.grant_store {
+        rows.push(("grant lies in", store.clone()));
+    }
+    facts(&rows);
+    if let (State::Unreachable, Some(error)) = (status.state, &status.error) {
+        note(super::output::clean(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealcard_api::ids::{GrantId, PrincipalId};
+
+    use super::*;
+
+    fn grant(expires: i64, refreshable_until: i64) -> GrantInfo {
+        GrantInfo {
+            id: GrantId::new(),
+            principal: PrincipalId::new(),
+            principal_name: "jane".to_owned(),
+            administrator: false,
+            label: String::new(),
+            created: Timestamp::from_unix(0),
+            expires: Timestamp::from_unix(expires),
+            refreshable_until: Timestamp::from_unix(refreshable_until),
+            revoked: None,
+        }
+    }
+
+    #[test]
+    fn the_warning_counts_renewals_and_whole_days() {
+        let day = 24 * 60 * 60;
+        let now = Timestamp::from_unix(0);
+        assert_eq!(judge(&grant(day, 10 * day), 9, now), State::LoggedIn);
+        assert_eq!(judge(&grant(day, 10 * day), 10, now), State::EndsSoon);
+        assert_eq!(judge(&grant(day, day), 0, now), State::LoggedIn);
+    }
+}

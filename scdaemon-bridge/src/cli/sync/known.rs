@@ -1,0 +1,103 @@
+//! Every card ever seen here. A serial number is a card's name in gpg's stubs, so it must never stand for two keys.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail};
+use sealcard_api::{CardSerial, Fingerprint, cards::CardList};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::{Paths, files};
+
+/// What is remembered of each serial number.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct KnownCards {
+    cards: BTreeMap<String, KnownCard>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct KnownCard {
+    server_id: Uuid,
+    /// The server's address, for messages.
+    server: String,
+    fingerprint: Fingerprint,
+}
+
+impl KnownCards {
+    pub(super) fn load(paths: &Paths) -> anyhow::Result<Self> {
+        let path = paths.known_cards_file();
+        let Some(content) = files::read(&path)? else { return Ok(Self::default()) };
+        serde_json::from_slice(&content)
+            .with_context(|| format!("{} can't be understood; remove it if it is damaged", path.display()))
+    }
+
+    pub(super) fn save(&self, paths: &Paths) -> anyhow::Result<()> {
+        Ok(files::write_private(&paths.known_cards_file(), &serde_json::to_vec(self)?)?)
+    }
+
+    /// Adds the cards of a list, or refuses the whole list if a serial number stands for another key already.
+    pub(super) fn add(&mut self, server: &str, list: &CardList) -> anyhow::Result<()> {
+        let mut added = self.cards.clone();
+        for card in &list.cards {
+            let new = KnownCard { server_id: list.server_id, server: server.to_owned(), fingerprint: card.fingerprint };
+            match added.insert(card.serial.to_string(), new.clone()) {
+                Some(old) if old.server_id != new.server_id || old.fingerprint != new.fingerprint => {
+                    bail!(collision(card.serial, &old, &new));
+                }
+                _ => {}
+            }
+        }
+        self.cards = added;
+        Ok(())
+    }
+}
+
+fn collision(serial: CardSerial, old: &KnownCard, new: &KnownCard) -> String {
+    format!(
+        "the card number {serial} stands for two keys: {} of {} and {} of {}. gpg would take one for the other, so \
+         nothing was fetched. Use another GnuPG home and configuration folder (GNUPGHOME, SEALCARD_CONFIG_FOLDER, \
+         SEALCARD_STATE_FOLDER) for one of the servers, or have a new key made there",
+        old.fingerprint, old.server, new.fingerprint, new.server
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::scd::testing::sample_list;
+
+    #[test]
+    fn the_same_cards_again_are_no_collision() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::new(folder.path().join("c"), folder.path().join("s")).unwrap();
+        let mut known = KnownCards::load(&paths).unwrap();
+        known.add("https://a", &sample_list()).unwrap();
+        known.save(&paths).unwrap();
+        let mut again = KnownCards::load(&paths).unwrap();
+        assert_eq!(again, known);
+        again.add("https://renamed", &sample_list()).unwrap();
+    }
+
+    #[test]
+    fn a_serial_number_of_two_servers_is_refused_and_nothing_is_remembered_of_it() {
+        let mut known = KnownCards::default();
+        known.add("https://a", &sample_list()).unwrap();
+        let before = known.clone();
+        let mut other = sample_list();
+        other.server_id = Uuid::from_u128(7);
+        let error = known.add("https://b", &other).unwrap_err().to_string();
+        assert!(error.contains("https://a") && error.contains("https://b"), "{error}");
+        assert_eq!(known, before);
+    }
+
+    #[test]
+    fn a_serial_number_of_two_keys_is_refused() {
+        let mut known = KnownCards::default();
+        known.add("https://a", &sample_list()).unwrap();
+        let mut changed = sample_list();
+        changed.cards[0].fingerprint = Fingerprint([7; 20]);
+        assert!(known.add("https://a", &changed).is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! Times as people say them.
+
+use sealcard_api::Timestamp;
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// `2026-01-31T12:00:00Z (in 3 days)`.
+pub(super) fn with_distance(time: Timestamp) -> String {
+    format!("{time} ({})", distance(time.unix(), Timestamp::now().unix()))
+}
+
+/// The day alone; a dash if there is none.
+pub(super) fn day(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| "-".to_owned(), |time| time.to_string().chars().take(10).collect())
+}
+
+fn distance(time: i64, now: i64) -> String {
+    let seconds = time.saturating_sub(now);
+    let amount = match seconds.saturating_abs() {
+        0..MINUTE => return if seconds >= 0 { "in less than a minute" } else { "just now" }.to_owned(),
+        size @ MINUTE..HOUR => of(size / MINUTE, "minute"),
+        size @ HOUR..DAY => of(size / HOUR, "hour"),
+        size => of(size / DAY, "day"),
+    };
+    if seconds >= 0 { format!("in {amount}") } else { format!("{amount} ago") }
+}
+
+fn of(number: i64, unit: &str) -> String {
+    if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_rounded_down_to_the_largest_unit() {
+        for (seconds, text) in [
+            (5, "in less than a minute"),
+            (-5, "just now"),
+            (60, "in 1 minute"),
+            (2 * HOUR + 5, "in 2 hours"),
+            (-DAY, "1 day ago"),
+            (90 * DAY, "in 90 days"),
+        ] {
+            assert_eq!(distance(1_000_000_000 + seconds, 1_000_000_000), text);
+        }
+        assert_eq!(distance(i64::MIN, i64::MAX), format!("{} days ago", i64::MAX / DAY));
+    }
+}
