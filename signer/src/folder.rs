@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
     os::{
         fd::AsRawFd as _,
-        unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+        unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
 };
@@ -31,6 +31,9 @@ pub enum FolderError {
     /// It can't be opened. Retrying helps once it is there.
     #[error("the folder {} can't be opened", .0.display())]
     Open(PathBuf, #[source] io::Error),
+    /// Others may put files into it. Retrying helps after the command in the text.
+    #[error("others may write to the folder {}; run: chmod 700 {}", .0.display(), .0.display())]
+    Loose(PathBuf),
     /// Another signer runs on it. Retrying helps once that one has ended.
     #[error("another signer is using the folder {}", .0.display())]
     InUse(PathBuf),
@@ -38,11 +41,15 @@ pub enum FolderError {
 
 impl LockedFolder {
     pub(crate) fn open(path: &Path) -> Result<Self, FolderError> {
-        let handle = File::open(path).map_err(|e| FolderError::Open(path.to_owned(), e))?;
+        let failed = |e| FolderError::Open(path.to_owned(), e);
+        let handle = File::open(path).map_err(failed)?;
+        if handle.metadata().map_err(failed)?.permissions().mode() & 0o022 != 0 {
+            return Err(FolderError::Loose(path.to_owned()));
+        }
         match handle.try_lock() {
             Ok(()) => Ok(Self { handle, path: path.to_owned() }),
             Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_owned())),
-            Err(TryLockError::Error(e)) => Err(FolderError::Open(path.to_owned(), e)),
+            Err(TryLockError::Error(e)) => Err(failed(e)),
         }
     }
 

@@ -192,3 +192,36 @@ fn a_damaged_seal_is_named_and_nothing_starts() {
     assert!(signer.wait_for_log("event=failed").contains("seal.json is damaged"));
     assert!(!signer.wait_for_end().success());
 }
+
+#[test]
+fn another_user_gets_no_answer_on_the_control_socket() {
+    use std::os::unix::process::CommandExt as _;
+    if !nix::unistd::geteuid().is_root() {
+        // Only root can become somebody else; and another user does not even get into the folder.
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    init(folder.path(), &["--seal", "passphrase", "--passphrase-file", "-"], PASSPHRASE);
+    let mut signer = Signer::start(folder.path());
+    assert!(signer.status().0);
+    signer.wait_for_log("event=started");
+    // Even when the modes do not keep others out.
+    for (path, mode) in [(folder.path().to_owned(), 0o755), (folder.path().join("control.sock"), 0o666)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    // A copy, because the build folder may be closed to that user.
+    let program = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(program.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = program.path().join("sealcard-signer");
+    std::fs::copy(common::BINARY, &copy).unwrap();
+    let output = std::process::Command::new(copy)
+        .args(["unseal", "--passphrase-file", "/dev/null", "--folder"])
+        .arg(folder.path())
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    signer.wait_for_log("event=control-peer-refused uid=65534");
+    assert!(signer.status().0);
+}

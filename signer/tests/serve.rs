@@ -4,11 +4,15 @@
 
 mod common;
 
-use std::{collections::HashSet, io::Write as _};
+use std::{
+    collections::HashSet,
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use common::{Signer, folder, generate, using, verify_journal};
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_signer::protocol::{Operation, RequestBody, ResponseBody, SignerError};
+use sealcard_signer::protocol::{Operation, PublicKeyBytes, RequestBody, ResponseBody, SignerError};
 
 fn sign(byte: u8) -> Operation {
     Operation::Sign { hash: HashAlgorithm::Sha256, digest: vec![byte; 32] }
@@ -81,9 +85,9 @@ fn making_an_rsa_key_holds_up_nobody() {
     let mut signer = Signer::start(folder.path());
     let key = signer.generate(ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign);
     let slow: Vec<u64> =
-        (0..4).map(|_| signer.send(generate(ComponentAlgorithm::Rsa4096, ComponentRole::Sign))).collect();
+        (0..3).map(|_| signer.send(generate(ComponentAlgorithm::Rsa4096, ComponentRole::Sign))).collect();
     let fast: Vec<u64> = (0..20).map(|i| signer.send(using(&key, sign(i)))).collect();
-    let order: Vec<u64> = (0..24).map(|_| signer.receive().id).collect();
+    let order: Vec<u64> = (0..23).map(|_| signer.receive().id).collect();
     let place = |id: &u64| order.iter().position(|o| o == id).unwrap();
     assert!(fast.iter().map(place).max() < slow.iter().map(place).max(), "{order:?}");
     assert!(signer.stop().success());
@@ -159,4 +163,63 @@ fn inherited_descriptors_are_closed() {
     std::thread::spawn(move || done.send(std::io::Read::read(&mut &reader, &mut [0])));
     let read = ended.recv_timeout(common::DEADLINE).expect("the pipe has no writer any more");
     assert_eq!(read.unwrap(), 0);
+}
+
+#[test]
+fn a_folder_that_others_may_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o770)).unwrap();
+    let mut signer = Signer::start(folder.path());
+    signer.wait_for_log("run: chmod 700");
+    assert!(!signer.wait_for_end().success());
+}
+
+#[test]
+fn failing_decryptions_are_answered_later_and_later_and_hold_up_nobody() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    let key = signer.generate(ComponentAlgorithm::EcdhP256, ComponentRole::Decrypt);
+    let PublicKeyBytes::Ec { point } = key.public_key.clone() else { panic!() };
+    let start = Instant::now();
+    let bad: Vec<u64> =
+        (0..5).map(|n| signer.send(using(&key, Operation::Decrypt { ciphertext: vec![n; 65] }))).collect();
+    let good = signer.send(using(&key, Operation::Decrypt { ciphertext: point }));
+    let answers: Vec<_> = (0..6).map(|_| signer.receive()).collect();
+    assert!(matches!(answers[0].result, Ok(ResponseBody::Plaintext(_))), "{answers:?}");
+    assert_eq!(answers[0].id, good);
+    for answer in &answers[1..] {
+        assert!(bad.contains(&answer.id));
+        assert_eq!(answer.result, Err(SignerError::DecryptionFailed));
+    }
+    assert!(start.elapsed() >= Duration::from_millis(320), "the fifth waits 16 times as long as the first");
+    // They are uses of the key, so the journal has them.
+    assert_eq!(signer.status().1.sequence, 7);
+}
+
+#[test]
+fn refused_requests_use_no_key_and_leave_no_entry() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    let key = signer.generate(ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign);
+    let certify = signer.generate(ComponentAlgorithm::EddsaEd25519, ComponentRole::Certify);
+    assert!(matches!(signer.operate(&certify, sign(1)), Err(SignerError::RoleMismatch { .. })));
+    let short = Operation::Sign { hash: HashAlgorithm::Sha512, digest: vec![0; 32] };
+    assert!(matches!(signer.operate(&key, short), Err(SignerError::Invalid(_))));
+    let mut swapped = certify.clone();
+    swapped.role = ComponentRole::Sign;
+    assert_eq!(signer.operate(&swapped, sign(1)), Err(SignerError::NotOurs));
+    assert_eq!(signer.status().1.sequence, 2);
+}
+
+#[test]
+fn a_server_that_goes_away_during_slow_work_ends_the_process_at_once() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    for _ in 0..8 {
+        signer.send(generate(ComponentAlgorithm::Rsa4096, ComponentRole::Sign));
+    }
+    let start = Instant::now();
+    assert!(signer.stop().success());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
