@@ -21,15 +21,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows the whole way once, step by step: from an empty folder to a signed and verified git tag
     Demo(commands::demo::Demo),
-    /// Runs every check: format, lints, unit, crate and end-to-end tests, documentation
     Test(commands::test::Test),
-    /// Measures Sealcard against a local key, interleaved in one run
     Bench(commands::bench::Bench),
-    /// Fuzzes the parsers of outside bytes
     Fuzz(commands::fuzz::Fuzz),
-    /// Starts a server with a user, a project and keys, and runs a command against it
     Playground(commands::playground::Playground),
 }
 

@@ -60,7 +60,7 @@ fn an_expired_grant_is_not_authenticated(flavour: Flavour) -> Result<()> {
 
 fn a_revoked_grant_is_not_authenticated(flavour: Flavour) -> Result<()> {
     let playground = playground(flavour)?;
-    let grants = playground.admin.json(&["grant", "list", "--user", USER])?;
+    let grants = playground.admin.json(&["grant", "list", "--of", USER])?;
     let id = items(&grants).first().and_then(|grant| grant["id"].as_str()).context("no grant")?.to_owned();
     playground.admin.admin(&["grant", "revoke", &id])?;
     expect_failure(&playground, "Not authenticated", "grant-revoked", Some(Id::Known))

@@ -19,6 +19,8 @@ use sealcard_tests::{Algorithm, PlaygroundBuilder};
 
 use crate::{cargo, interrupts, output, packages};
 
+/// Start a server with a user, a project and keys, and run a command against it
+///
 /// Starts a server in a temporary folder with one user (ada), one project (playground) and a key of each algorithm, and
 /// a GnuPG home that is set up for the user. Runs COMMAND with GNUPGHOME, SEALCARD_KEY_RSA4096, SEALCARD_KEY_NISTP256 and
 /// SEALCARD_KEY_ED25519 (fingerprints) set and gives its exit code; without COMMAND prints the exports and waits for

@@ -11,6 +11,8 @@ use crate::{
     chroot, output, packages,
 };
 
+/// Run every check that a change must pass
+///
 /// Runs every check that a change must pass: format, lints, unit, crate and end-to-end tests with the real tools, the
 /// fuzzing corpora, documentation. Installs what is missing: Debian packages, cargo-nextest, and a chroot with GnuPG 2.4
 /// in the user's cache folder.

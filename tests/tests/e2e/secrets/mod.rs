@@ -124,7 +124,7 @@ fn use_a_service_account(playground: &Playground) -> Result<String> {
         "key-user",
     ])?;
     let token = playground.admin.json(&["service-account", "token", "add", "robot", "--label", "test"])?;
-    let token = token["token"].as_str().with_context(|| format!("no token in {token}"))?.to_owned();
+    let token = token["secret"].as_str().with_context(|| format!("no token in {token}"))?.to_owned();
     let station =
         sealcard_tests::Workstation::new(&playground.binaries, &playground.scratch, "robot", Flavour::Machine)?;
     let file = station.write("token", &token)?;

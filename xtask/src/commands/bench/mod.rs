@@ -14,6 +14,8 @@ use sealcard_tests::{Algorithm, PlaygroundBuilder};
 use self::{cases::Contest, local::LocalKeys, report::Report};
 use crate::{cargo, interrupts, output, packages};
 
+/// Measure Sealcard against a local key
+///
 /// Measures optimized programs: `gpg --detach-sign` and `git tag -s` with a local key and through Sealcard, turn by turn,
 /// so that a slow spell of the machine hits both alike; eight gpg at once; start-up time and memory. Prints medians and
 /// writes target/bench/results.json. Quote ratios: the times of two machines do not compare.
