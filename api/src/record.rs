@@ -25,6 +25,9 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Intent, Self::Outcome, Self::Denied, Self::Authentication, Self::Administration];
+
     /// The name as JSON and the database write it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -54,6 +57,9 @@ pub enum RequestState {
 }
 
 impl RequestState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Signing, Self::Signed, Self::Failed, Self::Unknown];
+
     /// The name as JSON and the database write it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -18,6 +18,7 @@ use crate::{
     config::{Config, LogConfig, LogFormat, LogLevel},
     http::{AppState, Server},
     signers::{self, Signers},
+    signing,
     storage::Store,
     tls::ServerTls,
 };
@@ -68,6 +69,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let mut interrupt = signal(SignalKind::interrupt())?;
     let tls = Arc::new(ServerTls::load(data.join(&config.tls.certificate), data.join(&config.tls.key))?);
     let store = Store::open(&data.join("sealcard.db")).await.context("can't open the database")?;
+    signing::recover(&store).await.context("can't note what an earlier stop left behind")?;
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
     let environments = store.environments().await?.into_iter().map(|row| (row.id, row.name));
     let signers = Signers::start(&program, &data.join("signer"), environments);

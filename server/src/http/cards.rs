@@ -1,1 +1,57 @@
-//! Resource: cards.
+//! What a workstation may show as cards: `GET /v1/cards`.
+
+use axum::extract::State;
+use sealcard_api::{
+    Timestamp,
+    algorithm::ComponentRole,
+    cards::{Card, CardList},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{ApiResult, AppState, Caller, Json, keys::to_component};
+use crate::storage::{KeyFilter, KeyRow};
+
+/// More cards than any gpg could cope with.
+const MAX_CARDS: u32 = 1000;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// One card for each key that the caller may use: the role key-user, directly or through a group; not disabled, not
+/// expired.
+#[utoipa::path(get, path = "/v1/cards", tag = "cards", responses((status = 200, body = CardList)))]
+async fn list(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<CardList>> {
+    // Read before the keys: a change in between makes the client ask once more than needed, never once too few.
+    let registry_version = state.store.registry_version();
+    let usable_by = Some((caller.principal, Timestamp::now()));
+    let keys = state.store.keys(KeyFilter { usable_by, limit: MAX_CARDS, ..KeyFilter::default() }).await?;
+    Ok(Json(CardList {
+        server_id: state.server_id,
+        registry_version,
+        cards: keys.into_iter().map(to_card).collect(),
+    }))
+}
+
+fn to_card(row: KeyRow) -> Card {
+    Card {
+        key_id: row.id,
+        name: row.name,
+        project_id: row.project_id,
+        project: row.project,
+        serial: row.serial,
+        algorithm: row.algorithm,
+        user_id: row.user_id,
+        fingerprint: row.fingerprint,
+        // The primary key is on no card.
+        components: row
+            .components
+            .into_iter()
+            .filter(|component| component.role != ComponentRole::Certify)
+            .map(to_component)
+            .collect(),
+        signatures: row.signatures,
+        expires: row.expires,
+        certificate: row.certificate,
+    }
+}

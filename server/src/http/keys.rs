@@ -1,1 +1,221 @@
-//! Resource: keys.
+//! Signing keys: `/v1/keys`.
+
+use axum::{extract::State, http::StatusCode};
+use sealcard_api::{
+    Bytes, Fingerprint, Timestamp,
+    admin::Page,
+    algorithm::{ComponentAlgorithm, Curve, PublicKey},
+    cards::Component,
+    ids::KeyId,
+    keys::{Key, KeyChange, KeyState, NewKey},
+    problem::ProblemCode,
+    record::RecordKind,
+};
+use sealcard_policy::{Action, Roles};
+use sealcard_signer::protocol::{PublicKeyBytes, SignerError};
+use serde_json::json;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, page_of};
+use crate::{
+    identity::check_name,
+    keys::{self, DEFAULT_DAYS, KeyError, KeyPlan, MAX_DAYS, Maker},
+    openpgp::CertificateError,
+    signers::UseError,
+    storage::{ComponentRow, Draft, KeyFilter, KeyRow, StorageError},
+};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change))
+}
+
+/// Keys of all projects that the caller has a role in, oldest first; for administrators all keys.
+#[utoipa::path(get, path = "/v1/keys", tag = "keys", params(
+    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+), responses((status = 200, body = Page<Key>)))]
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Page<Key>>> {
+    let limit = query.limit()?;
+    let visible_to = (!caller.facts().administers()).then_some(caller.principal);
+    let filter = KeyFilter { after: query.after()?, limit: limit.saturating_add(1), visible_to, usable_by: None };
+    let now = Timestamp::now();
+    let keys = state.store.keys(filter).await?.into_iter().map(|row| to_key(row, now)).collect();
+    Ok(Json(page_of(keys, limit, |key: &Key| key.id)))
+}
+
+/// Makes a key: four component keys in the environment's signer, a certificate, and a card of its own.
+#[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body = NewKey, responses((status = 201, body = Key)))]
+async fn create(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(new): Json<NewKey>,
+) -> ApiResult<(StatusCode, Json<Key>)> {
+    let project = state.store.project(&new.project).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
+    let roles = state.store.roles_in_project(caller.principal, project.id).await?;
+    caller.may(roles, Action::ManageProject)?;
+    check_name(&new.name).map_err(ApiError::invalid)?;
+    let days = new.expires_days.unwrap_or(DEFAULT_DAYS);
+    if !(1..=MAX_DAYS).contains(&days) {
+        return Err(ApiError::invalid(format!("\"expires_days\" may be 1 to {MAX_DAYS}.")));
+    }
+    let wanted = new.environment.as_deref().unwrap_or("default");
+    let environment = state
+        .store
+        .environments()
+        .await?
+        .into_iter()
+        .find(|row| row.name == wanted || row.id.to_string() == wanted)
+        .ok_or_else(|| ApiError::not_found("No such environment."))?;
+    let plan = KeyPlan {
+        project: project.id,
+        environment: environment.id,
+        name: new.name,
+        algorithm: new.algorithm,
+        user_id: new.user_id,
+        days,
+    };
+    let maker = Maker { principal: caller.principal, request_id: caller.request_id };
+    // The making goes on when the caller hangs up: it is there as a whole or not at all, never half noted.
+    let task_state = state.clone();
+    let made = tokio::spawn(async move { keys::create(&task_state.store, &task_state.signers, maker, plan).await });
+    let id = made.await.map_err(|error| ApiError::internal(&error))??;
+    let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
+}
+
+/// One key.
+#[utoipa::path(get, path = "/v1/keys/{key}", tag = "keys",
+    params(("key" = String, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+async fn show(State(state): State<AppState>, caller: Caller, Path(key): Path<String>) -> ApiResult<Json<Key>> {
+    let (row, _) = find(&state, &caller, &key).await?;
+    Ok(Json(to_key(row, Timestamp::now())))
+}
+
+/// Disables or enables a key; seen by the very next request.
+#[utoipa::path(patch, path = "/v1/keys/{key}", tag = "keys", request_body = KeyChange,
+    params(("key" = String, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+async fn change(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Json(change): Json<KeyChange>,
+) -> ApiResult<Json<Key>> {
+    let (mut row, roles) = find(&state, &caller, &key).await?;
+    caller.may(roles, Action::ManageProject)?;
+    if let Some(disabled) = change.disabled {
+        let key = row.id;
+        let event = if disabled { "key-disabled" } else { "key-enabled" };
+        let entry = Draft {
+            kind: RecordKind::Administration,
+            request_id: caller.request_id,
+            principal: Some(caller.principal),
+            project: Some(row.project_id),
+            key: Some(key),
+            state: None,
+            details: json!({"event": event, "name": row.name}),
+        };
+        state
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    if tx.set_key_disabled(key, disabled).await? {
+                        tx.append_record(&entry).await?;
+                    }
+                    Ok::<_, StorageError>(())
+                })
+            })
+            .await?;
+        row.disabled = disabled;
+    }
+    Ok(Json(to_key(row, Timestamp::now())))
+}
+
+/// The key of this id or fingerprint, if the caller may see it, with the caller's roles in its project.
+pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiResult<(KeyRow, Roles)> {
+    let unknown = || ApiError::not_found("No such key.");
+    let row = if let Ok(fingerprint) = key.parse::<Fingerprint>() {
+        state.store.key_by_fingerprint(fingerprint).await?
+    } else if let Ok(id) = key.parse::<KeyId>() {
+        state.store.key(id).await?
+    } else {
+        return Err(ApiError::invalid("A key is named by its id or its fingerprint."));
+    };
+    let row = row.ok_or_else(unknown)?;
+    let roles = state.store.roles_in_project(caller.principal, row.project_id).await?;
+    // Who may not see it can't tell it from one that does not exist.
+    caller.may(roles, Action::SeeProject).map_err(|_| unknown())?;
+    Ok((row, roles))
+}
+
+fn to_key(row: KeyRow, now: Timestamp) -> Key {
+    let state = if row.disabled {
+        KeyState::Disabled
+    } else if row.expires.is_some_and(|expires| expires <= now) {
+        KeyState::Expired
+    } else {
+        KeyState::Active
+    };
+    Key {
+        id: row.id,
+        name: row.name,
+        project_id: row.project_id,
+        project: row.project,
+        environment_id: row.environment_id,
+        environment: row.environment,
+        algorithm: row.algorithm,
+        state,
+        user_id: row.user_id,
+        fingerprint: row.fingerprint,
+        serial: row.serial,
+        components: row.components.into_iter().map(to_component).collect(),
+        created: row.created,
+        expires: row.expires,
+        certificate: row.certificate,
+    }
+}
+
+/// A component key as it travels.
+pub(super) fn to_component(row: ComponentRow) -> Component {
+    let curve = match row.algorithm {
+        ComponentAlgorithm::Rsa4096 | ComponentAlgorithm::EcdsaP256 | ComponentAlgorithm::EcdhP256 => Curve::NistP256,
+        ComponentAlgorithm::EddsaEd25519 => Curve::Ed25519,
+        ComponentAlgorithm::EcdhCv25519 => Curve::Cv25519,
+    };
+    let public_key = match row.public_key {
+        PublicKeyBytes::Rsa { n, e } => PublicKey::Rsa { n: Bytes(n), e: Bytes(e) },
+        PublicKeyBytes::Ec { point } => PublicKey::Ec { curve, point: Bytes(point) },
+    };
+    Component {
+        role: row.role,
+        algorithm: row.algorithm,
+        public_key,
+        fingerprint: row.fingerprint,
+        created: row.created,
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Certificate(CertificateError::UserId(why)) => Self::invalid(format!("The user id {why}.")),
+            KeyError::Certificate(CertificateError::Signer(error)) | KeyError::Signer(error) => error.into(),
+            KeyError::Storage(error) => error.into(),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<UseError> for ApiError {
+    fn from(error: UseError) -> Self {
+        match error {
+            UseError::Refused(SignerError::Sealed) => Self::new(ProblemCode::Sealed)
+                .detail("A person must unseal the key store first: sealcard-signer unseal --folder …"),
+            UseError::NotAsked | UseError::Unavailable => Self::new(ProblemCode::SignerUnavailable),
+            error => Self::internal(&error),
+        }
+    }
+}

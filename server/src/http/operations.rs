@@ -1,1 +1,136 @@
-//! Resource: operations.
+//! Uses of private keys: `POST /v1/keys/{key}/sign`, `/authenticate`, `/decrypt`.
+
+use axum::{extract::FromRequestParts, extract::State, http::request::Parts};
+use sealcard_api::{
+    Bytes, IDEMPOTENCY_KEY_HEADER,
+    ids::KeyId,
+    operations::{AuthenticateRequest, DecryptRequest, DecryptResponse, SignRequest, SignatureResponse},
+    problem::ProblemCode,
+};
+use sealcard_signer::protocol::Operation;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path};
+use crate::signing::{Asker, Done, Product, SigningError, Wish};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(sign)).routes(routes!(authenticate)).routes(routes!(decrypt))
+}
+
+/// A signature over a digest, with the key's signing subkey.
+#[utoipa::path(post, path = "/v1/keys/{key}/sign", tag = "operations", request_body = SignRequest,
+    params(("key" = KeyId, Path), ("idempotency-key" = Uuid, Header, description = "one value for one use")),
+    responses((status = 200, body = SignatureResponse)))]
+async fn sign(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<KeyId>,
+    IdempotencyKey(idempotency_key): IdempotencyKey,
+    Json(body): Json<SignRequest>,
+) -> ApiResult<Json<SignatureResponse>> {
+    let operation = Operation::Sign { hash: body.hash, digest: body.digest.0 };
+    signature(state.signing.perform(asker(&caller), Wish { key, idempotency_key, operation }).await?)
+}
+
+/// A login or an SSHSIG blob, with the key's authentication subkey.
+#[utoipa::path(post, path = "/v1/keys/{key}/authenticate", tag = "operations", request_body = AuthenticateRequest,
+    params(("key" = KeyId, Path), ("idempotency-key" = Uuid, Header, description = "one value for one use")),
+    responses((status = 200, body = SignatureResponse)))]
+async fn authenticate(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<KeyId>,
+    IdempotencyKey(idempotency_key): IdempotencyKey,
+    Json(body): Json<AuthenticateRequest>,
+) -> ApiResult<Json<SignatureResponse>> {
+    let operation = match body {
+        AuthenticateRequest::Digest { hash, digest } => Operation::Authenticate { hash, digest: digest.0 },
+        AuthenticateRequest::Ssh { message } => Operation::AuthenticateSsh { message: message.0 },
+    };
+    signature(state.signing.perform(asker(&caller), Wish { key, idempotency_key, operation }).await?)
+}
+
+/// A decryption, with the key's encryption subkey. What is decrypted is never stored.
+#[utoipa::path(post, path = "/v1/keys/{key}/decrypt", tag = "operations", request_body = DecryptRequest,
+    params(("key" = KeyId, Path), ("idempotency-key" = Uuid, Header, description = "one value for one use")),
+    responses((status = 200, body = DecryptResponse)))]
+async fn decrypt(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<KeyId>,
+    IdempotencyKey(idempotency_key): IdempotencyKey,
+    Json(body): Json<DecryptRequest>,
+) -> ApiResult<Json<DecryptResponse>> {
+    let operation = Operation::Decrypt { ciphertext: body.ciphertext.0 };
+    let done = state.signing.perform(asker(&caller), Wish { key, idempotency_key, operation }).await?;
+    match done.product {
+        // The one copy goes into the answer; the allocator wipes it with everything else that is freed.
+        Product::Plaintext(mut plaintext) => {
+            let plaintext = Bytes(std::mem::take(&mut plaintext.0));
+            Ok(Json(DecryptResponse { plaintext, request_id: done.request_id }))
+        }
+        Product::Signature(_) => Err(ApiError::new(ProblemCode::Internal)),
+    }
+}
+
+fn signature(done: Done) -> ApiResult<Json<SignatureResponse>> {
+    match done.product {
+        Product::Signature(signature) => {
+            Ok(Json(SignatureResponse { signature: Bytes(signature), request_id: done.request_id }))
+        }
+        Product::Plaintext(_) => Err(ApiError::new(ProblemCode::Internal)),
+    }
+}
+
+fn asker(caller: &Caller) -> Asker {
+    Asker {
+        principal: caller.principal,
+        facts: caller.facts(),
+        grant: caller.grant,
+        request_id: caller.request_id,
+        peer: caller.peer,
+    }
+}
+
+/// The header that makes a repeated request the same request.
+struct IdempotencyKey(Uuid);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut values = parts.headers.get_all(IDEMPOTENCY_KEY_HEADER).iter();
+        let value = match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().ok().and_then(|text| Uuid::try_parse(text).ok()),
+            _ => None,
+        };
+        value.map(Self).ok_or_else(|| {
+            ApiError::invalid(format!("The request needs one header \"{IDEMPOTENCY_KEY_HEADER}\" with a UUID."))
+        })
+    }
+}
+
+impl From<SigningError> for ApiError {
+    fn from(error: SigningError) -> Self {
+        use ProblemCode as Code;
+        match error {
+            SigningError::Denied(decision) => {
+                Self::from_decision(&decision).unwrap_or_else(|| Self::new(Code::Forbidden))
+            }
+            SigningError::NoSuchKey => Self::not_found("No such key."),
+            SigningError::Unfit(why) => Self::new(Code::UnsupportedOperation).detail(why),
+            SigningError::Mismatch => Self::new(Code::IdempotencyMismatch)
+                .detail("Use a new idempotency key for a new request."),
+            SigningError::InProgress => Self::new(Code::InProgress).retry_after(1),
+            SigningError::OutcomeUnknown => Self::new(Code::OutcomeUnknown)
+                .detail("The key may have been used for this request; the record says so. Sign again to use it anew."),
+            SigningError::Sealed => Self::new(Code::Sealed)
+                .detail("A person must unseal the key store first: sealcard-signer unseal --folder …"),
+            SigningError::DecryptionFailed => Self::new(Code::DecryptionFailed),
+            SigningError::SignerUnavailable => Self::new(Code::SignerUnavailable),
+            SigningError::Storage(error) => Self::internal(&*error),
+            error @ SigningError::Fault(_) => Self::internal(&error),
+        }
+    }
+}

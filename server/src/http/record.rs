@@ -1,1 +1,98 @@
-//! Resource: record.
+//! The record: `GET /v1/record` and `GET /v1/record/verify`.
+
+use axum::extract::State;
+use data_encoding::HEXLOWER;
+use sealcard_api::{
+    admin::Page,
+    record::{RecordEntry, RecordKind, RecordVerification, RequestState},
+};
+use sealcard_policy::{Action, Roles};
+use serde::Deserialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Query, keys, page_of};
+use crate::{
+    audit,
+    storage::{RecordFilter, RecordRow, StorageError},
+};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(verify))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordQuery {
+    after: Option<String>,
+    limit: Option<u32>,
+    project: Option<String>,
+    key: Option<String>,
+}
+
+/// Entries of the record in their order: for administrators all, for auditors those of their project.
+#[utoipa::path(get, path = "/v1/record", tag = "record", params(
+    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<String>, Query, description = "only entries after this number"),
+    ("project" = Option<String>, Query, description = "only those of this project, by name or id"),
+    ("key" = Option<String>, Query, description = "only those of this key, by id or fingerprint"),
+), responses((status = 200, body = Page<RecordEntry>)))]
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<RecordQuery>,
+) -> ApiResult<Json<Page<RecordEntry>>> {
+    let page = PageQuery { limit: query.limit, after: query.after };
+    let limit = page.limit()?;
+    let after: u64 = page.after()?.unwrap_or_default();
+    let mut filter = RecordFilter { after, limit: limit.saturating_add(1), project: None, key: None };
+    if let Some(name) = &query.project {
+        let project = state.store.project(name).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
+        filter.project = Some(project.id);
+    }
+    // Only keys of projects that the caller may see can be named.
+    let mut project = filter.project;
+    if let Some(key) = &query.key {
+        let (key, _) = keys::find(&state, &caller, key).await?;
+        filter.key = Some(key.id);
+        project = project.or(Some(key.project_id));
+    }
+    match project {
+        Some(project) => {
+            let roles = state.store.roles_in_project(caller.principal, project).await?;
+            caller.may(roles, Action::ReadProjectRecord)?;
+            filter.project = Some(project);
+        }
+        None => caller.may(Roles::NONE, Action::ReadWholeRecord)?,
+    }
+    let rows = state.store.record(filter).await?;
+    let entries = rows.into_iter().map(to_entry).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(page_of(entries, limit, |entry: &RecordEntry| entry.sequence)))
+}
+
+/// Checks the chain of the whole record, and every key use in it against the signers' journals.
+#[utoipa::path(get, path = "/v1/record/verify", tag = "record", responses((status = 200, body = RecordVerification)))]
+async fn verify(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<RecordVerification>> {
+    caller.may_on_server(Action::ReadWholeRecord)?;
+    Ok(Json(audit::verify(&state.signing).await?))
+}
+
+fn to_entry(row: RecordRow) -> Result<RecordEntry, StorageError> {
+    let damaged = || StorageError::Damaged(format!("record entry {}", row.sequence));
+    let kind = RecordKind::ALL.into_iter().find(|kind| kind.name() == row.kind).ok_or_else(damaged)?;
+    let state = match &row.state {
+        None => None,
+        Some(name) => Some(RequestState::ALL.into_iter().find(|state| state.name() == name).ok_or_else(damaged)?),
+    };
+    Ok(RecordEntry {
+        sequence: row.sequence,
+        time: row.time,
+        kind,
+        request_id: row.request_id,
+        principal: row.principal,
+        project: row.project,
+        key: row.key,
+        state,
+        hash: HEXLOWER.encode(&row.hash),
+        body: row.body,
+    })
+}

@@ -14,7 +14,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, grants, groups, health, login, projects,
+    ApiError, AppState, cards, environments, grants, groups, health, keys, login, operations, projects, record,
     service_accounts, users,
 };
 
@@ -50,6 +50,11 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(service_accounts::routes())
         .merge(groups::routes())
         .merge(projects::routes())
+        .merge(environments::routes())
+        .merge(keys::routes())
+        .merge(operations::routes())
+        .merge(cards::routes())
+        .merge(record::routes())
 }
 
 #[derive(utoipa::OpenApi)]

@@ -4,7 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use uuid::Uuid;
 
-use crate::{authn::Authentication, config::Config, signers::Signers, storage::Store};
+use crate::{authn::Authentication, config::Config, signers::Signers, signing::Signing, storage::Store};
 
 /// The server's parts. Cheap to clone.
 #[derive(Clone)]
@@ -16,6 +16,8 @@ pub struct Parts {
     pub store: Store,
     /// The way to the signer processes.
     pub signers: Arc<Signers>,
+    /// Uses of keys.
+    pub signing: Signing,
     /// The configuration.
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
@@ -30,7 +32,8 @@ impl AppState {
     pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>) -> Self {
         let server_id = store.server_id();
         let authentication = Authentication::new(&config.limits);
-        Self(Arc::new(Parts { store, signers, config, authentication, server_id }))
+        let signing = Signing::new(store.clone(), Arc::clone(&signers));
+        Self(Arc::new(Parts { store, signers, signing, config, authentication, server_id }))
     }
 }
 

@@ -1,1 +1,183 @@
-//! Starting signer processes and talking to them.
+//! Starting signer processes, one for each environment, and talking to them.
+//!
+//! A signer is asked typed operations over a socket pair that it inherits; requests of any number of callers share the
+//! one connection and are told apart by their ids. When the process dies, what was in flight fails as
+//! [`UseError::Unavailable`] with the outcome unknown, and another one is started.
+
+mod connection;
+mod process;
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sealcard_api::{admin::EnvironmentState, ids::EnvironmentId};
+use sealcard_signer::protocol::{JournalEntry, JournalHead, RequestBody, ResponseBody, SignerError};
+use tokio::sync::watch;
+
+use connection::Connection;
+pub use process::SignerSettings;
+
+/// How long a use of a key may take.
+pub const USE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the making of a key may take. RSA primes need luck.
+pub const GENERATE_DEADLINE: Duration = Duration::from_secs(120);
+
+/// How long a state question may take.
+const STATUS_DEADLINE: Duration = Duration::from_secs(3);
+
+/// How often each signer is asked how it is.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Journal entries in one answer.
+const JOURNAL_PAGE: u32 = 1000;
+
+/// Why a signer gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UseError {
+    /// The signer answered with an error: the key was not used, or what it made was thrown away.
+    #[error(transparent)]
+    Refused(#[from] SignerError),
+    /// There is no connection to the signer; it was not asked. Retrying helps once it runs again.
+    #[error("the signer process does not run")]
+    NotAsked,
+    /// The signer was asked and did not answer: the key may have been used. Retrying is a new use.
+    #[error("the signer process did not answer")]
+    Unavailable,
+    /// The request can't be put into a frame. Retrying can't help.
+    #[error("the request to the signer is too long")]
+    TooLong,
+}
+
+/// All signers of this server.
+pub struct Signers {
+    by_environment: HashMap<EnvironmentId, Signer>,
+}
+
+impl Signers {
+    /// Starts a signer for each environment, whose folders lie in `folder` under the environments' names.
+    ///
+    /// Returns at once: signers that do not start are started again, with growing pauses.
+    #[must_use]
+    pub fn start(
+        program: &Path,
+        folder: &Path,
+        environments: impl IntoIterator<Item = (EnvironmentId, String)>,
+    ) -> Arc<Self> {
+        let by_environment = environments
+            .into_iter()
+            .map(|(id, name)| {
+                let settings =
+                    SignerSettings { program: program.to_owned(), folder: folder.join(&name), environment: name };
+                (id, Signer::start(settings))
+            })
+            .collect();
+        Arc::new(Self { by_environment })
+    }
+
+    /// The signer of an environment.
+    #[must_use]
+    pub fn get(&self, environment: EnvironmentId) -> Option<&Signer> {
+        self.by_environment.get(&environment)
+    }
+
+    /// All signers with their environments.
+    pub fn iter(&self) -> impl Iterator<Item = (EnvironmentId, &Signer)> {
+        self.by_environment.iter().map(|(id, signer)| (*id, signer))
+    }
+
+    /// Ends all signers after the requests in flight.
+    pub async fn stop(&self) {
+        for signer in self.by_environment.values() {
+            signer.stop().await;
+        }
+    }
+}
+
+/// The way to one signer process, whichever one runs at present.
+pub struct Signer {
+    connection: watch::Receiver<Option<Arc<Connection>>>,
+    supervisor: process::Supervisor,
+}
+
+impl Signer {
+    fn start(settings: SignerSettings) -> Self {
+        let (sender, connection) = watch::channel(None);
+        let supervisor = process::Supervisor::start(settings, sender);
+        Self { connection, supervisor }
+    }
+
+    /// Asks the signer, and waits for the answer or the deadline.
+    ///
+    /// # Errors
+    /// See [`UseError`].
+    pub async fn ask(&self, body: RequestBody) -> Result<ResponseBody, UseError> {
+        let deadline = match body {
+            RequestBody::Generate { .. } => GENERATE_DEADLINE,
+            RequestBody::Use { .. } | RequestBody::Journal { .. } => USE_DEADLINE,
+            RequestBody::Status => STATUS_DEADLINE,
+        };
+        let connection = self.connection().await?;
+        connection.ask(body, deadline).await
+    }
+
+    /// How the signer is at this moment.
+    pub async fn state(&self) -> EnvironmentState {
+        // A status question needs no patience: no connection is an answer.
+        let current = self.connection.borrow().clone();
+        let Some(connection) = current else { return EnvironmentState::Unavailable };
+        match connection.ask(RequestBody::Status, STATUS_DEADLINE).await {
+            Ok(ResponseBody::Status { sealed: true, .. }) => EnvironmentState::Sealed,
+            Ok(ResponseBody::Status { sealed: false, .. }) => EnvironmentState::Ready,
+            _ => EnvironmentState::Unavailable,
+        }
+    }
+
+    /// Entries of the journal from number `from` on, with the journal's end. Fewer than all: ask again.
+    ///
+    /// # Errors
+    /// See [`UseError`].
+    pub async fn journal(&self, from: u64) -> Result<(JournalHead, Vec<JournalEntry>), UseError> {
+        match self.ask(RequestBody::Journal { from, limit: JOURNAL_PAGE }).await? {
+            ResponseBody::Journal { head, entries } => Ok((head, entries)),
+            _ => Err(UseError::Unavailable),
+        }
+    }
+
+    /// The process's id while one runs, for tests and logs.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.connection.borrow().as_ref().map(|connection| connection.process_id())
+    }
+
+    async fn stop(&self) {
+        self.supervisor.stop().await;
+    }
+
+    /// The connection; a signer that is just being started is waited for shortly.
+    async fn connection(&self) -> Result<Arc<Connection>, UseError> {
+        if let Some(connection) = self.connection.borrow().as_ref() {
+            return Ok(Arc::clone(connection));
+        }
+        let mut changes = self.connection.clone();
+        match tokio::time::timeout(STATUS_DEADLINE, changes.wait_for(Option::is_some)).await {
+            Ok(Ok(current)) => current.as_ref().map(Arc::clone).ok_or(UseError::NotAsked),
+            _ => Err(UseError::NotAsked),
+        }
+    }
+}
+
+/// The signer's program: `configured`, or the one beside this executable.
+///
+/// # Errors
+/// If this executable's own path can't be found.
+pub fn program(configured: Option<&Path>) -> std::io::Result<PathBuf> {
+    match configured {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(std::env::current_exe()?.with_file_name("sealcard-signer")),
+    }
+}

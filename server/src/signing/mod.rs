@@ -1,1 +1,400 @@
-//! The state machine of one key use.
+//! One use of a key, from the caller's wish to the answer.
+//!
+//! ```text
+//! caller ▸ key and roles ▸ policy ─ denied ──────────────────────────▸ record (durable) ▸ refusal
+//!                            └ idempotency + intent (durable) ▸ signer ▸ verify ▸ outcome (durable) ▸ answer
+//! ```
+//!
+//! Nothing that a key made leaves before its outcome is in the record. What ends between intent and outcome is
+//! `unknown`: at the next start, or at once when the signer does not answer.
+
+mod error;
+mod recover;
+mod running;
+mod verify;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+use sealcard_api::{
+    Timestamp,
+    algorithm::ComponentRole,
+    ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
+    record::{RecordKind, RequestState},
+    ssh::SshMessage,
+};
+use sealcard_policy::{Action, KeyFacts, KeyOperation, PrincipalFacts};
+use sealcard_signer::{
+    operations,
+    protocol::{Operation, Plaintext, RequestBody, ResponseBody, SealedKey, SignerError},
+};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+pub use error::SigningError;
+pub use recover::recover;
+pub use running::Running;
+
+use crate::{
+    failpoint,
+    signers::{Signers, UseError},
+    storage::{Begun, Draft, Idempotency, KeyUse, NewRequest, RequestRow, Store},
+};
+
+/// What a use needs of the server.
+#[derive(Clone)]
+pub struct Signing {
+    /// The record and the keys.
+    pub store: Store,
+    /// The signers.
+    pub signers: Arc<Signers>,
+    /// The uses in work.
+    pub running: Running,
+}
+
+/// Who wants to use a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker {
+    /// The principal.
+    pub principal: PrincipalId,
+    /// What policy knows of it.
+    pub facts: PrincipalFacts,
+    /// The grant.
+    pub grant: GrantId,
+    /// The HTTP request.
+    pub request_id: RequestId,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+}
+
+/// A wish to use a key.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The signing key.
+    pub key: KeyId,
+    /// One for each use, however often the request is repeated.
+    pub idempotency_key: Uuid,
+    /// What is to be done. [`Operation::Certify`] is never done for a caller.
+    pub operation: Operation,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// The request as it stands in the record: for a repetition that of the first.
+    pub request_id: RequestId,
+    /// What the key made.
+    pub product: Product,
+}
+
+/// What a key made.
+#[derive(Debug, Clone)]
+pub enum Product {
+    /// A signature.
+    Signature(Vec<u8>),
+    /// A decrypted secret.
+    Plaintext(Plaintext),
+}
+
+impl Signing {
+    /// With no use in work.
+    #[must_use]
+    pub fn new(store: Store, signers: Arc<Signers>) -> Self {
+        Self { store, signers, running: Running::default() }
+    }
+
+    /// Does what is wished, if policy allows it, and records whatever came of it.
+    ///
+    /// # Errors
+    /// See [`SigningError`].
+    pub async fn perform(&self, asker: Asker, wish: Wish) -> Result<Done, SigningError> {
+        let role = component_role(&wish.operation)?;
+        let Some(key) = self.store.key_use(wish.key, asker.principal, role).await? else {
+            return Err(SigningError::NoSuchKey);
+        };
+        let use_ = self.judge(asker, wish, key).await?;
+        // What has begun is brought to its end even when the caller hangs up.
+        let this = self.clone();
+        tokio::spawn(async move { this.run(use_).await })
+            .await
+            .map_err(|error| SigningError::Fault(error.to_string()))?
+    }
+
+    /// Policy's decision and the check of the input. Both refusals are recorded.
+    async fn judge(&self, asker: Asker, wish: Wish, key: KeyUse) -> Result<Use, SigningError> {
+        let facts = KeyFacts {
+            operation: policy_operation(&wish.operation),
+            has_component: key.component.is_some(),
+            disabled: key.disabled,
+            expired: key.expires.is_some_and(|expires| expires <= Timestamp::now()),
+        };
+        let question =
+            sealcard_policy::Request { principal: asker.facts, roles: key.roles, action: Action::UseKey(facts) };
+        let decision = sealcard_policy::decide(&question);
+        let refusal = match key.component {
+            Some(component) if decision.allowed() => match operations::check(&component.key, &wish.operation) {
+                Ok(()) => {
+                    return Ok(Use {
+                        asker,
+                        wish,
+                        project: key.project,
+                        environment: key.environment,
+                        component: component.key,
+                    });
+                }
+                Err(error) => SigningError::Unfit(error.to_string()),
+            },
+            _ => SigningError::Denied(decision),
+        };
+        let mut details = describe(&asker, &wish);
+        let reasons = match &refusal {
+            SigningError::Denied(decision) => decision.reasons(),
+            other => vec![other.to_string()],
+        };
+        details.insert("reasons".to_owned(), json!(reasons));
+        let denied = draft(RecordKind::Denied, &asker, key.project, wish.key, None, details);
+        self.store.write(move |tx| Box::pin(async move { tx.append_record(&denied).await })).await?;
+        Err(refusal)
+    }
+
+    /// From the intent to the outcome.
+    async fn run(&self, use_: Use) -> Result<Done, SigningError> {
+        // Known before the intent is, so that whoever finds the intent can wait.
+        let guard = self.running.begin(use_.asker.request_id);
+        if let Some(earlier) = self.begin(&use_).await? {
+            drop(guard);
+            return earlier;
+        }
+        failpoint::hit("server::after_intent");
+        let answer = match self.signers.get(use_.environment) {
+            Some(signer) => signer.ask(use_.request()).await,
+            None => Err(UseError::NotAsked),
+        };
+        failpoint::hit("server::after_signer");
+        let (state, result) = judge_answer(&use_, answer);
+        self.finish(&use_, state, &result).await?;
+        failpoint::hit("server::after_outcome");
+        result.map(|product| Done { request_id: use_.asker.request_id, product })
+    }
+
+    /// Writes the intent. Gives the answer instead if the same request was made before.
+    async fn begin(&self, use_: &Use) -> Result<Option<Result<Done, SigningError>>, SigningError> {
+        let mut waited = false;
+        loop {
+            failpoint::hit("server::before_intent");
+            let request = use_.new_request();
+            let intent = use_.draft(RecordKind::Intent, RequestState::Signing, None);
+            let begun = self
+                .store
+                .write(move |tx| Box::pin(async move { tx.begin_request(&request, &intent).await }))
+                .await?;
+            let known = match begun {
+                Begun::New => return Ok(None),
+                Begun::Mismatch => return Ok(Some(Err(SigningError::Mismatch))),
+                Begun::Known(known) => known,
+            };
+            let RequestRow { id, state: RequestState::Signing, .. } = known else {
+                return Ok(Some(earlier_answer(known)));
+            };
+            // It may have ended since it was read: look once more before giving up.
+            if !self.running.ended(id).await && std::mem::replace(&mut waited, true) {
+                return Ok(Some(Err(SigningError::InProgress)));
+            }
+        }
+    }
+
+    /// Writes the outcome. Without it nothing is given out.
+    async fn finish(
+        &self,
+        use_: &Use,
+        state: RequestState,
+        result: &Result<Product, SigningError>,
+    ) -> Result<(), SigningError> {
+        let signature = match result {
+            Ok(Product::Signature(signature)) => Some(signature.clone()),
+            _ => None,
+        };
+        let counted = matches!((result, &use_.wish.operation), (Ok(_), Operation::Sign { .. })).then_some(use_.wish.key);
+        let outcome = use_.draft(RecordKind::Outcome, state, result.as_ref().err());
+        self.store
+            .write(move |tx| {
+                Box::pin(async move { tx.finish_request(signature.as_deref(), counted, &outcome).await })
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// A use that policy allows.
+struct Use {
+    asker: Asker,
+    wish: Wish,
+    project: ProjectId,
+    environment: EnvironmentId,
+    component: SealedKey,
+}
+
+impl Use {
+    fn request(&self) -> RequestBody {
+        RequestBody::Use {
+            key: self.component.clone(),
+            operation: self.wish.operation.clone(),
+            request: self.asker.request_id.0,
+        }
+    }
+
+    fn new_request(&self) -> NewRequest {
+        NewRequest {
+            id: self.asker.request_id,
+            idempotency: Idempotency {
+                principal: self.asker.principal,
+                key: self.wish.idempotency_key,
+                grant: self.asker.grant,
+                signing_key: self.wish.key,
+                operation: self.wish.operation.name(),
+                input_sha256: idempotent_input(&self.wish.operation),
+            },
+            component: self.component.component,
+            project: self.project,
+        }
+    }
+
+    fn draft(&self, kind: RecordKind, state: RequestState, error: Option<&SigningError>) -> Draft {
+        let mut details = match kind {
+            RecordKind::Intent => describe(&self.asker, &self.wish),
+            _ => Map::from_iter([("operation".to_owned(), json!(self.wish.operation.name()))]),
+        };
+        details.insert("component".to_owned(), json!(self.component.component));
+        if let Some(error) = error {
+            details.insert("error".to_owned(), json!(error.to_string()));
+        }
+        draft(kind, &self.asker, self.project, self.wish.key, Some(state), details)
+    }
+}
+
+/// What an answer of the signer means for the request, with promise 8: no signature that does not verify.
+fn judge_answer(
+    use_: &Use,
+    answer: Result<ResponseBody, UseError>,
+) -> (RequestState, Result<Product, SigningError>) {
+    let error = match answer {
+        Ok(ResponseBody::Signature(signature)) => {
+            match verify::verify(&use_.component, &use_.wish.operation, &signature) {
+                Ok(()) => return (RequestState::Signed, Ok(Product::Signature(signature))),
+                Err(error) => SigningError::Fault(error.to_string()),
+            }
+        }
+        Ok(ResponseBody::Plaintext(plaintext)) if matches!(use_.wish.operation, Operation::Decrypt { .. }) => {
+            return (RequestState::Signed, Ok(Product::Plaintext(plaintext)));
+        }
+        Ok(_) => SigningError::Fault("the signer answered something else than was asked".to_owned()),
+        Err(UseError::Refused(SignerError::Sealed)) => SigningError::Sealed,
+        Err(UseError::Refused(SignerError::DecryptionFailed)) => SigningError::DecryptionFailed,
+        Err(UseError::Refused(error @ SignerError::Invalid(_))) => SigningError::Unfit(error.to_string()),
+        Err(UseError::Refused(error)) => SigningError::Fault(error.to_string()),
+        Err(UseError::NotAsked) => SigningError::SignerUnavailable,
+        Err(error @ UseError::TooLong) => SigningError::Unfit(error.to_string()),
+        Err(UseError::Unavailable) => return (RequestState::Unknown, Err(SigningError::SignerUnavailable)),
+    };
+    (RequestState::Failed, Err(error))
+}
+
+fn earlier_answer(known: RequestRow) -> Result<Done, SigningError> {
+    match (known.state, known.signature) {
+        (RequestState::Signed, Some(signature)) => {
+            Ok(Done { request_id: known.id, product: Product::Signature(signature) })
+        }
+        (RequestState::Unknown, _) => Err(SigningError::OutcomeUnknown),
+        (state, _) => Err(SigningError::Fault(format!("an earlier request is {}", state.name()))),
+    }
+}
+
+/// The component that an operation needs.
+fn component_role(operation: &Operation) -> Result<ComponentRole, SigningError> {
+    match operation {
+        Operation::Sign { .. } => Ok(ComponentRole::Sign),
+        Operation::Decrypt { .. } => Ok(ComponentRole::Decrypt),
+        Operation::Authenticate { .. } | Operation::AuthenticateSsh { .. } => Ok(ComponentRole::Authenticate),
+        Operation::Certify { .. } => Err(SigningError::Unfit("certificates are made by key management only".to_owned())),
+    }
+}
+
+/// What policy is asked. An SSHSIG blob is a signature over data, whichever slot makes it.
+fn policy_operation(operation: &Operation) -> KeyOperation {
+    match operation {
+        Operation::Sign { .. } | Operation::Certify { .. } => KeyOperation::Sign,
+        Operation::Decrypt { .. } => KeyOperation::Decrypt,
+        Operation::Authenticate { .. } => KeyOperation::Authenticate,
+        Operation::AuthenticateSsh { message } => match SshMessage::parse(message) {
+            Ok(SshMessage::SshSig { .. }) => KeyOperation::Sign,
+            _ => KeyOperation::Authenticate,
+        },
+    }
+}
+
+/// What an idempotency key is bound to besides key and operation: the input and, where there is one, its hash algorithm.
+fn idempotent_input(operation: &Operation) -> [u8; 32] {
+    let mut bound = Vec::with_capacity(128);
+    if let Operation::Sign { hash, .. } | Operation::Certify { hash, .. } | Operation::Authenticate { hash, .. } =
+        operation
+    {
+        bound.extend_from_slice(hash.name().as_bytes());
+        bound.push(0);
+    }
+    bound.extend_from_slice(operations::input(operation));
+    sha256(&bound)
+}
+
+/// What the record tells of a wish. Digests are told, ciphertexts and ssh's messages only as their SHA-256.
+fn describe(asker: &Asker, wish: &Wish) -> Map<String, Value> {
+    let input = sha256(operations::input(&wish.operation));
+    let mut details = Map::new();
+    let mut tell = |name: &str, value: Value| {
+        details.insert(name.to_owned(), value);
+    };
+    tell("operation", json!(policy_operation(&wish.operation).to_string()));
+    tell("signer_operation", json!(wish.operation.name()));
+    tell("input_sha256", json!(HEXLOWER.encode(&input)));
+    tell("idempotency_key", json!(wish.idempotency_key));
+    tell("grant", json!(asker.grant));
+    tell("peer", json!(asker.peer.ip()));
+    match &wish.operation {
+        Operation::Sign { hash, digest } | Operation::Certify { hash, digest } | Operation::Authenticate { hash, digest } => {
+            tell("hash", json!(hash));
+            tell("digest", json!(HEXLOWER.encode(digest)));
+        }
+        Operation::AuthenticateSsh { message } => match SshMessage::parse(message) {
+            Ok(SshMessage::UserAuth { user }) => tell("ssh_user", json!(String::from_utf8_lossy(user))),
+            Ok(SshMessage::SshSig { namespace }) => tell("ssh_namespace", json!(String::from_utf8_lossy(namespace))),
+            Err(_) => {}
+        },
+        Operation::Decrypt { .. } => {}
+    }
+    details
+}
+
+fn draft(
+    kind: RecordKind,
+    asker: &Asker,
+    project: ProjectId,
+    key: KeyId,
+    state: Option<RequestState>,
+    details: Map<String, Value>,
+) -> Draft {
+    Draft {
+        kind,
+        request_id: asker.request_id,
+        principal: Some(asker.principal),
+        project: Some(project),
+        key: Some(key),
+        state,
+        details: Value::Object(details),
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    out
+}

@@ -196,9 +196,8 @@ impl Store {
     ) -> Result<Option<KeyUse>, StorageError> {
         let row = sqlx::query(
             "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
-                (SELECT group_concat(DISTINCT m.role) FROM project_member m WHERE m.project_id = k.project_id
-                    AND (m.kind = 'principal' AND m.member_id = ?2 OR m.kind = 'group' AND m.member_id IN
-                        (SELECT g.group_id FROM group_member g WHERE g.principal_id = ?2))),
+                (SELECT group_concat(DISTINCT r.role) FROM principal_role r
+                    WHERE r.project_id = k.project_id AND r.principal_id = ?2),
                 c.id, c.algorithm, c.public_key, c.public_exponent, c.sealed
              FROM signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = ?3 WHERE k.id = ?1",
         )
@@ -261,10 +260,8 @@ impl Store {
         let mut keys: Vec<KeyRow> = match (filter.usable_by, filter.visible_to) {
             (Some((principal, now)), _) => {
                 sqlx::query_as(key_query!(
-                    "WHERE k.id > ?1 AND k.disabled = 0 AND (k.expires IS NULL OR k.expires > ?4) AND EXISTS
-                        (SELECT 1 FROM project_member m WHERE m.project_id = k.project_id AND m.role = 'key-user'
-                            AND (m.kind = 'principal' AND m.member_id = ?3 OR m.kind = 'group' AND m.member_id IN
-                                (SELECT g.group_id FROM group_member g WHERE g.principal_id = ?3)))
+                    "WHERE k.id > ?1 AND k.disabled = 0 AND (k.expires IS NULL OR k.expires > ?4) AND k.project_id IN
+                        (SELECT r.project_id FROM principal_role r WHERE r.principal_id = ?3 AND r.role = 'key-user')
                      ORDER BY k.id LIMIT ?2"
                 ))
                 .bind(after)
@@ -276,10 +273,8 @@ impl Store {
             }
             (None, Some(principal)) => {
                 sqlx::query_as(key_query!(
-                    "WHERE k.id > ?1 AND EXISTS
-                        (SELECT 1 FROM project_member m WHERE m.project_id = k.project_id
-                            AND (m.kind = 'principal' AND m.member_id = ?3 OR m.kind = 'group' AND m.member_id IN
-                                (SELECT g.group_id FROM group_member g WHERE g.principal_id = ?3)))
+                    "WHERE k.id > ?1 AND k.project_id IN
+                        (SELECT r.project_id FROM principal_role r WHERE r.principal_id = ?3)
                      ORDER BY k.id LIMIT ?2"
                 ))
                 .bind(after)

@@ -36,6 +36,7 @@ pub use environments::EnvironmentRow;
 #[allow(unused_imports)]
 pub use identity::*;
 pub use keys::{ComponentRow, KeyFilter, KeyRow, KeyUse, NewKeyRow, UsableComponent};
+pub(crate) use record::Body;
 pub use record::{Draft, RecordFilter, RecordHead, RecordRow};
 pub use requests::{Begun, Idempotency, NewRequest, RequestRow, UnfinishedRequest};
 pub use writer::{JobFuture, WriteTx};

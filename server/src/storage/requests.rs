@@ -241,8 +241,5 @@ impl Store {
 
 /// The table's check allows no other names.
 fn state(name: &str) -> RequestState {
-    [RequestState::Signing, RequestState::Signed, RequestState::Failed]
-        .into_iter()
-        .find(|state| state.name() == name)
-        .unwrap_or(RequestState::Unknown)
+    RequestState::ALL.into_iter().find(|state| state.name() == name).unwrap_or(RequestState::Unknown)
 }

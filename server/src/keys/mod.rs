@@ -1,0 +1,253 @@
+//! Making signing keys: private halves in the signer, the certificate here, the card's serial number, one row for all.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use sealcard_api::{
+    Timestamp,
+    algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
+    ids::{ComponentId, EnvironmentId, KeyId, PrincipalId, ProjectId, RequestId},
+    record::RecordKind,
+};
+use sealcard_signer::protocol::{Operation, RequestBody, ResponseBody, SealedKey};
+use serde_json::{Value, json};
+use tokio::{runtime::Handle, task::JoinSet};
+
+use crate::{
+    openpgp::{self, Certificate, CertificateError, CertificateRequest},
+    signers::{Signer, Signers, UseError},
+    storage::{Draft, NewKeyRow, StorageError, Store},
+};
+
+/// Days until a key expires when nothing else is asked for.
+pub const DEFAULT_DAYS: u32 = 730;
+
+/// The most days that can be asked for.
+pub const MAX_DAYS: u32 = 3650;
+
+const DAY: i64 = 86_400;
+
+/// A card's serial number has 40 bits.
+const SERIAL_BYTES: usize = 5;
+
+/// How many times a serial number is drawn. With a million cards one draw in a million is taken.
+const SERIAL_DRAWS: u32 = 16;
+
+/// Why a key could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The user id can't be one. Retrying can't help.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The signer did not make a key. Retrying may help.
+    #[error("the signer: {0}")]
+    Signer(#[from] UseError),
+    /// The name is taken, or the database failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A fault of this program.
+    #[error("{0}")]
+    Fault(String),
+}
+
+/// A key that is to be made.
+#[derive(Debug, Clone)]
+pub struct KeyPlan {
+    /// The project.
+    pub project: ProjectId,
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The name.
+    pub name: String,
+    /// The algorithm.
+    pub algorithm: KeyAlgorithm,
+    /// The user id.
+    pub user_id: String,
+    /// Days until it expires.
+    pub days: u32,
+}
+
+/// Who makes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Maker {
+    /// The principal.
+    pub principal: PrincipalId,
+    /// The HTTP request.
+    pub request_id: RequestId,
+}
+
+/// Makes a key. It is there as a whole or not at all, and the record tells of both.
+///
+/// # Errors
+/// See [`KeyError`].
+pub async fn create(store: &Store, signers: &Arc<Signers>, maker: Maker, plan: KeyPlan) -> Result<KeyId, KeyError> {
+    openpgp::check_user_id(&plan.user_id)?;
+    let id = KeyId::new();
+    let components = ComponentRole::ALL.map(|role| (ComponentId::new(), role));
+    // The signer's journal will tell of uses of these components: the record names them before.
+    let begun = json!({
+        "event": "key-begun",
+        "name": plan.name,
+        "algorithm": plan.algorithm,
+        "components": components.map(|(component, _)| component),
+    });
+    note(store, &plan, maker, id, begun).await?;
+    let result = make(store, signers, maker, &plan, id, components).await;
+    if let Err(error) = &result {
+        note(store, &plan, maker, id, json!({"event": "key-failed", "error": error.to_string()})).await?;
+    }
+    result
+}
+
+async fn make(
+    store: &Store,
+    signers: &Arc<Signers>,
+    maker: Maker,
+    plan: &KeyPlan,
+    id: KeyId,
+    components: [(ComponentId, ComponentRole); 4],
+) -> Result<KeyId, KeyError> {
+    let keys = generate(signers, maker, plan, components).await?;
+    // One reading of the clock for keys, signatures and row: it is part of the fingerprints.
+    let created = Timestamp::now();
+    let expires = Timestamp::from_unix(created.unix().saturating_add(DAY.saturating_mul(plan.days.into())));
+    let request =
+        CertificateRequest { keys, user_id: plan.user_id.clone(), created, expires: Some(expires) };
+    let certificate = certify(signers, plan.environment, maker, request).await?;
+    let row = NewKeyRow {
+        id,
+        project: plan.project,
+        environment: plan.environment,
+        name: plan.name.clone(),
+        algorithm: plan.algorithm,
+        user_id: plan.user_id.clone(),
+        fingerprint: certificate.fingerprint,
+        serial: 0,
+        certificate: certificate.armored,
+        created,
+        expires: Some(expires),
+        components: certificate.components,
+    };
+    let created = json!({
+        "event": "key-created",
+        "name": row.name,
+        "algorithm": row.algorithm,
+        "user_id": row.user_id,
+        "fingerprint": row.fingerprint,
+        "environment": row.environment,
+        "expires": row.expires,
+    });
+    let entry = entry(plan, maker, id, created);
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut row = row;
+                row.serial = draw_serial()?;
+                for _ in 1..SERIAL_DRAWS {
+                    if !tx.serial_is_taken(row.serial).await? {
+                        break;
+                    }
+                    row.serial = draw_serial()?;
+                }
+                tx.insert_key(&row).await?;
+                tx.append_record(&entry).await?;
+                Ok::<_, KeyError>(())
+            })
+        })
+        .await?;
+    Ok(id)
+}
+
+/// Has the signer make all component keys at once.
+async fn generate(
+    signers: &Arc<Signers>,
+    maker: Maker,
+    plan: &KeyPlan,
+    components: [(ComponentId, ComponentRole); 4],
+) -> Result<Vec<SealedKey>, KeyError> {
+    let mut tasks = JoinSet::new();
+    for (component, role) in components {
+        let signers = Arc::clone(signers);
+        let environment = plan.environment;
+        let body = RequestBody::Generate {
+            component: component.0,
+            algorithm: ComponentAlgorithm::of(plan.algorithm, role),
+            role,
+            request: maker.request_id.0,
+        };
+        tasks.spawn(async move { signer(&signers, environment)?.ask(body).await });
+    }
+    let mut keys = Vec::with_capacity(components.len());
+    while let Some(answer) = tasks.join_next().await {
+        match answer.map_err(|error| KeyError::Fault(error.to_string()))?? {
+            ResponseBody::Generated { key } => keys.push(key),
+            _ => return Err(KeyError::Fault("the signer answered something else than was asked".to_owned())),
+        }
+    }
+    let complete = components.iter().all(|(component, role)| {
+        keys.iter().any(|key| {
+            key.component == component.0
+                && key.role == *role
+                && key.algorithm == ComponentAlgorithm::of(plan.algorithm, *role)
+        })
+    });
+    if complete { Ok(keys) } else { Err(KeyError::Fault("the signer made other keys than it was asked for".to_owned())) }
+}
+
+/// sequoia asks for one signature after another and waits for each, so this has a thread of its own.
+async fn certify(
+    signers: &Arc<Signers>,
+    environment: EnvironmentId,
+    maker: Maker,
+    request: CertificateRequest,
+) -> Result<Certificate, KeyError> {
+    let signers = Arc::clone(signers);
+    let runtime = Handle::current();
+    let made = tokio::task::spawn_blocking(move || {
+        openpgp::make(request, |key, hash, digest| {
+            let body = RequestBody::Use {
+                key: key.clone(),
+                operation: Operation::Certify { hash, digest },
+                request: maker.request_id.0,
+            };
+            match runtime.block_on(signer(&signers, environment)?.ask(body))? {
+                ResponseBody::Signature(signature) => Ok(signature),
+                _ => Err(UseError::Unavailable),
+            }
+        })
+    });
+    Ok(made.await.map_err(|error| KeyError::Fault(error.to_string()))??)
+}
+
+fn signer(signers: &Signers, environment: EnvironmentId) -> Result<&Signer, UseError> {
+    signers.get(environment).ok_or(UseError::NotAsked)
+}
+
+/// A random card number: any manufacturer from FF00 to FFFE, any four bytes.
+fn draw_serial() -> Result<u64, KeyError> {
+    loop {
+        let mut bytes = [0; SERIAL_BYTES];
+        rand::fill(&mut bytes).map_err(|_| KeyError::Fault("no random numbers".to_owned()))?;
+        let number = bytes.into_iter().fold(0_u64, |number, byte| number << 8 | u64::from(byte));
+        if sealcard_api::CardSerial::from_number(number).is_some() {
+            return Ok(number);
+        }
+    }
+}
+
+async fn note(store: &Store, plan: &KeyPlan, maker: Maker, id: KeyId, details: Value) -> Result<(), StorageError> {
+    let entry = entry(plan, maker, id, details);
+    store.write(move |tx| Box::pin(async move { tx.append_record(&entry).await.map(drop) })).await
+}
+
+fn entry(plan: &KeyPlan, maker: Maker, id: KeyId, details: Value) -> Draft {
+    Draft {
+        kind: RecordKind::Administration,
+        request_id: maker.request_id,
+        principal: Some(maker.principal),
+        project: Some(plan.project),
+        key: Some(id),
+        state: None,
+        details,
+    }
+}

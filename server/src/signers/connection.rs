@@ -1,0 +1,157 @@
+//! One connection to one signer process: frames out, answers back to whoever asked.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sealcard_signer::protocol::{self, MAX_FRAME, Request, RequestBody, Response, ResponseBody};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{Mutex as AsyncMutex, oneshot},
+    time::timeout,
+};
+use zeroize::Zeroizing;
+
+use super::UseError;
+
+/// What came of one question.
+type Answer = Result<ResponseBody, UseError>;
+
+/// Who waits for which answer. Absent once the connection has ended.
+type Waiting = Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>;
+
+pub(super) struct Connection {
+    writer: AsyncMutex<OwnedWriteHalf>,
+    waiting: Arc<Waiting>,
+    next_id: AtomicU64,
+    /// A frame was written in part: what follows would be read as its rest.
+    torn: AtomicBool,
+    process_id: u32,
+}
+
+impl Connection {
+    /// Takes the stream over. The second value is the reader: run it until it ends, which is when the connection does.
+    pub(super) fn new(stream: UnixStream, process_id: u32) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
+        let (read, write) = stream.into_split();
+        let waiting = Arc::new(Mutex::new(Some(HashMap::new())));
+        let connection = Arc::new(Self {
+            writer: AsyncMutex::new(write),
+            waiting: Arc::clone(&waiting),
+            next_id: AtomicU64::new(1),
+            torn: AtomicBool::new(false),
+            process_id,
+        });
+        let reader = async move {
+            if let Err(error) = read_answers(read, &waiting).await {
+                tracing::error!(%error, "signer: the connection broke");
+            }
+            // Dropping the senders tells everyone who waits.
+            lock(&waiting).take();
+        };
+        (connection, reader)
+    }
+
+    pub(super) fn process_id(&self) -> u32 {
+        self.process_id
+    }
+
+    pub(super) async fn ask(&self, body: RequestBody, deadline: Duration) -> Answer {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let frame = protocol::encode(&Request { id, body }).map_err(|_| UseError::TooLong)?;
+        let (sender, receiver) = oneshot::channel();
+        match lock(&self.waiting).as_mut() {
+            Some(waiting) => waiting.insert(id, sender),
+            None => return Err(UseError::NotAsked),
+        };
+        let forget = Forget { waiting: &self.waiting, id };
+        let asked = async {
+            self.send(&frame).await?;
+            receiver.await.map_err(|_| UseError::Unavailable)?
+        };
+        let answer = timeout(deadline, asked).await.unwrap_or(Err(UseError::Unavailable));
+        drop(forget);
+        answer
+    }
+
+    async fn send(&self, frame: &[u8]) -> Result<(), UseError> {
+        // One write under the lock: frames never mix.
+        let mut writer = self.writer.lock().await;
+        if self.torn.load(Ordering::Relaxed) {
+            return Err(UseError::NotAsked);
+        }
+        // Set for the time of the write, and left set when the deadline cuts the write off.
+        self.torn.store(true, Ordering::Relaxed);
+        writer.write_all(frame).await.map_err(|_| UseError::Unavailable)?;
+        self.torn.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Tells the signer that nothing more comes; it ends after what it has begun.
+    pub(super) async fn shutdown(&self) {
+        let _ = self.writer.lock().await.shutdown().await;
+    }
+}
+
+/// Removes the question when nobody waits any more, whether answered, late or given up.
+struct Forget<'a> {
+    waiting: &'a Waiting,
+    id: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = lock(self.waiting).as_mut() {
+            waiting.remove(&self.id);
+        }
+    }
+}
+
+/// Why the connection can't be used any longer.
+#[derive(Debug, thiserror::Error)]
+enum BrokenError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Frame(#[from] protocol::FrameError),
+}
+
+/// Hands answers out until the signer closes its end, which is no error.
+async fn read_answers(read: OwnedReadHalf, waiting: &Waiting) -> Result<(), BrokenError> {
+    let mut read = BufReader::with_capacity(16 * 1024, read);
+    // An answer may hold a plaintext: the buffer is wiped with each use. (The reader's own is wiped by the allocator.)
+    let mut body = Zeroizing::new(Vec::new());
+    loop {
+        let len = match read.read_u32().await {
+            Ok(len) => usize::try_from(len).unwrap_or(usize::MAX),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if len > MAX_FRAME {
+            return Err(protocol::FrameError::TooLong(len).into());
+        }
+        body.clear();
+        body.resize(len, 0);
+        read.read_exact(&mut body).await?;
+        let answer: Response = protocol::decode(&body)?;
+        let sender = lock(waiting).as_mut().and_then(|waiting| waiting.remove(&answer.id));
+        if let Some(sender) = sender {
+            let _ = sender.send(answer.result.map_err(UseError::Refused));
+        } else {
+            tracing::warn!(id = answer.id, "signer: an answer came after its deadline");
+        }
+    }
+}
+
+/// A panic while the map was held leaves the map whole: nothing in it depends on two steps.
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Answer>>>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}

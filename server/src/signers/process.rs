@@ -1,0 +1,167 @@
+//! One signer process at a time for an environment: started, watched, replaced.
+
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    path::PathBuf,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sealcard_signer::protocol::RequestBody;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::UnixStream,
+    process::{Child, ChildStderr, Command},
+    sync::{Mutex, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use super::{HEARTBEAT, STATUS_DEADLINE, connection::Connection};
+
+/// The pause before a signer is started again; doubles up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause between two starts.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// A signer that ran so long did not fail at its start: the pause begins anew.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// How long a signer may finish what it has begun when the server stops.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What the server passes on of its own environment: tests' failpoints and systemd's credentials.
+const INHERITED_VARIABLES: [&str; 2] = ["FAILPOINTS", "CREDENTIALS_DIRECTORY"];
+
+/// How to start one signer.
+#[derive(Debug, Clone)]
+pub struct SignerSettings {
+    /// The program `sealcard-signer`.
+    pub program: PathBuf,
+    /// The signer's folder: seal and journal.
+    pub folder: PathBuf,
+    /// The environment's name, for the log.
+    pub environment: String,
+}
+
+type Current = watch::Sender<Option<Arc<Connection>>>;
+
+/// Keeps one signer running.
+pub(super) struct Supervisor {
+    stop: watch::Sender<bool>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Supervisor {
+    pub(super) fn start(settings: SignerSettings, current: Current) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(supervise(settings, current, stopped));
+        Self { stop, task: Mutex::new(Some(task)) }
+    }
+
+    pub(super) async fn stop(&self) {
+        self.stop.send_replace(true);
+        if let Some(task) = self.task.lock().await.take() {
+            let _ = task.await;
+        }
+    }
+}
+
+async fn supervise(settings: SignerSettings, current: Current, mut stop: watch::Receiver<bool>) {
+    let mut pause = FIRST_PAUSE;
+    while !*stop.borrow() {
+        let started = Instant::now();
+        match spawn(&settings) {
+            Ok((child, stream)) => run(&settings, child, stream, &current, &mut stop).await,
+            Err(error) => {
+                tracing::error!(environment = settings.environment, program = %settings.program.display(), %error,
+                    "signer: can't be started");
+            }
+        }
+        if started.elapsed() >= STEADY {
+            pause = FIRST_PAUSE;
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = stopped(&mut stop) => {}
+        }
+        pause = (pause * 2).min(MAX_PAUSE);
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // The value's guard must not live on; that the sender has gone means the same.
+    let _ = stop.wait_for(|stop| *stop).await.is_ok();
+}
+
+/// Starts the process with one end of a socket pair as its standard input, which needs no descriptor juggling.
+fn spawn(settings: &SignerSettings) -> std::io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let child = Command::new(&settings.program)
+        .args(["serve", "--socket-fd", "0", "--folder"])
+        .arg(&settings.folder)
+        .env_clear()
+        .envs(INHERITED_VARIABLES.into_iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    Ok((child, UnixStream::from_std(ours)?))
+}
+
+/// Serves one process until it ends or the server stops.
+async fn run(
+    settings: &SignerSettings,
+    mut child: Child,
+    stream: UnixStream,
+    current: &Current,
+    stop: &mut watch::Receiver<bool>,
+) {
+    let environment = settings.environment.as_str();
+    let process = child.id().unwrap_or_default();
+    let log = child.stderr.take().map(|stderr| tokio::spawn(forward_log(environment.to_owned(), stderr)));
+    let (connection, reader) = Connection::new(stream, process);
+    let mut reader = tokio::spawn(reader);
+    tracing::info!(environment, process, "signer: started");
+    current.send_replace(Some(Arc::clone(&connection)));
+    tokio::select! {
+        _ = &mut reader => tracing::error!(environment, process, "signer: closed the connection"),
+        status = child.wait() => tracing::error!(environment, process, ?status, "signer: ended"),
+        () = heartbeat(&connection) => tracing::error!(environment, process, "signer: does not answer, is replaced"),
+        () = stopped(stop) => {
+            connection.shutdown().await;
+            let ended = timeout(STOP_DEADLINE, child.wait()).await;
+            tracing::info!(environment, process, clean = ended.is_ok(), "signer: stopped");
+        }
+    }
+    current.send_replace(None);
+    let _ = child.kill().await;
+    // What the process wrote before it ended is still read; then everyone who waits is told.
+    let _ = reader.await;
+    if let Some(log) = log {
+        let _ = timeout(STATUS_DEADLINE, log).await;
+    }
+}
+
+/// Returns when two questions in a row were not answered.
+async fn heartbeat(connection: &Connection) {
+    let mut missed = 0;
+    while missed < 2 {
+        sleep(HEARTBEAT).await;
+        missed = match connection.ask(RequestBody::Status, STATUS_DEADLINE).await {
+            Ok(_) => 0,
+            Err(_) => missed + 1,
+        };
+    }
+}
+
+async fn forward_log(environment: String, stderr: ChildStderr) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        tracing::info!(target: "signer", environment, "{line}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Why a use of a key gave nothing.
+
+use std::sync::Arc;
+
+use sealcard_policy::Decision;
+
+use crate::storage::StorageError;
+
+/// Why a use of a key gave nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SigningError {
+    /// Policy denies it; the denial is in the record. Retrying can't help.
+    #[error("denied: {}", .0.reasons().join("; "))]
+    Denied(Decision),
+    /// There is no such key. Retrying can't help.
+    #[error("no such key")]
+    NoSuchKey,
+    /// The input does not fit the key; in the record as denied. Retrying can't help.
+    #[error("{0}")]
+    Unfit(String),
+    /// The idempotency key belongs to another request. Retrying needs a new one.
+    #[error("the idempotency key belongs to another request")]
+    Mismatch,
+    /// The same request is being worked on. Retrying helps.
+    #[error("the same request is being worked on")]
+    InProgress,
+    /// The key may have been used. It is not used again for this idempotency key.
+    #[error("it is not known whether the key was used")]
+    OutcomeUnknown,
+    /// The environment is sealed. Retrying helps once a person has unsealed it.
+    #[error("the key store is sealed")]
+    Sealed,
+    /// The ciphertext does not decrypt. Retrying can't help.
+    #[error("decryption failed")]
+    DecryptionFailed,
+    /// The signer was not asked or did not answer. Retrying may help.
+    #[error("the signer does not answer")]
+    SignerUnavailable,
+    /// The key's row or the signer's answer is not what it must be; the log has more. Retrying may help.
+    #[error("{0}")]
+    Fault(String),
+    /// Nothing was written, so nothing was given out. Retrying helps once the database works.
+    #[error(transparent)]
+    Storage(Arc<StorageError>),
+}
+
+impl From<StorageError> for SigningError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(Arc::new(error))
+    }
+}

@@ -1,0 +1,83 @@
+//! The check that a signature is one, made with nothing but the public key, before it leaves.
+
+use aws_lc_rs::{
+    digest::{self, Digest},
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+        RSA_PKCS1_2048_8192_SHA512, RsaPublicKeyComponents, UnparsedPublicKey,
+    },
+};
+use sealcard_api::algorithm::{ComponentAlgorithm, HashAlgorithm};
+use sealcard_signer::protocol::{Operation, PublicKeyBytes, SealedKey};
+
+/// The width of a P-256 scalar in bytes.
+const P256_WIDTH: usize = 32;
+
+/// What is signed does not verify, or can't be. Retrying may help: a fault of the signer or its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not verify with the public key")]
+pub(super) struct VerifyError;
+
+/// Checks a signature's shape and verifies it.
+pub(super) fn verify(key: &SealedKey, operation: &Operation, signature: &[u8]) -> Result<(), VerifyError> {
+    match operation {
+        Operation::Sign { hash, digest } | Operation::Authenticate { hash, digest } => {
+            verify_digest(key, *hash, digest, signature)
+        }
+        Operation::AuthenticateSsh { message } => verify_message(key, message, signature),
+        Operation::Certify { .. } | Operation::Decrypt { .. } => Err(VerifyError),
+    }
+}
+
+fn verify_digest(key: &SealedKey, hash: HashAlgorithm, digest: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
+    match (key.algorithm, &key.public_key) {
+        (ComponentAlgorithm::Rsa4096, PublicKeyBytes::Rsa { n, e }) => {
+            let (parameters, algorithm) = match hash {
+                HashAlgorithm::Sha256 => (&RSA_PKCS1_2048_8192_SHA256, &digest::SHA256),
+                HashAlgorithm::Sha384 => (&RSA_PKCS1_2048_8192_SHA384, &digest::SHA384),
+                HashAlgorithm::Sha512 => (&RSA_PKCS1_2048_8192_SHA512, &digest::SHA512),
+                HashAlgorithm::Sha224 => return Err(VerifyError),
+            };
+            // As wide as the modulus: a shorter number would break clients that trust the width.
+            if signature.len() != n.len() {
+                return Err(VerifyError);
+            }
+            let digest = Digest::import_less_safe(digest, algorithm).map_err(|_| VerifyError)?;
+            RsaPublicKeyComponents { n, e }
+                .to_parsed_public_key(parameters)
+                .map_err(|_| VerifyError)?
+                .verify_digest_sig(&digest, signature)
+                .map_err(|_| VerifyError)
+        }
+        (ComponentAlgorithm::EcdsaP256, PublicKeyBytes::Ec { point }) => {
+            let digest =
+                Digest::import_less_safe(&scalar(digest), &digest::SHA256).map_err(|_| VerifyError)?;
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+                .verify_digest(&digest, signature)
+                .map_err(|_| VerifyError)
+        }
+        // OpenPGP signs the digest as message (RFC 9580 section 5.2.3.3).
+        (ComponentAlgorithm::EddsaEd25519, PublicKeyBytes::Ec { .. }) => verify_message(key, digest, signature),
+        _ => Err(VerifyError),
+    }
+}
+
+fn verify_message(key: &SealedKey, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
+    match (key.algorithm, &key.public_key) {
+        (ComponentAlgorithm::EddsaEd25519, PublicKeyBytes::Ec { point }) => {
+            UnparsedPublicKey::new(&ED25519, point).verify(message, signature).map_err(|_| VerifyError)
+        }
+        _ => Err(VerifyError),
+    }
+}
+
+/// The digest's leftmost bits as an integer as wide as the order (FIPS 186-5 section 6.4.2).
+fn scalar(digest: &[u8]) -> [u8; P256_WIDTH] {
+    let mut wide = [0; P256_WIDTH];
+    let leftmost = digest.get(..P256_WIDTH).unwrap_or(digest);
+    let start = P256_WIDTH.saturating_sub(leftmost.len());
+    if let Some(end) = wide.get_mut(start..) {
+        end.copy_from_slice(leftmost);
+    }
+    wide
+}
