@@ -104,6 +104,12 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_of_three_bytes_is_not_read() {
+        assert_eq!(read(&[0x5F, 0x81, 0x01, 0x00]), None);
+        assert_eq!(read(&[0x81, 0x83, 0x00, 0x00, 0x00]), None, "nor a length of three bytes");
+    }
+
+    #[test]
     fn find_skips_what_comes_before() {
         assert_eq!(find(&[0x81, 0x01, 0xAA, 0x82, 0x02, 0xBB, 0xCC], 0x82), Some(&[0xBB, 0xCC][..]));
         assert_eq!(find(&[0x81, 0x05, 0xAA], 0x82), None);

@@ -137,6 +137,21 @@ fn sessions_of_one_card_do_not_see_each_others_verifications() {
 }
 
 #[test]
+fn a_session_that_tries_a_password_blocked_elsewhere_loses_its_verification() {
+    let mut client = client(SigningValidity::Session);
+    client.ok(&HostCommand::verify(PasswordReference::Sign, PW1));
+    let first = std::mem::replace(&mut client.session, Session::new());
+    client.ok(&HostCommand::select());
+    for tries_left in [2, 1, 0] {
+        let wrong = HostCommand::verify(PasswordReference::Other, b"x");
+        assert_eq!(client.status(&wrong), Status::RemainingRetries(tries_left));
+    }
+    client.session = first;
+    assert_eq!(client.status(&HostCommand::verify(PasswordReference::Sign, PW1)), Status::OperationBlocked);
+    assert_eq!(client.status(&sign()), Status::SecurityStatusNotSatisfied);
+}
+
+#[test]
 fn private_objects_are_read_by_whom_the_table_names() {
     let mut client = client(SigningValidity::Session);
     for open in [0x0101, 0x0102] {

@@ -52,7 +52,7 @@ fn a_host_that_leaves_the_expected_length_out_still_gets_the_answer() {
 fn the_rest_of_an_answer_is_gone_after_another_command() {
     let mut client = client();
     assert_eq!(client.transmit(&[0x00, 0xCA, 0x7F, 0x21, 0x00]).1, Status::MoreAvailable(0));
-    client.ok(&HostCommand::get_data(0x4F));
+    assert_eq!(client.status(&HostCommand::get_data(0x6D)), Status::KeyReferenceNotFound);
     assert_eq!(client.transmit(&[0x00, 0xC0, 0x00, 0x00, 0x00]).1, Status::ConditionsOfUseNotSatisfied);
 }
 
