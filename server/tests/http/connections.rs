@@ -1,0 +1,168 @@
+//! Limits of time and number, and stopping.
+
+use std::{io, sync::Arc, time::Duration};
+
+use reqwest::StatusCode;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use sealcard_api::problem::{Problem, ProblemCode};
+use sealcard_server::tls::CA_FILE;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::harness::{DEADLINE, Running};
+
+async fn connect(server: &Running) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(server.folder.path().join(CA_FILE)).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let tcp = TcpStream::connect(server.address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
+}
+
+/// Everything until the server closes.
+async fn read_to_close(stream: &mut TlsStream<TcpStream>) -> String {
+    let mut out = Vec::new();
+    match timeout(DEADLINE, stream.read_to_end(&mut out)).await.expect("the server closes in time") {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("{error}"),
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Reads one answer with a Content-Length or none.
+async fn read_answer(stream: &mut TlsStream<TcpStream>) -> String {
+    let mut out = Vec::new();
+    while !out.ends_with(b"\r\n\r\n") {
+        out.push(timeout(DEADLINE, stream.read_u8()).await.unwrap().unwrap());
+    }
+    String::from_utf8(out).unwrap()
+}
+
+fn problem_of(answer: &str) -> Problem {
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[tokio::test]
+async fn a_slow_head_ends_the_connection_and_a_quiet_one_between_requests_does_not() {
+    let server = Running::with(|limits| limits.head_seconds = 1).await;
+    let mut slow = connect(&server).await;
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    let started = Instant::now();
+    assert_eq!(read_to_close(&mut slow).await, "");
+    assert!(started.elapsed() < Duration::from_secs(10));
+
+    // Idle for longer than a head may take: the slow one above gives the time.
+    let mut idle = connect(&server).await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 204"));
+    let mut slow = connect(&server).await;
+    slow.write_all(b"GET /heal").await.unwrap();
+    assert_eq!(read_to_close(&mut slow).await, "");
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 204"));
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_does_not_gain_time_with_each_byte() {
+    let server = Running::with(|limits| limits.head_seconds = 1).await;
+    let mut slow = connect(&server).await;
+    let started = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let closed = timeout(DEADLINE, async {
+        loop {
+            ticks.tick().await;
+            let mut byte = [0];
+            let written = slow.write_all(b"x").await;
+            let read = timeout(Duration::from_millis(1), slow.read(&mut byte)).await;
+            if written.is_err() || matches!(read, Ok(Ok(0) | Err(_))) {
+                break;
+            }
+        }
+    });
+    closed.await.expect("the server closes");
+    assert!(started.elapsed() >= Duration::from_millis(900));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_the_end() {
+    let server = Running::with(|limits| limits.idle_seconds = 1).await;
+    let mut idle = connect(&server).await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(read_to_close(&mut idle).await.starts_with("HTTP/1.1 204"));
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_a_timeout() {
+    let server = Running::with(|limits| limits.request_seconds = 1).await;
+    let mut stream = connect(&server).await;
+    let head = "POST /v1/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = read_to_close(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert_eq!(problem_of(&answer).code, ProblemCode::Timeout);
+}
+
+#[tokio::test]
+async fn more_requests_than_allowed_are_told_to_come_again() {
+    let server = Running::with(|limits| (limits.requests, limits.request_seconds) = (1, 5)).await;
+    // Occupies the only place: its body does not come. The server says so before it waits.
+    let mut first = connect(&server).await;
+    let head = "POST /v1/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n";
+    first.write_all(head.as_bytes()).await.unwrap();
+    assert!(read_answer(&mut first).await.starts_with("HTTP/1.1 100"));
+
+    let response = server.client().get(server.url("/v1/server")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()["retry-after"], "1");
+    let problem: Problem = response.json().await.unwrap();
+    assert_eq!(problem.code, ProblemCode::Overloaded);
+
+    first.write_all(b"{}       ").await.unwrap();
+    assert!(read_to_close(&mut first).await.starts_with("HTTP/1.1 400"));
+    let response = server.client().get(server.url("/v1/server")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn nonsense_on_a_connection_ends_it_and_the_server_lives() {
+    let server = Running::start().await;
+    let mut tcp = TcpStream::connect(server.address).await.unwrap();
+    tcp.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut out = Vec::new();
+    let _ = timeout(DEADLINE, tcp.read_to_end(&mut out)).await.expect("the server closes in time");
+    let mut tls = connect(&server).await;
+    tls.write_all(b"\x16\x03\x01 nonsense\r\n\r\n").await.unwrap();
+    assert!(read_to_close(&mut tls).await.starts_with("HTTP/1.1 400"));
+    let response = server.client().get(server.url("/healthz")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn stopping_lets_a_running_request_end_and_closes_idle_connections() {
+    let server = Running::start().await;
+    let mut idle = connect(&server).await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 204"));
+    let mut busy = connect(&server).await;
+    let head = "POST /v1/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
+    busy.write_all(head.as_bytes()).await.unwrap();
+    assert!(read_answer(&mut busy).await.starts_with("HTTP/1.1 100"));
+
+    let stopping = tokio::spawn(server.stop());
+    assert_eq!(read_to_close(&mut idle).await, "", "an idle connection is closed at once");
+    busy.write_all(b"{}").await.unwrap();
+    assert!(read_to_close(&mut busy).await.starts_with("HTTP/1.1 400"));
+    assert!(timeout(DEADLINE, stopping).await.unwrap().unwrap());
+}

@@ -1,0 +1,215 @@
+//! Starting a server and asking it.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use reqwest::{Certificate, Client, Method, StatusCode};
+use sealcard_api::{
+    grants::{GrantIssued, LoginRequest, SecretText},
+    ids::PrincipalId,
+    problem::{Problem, ProblemCode},
+};
+use sealcard_policy::PrincipalKind;
+use sealcard_server::{
+    config::{Config, Limits},
+    http::{AppState, Server},
+    signers::Signers,
+    storage::{PrincipalRow, RecordFilter, StorageError, Store},
+    tls::{self, CA_FILE, ServerTls},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+
+pub const ADMIN: &str = "admin";
+pub const PASSWORD: &str = "correct horse battery";
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+pub struct Running {
+    pub folder: TempDir,
+    pub address: SocketAddr,
+    pub store: Store,
+    pub tls: Arc<ServerTls>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<bool>,
+    client: Client,
+}
+
+impl Running {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A server with other limits. Its only user is the administrator.
+    pub async fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let tls = make_tls(data);
+        let store = Store::create(&data.join("sealcard.db")).await.unwrap();
+        add_admin(&store).await;
+        let mut config = Config::default();
+        // Passwords are checked one by one on a machine that runs other tests.
+        change(&mut config.limits);
+        let signers = Signers::start(Path::new("/nonexistent"), data, []);
+        let state = AppState::new(store.clone(), signers, Arc::new(config));
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::bind(listen, Arc::clone(&tls), state).await.unwrap();
+        let address = server.address().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        let client = client(data);
+        Self { folder, address, store, tls, stop: Some(stop), task, client }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.address.port())
+    }
+
+    /// Asks without a grant.
+    pub async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+        let mut request = self.client.request(method, self.url(path));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub async fn try_login(&self, user: &str, password: &str) -> Answer {
+        let request = LoginRequest::Password {
+            user: user.to_owned(),
+            password: SecretText(password.to_owned()),
+            label: "test".to_owned(),
+        };
+        self.ask(Method::POST, "/v1/login", None, Some(serde_json::to_value(request).unwrap())).await
+    }
+
+    pub async fn login(&self, user: &str, password: &str) -> Session<'_> {
+        let issued: GrantIssued = self.try_login(user, password).await.json(StatusCode::OK);
+        Session { server: self, token: issued.token.0.clone(), issued }
+    }
+
+    pub async fn admin(&self) -> Session<'_> {
+        self.login(ADMIN, PASSWORD).await
+    }
+
+    /// The details of every entry in the record.
+    pub async fn record(&self) -> Vec<Value> {
+        let filter = RecordFilter { limit: 500, ..RecordFilter::default() };
+        let rows = self.store.record(filter).await.unwrap();
+        rows.iter().map(|row| serde_json::from_str::<Value>(&row.body).unwrap()).collect()
+    }
+
+    /// Stops the server; whether all requests came to their end.
+    pub async fn stop(mut self) -> bool {
+        self.stop.take().unwrap().send(()).unwrap();
+        timeout(DEADLINE, &mut self.task).await.expect("the server stops").unwrap()
+    }
+}
+
+pub struct Session<'a> {
+    pub server: &'a Running,
+    pub token: String,
+    pub issued: GrantIssued,
+}
+
+impl Session<'_> {
+    pub async fn get(&self, path: &str) -> Answer {
+        self.server.ask(Method::GET, path, Some(&self.token), None).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, body: impl Serialize) -> Answer {
+        let body = serde_json::to_value(body).unwrap();
+        self.server.ask(method, path, Some(&self.token), Some(body)).await
+    }
+
+    pub async fn post(&self, path: &str, body: impl Serialize) -> Answer {
+        self.send(Method::POST, path, body).await
+    }
+
+    pub async fn bare(&self, method: Method, path: &str) -> Answer {
+        self.server.ask(method, path, Some(&self.token), None).await
+    }
+
+    pub async fn add_user(&self, name: &str) {
+        let body = serde_json::json!({"name": name, "password": PASSWORD});
+        let _: Value = self.post("/v1/users", body).await.json(StatusCode::CREATED);
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, body: response.bytes().await.unwrap().to_vec() }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub fn json<T: DeserializeOwned>(&self, status: StatusCode) -> T {
+        assert_eq!(self.status, status, "{}", self.text());
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub fn done(&self) {
+        assert_eq!(self.status, StatusCode::NO_CONTENT, "{}", self.text());
+    }
+
+    /// The problem, which is well formed and of this code.
+    #[track_caller]
+    pub fn problem(&self, code: ProblemCode) -> Problem {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text());
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.code, code, "{}", self.text());
+        assert_eq!((problem.status, self.status.as_u16()), (code.status(), code.status()));
+        assert_eq!(problem.request_id.unwrap().to_string(), self.headers["x-request-id"].to_str().unwrap());
+        problem
+    }
+}
+
+pub fn make_tls(data: &Path) -> Arc<ServerTls> {
+    std::fs::create_dir(data.join("tls")).unwrap();
+    tls::make_authority(data).unwrap();
+    let (certificate, key) = tls::default_pair(data);
+    tls::issue_server(data, &["localhost".to_owned(), "127.0.0.1".to_owned()], &certificate, &key).unwrap();
+    Arc::new(ServerTls::load(certificate, key).unwrap())
+}
+
+pub fn client(data: &Path) -> Client {
+    let ca = Certificate::from_pem(&std::fs::read(data.join(CA_FILE)).unwrap()).unwrap();
+    Client::builder().tls_certs_only([ca]).timeout(DEADLINE).build().unwrap()
+}
+
+async fn add_admin(store: &Store) {
+    let row = PrincipalRow {
+        id: PrincipalId::new(),
+        kind: PrincipalKind::User,
+        name: ADMIN.to_owned(),
+        administrator: true,
+        disabled: false,
+        created: sealcard_api::Timestamp::now().unix(),
+    };
+    let password = sealcard_server::authn::hash_password_now(PASSWORD).unwrap();
+    let added: Result<(), StorageError> =
+        store.write(move |tx| Box::pin(async move { tx.add_principal(&row, Some(&password)).await })).await;
+    added.unwrap();
+}
