@@ -99,6 +99,15 @@ fn the_counter_goes_on_where_it_was_and_stays_at_its_end() {
 }
 
 #[test]
+fn a_counter_that_no_card_can_show_is_its_end() {
+    let mut profile = KeyHolder::default().profile();
+    profile.signature_counter = u32::MAX;
+    let mut client = Client::with_card(Card::new(profile), KeyHolder::default());
+    assert_eq!(client.card.signature_counter(), 0x00FF_FFFF);
+    assert_eq!(counter(&mut client), [0xFF, 0xFF, 0xFF]);
+}
+
+#[test]
 fn a_failed_operation_becomes_its_status_word() {
     let mut client = client(PrivateKey::ed25519);
     let apdu = HostCommand::compute_digital_signature(MESSAGE).to_extended_apdu().unwrap();

@@ -99,6 +99,14 @@ fn a_command_that_breaks_a_chain_is_refused_once() {
 }
 
 #[test]
+fn a_reset_forgets_the_application_and_a_chain() {
+    let mut client = client();
+    assert_eq!(client.transmit(&[0x10, 0x2A, 0x9E, 0x9A, 0x01, 0x01]), (Vec::new(), Status::Success));
+    client.session.reset();
+    assert_eq!(client.status(&HostCommand::get_data(0x4F)), Status::ConditionsOfUseNotSatisfied);
+}
+
+#[test]
 fn select_begins_anew_whatever_was_under_way() {
     let mut client = client();
     assert_eq!(client.transmit(&[0x10, 0x2A, 0x9E, 0x9A, 0x01, 0x01]), (Vec::new(), Status::Success));
