@@ -70,7 +70,7 @@ const fn parameters(curve: Curve) -> Parameters {
 }
 
 /// Reads a constant; every use is evaluated by the compiler.
-const fn hex<const N: usize>(text: &str) -> [u8; N] {
+pub(crate) const fn hex<const N: usize>(text: &str) -> [u8; N] {
     let mut rest = text.as_bytes();
     let mut out = [0; N];
     let mut unfilled: &mut [u8] = &mut out;

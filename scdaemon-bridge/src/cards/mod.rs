@@ -17,6 +17,8 @@ pub use registry::{Found, Registry};
 pub use sexp::{advanced, canonical_len, public_key_sexp};
 
 pub(crate) use emulated::cardholder;
+#[cfg(test)]
+pub(crate) use keygrip::hex;
 
 use sealcard_api::algorithm::{Curve, PublicKey};
 

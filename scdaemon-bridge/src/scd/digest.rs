@@ -4,24 +4,24 @@ use sealcard_api::algorithm::HashAlgorithm;
 
 /// A digest and the algorithm that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Digest<'a> {
+pub(super) struct Digest<'a> {
     /// The algorithm.
-    pub hash: HashAlgorithm,
+    pub(super) hash: HashAlgorithm,
     /// Exactly as long as the algorithm says.
-    pub bytes: &'a [u8],
+    pub(super) bytes: &'a [u8],
 }
 
 impl Digest<'_> {
     /// The `DigestInfo` of RFC 8017 section 9.2.
     #[must_use]
-    pub fn to_digest_info(self) -> Vec<u8> {
+    pub(super) fn to_digest_info(self) -> Vec<u8> {
         [&self.hash.digest_info_prefix()[..], self.bytes].concat()
     }
 }
 
 /// Why data are no digest that may be signed. Retrying can't help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum DigestError {
+pub(super) enum DigestError {
     /// SHA-1, MD5 or RIPEMD-160.
     #[error("{0} is too weak to be signed")]
     Weak(&'static str),
@@ -50,7 +50,7 @@ const WEAK: [(&str, &[u8], usize); 3] = [
 ///
 /// # Errors
 /// If it names a weak or unknown algorithm.
-pub fn parse_hash_name(name: &str) -> Result<HashAlgorithm, DigestError> {
+pub(super) fn parse_hash_name(name: &str) -> Result<HashAlgorithm, DigestError> {
     match name {
         "sha1" => Err(DigestError::Weak("SHA-1")),
         "rmd160" => Err(DigestError::Weak("RIPEMD-160")),
@@ -64,7 +64,7 @@ pub fn parse_hash_name(name: &str) -> Result<HashAlgorithm, DigestError> {
 ///
 /// # Errors
 /// If it is weak, does not agree with `expected`, or is no digest.
-pub fn parse_digest(data: &[u8], expected: Option<HashAlgorithm>) -> Result<Digest<'_>, DigestError> {
+pub(super) fn parse_digest(data: &[u8], expected: Option<HashAlgorithm>) -> Result<Digest<'_>, DigestError> {
     let with_prefix = HashAlgorithm::ALL.into_iter().find_map(|hash| {
         let bytes = data.strip_prefix(&hash.digest_info_prefix()[..])?;
         (bytes.len() == hash.digest_len()).then_some(Digest { hash, bytes })

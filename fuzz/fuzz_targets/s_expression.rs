@@ -1,0 +1,4 @@
+//! S-expressions in canonical form.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_bridge::scd::fuzzing::s_expression(data));

@@ -1,1 +1,0 @@
-//! Sessions against a daemon in this process.
