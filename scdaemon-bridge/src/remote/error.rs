@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Error)]
 pub enum RemoteError {
     /// There is no grant on this machine, or the server takes it no more. Retrying helps after `sealcard login`.
-    #[error("not logged in{}: run `sealcard login`", reason_suffix(reason.as_ref()))]
+    #[error("not logged in{}: run `sealcard login`", reason_suffix(reason.as_deref()))]
     NotLoggedIn {
         /// What the server said of the grant, if it was asked.
         reason: Option<Box<Problem>>,
@@ -238,7 +238,7 @@ fn chain(error: &reqwest::Error) -> String {
     parts.join(": ")
 }
 
-fn reason_suffix(reason: Option<&Box<Problem>>) -> String {
+fn reason_suffix(reason: Option<&Problem>) -> String {
     match reason {
         Some(problem) if problem.code != ProblemCode::Unauthenticated => format!(" ({})", problem.title.to_lowercase()),
         _ => String::new(),
