@@ -8,6 +8,7 @@ pub mod authn;
 pub mod cli;
 pub mod config;
 mod failpoint;
+pub mod fuzzing;
 pub mod http;
 pub mod identity;
 pub mod keys;

@@ -18,11 +18,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// Answer of `GET /readyz`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Readiness {
+pub(super) struct Readiness {
     /// Whether keys can be used.
-    pub ready: bool,
+    ready: bool,
     /// What stands against it, one sentence each.
-    pub reasons: Vec<String>,
+    reasons: Vec<String>,
 }
 
 /// The process lives and answers.

@@ -17,7 +17,7 @@ use axum::{
     body::Body,
     http::{
         HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-        header::{CACHE_CONTROL, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS},
+        header::{CACHE_CONTROL, CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS},
     },
 };
 use hyper::body::Incoming;
@@ -90,7 +90,7 @@ impl Service {
         match timeout(limit, unwinding(async move { router.call(request).await })).await {
             Ok(Ok(Ok(response))) => response,
             Ok(Err(panic)) => {
-                tracing::error!(panic = panic_text(&panic), "a handler panicked");
+                tracing::error!(panic = panic_text(&*panic), "a handler panicked");
                 render_later(Problem::new(ProblemCode::Internal))
             }
             Err(_elapsed) => render_later(Problem::new(ProblemCode::Timeout)),
@@ -102,7 +102,8 @@ impl Service {
             problem.request_id = Some(request_id);
             // A handler's own headers stay.
             let rendered = render(&problem);
-            *response.body_mut() = Body::empty();
+            // But not the length of the body that this one replaces.
+            response.headers_mut().remove(CONTENT_LENGTH);
             let (parts, body) = rendered.into_parts();
             *response.status_mut() = parts.status;
             response.headers_mut().extend(parts.headers);
@@ -150,4 +151,23 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 fn log(method: &Method, path: &str, status: StatusCode, took: Duration, id: RequestId, peer: SocketAddr) {
     let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(target: "sealcard_server::request", %method, path, status = status.as_u16(), micros = took, request_id = %id, %peer);
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_with_its_text() {
+        let panicked = unwinding(async {
+            tokio::task::yield_now().await;
+            if true {
+                panic!("the reason");
+            }
+        })
+        .await;
+        assert!(panicked.is_err_and(|panic| panic_text(&*panic) == "the reason"));
+        assert_eq!(unwinding(async { 7 }).await.ok(), Some(7));
+    }
 }

@@ -94,9 +94,8 @@ async fn create_user(
 #[utoipa::path(get, path = "/v1/users/{user}", tag = "users", params(("user" = String, Path, description = "name or id")),
     responses((status = 200, body = User)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(user): Path<String>) -> ApiResult<Json<User>> {
-    if user != caller.name && user != caller.principal.to_string() {
-        caller.may_on_server(Action::ManageServer)?;
-    }
+    let own = user == caller.name || user == caller.principal.to_string();
+    caller.may_on_server(if own { Action::LookAfterOneself } else { Action::ManageServer })?;
     let row = state.store.principal(PrincipalKind::User, &user).await?;
     Ok(Json(row.ok_or_else(|| ApiError::not_found(format!("There is no user {user}.")))?.into()))
 }
