@@ -18,7 +18,7 @@ use sequoia_openpgp::{
     packet::{
         UserID,
         key::{Key4, PublicParts, SubordinateRole},
-        signature::SignatureBuilder,
+        signature::{SignatureBuilder, subpacket::Subpacket},
     },
     policy::StandardPolicy,
     serialize::SerializeInto,
@@ -81,9 +81,9 @@ pub fn make(
 ) -> Result<Certificate, CertificateError> {
     check_user_id(&request.user_id)?;
     let created = SystemTime::UNIX_EPOCH + Duration::from_secs(request.created.unix().try_into().unwrap_or_default());
-    let validity = request
-        .expires
-        .map(|expires| Duration::from_secs(expires.unix().saturating_sub(request.created.unix()).try_into().unwrap_or(0)));
+    let validity = request.expires.map(|expires| {
+        Duration::from_secs(expires.unix().saturating_sub(request.created.unix()).try_into().unwrap_or(0))
+    });
     let mut sealed = request.keys;
     sealed.sort_by_key(|key| key.role);
     let [primary, subkeys @ ..] = sealed.as_slice() else {
@@ -103,8 +103,8 @@ pub fn make(
     let user_id = UserID::from(request.user_id.as_str());
     let self_signature = preferences(builder(SignatureType::PositiveCertification, created, validity)?)?
         .set_primary_userid(true)?
-        .set_key_flags(KeyFlags::empty().set_certification())?
-        .sign_userid_binding(&mut certifier, &primary_key, &user_id);
+        .set_key_flags(KeyFlags::empty().set_certification())?;
+    let self_signature = without_critical(self_signature)?.sign_userid_binding(&mut certifier, &primary_key, &user_id);
     let self_signature = certifier.finish(self_signature)?;
     parts.push(user_id.into());
     parts.push(self_signature.into());
@@ -113,18 +113,16 @@ pub fn make(
         let key: Key4<PublicParts, SubordinateRole> = packets::key(sealed, created)?.role_into_subordinate();
         let unspecified = key.clone().role_into_unspecified().into();
         let key = key.into();
-        let mut binding = builder(SignatureType::SubkeyBinding, created, validity)?.set_key_flags(flags(sealed.role))?;
+        let mut binding =
+            builder(SignatureType::SubkeyBinding, created, validity)?.set_key_flags(flags(sealed.role))?;
         if sealed.role == ComponentRole::Sign {
             // The back signature proves that the subkey's holder agrees (RFC 9580 section 5.2.1.10).
             let mut signer = RemoteSigner::new(sealed, unspecified, &certify);
-            let back = builder(SignatureType::PrimaryKeyBinding, created, None)?.sign_primary_key_binding(
-                &mut signer,
-                &primary_key,
-                &key,
-            );
+            let back = without_critical(builder(SignatureType::PrimaryKeyBinding, created, None)?)?
+                .sign_primary_key_binding(&mut signer, &primary_key, &key);
             binding = binding.set_embedded_signature(signer.finish(back)?)?;
         }
-        let binding = binding.sign_subkey_binding(&mut certifier, &primary_key, &key);
+        let binding = without_critical(binding)?.sign_subkey_binding(&mut certifier, &primary_key, &key);
         let binding = certifier.finish(binding)?;
         components.push((sealed.clone(), fingerprint(&key)?));
         parts.push(Packet::PublicSubkey(key));
@@ -168,12 +166,20 @@ fn builder(
     created: SystemTime,
     validity: Option<Duration>,
 ) -> Result<SignatureBuilder, CertificateError> {
-    let builder =
-        SignatureBuilder::new(kind).set_hash_algo(CERTIFICATE_HASH).set_signature_creation_time(created)?;
+    let builder = SignatureBuilder::new(kind).set_hash_algo(CERTIFICATE_HASH).set_signature_creation_time(created)?;
     Ok(match validity {
         Some(validity) => builder.set_key_validity_period(validity)?,
         None => builder,
     })
+}
+
+/// Marks no subpacket as critical, like gpg: rpm 4.18 refuses a certificate with a critical one that it makes no use of.
+fn without_critical(mut builder: SignatureBuilder) -> Result<SignatureBuilder, CertificateError> {
+    let critical: Vec<Subpacket> = builder.hashed_area().iter().filter(|part| part.critical()).cloned().collect();
+    for part in critical {
+        builder.hashed_area_mut().replace(Subpacket::new(part.value().clone(), false)?)?;
+    }
+    Ok(builder)
 }
 
 /// What the key's holder can read, as gpg 2.2 states it, without 3DES, SHA-1 and SHA-224.
@@ -211,8 +217,7 @@ fn fingerprint<R: sequoia_openpgp::packet::key::KeyRole>(
 /// Nothing leaves that a strict reader would not take: every signature verifies and every key is bound and alive.
 fn check(certificate: &Cert, created: SystemTime) -> Result<(), CertificateError> {
     let policy = StandardPolicy::new();
-    let alive =
-        certificate.keys().with_policy(&policy, created).alive().revoked(false).supported().count();
+    let alive = certificate.keys().with_policy(&policy, created).alive().revoked(false).supported().count();
     if alive == ComponentRole::ALL.len() && certificate.bad_signatures().next().is_none() {
         Ok(())
     } else {
