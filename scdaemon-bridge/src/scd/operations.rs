@@ -57,14 +57,14 @@ impl Session {
     pub(super) async fn pksign(&mut self, options: &Options<'_>) -> Result<(), Code> {
         let mut about = about(OperationKind::Sign);
         let result = self.sign(options, &mut about).await;
-        self.finish_operation(result, about)
+        self.finish_operation(result, about).await
     }
 
     /// `PKAUTH [--challenge-response] keyref`
     pub(super) async fn pkauth(&mut self, options: &Options<'_>) -> Result<(), Code> {
         let mut about = about(OperationKind::Authenticate);
         let result = self.authenticate(options, &mut about).await;
-        self.finish_operation(result, about)
+        self.finish_operation(result, about).await
     }
 
     /// `PKDECRYPT keyref`
@@ -75,10 +75,10 @@ impl Session {
             // The padding is off already; without this line gpg takes it off again.
             self.reply.status("PADDING", "0");
         }
-        self.finish_operation(result, about)
+        self.finish_operation(result, about).await
     }
 
-    fn finish_operation(&mut self, result: Result<Done, Failure>, mut about: LastOperation) -> Result<(), Code> {
+    async fn finish_operation(&mut self, result: Result<Done, Failure>, mut about: LastOperation) -> Result<(), Code> {
         about.time = Timestamp::now();
         match result {
             Ok(done) => {
@@ -90,7 +90,10 @@ impl Session {
             Err(failure) => {
                 // A refusal often means that the registry changed: the card may be gone.
                 self.daemon.refresh_if_outdated();
-                Err(self.failed(failure, about))
+                let code = self.failed(failure, about);
+                // Whoever reads gpg's message may ask `sealcard last` at once.
+                self.daemon.finish().await;
+                Err(code)
             }
         }
     }
