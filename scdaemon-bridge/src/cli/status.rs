@@ -47,7 +47,7 @@ enum State {
     LoggedIn,
     EndsSoon,
     NotLoggedIn,
-    Unreachable,
+    Unchecked,
 }
 
 impl State {
@@ -55,7 +55,7 @@ impl State {
         ExitCode::from(match self {
             Self::LoggedIn => 0,
             Self::EndsSoon => 1,
-            Self::NotLoggedIn | Self::Unreachable => 2,
+            Self::NotLoggedIn | Self::Unchecked => 2,
         })
     }
 }
@@ -72,7 +72,7 @@ async fn find_out(app: &App, days: u32) -> Status {
     let (state, grant, error) = match whoami {
         Ok(grant) => (judge(&grant, days, Timestamp::now()), Some(grant), None),
         Err(error @ RemoteError::NotLoggedIn { .. }) => (State::NotLoggedIn, None, Some(error.to_string())),
-        Err(error) => (State::Unreachable, None, Some(error.to_string())),
+        Err(error) => (State::Unchecked, None, Some(error.to_string())),
     };
     Status {
         state,
@@ -96,7 +96,7 @@ fn print(status: &Status) {
         State::LoggedIn => format!("{GOOD}Logged in.{GOOD:#}"),
         State::EndsSoon => format!("{WARN}Logged in, but the login ends soon:{WARN:#} run `sealcard login`."),
         State::NotLoggedIn => format!("{BAD}Not logged in:{BAD:#} run `sealcard login`."),
-        State::Unreachable => format!("{BAD}The server did not answer.{BAD:#}"),
+        State::Unchecked => format!("{BAD}It could not be checked whether you are logged in.{BAD:#}"),
     };
     line(headline);
     let mut rows = Vec::new();
@@ -120,7 +120,7 @@ fn print(status: &Status) {
         rows.push(("grant lies in", store.clone()));
     }
     facts(&rows);
-    if let (State::Unreachable, Some(error)) = (status.state, &status.error) {
+    if let (State::Unchecked, Some(error)) = (status.state, &status.error) {
         note(super::output::clean(error));
     }
 }
