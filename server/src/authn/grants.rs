@@ -59,12 +59,7 @@ pub async fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<Gr
 ///
 /// # Errors
 /// If the grant has been revoked in between, or the database fails.
-pub async fn refresh(
-    tx: &mut WriteTx,
-    id: GrantId,
-    presented: &str,
-    limits: &Limits,
-) -> Result<GrantIssued, ApiError> {
+pub async fn refresh(tx: &mut WriteTx, id: GrantId, presented: &str, limits: &Limits) -> Result<GrantIssued, ApiError> {
     let now = Timestamp::now().unix();
     let grant = tx.find_grant(id).await?.filter(|grant| grant.revoked.is_none());
     let grant = grant.ok_or_else(|| ApiError::new(ProblemCode::GrantRevoked))?;

@@ -68,7 +68,9 @@ pub async fn authenticate(state: &AppState, token: &str, context: RequestContext
     }
     let now = Timestamp::now().unix();
     if held.expires <= now || held.retired.is_some_and(|retired| retired <= now) {
-        return Err(ApiError::new(ProblemCode::GrantExpired).detail("The grant has expired. Log in again: sealcard login"));
+        return Err(
+            ApiError::new(ProblemCode::GrantExpired).detail("The grant has expired. Log in again: sealcard login")
+        );
     }
     Ok(Caller {
         principal: held.principal,

@@ -41,7 +41,8 @@ impl Passwords {
     #[must_use]
     pub fn new(at_once: usize) -> Self {
         // 22 and 43 base64 characters: salt and hash of the right length that no password leads to.
-        let decoy = format!("$argon2id$v=19$m={MEMORY},t={PASSES},p={LANES}${}${}", "c2VhbGNhcmRzZWFsY2FyZA", "A".repeat(43));
+        let decoy =
+            format!("$argon2id$v=19$m={MEMORY},t={PASSES},p={LANES}${}${}", "c2VhbGNhcmRzZWFsY2FyZA", "A".repeat(43));
         Self { permits: Arc::new(Semaphore::new(at_once)), decoy }
     }
 

@@ -160,9 +160,8 @@ mod tests {
         let slowdown = Slowdown::new(3);
         let now = Instant::now();
         let network = Subject::Network(IpAddr::from([192, 0, 2, 1]));
-        let tries = (0..100).take_while(|n| {
-            slowdown.attempt(&[account(&format!("user{n}")), network.clone()], now).is_none()
-        });
+        let tries =
+            (0..100).take_while(|n| slowdown.attempt(&[account(&format!("user{n}")), network.clone()], now).is_none());
         assert_eq!(tries.count(), 12);
     }
 

@@ -59,16 +59,8 @@ pub(super) struct Init {
 pub(super) const UNFINISHED: &str = "init-unfinished";
 
 /// What an init makes, and so what the next one may clean up after a half-made one.
-const MADE: [&str; 8] = [
-    config::FILE,
-    "sealcard.db",
-    "sealcard.db-wal",
-    "sealcard.db-shm",
-    "sealcard.lock",
-    "tls",
-    "signer",
-    UNFINISHED,
-];
+const MADE: [&str; 8] =
+    [config::FILE, "sealcard.db", "sealcard.db-wal", "sealcard.db-shm", "sealcard.lock", "tls", "signer", UNFINISHED];
 
 impl Init {
     pub(super) fn run(mut self: Box<Self>) -> anyhow::Result<()> {

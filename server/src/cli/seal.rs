@@ -103,7 +103,10 @@ impl SealOptions {
                 folder.display()
             ),
             SealKind::SystemdCredential => {
-                format!("opened at each start by the systemd credential {}", self.seal_credential.as_deref().unwrap_or(""))
+                format!(
+                    "opened at each start by the systemd credential {}",
+                    self.seal_credential.as_deref().unwrap_or("")
+                )
             }
         }
     }

@@ -47,7 +47,10 @@ fn renew(data: &Data, names: Vec<String>) -> anyhow::Result<()> {
     let data = &data.data;
     let config = Config::load(data)?;
     if !data.join(CA_KEY_FILE).is_file() {
-        bail!("this server has no authority of its own: replace {} where it came from", config.tls.certificate.display());
+        bail!(
+            "this server has no authority of its own: replace {} where it came from",
+            config.tls.certificate.display()
+        );
     }
     let names = match (names.is_empty(), config.tls.names.is_empty()) {
         (false, _) => names,
@@ -61,6 +64,8 @@ fn renew(data: &Data, names: Vec<String>) -> anyhow::Result<()> {
     tls::issue_server(data, &names, &certificate, &data.join(&config.tls.key))?;
     output::line(format_args!("Made {} for {}", certificate.display(), names.join(", ")));
     output::line(format_args!("SHA-256 {}", ServerTls::fingerprint(&certificate)?));
-    output::line(format_args!("A running server takes it up with: systemctl reload sealcard-server (or kill -HUP PID)"));
+    output::line(format_args!(
+        "A running server takes it up with: systemctl reload sealcard-server (or kill -HUP PID)"
+    ));
     Ok(())
 }

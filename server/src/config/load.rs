@@ -168,15 +168,18 @@ mod tests {
 
     #[test]
     fn the_environment_goes_before_the_file() {
-        let config = read("listen = \"127.0.0.1:1\"\n[limits]\nrequests = 3\nconnections = 4", &[
-            ("SEALCARD_SERVER_LISTEN", "[::1]:2"),
-            ("SEALCARD_SERVER_LIMITS__REQUEST_SECONDS", "7"),
-            ("SEALCARD_SERVER_LIMITS__REQUESTS", "8"),
-            ("SEALCARD_SERVER_LOG__FORMAT", "json"),
-            ("SEALCARD_SERVER_TLS__NAMES", "[\"a.example\"]"),
-            ("SEALCARD_SERVER_DATA", "/somewhere"),
-            ("SEALCARD_STATE_FOLDER", "/elsewhere"),
-        ])
+        let config = read(
+            "listen = \"127.0.0.1:1\"\n[limits]\nrequests = 3\nconnections = 4",
+            &[
+                ("SEALCARD_SERVER_LISTEN", "[::1]:2"),
+                ("SEALCARD_SERVER_LIMITS__REQUEST_SECONDS", "7"),
+                ("SEALCARD_SERVER_LIMITS__REQUESTS", "8"),
+                ("SEALCARD_SERVER_LOG__FORMAT", "json"),
+                ("SEALCARD_SERVER_TLS__NAMES", "[\"a.example\"]"),
+                ("SEALCARD_SERVER_DATA", "/somewhere"),
+                ("SEALCARD_STATE_FOLDER", "/elsewhere"),
+            ],
+        )
         .unwrap();
         assert_eq!(config.listen.to_string(), "[::1]:2");
         assert_eq!(config.limits.request_timeout(), Duration::from_secs(7));

@@ -26,11 +26,7 @@ async fn list(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<C
     let registry_version = state.store.registry_version();
     let usable_by = Some((caller.principal, Timestamp::now()));
     let keys = state.store.keys(KeyFilter { usable_by, limit: MAX_CARDS, ..KeyFilter::default() }).await?;
-    Ok(Json(CardList {
-        server_id: state.server_id,
-        registry_version,
-        cards: keys.into_iter().map(to_card).collect(),
-    }))
+    Ok(Json(CardList { server_id: state.server_id, registry_version, cards: keys.into_iter().map(to_card).collect() }))
 }
 
 fn to_card(row: KeyRow) -> Card {

@@ -128,9 +128,8 @@ async fn change_member(
             Box::pin(async move {
                 let id = tx.group_id(&group).await?;
                 let row = tx.find_principal(&principal).await?;
-                let row = row.ok_or_else(|| {
-                    ApiError::not_found(format!("There is no user or service account {principal}."))
-                })?;
+                let row = row
+                    .ok_or_else(|| ApiError::not_found(format!("There is no user or service account {principal}.")))?;
                 let (changed, event) = if add {
                     (tx.add_group_member(id, row.id).await?, "group-member-added")
                 } else {

@@ -115,7 +115,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Pending => self.stalled(cx),
-            ready => ready,
+            ready => {
+                // hyper has often asked for the next head before the answer was known, and does not ask again before it
+                // is woken: the time between requests begins here.
+                self.arm();
+                let _ = self.deadline.as_mut().poll(cx);
+                ready
+            }
         }
     }
 

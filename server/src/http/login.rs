@@ -30,7 +30,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// Proves who one is, by password or token, and gets a grant for it. The connection is closed after the answer.
 #[utoipa::path(post, path = "/v1/login", tag = "grants", request_body = LoginRequest, responses((status = 200, body = GrantIssued)))]
-async fn login(State(state): State<AppState>, context: RequestContext, body: Result<Json<LoginRequest>, ApiError>) -> Response {
+async fn login(
+    State(state): State<AppState>,
+    context: RequestContext,
+    body: Result<Json<LoginRequest>, ApiError>,
+) -> Response {
     let result = match body {
         Ok(Json(request)) => attempt(&state, context, request).await.map(Json),
         Err(error) => Err(error),
@@ -105,13 +109,12 @@ async fn by_password(
     };
     let right = state.authentication.passwords.verify(password, stored).await.map_err(|e| ApiError::internal(&e))?;
     match principal {
-        Some(principal) if right && !disabled => {
-            Ok((IssuedTo { principal, service_token: None, label }, "password"))
-        }
+        Some(principal) if right && !disabled => Ok((IssuedTo { principal, service_token: None, label }, "password")),
         _ => {
             // What is no name may be a password typed into the wrong field: it is not written down.
             let user = check_name(&user).is_ok().then_some(user);
-            let details = json!({"event": "login-failed", "by": "password", "user": user, "disabled": right && disabled});
+            let details =
+                json!({"event": "login-failed", "by": "password", "user": user, "disabled": right && disabled});
             refuse(state, request_id, principal, details, "The name or the password is wrong.").await
         }
     }
@@ -125,7 +128,11 @@ async fn by_token(
 ) -> ApiResult<(IssuedTo, &'static str)> {
     check_label(&label).map_err(ApiError::invalid)?;
     let hash = authn::hash(token.trim());
-    let known = if token.trim().starts_with(SERVICE_TOKEN_PREFIX) { state.store.login_token(hash.as_ref()).await? } else { None };
+    let known = if token.trim().starts_with(SERVICE_TOKEN_PREFIX) {
+        state.store.login_token(hash.as_ref()).await?
+    } else {
+        None
+    };
     let now = sealcard_api::Timestamp::now().unix();
     match known {
         Some(token) if token.usable && token.expires > now => {

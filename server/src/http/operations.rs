@@ -120,8 +120,9 @@ impl From<SigningError> for ApiError {
             }
             SigningError::NoSuchKey => Self::not_found("No such key."),
             SigningError::Unfit(why) => Self::new(Code::UnsupportedOperation).detail(why),
-            SigningError::Mismatch => Self::new(Code::IdempotencyMismatch)
-                .detail("Use a new idempotency key for a new request."),
+            SigningError::Mismatch => {
+                Self::new(Code::IdempotencyMismatch).detail("Use a new idempotency key for a new request.")
+            }
             SigningError::InProgress => Self::new(Code::InProgress).retry_after(1),
             SigningError::OutcomeUnknown => Self::new(Code::OutcomeUnknown)
                 .detail("The key may have been used for this request; the record says so. Sign again to use it anew."),

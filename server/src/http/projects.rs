@@ -18,10 +18,11 @@ use crate::{
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(list, create))
-        .routes(routes!(show))
-        .routes(routes!(list_members, add_member, remove_member))
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show)).routes(routes!(
+        list_members,
+        add_member,
+        remove_member
+    ))
 }
 
 /// Projects, oldest first: all for administrators, else those in which the caller has a role.
@@ -78,11 +79,7 @@ async fn create(
 /// One project.
 #[utoipa::path(get, path = "/v1/projects/{project}", tag = "projects",
     params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Project)))]
-async fn show(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(project): Path<String>,
-) -> ApiResult<Json<Project>> {
+async fn show(State(state): State<AppState>, caller: Caller, Path(project): Path<String>) -> ApiResult<Json<Project>> {
     let row = find(&state, &caller, &project, Action::SeeProject).await?;
     Ok(Json(with_members(&state, row).await?))
 }
@@ -164,9 +161,8 @@ async fn resolve(tx: &mut WriteTx, member: &ProjectMember) -> ApiResult<Member> 
     match member.kind {
         MemberKind::Principal => {
             let row = tx.find_principal(&member.name).await?;
-            let row = row.ok_or_else(|| {
-                ApiError::not_found(format!("There is no user or service account {}.", member.name))
-            })?;
+            let row = row
+                .ok_or_else(|| ApiError::not_found(format!("There is no user or service account {}.", member.name)))?;
             Ok(Member::Principal(row.id))
         }
         MemberKind::Group => match tx.group_id(&member.name).await {

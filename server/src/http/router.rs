@@ -98,6 +98,7 @@ fn not_found() -> impl IntoResponse {
 }
 
 fn method_not_allowed() -> impl IntoResponse {
-    ApiError::new(ProblemCode::MethodNotAllowed)
-        .detail("There is something at this address, but not with this method. GET /v1/openapi.json lists what there is.")
+    ApiError::new(ProblemCode::MethodNotAllowed).detail(
+        "There is something at this address, but not with this method. GET /v1/openapi.json lists what there is.",
+    )
 }

@@ -106,6 +106,8 @@ impl Service {
             response.headers_mut().remove(CONTENT_LENGTH);
             let (parts, body) = rendered.into_parts();
             *response.status_mut() = parts.status;
+            // The router has counted the empty body.
+            response.headers_mut().remove(CONTENT_LENGTH);
             response.headers_mut().extend(parts.headers);
             *response.body_mut() = body;
         }

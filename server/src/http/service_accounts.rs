@@ -79,8 +79,13 @@ async fn create(
         .write(move |tx| {
             Box::pin(async move {
                 tx.add_principal(&row, None).await?;
-                note(tx, &caller, None, json!({"event": "service-account-added", "principal": row.id, "name": row.name}))
-                    .await
+                note(
+                    tx,
+                    &caller,
+                    None,
+                    json!({"event": "service-account-added", "principal": row.id, "name": row.name}),
+                )
+                .await
             })
         })
         .await?;

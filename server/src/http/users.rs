@@ -55,11 +55,7 @@ async fn create(State(state): State<AppState>, caller: Caller, body: Result<Json
     closing(StatusCode::CREATED, create_user(&state, caller, body).await)
 }
 
-async fn create_user(
-    state: &AppState,
-    caller: Caller,
-    body: Result<Json<NewUser>, ApiError>,
-) -> ApiResult<Json<User>> {
+async fn create_user(state: &AppState, caller: Caller, body: Result<Json<NewUser>, ApiError>) -> ApiResult<Json<User>> {
     caller.may_on_server(Action::ManageServer)?;
     let Json(new) = body?;
     let password = Zeroizing::new(new.password.0);
@@ -126,8 +122,7 @@ async fn change_user(
     let new_password = change.password.map(|password| Zeroizing::new(password.0));
     if let Some(password) = new_password {
         let row = state.store.principal(PrincipalKind::User, &user).await?.ok_or_else(|| unknown(&user))?;
-        check_new_password(&password, &row.name, state.config.limits.password_characters)
-            .map_err(ApiError::invalid)?;
+        check_new_password(&password, &row.name, state.config.limits.password_characters).map_err(ApiError::invalid)?;
         let hash = state.authentication.passwords.hash(password).await.map_err(|error| ApiError::internal(&error))?;
         change_row.password = Some(hash);
     }

@@ -1,7 +1,8 @@
 //! What things may be called.
 
 /// The rule, for error messages.
-pub const NAME_RULE: &str = "1 to 64 characters of a-z A-Z 0-9 . _ - @, not beginning with \"-\" or \".\", and not in the form of an id";
+pub const NAME_RULE: &str =
+    "1 to 64 characters of a-z A-Z 0-9 . _ - @, not beginning with \"-\" or \".\", and not in the form of an id";
 
 const MAX_NAME: usize = 64;
 const MAX_LABEL: usize = 200;

@@ -3,5 +3,7 @@
 mod issue;
 mod reload;
 
-pub use issue::{CA_FILE, CA_KEY_FILE, IssueError, default_names, default_pair, is_host_name, issue_server, make_authority};
+pub use issue::{
+    CA_FILE, CA_KEY_FILE, IssueError, default_names, default_pair, is_host_name, issue_server, make_authority,
+};
 pub use reload::{ServerTls, TlsError};

@@ -102,9 +102,7 @@ fn read(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem_error = |source| TlsError::Pem { path: path.to_owned(), source };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(pem_error)?
-        .collect::<Result<_, _>>()
-        .map_err(pem_error)?;
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(pem_error)?.collect::<Result<_, _>>().map_err(pem_error)?;
     if chain.is_empty() { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(chain) }
 }

@@ -145,7 +145,10 @@ async fn owners_manage_their_project_and_strangers_do_not_see_it() {
     admin.send(Method::PUT, path, member("owner", "owner")).await.done();
     let (owner, user) = (server.login("owner", PASSWORD).await, server.login("user", PASSWORD).await);
     owner.send(Method::PUT, path, member("user", "key-user")).await.done();
-    owner.send(Method::PUT, "/v1/projects/other/members", member("owner", "owner")).await.problem(ProblemCode::NotFound);
+    owner
+        .send(Method::PUT, "/v1/projects/other/members", member("owner", "owner"))
+        .await
+        .problem(ProblemCode::NotFound);
     user.send(Method::PUT, path, member("user", "owner")).await.problem(ProblemCode::Forbidden);
     let listed: Page<Project> = user.get("/v1/projects").await.json(StatusCode::OK);
     assert_eq!(listed.items.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["core"]);

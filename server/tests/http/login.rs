@@ -107,11 +107,9 @@ async fn a_token_that_was_refreshed_expires_after_its_overlap() {
 async fn disabling_and_removing_a_user_and_a_new_password_take_effect_on_the_next_request() {
     let server = Running::start().await;
     let admin = server.admin().await;
-    for (name, change) in [
-        ("a", Some(json!({"disabled": true}))),
-        ("b", Some(json!({"password": "another horse battery"}))),
-        ("c", None),
-    ] {
+    for (name, change) in
+        [("a", Some(json!({"disabled": true}))), ("b", Some(json!({"password": "another horse battery"}))), ("c", None)]
+    {
         admin.add_user(name).await;
         let user = server.login(name, PASSWORD).await;
         let _: GrantInfo = user.get("/v1/grants/current").await.json(StatusCode::OK);
@@ -157,8 +155,10 @@ async fn service_tokens_give_grants_until_they_are_revoked() {
     let admin = server.admin().await;
     let _: serde_json::Value =
         admin.post("/v1/service-accounts", json!({"name": "ci"})).await.json(StatusCode::CREATED);
-    let token: ServiceTokenIssued =
-        admin.post("/v1/service-accounts/ci/tokens", json!({"label": "runner", "days": 1})).await.json(StatusCode::CREATED);
+    let token: ServiceTokenIssued = admin
+        .post("/v1/service-accounts/ci/tokens", json!({"label": "runner", "days": 1}))
+        .await
+        .json(StatusCode::CREATED);
     let login = json!({"type": "service-token", "token": token.secret, "label": "runner 7"});
     let answer = server.ask(Method::POST, "/v1/login", None, Some(login.clone())).await;
     let issued: GrantIssued = answer.json(StatusCode::OK);

@@ -69,12 +69,9 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn principal(
-        &self,
-        kind: PrincipalKind,
-        name_or_id: &str,
-    ) -> Result<Option<PrincipalRow>, StorageError> {
-        let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE (name = ?1 OR id = ?2) AND kind = ?3 AND removed IS NULL"));
+    pub async fn principal(&self, kind: PrincipalKind, name_or_id: &str) -> Result<Option<PrincipalRow>, StorageError> {
+        let sql =
+            sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE (name = ?1 OR id = ?2) AND kind = ?3 AND removed IS NULL"));
         let row = sqlx::query_as(sql)
             .bind(name_or_id)
             .bind(as_id(name_or_id))
@@ -94,7 +91,9 @@ impl Store {
         after: Option<PrincipalId>,
         limit: u32,
     ) -> Result<Vec<PrincipalRow>, StorageError> {
-        let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE kind = ?1 AND removed IS NULL AND id > ?2 ORDER BY id LIMIT ?3"));
+        let sql = sqlx::AssertSqlSafe(format!(
+            "{COLUMNS} WHERE kind = ?1 AND removed IS NULL AND id > ?2 ORDER BY id LIMIT ?3"
+        ));
         let rows = sqlx::query_as(sql)
             .bind(kind_name(kind))
             .bind(after.map_or(Uuid::nil(), |id| id.0))
@@ -148,8 +147,7 @@ impl WriteTx {
     /// If the database fails.
     pub async fn find_principal(&mut self, name_or_id: &str) -> Result<Option<PrincipalRow>, StorageError> {
         let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE (name = ?1 OR id = ?2) AND removed IS NULL"));
-        let row =
-            sqlx::query_as(sql).bind(name_or_id).bind(as_id(name_or_id)).fetch_optional(self.conn()).await?;
+        let row = sqlx::query_as(sql).bind(name_or_id).bind(as_id(name_or_id)).fetch_optional(self.conn()).await?;
         Ok(row)
     }
 

@@ -169,7 +169,9 @@ impl WriteTx {
             Member::Principal(id) => {
                 ("DELETE FROM project_principal WHERE project_id = ?1 AND principal_id = ?2 AND role = ?3", id.0)
             }
-            Member::Group(id) => ("DELETE FROM project_group WHERE project_id = ?1 AND group_id = ?2 AND role = ?3", id.0),
+            Member::Group(id) => {
+                ("DELETE FROM project_group WHERE project_id = ?1 AND group_id = ?2 AND role = ?3", id.0)
+            }
         };
         let done = sqlx::query(sql).bind(project.0).bind(id).bind(role.name()).execute(self.conn()).await?;
         Ok(done.rows_affected() == 1)

@@ -125,14 +125,13 @@ impl WriteTx {
         id: ServiceTokenId,
         now: i64,
     ) -> Result<(), StorageError> {
-        let done = sqlx::query(
-            "UPDATE service_token SET revoked = COALESCE(revoked, ?3) WHERE id = ?2 AND principal_id = ?1",
-        )
-        .bind(principal.0)
-        .bind(id.0)
-        .bind(now)
-        .execute(self.conn())
-        .await?;
+        let done =
+            sqlx::query("UPDATE service_token SET revoked = COALESCE(revoked, ?3) WHERE id = ?2 AND principal_id = ?1")
+                .bind(principal.0)
+                .bind(id.0)
+                .bind(now)
+                .execute(self.conn())
+                .await?;
         if done.rows_affected() == 0 {
             return Err(StorageError::NotFound("token"));
         }
