@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use data_encoding::HEXLOWER;
+use data_encoding::HEXUPPER;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -70,14 +70,16 @@ impl ServerTls {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// SHA-256 of the first certificate in a file, lower-case hexadecimal: what `sealcard login` shows.
+    /// SHA-256 of the first certificate in a file, as `sealcard login` shows it: upper-case pairs with colons.
     ///
     /// # Errors
     /// If there is none.
     pub fn fingerprint(certificate: &Path) -> Result<String, TlsError> {
         let chain = read_chain(certificate)?;
         let first = chain.first().ok_or_else(|| TlsError::Empty { path: certificate.to_owned() })?;
-        Ok(HEXLOWER.encode(::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, first).as_ref()))
+        let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, first);
+        let pairs: Vec<String> = digest.as_ref().iter().map(|byte| HEXUPPER.encode(&[*byte])).collect();
+        Ok(pairs.join(":"))
     }
 }
 
