@@ -19,7 +19,7 @@ pub(super) fn day(time: Option<Timestamp>) -> String {
 fn distance(time: i64, now: i64) -> String {
     let seconds = time.saturating_sub(now);
     let amount = match seconds.saturating_abs() {
-        0..MINUTE => return if seconds >= 0 { "in less than a minute" } else { "just now" }.to_owned(),
+        0..MINUTE => return if seconds > 0 { "in less than a minute" } else { "just now" }.to_owned(),
         size @ MINUTE..HOUR => of(size / MINUTE, "minute"),
         size @ HOUR..DAY => of(size / HOUR, "hour"),
         size => of(size / DAY, "day"),
@@ -39,6 +39,7 @@ mod tests {
     fn distances_are_rounded_down_to_the_largest_unit() {
         for (seconds, text) in [
             (5, "in less than a minute"),
+            (0, "just now"),
             (-5, "just now"),
             (60, "in 1 minute"),
             (2 * HOUR + 5, "in 2 hours"),

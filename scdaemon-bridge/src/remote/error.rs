@@ -112,7 +112,8 @@ impl RemoteError {
             return Self::TimedOut { server, seconds: timeout.as_secs() };
         }
         let kind = UnreachableKind::of(&error);
-        Self::Unreachable { server, kind, detail: innermost(&error) }
+        let detail = if was_closed(&error) { "the server closed it".to_owned() } else { innermost(&error) };
+        Self::Unreachable { server, kind, detail }
     }
 }
 
@@ -225,6 +226,18 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
             Some(inner) => Some(inner as &(dyn StdError + 'static)),
             None => error.source(),
         }
+    })
+}
+
+/// Closed in the middle of an exchange. What the libraries say of it differs from layer to layer and helps nobody.
+fn was_closed(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            )
+        })
     })
 }
 

@@ -1,6 +1,6 @@
 //! Requests that use no key, and requests without a grant.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::Method;
 use sealcard_api::{
@@ -55,6 +55,19 @@ impl Remote {
         self.request(Method::POST, path, Some(body)).await
     }
 
+    /// Makes something that takes the server long, such as RSA keys: waits for five minutes. Not repeated.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`].
+    pub async fn post_patiently<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, RemoteError> {
+        self.request_within(PATIENCE, Method::POST, path, Some(body)).await
+    }
+
     /// Changes something.
     ///
     /// # Errors
@@ -92,10 +105,20 @@ impl Remote {
         path: &str,
         body: Option<&B>,
     ) -> Result<T, RemoteError> {
+        self.request_within(REQUEST_TIMEOUT, method, path, body).await
+    }
+
+    async fn request_within<B: Serialize, T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<T, RemoteError> {
         let body = body.map(Body::json).transpose()?;
         let session = self.session().await?;
         let call = Call { method, path: path.to_owned(), idempotency: None, body };
-        let answer = within_limit(&session.http, self.call(&session, &call)).await?;
+        let answer = within(limit, &session.http, self.call(&session, &call)).await?;
         session.http.parse(&answer.outcome.map_err(RemoteError::Problem)?)
     }
 
@@ -164,7 +187,7 @@ impl Anonymous {
             idempotency: None,
             body: None,
         };
-        let answer = within_limit(&self.http, self.http.exchange(&request)).await?;
+        let answer = within(REQUEST_TIMEOUT, &self.http, self.http.exchange(&request)).await?;
         let info = self.http.parse(&answer.outcome.map_err(RemoteError::Problem)?)?;
         Ok((info, answer.date))
     }
@@ -182,7 +205,7 @@ impl Anonymous {
             idempotency: None,
             body: Some(Body::json(login)?),
         };
-        let answer = within_limit(&self.http, self.http.exchange(&request)).await?;
+        let answer = within(REQUEST_TIMEOUT, &self.http, self.http.exchange(&request)).await?;
         self.http.parse(&answer.outcome.map_err(RemoteError::Problem)?)
     }
 }
@@ -201,13 +224,20 @@ impl Anonymous {
             idempotency: None,
             body: None,
         };
-        let answer = within_limit(&self.http, self.http.exchange(&request)).await?;
+        let answer = within(REQUEST_TIMEOUT, &self.http, self.http.exchange(&request)).await?;
         answer.outcome.map(drop).map_err(RemoteError::Problem)
     }
 }
 
-async fn within_limit<T>(http: &Http, request: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
-    timeout(REQUEST_TIMEOUT, request).await.unwrap_or_else(|_| {
-        Err(RemoteError::TimedOut { server: http.name().to_owned(), seconds: REQUEST_TIMEOUT.as_secs() })
-    })
+/// How long the server may take to make a key.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+async fn within<T>(
+    limit: Duration,
+    http: &Http,
+    request: impl Future<Output = Result<T, RemoteError>>,
+) -> Result<T, RemoteError> {
+    timeout(limit, request)
+        .await
+        .unwrap_or_else(|_| Err(RemoteError::TimedOut { server: http.name().to_owned(), seconds: limit.as_secs() }))
 }

@@ -87,7 +87,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             if new.algorithm == KeyAlgorithm::Rsa4096 {
                 note("Making RSA keys of 4096 bits takes some seconds.");
             }
-            let key: Key = remote.post(&path(&["keys"]), &new).await?;
+            let key: Key = remote.post_patiently(&path(&["keys"]), &new).await?;
             show(json, &key, |key| {
                 line(format!("Made the key {} in {}.", clean(&key.name), clean(&key.project)));
                 print(key);

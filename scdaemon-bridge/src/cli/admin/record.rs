@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use sealcard_api::record::{RecordEntry, RecordVerification};
+use serde_json::Value;
 
 use super::pages;
 use crate::{
@@ -66,18 +67,26 @@ fn row(entry: &RecordEntry) -> [String; 6] {
     ]
 }
 
-/// What the body says beyond the columns.
+/// What the body says beyond the columns, the event first.
 fn details(body: &str) -> String {
-    const SHOWN: [&str; 7] = ["sequence", "time", "kind", "state", "request_id", "previous", "prev"];
-    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(body) else { return body.to_owned() };
-    let fields = fields.iter().filter(|(name, value)| !SHOWN.contains(&name.as_str()) && !value.is_null());
-    let texts: Vec<String> = fields
-        .map(|(name, value)| match value {
-            serde_json::Value::String(text) => format!("{name}={text}"),
-            other => format!("{name}={other}"),
-        })
-        .collect();
-    texts.join(" ")
+    const SHOWN: [&str; 5] = ["sequence", "time", "kind", "state", "request_id"];
+    let Ok(Value::Object(mut fields)) = serde_json::from_str::<Value>(body) else { return body.to_owned() };
+    fields.retain(|name, _| !SHOWN.contains(&name.as_str()));
+    if let Some(Value::Object(details)) = fields.remove("details") {
+        fields.extend(details);
+    }
+    let event = fields.remove("event");
+    let first = event.as_ref().map(plain);
+    let others = fields.iter().filter(|(_, value)| !value.is_null());
+    let others = others.map(|(name, value)| format!("{name}={}", plain(value)));
+    first.into_iter().chain(others).collect::<Vec<_>>().join(" ")
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn print(verification: &RecordVerification) {
@@ -90,5 +99,17 @@ fn print(verification: &RecordVerification) {
     line(format!("{BAD}{}{BAD:#} in {entries}:", count(verification.findings.len(), "finding")));
     for finding in &verification.findings {
         line(format!("  {}", clean(finding)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_flat_and_begin_with_the_event() {
+        let body = r#"{"sequence":1,"kind":"administration","key":null,"details":{"by":"init","event":"user-added"}}"#;
+        assert_eq!(details(body), "user-added by=init");
+        assert_eq!(details("no json"), "no json");
     }
 }

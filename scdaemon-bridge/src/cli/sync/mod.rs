@@ -198,7 +198,7 @@ fn print(report: &Report) {
             gone.fingerprint
         ));
     }
-    if let (Some(first), true) = (report.cards.first(), report.cards.iter().any(|card| card.usable)) {
+    if let (Some(first), true) = (report.cards.iter().find(|card| card.usable), new > 0) {
         note(format!("Try it: echo hello | gpg --clearsign -u {}", first.fingerprint));
     }
 }
