@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -190,7 +191,7 @@ fn prepare(data: &Path) -> anyhow::Result<bool> {
                 Path::new(&entry).display()
             );
         }
-        let owner_only = fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let owner_only = fs::Permissions::from_mode(0o700);
         fs::set_permissions(data, owner_only).with_context(|| format!("can't protect {}", data.display()))?;
     } else {
         files::make_folder(data)?;

@@ -89,7 +89,7 @@ async fn the_document_lists_what_is_served_and_every_route_answers() {
     for (path, item) in paths {
         for (method, operation) in item.as_object().unwrap() {
             let method: Method = method.to_uppercase().parse().unwrap();
-            let concrete = path.replace(|c| c == '{' || c == '}', "");
+            let concrete = path.replace(['{', '}'], "");
             let answer = server.ask(method.clone(), &concrete, None, None).await;
             // A route that is documented but not served would be one of these.
             let nothing_there = String::from_utf8_lossy(&answer.body).contains("There is nothing at this address");

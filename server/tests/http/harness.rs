@@ -21,27 +21,27 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
-pub const ADMIN: &str = "admin";
-pub const PASSWORD: &str = "correct horse battery";
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const ADMIN: &str = "admin";
+pub(crate) const PASSWORD: &str = "correct horse battery";
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-pub struct Running {
-    pub folder: TempDir,
-    pub address: SocketAddr,
-    pub store: Store,
-    pub tls: Arc<ServerTls>,
+pub(crate) struct Running {
+    pub(crate) folder: TempDir,
+    pub(crate) address: SocketAddr,
+    pub(crate) store: Store,
+    pub(crate) tls: Arc<ServerTls>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<bool>,
     client: Client,
 }
 
 impl Running {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     /// A server with other limits. Its only user is the administrator.
-    pub async fn with(change: impl FnOnce(&mut Limits)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Limits)) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
@@ -64,12 +64,12 @@ impl Running {
         Self { folder, address, store, tls, stop: Some(stop), task, client }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.address.port())
     }
 
     /// Asks without a grant.
-    pub async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+    pub(crate) async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
         let mut request = self.client.request(method, self.url(path));
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -80,11 +80,11 @@ impl Running {
         Answer::of(request.send().await.unwrap()).await
     }
 
-    pub fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    pub async fn try_login(&self, user: &str, password: &str) -> Answer {
+    pub(crate) async fn try_login(&self, user: &str, password: &str) -> Answer {
         let request = LoginRequest::Password {
             user: user.to_owned(),
             password: SecretText(password.to_owned()),
@@ -93,90 +93,90 @@ impl Running {
         self.ask(Method::POST, "/v1/login", None, Some(serde_json::to_value(request).unwrap())).await
     }
 
-    pub async fn login(&self, user: &str, password: &str) -> Session<'_> {
+    pub(crate) async fn login(&self, user: &str, password: &str) -> Session<'_> {
         let issued: GrantIssued = self.try_login(user, password).await.json(StatusCode::OK);
         Session { server: self, token: issued.token.0.clone(), issued }
     }
 
-    pub async fn admin(&self) -> Session<'_> {
+    pub(crate) async fn admin(&self) -> Session<'_> {
         self.login(ADMIN, PASSWORD).await
     }
 
     /// The details of every entry in the record.
-    pub async fn record(&self) -> Vec<Value> {
+    pub(crate) async fn record(&self) -> Vec<Value> {
         let filter = RecordFilter { limit: 500, ..RecordFilter::default() };
         let rows = self.store.record(filter).await.unwrap();
         rows.iter().map(|row| serde_json::from_str::<Value>(&row.body).unwrap()).collect()
     }
 
     /// Stops the server; whether all requests came to their end.
-    pub async fn stop(mut self) -> bool {
+    pub(crate) async fn stop(mut self) -> bool {
         self.stop.take().unwrap().send(()).unwrap();
         timeout(DEADLINE, &mut self.task).await.expect("the server stops").unwrap()
     }
 }
 
-pub struct Session<'a> {
-    pub server: &'a Running,
-    pub token: String,
-    pub issued: GrantIssued,
+pub(crate) struct Session<'a> {
+    pub(crate) server: &'a Running,
+    pub(crate) token: String,
+    pub(crate) issued: GrantIssued,
 }
 
 impl Session<'_> {
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.server.ask(Method::GET, path, Some(&self.token), None).await
     }
 
-    pub async fn send(&self, method: Method, path: &str, body: impl Serialize) -> Answer {
+    pub(crate) async fn send(&self, method: Method, path: &str, body: impl Serialize) -> Answer {
         let body = serde_json::to_value(body).unwrap();
         self.server.ask(method, path, Some(&self.token), Some(body)).await
     }
 
-    pub async fn post(&self, path: &str, body: impl Serialize) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: impl Serialize) -> Answer {
         self.send(Method::POST, path, body).await
     }
 
-    pub async fn bare(&self, method: Method, path: &str) -> Answer {
+    pub(crate) async fn bare(&self, method: Method, path: &str) -> Answer {
         self.server.ask(method, path, Some(&self.token), None).await
     }
 
-    pub async fn add_user(&self, name: &str) {
+    pub(crate) async fn add_user(&self, name: &str) {
         let body = serde_json::json!({"name": name, "password": PASSWORD});
         let _: Value = self.post("/v1/users", body).await.json(StatusCode::CREATED);
     }
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub async fn of(response: reqwest::Response) -> Self {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         Self { status, headers, body: response.bytes().await.unwrap().to_vec() }
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     #[track_caller]
-    pub fn json<T: DeserializeOwned>(&self, status: StatusCode) -> T {
+    pub(crate) fn json<T: DeserializeOwned>(&self, status: StatusCode) -> T {
         assert_eq!(self.status, status, "{}", self.text());
         serde_json::from_slice(&self.body).unwrap()
     }
 
     #[track_caller]
-    pub fn done(&self) {
+    pub(crate) fn done(&self) {
         assert_eq!(self.status, StatusCode::NO_CONTENT, "{}", self.text());
     }
 
     /// The problem, which is well formed and of this code.
     #[track_caller]
-    pub fn problem(&self, code: ProblemCode) -> Problem {
+    pub(crate) fn problem(&self, code: ProblemCode) -> Problem {
         assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text());
         let problem: Problem = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem.code, code, "{}", self.text());
@@ -186,7 +186,7 @@ impl Answer {
     }
 }
 
-pub fn make_tls(data: &Path) -> Arc<ServerTls> {
+pub(crate) fn make_tls(data: &Path) -> Arc<ServerTls> {
     std::fs::create_dir(data.join("tls")).unwrap();
     tls::make_authority(data).unwrap();
     let (certificate, key) = tls::default_pair(data);
@@ -194,7 +194,7 @@ pub fn make_tls(data: &Path) -> Arc<ServerTls> {
     Arc::new(ServerTls::load(certificate, key).unwrap())
 }
 
-pub fn client(data: &Path) -> Client {
+pub(crate) fn client(data: &Path) -> Client {
     let ca = Certificate::from_pem(&std::fs::read(data.join(CA_FILE)).unwrap()).unwrap();
     Client::builder().tls_certs_only([ca]).timeout(DEADLINE).build().unwrap()
 }

@@ -1,0 +1,6 @@
+//! The command as a person and systemd use it: `init`, `serve`, `config`, `tls`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod harness;
+mod init;
+mod serve;

@@ -1,0 +1,109 @@
+//! Serving.
+
+use std::{fs, path::Path};
+
+use nix::sys::signal::Signal;
+use reqwest::{Certificate, Client, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{DEADLINE, PASSWORD, Place, failure, success, wait_for};
+
+fn client(data: &Path) -> Client {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let ca = Certificate::from_pem(&fs::read(data.join("tls/ca.pem")).unwrap()).unwrap();
+    Client::builder().tls_certs_only([ca]).timeout(DEADLINE).build().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_server_becomes_ready_and_its_administrator_logs_in() {
+    let place = Place::new();
+    success(&place.init(&["--admin", "root@example.org"]));
+    let served = place.serve();
+    let client = client(&place.data());
+    let end = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        let ready = client.get(format!("{}/readyz", served.address)).send().await.unwrap();
+        if ready.status() == StatusCode::OK {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < end, "{}", ready.text().await.unwrap());
+    }
+    let login = json!({"type": "password", "user": "root@example.org", "password": PASSWORD});
+    let answer = client.post(format!("{}/v1/login", served.address)).json(&login).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let issued: Value = answer.json().await.unwrap();
+    let token = issued["token"].as_str().unwrap().to_owned();
+    let log = served.stop();
+    for secret in [PASSWORD, &token[4..]] {
+        assert!(!log.contains(secret), "{log}");
+    }
+    assert!(log.contains("/v1/login") && log.contains("SIGTERM"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hangup_takes_up_a_renewed_certificate() {
+    let place = Place::new();
+    success(&place.init(&["--name", "127.0.0.1"]));
+    let served = place.serve();
+    let before = success(&place.run(&["tls", "fingerprint"]));
+    let text = success(&place.run(&["tls", "renew"]));
+    let after = success(&place.run(&["tls", "fingerprint"]));
+    assert!(before != after && text.contains(after.trim()), "{text}");
+    served.signal(Signal::SIGHUP);
+    let presented = wait_for(|| {
+        let now = presented(&served.address);
+        (now == after.trim()).then_some(now)
+    });
+    assert_eq!(presented, after.trim());
+    client(&place.data()).get(format!("{}/healthz", served.address)).send().await.unwrap();
+    served.stop();
+}
+
+/// SHA-256 of the certificate that the server shows to a new connection.
+fn presented(address: &str) -> String {
+    let target = address.strip_prefix("https://").unwrap();
+    let output = std::process::Command::new("openssl")
+        .args(["s_client", "-connect", target])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("openssl is needed for this test");
+    let mut chain = rustls::pki_types::pem::PemObject::pem_slice_iter(&output.stdout);
+    let leaf: rustls::pki_types::CertificateDer<'_> = chain.next().unwrap().unwrap();
+    data_encoding::HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &leaf).as_ref())
+}
+
+#[test]
+fn an_unknown_key_names_its_line_and_an_unknown_variable_its_name() {
+    let place = Place::new();
+    success(&place.init(&[]));
+    let file = place.data().join("server.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("colour = \"blue\"\n{good}")).unwrap();
+    for command in [&["serve"][..], &["config", "check"]] {
+        let error = failure(&place.run(command));
+        assert!(error.contains("server.toml") && error.contains("line 1") && error.contains("colour"), "{error}");
+    }
+    fs::write(&file, good).unwrap();
+    let output = place.command(&["config", "check"]).env("SEALCARD_SERVER_COLOUR", "blue").output().unwrap();
+    assert!(failure(&output).contains("SEALCARD_SERVER_COLOUR"));
+    let output = place.command(&["config", "check"]).env("SEALCARD_SERVER_LIMITS__REQUESTS", "7").output().unwrap();
+    assert!(success(&output).contains("requests = 7"));
+}
+
+#[test]
+fn a_second_server_on_the_same_folder_is_refused() {
+    let place = Place::new();
+    success(&place.init(&[]));
+    let served = place.serve();
+    let error = failure(&place.run(&["serve"]));
+    assert!(error.contains("another sealcard-server"), "{error}");
+    served.stop();
+    place.serve().stop();
+}
+
+#[test]
+fn a_folder_without_a_server_is_an_error_that_says_what_to_do() {
+    let place = Place::new();
+    let error = failure(&place.run(&["serve"]));
+    assert!(error.contains("sealcard-server init"), "{error}");
+}
