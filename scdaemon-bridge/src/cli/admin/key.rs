@@ -26,7 +26,7 @@ Example:
     Create(CreateArguments),
     /// All keys that you may see
     List {
-        /// Only those of this project
+        /// Only those of this project: name or id
         #[arg(long, value_name = "NAME")]
         project: Option<String>,
     },
@@ -95,7 +95,10 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             })
         }
         Command::List { project } => {
-            let keys: Vec<Key> = pages::all(remote, &path(&["keys"]), &[("project", project)]).await?;
+            let mut keys: Vec<Key> = pages::all(remote, &path(&["keys"]), &[]).await?;
+            if let Some(project) = project {
+                keys.retain(|key| key.project == project || key.project_id.to_string() == project);
+            }
             show(json, &keys, |keys| {
                 let rows: Vec<_> = keys
                     .iter()

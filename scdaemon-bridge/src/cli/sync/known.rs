@@ -22,6 +22,18 @@ struct KnownCard {
     /// The server's address, for messages.
     server: String,
     fingerprint: Fingerprint,
+    /// The key's name, for messages.
+    name: String,
+    /// Whether the last sync with that server found it.
+    listed: bool,
+}
+
+/// A card that the last sync found and this one did not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Vanished {
+    pub(super) name: String,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) serial: String,
 }
 
 impl KnownCards {
@@ -36,11 +48,23 @@ impl KnownCards {
         Ok(files::write_private(&paths.known_cards_file(), &serde_json::to_vec(self)?)?)
     }
 
-    /// Adds the cards of a list, or refuses the whole list if a serial number stands for another key already.
-    pub(super) fn add(&mut self, server: &str, list: &CardList) -> anyhow::Result<()> {
+    /// Adds the cards of a list, or refuses the whole list if a serial number stands for another key already. Gives
+    /// those of the same server that are not listed any more.
+    ///
+    /// The cache can't tell those: the daemon replaces it too, and tells nobody.
+    pub(super) fn add(&mut self, server: &str, list: &CardList) -> anyhow::Result<Vec<Vanished>> {
         let mut added = self.cards.clone();
+        for card in added.values_mut().filter(|card| card.server_id == list.server_id) {
+            card.listed = false;
+        }
         for card in &list.cards {
-            let new = KnownCard { server_id: list.server_id, server: server.to_owned(), fingerprint: card.fingerprint };
+            let new = KnownCard {
+                server_id: list.server_id,
+                server: server.to_owned(),
+                fingerprint: card.fingerprint,
+                name: card.name.clone(),
+                listed: true,
+            };
             match added.insert(card.serial.to_string(), new.clone()) {
                 Some(old) if old.server_id != new.server_id || old.fingerprint != new.fingerprint => {
                     bail!(collision(card.serial, &old, &new));
@@ -48,8 +72,11 @@ impl KnownCards {
                 _ => {}
             }
         }
-        self.cards = added;
-        Ok(())
+        let before = std::mem::replace(&mut self.cards, added);
+        let gone = before
+            .into_iter()
+            .filter(|(serial, card)| card.listed && self.cards.get(serial).is_some_and(|card| !card.listed));
+        Ok(gone.map(|(serial, card)| Vanished { name: card.name, fingerprint: card.fingerprint, serial }).collect())
     }
 }
 
@@ -77,7 +104,22 @@ mod tests {
         known.save(&paths).unwrap();
         let mut again = KnownCards::load(&paths).unwrap();
         assert_eq!(again, known);
-        again.add("https://renamed", &sample_list()).unwrap();
+        assert_eq!(again.add("https://renamed", &sample_list()).unwrap(), []);
+    }
+
+    #[test]
+    fn a_card_that_vanishes_is_told_once_and_may_come_back() {
+        let mut known = KnownCards::default();
+        let all = sample_list();
+        known.add("https://a", &all).unwrap();
+        let mut fewer = all.clone();
+        let gone = fewer.cards.remove(0);
+        let told = known.add("https://a", &fewer).unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!((&told[0].name, told[0].fingerprint), (&gone.name, gone.fingerprint));
+        assert_eq!(known.add("https://a", &fewer).unwrap(), []);
+        assert_eq!(known.add("https://a", &all).unwrap(), []);
+        assert_eq!(known.add("https://a", &fewer).unwrap(), told);
     }
 
     #[test]

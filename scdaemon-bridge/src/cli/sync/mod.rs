@@ -4,10 +4,8 @@ mod known;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use sealcard_api::{
-    Fingerprint,
-    cards::{Card, CardList},
-};
+use known::Vanished;
+use sealcard_api::{Fingerprint, cards::Card};
 use serde::Serialize;
 
 use super::{
@@ -49,7 +47,7 @@ pub(super) struct Options {
 #[derive(Debug, Serialize)]
 struct Report {
     cards: Vec<Fetched>,
-    /// Names of keys that may be used no more.
+    /// Keys that may be used no more.
     vanished: Vec<Vanished>,
     imported: Imported,
 }
@@ -63,13 +61,6 @@ struct Fetched {
     serial: String,
     /// Whether gpg will use the card for each of its keys.
     usable: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Vanished {
-    name: String,
-    fingerprint: Fingerprint,
-    serial: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,9 +78,8 @@ pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
     let _lock = FileLock::take(&app.paths.state_folder().join("sync.lock"), true)?;
 
     let mut known = known::KnownCards::load(&app.paths)?;
-    known.add(&config.server, &list)?;
+    let vanished = known.add(&config.server, &list)?;
     known.save(&app.paths)?;
-    let vanished = vanished_since(app, &list);
     let cache = cache::update(&app.paths.cards_file(), &config.server, list)?;
 
     app.gnupg.make_home()?;
@@ -102,16 +92,6 @@ pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
     let usable = make_stubs(app, &cache.list.cards)?;
     let report = Report::new(&cache.list.cards, &usable, vanished, imported);
     show(options.json, &report, print)
-}
-
-fn vanished_since(app: &App, list: &CardList) -> Vec<Vanished> {
-    let Some(previous) = cache::load(&app.paths.cards_file()).ok().flatten() else { return Vec::new() };
-    if previous.list.server_id != list.server_id {
-        return Vec::new();
-    }
-    let gone = previous.list.cards.into_iter().filter(|old| list.cards.iter().all(|card| card.serial != old.serial));
-    gone.map(|card| Vanished { name: card.name, fingerprint: card.fingerprint, serial: card.serial.to_string() })
-        .collect()
 }
 
 /// Makes the stubs that are missing. Gives, for each card, whether gpg will use it for all its keys.
