@@ -21,7 +21,7 @@ fn init_makes_everything_for_its_owner_only_and_says_what_it_made() {
         }
     }
     let fingerprint = success(&place.run(&["tls", "fingerprint"]));
-    assert!(text.contains(fingerprint.trim()) && fingerprint.trim().len() == 64, "{text}");
+    assert!(text.contains(fingerprint.trim()) && fingerprint.trim().len() == 95, "{text}");
     for part in ["sealcard-server serve", "sealcard login https://sealcard.example", "admin"] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }

@@ -69,7 +69,8 @@ fn presented(address: &str) -> String {
         .expect("openssl is needed for this test");
     let mut chain = rustls::pki_types::pem::PemObject::pem_slice_iter(&output.stdout);
     let leaf: rustls::pki_types::CertificateDer<'_> = chain.next().unwrap().unwrap();
-    data_encoding::HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &leaf).as_ref())
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &leaf);
+    digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
 #[test]
