@@ -2,7 +2,7 @@
 //!
 //! Needs the Debian packages `gnome-keyring` and `dbus`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod support;
 

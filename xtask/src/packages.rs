@@ -15,10 +15,12 @@ pub(crate) const DEMO: &[&str] = &["ca-certificates", "git", "gnupg", "gpg-agent
 pub(crate) const TEST: &[&str] = &[
     "ca-certificates",
     "curl",
+    "dbus",
     "debootstrap",
     "devscripts",
     "dpkg-dev",
     "git",
+    "gnome-keyring",
     "gnupg",
     "gnupg2",
     "gpg-agent",

@@ -6,6 +6,7 @@
 
 mod error;
 pub mod files;
+pub mod fuzzing;
 mod paths;
 pub mod pointer;
 mod settings;

@@ -173,7 +173,9 @@ fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The option that a line sets. GnuPG allows dashes in front of it.
 fn option(line: &[u8]) -> Option<&str> {
     let line = line.trim_ascii_start();
-    let end = line.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'=').unwrap_or(line.len());
+    // GnuPG goes by isspace(3), to which vertical tabs belong too.
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0x0B | b'=');
+    let end = line.iter().position(ends).unwrap_or(line.len());
     let name = std::str::from_utf8(line.get(..end)?).ok()?.trim_start_matches('-');
     (!name.is_empty() && !name.starts_with('#')).then_some(name)
 }

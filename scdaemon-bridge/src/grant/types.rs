@@ -129,3 +129,73 @@ impl<'de> Deserialize<'de> for WipedText {
         String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use proptest::prelude::*;
+    use sealcard_api::{
+        grants::SecretText,
+        ids::{GrantId, PrincipalId},
+    };
+
+    use super::*;
+
+    fn issued(token: &str, expires: i64, refreshable_until: i64) -> GrantIssued {
+        GrantIssued {
+            token: SecretText(token.to_owned()),
+            grant: GrantInfo {
+                id: GrantId::new(),
+                principal: PrincipalId::new(),
+                principal_name: "jane".to_owned(),
+                administrator: false,
+                label: String::new(),
+                created: Timestamp::from_unix(0),
+                expires: Timestamp::from_unix(expires),
+                refreshable_until: Timestamp::from_unix(refreshable_until),
+                revoked: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_token_is_in_no_debug_text_and_no_error() {
+        let grant = Grant::new("https://a".to_owned(), issued("s3cret-token", 1, 1)).unwrap();
+        let header = format!("{:?}", grant.authorization());
+        assert!(!format!("{grant:?}{header}").contains("s3cret"));
+        let mut content = grant.render().unwrap().to_vec();
+        content.truncate(content.len() - 1);
+        assert!(!Grant::parse(&content).unwrap_err().to_string().contains("s3cret"));
+        assert!(Grant::new("https://a".to_owned(), issued("line\nbreak", 1, 1)).is_err());
+    }
+
+    #[test]
+    fn a_grant_is_due_in_the_second_half_of_its_time_unless_no_renewal_moves_its_end() {
+        let at = |obtained, expires, until| {
+            let grant = Grant::new("https://a".to_owned(), issued("t", expires, until)).unwrap();
+            Grant { obtained: Timestamp::from_unix(obtained), ..grant }
+        };
+        let grant = at(1000, 2000, 9000);
+        let due: Vec<bool> = [1000, 1500, 1501, 1999, 2000].map(|now| grant.is_due(Timestamp::from_unix(now))).into();
+        assert_eq!(due, [false, false, true, true, false]);
+        assert!(!at(1000, 2000, 2000).is_due(Timestamp::from_unix(1900)));
+        // A clock that was set back must not overflow anything.
+        assert!(!at(i64::MAX, i64::MIN, i64::MAX).is_due(Timestamp::from_unix(i64::MIN)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_token_survives_the_store(token in "[!-~]{1,200}", server: String) {
+            let grant = Grant::new(server.clone(), issued(&token, 5, 9)).unwrap();
+            let again = Grant::parse(&grant.render().unwrap()).unwrap();
+            prop_assert!(again.same_token(&grant));
+            prop_assert_eq!(again.server(), server);
+            prop_assert_eq!(again.info(), grant.info());
+        }
+
+        #[test]
+        fn any_bytes_are_an_error_or_a_grant(bytes: Vec<u8>) {
+            let _ = Grant::parse(&bytes);
+        }
+    }
+}

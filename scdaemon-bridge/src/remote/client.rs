@@ -256,3 +256,45 @@ pub struct NameError {
     host: String,
     reason: String,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_https_and_nothing_but_host_and_port() {
+        for (text, shown, host, port) in [
+            ("https://a.example:8443", "https://a.example:8443", "a.example", 8443),
+            (" a.example ", "https://a.example", "a.example", 443),
+            ("https://A.example/", "https://a.example", "a.example", 443),
+            ("[::1]:9", "https://[::1]:9", "::1", 9),
+            ("https://127.0.0.1:1", "https://127.0.0.1:1", "127.0.0.1", 1),
+        ] {
+            let url: ServerUrl = text.parse().unwrap();
+            assert_eq!((url.to_string().as_str(), url.host(), url.port()), (shown, host, port));
+        }
+        for wrong in
+            ["", "http://a", "https://", "https://a/b", "https://a?b", "https://u:p@a", "a b", "https://a:99999"]
+        {
+            assert!(wrong.parse::<ServerUrl>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_not_in_debug_texts() {
+        let body = Body::json(&"hunter2").unwrap();
+        assert_eq!(format!("{body:?}"), "Body(9 bytes)");
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_shown_is_read_as_the_same(text in "\\PC*") {
+            if let Ok(url) = text.parse::<ServerUrl>() {
+                prop_assert_eq!(url.to_string().parse::<ServerUrl>().unwrap(), url);
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What the fuzz target calls, so that a test can replay its corpus.
+
+use super::{CertificateFingerprint, Config, pointer};
+use crate::{
+    gpg::agent_conf::{has_block, scdaemon_program, with_block, without_block},
+    grant::Grant,
+    remote::ServerUrl,
+};
+
+const PROGRAM: &str = "/usr/libexec/sealcard-scdaemon";
+
+/// Reads bytes as each file of a workstation. Nothing panics, and our block in gpg-agent.conf can always be taken out.
+///
+/// # Panics
+///
+/// When editing gpg-agent.conf loses or adds a byte: that is what the fuzzer looks for.
+pub fn workstation_files(bytes: &[u8]) {
+    let _ = Grant::parse(bytes);
+    let own = without_block(bytes);
+    if !has_block(&own) {
+        let edited = with_block(&own, PROGRAM, true);
+        assert_eq!(without_block(&edited), own, "what was taken out differs");
+        assert_eq!(with_block(&edited, PROGRAM, true), edited, "editing twice differs");
+        assert_eq!(scdaemon_program(&edited).as_deref(), Some(PROGRAM), "another scdaemon would be started");
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = pointer::parse(text);
+    let _ = text.parse::<CertificateFingerprint>();
+    if let Ok(config) = Config::parse(text) {
+        let again = config.render().and_then(|text| Config::parse(&text));
+        assert_eq!(again.as_ref(), Ok(&config), "a configuration does not survive its file");
+    }
+    if let Ok(url) = text.parse::<ServerUrl>() {
+        assert_eq!(url.to_string().parse::<ServerUrl>().as_ref(), Ok(&url), "an address does not survive its text");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fuzz_corpus_runs() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/workstation_files");
+        let mut seeds = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            workstation_files(&std::fs::read(file.unwrap().path()).unwrap());
+            seeds += 1;
+        }
+        assert!(seeds > 4, "seeds are missing in {folder}");
+    }
+}
