@@ -3,10 +3,16 @@
 //! libassuan throws away the text behind an error number, so gpg can only print "Forbidden" or "Network error". The whole
 //! reason, with the server's request id, lies here.
 
-use std::path::Path;
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
 
 use sealcard_api::{Fingerprint, Timestamp, ids::RequestId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::config::{ConfigError, files};
 
@@ -106,7 +112,23 @@ pub fn save(path: &Path, operation: &LastOperation) -> Result<(), ConfigError> {
     let stored = Stored { newest: operation.clone(), newest_failure };
     let content = serde_json::to_vec_pretty(&stored)
         .map_err(|error| ConfigError::Invalid { path: path.to_owned(), reason: error.to_string() })?;
-    files::write_private(path, &content)
+    replace(path, &content).map_err(|source| {
+        ConfigError::Io { action: "write", path: path.to_owned(), source }
+    })
+}
+
+/// Replaces the file as a whole, but does not wait for the disk: what is lost in a power failure is not worth slowing
+/// down the disk that server and signer may share with this file.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    files::make_private_folder(folder).map_err(io::Error::other)?;
+    let temporary = folder.join(format!(".last.{}.tmp", Uuid::new_v4().simple()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let written = file.write_all(content).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
 }
 
 fn load_stored(path: &Path) -> Result<Option<Stored>, ConfigError> {

@@ -1,4 +1,4 @@
-//! Noting what came of each operation, behind the answer's back.
+//! Noting what came of each operation: a success behind the answer's back, a failure before the answer.
 
 use std::{
     cell::{Cell, RefCell},

@@ -1,6 +1,6 @@
 //! One connection: its state, and which command goes where.
 
-use std::{collections::HashMap, io, rc::Rc};
+use std::{collections::HashMap, io, rc::Rc, time::Duration};
 
 use nix::{sys::signal::Signal, unistd::Pid};
 use sealcard_api::CardSerial;
@@ -34,6 +34,9 @@ pub struct Session {
     /// The command before this one was a successful SERIALNO --all: gpg-agent 2.4 is looking for a key.
     serialno_all_before: bool,
 }
+
+/// How long the answer of a failed command may wait until the reason lies in `last.json`.
+const NOTE_LIMIT: Duration = Duration::from_millis(500);
 
 /// What happens after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +190,10 @@ impl Session {
             }
             _ => Err(Code::UNKNOWN_COMMAND),
         };
+        if result.is_err() {
+            // A person who reads the error may ask `sealcard last` at once.
+            let _ = tokio::time::timeout(NOTE_LIMIT, self.daemon.finish()).await;
+        }
         self.end_with(result, text);
         then
     }
