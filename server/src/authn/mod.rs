@@ -14,7 +14,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use sealcard_api::{Timestamp, problem::ProblemCode};
 
 pub use grants::{IssuedTo, issue, refresh};
-pub use password::{PasswordError, Passwords, check_new as check_new_password, hash_now as hash_password_now};
+pub use password::{PasswordError, Passwords, Turn, check_new as check_new_password, hash_now as hash_password_now};
 pub use secret::{GRANT_PREFIX, SERVICE_TOKEN_PREFIX, Secret, hash};
 pub use slowdown::{Slowdown, Subject};
 

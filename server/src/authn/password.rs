@@ -7,7 +7,7 @@ use argon2::{
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 /// KiB of memory, passes and lanes: what OWASP's password storage cheat sheet names first.
@@ -51,29 +51,52 @@ impl Passwords {
     /// # Errors
     /// If there is no memory or no randomness.
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, PasswordError> {
-        self.work(move || hash_now(&password)).await?
+        self.turn().await?.work(move || hash_now(&password)).await?.0
+    }
+
+    /// A place to work in; waits until there is one.
+    ///
+    /// # Errors
+    /// Never, unless the server is being torn down.
+    pub async fn turn(&self) -> Result<Turn, PasswordError> {
+        Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map(|permit| Turn { _permit: permit })
+            .map_err(|_| PasswordError::Failed)
     }
 
     /// Whether `password` is the one that `stored` was made from. `None` stands for an unknown user: never right, and it
-    /// takes as long.
+    /// takes as long. Gives the turn back: to be kept until a wrong attempt has been counted.
     ///
     /// # Errors
     /// If `stored` is damaged or the check could not be made.
-    pub async fn verify(&self, password: Zeroizing<String>, stored: Option<String>) -> Result<bool, PasswordError> {
+    pub async fn verify(
+        &self,
+        turn: Turn,
+        password: Zeroizing<String>,
+        stored: Option<String>,
+    ) -> Result<(bool, Turn), PasswordError> {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.clone());
-        let right = self.work(move || verify_now(&password, &stored)).await??;
-        Ok(right && known)
+        let (right, turn) = turn.work(move || verify_now(&password, &stored)).await?;
+        Ok((right? && known, turn))
     }
+}
 
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PasswordError::Failed)?;
+/// The right to one hashing or checking.
+#[derive(Debug)]
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, Self), PasswordError> {
         // The permit goes along: a caller that gives up must not let another check start beside this one.
-        let task = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work()
-        });
-        task.await.map_err(|_| PasswordError::Failed)
+        tokio::task::spawn_blocking(move || (work(), self)).await.map_err(|_| PasswordError::Failed)
     }
 }
 
@@ -140,21 +163,26 @@ mod tests {
         Zeroizing::new(text.to_owned())
     }
 
+    async fn verify(passwords: &Passwords, password: Zeroizing<String>, stored: Option<String>) -> bool {
+        let turn = passwords.turn().await.unwrap();
+        passwords.verify(turn, password, stored).await.unwrap().0
+    }
+
     #[tokio::test]
     async fn only_the_right_password_is_right() {
         let passwords = Passwords::new(1);
         let stored = passwords.hash(secret("correct horse")).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert!(passwords.verify(secret("correct horse"), Some(stored.clone())).await.unwrap());
-        assert!(!passwords.verify(secret("correct hors"), Some(stored.clone())).await.unwrap());
-        assert!(!passwords.verify(secret(&"x".repeat(2000)), Some(stored)).await.unwrap());
+        assert!(verify(&passwords, secret("correct horse"), Some(stored.clone())).await);
+        assert!(!verify(&passwords, secret("correct hors"), Some(stored.clone())).await);
+        assert!(!verify(&passwords, secret(&"x".repeat(2000)), Some(stored)).await);
     }
 
     #[tokio::test]
     async fn an_unknown_user_is_never_right_and_not_an_error() {
         let passwords = Passwords::new(1);
-        assert!(!passwords.verify(secret(""), None).await.unwrap());
-        assert!(!passwords.verify(secret("anything"), None).await.unwrap());
+        assert!(!verify(&passwords, secret(""), None).await);
+        assert!(!verify(&passwords, secret("anything"), None).await);
     }
 
     #[test]

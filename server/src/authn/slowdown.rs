@@ -53,41 +53,40 @@ impl Slowdown {
         Self { free, wrong: Mutex::default() }
     }
 
-    /// How long the first of `subjects` that must wait has to wait still; `None` if none must. Otherwise the attempt is
-    /// counted as wrong in advance, so that attempts made at once can't all slip through: [`Self::right`] takes it back.
-    pub fn attempt(&self, subjects: &[Subject], now: Instant) -> Option<Duration> {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = subjects.iter().filter_map(|subject| self.wait(&wrong, subject, now)).max();
-        if wait.is_none() {
-            for subject in subjects {
-                if wrong.len() >= MAX_SUBJECTS {
-                    make_room(&mut wrong, now);
-                }
-                let entry = wrong.entry(bounded(subject)).or_insert(Wrong { count: 0, last: now });
-                if now.saturating_duration_since(entry.last) > FORGET {
-                    entry.count = 0;
-                }
-                *entry = Wrong { count: entry.count.saturating_add(1), last: now };
-            }
-        }
-        wait
+    /// How long the one of `subjects` that must wait longest has to wait still; `None` if none must.
+    #[must_use]
+    pub fn wait(&self, subjects: &[Subject], now: Instant) -> Option<Duration> {
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        subjects.iter().filter_map(|subject| self.wait_of(&wrong, subject, now)).max()
     }
 
-    /// The attempt was right: the account starts anew, the network gets its attempt back.
+    /// The attempt was wrong.
+    pub fn wrong(&self, subjects: &[Subject], now: Instant) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        for subject in subjects {
+            if wrong.len() >= MAX_SUBJECTS {
+                make_room(&mut wrong, now);
+            }
+            let entry = wrong.entry(bounded(subject)).or_insert(Wrong { count: 0, last: now });
+            if now.saturating_duration_since(entry.last) > FORGET {
+                entry.count = 0;
+            }
+            *entry = Wrong { count: entry.count.saturating_add(1), last: now };
+        }
+    }
+
+    /// The attempt was right: the account starts anew. Its network does not, or one right account would free all others
+    /// from there.
     pub fn right(&self, subjects: &[Subject]) {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         for subject in subjects {
-            let subject = bounded(subject);
-            match (&subject, wrong.get_mut(&subject)) {
-                (Subject::Network(_), Some(entry)) if entry.count > 1 => entry.count -= 1,
-                _ => {
-                    wrong.remove(&subject);
-                }
+            if let Subject::Account(_) = subject {
+                wrong.remove(&bounded(subject));
             }
         }
     }
 
-    fn wait(&self, wrong: &HashMap<Subject, Wrong>, subject: &Subject, now: Instant) -> Option<Duration> {
+    fn wait_of(&self, wrong: &HashMap<Subject, Wrong>, subject: &Subject, now: Instant) -> Option<Duration> {
         let entry = wrong.get(&bounded(subject))?;
         let free = match subject {
             Subject::Account(_) => self.free,
@@ -133,26 +132,35 @@ mod tests {
         Subject::Account(name.to_owned())
     }
 
+    /// An attempt that is wrong if it may be made.
+    fn wrong(slowdown: &Slowdown, subjects: &[Subject], now: Instant) -> Option<Duration> {
+        let wait = slowdown.wait(subjects, now);
+        if wait.is_none() {
+            slowdown.wrong(subjects, now);
+        }
+        wait
+    }
+
     #[test]
     fn waits_grow_after_the_free_attempts_and_end_with_a_right_one() {
         let slowdown = Slowdown::new(3);
         let mut now = Instant::now();
         let alice = [account("alice")];
         for _ in 0..3 {
-            assert_eq!(slowdown.attempt(&alice, now), None);
+            assert_eq!(wrong(&slowdown, &alice, now), None);
         }
         let mut last = Duration::ZERO;
         for _ in 0..12 {
-            let wait = slowdown.attempt(&alice, now).unwrap();
+            let wait = wrong(&slowdown, &alice, now).unwrap();
             assert!(wait > last || wait == MAX_WAIT, "{wait:?}");
             last = wait;
             now += wait;
-            assert_eq!(slowdown.attempt(&alice, now), None, "after the wait one attempt is free");
+            assert_eq!(wrong(&slowdown, &alice, now), None, "after the wait there is one attempt");
         }
         assert_eq!(last, MAX_WAIT);
-        assert_eq!(slowdown.attempt(&[account("bob")], now), None, "others are not concerned");
+        assert_eq!(wrong(&slowdown, &[account("bob")], now), None, "others are not concerned");
         slowdown.right(&alice);
-        assert_eq!(slowdown.attempt(&alice, now), None);
+        assert_eq!(slowdown.wait(&alice, now), None);
     }
 
     #[test]
@@ -161,7 +169,7 @@ mod tests {
         let now = Instant::now();
         let network = Subject::Network(IpAddr::from([192, 0, 2, 1]));
         let tries =
-            (0..100).take_while(|n| slowdown.attempt(&[account(&format!("user{n}")), network.clone()], now).is_none());
+            (0..100).take_while(|n| wrong(&slowdown, &[account(&format!("user{n}")), network.clone()], now).is_none());
         assert_eq!(tries.count(), 12);
     }
 
@@ -170,13 +178,10 @@ mod tests {
         let slowdown = Slowdown::new(1);
         let now = Instant::now();
         let network = Subject::Network(IpAddr::from([192, 0, 2, 1]));
-        let mut refused = false;
-        for n in 0..20 {
-            refused |= slowdown.attempt(&[account(&format!("victim{n}")), network.clone()], now).is_some();
-            if slowdown.attempt(&[account("mallory"), network.clone()], now).is_none() {
-                slowdown.right(&[account("mallory"), network.clone()]);
-            }
-        }
+        let refused = (0..20).any(|n| {
+            slowdown.right(&[account("mallory"), network.clone()]);
+            wrong(&slowdown, &[account(&format!("victim{n}")), network.clone()], now).is_some()
+        });
         assert!(refused);
     }
 
@@ -184,9 +189,9 @@ mod tests {
     fn an_hour_of_peace_is_forgiven() {
         let slowdown = Slowdown::new(1);
         let now = Instant::now();
-        assert_eq!(slowdown.attempt(&[account("a")], now), None);
-        assert!(slowdown.attempt(&[account("a")], now).is_some());
-        assert_eq!(slowdown.attempt(&[account("a")], now + FORGET * 2), None);
+        assert_eq!(wrong(&slowdown, &[account("a")], now), None);
+        assert!(wrong(&slowdown, &[account("a")], now).is_some());
+        assert_eq!(wrong(&slowdown, &[account("a")], now + FORGET * 2), None);
     }
 
     #[test]
@@ -194,7 +199,7 @@ mod tests {
         let slowdown = Slowdown::new(1);
         let now = Instant::now();
         for n in 0..u32::try_from(MAX_SUBJECTS * 2).unwrap() {
-            slowdown.attempt(&[account(&n.to_string())], now + Duration::from_millis(n.into()));
+            slowdown.wrong(&[account(&n.to_string())], now + Duration::from_millis(n.into()));
         }
         assert!(slowdown.wrong.lock().unwrap().len() <= MAX_SUBJECTS);
     }

@@ -1,6 +1,6 @@
 //! Logging in: `POST /v1/login`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::{
     extract::State,
@@ -61,23 +61,17 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
     };
     let network = Subject::Network(authn::network_of(context.peer.ip()));
     let subjects: Vec<Subject> = account.into_iter().chain([network]).collect();
-    if let Some(wait) = state.authentication.slowdown.attempt(&subjects, Instant::now()) {
-        return Err(too_many(wait));
-    }
+    not_too_soon(state, &subjects)?;
     let identified = match request {
         LoginRequest::Password { user, password, label } => {
-            by_password(state, context.request_id, user, Zeroizing::new(password.0), label).await
+            by_password(state, &subjects, context.request_id, user, Zeroizing::new(password.0), label).await
         }
         LoginRequest::ServiceToken { token, label } => {
-            by_token(state, context.request_id, Zeroizing::new(token.0), label).await
+            by_token(state, &subjects, context.request_id, Zeroizing::new(token.0), label).await
         }
     };
-    let wrong = matches!(&identified, Err(error) if error.code() == ProblemCode::WrongCredentials);
-    if !wrong {
-        // Faults of the server and of the request's form are not the account's.
-        state.authentication.slowdown.right(&subjects);
-    }
     let (to, how) = identified?;
+    state.authentication.slowdown.right(&subjects);
     let limits = state.config.limits;
     state
         .store
@@ -96,21 +90,28 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
 
 async fn by_password(
     state: &AppState,
+    subjects: &[Subject],
     request_id: RequestId,
     user: String,
     password: Zeroizing<String>,
     label: String,
 ) -> ApiResult<(IssuedTo, &'static str)> {
     check_label(&label).map_err(ApiError::invalid)?;
+    let turn = state.authentication.passwords.turn().await.map_err(|error| ApiError::internal(&error))?;
+    // Again, because attempts made at once wait for their turn together: what the ones before did wrong counts.
+    not_too_soon(state, subjects)?;
     let row = state.store.password_of(&user).await?;
     let (principal, stored, disabled) = match row {
         Some(row) => (Some(row.id), Some(row.password), row.disabled),
         None => (None, None, false),
     };
-    let right = state.authentication.passwords.verify(password, stored).await.map_err(|e| ApiError::internal(&e))?;
+    let verified = state.authentication.passwords.verify(turn, password, stored).await;
+    let (right, turn) = verified.map_err(|error| ApiError::internal(&error))?;
     match principal {
         Some(principal) if right && !disabled => Ok((IssuedTo { principal, service_token: None, label }, "password")),
         _ => {
+            state.authentication.slowdown.wrong(subjects, Instant::now());
+            drop(turn);
             // What is no name may be a password typed into the wrong field: it is not written down.
             let user = check_name(&user).is_ok().then_some(user);
             let details =
@@ -122,6 +123,7 @@ async fn by_password(
 
 async fn by_token(
     state: &AppState,
+    subjects: &[Subject],
     request_id: RequestId,
     token: Zeroizing<String>,
     label: String,
@@ -140,6 +142,7 @@ async fn by_token(
             Ok((to, "service-token"))
         }
         other => {
+            state.authentication.slowdown.wrong(subjects, Instant::now());
             let principal = other.as_ref().map(|token| token.principal);
             let details = json!({"event": "login-failed", "by": "service-token", "token": other.map(|token| token.id)});
             refuse(state, request_id, principal, details, "The token is wrong, revoked or expired.").await
@@ -165,9 +168,10 @@ fn entry(request_id: RequestId, principal: Option<PrincipalId>, details: Value) 
     Draft { kind: RecordKind::Authentication, request_id, principal, project: None, key: None, state: None, details }
 }
 
-fn too_many(wait: Duration) -> ApiError {
+fn not_too_soon(state: &AppState, subjects: &[Subject]) -> ApiResult<()> {
+    let Some(wait) = state.authentication.slowdown.wait(subjects, Instant::now()) else { return Ok(()) };
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    ApiError::new(ProblemCode::TooManyAttempts)
+    Err(ApiError::new(ProblemCode::TooManyAttempts)
         .detail(format!("Wait {seconds} seconds before the next attempt."))
-        .retry_after(seconds)
+        .retry_after(seconds))
 }

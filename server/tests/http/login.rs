@@ -47,6 +47,37 @@ async fn wrong_passwords_are_slowed_down_and_the_right_one_too() {
 }
 
 #[tokio::test]
+async fn wrong_passwords_at_once_do_not_slip_through_and_right_ones_at_once_all_pass() {
+    let server = Running::with(|limits| (limits.free_attempts, limits.password_checks) = (3, 2)).await;
+    let right = futures_of(12, || server.try_login(ADMIN, PASSWORD)).await;
+    assert!(right.iter().all(|answer| answer.status == StatusCode::OK));
+    let wrong = futures_of(12, || server.try_login(ADMIN, "wrong horse battery")).await;
+    let tried = wrong.iter().filter(|answer| answer.status == StatusCode::UNAUTHORIZED).count();
+    assert!((3..=4).contains(&tried), "{tried} attempts were made");
+}
+
+/// All at once.
+async fn futures_of<F: Future<Output = crate::harness::Answer>>(
+    count: usize,
+    make: impl Fn() -> F,
+) -> Vec<crate::harness::Answer> {
+    let mut running: Vec<_> = (0..count).map(|_| Box::pin(make())).collect();
+    let mut done = Vec::new();
+    std::future::poll_fn(|cx| {
+        running.retain_mut(|future| match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(answer) => {
+                done.push(answer);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if running.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done
+}
+
+#[tokio::test]
 async fn login_closes_its_connection_and_other_answers_do_not() {
     let server = Running::start().await;
     let login = server.try_login(ADMIN, PASSWORD).await;
