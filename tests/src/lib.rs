@@ -21,7 +21,7 @@ pub use binaries::Binaries;
 pub use flavour::{Flavour, chroot_folder};
 pub use gpg::{SignatureKind, good_signatures};
 pub use playground::{Playground, PlaygroundBuilder};
-pub use process::{Daemon, Finished, run, run_with_input, wait_until};
+pub use process::{Daemon, Finished, command_line, run, run_with_input, wait_until};
 pub use scratch::Scratch;
 pub use server::{Server, ServerBuilder};
 pub use template::Template;

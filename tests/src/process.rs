@@ -228,7 +228,8 @@ impl Drop for Daemon {
 }
 
 /// A command as a person would type it.
-pub(crate) fn command_line(command: &Command) -> String {
+#[must_use]
+pub fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use sealcard_tests::{Binaries, run};
+use sealcard_tests::{Binaries, command_line, run};
 
 /// What turns on the failpoints that the crash tests need.
 pub(crate) const FAILPOINTS: [&str; 2] = ["--features", "sealcard-server/failpoints,sealcard-signer/failpoints"];
@@ -35,7 +35,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 
 /// Runs a command that writes to the terminal itself; it must succeed.
 pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
-    let line = format!("{command:?}").replace('"', "");
+    let line = command_line(command);
     let status = command.status().with_context(|| format!("starting {line}"))?;
     if status.success() { Ok(()) } else { bail!("{line} failed ({status})") }
 }

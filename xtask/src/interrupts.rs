@@ -1,22 +1,19 @@
-//! Ctrl-C and its like, held back so that what was started is ended in order.
+//! Ctrl-C and its like, so that what was started is ended in order.
 
 use std::{sync::mpsc::Sender, thread};
 
 use anyhow::Result;
-use nix::sys::signal::{SigSet, Signal};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
 
-/// From now on SIGINT, SIGTERM and SIGHUP no longer end this process: each is told to `sender`.
-///
-/// To be called before any thread is started. Children get their signals as usual (the standard library clears the mask
-/// that they would inherit).
-pub(crate) fn hold<T: Send + 'static>(sender: Sender<T>, event: impl Fn(Signal) -> T + Send + 'static) -> Result<()> {
-    let mut set = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        set.add(signal);
-    }
-    set.thread_block()?;
+/// From now on SIGINT, SIGTERM and SIGHUP no longer end this process: each is told to `sender` by its number. Children get
+/// theirs as usual.
+pub(crate) fn hold<T: Send + 'static>(sender: Sender<T>, event: impl Fn(i32) -> T + Send + 'static) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::spawn(move || {
-        while let Ok(signal) = set.wait() {
+        for signal in signals.forever() {
             if sender.send(event(signal)).is_err() {
                 break;
             }

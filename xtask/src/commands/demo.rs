@@ -10,7 +10,6 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use nix::sys::signal::Signal;
 use sealcard_tests::{Binaries, Daemon, Scratch, run, wait_until};
 
 use crate::{cargo, interrupts, output, packages};
@@ -84,6 +83,11 @@ impl Demo {
         );
         stage.show(Person::Ada, &format!("sealcard {trust} --user ada --password-file ada.password --setup"))?;
         stage.show(Person::Ada, "gpg --card-status")?;
+        output::result(
+            "\nOnly Ada can say whom she trusts. This says it for the keys of this server, so that gpg calls their\n\
+             signatures good without a warning.",
+        );
+        stage.show(Person::Ada, "sealcard sync --ownertrust")?;
 
         output::headline("4. A signed git tag");
         output::result("Neither git nor gpg knows of Sealcard.");
@@ -128,11 +132,11 @@ impl Person {
 struct Stage {
     scratch: Scratch,
     binaries: Binaries,
-    interrupts: Receiver<Signal>,
+    interrupts: Receiver<i32>,
 }
 
 impl Stage {
-    fn new(binaries: Binaries, interrupts: Receiver<Signal>) -> Result<Self> {
+    fn new(binaries: Binaries, interrupts: Receiver<i32>) -> Result<Self> {
         let scratch = Scratch::new()?;
         for person in [Person::Admin, Person::Ada] {
             scratch.folder(person.name())?;
@@ -144,7 +148,7 @@ impl Stage {
     /// Shows a command, runs it and shows its output.
     fn show(&self, person: Person, line: &str) -> Result<()> {
         if let Ok(signal) = self.interrupts.try_recv() {
-            bail!("stopped by {signal}");
+            bail!("stopped by signal {signal}");
         }
         output::command(person.name(), line);
         let finished = run(self.shell(person, line)?.env("TERM", "dumb"), DEADLINE)?;

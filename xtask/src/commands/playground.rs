@@ -16,6 +16,7 @@ use nix::{
     unistd::Pid,
 };
 use sealcard_tests::{Algorithm, PlaygroundBuilder};
+use signal_hook::consts::SIGINT;
 
 use crate::{cargo, interrupts, output, packages};
 
@@ -42,7 +43,7 @@ pub(crate) struct Playground {
 }
 
 enum Event {
-    Interrupted(Signal),
+    Interrupted(i32),
     Ended(std::io::Result<ExitStatus>),
 }
 
@@ -73,8 +74,8 @@ impl Playground {
                 }
                 output::note("paste these lines into a shell; Ctrl-C here ends and removes it all");
                 match events.recv()? {
-                    Event::Interrupted(Signal::SIGINT) => ExitCode::SUCCESS,
-                    Event::Interrupted(signal) => exit_code(128 + signal as i32),
+                    Event::Interrupted(SIGINT) => ExitCode::SUCCESS,
+                    Event::Interrupted(signal) => exit_code(128 + signal),
                     Event::Ended(_) => bail!("nothing was started that could end"),
                 }
             }
@@ -104,8 +105,8 @@ fn wait_for(mut child: Child, sender: Sender<Event>, events: &Receiver<Event>) -
     loop {
         match events.recv_timeout(Duration::MAX)? {
             // Ctrl-C reaches every process of the terminal, the command too: only what else it is sent is passed on.
-            Event::Interrupted(Signal::SIGINT) => {}
-            Event::Interrupted(signal) => kill(pid, signal).unwrap_or_default(),
+            Event::Interrupted(SIGINT) => {}
+            Event::Interrupted(signal) => kill(pid, Signal::try_from(signal)?).unwrap_or_default(),
             Event::Ended(status) => {
                 let status = status?;
                 let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));

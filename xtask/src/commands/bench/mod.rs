@@ -37,7 +37,7 @@ impl Bench {
         let (sender, interrupted) = mpsc::channel();
         interrupts::hold(sender, |signal| signal)?;
         let check = || match interrupted.try_recv() {
-            Ok(signal) => bail!("stopped by {signal}"),
+            Ok(signal) => bail!("stopped by signal {signal}"),
             Err(_) => Ok(()),
         };
 
