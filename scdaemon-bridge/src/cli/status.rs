@@ -95,7 +95,7 @@ fn print(status: &Status) {
     let headline = match status.state {
         State::LoggedIn => format!("{GOOD}Logged in.{GOOD:#}"),
         State::EndsSoon => format!("{WARN}Logged in, but the login ends soon:{WARN:#} run `sealcard login`."),
-        State::NotLoggedIn => format!("{BAD}Not logged in:{BAD:#} run `sealcard login`."),
+        State::NotLoggedIn => format!("{BAD}Not logged in.{BAD:#}"),
         State::Unchecked => format!("{BAD}It could not be checked whether you are logged in.{BAD:#}"),
     };
     line(headline);
@@ -120,7 +120,7 @@ fn print(status: &Status) {
         rows.push(("grant lies in", store.clone()));
     }
     facts(&rows);
-    if let (State::Unchecked, Some(error)) = (status.state, &status.error) {
+    if let Some(error) = &status.error {
         note(super::output::clean(error));
     }
 }

@@ -5,7 +5,11 @@
 //! succeeds.
 
 use std::{
-    sync::mpsc::{RecvTimeoutError, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
     thread,
     time::Duration,
 };
@@ -20,6 +24,9 @@ use crate::config::Paths;
 const LIMIT: Duration = Duration::from_secs(3);
 
 const SERVICE: &str = "sealcard";
+
+/// Calls that were given up and still wait for the person. While there is one, no further question is asked.
+static GIVEN_UP: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether there is a keyring that lets us in without asking.
 pub(super) fn is_usable() -> bool {
@@ -61,16 +68,32 @@ fn with_entry<T: Send + 'static>(
     if !bus::is_known() {
         return Err(GrantError::NoKeyring("there is no D-Bus session".to_owned()));
     }
+    if GIVEN_UP.load(Ordering::SeqCst) > 0 {
+        return Err(GrantError::Locked);
+    }
     let (sender, receiver) = sync_channel(1);
+    // Set by whichever comes first: the end of the call, or the end of our patience.
+    let settled = Arc::new(AtomicBool::new(false));
+    let ended = settled.clone();
     thread::Builder::new()
         .name("keyring".to_owned())
         .spawn(move || {
             let result = entry(&account).and_then(|entry| work(&entry));
             // Nobody waits any more when the limit has passed.
             let _ = sender.send(result);
+            if ended.swap(true, Ordering::SeqCst) {
+                GIVEN_UP.fetch_sub(1, Ordering::SeqCst);
+            }
         })
         .map_err(|error| GrantError::NoKeyring(error.to_string()))?;
-    match receiver.recv_timeout(LIMIT) {
+    let answer = receiver.recv_timeout(LIMIT);
+    if matches!(answer, Err(RecvTimeoutError::Timeout)) {
+        GIVEN_UP.fetch_add(1, Ordering::SeqCst);
+        if settled.swap(true, Ordering::SeqCst) {
+            GIVEN_UP.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    match answer {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(Error::NoStorageAccess(_))) | Err(RecvTimeoutError::Timeout) => Err(GrantError::Locked),
         Ok(Err(Error::PlatformFailure(error))) => Err(GrantError::NoKeyring(error.to_string())),

@@ -35,6 +35,10 @@ impl Session {
         if let Some(grant) = self.cached_grant() {
             return Ok(grant);
         }
+        let _reading = self.reading.lock().await;
+        if let Some(grant) = self.cached_grant() {
+            return Ok(grant);
+        }
         let grant = Arc::new(self.stored_grant().await?.ok_or(RemoteError::NotLoggedIn { reason: None })?);
         self.set_grant(Some(grant.clone()));
         Ok(grant)
@@ -42,6 +46,11 @@ impl Session {
 
     /// After `refused` was refused: another one, if the store has one by now.
     pub(super) async fn newer_grant(&self, refused: &Grant) -> Result<Option<Arc<Grant>>, RemoteError> {
+        let _reading = self.reading.lock().await;
+        // Another request may have noticed first.
+        if let Some(grant) = self.cached_grant().filter(|grant| !grant.same_token(refused)) {
+            return Ok(Some(grant));
+        }
         self.set_grant(None);
         match self.stored_grant().await? {
             Some(grant) if !grant.same_token(refused) => {

@@ -19,6 +19,8 @@ pub(super) struct Session {
     pub(super) paths: Paths,
     /// The grant in use; `None` before the first request and after the server refused one.
     grant: Mutex<Option<Arc<Grant>>>,
+    /// Held while the grant is read, so that many requests at once read it once.
+    pub(super) reading: tokio::sync::Mutex<()>,
     /// The refresh under way, if any.
     pub(super) refresh: Mutex<Option<tokio::task::JoinHandle<()>>>,
     stamp: Stamp,
@@ -37,7 +39,15 @@ impl Session {
                 _ => None,
             };
         let http = Http::new(url, &config.trust, authorities.as_deref())?;
-        Ok(Self { http, config, paths: paths.clone(), grant: Mutex::default(), refresh: Mutex::default(), stamp })
+        Ok(Self {
+            http,
+            config,
+            paths: paths.clone(),
+            grant: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            refresh: Mutex::default(),
+            stamp,
+        })
     }
 
     pub(super) fn cached_grant(&self) -> Option<Arc<Grant>> {
