@@ -83,16 +83,23 @@ pub async fn verify(signing: &Signing) -> Result<RecordVerification, StorageErro
     }
     // Outcomes that came while the record was read have their entries in the journals' newest part.
     for (signer, mut reader) in journals {
-        let _ = reader.read(signer, &mut findings, |entry| drop(used.insert((entry.request, entry.component)))).await;
+        let newest = |entry: &JournalEntry| {
+            used.insert((entry.request, entry.component));
+        };
+        let _ = reader.read(signer, &mut findings, newest).await;
     }
     if complete {
         for (request, component) in told.signed.difference(&used) {
-            findings.push(format!("request {request}: the record says that component {component} was used, the journal does not"));
+            findings.push(format!(
+                "request {request}: the record says that component {component} was used, the journal does not"
+            ));
         }
     }
     for request in told.open {
         if !signing.running.contains(request) {
-            findings.push(format!("request {request}: an intent without an outcome, it is unknown whether the key was used"));
+            findings.push(format!(
+                "request {request}: an intent without an outcome, it is unknown whether the key was used"
+            ));
         }
     }
     let surplus = findings.len().saturating_sub(MAX_FINDINGS);
@@ -118,10 +125,14 @@ async fn read_record(
         for row in &rows {
             let expected = head.next(&row.body);
             if row.sequence != expected.sequence {
-                findings.push(format!("entry {} is missing: {} follows {}", expected.sequence, row.sequence, head.sequence));
+                findings.push(format!(
+                    "entry {} is missing: {} follows {}",
+                    expected.sequence, row.sequence, head.sequence
+                ));
             }
             if row.hash != expected.hash {
-                findings.push(format!("entry {}: its hash does not fit its content and the entry before it", row.sequence));
+                findings
+                    .push(format!("entry {}: its hash does not fit its content and the entry before it", row.sequence));
             }
             // Goes on from what is stored, so that one change is one finding.
             let hash = row.hash.as_slice().try_into().unwrap_or(expected.hash);
@@ -165,8 +176,7 @@ impl Told {
 /// What is wrong with a use that a journal tells of.
 fn compare(told: &Told, entry: &JournalEntry) -> Option<String> {
     let id = (entry.request, entry.component);
-    let (sequence, operation, request, component) =
-        (entry.sequence, &entry.operation, entry.request, entry.component);
+    let (sequence, operation, request, component) = (entry.sequence, &entry.operation, entry.request, entry.component);
     if matches!(operation.as_str(), "generate" | "certify") {
         let known = told.made.contains(&id);
         return (!known).then(|| {
