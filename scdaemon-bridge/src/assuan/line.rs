@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn lines_come_out_whole_however_they_arrive() {
-        let expected = vec![Incoming::Line(b"NOP".to_vec()), Incoming::Line(Vec::new()), Incoming::Line(b"BYE".to_vec())];
+        let expected =
+            vec![Incoming::Line(b"NOP".to_vec()), Incoming::Line(Vec::new()), Incoming::Line(b"BYE".to_vec())];
         assert_eq!(all(&[b"NOP\n\r\nBYE\r\n"]), expected);
         assert_eq!(all(&[b"N", b"OP\n\r", b"\nBY", b"E\r", b"\n"]), expected);
         assert_eq!(all(&[b"no end"]), []);

@@ -17,7 +17,11 @@ fn main() -> ExitCode {
     if arguments.version {
         use std::io::Write as _;
         let text = format!("sealcard-scdaemon {}\n", env!("CARGO_PKG_VERSION"));
-        return if std::io::stdout().write_all(text.as_bytes()).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return if std::io::stdout().write_all(text.as_bytes()).is_ok() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
     }
     match scd::serve(arguments.homedir.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,

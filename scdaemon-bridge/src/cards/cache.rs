@@ -114,7 +114,7 @@ mod tests {
         let gone = fewer.cards.remove(0);
         let first = Cache::new("https://localhost:1", all.clone(), None);
         let second = Cache::new("https://localhost:1", fewer.clone(), Some(first.clone()));
-        assert_eq!(second.retired, [gone.clone()]);
+        assert_eq!(second.retired, std::slice::from_ref(&gone));
         let third = Cache::new("https://localhost:1", fewer.clone(), Some(second));
         assert_eq!(third.retired, [gone]);
         assert_eq!(Cache::new("https://localhost:1", all, Some(third)).retired, []);

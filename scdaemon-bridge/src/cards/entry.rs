@@ -77,9 +77,7 @@ impl CardEntry {
     #[must_use]
     pub fn is_named(&self, serial: &str) -> bool {
         match (split_serial(serial), split_serial(&self.serial)) {
-            (Some(asked), Some(own)) => {
-                asked.0.eq_ignore_ascii_case(own.0) && asked.1.eq_ignore_ascii_case(own.1)
-            }
+            (Some(asked), Some(own)) => asked.0.eq_ignore_ascii_case(own.0) && asked.1.eq_ignore_ascii_case(own.1),
             _ => false,
         }
     }

@@ -37,11 +37,8 @@ impl Registry {
     #[must_use]
     pub fn new(cache: Option<Cache>) -> Self {
         let Some(cache) = cache else { return Self::default() };
-        let mut registry = Self {
-            version: Some(cache.list.registry_version),
-            server: Some(cache.server),
-            ..Self::default()
-        };
+        let mut registry =
+            Self { version: Some(cache.list.registry_version), server: Some(cache.server), ..Self::default() };
         let listed = cache.list.cards.into_iter().map(|card| CardEntry::new(card, false));
         let retired = cache.retired.into_iter().map(|card| CardEntry::new(card, true));
         for entry in listed.chain(retired) {

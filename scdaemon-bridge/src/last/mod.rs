@@ -112,9 +112,7 @@ pub fn save(path: &Path, operation: &LastOperation) -> Result<(), ConfigError> {
     let stored = Stored { newest: operation.clone(), newest_failure };
     let content = serde_json::to_vec_pretty(&stored)
         .map_err(|error| ConfigError::Invalid { path: path.to_owned(), reason: error.to_string() })?;
-    replace(path, &content).map_err(|source| {
-        ConfigError::Io { action: "write", path: path.to_owned(), source }
-    })
+    replace(path, &content).map_err(|source| ConfigError::Io { action: "write", path: path.to_owned(), source })
 }
 
 /// Replaces the file as a whole, but does not wait for the disk: what is lost in a power failure is not worth slowing

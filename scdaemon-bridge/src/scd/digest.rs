@@ -73,9 +73,8 @@ pub(super) fn parse_digest(data: &[u8], expected: Option<HashAlgorithm>) -> Resu
         let hash = expected.or_else(|| HashAlgorithm::ALL.into_iter().find(|hash| hash.digest_len() == data.len()))?;
         (hash.digest_len() == data.len()).then_some(Digest { hash, bytes: data })
     };
-    let weak = WEAK.iter().find(|(_, prefix, len)| {
-        data.strip_prefix(*prefix).is_some_and(|digest| digest.len() == *len)
-    });
+    let weak =
+        WEAK.iter().find(|(_, prefix, len)| data.strip_prefix(*prefix).is_some_and(|digest| digest.len() == *len));
     if let Some((name, ..)) = weak {
         return Err(DigestError::Weak(name));
     }

@@ -124,8 +124,7 @@ pub fn socket_candidates(homedir: Option<&Path>, paths: Option<&Paths>) -> Vec<P
 /// the path's SHA-1 in z-base-32.
 fn socket_folder_name(home: &Path) -> String {
     const ALPHABET: &[u8; 32] = b"ybndrfg8ejkmcpqxot1uwisza345h769";
-    let digest =
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, home.as_os_str().as_bytes());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, home.as_os_str().as_bytes());
     let mut name = "d.".to_owned();
     for chunk in digest.as_ref().get(..15).unwrap_or_default().chunks_exact(5) {
         let bits = chunk.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));

@@ -46,8 +46,7 @@ impl Log {
         if fs::metadata(path).is_ok_and(|facts| facts.len() > MAX_SIZE) {
             let _ = fs::rename(path, path.with_extension("log.1"));
         }
-        let clean: String =
-            message.chars().take(MAX_MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let clean: String = message.chars().take(MAX_MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect();
         let line = format!("{} {level} [{}] {clean}\n", Timestamp::now(), std::process::id());
         if let Some(folder) = path.parent() {
             let _ = crate::config::files::make_private_folder(folder);

@@ -104,7 +104,11 @@ impl Session {
         let expected = match options.value("hash") {
             None => None,
             Some("none") => {
-                return Err(Failure::local(Code::NOT_SUPPORTED, "not-a-digest", "data that are no digest can't be signed"));
+                return Err(Failure::local(
+                    Code::NOT_SUPPORTED,
+                    "not-a-digest",
+                    "data that are no digest can't be signed",
+                ));
             }
             Some(name) => Some(parse_hash_name(name).map_err(refuse_digest)?),
         };
@@ -143,9 +147,7 @@ impl Session {
                 // 41: only the X coordinate follows.
                 (HostCommand::decipher_ecdh(&nist_point(&self.data)?), Some(0x41))
             }
-            ComponentAlgorithm::EcdhCv25519 => {
-                (HostCommand::decipher_ecdh(&montgomery_point(&self.data)?), Some(0x40))
-            }
+            ComponentAlgorithm::EcdhCv25519 => (HostCommand::decipher_ecdh(&montgomery_point(&self.data)?), Some(0x40)),
             _ => (HostCommand::decipher_rsa(&rsa_number(&self.data, slot.modulus_bits().div_ceil(8))?), None),
         };
         let mut done = self.run_card(&found, &command, None).await?;
@@ -385,7 +387,9 @@ mod tests {
     fn ciphertexts_are_brought_to_their_width() {
         assert_eq!(rsa_number(&[0, 1, 2], 4).unwrap(), [0, 0, 1, 2]);
         assert_eq!(rsa_number(&[0, 9, 8, 7, 6], 4).unwrap(), [9, 8, 7, 6]);
-        assert!(rsa_number(&[1, 2, 3, 4, 5], 4).is_err() && rsa_number(&[0, 0], 4).is_err() && rsa_number(&[], 4).is_err());
+        assert!(
+            rsa_number(&[1, 2, 3, 4, 5], 4).is_err() && rsa_number(&[0, 0], 4).is_err() && rsa_number(&[], 4).is_err()
+        );
 
         let marked = [&[0x40][..], &[7; 32]].concat();
         let zero = [&[0][..], &[7; 32]].concat();

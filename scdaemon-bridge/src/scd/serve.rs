@@ -1,13 +1,6 @@
 //! The life of the daemon: the pipe, the socket, and when to end.
 
-use std::{
-    fs::File,
-    io,
-    os::fd::AsFd as _,
-    path::Path,
-    rc::Rc,
-    time::Duration,
-};
+use std::{fs::File, io, os::fd::AsFd as _, path::Path, rc::Rc, time::Duration};
 
 use tokio::{
     net::unix::pipe,

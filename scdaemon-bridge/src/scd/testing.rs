@@ -120,8 +120,7 @@ enum Decrypter {
 impl MemoryHolder {
     /// A card of this algorithm (RSA with 2048 bits, for speed) and its keys.
     pub(crate) fn new(algorithm: KeyAlgorithm) -> Rc<Self> {
-        let (sign, decrypt, authenticate) =
-            (Signer::new(algorithm), Decrypter::new(algorithm), Signer::new(algorithm));
+        let (sign, decrypt, authenticate) = (Signer::new(algorithm), Decrypter::new(algorithm), Signer::new(algorithm));
         let keys = vec![sign.public_key(), decrypt.public_key(), authenticate.public_key()];
         let cards = vec![card(0, algorithm, keys)];
         let list = CardList { server_id: Uuid::from_u128(1), registry_version: 7, cards };
@@ -347,7 +346,7 @@ impl Client {
         let answer = self.ask(line).await;
         assert_eq!(answer.last().unwrap(), b"OK", "{line}: {:?}", String::from_utf8_lossy(&answer.concat()));
         let data = answer.iter().filter_map(|line| line.strip_prefix(b"D "));
-        data.flat_map(|line| crate::assuan::unescape(line)).collect()
+        data.flat_map(crate::assuan::unescape).collect()
     }
 
     /// The number of an answer that must be exactly one ERR.

@@ -44,17 +44,17 @@ fn the_cards_of_the_fuzz_sessions_are_the_sample_cards() {
 
 #[test]
 fn the_fuzz_corpora_run() {
-    let targets: [(&str, fn(&[u8])); 4] = [
-        ("assuan_lines", fuzzing::lines),
-        ("scd_session", |bytes| drop(fuzzing::session(bytes))),
-        ("cards_cache", fuzzing::cache),
-        ("s_expression", fuzzing::s_expression),
-    ];
-    for (name, target) in targets {
+    for name in ["assuan_lines", "scd_session", "cards_cache", "s_expression"] {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
         let mut seeds = 0;
         for file in std::fs::read_dir(&folder).unwrap() {
-            target(&std::fs::read(file.unwrap().path()).unwrap());
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            match name {
+                "assuan_lines" => fuzzing::lines(&bytes),
+                "scd_session" => drop(fuzzing::session(&bytes)),
+                "cards_cache" => fuzzing::cache(&bytes),
+                _ => fuzzing::s_expression(&bytes),
+            }
             seeds += 1;
         }
         assert!(seeds > 0, "no seeds in {}", folder.display());
@@ -80,7 +80,6 @@ proptest! {
     ) {
         let mut input = String::new();
         for (line, argument) in lines.iter().zip(&arguments) {
-            // An argument must not turn LEARN's --force off, or the lines that follow answer its inquiry.
             input.push_str(&format!("{line} {argument}\n"));
         }
         let answered = fuzzing::session(input.as_bytes());

@@ -70,7 +70,10 @@ fn signatures_of_every_algorithm_verify_and_each_has_its_own_idempotency_key() {
             assert_eq!(uses.len(), 4);
             daemon.finish().await;
             let last = last::load(&paths.last_file()).unwrap().unwrap();
-            assert_eq!((last.outcome, last.operation, last.request_id), (Outcome::Ok, OperationKind::Sign, Some(REQUEST)));
+            assert_eq!(
+                (last.outcome, last.operation, last.request_id),
+                (Outcome::Ok, OperationKind::Sign, Some(REQUEST))
+            );
         }
     });
 }
@@ -222,8 +225,7 @@ fn ciphertexts(key: &PublicKey) -> (Vec<String>, Vec<u8>) {
             let sent = HEXUPPER.encode(ephemeral.compute_public_key().unwrap().as_ref());
             let peer = agreement::UnparsedPublicKey::new(curve, &point.0);
             let shared = agreement::agree(&ephemeral, peer, (), |shared| Ok(shared.to_vec())).unwrap();
-            let (forms, prefix) =
-                if bare { (vec![format!("40{sent}"), sent], 0x40) } else { (vec![sent], 0x41) };
+            let (forms, prefix) = if bare { (vec![format!("40{sent}"), sent], 0x40) } else { (vec![sent], 0x41) };
             (forms, [&[prefix], &shared[..]].concat())
         }
     }
