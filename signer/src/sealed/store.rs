@@ -80,16 +80,21 @@ impl Store {
     /// # Errors
     /// If the row does not open.
     pub fn key(&self, row: &SealedKey) -> Result<Arc<PrivateKey>, NotOursError> {
-        // The lock is never held while decrypting and parsing.
-        if let Some(key) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(row) {
+        if let Some(key) = self.open_key(row) {
             return Ok(key);
         }
+        // The lock is not held while decrypting and parsing.
         let private = self.private_bytes(row)?;
         let key =
             PrivateKey::parse(row.algorithm, row.role, &private, &row.public_key).map_err(|_| NotOursError::of(row))?;
         let key = Arc::new(key);
         self.open.lock().unwrap_or_else(PoisonError::into_inner).put(row.clone(), Arc::clone(&key));
         Ok(key)
+    }
+
+    /// The parsed private key of a row, if it was opened before: takes no time.
+    pub(crate) fn open_key(&self, row: &SealedKey) -> Option<Arc<PrivateKey>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(row)
     }
 
     /// The private key of a row in the clear: PKCS#8 DER for RSA, the secret number or seed (32 bytes) for curves. For

@@ -14,7 +14,7 @@ use crate::{
     crypto, failpoint,
     journal::{Journal, NewEntry},
     log::{self, Level},
-    operations,
+    operations::{self, PrivateKey},
     protocol::{Operation, Request, RequestBody, Response, ResponseBody, SealedKey, SignerError},
     sealed::{Store, StoreError},
 };
@@ -30,9 +30,30 @@ pub(super) struct Engine {
     delay: Delay,
 }
 
-/// Whether a request occupies a thread for seconds.
-pub(super) const fn takes_seconds(request: &Request) -> bool {
-    matches!(request.body, RequestBody::Generate { algorithm: ComponentAlgorithm::Rsa4096, .. })
+/// What a thread is to do.
+pub(super) enum Work {
+    /// All of it.
+    Request(Request),
+    /// A use whose journal entry is already on its way to the disk.
+    Use(BegunUse),
+}
+
+/// A use of an open key.
+pub(super) struct BegunUse {
+    gate: Arc<Gate>,
+    key: Arc<PrivateKey>,
+    component: Uuid,
+    operation: Operation,
+}
+
+impl Work {
+    /// Whether it occupies a thread for seconds.
+    pub(super) const fn takes_seconds(&self) -> bool {
+        matches!(
+            self,
+            Self::Request(Request { body: RequestBody::Generate { algorithm: ComponentAlgorithm::Rsa4096, .. }, .. })
+        )
+    }
 }
 
 impl Engine {
@@ -71,10 +92,27 @@ impl Engine {
         self.answers.send(&response);
     }
 
-    /// Performs a request and sees to its answer.
-    pub(super) fn perform(&self, request: Request) {
-        let id = request.id;
-        match request.body {
+    /// Begins what costs no time: the journal entry of a use with a key that is open is on its way before another thread
+    /// even wakes to use the key.
+    pub(super) fn begin(&self, request: Request) -> Work {
+        let Request { id, body } = request;
+        let RequestBody::Use { key: row, operation, request } = body else {
+            return Work::Request(Request { id, body });
+        };
+        let open = self.store.get().filter(|_| operations::check(&row, &operation).is_ok());
+        match open.and_then(|store| store.open_key(&row)) {
+            Some(key) => Work::Use(self.begin_use(id, &row, key, operation, request)),
+            None => Work::Request(Request { id, body: RequestBody::Use { key: row, operation, request } }),
+        }
+    }
+
+    /// Does the work and sees to its answer.
+    pub(super) fn perform(&self, work: Work) {
+        let Request { id, body } = match work {
+            Work::Request(request) => request,
+            Work::Use(begun) => return self.finish_use(begun),
+        };
+        match body {
             RequestBody::Status => self.status(id),
             RequestBody::Journal { from, limit } => {
                 self.answer(Response { id, result: self.journal_page(from, limit) })
@@ -82,7 +120,7 @@ impl Engine {
             RequestBody::Generate { component, algorithm, role, request } => {
                 self.generate(id, component, algorithm, role, request);
             }
-            RequestBody::Use { key, operation, request } => self.use_key(id, &key, &operation, request),
+            RequestBody::Use { key, operation, request } => self.use_key(id, &key, operation, request),
         }
     }
 
@@ -92,16 +130,9 @@ impl Engine {
         Ok(ResponseBody::Journal { head, entries })
     }
 
-    fn use_key(&self, id: u64, row: &SealedKey, operation: &Operation, request: Uuid) {
-        // What is refused here has touched no key, so the journal does not hear of it.
-        let opened = self
-            .store
-            .get()
-            .ok_or(SignerError::Sealed)
-            .and_then(|store| operations::check(row, operation).map(|()| store))
-            .and_then(|store| store.key(row).map_err(|_| SignerError::NotOurs));
-        let key = match opened {
-            Ok(key) => key,
+    fn use_key(&self, id: u64, row: &SealedKey, operation: Operation, request: Uuid) {
+        match self.admit(row, &operation) {
+            Ok(key) => self.finish_use(self.begin_use(id, row, key, operation, request)),
             Err(error) => {
                 log::event(
                     Level::Warn,
@@ -113,19 +144,41 @@ impl Engine {
                         ("why", &error),
                     ],
                 );
-                return self.answer(Response { id, result: Err(error) });
+                self.answer(Response { id, result: Err(error) });
             }
-        };
+        }
+    }
+
+    /// The key for an operation that may be performed. What is refused here has touched no key, so the journal does not
+    /// hear of it.
+    fn admit(&self, row: &SealedKey, operation: &Operation) -> Result<Arc<PrivateKey>, SignerError> {
+        let store = self.store.get().ok_or(SignerError::Sealed)?;
+        operations::check(row, operation)?;
+        store.key(row).map_err(|_| SignerError::NotOurs)
+    }
+
+    fn begin_use(
+        &self,
+        id: u64,
+        row: &SealedKey,
+        key: Arc<PrivateKey>,
+        operation: Operation,
+        request: Uuid,
+    ) -> BegunUse {
         let entry = NewEntry {
             operation: operation.name(),
             component: row.component,
             request,
-            input_sha256: Some(crypto::sha256(operations::input(operation))),
+            input_sha256: Some(crypto::sha256(operations::input(&operation))),
         };
-        let gate = self.submit(id, entry);
-        let result = guarded(|| key.perform(operation));
+        BegunUse { gate: self.submit(id, entry), key, component: row.component, operation }
+    }
+
+    fn finish_use(&self, begun: BegunUse) {
+        let BegunUse { gate, key, component, operation } = begun;
+        let result = guarded(|| key.perform(&operation));
         if matches!(result, Err(SignerError::DecryptionFailed)) {
-            self.delay.after_failure(row.component, move || gate.made(result));
+            self.delay.after_failure(component, move || gate.made(result));
         } else {
             gate.made(result);
         }

@@ -30,7 +30,7 @@ use crate::{
     sealed::Store,
 };
 use answers::Answers;
-use engine::Engine;
+use engine::{Engine, Work};
 use queue::Queue;
 
 /// Requests that wait for a thread at most; the server is not read from while they do.
@@ -100,8 +100,8 @@ pub fn serve(folder: &Path, fd: RawFd) -> Result<(), ServeError> {
 /// The queues and the threads that empty them.
 struct Threads {
     engine: Arc<Engine>,
-    work: Arc<Queue<Request>>,
-    generate: Arc<Queue<Request>>,
+    work: Arc<Queue<Work>>,
+    generate: Arc<Queue<Work>>,
     workers: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -110,11 +110,11 @@ impl Threads {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let work = Arc::new(Queue::new(QUEUE));
         let generate = Arc::new(Queue::new(QUEUE));
-        let spawn = |name: &str, queue: &Arc<Queue<Request>>| {
+        let spawn = |name: &str, queue: &Arc<Queue<Work>>| {
             let (engine, queue) = (Arc::clone(engine), Arc::clone(queue));
             std::thread::Builder::new().name(name.into()).spawn(move || {
-                while let Some(request) = queue.take() {
-                    engine.perform(request);
+                while let Some(work) = queue.take() {
+                    engine.perform(work);
                 }
             })
         };
@@ -152,8 +152,10 @@ impl Threads {
         match decode_request(body) {
             // Answered at once: it is the heartbeat, and must not wait behind work.
             Ok(Request { id, body: RequestBody::Status }) => self.engine.status(id),
-            Ok(request) if engine::takes_seconds(&request) => self.generate.put(request),
-            Ok(request) => self.work.put(request),
+            Ok(request) => match self.engine.begin(request) {
+                work if work.takes_seconds() => self.generate.put(work),
+                work => self.work.put(work),
+            },
             Err(BadRequest::Answerable { id, error }) => {
                 log::event(Level::Warn, "malformed-request", &[("id", &id), ("error", &error)]);
                 self.engine.answer(Response { id, result: Err(SignerError::Invalid(error)) });
