@@ -111,8 +111,7 @@ async fn make(
     // One reading of the clock for keys, signatures and row: it is part of the fingerprints.
     let created = Timestamp::now();
     let expires = Timestamp::from_unix(created.unix().saturating_add(DAY.saturating_mul(plan.days.into())));
-    let request =
-        CertificateRequest { keys, user_id: plan.user_id.clone(), created, expires: Some(expires) };
+    let request = CertificateRequest { keys, user_id: plan.user_id.clone(), created, expires: Some(expires) };
     let certificate = certify(signers, plan.environment, maker, request).await?;
     let row = NewKeyRow {
         id,
@@ -191,7 +190,11 @@ async fn generate(
                 && key.algorithm == ComponentAlgorithm::of(plan.algorithm, *role)
         })
     });
-    if complete { Ok(keys) } else { Err(KeyError::Fault("the signer made other keys than it was asked for".to_owned())) }
+    if complete {
+        Ok(keys)
+    } else {
+        Err(KeyError::Fault("the signer made other keys than it was asked for".to_owned()))
+    }
 }
 
 /// sequoia asks for one signature after another and waits for each, so this has a thread of its own.

@@ -70,14 +70,12 @@ fn to_mpis(algorithm: ComponentAlgorithm, signature: &[u8]) -> OpenPgpResult<Sig
     let halves = || signature.split_at_checked(32).filter(|(_, s)| s.len() == 32);
     match algorithm {
         ComponentAlgorithm::Rsa4096 => Ok(Signature::RSA { s: MPI::new(signature) }),
-        ComponentAlgorithm::EcdsaP256 => {
-            halves().map(|(r, s)| Signature::ECDSA { r: MPI::new(r), s: MPI::new(s) })
-                .ok_or_else(|| anyhow!("an ECDSA signature of {} bytes", signature.len()))
-        }
-        ComponentAlgorithm::EddsaEd25519 => {
-            halves().map(|(r, s)| Signature::EdDSA { r: MPI::new(r), s: MPI::new(s) })
-                .ok_or_else(|| anyhow!("an EdDSA signature of {} bytes", signature.len()))
-        }
+        ComponentAlgorithm::EcdsaP256 => halves()
+            .map(|(r, s)| Signature::ECDSA { r: MPI::new(r), s: MPI::new(s) })
+            .ok_or_else(|| anyhow!("an ECDSA signature of {} bytes", signature.len())),
+        ComponentAlgorithm::EddsaEd25519 => halves()
+            .map(|(r, s)| Signature::EdDSA { r: MPI::new(r), s: MPI::new(s) })
+            .ok_or_else(|| anyhow!("an EdDSA signature of {} bytes", signature.len())),
         ComponentAlgorithm::EcdhP256 | ComponentAlgorithm::EcdhCv25519 => Err(anyhow!("{algorithm} does not sign")),
     }
 }

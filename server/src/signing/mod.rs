@@ -185,10 +185,8 @@ impl Signing {
             failpoint::hit("server::before_intent");
             let request = use_.new_request();
             let intent = use_.draft(RecordKind::Intent, RequestState::Signing, None);
-            let begun = self
-                .store
-                .write(move |tx| Box::pin(async move { tx.begin_request(&request, &intent).await }))
-                .await?;
+            let begun =
+                self.store.write(move |tx| Box::pin(async move { tx.begin_request(&request, &intent).await })).await?;
             let known = match begun {
                 Begun::New => return Ok(None),
                 Begun::Mismatch => return Ok(Some(Err(SigningError::Mismatch))),
@@ -215,12 +213,11 @@ impl Signing {
             Ok(Product::Signature(signature)) => Some(signature.clone()),
             _ => None,
         };
-        let counted = matches!((result, &use_.wish.operation), (Ok(_), Operation::Sign { .. })).then_some(use_.wish.key);
+        let counted =
+            matches!((result, &use_.wish.operation), (Ok(_), Operation::Sign { .. })).then_some(use_.wish.key);
         let outcome = use_.draft(RecordKind::Outcome, state, result.as_ref().err());
         self.store
-            .write(move |tx| {
-                Box::pin(async move { tx.finish_request(signature.as_deref(), counted, &outcome).await })
-            })
+            .write(move |tx| Box::pin(async move { tx.finish_request(signature.as_deref(), counted, &outcome).await }))
             .await?;
         Ok(())
     }
@@ -274,10 +271,7 @@ impl Use {
 }
 
 /// What an answer of the signer means for the request, with promise 8: no signature that does not verify.
-fn judge_answer(
-    use_: &Use,
-    answer: Result<ResponseBody, UseError>,
-) -> (RequestState, Result<Product, SigningError>) {
+fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (RequestState, Result<Product, SigningError>) {
     let error = match answer {
         Ok(ResponseBody::Signature(signature)) => {
             match verify::verify(&use_.component, &use_.wish.operation, &signature) {
@@ -316,7 +310,9 @@ fn component_role(operation: &Operation) -> Result<ComponentRole, SigningError> 
         Operation::Sign { .. } => Ok(ComponentRole::Sign),
         Operation::Decrypt { .. } => Ok(ComponentRole::Decrypt),
         Operation::Authenticate { .. } | Operation::AuthenticateSsh { .. } => Ok(ComponentRole::Authenticate),
-        Operation::Certify { .. } => Err(SigningError::Unfit("certificates are made by key management only".to_owned())),
+        Operation::Certify { .. } => {
+            Err(SigningError::Unfit("certificates are made by key management only".to_owned()))
+        }
     }
 }
 
@@ -360,7 +356,9 @@ fn describe(asker: &Asker, wish: &Wish) -> Map<String, Value> {
     tell("grant", json!(asker.grant));
     tell("peer", json!(asker.peer.ip()));
     match &wish.operation {
-        Operation::Sign { hash, digest } | Operation::Certify { hash, digest } | Operation::Authenticate { hash, digest } => {
+        Operation::Sign { hash, digest }
+        | Operation::Certify { hash, digest }
+        | Operation::Authenticate { hash, digest } => {
             tell("hash", json!(hash));
             tell("digest", json!(HEXLOWER.encode(digest)));
         }

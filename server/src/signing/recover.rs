@@ -29,9 +29,7 @@ pub async fn recover(store: &Store) -> Result<usize, StorageError> {
                 "error": "the server stopped before the outcome was noted",
             }),
         };
-        store
-            .write(move |tx| Box::pin(async move { tx.finish_request(None, None, &outcome).await }))
-            .await?;
+        store.write(move |tx| Box::pin(async move { tx.finish_request(None, None, &outcome).await })).await?;
     }
     Ok(count)
 }

@@ -50,8 +50,7 @@ fn verify_digest(key: &SealedKey, hash: HashAlgorithm, digest: &[u8], signature:
                 .map_err(|_| VerifyError)
         }
         (ComponentAlgorithm::EcdsaP256, PublicKeyBytes::Ec { point }) => {
-            let digest =
-                Digest::import_less_safe(&scalar(digest), &digest::SHA256).map_err(|_| VerifyError)?;
+            let digest = Digest::import_less_safe(&scalar(digest), &digest::SHA256).map_err(|_| VerifyError)?;
             UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
                 .verify_digest(&digest, signature)
                 .map_err(|_| VerifyError)

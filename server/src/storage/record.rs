@@ -177,7 +177,8 @@ impl Store {
     pub async fn record(&self, filter: RecordFilter) -> Result<Vec<RecordRow>, StorageError> {
         const COLUMNS_ALL: &str = "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state,
             body, hash FROM record WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
-        const COLUMNS_PROJECT: &str = "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state,
+        const COLUMNS_PROJECT: &str =
+            "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state,
             body, hash FROM record WHERE sequence > ?1 AND project_id = ?3 ORDER BY sequence LIMIT ?2";
         const COLUMNS_KEY: &str = "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state,
             body, hash FROM record WHERE sequence > ?1 AND key_id = ?3 AND (?4 IS NULL OR project_id = ?4)

@@ -211,7 +211,11 @@ impl Store {
             .fetch_optional(self.reader())
             .await?;
         let Some(row) = row else { return Ok(None) };
-        Ok(Some(RequestRow { id: RequestId(row.try_get(0)?), state: state(row.try_get(1)?), signature: row.try_get(2)? }))
+        Ok(Some(RequestRow {
+            id: RequestId(row.try_get(0)?),
+            state: state(row.try_get(1)?),
+            signature: row.try_get(2)?,
+        }))
     }
 
     /// The requests whose outcome is not known, oldest first.

@@ -47,11 +47,10 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn bump_registry(&mut self) -> Result<u64, StorageError> {
-        let version: i64 = sqlx::query_scalar(
-            "UPDATE server SET registry_version = registry_version + 1 RETURNING registry_version",
-        )
-        .fetch_one(&mut self.conn)
-        .await?;
+        let version: i64 =
+            sqlx::query_scalar("UPDATE server SET registry_version = registry_version + 1 RETURNING registry_version")
+                .fetch_one(&mut self.conn)
+                .await?;
         self.registry_version = version.cast_unsigned();
         Ok(self.registry_version)
     }
