@@ -3,6 +3,7 @@
 mod cases;
 mod local;
 mod processes;
+mod quiet;
 mod report;
 
 use std::{process::ExitCode, sync::mpsc};
@@ -51,6 +52,7 @@ impl Bench {
         output::step("making local keys of the same algorithms");
         let local = LocalKeys::make(&playground, &Algorithm::ALL)?;
         let contest = Contest { playground: &playground, local: &local, check: &check };
+        quiet::wait()?;
         output::step("signing in turns");
         contest.latency(&wanted, if self.quick { 5 } else { 40 }, &mut report)?;
         output::step("signing with 8 gpg at once, in turns");
