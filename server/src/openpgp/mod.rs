@@ -15,13 +15,14 @@ use sealcard_api::{
 use sealcard_signer::protocol::SealedKey;
 use sequoia_openpgp::{
     Cert, Packet,
+    armor::{Kind, Writer},
     packet::{
         UserID,
         key::{Key4, PublicParts, SubordinateRole},
         signature::{SignatureBuilder, subpacket::Subpacket},
     },
     policy::StandardPolicy,
-    serialize::SerializeInto,
+    serialize::Serialize,
     types::{
         CompressionAlgorithm, Features, HashAlgorithm as Hash, KeyFlags, SignatureType, SymmetricAlgorithm as Cipher,
     },
@@ -129,12 +130,21 @@ pub fn make(
         parts.push(binding.into());
     }
 
-    let certificate = Cert::from_packets(parts.into_iter())?;
-    check(&certificate, created)?;
-    let armored = String::from_utf8(certificate.armored().to_vec()?)
-        .map_err(|error| CertificateError::OpenPgp(error.to_string()))?;
+    let armored = armor(&parts)?;
+    check(&Cert::from_packets(parts.into_iter())?, created)?;
     let (_, fingerprint) = *components.first().ok_or_else(|| CertificateError::OpenPgp("no primary key".to_owned()))?;
     Ok(Certificate { armored, fingerprint, components })
+}
+
+/// The packets in the order they were made, which is the one that gpg shows subkeys in. (A `Cert` sorts them by fingerprint.)
+fn armor(parts: &[Packet]) -> Result<String, CertificateError> {
+    let failed = |error: std::io::Error| CertificateError::OpenPgp(error.to_string());
+    let mut writer = Writer::new(Vec::new(), Kind::PublicKey).map_err(failed)?;
+    for part in parts {
+        part.serialize(&mut writer)?;
+    }
+    let bytes = writer.finalize().map_err(failed)?;
+    String::from_utf8(bytes).map_err(|error| CertificateError::OpenPgp(error.to_string()))
 }
 
 /// A user id that gpg and people can read: one line, not empty, at most 256 bytes.
@@ -222,5 +232,31 @@ fn check(certificate: &Cert, created: SystemTime) -> Result<(), CertificateError
         Ok(())
     } else {
         Err(CertificateError::OpenPgp(format!("{alive} of its keys are usable")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn user_ids_are_one_line_that_people_can_read() {
+        for good in ["Release <release@example.org>", "Jürgen", "release@example.org"] {
+            assert!(check_user_id(good).is_ok(), "{good}");
+        }
+        for bad in ["", "  ", " a", "a ", "a\nb", "a\u{7f}", "a\u{85}b", &"a".repeat(257)] {
+            assert!(check_user_id(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_user_id_that_is_taken_has_no_control_character(text: String) {
+            if check_user_id(&text).is_ok() {
+                prop_assert!(!text.is_empty() && text.len() <= 256 && !text.contains(char::is_control));
+            }
+        }
     }
 }

@@ -155,3 +155,103 @@ async fn read_answers(read: OwnedReadHalf, waiting: &Waiting) -> Result<(), Brok
 fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Answer>>>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+    use sealcard_signer::protocol::{JournalHead, SignerError};
+    use tokio::{runtime::Builder, task::JoinSet};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    fn status(sequence: u64) -> ResponseBody {
+        ResponseBody::Status { sealed: false, journal: JournalHead { sequence, hash: [0; 32] } }
+    }
+
+    async fn read_request(signer: &mut UnixStream) -> Request {
+        let len = signer.read_u32().await.unwrap();
+        let mut body = vec![0; usize::try_from(len).unwrap()];
+        signer.read_exact(&mut body).await.unwrap();
+        protocol::decode(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn answers_in_any_order_reach_whoever_asked() {
+        let (ours, mut signer) = UnixStream::pair().unwrap();
+        let (connection, reader) = Connection::new(ours, 1);
+        tokio::spawn(reader);
+        let mut tasks = JoinSet::new();
+        for from in 0..50 {
+            let connection = Arc::clone(&connection);
+            let body = RequestBody::Journal { from, limit: 1 };
+            tasks.spawn(async move { connection.ask(body, DEADLINE).await == Ok(status(from)) });
+        }
+        let mut requests = Vec::new();
+        for _ in 0..50 {
+            requests.push(read_request(&mut signer).await);
+        }
+        for request in requests.into_iter().rev() {
+            let RequestBody::Journal { from, .. } = request.body else { unreachable!() };
+            let frame = protocol::encode(&Response { id: request.id, result: Ok(status(from)) }).unwrap();
+            signer.write_all(&frame).await.unwrap();
+        }
+        assert!(tasks.join_all().await.into_iter().all(|right| right));
+    }
+
+    #[tokio::test]
+    async fn when_the_signer_goes_whoever_waits_is_told_and_nobody_else_asks() {
+        let (ours, mut signer) = UnixStream::pair().unwrap();
+        let (connection, reader) = Connection::new(ours, 1);
+        let reader = tokio::spawn(reader);
+        let waiting = tokio::spawn({
+            let connection = Arc::clone(&connection);
+            async move { connection.ask(RequestBody::Status, DEADLINE).await }
+        });
+        read_request(&mut signer).await;
+        drop(signer);
+        assert_eq!(waiting.await.unwrap(), Err(UseError::Unavailable));
+        reader.await.unwrap();
+        assert_eq!(connection.ask(RequestBody::Status, DEADLINE).await, Err(UseError::NotAsked));
+    }
+
+    #[tokio::test]
+    async fn an_answer_after_its_deadline_disturbs_nobody() {
+        let (ours, mut signer) = UnixStream::pair().unwrap();
+        let (connection, reader) = Connection::new(ours, 1);
+        tokio::spawn(reader);
+        assert_eq!(connection.ask(RequestBody::Status, Duration::ZERO).await, Err(UseError::Unavailable));
+        let asked = tokio::spawn({
+            let connection = Arc::clone(&connection);
+            async move { connection.ask(RequestBody::Status, DEADLINE).await }
+        });
+        // The first question may or may not have been sent before its deadline.
+        let mut request = read_request(&mut signer).await;
+        if request.id == 1 {
+            let late = Response { id: request.id, result: Err(SignerError::Sealed) };
+            signer.write_all(&protocol::encode(&late).unwrap()).await.unwrap();
+            request = read_request(&mut signer).await;
+        }
+        let answer = Response { id: request.id, result: Ok(status(7)) };
+        signer.write_all(&protocol::encode(&answer).unwrap()).await.unwrap();
+        assert_eq!(asked.await.unwrap(), Ok(status(7)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn whatever_a_signer_sends_ends_in_an_error_and_never_in_a_panic(bytes: Vec<u8>) {
+            Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+                let (ours, mut signer) = UnixStream::pair().unwrap();
+                let (connection, reader) = Connection::new(ours, 1);
+                let reader = tokio::spawn(reader);
+                signer.write_all(&bytes).await.unwrap();
+                drop(signer);
+                reader.await.unwrap();
+                assert_eq!(connection.ask(RequestBody::Status, DEADLINE).await, Err(UseError::NotAsked));
+            });
+        }
+    }
+}

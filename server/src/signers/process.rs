@@ -128,8 +128,12 @@ async fn run(
     let mut reader = tokio::spawn(reader);
     tracing::info!(environment, process, "signer: started");
     current.send_replace(Some(Arc::clone(&connection)));
+    let mut reading = true;
     tokio::select! {
-        _ = &mut reader => tracing::error!(environment, process, "signer: closed the connection"),
+        _ = &mut reader => {
+            reading = false;
+            tracing::error!(environment, process, "signer: closed the connection");
+        }
         status = child.wait() => tracing::error!(environment, process, ?status, "signer: ended"),
         () = heartbeat(&connection) => tracing::error!(environment, process, "signer: does not answer, is replaced"),
         () = stopped(stop) => {
@@ -141,7 +145,9 @@ async fn run(
     current.send_replace(None);
     let _ = child.kill().await;
     // What the process wrote before it ended is still read; then everyone who waits is told.
-    let _ = reader.await;
+    if reading {
+        let _ = reader.await;
+    }
     if let Some(log) = log {
         let _ = timeout(STATUS_DEADLINE, log).await;
     }

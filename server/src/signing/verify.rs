@@ -80,3 +80,90 @@ fn scalar(digest: &[u8]) -> [u8; P256_WIDTH] {
     }
     wide
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+    };
+    use proptest::prelude::*;
+    use sealcard_api::algorithm::ComponentRole;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn key(algorithm: ComponentAlgorithm, point: &[u8]) -> SealedKey {
+        SealedKey {
+            component: Uuid::nil(),
+            algorithm,
+            role: ComponentRole::Sign,
+            public_key: PublicKeyBytes::Ec { point: point.to_vec() },
+            ciphertext: Vec::new(),
+        }
+    }
+
+    fn rsa(n: Vec<u8>) -> SealedKey {
+        let public_key = PublicKeyBytes::Rsa { n, e: vec![1, 0, 1] };
+        SealedKey { public_key, ..key(ComponentAlgorithm::Rsa4096, &[]) }
+    }
+
+    fn sign(digest: &[u8]) -> Operation {
+        Operation::Sign { hash: HashAlgorithm::Sha256, digest: digest.to_vec() }
+    }
+
+    #[test]
+    fn a_right_signature_verifies_and_no_changed_one_does() {
+        let digest = digest::digest(&digest::SHA256, b"content");
+        let ed = Ed25519KeyPair::generate().unwrap();
+        let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let made = [
+            (key(ComponentAlgorithm::EddsaEd25519, ed.public_key().as_ref()), ed.sign(digest.as_ref())),
+            (
+                key(ComponentAlgorithm::EcdsaP256, ec.public_key().as_ref()),
+                ec.sign(&SystemRandom::new(), b"content").unwrap(),
+            ),
+        ];
+        for (key, signature) in made {
+            let signature = signature.as_ref();
+            assert_eq!(verify(&key, &sign(digest.as_ref()), signature), Ok(()));
+            assert_eq!(verify(&key, &sign(&[0; 32]), signature), Err(VerifyError));
+            for position in 0..signature.len() {
+                let mut changed = signature.to_vec();
+                changed[position] ^= 1;
+                assert_eq!(verify(&key, &sign(digest.as_ref()), &changed), Err(VerifyError), "byte {position}");
+            }
+            for other in [&signature[1..], &[signature, &[0]].concat()] {
+                assert_eq!(verify(&key, &sign(digest.as_ref()), other), Err(VerifyError));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_keys_and_signatures_never_verify_and_never_panic(
+            point: Vec<u8>, signature: Vec<u8>, n in proptest::collection::vec(any::<u8>(), 0..520), digest: [u8; 32],
+        ) {
+            let keys = [
+                key(ComponentAlgorithm::EddsaEd25519, &point),
+                key(ComponentAlgorithm::EcdsaP256, &point),
+                key(ComponentAlgorithm::EcdhP256, &point),
+                rsa(n.clone()),
+                rsa(Vec::new()),
+            ];
+            for key in keys {
+                prop_assert!(verify(&key, &sign(&digest), &signature).is_err());
+                prop_assert!(verify(&key, &sign(&digest), &n).is_err());
+            }
+        }
+
+        #[test]
+        fn digests_become_scalars_as_wide_as_the_order(digest in proptest::collection::vec(any::<u8>(), 0..65)) {
+            let wide = scalar(&digest);
+            let taken = digest.len().min(32);
+            prop_assert_eq!(&wide[32 - taken..], &digest[..taken]);
+            prop_assert!(wide[..32 - taken].iter().all(|byte| *byte == 0));
+        }
+    }
+}

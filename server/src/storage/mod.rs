@@ -10,6 +10,9 @@ mod keys;
 mod migrate;
 mod record;
 mod requests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
 mod writer;
 
 use std::{

@@ -1,0 +1,182 @@
+//! Keys of each algorithm: what gpg thinks of them, and whether what they make is right.
+
+use std::{
+    fs::Permissions,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use aws_lc_rs::{
+    agreement::{self, PrivateKey, UnparsedPublicKey},
+    digest::{SHA256, SHA512, digest},
+};
+use sealcard_api::{
+    Timestamp,
+    algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm},
+};
+use sealcard_server::storage::KeyRow;
+use sealcard_signer::protocol::{Operation, PublicKeyBytes};
+use sequoia_openpgp::{
+    Cert,
+    crypto::{SessionKey, mpi},
+    parse::Parse,
+    types::HashAlgorithm as Hash,
+};
+
+use crate::harness::{Place, details, plaintext, sign, signature};
+
+/// The certificate's key in a role, as sequoia reads it, which is not what made the signature.
+fn public(
+    row: &KeyRow,
+    role: ComponentRole,
+) -> sequoia_openpgp::packet::Key<
+    sequoia_openpgp::packet::key::PublicParts,
+    sequoia_openpgp::packet::key::UnspecifiedRole,
+> {
+    let cert = Cert::from_bytes(&row.certificate).unwrap();
+    let fingerprint = row.components.iter().find(|c| c.role == role).unwrap().fingerprint;
+    cert.keys()
+        .find(|key| key.key().fingerprint().as_bytes() == fingerprint.0)
+        .unwrap()
+        .key()
+        .clone()
+        .role_into_unspecified()
+}
+
+fn to_mpis(algorithm: KeyAlgorithm, signature: &[u8]) -> mpi::Signature {
+    let half = |range: std::ops::Range<usize>| mpi::MPI::new(&signature[range]);
+    match algorithm {
+        KeyAlgorithm::Rsa4096 => mpi::Signature::RSA { s: mpi::MPI::new(signature) },
+        KeyAlgorithm::NistP256 => mpi::Signature::ECDSA { r: half(0..32), s: half(32..64) },
+        KeyAlgorithm::Ed25519 => mpi::Signature::EdDSA { r: half(0..32), s: half(32..64) },
+    }
+}
+
+async fn signs_and_decrypts(algorithm: KeyAlgorithm) {
+    let place = Place::new().await;
+    let id = place.key(algorithm).await;
+    let row = place.store().key(id).await.unwrap().unwrap();
+    assert_eq!(row.components.iter().map(|c| c.role).collect::<Vec<_>>(), ComponentRole::ALL);
+
+    let digest256 = digest(&SHA256, b"content");
+    let made = signature(place.perform(id, sign(digest256.as_ref().try_into().unwrap())).await.unwrap());
+    let key = public(&row, ComponentRole::Sign);
+    key.verify(&to_mpis(algorithm, &made), Hash::SHA256, digest256.as_ref()).unwrap();
+    assert!(key.verify(&to_mpis(algorithm, &made), Hash::SHA256, &[0; 32]).is_err());
+
+    // Longer than the order of P-256.
+    let digest512 = digest(&SHA512, b"content");
+    let operation = Operation::Sign { hash: HashAlgorithm::Sha512, digest: digest512.as_ref().to_vec() };
+    let made = signature(place.perform(id, operation).await.unwrap());
+    key.verify(&to_mpis(algorithm, &made), Hash::SHA512, digest512.as_ref()).unwrap();
+
+    decrypts(&place, &row, algorithm).await;
+    assert_eq!(place.store().key(id).await.unwrap().unwrap().signatures, 2, "decryptions are not counted");
+    assert_eq!(place.verify().await.findings, Vec::<String>::new());
+    gpg_takes(&row);
+    place.stop().await;
+}
+
+async fn decrypts(place: &Place, row: &KeyRow, algorithm: KeyAlgorithm) {
+    let component = row.components.iter().find(|c| c.role == ComponentRole::Decrypt).unwrap();
+    let (ciphertext, expected) = match (&component.public_key, algorithm) {
+        (PublicKeyBytes::Rsa { n, .. }, _) => {
+            let secret = SessionKey::from(vec![7; 35]);
+            let mpi::Ciphertext::RSA { c } = public(row, ComponentRole::Decrypt).encrypt(&secret).unwrap() else {
+                panic!("not RSA");
+            };
+            (c.value_padded(n.len()).unwrap().into_owned(), secret.to_vec())
+        }
+        (PublicKeyBytes::Ec { point }, KeyAlgorithm::NistP256) => agreed(&agreement::ECDH_P256, point),
+        (PublicKeyBytes::Ec { point }, _) => agreed(&agreement::X25519, point),
+    };
+    let operation = Operation::Decrypt { ciphertext };
+    assert_eq!(plaintext(place.perform(row.id, operation).await.unwrap()), expected);
+}
+
+/// An ephemeral point and the secret that both sides compute.
+fn agreed(algorithm: &'static agreement::Algorithm, theirs: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let ours = PrivateKey::generate(algorithm).unwrap();
+    let point = ours.compute_public_key().unwrap().as_ref().to_vec();
+    let secret =
+        agreement::agree(&ours, UnparsedPublicKey::new(algorithm, theirs), (), |secret| Ok(secret.to_vec())).unwrap();
+    (point, secret)
+}
+
+/// gpg imports the certificate without a warning, finds its own fingerprints, capabilities and expiry, and all signatures.
+fn gpg_takes(row: &KeyRow) {
+    let home = tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap();
+    let gpg = |arguments: &[&str], input: &str| {
+        let mut child = Command::new("gpg")
+            .args(["--batch", "--no-autostart", "--homedir"])
+            .arg(home.path())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !errors.to_lowercase().contains("warning"), "{errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    gpg(&["--quiet", "--import"], &row.certificate);
+    let list = gpg(&["--with-colons", "--with-subkey-fingerprint", "--check-sigs"], "");
+    let fields = |kind: &str, index: usize| -> Vec<String> {
+        let lines = list.lines().map(|line| line.split(':').collect::<Vec<_>>()).filter(|f| f[0] == kind);
+        lines.map(|f| f[index].to_owned()).collect()
+    };
+    // The first letters are the key's own: the primary key's field also sums up the certificate's in capitals.
+    let mut capabilities = fields("pub", 11);
+    capabilities.extend(fields("sub", 11));
+    let own: Vec<String> = capabilities.iter().map(|c| c.chars().filter(char::is_ascii_lowercase).collect()).collect();
+    assert_eq!(own, ["c", "s", "e", "a"]);
+    let expected: Vec<String> = row.components.iter().map(|c| c.fingerprint.to_string()).collect();
+    assert_eq!(fields("fpr", 9), expected);
+    let expires = row.expires.unwrap().unix().to_string();
+    assert!(fields("pub", 6).into_iter().chain(fields("sub", 6)).all(|e| e == expires), "{list}");
+    let good = fields("sig", 1);
+    assert!(good.len() == 4 && good.iter().all(|state| state == "!"), "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_rsa4096_key_signs_and_decrypts_and_gpg_takes_its_certificate() {
+    signs_and_decrypts(KeyAlgorithm::Rsa4096).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nistp256_key_signs_and_decrypts_and_gpg_takes_its_certificate() {
+    signs_and_decrypts(KeyAlgorithm::NistP256).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ed25519_key_signs_and_decrypts_and_gpg_takes_its_certificate() {
+    signs_and_decrypts(KeyAlgorithm::Ed25519).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_making_of_a_key_is_recorded_before_the_signer_is_asked() {
+    let place = Place::new().await;
+    let before = place.store().registry_version();
+    let id = place.key(KeyAlgorithm::Ed25519).await;
+    assert!(place.store().registry_version() > before);
+    let row = place.store().key(id).await.unwrap().unwrap();
+    let events: Vec<String> =
+        place.record().await.iter().map(|row| details(row)["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(events, ["key-begun", "key-created"]);
+    let left = row.expires.unwrap().unix() - Timestamp::now().unix();
+    assert!(Duration::from_secs(left.cast_unsigned()) <= Duration::from_hours(30 * 24));
+
+    // The name is taken: the component keys were made for nothing, and the record says so.
+    let plan = place.plan(KeyAlgorithm::Ed25519.name(), KeyAlgorithm::Ed25519);
+    let error =
+        sealcard_server::keys::create(place.store(), &place.signing.signers, place.maker(), plan).await.unwrap_err();
+    assert!(error.to_string().contains("exists already"), "{error}");
+    assert_eq!(details(place.record().await.last().unwrap())["event"], "key-failed");
+    assert_eq!(place.verify().await.findings, Vec::<String>::new());
+    place.stop().await;
+}

@@ -1,0 +1,143 @@
+//! What a stop in the middle leaves behind.
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use sealcard_api::{
+    admin::EnvironmentState,
+    algorithm::KeyAlgorithm,
+    ids::RequestId,
+    record::{RecordKind, RequestState},
+};
+use sealcard_server::{
+    signing::{SigningError, Wish},
+    storage::{Draft, Idempotency, NewRequest, StorageError, Store},
+};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::harness::{DEADLINE, Place, sign, signature, story, told};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_without_outcome_is_unknown_after_a_restart_and_is_not_repeated() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    // What a server leaves behind that dies between intent and outcome.
+    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    place.signing.perform(place.asker(), wish.clone()).await.unwrap();
+    let place = place
+        .tampered(
+            "UPDATE key_request SET state = 'signing', signature = NULL;
+             DROP TRIGGER record_is_never_shortened; DELETE FROM record WHERE kind = 'outcome';",
+        )
+        .await;
+    let record = place.record().await;
+    let intent = record.iter().find(|row| row.kind == "intent").unwrap();
+    assert_eq!(story(&record, intent.request_id), [told("intent", "signing"), told("outcome", "unknown")]);
+    let refused = place.signing.perform(place.asker(), wish).await;
+    assert!(matches!(refused, Err(SigningError::OutcomeUnknown)), "{refused:?}");
+    place.sign(key, &[1; 32]).await;
+    assert_eq!(place.verify().await.findings, Vec::<String>::new());
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_without_outcome_is_named_by_the_verification() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let asker = place.asker();
+    let request = NewRequest {
+        id: RequestId::new(),
+        idempotency: Idempotency {
+            principal: asker.principal,
+            key: Uuid::new_v4(),
+            grant: asker.grant,
+            signing_key: key,
+            operation: "sign",
+            input_sha256: [0; 32],
+        },
+        component: Uuid::new_v4(),
+        project: place.project,
+    };
+    let intent = Draft {
+        kind: RecordKind::Intent,
+        request_id: request.id,
+        principal: None,
+        project: Some(place.project),
+        key: Some(key),
+        state: Some(RequestState::Signing),
+        details: serde_json::json!({"component": request.component, "signer_operation": "sign"}),
+    };
+    let id = request.id;
+    let begun: Result<_, StorageError> =
+        place.store().write(move |tx| Box::pin(async move { tx.begin_request(&request, &intent).await })).await;
+    begun.unwrap();
+    let findings = place.verify().await.findings;
+    assert!(findings.len() == 1 && findings[0].contains(&id.to_string()), "{findings:?}");
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_that_dies_in_the_middle_leaves_an_unknown_use_and_is_replaced() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let signer = place.signing.signers.get(place.environment).unwrap();
+    let process = signer.process_id().unwrap();
+    let pid = Pid::from_raw(i32::try_from(process).unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let commits = place.store().commits();
+    let task = tokio::spawn({
+        let (signing, asker, wish) = (place.signing.clone(), place.asker(), wish.clone());
+        async move { signing.perform(asker, wish).await }
+    });
+    let intent_is_durable = async {
+        while place.store().commits() == commits {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, intent_is_durable).await.unwrap();
+    kill(pid, Signal::SIGKILL).unwrap();
+    let failed = timeout(DEADLINE, task).await.unwrap().unwrap();
+    assert!(matches!(failed, Err(SigningError::SignerUnavailable)), "{failed:?}");
+    let record = place.record().await;
+    let last = record.last().unwrap();
+    // The request may not have left the server yet when the signer died: then it was not asked.
+    let state = last.state.as_deref().unwrap();
+    assert!(["unknown", "failed"].contains(&state), "{last:?}");
+    let repeated = place.signing.perform(place.asker(), wish).await;
+    if state == "unknown" {
+        assert!(matches!(repeated, Err(SigningError::OutcomeUnknown)), "{repeated:?}");
+    }
+
+    // The next use finds another process.
+    signature(timeout(DEADLINE, place.perform(key, sign(&[2; 32]))).await.unwrap().unwrap());
+    assert_ne!(signer.process_id(), Some(process));
+    assert_eq!(signer.state().await, EnvironmentState::Ready);
+    assert_eq!(place.verify().await.findings, Vec::<String>::new());
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_signer_a_use_fails_and_may_be_repeated() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    place.signing.signers.stop().await;
+    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let failed = timeout(DEADLINE, place.signing.perform(place.asker(), wish.clone())).await.unwrap();
+    assert!(matches!(failed, Err(SigningError::SignerUnavailable)), "{failed:?}");
+    assert_eq!(place.record().await.last().unwrap().state.as_deref(), Some("failed"));
+    place.store().close().await;
+    let place = place.started().await;
+    place.signing.perform(place.asker(), wish).await.unwrap();
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_on_the_same_folder_is_refused() {
+    let place = Place::new().await;
+    let error = Store::open(&place.database()).await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("another sealcard-server"), "{error}");
+    place.stop().await;
+}

@@ -1,0 +1,168 @@
+//! What is refused, and that it is recorded.
+
+use sealcard_api::{
+    Timestamp,
+    admin::ProjectRole,
+    algorithm::{HashAlgorithm, KeyAlgorithm},
+    ids::{KeyId, PrincipalId},
+    record::RecordKind,
+};
+use sealcard_server::{
+    signing::SigningError,
+    storage::{KeyFilter, Member, StorageError},
+};
+use sealcard_signer::protocol::Operation;
+
+use crate::harness::{Place, details, sign, signature};
+
+async fn usable(place: &Place, principal: PrincipalId) -> usize {
+    let usable_by = Some((principal, Timestamp::now()));
+    place.store().keys(KeyFilter { usable_by, limit: 10, ..KeyFilter::default() }).await.unwrap().len()
+}
+
+async fn set_disabled(place: &Place, key: KeyId, disabled: bool) {
+    let set: Result<bool, StorageError> =
+        place.store().write(move |tx| Box::pin(async move { tx.set_key_disabled(key, disabled).await })).await;
+    assert!(set.unwrap());
+}
+
+fn is_denied(result: &Result<sealcard_server::signing::Done, SigningError>, why: &str) -> bool {
+    matches!(result, Err(error @ SigningError::Denied(_)) if error.to_string().contains(why))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_key_is_refused_by_the_very_next_request_and_is_no_card() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    place.sign(key, &[1; 32]).await;
+    assert_eq!(usable(&place, place.user).await, 1);
+
+    set_disabled(&place, key, true).await;
+    let refused = place.perform(key, sign(&[1; 32])).await;
+    assert!(is_denied(&refused, "disabled"), "{refused:?}");
+    assert_eq!(usable(&place, place.user).await, 0);
+    let record = place.record().await;
+    let last = record.last().unwrap();
+    assert_eq!((last.kind.as_str(), last.key), (RecordKind::Denied.name(), Some(key)));
+    assert!(details(last)["reasons"].to_string().contains("disabled"), "{last:?}");
+
+    set_disabled(&place, key, false).await;
+    place.sign(key, &[1; 32]).await;
+    assert_eq!(place.verify().await.findings, Vec::<String>::new());
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_key_is_refused_and_is_no_card() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let place = place.tampered("UPDATE signing_key SET expires = unixepoch()").await;
+    let refused = place.perform(key, sign(&[1; 32])).await;
+    assert!(is_denied(&refused, "expired"), "{refused:?}");
+    assert_eq!(usable(&place, place.user).await, 0);
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_key_users_use_keys_directly_or_through_a_group() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let stranger = PrincipalId::new();
+    place.add_user(stranger, "stranger").await;
+    let as_stranger = |place: &Place| {
+        let mut asker = place.asker();
+        asker.principal = stranger;
+        let wish =
+            sealcard_server::signing::Wish { key, idempotency_key: uuid::Uuid::new_v4(), operation: sign(&[1; 32]) };
+        let signing = place.signing.clone();
+        async move { signing.perform(asker, wish).await }
+    };
+    let refused = as_stranger(&place).await;
+    assert!(is_denied(&refused, "key-user"), "{refused:?}");
+    assert_eq!(usable(&place, stranger).await, 0);
+
+    let project = place.project;
+    let member = Member::Principal(stranger);
+    let given: Result<bool, StorageError> = place
+        .store()
+        .write(move |tx| Box::pin(async move { tx.add_project_member(project, member, ProjectRole::Owner).await }))
+        .await;
+    assert!(given.unwrap());
+    let refused = as_stranger(&place).await;
+    assert!(is_denied(&refused, "key-user"), "an owner manages keys and uses none: {refused:?}");
+
+    let place = place
+        .tampered(
+            "INSERT INTO principal_group (id, name, created) VALUES (zeroblob(16), 'group', 0);
+             INSERT INTO group_member SELECT zeroblob(16), id FROM principal WHERE name = 'stranger';
+             INSERT INTO project_group SELECT id, zeroblob(16), 'key-user' FROM project;",
+        )
+        .await;
+    signature(as_stranger(&place).await.unwrap());
+    assert_eq!(usable(&place, stranger).await, 1);
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_does_not_exist_is_not_found() {
+    let place = Place::new().await;
+    assert!(matches!(place.perform(KeyId::new(), sign(&[1; 32])).await, Err(SigningError::NoSuchKey)));
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn input_that_does_not_fit_is_refused_recorded_and_never_reaches_the_journal() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let journal = || std::fs::read_to_string(place.folder.path().join("signer/default/journal.jsonl")).unwrap();
+    let before = journal();
+    let unfit = [
+        Operation::Sign { hash: HashAlgorithm::Sha512, digest: vec![1; 32] },
+        Operation::Authenticate { hash: HashAlgorithm::Sha256, digest: vec![1; 32] },
+        Operation::AuthenticateSsh { message: b"rm -rf /".to_vec() },
+        Operation::Certify { hash: HashAlgorithm::Sha256, digest: vec![1; 32] },
+    ];
+    let count = unfit.len();
+    for operation in unfit {
+        let refused = place.perform(key, operation.clone()).await;
+        assert!(matches!(refused, Err(SigningError::Unfit(_))), "{operation:?} gave {refused:?}");
+    }
+    // A certification is not even a wish that can be judged: no route of the API leads there.
+    let denied = place.record().await.iter().filter(|row| row.kind == "denied").count();
+    assert_eq!(denied, count - 1);
+    assert_eq!(journal(), before);
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ssh_logins_are_authentications_and_sshsig_blobs_are_signatures() {
+    fn string(bytes: &[u8]) -> Vec<u8> {
+        [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+    }
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let sshsig = [b"SSHSIG".to_vec(), string(b"git"), string(b""), string(b"sha512"), string(&[1; 64])].concat();
+    let login = [
+        string(&[7; 32]),
+        vec![50],
+        string(b"root"),
+        string(b"ssh-connection"),
+        string(b"publickey"),
+        vec![1],
+        string(b"ssh-ed25519"),
+        string(b"blob"),
+    ]
+    .concat();
+    for (message, operation, detail, value) in
+        [(sshsig, "sign", "ssh_namespace", "git"), (login, "authenticate", "ssh_user", "root")]
+    {
+        let done = place.perform(key, Operation::AuthenticateSsh { message }).await.unwrap();
+        let record = place.record().await;
+        let intent = record.iter().find(|row| row.request_id == done.request_id && row.kind == "intent").unwrap();
+        assert_eq!(details(intent)["operation"], operation);
+        assert_eq!(details(intent)[detail], value);
+        assert_eq!(details(intent)["signer_operation"], "authenticate-ssh");
+    }
+    assert_eq!(place.verify().await.findings, Vec::<String>::new());
+    place.stop().await;
+}

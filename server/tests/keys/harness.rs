@@ -1,0 +1,229 @@
+//! A database with a signer process behind it, one user and one project.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use sealcard_api::{
+    Timestamp,
+    admin::ProjectRole,
+    algorithm::{HashAlgorithm, KeyAlgorithm},
+    ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
+    record::RecordVerification,
+};
+use sealcard_policy::{PrincipalFacts, PrincipalKind};
+use sealcard_server::{
+    audit,
+    keys::{self, KeyPlan, Maker},
+    signers::Signers,
+    signing::{Asker, Done, Product, Signing, SigningError, Wish},
+    storage::{Member, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError, Store},
+};
+use sealcard_signer::protocol::Operation;
+use serde_json::Value;
+use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) signing: Signing,
+    pub(crate) environment: EnvironmentId,
+    pub(crate) project: ProjectId,
+    pub(crate) user: PrincipalId,
+    pub(crate) grant: GrantId,
+}
+
+impl Place {
+    /// A user with the role key-user in a project without keys.
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let signer_folder = folder.path().join("signer");
+        std::fs::create_dir(&signer_folder).unwrap();
+        let made = Command::new(signer_program())
+            .args(["init", "--seal", "key-file", "--folder"])
+            .arg(signer_folder.join("default"))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let store = Store::create(&folder.path().join("sealcard.db")).await.unwrap();
+        let environment = store.environments().await.unwrap()[0].id;
+        let signing = start(store, folder.path()).await;
+        let place = Self {
+            folder,
+            signing,
+            environment,
+            project: ProjectId::new(),
+            user: PrincipalId::new(),
+            grant: GrantId::new(),
+        };
+        place.add_user(place.user, "user").await;
+        let project = ProjectRow {
+            id: place.project,
+            name: "project".to_owned(),
+            description: String::new(),
+            created: Timestamp::now().unix(),
+        };
+        let member = Member::Principal(place.user);
+        place
+            .store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.add_project(&project).await?;
+                    tx.add_project_member(project.id, member, ProjectRole::KeyUser).await.map(drop)
+                })
+            })
+            .await
+            .map_err(|error: StorageError| error)
+            .unwrap();
+        place
+    }
+
+    pub(crate) async fn add_user(&self, id: PrincipalId, name: &str) {
+        let row = PrincipalRow {
+            id,
+            kind: PrincipalKind::User,
+            name: name.to_owned(),
+            administrator: false,
+            disabled: false,
+            created: Timestamp::now().unix(),
+        };
+        let added: Result<(), StorageError> =
+            self.store().write(move |tx| Box::pin(async move { tx.add_principal(&row, Some("none")).await })).await;
+        added.unwrap();
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.signing.store
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("sealcard.db")
+    }
+
+    /// Stops everything, lets `change` work on the database as nobody should, and starts anew.
+    pub(crate) async fn tampered(self, change: &'static str) -> Self {
+        self.stop().await;
+        let mut conn = self.raw().await;
+        sqlx::raw_sql(change).execute(&mut conn).await.unwrap();
+        drop(conn);
+        self.started().await
+    }
+
+    pub(crate) async fn stop(&self) {
+        self.signing.signers.stop().await;
+        self.store().close().await;
+    }
+
+    /// The same folder with a new store, as after a restart of the server.
+    pub(crate) async fn started(self) -> Self {
+        let Self { folder, signing, environment, project, user, grant } = self;
+        let database = folder.path().join("sealcard.db");
+        drop(signing);
+        let signing = start(Store::open(&database).await.unwrap(), folder.path()).await;
+        Self { folder, signing, environment, project, user, grant }
+    }
+
+    pub(crate) async fn raw(&self) -> SqliteConnection {
+        SqliteConnectOptions::new().filename(self.database()).connect().await.unwrap()
+    }
+
+    pub(crate) fn plan(&self, name: &str, algorithm: KeyAlgorithm) -> KeyPlan {
+        KeyPlan {
+            project: self.project,
+            environment: self.environment,
+            name: name.to_owned(),
+            algorithm,
+            user_id: format!("{name} <{name}@example.org>"),
+            days: 30,
+        }
+    }
+
+    pub(crate) fn maker(&self) -> Maker {
+        Maker { principal: self.user, request_id: RequestId::new() }
+    }
+
+    pub(crate) async fn key(&self, algorithm: KeyAlgorithm) -> KeyId {
+        let plan = self.plan(algorithm.name(), algorithm);
+        keys::create(self.store(), &self.signing.signers, self.maker(), plan).await.unwrap()
+    }
+
+    pub(crate) fn asker(&self) -> Asker {
+        Asker {
+            principal: self.user,
+            facts: PrincipalFacts { kind: PrincipalKind::User, disabled: false, administrator: false },
+            grant: self.grant,
+            request_id: RequestId::new(),
+            peer: ([127, 0, 0, 1], 1).into(),
+        }
+    }
+
+    /// A new use.
+    pub(crate) async fn perform(&self, key: KeyId, operation: Operation) -> Result<Done, SigningError> {
+        let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation };
+        self.signing.perform(self.asker(), wish).await
+    }
+
+    pub(crate) async fn sign(&self, key: KeyId, digest: &[u8; 32]) -> Vec<u8> {
+        signature(self.perform(key, sign(digest)).await.unwrap())
+    }
+
+    pub(crate) async fn record(&self) -> Vec<RecordRow> {
+        self.store().record(RecordFilter { limit: u32::MAX, ..RecordFilter::default() }).await.unwrap()
+    }
+
+    pub(crate) async fn verify(&self) -> RecordVerification {
+        audit::verify(&self.signing).await.unwrap()
+    }
+}
+
+async fn start(store: Store, data: &Path) -> Signing {
+    sealcard_server::signing::recover(&store).await.unwrap();
+    let environments = store.environments().await.unwrap().into_iter().map(|row| (row.id, row.name));
+    let signers = Signers::start(&signer_program(), &data.join("signer"), environments);
+    Signing::new(store, Arc::clone(&signers))
+}
+
+/// The signer's program as this package builds it for its tests.
+fn signer_program() -> PathBuf {
+    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/signer");
+    assert!(program.is_file(), "{} is missing: cargo build -p sealcard-server --examples", program.display());
+    program
+}
+
+pub(crate) fn sign(digest: &[u8; 32]) -> Operation {
+    Operation::Sign { hash: HashAlgorithm::Sha256, digest: digest.to_vec() }
+}
+
+pub(crate) fn signature(done: Done) -> Vec<u8> {
+    match done.product {
+        Product::Signature(signature) => signature,
+        Product::Plaintext(_) => panic!("a plaintext"),
+    }
+}
+
+pub(crate) fn plaintext(done: Done) -> Vec<u8> {
+    match done.product {
+        Product::Plaintext(plaintext) => plaintext.0.clone(),
+        Product::Signature(_) => panic!("a signature"),
+    }
+}
+
+/// The entries of a request, as kind and state.
+pub(crate) fn story(record: &[RecordRow], request: RequestId) -> Vec<(String, Option<String>)> {
+    let of_request = record.iter().filter(|row| row.request_id == request);
+    of_request.map(|row| (row.kind.clone(), row.state.clone())).collect()
+}
+
+pub(crate) fn details(row: &RecordRow) -> Value {
+    serde_json::from_str::<Value>(&row.body).unwrap()["details"].take()
+}
+
+pub(crate) fn told(kind: &str, state: &str) -> (String, Option<String>) {
+    (kind.to_owned(), Some(state.to_owned()))
+}

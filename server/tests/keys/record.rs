@@ -1,0 +1,110 @@
+//! The record: append-only, and every change of it is found.
+
+use sealcard_api::algorithm::KeyAlgorithm;
+
+use crate::harness::Place;
+
+const UNPROTECTED: &str = "DROP TRIGGER record_is_never_changed; DROP TRIGGER record_is_never_shortened;";
+
+/// A place with a few signatures, and a sound record.
+async fn used() -> Place {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    for n in 0..3 {
+        place.sign(key, &[n; 32]).await;
+    }
+    let verified = place.verify().await;
+    assert_eq!(verified.findings, Vec::<String>::new());
+    assert_eq!(verified.entries, 2 + 3 * 2);
+    place
+}
+
+async fn findings_after(change: &'static str) -> Vec<String> {
+    let place = used().await.tampered(UNPROTECTED).await.tampered(change).await;
+    let findings = place.verify().await.findings;
+    place.stop().await;
+    findings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_refuses_to_change_or_shorten_the_record() {
+    let place = used().await;
+    let mut raw = place.raw().await;
+    for sql in ["UPDATE record SET time = 0", "DELETE FROM record", "DELETE FROM signing_key"] {
+        assert!(sqlx::raw_sql(sql).execute(&mut raw).await.is_err(), "{sql}");
+    }
+    assert_eq!(place.verify().await.findings, Vec::<String>::new());
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_entry_is_found() {
+    let findings = findings_after("DELETE FROM record WHERE sequence = 4").await;
+    assert!(findings.iter().any(|f| f.contains("entry 4 is missing")), "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_entry_is_found() {
+    let findings =
+        findings_after("UPDATE record SET body = replace(body, '127.0.0.1', '127.0.0.2') WHERE sequence = 5").await;
+    assert!(findings.len() == 1 && findings[0].contains("entry 5"), "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_no_longer_tells_what_the_body_tells_is_found() {
+    let findings = findings_after("UPDATE record SET principal_id = zeroblob(16) WHERE sequence = 5").await;
+    assert!(findings.len() == 1 && findings[0].contains("columns"), "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_that_was_cut_off_the_end_is_found_in_the_journal() {
+    let findings = findings_after("DELETE FROM record WHERE sequence > 6").await;
+    assert!(findings.len() == 1 && findings[0].contains("has no intent in the record"), "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_made_behind_the_records_back_is_found() {
+    let findings = findings_after("UPDATE record SET body = replace(body, 'key-begun', 'key-other')").await;
+    assert!(findings.iter().any(|f| f.contains("generate with component")), "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_the_journal_lacks_is_found() {
+    let place = used().await;
+    place.stop().await;
+    let journal = place.folder.path().join("signer/default/journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let shorter: String = text.lines().take(text.lines().count() - 1).flat_map(|line| [line, "\n"]).collect();
+    std::fs::write(&journal, shorter).unwrap();
+    let place = place.started().await;
+    let findings = place.verify().await.findings;
+    assert!(findings.len() == 1 && findings[0].contains("the journal does not"), "{findings:?}");
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_that_does_not_answer_is_named() {
+    let place = used().await;
+    place.signing.signers.stop().await;
+    let findings = place.verify().await.findings;
+    assert!(findings.len() == 1 && findings[0].contains("was not compared"), "{findings:?}");
+    place.store().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_key_with_another_public_half_or_from_another_row_does_not_open() {
+    for change in [
+        "UPDATE component_key SET public_key = zeroblob(32) WHERE role = 'sign'",
+        "UPDATE component_key SET sealed = (SELECT sealed FROM component_key WHERE role = 'certify') WHERE role = 'sign'",
+        "UPDATE component_key SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || x'00' AS BLOB) WHERE role = 'sign'",
+    ] {
+        let place = used().await;
+        let key = place.store().keys(sealcard_server::storage::KeyFilter { limit: 1, ..Default::default() }).await;
+        let key = key.unwrap()[0].id;
+        let place = place.tampered(change).await;
+        let refused = place.perform(key, crate::harness::sign(&[1; 32])).await;
+        assert!(matches!(refused, Err(sealcard_server::signing::SigningError::Fault(_))), "{change}: {refused:?}");
+        assert_eq!(place.record().await.last().unwrap().state.as_deref(), Some("failed"), "{change}");
+        place.stop().await;
+    }
+}
