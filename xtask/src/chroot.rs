@@ -65,5 +65,5 @@ fn mirror() -> Result<String> {
     let by_address = answer.lines().filter_map(|line| line.rsplit('|').next());
     let by_address = by_address.filter(|uri| uri.trim_end_matches('/').ends_with("/debian"));
     let found = repositories.chain(by_address).next().map(str::to_owned);
-    Ok(found.unwrap_or_else(|| "https://deb.debian.org/debian/".to_owned()))
+    found.context("apt names no Debian mirror; add one to its sources and run `apt-get update`")
 }
