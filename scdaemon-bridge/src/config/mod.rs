@@ -2,7 +2,7 @@
 //!
 //! Two folders: the configuration (`config.toml`, a pinned CA, and the grant where no keyring holds it) and the state
 //! (the cache of cards, what the last operation came to). [`Paths`] finds them even with an empty environment, because
-//! `sealcard setup` leaves a [`pointer`] in the GnuPG home.
+//! `sealcard setup` leaves a [`mod@pointer`] in the GnuPG home.
 
 mod error;
 pub mod files;

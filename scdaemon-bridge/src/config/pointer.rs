@@ -22,7 +22,7 @@ struct Pointer {
 ///
 /// # Errors
 ///
-/// When it can't be read, is not what [`write`] writes, or names a relative path.
+/// When it can't be read, is not what [`write()`] writes, or names a relative path.
 pub fn read(gnupg_home: &Path) -> Result<Option<Paths>, ConfigError> {
     let path = gnupg_home.join(FILE_NAME);
     let Some(text) = files::read_text(&path)? else { return Ok(None) };

@@ -1,7 +1,7 @@
 //! Durable state: SQL lives here and nowhere else, in methods named after what they keep.
 //!
 //! SQLite in WAL mode with `synchronous=FULL`: what [`Store::write`] has answered survives a power cut. Everything is
-//! written by one task ([`writer`]), which commits all waiting jobs together, so that throughput does not pay one fsync
+//! written by one task (`writer`), which commits all waiting jobs together, so that throughput does not pay one fsync
 //! for each; reads go through a small pool and never wait for the writer.
 
 mod environments;
