@@ -54,9 +54,7 @@ impl Serve {
         #[cfg(feature = "failpoints")]
         let _failpoints = fail::FailScenario::setup();
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            // Half of the processors: the signer and SQLite's threads are the others' work, and waking a second idle worker
-            // for each step of a request costs more than it gains.
-            .worker_threads(available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)))
+            .worker_threads(available_parallelism().map_or(2, |cores| cores.get().max(2)))
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_keep_alive(BLOCKING_KEEP_ALIVE)
             .enable_all()
