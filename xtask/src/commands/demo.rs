@@ -44,7 +44,7 @@ impl Demo {
         stage.quiet(Person::Ada, &["gpgconf", "--kill", "all"]).ok();
         result?;
         output::headline("That was all. The private key never left the signer; everything has been removed.");
-        output::result("Try it yourself: cargo xtask playground    Read on: docs/src/quick-start.md");
+        output::result("Try it yourself: cargo xtask playground    Read on: docs/quick-start.md");
         Ok(ExitCode::SUCCESS)
     }
 
