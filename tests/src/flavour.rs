@@ -14,17 +14,32 @@ use nix::unistd::{Uid, getgid, getuid};
 pub enum Flavour {
     /// What is installed on the machine (Debian 12: 2.2).
     Machine,
-    /// GnuPG 2.4 in the chroot that `cargo xtask test` makes.
-    Newer,
+    /// GnuPG 2.4.7 of Debian 13, in a chroot that `cargo xtask test` makes.
+    Trixie,
+    /// GnuPG 2.4.9 or newer of Debian 14, in another one.
+    Forky,
 }
 
 impl Flavour {
+    /// Every flavour.
+    pub const ALL: [Self; 3] = [Self::Machine, Self::Trixie, Self::Forky];
+
+    /// The Debian suite in its chroot, if it has one.
+    #[must_use]
+    pub const fn suite(self) -> Option<&'static str> {
+        match self {
+            Self::Machine => None,
+            Self::Trixie => Some("trixie"),
+            Self::Forky => Some("forky"),
+        }
+    }
+
     /// Where the programs under test are seen by commands of this flavour.
     #[must_use]
     pub fn binaries(self, binaries: &Path) -> &Path {
         match self {
             Self::Machine => binaries,
-            Self::Newer => Path::new(CHROOT_BINARIES),
+            Self::Trixie | Self::Forky => Path::new(CHROOT_BINARIES),
         }
     }
 
@@ -34,26 +49,22 @@ impl Flavour {
     /// command alone: nothing stays mounted, whatever happens.
     #[must_use]
     pub fn command(self, scratch: &Path, binaries: &Path, folder: &Path, program: &OsStr) -> Command {
-        match self {
-            Self::Machine => {
-                let mut command = Command::new(program);
-                command.current_dir(folder);
-                command
-            }
-            Self::Newer => {
-                let mut command = if Uid::effective().is_root() {
-                    Command::new("unshare")
-                } else {
-                    let mut sudo = Command::new("sudo");
-                    sudo.args(["--non-interactive", "--preserve-env", "unshare"]);
-                    sudo
-                };
-                command.args(["--mount", "--", "sh", "-euc", ENTER_CHROOT, "sh"]);
-                command.arg(chroot_folder()).arg(scratch).arg(binaries).arg(folder);
-                command.arg(format!("{}:{}", getuid(), getgid())).arg(program);
-                command
-            }
-        }
+        let Some(suite) = self.suite() else {
+            let mut command = Command::new(program);
+            command.current_dir(folder);
+            return command;
+        };
+        let mut command = if Uid::effective().is_root() {
+            Command::new("unshare")
+        } else {
+            let mut sudo = Command::new("sudo");
+            sudo.args(["--non-interactive", "--preserve-env", "unshare"]);
+            sudo
+        };
+        command.args(["--mount", "--", "sh", "-euc", ENTER_CHROOT, "sh"]);
+        command.arg(chroot_folder(suite)).arg(scratch).arg(binaries).arg(folder);
+        command.arg(format!("{}:{}", getuid(), getgid())).arg(program);
+        command
     }
 }
 
@@ -71,10 +82,10 @@ mount --bind "$binaries" "$root/opt/sealcard"
 exec chroot --userspec="$user" "$root" sh -c 'cd "$1"; shift; exec "$@"' sh "$folder" "$@"
 "#;
 
-/// Where the chroot with the newer GnuPG lies: `SEALCARD_CHROOT`, else in the user's cache folder.
+/// Where the chroot of a Debian suite lies: in the folder `SEALCARD_CHROOTS`, else in the user's cache folder.
 #[must_use]
-pub fn chroot_folder() -> PathBuf {
-    env::var_os("SEALCARD_CHROOT").map_or_else(|| cache_folder().join("trixie"), PathBuf::from)
+pub fn chroot_folder(suite: &str) -> PathBuf {
+    env::var_os("SEALCARD_CHROOTS").map_or_else(cache_folder, PathBuf::from).join(suite)
 }
 
 fn cache_folder() -> PathBuf {

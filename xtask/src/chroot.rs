@@ -1,4 +1,4 @@
-//! A small Debian 13 with GnuPG 2.4, beside the machine's own GnuPG.
+//! Small Debian systems with newer versions of GnuPG, beside the machine's own.
 
 use std::{
     fs::{self, File},
@@ -8,17 +8,20 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use sealcard_tests::{chroot_folder, run};
+use sealcard_tests::{Flavour, chroot_folder, run};
 
 use crate::packages::privileged;
 
-const SUITE: &str = "trixie";
 const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,scdaemon";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Makes the chroot if it is missing. Takes about a minute; nothing stays mounted.
+/// Makes the chroots that are missing, one after the other: about a minute each, mostly unpacking. Nothing stays mounted.
 pub(crate) fn ensure() -> Result<()> {
-    let folder = chroot_folder();
+    Flavour::ALL.into_iter().filter_map(Flavour::suite).try_for_each(ensure_suite)
+}
+
+fn ensure_suite(suite: &str) -> Result<()> {
+    let folder = chroot_folder(suite);
     if folder.join("usr/bin/gpg").exists() {
         return Ok(());
     }
@@ -28,12 +31,12 @@ pub(crate) fn ensure() -> Result<()> {
     // Someone else may be making it: wait, then look again.
     lock.lock()?;
     if !folder.join("usr/bin/gpg").exists() {
-        make(&folder)?;
+        make(suite, &folder)?;
     }
     Ok(())
 }
 
-fn make(folder: &Path) -> Result<()> {
+fn make(suite: &str, folder: &Path) -> Result<()> {
     let partial = folder.with_extension("partial");
     let log = folder.with_extension("log");
     // Left over from a run that was interrupted.
@@ -41,14 +44,14 @@ fn make(folder: &Path) -> Result<()> {
         .success()?;
     let scripts = Path::new("/usr/share/debootstrap/scripts");
     // debootstrap has no script for suites newer than itself; sid's serves all of them.
-    let script = scripts.join(if scripts.join(SUITE).exists() { SUITE } else { "sid" });
+    let script = scripts.join(if scripts.join(suite).exists() { suite } else { "sid" });
     let mut debootstrap = privileged("debootstrap")?;
-    debootstrap.args(["--variant=minbase", &format!("--keyring={KEYRING}"), &format!("--include={PACKAGES}"), SUITE]);
+    debootstrap.args(["--variant=minbase", &format!("--keyring={KEYRING}"), &format!("--include={PACKAGES}"), suite]);
     debootstrap.arg(&partial).arg(mirror()?).arg(script);
     let output = File::create(&log)?;
     let status = debootstrap.stdout(output.try_clone()?).stderr(output).status().context("starting debootstrap")?;
     if !status.success() {
-        bail!("making the chroot with GnuPG 2.4 failed; {} says why", log.display());
+        bail!("making the chroot of {suite} failed; {} says why", log.display());
     }
     let renamed = run(privileged("mv")?.arg("-T").arg(&partial).arg(folder), Duration::from_secs(60))?;
     renamed.success()?;

@@ -92,7 +92,7 @@ fn a_signer_that_dies_before_its_answer_releases_nothing_and_the_use_stays_in_th
     scene.expect_a_failed_or_unknown_use()
 }
 
-with_both_gpgs![gpg_is_told_of_every_death_and_signs_after_the_restart];
+with_every_gpg![gpg_is_told_of_every_death_and_signs_after_the_restart];
 
 fn gpg_is_told_of_every_death_and_signs_after_the_restart(flavour: Flavour) -> Result<()> {
     let mut playground = playground(flavour)?;

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::support::{builder, expect_no_prompt, playground};
 
-with_both_gpgs![
+with_every_gpg![
     an_unreachable_server_is_a_refused_connection,
     a_changed_certificate_is_a_bad_certificate,
     an_expired_grant_is_not_authenticated,

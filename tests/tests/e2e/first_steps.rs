@@ -7,7 +7,7 @@ use sealcard_tests::{Algorithm, Flavour, USER, run};
 
 use crate::support::{builder, expect_no_prompt, playground};
 
-with_both_gpgs![
+with_every_gpg![
     one_command_leads_from_install_to_the_first_signature,
     two_keys_sign_in_turn_and_at_once_without_any_prompt,
     an_agent_that_was_started_with_an_empty_environment_signs,

@@ -14,7 +14,7 @@ use sealcard_tests::{Algorithm, Flavour, Playground, wait_until};
 
 use crate::support::{expect_no_prompt, playground};
 
-with_both_gpgs![malformed_commands_through_gpg_agent_are_errors_and_signing_goes_on];
+with_every_gpg![malformed_commands_through_gpg_agent_are_errors_and_signing_goes_on];
 
 fn malformed_commands_through_gpg_agent_are_errors_and_signing_goes_on(flavour: Flavour) -> Result<()> {
     let playground = playground(flavour)?;

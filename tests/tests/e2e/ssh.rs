@@ -7,7 +7,7 @@ use sealcard_tests::{Algorithm, Flavour, Playground, run};
 
 use crate::support::{expect_no_prompt, playground, sshd::Sshd};
 
-with_both_gpgs![
+with_every_gpg![
     each_key_logs_in_at_a_real_sshd,
     git_ssh_signatures_are_made_and_verified,
     a_message_that_is_neither_login_nor_sshsig_is_refused,

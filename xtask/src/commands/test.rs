@@ -14,11 +14,11 @@ use crate::{
 /// Run every check that a change must pass
 ///
 /// Runs every check that a change must pass: format, lints, unit, crate and end-to-end tests with the real tools, the
-/// fuzzing corpora, documentation. Installs what is missing: Debian packages, cargo-nextest, and a chroot with GnuPG 2.4
-/// in the user's cache folder.
+/// fuzzing corpora, documentation. Installs what is missing: Debian packages, cargo-nextest, and chroots with GnuPG
+/// 2.4.7 and 2.4.9 in the user's cache folder.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
-    /// Builds the programs for the end-to-end tests and the chroot, and runs nothing. Afterwards `cargo nextest run -p
+    /// Builds the programs for the end-to-end tests and the chroots, and runs nothing. Afterwards `cargo nextest run -p
     /// sealcard-tests` works by hand
     #[arg(long)]
     build_only: bool,
@@ -34,7 +34,7 @@ impl Test {
         let mut summary = Summary::default();
         summary.step("packages", install)?;
         // Downloading and unpacking needs the network more than the processor: it goes on beside the compiler.
-        let chroot = thread::spawn(|| {
+        let chroots = thread::spawn(|| {
             let started = Instant::now();
             chroot::ensure().map(|()| started.elapsed())
         });
@@ -46,8 +46,8 @@ impl Test {
             })?;
         }
         summary.step("build", build)?;
-        summary.step("chroot with GnuPG 2.4", || {
-            let took = chroot.join().map_err(|_| anyhow!("making the chroot panicked"))??;
+        summary.step("chroots with GnuPG 2.4", || {
+            let took = chroots.join().map_err(|_| anyhow!("making the chroots panicked"))??;
             output::note(&format!("took {:.0} s beside the compiler", took.as_secs_f64()));
             Ok(())
         })?;

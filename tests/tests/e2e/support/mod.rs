@@ -7,14 +7,17 @@ pub(crate) mod sshd;
 use anyhow::{Result, ensure};
 use sealcard_tests::{Binaries, Flavour, Playground, PlaygroundBuilder};
 
-/// Makes two tests of each function: one with the machine's gpg (2.2), one with the chroot's (2.4).
-macro_rules! with_both_gpgs {
+/// Makes a test of each function for each GnuPG: the machine's (2.2), and those of the chroots (2.4.7, 2.4.9).
+macro_rules! with_every_gpg {
     ($($name:ident),* $(,)?) => {
         mod gpg_2_2 {
             $(#[test] fn $name() -> anyhow::Result<()> { super::$name(sealcard_tests::Flavour::Machine) })*
         }
-        mod gpg_2_4 {
-            $(#[test] fn $name() -> anyhow::Result<()> { super::$name(sealcard_tests::Flavour::Newer) })*
+        mod gpg_2_4_7 {
+            $(#[test] fn $name() -> anyhow::Result<()> { super::$name(sealcard_tests::Flavour::Trixie) })*
+        }
+        mod gpg_2_4_9 {
+            $(#[test] fn $name() -> anyhow::Result<()> { super::$name(sealcard_tests::Flavour::Forky) })*
         }
     };
 }
