@@ -1,7 +1,8 @@
 //! The workstation's side: the replacement scdaemon, and the `sealcard` command.
 //!
 //! `assuan` and `scd` speak with gpg-agent, `cards` holds what is known of the cards without asking anyone, `remote` asks
-//! the server, `grant` keeps what a login gave, `gpg` and `cli` serve the person.
+//! the server, `grant` keeps what a login gave, `gpg` and `cli` serve the person, `os` knows how the
+//! operating systems differ.
 
 pub mod assuan;
 pub mod cards;
@@ -10,5 +11,6 @@ pub mod config;
 pub mod gpg;
 pub mod grant;
 pub mod last;
+pub mod os;
 pub mod remote;
 pub mod scd;

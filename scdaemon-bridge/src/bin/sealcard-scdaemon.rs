@@ -10,7 +10,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_all
 
 fn main() -> ExitCode {
     // gpg-agent's environment may be empty; the keyring is reached all the same. No thread runs yet.
-    sealcard_bridge::grant::adopt_session_bus();
+    sealcard_bridge::os::adopt_session();
     // Standard error is /dev/null or gpg-agent's own; a panic's text could hold what a client sent.
     std::panic::set_hook(Box::new(|_| {}));
     let arguments = Arguments::read(std::env::args_os().skip(1));

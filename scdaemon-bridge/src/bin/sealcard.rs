@@ -7,6 +7,6 @@ use std::process::ExitCode;
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
-    sealcard_bridge::grant::adopt_session_bus();
+    sealcard_bridge::os::adopt_session();
     sealcard_bridge::cli::main()
 }

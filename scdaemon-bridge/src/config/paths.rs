@@ -9,6 +9,7 @@ use std::{
 use nix::unistd::{Uid, User};
 
 use super::{ConfigError, pointer};
+use crate::os::{self, Place};
 
 /// Where the configuration and the state of this user lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +20,9 @@ pub struct Paths {
 
 impl Paths {
     /// As `sealcard-scdaemon` looks for them: what `sealcard.conf` in the GnuPG home says, then
-    /// `SEALCARD_CONFIG_FOLDER` and `SEALCARD_STATE_FOLDER`, then the XDG variables, then the home folder of the user
-    /// database. `homedir` is the GnuPG home if gpg-agent named one.
+    /// `SEALCARD_CONFIG_FOLDER` and `SEALCARD_STATE_FOLDER`, then where this system's programs keep such files (on Linux
+    /// the XDG variables, on macOS the Library), in the home folder of the user database if no variable names one.
+    /// `homedir` is the GnuPG home if gpg-agent named one.
     ///
     /// # Errors
     ///
@@ -56,8 +58,8 @@ impl Paths {
     /// When a path is relative or there is no home folder.
     pub fn from_environment() -> Result<Self, ConfigError> {
         Ok(Self {
-            config_folder: folder(CONFIG_VARIABLE, "XDG_CONFIG_HOME", ".config")?,
-            state_folder: folder(STATE_VARIABLE, "XDG_STATE_HOME", ".local/state")?,
+            config_folder: folder(CONFIG_VARIABLE, os::CONFIG_PLACE)?,
+            state_folder: folder(STATE_VARIABLE, os::STATE_PLACE)?,
         })
     }
 
@@ -160,16 +162,17 @@ pub fn home() -> Result<PathBuf, ConfigError> {
     absolute("the user database's home folder", user.dir)
 }
 
-fn folder(variable_name: &str, xdg_variable: &str, below_home: &str) -> Result<PathBuf, ConfigError> {
+fn folder(variable_name: &str, place: Place) -> Result<PathBuf, ConfigError> {
     if let Some(folder) = variable(variable_name) {
         return absolute(variable_name, folder.into());
     }
     // The XDG base directory specification: relative paths are to be ignored.
-    let base = match variable(xdg_variable).map(PathBuf::from).filter(|base| base.is_absolute()) {
+    let base = place.base_variable.and_then(variable).map(PathBuf::from).filter(|base| base.is_absolute());
+    let base = match base {
         Some(base) => base,
-        None => home()?.join(below_home),
+        None => home()?.join(place.base),
     };
-    Ok(base.join("sealcard"))
+    Ok(base.join(place.name))
 }
 
 fn variable(name: &str) -> Option<OsString> {

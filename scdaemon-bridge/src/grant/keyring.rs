@@ -14,11 +14,11 @@ use std::{
     time::Duration,
 };
 
-use keyring_core::{Entry, Error, api::CredentialStoreApi as _};
+use keyring_core::{Entry, Error};
 use zeroize::Zeroizing;
 
-use super::{GrantError, bus};
-use crate::config::Paths;
+use super::GrantError;
+use crate::{config::Paths, os};
 
 /// How long a call may take.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -65,8 +65,8 @@ fn with_entry<T: Send + 'static>(
     account: String,
     work: impl FnOnce(&Entry) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, GrantError> {
-    if !bus::is_known() {
-        return Err(GrantError::NoKeyring("there is no D-Bus session".to_owned()));
+    if let Some(reason) = os::keyring_is_absent() {
+        return Err(GrantError::NoKeyring(reason.to_owned()));
     }
     if GIVEN_UP.load(Ordering::SeqCst) > 0 {
         return Err(GrantError::Locked);
@@ -78,7 +78,7 @@ fn with_entry<T: Send + 'static>(
     thread::Builder::new()
         .name("keyring".to_owned())
         .spawn(move || {
-            let result = entry(&account).and_then(|entry| work(&entry));
+            let result = os::keyring_entry(SERVICE, &account).and_then(|entry| work(&entry));
             // Nobody waits any more when the limit has passed.
             let _ = sender.send(result);
             if ended.swap(true, Ordering::SeqCst) {
@@ -100,14 +100,4 @@ fn with_entry<T: Send + 'static>(
         Ok(Err(error)) => Err(GrantError::Keyring(error.to_string())),
         Err(RecvTimeoutError::Disconnected) => Err(GrantError::Keyring("it stopped".to_owned())),
     }
-}
-
-#[cfg(target_os = "linux")]
-fn entry(account: &str) -> Result<Entry, Error> {
-    dbus_secret_service_keyring_store::Store::new()?.build(SERVICE, account, None)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn entry(_account: &str) -> Result<Entry, Error> {
-    Err(Error::NoDefaultStore)
 }

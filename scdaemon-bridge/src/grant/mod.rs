@@ -1,12 +1,10 @@
 //! What a login gave, kept in the system's keyring or, where there is none, in a file that only we can read.
 
-mod bus;
 mod error;
 mod file;
 mod keyring;
 mod types;
 
-pub use bus::adopt_session_bus;
 pub use error::GrantError;
 pub use types::Grant;
 

@@ -12,13 +12,13 @@ use std::{
 use nix::unistd::Uid;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::config::{self, Paths};
+use crate::{
+    config::{self, Paths},
+    os,
+};
 
 /// The name that gpg's own scdaemon uses.
 const NAME: &str = "S.scdaemon";
-
-/// `sun_path` has 108 bytes, the last of which is a zero.
-const MAX_PATH: usize = 107;
 
 /// A listening socket, removed when dropped.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Listener {
         let own_name = format!("{NAME}.{}", std::process::id());
         let usual = folder.join(NAME);
         let own = folder.join(&own_name);
-        if own.as_os_str().as_bytes().len() > MAX_PATH {
+        if own.as_os_str().as_bytes().len() > os::MAX_SOCKET_PATH {
             return Err(io::Error::other("the path of the socket would be too long"));
         }
         // A file of this process id can only be a dead process's.
@@ -111,8 +111,8 @@ pub fn socket_candidates(homedir: Option<&Path>, paths: Option<&Paths>) -> Vec<P
     let home = homedir.map(Path::to_owned).or_else(|| config::gnupg_home().ok());
     if let Some(home) = home {
         let is_default = config::home().is_ok_and(|user| user.join(".gnupg") == home);
-        let base = PathBuf::from(format!("/run/user/{}/gnupg", Uid::effective()));
-        folders.push(if is_default { base } else { base.join(socket_folder_name(&home)) });
+        let base = os::gnupg_socket_folder();
+        folders.extend(base.map(|base| if is_default { base } else { base.join(socket_folder_name(&home)) }));
         folders.push(home);
     }
     folders.extend(paths.map(|paths| paths.state_folder().to_owned()));

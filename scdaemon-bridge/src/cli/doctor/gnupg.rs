@@ -8,13 +8,11 @@ use crate::{
     cli::{App, output::count, setup},
     config::files,
     gpg::{AgentState, KeyPlace, Version, agent_conf},
+    os,
 };
 
 /// The oldest gpg that this program is tested with.
 const OLDEST: Version = Version { major: 2, minor: 2, micro: 0 };
-
-/// Sockets' paths are at most so long on Linux, without the final zero (unix(7)).
-const MAX_SOCKET_PATH: usize = 107;
 
 pub(super) fn look(app: &App) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -45,10 +43,10 @@ pub(super) fn look(app: &App) -> Vec<Finding> {
 
 fn socket(app: &App) -> Finding {
     match app.gnupg.agent_socket() {
-        Ok(path) if path.as_os_str().len() > MAX_SOCKET_PATH => Finding::broken(
+        Ok(path) if path.as_os_str().len() > os::MAX_SOCKET_PATH => Finding::broken(
             "socket",
             format!("the path of gpg-agent's socket is too long: {}", path.display()),
-            "use a GNUPGHOME with a shorter path, or make /run/user/UID (`loginctl enable-linger`)",
+            os::advice::SHORTEN_SOCKET_PATH,
         ),
         Ok(path) => Finding::good("socket", path.display().to_string()),
         Err(error) => Finding::broken("socket", error.to_string(), "install gnupg's gpgconf"),

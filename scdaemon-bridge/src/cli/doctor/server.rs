@@ -8,6 +8,7 @@ use crate::{
     cards::cache,
     cli::App,
     config::{Config, Trust, files},
+    os,
     remote::{Anonymous, RemoteError},
 };
 
@@ -58,7 +59,7 @@ fn clock(server: Timestamp, here: Timestamp) -> Finding {
     Finding::broken(
         "clock",
         format!("this machine's is {} s {direction} the server's", skew.abs()),
-        "set the clock, for example with `timedatectl set-ntp true`",
+        os::advice::SET_CLOCK,
     )
 }
 

@@ -1,0 +1,41 @@
+//! macOS: the folders of Apple's File System Programming Guide, the login keychain, no runtime folder.
+
+use std::path::PathBuf;
+
+use keyring_core::{Entry, Error, api::CredentialStoreApi as _};
+
+use super::Place;
+
+pub(crate) const CONFIG_PLACE: Place =
+    Place { base_variable: None, base: "Library/Application Support", name: "Sealcard" };
+
+pub(crate) const STATE_PLACE: Place =
+    Place { base_variable: None, base: "Library/Application Support/Sealcard", name: "State" };
+
+/// Bytes that the path of a socket may have: `sun_path` is 104 long, the last of which is a zero (unix(4)).
+pub(crate) const MAX_SOCKET_PATH: usize = 103;
+
+/// What a person does on this system.
+pub(crate) mod advice {
+    pub(crate) const SET_CLOCK: &str = "set the clock: System Settings, General, Date & Time, \"Set automatically\"";
+    pub(crate) const SHORTEN_SOCKET_PATH: &str = "use a GNUPGHOME with a shorter path";
+}
+
+/// None: GnuPG keeps its sockets in the home itself here.
+pub(crate) const fn gnupg_socket_folder() -> Option<PathBuf> {
+    None
+}
+
+/// Every user has a login keychain.
+pub(crate) const fn keyring_is_absent() -> Option<&'static str> {
+    None
+}
+
+/// An item of the login keychain. Reading or writing it may wait for a person: each program that did not make the item
+/// asks once.
+pub(crate) fn keyring_entry(service: &str, account: &str) -> Result<Entry, Error> {
+    apple_native_keyring_store::keychain::Store::new()?.build(service, account, None)
+}
+
+/// Nothing: the keychain needs no variable.
+pub const fn adopt_session() {}
