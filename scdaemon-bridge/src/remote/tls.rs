@@ -42,7 +42,9 @@ pub enum TlsError {
 pub fn client_config(trust: &Trust, ca_pem: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
-        Trust::Certificate { sha256 } => Arc::new(PinnedCertificate { expected: *sha256, provider: provider.clone() }),
+        Trust::Certificate { sha256 } => {
+            Arc::new(OneCertificate { expected: Some(*sha256), provider: provider.clone() })
+        }
         Trust::CaFile {} => web_pki(parse_authorities(ca_pem.unwrap_or_default())?, &provider)?,
         Trust::System {} => web_pki(system_authorities()?, &provider)?,
     };
@@ -53,7 +55,7 @@ pub fn client_config(trust: &Trust, ca_pem: Option<&[u8]>) -> Result<ClientConfi
 /// nothing may be sent over such a connection.
 pub(super) fn looking_config() -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    with_verifier(Arc::new(AnyCertificate { provider: provider.clone() }), provider)
+    with_verifier(Arc::new(OneCertificate { expected: None, provider: provider.clone() }), provider)
 }
 
 /// Reads the certificates of a PEM file.
@@ -96,15 +98,16 @@ fn with_verifier(
     Ok(config)
 }
 
-/// Trusts one certificate, whatever its names and dates. The handshake's signature is verified, so whoever shows the
-/// certificate has its private key.
+/// Looks at the server's certificate alone, not at its names, dates and authorities. The handshake's signature is
+/// verified, so whoever shows the certificate has its private key.
 #[derive(Debug)]
-struct PinnedCertificate {
-    expected: CertificateFingerprint,
+struct OneCertificate {
+    /// The certificate to be trusted; `None` takes any.
+    expected: Option<CertificateFingerprint>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for PinnedCertificate {
+impl ServerCertVerifier for OneCertificate {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -114,10 +117,10 @@ impl ServerCertVerifier for PinnedCertificate {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let seen = CertificateFingerprint::of(end_entity);
-        if seen == self.expected {
+        let Some(expected) = self.expected.filter(|expected| *expected != seen) else {
             return Ok(ServerCertVerified::assertion());
-        }
-        let mismatch = PinMismatchError { expected: self.expected, seen };
+        };
+        let mismatch = PinMismatchError { expected, seen };
         Err(Error::InvalidCertificate(rustls::CertificateError::Other(rustls::OtherError(Arc::new(mismatch)))))
     }
 
@@ -127,7 +130,7 @@ impl ServerCertVerifier for PinnedCertificate {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(only_tls13())
+        Err(Error::PeerIncompatible(rustls::PeerIncompatible::Tls13RequiredForQuic))
     }
 
     fn verify_tls13_signature(
@@ -152,48 +155,4 @@ pub struct PinMismatchError {
     pub expected: CertificateFingerprint,
     /// What the server showed.
     pub seen: CertificateFingerprint,
-}
-
-#[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(only_tls13())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn only_tls13() -> Error {
-    Error::PeerIncompatible(rustls::PeerIncompatible::Tls13RequiredForQuic)
 }
