@@ -26,26 +26,47 @@ impl std::error::Error for UnknownAlgorithmError {}
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum KeyAlgorithm {
+    /// RSA with 2048 bits throughout.
+    Rsa2048,
+    /// RSA with 3072 bits throughout.
+    Rsa3072,
     /// RSA with 4096 bits throughout.
     Rsa4096,
     /// ECDSA and ECDH over NIST P-256.
     NistP256,
+    /// ECDSA and ECDH over NIST P-384.
+    NistP384,
+    /// ECDSA and ECDH over NIST P-521.
+    NistP521,
     /// `EdDSA` over Ed25519 and ECDH over Curve25519.
     Ed25519,
 }
 
 impl KeyAlgorithm {
     /// All that can be chosen.
-    pub const ALL: [Self; 3] = [Self::Rsa4096, Self::NistP256, Self::Ed25519];
+    pub const ALL: [Self; 7] =
+        [Self::Rsa2048, Self::Rsa3072, Self::Rsa4096, Self::NistP256, Self::NistP384, Self::NistP521, Self::Ed25519];
+
+    const KNOWN: &str = "rsa2048, rsa3072, rsa4096, nistp256, nistp384, nistp521, ed25519";
 
     /// The name as commands and JSON write it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Rsa2048 => "rsa2048",
+            Self::Rsa3072 => "rsa3072",
             Self::Rsa4096 => "rsa4096",
             Self::NistP256 => "nistp256",
+            Self::NistP384 => "nistp384",
+            Self::NistP521 => "nistp521",
             Self::Ed25519 => "ed25519",
         }
+    }
+
+    /// Whether it is RSA: slow to generate, quick to verify.
+    #[must_use]
+    pub const fn is_rsa(self) -> bool {
+        matches!(self, Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096)
     }
 }
 
@@ -62,7 +83,7 @@ impl FromStr for KeyAlgorithm {
         Self::ALL
             .into_iter()
             .find(|a| a.name().eq_ignore_ascii_case(text))
-            .ok_or_else(|| UnknownAlgorithmError { name: text.to_owned(), known: "rsa4096, nistp256, ed25519" })
+            .ok_or_else(|| UnknownAlgorithmError { name: text.to_owned(), known: Self::KNOWN })
     }
 }
 
@@ -108,28 +129,115 @@ impl fmt::Display for ComponentRole {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ComponentAlgorithm {
-    /// RSA, 4096 bits, e = 65537. OpenPGP algorithm 1.
+    /// RSA, 2048 bits. OpenPGP algorithm 1.
+    Rsa2048,
+    /// RSA, 3072 bits. OpenPGP algorithm 1.
+    Rsa3072,
+    /// RSA, 4096 bits. OpenPGP algorithm 1.
     Rsa4096,
     /// ECDSA over NIST P-256. OpenPGP algorithm 19.
     EcdsaP256,
+    /// ECDSA over NIST P-384. OpenPGP algorithm 19.
+    EcdsaP384,
+    /// ECDSA over NIST P-521. OpenPGP algorithm 19.
+    EcdsaP521,
     /// ECDH over NIST P-256. OpenPGP algorithm 18.
     EcdhP256,
+    /// ECDH over NIST P-384. OpenPGP algorithm 18.
+    EcdhP384,
+    /// ECDH over NIST P-521. OpenPGP algorithm 18.
+    EcdhP521,
     /// `EdDSA` over Ed25519. OpenPGP algorithm 22 (the legacy form, which gpg 2.2 knows).
     EddsaEd25519,
     /// ECDH over Curve25519. OpenPGP algorithm 18.
     EcdhCv25519,
 }
 
+/// What an algorithm does, and with which parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Signs (PKCS#1 v1.5) and decrypts.
+    Rsa {
+        /// Length of the modulus.
+        bits: u16,
+    },
+    /// Signs, over a NIST curve.
+    Ecdsa(Curve),
+    /// Signs, over Ed25519.
+    Eddsa,
+    /// Agrees on a secret, over a NIST curve or Curve25519.
+    Ecdh(Curve),
+}
+
 impl ComponentAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+        Self::EcdsaP256,
+        Self::EcdsaP384,
+        Self::EcdsaP521,
+        Self::EcdhP256,
+        Self::EcdhP384,
+        Self::EcdhP521,
+        Self::EddsaEd25519,
+        Self::EcdhCv25519,
+    ];
+
     /// The algorithm that a key of `algorithm` uses in `role`.
     #[must_use]
     pub const fn of(algorithm: KeyAlgorithm, role: ComponentRole) -> Self {
         match (algorithm, role) {
+            (KeyAlgorithm::Rsa2048, _) => Self::Rsa2048,
+            (KeyAlgorithm::Rsa3072, _) => Self::Rsa3072,
             (KeyAlgorithm::Rsa4096, _) => Self::Rsa4096,
             (KeyAlgorithm::NistP256, ComponentRole::Decrypt) => Self::EcdhP256,
             (KeyAlgorithm::NistP256, _) => Self::EcdsaP256,
+            (KeyAlgorithm::NistP384, ComponentRole::Decrypt) => Self::EcdhP384,
+            (KeyAlgorithm::NistP384, _) => Self::EcdsaP384,
+            (KeyAlgorithm::NistP521, ComponentRole::Decrypt) => Self::EcdhP521,
+            (KeyAlgorithm::NistP521, _) => Self::EcdsaP521,
             (KeyAlgorithm::Ed25519, ComponentRole::Decrypt) => Self::EcdhCv25519,
             (KeyAlgorithm::Ed25519, _) => Self::EddsaEd25519,
+        }
+    }
+
+    /// What it does.
+    #[must_use]
+    pub const fn scheme(self) -> Scheme {
+        match self {
+            Self::Rsa2048 => Scheme::Rsa { bits: 2048 },
+            Self::Rsa3072 => Scheme::Rsa { bits: 3072 },
+            Self::Rsa4096 => Scheme::Rsa { bits: 4096 },
+            Self::EcdsaP256 => Scheme::Ecdsa(Curve::NistP256),
+            Self::EcdsaP384 => Scheme::Ecdsa(Curve::NistP384),
+            Self::EcdsaP521 => Scheme::Ecdsa(Curve::NistP521),
+            Self::EcdhP256 => Scheme::Ecdh(Curve::NistP256),
+            Self::EcdhP384 => Scheme::Ecdh(Curve::NistP384),
+            Self::EcdhP521 => Scheme::Ecdh(Curve::NistP521),
+            Self::EddsaEd25519 => Scheme::Eddsa,
+            Self::EcdhCv25519 => Scheme::Ecdh(Curve::Cv25519),
+        }
+    }
+
+    /// The curve; none for RSA.
+    #[must_use]
+    pub const fn curve(self) -> Option<Curve> {
+        match self.scheme() {
+            Scheme::Rsa { .. } => None,
+            Scheme::Ecdsa(curve) | Scheme::Ecdh(curve) => Some(curve),
+            Scheme::Eddsa => Some(Curve::Ed25519),
+        }
+    }
+
+    /// Whether a key of this algorithm can have this role.
+    #[must_use]
+    pub const fn fits(self, role: ComponentRole) -> bool {
+        match self.scheme() {
+            Scheme::Rsa { .. } => true,
+            Scheme::Ecdsa(_) | Scheme::Eddsa => !matches!(role, ComponentRole::Decrypt),
+            Scheme::Ecdh(_) => matches!(role, ComponentRole::Decrypt),
         }
     }
 
@@ -137,9 +245,15 @@ impl ComponentAlgorithm {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Rsa2048 => "rsa2048",
+            Self::Rsa3072 => "rsa3072",
             Self::Rsa4096 => "rsa4096",
             Self::EcdsaP256 => "ecdsa-p256",
+            Self::EcdsaP384 => "ecdsa-p384",
+            Self::EcdsaP521 => "ecdsa-p521",
             Self::EcdhP256 => "ecdh-p256",
+            Self::EcdhP384 => "ecdh-p384",
+            Self::EcdhP521 => "ecdh-p521",
             Self::EddsaEd25519 => "eddsa-ed25519",
             Self::EcdhCv25519 => "ecdh-cv25519",
         }
@@ -181,10 +295,47 @@ pub enum PublicKey {
 pub enum Curve {
     /// NIST P-256.
     NistP256,
+    /// NIST P-384.
+    NistP384,
+    /// NIST P-521.
+    NistP521,
     /// Ed25519, for signatures.
     Ed25519,
     /// Curve25519, for decryption.
     Cv25519,
+}
+
+impl Curve {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::NistP256, Self::NistP384, Self::NistP521, Self::Ed25519, Self::Cv25519];
+
+    /// Width in bytes of a coordinate, of the order, and so of each half of a signature.
+    #[must_use]
+    pub const fn width(self) -> usize {
+        match self {
+            Self::NistP256 | Self::Ed25519 | Self::Cv25519 => 32,
+            Self::NistP384 => 48,
+            Self::NistP521 => 66,
+        }
+    }
+
+    /// Whether points are written `04 || X || Y`, and not in the curve's own form.
+    #[must_use]
+    pub const fn is_nist(self) -> bool {
+        matches!(self, Self::NistP256 | Self::NistP384 | Self::NistP521)
+    }
+
+    /// Length in bytes of a point, as [`PublicKey::Ec`] writes it.
+    #[must_use]
+    pub const fn point_len(self) -> usize {
+        if self.is_nist() { 1 + 2 * self.width() } else { self.width() }
+    }
+
+    /// Whether `point` has the form of this curve's points. It need not lie on the curve.
+    #[must_use]
+    pub fn has_form_of(self, point: &[u8]) -> bool {
+        point.len() == self.point_len() && (!self.is_nist() || point.first() == Some(&4))
+    }
 }
 
 /// A hash algorithm that may be signed. SHA-1, MD5 and RIPEMD-160 are not here on purpose: they are refused everywhere.
@@ -271,11 +422,16 @@ mod tests {
         for a in KeyAlgorithm::ALL {
             assert_eq!(serde_json::to_string(&a).unwrap(), format!("\"{a}\""));
             assert_eq!(a.name().parse(), Ok(a));
+            assert!(KeyAlgorithm::KNOWN.split(", ").any(|name| name == a.name()));
             for role in ComponentRole::ALL {
-                let c = ComponentAlgorithm::of(a, role);
-                assert_eq!(serde_json::to_string(&c).unwrap(), format!("\"{c}\""));
-                assert_eq!(serde_json::to_string(&role).unwrap(), format!("\"{role}\""));
+                assert!(ComponentAlgorithm::of(a, role).fits(role), "{a} as {role}");
             }
+        }
+        for c in ComponentAlgorithm::ALL {
+            assert_eq!(serde_json::to_string(&c).unwrap(), format!("\"{c}\""));
+        }
+        for role in ComponentRole::ALL {
+            assert_eq!(serde_json::to_string(&role).unwrap(), format!("\"{role}\""));
         }
         for h in HashAlgorithm::ALL {
             assert_eq!(serde_json::to_string(&h).unwrap(), format!("\"{h}\""));

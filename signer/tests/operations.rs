@@ -17,10 +17,11 @@ use sealcard_signer::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use ComponentAlgorithm::{EcdhCv25519, EcdhP256, EcdsaP256, EddsaEd25519, Rsa4096};
+use ComponentAlgorithm::{
+    EcdhCv25519, EcdhP256, EcdhP384, EcdhP521, EcdsaP256, EcdsaP384, EcdsaP521, EddsaEd25519, Rsa2048, Rsa3072, Rsa4096,
+};
 use ComponentRole::{Authenticate, Certify, Decrypt, Sign};
 
-const ALGORITHMS: [ComponentAlgorithm; 5] = [Rsa4096, EcdsaP256, EcdhP256, EddsaEd25519, EcdhCv25519];
 const MESSAGE: &[u8] = b"The quick brown fox jumps over the lazy dog";
 
 /// A folder with files for openssl.
@@ -64,15 +65,29 @@ impl Openssl {
 /// `SubjectPublicKeyInfo` in DER, from the parts that the protocol carries.
 fn spki(algorithm: ComponentAlgorithm, key: &PublicKeyBytes) -> Vec<u8> {
     let (prefix, rest) = match (algorithm, key) {
-        (Rsa4096, PublicKeyBytes::Rsa { n, e }) => {
-            assert_eq!((n.len(), &e[..]), (512, &[1, 0, 1][..]));
+        (_, PublicKeyBytes::Rsa { n, e }) => {
+            assert_eq!(e[..], [1, 0, 1]);
             let mut rest = n.clone();
             rest.extend([2, 3, 1, 0, 1]);
-            ("30820222300d06092a864886f70d01010105000382020f003082020a0282020100", rest)
+            let (prefix, len) = match algorithm {
+                Rsa2048 => ("30820122300d06092a864886f70d01010105000382010f003082010a0282010100", 256),
+                Rsa3072 => ("308201a2300d06092a864886f70d01010105000382018f003082018a0282018100", 384),
+                _ => ("30820222300d06092a864886f70d01010105000382020f003082020a0282020100", 512),
+            };
+            assert_eq!(n.len(), len);
+            (prefix, rest)
         }
         (EcdsaP256 | EcdhP256, PublicKeyBytes::Ec { point }) => {
             assert_eq!((point.len(), point[0]), (65, 4));
             ("3059301306072a8648ce3d020106082a8648ce3d030107034200", point.clone())
+        }
+        (EcdsaP384 | EcdhP384, PublicKeyBytes::Ec { point }) => {
+            assert_eq!((point.len(), point[0]), (97, 4));
+            ("3076301006072a8648ce3d020106052b81040022036200", point.clone())
+        }
+        (EcdsaP521 | EcdhP521, PublicKeyBytes::Ec { point }) => {
+            assert_eq!((point.len(), point[0]), (133, 4));
+            ("30819b301006072a8648ce3d020106052b8104002303818600", point.clone())
         }
         (EddsaEd25519, PublicKeyBytes::Ec { point }) => ("302a300506032b6570032100", point.clone()),
         (EcdhCv25519, PublicKeyBytes::Ec { point }) => ("302a300506032b656e032100", point.clone()),
@@ -82,8 +97,8 @@ fn spki(algorithm: ComponentAlgorithm, key: &PublicKeyBytes) -> Vec<u8> {
 }
 
 /// `r || s` as a DER `SEQUENCE` of two `INTEGER`s.
-fn ecdsa_der(signature: &[u8]) -> Vec<u8> {
-    assert_eq!(signature.len(), 64);
+fn ecdsa_der(width: usize, signature: &[u8]) -> Vec<u8> {
+    assert_eq!(signature.len(), 2 * width);
     let integer = |number: &[u8]| {
         let mut bytes: Vec<u8> = number.iter().copied().skip_while(|b| *b == 0).collect();
         if bytes[0] >= 0x80 {
@@ -91,8 +106,10 @@ fn ecdsa_der(signature: &[u8]) -> Vec<u8> {
         }
         [vec![2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
     };
-    let inner = [integer(&signature[..32]), integer(&signature[32..])].concat();
-    [vec![0x30, u8::try_from(inner.len()).unwrap()], inner].concat()
+    let inner = [integer(&signature[..width]), integer(&signature[width..])].concat();
+    let len = u8::try_from(inner.len()).unwrap();
+    let len = if len < 0x80 { vec![len] } else { vec![0x81, len] };
+    [vec![0x30], len, inner].concat()
 }
 
 fn make(algorithm: ComponentAlgorithm, role: ComponentRole) -> (GeneratedKey, PrivateKey) {
@@ -121,10 +138,24 @@ fn fails_to_decrypt(key: &PrivateKey, ciphertext: &[u8]) {
 }
 
 #[test]
-fn rsa_signatures_are_those_of_openssl() {
+fn rsa_2048_signatures_are_those_of_openssl() {
+    rsa_signatures_are_those_of_openssl(Rsa2048);
+}
+
+#[test]
+fn rsa_3072_signatures_are_those_of_openssl() {
+    rsa_signatures_are_those_of_openssl(Rsa3072);
+}
+
+#[test]
+fn rsa_4096_signatures_are_those_of_openssl() {
+    rsa_signatures_are_those_of_openssl(Rsa4096);
+}
+
+fn rsa_signatures_are_those_of_openssl(algorithm: ComponentAlgorithm) {
     let openssl = Openssl::new();
-    let (made, key) = make(Rsa4096, Sign);
-    openssl.file("public.der", &spki(Rsa4096, &made.public_key));
+    let (made, key) = make(algorithm, Sign);
+    openssl.file("public.der", &spki(algorithm, &made.public_key));
     openssl.file("private.der", &made.private);
     for hash in [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
         let digest = openssl.digest(hash, MESSAGE);
@@ -140,10 +171,24 @@ fn rsa_signatures_are_those_of_openssl() {
 }
 
 #[test]
-fn rsa_decrypts_what_openssl_encrypts_and_every_other_ciphertext_fails_alike() {
+fn rsa_2048_decrypts_what_openssl_encrypts_and_every_other_ciphertext_fails_alike() {
+    rsa_decrypts_what_openssl_encrypts(Rsa2048, 256);
+}
+
+#[test]
+fn rsa_3072_decrypts_what_openssl_encrypts_and_every_other_ciphertext_fails_alike() {
+    rsa_decrypts_what_openssl_encrypts(Rsa3072, 384);
+}
+
+#[test]
+fn rsa_4096_decrypts_what_openssl_encrypts_and_every_other_ciphertext_fails_alike() {
+    rsa_decrypts_what_openssl_encrypts(Rsa4096, 512);
+}
+
+fn rsa_decrypts_what_openssl_encrypts(algorithm: ComponentAlgorithm, width: usize) {
     let openssl = Openssl::new();
-    let (made, key) = make(Rsa4096, Decrypt);
-    openssl.file("public.der", &spki(Rsa4096, &made.public_key));
+    let (made, key) = make(algorithm, Decrypt);
+    openssl.file("public.der", &spki(algorithm, &made.public_key));
     let encrypt = |plain: &[u8], padding: &str| {
         openssl.file("plain", plain);
         let padding = format!("rsa_padding_mode:{padding}");
@@ -154,48 +199,50 @@ fn rsa_decrypts_what_openssl_encrypts_and_every_other_ciphertext_fails_alike() {
     let good = encrypt(MESSAGE, "pkcs1");
     assert_eq!(plaintext(&key, &good), MESSAGE);
     // One with a leading zero, which OpenPGP strips.
-    let public = PublicEncryptingKey::from_der(&spki(Rsa4096, &made.public_key)).unwrap();
+    let public = PublicEncryptingKey::from_der(&spki(algorithm, &made.public_key)).unwrap();
     let public = Pkcs1PublicEncryptingKey::new(public).unwrap();
-    let mut buffer = [0; 512];
+    let mut buffer = vec![0; width];
     while public.encrypt(MESSAGE, &mut buffer).unwrap()[0] != 0 {}
     assert_eq!(plaintext(&key, &buffer[1..]), MESSAGE);
     // Blocks that differ from a right one (00 02, at least 8 bytes without zeros, 00, message) in one point each. Random
     // changes won't do: one in 65536 decrypts.
     let block = |start: &[u8], change: Option<(usize, u8)>| {
-        let mut block = vec![7; 512];
+        let mut block = vec![7; width];
         block[..2].copy_from_slice(start);
-        block[400] = 0;
+        block[200] = 0;
         if let Some((at, byte)) = change {
             block[at] = byte;
         }
         encrypt(&block, "none")
     };
-    assert_eq!(plaintext(&key, &block(&[0, 2], None)), [7; 111]);
+    assert_eq!(plaintext(&key, &block(&[0, 2], None)), vec![7; width - 201]);
     for bad in [
         block(&[1, 2], None),
         block(&[0, 1], None),
         block(&[0, 0], None),
         block(&[0, 2], Some((9, 0))),
-        block(&[0, 2], Some((400, 7))),
+        block(&[0, 2], Some((200, 7))),
     ] {
         fails_to_decrypt(&key, &bad);
     }
     let PublicKeyBytes::Rsa { n, .. } = &made.public_key else { panic!() };
-    for bad in [&[][..], &[0; 512], &[good.clone(), vec![0]].concat(), n, &[0xFF; 512]] {
+    for bad in [&[][..], &vec![0; width], &[good.clone(), vec![0]].concat(), n, &vec![0xFF; width]] {
         fails_to_decrypt(&key, bad);
     }
 }
 
 #[test]
-fn p256_signatures_verify_in_openssl_for_every_hash() {
-    let openssl = Openssl::new();
-    let (made, key) = make(EcdsaP256, Sign);
-    openssl.file("public.der", &spki(EcdsaP256, &made.public_key));
-    for hash in HashAlgorithm::ALL {
-        let digest = openssl.digest(hash, MESSAGE);
-        let ours = signature(&key, &Operation::Sign { hash, digest });
-        assert!(openssl.verifies(hash, MESSAGE, &ecdsa_der(&ours)), "{hash}");
-        assert!(!openssl.verifies(hash, b"another message", &ecdsa_der(&ours)), "{hash}");
+fn ecdsa_signatures_verify_in_openssl_for_every_hash() {
+    for (algorithm, width) in [(EcdsaP256, 32), (EcdsaP384, 48), (EcdsaP521, 66)] {
+        let openssl = Openssl::new();
+        let (made, key) = make(algorithm, Sign);
+        openssl.file("public.der", &spki(algorithm, &made.public_key));
+        for hash in HashAlgorithm::ALL {
+            let digest = openssl.digest(hash, MESSAGE);
+            let ours = ecdsa_der(width, &signature(&key, &Operation::Sign { hash, digest }));
+            assert!(openssl.verifies(hash, MESSAGE, &ours), "{algorithm} {hash}");
+            assert!(!openssl.verifies(hash, b"another message", &ours), "{algorithm} {hash}");
+        }
     }
 }
 
@@ -272,6 +319,8 @@ fn key_agreement_gives_the_secrets_of_openssl() {
     for (algorithm, parameters, point_len) in [
         (EcdhCv25519, &["-algorithm", "X25519"][..], 32),
         (EcdhP256, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"][..], 65),
+        (EcdhP384, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"][..], 97),
+        (EcdhP521, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"][..], 133),
     ] {
         let openssl = Openssl::new();
         let (made, key) = make(algorithm, Decrypt);
@@ -315,8 +364,8 @@ fn points_that_would_tell_about_the_key_are_refused() {
 
 #[test]
 fn a_private_key_is_refused_with_another_public_key() {
-    for algorithm in [EcdsaP256, EcdhP256, EddsaEd25519, EcdhCv25519] {
-        let role = if matches!(algorithm, EcdhP256 | EcdhCv25519) { Decrypt } else { Sign };
+    for algorithm in ComponentAlgorithm::ALL.into_iter().filter(|algorithm| algorithm.curve().is_some()) {
+        let role = if algorithm.fits(Sign) { Sign } else { Decrypt };
         let (a, b) = (generate(algorithm, role).unwrap(), generate(algorithm, role).unwrap());
         assert!(PrivateKey::parse(algorithm, role, &a.private, &b.public_key).is_err(), "{algorithm}");
     }
@@ -330,6 +379,8 @@ fn keys_are_made_only_for_roles_that_their_algorithm_can_fill() {
         (EcdhP256, Sign),
         (EcdhCv25519, Certify),
         (EcdhP256, Authenticate),
+        (EcdsaP521, Decrypt),
+        (EcdhP384, Sign),
     ] {
         assert_eq!(generate(algorithm, role).err(), Some(GenerateError::Mismatch { algorithm, role }));
     }
@@ -349,7 +400,7 @@ fn what_is_not_allowed_is_refused() {
         Operation::Decrypt { ciphertext: vec![0; 32] },
     ];
     let mut allowed = Vec::new();
-    for algorithm in ALGORITHMS {
+    for algorithm in ComponentAlgorithm::ALL {
         for role in ComponentRole::ALL {
             for operation in &operations {
                 match check(&row(algorithm, role), operation) {
@@ -361,12 +412,13 @@ fn what_is_not_allowed_is_refused() {
         }
     }
     let mut expected = Vec::new();
-    for algorithm in ALGORITHMS {
-        let signs = matches!(algorithm, Rsa4096 | EcdsaP256 | EddsaEd25519);
+    for algorithm in ComponentAlgorithm::ALL {
+        let rsa = matches!(algorithm, Rsa2048 | Rsa3072 | Rsa4096);
+        let signs = rsa || matches!(algorithm, EcdsaP256 | EcdsaP384 | EcdsaP521 | EddsaEd25519);
         if signs {
             expected.extend([(algorithm, Certify, "certify"), (algorithm, Sign, "sign"), (algorithm, Sign, "certify")]);
         }
-        if matches!(algorithm, Rsa4096 | EcdhP256 | EcdhCv25519) {
+        if rsa || matches!(algorithm, EcdhP256 | EcdhP384 | EcdhP521 | EcdhCv25519) {
             expected.push((algorithm, Decrypt, "decrypt"));
         }
         if signs {

@@ -16,7 +16,7 @@ mod template;
 mod workstation;
 
 pub use admin::{Admin, Facts, KeyFacts, PROJECT, USER, provision};
-pub use algorithms::Algorithm;
+pub use algorithms::{Algorithm, key_variable};
 pub use binaries::Binaries;
 pub use flavour::{Flavour, chroot_folder};
 pub use gpg::{SignatureKind, good_signatures};

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     Admin, Algorithm, Binaries, Facts, Flavour, KeyFacts, Scratch, Server, ServerBuilder, Template, Workstation,
-    provision,
+    key_variable, provision,
 };
 
 type Prepare<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
@@ -172,9 +172,10 @@ impl Playground {
 
     /// What a shell needs to use it: the GnuPG home, and the fingerprint of each key.
     #[must_use]
-    pub fn exports(&self) -> Vec<(&'static str, PathBuf)> {
-        let mut exports = vec![("GNUPGHOME", self.workstation.gnupg_home())];
-        exports.extend(self.facts.keys.iter().map(|key| (key.algorithm.variable(), PathBuf::from(&key.fingerprint))));
+    pub fn exports(&self) -> Vec<(String, PathBuf)> {
+        let mut exports = vec![("GNUPGHOME".to_owned(), self.workstation.gnupg_home())];
+        exports
+            .extend(self.facts.keys.iter().map(|key| (key_variable(key.algorithm), PathBuf::from(&key.fingerprint))));
         exports
     }
 }

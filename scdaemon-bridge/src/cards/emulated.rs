@@ -2,7 +2,7 @@
 
 use openpgp_card_emu::{AlgorithmAttributes, Card, CardProfile, Curve, KeySlot, PinPolicy, PublicKey};
 use sealcard_api::{
-    algorithm::{self, ComponentAlgorithm},
+    algorithm::{self, Scheme},
     cards,
 };
 
@@ -52,20 +52,27 @@ pub(crate) fn cardholder(user_id: &str) -> String {
 
 fn key_slot(slot: &Slot) -> Result<KeySlot, EmulationError> {
     let created = u32::try_from(slot.component.created.unix()).map_err(|_| EmulationError)?;
-    let attributes = match slot.component.algorithm {
-        ComponentAlgorithm::Rsa4096 => {
-            AlgorithmAttributes::rsa(u16::try_from(slot.modulus_bits()).map_err(|_| EmulationError)?)
-        }
-        ComponentAlgorithm::EcdsaP256 => AlgorithmAttributes::Ecdsa(Curve::P256),
-        ComponentAlgorithm::EcdhP256 => AlgorithmAttributes::Ecdh(Curve::P256),
-        ComponentAlgorithm::EddsaEd25519 => AlgorithmAttributes::EdDsa(Curve::Ed25519),
-        ComponentAlgorithm::EcdhCv25519 => AlgorithmAttributes::Ecdh(Curve::X25519),
+    let attributes = match slot.component.algorithm.scheme() {
+        Scheme::Rsa { .. } => AlgorithmAttributes::rsa(u16::try_from(slot.modulus_bits()).map_err(|_| EmulationError)?),
+        Scheme::Ecdsa(curve) => AlgorithmAttributes::Ecdsa(card_curve(curve)),
+        Scheme::Ecdh(curve) => AlgorithmAttributes::Ecdh(card_curve(curve)),
+        Scheme::Eddsa => AlgorithmAttributes::EdDsa(Curve::Ed25519),
     };
     let public_key = match &slot.component.public_key {
         algorithm::PublicKey::Rsa { n, e } => PublicKey::Rsa { n: n.0.clone(), e: e.0.clone() },
         algorithm::PublicKey::Ec { point, .. } => PublicKey::Point(point.0.clone()),
     };
     Ok(KeySlot::new(attributes, public_key, slot.component.fingerprint.0, created))
+}
+
+const fn card_curve(curve: algorithm::Curve) -> Curve {
+    match curve {
+        algorithm::Curve::NistP256 => Curve::P256,
+        algorithm::Curve::NistP384 => Curve::P384,
+        algorithm::Curve::NistP521 => Curve::P521,
+        algorithm::Curve::Ed25519 => Curve::Ed25519,
+        algorithm::Curve::Cv25519 => Curve::X25519,
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 
 use sealcard_api::{
-    algorithm::{ComponentAlgorithm, ComponentRole, PublicKey},
+    algorithm::{ComponentRole, Curve, PublicKey, Scheme},
     cards::{Card, Component},
 };
 
@@ -152,24 +152,34 @@ impl Slot {
     /// libgcrypt's name of the algorithm, such as `rsa4096` or `cv25519`.
     #[must_use]
     pub fn algorithm_name(&self) -> String {
-        match self.component.algorithm {
-            ComponentAlgorithm::Rsa4096 => format!("rsa{}", self.modulus_bits()),
-            ComponentAlgorithm::EcdsaP256 | ComponentAlgorithm::EcdhP256 => "nistp256".to_owned(),
-            ComponentAlgorithm::EddsaEd25519 => "ed25519".to_owned(),
-            ComponentAlgorithm::EcdhCv25519 => "cv25519".to_owned(),
+        match self.component.algorithm.curve() {
+            None => format!("rsa{}", self.modulus_bits()),
+            Some(Curve::NistP256) => "nistp256".to_owned(),
+            Some(Curve::NistP384) => "nistp384".to_owned(),
+            Some(Curve::NistP521) => "nistp521".to_owned(),
+            Some(Curve::Ed25519) => "ed25519".to_owned(),
+            Some(Curve::Cv25519) => "cv25519".to_owned(),
         }
     }
 
     /// The value of KEY-ATTR behind the slot's number: OpenPGP algorithm, then size or curve.
     #[must_use]
     pub fn key_attributes(&self) -> String {
-        match self.component.algorithm {
-            ComponentAlgorithm::Rsa4096 => format!("1 rsa{} 32 0", self.modulus_bits()),
-            ComponentAlgorithm::EcdsaP256 => "19 NIST P-256".to_owned(),
-            ComponentAlgorithm::EcdhP256 => "18 NIST P-256".to_owned(),
-            ComponentAlgorithm::EddsaEd25519 => "22 Ed25519".to_owned(),
-            ComponentAlgorithm::EcdhCv25519 => "18 Curve25519".to_owned(),
-        }
+        let curve = match self.component.algorithm.curve() {
+            None => return format!("1 rsa{} 32 0", self.modulus_bits()),
+            Some(Curve::NistP256) => "NIST P-256",
+            Some(Curve::NistP384) => "NIST P-384",
+            Some(Curve::NistP521) => "NIST P-521",
+            Some(Curve::Ed25519) => "Ed25519",
+            Some(Curve::Cv25519) => "Curve25519",
+        };
+        let id = match self.component.algorithm.scheme() {
+            Scheme::Rsa { .. } => 1,
+            Scheme::Ecdh(_) => 18,
+            Scheme::Ecdsa(_) => 19,
+            Scheme::Eddsa => 22,
+        };
+        format!("{id} {curve}")
     }
 
     /// RSA: the modulus' size; 0 for curves.

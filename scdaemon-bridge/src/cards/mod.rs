@@ -20,7 +20,7 @@ pub(crate) use emulated::cardholder;
 #[cfg(test)]
 pub(crate) use keygrip::hex;
 
-use sealcard_api::algorithm::{Curve, PublicKey};
+use sealcard_api::algorithm::PublicKey;
 
 /// A public key whose parts have impossible lengths. Retrying can't help; the key is left out of what is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,8 +37,7 @@ fn check(key: &PublicKey) -> Result<(), MalformedKeyError> {
                 && (1..=8).contains(&e.0.len())
                 && e.0.first().is_some_and(|byte| *byte != 0)
         }
-        PublicKey::Ec { curve: Curve::NistP256, point } => point.0.len() == 65 && point.0.first() == Some(&4),
-        PublicKey::Ec { curve: Curve::Ed25519 | Curve::Cv25519, point } => point.0.len() == 32,
+        PublicKey::Ec { curve, point } => curve.has_form_of(point.as_slice()),
     };
     if fits { Ok(()) } else { Err(MalformedKeyError) }
 }

@@ -24,14 +24,13 @@ pub fn public_key_sexp(key: &PublicKey) -> Result<Vec<u8>, MalformedKeyError> {
             out.extend_from_slice(b"(10:public-key(3:ecc(5:curve");
             out.extend_from_slice(match curve {
                 Curve::NistP256 => b"10:NIST P-256)(1:q",
+                Curve::NistP384 => b"10:NIST P-384)(1:q",
+                Curve::NistP521 => b"10:NIST P-521)(1:q",
                 Curve::Ed25519 => b"7:Ed25519)(5:flags5:eddsa)(1:q",
                 Curve::Cv25519 => b"10:Curve25519)(5:flags9:djb-tweak)(1:q",
             });
-            let prefix: &[u8] = match curve {
-                Curve::NistP256 => &[],
-                // libgcrypt's mark of a point in the curve's native form.
-                Curve::Ed25519 | Curve::Cv25519 => &[0x40],
-            };
+            // 40 is libgcrypt's mark of a point in the curve's native form.
+            let prefix: &[u8] = if curve.is_nist() { &[] } else { &[0x40] };
             atom(&mut out, &[prefix, point.as_slice()].concat());
         }
     }
@@ -178,10 +177,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_key_gives_a_well_formed_expression_or_an_error(n: Vec<u8>, e: Vec<u8>, curve in 0_usize..3, long: bool) {
+        fn any_key_gives_a_well_formed_expression_or_an_error(n: Vec<u8>, e: Vec<u8>, curve in 0_usize..5, long: bool) {
             let n = if long { [vec![0x91; 200], n].concat() } else { n };
-            let curves = [Curve::NistP256, Curve::Ed25519, Curve::Cv25519];
-            let ec = PublicKey::Ec { curve: curves[curve], point: Bytes(n.clone()) };
+            let ec = PublicKey::Ec { curve: Curve::ALL[curve], point: Bytes(n.clone()) };
             for key in [PublicKey::Rsa { n: Bytes(n), e: Bytes(e) }, ec] {
                 if let Ok(sexp) = public_key_sexp(&key) {
                     prop_assert_eq!(canonical_len(&sexp), Some(sexp.len()));

@@ -38,6 +38,8 @@ fn key_of(name: &str, sexp: &[u8]) -> PublicKey {
         "ed25519" => PublicKey::Ec { curve: Curve::Ed25519, point: after("(1:q33:\x40", 32) },
         "cv25519" => PublicKey::Ec { curve: Curve::Cv25519, point: after("(1:q33:\x40", 32) },
         "nistp256" | "nistp256-ecdh" => PublicKey::Ec { curve: Curve::NistP256, point: after("(1:q65:", 65) },
+        "nistp384" | "nistp384-ecdh" => PublicKey::Ec { curve: Curve::NistP384, point: after("(1:q97:", 97) },
+        "nistp521" | "nistp521-ecdh" => PublicKey::Ec { curve: Curve::NistP521, point: after("(1:q133:", 133) },
         _ => PublicKey::Rsa { n: after("(1:n257:\0", 256), e: after("(1:e3:", 3) },
     }
 }

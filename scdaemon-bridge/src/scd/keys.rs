@@ -128,6 +128,12 @@ fn ssh_line(card: &CardEntry, slot: &Slot) -> Result<String, Code> {
         PublicKey::Ec { curve: Curve::NistP256, point } => {
             ("ecdsa-sha2-nistp256", vec![b"nistp256".to_vec(), point.0.clone()])
         }
+        PublicKey::Ec { curve: Curve::NistP384, point } => {
+            ("ecdsa-sha2-nistp384", vec![b"nistp384".to_vec(), point.0.clone()])
+        }
+        PublicKey::Ec { curve: Curve::NistP521, point } => {
+            ("ecdsa-sha2-nistp521", vec![b"nistp521".to_vec(), point.0.clone()])
+        }
         PublicKey::Ec { curve: Curve::Ed25519, point } => ("ssh-ed25519", vec![point.0.clone()]),
         PublicKey::Ec { curve: Curve::Cv25519, .. } => return Err(Code::NOT_SUPPORTED),
     };

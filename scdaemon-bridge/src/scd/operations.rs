@@ -11,7 +11,7 @@ use openpgp_card_emu::{
 };
 use sealcard_api::{
     Bytes, Timestamp,
-    algorithm::{ComponentAlgorithm, HashAlgorithm},
+    algorithm::{Curve, HashAlgorithm, Scheme},
     ids::{KeyId, RequestId},
     operations::{AuthenticateRequest, DecryptRequest, SignRequest},
     ssh::SshMessage,
@@ -124,7 +124,7 @@ impl Session {
             return Err(Failure::local(Code::NOT_SUPPORTED, "not-supported", "challenge-response is not supported"));
         }
         let slot = slot_of(&found)?;
-        let (input, hash) = if slot.component.algorithm == ComponentAlgorithm::EddsaEd25519 {
+        let (input, hash) = if slot.component.algorithm.scheme() == Scheme::Eddsa {
             let message = self.data.get(AGENTS_SSH_HEADER..).unwrap_or_default();
             about.operation = match SshMessage::parse(message) {
                 Ok(SshMessage::UserAuth { .. }) => OperationKind::Authenticate,
@@ -142,12 +142,12 @@ impl Session {
     async fn decrypt(&mut self, options: &Options<'_>, about: &mut LastOperation) -> Result<Done, Failure> {
         let found = self.find_for_use(options, 2, about).await?;
         let slot = slot_of(&found)?;
-        let (command, prefix) = match slot.component.algorithm {
-            ComponentAlgorithm::EcdhP256 => {
+        let (command, prefix) = match slot.component.algorithm.scheme() {
+            Scheme::Ecdh(Curve::Cv25519) => (HostCommand::decipher_ecdh(&montgomery_point(&self.data)?), Some(0x40)),
+            Scheme::Ecdh(curve) => {
                 // 41: only the X coordinate follows.
-                (HostCommand::decipher_ecdh(&nist_point(&self.data)?), Some(0x41))
+                (HostCommand::decipher_ecdh(&nist_point(curve, &self.data)?), Some(0x41))
             }
-            ComponentAlgorithm::EcdhCv25519 => (HostCommand::decipher_ecdh(&montgomery_point(&self.data)?), Some(0x40)),
             _ => (HostCommand::decipher_rsa(&rsa_number(&self.data, slot.modulus_bits().div_ceil(8))?), None),
         };
         let mut done = self.run_card(&found, &command, None).await?;
@@ -284,8 +284,8 @@ fn digest_of(input: SignInput, hash: Option<HashAlgorithm>) -> Result<(HashAlgor
 
 /// What the card takes as input for a digest: RSA wants the `DigestInfo`, curves the digest.
 fn card_input(slot: &Slot, digest: Digest<'_>) -> Vec<u8> {
-    match slot.component.algorithm {
-        ComponentAlgorithm::Rsa4096 => digest.to_digest_info(),
+    match slot.component.algorithm.scheme() {
+        Scheme::Rsa { .. } => digest.to_digest_info(),
         _ => digest.bytes.to_vec(),
     }
 }
@@ -298,11 +298,8 @@ fn rsa_number(data: &[u8], width: usize) -> Result<Vec<u8>, Failure> {
     Ok([&vec![0; missing], number].concat())
 }
 
-fn nist_point(data: &[u8]) -> Result<Vec<u8>, Failure> {
-    match data {
-        [4, ..] if data.len() == 65 => Ok(data.to_vec()),
-        _ => Err(wrong_ciphertext()),
-    }
+fn nist_point(curve: Curve, data: &[u8]) -> Result<Vec<u8>, Failure> {
+    if curve.has_form_of(data) { Ok(data.to_vec()) } else { Err(wrong_ciphertext()) }
 }
 
 /// `40` and 32 bytes (2.2, 2.4), 32 bytes (2.5), or a number that lost leading zeros or got one (old messages).
@@ -398,7 +395,10 @@ mod tests {
         }
         assert_eq!(montgomery_point(&[7; 31]).unwrap(), [&[0][..], &[7; 31]].concat());
         assert!(montgomery_point(&[7; 33]).is_err() && montgomery_point(&[]).is_err());
-        assert!(nist_point(&[4; 65]).is_ok() && nist_point(&[4; 64]).is_err() && nist_point(&[2; 65]).is_err());
+        for (curve, len) in [(Curve::NistP256, 65), (Curve::NistP384, 97), (Curve::NistP521, 133)] {
+            assert!(nist_point(curve, &vec![4; len]).is_ok());
+            assert!(nist_point(curve, &vec![4; len - 1]).is_err() && nist_point(curve, &vec![2; len]).is_err());
+        }
     }
 
     proptest! {

@@ -18,7 +18,7 @@ use aws_lc_rs::{
 };
 use sealcard_api::{
     Bytes, CardSerial, Fingerprint, Timestamp,
-    algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, KeyAlgorithm, PublicKey},
+    algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, KeyAlgorithm, PublicKey, Scheme},
     cards::{Card, CardList, Component},
     ids::{KeyId, ProjectId, RequestId},
     operations::{AuthenticateRequest, DecryptRequest, DecryptResponse, SignRequest, SignatureResponse},
@@ -39,9 +39,19 @@ const P256_BASE: [u8; 65] = crate::cards::hex(concat!(
     "4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5"
 ));
 
+/// An algorithm of each kind and curve; RSA in its quickest size.
+pub(crate) const KINDS: [KeyAlgorithm; 5] = [
+    KeyAlgorithm::Rsa2048,
+    KeyAlgorithm::NistP256,
+    KeyAlgorithm::NistP384,
+    KeyAlgorithm::NistP521,
+    KeyAlgorithm::Ed25519,
+];
+
 /// Three cards, of RSA, P-256 and Ed25519. Their public keys are well-formed and nobody's.
 pub(crate) fn sample_list() -> CardList {
-    let cards = KeyAlgorithm::ALL.into_iter().enumerate().map(|(index, algorithm)| {
+    let algorithms = [KeyAlgorithm::Rsa4096, KeyAlgorithm::NistP256, KeyAlgorithm::Ed25519];
+    let cards = algorithms.into_iter().enumerate().map(|(index, algorithm)| {
         let index = u8::try_from(index).unwrap();
         let keys = (1..=3).map(|slot| sample_key(algorithm, index, slot)).collect();
         card(index, algorithm, keys)
@@ -78,9 +88,6 @@ pub(crate) fn card(index: u8, algorithm: KeyAlgorithm, keys: Vec<PublicKey>) -> 
 fn sample_key(algorithm: KeyAlgorithm, index: u8, slot: u8) -> PublicKey {
     let seed = 0x10 * (index + 1) + slot;
     match (algorithm, slot) {
-        (KeyAlgorithm::Rsa4096, _) => {
-            PublicKey::Rsa { n: Bytes([&[0xC1][..], &[seed; 511]].concat()), e: Bytes(vec![1, 0, 1]) }
-        }
         (KeyAlgorithm::NistP256, 3) => PublicKey::Ec { curve: Curve::NistP256, point: Bytes(P256_BASE.to_vec()) },
         // ssh-add refuses points that are not on the curve.
         (KeyAlgorithm::NistP256, _) => {
@@ -89,6 +96,7 @@ fn sample_key(algorithm: KeyAlgorithm, index: u8, slot: u8) -> PublicKey {
         }
         (KeyAlgorithm::Ed25519, 2) => PublicKey::Ec { curve: Curve::Cv25519, point: Bytes(vec![seed; 32]) },
         (KeyAlgorithm::Ed25519, _) => PublicKey::Ec { curve: Curve::Ed25519, point: Bytes(vec![seed; 32]) },
+        _ => PublicKey::Rsa { n: Bytes([&[0xC1][..], &[seed; 511]].concat()), e: Bytes(vec![1, 0, 1]) },
     }
 }
 
@@ -108,13 +116,13 @@ pub(crate) struct MemoryHolder {
 
 enum Signer {
     Rsa(RsaKeyPair),
-    P256(EcdsaKeyPair),
+    Ecdsa(Curve, EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
 }
 
 enum Decrypter {
     Rsa(RsaKeyPair),
-    Ecdh(&'static agreement::Algorithm, agreement::PrivateKey),
+    Ecdh(Curve, &'static agreement::Algorithm, agreement::PrivateKey),
 }
 
 impl MemoryHolder {
@@ -204,20 +212,21 @@ impl KeyHolder for MemoryHolder {
 
 impl Signer {
     fn new(algorithm: KeyAlgorithm) -> Self {
-        match algorithm {
-            KeyAlgorithm::Rsa4096 => Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
-            KeyAlgorithm::NistP256 => {
-                Self::P256(EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
-            }
-            KeyAlgorithm::Ed25519 => Self::Ed25519(Ed25519KeyPair::generate().unwrap()),
-        }
+        let (curve, ecdsa) = match ComponentAlgorithm::of(algorithm, ComponentRole::Sign).scheme() {
+            Scheme::Rsa { .. } => return Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
+            Scheme::Ecdsa(Curve::NistP384) => (Curve::NistP384, &signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+            Scheme::Ecdsa(Curve::NistP521) => (Curve::NistP521, &signature::ECDSA_P521_SHA512_FIXED_SIGNING),
+            Scheme::Ecdsa(_) => (Curve::NistP256, &signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+            Scheme::Eddsa | Scheme::Ecdh(_) => return Self::Ed25519(Ed25519KeyPair::generate().unwrap()),
+        };
+        Self::Ecdsa(curve, EcdsaKeyPair::generate(ecdsa).unwrap())
     }
 
     fn public_key(&self) -> PublicKey {
         match self {
             Self::Rsa(key) => rsa_public_key(key),
-            Self::P256(key) => {
-                PublicKey::Ec { curve: Curve::NistP256, point: Bytes(key.public_key().as_ref().to_vec()) }
+            Self::Ecdsa(curve, key) => {
+                PublicKey::Ec { curve: *curve, point: Bytes(key.public_key().as_ref().to_vec()) }
             }
             Self::Ed25519(key) => {
                 PublicKey::Ec { curve: Curve::Ed25519, point: Bytes(key.public_key().as_ref().to_vec()) }
@@ -237,33 +246,51 @@ impl Signer {
                 key.sign_digest(padding, &Digest::import_less_safe(data, algorithm).unwrap(), &mut signature).unwrap();
                 signature
             }
-            Self::P256(key) => {
-                // FIPS 186-5 section 6.4.1: the leftmost bits.
-                let digest = Digest::import_less_safe(&data[..32], &digest::SHA256).unwrap();
-                key.sign_digest(&digest).unwrap().as_ref().to_vec()
-            }
+            Self::Ecdsa(curve, key) => key.sign_digest(&ecdsa_digest(*curve, data)).unwrap().as_ref().to_vec(),
             Self::Ed25519(key) => key.sign(data).as_ref().to_vec(),
         }
     }
 }
 
+/// A digest's number (FIPS 186-5 section 6.4.1: the leftmost bits) under the name of a hash with as many bytes.
+pub(crate) fn ecdsa_digest(curve: Curve, digest: &[u8]) -> Digest {
+    let algorithm = match curve {
+        Curve::NistP384 => &digest::SHA384,
+        Curve::NistP521 => &digest::SHA512,
+        _ => &digest::SHA256,
+    };
+    let width = algorithm.output_len();
+    let leftmost = &digest[..digest.len().min(width)];
+    let number = [&vec![0; width - leftmost.len()], leftmost].concat();
+    Digest::import_less_safe(&number, algorithm).unwrap()
+}
+
+pub(crate) fn agreement(curve: Curve) -> &'static agreement::Algorithm {
+    match curve {
+        Curve::NistP256 => &agreement::ECDH_P256,
+        Curve::NistP384 => &agreement::ECDH_P384,
+        Curve::NistP521 => &agreement::ECDH_P521,
+        Curve::Ed25519 | Curve::Cv25519 => &agreement::X25519,
+    }
+}
+
 impl Decrypter {
     fn new(algorithm: KeyAlgorithm) -> Self {
-        let curve = match algorithm {
-            KeyAlgorithm::Rsa4096 => return Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
-            KeyAlgorithm::NistP256 => &agreement::ECDH_P256,
-            KeyAlgorithm::Ed25519 => &agreement::X25519,
-        };
-        Self::Ecdh(curve, agreement::PrivateKey::generate(curve).unwrap())
+        match ComponentAlgorithm::of(algorithm, ComponentRole::Decrypt).curve() {
+            None => Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
+            Some(curve) => {
+                let algorithm = agreement(curve);
+                Self::Ecdh(curve, algorithm, agreement::PrivateKey::generate(algorithm).unwrap())
+            }
+        }
     }
 
     fn public_key(&self) -> PublicKey {
         match self {
             Self::Rsa(key) => rsa_public_key(key),
-            Self::Ecdh(algorithm, key) => {
+            Self::Ecdh(curve, _, key) => {
                 let point = Bytes(key.compute_public_key().unwrap().as_ref().to_vec());
-                let curve = if *algorithm == &agreement::X25519 { Curve::Cv25519 } else { Curve::NistP256 };
-                PublicKey::Ec { curve, point }
+                PublicKey::Ec { curve: *curve, point }
             }
         }
     }
@@ -276,7 +303,7 @@ impl Decrypter {
                 let mut plaintext = vec![0; key.min_output_size()];
                 key.decrypt(ciphertext, &mut plaintext).unwrap().to_vec()
             }
-            Self::Ecdh(algorithm, key) => {
+            Self::Ecdh(_, algorithm, key) => {
                 let peer = agreement::UnparsedPublicKey::new(algorithm, ciphertext);
                 agreement::agree(key, peer, (), |shared| Ok(shared.to_vec())).unwrap()
             }

@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
     Bytes, Fingerprint, Timestamp,
     admin::Page,
-    algorithm::{ComponentAlgorithm, Curve, PublicKey},
+    algorithm::{Curve, PublicKey},
     cards::Component,
     ids::KeyId,
     keys::{Key, KeyChange, KeyState, NewKey},
@@ -180,11 +180,8 @@ fn to_key(row: KeyRow, now: Timestamp) -> Key {
 
 /// A component key as it travels.
 pub(super) fn to_component(row: ComponentRow) -> Component {
-    let curve = match row.algorithm {
-        ComponentAlgorithm::Rsa4096 | ComponentAlgorithm::EcdsaP256 | ComponentAlgorithm::EcdhP256 => Curve::NistP256,
-        ComponentAlgorithm::EddsaEd25519 => Curve::Ed25519,
-        ComponentAlgorithm::EcdhCv25519 => Curve::Cv25519,
-    };
+    // RSA has none, and its public key no place for one.
+    let curve = row.algorithm.curve().unwrap_or(Curve::NistP256);
     let public_key = match row.public_key {
         PublicKeyBytes::Rsa { n, e } => PublicKey::Rsa { n: Bytes(n), e: Bytes(e) },
         PublicKeyBytes::Ec { point } => PublicKey::Ec { curve, point: Bytes(point) },

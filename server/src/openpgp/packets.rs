@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use sealcard_api::algorithm::ComponentAlgorithm;
+use sealcard_api::algorithm::{self as api, Scheme};
 use sealcard_signer::protocol::{PublicKeyBytes, SealedKey};
 use sequoia_openpgp::{
     crypto::mpi::{MPI, PublicKey},
@@ -12,39 +12,52 @@ use sequoia_openpgp::{
 
 use super::CertificateError;
 
-/// What an ECDH key is used with (RFC 9580 section 11.5). For both curves what gpg chooses, `03 01 08 07`: keys that
-/// are recreated from a card's data would get another fingerprint with any other choice.
-const KDF: (HashAlgorithm, SymmetricAlgorithm) = (HashAlgorithm::SHA256, SymmetricAlgorithm::AES128);
+/// What an ECDH key is used with (RFC 9580 section 11.5): what gpg chooses, since keys that are recreated from a card's
+/// data would get another fingerprint with any other choice.
+const fn kdf(curve: api::Curve) -> (HashAlgorithm, SymmetricAlgorithm) {
+    match curve {
+        api::Curve::NistP256 | api::Curve::Cv25519 | api::Curve::Ed25519 => {
+            (HashAlgorithm::SHA256, SymmetricAlgorithm::AES128)
+        }
+        api::Curve::NistP384 => (HashAlgorithm::SHA384, SymmetricAlgorithm::AES192),
+        api::Curve::NistP521 => (HashAlgorithm::SHA512, SymmetricAlgorithm::AES256),
+    }
+}
+
+const fn curve(curve: api::Curve) -> Curve {
+    match curve {
+        api::Curve::NistP256 => Curve::NistP256,
+        api::Curve::NistP384 => Curve::NistP384,
+        api::Curve::NistP521 => Curve::NistP521,
+        api::Curve::Ed25519 => Curve::Ed25519,
+        api::Curve::Cv25519 => Curve::Cv25519,
+    }
+}
 
 /// The packet of a component key's public half.
 pub(super) fn key(
     sealed: &SealedKey,
     created: SystemTime,
 ) -> Result<Key4<PublicParts, UnspecifiedRole>, CertificateError> {
-    use ComponentAlgorithm as A;
-    let (hash, cipher) = KDF;
-    let (id, mpis) = match (sealed.algorithm, &sealed.public_key) {
-        (A::Rsa4096, PublicKeyBytes::Rsa { n, e }) => {
+    let (id, mpis) = match (sealed.algorithm.scheme(), &sealed.public_key) {
+        (Scheme::Rsa { .. }, PublicKeyBytes::Rsa { n, e }) => {
             (PublicKeyAlgorithm::RSAEncryptSign, PublicKey::RSA { e: MPI::new(e), n: MPI::new(n) })
         }
-        (A::EcdsaP256, PublicKeyBytes::Ec { point }) => {
-            (PublicKeyAlgorithm::ECDSA, PublicKey::ECDSA { curve: Curve::NistP256, q: MPI::new(point) })
+        (Scheme::Ecdsa(over), PublicKeyBytes::Ec { point }) => {
+            (PublicKeyAlgorithm::ECDSA, PublicKey::ECDSA { curve: curve(over), q: MPI::new(point) })
         }
-        (A::EcdhP256, PublicKeyBytes::Ec { point }) => (
-            PublicKeyAlgorithm::ECDH,
-            PublicKey::ECDH { curve: Curve::NistP256, q: MPI::new(point), hash, sym: cipher },
-        ),
-        (A::EddsaEd25519, PublicKeyBytes::Ec { point }) => {
+        (Scheme::Eddsa, PublicKeyBytes::Ec { point }) => {
             #[allow(deprecated)]
             let id = PublicKeyAlgorithm::EdDSA;
             (id, PublicKey::EdDSA { curve: Curve::Ed25519, q: MPI::new(&native(point)) })
         }
-        (A::EcdhCv25519, PublicKeyBytes::Ec { point }) => (
-            PublicKeyAlgorithm::ECDH,
-            PublicKey::ECDH { curve: Curve::Cv25519, q: MPI::new(&native(point)), hash, sym: cipher },
-        ),
-        (algorithm, _) => {
-            return Err(CertificateError::OpenPgp(format!("the public key is not one of {algorithm}")));
+        (Scheme::Ecdh(over), PublicKeyBytes::Ec { point }) => {
+            let (hash, sym) = kdf(over);
+            let q = if over.is_nist() { MPI::new(point) } else { MPI::new(&native(point)) };
+            (PublicKeyAlgorithm::ECDH, PublicKey::ECDH { curve: curve(over), q, hash, sym })
+        }
+        _ => {
+            return Err(CertificateError::OpenPgp(format!("the public key is not one of {}", sealed.algorithm)));
         }
     };
     Ok(Key4::new(created, id, mpis)?)

@@ -1,6 +1,6 @@
 //! sequoia's view of a key that only the signer process can use.
 
-use sealcard_api::algorithm::{ComponentAlgorithm, HashAlgorithm};
+use sealcard_api::algorithm::{ComponentAlgorithm, HashAlgorithm, Scheme};
 use sealcard_signer::protocol::SealedKey;
 use sequoia_openpgp::{
     Result as OpenPgpResult,
@@ -67,15 +67,15 @@ where
 
 /// The signature in the form of OpenPGP (RFC 9580 sections 5.2.3.1 to 5.2.3.3).
 fn to_mpis(algorithm: ComponentAlgorithm, signature: &[u8]) -> OpenPgpResult<Signature> {
-    let halves = || signature.split_at_checked(32).filter(|(_, s)| s.len() == 32);
-    match algorithm {
-        ComponentAlgorithm::Rsa4096 => Ok(Signature::RSA { s: MPI::new(signature) }),
-        ComponentAlgorithm::EcdsaP256 => halves()
+    let halves = || signature.split_at_checked(signature.len() / 2).filter(|(r, s)| r.len() == s.len());
+    match algorithm.scheme() {
+        Scheme::Rsa { .. } => Ok(Signature::RSA { s: MPI::new(signature) }),
+        Scheme::Ecdsa(_) => halves()
             .map(|(r, s)| Signature::ECDSA { r: MPI::new(r), s: MPI::new(s) })
             .ok_or_else(|| anyhow!("an ECDSA signature of {} bytes", signature.len())),
-        ComponentAlgorithm::EddsaEd25519 => halves()
+        Scheme::Eddsa => halves()
             .map(|(r, s)| Signature::EdDSA { r: MPI::new(r), s: MPI::new(s) })
             .ok_or_else(|| anyhow!("an EdDSA signature of {} bytes", signature.len())),
-        ComponentAlgorithm::EcdhP256 | ComponentAlgorithm::EcdhCv25519 => Err(anyhow!("{algorithm} does not sign")),
+        Scheme::Ecdh(_) => Err(anyhow!("{algorithm} does not sign")),
     }
 }

@@ -412,14 +412,7 @@ fn role(index: usize, name: &str) -> Result<ComponentRole, sqlx::Error> {
 }
 
 fn algorithm(index: usize, name: &str) -> Result<ComponentAlgorithm, sqlx::Error> {
-    const ALL: [ComponentAlgorithm; 5] = [
-        ComponentAlgorithm::Rsa4096,
-        ComponentAlgorithm::EcdsaP256,
-        ComponentAlgorithm::EcdhP256,
-        ComponentAlgorithm::EddsaEd25519,
-        ComponentAlgorithm::EcdhCv25519,
-    ];
-    decoded(index, ALL.into_iter().find(|algorithm| algorithm.name() == name))
+    decoded(index, ComponentAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name))
 }
 
 fn public_key(key: Vec<u8>, exponent: Option<Vec<u8>>) -> PublicKeyBytes {

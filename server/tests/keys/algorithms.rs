@@ -14,7 +14,7 @@ use aws_lc_rs::{
 };
 use sealcard_api::{
     Timestamp,
-    algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm},
+    algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, KeyAlgorithm, Scheme},
 };
 use sealcard_server::storage::KeyRow;
 use sealcard_signer::protocol::{Operation, PublicKeyBytes};
@@ -46,11 +46,15 @@ fn public(
 }
 
 fn to_mpis(algorithm: KeyAlgorithm, signature: &[u8]) -> mpi::Signature {
-    let half = |range: std::ops::Range<usize>| mpi::MPI::new(&signature[range]);
-    match algorithm {
-        KeyAlgorithm::Rsa4096 => mpi::Signature::RSA { s: mpi::MPI::new(signature) },
-        KeyAlgorithm::NistP256 => mpi::Signature::ECDSA { r: half(0..32), s: half(32..64) },
-        KeyAlgorithm::Ed25519 => mpi::Signature::EdDSA { r: half(0..32), s: half(32..64) },
+    let (r, s) = signature.split_at(signature.len() / 2);
+    let (r, s) = (mpi::MPI::new(r), mpi::MPI::new(s));
+    match ComponentAlgorithm::of(algorithm, ComponentRole::Sign).scheme() {
+        Scheme::Rsa { .. } => mpi::Signature::RSA { s: mpi::MPI::new(signature) },
+        Scheme::Ecdsa(curve) => {
+            assert_eq!(signature.len(), 2 * curve.width());
+            mpi::Signature::ECDSA { r, s }
+        }
+        Scheme::Eddsa | Scheme::Ecdh(_) => mpi::Signature::EdDSA { r, s },
     }
 }
 
@@ -66,31 +70,35 @@ async fn signs_and_decrypts(algorithm: KeyAlgorithm) {
     key.verify(&to_mpis(algorithm, &made), Hash::SHA256, digest256.as_ref()).unwrap();
     assert!(key.verify(&to_mpis(algorithm, &made), Hash::SHA256, &[0; 32]).is_err());
 
-    // Longer than the order of P-256.
+    // Longer than the orders of P-256 and P-384.
     let digest512 = digest(&SHA512, b"content");
     let operation = Operation::Sign { hash: HashAlgorithm::Sha512, digest: digest512.as_ref().to_vec() };
     let made = signature(place.perform(id, operation).await.unwrap());
     key.verify(&to_mpis(algorithm, &made), Hash::SHA512, digest512.as_ref()).unwrap();
 
-    decrypts(&place, &row, algorithm).await;
+    decrypts(&place, &row).await;
     assert_eq!(place.store().key(id).await.unwrap().unwrap().signatures, 2, "decryptions are not counted");
     assert_eq!(place.verify().await.findings, Vec::<String>::new());
     gpg_takes(&row);
     place.stop().await;
 }
 
-async fn decrypts(place: &Place, row: &KeyRow, algorithm: KeyAlgorithm) {
+async fn decrypts(place: &Place, row: &KeyRow) {
     let component = row.components.iter().find(|c| c.role == ComponentRole::Decrypt).unwrap();
-    let (ciphertext, expected) = match (&component.public_key, algorithm) {
-        (PublicKeyBytes::Rsa { n, .. }, _) => {
+    let (ciphertext, expected) = match &component.public_key {
+        PublicKeyBytes::Rsa { n, .. } => {
             let secret = SessionKey::from(vec![7; 35]);
             let mpi::Ciphertext::RSA { c } = public(row, ComponentRole::Decrypt).encrypt(&secret).unwrap() else {
                 panic!("not RSA");
             };
             (c.value_padded(n.len()).unwrap().into_owned(), secret.to_vec())
         }
-        (PublicKeyBytes::Ec { point }, KeyAlgorithm::NistP256) => agreed(&agreement::ECDH_P256, point),
-        (PublicKeyBytes::Ec { point }, _) => agreed(&agreement::X25519, point),
+        PublicKeyBytes::Ec { point } => match component.algorithm.curve().unwrap() {
+            Curve::NistP256 => agreed(&agreement::ECDH_P256, point),
+            Curve::NistP384 => agreed(&agreement::ECDH_P384, point),
+            Curve::NistP521 => agreed(&agreement::ECDH_P521, point),
+            Curve::Ed25519 | Curve::Cv25519 => agreed(&agreement::X25519, point),
+        },
     };
     let operation = Operation::Decrypt { ciphertext };
     assert_eq!(plaintext(place.perform(row.id, operation).await.unwrap()), expected);
@@ -144,6 +152,16 @@ fn gpg_takes(row: &KeyRow) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_rsa2048_key_signs_and_decrypts_and_gpg_takes_its_certificate() {
+    signs_and_decrypts(KeyAlgorithm::Rsa2048).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_rsa3072_key_signs_and_decrypts_and_gpg_takes_its_certificate() {
+    signs_and_decrypts(KeyAlgorithm::Rsa3072).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_rsa4096_key_signs_and_decrypts_and_gpg_takes_its_certificate() {
     signs_and_decrypts(KeyAlgorithm::Rsa4096).await;
 }
@@ -151,6 +169,16 @@ async fn an_rsa4096_key_signs_and_decrypts_and_gpg_takes_its_certificate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nistp256_key_signs_and_decrypts_and_gpg_takes_its_certificate() {
     signs_and_decrypts(KeyAlgorithm::NistP256).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nistp384_key_signs_and_decrypts_and_gpg_takes_its_certificate() {
+    signs_and_decrypts(KeyAlgorithm::NistP384).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nistp521_key_signs_and_decrypts_and_gpg_takes_its_certificate() {
+    signs_and_decrypts(KeyAlgorithm::NistP521).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Which operation a key may perform. Decided from the row alone, before the key is opened or the journal written.
 
 use sealcard_api::{
-    algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm},
+    algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm, Scheme},
     ssh::SshMessage,
 };
 
@@ -45,9 +45,9 @@ pub fn check(key: &SealedKey, operation: &Operation) -> Result<(), SignerError> 
             }
             _ => Err(invalid("only Ed25519 keys sign whole messages of ssh")),
         },
-        Operation::Decrypt { .. } => match key.algorithm {
-            ComponentAlgorithm::Rsa4096 | ComponentAlgorithm::EcdhP256 | ComponentAlgorithm::EcdhCv25519 => Ok(()),
-            _ => Err(invalid("a key of this algorithm does not decrypt")),
+        Operation::Decrypt { .. } => match key.algorithm.scheme() {
+            Scheme::Rsa { .. } | Scheme::Ecdh(_) => Ok(()),
+            Scheme::Ecdsa(_) | Scheme::Eddsa => Err(invalid("a key of this algorithm does not decrypt")),
         },
     }
 }
@@ -57,14 +57,12 @@ fn check_digest(algorithm: ComponentAlgorithm, hash: HashAlgorithm, digest: &[u8
     if digest.len() != expected {
         return Err(SignerError::Invalid(format!("a digest of {hash} has {expected} bytes, not {}", digest.len())));
     }
-    match (algorithm, hash) {
+    match (algorithm.scheme(), hash) {
         // The library's safe interface has no such encoding; gpg never chooses it by itself.
-        (ComponentAlgorithm::Rsa4096, HashAlgorithm::Sha224) => {
+        (Scheme::Rsa { .. }, HashAlgorithm::Sha224) => {
             Err(invalid("RSA keys sign digests of sha256, sha384 and sha512"))
         }
-        (ComponentAlgorithm::EcdhP256 | ComponentAlgorithm::EcdhCv25519, _) => {
-            Err(invalid("a key of this algorithm does not sign"))
-        }
+        (Scheme::Ecdh(_), _) => Err(invalid("a key of this algorithm does not sign")),
         _ => Ok(()),
     }
 }

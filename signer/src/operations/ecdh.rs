@@ -1,49 +1,34 @@
-//! ECDH over NIST P-256 (SP 800-56A section 5.7.1.2) and Curve25519 (RFC 7748 section 6.1).
+//! ECDH over NIST P-256, P-384 and P-521 (SP 800-56A section 5.7.1.2) and Curve25519 (RFC 7748 section 6.1).
 
 use aws_lc_rs::{
-    agreement::{self, Algorithm, ECDH_P256, PrivateKey, UnparsedPublicKey, X25519},
+    agreement::{self, Algorithm, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey, X25519},
     encoding::{AsBigEndian as _, Curve25519SeedBin, EcPrivateKeyBin},
 };
+use sealcard_api::algorithm::Curve;
 use zeroize::Zeroizing;
 
 use super::{GenerateError, GeneratedKey, KeyMismatchError};
 use crate::protocol::{PublicKeyBytes, SignerError};
 
-/// A curve for key agreement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Curve {
-    P256,
-    Cv25519,
-}
-
-impl Curve {
-    fn algorithm(self) -> &'static Algorithm {
-        match self {
-            Self::P256 => &ECDH_P256,
-            Self::Cv25519 => &X25519,
-        }
-    }
-
-    /// A public key's length in bytes: `04 || X || Y`, or the X coordinate alone.
-    const fn point_len(self) -> usize {
-        match self {
-            Self::P256 => 65,
-            Self::Cv25519 => 32,
-        }
+/// `None` for Ed25519, which only signs.
+fn algorithm(curve: Curve) -> Option<&'static Algorithm> {
+    match curve {
+        Curve::NistP256 => Some(&ECDH_P256),
+        Curve::NistP384 => Some(&ECDH_P384),
+        Curve::NistP521 => Some(&ECDH_P521),
+        Curve::Cv25519 => Some(&X25519),
+        Curve::Ed25519 => None,
     }
 }
 
 pub(super) fn generate(curve: Curve) -> Result<GeneratedKey, GenerateError> {
-    let key = PrivateKey::generate(curve.algorithm())?;
-    let private = match curve {
-        Curve::P256 => {
-            let bytes: EcPrivateKeyBin<'_> = key.as_be_bytes()?;
-            Zeroizing::new(bytes.as_ref().to_vec())
-        }
-        Curve::Cv25519 => {
-            let bytes: Curve25519SeedBin<'_> = key.as_be_bytes()?;
-            Zeroizing::new(bytes.as_ref().to_vec())
-        }
+    let key = PrivateKey::generate(algorithm(curve).ok_or(GenerateError::Library)?)?;
+    let private = if curve == Curve::Cv25519 {
+        let bytes: Curve25519SeedBin<'_> = key.as_be_bytes()?;
+        Zeroizing::new(bytes.as_ref().to_vec())
+    } else {
+        let bytes: EcPrivateKeyBin<'_> = key.as_be_bytes()?;
+        Zeroizing::new(bytes.as_ref().to_vec())
     };
     let point = key.compute_public_key()?.as_ref().to_vec();
     Ok(GeneratedKey { public_key: PublicKeyBytes::Ec { point }, private })
@@ -52,26 +37,28 @@ pub(super) fn generate(curve: Curve) -> Result<GeneratedKey, GenerateError> {
 /// A key for key agreement.
 pub struct AgreementKey {
     key: PrivateKey,
+    algorithm: &'static Algorithm,
     curve: Curve,
 }
 
 impl AgreementKey {
     pub(super) fn parse(curve: Curve, private: &[u8], public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
-        let key = PrivateKey::from_private_key(curve.algorithm(), private)?;
+        let algorithm = algorithm(curve).ok_or(KeyMismatchError)?;
+        let key = PrivateKey::from_private_key(algorithm, private)?;
         let point = key.compute_public_key()?.as_ref().to_vec();
         if *public != (PublicKeyBytes::Ec { point }) {
             return Err(KeyMismatchError);
         }
-        Ok(Self { key, curve })
+        Ok(Self { key, algorithm, curve })
     }
 
-    /// The X coordinate of the shared point, 32 bytes. Points that are not on the curve, compressed ones and those that
-    /// give all zeros fail alike.
+    /// The X coordinate of the shared point, as wide as the field. Points that are not on the curve, compressed ones and
+    /// those that give all zeros fail alike.
     pub(super) fn agree(&self, ephemeral: &[u8]) -> Result<Vec<u8>, SignerError> {
-        if ephemeral.len() != self.curve.point_len() {
+        if !self.curve.has_form_of(ephemeral) {
             return Err(SignerError::DecryptionFailed);
         }
-        let peer = UnparsedPublicKey::new(self.curve.algorithm(), ephemeral);
+        let peer = UnparsedPublicKey::new(self.algorithm, ephemeral);
         agreement::agree(&self.key, peer, SignerError::DecryptionFailed, |secret| Ok(secret.to_vec()))
     }
 }

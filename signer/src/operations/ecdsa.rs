@@ -1,22 +1,54 @@
-//! ECDSA over NIST P-256 (FIPS 186-5 section 6.4).
+//! ECDSA over NIST P-256, P-384 and P-521 (FIPS 186-5 section 6.4).
 
 use aws_lc_rs::{
     digest::{self, Digest},
     encoding::{AsBigEndian as _, EcPrivateKeyBin},
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
+        ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+        EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, KeyPair as _, ParsedPublicKey,
     },
 };
+use sealcard_api::algorithm::Curve;
 use zeroize::Zeroizing;
 
 use super::{GenerateError, GeneratedKey, KeyMismatchError};
 use crate::protocol::{PublicKeyBytes, SignerError};
 
-/// Width of the order in bytes.
-const WIDTH: usize = 32;
+/// What the library needs to be told for a curve.
+#[derive(Clone, Copy)]
+struct Parameters {
+    signing: &'static EcdsaSigningAlgorithm,
+    verification: &'static EcdsaVerificationAlgorithm,
+    /// The longest digest that is not longer than the order: a digest is brought to this one's length.
+    digest: &'static digest::Algorithm,
+}
 
-pub(super) fn generate() -> Result<GeneratedKey, GenerateError> {
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+/// `None` for curves that ECDSA does not use.
+fn parameters(curve: Curve) -> Option<Parameters> {
+    Some(match curve {
+        Curve::NistP256 => Parameters {
+            signing: &ECDSA_P256_SHA256_FIXED_SIGNING,
+            verification: &ECDSA_P256_SHA256_FIXED,
+            digest: &digest::SHA256,
+        },
+        Curve::NistP384 => Parameters {
+            signing: &ECDSA_P384_SHA384_FIXED_SIGNING,
+            verification: &ECDSA_P384_SHA384_FIXED,
+            digest: &digest::SHA384,
+        },
+        Curve::NistP521 => Parameters {
+            signing: &ECDSA_P521_SHA512_FIXED_SIGNING,
+            verification: &ECDSA_P521_SHA512_FIXED,
+            digest: &digest::SHA512,
+        },
+        Curve::Ed25519 | Curve::Cv25519 => return None,
+    })
+}
+
+pub(super) fn generate(curve: Curve) -> Result<GeneratedKey, GenerateError> {
+    let parameters = parameters(curve).ok_or(GenerateError::Library)?;
+    let pair = EcdsaKeyPair::generate(parameters.signing)?;
     let private: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes()?;
     Ok(GeneratedKey {
         public_key: PublicKeyBytes::Ec { point: pair.public_key().as_ref().to_vec() },
@@ -24,44 +56,45 @@ pub(super) fn generate() -> Result<GeneratedKey, GenerateError> {
     })
 }
 
-/// A P-256 key for signatures.
+/// A key of a NIST curve for signatures.
 pub struct SigningKey {
     pair: EcdsaKeyPair,
     public: ParsedPublicKey,
+    digest: &'static digest::Algorithm,
 }
 
 impl SigningKey {
-    pub(super) fn parse(private: &[u8], public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
+    pub(super) fn parse(curve: Curve, private: &[u8], public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
         let PublicKeyBytes::Ec { point } = public else {
             return Err(KeyMismatchError);
         };
-        let pair = EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, private, point)?;
+        let parameters = parameters(curve).ok_or(KeyMismatchError)?;
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(parameters.signing, private, point)?;
         if pair.public_key().as_ref() != point {
             return Err(KeyMismatchError);
         }
-        Ok(Self { public: ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)?, pair })
+        Ok(Self { public: ParsedPublicKey::new(parameters.verification, point)?, pair, digest: parameters.digest })
     }
 
-    /// Signs a digest. `r || s`, 32 bytes each.
+    /// Signs a digest. `r || s`, each as wide as the order.
     pub(super) fn sign(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
-        // ECDSA takes 32 bytes, whatever made them; the library calls every 32 bytes SHA-256.
-        let digest = Digest::import_less_safe(&to_order_width(digest), &digest::SHA256)
-            .map_err(|_| SignerError::SelfCheckFailed)?;
+        // ECDSA takes a number, whatever made it; the library wants to know which digest has that many bytes.
+        let number = to_width(digest, self.digest.output_len());
+        let digest = Digest::import_less_safe(&number, self.digest).map_err(|_| SignerError::SelfCheckFailed)?;
         let signature = self.pair.sign_digest(&digest).map_err(|_| SignerError::SelfCheckFailed)?;
         self.public.verify_digest_sig(&digest, signature.as_ref()).map_err(|_| SignerError::SelfCheckFailed)?;
         Ok(signature.as_ref().to_vec())
     }
 }
 
-/// The integer of a digest (FIPS 186-5 section 6.4.1 step 2): the leftmost 256 bits of a longer one, and zeros before a
-/// shorter one.
-fn to_order_width(digest: &[u8]) -> [u8; WIDTH] {
-    let taken = digest.get(..WIDTH).unwrap_or(digest);
-    let mut out = [0; WIDTH];
-    for (to, from) in out.iter_mut().rev().zip(taken.iter().rev()) {
-        *to = *from;
-    }
-    out
+/// The integer of a digest (FIPS 186-5 section 6.4.1 step 2): the leftmost bytes of a longer one, and zeros before a
+/// shorter one. The orders of P-256 and P-384 are as wide as SHA-256 and SHA-384; that of P-521 is wider than any digest,
+/// so nothing is cut there.
+fn to_width(digest: &[u8], width: usize) -> Vec<u8> {
+    let taken = digest.get(..width).unwrap_or(digest);
+    let mut number = vec![0; width.saturating_sub(taken.len())];
+    number.extend_from_slice(taken);
+    number
 }
 
 #[cfg(test)]
@@ -72,9 +105,12 @@ mod tests {
     #[test]
     fn long_digests_lose_their_right_end_and_short_ones_gain_zeros_on_the_left() {
         let long: Vec<u8> = (0..64).collect();
-        assert_eq!(to_order_width(&long)[..], long[..32]);
-        let short = [7; 28];
-        assert_eq!(to_order_width(&short)[..4], [0; 4]);
-        assert_eq!(to_order_width(&short)[4..], short);
+        for width in [32, 48, 64] {
+            assert_eq!(to_width(&long, width), long[..width]);
+            let short = to_width(&[7; 28], width);
+            assert_eq!(short.len(), width);
+            assert!(short[..width - 28].iter().all(|byte| *byte == 0));
+            assert_eq!(short[width - 28..], [7; 28]);
+        }
     }
 }

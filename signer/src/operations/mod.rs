@@ -11,7 +11,7 @@ mod rsa;
 
 pub use check::{check, input};
 
-use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Scheme};
 use zeroize::Zeroizing;
 
 use crate::protocol::{Operation, Plaintext, PublicKeyBytes, ResponseBody, SignerError};
@@ -22,11 +22,11 @@ pub enum PrivateKey {
     RsaSign(rsa::SigningKey),
     /// RSA, for decryption.
     RsaDecrypt(rsa::DecryptionKey),
-    /// ECDSA over P-256.
+    /// ECDSA over a NIST curve.
     Ecdsa(ecdsa::SigningKey),
     /// Ed25519.
     Eddsa(eddsa::SigningKey),
-    /// ECDH over P-256 or Curve25519.
+    /// ECDH over a NIST curve or Curve25519.
     Ecdh(ecdh::AgreementKey),
 }
 
@@ -34,8 +34,8 @@ pub enum PrivateKey {
 pub struct GeneratedKey {
     /// The public half.
     pub public_key: PublicKeyBytes,
-    /// The private half: PKCS#8 DER for RSA, the secret number or seed (32 bytes, as the algorithm's own standard writes
-    /// it) for curves.
+    /// The private half: PKCS#8 DER for RSA, the secret number or seed (as wide as the curve, as the algorithm's own
+    /// standard writes it) for curves.
     pub private: Zeroizing<Vec<u8>>,
 }
 
@@ -83,23 +83,14 @@ impl From<aws_lc_rs::error::KeyRejected> for KeyMismatchError {
 /// # Errors
 /// If algorithm and role do not go together, or the library fails.
 pub fn generate(algorithm: ComponentAlgorithm, role: ComponentRole) -> Result<GeneratedKey, GenerateError> {
-    if !fits(algorithm, role) {
+    if !algorithm.fits(role) {
         return Err(GenerateError::Mismatch { algorithm, role });
     }
-    match algorithm {
-        ComponentAlgorithm::Rsa4096 => rsa::generate(),
-        ComponentAlgorithm::EcdsaP256 => ecdsa::generate(),
-        ComponentAlgorithm::EddsaEd25519 => eddsa::generate(),
-        ComponentAlgorithm::EcdhP256 => ecdh::generate(ecdh::Curve::P256),
-        ComponentAlgorithm::EcdhCv25519 => ecdh::generate(ecdh::Curve::Cv25519),
-    }
-}
-
-const fn fits(algorithm: ComponentAlgorithm, role: ComponentRole) -> bool {
-    match algorithm {
-        ComponentAlgorithm::Rsa4096 => true,
-        ComponentAlgorithm::EcdsaP256 | ComponentAlgorithm::EddsaEd25519 => !matches!(role, ComponentRole::Decrypt),
-        ComponentAlgorithm::EcdhP256 | ComponentAlgorithm::EcdhCv25519 => matches!(role, ComponentRole::Decrypt),
+    match algorithm.scheme() {
+        Scheme::Rsa { bits } => rsa::generate(bits),
+        Scheme::Ecdsa(curve) => ecdsa::generate(curve),
+        Scheme::Eddsa => eddsa::generate(),
+        Scheme::Ecdh(curve) => ecdh::generate(curve),
     }
 }
 
@@ -114,19 +105,17 @@ impl PrivateKey {
         private: &[u8],
         public_key: &PublicKeyBytes,
     ) -> Result<Self, KeyMismatchError> {
-        Ok(match (algorithm, role) {
-            (ComponentAlgorithm::Rsa4096, ComponentRole::Decrypt) => {
-                Self::RsaDecrypt(rsa::DecryptionKey::parse(private, public_key)?)
+        if !algorithm.fits(role) {
+            return Err(KeyMismatchError);
+        }
+        Ok(match algorithm.scheme() {
+            Scheme::Rsa { bits } if role == ComponentRole::Decrypt => {
+                Self::RsaDecrypt(rsa::DecryptionKey::parse(bits, private, public_key)?)
             }
-            (ComponentAlgorithm::Rsa4096, _) => Self::RsaSign(rsa::SigningKey::parse(private, public_key)?),
-            (ComponentAlgorithm::EcdsaP256, _) => Self::Ecdsa(ecdsa::SigningKey::parse(private, public_key)?),
-            (ComponentAlgorithm::EddsaEd25519, _) => Self::Eddsa(eddsa::SigningKey::parse(private, public_key)?),
-            (ComponentAlgorithm::EcdhP256, _) => {
-                Self::Ecdh(ecdh::AgreementKey::parse(ecdh::Curve::P256, private, public_key)?)
-            }
-            (ComponentAlgorithm::EcdhCv25519, _) => {
-                Self::Ecdh(ecdh::AgreementKey::parse(ecdh::Curve::Cv25519, private, public_key)?)
-            }
+            Scheme::Rsa { bits } => Self::RsaSign(rsa::SigningKey::parse(bits, private, public_key)?),
+            Scheme::Ecdsa(curve) => Self::Ecdsa(ecdsa::SigningKey::parse(curve, private, public_key)?),
+            Scheme::Eddsa => Self::Eddsa(eddsa::SigningKey::parse(private, public_key)?),
+            Scheme::Ecdh(curve) => Self::Ecdh(ecdh::AgreementKey::parse(curve, private, public_key)?),
         })
     }
 

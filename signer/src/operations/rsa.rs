@@ -1,4 +1,4 @@
-//! RSA with 4096 bits, PKCS#1 v1.5 (RFC 8017 sections 7.2 and 8.2).
+//! RSA with 2048, 3072 and 4096 bits, PKCS#1 v1.5 (RFC 8017 sections 7.2 and 8.2).
 
 use aws_lc_rs::{
     digest::{self, Digest},
@@ -16,9 +16,15 @@ use zeroize::Zeroizing;
 use super::{GenerateError, GeneratedKey, KeyMismatchError};
 use crate::protocol::{PublicKeyBytes, SignerError};
 
-/// Makes a key of 4096 bits with e = 65537. Takes seconds.
-pub(super) fn generate() -> Result<GeneratedKey, GenerateError> {
-    let pair = RsaKeyPair::generate(KeySize::Rsa4096)?;
+/// Makes a key with e = 65537. Takes up to seconds.
+pub(super) fn generate(bits: u16) -> Result<GeneratedKey, GenerateError> {
+    let size = match bits {
+        2048 => KeySize::Rsa2048,
+        3072 => KeySize::Rsa3072,
+        4096 => KeySize::Rsa4096,
+        _ => return Err(GenerateError::Library),
+    };
+    let pair = RsaKeyPair::generate(size)?;
     let public_key = public_key(&pair).ok_or(GenerateError::Library)?;
     let der = pair.as_der()?;
     Ok(GeneratedKey { public_key, private: Zeroizing::new(der.as_ref().to_vec()) })
@@ -34,11 +40,8 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    pub(super) fn parse(private: &[u8], public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
-        let pair = RsaKeyPair::from_pkcs8(private)?;
-        if public_key(&pair).as_ref() != Some(public) {
-            return Err(KeyMismatchError);
-        }
+    pub(super) fn parse(bits: u16, private: &[u8], public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
+        let pair = key_pair(bits, private, public)?;
         let parse = |parameters: &'static RsaParameters| ParsedPublicKey::new(parameters, pair.public_key());
         Ok(Self {
             sha256: parse(&RSA_PKCS1_2048_8192_SHA256)?,
@@ -69,10 +72,8 @@ impl SigningKey {
 pub struct DecryptionKey(Pkcs1PrivateDecryptingKey);
 
 impl DecryptionKey {
-    pub(super) fn parse(private: &[u8], public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
-        if public_key(&RsaKeyPair::from_pkcs8(private)?).as_ref() != Some(public) {
-            return Err(KeyMismatchError);
-        }
+    pub(super) fn parse(bits: u16, private: &[u8], public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
+        key_pair(bits, private, public)?;
         Ok(Self(Pkcs1PrivateDecryptingKey::new(PrivateDecryptingKey::from_pkcs8(private)?)?))
     }
 
@@ -88,6 +89,13 @@ impl DecryptionKey {
         let plaintext = self.0.decrypt(&padded, &mut buffer).map_err(|_| SignerError::DecryptionFailed)?;
         Ok(plaintext.to_vec())
     }
+}
+
+/// The key pair, if it is the one of `public` and its modulus has `bits` bits.
+fn key_pair(bits: u16, private: &[u8], public: &PublicKeyBytes) -> Result<RsaKeyPair, KeyMismatchError> {
+    let pair = RsaKeyPair::from_pkcs8(private)?;
+    let fits = pair.public_modulus_len() * 8 == usize::from(bits) && public_key(&pair).as_ref() == Some(public);
+    fits.then_some(pair).ok_or(KeyMismatchError)
 }
 
 fn public_key(pair: &RsaKeyPair) -> Option<PublicKeyBytes> {

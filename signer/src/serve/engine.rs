@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Scheme};
 use uuid::Uuid;
 
 use super::{answers::Answers, delay::Delay, gate::Gate};
@@ -51,7 +51,8 @@ impl Work {
     pub(super) const fn takes_seconds(&self) -> bool {
         matches!(
             self,
-            Self::Request(Request { body: RequestBody::Generate { algorithm: ComponentAlgorithm::Rsa4096, .. }, .. })
+            Self::Request(Request { body: RequestBody::Generate { algorithm, .. }, .. })
+                if matches!(algorithm.scheme(), Scheme::Rsa { .. })
         )
     }
 }

@@ -36,7 +36,7 @@ fn two_keys_sign_in_turn_and_at_once_without_any_prompt(flavour: Flavour) -> Res
     }
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        for key in playground.facts.keys.iter().filter(|key| key.algorithm != Algorithm::Rsa4096) {
+        for key in keys.iter().flatten() {
             let (sender, station) = (sender.clone(), &playground.workstation);
             scope.spawn(move || {
                 let sign = |number: usize| {

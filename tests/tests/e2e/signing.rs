@@ -9,7 +9,7 @@ with_every_gpg![
     the_gpg_under_test_is_the_one_it_says,
     card_status_all_lists_a_card_for_each_key,
     detached_inline_and_clear_signatures_verify,
-    p256_signs_sha512,
+    nist_keys_sign_digests_as_long_as_their_order_and_longer,
     what_is_encrypted_to_a_key_decrypts,
     git_tags_are_signed_and_verified,
     git_commits_are_signed_and_verified,
@@ -61,17 +61,24 @@ fn detached_inline_and_clear_signatures_verify(flavour: Flavour) -> Result<()> {
     expect_no_prompt(&playground)
 }
 
-fn p256_signs_sha512(flavour: Flavour) -> Result<()> {
+fn nist_keys_sign_digests_as_long_as_their_order_and_longer(flavour: Flavour) -> Result<()> {
     let playground = playground(flavour)?;
     let station = &playground.workstation;
-    let key = &playground.key(Algorithm::NistP256)?.fingerprint;
     let file = station.write("text", "What is signed\n")?;
-    let signature = station.sign(SignatureKind::Detached, key, &file, &["--digest-algo", "SHA512"])?;
-    let status = station.gpg(&["--status-fd", "1", "--verify", &signature, &file])?.text();
-    ensure!(good_signatures(&status, key) == 1, "{status}");
-    let valid = status.lines().find(|line| line.contains("VALIDSIG")).context("no VALIDSIG")?;
-    // Fields: fingerprint, date, time, expiry, version, reserved, public-key algorithm, hash algorithm (10 is SHA-512).
-    ensure!(valid.split(' ').nth(9) == Some("10"), "another hash: {valid}");
+    // With OpenPGP's numbers of the hash algorithms. gpg itself refuses shorter ones.
+    let hashes = [("SHA256", "8"), ("SHA384", "9"), ("SHA512", "10")];
+    for (shortest, algorithm) in [Algorithm::NistP256, Algorithm::NistP384, Algorithm::NistP521].into_iter().enumerate()
+    {
+        let key = &playground.key(algorithm)?.fingerprint;
+        for (hash, number) in hashes.into_iter().skip(shortest) {
+            let signature = station.sign(SignatureKind::Detached, key, &file, &["--digest-algo", hash])?;
+            let status = station.gpg(&["--status-fd", "1", "--verify", &signature, &file])?.text();
+            ensure!(good_signatures(&status, key) == 1, "{status}");
+            let valid = status.lines().find(|line| line.contains("VALIDSIG")).context("no VALIDSIG")?;
+            // Fields: fingerprint, date, time, expiry, version, reserved, public-key algorithm, hash algorithm.
+            ensure!(valid.split(' ').nth(9) == Some(number), "{algorithm} with {hash}: {valid}");
+        }
+    }
     Ok(())
 }
 

@@ -23,9 +23,10 @@ use crate::{cargo, interrupts, output, packages};
 /// Start a server with a user, a project and keys, and run a command against it
 ///
 /// Starts a server in a temporary folder with one user (ada), one project (playground) and a key of each algorithm, and
-/// a GnuPG home that is set up for the user. Runs COMMAND with GNUPGHOME, SEALCARD_KEY_RSA4096, SEALCARD_KEY_NISTP256 and
-/// SEALCARD_KEY_ED25519 (fingerprints) set and gives its exit code; without COMMAND prints the exports and waits for
-/// Ctrl-C. Ends and removes everything afterwards.
+/// a GnuPG home that is set up for the user. Runs COMMAND with GNUPGHOME and the keys' fingerprints set and gives its exit
+/// code; without COMMAND prints the exports and waits for Ctrl-C. The fingerprints are in SEALCARD_KEY_RSA2048,
+/// SEALCARD_KEY_RSA3072, SEALCARD_KEY_RSA4096, SEALCARD_KEY_NISTP256, SEALCARD_KEY_NISTP384, SEALCARD_KEY_NISTP521 and
+/// SEALCARD_KEY_ED25519. Ends and removes everything afterwards.
 ///
 /// Example: cargo xtask playground -- sh -c 'echo hello | gpg --clear-sign -u $SEALCARD_KEY_ED25519'
 #[derive(Debug, Args)]
@@ -33,8 +34,9 @@ pub(crate) struct Playground {
     /// Uses optimized programs
     #[arg(long)]
     release: bool,
-    /// Makes new keys of these algorithms only (comma-separated: rsa4096, nistp256, ed25519). Without this option the
-    /// playgrounds of one build share their keys, which saves the making of an RSA-4096 key each time
+    /// Makes new keys of these algorithms only (comma-separated: rsa2048, rsa3072, rsa4096, nistp256, nistp384,
+    /// nistp521, ed25519). Without this option the playgrounds of one build share their keys, which saves the making of
+    /// RSA keys each time
     #[arg(long, value_name = "ALGORITHMS", value_delimiter = ',')]
     algorithms: Vec<Algorithm>,
     /// What to run, after `--`
@@ -90,7 +92,7 @@ impl Playground {
 /// and the user's and the administrator's files lie, so that `sealcard` works too.
 fn exports(playground: &sealcard_tests::Playground) -> Result<Vec<(String, OsString)>> {
     let mut exports: Vec<(String, OsString)> =
-        playground.exports().into_iter().map(|(name, value)| (name.to_owned(), value.into_os_string())).collect();
+        playground.exports().into_iter().map(|(name, value)| (name, value.into_os_string())).collect();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(playground.binaries.folder().to_owned()).chain(std::env::split_paths(&path));
     exports.push(("PATH".into(), std::env::join_paths(folders)?));

@@ -58,7 +58,7 @@ pub(super) struct CreateArguments {
     /// The key's name, unique in the project
     #[arg(long)]
     name: String,
-    /// rsa4096, nistp256 or ed25519
+    /// rsa2048, rsa3072, rsa4096, nistp256, nistp384, nistp521 or ed25519
     #[arg(long)]
     algorithm: KeyAlgorithm,
     /// The OpenPGP user id, such as 'Release <release@example.org>'
@@ -84,8 +84,8 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 user_id: new.user_id,
                 expires_days: new.expires_days,
             };
-            if new.algorithm == KeyAlgorithm::Rsa4096 {
-                note("Making RSA keys of 4096 bits takes some seconds.");
+            if new.algorithm.is_rsa() {
+                note("Making RSA keys takes some seconds.");
             }
             let key: Key = remote.post_patiently(&path(&["keys"]), &new).await?;
             show(json, &key, |key| {

@@ -7,12 +7,12 @@ use aws_lc_rs::{
 };
 use data_encoding::HEXUPPER;
 use sealcard_api::{
-    algorithm::{HashAlgorithm, KeyAlgorithm, PublicKey},
+    algorithm::{Curve, HashAlgorithm, KeyAlgorithm, PublicKey},
     problem::ProblemCode,
 };
 
 use super::{
-    super::testing::{Client, MemoryHolder, REQUEST, run},
+    super::testing::{Client, KINDS, MemoryHolder, REQUEST, agreement, ecdsa_digest, run},
     daemon_of,
 };
 use crate::last::{self, OperationKind, Outcome};
@@ -34,17 +34,20 @@ fn verify(key: &PublicKey, hash: HashAlgorithm, made: &[u8]) {
                 if sha256 { &signature::RSA_PKCS1_2048_8192_SHA256 } else { &signature::RSA_PKCS1_2048_8192_SHA512 };
             RsaPublicKeyComponents { n: &n.0, e: &e.0 }.verify(algorithm, TEXT, made).unwrap();
         }
-        PublicKey::Ec { point, .. } if point.0.len() == 32 => {
+        PublicKey::Ec { curve: Curve::Ed25519 | Curve::Cv25519, point } => {
             let algorithm = if sha256 { &digest::SHA256 } else { &digest::SHA512 };
             let message = digest::digest(algorithm, TEXT);
             UnparsedPublicKey::new(&signature::ED25519, &point.0).verify(message.as_ref(), made).unwrap();
         }
-        PublicKey::Ec { point, .. } => {
-            // A longer digest counts by its leftmost bits (FIPS 186-5 section 6.4.1).
+        PublicKey::Ec { curve, point } => {
+            let algorithm = match curve {
+                Curve::NistP384 => &signature::ECDSA_P384_SHA384_FIXED,
+                Curve::NistP521 => &signature::ECDSA_P521_SHA512_FIXED,
+                _ => &signature::ECDSA_P256_SHA256_FIXED,
+            };
             let digest = digest::digest(if sha256 { &digest::SHA256 } else { &digest::SHA512 }, TEXT);
-            let leftmost = digest::Digest::import_less_safe(&digest.as_ref()[..32], &digest::SHA256).unwrap();
-            let key = UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, &point.0);
-            key.verify_digest(&leftmost, made).unwrap();
+            let key = UnparsedPublicKey::new(algorithm, &point.0);
+            key.verify_digest(&ecdsa_digest(*curve, digest.as_ref()), made).unwrap();
         }
     }
 }
@@ -52,7 +55,7 @@ fn verify(key: &PublicKey, hash: HashAlgorithm, made: &[u8]) {
 #[test]
 fn signatures_of_every_algorithm_verify_and_each_has_its_own_idempotency_key() {
     run(async {
-        for algorithm in KeyAlgorithm::ALL {
+        for algorithm in KINDS {
             let folder = tempfile::tempdir().unwrap();
             let holder = MemoryHolder::new(algorithm);
             let (daemon, paths) = daemon_of(&holder, &folder);
@@ -171,7 +174,7 @@ fn ssh_logins_and_ssh_signatures_are_signed_and_nothing_else_is() {
 #[test]
 fn ssh_digests_are_signed_by_rsa_and_ecdsa() {
     run(async {
-        for algorithm in [KeyAlgorithm::Rsa4096, KeyAlgorithm::NistP256] {
+        for algorithm in KINDS.into_iter().filter(|kind| *kind != KeyAlgorithm::Ed25519) {
             let folder = tempfile::tempdir().unwrap();
             let holder = MemoryHolder::new(algorithm);
             let (daemon, _) = daemon_of(&holder, &folder);
@@ -186,7 +189,7 @@ fn ssh_digests_are_signed_by_rsa_and_ecdsa() {
 #[test]
 fn session_keys_are_decrypted_in_the_form_that_gpg_wants() {
     run(async {
-        for algorithm in KeyAlgorithm::ALL {
+        for algorithm in KINDS {
             let folder = tempfile::tempdir().unwrap();
             let holder = MemoryHolder::new(algorithm);
             let (daemon, _) = daemon_of(&holder, &folder);
@@ -218,14 +221,14 @@ fn ciphertexts(key: &PublicKey) -> (Vec<String>, Vec<u8>) {
             let hex = HEXUPPER.encode(&ciphertext);
             (vec![format!("00{hex}"), hex.trim_start_matches("00").to_owned()], session_key)
         }
-        PublicKey::Ec { point, .. } => {
-            let bare = point.0.len() == 32;
-            let curve = if bare { &agreement::X25519 } else { &agreement::ECDH_P256 };
-            let ephemeral = agreement::PrivateKey::generate(curve).unwrap();
+        PublicKey::Ec { curve, point } => {
+            let algorithm = agreement(*curve);
+            let ephemeral = agreement::PrivateKey::generate(algorithm).unwrap();
             let sent = HEXUPPER.encode(ephemeral.compute_public_key().unwrap().as_ref());
-            let peer = agreement::UnparsedPublicKey::new(curve, &point.0);
+            let peer = agreement::UnparsedPublicKey::new(algorithm, &point.0);
             let shared = agreement::agree(&ephemeral, peer, (), |shared| Ok(shared.to_vec())).unwrap();
-            let (forms, prefix) = if bare { (vec![format!("40{sent}"), sent], 0x40) } else { (vec![sent], 0x41) };
+            let (forms, prefix) =
+                if !curve.is_nist() { (vec![format!("40{sent}"), sent], 0x40) } else { (vec![sent], 0x41) };
             (forms, [&[prefix], &shared[..]].concat())
         }
     }

@@ -10,7 +10,7 @@ use std::{process::ExitCode, sync::mpsc};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use sealcard_tests::{Algorithm, PlaygroundBuilder};
+use sealcard_tests::PlaygroundBuilder;
 
 use self::{cases::Contest, local::LocalKeys, report::Report};
 use crate::{cargo, interrupts, output, packages};
@@ -50,7 +50,7 @@ impl Bench {
         processes::start_up(&playground, &wanted, if self.quick { 10 } else { 50 }, &mut report)?;
 
         output::step("making local keys of the same algorithms");
-        let local = LocalKeys::make(&playground, &Algorithm::ALL)?;
+        let local = LocalKeys::make(&playground, &cases::ALGORITHMS)?;
         let contest = Contest { playground: &playground, local: &local, check: &check };
         quiet::wait()?;
         output::step("signing in turns");
