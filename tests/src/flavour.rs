@@ -88,7 +88,9 @@ pub fn chroot_folder(suite: &str) -> PathBuf {
     env::var_os("SEALCARD_CHROOTS").map_or_else(cache_folder, PathBuf::from).join(suite)
 }
 
-fn cache_folder() -> PathBuf {
+/// Where this project keeps what is costly to make again, in the user's cache folder.
+#[must_use]
+pub fn cache_folder() -> PathBuf {
     let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     base.unwrap_or_else(|| PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache"))
         .join("sealcard")

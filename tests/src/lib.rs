@@ -18,7 +18,7 @@ mod workstation;
 pub use admin::{Admin, Facts, KeyFacts, PROJECT, USER, provision};
 pub use algorithms::{Algorithm, key_variable};
 pub use binaries::Binaries;
-pub use flavour::{Flavour, chroot_folder};
+pub use flavour::{Flavour, cache_folder, chroot_folder};
 pub use gpg::{SignatureKind, good_signatures};
 pub use playground::{Playground, PlaygroundBuilder};
 pub use process::{Daemon, Finished, command_line, run, run_with_input, wait_until};

@@ -51,8 +51,8 @@ macro_rules! codes {
         impl Code {
             $(pub const $name: Self = Self { code: $code, text: $text };)*
 
-            #[cfg(test)]
-            const ALL: &[Self] = &[$(Self::$name,)*];
+            /// Every code that is ever sent.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
         }
     };
 }
@@ -83,11 +83,9 @@ codes! {
     NOT_LOCKED, 167, "Not locked";
     LOCKED, 173, "Locked";
     NOT_OPERATIONAL, 176, "Not operational";
-    LIMIT_REACHED, 183, "Limit reached";
     FORBIDDEN, 251, "Forbidden";
     FALSE, 256, "False";
     LINE_TOO_LONG, 263, "Line passed to IPC too long";
-    TOO_MUCH_DATA, 273, "Too much data for IPC layer";
     UNEXPECTED_COMMAND, 274, "Unexpected IPC command";
     UNKNOWN_COMMAND, 275, "Unknown IPC command";
     SYNTAX, 276, "IPC syntax error";

@@ -65,9 +65,10 @@ fn code_of(error: &RemoteError) -> Code {
         RemoteError::Config(_) => Code::CONFIGURATION,
         RemoteError::Unreachable { kind, .. } => match kind {
             UnreachableKind::Refused => Code::ECONNREFUSED,
-            UnreachableKind::Timeout => Code::TIMEOUT,
+            UnreachableKind::Timeout => Code::ETIMEDOUT,
             UnreachableKind::Name => Code::UNKNOWN_HOST,
-            UnreachableKind::Network | UnreachableKind::Broken => Code::NETWORK,
+            UnreachableKind::Network => Code::ENETUNREACH,
+            UnreachableKind::Broken => Code::NETWORK,
         },
         // Not NETWORK, which invites to try again, and not NOT_TRUSTED, which gpg's users read as a matter of owner
         // trust: it is the server's TLS certificate that is not the right one.

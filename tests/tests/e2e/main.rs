@@ -6,6 +6,7 @@
 mod support;
 
 mod crashes;
+mod ends;
 mod failures;
 mod first_steps;
 mod malformed;

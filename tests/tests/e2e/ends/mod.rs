@@ -1,0 +1,5 @@
+//! Every way in which something ends that should have gone on: each is clear to gpg's user and leaves nothing stuck.
+
+mod codes;
+mod one_answer;
+mod scdaemon;
