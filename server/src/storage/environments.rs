@@ -1,10 +1,12 @@
 //! Environments: the configured key sources.
 
 use sealcard_api::{Timestamp, ids::EnvironmentId};
-use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::{StorageError, Store};
+use super::{
+    StorageError, Store,
+    sql::{Conn, params},
+};
 
 /// One environment, without its live state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +26,7 @@ impl Store {
     /// If the database fails.
     pub async fn environments(&self) -> Result<Vec<EnvironmentRow>, StorageError> {
         let rows: Vec<(Uuid, String, i64)> =
-            sqlx::query_as("SELECT id, name, created FROM environment ORDER BY id").fetch_all(self.reader()).await?;
+            self.reader().all("SELECT id, name, created FROM environment ORDER BY id", params![]).await?;
         Ok(rows
             .into_iter()
             .map(|(id, name, created)| EnvironmentRow {
@@ -36,13 +38,12 @@ impl Store {
     }
 }
 
-pub(super) async fn insert(conn: &mut SqliteConnection, id: EnvironmentId, name: &str) -> Result<(), StorageError> {
-    sqlx::query("INSERT INTO environment (id, name, kind, created) VALUES (?1, ?2, 'sealed', ?3)")
-        .bind(id.0)
-        .bind(name)
-        .bind(Timestamp::now().unix())
-        .execute(conn)
-        .await
-        .map_err(|error| StorageError::from(error).taken("an environment of this name"))?;
+pub(super) async fn insert(conn: &mut Conn, id: EnvironmentId, name: &str) -> Result<(), StorageError> {
+    conn.execute(
+        "INSERT INTO environment (id, name, kind, created) VALUES ($1, $2, 'sealed', $3)",
+        params![id.0, name, Timestamp::now().unix()],
+    )
+    .await
+    .map_err(|error| error.taken("an environment of this name"))?;
     Ok(())
 }

@@ -7,10 +7,12 @@ use sealcard_api::{
 };
 use sealcard_policy::{Role, Roles};
 use sealcard_signer::protocol::{PublicKeyBytes, SealedKey};
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{StorageError, Store, WriteTx};
+use super::{
+    StorageError, Store, WriteTx,
+    sql::{FromRow, Row, params},
+};
 
 /// A signing key, with the names that belong to its ids.
 #[derive(Debug, Clone)]
@@ -147,38 +149,64 @@ macro_rules! key_query {
     };
 }
 
-impl FromRow<'_, SqliteRow> for KeyRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for KeyRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
         Ok(Self {
-            id: KeyId(row.try_get(0)?),
-            project_id: ProjectId(row.try_get(1)?),
-            project: row.try_get(2)?,
-            environment_id: EnvironmentId(row.try_get(3)?),
-            environment: row.try_get(4)?,
-            name: row.try_get(5)?,
-            algorithm: decoded(6, row.try_get::<&str, _>(6)?.parse().ok())?,
-            user_id: row.try_get(7)?,
+            id: KeyId(row.get(0)?),
+            project_id: ProjectId(row.get(1)?),
+            project: row.get(2)?,
+            environment_id: EnvironmentId(row.get(3)?),
+            environment: row.get(4)?,
+            name: row.get(5)?,
+            algorithm: decoded(6, row.get::<String>(6)?.parse().ok())?,
+            user_id: row.get(7)?,
             fingerprint: fingerprint(row, 8)?,
-            serial: decoded(9, CardSerial::from_number(row.try_get::<i64, _>(9)?.cast_unsigned()))?,
-            certificate: row.try_get(10)?,
-            disabled: row.try_get(11)?,
-            created: Timestamp::from_unix(row.try_get(12)?),
-            expires: row.try_get::<Option<i64>, _>(13)?.map(Timestamp::from_unix),
-            signatures: row.try_get::<i64, _>(14)?.cast_unsigned(),
+            serial: decoded(9, CardSerial::from_number(row.get::<i64>(9)?.cast_unsigned()))?,
+            certificate: row.get(10)?,
+            disabled: row.get(11)?,
+            created: Timestamp::from_unix(row.get(12)?),
+            expires: row.get::<Option<i64>>(13)?.map(Timestamp::from_unix),
+            signatures: row.get::<i64>(14)?.cast_unsigned(),
             components: Vec::new(),
         })
     }
 }
 
-impl FromRow<'_, SqliteRow> for ComponentRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for ComponentRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
         Ok(Self {
-            id: ComponentId(row.try_get(0)?),
-            role: role(1, row.try_get(1)?)?,
-            algorithm: algorithm(2, row.try_get(2)?)?,
-            public_key: public_key(row.try_get(3)?, row.try_get(4)?),
+            id: ComponentId(row.get(0)?),
+            role: role(1, &row.get::<String>(1)?)?,
+            algorithm: algorithm(2, &row.get::<String>(2)?)?,
+            public_key: public_key(row.get(3)?, row.get(4)?),
             fingerprint: fingerprint(row, 5)?,
-            created: Timestamp::from_unix(row.try_get(6)?),
+            created: Timestamp::from_unix(row.get(6)?),
+        })
+    }
+}
+
+impl FromRow for KeyUse {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        let component = match row.get::<Option<Uuid>>(6)? {
+            None => None,
+            Some(component) => Some(UsableComponent {
+                key: SealedKey {
+                    component,
+                    algorithm: algorithm(7, &row.get::<String>(7)?)?,
+                    role: role(11, &row.get::<String>(11)?)?,
+                    public_key: public_key(row.get(8)?, row.get(9)?),
+                    ciphertext: row.get(10)?,
+                },
+            }),
+        };
+        Ok(Self {
+            project: ProjectId(row.get(0)?),
+            environment: EnvironmentId(row.get(1)?),
+            algorithm: decoded(2, row.get::<String>(2)?.parse().ok())?,
+            disabled: row.get(3)?,
+            expires: row.get::<Option<i64>>(4)?.map(Timestamp::from_unix),
+            roles: row.get::<Option<String>>(5)?.as_deref().map(roles).unwrap_or_default(),
+            component,
         })
     }
 }
@@ -194,40 +222,16 @@ impl Store {
         principal: PrincipalId,
         wanted: ComponentRole,
     ) -> Result<Option<KeyUse>, StorageError> {
-        let row = sqlx::query(
-            "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
-                (SELECT group_concat(DISTINCT r.role) FROM principal_role r
-                    WHERE r.project_id = k.project_id AND r.principal_id = ?2),
-                c.id, c.algorithm, c.public_key, c.public_exponent, c.sealed
-             FROM signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = ?3 WHERE k.id = ?1",
-        )
-        .bind(key.0)
-        .bind(principal.0)
-        .bind(wanted.name())
-        .fetch_optional(self.reader())
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let component = match row.try_get::<Option<Uuid>, _>(6)? {
-            None => None,
-            Some(component) => Some(UsableComponent {
-                key: SealedKey {
-                    component,
-                    algorithm: algorithm(7, row.try_get(7)?)?,
-                    role: wanted,
-                    public_key: public_key(row.try_get(8)?, row.try_get(9)?),
-                    ciphertext: row.try_get(10)?,
-                },
-            }),
-        };
-        Ok(Some(KeyUse {
-            project: ProjectId(row.try_get(0)?),
-            environment: EnvironmentId(row.try_get(1)?),
-            algorithm: decoded(2, row.try_get::<&str, _>(2)?.parse().ok())?,
-            disabled: row.try_get(3)?,
-            expires: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::from_unix),
-            roles: row.try_get::<Option<&str>, _>(5)?.map(roles).unwrap_or_default(),
-            component,
-        }))
+        self.reader()
+            .optional(
+                "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
+                    (SELECT string_agg(r.role, ',') FROM principal_role r
+                        WHERE r.project_id = k.project_id AND r.principal_id = $2),
+                    c.id, c.algorithm, c.public_key, c.public_exponent, c.sealed, c.role
+                 FROM signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3 WHERE k.id = $1",
+                params![key.0, principal.0, wanted.name()],
+            )
+            .await
     }
 
     /// One key by id.
@@ -235,7 +239,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn key(&self, id: KeyId) -> Result<Option<KeyRow>, StorageError> {
-        let key = sqlx::query_as(key_query!("WHERE k.id = ?1")).bind(id.0).fetch_optional(self.reader()).await?;
+        let key = self.reader().optional(key_query!("WHERE k.id = $1"), params![id.0]).await?;
         self.with_components(key).await
     }
 
@@ -244,10 +248,8 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn key_by_fingerprint(&self, fingerprint: Fingerprint) -> Result<Option<KeyRow>, StorageError> {
-        let key = sqlx::query_as(key_query!("WHERE k.fingerprint = ?1"))
-            .bind(fingerprint.0.to_vec())
-            .fetch_optional(self.reader())
-            .await?;
+        let key =
+            self.reader().optional(key_query!("WHERE k.fingerprint = $1"), params![fingerprint.0.to_vec()]).await?;
         self.with_components(key).await
     }
 
@@ -259,35 +261,32 @@ impl Store {
         let after = filter.after.map_or(Uuid::nil(), |id| id.0);
         let mut keys: Vec<KeyRow> = match (filter.usable_by, filter.visible_to) {
             (Some((principal, now)), _) => {
-                sqlx::query_as(key_query!(
-                    "WHERE k.id > ?1 AND k.disabled = 0 AND (k.expires IS NULL OR k.expires > ?4) AND k.project_id IN
-                        (SELECT r.project_id FROM principal_role r WHERE r.principal_id = ?3 AND r.role = 'key-user')
-                     ORDER BY k.id LIMIT ?2"
-                ))
-                .bind(after)
-                .bind(filter.limit)
-                .bind(principal.0)
-                .bind(now.unix())
-                .fetch_all(self.reader())
-                .await?
+                self.reader()
+                    .all(
+                        key_query!(
+                    "WHERE k.id > $1 AND NOT k.disabled AND (k.expires IS NULL OR k.expires > $4) AND k.project_id IN
+                        (SELECT r.project_id FROM principal_role r WHERE r.principal_id = $3 AND r.role = 'key-user')
+                     ORDER BY k.id LIMIT $2"
+                ),
+                        params![after, i64::from(filter.limit), principal.0, now.unix()],
+                    )
+                    .await?
             }
             (None, Some(principal)) => {
-                sqlx::query_as(key_query!(
-                    "WHERE k.id > ?1 AND k.project_id IN
-                        (SELECT r.project_id FROM principal_role r WHERE r.principal_id = ?3)
-                     ORDER BY k.id LIMIT ?2"
-                ))
-                .bind(after)
-                .bind(filter.limit)
-                .bind(principal.0)
-                .fetch_all(self.reader())
-                .await?
+                self.reader()
+                    .all(
+                        key_query!(
+                            "WHERE k.id > $1 AND k.project_id IN
+                        (SELECT r.project_id FROM principal_role r WHERE r.principal_id = $3)
+                     ORDER BY k.id LIMIT $2"
+                        ),
+                        params![after, i64::from(filter.limit), principal.0],
+                    )
+                    .await?
             }
             (None, None) => {
-                sqlx::query_as(key_query!("WHERE k.id > ?1 ORDER BY k.id LIMIT ?2"))
-                    .bind(after)
-                    .bind(filter.limit)
-                    .fetch_all(self.reader())
+                self.reader()
+                    .all(key_query!("WHERE k.id > $1 ORDER BY k.id LIMIT $2"), params![after, i64::from(filter.limit)])
                     .await?
             }
         };
@@ -304,13 +303,14 @@ impl Store {
     }
 
     async fn components(&self, key: KeyId) -> Result<Vec<ComponentRow>, StorageError> {
-        let mut components: Vec<ComponentRow> = sqlx::query_as(
-            "SELECT id, role, algorithm, public_key, public_exponent, fingerprint, created
-             FROM component_key WHERE key_id = ?1",
-        )
-        .bind(key.0)
-        .fetch_all(self.reader())
-        .await?;
+        let mut components: Vec<ComponentRow> = self
+            .reader()
+            .all(
+                "SELECT id, role, algorithm, public_key, public_exponent, fingerprint, created
+             FROM component_key WHERE key_id = $1",
+                params![key.0],
+            )
+            .await?;
         components.sort_by_key(|component| component.role);
         Ok(components)
     }
@@ -322,51 +322,35 @@ impl WriteTx {
     /// # Errors
     /// [`StorageError::Taken`] if there is one.
     pub async fn insert_key(&mut self, key: &NewKeyRow) -> Result<(), StorageError> {
-        sqlx::query(
-            "INSERT INTO signing_key (id, project_id, environment_id, name, algorithm, user_id, fingerprint, serial,
+        self.conn().execute("INSERT INTO signing_key (id, project_id, environment_id, name, algorithm, user_id, fingerprint, serial,
                 certificate, disabled, created, expires)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11)",
-        )
-        .bind(key.id.0)
-        .bind(key.project.0)
-        .bind(key.environment.0)
-        .bind(&key.name)
-        .bind(key.algorithm.name())
-        .bind(&key.user_id)
-        .bind(key.fingerprint.0.to_vec())
-        .bind(key.serial.cast_signed())
-        .bind(&key.certificate)
-        .bind(key.created.unix())
-        .bind(key.expires.map(Timestamp::unix))
-        .execute(self.conn())
-        .await
-        .map_err(|error| StorageError::from(error).taken("a key of this name"))?;
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10, $11)", params![key.id.0, key.project.0, key.environment.0, &key.name, key.algorithm.name(), &key.user_id, key.fingerprint.0.to_vec(), key.serial.cast_signed(), &key.certificate, key.created.unix(), key.expires.map(Timestamp::unix)]).await
+        .map_err(|error| error.taken("a key of this name"))?;
         for (component, fingerprint) in &key.components {
             let (public_key, exponent) = match &component.public_key {
                 PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
                 PublicKeyBytes::Ec { point } => (point, None),
             };
-            sqlx::query(
-                "INSERT INTO component_key (id, key_id, role, algorithm, public_key, public_exponent, sealed,
+            self.conn()
+                .execute(
+                    "INSERT INTO component_key (id, key_id, role, algorithm, public_key, public_exponent, sealed,
                     fingerprint, created)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            )
-            .bind(component.component)
-            .bind(key.id.0)
-            .bind(component.role.name())
-            .bind(component.algorithm.name())
-            .bind(public_key.as_slice())
-            .bind(exponent.map(Vec::as_slice))
-            .bind(component.ciphertext.as_slice())
-            .bind(fingerprint.0.to_vec())
-            .bind(key.created.unix())
-            .execute(self.conn())
-            .await?;
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                    params![
+                        component.component,
+                        key.id.0,
+                        component.role.name(),
+                        component.algorithm.name(),
+                        public_key.as_slice(),
+                        exponent.map(Vec::as_slice),
+                        component.ciphertext.as_slice(),
+                        fingerprint.0.to_vec(),
+                        key.created.unix()
+                    ],
+                )
+                .await?;
         }
-        sqlx::query("INSERT INTO card_counter (key_id, signatures) VALUES (?1, 0)")
-            .bind(key.id.0)
-            .execute(self.conn())
-            .await?;
+        self.conn().execute("INSERT INTO card_counter (key_id, signatures) VALUES ($1, 0)", params![key.id.0]).await?;
         self.bump_registry().await?;
         Ok(())
     }
@@ -376,9 +360,9 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn serial_is_taken(&mut self, serial: u64) -> Result<bool, StorageError> {
-        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM signing_key WHERE serial = ?1")
-            .bind(serial.cast_signed())
-            .fetch_optional(self.conn())
+        let found: Option<i64> = self
+            .conn()
+            .scalar("SELECT serial FROM signing_key WHERE serial = $1", params![serial.cast_signed()])
             .await?;
         Ok(found.is_some())
     }
@@ -388,12 +372,10 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn set_key_disabled(&mut self, key: KeyId, disabled: bool) -> Result<bool, StorageError> {
-        let changed = sqlx::query("UPDATE signing_key SET disabled = ?2 WHERE id = ?1 AND disabled <> ?2")
-            .bind(key.0)
-            .bind(disabled)
-            .execute(self.conn())
+        let changed = self
+            .conn()
+            .execute("UPDATE signing_key SET disabled = $2 WHERE id = $1 AND disabled <> $2", params![key.0, disabled])
             .await?
-            .rows_affected()
             > 0;
         if changed {
             self.bump_registry().await?;
@@ -407,11 +389,11 @@ fn roles(list: &str) -> Roles {
     list.split(',').filter_map(|name| Role::ALL.into_iter().find(|role| role.to_string() == name)).collect()
 }
 
-fn role(index: usize, name: &str) -> Result<ComponentRole, sqlx::Error> {
+fn role(index: usize, name: &str) -> Result<ComponentRole, StorageError> {
     decoded(index, ComponentRole::ALL.into_iter().find(|role| role.name() == name))
 }
 
-fn algorithm(index: usize, name: &str) -> Result<ComponentAlgorithm, sqlx::Error> {
+fn algorithm(index: usize, name: &str) -> Result<ComponentAlgorithm, StorageError> {
     decoded(index, ComponentAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name))
 }
 
@@ -422,14 +404,11 @@ fn public_key(key: Vec<u8>, exponent: Option<Vec<u8>>) -> PublicKeyBytes {
     }
 }
 
-fn fingerprint(row: &SqliteRow, index: usize) -> Result<Fingerprint, sqlx::Error> {
-    decoded(index, row.try_get::<&[u8], _>(index)?.try_into().ok().map(Fingerprint))
+fn fingerprint(row: &Row<'_>, index: usize) -> Result<Fingerprint, StorageError> {
+    decoded(index, row.get::<Vec<u8>>(index)?.try_into().ok().map(Fingerprint))
 }
 
 /// A column's value in its own type, or the error that names the column.
-fn decoded<T>(index: usize, value: Option<T>) -> Result<T, sqlx::Error> {
-    value.ok_or_else(|| sqlx::Error::ColumnDecode {
-        index: index.to_string(),
-        source: "not a value that this release knows".into(),
-    })
+fn decoded<T>(index: usize, value: Option<T>) -> Result<T, StorageError> {
+    value.ok_or_else(|| StorageError::Damaged(format!("column {index} of a key holds what this release does not know")))
 }

@@ -1,25 +1,27 @@
 //! The schema's steps, applied in order, each once and in one transaction.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sqlx::{Connection, SqliteConnection};
+use sealcard_api::Timestamp;
 
-use super::StorageError;
+use super::{
+    StorageError,
+    sql::{Conn, params},
+};
 
 /// All steps. A step that was released is never changed: add another.
 const STEPS: [(i64, &str); 2] =
     [(1, include_str!("../../migrations/0001_identity.sql")), (2, include_str!("../../migrations/0002_keys.sql"))];
 
 /// Brings the schema up to date.
-pub(super) async fn run(conn: &mut SqliteConnection) -> Result<(), StorageError> {
-    sqlx::query(
+pub(super) async fn run(conn: &mut Conn) -> Result<(), StorageError> {
+    conn.script(
         "CREATE TABLE IF NOT EXISTS schema_step (
             number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, applied INTEGER NOT NULL
         ) STRICT",
     )
-    .execute(&mut *conn)
     .await?;
     let applied: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT number, sha256 FROM schema_step ORDER BY number").fetch_all(&mut *conn).await?;
+        conn.all("SELECT number, sha256 FROM schema_step ORDER BY number", params![]).await?;
     let known = STEPS.last().map_or(0, |(number, _)| *number);
     if let Some((found, _)) = applied.last().filter(|(found, _)| *found > known) {
         return Err(StorageError::NewerSchema { found: *found, known });
@@ -35,19 +37,14 @@ pub(super) async fn run(conn: &mut SqliteConnection) -> Result<(), StorageError>
     Ok(())
 }
 
-async fn apply(
-    conn: &mut SqliteConnection,
-    number: i64,
-    sql: &'static str,
-    checksum: &[u8],
-) -> Result<(), StorageError> {
-    let mut tx = conn.begin().await?;
-    sqlx::raw_sql(sql).execute(&mut *tx).await?;
-    sqlx::query("INSERT INTO schema_step (number, sha256, applied) VALUES (?1, ?2, unixepoch())")
-        .bind(number)
-        .bind(checksum)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    Ok(())
+/// What ends in the middle is undone when the connection is dropped, which the caller does on error.
+async fn apply(conn: &mut Conn, number: i64, sql: &'static str, checksum: &[u8]) -> Result<(), StorageError> {
+    conn.script("BEGIN").await?;
+    conn.script(sql).await?;
+    conn.execute(
+        "INSERT INTO schema_step (number, sha256, applied) VALUES ($1, $2, $3)",
+        params![number, checksum, Timestamp::now().unix()],
+    )
+    .await?;
+    conn.script("COMMIT").await
 }

@@ -1,8 +1,8 @@
 //! Durable state: SQL lives here and nowhere else, in methods named after what they keep.
 //!
 //! SQLite in WAL mode with `synchronous=FULL`: what [`Store::write`] has answered survives a power cut. Everything is
-//! written by one task (`writer`), which commits all waiting jobs together, so that throughput does not pay one fsync
-//! for each; reads go through a small pool and never wait for the writer.
+//! written by one writer (`writer`), which commits all waiting jobs together, so that throughput does not pay one fsync
+//! for each; reads have connections of their own and never wait for the writer.
 
 mod environments;
 mod identity;
@@ -10,6 +10,7 @@ mod keys;
 mod migrate;
 mod record;
 mod requests;
+mod sql;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
@@ -24,17 +25,16 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use nix::fcntl::{Flock, FlockArg};
 use sealcard_api::{Timestamp, ids::EnvironmentId};
-use sqlx::{
-    ConnectOptions, Connection, SqliteConnection, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
 use uuid::Uuid;
 
+use self::{
+    sql::{Conn, Reader, params, sqlite},
+    writer::SqliteWriter,
+};
 pub use environments::EnvironmentRow;
 #[allow(unused_imports)]
 pub use identity::*;
@@ -43,12 +43,6 @@ pub(crate) use record::Body;
 pub use record::{Draft, RecordFilter, RecordHead, RecordRow};
 pub use requests::{Begun, Idempotency, NewRequest, RequestRow, UnfinishedRequest};
 pub use writer::{JobFuture, WriteTx};
-
-/// How many connections read. Reads take tens of microseconds; more connections would only cost memory.
-const READERS: u32 = 3;
-
-/// How long SQLite waits for a lock that another process holds, such as a backup.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why something could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -61,10 +55,10 @@ pub enum StorageError {
     NotFound(&'static str),
     /// The database refused or failed. Retrying helps if the disk was full or busy.
     #[error("database: {0}")]
-    Database(Arc<sqlx::Error>),
+    Database(Arc<rusqlite::Error>),
     /// Nothing of the transaction was made durable. Retrying helps once the disk works.
     #[error("the transaction could not be committed: {0}")]
-    Commit(Arc<sqlx::Error>),
+    Commit(Arc<rusqlite::Error>),
     /// What was read makes no sense. Retrying can't help.
     #[error("damaged data: {0}")]
     Damaged(String),
@@ -92,8 +86,8 @@ pub enum StorageError {
     Closed,
 }
 
-impl From<sqlx::Error> for StorageError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
         Self::Database(Arc::new(error))
     }
 }
@@ -103,10 +97,16 @@ impl StorageError {
     #[must_use]
     pub fn taken(self, what: &'static str) -> Self {
         match &self {
-            Self::Database(error) if error.as_database_error().is_some_and(|e| e.is_unique_violation()) => {
-                Self::Taken(what)
-            }
+            Self::Database(error) if sqlite::is_unique_violation(error) => Self::Taken(what),
             _ => self,
+        }
+    }
+
+    /// The same, when it was the commit that failed.
+    fn into_commit(self) -> Self {
+        match self {
+            Self::Database(error) => Self::Commit(error),
+            other => other,
         }
     }
 
@@ -118,7 +118,7 @@ impl StorageError {
 /// The database of one server. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    reader: SqlitePool,
+    reader: Arc<Reader>,
     writer: writer::Writer,
     registry_version: Arc<AtomicU64>,
     server_id: Uuid,
@@ -139,15 +139,15 @@ impl Store {
             .mode(0o600)
             .open(path)
             .map_err(|error| StorageError::file(path, &error))?;
-        let mut conn = options(path).connect().await?;
+        let mut conn = Conn::Sqlite(sqlite::open(path)?);
         migrate::run(&mut conn).await?;
-        sqlx::query("INSERT INTO server (one, server_id, registry_version, created) VALUES (1, ?1, 1, ?2)")
-            .bind(Uuid::now_v7())
-            .bind(Timestamp::now().unix())
-            .execute(&mut conn)
-            .await?;
+        conn.execute(
+            "INSERT INTO server (one, server_id, registry_version, created) VALUES (1, $1, 1, $2)",
+            params![Uuid::now_v7(), Timestamp::now().unix()],
+        )
+        .await?;
         environments::insert(&mut conn, EnvironmentId::new(), "default").await?;
-        conn.close().await?;
+        drop(conn);
         Self::open(path).await
     }
 
@@ -157,20 +157,20 @@ impl Store {
     /// If another process has it open, if its schema is newer than this release, or if it can't be read.
     pub async fn open(path: &Path) -> Result<Self, StorageError> {
         let lock = lock(path)?;
-        let mut conn = options(path).connect().await?;
+        let mut conn = Conn::Sqlite(sqlite::open(path)?);
         migrate::run(&mut conn).await?;
         let (server_id, registry_version) = read_server(&mut conn).await?;
+        drop(conn);
         let registry_version = Arc::new(AtomicU64::new(registry_version));
-        let writer = writer::Writer::start(conn, options(path), Arc::clone(&registry_version)).await?;
-        let reader = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .min_connections(1)
-            .test_before_acquire(false)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .connect_with(options(path).read_only(true))
-            .await?;
-        Ok(Self { reader, writer, registry_version, server_id, _lock: Arc::new(lock) })
+        let writer = SqliteWriter::open(path.to_owned(), Arc::clone(&registry_version))?;
+        let reader = Reader::Sqlite(sqlite::Readers::open(path)?);
+        Ok(Self {
+            reader: Arc::new(reader),
+            writer: writer::Writer::Sqlite(Arc::new(writer)),
+            registry_version,
+            server_id,
+            _lock: Arc::new(lock),
+        })
     }
 
     /// Runs `job` in the writer and answers once its changes are durable. An error of the job undoes the job alone.
@@ -189,7 +189,7 @@ impl Store {
     }
 
     /// The connections that read. They see what has been committed.
-    pub(crate) fn reader(&self) -> &SqlitePool {
+    pub(crate) fn reader(&self) -> &Reader {
         &self.reader
     }
 
@@ -216,26 +216,14 @@ impl Store {
     /// # Errors
     /// If not.
     pub async fn check(&self) -> Result<(), StorageError> {
-        sqlx::query("SELECT 1").execute(&self.reader).await?;
+        self.reader.optional::<(i64,)>("SELECT registry_version FROM server", params![]).await?;
         if self.writer.is_closed() { Err(StorageError::Closed) } else { Ok(()) }
     }
 
-    /// Ends the writer after the jobs that wait, and closes the file.
+    /// Ends the writer after the jobs that wait.
     pub async fn close(&self) {
         self.writer.close().await;
-        self.reader.close().await;
     }
-}
-
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging()
 }
 
 /// The chain's end and the next sequence number are kept in memory: a second server on the same file would fork them.
@@ -254,8 +242,8 @@ fn lock(path: &Path) -> Result<Flock<File>, StorageError> {
     })
 }
 
-async fn read_server(conn: &mut SqliteConnection) -> Result<(Uuid, u64), StorageError> {
-    let (server_id, version): (Uuid, i64) =
-        sqlx::query_as("SELECT server_id, registry_version FROM server").fetch_one(conn).await?;
+async fn read_server(conn: &mut Conn) -> Result<(Uuid, u64), StorageError> {
+    let row: Option<(Uuid, i64)> = conn.optional("SELECT server_id, registry_version FROM server", params![]).await?;
+    let (server_id, version) = row.ok_or_else(|| StorageError::Damaged("the table server is empty".to_owned()))?;
     Ok((server_id, version.cast_unsigned()))
 }

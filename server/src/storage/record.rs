@@ -8,10 +8,12 @@ use sealcard_api::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{StorageError, Store, WriteTx};
+use super::{
+    StorageError, Store, WriteTx,
+    sql::{Conn, FromRow, Row, params},
+};
 
 /// The end of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -97,19 +99,19 @@ pub struct RecordRow {
     pub hash: Vec<u8>,
 }
 
-impl FromRow<'_, SqliteRow> for RecordRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for RecordRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
         Ok(Self {
-            sequence: row.try_get::<i64, _>(0)?.cast_unsigned(),
-            time: Timestamp::from_unix(row.try_get(1)?),
-            kind: row.try_get(2)?,
-            request_id: RequestId(row.try_get(3)?),
-            principal: row.try_get::<Option<Uuid>, _>(4)?.map(PrincipalId),
-            project: row.try_get::<Option<Uuid>, _>(5)?.map(ProjectId),
-            key: row.try_get::<Option<Uuid>, _>(6)?.map(KeyId),
-            state: row.try_get(7)?,
-            body: row.try_get(8)?,
-            hash: row.try_get(9)?,
+            sequence: row.get::<i64>(0)?.cast_unsigned(),
+            time: Timestamp::from_unix(row.get(1)?),
+            kind: row.get(2)?,
+            request_id: RequestId(row.get(3)?),
+            principal: row.get::<Option<Uuid>>(4)?.map(PrincipalId),
+            project: row.get::<Option<Uuid>>(5)?.map(ProjectId),
+            key: row.get::<Option<Uuid>>(6)?.map(KeyId),
+            state: row.get(7)?,
+            body: row.get(8)?,
+            hash: row.get(9)?,
         })
     }
 }
@@ -148,22 +150,8 @@ impl WriteTx {
         })
         .map_err(|error| StorageError::Damaged(error.to_string()))?;
         let head = self.head.next(&body);
-        sqlx::query(
-            "INSERT INTO record (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )
-        .bind(sequence.cast_signed())
-        .bind(time.unix())
-        .bind(draft.kind.name())
-        .bind(draft.request_id.0)
-        .bind(draft.principal.map(|id| id.0))
-        .bind(draft.project.map(|id| id.0))
-        .bind(draft.key.map(|id| id.0))
-        .bind(draft.state.map(RequestState::name))
-        .bind(body)
-        .bind(head.hash.to_vec())
-        .execute(self.conn())
-        .await?;
+        self.conn().execute("INSERT INTO record (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", params![sequence.cast_signed(), time.unix(), draft.kind.name(), draft.request_id.0, draft.principal.map(|id| id.0), draft.project.map(|id| id.0), draft.key.map(|id| id.0), draft.state.map(RequestState::name), body, head.hash.to_vec()]).await?;
         self.head = head;
         Ok(sequence)
     }
@@ -176,31 +164,26 @@ impl Store {
     /// If the database fails.
     pub async fn record(&self, filter: RecordFilter) -> Result<Vec<RecordRow>, StorageError> {
         const COLUMNS_ALL: &str = "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state,
-            body, hash FROM record WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+            body, hash FROM record WHERE sequence > $1 ORDER BY sequence LIMIT $2";
         const COLUMNS_PROJECT: &str =
             "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state,
-            body, hash FROM record WHERE sequence > ?1 AND project_id = ?3 ORDER BY sequence LIMIT ?2";
+            body, hash FROM record WHERE sequence > $1 AND project_id = $3 ORDER BY sequence LIMIT $2";
         const COLUMNS_KEY: &str = "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state,
-            body, hash FROM record WHERE sequence > ?1 AND key_id = ?3 AND (?4 IS NULL OR project_id = ?4)
-            ORDER BY sequence LIMIT ?2";
-        let query = match (filter.key, filter.project) {
-            (Some(key), project) => sqlx::query_as(COLUMNS_KEY)
-                .bind(filter.after.cast_signed())
-                .bind(filter.limit)
-                .bind(key.0)
-                .bind(project.map(|id| id.0)),
-            (None, Some(project)) => {
-                sqlx::query_as(COLUMNS_PROJECT).bind(filter.after.cast_signed()).bind(filter.limit).bind(project.0)
-            }
-            (None, None) => sqlx::query_as(COLUMNS_ALL).bind(filter.after.cast_signed()).bind(filter.limit),
-        };
-        Ok(query.fetch_all(self.reader()).await?)
+            body, hash FROM record WHERE sequence > $1 AND key_id = $3 AND (project_id = $4 OR $4 IS NULL)
+            ORDER BY sequence LIMIT $2";
+        let (after, limit) = (filter.after.cast_signed(), i64::from(filter.limit));
+        let (key, project) = (filter.key.map(|id| id.0), filter.project.map(|id| id.0));
+        match (key, project) {
+            (Some(key), project) => self.reader().all(COLUMNS_KEY, params![after, limit, key, project]).await,
+            (None, Some(project)) => self.reader().all(COLUMNS_PROJECT, params![after, limit, project]).await,
+            (None, None) => self.reader().all(COLUMNS_ALL, params![after, limit]).await,
+        }
     }
 }
 
-pub(super) async fn read_head(conn: &mut SqliteConnection) -> Result<RecordHead, StorageError> {
+pub(super) async fn read_head(conn: &mut Conn) -> Result<RecordHead, StorageError> {
     let newest: Option<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT sequence, hash FROM record ORDER BY sequence DESC LIMIT 1").fetch_optional(conn).await?;
+        conn.optional("SELECT sequence, hash FROM record ORDER BY sequence DESC LIMIT 1", params![]).await?;
     let Some((sequence, hash)) = newest else { return Ok(RecordHead::default()) };
     let hash = hash.try_into().map_err(|_| StorageError::Damaged("the record's newest hash".to_owned()))?;
     Ok(RecordHead { sequence: sequence.cast_unsigned(), hash })

@@ -4,10 +4,12 @@ use sealcard_api::{
     ids::{GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     record::RequestState,
 };
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Draft, StorageError, Store, WriteTx};
+use super::{
+    Draft, StorageError, Store, WriteTx,
+    sql::{FromRow, Row, params},
+};
 
 /// What a use is recognised by when it is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,15 +88,15 @@ struct Stored {
     input_sha256: Vec<u8>,
 }
 
-impl FromRow<'_, SqliteRow> for Stored {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        let state = state(row.try_get(1)?);
+impl FromRow for Stored {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        let state = state(&row.get::<String>(1)?);
         Ok(Self {
-            row: RequestRow { id: RequestId(row.try_get(0)?), state, signature: row.try_get(2)? },
-            grant: GrantId(row.try_get(3)?),
-            key: KeyId(row.try_get(4)?),
-            operation: row.try_get(5)?,
-            input_sha256: row.try_get(6)?,
+            row: RequestRow { id: RequestId(row.get(0)?), state, signature: row.get(2)? },
+            grant: GrantId(row.get(3)?),
+            key: KeyId(row.get(4)?),
+            operation: row.get(5)?,
+            input_sha256: row.get(6)?,
         })
     }
 }
@@ -124,43 +126,47 @@ impl WriteTx {
     /// If the database fails.
     pub async fn begin_request(&mut self, request: &NewRequest, intent: &Draft) -> Result<Begun, StorageError> {
         let idempotency = &request.idempotency;
-        let inserted = sqlx::query(
-            "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
+        let inserted = self
+            .conn()
+            .execute(
+                "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
                 input_sha256, state, project_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'signing', ?9)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'signing', $9)
              ON CONFLICT (principal_id, idempotency_key) DO NOTHING",
-        )
-        .bind(request.id.0)
-        .bind(idempotency.principal.0)
-        .bind(idempotency.key)
-        .bind(idempotency.grant.0)
-        .bind(idempotency.signing_key.0)
-        .bind(request.component)
-        .bind(idempotency.operation)
-        .bind(idempotency.input_sha256.to_vec())
-        .bind(request.project.0)
-        .execute(self.conn())
-        .await?
-        .rows_affected();
-        if inserted == 0 {
-            let known: Stored = sqlx::query_as(
-                "SELECT id, state, signature, grant_id, key_id, operation, input_sha256
-                 FROM key_request WHERE principal_id = ?1 AND idempotency_key = ?2",
+                params![
+                    request.id.0,
+                    idempotency.principal.0,
+                    idempotency.key,
+                    idempotency.grant.0,
+                    idempotency.signing_key.0,
+                    request.component,
+                    idempotency.operation,
+                    idempotency.input_sha256.to_vec(),
+                    request.project.0
+                ],
             )
-            .bind(idempotency.principal.0)
-            .bind(idempotency.key)
-            .fetch_one(self.conn())
             .await?;
+        if inserted == 0 {
+            let known: Option<Stored> = self
+                .conn()
+                .optional(
+                    "SELECT id, state, signature, grant_id, key_id, operation, input_sha256
+                 FROM key_request WHERE principal_id = $1 AND idempotency_key = $2",
+                    params![idempotency.principal.0, idempotency.key],
+                )
+                .await?;
+            let known = known.ok_or(StorageError::NotFound("request with this idempotency key"))?;
             if !known.belongs_to(idempotency) {
                 return Ok(Begun::Mismatch);
             }
             if !known.may_be_done_again() {
                 return Ok(Begun::Known(known.row));
             }
-            sqlx::query("UPDATE key_request SET id = ?2, state = 'signing' WHERE id = ?1")
-                .bind(known.row.id.0)
-                .bind(request.id.0)
-                .execute(self.conn())
+            self.conn()
+                .execute(
+                    "UPDATE key_request SET id = $2, state = 'signing' WHERE id = $1",
+                    params![known.row.id.0, request.id.0],
+                )
                 .await?;
         }
         self.append_record(intent).await?;
@@ -178,21 +184,19 @@ impl WriteTx {
         outcome: &Draft,
     ) -> Result<(), StorageError> {
         let state = outcome.state.unwrap_or(RequestState::Unknown);
-        let changed =
-            sqlx::query("UPDATE key_request SET state = ?2, signature = ?3 WHERE id = ?1 AND state = 'signing'")
-                .bind(outcome.request_id.0)
-                .bind(state.name())
-                .bind(signature)
-                .execute(self.conn())
-                .await?
-                .rows_affected();
+        let changed = self
+            .conn()
+            .execute(
+                "UPDATE key_request SET state = $2, signature = $3 WHERE id = $1 AND state = 'signing'",
+                params![outcome.request_id.0, state.name(), signature],
+            )
+            .await?;
         if changed != 1 {
             return Err(StorageError::NotFound("request in the state signing"));
         }
         if let Some(key) = counted {
-            sqlx::query("UPDATE card_counter SET signatures = signatures + 1 WHERE key_id = ?1")
-                .bind(key.0)
-                .execute(self.conn())
+            self.conn()
+                .execute("UPDATE card_counter SET signatures = signatures + 1 WHERE key_id = $1", params![key.0])
                 .await?;
         }
         self.append_record(outcome).await?;
@@ -206,16 +210,9 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn request(&self, id: RequestId) -> Result<Option<RequestRow>, StorageError> {
-        let row = sqlx::query("SELECT id, state, signature FROM key_request WHERE id = ?1")
-            .bind(id.0)
-            .fetch_optional(self.reader())
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(RequestRow {
-            id: RequestId(row.try_get(0)?),
-            state: state(row.try_get(1)?),
-            signature: row.try_get(2)?,
-        }))
+        let row: Option<(Uuid, String, Option<Vec<u8>>)> =
+            self.reader().optional("SELECT id, state, signature FROM key_request WHERE id = $1", params![id.0]).await?;
+        Ok(row.map(|(id, name, signature)| RequestRow { id: RequestId(id), state: state(&name), signature }))
     }
 
     /// The requests whose outcome is not known, oldest first.
@@ -223,12 +220,14 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn unfinished_requests(&self) -> Result<Vec<UnfinishedRequest>, StorageError> {
-        let rows: Vec<(Uuid, Uuid, Uuid, Uuid, Uuid, String)> = sqlx::query_as(
-            "SELECT id, principal_id, project_id, key_id, component_id, operation
+        let rows: Vec<(Uuid, Uuid, Uuid, Uuid, Uuid, String)> = self
+            .reader()
+            .all(
+                "SELECT id, principal_id, project_id, key_id, component_id, operation
              FROM key_request WHERE state = 'signing' ORDER BY id",
-        )
-        .fetch_all(self.reader())
-        .await?;
+                params![],
+            )
+            .await?;
         Ok(rows
             .into_iter()
             .map(|(id, principal, project, key, component, operation)| UnfinishedRequest {

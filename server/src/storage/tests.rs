@@ -74,7 +74,7 @@ async fn a_job_whose_sql_fails_leaves_the_writer_working() {
         .write(|tx| {
             Box::pin(async move {
                 tx.append_record(&note(0)).await?;
-                sqlx::query("INSERT INTO environment (id) VALUES (1)").execute(tx.conn()).await?;
+                tx.conn().execute("INSERT INTO environment (id) VALUES (1)", params![]).await?;
                 Ok(())
             })
         })
@@ -92,7 +92,7 @@ async fn after_a_failed_commit_nothing_was_written_and_the_next_job_works() {
         .write(|tx| {
             Box::pin(async move {
                 tx.append_record(&note(0)).await?;
-                sqlx::query("ROLLBACK").execute(tx.conn()).await?;
+                tx.conn().execute("ROLLBACK", params![]).await?;
                 Ok(())
             })
         })
@@ -127,9 +127,7 @@ async fn a_newer_or_changed_schema_is_refused() {
         store.close().await;
         drop(store);
         let path = folder.path().join("sealcard.db");
-        let mut raw = options(&path).connect().await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut raw).await.unwrap();
-        raw.close().await.unwrap();
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
         match Store::open(&path).await.map(drop) {
             Err(StorageError::NewerSchema { found: 99, .. }) if newer => {}
             Err(StorageError::ChangedSchema(1)) if !newer => {}
@@ -157,15 +155,15 @@ async fn the_files_are_for_the_owner_alone_and_an_existing_one_is_not_replaced()
 #[tokio::test]
 async fn the_database_is_as_durable_as_promised() {
     let (_folder, store) = new_store().await;
-    let pragmas: Result<(String, i64, i64), StorageError> = store
+    let pragmas: Result<_, StorageError> = store
         .write(|tx| {
             Box::pin(async move {
-                let mode = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(tx.conn()).await?;
-                let synchronous = sqlx::query_scalar("PRAGMA synchronous").fetch_one(tx.conn()).await?;
-                let foreign_keys = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(tx.conn()).await?;
+                let mode: Option<String> = tx.conn().scalar("PRAGMA journal_mode", params![]).await?;
+                let synchronous: Option<i64> = tx.conn().scalar("PRAGMA synchronous", params![]).await?;
+                let foreign_keys: Option<i64> = tx.conn().scalar("PRAGMA foreign_keys", params![]).await?;
                 Ok((mode, synchronous, foreign_keys))
             })
         })
         .await;
-    assert_eq!(pragmas.unwrap(), ("wal".to_owned(), 2, 1));
+    assert_eq!(pragmas.unwrap(), (Some("wal".to_owned()), Some(2), Some(1)));
 }

@@ -2,11 +2,13 @@
 
 use sealcard_api::ids::{GrantId, PrincipalId, ServiceTokenId};
 use sealcard_policy::PrincipalKind;
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
-    super::{StorageError, Store, WriteTx},
+    super::{
+        StorageError, Store, WriteTx,
+        sql::{FromRow, Row, params},
+    },
     kind_from,
 };
 
@@ -33,18 +35,18 @@ pub struct GrantRow {
     pub revoked: Option<i64>,
 }
 
-impl<'r> FromRow<'r, SqliteRow> for GrantRow {
-    fn from_row(row: &'r SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for GrantRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
         Ok(Self {
-            id: GrantId(row.try_get("id")?),
-            principal: PrincipalId(row.try_get("principal_id")?),
-            principal_name: row.try_get("name")?,
-            administrator: row.try_get("administrator")?,
-            label: row.try_get("label")?,
-            created: row.try_get("created")?,
-            expires: row.try_get("expires")?,
-            refreshable_until: row.try_get("refreshable_until")?,
-            revoked: row.try_get("revoked")?,
+            id: GrantId(row.get(0)?),
+            principal: PrincipalId(row.get(1)?),
+            principal_name: row.get(2)?,
+            administrator: row.get(3)?,
+            label: row.get(4)?,
+            created: row.get(5)?,
+            expires: row.get(6)?,
+            refreshable_until: row.get(7)?,
+            revoked: row.get(8)?,
         })
     }
 }
@@ -74,20 +76,20 @@ pub struct HeldGrant {
     pub retired: Option<i64>,
 }
 
-impl<'r> FromRow<'r, SqliteRow> for HeldGrant {
-    fn from_row(row: &'r SqliteRow) -> Result<Self, sqlx::Error> {
-        let kind: &str = row.try_get(3)?;
+impl FromRow for HeldGrant {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        let kind: String = row.get(3)?;
         Ok(Self {
-            grant: GrantId(row.try_get(0)?),
-            principal: PrincipalId(row.try_get(1)?),
-            name: row.try_get(2)?,
-            kind: kind_from(kind).map_err(|error| sqlx::Error::Decode(error.into()))?,
-            administrator: row.try_get(4)?,
-            disabled: row.try_get(5)?,
-            removed: row.try_get(6)?,
-            expires: row.try_get(7)?,
-            revoked: row.try_get(8)?,
-            retired: row.try_get(9)?,
+            grant: GrantId(row.get(0)?),
+            principal: PrincipalId(row.get(1)?),
+            name: row.get(2)?,
+            kind: kind_from(&kind)?,
+            administrator: row.get(4)?,
+            disabled: row.get(5)?,
+            removed: row.get(6)?,
+            expires: row.get(7)?,
+            revoked: row.get(8)?,
+            retired: row.get(9)?,
         })
     }
 }
@@ -129,17 +131,18 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn held_grant(&self, token_hash: &[u8]) -> Result<Option<HeldGrant>, StorageError> {
-        let row = sqlx::query_as(
-            "SELECT g.id, p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
+        let row = self
+            .reader()
+            .optional(
+                "SELECT g.id, p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
                     g.expires, g.revoked IS NOT NULL, t.retired
              FROM grant_token t
              JOIN access_grant g ON g.id = t.grant_id
              JOIN principal p ON p.id = g.principal_id
-             WHERE t.hash = ?1",
-        )
-        .bind(token_hash)
-        .fetch_optional(self.reader())
-        .await?;
+             WHERE t.hash = $1",
+                params![token_hash],
+            )
+            .await?;
         Ok(row)
     }
 
@@ -148,7 +151,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn grant(&self, id: GrantId) -> Result<Option<GrantRow>, StorageError> {
-        Ok(sqlx::query_as(ONE_GRANT).bind(id.0).fetch_optional(self.reader()).await?)
+        self.reader().optional(ONE_GRANT, params![id.0]).await
     }
 
     /// Grants, oldest first.
@@ -156,24 +159,23 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn grants(&self, filter: GrantFilter, limit: u32) -> Result<Vec<GrantRow>, StorageError> {
-        let rows = sqlx::query_as(
-            "SELECT g.id, g.principal_id, p.name, p.administrator, g.label, g.created, g.expires,
+        let rows = self
+            .reader()
+            .all(
+                "SELECT g.id, g.principal_id, p.name, p.administrator, g.label, g.created, g.expires,
                     g.refreshable_until, g.revoked
              FROM access_grant g JOIN principal p ON p.id = g.principal_id
-             WHERE g.id > ?1 AND (?2 IS NULL OR g.principal_id = ?2) ORDER BY g.id LIMIT ?3",
-        )
-        .bind(filter.after.map_or(Uuid::nil(), |id| id.0))
-        .bind(filter.principal.map(|id| id.0))
-        .bind(limit)
-        .fetch_all(self.reader())
-        .await?;
+             WHERE g.id > $1 AND (g.principal_id = $2 OR $2 IS NULL) ORDER BY g.id LIMIT $3",
+                params![filter.after.map_or(Uuid::nil(), |id| id.0), filter.principal.map(|id| id.0), i64::from(limit)],
+            )
+            .await?;
         Ok(rows)
     }
 }
 
 const ONE_GRANT: &str = "SELECT g.id, g.principal_id, p.name, p.administrator, g.label, g.created, g.expires,
             g.refreshable_until, g.revoked
-     FROM access_grant g JOIN principal p ON p.id = g.principal_id WHERE g.id = ?1";
+     FROM access_grant g JOIN principal p ON p.id = g.principal_id WHERE g.id = $1";
 
 impl WriteTx {
     /// Stores a grant and its first token. Grants that ended a year ago are forgotten on the way.
@@ -182,25 +184,28 @@ impl WriteTx {
     /// If the database fails.
     pub async fn add_grant(&mut self, row: &NewGrantRow, token_hash: &[u8]) -> Result<(), StorageError> {
         const YEAR: i64 = 365 * 86_400;
-        sqlx::query("DELETE FROM access_grant WHERE principal_id = ?1 AND min(refreshable_until, COALESCE(revoked, refreshable_until)) < ?2")
-            .bind(row.principal.0)
-            .bind(row.created - YEAR)
-            .execute(self.conn())
+        self.conn()
+            .execute(
+                "DELETE FROM access_grant WHERE principal_id = $1 AND (refreshable_until < $2 OR revoked < $2)",
+                params![row.principal.0, row.created - YEAR],
+            )
             .await?;
-        sqlx::query(
-            "INSERT INTO access_grant
+        self.conn()
+            .execute(
+                "INSERT INTO access_grant
              (id, principal_id, service_token_id, label, created, expires, refreshable_until)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )
-        .bind(row.id.0)
-        .bind(row.principal.0)
-        .bind(row.service_token.map(|id| id.0))
-        .bind(&row.label)
-        .bind(row.created)
-        .bind(row.expires)
-        .bind(row.refreshable_until)
-        .execute(self.conn())
-        .await?;
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                params![
+                    row.id.0,
+                    row.principal.0,
+                    row.service_token.map(|id| id.0),
+                    &row.label,
+                    row.created,
+                    row.expires,
+                    row.refreshable_until
+                ],
+            )
+            .await?;
         self.add_grant_token(row.id, token_hash, row.created).await
     }
 
@@ -209,7 +214,7 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn find_grant(&mut self, id: GrantId) -> Result<Option<GrantRow>, StorageError> {
-        Ok(sqlx::query_as(ONE_GRANT).bind(id.0).fetch_optional(self.conn()).await?)
+        self.conn().optional(ONE_GRANT, params![id.0]).await
     }
 
     /// Gives a grant one more token and a later expiry, and retires the token it was asked with (unless that has
@@ -224,37 +229,30 @@ impl WriteTx {
         (old_hash, retire_at): (&[u8], i64),
         (new_hash, now): (&[u8], i64),
     ) -> Result<(), StorageError> {
-        sqlx::query("UPDATE access_grant SET expires = max(expires, ?2) WHERE id = ?1")
-            .bind(id.0)
-            .bind(expires)
-            .execute(self.conn())
+        self.conn()
+            .execute("UPDATE access_grant SET expires = $2 WHERE id = $1 AND expires < $2", params![id.0, expires])
             .await?;
-        sqlx::query("UPDATE grant_token SET retired = COALESCE(retired, ?2) WHERE hash = ?1")
-            .bind(old_hash)
-            .bind(retire_at)
-            .execute(self.conn())
+        self.conn()
+            .execute(
+                "UPDATE grant_token SET retired = COALESCE(retired, $2) WHERE hash = $1",
+                params![old_hash, retire_at],
+            )
             .await?;
         self.add_grant_token(id, new_hash, now).await?;
-        sqlx::query(
-            "DELETE FROM grant_token WHERE grant_id = ?1 AND (retired < ?2 OR hash NOT IN
-             (SELECT hash FROM grant_token WHERE grant_id = ?1 ORDER BY created DESC, hash LIMIT ?3))
-             AND hash <> ?4",
-        )
-        .bind(id.0)
-        .bind(now - RETIRED_KNOWN)
-        .bind(MAX_TOKENS)
-        .bind(new_hash)
-        .execute(self.conn())
-        .await?;
+        self.conn()
+            .execute(
+                "DELETE FROM grant_token WHERE grant_id = $1 AND (retired < $2 OR hash NOT IN
+             (SELECT hash FROM grant_token WHERE grant_id = $1 ORDER BY created DESC, hash LIMIT $3))
+             AND hash <> $4",
+                params![id.0, now - RETIRED_KNOWN, i64::from(MAX_TOKENS), new_hash],
+            )
+            .await?;
         Ok(())
     }
 
     async fn add_grant_token(&mut self, id: GrantId, hash: &[u8], now: i64) -> Result<(), StorageError> {
-        sqlx::query("INSERT INTO grant_token (hash, grant_id, created) VALUES (?1, ?2, ?3)")
-            .bind(hash)
-            .bind(id.0)
-            .bind(now)
-            .execute(self.conn())
+        self.conn()
+            .execute("INSERT INTO grant_token (hash, grant_id, created) VALUES ($1, $2, $3)", params![hash, id.0, now])
             .await?;
         Ok(())
     }
@@ -264,12 +262,11 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn revoke_grant(&mut self, id: GrantId, now: i64) -> Result<bool, StorageError> {
-        let done = sqlx::query("UPDATE access_grant SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL")
-            .bind(id.0)
-            .bind(now)
-            .execute(self.conn())
+        let done = self
+            .conn()
+            .execute("UPDATE access_grant SET revoked = $2 WHERE id = $1 AND revoked IS NULL", params![id.0, now])
             .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Revokes every grant of a principal.
@@ -277,12 +274,14 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn revoke_grants_of(&mut self, principal: PrincipalId, now: i64) -> Result<u64, StorageError> {
-        let done = sqlx::query("UPDATE access_grant SET revoked = ?2 WHERE principal_id = ?1 AND revoked IS NULL")
-            .bind(principal.0)
-            .bind(now)
-            .execute(self.conn())
+        let done = self
+            .conn()
+            .execute(
+                "UPDATE access_grant SET revoked = $2 WHERE principal_id = $1 AND revoked IS NULL",
+                params![principal.0, now],
+            )
             .await?;
-        Ok(done.rows_affected())
+        Ok(done)
     }
 }
 

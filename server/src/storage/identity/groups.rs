@@ -1,11 +1,13 @@
 //! Groups.
 
 use sealcard_api::ids::{GroupId, PrincipalId};
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
-    super::{StorageError, Store, WriteTx},
+    super::{
+        StorageError, Store, WriteTx,
+        sql::{FromRow, Row, params},
+    },
     as_id,
 };
 
@@ -22,22 +24,27 @@ pub struct GroupRow {
     pub members: Vec<String>,
 }
 
-impl<'r> FromRow<'r, SqliteRow> for GroupRow {
-    fn from_row(row: &'r SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for GroupRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
         // Names hold no line feed.
-        let members: Option<&str> = row.try_get("members")?;
+        let members: Option<String> = row.get(3)?;
         Ok(Self {
-            id: GroupId(row.try_get("id")?),
-            name: row.try_get("name")?,
-            created: row.try_get("created")?,
-            members: members.into_iter().flat_map(|names| names.split('\n').map(str::to_owned)).collect(),
+            id: GroupId(row.get(0)?),
+            name: row.get(1)?,
+            created: row.get(2)?,
+            members: members.iter().flat_map(|names| names.split('\n')).map(str::to_owned).collect(),
         })
     }
 }
 
-const COLUMNS: &str = "SELECT g.id, g.name, g.created,
-    (SELECT group_concat(p.name, char(10) ORDER BY p.name) FROM group_member m
-     JOIN principal p ON p.id = m.principal_id WHERE m.group_id = g.id) AS members FROM principal_group g";
+macro_rules! columns {
+    () => {
+        "SELECT g.id, g.name, g.created,
+    (SELECT string_agg(p.name, '
+' ORDER BY p.name) FROM group_member m
+     JOIN principal p ON p.id = m.principal_id WHERE m.group_id = g.id) AS members FROM principal_group g"
+    };
+}
 
 impl Store {
     /// One group by name or id.
@@ -45,8 +52,8 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn group(&self, name_or_id: &str) -> Result<Option<GroupRow>, StorageError> {
-        let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE g.name = ?1 OR g.id = ?2"));
-        Ok(sqlx::query_as(sql).bind(name_or_id).bind(as_id(name_or_id)).fetch_optional(self.reader()).await?)
+        let sql = concat!(columns!(), " WHERE g.name = $1 OR g.id = $2");
+        self.reader().optional(sql, params![name_or_id, as_id(name_or_id)]).await
     }
 
     /// Groups, oldest first, after the given one.
@@ -54,9 +61,9 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn groups(&self, after: Option<GroupId>, limit: u32) -> Result<Vec<GroupRow>, StorageError> {
-        let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE g.id > ?1 ORDER BY g.id LIMIT ?2"));
+        let sql = concat!(columns!(), " WHERE g.id > $1 ORDER BY g.id LIMIT $2");
         let after = after.map_or(Uuid::nil(), |id| id.0);
-        Ok(sqlx::query_as(sql).bind(after).bind(limit).fetch_all(self.reader()).await?)
+        self.reader().all(sql, params![after, i64::from(limit)]).await
     }
 }
 
@@ -66,13 +73,13 @@ impl WriteTx {
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
     pub async fn add_group(&mut self, id: GroupId, name: &str, created: i64) -> Result<(), StorageError> {
-        sqlx::query("INSERT INTO principal_group (id, name, created) VALUES (?1, ?2, ?3)")
-            .bind(id.0)
-            .bind(name)
-            .bind(created)
-            .execute(self.conn())
+        self.conn()
+            .execute(
+                "INSERT INTO principal_group (id, name, created) VALUES ($1, $2, $3)",
+                params![id.0, name, created],
+            )
             .await
-            .map_err(|error| StorageError::from(error).taken("a group of this name"))?;
+            .map_err(|error| error.taken("a group of this name"))?;
         Ok(())
     }
 
@@ -81,10 +88,9 @@ impl WriteTx {
     /// # Errors
     /// [`StorageError::NotFound`], or if the database fails.
     pub async fn group_id(&mut self, name_or_id: &str) -> Result<GroupId, StorageError> {
-        let id: Option<Uuid> = sqlx::query_scalar("SELECT id FROM principal_group WHERE name = ?1 OR id = ?2")
-            .bind(name_or_id)
-            .bind(as_id(name_or_id))
-            .fetch_optional(self.conn())
+        let id: Option<Uuid> = self
+            .conn()
+            .scalar("SELECT id FROM principal_group WHERE name = $1 OR id = $2", params![name_or_id, as_id(name_or_id)])
             .await?;
         id.map(GroupId).ok_or(StorageError::NotFound("group"))
     }
@@ -94,7 +100,7 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn remove_group(&mut self, id: GroupId) -> Result<(), StorageError> {
-        sqlx::query("DELETE FROM principal_group WHERE id = ?1").bind(id.0).execute(self.conn()).await?;
+        self.conn().execute("DELETE FROM principal_group WHERE id = $1", params![id.0]).await?;
         Ok(())
     }
 
@@ -103,12 +109,14 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn add_group_member(&mut self, group: GroupId, principal: PrincipalId) -> Result<bool, StorageError> {
-        let done = sqlx::query("INSERT OR IGNORE INTO group_member (group_id, principal_id) VALUES (?1, ?2)")
-            .bind(group.0)
-            .bind(principal.0)
-            .execute(self.conn())
+        let done = self
+            .conn()
+            .execute(
+                "INSERT INTO group_member (group_id, principal_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                params![group.0, principal.0],
+            )
             .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Removes a member. Whether it was one before.
@@ -116,11 +124,13 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn remove_group_member(&mut self, group: GroupId, principal: PrincipalId) -> Result<bool, StorageError> {
-        let done = sqlx::query("DELETE FROM group_member WHERE group_id = ?1 AND principal_id = ?2")
-            .bind(group.0)
-            .bind(principal.0)
-            .execute(self.conn())
+        let done = self
+            .conn()
+            .execute(
+                "DELETE FROM group_member WHERE group_id = $1 AND principal_id = $2",
+                params![group.0, principal.0],
+            )
             .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 }

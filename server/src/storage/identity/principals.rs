@@ -2,11 +2,13 @@
 
 use sealcard_api::ids::PrincipalId;
 use sealcard_policy::PrincipalKind;
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
-    super::{StorageError, Store, WriteTx},
+    super::{
+        StorageError, Store, WriteTx,
+        sql::{FromRow, Row, params},
+    },
     as_id, kind_from, kind_name,
 };
 
@@ -27,16 +29,16 @@ pub struct PrincipalRow {
     pub created: i64,
 }
 
-impl<'r> FromRow<'r, SqliteRow> for PrincipalRow {
-    fn from_row(row: &'r SqliteRow) -> Result<Self, sqlx::Error> {
-        let kind: &str = row.try_get("kind")?;
+impl FromRow for PrincipalRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        let kind: String = row.get(1)?;
         Ok(Self {
-            id: PrincipalId(row.try_get("id")?),
-            kind: kind_from(kind).map_err(|error| sqlx::Error::Decode(error.into()))?,
-            name: row.try_get("name")?,
-            administrator: row.try_get("administrator")?,
-            disabled: row.try_get("disabled")?,
-            created: row.try_get("created")?,
+            id: PrincipalId(row.get(0)?),
+            kind: kind_from(&kind)?,
+            name: row.get(2)?,
+            administrator: row.get(3)?,
+            disabled: row.get(4)?,
+            created: row.get(5)?,
         })
     }
 }
@@ -62,7 +64,11 @@ pub struct PrincipalChange {
     pub disabled: Option<bool>,
 }
 
-const COLUMNS: &str = "SELECT id, kind, name, administrator, disabled, created FROM principal";
+macro_rules! columns {
+    () => {
+        "SELECT id, kind, name, administrator, disabled, created FROM principal"
+    };
+}
 
 impl Store {
     /// One principal by name or id.
@@ -70,14 +76,8 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn principal(&self, kind: PrincipalKind, name_or_id: &str) -> Result<Option<PrincipalRow>, StorageError> {
-        let sql =
-            sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE (name = ?1 OR id = ?2) AND kind = ?3 AND removed IS NULL"));
-        let row = sqlx::query_as(sql)
-            .bind(name_or_id)
-            .bind(as_id(name_or_id))
-            .bind(kind_name(kind))
-            .fetch_optional(self.reader())
-            .await?;
+        let sql = concat!(columns!(), " WHERE (name = $1 OR id = $2) AND kind = $3 AND removed IS NULL");
+        let row = self.reader().optional(sql, params![name_or_id, as_id(name_or_id), kind_name(kind)]).await?;
         Ok(row)
     }
 
@@ -91,14 +91,10 @@ impl Store {
         after: Option<PrincipalId>,
         limit: u32,
     ) -> Result<Vec<PrincipalRow>, StorageError> {
-        let sql = sqlx::AssertSqlSafe(format!(
-            "{COLUMNS} WHERE kind = ?1 AND removed IS NULL AND id > ?2 ORDER BY id LIMIT ?3"
-        ));
-        let rows = sqlx::query_as(sql)
-            .bind(kind_name(kind))
-            .bind(after.map_or(Uuid::nil(), |id| id.0))
-            .bind(limit)
-            .fetch_all(self.reader())
+        let sql = concat!(columns!(), " WHERE kind = $1 AND removed IS NULL AND id > $2 ORDER BY id LIMIT $3");
+        let rows = self
+            .reader()
+            .all(sql, params![kind_name(kind), after.map_or(Uuid::nil(), |id| id.0), i64::from(limit)])
             .await?;
         Ok(rows)
     }
@@ -108,12 +104,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn password_of(&self, name: &str) -> Result<Option<PasswordRow>, StorageError> {
-        let row: Option<(Uuid, String, bool)> = sqlx::query_as(
-            "SELECT id, password, disabled FROM principal WHERE name = ?1 AND removed IS NULL AND password IS NOT NULL",
-        )
-        .bind(name)
-        .fetch_optional(self.reader())
-        .await?;
+        let row: Option<(Uuid, String, bool)> = self.reader().optional("SELECT id, password, disabled FROM principal WHERE name = $1 AND removed IS NULL AND password IS NOT NULL", params![name]).await?;
         Ok(row.map(|(id, password, disabled)| PasswordRow { id: PrincipalId(id), password, disabled }))
     }
 }
@@ -124,20 +115,22 @@ impl WriteTx {
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
     pub async fn add_principal(&mut self, row: &PrincipalRow, password: Option<&str>) -> Result<(), StorageError> {
-        sqlx::query(
-            "INSERT INTO principal (id, kind, name, password, administrator, disabled, created)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )
-        .bind(row.id.0)
-        .bind(kind_name(row.kind))
-        .bind(&row.name)
-        .bind(password)
-        .bind(row.administrator)
-        .bind(row.disabled)
-        .bind(row.created)
-        .execute(self.conn())
-        .await
-        .map_err(|error| StorageError::from(error).taken("a user or service account of this name"))?;
+        self.conn()
+            .execute(
+                "INSERT INTO principal (id, kind, name, password, administrator, disabled, created)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                params![
+                    row.id.0,
+                    kind_name(row.kind),
+                    &row.name,
+                    password,
+                    row.administrator,
+                    row.disabled,
+                    row.created
+                ],
+            )
+            .await
+            .map_err(|error| error.taken("a user or service account of this name"))?;
         Ok(())
     }
 
@@ -146,8 +139,8 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn find_principal(&mut self, name_or_id: &str) -> Result<Option<PrincipalRow>, StorageError> {
-        let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE (name = ?1 OR id = ?2) AND removed IS NULL"));
-        let row = sqlx::query_as(sql).bind(name_or_id).bind(as_id(name_or_id)).fetch_optional(self.conn()).await?;
+        let sql = concat!(columns!(), " WHERE (name = $1 OR id = $2) AND removed IS NULL");
+        let row = self.conn().optional(sql, params![name_or_id, as_id(name_or_id)]).await?;
         Ok(row)
     }
 
@@ -156,16 +149,13 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn change_principal(&mut self, id: PrincipalId, change: &PrincipalChange) -> Result<(), StorageError> {
-        sqlx::query(
-            "UPDATE principal SET password = COALESCE(?2, password), administrator = COALESCE(?3, administrator),
-             disabled = COALESCE(?4, disabled) WHERE id = ?1",
-        )
-        .bind(id.0)
-        .bind(change.password.as_deref())
-        .bind(change.administrator)
-        .bind(change.disabled)
-        .execute(self.conn())
-        .await?;
+        self.conn()
+            .execute(
+                "UPDATE principal SET password = COALESCE($2, password), administrator = COALESCE($3, administrator),
+             disabled = COALESCE($4, disabled) WHERE id = $1",
+                params![id.0, change.password.as_deref(), change.administrator, change.disabled],
+            )
+            .await?;
         Ok(())
     }
 
@@ -175,14 +165,24 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn remove_principal(&mut self, id: PrincipalId, now: i64) -> Result<(), StorageError> {
+        self.conn()
+            .execute(
+                "UPDATE principal SET removed = $2, password = NULL, administrator = FALSE WHERE id = $1",
+                params![id.0, now],
+            )
+            .await?;
         for sql in [
-            "UPDATE principal SET removed = ?2, password = NULL, administrator = 0 WHERE id = ?1",
-            "DELETE FROM group_member WHERE principal_id = ?1 AND ?2",
-            "DELETE FROM project_principal WHERE principal_id = ?1 AND ?2",
-            "UPDATE service_token SET revoked = ?2 WHERE principal_id = ?1 AND revoked IS NULL",
+            "DELETE FROM group_member WHERE principal_id = $1",
+            "DELETE FROM project_principal WHERE principal_id = $1",
         ] {
-            sqlx::query(sql).bind(id.0).bind(now).execute(self.conn()).await?;
+            self.conn().execute(sql, params![id.0]).await?;
         }
+        self.conn()
+            .execute(
+                "UPDATE service_token SET revoked = $2 WHERE principal_id = $1 AND revoked IS NULL",
+                params![id.0, now],
+            )
+            .await?;
         self.revoke_grants_of(id, now).await?;
         Ok(())
     }
@@ -192,11 +192,13 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub async fn administrators(&mut self) -> Result<i64, StorageError> {
-        let count = sqlx::query_scalar(
-            "SELECT count(*) FROM principal WHERE administrator = 1 AND disabled = 0 AND removed IS NULL",
-        )
-        .fetch_one(self.conn())
-        .await?;
-        Ok(count)
+        let count = self
+            .conn()
+            .scalar::<i64>(
+                "SELECT count(*) FROM principal WHERE administrator AND NOT disabled AND removed IS NULL",
+                params![],
+            )
+            .await?;
+        Ok(count.unwrap_or_default())
     }
 }

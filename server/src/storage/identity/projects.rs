@@ -5,11 +5,13 @@ use sealcard_api::{
     ids::{GroupId, PrincipalId, ProjectId},
 };
 use sealcard_policy::Roles;
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
-    super::{StorageError, Store, WriteTx},
+    super::{
+        StorageError, Store, WriteTx,
+        sql::{FromRow, Row, params},
+    },
     as_id, role_from,
 };
 
@@ -26,14 +28,9 @@ pub struct ProjectRow {
     pub created: i64,
 }
 
-impl<'r> FromRow<'r, SqliteRow> for ProjectRow {
-    fn from_row(row: &'r SqliteRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: ProjectId(row.try_get("id")?),
-            name: row.try_get("name")?,
-            description: row.try_get("description")?,
-            created: row.try_get("created")?,
-        })
+impl FromRow for ProjectRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self { id: ProjectId(row.get(0)?), name: row.get(1)?, description: row.get(2)?, created: row.get(3)? })
     }
 }
 
@@ -52,10 +49,12 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn project(&self, name_or_id: &str) -> Result<Option<ProjectRow>, StorageError> {
-        let row = sqlx::query_as("SELECT id, name, description, created FROM project WHERE name = ?1 OR id = ?2")
-            .bind(name_or_id)
-            .bind(as_id(name_or_id))
-            .fetch_optional(self.reader())
+        let row = self
+            .reader()
+            .optional(
+                "SELECT id, name, description, created FROM project WHERE name = $1 OR id = $2",
+                params![name_or_id, as_id(name_or_id)],
+            )
             .await?;
         Ok(row)
     }
@@ -70,15 +69,8 @@ impl Store {
         after: Option<ProjectId>,
         limit: u32,
     ) -> Result<Vec<ProjectRow>, StorageError> {
-        let rows = sqlx::query_as(
-            "SELECT id, name, description, created FROM project WHERE id > ?1 AND
-             (?2 IS NULL OR id IN (SELECT project_id FROM principal_role WHERE principal_id = ?2)) ORDER BY id LIMIT ?3",
-        )
-        .bind(after.map_or(Uuid::nil(), |id| id.0))
-        .bind(member.map(|id| id.0))
-        .bind(limit)
-        .fetch_all(self.reader())
-        .await?;
+        let rows = self.reader().all("SELECT id, name, description, created FROM project WHERE id > $1 AND
+             (id IN (SELECT project_id FROM principal_role WHERE principal_id = $2) OR $2 IS NULL) ORDER BY id LIMIT $3", params![after.map_or(Uuid::nil(), |id| id.0), member.map(|id| id.0), i64::from(limit)]).await?;
         Ok(rows)
     }
 
@@ -87,17 +79,18 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn project_members(&self, project: ProjectId) -> Result<Vec<(bool, String, String)>, StorageError> {
-        let rows = sqlx::query_as(
-            "SELECT 0, p.name, m.role FROM project_principal m JOIN principal p ON p.id = m.principal_id
-             WHERE m.project_id = ?1
+        let rows = self
+            .reader()
+            .all(
+                "SELECT FALSE, p.name, m.role FROM project_principal m JOIN principal p ON p.id = m.principal_id
+             WHERE m.project_id = $1
              UNION ALL
-             SELECT 1, g.name, m.role FROM project_group m JOIN principal_group g ON g.id = m.group_id
-             WHERE m.project_id = ?1
+             SELECT TRUE, g.name, m.role FROM project_group m JOIN principal_group g ON g.id = m.group_id
+             WHERE m.project_id = $1
              ORDER BY 1, 2, 3",
-        )
-        .bind(project.0)
-        .fetch_all(self.reader())
-        .await?;
+                params![project.0],
+            )
+            .await?;
         Ok(rows)
     }
 
@@ -106,13 +99,14 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn roles_in_project(&self, principal: PrincipalId, project: ProjectId) -> Result<Roles, StorageError> {
-        let names: Vec<String> =
-            sqlx::query_scalar("SELECT role FROM principal_role WHERE project_id = ?1 AND principal_id = ?2")
-                .bind(project.0)
-                .bind(principal.0)
-                .fetch_all(self.reader())
-                .await?;
-        names.iter().map(|name| role_from(name)).collect()
+        let names: Vec<(String,)> = self
+            .reader()
+            .all(
+                "SELECT role FROM principal_role WHERE project_id = $1 AND principal_id = $2",
+                params![project.0, principal.0],
+            )
+            .await?;
+        names.iter().map(|(name,)| role_from(name)).collect()
     }
 }
 
@@ -122,14 +116,13 @@ impl WriteTx {
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
     pub async fn add_project(&mut self, row: &ProjectRow) -> Result<(), StorageError> {
-        sqlx::query("INSERT INTO project (id, name, description, created) VALUES (?1, ?2, ?3, ?4)")
-            .bind(row.id.0)
-            .bind(&row.name)
-            .bind(&row.description)
-            .bind(row.created)
-            .execute(self.conn())
+        self.conn()
+            .execute(
+                "INSERT INTO project (id, name, description, created) VALUES ($1, $2, $3, $4)",
+                params![row.id.0, &row.name, &row.description, row.created],
+            )
             .await
-            .map_err(|error| StorageError::from(error).taken("a project of this name"))?;
+            .map_err(|error| error.taken("a project of this name"))?;
         Ok(())
     }
 
@@ -144,15 +137,17 @@ impl WriteTx {
         role: ProjectRole,
     ) -> Result<bool, StorageError> {
         let (sql, id) = match member {
-            Member::Principal(id) => {
-                ("INSERT OR IGNORE INTO project_principal (project_id, principal_id, role) VALUES (?1, ?2, ?3)", id.0)
-            }
-            Member::Group(id) => {
-                ("INSERT OR IGNORE INTO project_group (project_id, group_id, role) VALUES (?1, ?2, ?3)", id.0)
-            }
+            Member::Principal(id) => (
+                "INSERT INTO project_principal (project_id, principal_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                id.0,
+            ),
+            Member::Group(id) => (
+                "INSERT INTO project_group (project_id, group_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                id.0,
+            ),
         };
-        let done = sqlx::query(sql).bind(project.0).bind(id).bind(role.name()).execute(self.conn()).await?;
-        Ok(done.rows_affected() == 1)
+        let done = self.conn().execute(sql, params![project.0, id, role.name()]).await?;
+        Ok(done == 1)
     }
 
     /// Takes a role away. Whether it was there.
@@ -167,13 +162,13 @@ impl WriteTx {
     ) -> Result<bool, StorageError> {
         let (sql, id) = match member {
             Member::Principal(id) => {
-                ("DELETE FROM project_principal WHERE project_id = ?1 AND principal_id = ?2 AND role = ?3", id.0)
+                ("DELETE FROM project_principal WHERE project_id = $1 AND principal_id = $2 AND role = $3", id.0)
             }
             Member::Group(id) => {
-                ("DELETE FROM project_group WHERE project_id = ?1 AND group_id = ?2 AND role = ?3", id.0)
+                ("DELETE FROM project_group WHERE project_id = $1 AND group_id = $2 AND role = $3", id.0)
             }
         };
-        let done = sqlx::query(sql).bind(project.0).bind(id).bind(role.name()).execute(self.conn()).await?;
-        Ok(done.rows_affected() == 1)
+        let done = self.conn().execute(sql, params![project.0, id, role.name()]).await?;
+        Ok(done == 1)
     }
 }

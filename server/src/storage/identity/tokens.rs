@@ -1,10 +1,12 @@
 //! Tokens of service accounts.
 
 use sealcard_api::ids::{PrincipalId, ServiceTokenId};
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::super::{StorageError, Store, WriteTx};
+use super::super::{
+    StorageError, Store, WriteTx,
+    sql::{FromRow, Row, params},
+};
 
 /// A service account's token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,14 +23,14 @@ pub struct ServiceTokenRow {
     pub revoked: Option<i64>,
 }
 
-impl<'r> FromRow<'r, SqliteRow> for ServiceTokenRow {
-    fn from_row(row: &'r SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for ServiceTokenRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
         Ok(Self {
-            id: ServiceTokenId(row.try_get("id")?),
-            label: row.try_get("label")?,
-            created: row.try_get("created")?,
-            expires: row.try_get("expires")?,
-            revoked: row.try_get("revoked")?,
+            id: ServiceTokenId(row.get(0)?),
+            label: row.get(1)?,
+            created: row.get(2)?,
+            expires: row.get(3)?,
+            revoked: row.get(4)?,
         })
     }
 }
@@ -52,13 +54,14 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn login_token(&self, hash: &[u8]) -> Result<Option<LoginToken>, StorageError> {
-        let row: Option<(Uuid, Uuid, i64, bool)> = sqlx::query_as(
-            "SELECT t.id, p.id, t.expires, t.revoked IS NULL AND p.disabled = 0 AND p.removed IS NULL
-             FROM service_token t JOIN principal p ON p.id = t.principal_id WHERE t.hash = ?1",
-        )
-        .bind(hash)
-        .fetch_optional(self.reader())
-        .await?;
+        let row: Option<(Uuid, Uuid, i64, bool)> = self
+            .reader()
+            .optional(
+                "SELECT t.id, p.id, t.expires, t.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL
+             FROM service_token t JOIN principal p ON p.id = t.principal_id WHERE t.hash = $1",
+                params![hash],
+            )
+            .await?;
         Ok(row.map(|(id, principal, expires, usable)| LoginToken {
             id: ServiceTokenId(id),
             principal: PrincipalId(principal),
@@ -77,15 +80,14 @@ impl Store {
         after: Option<ServiceTokenId>,
         limit: u32,
     ) -> Result<Vec<ServiceTokenRow>, StorageError> {
-        let rows = sqlx::query_as(
-            "SELECT id, label, created, expires, revoked FROM service_token
-             WHERE principal_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        )
-        .bind(principal.0)
-        .bind(after.map_or(Uuid::nil(), |id| id.0))
-        .bind(limit)
-        .fetch_all(self.reader())
-        .await?;
+        let rows = self
+            .reader()
+            .all(
+                "SELECT id, label, created, expires, revoked FROM service_token
+             WHERE principal_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+                params![principal.0, after.map_or(Uuid::nil(), |id| id.0), i64::from(limit)],
+            )
+            .await?;
         Ok(rows)
     }
 }
@@ -101,17 +103,7 @@ impl WriteTx {
         row: &ServiceTokenRow,
         hash: &[u8],
     ) -> Result<(), StorageError> {
-        sqlx::query(
-            "INSERT INTO service_token (id, principal_id, label, hash, created, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )
-        .bind(row.id.0)
-        .bind(principal.0)
-        .bind(&row.label)
-        .bind(hash)
-        .bind(row.created)
-        .bind(row.expires)
-        .execute(self.conn())
-        .await?;
+        self.conn().execute("INSERT INTO service_token (id, principal_id, label, hash, created, expires) VALUES ($1, $2, $3, $4, $5, $6)", params![row.id.0, principal.0, &row.label, hash, row.created, row.expires]).await?;
         Ok(())
     }
 
@@ -125,20 +117,21 @@ impl WriteTx {
         id: ServiceTokenId,
         now: i64,
     ) -> Result<(), StorageError> {
-        let done =
-            sqlx::query("UPDATE service_token SET revoked = COALESCE(revoked, ?3) WHERE id = ?2 AND principal_id = ?1")
-                .bind(principal.0)
-                .bind(id.0)
-                .bind(now)
-                .execute(self.conn())
-                .await?;
-        if done.rows_affected() == 0 {
+        let done = self
+            .conn()
+            .execute(
+                "UPDATE service_token SET revoked = COALESCE(revoked, $3) WHERE id = $2 AND principal_id = $1",
+                params![principal.0, id.0, now],
+            )
+            .await?;
+        if done == 0 {
             return Err(StorageError::NotFound("token"));
         }
-        sqlx::query("UPDATE access_grant SET revoked = ?2 WHERE service_token_id = ?1 AND revoked IS NULL")
-            .bind(id.0)
-            .bind(now)
-            .execute(self.conn())
+        self.conn()
+            .execute(
+                "UPDATE access_grant SET revoked = $2 WHERE service_token_id = $1 AND revoked IS NULL",
+                params![id.0, now],
+            )
             .await?;
         Ok(())
     }

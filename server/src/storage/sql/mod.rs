@@ -1,0 +1,142 @@
+//! One way to speak SQL to both databases.
+//!
+//! Statements are written once, in what SQLite and PostgreSQL have in common: placeholders are `$1`, `$2`, …; truth is
+//! `BOOLEAN` in one and 0 or 1 in the other, so conditions say `disabled` and `NOT disabled`; ids are `UUID` or 16 bytes.
+//! What differs (the schema, opening and committing a transaction) has a file for each.
+
+pub(super) mod sqlite;
+
+use super::StorageError;
+
+/// A value that both databases take.
+pub(crate) trait Param: rusqlite::ToSql + Sync {}
+
+impl<T: rusqlite::ToSql + Sync> Param for T {}
+
+/// A value that both databases give.
+pub(crate) trait Column: rusqlite::types::FromSql {}
+
+impl<T: rusqlite::types::FromSql> Column for T {}
+
+/// The parameters of one statement.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { &[$(&$value as &dyn $crate::storage::sql::Param),*] };
+}
+pub(crate) use params;
+
+/// One row of an answer.
+pub(crate) enum Row<'r> {
+    Sqlite(&'r rusqlite::Row<'r>),
+}
+
+impl Row<'_> {
+    /// The column at `index`, counted from 0.
+    pub(crate) fn get<T: Column>(&self, index: usize) -> Result<T, StorageError> {
+        match self {
+            Self::Sqlite(row) => Ok(row.get(index)?),
+        }
+    }
+}
+
+/// What a row is read into.
+pub(crate) trait FromRow: Sized {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError>;
+}
+
+macro_rules! tuple {
+    ($($name:ident $index:tt),*) => {
+        impl<$($name: Column),*> FromRow for ($($name,)*) {
+            fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+                Ok(($(row.get::<$name>($index)?,)*))
+            }
+        }
+    };
+}
+tuple!(A 0);
+tuple!(A 0, B 1);
+tuple!(A 0, B 1, C 2);
+tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+
+/// A connection inside a transaction of the writer.
+pub(crate) enum Conn {
+    Sqlite(rusqlite::Connection),
+}
+
+impl Conn {
+    /// How many rows changed.
+    pub(crate) async fn execute(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<u64, StorageError> {
+        match self {
+            Self::Sqlite(conn) => sqlite::execute(conn, sql, params),
+        }
+    }
+
+    /// The rows in their order.
+    pub(crate) async fn all<T: FromRow>(
+        &mut self,
+        sql: &'static str,
+        params: &[&dyn Param],
+    ) -> Result<Vec<T>, StorageError> {
+        match self {
+            Self::Sqlite(conn) => sqlite::all(conn, sql, params),
+        }
+    }
+
+    /// The first row, if there is one.
+    pub(crate) async fn optional<T: FromRow>(
+        &mut self,
+        sql: &'static str,
+        params: &[&dyn Param],
+    ) -> Result<Option<T>, StorageError> {
+        match self {
+            Self::Sqlite(conn) => sqlite::optional(conn, sql, params),
+        }
+    }
+
+    /// The first column of the first row, if there is one.
+    pub(crate) async fn scalar<T: Column>(
+        &mut self,
+        sql: &'static str,
+        params: &[&dyn Param],
+    ) -> Result<Option<T>, StorageError> {
+        Ok(self.optional::<(T,)>(sql, params).await?.map(|(value,)| value))
+    }
+}
+
+impl Conn {
+    /// Runs a script of several statements without parameters.
+    pub(crate) async fn script(&mut self, sql: &'static str) -> Result<(), StorageError> {
+        match self {
+            Self::Sqlite(conn) => sqlite::script(conn, sql),
+        }
+    }
+}
+
+/// The connections that read what has been committed.
+pub(crate) enum Reader {
+    Sqlite(sqlite::Readers),
+}
+
+impl Reader {
+    /// The rows in their order.
+    pub(crate) async fn all<T: FromRow>(
+        &self,
+        sql: &'static str,
+        params: &[&dyn Param],
+    ) -> Result<Vec<T>, StorageError> {
+        match self {
+            Self::Sqlite(readers) => sqlite::all(&readers.one(), sql, params),
+        }
+    }
+
+    /// The first row, if there is one.
+    pub(crate) async fn optional<T: FromRow>(
+        &self,
+        sql: &'static str,
+        params: &[&dyn Param],
+    ) -> Result<Option<T>, StorageError> {
+        match self {
+            Self::Sqlite(readers) => sqlite::optional(&readers.one(), sql, params),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The one writer: all waiting jobs in one transaction, one commit, one fsync.
+//!
+//! Each job runs in its own savepoint, so that its error undoes nothing of the others. Nobody is answered before the
+//! commit. The record's head lives here, because only the writer appends to it.
+
+mod job;
+mod sqlite;
+
+use std::sync::Arc;
+
+pub use self::job::JobFuture;
+use self::job::Pending;
+pub(super) use self::sqlite::SqliteWriter;
+use super::{
+    StorageError,
+    record::RecordHead,
+    sql::{Conn, params},
+};
+
+/// How many jobs go into one commit at most; bounds how long the first one waits.
+const BATCH: usize = 256;
+
+/// The transaction as a job sees it.
+pub struct WriteTx {
+    conn: Conn,
+    pub(super) head: RecordHead,
+    registry_version: u64,
+}
+
+impl WriteTx {
+    /// The connection, inside the transaction. Jobs issue no BEGIN, COMMIT, SAVEPOINT or PRAGMA.
+    pub(crate) fn conn(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+
+    /// Marks what clients may see as changed, in the same transaction as the change.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn bump_registry(&mut self) -> Result<u64, StorageError> {
+        let version: Option<i64> = self
+            .conn
+            .scalar("UPDATE server SET registry_version = registry_version + 1 RETURNING registry_version", params![])
+            .await?;
+        let version = version.ok_or_else(|| StorageError::Damaged("the table server is empty".to_owned()))?;
+        self.registry_version = version.cast_unsigned();
+        Ok(self.registry_version)
+    }
+
+    fn snapshot(&self) -> (RecordHead, u64) {
+        (self.head.clone(), self.registry_version)
+    }
+
+    fn restore(&mut self, (head, registry_version): (RecordHead, u64)) {
+        self.head = head;
+        self.registry_version = registry_version;
+    }
+
+    async fn statement(&mut self, sql: &'static str) -> Result<(), StorageError> {
+        self.conn.execute(sql, params![]).await.map(drop)
+    }
+}
+
+/// The callers' side.
+#[derive(Clone)]
+pub(super) enum Writer {
+    Sqlite(Arc<SqliteWriter>),
+}
+
+impl Writer {
+    pub(super) async fn run<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        F: for<'c> FnOnce(&'c mut WriteTx) -> JobFuture<'c, T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StorageError> + Send + 'static,
+    {
+        let (pending, answered) = Pending::new(job);
+        match self {
+            Self::Sqlite(writer) => writer.submit(Box::new(pending))?,
+        }
+        answered.await.map_err(|_| StorageError::Closed)?
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        match self {
+            Self::Sqlite(writer) => writer.commits(),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Sqlite(writer) => writer.is_closed(),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(writer) => SqliteWriter::close(writer).await,
+        }
+    }
+}
+
+/// Runs the jobs in one transaction that has begun. Whether any of them changed anything.
+async fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn job::Job>]) -> Result<bool, StorageError> {
+    let mut any = false;
+    if let [only] = jobs {
+        // Most transactions on a quiet server: the transaction itself is the savepoint.
+        let before = tx.snapshot();
+        any = only.perform(tx).await;
+        if !any {
+            tx.restore(before);
+        }
+        return Ok(any);
+    }
+    for job in jobs {
+        let before = tx.snapshot();
+        tx.statement("SAVEPOINT job").await?;
+        if job.perform(tx).await {
+            any = true;
+        } else {
+            tx.restore(before);
+            tx.statement("ROLLBACK TO SAVEPOINT job").await?;
+        }
+        tx.statement("RELEASE SAVEPOINT job").await?;
+    }
+    Ok(any)
+}
