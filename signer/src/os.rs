@@ -5,7 +5,7 @@ use std::{
     io,
     ops::Deref,
     os::{
-        fd::{AsFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
         unix::net::UnixStream,
     },
     ptr::NonNull,
@@ -109,6 +109,13 @@ impl LockedKey {
     pub(crate) const fn is_locked(&self) -> bool {
         self.locked
     }
+}
+
+/// Whether bytes have arrived on the socket that nobody has read.
+pub(crate) fn is_readable(socket: &UnixStream) -> bool {
+    use nix::sys::socket::{MsgFlags, recv};
+    let mut byte = Zeroizing::new([0]);
+    recv(socket.as_raw_fd(), &mut *byte, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).is_ok_and(|n| n > 0)
 }
 
 impl Deref for LockedKey {

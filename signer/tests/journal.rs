@@ -37,7 +37,8 @@ fn write(journal: &Journal, count: u128) -> Vec<Result<(), String>> {
     let (done, results) = mpsc::channel();
     for n in 0..count {
         let done = done.clone();
-        journal.submit(entry(n), move |result| done.send(result).unwrap());
+        journal.enqueue(entry(n), move |result| done.send(result).unwrap());
+        journal.wake();
     }
     (0..count).map(|_| results.recv_timeout(DEADLINE).unwrap()).collect()
 }
@@ -223,11 +224,13 @@ fn entries_that_wait_together_share_a_sync() {
     let journal = Journal::with_storage(&path, scan(&path).unwrap(), Box::new(disk.clone())).unwrap();
     // The first entry's callback holds the journal's thread until a hundred more wait.
     let (release, held) = mpsc::channel::<()>();
-    journal.submit(entry(0), move |_| held.recv_timeout(DEADLINE).unwrap());
+    journal.enqueue(entry(0), move |_| held.recv_timeout(DEADLINE).unwrap());
+    journal.wake();
     let (done, results) = mpsc::channel();
     for n in 1..=100 {
         let done = done.clone();
-        journal.submit(entry(n), move |result| done.send(result).unwrap());
+        journal.enqueue(entry(n), move |result| done.send(result).unwrap());
+        journal.wake();
     }
     release.send(()).unwrap();
     assert!((0..100).all(|_| results.recv_timeout(DEADLINE).unwrap().is_ok()));

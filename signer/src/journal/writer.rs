@@ -1,11 +1,13 @@
-//! Writing the journal: one thread, one `fdatasync` for all entries that wait.
+//! Writing the journal: one `fdatasync` for all entries that wait, made by a thread of its own or by whoever brought an
+//! entry and has nothing else to do.
 
 use std::{
+    collections::VecDeque,
     fs::OpenOptions,
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -38,15 +40,31 @@ pub struct NewEntry {
     pub input_sha256: Option<[u8; 32]>,
 }
 
-/// Told once the entry is durable, or why it is not. Runs on the journal's thread, so it must be short.
+/// Told once the entry is durable, or why it is not. Runs on the thread that wrote it, so it must be short.
 type OnDurable = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 /// The open journal. Dropping it writes what waits and ends the thread.
 pub struct Journal {
     path: PathBuf,
-    waiting: Option<mpsc::Sender<(NewEntry, OnDurable)>>,
-    durable: Arc<Mutex<Durable>>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the callers and the thread share.
+struct Shared {
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+    durable: Mutex<Durable>,
+    writer: Mutex<Writer>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    entries: VecDeque<(NewEntry, OnDurable)>,
+    /// No more will come.
+    closed: bool,
+    /// The thread is to write what waits.
+    wanted: bool,
 }
 
 /// What has reached the disk.
@@ -83,26 +101,41 @@ impl Journal {
     /// # Errors
     /// If no thread can be started.
     pub fn with_storage(path: &Path, scan: Scan, storage: Box<dyn Storage>) -> io::Result<Self> {
-        let durable = Arc::new(Mutex::new(Durable { head: scan.head, len: scan.len, index: scan.index }));
-        let (waiting, queue) = mpsc::channel();
-        let writer = Writer { storage, durable: Arc::clone(&durable), dirty: false };
-        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&queue))?;
-        Ok(Self { path: path.to_owned(), waiting: Some(waiting), durable, thread: Some(thread) })
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            filled: Condvar::new(),
+            durable: Mutex::new(Durable { head: scan.head, len: scan.len, index: scan.index }),
+            writer: Mutex::new(Writer { storage, dirty: false }),
+        });
+        let threads = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || threads.run())?;
+        Ok(Self { path: path.to_owned(), shared, thread: Some(thread) })
     }
 
-    /// Hands an entry to the writing thread, which calls `on_durable` when it is safe, or when it is not.
-    pub fn submit(&self, entry: NewEntry, on_durable: impl FnOnce(Result<(), String>) + Send + 'static) {
-        if let Some(waiting) = &self.waiting
-            && let Err(mpsc::SendError((_, on_durable))) = waiting.send((entry, Box::new(on_durable)))
-        {
-            on_durable(Err("the journal's thread is gone".into()));
+    /// Takes an entry in without writing it: [`Journal::flush`] or [`Journal::wake`] must follow. `on_durable` is called
+    /// when it is safe, or when it is not.
+    pub fn enqueue(&self, entry: NewEntry, on_durable: impl FnOnce(Result<(), String>) + Send + 'static) {
+        lock(&self.shared.waiting).entries.push_back((entry, Box::new(on_durable)));
+    }
+
+    /// Lets the thread write what waits.
+    pub fn wake(&self) {
+        lock(&self.shared.waiting).wanted = true;
+        self.shared.filled.notify_one();
+    }
+
+    /// Writes what waits in this thread, which saves waking another one; unless that one is at work, then it does it.
+    pub fn flush(&self) {
+        match self.shared.writer.try_lock() {
+            Ok(mut writer) => self.shared.write_waiting(&mut writer),
+            Err(_) => self.wake(),
         }
     }
 
     /// The newest durable entry.
     #[must_use]
     pub fn head(&self) -> JournalHead {
-        self.durable().head
+        lock(&self.shared.durable).head
     }
 
     /// Durable entries from sequence number `from` on, at most `limit`, with the head that holds for them.
@@ -111,24 +144,26 @@ impl Journal {
     /// If the file can't be read. Retrying may help.
     pub fn read(&self, from: u64, limit: usize) -> io::Result<(JournalHead, Vec<JournalEntry>)> {
         let (head, len, index) = {
-            let durable = self.durable();
+            let durable = lock(&self.shared.durable);
             (durable.head, durable.len, durable.index.clone())
         };
         Ok((head, reader::read(&self.path, &index, len, from, limit)?))
-    }
-
-    fn durable(&self) -> std::sync::MutexGuard<'_, Durable> {
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        drop(self.waiting.take());
+        lock(&self.shared.waiting).closed = true;
+        self.shared.filled.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
+}
+
+/// A panic leaves what is locked whole: lengths and heads change last.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Copies what follows `offset` into a new file beside the journal.
@@ -145,20 +180,36 @@ fn save_tail(path: &Path, offset: u64) -> io::Result<PathBuf> {
     Ok(saved)
 }
 
-/// The thread's side.
-struct Writer {
-    storage: Box<dyn Storage>,
-    durable: Arc<Mutex<Durable>>,
-    // A write failed: what follows the durable part must go before anything is written again.
-    dirty: bool,
-}
+impl Shared {
+    /// The thread.
+    fn run(&self) {
+        loop {
+            let mut waiting = lock(&self.waiting);
+            while !waiting.wanted && !waiting.closed {
+                waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+            waiting.wanted = false;
+            let closed = waiting.closed;
+            drop(waiting);
+            self.write_waiting(&mut lock(&self.writer));
+            if closed {
+                return;
+            }
+        }
+    }
 
-impl Writer {
-    fn run(mut self, queue: &mpsc::Receiver<(NewEntry, OnDurable)>) {
-        while let Ok(first) = queue.recv() {
-            let (entries, callbacks): (Vec<_>, Vec<_>) =
-                std::iter::once(first).chain(queue.try_iter().take(MAX_BATCH - 1)).unzip();
-            let outcome = self.write(entries).map_err(|error| {
+    fn write_waiting(&self, writer: &mut Writer) {
+        loop {
+            let batch: Vec<_> = {
+                let mut waiting = lock(&self.waiting);
+                let count = waiting.entries.len().min(MAX_BATCH);
+                waiting.entries.drain(..count).collect()
+            };
+            if batch.is_empty() {
+                return;
+            }
+            let (entries, callbacks): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+            let outcome = writer.write(&self.durable, entries).map_err(|error| {
                 log::event(Level::Error, "journal-write-failed", &[("entries", &callbacks.len()), ("error", &error)]);
                 error.to_string()
             });
@@ -167,11 +218,20 @@ impl Writer {
             }
         }
     }
+}
 
+/// Where the bytes go.
+struct Writer {
+    storage: Box<dyn Storage>,
+    // A write failed: what follows the durable part must go before anything is written again.
+    dirty: bool,
+}
+
+impl Writer {
     /// Makes all entries durable, or none of them.
-    fn write(&mut self, entries: Vec<NewEntry>) -> io::Result<()> {
+    fn write(&mut self, durable: &Mutex<Durable>, entries: Vec<NewEntry>) -> io::Result<()> {
         let (mut head, start) = {
-            let durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+            let durable = lock(durable);
             (durable.head, durable.len)
         };
         if self.dirty {
@@ -203,7 +263,7 @@ impl Writer {
         self.storage.append(text.as_bytes())?;
         self.storage.sync()?;
         self.dirty = false;
-        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut durable = lock(durable);
         durable.head = head;
         durable.len = start + text.len() as u64;
         durable.index.extend(index);

@@ -93,8 +93,8 @@ impl Engine {
         self.answers.send(&response);
     }
 
-    /// Begins what costs no time: the journal entry of a use with a key that is open is on its way before another thread
-    /// even wakes to use the key.
+    /// Begins what costs no time: the journal entry of a use with a key that is open waits to be written before another
+    /// thread even wakes to use the key. [`Engine::flush_journal`] must follow.
     pub(super) fn begin(&self, request: Request) -> Work {
         let Request { id, body } = request;
         let RequestBody::Use { key: row, operation, request } = body else {
@@ -102,8 +102,19 @@ impl Engine {
         };
         let open = self.store.get().filter(|_| operations::check(&row, &operation).is_ok());
         match open.and_then(|store| store.open_key(&row)) {
+            // Written by `Engine::flush_journal`.
             Some(key) => Work::Use(self.begin_use(id, &row, key, operation, request)),
             None => Work::Request(Request { id, body: RequestBody::Use { key: row, operation, request } }),
+        }
+    }
+
+    /// Writes the journal entries of what was begun: in this thread if it has nothing to read, else in the journal's own,
+    /// so that those that come with the next requests share the write.
+    pub(super) fn flush_journal(&self, more_to_read: bool) {
+        if more_to_read {
+            self.journal.wake();
+        } else {
+            self.journal.flush();
         }
     }
 
@@ -133,7 +144,11 @@ impl Engine {
 
     fn use_key(&self, id: u64, row: &SealedKey, operation: Operation, request: Uuid) {
         match self.admit(row, &operation) {
-            Ok(key) => self.finish_use(self.begin_use(id, row, key, operation, request)),
+            Ok(key) => {
+                let begun = self.begin_use(id, row, key, operation, request);
+                self.journal.wake();
+                self.finish_use(begun);
+            }
             Err(error) => {
                 log::event(
                     Level::Warn,
@@ -172,7 +187,7 @@ impl Engine {
             request,
             input_sha256: Some(crypto::sha256(operations::input(&operation))),
         };
-        BegunUse { gate: self.submit(id, entry), key, component: row.component, operation }
+        BegunUse { gate: self.enqueue(id, entry), key, component: row.component, operation }
     }
 
     fn finish_use(&self, begun: BegunUse) {
@@ -192,18 +207,20 @@ impl Engine {
         match guarded(|| store.generate(component, algorithm, role).map_err(|e| generate_error(&e))) {
             Ok(key) => {
                 let entry = NewEntry { operation: "generate", component, request, input_sha256: None };
-                self.submit(id, entry).made(Ok(ResponseBody::Generated { key }));
+                let gate = self.enqueue(id, entry);
+                self.journal.wake();
+                gate.made(Ok(ResponseBody::Generated { key }));
             }
             Err(error) => self.answer(Response { id, result: Err(error) }),
         }
     }
 
-    /// Begins to make the entry durable; the answer goes through the gate.
-    fn submit(&self, id: u64, entry: NewEntry) -> Arc<Gate> {
+    /// Takes the entry into the journal's queue; the answer goes through the gate once it is durable.
+    fn enqueue(&self, id: u64, entry: NewEntry) -> Arc<Gate> {
         failpoint::hit("signer::before_journal");
         let gate = Arc::new(Gate::new(id, Arc::clone(&self.answers)));
         let at_the_gate = Arc::clone(&gate);
-        self.journal.submit(entry, move |outcome| at_the_gate.durable(outcome));
+        self.journal.enqueue(entry, move |outcome| at_the_gate.durable(outcome));
         gate
     }
 }

@@ -1,8 +1,9 @@
 //! The running signer: frames in, frames out.
 //!
 //! One thread reads requests; a thread for each processor performs them; RSA keys are generated on threads of their own,
-//! because that takes seconds; one thread writes the journal. Nothing is locked while a key works. An answer leaves as soon
-//! as both the operation and its journal entry are done, so answers come in any order.
+//! because that takes seconds; the reading thread writes the journal while a key works, or, when more is there to be read,
+//! a thread of its own. Nothing is locked while a key works. An answer leaves as soon as both the operation and its journal
+//! entry are done, so answers come in any order.
 
 mod answers;
 mod control;
@@ -132,7 +133,7 @@ impl Threads {
         let outcome = loop {
             match read_frame(&mut reader) {
                 Ok(Some(body)) => {
-                    if let Err(error) = self.dispatch(&body) {
+                    if let Err(error) = self.dispatch(&body, &reader) {
                         break Err(error);
                     }
                 }
@@ -148,13 +149,19 @@ impl Threads {
         outcome
     }
 
-    fn dispatch(&self, body: &[u8]) -> Result<(), ServeError> {
+    fn dispatch(&self, body: &[u8], reader: &BufReader<UnixStream>) -> Result<(), ServeError> {
         match decode_request(body) {
             // Answered at once: it is the heartbeat, and must not wait behind work.
             Ok(Request { id, body: RequestBody::Status }) => self.engine.status(id),
             Ok(request) => match self.engine.begin(request) {
                 work if work.takes_seconds() => self.generate.put(work),
-                work => self.work.put(work),
+                work => {
+                    let begun = matches!(work, Work::Use(_));
+                    self.work.put(work);
+                    if begun {
+                        self.engine.flush_journal(more_to_read(reader));
+                    }
+                }
             },
             Err(BadRequest::Answerable { id, error }) => {
                 log::event(Level::Warn, "malformed-request", &[("id", &id), ("error", &error)]);
@@ -192,6 +199,11 @@ pub fn decode_request(body: &[u8]) -> Result<Request, BadRequest> {
             Err(_) => BadRequest::OutOfStep(error.to_string()),
         }
     })
+}
+
+/// Whether the next request, or a part of it, is there already.
+fn more_to_read(reader: &BufReader<UnixStream>) -> bool {
+    !reader.buffer().is_empty() || os::is_readable(reader.get_ref())
 }
 
 /// Reads one frame's body; `None` at the end of the stream.
