@@ -74,6 +74,8 @@ CREATE TABLE key_request (
     -- The signature. Never a decrypted text.
     signature       BLOB CHECK (signature IS NULL OR operation <> 'decrypt'),
     project_id      BLOB NOT NULL,
+    -- The running server that works, or worked, on it.
+    node_id         BLOB NOT NULL CHECK (length(node_id) = 16),
     UNIQUE (principal_id, idempotency_key)
 ) STRICT;
 

@@ -40,6 +40,8 @@ struct Told {
     signed: HashSet<UseId>,
     /// Components that key management makes for a request.
     made: HashSet<UseId>,
+    /// The machine whose journals are compared.
+    host: Option<Uuid>,
 }
 
 /// What is read of the details. Kinds that have others have none of these.
@@ -53,6 +55,9 @@ struct Details {
     components: Vec<Uuid>,
     #[serde(default)]
     event: Option<String>,
+    /// The server's machine, if several share the database: its signers alone have the use in their journals.
+    #[serde(default)]
+    host: Option<Uuid>,
 }
 
 /// Verifies the whole record, alone and against the journals of all signers that answer.
@@ -73,7 +78,7 @@ pub async fn verify(signing: &Signing) -> Result<RecordVerification, StorageErro
     }
     let complete = journals.len() == signing.signers.iter().count();
 
-    let mut told = Told::default();
+    let mut told = Told { host: signing.store.host(), ..Told::default() };
     let head = read_record(signing, &mut told, &mut findings).await?;
 
     let mut used: HashSet<UseId> = HashSet::with_capacity(uses.len());
@@ -153,7 +158,7 @@ async fn read_record(
 impl Told {
     fn hear(&mut self, body: Body<Details>) {
         let request = body.request_id.0;
-        let Details { signer_operation, component, components, event } = body.details;
+        let Details { signer_operation, component, components, event, host } = body.details;
         match (body.kind, component) {
             (RecordKind::Intent, Some(component)) => {
                 self.intents.insert((request, component), signer_operation.unwrap_or_default());
@@ -161,7 +166,7 @@ impl Told {
             }
             (RecordKind::Outcome, Some(component)) => {
                 self.open.remove(&body.request_id);
-                if body.state == Some(RequestState::Signed) {
+                if body.state == Some(RequestState::Signed) && host == self.host {
                     self.signed.insert((request, component));
                 }
             }

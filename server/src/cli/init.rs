@@ -13,13 +13,19 @@ use sealcard_api::{Timestamp, ids::PrincipalId, ids::RequestId, record::RecordKi
 use sealcard_policy::PrincipalKind;
 use serde_json::json;
 
-use super::{Data, files, output, passwords::new_password, seal::SealOptions};
+use super::{
+    Data,
+    database::{self, DatabaseOptions},
+    files, output,
+    passwords::new_password,
+    seal::SealOptions,
+};
 use crate::{
     authn::hash_password_now,
     config::{self, Config, Limits},
     identity::check_name,
     signers,
-    storage::{Draft, PrincipalRow, StorageError, Store},
+    storage::{Database, Draft, PrincipalRow, StorageError, Store},
     tls::{self, ServerTls},
 };
 
@@ -45,6 +51,8 @@ pub(super) struct Init {
     admin_password_file: Option<PathBuf>,
     #[command(flatten)]
     seal: SealOptions,
+    #[command(flatten)]
+    database: DatabaseOptions,
     /// Use this certificate chain (PEM) instead of making an authority and a certificate
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -60,8 +68,17 @@ pub(super) struct Init {
 pub(super) const UNFINISHED: &str = "init-unfinished";
 
 /// What an init makes, and so what the next one may clean up after a half-made one.
-const MADE: [&str; 8] =
-    [config::FILE, "sealcard.db", "sealcard.db-wal", "sealcard.db-shm", "sealcard.lock", "tls", "signer", UNFINISHED];
+const MADE: [&str; 9] = [
+    config::FILE,
+    database::FILE,
+    "sealcard.db-wal",
+    "sealcard.db-shm",
+    "sealcard.lock",
+    database::HOST_FILE,
+    "tls",
+    "signer",
+    UNFINISHED,
+];
 
 impl Init {
     pub(super) fn run(mut self: Box<Self>) -> anyhow::Result<()> {
@@ -105,8 +122,9 @@ impl Init {
         let signer = data.join("signer/default");
         files::make_folder(&signer)?;
         self.seal.run(program, &signer)?;
+        let database = database::of(data, &self.database.section()?)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(make_database(data, &self.admin, &hash_password_now(&password)?))?;
+        runtime.block_on(make_database(&database, &self.admin, &hash_password_now(&password)?))?;
         fs::remove_file(data.join(UNFINISHED)).context("can't finish the data folder")?;
         files::sync_entry(&data.join(UNFINISHED))?;
         Ok(())
@@ -132,6 +150,7 @@ impl Init {
         config.tls.certificate = relative(certificate);
         config.tls.key = relative(key);
         config.tls.names.clone_from(&self.names);
+        config.database = self.database.section()?;
         let text = toml::to_string(&config)?;
         // The limits are written as comments: a later release may have better defaults.
         let mut in_limits = false;
@@ -176,7 +195,7 @@ impl Init {
 }
 
 /// Makes the folder, or takes an empty or half-made one. Whether it existed.
-fn prepare(data: &Path) -> anyhow::Result<bool> {
+pub(super) fn prepare(data: &Path) -> anyhow::Result<bool> {
     let existed = data.is_dir();
     if existed {
         if data.join(UNFINISHED).exists() {
@@ -202,7 +221,7 @@ fn prepare(data: &Path) -> anyhow::Result<bool> {
 }
 
 /// Removes what an init makes and nothing else; the mark goes last.
-fn clean(data: &Path) -> anyhow::Result<()> {
+pub(super) fn clean(data: &Path) -> anyhow::Result<()> {
     for name in MADE {
         let path = data.join(name);
         let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
@@ -216,8 +235,8 @@ fn clean(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn make_database(data: &Path, admin: &str, password: &str) -> anyhow::Result<()> {
-    let store = Store::create(&data.join("sealcard.db")).await?;
+async fn make_database(database: &Database, admin: &str, password: &str) -> anyhow::Result<()> {
+    let store = Store::create(database).await?;
     let row = PrincipalRow {
         id: PrincipalId::new(),
         kind: PrincipalKind::User,

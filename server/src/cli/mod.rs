@@ -1,8 +1,10 @@
 //! The `sealcard-server` command.
 
 mod config;
+mod database;
 pub mod files;
 mod init;
+mod join;
 mod output;
 mod passwords;
 mod seal;
@@ -24,6 +26,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(Box<init::Init>),
+    Join(join::Join),
     Serve(serve::Serve),
     /// Look at the configuration
     #[command(subcommand)]
@@ -48,6 +51,7 @@ struct Data {
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Init(init) => init.run(),
+        Command::Join(join) => join.run(),
         Command::Serve(serve) => serve.run(),
         Command::Config(command) => command.run(),
         Command::Tls(command) => command.run(),

@@ -13,12 +13,11 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
-use super::{Data, files, init::UNFINISHED};
+use super::{Data, database, files, init::UNFINISHED};
 use crate::{
     config::{Config, LogConfig, LogFormat, LogLevel},
     http::{AppState, Server},
     signers::{self, Signers},
-    signing,
     storage::Store,
     tls::ServerTls,
 };
@@ -68,13 +67,16 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let tls = Arc::new(ServerTls::load(data.join(&config.tls.certificate), data.join(&config.tls.key))?);
-    let store = Store::open(&data.join("sealcard.db")).await.context("can't open the database")?;
-    signing::recover(&store).await.context("can't note what an earlier stop left behind")?;
+    let database = database::of(data, &config.database)?;
+    let store = Store::open(&database).await.context("can't open the database")?;
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
     let environments = store.environments().await?.into_iter().map(|row| (row.id, row.name));
     let signers = Signers::start(&program, &data.join("signer"), environments);
     let listen = config.listen;
     let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config));
+    let signing = state.signing.clone();
+    signing.recover().await.context("can't note what an earlier stop left behind")?;
+    let recovering = tokio::spawn(signing.keep_recovering());
     let server =
         Server::bind(listen, Arc::clone(&tls), state).await.with_context(|| format!("can't listen on {listen}"))?;
     let address = server.address()?;
@@ -95,6 +97,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         tracing::warn!("some requests did not end in time");
     }
     reloading.abort();
+    recovering.abort();
     signers.stop().await;
     store.close().await;
     tracing::info!("stopped");

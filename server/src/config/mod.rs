@@ -28,6 +28,8 @@ pub struct Config {
     /// The signer's program; beside the server's own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signer_program: Option<PathBuf>,
+    /// The database.
+    pub database: DatabaseConfig,
     /// The certificate.
     pub tls: TlsConfig,
     /// Logs.
@@ -41,11 +43,27 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             signer_program: None,
+            database: DatabaseConfig::default(),
             tls: TlsConfig::default(),
             log: LogConfig::default(),
             limits: Limits::default(),
         }
     }
+}
+
+/// Section `[database]`. Without `url` the database is the file `sealcard.db` in the data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct DatabaseConfig {
+    /// A PostgreSQL database: `postgres://USER@HOST:PORT/DATABASE?sslmode=require`. Holds no password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A file whose first line is the password. Relative to the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Certificates (PEM) that PostgreSQL's must go back to; the system's if absent. Relative to the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Section `[tls]`.

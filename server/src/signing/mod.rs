@@ -13,7 +13,11 @@ mod recover;
 mod running;
 mod verify;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
@@ -33,7 +37,6 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 pub use error::SigningError;
-pub use recover::recover;
 pub use running::Running;
 
 use crate::{
@@ -97,6 +100,12 @@ pub enum Product {
     Plaintext(Plaintext),
 }
 
+/// How long a repetition waits for the first request, when another server works on that.
+const EARLIER_ONE: Duration = Duration::from_secs(10);
+
+/// How often it looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 impl Signing {
     /// With no use in work.
     #[must_use]
@@ -141,6 +150,8 @@ impl Signing {
                         project: key.project,
                         environment: key.environment,
                         component: component.key,
+                        node: self.store.node(),
+                        host: self.store.host(),
                     });
                 }
                 Err(error) => SigningError::Unfit(error.to_string()),
@@ -180,7 +191,7 @@ impl Signing {
 
     /// Writes the intent. Gives the answer instead if the same request was made before.
     async fn begin(&self, use_: &Use) -> Result<Option<Result<Done, SigningError>>, SigningError> {
-        let mut waited = false;
+        let deadline = Instant::now() + EARLIER_ONE;
         loop {
             failpoint::hit("server::before_intent");
             let request = use_.new_request();
@@ -195,9 +206,15 @@ impl Signing {
             let RequestRow { id, state: RequestState::Signing, .. } = known else {
                 return Ok(Some(earlier_answer(known)));
             };
-            // It may have ended since it was read: look once more before giving up.
-            if !self.running.ended(id).await && std::mem::replace(&mut waited, true) {
+            if self.running.ended(id).await {
+                continue;
+            }
+            // Another server works on it, or nobody does.
+            if Instant::now() >= deadline {
                 return Ok(Some(Err(SigningError::InProgress)));
+            }
+            if self.recover().await? == 0 {
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
         }
     }
@@ -230,6 +247,10 @@ struct Use {
     project: ProjectId,
     environment: EnvironmentId,
     component: SealedKey,
+    /// This run of the server.
+    node: Uuid,
+    /// This server's machine, if several share the database.
+    host: Option<Uuid>,
 }
 
 impl Use {
@@ -254,6 +275,7 @@ impl Use {
             },
             component: self.component.component,
             project: self.project,
+            node: self.node,
         }
     }
 
@@ -263,6 +285,9 @@ impl Use {
             _ => Map::from_iter([("operation".to_owned(), json!(self.wish.operation.name()))]),
         };
         details.insert("component".to_owned(), json!(self.component.component));
+        if let Some(host) = self.host {
+            details.insert("host".to_owned(), json!(host));
+        }
         if let Some(error) = error {
             details.insert("error".to_owned(), json!(error.to_string()));
         }

@@ -1,21 +1,51 @@
-//! What a stop in the middle left behind.
+//! What ended in the middle: a use that nobody works on any more.
+
+use std::time::Duration;
 
 use sealcard_api::record::{RecordKind, RequestState};
 use serde_json::json;
 
-use crate::storage::{Draft, StorageError, Store};
+use super::Signing;
+use crate::storage::{Draft, StorageError, UnfinishedRequest};
 
-/// Marks every request without an outcome as unknown, with an outcome in the record that says so. Call it at start,
-/// before the first request. Returns how many there were.
-///
-/// # Errors
-/// If the database fails.
-pub async fn recover(store: &Store) -> Result<usize, StorageError> {
-    let unfinished = store.unfinished_requests().await?;
-    let count = unfinished.len();
-    for request in unfinished {
-        tracing::warn!(request_id = %request.id, key = %request.key, operation = request.operation,
-            "signing: the server stopped before the outcome was noted; it is unknown");
+/// How often a running server looks for uses that nobody works on.
+const PERIOD: Duration = Duration::from_secs(2);
+
+impl Signing {
+    /// Marks as unknown every use without an outcome that nobody works on: the server that did has ended, or it could not
+    /// write the outcome. The record gets an outcome that says so. Returns how many there were.
+    ///
+    /// Call it at start, before the first request.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn recover(&self) -> Result<usize, StorageError> {
+        let mut count = 0;
+        for request in self.store.unfinished_requests().await? {
+            count += usize::from(self.settle(request).await?);
+        }
+        Ok(count)
+    }
+
+    /// Does the same now and then, for ever.
+    pub async fn keep_recovering(self) {
+        let mut period = tokio::time::interval(PERIOD);
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            period.tick().await;
+            if let Err(error) = self.recover().await {
+                tracing::warn!(%error, "signing: what was left unfinished can't be noted yet");
+            }
+        }
+    }
+
+    /// Whether the use was one that nobody works on.
+    async fn settle(&self, request: UnfinishedRequest) -> Result<bool, StorageError> {
+        let own = request.node == self.store.node();
+        if own && self.running.contains(request.id) {
+            return Ok(false);
+        }
+        let node = request.node;
         let outcome = Draft {
             kind: RecordKind::Outcome,
             request_id: request.id,
@@ -29,7 +59,27 @@ pub async fn recover(store: &Store) -> Result<usize, StorageError> {
                 "error": "the server stopped before the outcome was noted",
             }),
         };
-        store.write(move |tx| Box::pin(async move { tx.finish_request(None, None, &outcome).await })).await?;
+        let settled = self
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    if !own && !tx.node_has_ended(node).await? {
+                        return Ok(false);
+                    }
+                    tx.finish_request(None, None, &outcome).await.map(|()| true)
+                })
+            })
+            .await;
+        match settled {
+            Ok(false) => Ok(false),
+            Ok(true) => {
+                tracing::warn!(request_id = %request.id, key = %request.key, operation = request.operation,
+                    "signing: it ended before its outcome was noted; it is unknown whether the key was used");
+                Ok(true)
+            }
+            // Its outcome came meanwhile, or another server was faster.
+            Err(StorageError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
-    Ok(count)
 }

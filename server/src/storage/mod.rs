@@ -1,10 +1,11 @@
 //! Durable state: SQL lives here and nowhere else, in methods named after what they keep.
 //!
-//! SQLite in WAL mode with `synchronous=FULL`: what [`Store::write`] has answered survives a power cut. Everything is
+//! Two databases: SQLite, a file of one server's own, and PostgreSQL, which several servers share. SQLite in WAL mode with `synchronous=FULL`: what [`Store::write`] has answered survives a power cut. Everything is
 //! written by one writer (`writer`), which commits all waiting jobs together, so that throughput does not pay one fsync
 //! for each; reads have connections of their own and never wait for the writer.
 
 mod environments;
+mod error;
 mod identity;
 mod keys;
 mod migrate;
@@ -18,7 +19,6 @@ mod writer;
 
 use std::{
     fs::{File, OpenOptions},
-    io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
@@ -31,11 +31,13 @@ use nix::fcntl::{Flock, FlockArg};
 use sealcard_api::{Timestamp, ids::EnvironmentId};
 use uuid::Uuid;
 
+pub use self::sql::postgres::PostgresOptions;
 use self::{
-    sql::{Conn, Reader, params, sqlite},
-    writer::SqliteWriter,
+    sql::{Conn, Reader, params, postgres, sqlite},
+    writer::{PostgresWriter, SqliteWriter, Writer},
 };
 pub use environments::EnvironmentRow;
+pub use error::{DatabaseError, StorageError};
 #[allow(unused_imports)]
 pub use identity::*;
 pub use keys::{ComponentRow, KeyFilter, KeyRow, KeyUse, NewKeyRow, UsableComponent};
@@ -44,74 +46,21 @@ pub use record::{Draft, RecordFilter, RecordHead, RecordRow};
 pub use requests::{Begun, Idempotency, NewRequest, RequestRow, UnfinishedRequest};
 pub use writer::{JobFuture, WriteTx};
 
-/// Why something could not be read or written.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StorageError {
-    /// The name or id is taken. Retrying the same can't help.
-    #[error("{0} exists already")]
-    Taken(&'static str),
-    /// What is named does not exist. Retrying can't help.
-    #[error("no such {0}")]
-    NotFound(&'static str),
-    /// The database refused or failed. Retrying helps if the disk was full or busy.
-    #[error("database: {0}")]
-    Database(Arc<rusqlite::Error>),
-    /// Nothing of the transaction was made durable. Retrying helps once the disk works.
-    #[error("the transaction could not be committed: {0}")]
-    Commit(Arc<rusqlite::Error>),
-    /// What was read makes no sense. Retrying can't help.
-    #[error("damaged data: {0}")]
-    Damaged(String),
-    /// The database was written by a newer release. Retrying can't help: use that release.
-    #[error("the database has schema {found}, this release knows up to {known}")]
-    NewerSchema {
-        /// The database's.
-        found: i64,
-        /// The newest one of this release.
-        known: i64,
-    },
-    /// A migration that was applied differs from the one of this release. Retrying can't help.
-    #[error("schema step {0} was applied in another form than this release has it")]
-    ChangedSchema(i64),
-    /// A file could not be made or locked.
-    #[error("{path}: {message}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        message: String,
-    },
-    /// The writer has stopped. Retrying can't help before a restart.
-    #[error("the storage has been closed")]
-    Closed,
+/// Which database.
+#[derive(Clone)]
+pub enum Database {
+    /// A file of this server's own.
+    Sqlite(PathBuf),
+    /// One that several servers share.
+    Postgres(PostgresOptions),
 }
 
-impl From<rusqlite::Error> for StorageError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Database(Arc::new(error))
-    }
-}
-
-impl StorageError {
-    /// Turns the violation of a unique constraint into [`StorageError::Taken`].
-    #[must_use]
-    pub fn taken(self, what: &'static str) -> Self {
-        match &self {
-            Self::Database(error) if sqlite::is_unique_violation(error) => Self::Taken(what),
-            _ => self,
-        }
-    }
-
-    /// The same, when it was the commit that failed.
-    fn into_commit(self) -> Self {
+impl Database {
+    fn host(&self) -> Option<Uuid> {
         match self {
-            Self::Database(error) => Self::Commit(error),
-            other => other,
+            Self::Sqlite(_) => None,
+            Self::Postgres(options) => Some(options.host),
         }
-    }
-
-    fn file(path: &Path, error: &io::Error) -> Self {
-        Self::File { path: path.to_owned(), message: error.to_string() }
     }
 }
 
@@ -119,57 +68,81 @@ impl StorageError {
 #[derive(Clone)]
 pub struct Store {
     reader: Arc<Reader>,
-    writer: writer::Writer,
+    writer: Writer,
     registry_version: Arc<AtomicU64>,
     server_id: Uuid,
-    _lock: Arc<Flock<File>>,
+    node: Uuid,
+    host: Option<Uuid>,
+    _lock: Option<Arc<Flock<File>>>,
 }
 
 impl Store {
-    /// Makes the database at `path`, which must not exist, with one environment named `default`. Returns it with the
-    /// new server's id.
+    /// Makes a database with one environment named `default` and a new server's id. An SQLite file must not exist; a
+    /// PostgreSQL database must exist and hold no server yet.
     ///
     /// # Errors
-    /// If the file exists or can't be written.
-    pub async fn create(path: &Path) -> Result<Self, StorageError> {
-        // Created first, so that the database, its WAL and its index are all readable by the owner alone.
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| StorageError::file(path, &error))?;
-        let mut conn = Conn::Sqlite(sqlite::open(path)?);
+    /// If it can't be made; [`StorageError::Taken`] if the database holds a server.
+    pub async fn create(database: &Database) -> Result<Self, StorageError> {
+        if let Database::Sqlite(path) = database {
+            // Created first, so that the database, its WAL and its index are all readable by the owner alone.
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(|error| StorageError::file(path, &error))?;
+        }
+        let mut conn = connect(database).await?;
         migrate::run(&mut conn).await?;
+        conn.script("BEGIN").await?;
         conn.execute(
             "INSERT INTO server (one, server_id, registry_version, created) VALUES (1, $1, 1, $2)",
             params![Uuid::now_v7(), Timestamp::now().unix()],
         )
-        .await?;
+        .await
+        .map_err(|error| error.taken("a Sealcard server in this database"))?;
         environments::insert(&mut conn, EnvironmentId::new(), "default").await?;
+        conn.script("COMMIT").await?;
         drop(conn);
-        Self::open(path).await
+        Self::open(database).await
     }
 
-    /// Opens the database at `path`, brings its schema up to date and starts the writer.
+    /// Opens a database, brings its schema up to date and starts the writer.
     ///
     /// # Errors
-    /// If another process has it open, if its schema is newer than this release, or if it can't be read.
-    pub async fn open(path: &Path) -> Result<Self, StorageError> {
-        let lock = lock(path)?;
-        let mut conn = Conn::Sqlite(sqlite::open(path)?);
+    /// If another process has the file open, if its schema is newer than this release, or if it can't be read.
+    pub async fn open(database: &Database) -> Result<Self, StorageError> {
+        let lock = match database {
+            Database::Sqlite(path) => Some(Arc::new(lock(path)?)),
+            Database::Postgres(_) => None,
+        };
+        let mut conn = connect(database).await?;
         migrate::run(&mut conn).await?;
         let (server_id, registry_version) = read_server(&mut conn).await?;
-        drop(conn);
         let registry_version = Arc::new(AtomicU64::new(registry_version));
-        let writer = SqliteWriter::open(path.to_owned(), Arc::clone(&registry_version))?;
-        let reader = Reader::Sqlite(sqlite::Readers::open(path)?);
+        let published = Arc::clone(&registry_version);
+        let node = Uuid::now_v7();
+        let (writer, reader) = match database {
+            Database::Sqlite(path) => (
+                Writer::Sqlite(Arc::new(SqliteWriter::open(path.clone(), published)?)),
+                Reader::Sqlite(sqlite::Readers::open(path)?),
+            ),
+            Database::Postgres(options) => {
+                record::check_head(&mut conn).await?;
+                (
+                    Writer::Postgres(Arc::new(PostgresWriter::start(options.clone(), node, published).await?)),
+                    Reader::Postgres(postgres::Readers::new(options.clone())),
+                )
+            }
+        };
         Ok(Self {
             reader: Arc::new(reader),
-            writer: writer::Writer::Sqlite(Arc::new(writer)),
+            writer,
             registry_version,
             server_id,
-            _lock: Arc::new(lock),
+            node,
+            host: database.host(),
+            _lock: lock,
         })
     }
 
@@ -205,6 +178,23 @@ impl Store {
         self.server_id
     }
 
+    /// The id of this run of the server, by which others that share the database know what it works on.
+    #[must_use]
+    pub fn node(&self) -> Uuid {
+        self.node
+    }
+
+    /// The machine, if several share the database: whose journals tell of the uses.
+    #[must_use]
+    pub fn host(&self) -> Option<Uuid> {
+        self.host
+    }
+
+    /// Takes note of a registry version that was read from the database; another server may have raised it.
+    fn saw_registry_version(&self, version: i64) {
+        self.registry_version.fetch_max(version.cast_unsigned(), Ordering::AcqRel);
+    }
+
     /// How often the writer has committed, for measurements.
     #[must_use]
     pub fn commits(&self) -> u64 {
@@ -224,6 +214,13 @@ impl Store {
     pub async fn close(&self) {
         self.writer.close().await;
     }
+}
+
+async fn connect(database: &Database) -> Result<Conn, StorageError> {
+    Ok(match database {
+        Database::Sqlite(path) => Conn::Sqlite(sqlite::open(path)?),
+        Database::Postgres(options) => Conn::Postgres(options.connect().await?),
+    })
 }
 
 /// The chain's end and the next sequence number are kept in memory: a second server on the same file would fork them.

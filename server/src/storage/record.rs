@@ -188,3 +188,22 @@ pub(super) async fn read_head(conn: &mut Conn) -> Result<RecordHead, StorageErro
     let hash = hash.try_into().map_err(|_| StorageError::Damaged("the record's newest hash".to_owned()))?;
     Ok(RecordHead { sequence: sequence.cast_unsigned(), hash })
 }
+
+/// The head that is kept beside the record must be that of its newest entry.
+pub(super) async fn check_head(conn: &mut Conn) -> Result<(), StorageError> {
+    // One statement, so that it is one moment: others append meanwhile.
+    let fits: Option<(bool,)> = conn
+        .optional(
+            "SELECT CASE WHEN h.sequence = 0 THEN NOT EXISTS (SELECT 1 FROM record)
+                ELSE (SELECT max(r.sequence) FROM record r) = h.sequence
+                    AND (SELECT r.hash FROM record r WHERE r.sequence = h.sequence) = h.hash END
+             FROM record_head h",
+            params![],
+        )
+        .await?;
+    if fits == Some((true,)) {
+        Ok(())
+    } else {
+        Err(StorageError::Damaged("the record's newest entry is not the one that was written last".to_owned()))
+    }
+}

@@ -39,6 +39,8 @@ pub struct NewRequest {
     pub component: Uuid,
     /// The project.
     pub project: ProjectId,
+    /// The run of the server that works on it: [`Store::node`].
+    pub node: Uuid,
 }
 
 /// What is known of an earlier request with the same idempotency key.
@@ -78,6 +80,8 @@ pub struct UnfinishedRequest {
     pub component: Uuid,
     /// The operation.
     pub operation: String,
+    /// The run of the server that works, or worked, on it.
+    pub node: Uuid,
 }
 
 struct Stored {
@@ -97,6 +101,20 @@ impl FromRow for Stored {
             key: KeyId(row.get(4)?),
             operation: row.get(5)?,
             input_sha256: row.get(6)?,
+        })
+    }
+}
+
+impl FromRow for UnfinishedRequest {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self {
+            id: RequestId(row.get(0)?),
+            principal: PrincipalId(row.get(1)?),
+            project: ProjectId(row.get(2)?),
+            key: KeyId(row.get(3)?),
+            component: row.get(4)?,
+            operation: row.get(5)?,
+            node: row.get(6)?,
         })
     }
 }
@@ -130,8 +148,8 @@ impl WriteTx {
             .conn()
             .execute(
                 "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
-                input_sha256, state, project_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'signing', $9)
+                input_sha256, state, project_id, node_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'signing', $9, $10)
              ON CONFLICT (principal_id, idempotency_key) DO NOTHING",
                 params![
                     request.id.0,
@@ -142,7 +160,8 @@ impl WriteTx {
                     request.component,
                     idempotency.operation,
                     idempotency.input_sha256.to_vec(),
-                    request.project.0
+                    request.project.0,
+                    request.node
                 ],
             )
             .await?;
@@ -164,8 +183,8 @@ impl WriteTx {
             }
             self.conn()
                 .execute(
-                    "UPDATE key_request SET id = $2, state = 'signing' WHERE id = $1",
-                    params![known.row.id.0, request.id.0],
+                    "UPDATE key_request SET id = $2, state = 'signing', node_id = $3 WHERE id = $1",
+                    params![known.row.id.0, request.id.0, request.node],
                 )
                 .await?;
         }
@@ -220,25 +239,13 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn unfinished_requests(&self) -> Result<Vec<UnfinishedRequest>, StorageError> {
-        let rows: Vec<(Uuid, Uuid, Uuid, Uuid, Uuid, String)> = self
-            .reader()
+        self.reader()
             .all(
-                "SELECT id, principal_id, project_id, key_id, component_id, operation
-             FROM key_request WHERE state = 'signing' ORDER BY id",
+                "SELECT id, principal_id, project_id, key_id, component_id, operation, node_id
+                 FROM key_request WHERE state = 'signing' ORDER BY id",
                 params![],
             )
-            .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, principal, project, key, component, operation)| UnfinishedRequest {
-                id: RequestId(id),
-                principal: PrincipalId(principal),
-                project: ProjectId(project),
-                key: KeyId(key),
-                component,
-                operation,
-            })
-            .collect())
+            .await
     }
 }
 

@@ -21,7 +21,7 @@ fn note(n: u64) -> Draft {
 
 async fn new_store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::create(&folder.path().join("sealcard.db")).await.unwrap();
+    let store = Store::create(&Database::Sqlite(folder.path().join("sealcard.db"))).await.unwrap();
     (folder, store)
 }
 
@@ -48,7 +48,7 @@ async fn check_chain(store: &Store, expected: u64) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_job_that_fails_undoes_itself_and_nothing_else() {
     let (_folder, store) = new_store().await;
     let version = store.registry_version();
@@ -56,11 +56,34 @@ async fn a_job_that_fails_undoes_itself_and_nothing_else() {
     check_chain(&store, 0).await;
     assert_eq!(store.registry_version(), version);
 
+    // The first job holds the writer until the others wait.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let holder = tokio::spawn({
+        let store = store.clone();
+        async move {
+            store
+                .write(move |_| {
+                    let _ = held.recv();
+                    Box::pin(async { Ok::<_, StorageError>(()) })
+                })
+                .await
+        }
+    });
+    let waiting = Arc::new(AtomicU64::new(0));
     let mut jobs = JoinSet::new();
     for n in 0..100 {
+        let waiting = Arc::clone(&waiting);
         let store = store.clone();
-        jobs.spawn(async move { attempt(&store, n, n % 3 == 0).await.is_ok() == (n % 3 != 0) });
+        jobs.spawn(async move {
+            waiting.fetch_add(1, Ordering::SeqCst);
+            attempt(&store, n, n % 3 == 0).await.is_ok() == (n % 3 != 0)
+        });
     }
+    while waiting.load(Ordering::SeqCst) < 100 {
+        tokio::task::yield_now().await;
+    }
+    release.send(()).unwrap();
+    holder.await.unwrap().unwrap();
     assert!(jobs.join_all().await.into_iter().all(|as_expected| as_expected));
     check_chain(&store, 66).await;
     assert_eq!(store.registry_version(), version + 66);
@@ -111,7 +134,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     assert!(matches!(attempt(&store, 2, false).await, Err(StorageError::Closed)));
     assert!(store.check().await.is_err());
     drop(store);
-    let store = Store::open(&folder.path().join("sealcard.db")).await.unwrap();
+    let store = Store::open(&Database::Sqlite(folder.path().join("sealcard.db"))).await.unwrap();
     assert_eq!((store.server_id(), store.registry_version()), (id, version));
     assert_eq!(attempt(&store, 2, false).await.unwrap(), 2);
     check_chain(&store, 2).await;
@@ -128,7 +151,7 @@ async fn a_newer_or_changed_schema_is_refused() {
         drop(store);
         let path = folder.path().join("sealcard.db");
         rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-        match Store::open(&path).await.map(drop) {
+        match Store::open(&Database::Sqlite(path)).await.map(drop) {
             Err(StorageError::NewerSchema { found: 99, .. }) if newer => {}
             Err(StorageError::ChangedSchema(1)) if !newer => {}
             other => panic!("{sql}: {other:?}"),
@@ -148,7 +171,7 @@ async fn the_files_are_for_the_owner_alone_and_an_existing_one_is_not_replaced()
         names.push(entry.file_name().into_string().unwrap());
     }
     assert!(names.iter().any(|name| name.ends_with("-wal")), "{names:?}");
-    assert!(Store::create(&folder.path().join("sealcard.db")).await.is_err());
+    assert!(Store::create(&Database::Sqlite(folder.path().join("sealcard.db"))).await.is_err());
     check_chain(&store, 1).await;
 }
 

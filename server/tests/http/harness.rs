@@ -13,7 +13,7 @@ use sealcard_server::{
     config::{Config, Limits},
     http::{AppState, Server},
     signers::Signers,
-    storage::{PrincipalRow, RecordFilter, StorageError, Store},
+    storage::{Database, PrincipalRow, RecordFilter, StorageError, Store},
     tls::{self, CA_FILE, ServerTls},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -46,7 +46,7 @@ impl Running {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
         let tls = make_tls(data);
-        let store = Store::create(&data.join("sealcard.db")).await.unwrap();
+        let store = Store::create(&Database::Sqlite(data.join("sealcard.db"))).await.unwrap();
         add_admin(&store).await;
         let mut config = Config::default();
         // Passwords are checked one by one on a machine that runs other tests.

@@ -12,7 +12,7 @@ use sealcard_api::{
 };
 use sealcard_server::{
     signing::{SigningError, Wish},
-    storage::{Draft, Idempotency, NewRequest, StorageError, Store},
+    storage::{Database, Draft, Idempotency, NewRequest, StorageError, Store},
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -59,6 +59,7 @@ async fn an_intent_without_outcome_is_named_by_the_verification() {
         },
         component: Uuid::new_v4(),
         project: place.project,
+        node: place.store().node(),
     };
     let intent = Draft {
         kind: RecordKind::Intent,
@@ -137,7 +138,7 @@ async fn without_a_signer_a_use_fails_and_may_be_repeated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_server_on_the_same_folder_is_refused() {
     let place = Place::new().await;
-    let error = Store::open(&place.database()).await.map(drop).unwrap_err();
+    let error = Store::open(&Database::Sqlite(place.database())).await.map(drop).unwrap_err();
     assert!(error.to_string().contains("another sealcard-server"), "{error}");
     place.stop().await;
 }

@@ -20,11 +20,10 @@ use sealcard_server::{
     keys::{self, KeyPlan, Maker},
     signers::Signers,
     signing::{Asker, Done, Product, Signing, SigningError, Wish},
-    storage::{Member, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError, Store},
+    storage::{Database, Member, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError, Store},
 };
 use sealcard_signer::protocol::Operation;
 use serde_json::Value;
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -51,7 +50,7 @@ impl Place {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let store = Store::create(&folder.path().join("sealcard.db")).await.unwrap();
+        let store = Store::create(&Database::Sqlite(folder.path().join("sealcard.db"))).await.unwrap();
         let environment = store.environments().await.unwrap()[0].id;
         let signing = start(store, folder.path()).await;
         let place = Self {
@@ -109,9 +108,7 @@ impl Place {
     /// Stops everything, lets `change` work on the database as nobody should, and starts anew.
     pub(crate) async fn tampered(self, change: &'static str) -> Self {
         self.stop().await;
-        let mut conn = self.raw().await;
-        sqlx::raw_sql(change).execute(&mut conn).await.unwrap();
-        drop(conn);
+        self.raw().execute_batch(change).unwrap();
         self.started().await
     }
 
@@ -125,12 +122,12 @@ impl Place {
         let Self { folder, signing, environment, project, user, grant } = self;
         let database = folder.path().join("sealcard.db");
         drop(signing);
-        let signing = start(Store::open(&database).await.unwrap(), folder.path()).await;
+        let signing = start(Store::open(&Database::Sqlite(database)).await.unwrap(), folder.path()).await;
         Self { folder, signing, environment, project, user, grant }
     }
 
-    pub(crate) async fn raw(&self) -> SqliteConnection {
-        SqliteConnectOptions::new().filename(self.database()).connect().await.unwrap()
+    pub(crate) fn raw(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.database()).unwrap()
     }
 
     pub(crate) fn plan(&self, name: &str, algorithm: KeyAlgorithm) -> KeyPlan {
@@ -183,10 +180,11 @@ impl Place {
 }
 
 async fn start(store: Store, data: &Path) -> Signing {
-    sealcard_server::signing::recover(&store).await.unwrap();
     let environments = store.environments().await.unwrap().into_iter().map(|row| (row.id, row.name));
     let signers = Signers::start(&signer_program(), &data.join("signer"), environments);
-    Signing::new(store, Arc::clone(&signers))
+    let signing = Signing::new(store, Arc::clone(&signers));
+    signing.recover().await.unwrap();
+    signing
 }
 
 /// The signer's program as this package builds it for its tests.

@@ -92,10 +92,9 @@ async fn a_decryption_is_done_and_recorded_anew_and_never_stored() {
         assert_eq!(story(&record, request), [told("intent", "signing"), told("outcome", "signed")]);
     }
     assert_eq!(plaintext(first), plaintext(again));
-    let mut raw = place.raw().await;
-    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM key_request WHERE signature IS NOT NULL")
-        .fetch_one(&mut raw)
-        .await
+    let stored: i64 = place
+        .raw()
+        .query_row("SELECT count(*) FROM key_request WHERE signature IS NOT NULL", (), |row| row.get(0))
         .unwrap();
     assert_eq!(stored, 0);
     assert_eq!(place.verify().await.findings, Vec::<String>::new());

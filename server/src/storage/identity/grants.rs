@@ -74,6 +74,8 @@ pub struct HeldGrant {
     pub revoked: bool,
     /// From when on this token of it is refused, unix seconds.
     pub retired: Option<i64>,
+    /// The version of what clients may see.
+    registry_version: i64,
 }
 
 impl FromRow for HeldGrant {
@@ -90,6 +92,7 @@ impl FromRow for HeldGrant {
             expires: row.get(7)?,
             revoked: row.get(8)?,
             retired: row.get(9)?,
+            registry_version: row.get(10)?,
         })
     }
 }
@@ -131,11 +134,11 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn held_grant(&self, token_hash: &[u8]) -> Result<Option<HeldGrant>, StorageError> {
-        let row = self
+        let held: Option<HeldGrant> = self
             .reader()
             .optional(
                 "SELECT g.id, p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
-                    g.expires, g.revoked IS NOT NULL, t.retired
+                    g.expires, g.revoked IS NOT NULL, t.retired, (SELECT registry_version FROM server)
              FROM grant_token t
              JOIN access_grant g ON g.id = t.grant_id
              JOIN principal p ON p.id = g.principal_id
@@ -143,7 +146,10 @@ impl Store {
                 params![token_hash],
             )
             .await?;
-        Ok(row)
+        if let Some(held) = &held {
+            self.saw_registry_version(held.registry_version);
+        }
+        Ok(held)
     }
 
     /// One grant.

@@ -4,19 +4,20 @@
 //! `BOOLEAN` in one and 0 or 1 in the other, so conditions say `disabled` and `NOT disabled`; ids are `UUID` or 16 bytes.
 //! What differs (the schema, opening and committing a transaction) has a file for each.
 
+pub(super) mod postgres;
 pub(super) mod sqlite;
 
 use super::StorageError;
 
 /// A value that both databases take.
-pub(crate) trait Param: rusqlite::ToSql + Sync {}
+pub(crate) trait Param: rusqlite::ToSql + tokio_postgres::types::ToSql + Sync {}
 
-impl<T: rusqlite::ToSql + Sync> Param for T {}
+impl<T: rusqlite::ToSql + tokio_postgres::types::ToSql + Sync> Param for T {}
 
 /// A value that both databases give.
-pub(crate) trait Column: rusqlite::types::FromSql {}
+pub(crate) trait Column: rusqlite::types::FromSql + for<'r> tokio_postgres::types::FromSql<'r> {}
 
-impl<T: rusqlite::types::FromSql> Column for T {}
+impl<T: rusqlite::types::FromSql + for<'r> tokio_postgres::types::FromSql<'r>> Column for T {}
 
 /// The parameters of one statement.
 macro_rules! params {
@@ -27,6 +28,7 @@ pub(crate) use params;
 /// One row of an answer.
 pub(crate) enum Row<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
+    Postgres(&'r tokio_postgres::Row),
 }
 
 impl Row<'_> {
@@ -34,6 +36,7 @@ impl Row<'_> {
     pub(crate) fn get<T: Column>(&self, index: usize) -> Result<T, StorageError> {
         match self {
             Self::Sqlite(row) => Ok(row.get(index)?),
+            Self::Postgres(row) => Ok(row.try_get(index)?),
         }
     }
 }
@@ -61,6 +64,7 @@ tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
 /// A connection inside a transaction of the writer.
 pub(crate) enum Conn {
     Sqlite(rusqlite::Connection),
+    Postgres(postgres::Session),
 }
 
 impl Conn {
@@ -68,6 +72,7 @@ impl Conn {
     pub(crate) async fn execute(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<u64, StorageError> {
         match self {
             Self::Sqlite(conn) => sqlite::execute(conn, sql, params),
+            Self::Postgres(session) => session.execute(sql, params).await,
         }
     }
 
@@ -79,6 +84,7 @@ impl Conn {
     ) -> Result<Vec<T>, StorageError> {
         match self {
             Self::Sqlite(conn) => sqlite::all(conn, sql, params),
+            Self::Postgres(session) => session.all(sql, params).await,
         }
     }
 
@@ -90,6 +96,7 @@ impl Conn {
     ) -> Result<Option<T>, StorageError> {
         match self {
             Self::Sqlite(conn) => sqlite::optional(conn, sql, params),
+            Self::Postgres(session) => session.optional(sql, params).await,
         }
     }
 
@@ -108,6 +115,7 @@ impl Conn {
     pub(crate) async fn script(&mut self, sql: &'static str) -> Result<(), StorageError> {
         match self {
             Self::Sqlite(conn) => sqlite::script(conn, sql),
+            Self::Postgres(session) => session.script(sql).await,
         }
     }
 }
@@ -115,6 +123,7 @@ impl Conn {
 /// The connections that read what has been committed.
 pub(crate) enum Reader {
     Sqlite(sqlite::Readers),
+    Postgres(postgres::Readers),
 }
 
 impl Reader {
@@ -126,6 +135,7 @@ impl Reader {
     ) -> Result<Vec<T>, StorageError> {
         match self {
             Self::Sqlite(readers) => sqlite::all(&readers.one(), sql, params),
+            Self::Postgres(readers) => readers.one().await?.all(sql, params).await,
         }
     }
 
@@ -137,6 +147,7 @@ impl Reader {
     ) -> Result<Option<T>, StorageError> {
         match self {
             Self::Sqlite(readers) => sqlite::optional(&readers.one(), sql, params),
+            Self::Postgres(readers) => readers.one().await?.optional(sql, params).await,
         }
     }
 }

@@ -4,13 +4,16 @@
 //! commit. The record's head lives here, because only the writer appends to it.
 
 mod job;
+mod postgres;
 mod sqlite;
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 pub use self::job::JobFuture;
 use self::job::Pending;
-pub(super) use self::sqlite::SqliteWriter;
+pub(super) use self::{postgres::PostgresWriter, sqlite::SqliteWriter};
 use super::{
     StorageError,
     record::RecordHead,
@@ -47,6 +50,23 @@ impl WriteTx {
         Ok(self.registry_version)
     }
 
+    /// Whether the server that ran as `node` has ended. One file has one server, which is this one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn node_has_ended(&mut self, node: Uuid) -> Result<bool, StorageError> {
+        match &self.conn {
+            Conn::Sqlite(_) => Ok(true),
+            // Its lock can be had only when its connection is gone; given back with this transaction.
+            Conn::Postgres(session) => {
+                let had: Option<(bool,)> = session
+                    .optional("SELECT pg_try_advisory_xact_lock($1)", params![postgres::lock_number(node)])
+                    .await?;
+                Ok(had == Some((true,)))
+            }
+        }
+    }
+
     fn snapshot(&self) -> (RecordHead, u64) {
         (self.head.clone(), self.registry_version)
     }
@@ -65,6 +85,7 @@ impl WriteTx {
 #[derive(Clone)]
 pub(super) enum Writer {
     Sqlite(Arc<SqliteWriter>),
+    Postgres(Arc<PostgresWriter>),
 }
 
 impl Writer {
@@ -77,6 +98,7 @@ impl Writer {
         let (pending, answered) = Pending::new(job);
         match self {
             Self::Sqlite(writer) => writer.submit(Box::new(pending))?,
+            Self::Postgres(writer) => writer.submit(Box::new(pending))?,
         }
         answered.await.map_err(|_| StorageError::Closed)?
     }
@@ -84,18 +106,21 @@ impl Writer {
     pub(super) fn commits(&self) -> u64 {
         match self {
             Self::Sqlite(writer) => writer.commits(),
+            Self::Postgres(writer) => writer.commits(),
         }
     }
 
     pub(super) fn is_closed(&self) -> bool {
         match self {
             Self::Sqlite(writer) => writer.is_closed(),
+            Self::Postgres(writer) => writer.is_closed(),
         }
     }
 
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(writer) => SqliteWriter::close(writer).await,
+            Self::Postgres(writer) => writer.close().await,
         }
     }
 }

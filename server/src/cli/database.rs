@@ -1,0 +1,81 @@
+//! Which database the configuration means.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::files;
+use crate::{
+    config::DatabaseConfig,
+    storage::{Database, PostgresOptions},
+};
+
+/// SQLite's file in the data folder.
+pub(super) const FILE: &str = "sealcard.db";
+
+/// The id of this data folder, by which servers that share a database tell their machines apart.
+pub(super) const HOST_FILE: &str = "host-id";
+
+/// The database of the data folder `data`.
+///
+/// # Errors
+/// If a file that the configuration names can't be read.
+pub(super) fn of(data: &Path, config: &DatabaseConfig) -> anyhow::Result<Database> {
+    let Some(url) = &config.url else { return Ok(Database::Sqlite(data.join(FILE))) };
+    let password = match &config.password_file {
+        None => None,
+        Some(file) => {
+            let text = files::read_secret(&data.join(file)).context("database.password-file")?;
+            Some(SecretString::from(text.lines().next().unwrap_or_default()))
+        }
+    };
+    Ok(Database::Postgres(PostgresOptions {
+        url: url.clone(),
+        password,
+        host: host(data)?,
+        ca_file: config.ca_file.as_ref().map(|file| data.join(file)),
+    }))
+}
+
+/// The data folder's id; made when it is first asked for.
+fn host(data: &Path) -> anyhow::Result<Uuid> {
+    let path = data.join(HOST_FILE);
+    if !path.exists() {
+        files::write_new(&path, format!("{}\n", Uuid::now_v7()).as_bytes())?;
+    }
+    let text = String::from_utf8(files::read(&path)?).with_context(|| format!("{} is damaged", path.display()))?;
+    Uuid::try_parse(text.trim()).with_context(|| format!("{} is damaged", path.display()))
+}
+
+/// How PostgreSQL is reached.
+#[derive(Debug, Args)]
+pub(super) struct DatabaseOptions {
+    /// Keep the data in this PostgreSQL database instead of a file, so that several servers can share it
+    /// (postgres://USER@HOST/DATABASE?sslmode=require; it must exist and be empty)
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Read PostgreSQL's password from the first line of this file, now and at each start
+    #[arg(long, value_name = "FILE", requires = "database_url")]
+    database_password_file: Option<PathBuf>,
+    /// Certificates (PEM) that PostgreSQL's must go back to [default: the system's]
+    #[arg(long, value_name = "FILE", requires = "database_url")]
+    database_ca_file: Option<PathBuf>,
+}
+
+impl DatabaseOptions {
+    /// The section of the configuration.
+    ///
+    /// # Errors
+    /// If a path can't be made absolute.
+    pub(super) fn section(&self) -> anyhow::Result<DatabaseConfig> {
+        let absolute = |path: &Option<PathBuf>| path.as_deref().map(std::path::absolute).transpose();
+        Ok(DatabaseConfig {
+            url: self.database_url.clone(),
+            password_file: absolute(&self.database_password_file)?,
+            ca_file: absolute(&self.database_ca_file)?,
+        })
+    }
+}

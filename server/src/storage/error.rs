@@ -1,0 +1,121 @@
+//! What can go wrong with the database.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::sql::sqlite;
+
+/// Why something could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StorageError {
+    /// The name or id is taken. Retrying the same can't help.
+    #[error("{0} exists already")]
+    Taken(&'static str),
+    /// What is named does not exist. Retrying can't help.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// The database refused or failed. Retrying helps if the disk was full or busy, or the connection broke.
+    #[error("database: {0}")]
+    Database(Arc<DatabaseError>),
+    /// The transaction was not confirmed. With SQLite nothing of it is there; with PostgreSQL all or nothing. Retrying helps
+    /// once the disk or the connection works.
+    #[error("the transaction could not be committed: {0}")]
+    Commit(Arc<DatabaseError>),
+    /// Too many wait for the writer. Retrying helps.
+    #[error("the database is too slow for what it is asked")]
+    Busy,
+    /// The database can't be used as it is configured. Retrying helps after that was changed.
+    #[error("{0}")]
+    Options(String),
+    /// What was read makes no sense. Retrying can't help.
+    #[error("damaged data: {0}")]
+    Damaged(String),
+    /// The database was written by a newer release. Retrying can't help: use that release.
+    #[error("the database has schema {found}, this release knows up to {known}")]
+    NewerSchema {
+        /// The database's.
+        found: i64,
+        /// The newest one of this release.
+        known: i64,
+    },
+    /// A migration that was applied differs from the one of this release. Retrying can't help.
+    #[error("schema step {0} was applied in another form than this release has it")]
+    ChangedSchema(i64),
+    /// A file could not be made or locked.
+    #[error("{path}: {message}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        message: String,
+    },
+    /// The writer has stopped. Retrying can't help before a restart.
+    #[error("the storage has been closed")]
+    Closed,
+}
+
+/// What the database's driver says.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// SQLite.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL. The driver's own text names only the kind.
+    #[error("{}", chain(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+}
+
+fn chain(error: &tokio_postgres::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(Arc::new(error.into()))
+    }
+}
+
+impl From<tokio_postgres::Error> for StorageError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(Arc::new(error.into()))
+    }
+}
+
+impl DatabaseError {
+    /// Whether a row with the same unique value is there already.
+    fn is_unique_violation(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => sqlite::is_unique_violation(error),
+            Self::Postgres(error) => error.code() == Some(&tokio_postgres::error::SqlState::UNIQUE_VIOLATION),
+        }
+    }
+}
+
+impl StorageError {
+    /// Turns the violation of a unique constraint into [`StorageError::Taken`].
+    #[must_use]
+    pub fn taken(self, what: &'static str) -> Self {
+        match &self {
+            Self::Database(error) if error.is_unique_violation() => Self::Taken(what),
+            _ => self,
+        }
+    }
+
+    /// The same, when it was the commit that failed.
+    pub(super) fn into_commit(self) -> Self {
+        match self {
+            Self::Database(error) => Self::Commit(error),
+            other => other,
+        }
+    }
+
+    pub(super) fn file(path: &Path, error: &io::Error) -> Self {
+        Self::File { path: path.to_owned(), message: error.to_string() }
+    }
+}

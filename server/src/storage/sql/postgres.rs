@@ -1,0 +1,207 @@
+//! PostgreSQL through tokio-postgres: statements stay prepared, and those that need no answer of one another are sent
+//! together.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    str::FromStr as _,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio_postgres::{Client, Config, Statement, types::ToSql};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
+
+use super::{FromRow, Param, Row};
+use crate::storage::StorageError;
+
+/// How many connections read. Several requests share one: their statements queue in it.
+const READERS: usize = 4;
+
+/// How long to wait for a new connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What every session is set to: promises hold whatever the cluster's defaults are, and a node that hangs does not hold
+/// the record for long.
+const SESSION: &str = "SET synchronous_commit = on;
+    SET default_transaction_isolation = 'read committed';
+    SET statement_timeout = '20s';
+    SET lock_timeout = '10s';
+    SET idle_in_transaction_session_timeout = '10s';
+    SET client_min_messages = warning";
+
+/// Where the database is and how it is reached.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// `postgres://USER@HOST:PORT/DATABASE?…`, or `postgres:///DATABASE?host=/folder/of/the/socket`. Without password.
+    pub url: String,
+    /// The password, if the server wants one.
+    pub password: Option<SecretString>,
+    /// The id of this server's machine, which stays the same over its restarts.
+    pub host: Uuid,
+    /// Certificates (PEM) that the server's must go back to; the system's if absent.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl PostgresOptions {
+    fn config(&self) -> Result<Config, StorageError> {
+        let mut config = Config::from_str(&self.url).map_err(|_| {
+            StorageError::Options("the database's url must look like postgres://USER@HOST/DATABASE".to_owned())
+        })?;
+        if config.get_password().is_some() {
+            let message = "the database's url holds a password: put it into a file and name that in password-file";
+            return Err(StorageError::Options(message.to_owned()));
+        }
+        if let Some(password) = &self.password {
+            config.password(password.expose_secret());
+        }
+        config.application_name("sealcard-server").connect_timeout(CONNECT_TIMEOUT).keepalives_idle(CONNECT_TIMEOUT);
+        Ok(config)
+    }
+
+    fn tls(&self) -> Result<MakeRustlsConnect, StorageError> {
+        let invalid = |error: String| StorageError::Options(format!("the database's certificates: {error}"));
+        let mut roots = RootCertStore::empty();
+        match &self.ca_file {
+            Some(path) => {
+                use rustls::pki_types::pem::PemObject as _;
+                let certificates = CertificateDer::pem_file_iter(path).map_err(|e| invalid(e.to_string()))?;
+                for certificate in certificates {
+                    let certificate = certificate.map_err(|e| invalid(e.to_string()))?;
+                    roots.add(certificate).map_err(|e| invalid(e.to_string()))?;
+                }
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| invalid(e.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(MakeRustlsConnect::new(config))
+    }
+
+    /// Connects, and makes sure that what is committed is on the disk.
+    pub(in crate::storage) async fn connect(&self) -> Result<Session, StorageError> {
+        let (client, connection) = self.config()?.connect(self.tls()?).await?;
+        tokio::spawn(async move {
+            // Whoever asks next is told that the connection has ended.
+            if let Err(error) = connection.await {
+                tracing::warn!(error = %crate::storage::DatabaseError::from(error), "storage: a connection to the database broke");
+            }
+        });
+        client.batch_execute(SESSION).await?;
+        let row = client.query_one("SELECT current_setting('fsync'), current_setting('server_encoding')", &[]).await?;
+        let (fsync, encoding): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        if fsync != "on" {
+            return Err(StorageError::Options(
+                "the database runs with fsync=off and may lose what it has confirmed: set fsync=on".to_owned(),
+            ));
+        }
+        if encoding != "UTF8" {
+            return Err(StorageError::Options(format!("the database's encoding is {encoding}: make one with UTF8")));
+        }
+        Ok(Session { client, statements: Mutex::default() })
+    }
+}
+
+/// One connection with its prepared statements. Several tasks may use it at once.
+pub(crate) struct Session {
+    client: Client,
+    statements: Mutex<HashMap<&'static str, Statement>>,
+}
+
+impl Session {
+    pub(in crate::storage) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    async fn statement(&self, sql: &'static str) -> Result<Statement, StorageError> {
+        // A panic elsewhere leaves the map whole.
+        let known = self.statements.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let new = self.client.prepare(sql).await?;
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner).insert(sql, new.clone());
+        Ok(new)
+    }
+
+    /// Prepares a statement, unless it is.
+    pub(in crate::storage) async fn prepare(&self, sql: &'static str) -> Result<(), StorageError> {
+        self.statement(sql).await.map(drop)
+    }
+
+    pub(in crate::storage) async fn execute(
+        &self,
+        sql: &'static str,
+        params: &[&dyn Param],
+    ) -> Result<u64, StorageError> {
+        let statement = self.statement(sql).await?;
+        Ok(self.client.execute(&statement, &upcast(params)).await?)
+    }
+
+    pub(super) async fn all<T: FromRow>(
+        &self,
+        sql: &'static str,
+        params: &[&dyn Param],
+    ) -> Result<Vec<T>, StorageError> {
+        let statement = self.statement(sql).await?;
+        let rows = self.client.query(&statement, &upcast(params)).await?;
+        rows.iter().map(|row| T::from_row(&Row::Postgres(row))).collect()
+    }
+
+    pub(in crate::storage) async fn optional<T: FromRow>(
+        &self,
+        sql: &'static str,
+        params: &[&dyn Param],
+    ) -> Result<Option<T>, StorageError> {
+        let statement = self.statement(sql).await?;
+        let rows = self.client.query(&statement, &upcast(params)).await?;
+        rows.first().map(|row| T::from_row(&Row::Postgres(row))).transpose()
+    }
+
+    /// Several statements without parameters and answers.
+    pub(in crate::storage) async fn script(&self, sql: &str) -> Result<(), StorageError> {
+        Ok(self.client.batch_execute(sql).await?)
+    }
+}
+
+fn upcast<'a>(params: &[&'a dyn Param]) -> Vec<&'a (dyn ToSql + Sync)> {
+    params.iter().map(|param| *param as &(dyn ToSql + Sync)).collect()
+}
+
+/// A few connections for reading, opened when they are first needed and again after they broke.
+pub(crate) struct Readers {
+    options: PostgresOptions,
+    all: [AsyncMutex<Option<Arc<Session>>>; READERS],
+    next: AtomicUsize,
+}
+
+impl Readers {
+    pub(in crate::storage) fn new(options: PostgresOptions) -> Self {
+        Self { options, all: Default::default(), next: AtomicUsize::new(0) }
+    }
+
+    pub(super) async fn one(&self) -> Result<Arc<Session>, StorageError> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % READERS;
+        let Some(slot) = self.all.get(turn) else { return Err(StorageError::Closed) };
+        let mut slot = slot.lock().await;
+        if let Some(session) = slot.as_ref().filter(|session| !session.is_closed()) {
+            return Ok(Arc::clone(session));
+        }
+        let session = Arc::new(self.options.connect().await?);
+        *slot = Some(Arc::clone(&session));
+        Ok(session)
+    }
+}
