@@ -8,14 +8,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::{Signal, kill};
 use sealcard_tests::{Algorithm, Flavour, Playground, Scratch, ServerBuilder, USER, run, wait_until};
 use serde_json::Value;
 
-use crate::support::{builder, expect_no_prompt, playground};
+use crate::support::{
+    builder, expect_no_prompt,
+    pause::{Pause, scdaemon_pid, wait_for_request},
+    playground,
+};
 
 with_every_gpg![
     an_unreachable_server_is_a_refused_connection,
@@ -133,16 +134,15 @@ fn a_scdaemon_killed_in_the_middle_of_a_signature_ends_it_and_the_next_one_works
     let key = &playground.key(Algorithm::Ed25519)?.fingerprint;
     station.try_sign(key)?.success()?;
     let scdaemon = scdaemon_pid(&playground)?;
-    let server = Pid::from_raw(i32::try_from(playground.server.pid())?);
     // A server that stands still keeps the signature open for as long as it takes.
-    kill(server, Signal::SIGSTOP)?;
+    let pause = Pause::of(&playground)?;
     let finished = thread::scope(|scope| {
         let signing = scope.spawn(|| station.try_sign(key));
         let result = wait_for_request(&playground).and_then(|()| Ok(kill(scdaemon, Signal::SIGKILL)?));
         let finished = signing.join().map_err(|_| anyhow!("the signing thread panicked"))?;
         result.and(finished)
     });
-    kill(server, Signal::SIGCONT)?;
+    drop(pause);
     let finished = finished?.failure()?;
     ensure!(finished.stderr.contains("signing failed: End of file"), "{}", finished.description());
     // GnuPG 2.2 takes up to four seconds until it notices, and says "Broken pipe" meanwhile.
@@ -190,25 +190,4 @@ fn sql(playground: &Playground, statement: &str) -> Result<()> {
 /// A list's items, whether it comes as a page or plain.
 fn items(list: &Value) -> &[Value] {
     list.as_array().or_else(|| list["items"].as_array()).map_or(&[], Vec::as_slice)
-}
-
-fn scdaemon_pid(playground: &Playground) -> Result<Pid> {
-    let answer = playground.workstation.run("gpg-connect-agent", &["SCD GETINFO pid", "/bye"])?.text();
-    let pid = answer.lines().find_map(|line| line.strip_prefix("D ")).context("scdaemon tells no pid")?;
-    Ok(Pid::from_raw(pid.trim().parse()?))
-}
-
-/// Waits until something that the stopped server has not read yet lies in one of its sockets.
-fn wait_for_request(playground: &Playground) -> Result<()> {
-    let port: u16 = playground.server.url().rsplit(':').next().context("no port")?.parse()?;
-    wait_until("the request at the stopped server", Duration::from_secs(20), || {
-        let table = fs::read_to_string("/proc/net/tcp")?;
-        // Columns: number, local address, remote address, state (01 is established), send queue:receive queue, …
-        let waiting = table.lines().skip(1).any(|line| {
-            let columns: Vec<&str> = line.split_whitespace().collect();
-            let received = columns[4].split(':').nth(1).is_some_and(|queue| queue != "00000000");
-            columns[1].ends_with(&format!(":{port:04X}")) && columns[3] == "01" && received
-        });
-        Ok(waiting.then_some(()))
-    })
 }
