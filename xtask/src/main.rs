@@ -24,6 +24,7 @@ enum Command {
     Demo(commands::demo::Demo),
     Test(commands::test::Test),
     Bench(commands::bench::Bench),
+    Cross(commands::cross::Cross),
     Fuzz(commands::fuzz::Fuzz),
     Playground(commands::playground::Playground),
 }
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Test(test) => test.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Cross(cross) => cross.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::Playground(playground) => playground.run(),
     };

@@ -32,6 +32,9 @@ pub(crate) const TEST: &[&str] = &[
     "sqlite3",
 ];
 
+/// What the link check for macOS needs besides what it keeps in the cache folder: a linker for build scripts, and Python.
+pub(crate) const CROSS: &[&str] = &["ca-certificates", "gcc", "libc6-dev", "python3", "python3-venv"];
+
 /// Installs those of `packages` that are missing. On other systems than Debian's that is left to the person.
 pub(crate) fn ensure(packages: &[&str]) -> Result<()> {
     if !has_command("apt-get") {
@@ -52,6 +55,16 @@ pub(crate) fn ensure(packages: &[&str]) -> Result<()> {
     // apt talks to standard output, which is not ours to use.
     must_succeed(install.args(&missing).stdout(std::io::stderr()))
         .with_context(|| format!("these packages are needed: {}", missing.join(" ")))
+}
+
+/// The packages that installing `packages` would bring to this machine: themselves and what they need and it lacks.
+pub(crate) fn simulated_install(packages: &[&str]) -> Result<Vec<String>> {
+    let mut command = Command::new("apt-get");
+    command.args(["--simulate", "--no-install-recommends", "install"]).args(packages);
+    let answer = run(&mut command, Duration::from_secs(60))?.success()?.text();
+    let lines = answer.lines().filter_map(|line| line.strip_prefix("Inst ")?.split_once(' '));
+    // "Inst NAME (VERSION …)"; with "[OLD VERSION]" after the name it would be an upgrade, which can wait.
+    Ok(lines.filter(|(_, rest)| !rest.starts_with('[')).map(|(name, _)| name.to_owned()).collect())
 }
 
 /// A command that is run as root, through sudo where needed.
