@@ -1,6 +1,7 @@
-//! Tests of the writer, the schema and the record's protection.
+//! Tests of the writer, the schema and the record's protection, on both databases.
 
 use sealcard_api::{ids::RequestId, record::RecordKind};
+use sealcard_test_cluster::Cluster;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -19,10 +20,48 @@ fn note(n: u64) -> Draft {
     }
 }
 
-async fn new_store() -> (TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::create(&Database::Sqlite(folder.path().join("sealcard.db"))).await.unwrap();
-    (folder, store)
+/// Where a database lies.
+struct Place {
+    folder: TempDir,
+    cluster: Option<Cluster>,
+}
+
+impl Place {
+    fn sqlite() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), cluster: None }
+    }
+
+    fn both() -> [Self; 2] {
+        [Self::sqlite(), Self { cluster: Some(Cluster::start().unwrap()), ..Self::sqlite() }]
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("sealcard.db")
+    }
+
+    fn database(&self) -> Database {
+        match &self.cluster {
+            None => Database::Sqlite(self.path()),
+            Some(cluster) => Database::Postgres(PostgresOptions {
+                url: cluster.url(),
+                password: None,
+                host: Uuid::nil(),
+                ca_file: None,
+            }),
+        }
+    }
+
+    async fn store(&self) -> Store {
+        Store::create(&self.database()).await.unwrap()
+    }
+
+    /// Changes the database as nobody should.
+    fn tamper(&self, sql: &str) -> Result<(), String> {
+        match &self.cluster {
+            None => rusqlite::Connection::open(self.path()).unwrap().execute_batch(sql).map_err(|e| e.to_string()),
+            Some(cluster) => cluster.sql(sql).map(drop).map_err(|e| e.to_string()),
+        }
+    }
 }
 
 /// Writes an entry, bumps the registry, and fails if asked to.
@@ -50,119 +89,239 @@ async fn check_chain(store: &Store, expected: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_job_that_fails_undoes_itself_and_nothing_else() {
-    let (_folder, store) = new_store().await;
-    let version = store.registry_version();
-    assert!(attempt(&store, 0, true).await.is_err());
-    check_chain(&store, 0).await;
-    assert_eq!(store.registry_version(), version);
+    for place in Place::both() {
+        let store = place.store().await;
+        let version = store.registry_version();
+        assert!(attempt(&store, 0, true).await.is_err());
+        check_chain(&store, 0).await;
+        assert_eq!(store.registry_version(), version);
 
-    // The first job holds the writer until the others wait.
-    let (release, held) = std::sync::mpsc::channel::<()>();
-    let holder = tokio::spawn({
-        let store = store.clone();
-        async move {
-            store
-                .write(move |_| {
-                    let _ = held.recv();
-                    Box::pin(async { Ok::<_, StorageError>(()) })
-                })
-                .await
-        }
-    });
-    let waiting = Arc::new(AtomicU64::new(0));
-    let mut jobs = JoinSet::new();
-    for n in 0..100 {
-        let waiting = Arc::clone(&waiting);
-        let store = store.clone();
-        jobs.spawn(async move {
-            waiting.fetch_add(1, Ordering::SeqCst);
-            attempt(&store, n, n % 3 == 0).await.is_ok() == (n % 3 != 0)
+        // The first job holds the writer until the others wait.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let holder = tokio::spawn({
+            let store = store.clone();
+            async move {
+                store
+                    .write(move |_| {
+                        let _ = held.recv();
+                        Box::pin(async { Ok::<_, StorageError>(()) })
+                    })
+                    .await
+            }
         });
+        let waiting = Arc::new(AtomicU64::new(0));
+        let mut jobs = JoinSet::new();
+        for n in 0..100 {
+            let waiting = Arc::clone(&waiting);
+            let store = store.clone();
+            jobs.spawn(async move {
+                waiting.fetch_add(1, Ordering::SeqCst);
+                attempt(&store, n, n % 3 == 0).await.is_ok() == (n % 3 != 0)
+            });
+        }
+        while waiting.load(Ordering::SeqCst) < 100 {
+            tokio::task::yield_now().await;
+        }
+        release.send(()).unwrap();
+        holder.await.unwrap().unwrap();
+        assert!(jobs.join_all().await.into_iter().all(|as_expected| as_expected));
+        check_chain(&store, 66).await;
+        assert_eq!(store.registry_version(), version + 66);
+        assert!(store.commits() < 66, "{} commits", store.commits());
     }
-    while waiting.load(Ordering::SeqCst) < 100 {
-        tokio::task::yield_now().await;
-    }
-    release.send(()).unwrap();
-    holder.await.unwrap().unwrap();
-    assert!(jobs.join_all().await.into_iter().all(|as_expected| as_expected));
-    check_chain(&store, 66).await;
-    assert_eq!(store.registry_version(), version + 66);
-    assert!(store.commits() < 66, "{} commits", store.commits());
 }
 
 #[tokio::test]
 async fn a_job_whose_sql_fails_leaves_the_writer_working() {
-    let (_folder, store) = new_store().await;
-    let broken: Result<(), StorageError> = store
-        .write(|tx| {
-            Box::pin(async move {
-                tx.append_record(&note(0)).await?;
-                tx.conn().execute("INSERT INTO environment (id) VALUES (1)", params![]).await?;
-                Ok(())
+    for place in Place::both() {
+        let store = place.store().await;
+        let broken: Result<(), StorageError> = store
+            .write(|tx| {
+                Box::pin(async move {
+                    tx.append_record(&note(0)).await?;
+                    tx.conn().execute("INSERT INTO environment (id) VALUES (1)", params![]).await?;
+                    Ok(())
+                })
             })
-        })
-        .await;
-    assert!(matches!(broken, Err(StorageError::Database(_))), "{broken:?}");
-    assert_eq!(attempt(&store, 1, false).await.unwrap(), 1);
-    check_chain(&store, 1).await;
+            .await;
+        assert!(matches!(broken, Err(StorageError::Database(_))), "{broken:?}");
+        assert_eq!(attempt(&store, 1, false).await.unwrap(), 1);
+        check_chain(&store, 1).await;
+    }
 }
 
-/// The transaction is ended behind the writer's back, so that its COMMIT fails.
+/// The transaction, or the connection, is ended behind the writer's back, so that its COMMIT fails.
 #[tokio::test]
 async fn after_a_failed_commit_nothing_was_written_and_the_next_job_works() {
-    let (_folder, store) = new_store().await;
-    let lost: Result<(), StorageError> = store
-        .write(|tx| {
-            Box::pin(async move {
-                tx.append_record(&note(0)).await?;
-                tx.conn().execute("ROLLBACK", params![]).await?;
-                Ok(())
+    for place in Place::both() {
+        let store = place.store().await;
+        let postgres = place.cluster.is_some();
+        let lost: Result<(), StorageError> = store
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.append_record(&note(0)).await?;
+                    let end = if postgres { "SELECT pg_terminate_backend(pg_backend_pid())" } else { "ROLLBACK" };
+                    let ended = tx.conn().execute(end, params![]).await;
+                    if postgres { Ok(()) } else { ended.map(drop) }
+                })
             })
-        })
-        .await;
-    assert!(matches!(lost, Err(StorageError::Commit(_))), "{lost:?}");
-    assert_eq!(attempt(&store, 1, false).await.unwrap(), 1);
-    check_chain(&store, 1).await;
+            .await;
+        assert!(matches!(lost, Err(StorageError::Commit(_))), "{lost:?}");
+        assert_eq!(attempt(&store, 1, false).await.unwrap(), 1);
+        check_chain(&store, 1).await;
+    }
 }
 
 #[tokio::test]
 async fn what_was_answered_is_there_after_a_restart() {
-    let (folder, store) = new_store().await;
-    attempt(&store, 1, false).await.unwrap();
-    let (id, version) = (store.server_id(), store.registry_version());
-    store.close().await;
-    assert!(matches!(attempt(&store, 2, false).await, Err(StorageError::Closed)));
-    assert!(store.check().await.is_err());
-    drop(store);
-    let store = Store::open(&Database::Sqlite(folder.path().join("sealcard.db"))).await.unwrap();
-    assert_eq!((store.server_id(), store.registry_version()), (id, version));
-    assert_eq!(attempt(&store, 2, false).await.unwrap(), 2);
-    check_chain(&store, 2).await;
+    for place in Place::both() {
+        let store = place.store().await;
+        attempt(&store, 1, false).await.unwrap();
+        let (id, version) = (store.server_id(), store.registry_version());
+        store.close().await;
+        assert!(matches!(attempt(&store, 2, false).await, Err(StorageError::Closed)));
+        assert!(store.check().await.is_err());
+        drop(store);
+        let store = Store::open(&place.database()).await.unwrap();
+        assert_eq!((store.server_id(), store.registry_version()), (id, version));
+        assert_eq!(attempt(&store, 2, false).await.unwrap(), 2);
+        check_chain(&store, 2).await;
+    }
 }
 
 #[tokio::test]
 async fn a_newer_or_changed_schema_is_refused() {
-    for (sql, newer) in [
-        ("INSERT INTO schema_step VALUES (99, x'00', 0)", true),
-        ("UPDATE schema_step SET sha256 = x'00' WHERE number = 1", false),
-    ] {
-        let (folder, store) = new_store().await;
-        store.close().await;
-        drop(store);
-        let path = folder.path().join("sealcard.db");
-        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-        match Store::open(&Database::Sqlite(path)).await.map(drop) {
-            Err(StorageError::NewerSchema { found: 99, .. }) if newer => {}
-            Err(StorageError::ChangedSchema(1)) if !newer => {}
-            other => panic!("{sql}: {other:?}"),
+    for newer in [true, false] {
+        for place in Place::both() {
+            let store = place.store().await;
+            store.close().await;
+            drop(store);
+            let zero = if place.cluster.is_some() { "'\\x00'" } else { "x'00'" };
+            let sql = match newer {
+                true => format!("INSERT INTO schema_step VALUES (99, {zero}, 0)"),
+                false => format!("UPDATE schema_step SET sha256 = {zero} WHERE number = 1"),
+            };
+            place.tamper(&sql).unwrap();
+            match Store::open(&place.database()).await.map(drop) {
+                Err(StorageError::NewerSchema { found: 99, .. }) if newer => {}
+                Err(StorageError::ChangedSchema(1)) if !newer => {}
+                other => panic!("{sql}: {other:?}"),
+            }
         }
     }
+}
+
+#[tokio::test]
+async fn the_record_can_be_neither_changed_nor_shortened() {
+    for place in Place::both() {
+        let store = place.store().await;
+        attempt(&store, 1, false).await.unwrap();
+        for sql in ["UPDATE record SET time = 0", "DELETE FROM record", "DELETE FROM signing_key"] {
+            let refusal = place.tamper(sql);
+            // SQLite's trigger is for each row, and there is no signing key yet.
+            assert!(refusal.is_err() || sql.contains("signing_key"), "{sql}");
+        }
+        check_chain(&store, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_holds_a_server_is_not_made_anew() {
+    for place in Place::both() {
+        let store = place.store().await;
+        attempt(&store, 1, false).await.unwrap();
+        store.close().await;
+        drop(store);
+        assert!(Store::create(&place.database()).await.is_err());
+        check_chain(&Store::open(&place.database()).await.unwrap(), 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_whose_end_was_cut_off_behind_the_servers_back_is_found_at_start() {
+    let [_, place] = Place::both();
+    let store = place.store().await;
+    attempt(&store, 1, false).await.unwrap();
+    attempt(&store, 2, false).await.unwrap();
+    store.close().await;
+    drop(store);
+    place.tamper("ALTER TABLE record DISABLE TRIGGER ALL; DELETE FROM record WHERE sequence = 2").unwrap();
+    let refused = Store::open(&place.database()).await.map(drop);
+    assert!(matches!(refused, Err(StorageError::Damaged(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_servers_on_one_database_append_to_one_chain() {
+    let [_, place] = Place::both();
+    let stores = [place.store().await, Store::open(&place.database()).await.unwrap()];
+    let mut jobs = JoinSet::new();
+    for n in 0..100 {
+        for store in stores.clone() {
+            jobs.spawn(async move { attempt(&store, n, n % 3 == 0).await.is_ok() == (n % 3 != 0) });
+        }
+    }
+    assert!(jobs.join_all().await.into_iter().all(|as_expected| as_expected));
+    check_chain(&stores[0], 132).await;
+    let newest = stores.iter().map(Store::registry_version).max();
+    assert_eq!(newest, Some(1 + 132));
+}
+
+#[tokio::test]
+async fn a_node_has_ended_when_its_connection_has() {
+    let [_, place] = Place::both();
+    let (one, other) = (place.store().await, Store::open(&place.database()).await.unwrap());
+    let ended = |node: Uuid| {
+        let one = one.clone();
+        async move {
+            let answer: Result<bool, StorageError> =
+                one.write(move |tx| Box::pin(async move { tx.node_has_ended(node).await })).await;
+            answer.unwrap()
+        }
+    };
+    assert!(!ended(other.node()).await);
+    other.close().await;
+    // PostgreSQL gives the lock back when it has noticed the end.
+    for _ in 0..1000 {
+        if ended(other.node()).await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the ended node is still taken for running");
+}
+
+#[tokio::test]
+async fn after_a_crash_of_the_database_the_same_server_goes_on() {
+    let [_, mut place] = Place::both();
+    let store = place.store().await;
+    attempt(&store, 1, false).await.unwrap();
+    let cluster = place.cluster.as_mut().unwrap();
+    cluster.crash().unwrap();
+    assert!(attempt(&store, 2, false).await.is_err());
+    assert!(store.check().await.is_err());
+    cluster.start_again().unwrap();
+    store.check().await.unwrap();
+    assert_eq!(attempt(&store, 3, false).await.unwrap(), 2);
+    check_chain(&store, 2).await;
+}
+
+#[tokio::test]
+async fn a_database_that_may_lose_what_it_confirms_is_refused() {
+    let [_, mut place] = Place::both();
+    let cluster = place.cluster.as_mut().unwrap();
+    cluster.sql("ALTER SYSTEM SET fsync = off").unwrap();
+    cluster.crash().unwrap();
+    cluster.start_again().unwrap();
+    let refused = Store::create(&place.database()).await.map(drop);
+    assert!(matches!(&refused, Err(StorageError::Options(why)) if why.contains("fsync")), "{refused:?}");
 }
 
 #[tokio::test]
 async fn the_files_are_for_the_owner_alone_and_an_existing_one_is_not_replaced() {
     use std::os::unix::fs::PermissionsExt as _;
-    let (folder, store) = new_store().await;
+    let place = Place::sqlite();
+    let folder = &place.folder;
+    let store = place.store().await;
     attempt(&store, 1, false).await.unwrap();
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
@@ -171,13 +330,14 @@ async fn the_files_are_for_the_owner_alone_and_an_existing_one_is_not_replaced()
         names.push(entry.file_name().into_string().unwrap());
     }
     assert!(names.iter().any(|name| name.ends_with("-wal")), "{names:?}");
-    assert!(Store::create(&Database::Sqlite(folder.path().join("sealcard.db"))).await.is_err());
+    assert!(Store::create(&place.database()).await.is_err());
     check_chain(&store, 1).await;
 }
 
 #[tokio::test]
 async fn the_database_is_as_durable_as_promised() {
-    let (_folder, store) = new_store().await;
+    let place = Place::sqlite();
+    let store = place.store().await;
     let pragmas: Result<_, StorageError> = store
         .write(|tx| {
             Box::pin(async move {

@@ -13,9 +13,10 @@ use sealcard_server::{
     config::{Config, Limits},
     http::{AppState, Server},
     signers::Signers,
-    storage::{Database, PrincipalRow, RecordFilter, StorageError, Store},
+    storage::{Database, PostgresOptions, PrincipalRow, RecordFilter, StorageError, Store},
     tls::{self, CA_FILE, ServerTls},
 };
+use sealcard_test_cluster::Cluster;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,6 +34,21 @@ pub(crate) struct Running {
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<bool>,
     client: Client,
+    _cluster: Option<Cluster>,
+}
+
+/// SQLite, or PostgreSQL where `SEALCARD_TEST_DATABASE` says so.
+fn database(data: &Path) -> (Database, Option<Cluster>) {
+    match std::env::var("SEALCARD_TEST_DATABASE").as_deref() {
+        Ok("postgres") => {
+            let cluster = Cluster::start().unwrap();
+            let options =
+                PostgresOptions { url: cluster.url(), password: None, host: uuid::Uuid::nil(), ca_file: None };
+            (Database::Postgres(options), Some(cluster))
+        }
+        Ok("sqlite") | Err(_) => (Database::Sqlite(data.join("sealcard.db")), None),
+        Ok(other) => panic!("SEALCARD_TEST_DATABASE is sqlite or postgres, not {other}"),
+    }
 }
 
 impl Running {
@@ -46,7 +62,8 @@ impl Running {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
         let tls = make_tls(data);
-        let store = Store::create(&Database::Sqlite(data.join("sealcard.db"))).await.unwrap();
+        let (database, cluster) = database(data);
+        let store = Store::create(&database).await.unwrap();
         add_admin(&store).await;
         let mut config = Config::default();
         // Passwords are checked one by one on a machine that runs other tests.
@@ -61,7 +78,7 @@ impl Running {
             let _ = stopped.await;
         }));
         let client = client(data);
-        Self { folder, address, store, tls, stop: Some(stop), task, client }
+        Self { folder, address, store, tls, stop: Some(stop), task, client, _cluster: cluster }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
