@@ -5,7 +5,9 @@
 
 mod admin;
 mod algorithms;
+mod balancer;
 mod binaries;
+mod database;
 mod flavour;
 mod gpg;
 mod playground;
@@ -17,12 +19,15 @@ mod workstation;
 
 pub use admin::{Admin, Facts, KeyFacts, PROJECT, USER, provision};
 pub use algorithms::{Algorithm, key_variable};
+pub use balancer::Balancer;
 pub use binaries::Binaries;
+pub use database::DatabaseKind;
 pub use flavour::{Flavour, cache_folder, chroot_folder};
 pub use gpg::{SignatureKind, good_signatures};
 pub use playground::{Playground, PlaygroundBuilder};
 pub use process::{Daemon, Finished, command_line, run, run_with_input, wait_until};
 pub use scratch::Scratch;
+pub use sealcard_test_cluster::Cluster;
 pub use server::{Server, ServerBuilder};
 pub use template::Template;
 pub use workstation::Workstation;

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use sealcard_test_cluster::Cluster;
 
 use crate::{
-    Admin, Algorithm, Binaries, Facts, Flavour, KeyFacts, Scratch, Server, ServerBuilder, Template, Workstation,
-    key_variable, provision,
+    Admin, Algorithm, Binaries, DatabaseKind, Facts, Flavour, KeyFacts, Scratch, Server, ServerBuilder, Template,
+    Workstation, database::database_arguments, key_variable, provision,
 };
 
 type Prepare<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
@@ -20,6 +21,7 @@ pub struct PlaygroundBuilder<'a> {
     prepare: Option<Prepare<'a>>,
     login: bool,
     seal: Option<&'a str>,
+    database: Option<DatabaseKind>,
     note: Box<dyn Fn(&str) + 'a>,
 }
 
@@ -41,6 +43,7 @@ impl<'a> PlaygroundBuilder<'a> {
             prepare: None,
             login: true,
             seal: None,
+            database: None,
             note: Box::new(|_| ()),
         }
     }
@@ -80,6 +83,13 @@ impl<'a> PlaygroundBuilder<'a> {
         self
     }
 
+    /// Which database the server uses, in place of what `SEALCARD_TEST_DATABASE` says.
+    #[must_use]
+    pub fn database(mut self, database: DatabaseKind) -> Self {
+        self.database = Some(database);
+        self
+    }
+
     /// Leaves the workstation as it is after installing: not logged in, GnuPG not set up.
     #[must_use]
     pub fn without_login(mut self) -> Self {
@@ -105,19 +115,30 @@ impl<'a> PlaygroundBuilder<'a> {
         for (name, value) in &self.environment {
             builder = builder.environment(name, value);
         }
-        let facts = match &self.algorithms {
+        let database = self.database.map_or_else(DatabaseKind::of_environment, Ok)?;
+        let (facts, cluster) = match &self.algorithms {
             None => {
-                let template = Template::get(&self.binaries)?;
+                let template = Template::get(&self.binaries, database)?;
                 template.copy_to(&data)?;
-                template.facts
+                let cluster = template.cluster()?;
+                if let Some(cluster) = &cluster {
+                    // The copy of the configuration names the template's cluster.
+                    builder = builder.environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
+                }
+                (template.facts, cluster)
             }
             Some(_) => {
                 (self.note)("a new server: data folder, database, master key, certificate");
                 let facts = Facts::new();
-                let seal = self.seal.map(|file| ["--seal", "passphrase", "--seal-passphrase-file", file]);
+                let cluster = database.cluster()?;
+                let url = cluster.as_ref().map(Cluster::url);
+                let mut arguments = database_arguments(url.as_deref());
+                if let Some(file) = self.seal {
+                    arguments.extend(["--seal", "passphrase", "--seal-passphrase-file", file]);
+                }
                 let password = scratch.file("password", &facts.admin_password)?;
-                builder.init(&password, seal.as_ref().map_or(&[], |arguments| arguments.as_slice()))?;
-                facts
+                builder.init(&password, &arguments)?;
+                (facts, cluster)
             }
         };
         if let Some(prepare) = &self.prepare {
@@ -138,7 +159,7 @@ impl<'a> PlaygroundBuilder<'a> {
             (self.note)("workstation: sealcard login --setup");
             workstation.login(&server, &facts)?;
         }
-        Ok(Playground { workstation, admin, server, facts, binaries: self.binaries, scratch })
+        Ok(Playground { workstation, admin, server, cluster, facts, binaries: self.binaries, scratch })
     }
 }
 
@@ -153,6 +174,8 @@ pub struct Playground {
     pub admin: Admin,
     /// The server.
     pub server: Server,
+    /// The server's database, if that is PostgreSQL.
+    pub cluster: Option<Cluster>,
     /// Names, passwords and keys.
     pub facts: Facts,
     /// The programs.

@@ -29,11 +29,12 @@ impl ServerBuilder {
     /// A server of the data folder `data` inside `scratch`, on a free port of loopback.
     #[must_use]
     pub fn new(binaries: &Binaries, scratch: &Scratch, data: &Path) -> Self {
+        let name = data.file_name().unwrap_or_default().to_string_lossy();
         Self {
             binaries: binaries.clone(),
             data: data.to_owned(),
-            log: scratch.path().join("server.log"),
-            address_file: scratch.path().join("address"),
+            log: scratch.path().join(format!("{name}.log")),
+            address_file: scratch.path().join(format!("{name}.address")),
             listen: "127.0.0.1:0".to_owned(),
             environment: Vec::new(),
         }
@@ -55,6 +56,15 @@ impl ServerBuilder {
         let mut command = self.command("init");
         command.args(["--listen", "127.0.0.1:0", "--admin", Facts::ADMIN, "--admin-password-file"]).arg(admin_password);
         run(command.args(more), START)?.success()
+    }
+
+    /// Makes the data folder of one more server on the database of the one with the data folder `from`.
+    ///
+    /// # Errors
+    /// `join` failed.
+    pub fn join(&self, from: &Path) -> Result<Finished> {
+        let mut command = self.command("join");
+        run(command.args(["--listen", "127.0.0.1:0", "--from"]).arg(from), START)?.success()
     }
 
     /// Starts it and waits until it accepts connections.
@@ -209,7 +219,9 @@ impl Server {
     /// It does not come up.
     pub fn start_again(&mut self, environment: &[(&str, &str)]) -> Result<()> {
         let mut builder = self.builder.clone();
-        builder.environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        // Where its database is does not change.
+        builder.environment.retain(|(name, _)| name.starts_with("SEALCARD_SERVER_DATABASE"));
+        builder.environment.extend(environment.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         self.url.trim_start_matches("https://").clone_into(&mut builder.listen);
         *self = builder.start()?;
         Ok(())

@@ -11,12 +11,18 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{Admin, Algorithm, Binaries, Facts, Scratch, ServerBuilder, provision, run};
+use sealcard_test_cluster::Cluster;
+
+use crate::{
+    Admin, Algorithm, Binaries, DatabaseKind, Facts, Scratch, ServerBuilder, database::database_arguments, provision,
+    run,
+};
 
 /// The data folder and what is in it.
 #[derive(Debug)]
 pub struct Template {
     folder: PathBuf,
+    database: DatabaseKind,
     /// What is in the data folder.
     pub facts: Facts,
 }
@@ -26,23 +32,38 @@ impl Template {
     ///
     /// # Errors
     /// It can't be made.
-    pub fn get(binaries: &Binaries) -> Result<Self> {
+    pub fn get(binaries: &Binaries, database: DatabaseKind) -> Result<Self> {
         let store = binaries.folder().parent().context("the programs lie in no folder")?.join("templates");
         fs::create_dir_all(&store)?;
-        let folder = store.join(format!("{:016x}", binaries.identity()?));
+        let identity = format!("{:016x}", binaries.identity()?);
+        let folder = store.join(format!("{identity}-{database}"));
         let lock = File::options().create(true).append(true).open(store.join("lock"))?;
         // Held by one process at a time; the others wait here instead of making it too.
         lock.lock()?;
         if !folder.join("facts.json").exists() {
             // Those of older builds serve nobody any more.
             for old in fs::read_dir(&store)?.flatten().filter(|entry| entry.path().is_dir()) {
-                fs::remove_dir_all(old.path())?;
+                let complete = old.path().join("facts.json").exists();
+                if !complete || !old.file_name().to_string_lossy().starts_with(&identity) {
+                    fs::remove_dir_all(old.path())?;
+                }
             }
-            make(binaries, &folder).context("making the template of the data folder")?;
+            make(binaries, &folder, database).context("making the template of the data folder")?;
         }
         lock.unlock()?;
         let facts = serde_json::from_slice(&fs::read(folder.join("facts.json"))?)?;
-        Ok(Self { folder, facts })
+        Ok(Self { folder, database, facts })
+    }
+
+    /// Starts a cluster on a copy of the template's, if the template is one for PostgreSQL.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn cluster(&self) -> Result<Option<Cluster>> {
+        match self.database {
+            DatabaseKind::Sqlite => Ok(None),
+            DatabaseKind::Postgres => Ok(Some(Cluster::start_from(&self.folder.join("cluster"))?)),
+        }
     }
 
     /// Copies the data folder to `target`, which does not exist yet.
@@ -60,19 +81,24 @@ pub(crate) fn copy_folder(source: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
-fn make(binaries: &Binaries, folder: &Path) -> Result<()> {
+fn make(binaries: &Binaries, folder: &Path, database: DatabaseKind) -> Result<()> {
     let scratch = Scratch::new()?;
     let data = scratch.path().join("data");
     let mut facts = Facts::new();
     let password = scratch.file("password", &facts.admin_password)?;
+    let cluster = database.cluster()?;
     let builder = ServerBuilder::new(binaries, &scratch, &data);
-    builder.init(&password, &[])?;
+    let url = cluster.as_ref().map(Cluster::url);
+    builder.init(&password, &database_arguments(url.as_deref()))?;
     let mut server = builder.start()?;
     let admin = Admin::login(binaries, &scratch, &server, &facts)?;
     provision(&admin, &mut facts, &Algorithm::ALL, &|_| ())?;
     server.stop()?;
     fs::create_dir_all(folder)?;
     copy_folder(&data, &folder.join("data"))?;
+    if let Some(cluster) = cluster {
+        cluster.save(&folder.join("cluster"))?;
+    }
     // Written last: its presence says that the template is complete.
     fs::write(folder.join("facts.json"), serde_json::to_vec_pretty(&facts)?)?;
     Ok(())

@@ -35,6 +35,9 @@ pub(crate) const TEST: &[&str] = &[
 /// What the link check for macOS needs besides what it keeps in the cache folder: a linker for build scripts, and Python.
 pub(crate) const CROSS: &[&str] = &["ca-certificates", "gcc", "libc6-dev", "python3", "python3-venv"];
 
+/// What tests and playgrounds on PostgreSQL need: its server programs. Each makes a cluster of its own.
+pub(crate) const POSTGRES: &[&str] = &["postgresql"];
+
 /// Installs those of `packages` that are missing. On other systems than Debian's that is left to the person.
 pub(crate) fn ensure(packages: &[&str]) -> Result<()> {
     if !has_command("apt-get") {
@@ -49,6 +52,9 @@ pub(crate) fn ensure(packages: &[&str]) -> Result<()> {
         return Ok(());
     }
     output::step(&format!("installing packages: {}", missing.join(" ")));
+    if missing.iter().any(|package| POSTGRES.contains(package)) {
+        no_main_cluster()?;
+    }
     must_succeed(privileged("apt-get")?.args(["-qq", "update"]))?;
     let mut install = privileged("env")?;
     install.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", "--yes", "--no-install-recommends"]);
@@ -65,6 +71,13 @@ pub(crate) fn simulated_install(packages: &[&str]) -> Result<Vec<String>> {
     let lines = answer.lines().filter_map(|line| line.strip_prefix("Inst ")?.split_once(' '));
     // "Inst NAME (VERSION …)"; with "[OLD VERSION]" after the name it would be an upgrade, which can wait.
     Ok(lines.filter(|(_, rest)| !rest.starts_with('[')).map(|(name, _)| name.to_owned()).collect())
+}
+
+/// Debian's package starts a cluster for the whole machine, which nobody here needs, unless it is told not to.
+fn no_main_cluster() -> Result<()> {
+    let script = "test -e /etc/postgresql-common/createcluster.conf || { mkdir -p /etc/postgresql-common && \
+                  echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf; }";
+    must_succeed(privileged("sh")?.args(["-c", script]))
 }
 
 /// A command that is run as root, through sudo where needed.

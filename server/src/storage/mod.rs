@@ -113,7 +113,11 @@ impl Store {
     /// If another process has the file open, if its schema is newer than this release, or if it can't be read.
     pub async fn open(database: &Database) -> Result<Self, StorageError> {
         let lock = match database {
-            Database::Sqlite(path) => Some(Arc::new(lock(path)?)),
+            Database::Sqlite(path) => {
+                let lock = lock(path)?;
+                sqlite::prepare_log(path)?;
+                Some(Arc::new(lock))
+            }
             Database::Postgres(_) => None,
         };
         let mut conn = connect(database).await?;

@@ -38,17 +38,34 @@ impl Cluster {
     /// # Errors
     /// If PostgreSQL is not installed or does not start; the message holds its log.
     pub fn start() -> Result<Self> {
+        let cluster = Self::start_from(&template(&programs()?)?)?;
+        must(&mut cluster.client("createdb", &[ROLE]))?;
+        Ok(cluster)
+    }
+
+    /// Starts one on a copy of a data folder that [`Self::save`] has made.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_from(data: &Path) -> Result<Self> {
         let bin = programs()?;
-        let template = template(&bin)?;
         let folder = tempfile::Builder::new().prefix("sealcard-pg-").tempdir()?;
         // The server runs as another user, who must get through here.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-        must(Command::new("cp").arg("-a").arg("--").arg(&template).arg(folder.path().join("data")))?;
+        must(Command::new("cp").arg("-a").arg("--").arg(data).arg(folder.path().join("data")))?;
         let mut cluster = Self { folder, bin, postmaster: None };
         cluster.own(&cluster.socket_folder(), true)?;
         cluster.start_again()?;
-        must(&mut cluster.client("createdb", &[ROLE]))?;
         Ok(cluster)
+    }
+
+    /// Stops it in order and copies its data folder to `target`, which does not exist.
+    ///
+    /// # Errors
+    /// If it can't be stopped or copied.
+    pub fn save(mut self, target: &Path) -> Result<()> {
+        self.end(Signal::SIGINT)?;
+        must(Command::new("cp").arg("-a").arg("--").arg(self.folder.path().join("data")).arg(target))
     }
 
     /// The database's address.

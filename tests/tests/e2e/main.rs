@@ -10,6 +10,7 @@ mod ends;
 mod failures;
 mod first_steps;
 mod malformed;
+mod nodes;
 mod packages;
 mod parallel;
 mod power_failure;

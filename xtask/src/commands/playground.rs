@@ -15,7 +15,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use sealcard_tests::{Algorithm, PlaygroundBuilder};
+use sealcard_tests::{Algorithm, DatabaseKind, PlaygroundBuilder};
 use signal_hook::consts::SIGINT;
 
 use crate::{cargo, interrupts, output, packages};
@@ -39,6 +39,9 @@ pub(crate) struct Playground {
     /// RSA keys each time
     #[arg(long, value_name = "ALGORITHMS", value_delimiter = ',')]
     algorithms: Vec<Algorithm>,
+    /// Where the server keeps its data: sqlite, or postgres (a cluster of its own, made for the purpose)
+    #[arg(long, value_name = "DATABASE", default_value_t)]
+    database: DatabaseKind,
     /// What to run, after `--`
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -52,12 +55,15 @@ enum Event {
 impl Playground {
     pub(crate) fn run(self) -> Result<ExitCode> {
         packages::ensure(packages::DEMO)?;
+        if self.database == DatabaseKind::Postgres {
+            packages::ensure(packages::POSTGRES)?;
+        }
         let binaries = cargo::build(self.release)?;
         let (sender, events) = mpsc::channel();
         interrupts::hold(sender.clone(), Event::Interrupted)?;
 
         output::step("starting the playground");
-        let mut builder = PlaygroundBuilder::new(binaries).note(output::note);
+        let mut builder = PlaygroundBuilder::new(binaries).note(output::note).database(self.database);
         if !self.algorithms.is_empty() {
             builder = builder.algorithms(&self.algorithms);
         }

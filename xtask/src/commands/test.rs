@@ -79,6 +79,7 @@ impl Test {
 
 fn install() -> Result<()> {
     packages::ensure(packages::TEST)?;
+    packages::ensure(packages::POSTGRES)?;
     if !packages::has_command("cargo-nextest") {
         output::step("installing cargo-nextest");
         must_succeed(&mut cargo(&["install", "--locked", "cargo-nextest"]))?;

@@ -92,7 +92,9 @@ impl SqliteWriter {
         let mut queue = lock(&self.queue);
         if queue.jobs.is_empty() {
             queue.writing = false;
-            self.idle.notify_all();
+            if queue.closed {
+                self.idle.notify_all();
+            }
         }
         !queue.writing
     }
