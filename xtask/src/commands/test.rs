@@ -1,10 +1,16 @@
 //! `cargo xtask test`: everything a change must pass.
 
-use std::{fs, path::Path, process::ExitCode, thread, time::Instant};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitCode},
+    thread,
+    time::Instant,
+};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use sealcard_tests::Binaries;
+use sealcard_tests::{Binaries, DatabaseKind};
 
 use crate::{
     cargo::{FAILPOINTS, cargo, must_succeed, target},
@@ -22,10 +28,19 @@ pub(crate) struct Test {
     /// sealcard-tests` works by hand
     #[arg(long)]
     build_only: bool,
+    /// The database of the servers in tests that do not say which they need: sqlite or postgres. Without this option all
+    /// tests run with SQLite, and those that tell most of a database once more with PostgreSQL
+    #[arg(long, value_name = "DATABASE", default_value_t)]
+    database: DatabaseKind,
     /// Runs only the tests whose names contain this, and no other check
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
 }
+
+/// What is run on the other database too: every resource of the HTTP interface (but for the test that reads SQLite's file),
+/// and the ways to a signature.
+const ON_BOTH: &str = "(binary(http) - test(only_hashes_of_secrets_are_in_the_database)) + (package(sealcard-tests) \
+    & (test(first_steps) + test(signing::gpg_2_2) + test(ssh::gpg_2_2) + test(parallel::gpg_2_2::eight)))";
 
 const WORKSPACE: [&str; 2] = ["--workspace", "--locked"];
 
@@ -54,10 +69,11 @@ impl Test {
         if self.build_only {
             return Ok(ExitCode::SUCCESS);
         }
-        summary.step("tests", || {
-            let mut nextest = cargo(&["nextest", "run"]);
-            must_succeed(nextest.args(WORKSPACE).args(FAILPOINTS).args(self.filter.as_slice()))
-        })?;
+        summary.step("tests", || must_succeed(nextest(self.database).args(self.filter.as_slice())))?;
+        if self.filter.is_none() && self.database == DatabaseKind::Sqlite {
+            summary
+                .step("tests on PostgreSQL", || must_succeed(nextest(DatabaseKind::Postgres).args(["-E", ON_BOTH])))?;
+        }
         if self.filter.is_none() {
             summary.step("documentation tests", || {
                 must_succeed(cargo(&["test", "--doc", "--quiet"]).args(WORKSPACE).args(FAILPOINTS))
@@ -75,6 +91,12 @@ impl Test {
         summary.print();
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn nextest(database: DatabaseKind) -> Command {
+    let mut command = cargo(&["nextest", "run"]);
+    command.args(WORKSPACE).args(FAILPOINTS).env("SEALCARD_TEST_DATABASE", database.to_string());
+    command
 }
 
 fn install() -> Result<()> {
