@@ -12,6 +12,7 @@ mod flavour;
 mod gpg;
 mod playground;
 mod process;
+mod samples;
 mod scratch;
 mod server;
 mod template;

@@ -12,7 +12,7 @@ use sealcard_tests::{Flavour, chroot_folder, run};
 
 use crate::packages::privileged;
 
-const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,scdaemon";
+const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,rpm,scdaemon";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Makes the chroots that are missing, one after the other: about a minute each, mostly unpacking. Nothing stays mounted.
@@ -22,7 +22,7 @@ pub(crate) fn ensure() -> Result<()> {
 
 fn ensure_suite(suite: &str) -> Result<()> {
     let folder = chroot_folder(suite);
-    if folder.join("usr/bin/gpg").exists() {
+    if is_complete(&folder) {
         return Ok(());
     }
     let parent = folder.parent().context("the chroot's folder has no parent")?;
@@ -30,18 +30,23 @@ fn ensure_suite(suite: &str) -> Result<()> {
     let lock = File::options().create(true).append(true).open(parent.join("chroot.lock"))?;
     // Someone else may be making it: wait, then look again.
     lock.lock()?;
-    if !folder.join("usr/bin/gpg").exists() {
+    if !is_complete(&folder) {
         make(suite, &folder)?;
     }
     Ok(())
 }
 
+/// Whether it is there with all the packages that are wanted now.
+fn is_complete(folder: &Path) -> bool {
+    let packages = fs::read_to_string(folder.with_extension("packages")).unwrap_or_default();
+    packages == PACKAGES && folder.join("usr/bin/gpg").exists()
+}
+
 fn make(suite: &str, folder: &Path) -> Result<()> {
     let partial = folder.with_extension("partial");
     let log = folder.with_extension("log");
-    // Left over from a run that was interrupted.
-    run(privileged("rm")?.args(["-rf", "--one-file-system", "--"]).arg(&partial), Duration::from_secs(120))?
-        .success()?;
+    // Left over from a run that was interrupted, or made for an older list of packages.
+    remove(&partial)?;
     let scripts = Path::new("/usr/share/debootstrap/scripts");
     // debootstrap has no script for suites newer than itself; sid's serves all of them.
     let script = scripts.join(if scripts.join(suite).exists() { suite } else { "sid" });
@@ -53,8 +58,16 @@ fn make(suite: &str, folder: &Path) -> Result<()> {
     if !status.success() {
         bail!("making the chroot of {suite} failed; {} says why", log.display());
     }
+    remove(folder)?;
     let renamed = run(privileged("mv")?.arg("-T").arg(&partial).arg(folder), Duration::from_secs(60))?;
     renamed.success()?;
+    // Written last: it says that the chroot is complete.
+    fs::write(folder.with_extension("packages"), PACKAGES).context("noting which packages the chroot has")
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    let mut command = privileged("rm")?;
+    run(command.args(["-rf", "--one-file-system", "--"]).arg(folder), Duration::from_secs(120))?.success()?;
     Ok(())
 }
 

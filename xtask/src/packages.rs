@@ -11,13 +11,20 @@ use crate::{cargo::must_succeed, output};
 /// What the demo needs: GnuPG and git.
 pub(crate) const DEMO: &[&str] = &["ca-certificates", "git", "gnupg", "gpg-agent", "procps"];
 
-/// What the end-to-end tests need besides: the tools that sign packages, an ssh server, and what makes the chroot.
+/// What the measurements need besides: rpm's own tools.
+pub(crate) const BENCH: &[&str] = &["rpm"];
+
+/// What the end-to-end tests need besides: the tools that sign packages and repositories, an ssh server, and what makes the chroot.
 pub(crate) const TEST: &[&str] = &[
+    "apt-utils",
     "ca-certificates",
+    "createrepo-c",
     "curl",
     "dbus",
     "debootstrap",
+    "debsigs",
     "devscripts",
+    "dnf",
     "dpkg-dev",
     "git",
     "gnome-keyring",

@@ -14,7 +14,7 @@ use nix::{
 };
 use tokio::sync::Notify;
 
-use super::{KeyHolder, Log, Misconfigured, record::LastWriter, refresh::Refresh};
+use super::{KeyHolder, Log, Misconfigured, executable::Executable, record::LastWriter, refresh::Refresh};
 use crate::{
     cards::{Registry, cache},
     config::{ConfigError, Paths},
@@ -29,6 +29,7 @@ pub struct Daemon {
     pub(super) log: Log,
     pub(super) refresh: Refresh,
     pub(super) lock: super::lock::CardLock,
+    executable: Option<Executable>,
     registry: RefCell<Rc<Registry>>,
     stamp: RefCell<Option<Stamp>>,
     was_read: Cell<bool>,
@@ -78,6 +79,7 @@ impl Daemon {
             paths,
             refresh: Refresh::default(),
             lock: super::lock::CardLock::default(),
+            executable: Executable::current(),
             registry: RefCell::default(),
             stamp: RefCell::default(),
             was_read: Cell::new(false),
@@ -95,6 +97,12 @@ impl Daemon {
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Whether another program lies where this one was started from.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        self.executable.as_ref().is_some_and(Executable::is_replaced)
     }
 
     /// The cards as the cache has them now. If the file can't be read, what was read before counts.

@@ -26,6 +26,8 @@ impl Session {
         match what {
             "version" => self.reply.data(VERSION.as_bytes()),
             "sealcard_version" => self.reply.data(env!("CARGO_PKG_VERSION").as_bytes()),
+            // OK if an upgrade has put another program in this one's place.
+            "sealcard_replaced" => return if self.daemon.is_replaced() { Ok(()) } else { Err(Code::FALSE) },
             "pid" => self.reply.data(std::process::id().to_string().as_bytes()),
             "socket_name" => {
                 use std::os::unix::ffi::OsStrExt as _;

@@ -10,6 +10,7 @@ mod code;
 mod connection;
 mod daemon;
 mod digest;
+mod executable;
 mod failure;
 mod getinfo;
 mod holder;

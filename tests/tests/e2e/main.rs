@@ -5,10 +5,14 @@
 #[macro_use]
 mod support;
 
+mod agent;
 mod crashes;
 mod ends;
 mod failures;
 mod first_steps;
+mod gpg_card;
+mod history;
+mod mail;
 mod malformed;
 mod nodes;
 mod packages;

@@ -21,7 +21,7 @@ use crate::{cargo, interrupts, output, packages};
 /// everything afterwards.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// The signing key's algorithm: rsa4096, nistp256 or ed25519
+    /// The signing key's algorithm: rsa2048, rsa3072, rsa4096, nistp256, nistp384, nistp521 or ed25519
     #[arg(long, default_value = "ed25519")]
     algorithm: sealcard_tests::Algorithm,
     /// Uses optimized programs

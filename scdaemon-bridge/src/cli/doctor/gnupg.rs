@@ -82,7 +82,7 @@ fn scdaemon(app: &App) -> Finding {
     };
     let own = env!("CARGO_PKG_VERSION");
     match answer.iter().find_map(|line| line.strip_prefix("D ")) {
-        Some(version) if version == own => Finding::good("scdaemon", format!("sealcard-scdaemon {version} answers")),
+        Some(version) if version == own => same_version(app, version),
         Some(version) => Finding::warning(
             "scdaemon",
             format!("sealcard-scdaemon {version} runs, but this is {own}"),
@@ -99,6 +99,16 @@ fn scdaemon(app: &App) -> Finding {
             "look into gpg-agent's log (`log-file` in gpg-agent.conf)",
         ),
     }
+}
+
+/// The scdaemon of this version answers; whether it is also the program that is installed now.
+fn same_version(app: &App, version: &str) -> Finding {
+    let answer = app.gnupg.ask_agent(&["SCD GETINFO sealcard_replaced"]).unwrap_or_default();
+    if answer.last().is_some_and(|line| line.starts_with("OK")) {
+        let text = format!("the sealcard-scdaemon {version} that runs has been replaced on disk since it was started");
+        return Finding::warning("scdaemon", text, "gpgconf --kill gpg-agent");
+    }
+    Finding::good("scdaemon", format!("sealcard-scdaemon {version} answers"))
 }
 
 fn stubs(app: &App) -> Vec<Finding> {

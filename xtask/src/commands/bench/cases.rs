@@ -1,174 +1,93 @@
-//! Signing with a local key and through Sealcard, turn by turn.
+//! Two sides at the same task, turn by turn.
 
-use std::{
-    fs,
-    process::{Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-    time::Instant,
-};
-
-use anyhow::{Context, Result, anyhow, bail};
-use sealcard_tests::{Algorithm, Playground, Workstation};
+use anyhow::{Result, bail};
 
 use super::{
-    local::LocalKeys,
     report::{Report, median},
+    side::{Person, Side, Task},
 };
 use crate::output;
 
-/// One of each kind: what sizes between them cost lies between them.
-pub(crate) const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rsa4096, Algorithm::NistP256, Algorithm::Ed25519];
-
-pub(crate) struct Contest<'a> {
-    pub(crate) playground: &'a Playground,
-    pub(crate) local: &'a LocalKeys,
-    /// Fails when the person wants to stop.
-    pub(crate) check: &'a dyn Fn() -> Result<()>,
+/// What is measured: the same task done by both.
+pub(crate) struct Case<'a> {
+    pub(crate) name: String,
+    pub(crate) task: Task,
+    pub(crate) ours: Person<'a>,
+    pub(crate) peer: Person<'a>,
+    pub(crate) peer_name: &'static str,
 }
 
-/// What both sides do.
-#[derive(Clone, Copy)]
-enum Task {
-    DetachedSignature,
-    GitTag,
+/// How cases are measured.
+pub(crate) struct Contest<'a> {
+    /// Fails when the person wants to stop.
+    pub(crate) check: &'a dyn Fn() -> Result<()>,
+    /// Whether a case of this name is measured.
+    pub(crate) wanted: &'a dyn Fn(&str) -> bool,
 }
 
 impl Contest<'_> {
-    /// Medians of the time of one command, in milliseconds.
-    pub(crate) fn latency(&self, wanted: &dyn Fn(&str) -> bool, runs: usize, report: &mut Report) -> Result<()> {
-        let mut cases = Vec::new();
-        for algorithm in ALGORITHMS {
-            for task in [Task::DetachedSignature, Task::GitTag] {
-                let name = match task {
-                    Task::DetachedSignature => format!("gpg --detach-sign {algorithm}"),
-                    Task::GitTag => format!("git tag -s {algorithm}"),
-                };
-                if wanted(&name) {
-                    let [ours, peer] = self.sides(task, algorithm)?;
-                    cases.push((name, ours, peer, Vec::new(), Vec::new()));
+    /// Medians of the time of one command, in milliseconds. All cases take turns, so that a slow spell of the machine
+    /// hits them alike.
+    pub(crate) fn latency(&self, cases: Vec<Case<'_>>, rounds: usize, report: &mut Report) -> Result<()> {
+        let mut turns = Vec::new();
+        for case in cases.into_iter().filter(|case| (self.wanted)(&case.name)) {
+            let sides = [Side::new(case.ours, case.task)?, Side::new(case.peer, case.task)?];
+            turns.push((case, sides, [Vec::new(), Vec::new()]));
+        }
+        // The first round starts agents and fills caches; it is not counted.
+        for round in 0..=rounds {
+            for (_, sides, times) in &mut turns {
+                (self.check)()?;
+                for (side, times) in sides.iter().zip(times) {
+                    let time = side.timed(round)?;
+                    if round > 0 {
+                        times.push(time);
+                    }
                 }
             }
         }
-        // The first rounds start agents and fill caches; they are not counted.
-        const WARM_UP: usize = 2;
-        for round in 0..runs + WARM_UP {
-            (self.check)()?;
-            for (_, ours, peer, our_times, peer_times) in &mut cases {
-                let (our_time, peer_time) = (ours.timed(round)?, peer.timed(round)?);
-                if round >= WARM_UP {
-                    our_times.push(our_time);
-                    peer_times.push(peer_time);
-                }
-            }
-        }
-        for (name, _, _, ours, peer) in cases {
-            report.add(&name, "ms", median(ours)?, "local key", median(peer)?);
+        for (case, _, [ours, peer]) in turns {
+            report.add(&case.name, "ms", median(ours)?, case.peer_name, median(peer)?);
         }
         Ok(())
     }
 
-    /// Medians of the signatures per second that 8 parallel gpg make.
+    /// Medians of the signatures per second that 8 parallel gpg make. None may fail on either side.
     pub(crate) fn parallel(
         &self,
-        wanted: &dyn Fn(&str) -> bool,
+        cases: Vec<Case<'_>>,
         (rounds, signatures): (usize, usize),
         report: &mut Report,
     ) -> Result<()> {
-        for algorithm in ALGORITHMS {
-            let name = format!("8 parallel gpg --detach-sign {algorithm}");
-            if !wanted(&name) {
-                continue;
-            }
-            output::note(algorithm.name());
-            let [ours, peer] = self.sides(Task::DetachedSignature, algorithm)?;
-            let (mut our_rates, mut peer_rates) = (Vec::new(), Vec::new());
+        for case in cases.into_iter().filter(|case| (self.wanted)(&case.name)) {
+            output::note(&case.name);
+            let sides = [Side::new(case.ours, case.task)?, Side::new(case.peer, case.task)?];
+            let mut rates: [Vec<f64>; 2] = Default::default();
             for _ in 0..rounds {
-                (self.check)()?;
-                our_rates.push(ours.rate(8, signatures)?);
-                peer_rates.push(peer.rate(8, signatures)?);
-            }
-            report.add(&name, "1/s", median(our_rates)?, "local key", median(peer_rates)?);
-        }
-        Ok(())
-    }
-
-    fn sides(&self, task: Task, algorithm: Algorithm) -> Result<[Side<'_>; 2]> {
-        let key = &self.playground.key(algorithm)?.fingerprint;
-        let local = self.local.fingerprint(algorithm)?;
-        Ok([
-            Side::new(&self.playground.workstation, task, algorithm, key)?,
-            Side::new(&self.local.workstation, task, algorithm, local)?,
-        ])
-    }
-}
-
-/// One side of a contest.
-struct Side<'a> {
-    workstation: &'a Workstation,
-    task: Task,
-    key: String,
-    /// The file to sign or the repository.
-    subject: String,
-}
-
-impl<'a> Side<'a> {
-    fn new(workstation: &'a Workstation, task: Task, algorithm: Algorithm, key: &str) -> Result<Self> {
-        let subject = match task {
-            Task::DetachedSignature => workstation.write("to-sign", vec![b'x'; 1024])?,
-            Task::GitTag => workstation.repository(&format!("repository-{algorithm}"), key)?,
-        };
-        fs::create_dir_all(workstation.path("out"))?;
-        Ok(Self { workstation, task, key: key.to_owned(), subject })
-    }
-
-    fn command(&self, name: &str) -> Command {
-        let mut command = match self.task {
-            Task::DetachedSignature => {
-                let output = self.workstation.path(&format!("out/{name}.sig"));
-                let options =
-                    ["--batch", "-q", "--yes", "-u", &self.key, "-o", &output, "--detach-sign", &self.subject];
-                self.workstation.command("gpg", &options)
-            }
-            Task::GitTag => {
-                self.workstation.command("git", &["-C", &self.subject, "tag", "-s", "-m", "x", &format!("t{name}")])
-            }
-        };
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, name: &str) -> Result<()> {
-        let output = self.command(name).output().context("starting the command that is measured")?;
-        if !output.status.success() {
-            bail!("{} failed: {}", self.key, String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(())
-    }
-
-    fn timed(&self, round: usize) -> Result<f64> {
-        let started = Instant::now();
-        self.run(&round.to_string())?;
-        Ok(started.elapsed().as_secs_f64() * 1000.0)
-    }
-
-    #[allow(clippy::cast_precision_loss)] // a few hundred signatures
-    fn rate(&self, jobs: usize, signatures: usize) -> Result<f64> {
-        let next = AtomicUsize::new(0);
-        let started = Instant::now();
-        thread::scope(|scope| {
-            let work = || -> Result<()> {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= signatures {
-                        return Ok(());
+                for (side, rates) in sides.iter().zip(&mut rates) {
+                    (self.check)()?;
+                    let (rate, failed) = side.rate(8, signatures)?;
+                    if failed > 0 {
+                        bail!("{failed} of {signatures} signatures failed: {}", case.name);
                     }
-                    self.run(&format!("p{number}"))?;
+                    rates.push(rate);
                 }
-            };
-            let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?)
-        })?;
-        Ok(signatures as f64 / started.elapsed().as_secs_f64())
+            }
+            let [ours, peer] = rates;
+            report.add(&case.name, "1/s", median(ours)?, case.peer_name, median(peer)?);
+        }
+        Ok(())
+    }
+
+    /// How many of the signatures of 8 parallel gpg fail.
+    #[allow(clippy::cast_precision_loss)] // a few hundred signatures
+    pub(crate) fn failures(&self, case: &Case<'_>, signatures: usize, report: &mut Report) -> Result<()> {
+        if !(self.wanted)(&case.name) {
+            return Ok(());
+        }
+        (self.check)()?;
+        let failed = |person| Ok::<_, anyhow::Error>(Side::new(person, case.task)?.rate(8, signatures)?.1 as f64);
+        report.add(&case.name, "failed", failed(case.ours)?, case.peer_name, failed(case.peer)?);
+        Ok(())
     }
 }

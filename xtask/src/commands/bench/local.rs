@@ -3,10 +3,11 @@
 use anyhow::{Context, Result};
 use sealcard_tests::{Algorithm, Flavour, Playground, Workstation};
 
+use super::side::Person;
 use crate::output;
 
 pub(crate) struct LocalKeys {
-    pub(crate) workstation: Workstation,
+    workstation: Workstation,
     fingerprints: Vec<(Algorithm, String)>,
 }
 
@@ -27,8 +28,9 @@ impl LocalKeys {
         Ok(Self { workstation, fingerprints })
     }
 
-    pub(crate) fn fingerprint(&self, algorithm: Algorithm) -> Result<&str> {
+    pub(crate) fn person(&self, algorithm: Algorithm) -> Result<Person<'_>> {
         let found = self.fingerprints.iter().find(|(of, _)| *of == algorithm);
-        found.map(|(_, fingerprint)| fingerprint.as_str()).with_context(|| format!("no local {algorithm} key"))
+        let (_, key) = found.with_context(|| format!("no local {algorithm} key"))?;
+        Ok(Person { workstation: &self.workstation, key })
     }
 }

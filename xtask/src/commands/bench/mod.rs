@@ -2,24 +2,39 @@
 
 mod cases;
 mod local;
+mod pkcs11;
 mod processes;
 mod quiet;
 mod report;
+mod side;
 
 use std::{process::ExitCode, sync::mpsc};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use sealcard_tests::PlaygroundBuilder;
+use sealcard_tests::{Algorithm, Binaries, DatabaseKind, Playground, PlaygroundBuilder};
 
-use self::{cases::Contest, local::LocalKeys, report::Report};
+use self::{
+    cases::{Case, Contest},
+    local::LocalKeys,
+    pkcs11::Pkcs11Key,
+    report::Report,
+    side::{Person, Task},
+};
 use crate::{cargo, interrupts, output, packages};
 
-/// Measure Sealcard against a local key
+/// One of each kind: what sizes between them cost lies between them.
+const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rsa4096, Algorithm::NistP256, Algorithm::Ed25519];
+
+const LOCAL_KEY: &str = "local key";
+const PKCS11: &str = "pkcs11-scd";
+
+/// Measure Sealcard against a local key and gnupg-pkcs11-scd
 ///
-/// Measures optimized programs: `gpg --detach-sign` and `git tag -s` with a local key and through Sealcard, turn by turn,
-/// so that a slow spell of the machine hits both alike; eight gpg at once; start-up time and memory. Prints medians and
-/// writes target/bench/results.json. Quote ratios: the times of two machines do not compare.
+/// Measures optimized programs: `gpg --detach-sign`, `git tag -s`, `rpmsign` of 20 packages and a rebase of 200 commits with
+/// a local key and through Sealcard, turn by turn, so that a slow spell of the machine hits both alike; the same with
+/// gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; start-up time and memory. Prints medians and writes
+/// target/bench/results.json. Quote ratios: the times of two machines do not compare.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Few repetitions: good enough to see whether it works
@@ -28,11 +43,18 @@ pub(crate) struct Bench {
     /// Measures only what has this in its name
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
+    /// Where the server keeps its data (comma-separated: sqlite, postgres). All is measured on the first; the others are
+    /// compared with it
+    #[arg(long, value_name = "DATABASES", value_delimiter = ',', default_value = "sqlite,postgres")]
+    database: Vec<DatabaseKind>,
 }
 
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        packages::ensure(packages::DEMO)?;
+        packages::ensure(&[packages::DEMO, packages::BENCH, pkcs11::PACKAGES].concat())?;
+        if self.database.contains(&DatabaseKind::Postgres) {
+            packages::ensure(packages::POSTGRES)?;
+        }
         output::step("building optimized programs");
         let binaries = cargo::build(true)?;
         let (sender, interrupted) = mpsc::channel();
@@ -41,22 +63,20 @@ impl Bench {
             Ok(signal) => bail!("stopped by signal {signal}"),
             Err(_) => Ok(()),
         };
-
-        output::step("starting a server and a workstation");
-        let playground = PlaygroundBuilder::new(binaries).note(output::note).start()?;
         let wanted = |name: &str| name.contains(&self.filter);
+        let contest = Contest { check: &check, wanted: &wanted };
+
+        let (database, others) = self.database.split_first().context("no database to measure on")?;
+        output::step(&format!("starting a server on {database} and a workstation"));
+        let playground = start(&binaries, *database)?;
         let mut report = Report::default();
         processes::idle_memory(&playground, &wanted, &mut report)?;
         processes::start_up(&playground, &wanted, if self.quick { 10 } else { 50 }, &mut report)?;
-
-        output::step("making local keys of the same algorithms");
-        let local = LocalKeys::make(&playground, &cases::ALGORITHMS)?;
-        let contest = Contest { playground: &playground, local: &local, check: &check };
-        quiet::wait()?;
-        output::step("signing in turns");
-        contest.latency(&wanted, if self.quick { 5 } else { 40 }, &mut report)?;
-        output::step("signing with 8 gpg at once, in turns");
-        contest.parallel(&wanted, if self.quick { (1, 16) } else { (5, 80) }, &mut report)?;
+        self.against_local_keys(&playground, &contest, &mut report)?;
+        self.against_pkcs11(&playground, &contest, &mut report)?;
+        for other in others {
+            self.between_databases(&playground, *database, *other, &contest, &mut report)?;
+        }
         processes::scdaemon_memory(&playground, &wanted, &mut report)?;
 
         report.print();
@@ -65,4 +85,90 @@ impl Bench {
         output::note(&format!("written to {}", file.display()));
         Ok(ExitCode::SUCCESS)
     }
+
+    fn against_local_keys(&self, playground: &Playground, contest: &Contest<'_>, report: &mut Report) -> Result<()> {
+        output::step("making local keys of the same algorithms");
+        let local = LocalKeys::make(playground, &ALGORITHMS)?;
+        let case = |prefix: &str, task: Task, algorithm: Algorithm| -> Result<Case<'_>> {
+            let name = format!("{prefix}{} {algorithm}", task.name());
+            let (ours, peer) = (ours(playground, algorithm)?, local.person(algorithm)?);
+            Ok(Case { name, task, ours, peer, peer_name: LOCAL_KEY })
+        };
+        let cases = |prefix: &str, tasks: &[Task], algorithms: &[Algorithm]| -> Result<Vec<Case<'_>>> {
+            let pairs = algorithms.iter().flat_map(|algorithm| tasks.iter().map(move |task| (*task, *algorithm)));
+            pairs.map(|(task, algorithm)| case(prefix, task, algorithm)).collect()
+        };
+        quiet::wait()?;
+        output::step("signing in turns");
+        let short = cases("", &[Task::DetachedSignature, Task::GitTag], &ALGORITHMS)?;
+        contest.latency(short, if self.quick { 5 } else { 40 }, report)?;
+        output::step("signing many packages and commits, in turns");
+        // rpm up to 4.18 takes no keys of NIST's curves.
+        let long = cases("", &[Task::RpmSign, Task::Rebase], &[Algorithm::Rsa4096, Algorithm::Ed25519])?;
+        contest.latency(long, if self.quick { 1 } else { 7 }, report)?;
+        output::step("signing with 8 gpg at once, in turns");
+        let parallel = cases("8 parallel ", &[Task::DetachedSignature], &ALGORITHMS)?;
+        contest.parallel(parallel, if self.quick { (1, 16) } else { (5, 80) }, report)
+    }
+
+    fn against_pkcs11(&self, playground: &Playground, contest: &Contest<'_>, report: &mut Report) -> Result<()> {
+        let (task, algorithm) = (Task::DetachedSignature, Algorithm::Rsa4096);
+        let signatures = if self.quick { 30 } else { 150 };
+        let single = format!("{} {algorithm} on a token", task.name());
+        let parallel = format!("failures of {signatures} by 8 parallel gpg {algorithm}");
+        if !(contest.wanted)(&single) && !(contest.wanted)(&parallel) {
+            return Ok(());
+        }
+        output::step("making a token with SoftHSM2 for gnupg-pkcs11-scd");
+        let token = Pkcs11Key::make(playground)?;
+        let case = |name: String| -> Result<Case<'_>> {
+            Ok(Case { name, task, ours: ours(playground, algorithm)?, peer: token.person(), peer_name: PKCS11 })
+        };
+        contest.latency(vec![case(single)?], if self.quick { 5 } else { 40 }, report)?;
+        contest.failures(&case(parallel)?, signatures, report)
+    }
+
+    /// The same signatures through a server on another database.
+    fn between_databases(
+        &self,
+        playground: &Playground,
+        database: DatabaseKind,
+        other: DatabaseKind,
+        contest: &Contest<'_>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let task = Task::DetachedSignature;
+        let algorithms = [Algorithm::Rsa4096, Algorithm::Ed25519];
+        let single = |algorithm| format!("{} {algorithm} on {other}", task.name());
+        let parallel = |algorithm| format!("8 parallel {} {algorithm} on {other}", task.name());
+        if !algorithms.iter().any(|it| (contest.wanted)(&single(*it)) || (contest.wanted)(&parallel(*it))) {
+            return Ok(());
+        }
+        output::step(&format!("starting a server on {other}"));
+        let second = start(&playground.binaries, other)?;
+        let cases = |name: &dyn Fn(Algorithm) -> String| -> Result<Vec<Case<'_>>> {
+            let case = |algorithm: &Algorithm| {
+                let (ours, peer) = (ours(&second, *algorithm)?, ours(playground, *algorithm)?);
+                Ok(Case { name: name(*algorithm), task, ours, peer, peer_name: short_name(database) })
+            };
+            algorithms.iter().map(case).collect()
+        };
+        contest.latency(cases(&single)?, if self.quick { 5 } else { 40 }, report)?;
+        contest.parallel(cases(&parallel)?, if self.quick { (1, 16) } else { (5, 80) }, report)
+    }
+}
+
+fn start(binaries: &Binaries, database: DatabaseKind) -> Result<Playground> {
+    PlaygroundBuilder::new(binaries.clone()).database(database).note(output::note).start()
+}
+
+const fn short_name(database: DatabaseKind) -> &'static str {
+    match database {
+        DatabaseKind::Sqlite => "sqlite",
+        DatabaseKind::Postgres => "postgres",
+    }
+}
+
+fn ours(playground: &Playground, algorithm: Algorithm) -> Result<Person<'_>> {
+    Ok(Person { workstation: &playground.workstation, key: &playground.key(algorithm)?.fingerprint })
 }

@@ -29,20 +29,21 @@ pub(crate) struct Report(Vec<Row>);
 
 impl Report {
     pub(crate) fn add(&mut self, name: &str, unit: &'static str, ours: f64, peer_name: &'static str, peer: f64) {
-        let ratio = ours / peer;
+        // Two zeros are as good as each other.
+        let ratio = if ours == 0.0 && peer == 0.0 { 1.0 } else { ours / peer };
         self.0.push(Row { name: name.to_owned(), ours, peer, peer_name, unit, ratio });
     }
 
     pub(crate) fn print(&self) {
         let header = ("what", "Sealcard", "compared with", "unit", "ratio");
         output::result(&format!(
-            "\n{:<44} {:>10} {:>24}  {:<5} {:>6}",
+            "\n{:<46} {:>10} {:>24}  {:<6} {:>6}",
             header.0, header.1, header.2, header.3, header.4
         ));
         for row in &self.0 {
             let peer = format!("{} {:>8.2}", row.peer_name, row.peer);
             output::result(&format!(
-                "{:<44} {:>10.2} {peer:>24}  {:<5} {:>6.2}",
+                "{:<46} {:>10.2} {peer:>24}  {:<6} {:>6.2}",
                 row.name, row.ours, row.unit, row.ratio
             ));
         }

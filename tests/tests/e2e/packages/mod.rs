@@ -1,0 +1,5 @@
+//! Packages and their repositories, signed and verified with the distributions' own tools.
+
+mod debian;
+mod repositories;
+mod rpm;
