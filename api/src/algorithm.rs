@@ -203,6 +203,20 @@ impl ComponentAlgorithm {
         }
     }
 
+    /// The algorithm of a signing key with components like this one.
+    #[must_use]
+    pub const fn family(self) -> KeyAlgorithm {
+        match self {
+            Self::Rsa2048 => KeyAlgorithm::Rsa2048,
+            Self::Rsa3072 => KeyAlgorithm::Rsa3072,
+            Self::Rsa4096 => KeyAlgorithm::Rsa4096,
+            Self::EcdsaP256 | Self::EcdhP256 => KeyAlgorithm::NistP256,
+            Self::EcdsaP384 | Self::EcdhP384 => KeyAlgorithm::NistP384,
+            Self::EcdsaP521 | Self::EcdhP521 => KeyAlgorithm::NistP521,
+            Self::EddsaEd25519 | Self::EcdhCv25519 => KeyAlgorithm::Ed25519,
+        }
+    }
+
     /// What it does.
     #[must_use]
     pub const fn scheme(self) -> Scheme {
@@ -425,6 +439,7 @@ mod tests {
             assert!(KeyAlgorithm::KNOWN.split(", ").any(|name| name == a.name()));
             for role in ComponentRole::ALL {
                 assert!(ComponentAlgorithm::of(a, role).fits(role), "{a} as {role}");
+                assert_eq!(ComponentAlgorithm::of(a, role).family(), a);
             }
         }
         for c in ComponentAlgorithm::ALL {

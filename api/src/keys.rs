@@ -20,6 +20,8 @@ pub enum KeyState {
     Disabled,
     /// The certificate's time is over.
     Expired,
+    /// An owner or administrator revoked it; there is no way back.
+    Revoked,
 }
 
 impl KeyState {
@@ -30,8 +32,90 @@ impl KeyState {
             Self::Active => "active",
             Self::Disabled => "disabled",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
         }
     }
+}
+
+/// How a certificate is built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyProfile {
+    /// A primary key that only certifies, and a subkey each that signs, decrypts and authenticates.
+    #[default]
+    Standard,
+    /// A primary key that signs, and nothing else: for verifiers that know no signing subkeys. Weaker, since whoever
+    /// signs with it without looking can be made to certify.
+    Packages,
+}
+
+impl KeyProfile {
+    /// All profiles.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::Packages];
+
+    /// The name as commands and JSON write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Packages => "packages",
+        }
+    }
+}
+
+/// Why a key is revoked (RFC 9580 section 5.2.3.31).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum RevocationReason {
+    /// None is given: nothing that the key ever signed counts any more.
+    Unspecified,
+    /// Somebody else may have the private key: nothing that it ever signed counts any more.
+    Compromised,
+    /// Another key takes its place: what it signed before still counts.
+    Superseded,
+    /// It is not used any more: what it signed before still counts.
+    Retired,
+}
+
+impl RevocationReason {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [Self::Unspecified, Self::Compromised, Self::Superseded, Self::Retired];
+
+    /// The name as commands and JSON write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::Compromised => "compromised",
+            Self::Superseded => "superseded",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// Body of `POST /v1/keys/{key}/revoke`; the answer is a [`Key`] whose certificate holds the revocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct KeyRevocation {
+    /// Why.
+    pub reason: RevocationReason,
+    /// A sentence for those who read the certificate; may be empty, at most 256 bytes.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// The revocation certificate that was made together with a key. `GET /v1/keys/{key}/revocation`, for owners and
+/// administrators; each reading is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RevocationCertificate {
+    /// The certificate's fingerprint.
+    pub fingerprint: Fingerprint,
+    /// ASCII-armored. Importing it revokes the key; reason: none given.
+    pub certificate: String,
 }
 
 /// Body of `POST /v1/keys`.
@@ -53,6 +137,9 @@ pub struct NewKey {
     /// Days until the certificate expires, 1 to 3650; 730 if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_days: Option<u32>,
+    /// How the certificate is built.
+    #[serde(default)]
+    pub profile: KeyProfile,
 }
 
 /// Body of `PATCH /v1/keys/{key}`.
@@ -83,6 +170,9 @@ pub struct Key {
     pub environment: String,
     /// The algorithm.
     pub algorithm: KeyAlgorithm,
+    /// How the certificate is built.
+    #[serde(default)]
+    pub profile: KeyProfile,
     /// The state.
     pub state: KeyState,
     /// The certificate's first user id.

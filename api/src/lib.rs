@@ -10,6 +10,7 @@ pub mod cards;
 pub mod encoding;
 pub mod grants;
 pub mod ids;
+pub mod import;
 pub mod keys;
 pub mod operations;
 pub mod problem;

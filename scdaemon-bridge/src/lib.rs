@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod gpg;
 pub mod grant;
+pub mod import;
 pub mod last;
 pub mod os;
 pub mod remote;

@@ -3,17 +3,36 @@
 use std::path::Path;
 
 use sealcard_api::{
+    Fingerprint, Timestamp,
     admin::{
         NewGroup, NewProject, NewServiceAccount, NewServiceToken, NewUser, ProjectMember, ServiceAccountChange,
         UserChange,
     },
     grants::LoginRequest,
-    keys::{KeyChange, NewKey},
+    import::{ImportPlanRequest, ImportRequest},
+    keys::{KeyChange, KeyRevocation, NewKey},
     operations::{AuthenticateRequest, DecryptRequest, SignRequest},
 };
+use sequoia_openpgp::{Cert, parse::Parse as _};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{config, http::extract::parse_json, identity};
+use crate::{config, http::extract::parse_json, identity, openpgp::ForeignCertificate};
+
+/// Text as a certificate to be imported, with all of its keys: nothing panics, and each role is given once.
+pub fn certificate(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let secrets: Vec<Fingerprint> = match Cert::from_bytes(text) {
+        Ok(cert) => {
+            cert.keys().filter_map(|key| key.key().fingerprint().as_bytes().try_into().ok()).map(Fingerprint).collect()
+        }
+        Err(_) => Vec::new(),
+    };
+    if let Ok(read) = ForeignCertificate::read(text, &secrets, Timestamp::from_unix(1_800_000_000)) {
+        let roles: Vec<_> = read.keys.iter().map(|key| key.role).collect();
+        assert!(roles.is_sorted_by(|a, b| a < b), "each role is given once, in order");
+        assert!(read.keys.iter().all(|key| key.algorithm.fits(key.role)), "each key can do what it is for");
+    }
+}
 
 /// A request body as each of the types that the server reads: nothing panics, a refusal is one short line, and what was
 /// read survives being written.
@@ -29,6 +48,9 @@ pub fn json_bodies(data: &[u8]) {
     one::<ProjectMember>(data);
     one::<NewKey>(data);
     one::<KeyChange>(data);
+    one::<KeyRevocation>(data);
+    one::<ImportPlanRequest>(data);
+    one::<ImportRequest>(data);
     one::<SignRequest>(data);
     one::<AuthenticateRequest>(data);
     one::<DecryptRequest>(data);
@@ -79,6 +101,11 @@ mod tests {
     #[test]
     fn the_corpus_of_json_bodies_holds() {
         replay("json_bodies", json_bodies);
+    }
+
+    #[test]
+    fn the_corpus_of_certificates_holds() {
+        replay("import_certificate", certificate);
     }
 
     #[test]

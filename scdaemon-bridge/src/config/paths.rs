@@ -123,6 +123,12 @@ impl Paths {
         self.state_folder.join("known-cards.json")
     }
 
+    /// The signers that secrets may be encrypted to.
+    #[must_use]
+    pub fn known_signers_file(&self) -> PathBuf {
+        self.config_folder.join("known-signers.json")
+    }
+
     /// What the last operation came to.
     #[must_use]
     pub fn last_file(&self) -> PathBuf {

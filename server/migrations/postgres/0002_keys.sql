@@ -28,6 +28,8 @@ CREATE TABLE signing_key (
     disabled       BOOLEAN NOT NULL DEFAULT FALSE,
     created        BIGINT NOT NULL,
     expires        BIGINT,
+    -- Then disabled too, and for good.
+    revoked        BIGINT,
     UNIQUE (project_id, name)
 );
 
@@ -39,6 +41,12 @@ END $$;
 -- A card's serial number is never used again, so its row never goes.
 CREATE TRIGGER signing_key_stays BEFORE DELETE OR TRUNCATE ON signing_key
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('signing keys are never deleted');
+
+-- Apart from signing_key, whose certificates everyone may see.
+CREATE TABLE key_revocation (
+    key_id      UUID PRIMARY KEY REFERENCES signing_key (id),
+    certificate TEXT NOT NULL
+);
 
 -- Apart from signing_key, whose rows are long: this one is rewritten with each signature.
 CREATE TABLE card_counter (

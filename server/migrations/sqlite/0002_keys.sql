@@ -29,6 +29,8 @@ CREATE TABLE signing_key (
     disabled       INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),
     created        INTEGER NOT NULL,
     expires        INTEGER,
+    -- Then disabled too, and for good.
+    revoked        INTEGER,
     UNIQUE (project_id, name)
 ) STRICT;
 
@@ -37,6 +39,12 @@ CREATE TRIGGER signing_key_stays BEFORE DELETE ON signing_key
 BEGIN
     SELECT RAISE(ABORT, 'signing keys are never deleted');
 END;
+
+-- Apart from signing_key, whose certificates everyone may see.
+CREATE TABLE key_revocation (
+    key_id      BLOB PRIMARY KEY REFERENCES signing_key (id),
+    certificate TEXT NOT NULL
+) STRICT;
 
 -- Apart from signing_key, whose rows are long: this one is rewritten with each signature.
 CREATE TABLE card_counter (

@@ -182,7 +182,7 @@ impl Told {
 fn compare(told: &Told, entry: &JournalEntry) -> Option<String> {
     let id = (entry.request, entry.component);
     let (sequence, operation, request, component) = (entry.sequence, &entry.operation, entry.request, entry.component);
-    if matches!(operation.as_str(), "generate" | "certify") {
+    if matches!(operation.as_str(), "generate" | "import" | "certify") {
         let known = told.made.contains(&id);
         return (!known).then(|| {
             format!("journal entry {sequence}: {operation} with component {component} for request {request} is not in the record")

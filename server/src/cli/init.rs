@@ -18,7 +18,7 @@ use super::{
     database::{self, DatabaseOptions},
     files, output,
     passwords::new_password,
-    seal::SealOptions,
+    seal::{SealMade, SealOptions},
 };
 use crate::{
     authn::hash_password_now,
@@ -105,11 +105,10 @@ impl Init {
                 let _ = fs::remove_dir(&data);
             }
         }
-        made?;
-        self.report(&data, &certificate)
+        self.report(&data, &certificate, &made?)
     }
 
-    fn make(&self, data: &Path, program: &Path, certificate: &Path, key: &Path) -> anyhow::Result<()> {
+    fn make(&self, data: &Path, program: &Path, certificate: &Path, key: &Path) -> anyhow::Result<SealMade> {
         let limits = Limits::default();
         let password = new_password(self.admin_password_file.as_deref(), &self.admin, limits.password_characters)?;
         files::write_new(&data.join(config::FILE), self.configuration(data, certificate, key)?.as_bytes())?;
@@ -121,13 +120,13 @@ impl Init {
         files::make_folder(&data.join("signer"))?;
         let signer = data.join("signer/default");
         files::make_folder(&signer)?;
-        self.seal.run(program, &signer)?;
+        let sealed = self.seal.run(program, &signer)?;
         let database = database::of(data, &self.database.section()?)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(make_database(&database, &self.admin, &hash_password_now(&password)?))?;
         fs::remove_file(data.join(UNFINISHED)).context("can't finish the data folder")?;
         files::sync_entry(&data.join(UNFINISHED))?;
-        Ok(())
+        Ok(sealed)
     }
 
     /// Where certificate and key lie; given ones are tried out.
@@ -170,7 +169,7 @@ impl Init {
         Ok(out)
     }
 
-    fn report(&self, data: &Path, certificate: &Path) -> anyhow::Result<()> {
+    fn report(&self, data: &Path, certificate: &Path, sealed: &SealMade) -> anyhow::Result<()> {
         let fingerprint = ServerTls::fingerprint(certificate)?;
         let name = self.names.first().map_or("localhost", String::as_str);
         let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
@@ -180,6 +179,7 @@ impl Init {
         output::line(format_args!("The server is set up in {}.\n", data.display()));
         output::line(format_args!("  Configuration   {}", config.display()));
         output::line(format_args!("  Key store       {}", self.seal.describe(&data.join("signer/default"))));
+        output::line(format_args!("  Envelope key    {}", sealed.envelope_key));
         output::line(format_args!("  Administrator   {}", self.admin));
         output::line(format_args!("  Certificate     {}", certificate.display()));
         if own {

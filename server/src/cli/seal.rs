@@ -46,6 +46,14 @@ pub(super) struct SealOptions {
     seal_credential: Option<String>,
 }
 
+/// What of the signer's answer is shown.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct SealMade {
+    /// The fingerprint of the key that secrets for the signer are encrypted to.
+    pub(super) envelope_key: String,
+}
+
 impl SealOptions {
     /// Refuses what does not go together, before anything is made.
     pub(super) fn check(&self) -> anyhow::Result<()> {
@@ -66,7 +74,7 @@ impl SealOptions {
     }
 
     /// Runs `sealcard-signer init`, which asks on the terminal where it must.
-    pub(super) fn run(&self, program: &Path, folder: &Path) -> anyhow::Result<()> {
+    pub(super) fn run(&self, program: &Path, folder: &Path) -> anyhow::Result<SealMade> {
         let mut command = Command::new(program);
         command.arg("init").arg("--folder").arg(folder).arg("--seal").arg(self.seal.name());
         let options = [
@@ -80,14 +88,15 @@ impl SealOptions {
             }
         }
         // What it prints is for programs; its questions and errors go to the terminal.
-        let status = command
-            .stdout(Stdio::null())
-            .status()
+        let output = command
+            .stdin(Stdio::inherit())
+            .stderr(Stdio::inherit())
+            .output()
             .with_context(|| format!("can't start {} (it belongs beside sealcard-server)", program.display()))?;
-        if !status.success() {
-            bail!("the signer could not make its key store ({status})");
+        if !output.status.success() {
+            bail!("the signer could not make its key store ({})", output.status);
         }
-        Ok(())
+        serde_json::from_slice(&output.stdout).context("the signer did not say what it made")
     }
 
     /// One sentence about what opens the key store, for the person who set it up.

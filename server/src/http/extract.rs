@@ -14,6 +14,7 @@ use axum::{
 };
 use sealcard_api::{
     ids::{GrantId, PrincipalId, RequestId},
+    import::MAX_IMPORT_BODY,
     problem::ProblemCode,
 };
 use sealcard_policy::{Action, PrincipalFacts, PrincipalKind, Roles};
@@ -109,13 +110,30 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-            return Err(ApiError::invalid("The request needs a body of Content-Type application/json."));
-        }
-        let bytes = read_body(request.into_body(), state.config.limits.body_bytes).await?;
-        parse_json(&bytes).map(Self).map_err(ApiError::invalid)
+        json_body(request, state.config.limits.body_bytes).await.map(Self)
     }
+}
+
+/// A JSON body that may be as long as an import needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargeJson<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for LargeJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let limit = state.config.limits.body_bytes.max(MAX_IMPORT_BODY);
+        json_body(request, limit).await.map(Self)
+    }
+}
+
+async fn json_body<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, ApiError> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+        return Err(ApiError::invalid("The request needs a body of Content-Type application/json."));
+    }
+    let bytes = read_body(request.into_body(), limit).await?;
+    parse_json(&bytes).map_err(ApiError::invalid)
 }
 
 async fn read_body(body: Body, limit: usize) -> Result<axum::body::Bytes, ApiError> {

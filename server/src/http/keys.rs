@@ -2,17 +2,17 @@
 
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
-    Bytes, Fingerprint, Timestamp,
+    Fingerprint, Timestamp,
     admin::Page,
-    algorithm::{Curve, PublicKey},
+    algorithm::ComponentRole,
     cards::Component,
     ids::KeyId,
-    keys::{Key, KeyChange, KeyState, NewKey},
+    keys::{Key, KeyChange, KeyProfile, KeyState, NewKey},
     problem::ProblemCode,
     record::RecordKind,
 };
 use sealcard_policy::{Action, Roles};
-use sealcard_signer::protocol::{PublicKeyBytes, SignerError};
+use sealcard_signer::protocol::SignerError;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -22,7 +22,7 @@ use crate::{
     keys::{self, DEFAULT_DAYS, KeyError, KeyPlan, MAX_DAYS, Maker},
     openpgp::CertificateError,
     signers::UseError,
-    storage::{ComponentRow, Draft, KeyFilter, KeyRow, StorageError},
+    storage::{ComponentRow, Draft, EnvironmentRow, KeyFilter, KeyRow, StorageError},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -62,14 +62,7 @@ async fn create(
     if !(1..=MAX_DAYS).contains(&days) {
         return Err(ApiError::invalid(format!("\"expires_days\" may be 1 to {MAX_DAYS}.")));
     }
-    let wanted = new.environment.as_deref().unwrap_or("default");
-    let environment = state
-        .store
-        .environments()
-        .await?
-        .into_iter()
-        .find(|row| row.name == wanted || row.id.to_string() == wanted)
-        .ok_or_else(|| ApiError::not_found("No such environment."))?;
+    let environment = environment(&state, new.environment.as_deref()).await?;
     let plan = KeyPlan {
         project: project.id,
         environment: environment.id,
@@ -77,6 +70,7 @@ async fn create(
         algorithm: new.algorithm,
         user_id: new.user_id,
         days,
+        profile: new.profile,
     };
     let maker = Maker { principal: caller.principal, request_id: caller.request_id };
     // The making goes on when the caller hangs up: it is there as a whole or not at all, never half noted.
@@ -85,6 +79,14 @@ async fn create(
     let id = made.await.map_err(|error| ApiError::internal(&error))??;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
+}
+
+/// The environment of this name or id.
+pub(super) async fn environment(state: &AppState, wanted: Option<&str>) -> ApiResult<EnvironmentRow> {
+    let wanted = wanted.unwrap_or("default");
+    let mut rows = state.store.environments().await?.into_iter();
+    rows.find(|row| row.name == wanted || row.id.to_string() == wanted)
+        .ok_or_else(|| ApiError::not_found("No such environment."))
 }
 
 /// One key.
@@ -107,6 +109,9 @@ async fn change(
     let (mut row, roles) = find(&state, &caller, &key).await?;
     caller.may(roles, Action::ManageProject)?;
     if let Some(disabled) = change.disabled {
+        if row.revoked.is_some() {
+            return Err(ApiError::new(ProblemCode::Conflict).detail("The key has been revoked; there is no way back."));
+        }
         let key = row.id;
         let event = if disabled { "key-disabled" } else { "key-enabled" };
         let entry = Draft {
@@ -151,14 +156,18 @@ pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiRes
     Ok((row, roles))
 }
 
-fn to_key(row: KeyRow, now: Timestamp) -> Key {
-    let state = if row.disabled {
+pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {
+    let state = if row.revoked.is_some() {
+        KeyState::Revoked
+    } else if row.disabled {
         KeyState::Disabled
     } else if row.expires.is_some_and(|expires| expires <= now) {
         KeyState::Expired
     } else {
         KeyState::Active
     };
+    let signs_itself = row.components.iter().any(|c| c.fingerprint == row.fingerprint && c.role == ComponentRole::Sign);
+    let profile = if signs_itself { KeyProfile::Packages } else { KeyProfile::Standard };
     Key {
         id: row.id,
         name: row.name,
@@ -167,6 +176,7 @@ fn to_key(row: KeyRow, now: Timestamp) -> Key {
         environment_id: row.environment_id,
         environment: row.environment,
         algorithm: row.algorithm,
+        profile,
         state,
         user_id: row.user_id,
         fingerprint: row.fingerprint,
@@ -180,16 +190,10 @@ fn to_key(row: KeyRow, now: Timestamp) -> Key {
 
 /// A component key as it travels.
 pub(super) fn to_component(row: ComponentRow) -> Component {
-    // RSA has none, and its public key no place for one.
-    let curve = row.algorithm.curve().unwrap_or(Curve::NistP256);
-    let public_key = match row.public_key {
-        PublicKeyBytes::Rsa { n, e } => PublicKey::Rsa { n: Bytes(n), e: Bytes(e) },
-        PublicKeyBytes::Ec { point } => PublicKey::Ec { curve, point: Bytes(point) },
-    };
     Component {
         role: row.role,
         algorithm: row.algorithm,
-        public_key,
+        public_key: row.public_key.to_public_key(row.algorithm),
         fingerprint: row.fingerprint,
         created: row.created,
     }
@@ -201,6 +205,8 @@ impl From<KeyError> for ApiError {
             KeyError::Certificate(CertificateError::UserId(why)) => Self::invalid(format!("The user id {why}.")),
             KeyError::Certificate(CertificateError::Signer(error)) | KeyError::Signer(error) => error.into(),
             KeyError::Storage(error) => error.into(),
+            error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
+            KeyError::State(why) => Self::new(ProblemCode::Conflict).detail(why),
             error => Self::internal(&error),
         }
     }
@@ -211,6 +217,9 @@ impl From<UseError> for ApiError {
         match error {
             UseError::Refused(SignerError::Sealed) => Self::new(ProblemCode::Sealed)
                 .detail("A person must unseal the key store first: sealcard-signer unseal --folder …"),
+            UseError::Refused(error @ (SignerError::Envelope | SignerError::Mismatch)) => {
+                Self::invalid(format!("The signer refused the secret: {error}."))
+            }
             UseError::NotAsked | UseError::Unavailable => Self::new(ProblemCode::SignerUnavailable),
             error => Self::internal(&error),
         }

@@ -14,8 +14,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, cards, environments, grants, groups, health, keys, login, operations, projects, record,
-    service_accounts, users,
+    ApiError, AppState, cards, environments, grants, groups, health, imports, keys, login, operations, projects,
+    record, revocations, service_accounts, users,
 };
 
 /// The router with everything that is served, and its OpenAPI document.
@@ -52,6 +52,8 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(projects::routes())
         .merge(environments::routes())
         .merge(keys::routes())
+        .merge(imports::routes())
+        .merge(revocations::routes())
         .merge(operations::routes())
         .merge(cards::routes())
         .merge(record::routes())

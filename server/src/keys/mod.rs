@@ -1,12 +1,20 @@
 //! Making signing keys: private halves in the signer, the certificate here, the card's serial number, one row for all.
+//! `import` takes in keys that were made elsewhere, `revoke` ends a key's life.
+
+mod import;
+mod revoke;
+
+pub use import::{ImportPlanned, import, plan};
+pub use revoke::revoke;
 
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
 use sealcard_api::{
     Timestamp,
-    algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
+    algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm, KeyAlgorithm},
     ids::{ComponentId, EnvironmentId, KeyId, PrincipalId, ProjectId, RequestId},
+    keys::{KeyProfile, RevocationReason},
     record::RecordKind,
 };
 use sealcard_signer::protocol::{Operation, RequestBody, ResponseBody, SealedKey};
@@ -14,9 +22,9 @@ use serde_json::{Value, json};
 use tokio::{runtime::Handle, task::JoinSet};
 
 use crate::{
-    openpgp::{self, Certificate, CertificateError, CertificateRequest},
+    openpgp::{self, CertificateError, CertificateRequest, ForeignError},
     signers::{Signer, Signers, UseError},
-    storage::{Draft, NewKeyRow, StorageError, Store},
+    storage::{Draft, NewComponentRow, NewKeyRow, StorageError, Store},
 };
 
 /// Days until a key expires when nothing else is asked for.
@@ -45,6 +53,15 @@ pub enum KeyError {
     /// The name is taken, or the database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// What is to be imported does not fit the certificate. Retrying can't help.
+    #[error("{0}")]
+    Import(String),
+    /// The certificate can't be imported. Retrying can't help.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
+    /// The state of the key does not allow it. Retrying can't help.
+    #[error("{0}")]
+    State(&'static str),
     /// A fault of this program.
     #[error("{0}")]
     Fault(String),
@@ -65,6 +82,19 @@ pub struct KeyPlan {
     pub user_id: String,
     /// Days until it expires.
     pub days: u32,
+    /// How the certificate is built.
+    pub profile: KeyProfile,
+}
+
+/// Where a key belongs.
+#[derive(Debug, Clone)]
+pub struct KeyPlace {
+    /// The project.
+    pub project: ProjectId,
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The name.
+    pub name: String,
 }
 
 /// Who makes it.
@@ -83,18 +113,24 @@ pub struct Maker {
 pub async fn create(store: &Store, signers: &Arc<Signers>, maker: Maker, plan: KeyPlan) -> Result<KeyId, KeyError> {
     openpgp::check_user_id(&plan.user_id)?;
     let id = KeyId::new();
-    let components = ComponentRole::ALL.map(|role| (ComponentId::new(), role));
+    let roles: &[ComponentRole] = match plan.profile {
+        KeyProfile::Standard => &ComponentRole::ALL,
+        KeyProfile::Packages => &[ComponentRole::Sign],
+    };
+    let components: Vec<_> = roles.iter().map(|role| (ComponentId::new(), *role)).collect();
     // The signer's journal will tell of uses of these components: the record names them before.
     let begun = json!({
         "event": "key-begun",
         "name": plan.name,
         "algorithm": plan.algorithm,
-        "components": components.map(|(component, _)| component),
+        "profile": plan.profile,
+        "components": components.iter().map(|(component, _)| component).collect::<Vec<_>>(),
     });
-    note(store, &plan, maker, id, begun).await?;
-    let result = make(store, signers, maker, &plan, id, components).await;
+    note(store, plan.project, maker, id, begun).await?;
+    let result = make(store, signers, maker, &plan, id, &components).await;
     if let Err(error) = &result {
-        note(store, &plan, maker, id, json!({"event": "key-failed", "error": error.to_string()})).await?;
+        let failed = json!({"event": "key-failed", "error": error.to_string()});
+        note(store, plan.project, maker, id, failed).await?;
     }
     result
 }
@@ -105,14 +141,22 @@ async fn make(
     maker: Maker,
     plan: &KeyPlan,
     id: KeyId,
-    components: [(ComponentId, ComponentRole); 4],
+    components: &[(ComponentId, ComponentRole)],
 ) -> Result<KeyId, KeyError> {
     let keys = generate(signers, maker, plan, components).await?;
     // One reading of the clock for keys, signatures and row: it is part of the fingerprints.
     let created = Timestamp::now();
     let expires = Timestamp::from_unix(created.unix().saturating_add(DAY.saturating_mul(plan.days.into())));
     let request = CertificateRequest { keys, user_id: plan.user_id.clone(), created, expires: Some(expires) };
-    let certificate = certify(signers, plan.environment, maker, request).await?;
+    let (certificate, revocation) = with_certifier(signers, plan.environment, maker, move |certify| {
+        let made = openpgp::make(request, certify)?;
+        let primary = made.components.first().ok_or_else(|| CertificateError::OpenPgp("no key".to_owned()))?;
+        let reason = RevocationReason::Unspecified;
+        let revocation = openpgp::revocation(&made.armored, &primary.0, reason, "", created, certify)?;
+        Ok((made, revocation))
+    })
+    .await?;
+    let components = certificate.components.into_iter();
     let row = NewKeyRow {
         id,
         project: plan.project,
@@ -123,12 +167,19 @@ async fn make(
         fingerprint: certificate.fingerprint,
         serial: 0,
         certificate: certificate.armored,
+        revocation: Some(revocation),
         created,
         expires: Some(expires),
-        components: certificate.components,
+        components: components.map(|(key, fingerprint)| NewComponentRow { key, fingerprint, created }).collect(),
     };
-    let created = json!({
-        "event": "key-created",
+    store_key(store, maker, row, "key-created").await
+}
+
+/// Stores a key under a card number of its own and records that it is there.
+async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static str) -> Result<KeyId, KeyError> {
+    let id = row.id;
+    let details = json!({
+        "event": event,
         "name": row.name,
         "algorithm": row.algorithm,
         "user_id": row.user_id,
@@ -136,7 +187,7 @@ async fn make(
         "environment": row.environment,
         "expires": row.expires,
     });
-    let entry = entry(plan, maker, id, created);
+    let entry = entry(row.project, maker, id, details);
     store
         .write(move |tx| {
             Box::pin(async move {
@@ -162,10 +213,10 @@ async fn generate(
     signers: &Arc<Signers>,
     maker: Maker,
     plan: &KeyPlan,
-    components: [(ComponentId, ComponentRole); 4],
+    components: &[(ComponentId, ComponentRole)],
 ) -> Result<Vec<SealedKey>, KeyError> {
     let mut tasks = JoinSet::new();
-    for (component, role) in components {
+    for (component, role) in components.iter().copied() {
         let signers = Arc::clone(signers);
         let environment = plan.environment;
         let body = RequestBody::Generate {
@@ -197,17 +248,20 @@ async fn generate(
     }
 }
 
+/// Has a signer sign a digest for key management.
+type Certify<'a> = &'a dyn Fn(&SealedKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>;
+
 /// sequoia asks for one signature after another and waits for each, so this has a thread of its own.
-async fn certify(
+async fn with_certifier<T: Send + 'static>(
     signers: &Arc<Signers>,
     environment: EnvironmentId,
     maker: Maker,
-    request: CertificateRequest,
-) -> Result<Certificate, KeyError> {
+    work: impl FnOnce(Certify<'_>) -> Result<T, CertificateError> + Send + 'static,
+) -> Result<T, KeyError> {
     let signers = Arc::clone(signers);
     let runtime = Handle::current();
     let made = tokio::task::spawn_blocking(move || {
-        openpgp::make(request, |key, hash, digest| {
+        work(&|key, hash, digest| {
             let body = RequestBody::Use {
                 key: key.clone(),
                 operation: Operation::Certify { hash, digest },
@@ -238,17 +292,17 @@ fn draw_serial() -> Result<u64, KeyError> {
     }
 }
 
-async fn note(store: &Store, plan: &KeyPlan, maker: Maker, id: KeyId, details: Value) -> Result<(), StorageError> {
-    let entry = entry(plan, maker, id, details);
+async fn note(store: &Store, project: ProjectId, maker: Maker, id: KeyId, details: Value) -> Result<(), StorageError> {
+    let entry = entry(project, maker, id, details);
     store.write(move |tx| Box::pin(async move { tx.append_record(&entry).await.map(drop) })).await
 }
 
-fn entry(plan: &KeyPlan, maker: Maker, id: KeyId, details: Value) -> Draft {
+fn entry(project: ProjectId, maker: Maker, id: KeyId, details: Value) -> Draft {
     Draft {
         kind: RecordKind::Administration,
         request_id: maker.request_id,
         principal: Some(maker.principal),
-        project: Some(plan.project),
+        project: Some(project),
         key: Some(id),
         state: None,
         details,

@@ -1,10 +1,16 @@
 //! OpenPGP certificates: version 4 (RFC 9580 section 5.5.2.2), algorithm ids 1, 18, 19 and 22, which gpg 2.2 knows.
 //!
-//! The primary key only certifies; one subkey each signs, decrypts and authenticates. Every signature in it is made by
-//! the signer process. sequoia-openpgp puts the packets together and never touches a private key.
+//! The primary key only certifies; one subkey each signs, decrypts and authenticates. In the profile `packages` there is
+//! but a primary key, which signs too. Every signature in a certificate is made by the signer process. sequoia-openpgp
+//! puts the packets together and never touches a private key.
 
+mod foreign;
 mod packets;
+mod revoke;
 mod signer;
+
+pub use foreign::{ForeignCertificate, ForeignError, ForeignKey};
+pub use revoke::{MAX_MESSAGE, revocation, with_revocation};
 
 use std::time::{Duration, SystemTime};
 
@@ -51,7 +57,7 @@ pub enum CertificateError {
 /// What a certificate is made of.
 #[derive(Debug, Clone)]
 pub struct CertificateRequest {
-    /// The component keys, one for each [`ComponentRole`].
+    /// The component keys: one for each [`ComponentRole`], or one alone in the role [`ComponentRole::Sign`].
     pub keys: Vec<SealedKey>,
     /// The user id.
     pub user_id: String,
@@ -81,7 +87,7 @@ pub fn make(
     certify: impl Fn(&SealedKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>,
 ) -> Result<Certificate, CertificateError> {
     check_user_id(&request.user_id)?;
-    let created = SystemTime::UNIX_EPOCH + Duration::from_secs(request.created.unix().try_into().unwrap_or_default());
+    let created = system_time(request.created);
     let validity = request.expires.map(|expires| {
         Duration::from_secs(expires.unix().saturating_sub(request.created.unix()).try_into().unwrap_or(0))
     });
@@ -91,7 +97,7 @@ pub fn make(
         return Err(CertificateError::OpenPgp("no primary key".to_owned()));
     };
     let roles: Vec<_> = sealed.iter().map(|key| key.role).collect();
-    if roles != ComponentRole::ALL {
+    if roles != ComponentRole::ALL && roles != [ComponentRole::Sign] {
         return Err(CertificateError::OpenPgp(format!("component keys in the roles {roles:?}")));
     }
 
@@ -104,7 +110,7 @@ pub fn make(
     let user_id = UserID::from(request.user_id.as_str());
     let self_signature = preferences(builder(SignatureType::PositiveCertification, created, validity)?)?
         .set_primary_userid(true)?
-        .set_key_flags(KeyFlags::empty().set_certification())?;
+        .set_key_flags(flags(primary.role).set_certification())?;
     let self_signature = without_critical(self_signature)?.sign_userid_binding(&mut certifier, &primary_key, &user_id);
     let self_signature = certifier.finish(self_signature)?;
     parts.push(user_id.into());
@@ -131,7 +137,7 @@ pub fn make(
     }
 
     let armored = armor(&parts)?;
-    check(&Cert::from_packets(parts.into_iter())?, created)?;
+    check(&Cert::from_packets(parts.into_iter())?, created, components.len())?;
     let (_, fingerprint) = *components.first().ok_or_else(|| CertificateError::OpenPgp("no primary key".to_owned()))?;
     Ok(Certificate { armored, fingerprint, components })
 }
@@ -163,6 +169,10 @@ pub fn check_user_id(user_id: &str) -> Result<(), CertificateError> {
     } else {
         Ok(())
     }
+}
+
+fn system_time(time: Timestamp) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(time.unix().try_into().unwrap_or_default())
 }
 
 impl From<anyhow::Error> for CertificateError {
@@ -225,10 +235,10 @@ fn fingerprint<R: sequoia_openpgp::packet::key::KeyRole>(
 }
 
 /// Nothing leaves that a strict reader would not take: every signature verifies and every key is bound and alive.
-fn check(certificate: &Cert, created: SystemTime) -> Result<(), CertificateError> {
+fn check(certificate: &Cert, created: SystemTime, keys: usize) -> Result<(), CertificateError> {
     let policy = StandardPolicy::new();
     let alive = certificate.keys().with_policy(&policy, created).alive().revoked(false).supported().count();
-    if alive == ComponentRole::ALL.len() && certificate.bad_signatures().next().is_none() {
+    if alive == keys && certificate.bad_signatures().next().is_none() {
         Ok(())
     } else {
         Err(CertificateError::OpenPgp(format!("{alive} of its keys are usable")))

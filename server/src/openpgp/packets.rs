@@ -2,11 +2,14 @@
 
 use std::time::SystemTime;
 
-use sealcard_api::algorithm::{self as api, Scheme};
+use sealcard_api::algorithm::{self as api, ComponentAlgorithm, Scheme};
 use sealcard_signer::protocol::{PublicKeyBytes, SealedKey};
 use sequoia_openpgp::{
     crypto::mpi::{MPI, PublicKey},
-    packet::key::{Key4, PublicParts, UnspecifiedRole},
+    packet::{
+        Key,
+        key::{Key4, KeyRole, PublicParts, UnspecifiedRole},
+    },
     types::{Curve, HashAlgorithm, PublicKeyAlgorithm, SymmetricAlgorithm},
 };
 
@@ -61,6 +64,41 @@ pub(super) fn key(
         }
     };
     Ok(Key4::new(created, id, mpis)?)
+}
+
+/// The other way round: algorithm and public half of a key; `None` for what no component key can be.
+pub(super) fn component<R: KeyRole>(key: &Key<PublicParts, R>) -> Option<(ComponentAlgorithm, PublicKeyBytes)> {
+    if key.version() != 4 {
+        return None;
+    }
+    let (algorithm, public_key) = match key.mpis() {
+        PublicKey::RSA { e, n } => {
+            let algorithm = match n.bits() {
+                2048 => ComponentAlgorithm::Rsa2048,
+                3072 => ComponentAlgorithm::Rsa3072,
+                4096 => ComponentAlgorithm::Rsa4096,
+                _ => return None,
+            };
+            return Some((algorithm, PublicKeyBytes::Rsa { n: n.value().to_vec(), e: e.value().to_vec() }));
+        }
+        PublicKey::ECDSA { curve: Curve::NistP256, q } => (ComponentAlgorithm::EcdsaP256, q.value()),
+        PublicKey::ECDSA { curve: Curve::NistP384, q } => (ComponentAlgorithm::EcdsaP384, q.value()),
+        PublicKey::ECDSA { curve: Curve::NistP521, q } => (ComponentAlgorithm::EcdsaP521, q.value()),
+        PublicKey::ECDH { curve: Curve::NistP256, q, .. } => (ComponentAlgorithm::EcdhP256, q.value()),
+        PublicKey::ECDH { curve: Curve::NistP384, q, .. } => (ComponentAlgorithm::EcdhP384, q.value()),
+        PublicKey::ECDH { curve: Curve::NistP521, q, .. } => (ComponentAlgorithm::EcdhP521, q.value()),
+        PublicKey::EdDSA { curve: Curve::Ed25519, q } => {
+            (ComponentAlgorithm::EddsaEd25519, q.value().strip_prefix(&[0x40])?)
+        }
+        PublicKey::ECDH { curve: Curve::Cv25519, q, .. } => {
+            (ComponentAlgorithm::EcdhCv25519, q.value().strip_prefix(&[0x40])?)
+        }
+        _ => return None,
+    };
+    algorithm
+        .curve()
+        .is_some_and(|curve| curve.has_form_of(public_key))
+        .then(|| (algorithm, PublicKeyBytes::Ec { point: public_key.to_vec() }))
 }
 
 /// A point in the curve's native form is marked by a leading 40 (RFC 9580 section 11.2.2).

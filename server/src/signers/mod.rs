@@ -118,8 +118,8 @@ impl Signer {
     pub async fn ask(&self, body: RequestBody) -> Result<ResponseBody, UseError> {
         let deadline = match body {
             RequestBody::Generate { .. } => GENERATE_DEADLINE,
-            RequestBody::Use { .. } | RequestBody::Journal { .. } => USE_DEADLINE,
-            RequestBody::Status => STATUS_DEADLINE,
+            RequestBody::Use { .. } | RequestBody::Import { .. } | RequestBody::Journal { .. } => USE_DEADLINE,
+            RequestBody::Status | RequestBody::Recipient => STATUS_DEADLINE,
         };
         let connection = self.connection().await?;
         connection.ask(body, deadline).await

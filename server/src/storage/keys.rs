@@ -45,6 +45,8 @@ pub struct KeyRow {
     pub created: Timestamp,
     /// When the certificate expires.
     pub expires: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked: Option<Timestamp>,
     /// Signatures made so far.
     pub signatures: u64,
     /// The component keys, in the order of [`ComponentRole::ALL`].
@@ -93,8 +95,21 @@ pub struct NewKeyRow {
     pub created: Timestamp,
     /// When the certificate expires.
     pub expires: Option<Timestamp>,
-    /// The component keys with their fingerprints.
-    pub components: Vec<(SealedKey, Fingerprint)>,
+    /// The revocation certificate that was made together with it, armored; none if its primary key is not here.
+    pub revocation: Option<String>,
+    /// The component keys.
+    pub components: Vec<NewComponentRow>,
+}
+
+/// A component key that is to be stored.
+#[derive(Debug, Clone)]
+pub struct NewComponentRow {
+    /// As the signer sealed it.
+    pub key: SealedKey,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Its creation time, part of the fingerprint.
+    pub created: Timestamp,
 }
 
 /// Which keys are wanted.
@@ -141,7 +156,8 @@ macro_rules! key_query {
     ($rest:literal) => {
         concat!(
             "SELECT k.id, k.project_id, p.name, k.environment_id, e.name, k.name, k.algorithm, k.user_id, k.fingerprint,
-                k.serial, k.certificate, k.disabled, k.created, k.expires, coalesce(n.signatures, 0)
+                k.serial, k.certificate, k.disabled, k.created, k.expires, coalesce(n.signatures, 0),
+                k.revoked
              FROM signing_key k JOIN project p ON p.id = k.project_id JOIN environment e ON e.id = k.environment_id
              LEFT JOIN card_counter n ON n.key_id = k.id ",
             $rest
@@ -167,6 +183,7 @@ impl FromRow for KeyRow {
             created: Timestamp::from_unix(row.get(12)?),
             expires: row.get::<Option<i64>>(13)?.map(Timestamp::from_unix),
             signatures: row.get::<i64>(14)?.cast_unsigned(),
+            revoked: row.get::<Option<i64>>(15)?.map(Timestamp::from_unix),
             components: Vec::new(),
         })
     }
@@ -182,6 +199,21 @@ impl FromRow for ComponentRow {
             fingerprint: fingerprint(row, 5)?,
             created: Timestamp::from_unix(row.get(6)?),
         })
+    }
+}
+
+/// Read where nothing but the sealed key is wanted.
+struct SealedComponent(SealedKey);
+
+impl FromRow for SealedComponent {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self(SealedKey {
+            component: row.get(0)?,
+            role: role(1, &row.get::<String>(1)?)?,
+            algorithm: algorithm(2, &row.get::<String>(2)?)?,
+            public_key: public_key(row.get(3)?, row.get(4)?),
+            ciphertext: row.get(5)?,
+        }))
     }
 }
 
@@ -232,6 +264,31 @@ impl Store {
                 params![key.0, principal.0, wanted.name()],
             )
             .await
+    }
+
+    /// A component key with its sealed private half.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn sealed_component(&self, component: ComponentId) -> Result<Option<SealedKey>, StorageError> {
+        let row: Option<SealedComponent> = self
+            .reader()
+            .optional(
+                "SELECT id, role, algorithm, public_key, public_exponent, sealed FROM component_key WHERE id = $1",
+                params![component.0],
+            )
+            .await?;
+        Ok(row.map(|row| row.0))
+    }
+
+    /// The revocation certificate that was made together with a key, armored.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn revocation(&self, key: KeyId) -> Result<Option<String>, StorageError> {
+        let row: Option<(String,)> =
+            self.reader().optional("SELECT certificate FROM key_revocation WHERE key_id = $1", params![key.0]).await?;
+        Ok(row.map(|(certificate,)| certificate))
     }
 
     /// One key by id.
@@ -326,7 +383,7 @@ impl WriteTx {
                 certificate, disabled, created, expires)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10, $11)", params![key.id.0, key.project.0, key.environment.0, &key.name, key.algorithm.name(), &key.user_id, key.fingerprint.0.to_vec(), key.serial.cast_signed(), &key.certificate, key.created.unix(), key.expires.map(Timestamp::unix)]).await
         .map_err(|error| error.taken("a key of this name"))?;
-        for (component, fingerprint) in &key.components {
+        for NewComponentRow { key: component, fingerprint, created } in &key.components {
             let (public_key, exponent) = match &component.public_key {
                 PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
                 PublicKeyBytes::Ec { point } => (point, None),
@@ -345,10 +402,15 @@ impl WriteTx {
                         exponent.map(Vec::as_slice),
                         component.ciphertext.as_slice(),
                         fingerprint.0.to_vec(),
-                        key.created.unix()
+                        created.unix()
                     ],
                 )
-                .await?;
+                .await
+                .map_err(|error| error.taken("a key with one of these subkeys"))?;
+        }
+        if let Some(certificate) = &key.revocation {
+            let sql = "INSERT INTO key_revocation (key_id, certificate) VALUES ($1, $2)";
+            self.conn().execute(sql, params![key.id.0, certificate]).await?;
         }
         self.conn().execute("INSERT INTO card_counter (key_id, signatures) VALUES ($1, 0)", params![key.id.0]).await?;
         self.bump_registry().await?;
@@ -367,6 +429,26 @@ impl WriteTx {
         Ok(found.is_some())
     }
 
+    /// Revokes a key for good: its certificate says so, and its use is stopped. Whether it was not revoked before.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn revoke_key(&mut self, key: KeyId, certificate: &str, now: Timestamp) -> Result<bool, StorageError> {
+        let changed = self
+            .conn()
+            .execute(
+                "UPDATE signing_key SET certificate = $2, disabled = TRUE, revoked = $3
+                 WHERE id = $1 AND revoked IS NULL",
+                params![key.0, certificate, now.unix()],
+            )
+            .await?
+            > 0;
+        if changed {
+            self.bump_registry().await?;
+        }
+        Ok(changed)
+    }
+
     /// Stops or allows a key's use. Whether that changed anything.
     ///
     /// # Errors
@@ -374,7 +456,10 @@ impl WriteTx {
     pub async fn set_key_disabled(&mut self, key: KeyId, disabled: bool) -> Result<bool, StorageError> {
         let changed = self
             .conn()
-            .execute("UPDATE signing_key SET disabled = $2 WHERE id = $1 AND disabled <> $2", params![key.0, disabled])
+            .execute(
+                "UPDATE signing_key SET disabled = $2 WHERE id = $1 AND disabled <> $2 AND revoked IS NULL",
+                params![key.0, disabled],
+            )
             .await?
             > 0;
         if changed {

@@ -40,7 +40,7 @@ pub use environments::EnvironmentRow;
 pub use error::{DatabaseError, StorageError};
 #[allow(unused_imports)]
 pub use identity::*;
-pub use keys::{ComponentRow, KeyFilter, KeyRow, KeyUse, NewKeyRow, UsableComponent};
+pub use keys::{ComponentRow, KeyFilter, KeyRow, KeyUse, NewComponentRow, NewKeyRow, UsableComponent};
 pub(crate) use record::Body;
 pub use record::{Draft, RecordFilter, RecordHead, RecordRow};
 pub use requests::{Begun, Idempotency, NewRequest, RequestRow, UnfinishedRequest};

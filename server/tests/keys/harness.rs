@@ -12,6 +12,7 @@ use sealcard_api::{
     admin::ProjectRole,
     algorithm::{HashAlgorithm, KeyAlgorithm},
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
+    keys::KeyProfile,
     record::RecordVerification,
 };
 use sealcard_policy::{PrincipalFacts, PrincipalKind};
@@ -138,6 +139,7 @@ impl Place {
             algorithm,
             user_id: format!("{name} <{name}@example.org>"),
             days: 30,
+            profile: KeyProfile::Standard,
         }
     }
 

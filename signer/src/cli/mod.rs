@@ -1,5 +1,6 @@
 //! The command `sealcard-signer`.
 
+mod envelope_key;
 mod init;
 mod journal;
 mod output;
@@ -28,6 +29,7 @@ enum Command {
     Init(init::Init),
     Serve(Serve),
     Unseal(unseal::Unseal),
+    EnvelopeKey(envelope_key::EnvelopeKey),
     #[command(subcommand)]
     Journal(journal::Journal),
 }
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => return run_serve(&serve),
         Command::Init(init) => init.run(),
         Command::Unseal(unseal) => unseal.run(),
+        Command::EnvelopeKey(key) => key.run(),
         Command::Journal(journal) => journal.run(),
     };
     match outcome {

@@ -42,7 +42,9 @@ impl Unseal {
             ControlReply::Unsealed => output::line("unsealed"),
             ControlReply::AlreadyOpen => output::line("already open"),
             ControlReply::Refused(why) => bail!("{why}"),
-            ControlReply::Status { .. } => bail!("the signer gave an answer that was not asked for"),
+            ControlReply::Status { .. } | ControlReply::EnvelopeKey(_) => {
+                bail!("the signer gave an answer that was not asked for")
+            }
         }
         Ok(())
     }

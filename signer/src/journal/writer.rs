@@ -30,7 +30,7 @@ const MAX_BATCH: usize = 1024;
 /// What is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
-    /// [`crate::protocol::Operation::name`], or `generate`.
+    /// [`crate::protocol::Operation::name`], `generate` or `import`.
     pub operation: &'static str,
     /// The component key.
     pub component: Uuid,

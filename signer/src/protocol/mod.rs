@@ -7,7 +7,7 @@ mod frame;
 
 pub use frame::{FrameError, MAX_FRAME, decode, encode};
 
-use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, PublicKey};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -53,6 +53,24 @@ pub enum RequestBody {
         /// At most so many; the signer may give fewer.
         limit: u32,
     },
+    /// The key that envelopes for this signer are closed with. Answered by [`ResponseBody::Recipient`].
+    Recipient,
+    /// Takes in a component key that was made elsewhere. Answered by [`ResponseBody::Imported`].
+    Import {
+        /// The new component's id, bound into envelope and sealed key.
+        component: Uuid,
+        /// Its algorithm.
+        algorithm: ComponentAlgorithm,
+        /// Its role.
+        role: ComponentRole,
+        /// Its public half.
+        public_key: PublicKeyBytes,
+        /// Its private half, in the form that the signer seals, in an envelope for
+        /// [`sealcard_envelope::Purpose::ImportKey`].
+        envelope: Vec<u8>,
+        /// The server's request, for the journal.
+        request: Uuid,
+    },
 }
 
 /// A private key as it lies in the server's database: only the signer that made it can open it.
@@ -86,6 +104,29 @@ pub enum PublicKeyBytes {
         /// The point.
         point: Vec<u8>,
     },
+}
+
+impl PublicKeyBytes {
+    /// The form of the wire contract. RSA has no curve, and its public key no place for one.
+    #[must_use]
+    pub fn to_public_key(&self, algorithm: ComponentAlgorithm) -> PublicKey {
+        match self {
+            Self::Rsa { n, e } => PublicKey::Rsa { n: n.clone().into(), e: e.clone().into() },
+            Self::Ec { point } => {
+                let curve = algorithm.curve().unwrap_or(Curve::NistP256);
+                PublicKey::Ec { curve, point: point.clone().into() }
+            }
+        }
+    }
+}
+
+impl From<PublicKey> for PublicKeyBytes {
+    fn from(key: PublicKey) -> Self {
+        match key {
+            PublicKey::Rsa { n, e } => Self::Rsa { n: n.0, e: e.0 },
+            PublicKey::Ec { point, .. } => Self::Ec { point: point.0 },
+        }
+    }
 }
 
 /// A use of a key. There is no "sign these bytes".
@@ -175,6 +216,16 @@ pub enum ResponseBody {
         /// The entries asked for, in their order.
         entries: Vec<JournalEntry>,
     },
+    /// To [`RequestBody::Recipient`].
+    Recipient {
+        /// An X25519 public key.
+        public_key: [u8; 32],
+    },
+    /// To [`RequestBody::Import`].
+    Imported {
+        /// The key, sealed as those that the signer makes.
+        key: SealedKey,
+    },
 }
 
 /// A decrypted secret: wiped when dropped, its bytes never shown.
@@ -203,13 +254,13 @@ pub struct JournalEntry {
     pub sequence: u64,
     /// Seconds since 1970-01-01T00:00:00Z.
     pub unix: i64,
-    /// [`Operation::name`], or `generate`.
+    /// [`Operation::name`], `generate` or `import`.
     pub operation: String,
     /// The component key.
     pub component: Uuid,
     /// The server's request.
     pub request: Uuid,
-    /// SHA-256 of the digest, message or ciphertext; empty for `generate`.
+    /// SHA-256 of the digest, message, ciphertext or envelope; empty for `generate`.
     pub input_sha256: Vec<u8>,
     /// SHA-256 over the previous entry's hash and this entry.
     pub hash: [u8; 32],
@@ -244,4 +295,10 @@ pub enum SignerError {
     /// The journal could not be made durable, so nothing left the signer. Retrying helps once there is room.
     #[error("the journal could not be written: {0}")]
     Journal(String),
+    /// The envelope does not open here. Retrying with one that was closed for this signer helps.
+    #[error("the envelope is for another signer or another key, or it was changed")]
+    Envelope,
+    /// What the envelope held is not the private half of the public key. Retrying can't help.
+    #[error("the private key is not that of the public key")]
+    Mismatch,
 }

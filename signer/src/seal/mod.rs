@@ -16,6 +16,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sealcard_envelope::PrivateKey;
+
 use crate::{
     crypto::{self, CryptoError},
     folder::{self, JOURNAL_FILE, KEY_FILE, SEAL_FILE},
@@ -32,6 +34,12 @@ impl MasterKey {
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The key that opens envelopes for this store. Derived, so that every node that has the master key has this one too,
+    /// and nothing more needs to be kept.
+    pub(crate) fn envelope_key(&self) -> Result<PrivateKey, CryptoError> {
+        crypto::hkdf(self.bytes(), &[], b"sealcard envelope key 1").map(PrivateKey::new)
     }
 
     /// Whether the system keeps it out of swap. It refuses when `ulimit -l` is used up.
@@ -129,6 +137,8 @@ pub struct Initialized {
     pub key_file_created: bool,
     /// The empty journal.
     pub journal: PathBuf,
+    /// The fingerprint of the key that envelopes for this signer are closed with: who imports a key compares it.
+    pub envelope_key: String,
 }
 
 /// Whether a folder has no seal and no journal yet.
@@ -187,12 +197,13 @@ pub fn init(folder: &Path, method: &SealMethod) -> Result<Initialized, SealError
     let text = SealFile::new(source, wrapped).to_text();
     folder::write_new(&seal_file, text.as_bytes()).map_err(|e| SealError::File(seal_file.clone(), e))?;
     folder::write_new(&journal, b"").map_err(|e| SealError::File(journal.clone(), e))?;
+    let envelope_key = master.envelope_key()?.recipient().map_err(|_| SealError::Library)?.fingerprint().to_string();
     let seal = match method {
         SealMethod::KeyFile(_) => "key-file",
         SealMethod::Passphrase(..) => "passphrase",
         SealMethod::SystemdCredential(_) => "systemd-credential",
     };
-    Ok(Initialized { seal, seal_file, key_file, key_file_created, journal })
+    Ok(Initialized { seal, seal_file, key_file, key_file_created, journal, envelope_key })
 }
 
 /// Reads the folder's `seal.json`.

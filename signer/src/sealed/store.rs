@@ -6,14 +6,15 @@ use std::{
 };
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use sealcard_envelope::{Binding, EnvelopeError, Purpose, RecipientKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{NotOursError, cache::Cache, format};
 use crate::{
     crypto::CryptoError,
-    operations::{self, GenerateError, PrivateKey},
-    protocol::SealedKey,
+    operations::{self, GenerateError, KeyMismatchError, PrivateKey},
+    protocol::{PublicKeyBytes, SealedKey},
     seal::{self, MasterKey, Passphrase, SealError},
 };
 
@@ -35,6 +36,12 @@ pub enum StoreError {
     /// The cryptographic library failed, such as for want of memory. Retrying may help.
     #[error("the cryptographic library failed")]
     Library,
+    /// The envelope does not open. Retrying can't help.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The private half is not that of the public half. Retrying can't help.
+    #[error(transparent)]
+    Mismatch(#[from] KeyMismatchError),
 }
 
 impl From<CryptoError> for StoreError {
@@ -70,6 +77,34 @@ impl Store {
         role: ComponentRole,
     ) -> Result<SealedKey, StoreError> {
         let operations::GeneratedKey { public_key, private } = operations::generate(algorithm, role)?;
+        let identity = format::Identity { component, algorithm, role, public_key: &public_key };
+        let ciphertext = format::seal(&self.master, &identity, &private)?;
+        Ok(SealedKey { component, algorithm, role, public_key, ciphertext })
+    }
+
+    /// What envelopes for this store are closed with.
+    ///
+    /// # Errors
+    /// If the library fails.
+    pub fn recipient(&self) -> Result<RecipientKey, StoreError> {
+        Ok(self.master.envelope_key()?.recipient()?)
+    }
+
+    /// Takes in a key from an envelope and seals it, if it is the private half of `public_key`.
+    ///
+    /// # Errors
+    /// If the envelope was closed for another store or component, or holds another key.
+    pub fn import(
+        &self,
+        component: Uuid,
+        algorithm: ComponentAlgorithm,
+        role: ComponentRole,
+        public_key: PublicKeyBytes,
+        envelope: &[u8],
+    ) -> Result<SealedKey, StoreError> {
+        let binding = Binding::component(component, algorithm, role, &public_key.to_public_key(algorithm));
+        let private = self.master.envelope_key()?.open(Purpose::ImportKey, &binding, envelope)?;
+        PrivateKey::parse(algorithm, role, &private, &public_key)?;
         let identity = format::Identity { component, algorithm, role, public_key: &public_key };
         let ciphertext = format::seal(&self.master, &identity, &private)?;
         Ok(SealedKey { component, algorithm, role, public_key, ciphertext })

@@ -42,6 +42,8 @@ pub enum ControlRequest {
     Status,
     /// Open the seal, with a passphrase if it wants one.
     Unseal(Option<Passphrase>),
+    /// The fingerprint of the key that envelopes are closed with.
+    EnvelopeKey,
 }
 
 /// What the signer answers.
@@ -58,8 +60,10 @@ pub enum ControlReply {
     Unsealed,
     /// The store was open already.
     AlreadyOpen,
-    /// Why it stays sealed.
+    /// Why it stays sealed, or nothing else can be said.
     Refused(String),
+    /// To [`ControlRequest::EnvelopeKey`].
+    EnvelopeKey(String),
 }
 
 /// Starts the thread that answers on the control socket.
@@ -126,6 +130,12 @@ impl Control {
             ControlRequest::Status => {
                 let passphrase = self.seal.source().kind() == "passphrase";
                 return ControlReply::Status { sealed: self.engine.is_sealed(), passphrase };
+            }
+            ControlRequest::EnvelopeKey => {
+                return match self.engine.envelope_key() {
+                    Ok(key) => ControlReply::EnvelopeKey(key.fingerprint().to_string()),
+                    Err(error) => ControlReply::Refused(error.to_string()),
+                };
             }
             ControlRequest::Unseal(passphrase) => passphrase,
         };

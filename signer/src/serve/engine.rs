@@ -7,6 +7,7 @@ use std::{
 };
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Scheme};
+use sealcard_envelope::RecipientKey;
 use uuid::Uuid;
 
 use super::{answers::Answers, delay::Delay, gate::Gate};
@@ -72,6 +73,11 @@ impl Engine {
         let _ = self.store.set(store);
     }
 
+    /// What envelopes for this signer are closed with.
+    pub(super) fn envelope_key(&self) -> Result<RecipientKey, SignerError> {
+        self.store.get().ok_or(SignerError::Sealed)?.recipient().map_err(|e| store_error(&e))
+    }
+
     pub(super) fn log_state(&self, seal: &'static str) {
         let head = self.journal.head();
         let state = if self.is_sealed() { "sealed" } else { "open" };
@@ -133,6 +139,16 @@ impl Engine {
                 self.generate(id, component, algorithm, role, request);
             }
             RequestBody::Use { key, operation, request } => self.use_key(id, &key, operation, request),
+            RequestBody::Recipient => {
+                let result = self.envelope_key().map(|key| ResponseBody::Recipient { public_key: key.0 });
+                self.answer(Response { id, result });
+            }
+            RequestBody::Import { component, algorithm, role, public_key, envelope, request } => {
+                let entry =
+                    NewEntry { operation: "import", component, request, input_sha256: Some(crypto::sha256(&envelope)) };
+                let import = |store: &Store| store.import(component, algorithm, role, public_key, &envelope);
+                self.take_in(id, entry, import);
+            }
         }
     }
 
@@ -204,7 +220,7 @@ impl Engine {
         let Some(store) = self.store.get() else {
             return self.answer(Response { id, result: Err(SignerError::Sealed) });
         };
-        match guarded(|| store.generate(component, algorithm, role).map_err(|e| generate_error(&e))) {
+        match guarded(|| store.generate(component, algorithm, role).map_err(|e| store_error(&e))) {
             Ok(key) => {
                 let entry = NewEntry { operation: "generate", component, request, input_sha256: None };
                 let gate = self.enqueue(id, entry);
@@ -212,6 +228,26 @@ impl Engine {
                 gate.made(Ok(ResponseBody::Generated { key }));
             }
             Err(error) => self.answer(Response { id, result: Err(error) }),
+        }
+    }
+
+    fn take_in(&self, id: u64, entry: NewEntry, import: impl FnOnce(&Store) -> Result<SealedKey, StoreError>) {
+        let Some(store) = self.store.get() else {
+            return self.answer(Response { id, result: Err(SignerError::Sealed) });
+        };
+        match guarded(|| import(store).map_err(|e| store_error(&e))) {
+            Ok(key) => {
+                let gate = self.enqueue(id, entry);
+                self.journal.wake();
+                gate.made(Ok(ResponseBody::Imported { key }));
+            }
+            Err(error) => {
+                let (request, component) = (entry.request, entry.component);
+                let facts: &[(&str, &dyn std::fmt::Display)] =
+                    &[("request", &request), ("component", &component), ("operation", &"import"), ("why", &error)];
+                log::event(Level::Warn, "refused", facts);
+                self.answer(Response { id, result: Err(error) });
+            }
         }
     }
 
@@ -225,11 +261,13 @@ impl Engine {
     }
 }
 
-fn generate_error(error: &StoreError) -> SignerError {
+fn store_error(error: &StoreError) -> SignerError {
     match error {
         StoreError::Generate(operations::GenerateError::Mismatch { .. }) => SignerError::Invalid(error.to_string()),
         // The library makes and checks the key; what failed there is worth another try.
         StoreError::Generate(operations::GenerateError::Library) | StoreError::Library => SignerError::SelfCheckFailed,
+        StoreError::Envelope(_) => SignerError::Envelope,
+        StoreError::Mismatch(_) => SignerError::Mismatch,
     }
 }
 

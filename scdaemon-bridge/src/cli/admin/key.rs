@@ -1,16 +1,22 @@
 //! `sealcard admin key`.
 
-use clap::{Args, Subcommand};
+mod import;
+mod publish;
+
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
 use sealcard_api::{
-    algorithm::KeyAlgorithm,
-    keys::{Key, KeyChange, NewKey},
+    Fingerprint,
+    algorithm::{ComponentRole, KeyAlgorithm},
+    ids::KeyId,
+    keys::{Key, KeyChange, KeyProfile, NewKey},
 };
 
 use super::pages;
 use crate::{
     cli::{
         App,
-        output::{clean, facts, line, note, show, table},
+        output::{clean, facts, line, note, show, table, warn},
         when,
     },
     remote::path,
@@ -24,6 +30,20 @@ Example:
   sealcard admin key create --project tools --name release --algorithm ed25519 \\
     --user-id 'Tools Release <release@example.org>'")]
     Create(CreateArguments),
+    /// Bring a key that gpg has to the server's signer, with its fingerprints, user ids and certifications
+    #[command(after_help = "\
+The secret key is decrypted on this machine and encrypted to the signer; the server never sees it.
+
+Example:
+  gpg --export-secret-keys --armor release@example.org > release.asc
+  sealcard admin key import --project tools --name release release.asc")]
+    Import(import::Arguments),
+    /// Write the public certificate
+    Export(publish::Export),
+    /// Write the revocation certificate that was made together with the key; keep it where nobody else gets it
+    Revocation(publish::Revocation),
+    /// Revoke a key for good: its certificate says so, and it is never used again
+    Revoke(publish::Revoke),
     /// All keys that you may see
     List {
         /// Only those of this project: name or id
@@ -32,7 +52,7 @@ Example:
     },
     /// One key
     Show {
-        /// Id or fingerprint
+        /// Name, id or fingerprint
         key: String,
         /// Print only the certificate, ASCII-armored
         #[arg(long)]
@@ -40,12 +60,12 @@ Example:
     },
     /// Stop the use of a key; it counts from the next request on
     Disable {
-        /// Id or fingerprint
+        /// Name, id or fingerprint
         key: String,
     },
     /// Allow the use of a key again
     Enable {
-        /// Id or fingerprint
+        /// Name, id or fingerprint
         key: String,
     },
 }
@@ -70,6 +90,17 @@ pub(super) struct CreateArguments {
     /// Days until the key expires, 1 to 3650 (default: 730)
     #[arg(long, value_name = "N")]
     expires_days: Option<u32>,
+    /// How the certificate is built
+    #[arg(long, value_enum, default_value = "standard")]
+    profile: Profile,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    /// A primary key that only certifies; subkeys sign, decrypt and log in
+    Standard,
+    /// Weaker: one key that signs and certifies, for verifiers that know no signing subkeys
+    Packages,
 }
 
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<()> {
@@ -83,7 +114,17 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 algorithm: new.algorithm,
                 user_id: new.user_id,
                 expires_days: new.expires_days,
+                profile: match new.profile {
+                    Profile::Standard => KeyProfile::Standard,
+                    Profile::Packages => KeyProfile::Packages,
+                },
             };
+            if new.profile == KeyProfile::Packages {
+                warn(
+                    "with the profile packages the primary key itself signs. Whoever may sign with it could also have \
+                     it certify another key; take it only for verifiers that know no signing subkeys",
+                );
+            }
             if new.algorithm.is_rsa() {
                 note("Making RSA keys takes some seconds.");
             }
@@ -92,7 +133,21 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 line(format!("Made the key {} in {}.", clean(&key.name), clean(&key.project)));
                 print(key);
                 note("Members with the role key-user get it with `sealcard sync`.");
+                revocation_hint(key);
             })
+        }
+        Command::Import(arguments) => Box::pin(import::run(app, arguments, json)).await,
+        Command::Export(arguments) => {
+            let key = find(app, &arguments.key).await?;
+            arguments.run(&key)
+        }
+        Command::Revocation(arguments) => {
+            let key = find(app, &arguments.key).await?;
+            arguments.run(app, &key, json).await
+        }
+        Command::Revoke(arguments) => {
+            let key = find(app, &arguments.key).await?;
+            arguments.run(app, &key, json).await
         }
         Command::List { project } => {
             let mut keys: Vec<Key> = pages::all(remote, &path(&["keys"]), &[]).await?;
@@ -121,7 +176,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             })
         }
         Command::Show { key, certificate } => {
-            let key: Key = remote.get(&path(&["keys", &key])).await?;
+            let key = find(app, &key).await?;
             if certificate && !json {
                 // Lines of its own: cleaning would spoil them, and armor holds nothing a terminal obeys.
                 key.certificate.lines().for_each(|text| line(clean(text)));
@@ -135,12 +190,40 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
 }
 
 async fn change(app: &App, key: &str, disabled: bool, json: bool) -> anyhow::Result<()> {
-    let key: Key = app.remote.patch(&path(&["keys", key]), &KeyChange { disabled: Some(disabled) }).await?;
+    let id = find(app, key).await?.id.to_string();
+    let key: Key = app.remote.patch(&path(&["keys", &id]), &KeyChange { disabled: Some(disabled) }).await?;
     show(json, &key, |key| line(format!("The key {} is {} now.", clean(&key.name), key.state.name())))
 }
 
+/// The key of this id, fingerprint or name. A name must be that of one key only.
+async fn find(app: &App, wanted: &str) -> anyhow::Result<Key> {
+    if wanted.parse::<KeyId>().is_ok() || wanted.parse::<Fingerprint>().is_ok() {
+        return Ok(app.remote.get(&path(&["keys", wanted])).await?);
+    }
+    let mut keys: Vec<Key> = pages::all(&app.remote, &path(&["keys"]), &[]).await?;
+    keys.retain(|key| key.name == wanted);
+    match (keys.pop(), keys.is_empty()) {
+        (Some(key), true) => Ok(key),
+        (Some(_), false) => bail!("several projects have a key named {wanted}; name it by its fingerprint"),
+        (None, _) => bail!("there is no key named {wanted} that you may see"),
+    }
+}
+
+fn revocation_hint(key: &Key) {
+    let name = clean(&key.name);
+    note(format!(
+        "For the day it falls into wrong hands: sealcard admin key revocation {name} --output {name}.rev, and keep that file \
+         apart."
+    ));
+}
+
 fn print(key: &Key) {
-    let roles: Vec<&str> = key.components.iter().map(|component| component.role.name()).collect();
+    let primary_signs = |role| role == ComponentRole::Sign && key.profile == KeyProfile::Packages;
+    let roles = key.components.iter().map(|component| match component.role {
+        role if primary_signs(role) => "sign (with the primary key)",
+        role => role.name(),
+    });
+    let roles: Vec<&str> = roles.collect();
     facts(&[
         ("fingerprint", key.fingerprint.to_string()),
         ("user id", key.user_id.clone()),

@@ -17,6 +17,8 @@ use crate::support::{builder, playground, rest::Rest};
 
 /// Typed by mistake where a password belongs, and sent in a request that makes no sense.
 const CANARY: &str = "canary-in-the-coal-mine-31337";
+/// Protects the key that is imported.
+const IMPORT_PASSPHRASE: &str = "passphrase-of-an-old-key-1618";
 /// In the environment of the server, to prove that the search sees its memory.
 const PLANTED: &str = "planted-needle-in-the-haystack-2718";
 
@@ -24,10 +26,12 @@ const PLANTED: &str = "planted-needle-in-the-haystack-2718";
 fn nothing_secret_is_in_logs_record_database_process_list_or_memory_of_the_server() -> Result<()> {
     let playground = builder()?.environment("PLANTED", PLANTED).start()?;
     let mut needles = Needles::default();
+    import_a_key(&playground)?;
     for key in keys::private_keys(playground.server.data())? {
         needles.add_private_key(&key.name, &key.bytes);
     }
-    ensure!(needles.len() >= 12, "only {} private keys were found", needles.len());
+    ensure!(needles.len() >= 4 * Algorithm::ALL.len() + 2, "only {} private keys", needles.len());
+    needles.add("the passphrase of an imported key", IMPORT_PASSPHRASE.as_bytes());
     needles.add("the user's password", playground.facts.user_password.as_bytes());
     needles.add("the administrator's password", playground.facts.admin_password.as_bytes());
     needles.add("the user's grant", Rest::user(&playground)?.token().as_bytes());
@@ -109,6 +113,24 @@ fn use_everything(playground: &Playground) -> Result<Vec<u8>> {
     let text = shown.split_once("session key: '").context("no session key")?.1;
     let hex = text.split_once('\'').and_then(|(key, _)| key.split_once(':')).context("no session key")?.1;
     Ok(data_encoding::HEXUPPER.decode(hex.as_bytes())?)
+}
+
+/// Brings a key with two secrets that gpg made.
+fn import_a_key(playground: &Playground) -> Result<()> {
+    let source =
+        sealcard_tests::Workstation::new(&playground.binaries, &playground.scratch, "source", Flavour::Machine)?;
+    let passphrase = source.write("passphrase", IMPORT_PASSPHRASE)?;
+    let pass = ["--pinentry-mode", "loopback", "--passphrase-file", &passphrase];
+    source
+        .gpg(&[pass.as_slice(), &["--quick-gen-key", "Ada <old@example.org>", "default", "default", "1y"]].concat())?;
+    let exported = source.path("exported");
+    source.gpg(&[pass.as_slice(), &["-o", &exported, "--export-secret-keys"]].concat())?;
+    let mut signer = std::process::Command::new(playground.binaries.folder().join("sealcard-signer"));
+    signer.arg("envelope-key").arg("--folder").arg(playground.server.data().join("signer/default"));
+    let fingerprint = run(&mut signer, std::time::Duration::from_secs(30))?.success()?.text().trim().to_owned();
+    let import = ["key", "import", "--project", "playground", "--name", "imported", "--passphrase-file", &passphrase];
+    playground.admin.admin(&[import.as_slice(), &["--signer-fingerprint", &fingerprint, &exported]].concat())?;
+    Ok(())
 }
 
 /// Makes a service account, logs in with its token and signs.

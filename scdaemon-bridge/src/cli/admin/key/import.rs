@@ -1,0 +1,215 @@
+//! `sealcard admin key import`.
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueHint};
+use sealcard_api::{
+    import::{ImportPlan, ImportPlanRequest, ImportRequest, ImportedComponent, PlannedComponent},
+    keys::Key,
+};
+use sealcard_envelope::{Binding, KeyFingerprint, Purpose, RecipientKey};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::{print, revocation_hint};
+use crate::{
+    cli::{
+        App, ask,
+        output::{BOLD, clean, line, note, show, warn},
+        when,
+    },
+    config::Config,
+    import::{ExportedKey, ImportError, KnownSigners, SecretState, SignerTrust},
+    remote::path,
+};
+
+/// A file of this size is no key, in bytes.
+const MAX_FILE: u64 = 8 * 1024 * 1024;
+
+/// How often a passphrase is asked for.
+const ATTEMPTS: u32 = 3;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct Arguments {
+    /// The project's name or id
+    #[arg(long, value_name = "NAME")]
+    project: String,
+    /// The key's name, unique in the project
+    #[arg(long)]
+    name: String,
+    /// Where the private key is kept (default: the environment "default")
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Read the passphrase from the first line of this file instead of asking
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    passphrase_file: Option<PathBuf>,
+    /// The fingerprint of the signer's envelope key, which `sealcard-server init` printed; trusted without asking
+    #[arg(long, value_name = "HEX")]
+    signer_fingerprint: Option<KeyFingerprint>,
+    /// What `gpg --export-secret-keys` wrote, armored or not (default: standard input)
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: Option<PathBuf>,
+}
+
+pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::Result<()> {
+    let remote = &app.remote;
+    let exported = read(arguments.file.as_deref())?;
+    let certificate = exported.certificate()?;
+    let secrets = exported.secrets();
+    let here = secrets.iter().filter(|(_, state)| *state != SecretState::Elsewhere);
+    let request = ImportPlanRequest {
+        project: arguments.project.clone(),
+        environment: arguments.environment.clone(),
+        name: arguments.name.clone(),
+        certificate: certificate.clone(),
+        secrets: here.map(|(fingerprint, _)| *fingerprint).collect(),
+    };
+    let plan: ImportPlan = remote.post(&path(&["keys", "import", "plan"]), &request).await?;
+    if exported.fingerprint() != Some(plan.fingerprint) {
+        bail!("the server speaks of another key, {}; nothing was sent", plan.fingerprint);
+    }
+    describe(&plan);
+    let offline =
+        secrets.iter().any(|(fingerprint, state)| *fingerprint == plan.fingerprint && *state == SecretState::Elsewhere);
+    if offline {
+        warn(
+            "the primary key's secret is not in the file. The subkeys work, but the key can be neither prolonged nor \
+             revoked here: keep the primary key for that",
+        );
+    }
+    let recipient = recipient(app, &plan, arguments.signer_fingerprint)?;
+    let mut passphrases = Passphrases::new(arguments.passphrase_file.as_deref())?;
+    let mut components = Vec::new();
+    for component in &plan.components {
+        let secret = passphrases.open(&exported, component)?;
+        let PlannedComponent { id, role, algorithm, fingerprint, public_key, .. } = component;
+        let binding = Binding::component(id.0, *algorithm, *role, public_key);
+        let envelope = recipient.close(Purpose::ImportKey, &binding, &secret).context("can't encrypt to the signer")?;
+        components.push(ImportedComponent { id: *id, fingerprint: *fingerprint, envelope: envelope.into() });
+    }
+    let ImportPlanRequest { project, environment, name, .. } = request;
+    let request = ImportRequest { project, environment, name, certificate, components };
+    let key: Key = remote.post_patiently(&path(&["keys", "import"]), &request).await?;
+    show(json, &key, |key| {
+        line(format!("Imported the key {} into {}.", clean(&key.name), clean(&key.project)));
+        print(key);
+        note(
+            "Members with the role key-user get it with `sealcard sync`. The file still holds the secret key: once all is \
+              well, remove it and gpg's own copy (gpg --delete-secret-keys), or keep it offline as a backup.",
+        );
+        if !offline {
+            revocation_hint(key);
+        }
+    })
+}
+
+fn read(file: Option<&Path>) -> anyhow::Result<ExportedKey> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024));
+    match file.filter(|file| *file != Path::new("-")) {
+        Some(file) => {
+            let opened = std::fs::File::open(file).with_context(|| format!("can't open {}", file.display()))?;
+            opened.take(MAX_FILE).read_to_end(&mut bytes).with_context(|| format!("can't read {}", file.display()))?
+        }
+        None => std::io::stdin().take(MAX_FILE).read_to_end(&mut bytes).context("can't read standard input")?,
+    };
+    Ok(ExportedKey::read(&bytes)?)
+}
+
+fn describe(plan: &ImportPlan) {
+    note(format!("{BOLD}{}{BOLD:#}  {}", plan.fingerprint, clean(&plan.user_id)));
+    for PlannedComponent { role, algorithm, fingerprint, .. } in &plan.components {
+        note(format!("  {:<12}  {:<13}  {fingerprint}", role.name(), algorithm.name()));
+    }
+    for out in &plan.left_out {
+        note(format!("  left out      {}  {}", out.fingerprint, clean(&out.reason)));
+    }
+    if let Some(expires) = plan.expires {
+        note(format!("  expires {}", when::with_distance(expires)));
+    }
+}
+
+/// The signer's key, if it is the one that was compared.
+fn recipient(app: &App, plan: &ImportPlan, expected: Option<KeyFingerprint>) -> anyhow::Result<RecipientKey> {
+    let key = plan.recipient.as_slice().try_into().map(RecipientKey).context("the server gave no key of a signer")?;
+    let seen = key.fingerprint();
+    let environment = plan.environment.as_str();
+    let server = Config::load(&app.paths)?.map(|config| config.server).unwrap_or_default();
+    let mut known = KnownSigners::load(&app.paths)?;
+    if let Some(expected) = expected {
+        if seen != expected {
+            bail!("the signer of the environment {environment} has another key, {seen}; no secret was sent");
+        }
+        known.trust(&app.paths, &server, environment, seen)?;
+        return Ok(key);
+    }
+    match known.judge(&server, environment, seen) {
+        SignerTrust::Trusted => return Ok(key),
+        SignerTrust::Changed => bail!(
+            "the signer of the environment {environment} has another key than the one that you trusted, {seen}; no secret \
+             was sent. Ask the administrator whether the key store was made anew, and pass `--signer-fingerprint`"
+        ),
+        SignerTrust::Unknown => {}
+    }
+    note(format!(
+        "\nThe secrets are encrypted to the signer of the environment {environment}. Its key is\n\n  {seen}\n"
+    ));
+    note("`sealcard-server init` printed it; on the server, `sealcard-signer envelope-key` prints it again.");
+    if !ask::can_ask() {
+        bail!("nobody can be asked here: pass `--signer-fingerprint {seen}` once you compared it");
+    }
+    if !ask::confirm("Is it the same?")? {
+        bail!("no secret was sent");
+    }
+    known.trust(&app.paths, &server, environment, seen)?;
+    Ok(key)
+}
+
+/// The passphrases that opened something; gpg protects all keys of a certificate with the same one, but need not.
+struct Passphrases {
+    from_file: bool,
+    known: Vec<SecretString>,
+}
+
+impl Passphrases {
+    fn new(file: Option<&Path>) -> anyhow::Result<Self> {
+        Ok(match file {
+            Some(file) => Self { from_file: true, known: vec![ask::secret_from_file(file)?] },
+            None => Self { from_file: false, known: Vec::new() },
+        })
+    }
+
+    fn open(&mut self, exported: &ExportedKey, component: &PlannedComponent) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+        let attempt = |passphrase: Option<&SecretString>| {
+            exported.secret(component.fingerprint, component.algorithm, &component.public_key, passphrase)
+        };
+        match attempt(None) {
+            Err(ImportError::PassphraseNeeded(_)) => {}
+            result => return Ok(result?),
+        }
+        for passphrase in &self.known {
+            match attempt(Some(passphrase)) {
+                Err(ImportError::WrongPassphrase(_)) => {}
+                result => return Ok(result?),
+            }
+        }
+        let wrong = ImportError::WrongPassphrase(component.fingerprint);
+        if self.from_file {
+            return Err(wrong.into());
+        }
+        for _ in 0..ATTEMPTS {
+            let passphrase = ask::password(&format!("Passphrase of the secret key {}", component.fingerprint))?;
+            match attempt(Some(&passphrase)) {
+                Err(error @ ImportError::WrongPassphrase(_)) => note(error.to_string()),
+                result => {
+                    self.known.push(passphrase);
+                    return Ok(result?);
+                }
+            }
+        }
+        Err(wrong.into())
+    }
+}

@@ -1,0 +1,123 @@
+//! `sealcard admin key export`, `revocation` and `revoke`.
+
+use std::{io::Write as _, path::PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum, ValueHint};
+use sealcard_api::keys::{Key, KeyRevocation, RevocationCertificate, RevocationReason};
+use sequoia_openpgp::{Cert, parse::Parse as _, serialize::SerializeInto as _};
+
+use crate::{
+    cli::{
+        App, ask,
+        output::{clean, line, note, show},
+    },
+    config::files,
+    remote::path,
+};
+
+#[derive(Debug, Args)]
+pub(in super::super) struct Export {
+    /// Name, id or fingerprint
+    pub(super) key: String,
+    /// Write the bytes themselves instead of ASCII armor
+    #[arg(long)]
+    binary: bool,
+    /// Write to this file instead of standard output
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+}
+
+impl Export {
+    pub(super) fn run(self, key: &Key) -> anyhow::Result<()> {
+        let bytes = if self.binary {
+            Cert::from_bytes(&key.certificate)
+                .and_then(|cert| cert.to_vec())
+                .context("the certificate can't be read")?
+        } else {
+            key.certificate.clone().into_bytes()
+        };
+        match self.output {
+            Some(file) => std::fs::write(&file, bytes).with_context(|| format!("can't write {}", file.display())),
+            None => {
+                // A reader that went away is no error of ours.
+                let _ = std::io::stdout().lock().write_all(&bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in super::super) struct Revocation {
+    /// Name, id or fingerprint
+    pub(super) key: String,
+    /// Write to this file, which nobody else may read, instead of standard output
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+}
+
+impl Revocation {
+    pub(super) async fn run(self, app: &App, key: &Key, json: bool) -> anyhow::Result<()> {
+        let made: RevocationCertificate = app.remote.get(&path(&["keys", &key.id.to_string(), "revocation"])).await?;
+        if let Some(file) = self.output {
+            files::write_private(&file, made.certificate.as_bytes())?;
+            note(format!("Written to {}. Whoever imports it makes the key useless for good.", file.display()));
+            return Ok(());
+        }
+        show(json, &made, |made| made.certificate.lines().for_each(|text| line(clean(text))))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in super::super) struct Revoke {
+    /// Name, id or fingerprint
+    pub(super) key: String,
+    /// Why. With `unspecified` and `compromised` nothing that the key ever signed counts any more
+    #[arg(long, value_enum)]
+    reason: Reason,
+    /// A sentence for those who read the certificate
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    message: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Reason {
+    /// Somebody else may have the private key
+    Compromised,
+    /// Another key takes its place
+    Superseded,
+    /// It is not used any more
+    Retired,
+    /// None is given
+    Unspecified,
+}
+
+impl Revoke {
+    pub(super) async fn run(self, app: &App, key: &Key, json: bool) -> anyhow::Result<()> {
+        if !self.yes {
+            let name = clean(&key.name);
+            if !ask::can_ask() {
+                bail!("nobody can be asked here: pass `--yes` to revoke {name} for good");
+            }
+            if !ask::confirm(&format!("Revoke {name} ({}) for good?", key.fingerprint))? {
+                bail!("nothing was changed");
+            }
+        }
+        let reason = match self.reason {
+            Reason::Compromised => RevocationReason::Compromised,
+            Reason::Superseded => RevocationReason::Superseded,
+            Reason::Retired => RevocationReason::Retired,
+            Reason::Unspecified => RevocationReason::Unspecified,
+        };
+        let body = KeyRevocation { reason, message: self.message };
+        let key: Key = app.remote.post(&path(&["keys", &key.id.to_string(), "revoke"]), &body).await?;
+        show(json, &key, |key| {
+            line(format!("The key {} is revoked.", clean(&key.name)));
+            note("Publish its certificate again, so that others learn it: sealcard admin key export");
+        })
+    }
+}

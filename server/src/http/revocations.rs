@@ -1,0 +1,80 @@
+//! The end of keys: `/v1/keys/{key}/revocation`, `/v1/keys/{key}/revoke`.
+
+use axum::extract::State;
+use sealcard_api::{
+    Timestamp,
+    keys::{Key, KeyRevocation, RevocationCertificate},
+    problem::ProblemCode,
+    record::RecordKind,
+};
+use sealcard_policy::Action;
+use serde_json::json;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    ApiError, ApiResult, AppState, Caller, Json, Path,
+    keys::{find, to_key},
+};
+use crate::{
+    keys::{self, Maker},
+    openpgp::MAX_MESSAGE,
+    storage::{Draft, StorageError},
+};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(read)).routes(routes!(revoke))
+}
+
+/// The revocation certificate that was made together with the key. Each reading is recorded.
+#[utoipa::path(get, path = "/v1/keys/{key}/revocation", tag = "keys",
+    params(("key" = String, Path, description = "id or fingerprint")),
+    responses((status = 200, body = RevocationCertificate)))]
+async fn read(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> ApiResult<Json<RevocationCertificate>> {
+    let (row, roles) = find(&state, &caller, &key).await?;
+    caller.may(roles, Action::ManageProject)?;
+    let certificate = state.store.revocation(row.id).await?.ok_or_else(|| {
+        ApiError::not_found("The key has no revocation certificate here: its primary key was never here.")
+    })?;
+    let entry = Draft {
+        kind: RecordKind::Administration,
+        request_id: caller.request_id,
+        principal: Some(caller.principal),
+        project: Some(row.project_id),
+        key: Some(row.id),
+        state: None,
+        details: json!({"event": "revocation-read", "name": row.name}),
+    };
+    let write = state.store.write(move |tx| Box::pin(async move { tx.append_record(&entry).await.map(drop) }));
+    write.await.map_err(|error: StorageError| ApiError::from(error))?;
+    Ok(Json(RevocationCertificate { fingerprint: row.fingerprint, certificate }))
+}
+
+/// Revokes a key for good. The answer's certificate says so to everyone who gets it.
+#[utoipa::path(post, path = "/v1/keys/{key}/revoke", tag = "keys", request_body = KeyRevocation,
+    params(("key" = String, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+async fn revoke(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Json(revocation): Json<KeyRevocation>,
+) -> ApiResult<Json<Key>> {
+    let (row, roles) = find(&state, &caller, &key).await?;
+    caller.may(roles, Action::ManageProject)?;
+    let KeyRevocation { reason, message } = revocation;
+    if message.len() > MAX_MESSAGE || message.chars().any(char::is_control) {
+        return Err(ApiError::invalid(format!("\"message\" may be one line of up to {MAX_MESSAGE} bytes.")));
+    }
+    let maker = Maker { principal: caller.principal, request_id: caller.request_id };
+    let id = row.id;
+    let task_state = state.clone();
+    let done = tokio::spawn(async move {
+        keys::revoke(&task_state.store, &task_state.signers, maker, &row, reason, message).await
+    });
+    done.await.map_err(|error| ApiError::internal(&error))??;
+    let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    Ok(Json(to_key(key, Timestamp::now())))
+}

@@ -1,0 +1,178 @@
+//! Keys that were made elsewhere: the client brings the certificate as it is and each secret in an envelope for the
+//! signer, which alone can open it.
+
+use std::sync::Arc;
+
+use sealcard_api::{
+    Fingerprint, Timestamp,
+    algorithm::ComponentRole,
+    ids::{ComponentId, KeyId},
+    import::ImportedComponent,
+    keys::RevocationReason,
+};
+use sealcard_signer::protocol::{RequestBody, ResponseBody, SealedKey};
+use serde_json::json;
+
+use super::{KeyError, KeyPlace, Maker, note, signer, store_key, with_certifier};
+use crate::{
+    openpgp::{self, ForeignCertificate, ForeignKey},
+    signers::Signers,
+    storage::{NewComponentRow, NewKeyRow, Store},
+};
+
+/// What would become of a certificate.
+#[derive(Debug)]
+pub struct ImportPlanned {
+    /// The certificate, read.
+    pub certificate: ForeignCertificate,
+    /// The key that the environment's signer opens envelopes with.
+    pub recipient: [u8; 32],
+}
+
+/// Says what would become of a certificate. Changes nothing.
+///
+/// # Errors
+/// If the certificate can't be imported, or the signer does not answer.
+pub async fn plan(
+    signers: &Signers,
+    place: &KeyPlace,
+    certificate: &str,
+    secrets: &[Fingerprint],
+) -> Result<ImportPlanned, KeyError> {
+    let certificate = ForeignCertificate::read(certificate, secrets, Timestamp::now())?;
+    match signer(signers, place.environment)?.ask(RequestBody::Recipient).await? {
+        ResponseBody::Recipient { public_key } => Ok(ImportPlanned { certificate, recipient: public_key }),
+        _ => Err(surprise()),
+    }
+}
+
+/// Imports a key. It is there as a whole or not at all, and the record tells of both.
+///
+/// # Errors
+/// See [`KeyError`].
+pub async fn import(
+    store: &Store,
+    signers: &Arc<Signers>,
+    maker: Maker,
+    place: KeyPlace,
+    certificate: String,
+    components: Vec<ImportedComponent>,
+) -> Result<KeyId, KeyError> {
+    let secrets: Vec<Fingerprint> = components.iter().map(|component| component.fingerprint).collect();
+    let read = ForeignCertificate::read(&certificate, &secrets, Timestamp::now())?;
+    let pairs = pair(&read, components)?;
+    let id = KeyId::new();
+    let begun = json!({
+        "event": "key-begun",
+        "by": "import",
+        "name": place.name,
+        "fingerprint": read.fingerprint,
+        "components": pairs.iter().map(|(_, component)| component.id).collect::<Vec<ComponentId>>(),
+    });
+    note(store, place.project, maker, id, begun).await?;
+    let project = place.project;
+    let result = take_in(store, signers, maker, place, id, Foreign { certificate, read, pairs }).await;
+    if let Err(error) = &result {
+        let failed = json!({"event": "key-failed", "error": error.to_string()});
+        note(store, project, maker, id, failed).await?;
+    }
+    result
+}
+
+/// A certificate with the secrets of its keys.
+struct Foreign {
+    certificate: String,
+    read: ForeignCertificate,
+    pairs: Vec<(ForeignKey, ImportedComponent)>,
+}
+
+/// Each key that becomes a component with its secret, and no secret left over.
+fn pair(
+    read: &ForeignCertificate,
+    mut components: Vec<ImportedComponent>,
+) -> Result<Vec<(ForeignKey, ImportedComponent)>, KeyError> {
+    let mut pairs = Vec::with_capacity(read.keys.len());
+    for key in &read.keys {
+        let at = components.iter().position(|component| component.fingerprint == key.fingerprint);
+        let at = at.ok_or_else(|| KeyError::Import(format!("The secret of {} is missing.", key.fingerprint)))?;
+        pairs.push((key.clone(), components.swap_remove(at)));
+    }
+    match components.first() {
+        None => Ok(pairs),
+        Some(surplus) => {
+            Err(KeyError::Import(format!("The secret of {} is none that the plan names.", surplus.fingerprint)))
+        }
+    }
+}
+
+async fn take_in(
+    store: &Store,
+    signers: &Arc<Signers>,
+    maker: Maker,
+    place: KeyPlace,
+    id: KeyId,
+    foreign: Foreign,
+) -> Result<KeyId, KeyError> {
+    let Foreign { certificate, read, pairs } = foreign;
+    let mut components = Vec::with_capacity(pairs.len());
+    for (key, secret) in pairs {
+        let body = RequestBody::Import {
+            component: secret.id.0,
+            algorithm: key.algorithm,
+            role: key.role,
+            public_key: key.public_key.clone(),
+            envelope: secret.envelope.0,
+            request: maker.request_id.0,
+        };
+        let ResponseBody::Imported { key: sealed } = signer(signers, place.environment)?.ask(body).await? else {
+            return Err(surprise());
+        };
+        if !is_that(&sealed, &key, secret.id) {
+            return Err(KeyError::Fault("the signer took in another key than it was given".to_owned()));
+        }
+        components.push(NewComponentRow { key: sealed, fingerprint: key.fingerprint, created: key.created });
+    }
+    let now = Timestamp::now();
+    let primary = components.iter().find(|component| component.fingerprint == read.fingerprint);
+    let revocation = match primary.map(|component| component.key.clone()) {
+        None => None,
+        Some(primary) => {
+            let text = certificate.clone();
+            let made = with_certifier(signers, place.environment, maker, move |certify| {
+                openpgp::revocation(&text, &primary, RevocationReason::Unspecified, "", now, certify)
+            });
+            Some(made.await?)
+        }
+    };
+    // What it signs with is what a person thinks of as its algorithm.
+    let first = components.iter().find(|component| component.key.role == ComponentRole::Sign);
+    let first = first.or_else(|| components.iter().find(|component| component.key.role != ComponentRole::Certify));
+    let algorithm = first.ok_or_else(surprise)?.key.algorithm.family();
+    let row = NewKeyRow {
+        id,
+        project: place.project,
+        environment: place.environment,
+        name: place.name,
+        algorithm,
+        user_id: read.user_id,
+        fingerprint: read.fingerprint,
+        serial: 0,
+        certificate,
+        revocation,
+        created: now,
+        expires: read.expires,
+        components,
+    };
+    store_key(store, maker, row, "key-imported").await
+}
+
+fn is_that(sealed: &SealedKey, key: &ForeignKey, id: ComponentId) -> bool {
+    sealed.component == id.0
+        && sealed.role == key.role
+        && sealed.algorithm == key.algorithm
+        && sealed.public_key == key.public_key
+}
+
+fn surprise() -> KeyError {
+    KeyError::Fault("the signer answered something else than was asked".to_owned())
+}

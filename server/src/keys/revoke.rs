@@ -1,0 +1,72 @@
+//! The end of a key: its own primary key says that it no longer counts.
+
+use std::sync::Arc;
+
+use sealcard_api::{Timestamp, keys::RevocationReason};
+use serde_json::json;
+
+use super::{KeyError, Maker, entry, note, with_certifier};
+use crate::{
+    openpgp,
+    signers::Signers,
+    storage::{KeyRow, Store},
+};
+
+/// Revokes a key: its certificate says so, and it is never used again.
+///
+/// # Errors
+/// If it is revoked already, its primary key is not here, or the signer does not sign.
+pub async fn revoke(
+    store: &Store,
+    signers: &Arc<Signers>,
+    maker: Maker,
+    row: &KeyRow,
+    reason: RevocationReason,
+    message: String,
+) -> Result<(), KeyError> {
+    const OFFLINE: KeyError = KeyError::State(
+        "The key's primary key is not here, so it can't be revoked here. Revoke it with gpg where the primary key is, and \
+         disable it here: sealcard admin key disable",
+    );
+    if row.revoked.is_some() {
+        return Err(KeyError::State("The key has been revoked already."));
+    }
+    let component = row.components.iter().find(|component| component.fingerprint == row.fingerprint);
+    let component = component.ok_or(OFFLINE)?;
+    let primary = store.sealed_component(component.id).await?.ok_or(OFFLINE)?;
+    // The signer's journal will tell of a certification: the record names it before.
+    let begun = json!({
+        "event": "key-begun",
+        "by": "revoke",
+        "name": row.name,
+        "reason": reason,
+        "components": [component.id],
+    });
+    note(store, row.project_id, maker, row.id, begun).await?;
+    let now = Timestamp::now();
+    let certificate = row.certificate.clone();
+    let made = with_certifier(signers, row.environment_id, maker, move |certify| {
+        let revocation = openpgp::revocation(&certificate, &primary, reason, &message, now, certify)?;
+        openpgp::with_revocation(&certificate, &revocation)
+    });
+    let (id, project) = (row.id, row.project_id);
+    let certificate = match made.await {
+        Ok(certificate) => certificate,
+        Err(error) => {
+            note(store, project, maker, id, json!({"event": "key-failed", "error": error.to_string()})).await?;
+            return Err(error);
+        }
+    };
+    let entry = entry(project, maker, id, json!({"event": "key-revoked", "name": row.name, "reason": reason}));
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                if !tx.revoke_key(id, &certificate, now).await? {
+                    return Err(KeyError::State("The key has been revoked already."));
+                }
+                tx.append_record(&entry).await?;
+                Ok(())
+            })
+        })
+        .await
+}

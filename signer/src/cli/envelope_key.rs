@@ -1,0 +1,31 @@
+//! `sealcard-signer envelope-key`.
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::{Folder, output};
+use crate::serve::{ControlReply, ControlRequest, ask};
+
+/// Print the fingerprint of the key that secrets for the running signer are encrypted to
+///
+/// Who imports a key with `sealcard admin key import` compares it, or passes it with `--signer-fingerprint`. It belongs to
+/// the master key and never changes.
+#[derive(Debug, Args)]
+pub(super) struct EnvelopeKey {
+    #[command(flatten)]
+    folder: Folder,
+}
+
+impl EnvelopeKey {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let folder = &self.folder.folder;
+        let reply = ask(folder, &ControlRequest::EnvelopeKey)
+            .with_context(|| format!("no signer answers in {}; is the server running?", folder.display()))?;
+        match reply {
+            ControlReply::EnvelopeKey(fingerprint) => output::line(&fingerprint),
+            ControlReply::Refused(why) => bail!("{why}"),
+            _ => bail!("the signer gave an answer that was not asked for"),
+        }
+        Ok(())
+    }
+}

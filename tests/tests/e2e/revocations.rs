@@ -1,0 +1,69 @@
+//! Publishing certificates and ending keys.
+
+use anyhow::{Context, Result, ensure};
+use sealcard_tests::{Algorithm, Flavour, Workstation, run};
+
+use crate::support::playground;
+
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+
+#[test]
+fn a_certificate_is_exported_and_its_revocation_made_at_creation_revokes_it() -> Result<()> {
+    let playground = playground(Flavour::Machine)?;
+    let reader = Workstation::new(&playground.binaries, &playground.scratch, "reader", Flavour::Machine)?;
+    let admin = &playground.admin;
+    for algorithm in Algorithm::ALL {
+        let key = playground.key(algorithm)?;
+        let (armored, binary) = (reader.path("key.asc"), reader.path("key.gpg"));
+        admin.admin(&["key", "export", algorithm.name(), "--output", &armored])?;
+        admin.admin(&["key", "export", &key.fingerprint, "--binary", "--output", &binary])?;
+        reader.gpg(&["--import", &armored])?;
+        ensure!(reader.gpg(&["--import", &binary])?.stderr.contains("unchanged: 1"));
+        ensure!(validity(&reader, &key.fingerprint)? != "r");
+        let revocation = reader.path("key.rev");
+        admin.admin(&["key", "revocation", algorithm.name(), "--output", &revocation])?;
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&revocation)?.permissions());
+        ensure!(mode & 0o777 == 0o600, "{mode:o}");
+        reader.gpg(&["--import", &revocation])?;
+        ensure!(validity(&reader, &key.fingerprint)? == "r", "{algorithm} is not revoked");
+    }
+    // Those who use the keys do not get at it, and each reading is recorded.
+    let id = &playground.key(Algorithm::Ed25519)?.id;
+    let mut user = playground.workstation.sealcard(&["admin", "key", "revocation", id]);
+    run(&mut user, DEADLINE)?.failure()?;
+    let record = admin.json(&["record", "list"])?.to_string();
+    ensure!(record.matches("revocation-read").count() == Algorithm::ALL.len(), "{record}");
+    Ok(())
+}
+
+#[test]
+fn a_revoked_key_says_so_and_signs_no_more() -> Result<()> {
+    let playground = playground(Flavour::Machine)?;
+    let (admin, station) = (&playground.admin, &playground.workstation);
+    let key = playground.key(Algorithm::Ed25519)?;
+    station.try_sign(&key.fingerprint)?.success()?;
+    let revoke = ["key", "revoke", "ed25519", "--reason", "superseded", "--message", "rsa4096 takes its place"];
+    let unasked = run(admin.command(&["admin"]).args(revoke), DEADLINE)?.failure()?;
+    ensure!(unasked.stderr.contains("--yes"), "{}", unasked.description());
+    let revoked = admin.json(&[revoke.as_slice(), &["--yes"]].concat())?;
+    ensure!(revoked["state"] == "revoked", "{revoked}");
+    station.try_sign(&key.fingerprint)?.failure()?;
+    for again in [&[revoke.as_slice(), &["--yes"]].concat()[..], &["key", "enable", "ed25519"]] {
+        let refused = run(admin.command(&["admin"]).args(again), DEADLINE)?.failure()?;
+        ensure!(refused.stderr.contains("revoked"), "{}", refused.description());
+    }
+    let reader = Workstation::new(&playground.binaries, &playground.scratch, "reader", Flavour::Machine)?;
+    let certificate = reader.path("key.asc");
+    admin.admin(&["key", "export", "ed25519", "--output", &certificate])?;
+    reader.gpg(&["--import", &certificate])?;
+    ensure!(validity(&reader, &key.fingerprint)? == "r");
+    admin.admin(&["record", "verify"])?;
+    Ok(())
+}
+
+/// The first letter that gpg has for a key: `r` if it is revoked.
+fn validity(station: &Workstation, fingerprint: &str) -> Result<String> {
+    let list = station.gpg(&["--with-colons", "-k", fingerprint])?.text();
+    let line = list.lines().find(|line| line.starts_with("pub:")).context("no key")?;
+    line.split(':').nth(1).map(str::to_owned).context("no validity")
+}
