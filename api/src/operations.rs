@@ -1,11 +1,15 @@
-//! Uses of a private key: `POST /v1/keys/{key_id}/sign`, `/decrypt`, `/authenticate`.
+//! Uses of a private key: `POST /v1/keys/{key_id}/sign`, `/sign-batch`, `/decrypt`, `/authenticate`.
 //!
-//! Each carries the header [`crate::IDEMPOTENCY_KEY_HEADER`]. A repetition with the same key and the same content gives
+//! Each but the batch carries the header [`crate::IDEMPOTENCY_KEY_HEADER`]. A repetition with the same key and the same content gives
 //! the first answer again (a decryption is done again: plaintext is never stored); with other content it is 409.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::{Bytes, algorithm::HashAlgorithm, ids::RequestId};
+use crate::{Bytes, algorithm::HashAlgorithm, ids::RequestId, problem::Problem};
+
+/// The most digests in one batch.
+pub const MAX_BATCH: usize = 256;
 
 /// Body of `/sign`: a digest for the card's signature slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +20,48 @@ pub struct SignRequest {
     pub hash: HashAlgorithm,
     /// The digest, exactly as long as the algorithm says.
     pub digest: Bytes,
+}
+
+/// Body of `/sign-batch`: up to [`MAX_BATCH`] digests for the card's signature slot. Each is a request of its own, with
+/// its own idempotency key, decision, record and result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SignBatchRequest {
+    /// The digests, at least one, no idempotency key twice.
+    pub items: Vec<SignBatchItem>,
+}
+
+/// One digest of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SignBatchItem {
+    /// As the header [`crate::IDEMPOTENCY_KEY_HEADER`] of a single signature.
+    pub idempotency_key: Uuid,
+    /// The algorithm that made the digest.
+    pub hash: HashAlgorithm,
+    /// The digest, exactly as long as the algorithm says.
+    pub digest: Bytes,
+}
+
+/// Answer of `/sign-batch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignBatchResponse {
+    /// One for each item, in their order.
+    pub results: Vec<SignBatchResult>,
+}
+
+/// What came of one digest of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum SignBatchResult {
+    /// It was signed.
+    Signed(SignatureResponse),
+    /// It was not; the others may be.
+    Problem(Box<Problem>),
 }
 
 /// Body of `/authenticate`, for the card's authentication slot.

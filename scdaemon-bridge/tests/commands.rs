@@ -4,76 +4,13 @@
 
 mod support;
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Output, Stdio},
-    time::Duration,
+use std::fs;
+
+use sealcard_bridge::config::{Config, Trust};
+use support::{
+    Identity,
+    person::{Person, server, text},
 };
-
-use sealcard_api::{grants::ServerInfo, problem::ProblemCode};
-use sealcard_bridge::config::{Config, Paths, Trust};
-use support::{Identity, Reply, Server, issued};
-use tokio::io::AsyncWriteExt as _;
-
-struct Person {
-    folder: tempfile::TempDir,
-}
-
-impl Person {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn paths(&self) -> Paths {
-        Paths::new(self.path("config"), self.path("state")).unwrap()
-    }
-
-    /// Runs the command without a terminal.
-    async fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_sealcard"))
-            .args(arguments)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", self.folder.path())
-            .env("GNUPGHOME", self.path("gnupg"))
-            .env("SEALCARD_CONFIG_FOLDER", self.path("config"))
-            .env("SEALCARD_STATE_FOLDER", self.path("state"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        // A command that needs no input may have ended already.
-        let _ = stdin.write_all(input.as_bytes()).await;
-        drop(stdin);
-        tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap()
-    }
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-async fn server(identity: &Identity) -> Server {
-    Server::start(identity.config(&identity.key), |_, asked| match (asked.method.as_str(), asked.path.as_str()) {
-        ("GET", "/v1/server") => {
-            Reply::ok(&ServerInfo { server_id: uuid::Uuid::from_u128(1), version: "0.1.0".to_owned() })
-        }
-        ("POST", "/v1/login") if asked.body.contains("correct horse") => Reply::ok(&issued("token-1", 0, 3600)),
-        ("POST", "/v1/login") => Reply::problem(ProblemCode::WrongCredentials),
-        ("DELETE", "/v1/grants/current") => Reply::Json(204, String::new()),
-        ("GET", "/v1/grants/current") => Reply::ok(&issued("", 0, 3600).grant),
-        _ => Reply::problem(ProblemCode::NotFound),
-    })
-    .await
-}
 
 #[tokio::test]
 async fn wrong_usage_is_exit_code_2_and_help_is_0() {

@@ -14,8 +14,8 @@ use sealcard_api::{
     problem::ProblemCode,
 };
 use sealcard_bridge::{
-    config::Trust,
-    remote::{Remote, RemoteError, UnreachableKind, observe},
+    config::{Paths, Trust},
+    remote::{Remote, RemoteError, Route, UnreachableKind, observe},
 };
 use support::{Identity, Reply, Server, Workstation, issued};
 use uuid::Uuid;
@@ -26,6 +26,12 @@ fn signature() -> SignatureResponse {
 
 fn request() -> SignRequest {
     SignRequest { hash: HashAlgorithm::Sha256, digest: Bytes(vec![7; 32]) }
+}
+
+/// The way without a proxy.
+fn directly(server: &str) -> Route {
+    let nowhere = Paths::new("/nonexistent/c".into(), "/nonexistent/s".into()).unwrap();
+    Route::to(server.parse().unwrap(), &nowhere).unwrap()
 }
 
 async fn sign(remote: &Remote) -> Result<SignatureResponse, RemoteError> {
@@ -93,7 +99,7 @@ async fn another_certificate_than_the_pinned_one_is_refused_and_both_are_named()
         other => panic!("{other:?}"),
     }
     assert_eq!(server.asked().len(), 0);
-    assert_eq!(observe(&server.url().parse().unwrap()).await.unwrap().fingerprint, renewed.fingerprint());
+    assert_eq!(observe(&directly(&server.url())).await.unwrap().fingerprint, renewed.fingerprint());
 }
 
 #[tokio::test]
@@ -103,7 +109,7 @@ async fn a_copied_certificate_without_its_private_key_is_refused() {
     let server = Server::start(identity.config(&thief), |_, _| Reply::ok(&signature())).await;
     let (_workstation, remote) = workstation_pinned_to(&server, &identity).await;
     assert!(sign(&remote).await.is_err());
-    assert!(observe(&server.url().parse().unwrap()).await.is_err());
+    assert!(observe(&directly(&server.url())).await.is_err());
     assert_eq!(server.asked().len(), 0);
 }
 
@@ -202,7 +208,7 @@ async fn a_closed_port_and_an_unknown_name_are_told_apart() {
             RemoteError::Unreachable { kind, .. } => assert_eq!(kind, expected),
             other => panic!("{other:?}"),
         }
-        match observe(&server.parse().unwrap()).await.unwrap_err() {
+        match observe(&directly(&server)).await.unwrap_err() {
             RemoteError::Unreachable { kind, .. } => assert_eq!(kind, expected),
             other => panic!("{other:?}"),
         }
@@ -214,7 +220,7 @@ async fn a_machine_without_login_says_so_and_notices_a_later_login() {
     let identity = Identity::new("localhost");
     let server = Server::start(identity.config(&identity.key), |_, _| Reply::ok(&signature())).await;
     let folder = tempfile::tempdir().unwrap();
-    let paths = sealcard_bridge::config::Paths::new(folder.path().join("config"), folder.path().join("state")).unwrap();
+    let paths = Paths::new(folder.path().join("config"), folder.path().join("state")).unwrap();
     let remote = Remote::open(&paths).unwrap();
     assert!(matches!(sign(&remote).await.unwrap_err(), RemoteError::NotLoggedIn { reason: None }));
 
@@ -315,4 +321,23 @@ async fn many_processes_at_once_renew_a_grant_once_and_none_loses_it() {
     assert_eq!(server.asked().iter().filter(|asked| asked.path == "/v1/grants/refresh").count(), 1);
     let renewed = sealcard_bridge::grant::Grant::new(server.url(), issued("token-2", 0, 3600)).unwrap();
     assert!(workstation.stored().same_token(&renewed));
+}
+
+#[tokio::test]
+async fn a_batch_with_another_number_of_results_is_no_answer() {
+    use sealcard_api::operations::{SignBatchItem, SignBatchRequest, SignBatchResponse, SignBatchResult};
+    let identity = Identity::new("localhost");
+    let server = Server::start(identity.config(&identity.key), |_, asked| {
+        assert!(!asked.headers.contains_key("idempotency-key"));
+        Reply::ok(&SignBatchResponse { results: vec![SignBatchResult::Signed(signature())] })
+    })
+    .await;
+    let (_workstation, remote) = workstation_pinned_to(&server, &identity).await;
+    let item =
+        || SignBatchItem { idempotency_key: Uuid::new_v4(), hash: HashAlgorithm::Sha256, digest: Bytes(vec![7; 32]) };
+    let one = SignBatchRequest { items: vec![item()] };
+    assert_eq!(remote.sign_batch(KeyId::new(), &one).await.unwrap().len(), 1);
+    let two = SignBatchRequest { items: vec![item(), item()] };
+    let error = remote.sign_batch(KeyId::new(), &two).await.unwrap_err();
+    assert!(matches!(error, RemoteError::BadAnswer { .. }), "{error:?}");
 }

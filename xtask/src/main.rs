@@ -22,6 +22,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(commands::demo::Demo),
+    DistDocs(commands::dist_docs::DistDocs),
     Test(commands::test::Test),
     Bench(commands::bench::Bench),
     Cross(commands::cross::Cross),
@@ -32,6 +33,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(demo) => demo.run(),
+        Command::DistDocs(docs) => docs.run(),
         Command::Test(test) => test.run(),
         Command::Bench(bench) => bench.run(),
         Command::Cross(cross) => cross.run(),

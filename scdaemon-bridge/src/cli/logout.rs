@@ -8,9 +8,9 @@ use super::{
     output::{line, warn},
 };
 use crate::{
-    config::{Config, Trust, files},
+    config::Config,
     grant::{self, Grant},
-    remote::{Anonymous, RemoteError},
+    remote::RemoteError,
 };
 
 #[derive(Debug, Args)]
@@ -46,11 +46,8 @@ pub(super) async fn run(app: &App, Arguments {}: Arguments) -> anyhow::Result<()
 }
 
 async fn revoke(app: &App, config: &Config, grant: &Grant) -> anyhow::Result<()> {
-    let authorities = match config.trust {
-        Trust::CaFile {} => files::read(&app.paths.ca_file())?,
-        _ => None,
-    };
-    let client = Anonymous::new(grant.server().parse()?, &config.trust, authorities.as_deref())?;
+    // The grant belongs to the server that gave it, whichever the configuration names by now.
+    let client = app.anonymous(&Config { server: grant.server().to_owned(), ..config.clone() })?;
     match client.revoke(grant).await {
         Err(RemoteError::Problem(problem))
             if matches!(

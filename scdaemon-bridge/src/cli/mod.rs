@@ -1,20 +1,29 @@
 //! The `sealcard` command: what a person does on a workstation, and administration.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage. `status` has codes of its own, which its help names.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage. `status`, `sign` and `verify` have codes of their own, which their help
+//! names.
 
 mod admin;
 mod ask;
 mod doctor;
 mod error;
+mod generate;
 mod keys;
 mod last;
 mod login;
 mod logout;
 mod output;
+mod proxy;
+mod reset;
+mod settoken;
 mod setup;
+mod sign;
 mod status;
 mod sync;
+mod trace;
 mod trust;
+mod verify;
+mod version;
 mod when;
 
 use std::process::ExitCode;
@@ -24,7 +33,12 @@ use clap::{
     builder::styling::{AnsiColor, Styles},
 };
 
-use crate::{config::Paths, gpg::Gnupg, remote::Remote};
+use crate::{
+    config::{Config, ConfigError, Paths, Trust, files},
+    gpg::Gnupg,
+    remote::{Anonymous, Remote, RemoteError, Route, ServerUrl},
+    trace::Trace,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -44,7 +58,7 @@ When something does not work:
   sealcard last               why the last signature was refused
   sealcard doctor             look at every link from gpg to the server
 
-Exit codes: 0 done, 1 failed, 2 wrong usage (`status` has its own).";
+Exit codes: 0 done, 1 failed, 2 wrong usage (`status`, `sign` and `verify` have their own).";
 
 /// Sign with keys that never leave the Sealcard server. gpg, git, rpm and ssh use them like a smart card.
 #[derive(Debug, Parser)]
@@ -59,25 +73,45 @@ struct Arguments {
 enum Command {
     /// Log in to a server; with --setup, everything up to the first signature
     Login(login::Arguments),
+    /// Put a service account's token or a grant in place, without any question
+    Settoken(settoken::Arguments),
     /// Give the grant back and forget it
     Logout(logout::Arguments),
     /// Who is logged in where, and until when
     Status(status::Arguments),
     /// Look at the server's certificate, and trust a new one after a renewal
     Trust(trust::Arguments),
+    /// Show or choose the HTTP proxy on the way to the server
+    Proxy(proxy::Arguments),
     /// The keys that you may use
     Keys(keys::Arguments),
     /// Fetch your keys from the server and make gpg know them
     Sync(sync::Arguments),
+    /// Take back what sync did: make gpg forget your keys again
+    Unsync(sync::undo::Arguments),
     /// Make gpg use Sealcard's cards, or undo that
     Setup(setup::Arguments),
+    /// Sign files without gpg
+    Sign(sign::Arguments),
+    /// Verify signatures of files without gpg
+    Verify(verify::Arguments),
     /// Look at every link from gpg to the server and say what to do
     Doctor(doctor::Arguments),
     /// Why the last signature, login or decryption with a card failed
     Last(last::Arguments),
+    /// Switch on a log of what the scdaemon and this command do
+    Trace(trace::Arguments),
+    /// Versions of this program, of the server and of gpg
+    Version(version::Arguments),
+    /// Back to a fresh workstation: log out and undo setup and sync
+    Reset(reset::Arguments),
     /// Manage users, projects, keys and the record
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Admin(Box<admin::Arguments>),
+    /// Print what makes a shell complete this command
+    Completions(generate::CompletionArguments),
+    /// Print the manual page, or write all of them
+    Man(generate::ManArguments),
 }
 
 /// Where things are, for every command.
@@ -87,11 +121,38 @@ struct App {
     remote: Remote,
 }
 
+impl App {
+    /// The way to a server.
+    fn route(&self, server: &ServerUrl) -> Result<Route, ConfigError> {
+        Route::to(server.clone(), &self.paths)
+    }
+
+    /// A client for what needs no grant.
+    fn anonymous(&self, config: &Config) -> Result<Anonymous, RemoteError> {
+        let server: ServerUrl =
+            config.server.parse().map_err(|error| ConfigError::invalid(self.paths.config_file(), error))?;
+        let authorities = match config.trust {
+            Trust::CaFile {} => files::read(&self.paths.ca_file())?,
+            _ => None,
+        };
+        Anonymous::new(self.route(&server)?, &config.trust, authorities.as_deref())
+    }
+
+    fn trace(&self) -> Trace {
+        Trace::of(&self.paths)
+    }
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments.command) {
+    let result = match Arguments::parse().command {
+        // These need no home folder and no configuration: packages are built with them.
+        Command::Completions(arguments) => generate::completions(&arguments).map(done),
+        Command::Man(arguments) => generate::man(&arguments).map(done),
+        command => run(command),
+    };
+    match result {
         Ok(code) => code,
         Err(error) => {
             error::show(&error);
@@ -119,15 +180,25 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 async fn dispatch(app: &App, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Login(arguments) => login::run(app, arguments).await.map(done),
+        Command::Settoken(arguments) => settoken::run(app, arguments).await.map(done),
         Command::Logout(arguments) => logout::run(app, arguments).await.map(done),
         Command::Status(arguments) => status::run(app, arguments).await,
         Command::Trust(arguments) => trust::run(app, arguments).await.map(done),
+        Command::Proxy(arguments) => proxy::run(app, arguments).await.map(done),
         Command::Keys(arguments) => keys::run(app, arguments).await.map(done),
         Command::Sync(arguments) => sync::run(app, arguments).await.map(done),
+        Command::Unsync(arguments) => sync::undo::run(app, &arguments).map(done),
         Command::Setup(arguments) => setup::run(app, arguments).await.map(done),
+        Command::Sign(arguments) => sign::run(app, arguments).await,
+        Command::Verify(arguments) => verify::run(app, &arguments),
         Command::Doctor(arguments) => doctor::run(app, arguments).await,
         Command::Last(arguments) => last::run(app, &arguments).map(done),
+        Command::Trace(arguments) => trace::run(app, &arguments).map(done),
+        Command::Version(arguments) => version::run(app, arguments).await.map(done),
+        Command::Reset(arguments) => reset::run(app, arguments).await.map(done),
         Command::Admin(arguments) => admin::run(app, *arguments).await,
+        Command::Completions(arguments) => generate::completions(&arguments).map(done),
+        Command::Man(arguments) => generate::man(&arguments).map(done),
     }
 }
 

@@ -11,12 +11,8 @@ use super::{
     sync,
 };
 use crate::{
-    cards::{Keygrip, cache},
     config::{Config, files, pointer},
-    gpg::{
-        KeyPlace,
-        agent_conf::{self, Change},
-    },
+    gpg::agent_conf::{self, Change},
 };
 
 /// The name of the program that gpg-agent shall start.
@@ -37,7 +33,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     if arguments.remove {
-        return remove(app);
+        return remove(app).map(drop);
     }
     install(app)?;
     if arguments.no_sync {
@@ -91,37 +87,22 @@ pub(super) fn install(app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn remove(app: &App) -> anyhow::Result<()> {
+/// Makes gpg what it was before Sealcard. Says whether that changed anything.
+pub(super) fn remove(app: &App) -> anyhow::Result<bool> {
     let gnupg = &app.gnupg;
     // While gpg-agent still knows the stubs.
-    let stubs = remove_stubs(app)?;
+    let stubs = sync::undo::remove_stubs(app)?;
     let change = agent_conf::remove(gnupg.home())?;
     let pointer_removed = pointer::remove(gnupg.home())?;
     if change == Change::None && !pointer_removed && stubs == 0 {
         line(format!("gpg ({}) does not use Sealcard.", gnupg.home().display()));
-        return Ok(());
+        return Ok(false);
     }
     if gnupg.stop_agent()? {
         note("gpg-agent was stopped; the next gpg starts it again.");
     }
     line(format!("gpg ({}) is as it was before Sealcard. Public keys stay.", gnupg.home().display()));
-    Ok(())
-}
-
-/// Makes gpg forget that the keys are on cards: without the cards it would ask for them to be inserted.
-fn remove_stubs(app: &App) -> anyhow::Result<usize> {
-    let Some(cache) = cache::load(&app.paths.cards_file()).ok().flatten() else { return Ok(0) };
-    let cards = cache.list.cards.iter().chain(&cache.retired);
-    let grips: Vec<Keygrip> = cards
-        .flat_map(|card| &card.components)
-        .filter_map(|component| crate::cards::keygrip(&component.public_key).ok())
-        .filter(|grip| app.gnupg.home().join(format!("private-keys-v1.d/{grip}.key")).exists())
-        .collect();
-    let places = app.gnupg.key_places(&grips)?;
-    let stubs: Vec<Keygrip> =
-        grips.into_iter().zip(places).filter(|(_, place)| *place == KeyPlace::Card).map(|(grip, _)| grip).collect();
-    app.gnupg.remove_stubs(&stubs)?;
-    Ok(stubs.len())
+    Ok(true)
 }
 
 /// Beside this program, else where packages put it, else on the search path.

@@ -40,15 +40,15 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     if let Some(path) = &arguments.ca_file {
         let authorities = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
         tls::parse_authorities(&authorities).with_context(|| path.display().to_string())?;
-        check(&server, &Trust::CaFile {}, Some(&authorities)).await?;
+        check(app, &server, &Trust::CaFile {}, Some(&authorities)).await?;
         files::write_private(&app.paths.ca_file(), &authorities)?;
         return adopt(app, config, Trust::CaFile {});
     }
     if arguments.system {
-        check(&server, &Trust::System {}, None).await?;
+        check(app, &server, &Trust::System {}, None).await?;
         return adopt(app, config, Trust::System {});
     }
-    let seen = observe(&server).await?.fingerprint;
+    let seen = observe(&app.route(&server)?).await?.fingerprint;
     if let Some(expected) = arguments.fingerprint {
         if seen != expected {
             bail!("{server} shows a certificate with another fingerprint, {seen}; nothing was changed");
@@ -57,7 +57,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     }
     line(format!("The certificate of {server} has the SHA-256 fingerprint\n\n  {BOLD}{seen}{BOLD:#}\n"));
     let authorities = files::read(&app.paths.ca_file())?;
-    match check(&server, &config.trust, authorities.as_deref()).await {
+    match check(app, &server, &config.trust, authorities.as_deref()).await {
         Ok(()) => {
             line(format!("{GOOD}It is trusted{GOOD:#} by {}.", config.trust.description()));
             return Ok(());
@@ -77,8 +77,8 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     adopt(app, config, Trust::Certificate { sha256: seen })
 }
 
-async fn check(server: &ServerUrl, trust: &Trust, authorities: Option<&[u8]>) -> Result<(), RemoteError> {
-    Anonymous::new(server.clone(), trust, authorities)?.server().await.map(drop)
+async fn check(app: &App, server: &ServerUrl, trust: &Trust, authorities: Option<&[u8]>) -> Result<(), RemoteError> {
+    Anonymous::new(app.route(server)?, trust, authorities)?.server().await.map(drop)
 }
 
 fn adopt(app: &App, config: Config, trust: Trust) -> anyhow::Result<()> {

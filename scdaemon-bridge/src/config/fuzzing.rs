@@ -1,6 +1,6 @@
 //! What the fuzz target calls, so that a test can replay its corpus.
 
-use super::{CertificateFingerprint, Config, pointer};
+use super::{CertificateFingerprint, Config, Exceptions, Proxy, ProxyChoice, pointer};
 use crate::{
     gpg::agent_conf::{has_block, scdaemon_program, with_block, without_block},
     grant::Grant,
@@ -16,6 +16,7 @@ const PROGRAM: &str = "/usr/libexec/sealcard-scdaemon";
 /// When editing gpg-agent.conf loses or adds a byte: that is what the fuzzer looks for.
 pub fn workstation_files(bytes: &[u8]) {
     let _ = Grant::parse(bytes);
+    let _ = ProxyChoice::parse(bytes);
     let own = without_block(bytes);
     if !has_block(&own) {
         let edited = with_block(&own, PROGRAM, true);
@@ -25,6 +26,10 @@ pub fn workstation_files(bytes: &[u8]) {
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let _ = pointer::parse(text);
+    let _ = Exceptions::parse(text).cover("10.0.0.1", 443);
+    if let Ok(proxy) = Proxy::parse(text) {
+        assert!(Proxy::parse(&proxy.to_string()).is_ok(), "a proxy's address does not survive its text");
+    }
     let _ = text.parse::<CertificateFingerprint>();
     if let Ok(config) = Config::parse(text) {
         let again = config.render().and_then(|text| Config::parse(&text));

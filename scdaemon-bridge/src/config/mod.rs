@@ -1,6 +1,6 @@
 //! Where things lie on a workstation, and what `config.toml` says.
 //!
-//! Two folders: the configuration (`config.toml`, a pinned CA, and the grant where no keyring holds it) and the state
+//! Two folders: the configuration (`config.toml`, a pinned CA, the proxy, and the grant where no keyring holds it) and the state
 //! (the cache of cards, what the last operation came to). [`Paths`] finds them even with an empty environment, because
 //! `sealcard setup` leaves a [`mod@pointer`] in the GnuPG home.
 
@@ -9,8 +9,10 @@ pub mod files;
 pub mod fuzzing;
 mod paths;
 pub mod pointer;
+mod proxy;
 mod settings;
 
 pub use error::ConfigError;
 pub use paths::{Paths, gnupg_home, home};
+pub use proxy::{Exceptions, Proxy, ProxyChoice, ProxyError};
 pub use settings::{CertificateFingerprint, Config, FingerprintError, GrantStore, Trust};

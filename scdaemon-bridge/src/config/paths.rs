@@ -111,6 +111,12 @@ impl Paths {
         self.config_folder.join("ca.pem")
     }
 
+    /// The HTTP proxy on the way to the server.
+    #[must_use]
+    pub fn proxy_file(&self) -> PathBuf {
+        self.config_folder.join("proxy.toml")
+    }
+
     /// The cache of the cards' public facts.
     #[must_use]
     pub fn cards_file(&self) -> PathBuf {
@@ -133,6 +139,18 @@ impl Paths {
     #[must_use]
     pub fn last_file(&self) -> PathBuf {
         self.state_folder.join("last.json")
+    }
+
+    /// What the scdaemon and the command do, while `sealcard trace` is on.
+    #[must_use]
+    pub fn trace_file(&self) -> PathBuf {
+        self.state_folder.join("trace.log")
+    }
+
+    /// Is there while `sealcard trace` is on.
+    #[must_use]
+    pub fn trace_switch(&self) -> PathBuf {
+        self.state_folder.join("trace.on")
     }
 }
 

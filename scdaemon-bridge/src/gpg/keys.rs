@@ -68,6 +68,56 @@ impl Gnupg {
         Ok(())
     }
 
+    /// Which of these certificates are in the keyring.
+    ///
+    /// # Errors
+    ///
+    /// When gpg is not installed.
+    pub fn public_keys(&self, fingerprints: &[Fingerprint]) -> Result<Vec<Fingerprint>, GpgError> {
+        if fingerprints.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = fingerprints.iter().map(ToString::to_string).collect();
+        let mut arguments = vec!["--batch", "--no-tty", "--no-auto-check-trustdb", "--with-colons", "--list-keys"];
+        arguments.extend(names.iter().map(String::as_str));
+        // It fails when one is missing, and lists the others all the same.
+        let output = self.run("gpg", &arguments, None)?;
+        let listed = String::from_utf8_lossy(&output.stdout);
+        let listed: Vec<&str> =
+            listed.lines().filter_map(|line| line.strip_prefix("fpr:")?.split(':').nth(8)).collect();
+        Ok(fingerprints
+            .iter()
+            .zip(&names)
+            .filter(|(_, name)| listed.iter().any(|listed| listed.eq_ignore_ascii_case(name)))
+            .map(|(fingerprint, _)| *fingerprint)
+            .collect())
+    }
+
+    /// Removes certificates from the keyring. Those with a secret key or stub stay: gpg refuses.
+    ///
+    /// # Errors
+    ///
+    /// When gpg refuses.
+    pub fn delete_public_keys(&self, fingerprints: &[Fingerprint]) -> Result<(), GpgError> {
+        for fingerprint in fingerprints {
+            let name = fingerprint.to_string();
+            self.checked("gpg", &["--batch", "--no-tty", "--yes", "--delete-keys", &name], None)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the owner trust of certificates back.
+    ///
+    /// # Errors
+    ///
+    /// When gpg refuses.
+    pub fn forget_trust(&self, fingerprints: &[Fingerprint]) -> Result<(), GpgError> {
+        // 2 is "unknown": what a key has that nobody said anything about (doc/DETAILS and trustdb.h of GnuPG).
+        let lines: String = fingerprints.iter().map(|fingerprint| format!("{fingerprint}:2:\n")).collect();
+        self.checked("gpg", &["--batch", "--no-tty", "--import-ownertrust"], Some(lines.as_bytes()))?;
+        Ok(())
+    }
+
     /// Lets gpg look at every card, which makes the missing stubs.
     ///
     /// # Errors

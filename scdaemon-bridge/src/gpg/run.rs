@@ -182,6 +182,8 @@ impl Gnupg {
             .env("GNUPGHOME", &self.home)
             .env("LC_ALL", "C.UTF-8")
             .env_remove("LANGUAGE")
+            // gpg-agent would keep it for as long as it runs.
+            .env_remove("SEALCARD_TOKEN")
             .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

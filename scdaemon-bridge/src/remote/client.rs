@@ -1,6 +1,11 @@
 //! One HTTP exchange with one server.
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use reqwest::{
     Client, Method, Response, Url,
@@ -15,8 +20,11 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{RemoteError, tls};
-use crate::config::{ConfigError, Trust};
+use super::{RemoteError, Route, tls};
+use crate::{
+    config::{ConfigError, Trust},
+    trace::milliseconds,
+};
 
 /// A connection must stand within this time.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,6 +51,11 @@ impl ServerUrl {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or(443)
+    }
+
+    /// Host and port, as CONNECT names them.
+    pub(super) fn authority(&self) -> String {
+        format!("{}:{}", self.0.host_str().unwrap_or_default(), self.port())
     }
 
     fn at(&self, path: &str) -> Result<Url, String> {
@@ -95,20 +108,28 @@ pub struct ServerUrlError {
 #[derive(Debug, Clone)]
 pub(super) struct Http {
     client: Client,
-    url: ServerUrl,
+    route: Route,
     name: String,
 }
 
 impl Http {
-    pub(super) fn new(url: ServerUrl, trust: &Trust, ca_pem: Option<&[u8]>) -> Result<Self, RemoteError> {
+    pub(super) fn new(route: Route, trust: &Trust, ca_pem: Option<&[u8]>) -> Result<Self, RemoteError> {
         let invalid = |error: String| RemoteError::Config(ConfigError::invalid("config.toml", error));
         let tls = tls::client_config(trust, ca_pem).map_err(|error| invalid(error.to_string()))?;
-        let client = Client::builder()
+        let mut builder = Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(true)
             .http1_only()
             // gpg-agent's environment is not the person's: a proxy there would be used by one and not by the other.
-            .no_proxy()
+            .no_proxy();
+        if let Some(proxy) = &route.proxy {
+            let mut way = reqwest::Proxy::https(proxy.to_string()).map_err(|error| invalid(error.to_string()))?;
+            if let Some(authorization) = proxy.authorization() {
+                way = way.custom_http_auth(authorization);
+            }
+            builder = builder.proxy(way);
+        }
+        let client = builder
             .redirect(reqwest::redirect::Policy::none())
             .dns_resolver(NameService)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -116,18 +137,33 @@ impl Http {
             .user_agent(concat!("sealcard/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| invalid(error.to_string()))?;
-        let name = url.to_string();
-        Ok(Self { client, url, name })
+        let name = route.name();
+        Ok(Self { client, route, name })
     }
 
-    /// The server's address, for messages.
+    /// The server's address and the proxy before it, for messages.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// Sends a request and reads the whole answer, success or problem. Not limited in time beyond the connection.
     pub(super) async fn exchange(&self, request: &Request<'_>) -> Result<Answer, RemoteError> {
-        let url = self.url.at(&request.path).map_err(|detail| self.bad(detail))?;
+        let begin = Instant::now();
+        let result = self.send(request).await;
+        self.route.trace.note(|| {
+            let outcome = match &result {
+                Ok(Answer { outcome: Ok(body), .. }) => format!("success, {} bytes", body.len()),
+                Ok(Answer { outcome: Err(problem), .. }) => format!("{} {}", problem.status, problem.code),
+                Err(error) => format!("failed: {error}"),
+            };
+            let time = milliseconds(begin.elapsed());
+            format!("http {} {} to {}: {outcome} in {time}", request.method, request.path, self.name)
+        });
+        result
+    }
+
+    async fn send(&self, request: &Request<'_>) -> Result<Answer, RemoteError> {
+        let url = self.route.server.at(&request.path).map_err(|detail| self.bad(detail))?;
         let mut builder = self.client.request(request.method.clone(), url);
         if let Some(authorization) = request.authorization {
             builder = builder.header(AUTHORIZATION, authorization.clone());

@@ -89,6 +89,9 @@ impl RemoteError {
             Self::Unreachable { kind: UnreachableKind::Name, .. } => {
                 Some("Check the server's name, the network and the VPN.")
             }
+            Self::Unreachable { kind: UnreachableKind::Proxy, .. } => {
+                Some("`sealcard proxy show` says which proxy is used; `sealcard proxy set` changes it.")
+            }
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
                 Some("Check the network and whether the server runs; `sealcard doctor` looks at each link.")
             }
@@ -128,6 +131,8 @@ pub enum UnreachableKind {
     Name,
     /// No way there.
     Network,
+    /// The proxy does not open the way.
+    Proxy,
     /// The connection broke, or TLS failed for another reason than the certificate.
     Broken,
 }
@@ -138,6 +143,13 @@ impl UnreachableKind {
         for cause in causes(error) {
             if cause.is::<super::client::NameError>() {
                 return Self::Name;
+            }
+            // The library's own type has no public name.
+            if matches!(
+                cause.to_string().as_str(),
+                "tunnel error: unsuccessful" | "tunnel error: proxy authorization required"
+            ) {
+                return Self::Proxy;
             }
             if let Some(error) = cause.downcast_ref::<io::Error>() {
                 io_kind.get_or_insert(error.kind());
@@ -168,6 +180,7 @@ impl fmt::Display for UnreachableKind {
             Self::Timeout => "no connection in time",
             Self::Name => "the name can't be resolved",
             Self::Network => "the network is unreachable",
+            Self::Proxy => "the proxy refuses",
             Self::Broken => "the connection broke",
         })
     }

@@ -10,6 +10,7 @@ mod observe;
 mod operations;
 mod path;
 mod requests;
+mod route;
 mod session;
 pub mod tls;
 
@@ -23,6 +24,7 @@ pub use error::{CertificateError, RemoteError, UnreachableKind};
 pub use observe::{Observed, observe};
 pub use path::{path, query};
 pub use requests::Anonymous;
+pub use route::Route;
 
 use crate::config::Paths;
 

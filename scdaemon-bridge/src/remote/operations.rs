@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sealcard_api::{
     ids::KeyId,
-    operations::{AuthenticateRequest, DecryptRequest, DecryptResponse, SignRequest, SignatureResponse},
+    operations::{
+        AuthenticateRequest, DecryptRequest, DecryptResponse, SignBatchRequest, SignBatchResponse, SignBatchResult,
+        SignRequest, SignatureResponse,
+    },
     problem::ProblemCode,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -30,7 +33,7 @@ impl Remote {
         idempotency: Uuid,
         request: &SignRequest,
     ) -> Result<SignatureResponse, RemoteError> {
-        self.operate(key, "sign", idempotency, request).await
+        self.operate(key, "sign", Some(idempotency), request).await
     }
 
     /// Signs with the key's authentication slot; as [`Self::sign`].
@@ -44,7 +47,7 @@ impl Remote {
         idempotency: Uuid,
         request: &AuthenticateRequest,
     ) -> Result<SignatureResponse, RemoteError> {
-        self.operate(key, "authenticate", idempotency, request).await
+        self.operate(key, "authenticate", Some(idempotency), request).await
     }
 
     /// Decrypts with the key's decryption slot; as [`Self::sign`].
@@ -58,21 +61,45 @@ impl Remote {
         idempotency: Uuid,
         request: &DecryptRequest,
     ) -> Result<DecryptResponse, RemoteError> {
-        self.operate(key, "decrypt", idempotency, request).await
+        self.operate(key, "decrypt", Some(idempotency), request).await
+    }
+
+    /// Signs several digests with the key's signature slot, at most [`MAX_BATCH`]; as [`Self::sign`]. Gives one result for
+    /// each item, in their order.
+    ///
+    /// [`MAX_BATCH`]: sealcard_api::operations::MAX_BATCH
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`].
+    pub async fn sign_batch(
+        &self,
+        key: KeyId,
+        request: &SignBatchRequest,
+    ) -> Result<Vec<SignBatchResult>, RemoteError> {
+        let answer: SignBatchResponse = self.operate(key, "sign-batch", None, request).await?;
+        if answer.results.len() == request.items.len() {
+            return Ok(answer.results);
+        }
+        let session = self.session().await?;
+        Err(RemoteError::BadAnswer {
+            server: session.http.name().to_owned(),
+            detail: format!("{} results for {} digests", answer.results.len(), request.items.len()),
+        })
     }
 
     async fn operate<B: Serialize, T: DeserializeOwned>(
         &self,
         key: KeyId,
         operation: &str,
-        idempotency: Uuid,
+        idempotency: Option<Uuid>,
         body: &B,
     ) -> Result<T, RemoteError> {
         let deadline = Instant::now() + REQUEST_TIMEOUT;
         let call = Call {
             method: reqwest::Method::POST,
             path: format!("/v1/keys/{key}/{operation}"),
-            idempotency: Some(idempotency),
+            idempotency,
             body: Some(Body::json(body)?),
         };
         let session = self.session().await?;

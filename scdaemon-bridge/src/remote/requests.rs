@@ -2,21 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::Method;
+use reqwest::{Method, header::HeaderValue};
 use sealcard_api::{
     cards::CardList,
-    grants::{GrantInfo, GrantIssued, LoginRequest, ServerInfo},
+    grants::{GrantInfo, GrantIssued, LoginRequest, SecretText, ServerInfo},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
-    Remote, RemoteError, ServerUrl,
+    Remote, RemoteError, Route,
     client::{Answer, Body, Http, REQUEST_TIMEOUT, Request},
     session::Session,
 };
-use crate::config::Trust;
+use crate::{config::Trust, grant::GrantError};
 
 impl Remote {
     /// The cards that the holder of the grant may use.
@@ -165,13 +165,14 @@ pub struct Anonymous {
 }
 
 impl Anonymous {
-    /// A client for this server and way of trust. `ca_pem` are the certificates of [`Trust::CaFile`]. Nothing is sent.
+    /// A client for the server at the end of this way, and this way of trust. `ca_pem` are the certificates of
+    /// [`Trust::CaFile`]. Nothing is sent.
     ///
     /// # Errors
     ///
     /// When TLS can't be set up.
-    pub fn new(url: ServerUrl, trust: &Trust, ca_pem: Option<&[u8]>) -> Result<Self, RemoteError> {
-        Ok(Self { http: Http::new(url, trust, ca_pem)? })
+    pub fn new(route: Route, trust: &Trust, ca_pem: Option<&[u8]>) -> Result<Self, RemoteError> {
+        Ok(Self { http: Http::new(route, trust, ca_pem)? })
     }
 
     /// What the server says of itself, and its clock: the header `Date`, if it sends one.
@@ -211,6 +212,28 @@ impl Anonymous {
 }
 
 impl Anonymous {
+    /// What the server knows of a grant that came here by another way than a login.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`]; a grant that is not valid is [`RemoteError::Problem`].
+    pub async fn adopt(&self, token: SecretText) -> Result<GrantIssued, RemoteError> {
+        let header = zeroize::Zeroizing::new(format!("Bearer {}", token.0));
+        let mut authorization = HeaderValue::from_str(&header)
+            .map_err(|_| GrantError::Invalid("it holds characters that no token has".to_owned()))?;
+        authorization.set_sensitive(true);
+        let request = Request {
+            method: Method::GET,
+            path: "/v1/grants/current".into(),
+            authorization: Some(&authorization),
+            idempotency: None,
+            body: None,
+        };
+        let answer = within(REQUEST_TIMEOUT, &self.http, self.http.exchange(&request)).await?;
+        let grant = self.http.parse(&answer.outcome.map_err(RemoteError::Problem)?)?;
+        Ok(GrantIssued { token, grant })
+    }
+
     /// Revokes a grant of this server.
     ///
     /// # Errors

@@ -6,13 +6,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Remote, RemoteError, client::Http};
+use super::{Remote, RemoteError, Route, client::Http};
 use crate::{
     config::{Config, ConfigError, Paths, Trust, files},
     grant::Grant,
 };
 
-/// Connections and grant for one state of `config.toml`.
+/// Connections and grant for one state of `config.toml` and `proxy.toml`.
 pub(super) struct Session {
     pub(super) http: Http,
     pub(super) config: Config,
@@ -23,11 +23,11 @@ pub(super) struct Session {
     pub(super) reading: tokio::sync::Mutex<()>,
     /// The refresh under way, if any.
     pub(super) refresh: Mutex<Option<tokio::task::JoinHandle<()>>>,
-    stamp: Stamp,
+    stamp: Stamps,
 }
 
 impl Session {
-    fn load(paths: &Paths, stamp: Stamp) -> Result<Self, RemoteError> {
+    fn load(paths: &Paths, stamp: Stamps) -> Result<Self, RemoteError> {
         let config = Config::load(paths)?.ok_or(RemoteError::NotLoggedIn { reason: None })?;
         let invalid = |reason: String| ConfigError::invalid(paths.config_file(), reason);
         let url = config.server.parse().map_err(|error: super::client::ServerUrlError| invalid(error.to_string()))?;
@@ -38,7 +38,7 @@ impl Session {
                 })?),
                 _ => None,
             };
-        let http = Http::new(url, &config.trust, authorities.as_deref())?;
+        let http = Http::new(Route::to(url, paths)?, &config.trust, authorities.as_deref())?;
         Ok(Self {
             http,
             config,
@@ -60,10 +60,10 @@ impl Session {
 }
 
 impl Remote {
-    /// The session of the present configuration: the one in use, or a new one if `config.toml` was replaced.
+    /// The session of the present configuration: the one in use, or a new one if a file was replaced.
     pub(super) async fn session(&self) -> Result<Arc<Session>, RemoteError> {
         let mut slot = self.shared.session.lock().await;
-        let stamp = Stamp::of(&self.shared.paths.config_file());
+        let stamp = Stamps::of(&self.shared.paths);
         if let Some(session) = &*slot
             && session.stamp == stamp
         {
@@ -73,6 +73,19 @@ impl Remote {
         let session = Arc::new(Session::load(&self.shared.paths, stamp)?);
         *slot = Some(session.clone());
         Ok(session)
+    }
+}
+
+/// Tells two states of the configuration apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamps {
+    config: Stamp,
+    proxy: Stamp,
+}
+
+impl Stamps {
+    fn of(paths: &Paths) -> Self {
+        Self { config: Stamp::of(&paths.config_file()), proxy: Stamp::of(&paths.proxy_file()) }
     }
 }
 

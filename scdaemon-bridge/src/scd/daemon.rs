@@ -20,6 +20,7 @@ use crate::{
     config::{ConfigError, Paths},
     last::LastOperation,
     remote::{Remote, RemoteError},
+    trace::Trace,
 };
 
 /// The daemon: cards, the way to the server, and who is connected. One thread serves all, so nothing here is locked.
@@ -27,6 +28,7 @@ pub struct Daemon {
     pub(super) holder: Rc<dyn KeyHolder>,
     pub(super) paths: Option<Paths>,
     pub(super) log: Log,
+    pub(super) trace: Option<Trace>,
     pub(super) refresh: Refresh,
     pub(super) lock: super::lock::CardLock,
     executable: Option<Executable>,
@@ -75,6 +77,7 @@ impl Daemon {
         Self {
             holder,
             log: Log::new(paths.as_ref().map(|paths| paths.state_folder().join("scdaemon.log"))),
+            trace: paths.as_ref().map(Trace::of),
             last: Rc::new(LastWriter::new(paths.as_ref().map(Paths::last_file))),
             paths,
             refresh: Refresh::default(),

@@ -1,6 +1,11 @@
 //! One connection: its state, and which command goes where.
 
-use std::{collections::HashMap, io, rc::Rc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use nix::{sys::signal::Signal, unistd::Pid};
 use sealcard_api::CardSerial;
@@ -9,6 +14,7 @@ use super::{Code, Connection, Daemon, Failure, daemon::Presence};
 use crate::{
     assuan::{Command, Incoming, Options, Reply},
     cards::CardEntry,
+    trace::milliseconds,
 };
 
 /// Who is at the other end.
@@ -37,6 +43,22 @@ pub struct Session {
 
 /// How long the answer of a failed command may wait until the reason lies in `last.json`.
 const NOTE_LIMIT: Duration = Duration::from_millis(500);
+
+/// What the trace tells of a command. Data are told by their size alone, and of commands that could carry a PIN or a key
+/// only the name is told.
+fn traced(name: &str, rest: &str) -> String {
+    match name {
+        "SETDATA" => {
+            let data = rest.rsplit(' ').next().unwrap_or_default();
+            format!("SETDATA [{} bytes]", data.len() / 2)
+        }
+        "SERIALNO" | "LEARN" | "READKEY" | "READCERT" | "KEYINFO" | "GETATTR" | "GETINFO" | "PKSIGN" | "PKAUTH"
+        | "PKDECRYPT" | "CHECKPIN" | "SWITCHCARD" | "SWITCHAPP" | "DEVINFO" | "LOCK" | "UNLOCK" | "RESTART" => {
+            format!("{name} {rest}").trim_end().to_owned()
+        }
+        _ => name.chars().take(32).collect(),
+    }
+}
 
 /// What happens after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +154,7 @@ impl Session {
     async fn handle(&mut self, command: &Command<'_>) -> Then {
         let options = command.options();
         let name = command.name.to_ascii_uppercase();
+        let begin = Instant::now();
         let after_serialno_all = std::mem::take(&mut self.serialno_all_before);
         let mut then = Then::Continue;
         let mut text = "";
@@ -190,6 +213,13 @@ impl Session {
             }
             _ => Err(Code::UNKNOWN_COMMAND),
         };
+        if let Some(trace) = &self.daemon.trace {
+            trace.note(|| {
+                let outcome = result.as_ref().err().map_or("OK", |code| code.text());
+                let time = milliseconds(begin.elapsed());
+                format!("scd #{} {}: {outcome} in {time}", self.id(), traced(&name, command.rest))
+            });
+        }
         if result.is_err() {
             // A person who reads the error may ask `sealcard last` at once.
             let _ = tokio::time::timeout(NOTE_LIMIT, self.daemon.finish()).await;
@@ -258,5 +288,19 @@ impl Session {
             ..about
         });
         code
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::traced;
+
+    #[test]
+    fn the_trace_tells_no_data_and_no_pin() {
+        assert_eq!(traced("PKSIGN", "--hash=sha256 OPENPGP.1"), "PKSIGN --hash=sha256 OPENPGP.1");
+        assert_eq!(traced("SETDATA", "--append 00112233"), "SETDATA [4 bytes]");
+        for name in ["PASSWD", "WRITEKEY", "APDU", "SETATTR", "NONSENSE"] {
+            assert_eq!(traced(name, "123456"), name);
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, unreachable_pub)]
 
+pub mod person;
+pub mod proxy;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},

@@ -3,6 +3,7 @@
 mod config;
 mod database;
 pub mod files;
+mod generate;
 mod init;
 mod join;
 mod output;
@@ -36,6 +37,8 @@ enum Command {
     Tls(tls::TlsCommand),
     /// Show the version
     Version,
+    Completions(generate::Completions),
+    Man(generate::ManPages),
 }
 
 /// The folder with everything that the server keeps.
@@ -55,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Config(command) => command.run(),
         Command::Tls(command) => command.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
         Command::Version => {
             output::line(format_args!("sealcard-server {}", env!("CARGO_PKG_VERSION")));
             Ok(())

@@ -12,6 +12,7 @@ mod serve;
 mod service;
 mod state;
 
+mod batch;
 mod cards;
 mod environments;
 mod grants;

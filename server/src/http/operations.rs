@@ -74,7 +74,7 @@ async fn decrypt(
     }
 }
 
-fn signature(done: Done) -> ApiResult<Json<SignatureResponse>> {
+pub(super) fn signature(done: Done) -> ApiResult<Json<SignatureResponse>> {
     match done.product {
         Product::Signature(signature) => {
             Ok(Json(SignatureResponse { signature: Bytes(signature), request_id: done.request_id }))
@@ -83,7 +83,7 @@ fn signature(done: Done) -> ApiResult<Json<SignatureResponse>> {
     }
 }
 
-fn asker(caller: &Caller) -> Asker {
+pub(super) fn asker(caller: &Caller) -> Asker {
     Asker {
         principal: caller.principal,
         facts: caller.facts(),

@@ -14,7 +14,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, cards, environments, grants, groups, health, imports, keys, login, operations, projects,
+    ApiError, AppState, batch, cards, environments, grants, groups, health, imports, keys, login, operations, projects,
     record, revocations, service_accounts, users,
 };
 
@@ -55,6 +55,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(imports::routes())
         .merge(revocations::routes())
         .merge(operations::routes())
+        .merge(batch::routes())
         .merge(cards::routes())
         .merge(record::routes())
 }

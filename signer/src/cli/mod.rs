@@ -55,6 +55,13 @@ struct Serve {
     socket_fd: RawFd,
 }
 
+/// The definition of the command, for manual pages and completions: the server makes them, so that this program needs
+/// nothing for that.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -6,14 +6,16 @@
 mod support;
 
 mod agent;
+mod commands;
 mod crashes;
 mod ends;
 mod failures;
+mod files;
 mod first_steps;
 mod gpg_card;
 mod history;
-mod mail;
 mod imports;
+mod mail;
 mod malformed;
 mod nodes;
 mod packages;

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod cross;
 pub(crate) mod demo;
+pub(crate) mod dist_docs;
 pub(crate) mod fuzz;
 pub(crate) mod playground;
 pub(crate) mod test;

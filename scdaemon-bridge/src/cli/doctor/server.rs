@@ -6,10 +6,10 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use super::Finding;
 use crate::{
     cards::cache,
-    cli::App,
-    config::{Config, Trust, files},
+    cli::{App, login::variable},
+    config::{Config, Proxy, ProxyChoice},
     os,
-    remote::{Anonymous, RemoteError},
+    remote::{RemoteError, ServerUrl},
 };
 
 /// Clocks that differ by more than this make grants and signatures look expired or not yet made, in seconds.
@@ -18,6 +18,7 @@ const MAX_SKEW: i64 = 60;
 pub(super) async fn look(app: &App) -> Vec<Finding> {
     let Ok(Some(config)) = Config::load(&app.paths) else { return Vec::new() };
     let mut findings = Vec::new();
+    findings.extend(proxy(app, &config));
     match ask(app, &config).await {
         Ok((version, date)) => {
             let text =
@@ -35,16 +36,30 @@ pub(super) async fn look(app: &App) -> Vec<Finding> {
     findings
 }
 
+/// The proxy on the way, or the one that only the environment knows.
+fn proxy(app: &App, config: &Config) -> Option<Finding> {
+    let server: ServerUrl = config.server.parse().ok()?;
+    match app.route(&server) {
+        Err(error) => return Some(Finding::broken("proxy", error.to_string(), "sealcard proxy show")),
+        Ok(route) => {
+            if let Some(proxy) = route.proxy() {
+                return Some(Finding::good("proxy", proxy.to_string()));
+            }
+        }
+    }
+    let nothing_chosen = matches!(ProxyChoice::load(&app.paths), Ok(None));
+    let named = Proxy::of_environment(variable).ok().flatten().filter(|_| nothing_chosen)?;
+    (!named.exceptions().cover(server.host(), server.port())).then(|| {
+        Finding::warning(
+            "proxy",
+            format!("the environment names {named}, but Sealcard does not use it"),
+            "sealcard proxy use-environment, or sealcard proxy unset",
+        )
+    })
+}
+
 async fn ask(app: &App, config: &Config) -> Result<(String, Option<Timestamp>), RemoteError> {
-    let server = config.server.parse().map_err(|error: crate::remote::ServerUrlError| RemoteError::BadAnswer {
-        server: config.server.clone(),
-        detail: error.to_string(),
-    })?;
-    let authorities = match config.trust {
-        Trust::CaFile {} => files::read(&app.paths.ca_file())?,
-        _ => None,
-    };
-    let (info, date) = Anonymous::new(server, &config.trust, authorities.as_deref())?.server().await?;
+    let (info, date) = app.anonymous(config)?.server().await?;
     // RFC 9110 section 5.6.7 writes GMT, which RFC 2822 knows too.
     let date = date.and_then(|date| OffsetDateTime::parse(&date, &Rfc2822).ok());
     Ok((info.version, date.map(|date| Timestamp::from_unix(date.unix_timestamp()))))

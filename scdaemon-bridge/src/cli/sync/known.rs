@@ -26,6 +26,12 @@ struct KnownCard {
     name: String,
     /// Whether the last sync with that server found it.
     listed: bool,
+    /// Whether a sync brought the certificate into gpg's keyring, where it was not before.
+    #[serde(default)]
+    imported: bool,
+    /// Whether a sync set its owner trust.
+    #[serde(default)]
+    trusted: bool,
 }
 
 /// A card that the last sync found and this one did not.
@@ -64,12 +70,17 @@ impl KnownCards {
                 fingerprint: card.fingerprint,
                 name: card.name.clone(),
                 listed: true,
+                imported: false,
+                trusted: false,
             };
-            match added.insert(card.serial.to_string(), new.clone()) {
+            match added.get_mut(&card.serial.to_string()) {
                 Some(old) if old.server_id != new.server_id || old.fingerprint != new.fingerprint => {
-                    bail!(collision(card.serial, &old, &new));
+                    bail!(collision(card.serial, old, &new));
                 }
-                _ => {}
+                Some(old) => *old = KnownCard { imported: old.imported, trusted: old.trusted, ..new },
+                None => {
+                    added.insert(card.serial.to_string(), new);
+                }
             }
         }
         let before = std::mem::replace(&mut self.cards, added);
@@ -78,6 +89,37 @@ impl KnownCards {
             .filter(|(serial, card)| card.listed && self.cards.get(serial).is_some_and(|card| !card.listed));
         Ok(gone.map(|(serial, card)| Vanished { name: card.name, fingerprint: card.fingerprint, serial }).collect())
     }
+}
+
+impl KnownCards {
+    /// Remembers what a sync did to gpg's keyring, so that it can be taken back.
+    pub(super) fn note(&mut self, imported: &[Fingerprint], trusted: &[Fingerprint]) {
+        for card in self.cards.values_mut() {
+            card.imported |= imported.contains(&card.fingerprint);
+            card.trusted |= trusted.contains(&card.fingerprint);
+        }
+    }
+
+    /// All keys ever fetched, with their names.
+    pub(super) fn keys(&self) -> impl Iterator<Item = FetchedKey<'_>> {
+        self.cards.values().map(|card| FetchedKey {
+            name: &card.name,
+            fingerprint: card.fingerprint,
+            imported: card.imported,
+            trusted: card.trusted,
+        })
+    }
+}
+
+/// A key that was fetched at some time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FetchedKey<'a> {
+    pub(super) name: &'a str,
+    pub(super) fingerprint: Fingerprint,
+    /// Whether a sync brought it into gpg's keyring.
+    pub(super) imported: bool,
+    /// Whether a sync set its owner trust.
+    pub(super) trusted: bool,
 }
 
 fn collision(serial: CardSerial, old: &KnownCard, new: &KnownCard) -> String {

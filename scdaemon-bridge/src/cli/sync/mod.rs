@@ -1,6 +1,7 @@
 //! `sealcard sync`.
 
 mod known;
+pub(super) mod undo;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -79,13 +80,17 @@ pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
 
     let mut known = known::KnownCards::load(&app.paths)?;
     let vanished = known.add(&config.server, &list)?;
-    known.save(&app.paths)?;
     let cache = cache::update(&app.paths.cards_file(), &config.server, list)?;
 
     app.gnupg.make_home()?;
     let certificates: Vec<&str> = cache.list.cards.iter().map(|card| card.certificate.as_str()).collect();
-    let imported = app.gnupg.import(&certificates)?;
     let fingerprints: Vec<Fingerprint> = cache.list.cards.iter().map(|card| card.fingerprint).collect();
+    let present = app.gnupg.public_keys(&fingerprints)?;
+    let absent: Vec<Fingerprint> = fingerprints.iter().filter(|key| !present.contains(key)).copied().collect();
+    // Noted before it is done: what is taken back later is at most what was meant to be done.
+    known.note(&absent, if options.ownertrust { &fingerprints } else { &[] });
+    known.save(&app.paths)?;
+    let imported = app.gnupg.import(&certificates)?;
     if options.ownertrust && !fingerprints.is_empty() {
         app.gnupg.trust_ultimately(&fingerprints)?;
     }

@@ -1,0 +1,73 @@
+//! What is sent to log in: from options, then from the environment, then from the person.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use sealcard_api::grants::{LoginRequest, SecretText};
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroize as _;
+
+use super::{Arguments, variable};
+use crate::{cli::ask, config::Config};
+
+/// What is sent to log in, and the user's name if it is a user.
+pub(super) fn collect(
+    arguments: &Arguments,
+    previous: Option<&Config>,
+) -> anyhow::Result<(LoginRequest, Option<String>)> {
+    let label = arguments.label.clone().unwrap_or_else(machine_name);
+    if let Some(token) = token(arguments)? {
+        return Ok((LoginRequest::ServiceToken { token: to_wire(&token), label }, None));
+    }
+    let user = match arguments.user.clone().or_else(|| variable("SEALCARD_USER")) {
+        Some(user) => user,
+        None if ask::can_ask() => {
+            let known = previous.and_then(|config| config.user.clone()).or_else(|| std::env::var("USER").ok());
+            ask::text("User", known.as_deref())?
+        }
+        None => bail!("nobody can be asked for the user here: use --user and --password-file, or --token-file"),
+    };
+    let password_file = arguments.password_file.clone().or_else(|| path_variable("SEALCARD_PASSWORD_FILE"));
+    let password = match password_file {
+        Some(path) => ask::secret_from_file(&path)?,
+        None if ask::can_ask() => ask::password(&format!("Password of {user}"))?,
+        None => bail!("nobody can be asked for the password here: use --password-file"),
+    };
+    let password = to_wire(&password);
+    Ok((LoginRequest::Password { user: user.clone(), password, label }, Some(user)))
+}
+
+/// A service account's token, if that is what is to be used. Who names a user on the command line means a user.
+fn token(arguments: &Arguments) -> anyhow::Result<Option<SecretString>> {
+    if let Some(path) = &arguments.token_file {
+        return ask::secret_from_file(path).map(Some);
+    }
+    if arguments.user.is_some() || arguments.password_file.is_some() {
+        return Ok(None);
+    }
+    if let Some(path) = path_variable("SEALCARD_TOKEN_FILE") {
+        return ask::secret_from_file(&path).map(Some);
+    }
+    Ok(token_of_environment())
+}
+
+/// `SEALCARD_TOKEN`, where CI systems put secrets. Programs that are started from here do not get it.
+fn token_of_environment() -> Option<SecretString> {
+    let mut value = variable("SEALCARD_TOKEN")?;
+    let token = SecretString::from(value.trim());
+    value.zeroize();
+    Some(token)
+}
+
+fn path_variable(name: &str) -> Option<PathBuf> {
+    variable(name).map(PathBuf::from)
+}
+
+fn to_wire(secret: &SecretString) -> SecretText {
+    SecretText(secret.expose_secret().to_owned())
+}
+
+/// What a login is called unless it is named.
+pub(in crate::cli) fn machine_name() -> String {
+    nix::sys::utsname::uname().map_or_else(|_| String::new(), |name| name.nodename().to_string_lossy().into_owned())
+}

@@ -1,0 +1,48 @@
+//! Storing what a login gave.
+
+use super::Way;
+use crate::{
+    cli::{
+        App,
+        output::{BOLD, GOOD, clean, line, note},
+        when,
+    },
+    config::{Config, GrantStore},
+    grant::{self, Grant},
+};
+
+/// Stores a grant and the configuration that belongs to it, in place of what was there. Says where the grant lies.
+pub(in crate::cli) async fn keep(
+    app: &App,
+    way: Way,
+    grant: &Grant,
+    user: Option<String>,
+    previous: Option<Config>,
+    in_file: bool,
+) -> anyhow::Result<GrantStore> {
+    // The grant that this one replaces would otherwise stay valid for nobody's use.
+    let earlier = previous.as_ref().and_then(|config| grant::load(&app.paths, config.grant_store).ok().flatten());
+    let grant_store = if in_file {
+        grant::save(&app.paths, GrantStore::File, grant)?;
+        GrantStore::File
+    } else {
+        grant::save_anywhere(&app.paths, grant)?
+    };
+    let user = user.or_else(|| previous.and_then(|config| config.user));
+    let client = way.save(app, user, grant_store)?;
+    if let Some(earlier) = earlier.filter(|earlier| earlier.server() == grant.server() && !earlier.same_token(grant)) {
+        let _ = client.revoke(&earlier).await;
+    }
+    Ok(grant_store)
+}
+
+/// Says who is logged in now, and where the grant lies.
+pub(in crate::cli) fn announce(grant: &Grant, grant_store: GrantStore) {
+    line(format!(
+        "{GOOD}Logged in{GOOD:#} to {} as {BOLD}{}{BOLD:#} until {}.",
+        grant.server(),
+        clean(&grant.info().principal_name),
+        when::with_distance(grant.info().expires),
+    ));
+    note(format!("The grant lies in {}.", grant_store.description()));
+}

@@ -1,0 +1,111 @@
+//! `sealcard login`.
+
+mod credentials;
+mod keep;
+mod server;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueHint};
+
+pub(super) use credentials::machine_name;
+pub(super) use keep::{announce, keep};
+pub(super) use server::{ServerArguments, Way};
+
+use super::{
+    App, ask,
+    output::{note, warn},
+    setup, sync,
+};
+use crate::{config::Config, grant::Grant};
+
+const EXAMPLES: &str = "\
+Examples:
+  A person, on a new workstation:
+    sealcard login https://sealcard.example.org:8443 --setup
+  A CI job, with the token of a service account:
+    sealcard login https://sealcard.example.org:8443 --setup \\
+      --ca-file ca.pem --token-file /run/secrets/sealcard
+
+If neither this machine nor --ca-file nor --fingerprint vouches for the server, its certificate's
+fingerprint is shown and you are asked, before any password is sent. Without a terminal nothing is
+ever asked: what is missing is an error.
+
+Environment, for what no option says: SEALCARD_SERVER, SEALCARD_CA_FILE, SEALCARD_FINGERPRINT,
+SEALCARD_USER with SEALCARD_PASSWORD_FILE, SEALCARD_TOKEN_FILE or SEALCARD_TOKEN (the token itself).
+HTTPS_PROXY and NO_PROXY are adopted at the first login; see `sealcard proxy`.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    server: ServerArguments,
+    /// Your name on the server
+    #[arg(short, long, value_name = "NAME", conflicts_with = "token_file")]
+    user: Option<String>,
+    /// Read the password from the first line of this file (- for standard input)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "token_file")]
+    password_file: Option<PathBuf>,
+    /// Log in as a service account with the token in this file (- for standard input)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    token_file: Option<PathBuf>,
+    /// What the list of grants calls this login (default: this machine's name)
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+    /// Keep the grant in a private file even if there is a keyring
+    #[arg(long)]
+    grant_file: bool,
+    /// Make gpg use Sealcard too, as `sealcard setup` does
+    #[arg(long, conflicts_with = "no_sync")]
+    setup: bool,
+    /// Don't fetch the keys afterwards
+    #[arg(long)]
+    no_sync: bool,
+}
+
+pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
+    let previous = previous_config(app);
+    let way = Way::find(app, &arguments.server, previous.as_ref()).await?;
+    let (login, user) = credentials::collect(&arguments, previous.as_ref())?;
+    let issued = way.client().login(&login).await.context("the login failed")?;
+    drop(login);
+    let grant = Grant::new(way.server().to_string(), issued)?;
+    let grant_store = keep(app, way, &grant, user, previous, arguments.grant_file).await?;
+    announce(&grant, grant_store);
+    follow_up(app, &arguments).await
+}
+
+/// The configuration that a login replaces; one that can't be read counts as none.
+pub(super) fn previous_config(app: &App) -> Option<Config> {
+    Config::load(&app.paths).unwrap_or_else(|error| {
+        warn(format!("the earlier configuration is replaced: {error}"));
+        None
+    })
+}
+
+/// Set-up and fetching of keys, as far as they are wanted.
+async fn follow_up(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
+    let mut ready = setup::is_done(app);
+    if arguments.setup || (!ready && !arguments.no_sync && ask::can_ask() && offer_setup()?) {
+        setup::install(app)?;
+        ready = true;
+    }
+    if arguments.no_sync {
+        return Ok(());
+    }
+    if !ready {
+        note("gpg does not use Sealcard yet: run `sealcard setup`.");
+        return Ok(());
+    }
+    sync::fetch(app, sync::Options::default()).await
+}
+
+fn offer_setup() -> anyhow::Result<bool> {
+    ask::confirm("gpg does not use Sealcard on this machine yet. Set it up now?")
+}
+
+/// A variable of the environment that is set to something.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

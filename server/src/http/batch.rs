@@ -1,0 +1,87 @@
+//! Several digests in one request: `POST /v1/keys/{key}/sign-batch`, for tools that sign many files.
+//!
+//! Each digest goes the whole way of a single request: decision, intent, signer, verification, outcome. What is saved is
+//! the way over the network; and since they go at once, the record's writer makes them durable together.
+
+use std::{collections::HashSet, sync::Arc};
+
+use axum::extract::State;
+use sealcard_api::{
+    ids::{KeyId, RequestId},
+    operations::{MAX_BATCH, SignBatchItem, SignBatchRequest, SignBatchResponse, SignBatchResult},
+    problem::{Problem, ProblemCode},
+};
+use sealcard_signer::protocol::Operation;
+use tokio::{sync::Semaphore, task::JoinSet};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    ApiError, ApiResult, AppState, Caller, Json, Path,
+    operations::{asker, signature},
+};
+use crate::signing::{Asker, Wish};
+
+/// How many digests of one batch are in work at once, so that a batch does not keep everyone else from the signer.
+const AT_ONCE: usize = 16;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(sign_batch))
+}
+
+/// Signatures over several digests, with the key's signing subkey. Each has its own result.
+#[utoipa::path(post, path = "/v1/keys/{key}/sign-batch", tag = "operations", request_body = SignBatchRequest,
+    params(("key" = KeyId, Path)), responses((status = 200, body = SignBatchResponse)))]
+async fn sign_batch(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<KeyId>,
+    Json(body): Json<SignBatchRequest>,
+) -> ApiResult<Json<SignBatchResponse>> {
+    check(&body.items)?;
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let count = body.items.len();
+    let mut tasks = JoinSet::new();
+    for (index, item) in body.items.into_iter().enumerate() {
+        // Each digest is a request of its own in the record.
+        let asker = Asker { request_id: RequestId::new(), ..asker(&caller) };
+        let (state, slots) = (state.clone(), Arc::clone(&slots));
+        tasks.spawn(async move {
+            // The semaphore is never closed; without a permit the digest would only be signed earlier.
+            let _slot = slots.acquire().await;
+            (index, one(&state, asker, key, item).await)
+        });
+    }
+    let mut results = vec![None; count];
+    while let Some(ended) = tasks.join_next().await {
+        let (index, result) = ended.map_err(|error| ApiError::internal(&error))?;
+        if let Some(place) = results.get_mut(index) {
+            *place = Some(result);
+        }
+    }
+    let results: Option<Vec<_>> = results.into_iter().collect();
+    results.map(|results| Json(SignBatchResponse { results })).ok_or_else(|| ApiError::new(ProblemCode::Internal))
+}
+
+fn check(items: &[SignBatchItem]) -> ApiResult<()> {
+    if !(1..=MAX_BATCH).contains(&items.len()) {
+        return Err(ApiError::invalid(format!("A batch has 1 to {MAX_BATCH} items.")));
+    }
+    let mut keys = HashSet::new();
+    if items.iter().all(|item| keys.insert(item.idempotency_key)) {
+        return Ok(());
+    }
+    Err(ApiError::invalid("Each item of a batch needs an idempotency key of its own."))
+}
+
+async fn one(state: &AppState, asker: Asker, key: KeyId, item: SignBatchItem) -> SignBatchResult {
+    let operation = Operation::Sign { hash: item.hash, digest: item.digest.0 };
+    let wish = Wish { key, idempotency_key: item.idempotency_key, operation };
+    let done = state.signing.perform(asker, wish).await.map_err(ApiError::from);
+    match done.and_then(signature) {
+        Ok(Json(response)) => SignBatchResult::Signed(response),
+        Err(error) => {
+            let problem = Problem { request_id: Some(asker.request_id), ..error.into_problem() };
+            SignBatchResult::Problem(Box::new(problem))
+        }
+    }
+}

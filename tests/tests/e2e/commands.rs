@@ -1,0 +1,150 @@
+//! Commands that choose, show or take back what lies on a workstation, with the real gpg.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+
+use anyhow::{Result, ensure};
+use sealcard_tests::{Algorithm, Flavour, Workstation, run};
+
+use crate::support::{builder, expect_no_prompt, playground};
+
+with_every_gpg![
+    unsync_takes_back_what_sync_did_and_sync_does_it_again,
+    unsync_leaves_what_gpg_had_before,
+    a_reset_leaves_gpg_as_it_was_before_sealcard,
+    a_traced_signature_tells_every_step_and_nothing_that_was_signed,
+];
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn unsync_takes_back_what_sync_did_and_sync_does_it_again(flavour: Flavour) -> Result<()> {
+    let playground = playground(flavour)?;
+    let station = &playground.workstation;
+    let key = &playground.key(Algorithm::Ed25519)?.fingerprint;
+    make_own_key(station)?;
+    station.run_sealcard(&["sync", "--ownertrust"])?;
+    // Nobody can be asked: stubs go, public keys stay.
+    let kept = station.run_sealcard(&["unsync"])?;
+    ensure!(kept.stderr.contains("--yes"), "{}", kept.description());
+    ensure!(secret_keys(station)? == 1, "stubs are left");
+    station.gpg(&["--list-keys", key])?;
+    station.run_sealcard(&["sync", "--ownertrust"])?;
+    station.try_sign(key)?.success()?;
+
+    station.run_sealcard(&["unsync", "--yes"])?;
+    ensure!(secret_keys(station)? == 1, "stubs are left");
+    station.try_gpg(&["--list-keys", key])?.failure()?;
+    station.gpg(&["--list-secret-keys", "own@example.org"])?;
+    let trust = station.gpg(&["--export-ownertrust"])?.text();
+    ensure!(!trust.contains(&format!("{key}:6:")), "{trust}");
+
+    station.run_sealcard(&["sync"])?;
+    station.try_sign(key)?.success()?;
+    expect_no_prompt(&playground)
+}
+
+fn unsync_leaves_what_gpg_had_before(flavour: Flavour) -> Result<()> {
+    let playground = builder()?.flavour(flavour).without_login().start()?;
+    let station = &playground.workstation;
+    let key = &playground.key(Algorithm::Ed25519)?.fingerprint;
+    let other = &playground.key(Algorithm::NistP256)?.fingerprint;
+    let show = ["admin", "key", "show", key.as_str(), "--certificate"];
+    let certificate = run(&mut playground.admin.command(&show), DEADLINE)?.success()?;
+    station.gpg_with_input(&["--import"], &certificate.stdout)?;
+    station.login(&playground.server, &playground.facts)?;
+    let told = station.run_sealcard(&["unsync", "--yes"])?.text();
+    ensure!(told.contains("before Sealcard"), "{told}");
+    station.gpg(&["--list-keys", key])?;
+    station.try_gpg(&["--list-keys", other])?.failure()?;
+    ensure!(secret_keys(station)? == 0);
+    Ok(())
+}
+
+fn a_reset_leaves_gpg_as_it_was_before_sealcard(flavour: Flavour) -> Result<()> {
+    let playground = builder()?.flavour(flavour).without_login().start()?;
+    let station = &playground.workstation;
+    make_own_key(station)?;
+    let conf = station.gnupg_home().join("gpg-agent.conf");
+    let before = (fs::read_to_string(&conf)?, keyring(station)?);
+    station.login(&playground.server, &playground.facts)?;
+    station.try_sign(&playground.key(Algorithm::Ed25519)?.fingerprint)?.success()?;
+    run(&mut station.sealcard(&["reset"]), DEADLINE)?.failure()?;
+    station.run_sealcard(&["status"])?;
+    station.run_sealcard(&["reset", "--yes"])?;
+    let after = (fs::read_to_string(&conf)?, keyring(station)?);
+    ensure!(after == before, "{after:?} was {before:?}");
+    for folder in ["config/sealcard", "state/sealcard"] {
+        ensure!(!Path::new(&station.path(folder)).exists(), "{folder} is left");
+    }
+    ensure!(!station.gnupg_home().join("sealcard.conf").exists());
+    station.gpg(&["--list-secret-keys", "own@example.org"])?;
+    // And it can begin anew.
+    station.login(&playground.server, &playground.facts)?;
+    station.try_sign(&playground.key(Algorithm::Ed25519)?.fingerprint)?.success()?;
+    Ok(())
+}
+
+fn a_traced_signature_tells_every_step_and_nothing_that_was_signed(flavour: Flavour) -> Result<()> {
+    let playground = playground(flavour)?;
+    let station = &playground.workstation;
+    let key = &playground.key(Algorithm::Ed25519)?.fingerprint;
+    station.try_sign(key)?.success()?;
+    // The scdaemon runs already.
+    station.run_sealcard(&["trace", "on"])?;
+    station.try_sign(key)?.success()?;
+    let secret = station.write("secret.txt", "very secret words")?;
+    let encrypted = station.path("secret.gpg");
+    station.gpg(&["--trust-model", "always", "-r", key, "-o", &encrypted, "--encrypt", &secret])?;
+    station.gpg(&["--decrypt", &encrypted])?;
+    station.run_sealcard(&["trace", "off"])?;
+    let path = station.run_sealcard(&["trace", "path"])?.text();
+    ensure!(fs::metadata(path.trim())?.permissions().mode() & 0o777 == 0o600);
+    let trace = station.run_sealcard(&["trace", "show"])?.text();
+    for told in ["PKSIGN", "PKDECRYPT", "SETDATA [", "http POST /v1/keys/", "/sign to ", "success"] {
+        ensure!(trace.contains(told), "no {told} in\n{trace}");
+    }
+    ensure!(!trace.contains("scg_") && !trace.contains("Bearer"), "{trace}");
+    station.try_sign(key)?.success()?;
+    ensure!(station.run_sealcard(&["trace", "show"])?.text() == trace, "it goes on after it was switched off");
+    Ok(())
+}
+
+#[test]
+fn every_command_has_a_manual_page_and_completions_are_scripts_that_shells_take() -> Result<()> {
+    let playground = builder()?.without_login().start()?;
+    let station = &playground.workstation;
+    let pages = station.path("man");
+    station.run_sealcard(&["man", "--out", &pages])?;
+    run(std::process::Command::new(playground.binaries.server()).args(["man", "--out", &pages]), DEADLINE)?
+        .success()?;
+    for page in ["sealcard", "sealcard-login", "sealcard-admin-key-create", "sealcard-server-serve", "sealcard-signer"]
+    {
+        let text = fs::read_to_string(format!("{pages}/{page}.1"))?;
+        ensure!(text.contains(".TH") && text.contains(".SH NAME"), "{page}: {text}");
+    }
+    let script = station.write("completions.bash", station.run_sealcard(&["completions", "bash"])?.text())?;
+    let listed = station.run("bash", &["-c", &format!("source {script} && complete -p sealcard")])?.text();
+    ensure!(listed.contains("_sealcard"), "{listed}");
+    for shell in ["zsh", "fish", "elvish", "powershell"] {
+        ensure!(station.run_sealcard(&["completions", shell])?.text().contains("unsync"), "{shell}");
+    }
+    Ok(())
+}
+
+/// A key that has nothing to do with Sealcard.
+fn make_own_key(station: &Workstation) -> Result<()> {
+    let make =
+        ["--passphrase", "", "--pinentry-mode", "loopback", "--quick-generate-key", "own@example.org", "ed25519"];
+    station.gpg(&make)?;
+    Ok(())
+}
+
+/// How many secret keys and stubs gpg-agent keeps.
+fn secret_keys(station: &Workstation) -> Result<usize> {
+    Ok(fs::read_dir(station.gnupg_home().join("private-keys-v1.d"))?.count())
+}
+
+/// The public keys, without the line that says when gpg last worked out whom to trust.
+fn keyring(station: &Workstation) -> Result<Vec<String>> {
+    let listed = station.gpg(&["--with-colons", "--list-keys"])?.text();
+    Ok(listed.lines().filter(|line| !line.starts_with("tru:")).map(ToOwned::to_owned).collect())
+}
