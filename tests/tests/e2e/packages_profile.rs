@@ -5,10 +5,7 @@ use std::{process::Command, time::Duration};
 use anyhow::{Context, Result, ensure};
 use sealcard_tests::{Flavour, PROJECT, Playground, good_signatures, run};
 
-use crate::{
-    packages::build_rpm,
-    support::{expect_no_prompt, playground},
-};
+use crate::support::{expect_no_prompt, playground};
 
 with_every_gpg![a_packages_key_signs_with_its_primary_key];
 
@@ -41,15 +38,16 @@ fn a_packages_key_signs_with_its_primary_key(flavour: Flavour) -> Result<()> {
 fn rpm_takes_what_a_packages_key_signed() -> Result<()> {
     let playground = playground(Flavour::Machine)?;
     let station = &playground.workstation;
-    let package = build_rpm(station)?;
+    let package = station.build_rpm(&[])?;
+    let package = package.to_str().context("a path that is no text")?;
     let fingerprint = make(&playground, "rsa2048")?;
     let (database, public) = (station.path("rpmdb"), station.path("public.asc"));
     std::fs::create_dir_all(&database)?;
     station.run("rpm", &["--dbpath", &database, "--initdb"])?;
     station.gpg(&["--armor", "-o", &public, "--export", &fingerprint])?;
     station.run("rpm", &["--dbpath", &database, "--import", &public])?;
-    station.run("rpmsign", &["--define", &format!("_gpg_name {fingerprint}"), "--addsign", &package])?;
-    let checked = station.run("rpm", &["--dbpath", &database, "--checksig", "-v", &package])?.text();
+    station.run("rpmsign", &["--define", &format!("_gpg_name {fingerprint}"), "--addsign", package])?;
+    let checked = station.run("rpm", &["--dbpath", &database, "--checksig", "-v", package])?.text();
     let signatures: Vec<&str> = checked.lines().filter(|line| line.contains("Signature, key ID")).collect();
     ensure!(!signatures.is_empty() && signatures.iter().all(|line| line.ends_with(": OK")), "{checked}");
     // The key that rpm names is the primary key.
