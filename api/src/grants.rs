@@ -44,6 +44,10 @@ pub enum LoginRequest {
         /// As above.
         #[serde(default)]
         label: String,
+        /// Whether the grant is for a whole machine. Those who use it there may not write it, so it is never refreshed:
+        /// it is valid from the start for as long as refreshes could make it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        machine: bool,
     },
 }
 

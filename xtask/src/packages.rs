@@ -26,6 +26,7 @@ pub(crate) const TEST: &[&str] = &[
     "devscripts",
     "dnf",
     "dpkg-dev",
+    "faketime",
     "git",
     "gnome-keyring",
     "gnupg",

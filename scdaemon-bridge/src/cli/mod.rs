@@ -12,6 +12,7 @@ mod keys;
 mod last;
 mod login;
 mod logout;
+mod machine;
 mod output;
 mod proxy;
 mod reset;
@@ -72,7 +73,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Log in to a server; with --setup, everything up to the first signature
-    Login(login::Arguments),
+    Login(Box<login::Arguments>),
     /// Put a service account's token or a grant in place, without any question
     Settoken(settoken::Arguments),
     /// Give the grant back and forget it
@@ -131,11 +132,12 @@ impl App {
     fn anonymous(&self, config: &Config) -> Result<Anonymous, RemoteError> {
         let server: ServerUrl =
             config.server.parse().map_err(|error| ConfigError::invalid(self.paths.config_file(), error))?;
+        let paths = self.paths.in_use();
         let authorities = match config.trust {
-            Trust::CaFile {} => files::read(&self.paths.ca_file())?,
+            Trust::CaFile {} => files::read(&paths.ca_file())?,
             _ => None,
         };
-        Anonymous::new(self.route(&server)?, &config.trust, authorities.as_deref())
+        Anonymous::new(Route::to(server, &paths)?, &config.trust, authorities.as_deref())
     }
 
     fn trace(&self) -> Trace {
@@ -179,8 +181,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 async fn dispatch(app: &App, command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Login(arguments) => login::run(app, arguments).await.map(done),
         Command::Settoken(arguments) => settoken::run(app, arguments).await.map(done),
+        Command::Login(arguments) => login::run(app, *arguments).await.map(done),
         Command::Logout(arguments) => logout::run(app, arguments).await.map(done),
         Command::Status(arguments) => status::run(app, arguments).await,
         Command::Trust(arguments) => trust::run(app, arguments).await.map(done),

@@ -58,6 +58,6 @@ async fn exchange(way: &Way, secret: &SecretString, label: Option<String>) -> an
         return way.client().adopt(token).await.context("the server does not take this grant");
     }
     let label = label.unwrap_or_else(login::machine_name);
-    let login = LoginRequest::ServiceToken { token, label };
+    let login = LoginRequest::ServiceToken { token, label, machine: false };
     way.client().login(&login).await.context("the server does not take this token")
 }

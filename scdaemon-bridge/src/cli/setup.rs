@@ -39,7 +39,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     if arguments.no_sync {
         return Ok(());
     }
-    if Config::load(&app.paths)?.is_none() {
+    if Config::load(&app.paths.in_use())?.is_none() {
         note("Now run `sealcard login`.");
         return Ok(());
     }

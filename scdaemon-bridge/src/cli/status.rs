@@ -67,7 +67,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
 }
 
 async fn find_out(app: &App, days: u32) -> Status {
-    let config = Config::load(&app.paths).ok().flatten();
+    let config = Config::load(&app.paths.in_use()).ok().flatten();
     let whoami = app.remote.whoami().await;
     let (state, grant, error) = match whoami {
         Ok(grant) => (judge(&grant, days, Timestamp::now()), Some(grant), None),

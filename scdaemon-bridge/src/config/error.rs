@@ -50,8 +50,19 @@ pub enum ConfigError {
         /// Its permission bits.
         mode: u32,
     },
-    /// A file with a secret belongs to someone else.
-    #[error("{} belongs to user {owner}, not to you", path.display())]
+    /// A file of the machine's login is open to more than its group may do.
+    #[error(
+        "{} (mode {mode:03o}) is open to others than its group's readers: run `chmod 640 {}` as root and, if someone may \
+         have changed or seen it, `sealcard login --machine`", path.display(), path.display()
+    )]
+    TooOpen {
+        /// Which one.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file that must be one's own, or root's, belongs to someone else.
+    #[error("{} belongs to user {owner}, who could put anything there", path.display())]
     ForeignOwner {
         /// Which one.
         path: PathBuf,

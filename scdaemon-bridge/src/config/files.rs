@@ -9,12 +9,12 @@ use std::{
 
 use nix::{
     fcntl::{Flock, FlockArg},
-    unistd::Uid,
+    unistd::{Gid, Uid, fchown},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::ConfigError;
+use super::{ConfigError, Paths};
 
 /// No file of ours is larger, in bytes. A cache of a thousand RSA certificates is about 8 MiB.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
@@ -41,16 +41,65 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), ConfigError> {
     replace(path, content, 0o600)
 }
 
+/// Replaces a file that belongs to a login: private if the login is a user's, for the folder's group if it is the machine's.
+///
+/// # Errors
+///
+/// As [`write_private`].
+pub fn write_login(paths: &Paths, path: &Path, content: &[u8]) -> Result<(), ConfigError> {
+    if paths.is_machine() { write_shared(path, content) } else { write_private(path, content) }
+}
+
+/// Replaces a file of the machine's folder: mode 0640, with the folder's group. The folder must exist.
+fn write_shared(path: &Path, content: &[u8]) -> Result<(), ConfigError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let group = fs::metadata(folder).map_err(|error| ConfigError::io("write", path, error))?.gid();
+    replace_as(path, content, |file| {
+        // The group comes before the permission for it.
+        fchown(&*file, None, Some(Gid::from_raw(group)))?;
+        file.set_permissions(fs::Permissions::from_mode(SHARED_MODE))
+    })
+}
+
+const SHARED_MODE: u32 = 0o640;
+
+/// Makes the machine's folder, or lets this group into it: its members may read what lies there, and nobody else. Without a
+/// group, an existing folder stays as it is.
+///
+/// # Errors
+///
+/// When the folder can't be made or given to the group.
+pub fn make_shared_folder(folder: &Path, group: Option<Gid>) -> Result<(), ConfigError> {
+    let failed = |error| ConfigError::io("make", folder, error);
+    if !folder.exists() {
+        fs::DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(failed)?;
+    }
+    let Some(group) = group else { return Ok(()) };
+    let opened = File::open(folder).map_err(failed)?;
+    fchown(&opened, None, Some(group)).map_err(|errno| failed(errno.into()))?;
+    let mode = opened.metadata().map_err(failed)?.mode() & 0o777;
+    opened.set_permissions(fs::Permissions::from_mode(mode | 0o050)).map_err(failed)
+}
+
 /// As [`write_private`], with the mode (permission bits) given.
 ///
 /// # Errors
 ///
 /// As [`write_private`].
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), ConfigError> {
+    make_private_folder(path.parent().unwrap_or(Path::new(".")))?;
+    // The umask may have taken bits away that the caller wants kept.
+    replace_as(path, content, |file| file.set_permissions(fs::Permissions::from_mode(mode)))
+}
+
+fn replace_as(
+    path: &Path,
+    content: &[u8],
+    give_away: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), ConfigError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    make_private_folder(folder)?;
     let temporary = temporary_beside(path);
-    let written = write_new(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
+    let written = write_new(&temporary, content, give_away).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         let _ = fs::remove_file(&temporary);
         return Err(ConfigError::io("write", path, error));
@@ -66,10 +115,9 @@ fn temporary_beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    // The umask may have taken bits away that the caller wants kept.
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
+fn write_new(path: &Path, content: &[u8], give_away: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    give_away(&mut file)?;
     file.write_all(content)?;
     file.sync_all()
 }
@@ -119,6 +167,44 @@ pub fn read_secret(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ConfigErro
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(facts.len().min(MAX_FILE)).unwrap_or(0) + 1));
     read_limited(&mut file, &mut content, path)?;
     Ok(Some(content))
+}
+
+/// Reads a file of the machine's folder that holds a secret for its group; `None` if there is none.
+///
+/// # Errors
+///
+/// As [`read`], and when another than root (or this user) could have written it, or everybody may read it.
+pub fn read_shared_secret(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ConfigError> {
+    let Some(mut file) = open_shared(path, 0o027)? else { return Ok(None) };
+    let mut content = Zeroizing::new(Vec::with_capacity(4096));
+    read_limited(&mut file, &mut content, path)?;
+    Ok(Some(content))
+}
+
+/// Reads a file of the machine's folder as text; `None` if there is none.
+///
+/// # Errors
+///
+/// As [`read_text`], and when another than root (or this user) could have written it.
+pub fn read_shared_text(path: &Path) -> Result<Option<String>, ConfigError> {
+    let Some(mut file) = open_shared(path, 0o022)? else { return Ok(None) };
+    let mut content = Vec::new();
+    read_limited(&mut file, &mut content, path)?;
+    String::from_utf8(content).map(Some).map_err(|_| ConfigError::invalid(path, "is not UTF-8 text"))
+}
+
+/// Opens a file that somebody else may have written for us, unless one of the permission bits `refused` is set.
+fn open_shared(path: &Path, refused: u32) -> Result<Option<File>, ConfigError> {
+    let Some(file) = open(path)? else { return Ok(None) };
+    // Asked of the open file, so that no other can be put in its place in between.
+    let facts = file.metadata().map_err(|error| ConfigError::io("read", path, error))?;
+    if facts.uid() != 0 && facts.uid() != Uid::effective().as_raw() {
+        return Err(ConfigError::ForeignOwner { path: path.to_owned(), owner: facts.uid() });
+    }
+    if facts.mode() & refused != 0 {
+        return Err(ConfigError::TooOpen { path: path.to_owned(), mode: facts.mode() & 0o777 });
+    }
+    Ok(Some(file))
 }
 
 /// Removes a file; that it was not there is no error. Says whether it was.

@@ -8,7 +8,7 @@ use std::{
 
 use nix::unistd::{Uid, User};
 
-use super::{ConfigError, pointer};
+use super::{Config, ConfigError, GrantStore, pointer};
 use crate::os::{self, Place};
 
 /// Where the configuration and the state of this user lie.
@@ -16,6 +16,7 @@ use crate::os::{self, Place};
 pub struct Paths {
     config_folder: PathBuf,
     state_folder: PathBuf,
+    machine_folder: PathBuf,
 }
 
 impl Paths {
@@ -60,6 +61,7 @@ impl Paths {
         Ok(Self {
             config_folder: folder(CONFIG_VARIABLE, os::CONFIG_PLACE)?,
             state_folder: folder(STATE_VARIABLE, os::STATE_PLACE)?,
+            machine_folder: machine_folder()?,
         })
     }
 
@@ -72,7 +74,60 @@ impl Paths {
         Ok(Self {
             config_folder: absolute("the configuration folder", config_folder)?,
             state_folder: absolute("the state folder", state_folder)?,
+            machine_folder: machine_folder()?,
         })
+    }
+
+    /// The same, with another folder for the machine's login.
+    ///
+    /// # Errors
+    ///
+    /// When it is relative.
+    pub fn with_machine_folder(self, folder: PathBuf) -> Result<Self, ConfigError> {
+        Ok(Self { machine_folder: absolute("the machine's folder", folder)?, ..self })
+    }
+
+    /// The login of the whole machine, with this user's own state.
+    #[must_use]
+    pub fn of_machine(&self) -> Self {
+        Self { config_folder: self.machine_folder.clone(), ..self.clone() }
+    }
+
+    /// Whether the configuration is that of the whole machine.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        self.config_folder == self.machine_folder
+    }
+
+    /// The login that counts: the user's own, else the machine's if there is one that this user may read.
+    #[must_use]
+    pub fn in_use(&self) -> Self {
+        if self.has_own_login() {
+            return self.clone();
+        }
+        let machine = self.of_machine();
+        // A machine without one, or one that this user is not meant to use.
+        let readable = machine.config_file().exists() && std::fs::File::open(machine.grant_file()).is_ok();
+        if readable { machine } else { self.clone() }
+    }
+
+    /// A configuration that can't be read counts too: the user is to hear of it.
+    fn has_own_login(&self) -> bool {
+        match Config::load(self) {
+            Ok(None) => false,
+            Ok(Some(config)) => match config.grant_store {
+                GrantStore::Nowhere => false,
+                GrantStore::File => self.grant_file().exists(),
+                GrantStore::Keyring | GrantStore::Machine => true,
+            },
+            Err(_) => true,
+        }
+    }
+
+    /// The folder of the machine's login.
+    #[must_use]
+    pub fn machine_folder(&self) -> &Path {
+        &self.machine_folder
     }
 
     /// The folder of the configuration.
@@ -156,6 +211,7 @@ impl Paths {
 
 const CONFIG_VARIABLE: &str = "SEALCARD_CONFIG_FOLDER";
 const STATE_VARIABLE: &str = "SEALCARD_STATE_FOLDER";
+const MACHINE_VARIABLE: &str = "SEALCARD_MACHINE_FOLDER";
 
 /// The GnuPG home: `GNUPGHOME`, else `.gnupg` in the home folder.
 ///
@@ -184,6 +240,14 @@ pub fn home() -> Result<PathBuf, ConfigError> {
     let uid = Uid::effective();
     let user = User::from_uid(uid).ok().flatten().ok_or(ConfigError::NoHome { uid: uid.as_raw() })?;
     absolute("the user database's home folder", user.dir)
+}
+
+/// Where this system keeps it, unless `SEALCARD_MACHINE_FOLDER` says otherwise.
+fn machine_folder() -> Result<PathBuf, ConfigError> {
+    match variable(MACHINE_VARIABLE) {
+        Some(folder) => absolute(MACHINE_VARIABLE, folder.into()),
+        None => Ok(os::MACHINE_FOLDER.into()),
+    }
 }
 
 fn folder(variable_name: &str, place: Place) -> Result<PathBuf, ConfigError> {

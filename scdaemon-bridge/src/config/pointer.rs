@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, Paths, files};
+use crate::os;
 
 /// The file's name in the GnuPG home.
 pub const FILE_NAME: &str = "sealcard.conf";
@@ -16,6 +17,9 @@ const HEADER: &str = "# Written by `sealcard setup`; `sealcard setup --remove` r
 struct Pointer {
     config_folder: PathBuf,
     state_folder: PathBuf,
+    /// Only where it is another than this system's usual one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    machine_folder: Option<PathBuf>,
 }
 
 /// What the pointer in this GnuPG home says; `None` if there is none.
@@ -36,7 +40,12 @@ pub fn read(gnupg_home: &Path) -> Result<Option<Paths>, ConfigError> {
 /// What is wrong with it, with the line.
 pub fn parse(text: &str) -> Result<Paths, String> {
     let pointer: Pointer = toml::from_str(text).map_err(|error| error.to_string())?;
-    Paths::new(pointer.config_folder, pointer.state_folder).map_err(|error| error.to_string())
+    let paths = Paths::new(pointer.config_folder, pointer.state_folder);
+    match pointer.machine_folder {
+        Some(folder) => paths.and_then(|paths| paths.with_machine_folder(folder)),
+        None => paths,
+    }
+    .map_err(|error| error.to_string())
 }
 
 /// The file's text. Folders whose names are not UTF-8 can't be written.
@@ -45,8 +54,12 @@ pub fn parse(text: &str) -> Result<Paths, String> {
 ///
 /// When a folder's name is not UTF-8.
 pub fn render(paths: &Paths) -> Result<String, String> {
-    let pointer =
-        Pointer { config_folder: paths.config_folder().to_owned(), state_folder: paths.state_folder().to_owned() };
+    let machine = paths.machine_folder();
+    let pointer = Pointer {
+        config_folder: paths.config_folder().to_owned(),
+        state_folder: paths.state_folder().to_owned(),
+        machine_folder: (machine != Path::new(os::MACHINE_FOLDER)).then(|| machine.to_owned()),
+    };
     let body = toml::to_string(&pointer).map_err(|error| error.to_string())?;
     Ok(format!("{HEADER}{body}"))
 }

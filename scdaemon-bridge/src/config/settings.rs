@@ -35,7 +35,8 @@ impl Config {
     /// When it can't be read or understood; the error names the line.
     pub fn load(paths: &Paths) -> Result<Option<Self>, ConfigError> {
         let path = paths.config_file();
-        let Some(text) = files::read_text(&path)? else { return Ok(None) };
+        let text = if paths.is_machine() { files::read_shared_text(&path)? } else { files::read_text(&path)? };
+        let Some(text) = text else { return Ok(None) };
         Self::parse(&text).map(Some).map_err(|reason| ConfigError::invalid(path, reason))
     }
 
@@ -65,7 +66,7 @@ impl Config {
     pub fn save(&self, paths: &Paths) -> Result<(), ConfigError> {
         let path = paths.config_file();
         let text = self.render().map_err(|reason| ConfigError::invalid(&path, reason))?;
-        files::write_private(&path, text.as_bytes())
+        files::write_login(paths, &path, text.as_bytes())
     }
 }
 
@@ -77,6 +78,10 @@ pub enum GrantStore {
     Keyring,
     /// In the file `grant` beside `config.toml`, mode 0600.
     File,
+    /// In the file `grant` of the machine's folder, mode 0640, for its group. Never renewed: its readers can't write it.
+    Machine,
+    /// There is none: its user logged out.
+    Nowhere,
 }
 
 impl GrantStore {
@@ -86,6 +91,8 @@ impl GrantStore {
         match self {
             Self::Keyring => "the system's keyring",
             Self::File => "a private file",
+            Self::Machine => "this machine's folder, for its group",
+            Self::Nowhere => "no place",
         }
     }
 }

@@ -8,7 +8,7 @@ mod types;
 pub use error::GrantError;
 pub use types::Grant;
 
-use crate::config::{GrantStore, Paths};
+use crate::config::{GrantStore, Paths, files};
 
 /// The stored grant; `None` if there is none. Takes 3 seconds at most.
 ///
@@ -19,6 +19,8 @@ pub fn load(paths: &Paths, store: GrantStore) -> Result<Option<Grant>, GrantErro
     let content = match store {
         GrantStore::Keyring => keyring::read(paths)?,
         GrantStore::File => file::read(paths)?,
+        GrantStore::Machine => files::read_shared_secret(&paths.of_machine().grant_file())?,
+        GrantStore::Nowhere => None,
     };
     content.map(|content| Grant::parse(&content)).transpose()
 }
@@ -33,6 +35,11 @@ pub fn save(paths: &Paths, store: GrantStore, grant: &Grant) -> Result<(), Grant
     match store {
         GrantStore::Keyring => keyring::write(paths, content),
         GrantStore::File => file::write(paths, &content),
+        GrantStore::Machine => {
+            let machine = paths.of_machine();
+            Ok(files::write_login(&machine, &machine.grant_file(), &content)?)
+        }
+        GrantStore::Nowhere => Ok(()),
     }
 }
 
@@ -45,6 +52,8 @@ pub fn remove(paths: &Paths, store: GrantStore) -> Result<(), GrantError> {
     match store {
         GrantStore::Keyring => keyring::remove(paths),
         GrantStore::File => file::remove(paths),
+        GrantStore::Machine => Ok(files::remove(&paths.of_machine().grant_file()).map(drop)?),
+        GrantStore::Nowhere => Ok(()),
     }
 }
 

@@ -13,6 +13,9 @@ pub(crate) const CONFIG_PLACE: Place =
 pub(crate) const STATE_PLACE: Place =
     Place { base_variable: Some("XDG_STATE_HOME"), base: ".local/state", name: "sealcard" };
 
+/// Where a login for the whole machine lies.
+pub(crate) const MACHINE_FOLDER: &str = "/etc/sealcard";
+
 /// Bytes that the path of a socket may have: `sun_path` is 108 long, the last of which is a zero (unix(7)).
 pub(crate) const MAX_SOCKET_PATH: usize = 107;
 

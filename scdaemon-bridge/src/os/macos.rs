@@ -12,6 +12,9 @@ pub(crate) const CONFIG_PLACE: Place =
 pub(crate) const STATE_PLACE: Place =
     Place { base_variable: None, base: "Library/Application Support/Sealcard", name: "State" };
 
+/// Where a login for the whole machine lies.
+pub(crate) const MACHINE_FOLDER: &str = "/Library/Application Support/Sealcard";
+
 /// Bytes that the path of a socket may have: `sun_path` is 104 long, the last of which is a zero (unix(4)).
 pub(crate) const MAX_SOCKET_PATH: usize = 103;
 

@@ -9,7 +9,8 @@ compile_error!("this system is not supported yet: write its file beside linux.rs
 
 pub use system::adopt_session;
 pub(crate) use system::{
-    CONFIG_PLACE, MAX_SOCKET_PATH, STATE_PLACE, advice, gnupg_socket_folder, keyring_entry, keyring_is_absent,
+    CONFIG_PLACE, MACHINE_FOLDER, MAX_SOCKET_PATH, STATE_PLACE, advice, gnupg_socket_folder, keyring_entry,
+    keyring_is_absent,
 };
 
 /// Where this system's users expect one kind of a program's files.

@@ -82,6 +82,9 @@ impl RemoteError {
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::NotLoggedIn { .. } => Some("Run `sealcard login`."),
+            Self::CertificateChanged(error) if error.is_about_time() => Some(
+                "Check this machine's clock. If it is right, the server's certificate must be renewed on the server.",
+            ),
             Self::CertificateChanged(_) => Some(
                 "If the server's certificate was renewed, compare the fingerprint with the administrator and run \
                  `sealcard trust`.",
@@ -212,8 +215,8 @@ impl CertificateError {
             return Self { server, reason: pin.to_string(), expected: Some(pin.expected), seen: Some(pin.seen) };
         }
         let reason = match kind {
-            Kind::Expired | Kind::ExpiredContext { .. } => format!("it has expired ({kind})"),
-            Kind::NotValidYet | Kind::NotValidYetContext { .. } => format!("it is not valid yet ({kind})"),
+            Kind::Expired | Kind::ExpiredContext { .. } => format!("{EXPIRED} ({kind})"),
+            Kind::NotValidYet | Kind::NotValidYetContext { .. } => format!("{TOO_EARLY} ({kind})"),
             Kind::UnknownIssuer => "it was not issued by an authority that is trusted here".to_owned(),
             Kind::NotValidForName | Kind::NotValidForNameContext { .. } => {
                 format!("it belongs to another name ({kind})")
@@ -223,7 +226,15 @@ impl CertificateError {
         };
         Self { server, reason, expected: None, seen: None }
     }
+
+    /// Whether only the time is wrong: the certificate's, or this machine's.
+    fn is_about_time(&self) -> bool {
+        self.reason.starts_with(EXPIRED) || self.reason.starts_with(TOO_EARLY)
+    }
 }
+
+const EXPIRED: &str = "it has expired";
+const TOO_EARLY: &str = "it is not valid yet";
 
 fn find_certificate_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {

@@ -70,7 +70,7 @@ impl Remote {
             return Ok(session.clone());
         }
         *slot = None;
-        let session = Arc::new(Session::load(&self.shared.paths, stamp)?);
+        let session = Arc::new(Session::load(&self.shared.paths.in_use(), stamp)?);
         *slot = Some(session.clone());
         Ok(session)
     }
@@ -79,13 +79,21 @@ impl Remote {
 /// Tells two states of the configuration apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamps {
-    config: Stamp,
-    proxy: Stamp,
+    own: Stamp,
+    machine: Stamp,
+    own_proxy: Stamp,
+    machine_proxy: Stamp,
 }
 
 impl Stamps {
     fn of(paths: &Paths) -> Self {
-        Self { config: Stamp::of(&paths.config_file()), proxy: Stamp::of(&paths.proxy_file()) }
+        let machine = paths.of_machine();
+        Self {
+            own: Stamp::of(&paths.config_file()),
+            machine: Stamp::of(&machine.config_file()),
+            own_proxy: Stamp::of(&paths.proxy_file()),
+            machine_proxy: Stamp::of(&machine.proxy_file()),
+        }
     }
 }
 

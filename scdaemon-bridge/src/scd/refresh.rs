@@ -64,7 +64,7 @@ impl Daemon {
     }
 
     fn server_address(&self) -> String {
-        let configured = self.paths.as_ref().and_then(|paths| Config::load(paths).ok().flatten());
+        let configured = self.paths.as_ref().and_then(|paths| Config::load(&paths.in_use()).ok().flatten());
         configured.map(|config| config.server).unwrap_or_default()
     }
 }

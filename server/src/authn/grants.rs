@@ -25,6 +25,8 @@ pub struct IssuedTo {
     pub service_token: Option<(ServiceTokenId, i64)>,
     /// What the holder calls it.
     pub label: String,
+    /// Whether it is a machine's: then it is not refreshed, and valid for the whole time from the start.
+    pub machine: bool,
 }
 
 /// Stores a new grant.
@@ -41,13 +43,14 @@ pub async fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<Gr
     if let Some((_, token_expires)) = to.service_token {
         refreshable_until = refreshable_until.min(token_expires);
     }
+    let days = if to.machine { limits.grant_refreshable_days } else { limits.grant_days };
     let row = NewGrantRow {
         id: GrantId::new(),
         principal: to.principal,
         service_token: to.service_token.map(|(id, _)| id),
         label: to.label,
         created: now,
-        expires: refreshable_until.min(now + i64::from(limits.grant_days) * DAY),
+        expires: refreshable_until.min(now + i64::from(days) * DAY),
         refreshable_until,
     };
     let secret = Secret::new(GRANT_PREFIX).map_err(|error| ApiError::internal(&error))?;

@@ -66,8 +66,10 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
         LoginRequest::Password { user, password, label } => {
             by_password(state, &subjects, context.request_id, user, Zeroizing::new(password.0), label).await
         }
-        LoginRequest::ServiceToken { token, label } => {
-            by_token(state, &subjects, context.request_id, Zeroizing::new(token.0), label).await
+        LoginRequest::ServiceToken { token, label, machine } => {
+            let token = Zeroizing::new(token.0);
+            let identified = by_token(state, &subjects, context.request_id, token, label).await;
+            identified.map(|(to, how)| (IssuedTo { machine, ..to }, how))
         }
     };
     let (to, how) = identified?;
@@ -78,9 +80,14 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
         .write(move |tx| {
             Box::pin(async move {
                 let principal = to.principal;
-                let label = to.label.clone();
+                let (label, machine) = (to.label.clone(), to.machine);
                 let issued = authn::issue(tx, to, &limits).await?;
-                let details = json!({"event": "login", "by": how, "grant": issued.grant.id, "label": label, "peer": context.peer.ip()});
+                let mut details = json!({
+                    "event": "login", "by": how, "grant": issued.grant.id, "label": label, "peer": context.peer.ip(),
+                });
+                if machine && let Some(details) = details.as_object_mut() {
+                    details.insert("machine".to_owned(), true.into());
+                }
                 tx.append_record(&entry(context.request_id, Some(principal), details)).await?;
                 Ok(issued)
             })
@@ -108,7 +115,9 @@ async fn by_password(
     let verified = state.authentication.passwords.verify(turn, password, stored).await;
     let (right, turn) = verified.map_err(|error| ApiError::internal(&error))?;
     match principal {
-        Some(principal) if right && !disabled => Ok((IssuedTo { principal, service_token: None, label }, "password")),
+        Some(principal) if right && !disabled => {
+            Ok((IssuedTo { principal, service_token: None, label, machine: false }, "password"))
+        }
         _ => {
             state.authentication.slowdown.wrong(subjects, Instant::now());
             drop(turn);
@@ -138,7 +147,8 @@ async fn by_token(
     let now = sealcard_api::Timestamp::now().unix();
     match known {
         Some(token) if token.usable && token.expires > now => {
-            let to = IssuedTo { principal: token.principal, service_token: Some((token.id, token.expires)), label };
+            let service_token = Some((token.id, token.expires));
+            let to = IssuedTo { principal: token.principal, service_token, label, machine: false };
             Ok((to, "service-token"))
         }
         other => {

@@ -15,6 +15,7 @@ mod first_steps;
 mod gpg_card;
 mod history;
 mod imports;
+mod machine_login;
 mod mail;
 mod malformed;
 mod nodes;

@@ -16,7 +16,8 @@ use crate::{
 const MAX_SKEW: i64 = 60;
 
 pub(super) async fn look(app: &App) -> Vec<Finding> {
-    let Ok(Some(config)) = Config::load(&app.paths) else { return Vec::new() };
+    let paths = app.paths.in_use();
+    let Ok(Some(config)) = Config::load(&paths) else { return Vec::new() };
     let mut findings = Vec::new();
     findings.extend(proxy(app, &config));
     match ask(app, &config).await {

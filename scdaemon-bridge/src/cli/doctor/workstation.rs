@@ -10,11 +10,13 @@ use crate::{
 
 pub(super) fn look(app: &App) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let config = match Config::load(&app.paths) {
+    let paths = app.paths.in_use();
+    let config = match Config::load(&paths) {
         Ok(Some(config)) => {
+            findings.extend(paths.is_machine().then(machine_finding));
             findings.push(Finding::good(
                 "configuration",
-                format!("{}, server {}", app.paths.config_file().display(), config.server),
+                format!("{}, server {}", paths.config_file().display(), config.server),
             ));
             Some(config)
         }
@@ -31,10 +33,14 @@ pub(super) fn look(app: &App) -> Vec<Finding> {
     };
     findings.push(pointer_finding(app));
     if let Some(config) = &config {
-        findings.push(grant_finding(app, config));
+        findings.push(grant_finding(&paths, config));
     }
     findings.push(cache_finding(app));
     findings
+}
+
+fn machine_finding() -> Finding {
+    Finding::good("login of", "this machine, for its group: you have none of your own")
 }
 
 /// gpg-agent's scdaemon and this command must look in the same folders.
@@ -63,9 +69,9 @@ fn pointer_finding(app: &App) -> Finding {
     }
 }
 
-fn grant_finding(app: &App, config: &Config) -> Finding {
+fn grant_finding(paths: &Paths, config: &Config) -> Finding {
     let place = config.grant_store.description();
-    match grant::load(&app.paths, config.grant_store) {
+    match grant::load(paths, config.grant_store) {
         Ok(Some(grant)) if grant.server() != config.server => {
             Finding::broken("grant", format!("it is of {}, not of {}", grant.server(), config.server), "sealcard login")
         }

@@ -8,16 +8,24 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroize as _;
 
 use super::{Arguments, variable};
-use crate::{cli::ask, config::Config};
+use crate::{
+    cli::{App, ask},
+    config::Config,
+};
 
 /// What is sent to log in, and the user's name if it is a user.
 pub(super) fn collect(
+    app: &App,
     arguments: &Arguments,
     previous: Option<&Config>,
 ) -> anyhow::Result<(LoginRequest, Option<String>)> {
+    let machine = app.paths.is_machine();
     let label = arguments.label.clone().unwrap_or_else(machine_name);
     if let Some(token) = token(arguments)? {
-        return Ok((LoginRequest::ServiceToken { token: to_wire(&token), label }, None));
+        return Ok((LoginRequest::ServiceToken { token: to_wire(&token), label, machine }, None));
+    }
+    if machine {
+        bail!("a machine logs in as a service account: use --token-file");
     }
     let user = match arguments.user.clone().or_else(|| variable("SEALCARD_USER")) {
         Some(user) => user,

@@ -3,7 +3,7 @@
 use super::Way;
 use crate::{
     cli::{
-        App,
+        App, logout,
         output::{BOLD, GOOD, clean, line, note},
         when,
     },
@@ -20,9 +20,15 @@ pub(in crate::cli) async fn keep(
     previous: Option<Config>,
     in_file: bool,
 ) -> anyhow::Result<GrantStore> {
+    if let Some(other) = previous.as_ref().filter(|config| config.server != grant.server()) {
+        logout::leave(app, other, way.server()).await;
+    }
     // The grant that this one replaces would otherwise stay valid for nobody's use.
     let earlier = previous.as_ref().and_then(|config| grant::load(&app.paths, config.grant_store).ok().flatten());
-    let grant_store = if in_file {
+    let grant_store = if app.paths.is_machine() {
+        grant::save(&app.paths, GrantStore::Machine, grant)?;
+        GrantStore::Machine
+    } else if in_file {
         grant::save(&app.paths, GrantStore::File, grant)?;
         GrantStore::File
     } else {

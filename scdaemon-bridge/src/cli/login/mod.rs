@@ -14,7 +14,7 @@ pub(super) use keep::{announce, keep};
 pub(super) use server::{ServerArguments, Way};
 
 use super::{
-    App, ask,
+    App, ask, machine,
     output::{note, warn},
     setup, sync,
 };
@@ -26,6 +26,10 @@ Examples:
     sealcard login https://sealcard.example.org:8443 --setup
   A CI job, with the token of a service account:
     sealcard login https://sealcard.example.org:8443 --setup \\
+      --ca-file ca.pem --token-file /run/secrets/sealcard
+
+  A machine, for everyone in the group ci, as root; each member then runs `sealcard setup` once:
+    sealcard login https://sealcard.example.org:8443 --machine --group ci \\
       --ca-file ca.pem --token-file /run/secrets/sealcard
 
 If neither this machine nor --ca-file nor --fingerprint vouches for the server, its certificate's
@@ -62,12 +66,16 @@ pub(super) struct Arguments {
     /// Don't fetch the keys afterwards
     #[arg(long)]
     no_sync: bool,
+    #[command(flatten)]
+    machine: machine::LoginArguments,
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
+    let machine = arguments.machine.prepare(app)?;
+    let app = machine.as_ref().unwrap_or(app);
     let previous = previous_config(app);
     let way = Way::find(app, &arguments.server, previous.as_ref()).await?;
-    let (login, user) = credentials::collect(&arguments, previous.as_ref())?;
+    let (login, user) = credentials::collect(app, &arguments, previous.as_ref())?;
     let issued = way.client().login(&login).await.context("the login failed")?;
     drop(login);
     let grant = Grant::new(way.server().to_string(), issued)?;
@@ -86,6 +94,12 @@ pub(super) fn previous_config(app: &App) -> Option<Config> {
 
 /// Set-up and fetching of keys, as far as they are wanted.
 async fn follow_up(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
+    if app.paths.is_machine() {
+        let group = machine::group_name(app.paths.config_folder())?;
+        note(format!("Members of the group {group} sign with it where they have no login of their own."));
+        note("Each of them runs `sealcard setup` once.");
+        return Ok(());
+    }
     let mut ready = setup::is_done(app);
     if arguments.setup || (!ready && !arguments.no_sync && ask::can_ask() && offer_setup()?) {
         setup::install(app)?;

@@ -71,7 +71,7 @@ impl Way {
     /// Stores the configuration.
     pub(super) fn save(self, app: &App, user: Option<String>, grant_store: GrantStore) -> anyhow::Result<Anonymous> {
         if let Some(authorities) = &self.authorities {
-            files::write_private(&app.paths.ca_file(), authorities)?;
+            files::write_login(&app.paths, &app.paths.ca_file(), authorities)?;
         }
         Config { server: self.server.to_string(), user, grant_store, trust: self.trust }.save(&app.paths)?;
         if let Some(adopted) = self.adopted {

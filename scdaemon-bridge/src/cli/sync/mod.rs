@@ -73,7 +73,7 @@ struct Imported {
 
 /// Fetches the cards, tells gpg, and says what came of it.
 pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
-    let Some(config) = Config::load(&app.paths)? else { bail!("not logged in: run `sealcard login`") };
+    let Some(config) = Config::load(&app.paths.in_use())? else { bail!("not logged in: run `sealcard login`") };
     let list = app.remote.cards().await?;
     // Another sync must not work on the same files and GnuPG home at once.
     let _lock = FileLock::take(&app.paths.state_folder().join("sync.lock"), true)?;

@@ -66,7 +66,7 @@ impl ProxyChoice {
     pub fn save(&self, paths: &Paths) -> Result<(), ConfigError> {
         let path = paths.proxy_file();
         let text = Zeroizing::new(self.render().map_err(|reason| ConfigError::invalid(&path, reason))?);
-        files::write_private(&path, text.as_bytes())
+        files::write_login(paths, &path, text.as_bytes())
     }
 
     fn render(&self) -> Result<String, String> {
