@@ -13,7 +13,7 @@ use crate::{
     remote::{RemoteError, ServerUrl},
 };
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "\
 The grant is revoked on the server, so that a copy of it is worth nothing, and removed from this machine even if the
 server can't be reached. Keys, stubs and the server's address stay; `sealcard setup --remove` undoes the set-up.")]

@@ -61,7 +61,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
             warn(format!("{step}: {error:#}"));
         }
     };
-    judge("logging out", logout::run(app, logout::Arguments {}).await);
+    judge("logging out", logout::run(app, logout::Arguments::default()).await);
     judge("undoing the sync", undo::undo_all(app));
     judge("undoing the set-up", setup::remove(app).map(drop));
     judge("removing files", remove_files(&[(config, &CONFIG_FILES), (state, &STATE_FILES)]));
