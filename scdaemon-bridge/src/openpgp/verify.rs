@@ -119,7 +119,7 @@ pub fn verify_detached(
     let policy = StandardPolicy::new();
     let no_signature = |error: anyhow::Error| OpenPgpError::NoSignature(format!("{error:#}"));
     // Of a signed text the library would take the signature alone, and judge it over another content.
-    if signature.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----")) {
+    if is_cleartext(signature) {
         return Err(OpenPgpError::NoSignature("it holds a text of its own".to_owned()));
     }
     let mut verifier = DetachedVerifierBuilder::from_bytes(signature)
@@ -128,6 +128,11 @@ pub fn verify_detached(
         .map_err(no_signature)?;
     verifier.verify_reader(content)?;
     verifier.into_helper().verdicts()
+}
+
+/// Whether a text with a signature under it begins anywhere in this.
+fn is_cleartext(message: &[u8]) -> bool {
+    message.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----"))
 }
 
 /// Judges a message that holds its content: a cleartext signature, or what `gpg --sign` makes. The content goes to
@@ -148,6 +153,10 @@ pub fn verify_inline(
         .with_policy(&policy, None, Collector::new(certificates))
         .map_err(no_signature)?;
     io::copy(&mut verifier, output)?;
+    if is_cleartext(message) {
+        // The last line's end is not part of what is signed (RFC 9580 section 7.2); the text has one all the same.
+        output.write_all(b"\n")?;
+    }
     verifier.into_helper().verdicts()
 }
 
