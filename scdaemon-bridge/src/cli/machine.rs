@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use nix::unistd::{Gid, Group, Uid};
+use nix::unistd::{AccessFlags, Gid, Group, access};
 
 use super::App;
-use crate::{config::files, os, remote::Remote};
+use crate::{config::files, remote::Remote};
 
 /// For `login`.
 #[derive(Debug, Args)]
@@ -36,8 +36,10 @@ impl LoginArguments {
 /// Where things are for the machine's login, for a command that changes it.
 pub(super) fn change(app: &App) -> anyhow::Result<App> {
     let paths = app.paths.of_machine();
-    if !Uid::effective().is_root() && paths.config_folder() == Path::new(os::MACHINE_FOLDER) {
-        bail!("only root can change this machine's login");
+    let folder = paths.config_folder();
+    // Before anything is asked of the server.
+    if folder.exists() && access(folder, AccessFlags::W_OK).is_err() {
+        bail!("you can't change this machine's login, which lies in {}: run this as root", folder.display());
     }
     Ok(App { remote: Remote::open(&paths)?, gnupg: app.gnupg.clone(), paths })
 }
