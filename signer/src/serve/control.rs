@@ -10,7 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -30,6 +30,10 @@ use crate::{
 const MAX_REQUEST: usize = 16 * 1024;
 /// Whoever connects has so long to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for a signer that is just starting.
+const STARTING: Duration = Duration::from_secs(3);
+/// How often to look whether it is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The wait after the first wrong passphrase; it doubles each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait after a wrong passphrase.
@@ -96,11 +100,27 @@ pub(super) fn remove(folder: &LockedFolder) {
 /// If no signer runs there or it can't be talked to.
 pub fn ask(folder: &Path, request: &ControlRequest) -> io::Result<ControlReply> {
     let folder = File::open(folder)?;
-    let mut socket = UnixStream::connect(folder::control_socket(&folder))?;
+    let mut socket = connect(&folder)?;
     let frame = protocol::encode(request).map_err(io::Error::other)?;
     socket.write_all(&frame)?;
     let body = read_frame(&mut socket)?;
     protocol::decode(&body).map_err(io::Error::other)
+}
+
+/// Connects, also to a signer that is just starting: the server serves before its signers are ready.
+fn connect(folder: &File) -> io::Result<UnixStream> {
+    let deadline = Instant::now() + STARTING;
+    loop {
+        match UnixStream::connect(folder::control_socket(folder)) {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 struct Control {
