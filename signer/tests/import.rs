@@ -9,7 +9,7 @@ use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
 use sealcard_envelope::{Binding, Purpose, RecipientKey};
 use sealcard_signer::{
     operations::{GeneratedKey, generate},
-    protocol::{Operation, PublicKeyBytes, RequestBody, ResponseBody, SealedKey, SignerError},
+    protocol::{Operation, PublicKeyBytes, RequestBody, ResponseBody, SignerError, StoredKey},
 };
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ fn request(recipient: RecipientKey, algorithm: ComponentAlgorithm, role: Compone
     (made, body)
 }
 
-fn imported(answer: Result<ResponseBody, SignerError>) -> SealedKey {
+fn imported(answer: Result<ResponseBody, SignerError>) -> StoredKey {
     match answer {
         Ok(ResponseBody::Imported { key }) => key,
         other => panic!("{other:?}"),

@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER_PERMISSIVE as HEX;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
 use sealcard_signer::{
     operations::{GenerateError, GeneratedKey, PrivateKey, check, generate},
-    protocol::{Operation, PublicKeyBytes, ResponseBody, SealedKey, SignerError},
+    protocol::{Operation, PublicKeyBytes, ResponseBody, SignerError, StoredKey},
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -446,9 +446,9 @@ fn digests_must_have_the_length_of_their_hash_and_messages_must_be_of_ssh() {
     assert!(matches!(check(&row(Rsa4096, Sign), &operation), Err(SignerError::Invalid(_))));
 }
 
-fn row(algorithm: ComponentAlgorithm, role: ComponentRole) -> SealedKey {
+fn row(algorithm: ComponentAlgorithm, role: ComponentRole) -> StoredKey {
     let public_key = PublicKeyBytes::Ec { point: vec![] };
-    SealedKey { component: Uuid::nil(), algorithm, role, public_key, ciphertext: vec![] }
+    StoredKey { component: Uuid::nil(), algorithm, role, public_key, handle: vec![] }
 }
 
 fn ssh_login() -> Vec<u8> {

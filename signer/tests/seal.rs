@@ -117,7 +117,7 @@ fn a_sealed_signer_says_so_until_the_right_passphrase_comes() {
 
     assert_eq!(unseal(folder.path(), PASSPHRASE), (true, "unsealed\n".into()));
     assert_eq!(unseal(folder.path(), PASSPHRASE), (true, "already open\n".into()));
-    let Ok(ResponseBody::Generated { key }) = signer.ask(make) else { panic!() };
+    let Ok(ResponseBody::Generated { key, .. }) = signer.ask(make) else { panic!() };
     assert!(matches!(signer.operate(&key, sign()), Ok(ResponseBody::Signature(_))));
     assert!(signer.stop().success());
     assert!(!folder.path().join("control.sock").exists());

@@ -4,7 +4,7 @@
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer::{
-    protocol::{PublicKeyBytes, SealedKey},
+    protocol::{PublicKeyBytes, StoredKey},
     seal::{SealMethod, init},
     sealed::Store,
 };
@@ -18,13 +18,13 @@ fn store() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
-fn key(store: &Store) -> SealedKey {
+fn key(store: &Store) -> StoredKey {
     store.generate(Uuid::now_v7(), ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign).unwrap()
 }
 
 /// The row opens, so it is in the cache, and its copies that were changed do not.
 #[track_caller]
-fn assert_bound(store: &Store, row: &SealedKey, change: impl FnOnce(&mut SealedKey)) {
+fn assert_bound(store: &Store, row: &StoredKey, change: impl FnOnce(&mut StoredKey)) {
     store.key(row).unwrap();
     let mut changed = row.clone();
     change(&mut changed);
@@ -37,13 +37,13 @@ fn assert_bound(store: &Store, row: &SealedKey, change: impl FnOnce(&mut SealedK
 fn every_byte_of_the_ciphertext_counts() {
     let (_folder, store) = store();
     let row = key(&store);
-    for at in 0..row.ciphertext.len() {
+    for at in 0..row.handle.len() {
         for bit in [0x01, 0x80] {
-            assert_bound(&store, &row, |row| row.ciphertext[at] ^= bit);
+            assert_bound(&store, &row, |row| row.handle[at] ^= bit);
         }
-        assert_bound(&store, &row, |row| row.ciphertext.truncate(at));
+        assert_bound(&store, &row, |row| row.handle.truncate(at));
     }
-    assert_bound(&store, &row, |row| row.ciphertext.push(0));
+    assert_bound(&store, &row, |row| row.handle.push(0));
 }
 
 #[test]
@@ -66,11 +66,11 @@ fn id_algorithm_role_and_public_key_are_bound() {
 fn one_keys_ciphertext_does_not_open_in_anothers_row() {
     let (_folder, store) = store();
     let (a, b) = (key(&store), key(&store));
-    assert_bound(&store, &a, |row| row.ciphertext.clone_from(&b.ciphertext));
+    assert_bound(&store, &a, |row| row.handle.clone_from(&b.handle));
     // Nor do parts of it: the data key of one, the private key of the other.
     let middle = 1 + 12 + 32 + 16;
-    assert_bound(&store, &a, |row| row.ciphertext[..middle].copy_from_slice(&b.ciphertext[..middle]));
-    assert_bound(&store, &a, |row| row.ciphertext[middle..].copy_from_slice(&b.ciphertext[middle..]));
+    assert_bound(&store, &a, |row| row.handle[..middle].copy_from_slice(&b.handle[..middle]));
+    assert_bound(&store, &a, |row| row.handle[middle..].copy_from_slice(&b.handle[middle..]));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_store_opens_its_keys_again_after_a_restart_and_holds_them_only_encrypted() 
     let row = key(&store);
     let private = store.private_bytes(&row).unwrap();
     assert_eq!(private.len(), 32);
-    assert!(!row.ciphertext.windows(16).any(|w| w == &private[..16]));
+    assert!(!row.handle.windows(16).any(|w| w == &private[..16]));
     drop(store);
     let again = Store::open(&folder.path().join("signer"), None).unwrap();
     assert_eq!(again.private_bytes(&row).unwrap(), private);
@@ -94,7 +94,7 @@ fn a_store_opens_its_keys_again_after_a_restart_and_holds_them_only_encrypted() 
 #[test]
 fn more_keys_than_the_cache_holds_all_work() {
     let (_folder, store) = store();
-    let rows: Vec<SealedKey> = (0..300).map(|_| key(&store)).collect();
+    let rows: Vec<StoredKey> = (0..300).map(|_| key(&store)).collect();
     for row in rows.iter().chain(rows.iter().rev()) {
         store.key(row).unwrap();
     }

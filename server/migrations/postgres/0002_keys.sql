@@ -64,7 +64,7 @@ CREATE TABLE component_key (
     -- RSA only.
     public_exponent BYTEA,
     -- What only the signer can open.
-    sealed          BYTEA NOT NULL,
+    handle          BYTEA NOT NULL,
     fingerprint     BYTEA NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
     created         BIGINT NOT NULL,
     UNIQUE (key_id, role)

@@ -62,7 +62,7 @@ CREATE TABLE component_key (
     -- RSA only.
     public_exponent BLOB,
     -- What only the signer can open.
-    sealed          BLOB NOT NULL,
+    handle          BLOB NOT NULL,
     fingerprint     BLOB NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
     created         INTEGER NOT NULL,
     UNIQUE (key_id, role)

@@ -10,7 +10,7 @@ use sealcard_api::{
     import::ImportedComponent,
     keys::RevocationReason,
 };
-use sealcard_signer::protocol::{RequestBody, ResponseBody, SealedKey};
+use sealcard_signer::protocol::{RequestBody, ResponseBody, StoredKey};
 use serde_json::json;
 
 use super::{KeyError, KeyPlace, Maker, note, signer, store_key, with_certifier};
@@ -166,7 +166,7 @@ async fn take_in(
     store_key(store, maker, row, "key-imported").await
 }
 
-fn is_that(sealed: &SealedKey, key: &ForeignKey, id: ComponentId) -> bool {
+fn is_that(sealed: &StoredKey, key: &ForeignKey, id: ComponentId) -> bool {
     sealed.component == id.0
         && sealed.role == key.role
         && sealed.algorithm == key.algorithm

@@ -17,7 +17,7 @@ use sealcard_api::{
     keys::{KeyProfile, RevocationReason},
     record::RecordKind,
 };
-use sealcard_signer::protocol::{Operation, RequestBody, ResponseBody, SealedKey};
+use sealcard_signer::protocol::{Operation, RequestBody, ResponseBody, StoredKey};
 use serde_json::{Value, json};
 use tokio::{runtime::Handle, task::JoinSet};
 
@@ -214,7 +214,7 @@ async fn generate(
     maker: Maker,
     plan: &KeyPlan,
     components: &[(ComponentId, ComponentRole)],
-) -> Result<Vec<SealedKey>, KeyError> {
+) -> Result<Vec<StoredKey>, KeyError> {
     let mut tasks = JoinSet::new();
     for (component, role) in components.iter().copied() {
         let signers = Arc::clone(signers);
@@ -230,7 +230,7 @@ async fn generate(
     let mut keys = Vec::with_capacity(components.len());
     while let Some(answer) = tasks.join_next().await {
         match answer.map_err(|error| KeyError::Fault(error.to_string()))?? {
-            ResponseBody::Generated { key } => keys.push(key),
+            ResponseBody::Generated { key, .. } => keys.push(key),
             _ => return Err(KeyError::Fault("the signer answered something else than was asked".to_owned())),
         }
     }
@@ -249,7 +249,7 @@ async fn generate(
 }
 
 /// Has a signer sign a digest for key management.
-type Certify<'a> = &'a dyn Fn(&SealedKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>;
+type Certify<'a> = &'a dyn Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>;
 
 /// sequoia asks for one signature after another and waits for each, so this has a thread of its own.
 async fn with_certifier<T: Send + 'static>(

@@ -33,7 +33,7 @@ pub async fn revoke(
     }
     let component = row.components.iter().find(|component| component.fingerprint == row.fingerprint);
     let component = component.ok_or(OFFLINE)?;
-    let primary = store.sealed_component(component.id).await?.ok_or(OFFLINE)?;
+    let primary = store.stored_component(component.id).await?.ok_or(OFFLINE)?;
     // The signer's journal will tell of a certification: the record names it before.
     let begun = json!({
         "event": "key-begun",

@@ -18,7 +18,7 @@ use sealcard_api::{
     Fingerprint, Timestamp,
     algorithm::{ComponentRole, HashAlgorithm},
 };
-use sealcard_signer::protocol::SealedKey;
+use sealcard_signer::protocol::StoredKey;
 use sequoia_openpgp::{
     Cert, Packet,
     armor::{Kind, Writer},
@@ -58,7 +58,7 @@ pub enum CertificateError {
 #[derive(Debug, Clone)]
 pub struct CertificateRequest {
     /// The component keys: one for each [`ComponentRole`], or one alone in the role [`ComponentRole::Sign`].
-    pub keys: Vec<SealedKey>,
+    pub keys: Vec<StoredKey>,
     /// The user id.
     pub user_id: String,
     /// Creation time of all keys and signatures.
@@ -75,7 +75,7 @@ pub struct Certificate {
     /// The primary key's fingerprint.
     pub fingerprint: Fingerprint,
     /// The component keys with their fingerprints, in the order of [`ComponentRole::ALL`].
-    pub components: Vec<(SealedKey, Fingerprint)>,
+    pub components: Vec<(StoredKey, Fingerprint)>,
 }
 
 /// Makes a certificate. `certify` has the signer sign a digest with one of the keys and may block.
@@ -84,7 +84,7 @@ pub struct Certificate {
 /// See [`CertificateError`].
 pub fn make(
     request: CertificateRequest,
-    certify: impl Fn(&SealedKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>,
+    certify: impl Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>,
 ) -> Result<Certificate, CertificateError> {
     check_user_id(&request.user_id)?;
     let created = system_time(request.created);

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use sealcard_api::algorithm::{self as api, ComponentAlgorithm, Scheme};
-use sealcard_signer::protocol::{PublicKeyBytes, SealedKey};
+use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
 use sequoia_openpgp::{
     crypto::mpi::{MPI, PublicKey},
     packet::{
@@ -39,7 +39,7 @@ const fn curve(curve: api::Curve) -> Curve {
 
 /// The packet of a component key's public half.
 pub(super) fn key(
-    sealed: &SealedKey,
+    sealed: &StoredKey,
     created: SystemTime,
 ) -> Result<Key4<PublicParts, UnspecifiedRole>, CertificateError> {
     let (id, mpis) = match (sealed.algorithm.scheme(), &sealed.public_key) {

@@ -1,7 +1,7 @@
 //! Revocation certificates: a signature by the primary key that says it no longer counts (RFC 9580 section 5.2.1.11).
 
 use sealcard_api::{Timestamp, algorithm::HashAlgorithm, keys::RevocationReason};
-use sealcard_signer::protocol::SealedKey;
+use sealcard_signer::protocol::StoredKey;
 use sequoia_openpgp::{
     Cert, Packet, PacketPile,
     armor::{Kind, Writer},
@@ -23,11 +23,11 @@ pub const MAX_MESSAGE: usize = 256;
 /// If the signer does not sign, or `primary` is not the certificate's primary key.
 pub fn revocation(
     certificate: &str,
-    primary: &SealedKey,
+    primary: &StoredKey,
     reason: RevocationReason,
     message: &str,
     time: Timestamp,
-    certify: impl Fn(&SealedKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>,
+    certify: impl Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>,
 ) -> Result<String, CertificateError> {
     let certificate = Cert::from_bytes(certificate)?;
     let key = certificate.primary_key().key();

@@ -1,7 +1,7 @@
 //! sequoia's view of a key that only the signer process can use.
 
 use sealcard_api::algorithm::{ComponentAlgorithm, HashAlgorithm, Scheme};
-use sealcard_signer::protocol::SealedKey;
+use sealcard_signer::protocol::StoredKey;
 use sequoia_openpgp::{
     Result as OpenPgpResult,
     anyhow::anyhow,
@@ -21,7 +21,7 @@ use crate::signers::UseError;
 
 /// Has the signer process sign what sequoia hashed.
 pub(super) struct RemoteSigner<'a, C> {
-    sealed: &'a SealedKey,
+    sealed: &'a StoredKey,
     public: Key<PublicParts, UnspecifiedRole>,
     certify: &'a C,
     /// sequoia's errors carry text only, so the signer's own is kept here.
@@ -29,7 +29,7 @@ pub(super) struct RemoteSigner<'a, C> {
 }
 
 impl<'a, C> RemoteSigner<'a, C> {
-    pub(super) fn new(sealed: &'a SealedKey, public: Key<PublicParts, UnspecifiedRole>, certify: &'a C) -> Self {
+    pub(super) fn new(sealed: &'a StoredKey, public: Key<PublicParts, UnspecifiedRole>, certify: &'a C) -> Self {
         Self { sealed, public, certify, failure: None }
     }
 
@@ -44,7 +44,7 @@ impl<'a, C> RemoteSigner<'a, C> {
 
 impl<C> Signer for RemoteSigner<'_, C>
 where
-    C: Fn(&SealedKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>,
+    C: Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>,
 {
     fn public(&self) -> &Key<PublicParts, UnspecifiedRole> {
         &self.public

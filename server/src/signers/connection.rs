@@ -160,7 +160,7 @@ fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<HashMap<u64, ones
 #[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
-    use sealcard_signer::protocol::{JournalHead, SignerError};
+    use sealcard_signer::protocol::{JournalHead, SignerError, StoreState};
     use tokio::{runtime::Builder, task::JoinSet};
 
     use super::*;
@@ -168,7 +168,7 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(20);
 
     fn status(sequence: u64) -> ResponseBody {
-        ResponseBody::Status { sealed: false, journal: JournalHead { sequence, hash: [0; 32] } }
+        ResponseBody::Status { state: StoreState::Open, journal: JournalHead { sequence, hash: [0; 32] } }
     }
 
     async fn read_request(signer: &mut UnixStream) -> Request {

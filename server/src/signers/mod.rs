@@ -15,7 +15,7 @@ use std::{
 };
 
 use sealcard_api::{admin::EnvironmentState, ids::EnvironmentId};
-use sealcard_signer::protocol::{JournalEntry, JournalHead, RequestBody, ResponseBody, SignerError};
+use sealcard_signer::protocol::{JournalEntry, JournalHead, RequestBody, ResponseBody, SignerError, StoreState};
 use tokio::sync::watch;
 
 use connection::Connection;
@@ -118,7 +118,13 @@ impl Signer {
     pub async fn ask(&self, body: RequestBody) -> Result<ResponseBody, UseError> {
         let deadline = match body {
             RequestBody::Generate { .. } => GENERATE_DEADLINE,
-            RequestBody::Use { .. } | RequestBody::Import { .. } | RequestBody::Journal { .. } => USE_DEADLINE,
+            RequestBody::Use { .. }
+            | RequestBody::Import { .. }
+            | RequestBody::Journal { .. }
+            | RequestBody::Unlock
+            | RequestBody::Probe
+            | RequestBody::Adopt { .. }
+            | RequestBody::Destroy { .. } => USE_DEADLINE,
             RequestBody::Status | RequestBody::Recipient => STATUS_DEADLINE,
         };
         let connection = self.connection().await?;
@@ -131,8 +137,11 @@ impl Signer {
         let current = self.connection.borrow().clone();
         let Some(connection) = current else { return EnvironmentState::Unavailable };
         match connection.ask(RequestBody::Status, STATUS_DEADLINE).await {
-            Ok(ResponseBody::Status { sealed: true, .. }) => EnvironmentState::Sealed,
-            Ok(ResponseBody::Status { sealed: false, .. }) => EnvironmentState::Ready,
+            Ok(ResponseBody::Status { state, .. }) => match state {
+                StoreState::Open => EnvironmentState::Ready,
+                StoreState::Sealed | StoreState::Locked => EnvironmentState::Sealed,
+                StoreState::Absent(_) => EnvironmentState::Unavailable,
+            },
             _ => EnvironmentState::Unavailable,
         }
     }

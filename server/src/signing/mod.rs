@@ -31,7 +31,7 @@ use sealcard_api::{
 use sealcard_policy::{Action, KeyFacts, KeyOperation, PrincipalFacts};
 use sealcard_signer::{
     operations,
-    protocol::{Operation, Plaintext, RequestBody, ResponseBody, SealedKey, SignerError},
+    protocol::{Operation, Plaintext, RequestBody, ResponseBody, SignerError, StoredKey},
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -246,7 +246,7 @@ struct Use {
     wish: Wish,
     project: ProjectId,
     environment: EnvironmentId,
-    component: SealedKey,
+    component: StoredKey,
     /// This run of the server.
     node: Uuid,
     /// This server's machine, if several share the database.

@@ -9,7 +9,7 @@ use aws_lc_rs::{
     },
 };
 use sealcard_api::algorithm::{Curve, HashAlgorithm, Scheme};
-use sealcard_signer::protocol::{Operation, PublicKeyBytes, SealedKey};
+use sealcard_signer::protocol::{Operation, PublicKeyBytes, StoredKey};
 
 /// What is signed does not verify, or can't be. Retrying may help: a fault of the signer or its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ use sealcard_signer::protocol::{Operation, PublicKeyBytes, SealedKey};
 pub(super) struct VerifyError;
 
 /// Checks a signature's shape and verifies it.
-pub(super) fn verify(key: &SealedKey, operation: &Operation, signature: &[u8]) -> Result<(), VerifyError> {
+pub(super) fn verify(key: &StoredKey, operation: &Operation, signature: &[u8]) -> Result<(), VerifyError> {
     match operation {
         Operation::Sign { hash, digest } | Operation::Authenticate { hash, digest } => {
             verify_digest(key, *hash, digest, signature)
@@ -27,7 +27,7 @@ pub(super) fn verify(key: &SealedKey, operation: &Operation, signature: &[u8]) -
     }
 }
 
-fn verify_digest(key: &SealedKey, hash: HashAlgorithm, digest: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
+fn verify_digest(key: &StoredKey, hash: HashAlgorithm, digest: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
     match (key.algorithm.scheme(), &key.public_key) {
         (Scheme::Rsa { bits }, PublicKeyBytes::Rsa { n, e }) => {
             let (parameters, algorithm) = match hash {
@@ -59,7 +59,7 @@ fn verify_digest(key: &SealedKey, hash: HashAlgorithm, digest: &[u8], signature:
     }
 }
 
-fn verify_message(key: &SealedKey, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
+fn verify_message(key: &StoredKey, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
     match (key.algorithm.scheme(), &key.public_key) {
         (Scheme::Eddsa, PublicKeyBytes::Ec { point }) => {
             UnparsedPublicKey::new(&ED25519, point).verify(message, signature).map_err(|_| VerifyError)
@@ -99,19 +99,19 @@ mod tests {
 
     use super::*;
 
-    fn key(algorithm: ComponentAlgorithm, point: &[u8]) -> SealedKey {
-        SealedKey {
+    fn key(algorithm: ComponentAlgorithm, point: &[u8]) -> StoredKey {
+        StoredKey {
             component: Uuid::nil(),
             algorithm,
             role: ComponentRole::Sign,
             public_key: PublicKeyBytes::Ec { point: point.to_vec() },
-            ciphertext: Vec::new(),
+            handle: Vec::new(),
         }
     }
 
-    fn rsa(n: Vec<u8>) -> SealedKey {
+    fn rsa(n: Vec<u8>) -> StoredKey {
         let public_key = PublicKeyBytes::Rsa { n, e: vec![1, 0, 1] };
-        SealedKey { public_key, ..key(ComponentAlgorithm::Rsa4096, &[]) }
+        StoredKey { public_key, ..key(ComponentAlgorithm::Rsa4096, &[]) }
     }
 
     fn sign(digest: &[u8]) -> Operation {

@@ -6,7 +6,7 @@ use sealcard_api::{
     ids::{ComponentId, EnvironmentId, KeyId, PrincipalId, ProjectId},
 };
 use sealcard_policy::{Role, Roles};
-use sealcard_signer::protocol::{PublicKeyBytes, SealedKey};
+use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
 use uuid::Uuid;
 
 use super::{
@@ -105,7 +105,7 @@ pub struct NewKeyRow {
 #[derive(Debug, Clone)]
 pub struct NewComponentRow {
     /// As the signer sealed it.
-    pub key: SealedKey,
+    pub key: StoredKey,
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
     /// Its creation time, part of the fingerprint.
@@ -148,7 +148,7 @@ pub struct KeyUse {
 #[derive(Debug, Clone)]
 pub struct UsableComponent {
     /// The key as the signer wants it.
-    pub key: SealedKey,
+    pub key: StoredKey,
 }
 
 /// The query that a [`KeyRow`] is read from, with what follows FROM.
@@ -203,16 +203,16 @@ impl FromRow for ComponentRow {
 }
 
 /// Read where nothing but the sealed key is wanted.
-struct SealedComponent(SealedKey);
+struct StoredComponent(StoredKey);
 
-impl FromRow for SealedComponent {
+impl FromRow for StoredComponent {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        Ok(Self(SealedKey {
+        Ok(Self(StoredKey {
             component: row.get(0)?,
             role: role(1, &row.get::<String>(1)?)?,
             algorithm: algorithm(2, &row.get::<String>(2)?)?,
             public_key: public_key(row.get(3)?, row.get(4)?),
-            ciphertext: row.get(5)?,
+            handle: row.get(5)?,
         }))
     }
 }
@@ -222,12 +222,12 @@ impl FromRow for KeyUse {
         let component = match row.get::<Option<Uuid>>(6)? {
             None => None,
             Some(component) => Some(UsableComponent {
-                key: SealedKey {
+                key: StoredKey {
                     component,
                     algorithm: algorithm(7, &row.get::<String>(7)?)?,
                     role: role(11, &row.get::<String>(11)?)?,
                     public_key: public_key(row.get(8)?, row.get(9)?),
-                    ciphertext: row.get(10)?,
+                    handle: row.get(10)?,
                 },
             }),
         };
@@ -259,7 +259,7 @@ impl Store {
                 "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
                     (SELECT string_agg(r.role, ',') FROM principal_role r
                         WHERE r.project_id = k.project_id AND r.principal_id = $2),
-                    c.id, c.algorithm, c.public_key, c.public_exponent, c.sealed, c.role
+                    c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role
                  FROM signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3 WHERE k.id = $1",
                 params![key.0, principal.0, wanted.name()],
             )
@@ -270,11 +270,11 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn sealed_component(&self, component: ComponentId) -> Result<Option<SealedKey>, StorageError> {
-        let row: Option<SealedComponent> = self
+    pub async fn stored_component(&self, component: ComponentId) -> Result<Option<StoredKey>, StorageError> {
+        let row: Option<StoredComponent> = self
             .reader()
             .optional(
-                "SELECT id, role, algorithm, public_key, public_exponent, sealed FROM component_key WHERE id = $1",
+                "SELECT id, role, algorithm, public_key, public_exponent, handle FROM component_key WHERE id = $1",
                 params![component.0],
             )
             .await?;
@@ -390,7 +390,7 @@ impl WriteTx {
             };
             self.conn()
                 .execute(
-                    "INSERT INTO component_key (id, key_id, role, algorithm, public_key, public_exponent, sealed,
+                    "INSERT INTO component_key (id, key_id, role, algorithm, public_key, public_exponent, handle,
                     fingerprint, created)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                     params![
@@ -400,7 +400,7 @@ impl WriteTx {
                         component.algorithm.name(),
                         public_key.as_slice(),
                         exponent.map(Vec::as_slice),
-                        component.ciphertext.as_slice(),
+                        component.handle.as_slice(),
                         fingerprint.0.to_vec(),
                         created.unix()
                     ],

@@ -5,7 +5,7 @@ use sealcard_api::{
     ssh::SshMessage,
 };
 
-use crate::protocol::{Operation, SealedKey, SignerError};
+use crate::protocol::{Operation, SignerError, StoredKey};
 
 /// The longest message of ssh that is signed, in bytes. Real ones have a few hundred.
 const MAX_SSH_MESSAGE: usize = 64 * 1024;
@@ -14,7 +14,7 @@ const MAX_SSH_MESSAGE: usize = 64 * 1024;
 ///
 /// # Errors
 /// [`SignerError::RoleMismatch`] or [`SignerError::Invalid`].
-pub fn check(key: &SealedKey, operation: &Operation) -> Result<(), SignerError> {
+pub fn check(key: &StoredKey, operation: &Operation) -> Result<(), SignerError> {
     let allowed = matches!(
         (operation, key.role),
         (Operation::Sign { .. }, ComponentRole::Sign)

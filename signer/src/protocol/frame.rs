@@ -53,16 +53,16 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::protocol::{Operation, PublicKeyBytes, Request, RequestBody, SealedKey};
+    use crate::protocol::{Operation, PublicKeyBytes, Request, RequestBody, StoredKey};
 
     fn any_request() -> impl Strategy<Value = Request> {
         let bytes = || proptest::collection::vec(any::<u8>(), 0..600);
-        let key = (any::<[u8; 16]>(), bytes(), bytes()).prop_map(|(id, point, ciphertext)| SealedKey {
+        let key = (any::<[u8; 16]>(), bytes(), bytes()).prop_map(|(id, point, handle)| StoredKey {
             component: Uuid::from_bytes(id),
             algorithm: ComponentAlgorithm::EcdsaP256,
             role: ComponentRole::Sign,
             public_key: PublicKeyBytes::Ec { point },
-            ciphertext,
+            handle,
         });
         let operation = prop_oneof![
             bytes().prop_map(|digest| Operation::Sign { hash: HashAlgorithm::Sha384, digest }),

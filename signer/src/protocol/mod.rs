@@ -4,8 +4,10 @@
 //! [`Request`]s, the signer answers each with one [`Response`] of the same `id`, in any order.
 
 mod frame;
+mod token;
 
 pub use frame::{FrameError, MAX_FRAME, decode, encode};
+pub use token::{AlgorithmReport, KeyEvidence, MechanismReport, TokenReport};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, PublicKey};
 use serde::{Deserialize, Serialize};
@@ -39,8 +41,8 @@ pub enum RequestBody {
     },
     /// Uses a component key. Answered by [`ResponseBody::Signature`] or [`ResponseBody::Plaintext`].
     Use {
-        /// The key, as the signer sealed it.
-        key: SealedKey,
+        /// The key, as the signer gave it.
+        key: StoredKey,
         /// The use.
         operation: Operation,
         /// The server's request, for the journal.
@@ -71,11 +73,43 @@ pub enum RequestBody {
         /// The server's request, for the journal.
         request: Uuid,
     },
+    /// Logs in to the token with the configured PIN: one attempt, which the server has recorded before. Answered by
+    /// [`ResponseBody::Unlocked`].
+    Unlock,
+    /// What module and token are and can do. Needs no login. Answered by [`ResponseBody::Probed`].
+    Probe,
+    /// Takes over a key that lies on the token already. Answered by [`ResponseBody::Adopted`].
+    Adopt {
+        /// The new component's id.
+        component: Uuid,
+        /// Its role.
+        role: ComponentRole,
+        /// Which key it is.
+        locator: KeyLocator,
+        /// The server's request, for the journal.
+        request: Uuid,
+    },
+    /// Removes a key from the token for good. Answered by [`ResponseBody::Destroyed`].
+    Destroy {
+        /// The key.
+        key: StoredKey,
+        /// The server's request, for the journal.
+        request: Uuid,
+    },
 }
 
-/// A private key as it lies in the server's database: only the signer that made it can open it.
+/// How a person names a key on a token. What is given must fit exactly one private key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SealedKey {
+pub struct KeyLocator {
+    /// `CKA_ID`.
+    pub id: Option<Vec<u8>>,
+    /// `CKA_LABEL`.
+    pub label: Option<String>,
+}
+
+/// A component key as it lies in the server's database: only the signer can do anything with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKey {
     /// The component's id.
     pub component: Uuid,
     /// Its algorithm.
@@ -195,15 +229,17 @@ pub struct Response {
 pub enum ResponseBody {
     /// To [`RequestBody::Status`].
     Status {
-        /// Whether the master key is still sealed.
-        sealed: bool,
+        /// Whether keys can be used.
+        state: StoreState,
         /// The newest journal entry.
         journal: JournalHead,
     },
     /// To [`RequestBody::Generate`].
     Generated {
         /// The new key.
-        key: SealedKey,
+        key: StoredKey,
+        /// What the token says of it; none for the sealed store.
+        evidence: Option<KeyEvidence>,
     },
     /// To a use that signs. RSA: as wide as the modulus. ECDSA: `r || s`, each as wide as the order. Ed25519: `R || S`.
     Signature(Vec<u8>),
@@ -224,8 +260,34 @@ pub enum ResponseBody {
     /// To [`RequestBody::Import`].
     Imported {
         /// The key, sealed as those that the signer makes.
-        key: SealedKey,
+        key: StoredKey,
     },
+    /// To [`RequestBody::Unlock`].
+    Unlocked,
+    /// To [`RequestBody::Probe`].
+    Probed(TokenReport),
+    /// To [`RequestBody::Adopt`].
+    Adopted {
+        /// The key, of the algorithm that it was found to have.
+        key: StoredKey,
+        /// What the token says of it.
+        evidence: KeyEvidence,
+    },
+    /// To [`RequestBody::Destroy`].
+    Destroyed,
+}
+
+/// Whether a signer can use its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreState {
+    /// It can.
+    Open,
+    /// A person must give the passphrase or PIN, or mend the file that holds it.
+    Sealed,
+    /// The token's PIN is at hand: [`RequestBody::Unlock`] may be asked.
+    Locked,
+    /// The token or its module is not usable at present, and why.
+    Absent(String),
 }
 
 /// A decrypted secret: wiped when dropped, its bytes never shown.
@@ -301,4 +363,30 @@ pub enum SignerError {
     /// What the envelope held is not the private half of the public key. Retrying can't help.
     #[error("the private key is not that of the public key")]
     Mismatch,
+    /// The token refused the PIN; no further attempt is made with it. Retrying helps once a person has acted.
+    #[error("the token refused the PIN ({code})")]
+    PinRefused {
+        /// The module's return code, such as `CKR_PIN_INCORRECT`.
+        code: String,
+    },
+    /// The PIN is at hand, but nobody has asked to log in with it. Retrying helps once the server has.
+    #[error("the token is locked")]
+    Locked,
+    /// The module failed. Whether the key was used is not known if `function` uses one.
+    #[error("the token's module failed: {function} gave {code}")]
+    Token {
+        /// Such as `C_Sign`.
+        function: String,
+        /// Such as `CKR_DEVICE_ERROR`.
+        code: String,
+    },
+    /// No token as configured is there, or its module can't be loaded. Retrying helps once it is.
+    #[error("the token is not there: {0}")]
+    TokenAbsent(String),
+    /// The key is not on the token, is there twice or has another public half. Retrying can't help.
+    #[error("{0}")]
+    NotOnToken(String),
+    /// This kind of environment does not do that, or this token lacks the mechanism. Retrying can't help.
+    #[error("{0}")]
+    Unsupported(String),
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use uuid::Uuid;
 
-use crate::{operations::PrivateKey, protocol::SealedKey};
+use crate::{operations::PrivateKey, protocol::StoredKey};
 
 /// A bounded cache that forgets the key that was not used for the longest time.
 pub(super) struct Cache {
@@ -15,7 +15,7 @@ pub(super) struct Cache {
 
 struct Entry {
     // The whole row: a row that differs in one bit must go through decryption, and fail there.
-    row: SealedKey,
+    row: StoredKey,
     key: Arc<PrivateKey>,
     used: u64,
 }
@@ -25,14 +25,14 @@ impl Cache {
         Self { limit, clock: 0, entries: HashMap::new() }
     }
 
-    pub(super) fn get(&mut self, row: &SealedKey) -> Option<Arc<PrivateKey>> {
+    pub(super) fn get(&mut self, row: &StoredKey) -> Option<Arc<PrivateKey>> {
         self.clock += 1;
         let entry = self.entries.get_mut(&row.component).filter(|entry| entry.row == *row)?;
         entry.used = self.clock;
         Some(Arc::clone(&entry.key))
     }
 
-    pub(super) fn put(&mut self, row: SealedKey, key: Arc<PrivateKey>) {
+    pub(super) fn put(&mut self, row: StoredKey, key: Arc<PrivateKey>) {
         if self.entries.len() >= self.limit && !self.entries.contains_key(&row.component) {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(id, _)| *id);
             if let Some(id) = oldest {
@@ -56,12 +56,12 @@ mod tests {
     fn the_key_that_was_not_used_for_the_longest_time_goes_first() {
         let made = generate(EddsaEd25519, Sign).unwrap();
         let key = Arc::new(PrivateKey::parse(EddsaEd25519, Sign, &made.private, &made.public_key).unwrap());
-        let row = |n| SealedKey {
+        let row = |n| StoredKey {
             component: Uuid::from_u128(n),
             algorithm: EddsaEd25519,
             role: Sign,
             public_key: made.public_key.clone(),
-            ciphertext: vec![],
+            handle: vec![],
         };
         let mut cache = Cache::new(3);
         for n in 0..3 {
@@ -71,6 +71,6 @@ mod tests {
         cache.put(row(3), Arc::clone(&key));
         let kept: Vec<u128> = (0..4).filter(|n| cache.get(&row(*n)).is_some()).collect();
         assert_eq!(kept, [0, 2, 3]);
-        assert!(cache.get(&SealedKey { ciphertext: vec![1], ..row(0) }).is_none(), "the whole row is compared");
+        assert!(cache.get(&StoredKey { handle: vec![1], ..row(0) }).is_none(), "the whole row is compared");
     }
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::NotOursError;
 use crate::{
     crypto::{self, CryptoError},
-    protocol::{PublicKeyBytes, SealedKey},
+    protocol::{PublicKeyBytes, StoredKey},
     seal::MasterKey,
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Identity<'a> {
 }
 
 impl<'a> Identity<'a> {
-    fn of(key: &'a SealedKey) -> Self {
+    fn of(key: &'a StoredKey) -> Self {
         Self { component: key.component, algorithm: key.algorithm, role: key.role, public_key: &key.public_key }
     }
 
@@ -65,13 +65,13 @@ pub(super) fn seal(master: &MasterKey, identity: &Identity<'_>, private: &[u8]) 
 }
 
 /// Decrypts what [`seal`] made, if nothing about the row was changed.
-pub(super) fn open(master: &MasterKey, key: &SealedKey) -> Result<Zeroizing<Vec<u8>>, NotOursError> {
+pub(super) fn open(master: &MasterKey, key: &StoredKey) -> Result<Zeroizing<Vec<u8>>, NotOursError> {
     try_open(master, key).ok_or(NotOursError::of(key))
 }
 
-fn try_open(master: &MasterKey, key: &SealedKey) -> Option<Zeroizing<Vec<u8>>> {
+fn try_open(master: &MasterKey, key: &StoredKey) -> Option<Zeroizing<Vec<u8>>> {
     let identity = Identity::of(key);
-    let rest = key.ciphertext.strip_prefix(&[VERSION])?;
+    let rest = key.handle.strip_prefix(&[VERSION])?;
     let (wrapped, sealed) = rest.split_at_checked(WRAPPED_DATA_KEY_LEN)?;
     let data_key = crypto::open(master.bytes(), &identity.associated_data("data key"), wrapped).ok()?;
     crypto::open(data_key.as_slice().try_into().ok()?, &identity.associated_data("private key"), sealed).ok()

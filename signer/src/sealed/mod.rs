@@ -2,7 +2,7 @@
 //!
 //! Each private key is encrypted with AES-256-GCM under a data key of its own, and the data key with AES-256-GCM under the
 //! master key. Associated data of both binds component id, algorithm, role, public key and the format's version, so a row
-//! of the database can be neither changed nor put in another's place. The form of [`SealedKey::ciphertext`]:
+//! of the database can be neither changed nor put in another's place. The form of [`StoredKey::handle`]:
 //!
 //! ```text
 //! 01 · wrapped data key (12 nonce, 32, 16 tag) · private key (12 nonce, n, 16 tag)
@@ -14,7 +14,7 @@ mod store;
 
 pub use store::{Store, StoreError};
 
-use crate::protocol::SealedKey;
+use crate::protocol::StoredKey;
 
 /// The sealed key does not open: another store's, damaged, or changed. Retrying can't help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub struct NotOursError {
 }
 
 impl NotOursError {
-    const fn of(key: &SealedKey) -> Self {
+    const fn of(key: &StoredKey) -> Self {
         Self { component: key.component }
     }
 }

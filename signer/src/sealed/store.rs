@@ -14,7 +14,7 @@ use super::{NotOursError, cache::Cache, format};
 use crate::{
     crypto::CryptoError,
     operations::{self, GenerateError, KeyMismatchError, PrivateKey},
-    protocol::{PublicKeyBytes, SealedKey},
+    protocol::{PublicKeyBytes, StoredKey},
     seal::{self, MasterKey, Passphrase, SealError},
 };
 
@@ -75,11 +75,11 @@ impl Store {
         component: Uuid,
         algorithm: ComponentAlgorithm,
         role: ComponentRole,
-    ) -> Result<SealedKey, StoreError> {
+    ) -> Result<StoredKey, StoreError> {
         let operations::GeneratedKey { public_key, private } = operations::generate(algorithm, role)?;
         let identity = format::Identity { component, algorithm, role, public_key: &public_key };
-        let ciphertext = format::seal(&self.master, &identity, &private)?;
-        Ok(SealedKey { component, algorithm, role, public_key, ciphertext })
+        let handle = format::seal(&self.master, &identity, &private)?;
+        Ok(StoredKey { component, algorithm, role, public_key, handle })
     }
 
     /// What envelopes for this store are closed with.
@@ -101,20 +101,20 @@ impl Store {
         role: ComponentRole,
         public_key: PublicKeyBytes,
         envelope: &[u8],
-    ) -> Result<SealedKey, StoreError> {
+    ) -> Result<StoredKey, StoreError> {
         let binding = Binding::component(component, algorithm, role, &public_key.to_public_key(algorithm));
         let private = self.master.envelope_key()?.open(Purpose::ImportKey, &binding, envelope)?;
         PrivateKey::parse(algorithm, role, &private, &public_key)?;
         let identity = format::Identity { component, algorithm, role, public_key: &public_key };
-        let ciphertext = format::seal(&self.master, &identity, &private)?;
-        Ok(SealedKey { component, algorithm, role, public_key, ciphertext })
+        let handle = format::seal(&self.master, &identity, &private)?;
+        Ok(StoredKey { component, algorithm, role, public_key, handle })
     }
 
     /// The parsed private key of a row.
     ///
     /// # Errors
     /// If the row does not open.
-    pub fn key(&self, row: &SealedKey) -> Result<Arc<PrivateKey>, NotOursError> {
+    pub fn key(&self, row: &StoredKey) -> Result<Arc<PrivateKey>, NotOursError> {
         if let Some(key) = self.open_key(row) {
             return Ok(key);
         }
@@ -128,7 +128,7 @@ impl Store {
     }
 
     /// The parsed private key of a row, if it was opened before: takes no time.
-    pub(crate) fn open_key(&self, row: &SealedKey) -> Option<Arc<PrivateKey>> {
+    pub(crate) fn open_key(&self, row: &StoredKey) -> Option<Arc<PrivateKey>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).get(row)
     }
 
@@ -137,7 +137,7 @@ impl Store {
     ///
     /// # Errors
     /// If the row does not open.
-    pub fn private_bytes(&self, row: &SealedKey) -> Result<Zeroizing<Vec<u8>>, NotOursError> {
+    pub fn private_bytes(&self, row: &StoredKey) -> Result<Zeroizing<Vec<u8>>, NotOursError> {
         format::open(&self.master, row)
     }
 

@@ -16,7 +16,7 @@ use crate::{
     journal::{Journal, NewEntry},
     log::{self, Level},
     operations::{self, PrivateKey},
-    protocol::{Operation, Request, RequestBody, Response, ResponseBody, SealedKey, SignerError},
+    protocol::{Operation, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey},
     sealed::{Store, StoreError},
 };
 
@@ -91,7 +91,8 @@ impl Engine {
 
     /// Answers the heartbeat.
     pub(super) fn status(&self, id: u64) {
-        let body = ResponseBody::Status { sealed: self.is_sealed(), journal: self.journal.head() };
+        let state = if self.is_sealed() { StoreState::Sealed } else { StoreState::Open };
+        let body = ResponseBody::Status { state, journal: self.journal.head() };
         self.answer(Response { id, result: Ok(body) });
     }
 
@@ -149,6 +150,10 @@ impl Engine {
                 let import = |store: &Store| store.import(component, algorithm, role, public_key, &envelope);
                 self.take_in(id, entry, import);
             }
+            RequestBody::Unlock | RequestBody::Probe | RequestBody::Adopt { .. } | RequestBody::Destroy { .. } => {
+                let why = "a sealed store has no token".to_owned();
+                self.answer(Response { id, result: Err(SignerError::Unsupported(why)) });
+            }
         }
     }
 
@@ -158,7 +163,7 @@ impl Engine {
         Ok(ResponseBody::Journal { head, entries })
     }
 
-    fn use_key(&self, id: u64, row: &SealedKey, operation: Operation, request: Uuid) {
+    fn use_key(&self, id: u64, row: &StoredKey, operation: Operation, request: Uuid) {
         match self.admit(row, &operation) {
             Ok(key) => {
                 let begun = self.begin_use(id, row, key, operation, request);
@@ -183,7 +188,7 @@ impl Engine {
 
     /// The key for an operation that may be performed. What is refused here has touched no key, so the journal does not
     /// hear of it.
-    fn admit(&self, row: &SealedKey, operation: &Operation) -> Result<Arc<PrivateKey>, SignerError> {
+    fn admit(&self, row: &StoredKey, operation: &Operation) -> Result<Arc<PrivateKey>, SignerError> {
         let store = self.store.get().ok_or(SignerError::Sealed)?;
         operations::check(row, operation)?;
         store.key(row).map_err(|_| SignerError::NotOurs)
@@ -192,7 +197,7 @@ impl Engine {
     fn begin_use(
         &self,
         id: u64,
-        row: &SealedKey,
+        row: &StoredKey,
         key: Arc<PrivateKey>,
         operation: Operation,
         request: Uuid,
@@ -225,13 +230,13 @@ impl Engine {
                 let entry = NewEntry { operation: "generate", component, request, input_sha256: None };
                 let gate = self.enqueue(id, entry);
                 self.journal.wake();
-                gate.made(Ok(ResponseBody::Generated { key }));
+                gate.made(Ok(ResponseBody::Generated { key, evidence: None }));
             }
             Err(error) => self.answer(Response { id, result: Err(error) }),
         }
     }
 
-    fn take_in(&self, id: u64, entry: NewEntry, import: impl FnOnce(&Store) -> Result<SealedKey, StoreError>) {
+    fn take_in(&self, id: u64, entry: NewEntry, import: impl FnOnce(&Store) -> Result<StoredKey, StoreError>) {
         let Some(store) = self.store.get() else {
             return self.answer(Response { id, result: Err(SignerError::Sealed) });
         };

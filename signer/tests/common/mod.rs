@@ -14,7 +14,7 @@ use std::{
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer::protocol::{
-    self, JournalHead, Operation, Request, RequestBody, Response, ResponseBody, SealedKey, SignerError,
+    self, JournalHead, Operation, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey,
 };
 use uuid::Uuid;
 
@@ -144,19 +144,19 @@ impl Signer {
 
     pub fn status(&mut self) -> (bool, JournalHead) {
         match self.ask(RequestBody::Status) {
-            Ok(ResponseBody::Status { sealed, journal }) => (sealed, journal),
+            Ok(ResponseBody::Status { state, journal }) => (state == StoreState::Sealed, journal),
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn generate(&mut self, algorithm: ComponentAlgorithm, role: ComponentRole) -> SealedKey {
+    pub fn generate(&mut self, algorithm: ComponentAlgorithm, role: ComponentRole) -> StoredKey {
         match self.ask(generate(algorithm, role)) {
-            Ok(ResponseBody::Generated { key }) => key,
+            Ok(ResponseBody::Generated { key, .. }) => key,
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn operate(&mut self, key: &SealedKey, operation: Operation) -> Result<ResponseBody, SignerError> {
+    pub fn operate(&mut self, key: &StoredKey, operation: Operation) -> Result<ResponseBody, SignerError> {
         self.ask(using(key, operation))
     }
 
@@ -188,7 +188,7 @@ pub fn generate(algorithm: ComponentAlgorithm, role: ComponentRole) -> RequestBo
     RequestBody::Generate { component: Uuid::now_v7(), algorithm, role, request: Uuid::now_v7() }
 }
 
-pub fn using(key: &SealedKey, operation: Operation) -> RequestBody {
+pub fn using(key: &StoredKey, operation: Operation) -> RequestBody {
     RequestBody::Use { key: key.clone(), operation, request: Uuid::now_v7() }
 }
 

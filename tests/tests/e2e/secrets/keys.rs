@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use data_encoding::HEXUPPER;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer::{
-    protocol::{PublicKeyBytes, SealedKey},
+    protocol::{PublicKeyBytes, StoredKey},
     sealed::Store,
 };
 use sealcard_tests::run;
@@ -21,7 +21,7 @@ pub(crate) struct PrivateKey {
 pub(crate) fn private_keys(data: &Path) -> Result<Vec<PrivateKey>> {
     let store = Store::open(&data.join("signer/default"), None)?;
     let query = "SELECT hex(id) AS id, role, algorithm, hex(public_key) AS public, \
-                 hex(public_exponent) AS exponent, hex(sealed) AS sealed FROM component_key";
+                 hex(public_exponent) AS exponent, hex(handle) AS handle FROM component_key";
     let mut sqlite = Command::new("sqlite3");
     sqlite.args(["-readonly", "-json"]).arg(data.join("sealcard.db")).arg(query);
     let rows: Vec<Value> = serde_json::from_slice(&run(&mut sqlite, Duration::from_secs(20))?.success()?.stdout)?;
@@ -34,7 +34,7 @@ pub(crate) fn private_keys(data: &Path) -> Result<Vec<PrivateKey>> {
         .collect()
 }
 
-fn sealed_key(row: &Value) -> Result<SealedKey> {
+fn sealed_key(row: &Value) -> Result<StoredKey> {
     let bytes = |name: &str| {
         let text = row[name].as_str().with_context(|| format!("no {name} in {row}"))?;
         Ok::<_, anyhow::Error>(HEXUPPER.decode(text.as_bytes())?)
@@ -49,5 +49,5 @@ fn sealed_key(row: &Value) -> Result<SealedKey> {
         PublicKeyBytes::Rsa { n: bytes("public")?, e: exponent }
     };
     let component = uuid::Uuid::from_bytes(component);
-    Ok(SealedKey { component, algorithm, role, public_key, ciphertext: bytes("sealed")? })
+    Ok(StoredKey { component, algorithm, role, public_key, handle: bytes("handle")? })
 }
