@@ -3,6 +3,8 @@
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, PublicKey};
 use uuid::Uuid;
 
+use crate::RecipientKey;
+
 /// The associated data of an envelope: parts, each with its length before it, so that no two lists have the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding(Vec<u8>);
@@ -28,6 +30,13 @@ impl Binding {
         };
         let (algorithm, role) = (algorithm.name().as_bytes(), role.name().as_bytes());
         Self::new(&[b"component", id.as_bytes(), algorithm, role, kind, first, second])
+    }
+
+    /// Binds to one attempt to open one environment: the keeper's key, and the nonce that it gave for this envelope. An old
+    /// envelope opens nothing, and none opens another environment.
+    #[must_use]
+    pub fn unseal(keeper: &RecipientKey, nonce: &[u8; 32]) -> Self {
+        Self::new(&[b"unseal", &keeper.0, nonce])
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

@@ -43,12 +43,15 @@ pub const MAX_SECRET: usize = 16 * 1024;
 pub enum Purpose {
     /// A component key's private half, for [`Binding::component`].
     ImportKey,
+    /// A passphrase or PIN that opens an environment, for [`Binding::unseal`].
+    Unseal,
 }
 
 impl Purpose {
     const fn info(self) -> &'static [u8] {
         match self {
             Self::ImportKey => b"sealcard envelope 1 import-key",
+            Self::Unseal => b"sealcard envelope 1 unseal",
         }
     }
 }
@@ -179,6 +182,7 @@ mod tests {
         assert_eq!(envelope.len(), b"secret".len() + OVERHEAD);
         assert_eq!(*key(1).open(Purpose::ImportKey, &binding, &envelope).unwrap(), b"secret");
         assert!(key(2).open(Purpose::ImportKey, &binding, &envelope).is_err());
+        assert!(key(1).open(Purpose::Unseal, &binding, &envelope).is_err());
         for other in [Binding::new(&[b"ab", b"c"]), Binding::new(&[b"a", b"bc", b""]), Binding::new(&[])] {
             assert!(key(1).open(Purpose::ImportKey, &other, &envelope).is_err());
         }

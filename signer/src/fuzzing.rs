@@ -2,7 +2,7 @@
 
 use crate::{
     journal::{format_line, parse_line},
-    protocol,
+    protocol::{self, KeeperMessage, KeeperRequest},
     seal::SealFile,
     serve::{ControlRequest, decode_request},
 };
@@ -15,6 +15,16 @@ pub fn request(data: &[u8]) {
         assert_eq!(again, Some(Some(request)), "a request survives its frame");
     }
     let _ = protocol::decode::<ControlRequest>(data);
+}
+
+/// A frame's body that server and keeper send one another.
+pub fn keeper(data: &[u8]) {
+    if let Ok(request) = protocol::decode::<KeeperRequest>(data) {
+        let again = protocol::encode(&request).ok();
+        let again = again.as_deref().and_then(|frame| frame.get(4..)).map(|body| protocol::decode(body).ok());
+        assert_eq!(again, Some(Some(request)), "a request survives its frame");
+    }
+    let _ = protocol::decode::<KeeperMessage>(data);
 }
 
 /// A line of the journal.

@@ -10,6 +10,7 @@
 //! - [`protocol`]: what server and signer say to one another.
 //! - [`serve`]: the process that joins them.
 
+pub mod channel;
 pub mod cli;
 mod crypto;
 mod failpoint;

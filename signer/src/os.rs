@@ -2,10 +2,10 @@
 //! an inherited descriptor and locking memory have no safe form.
 
 use std::{
-    io,
+    io::{self, IoSlice, IoSliceMut},
     ops::Deref,
     os::{
-        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::net::UnixStream,
     },
     ptr::NonNull,
@@ -19,11 +19,14 @@ use nix::{
         prctl,
         resource::{Resource, setrlimit},
         signal::{SigSet, Signal},
-        socket::{SockType, getsockopt, sockopt},
+        socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockType, getsockopt, recvmsg, sendmsg, sockopt},
         stat::{Mode, umask},
     },
 };
 use zeroize::Zeroizing;
+
+/// Descriptors that one message of ours brings along at most.
+const MAX_DESCRIPTORS: usize = 4;
 
 /// Makes the process keep to itself: no core image, no debugger of the same user, new files for the owner only, no
 /// descriptors but stdin, stdout, stderr and `keep`. Call it first, from `main`.
@@ -83,7 +86,7 @@ pub(crate) fn inherited_socket(fd: RawFd) -> io::Result<UnixStream> {
 #[allow(unsafe_code)]
 fn borrowed(fd: RawFd) -> impl AsFd {
     // SAFETY: used for one system call only, which answers EBADF if the descriptor is not open; `fd` is not -1.
-    unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }
+    unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
 fn not_a_stream(fd: RawFd) -> io::Error {
@@ -111,9 +114,47 @@ impl LockedKey {
     }
 }
 
+/// Sends bytes with descriptors, once; gives how many bytes were sent. The descriptors travel with the first byte.
+///
+/// # Errors
+/// If the socket does not take them.
+pub(crate) fn send_with_descriptors(
+    socket: BorrowedFd<'_>,
+    bytes: IoSlice<'_>,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let with = [ControlMessage::ScmRights(&numbers)];
+    let with = if numbers.is_empty() { &[] } else { with.as_slice() };
+    Ok(sendmsg::<()>(socket.as_raw_fd(), &[bytes], with, MsgFlags::MSG_NOSIGNAL, None)?)
+}
+
+/// Reads bytes and the descriptors that came with them, once.
+///
+/// # Errors
+/// If the socket can't be read.
+#[allow(unsafe_code)]
+pub(crate) fn receive_with_descriptors(
+    socket: BorrowedFd<'_>,
+    bytes: IoSliceMut<'_>,
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
+    let mut parts = [bytes];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+    let mut descriptors = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            // SAFETY: the kernel has just made these descriptors for this process; nothing else knows them.
+            descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+        }
+    }
+    Ok((message.bytes, descriptors))
+}
+
 /// Whether bytes have arrived on the socket that nobody has read.
 pub(crate) fn is_readable(socket: &UnixStream) -> bool {
-    use nix::sys::socket::{MsgFlags, recv};
+    use nix::sys::socket::recv;
     let mut byte = Zeroizing::new([0]);
     recv(socket.as_raw_fd(), &mut *byte, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).is_ok_and(|n| n > 0)
 }

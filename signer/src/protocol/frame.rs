@@ -45,6 +45,47 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
     if rest.is_empty() { Ok(message) } else { Err(FrameError::TrailingBytes(rest.len())) }
 }
 
+/// Puts frames together again from bytes as they arrive. What it holds is wiped.
+#[derive(Default)]
+pub struct FrameBuffer {
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl FrameBuffer {
+    /// Takes in the next bytes of the stream.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.bytes.capacity() < self.bytes.len() + bytes.len() {
+            // Growing by itself would leave a copy behind.
+            let mut grown = Zeroizing::new(Vec::with_capacity((self.bytes.len() + bytes.len()).max(1024) * 2));
+            grown.extend_from_slice(&self.bytes);
+            self.bytes = grown;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The body of the next frame, once all of it has arrived.
+    ///
+    /// # Errors
+    /// If the frame is longer than [`MAX_FRAME`].
+    pub fn next_body(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, FrameError> {
+        let Some((header, rest)) = self.bytes.split_first_chunk::<4>() else { return Ok(None) };
+        let len = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
+        if len > MAX_FRAME {
+            return Err(FrameError::TooLong(len));
+        }
+        let Some((body, rest)) = rest.split_at_checked(len) else { return Ok(None) };
+        let body = Zeroizing::new(body.to_vec());
+        self.bytes = Zeroizing::new(rest.to_vec());
+        Ok(Some(body))
+    }
+
+    /// Whether a part of a frame is there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
@@ -106,6 +147,25 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             crate::fuzzing::request(&bytes);
+            crate::fuzzing::keeper(&bytes);
+        }
+
+        #[test]
+        fn frames_are_put_together_wherever_the_stream_was_cut(
+            requests in proptest::collection::vec(any_request(), 0..6),
+            cut in 1_usize..700,
+        ) {
+            let stream: Vec<u8> = requests.iter().flat_map(|request| encode(request).unwrap().to_vec()).collect();
+            let mut buffer = FrameBuffer::default();
+            let mut seen = Vec::new();
+            for part in stream.chunks(cut) {
+                buffer.push(part);
+                while let Some(body) = buffer.next_body().unwrap() {
+                    seen.push(decode::<Request>(&body).unwrap());
+                }
+            }
+            prop_assert_eq!(seen, requests);
+            prop_assert!(buffer.is_empty());
         }
     }
 }

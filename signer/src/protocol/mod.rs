@@ -1,12 +1,15 @@
-//! What server and signer say to one another over their socket pair.
+//! What server and signer say to one another.
 //!
 //! Each message is a frame: 4 bytes of big-endian length, then that many bytes of postcard. The server sends
-//! [`Request`]s, the signer answers each with one [`Response`] of the same `id`, in any order.
+//! [`Request`]s to the worker, which answers each with one [`Response`] of the same `id`, in any order. How the server comes
+//! by the socket to the worker is the keeper's matter: [`KeeperMessage`].
 
 mod frame;
+mod keeper;
 mod token;
 
-pub use frame::{FrameError, MAX_FRAME, decode, encode};
+pub use frame::{FrameBuffer, FrameError, MAX_FRAME, decode, encode};
+pub use keeper::{KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, NONCE_LEN, SecretKind};
 pub use token::{AlgorithmReport, KeyEvidence, MechanismReport, TokenReport};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, PublicKey};
