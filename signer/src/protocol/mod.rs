@@ -121,8 +121,9 @@ pub struct StoredKey {
     pub role: ComponentRole,
     /// Its public half.
     pub public_key: PublicKeyBytes,
-    /// The private half, encrypted; id, algorithm, role and public half are its associated data.
-    pub ciphertext: Vec<u8>,
+    /// A sealed store: the private half, encrypted; id, algorithm, role and public half are its associated data. A token:
+    /// where the key lies on it.
+    pub handle: Vec<u8>,
 }
 
 /// The public half of a component key, in the form of [`sealcard_api::algorithm::PublicKey`] but in plain bytes
