@@ -254,6 +254,19 @@ pub struct NewProject {
 pub enum EnvironmentKind {
     /// Private keys encrypted under the signer's master key.
     Sealed,
+    /// Private keys on a PKCS#11 token.
+    Pkcs11,
+}
+
+impl EnvironmentKind {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::Pkcs11 => "pkcs11",
+        }
+    }
 }
 
 /// The state of an environment's signer.
@@ -265,6 +278,8 @@ pub enum EnvironmentState {
     Ready,
     /// Waiting for a person to unseal it.
     Sealed,
+    /// The token or its module is not usable at present.
+    TokenAbsent,
     /// The signer process does not answer.
     Unavailable,
 }
@@ -281,6 +296,9 @@ pub struct Environment {
     pub kind: EnvironmentKind,
     /// The signer's state on the node that answers.
     pub state: EnvironmentState,
+    /// Why it is not ready and what to do, for a person.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
     /// When it was made.
     pub created: Timestamp,
 }

@@ -16,6 +16,7 @@ pub mod operations;
 pub mod problem;
 pub mod record;
 pub mod ssh;
+pub mod tokens;
 
 pub use encoding::{Bytes, CardSerial, Fingerprint, Timestamp};
 

@@ -41,7 +41,11 @@ pub enum ChannelError {
 ///
 /// # Errors
 /// If the other side is gone or the message is too long.
-pub(crate) fn send<T: Serialize>(socket: &UnixStream, message: &T, with: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+pub(crate) fn send<T: Serialize>(
+    socket: &UnixStream,
+    message: &T,
+    with: &[BorrowedFd<'_>],
+) -> Result<(), ChannelError> {
     let frame = protocol::encode(message)?;
     let mut rest = frame.as_slice();
     let mut with = with;

@@ -10,8 +10,17 @@ CREATE TABLE server (
 CREATE TABLE environment (
     id      UUID PRIMARY KEY,
     name    TEXT COLLATE "C" NOT NULL UNIQUE,
-    kind    TEXT NOT NULL CHECK (kind = 'sealed'),
+    kind    TEXT NOT NULL CHECK (kind IN ('sealed', 'pkcs11')),
     created BIGINT NOT NULL
+);
+
+-- How the attempts to log in to a token with the PIN that is configured for it stand, over all servers. A row exists from
+-- the first attempt on; an attempt that nobody concluded is as good as refused.
+CREATE TABLE pin_attempt (
+    environment_id UUID PRIMARY KEY REFERENCES environment (id),
+    state          TEXT NOT NULL CHECK (state IN ('trying', 'good', 'refused')),
+    node_id        UUID NOT NULL,
+    at             BIGINT NOT NULL
 );
 
 CREATE TABLE signing_key (
@@ -63,11 +72,18 @@ CREATE TABLE component_key (
     public_key      BYTEA NOT NULL,
     -- RSA only.
     public_exponent BYTEA,
-    -- What only the signer can open.
+    -- How the signer comes to the private half.
     handle          BYTEA NOT NULL,
     fingerprint     BYTEA NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
     created         BIGINT NOT NULL,
     UNIQUE (key_id, role)
+);
+
+-- What a token said of a key after it was made or adopted there, as JSON.
+CREATE TABLE key_evidence (
+    component_id UUID PRIMARY KEY REFERENCES component_key (id),
+    evidence     TEXT NOT NULL,
+    read         BIGINT NOT NULL
 );
 
 -- One row for each idempotency key. No references: what a row tells stays true when its principal or grant has gone.

@@ -11,8 +11,17 @@ CREATE TABLE server (
 CREATE TABLE environment (
     id      BLOB PRIMARY KEY CHECK (length(id) = 16),
     name    TEXT NOT NULL UNIQUE,
-    kind    TEXT NOT NULL CHECK (kind = 'sealed'),
+    kind    TEXT NOT NULL CHECK (kind IN ('sealed', 'pkcs11')),
     created INTEGER NOT NULL
+) STRICT;
+
+-- How the attempts to log in to a token with the PIN that is configured for it stand, over all servers. A row exists from
+-- the first attempt on; an attempt that nobody concluded is as good as refused.
+CREATE TABLE pin_attempt (
+    environment_id BLOB PRIMARY KEY REFERENCES environment (id),
+    state          TEXT NOT NULL CHECK (state IN ('trying', 'good', 'refused')),
+    node_id        BLOB NOT NULL CHECK (length(node_id) = 16),
+    at             INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE signing_key (
@@ -61,11 +70,18 @@ CREATE TABLE component_key (
     public_key      BLOB NOT NULL,
     -- RSA only.
     public_exponent BLOB,
-    -- What only the signer can open.
+    -- How the signer comes to the private half.
     handle          BLOB NOT NULL,
     fingerprint     BLOB NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
     created         INTEGER NOT NULL,
     UNIQUE (key_id, role)
+) STRICT;
+
+-- What a token said of a key after it was made or adopted there, as JSON.
+CREATE TABLE key_evidence (
+    component_id BLOB PRIMARY KEY REFERENCES component_key (id),
+    evidence     TEXT NOT NULL,
+    read         INTEGER NOT NULL
 ) STRICT;
 
 -- One row for each idempotency key. No references: what a row tells stays true when its principal or grant has gone.

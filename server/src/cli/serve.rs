@@ -70,8 +70,8 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let database = database::of(data, &config.database)?;
     let store = Store::open(&database).await.context("can't open the database")?;
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
-    let environments = store.environments().await?.into_iter().map(|row| (row.id, row.name));
-    let signers = Signers::start(&program, &data.join("signer"), environments);
+    let environments = store.environments().await?;
+    let signers = Signers::start(&program, &data.join("signer"), &store, environments);
     let listen = config.listen;
     let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config));
     let signing = state.signing.clone();

@@ -58,6 +58,15 @@ impl ApiError {
         Self::new(ProblemCode::Conflict).detail(detail)
     }
 
+    /// An environment that a person must open.
+    #[must_use]
+    pub fn sealed() -> Self {
+        Self::new(ProblemCode::Sealed).detail(
+            "A person must open the key store first: sealcard-signer unseal --folder … on the server, or sealcard admin \
+             environment unseal",
+        )
+    }
+
     /// A fault of the server: the log gets `error`, the client only the request id.
     #[must_use]
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
@@ -114,7 +123,7 @@ impl From<StorageError> for ApiError {
 }
 
 /// An error's text as a sentence.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), chars.as_str()))
 }

@@ -21,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 pub(super) struct Readiness {
     /// Whether keys can be used.
     ready: bool,
-    /// What stands against it, one sentence each.
+    /// What stands against it or can't be used at present, one sentence each.
     reasons: Vec<String>,
 }
 
@@ -31,13 +31,14 @@ async fn healthz() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Whether the database can be written and every signer can use its keys.
+/// Whether the database can be written and the keys of at least one environment can be used.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Readiness, description = "Ready"),
     (status = 503, body = Readiness, description = "Not ready, and why"),
 ))]
 async fn readyz(State(state): State<AppState>) -> Response {
     let mut reasons = Vec::new();
+    let mut usable = true;
     if let Err(error) = state.store.check().await {
         reasons.push(format!("The database can't be read: {error}."));
     }
@@ -45,12 +46,17 @@ async fn readyz(State(state): State<AppState>) -> Response {
     if let Err(error) = written {
         reasons.push(format!("The database can't be written: {error}."));
     }
+    let database = reasons.is_empty();
     if let Ok(environments) = state.store.environments().await {
+        let all = environments.len();
+        let before = reasons.len();
         for environment in environments {
             reasons.extend(signer_reason(&state, environment).await);
         }
+        // One token that is away must not take the other environments' keys from their users.
+        usable = all == 0 || reasons.len() - before < all;
     }
-    let ready = reasons.is_empty();
+    let ready = database && usable;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, reasons })).into_response()
 }
@@ -64,6 +70,7 @@ async fn signer_reason(state: &AppState, environment: EnvironmentRow) -> Option<
     match signer {
         EnvironmentState::Ready => None,
         EnvironmentState::Sealed => Some(format!("The environment {name} is sealed: run sealcard-signer unseal.")),
+        EnvironmentState::TokenAbsent => Some(format!("The token of the environment {name} is not there.")),
         EnvironmentState::Unavailable => Some(format!("The signer of the environment {name} does not answer.")),
     }
 }

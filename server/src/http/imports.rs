@@ -12,7 +12,7 @@ use sealcard_api::{
 use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, LargeJson, keys::environment, keys::to_key};
+use super::{ApiError, ApiResult, AppState, Caller, Json, LargeJson, environments, keys::to_key};
 use crate::{
     identity::check_name,
     keys::{self, KeyPlace, Maker},
@@ -94,6 +94,6 @@ async fn place(
     let roles = state.store.roles_in_project(caller.principal, project.id).await?;
     caller.may(roles, Action::ManageProject)?;
     check_name(&name).map_err(ApiError::invalid)?;
-    let environment = environment(state, wanted).await?;
+    let environment = environments::find(state, wanted).await?;
     Ok((KeyPlace { project: project.id, environment: environment.id, name }, environment.name))
 }

@@ -16,13 +16,15 @@ use sealcard_signer::protocol::SignerError;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, page_of};
+use super::{
+    ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, environments, error::sentence, page_of,
+};
 use crate::{
     identity::check_name,
     keys::{self, DEFAULT_DAYS, KeyError, KeyPlan, MAX_DAYS, Maker},
     openpgp::CertificateError,
     signers::UseError,
-    storage::{ComponentRow, Draft, EnvironmentRow, KeyFilter, KeyRow, StorageError},
+    storage::{ComponentRow, Draft, KeyFilter, KeyRow, StorageError},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -62,7 +64,7 @@ async fn create(
     if !(1..=MAX_DAYS).contains(&days) {
         return Err(ApiError::invalid(format!("\"expires_days\" may be 1 to {MAX_DAYS}.")));
     }
-    let environment = environment(&state, new.environment.as_deref()).await?;
+    let environment = environments::find(&state, new.environment.as_deref()).await?;
     let plan = KeyPlan {
         project: project.id,
         environment: environment.id,
@@ -79,14 +81,6 @@ async fn create(
     let id = made.await.map_err(|error| ApiError::internal(&error))??;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
-}
-
-/// The environment of this name or id.
-pub(super) async fn environment(state: &AppState, wanted: Option<&str>) -> ApiResult<EnvironmentRow> {
-    let wanted = wanted.unwrap_or("default");
-    let mut rows = state.store.environments().await?.into_iter();
-    rows.find(|row| row.name == wanted || row.id.to_string() == wanted)
-        .ok_or_else(|| ApiError::not_found("No such environment."))
 }
 
 /// One key.
@@ -215,8 +209,15 @@ impl From<KeyError> for ApiError {
 impl From<UseError> for ApiError {
     fn from(error: UseError) -> Self {
         match error {
-            UseError::Refused(SignerError::Sealed) => Self::new(ProblemCode::Sealed)
-                .detail("A person must unseal the key store first: sealcard-signer unseal --folder …"),
+            UseError::Refused(SignerError::Sealed | SignerError::Locked | SignerError::PinRefused { .. }) => {
+                Self::sealed()
+            }
+            UseError::Refused(error @ (SignerError::Token { .. } | SignerError::TokenAbsent(_))) => {
+                Self::new(ProblemCode::SignerUnavailable).detail(sentence(&error.to_string()))
+            }
+            UseError::Refused(
+                error @ (SignerError::NotOnToken(_) | SignerError::Unsupported(_) | SignerError::Invalid(_)),
+            ) => Self::invalid(sentence(&error.to_string())),
             UseError::Refused(error @ (SignerError::Envelope | SignerError::Mismatch)) => {
                 Self::invalid(format!("The signer refused the secret: {error}."))
             }

@@ -11,7 +11,7 @@ use sealcard_signer::protocol::Operation;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, error::sentence};
 use crate::signing::{Asker, Done, Product, SigningError, Wish};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -126,10 +126,10 @@ impl From<SigningError> for ApiError {
             SigningError::InProgress => Self::new(Code::InProgress).retry_after(1),
             SigningError::OutcomeUnknown => Self::new(Code::OutcomeUnknown)
                 .detail("The key may have been used for this request; the record says so. Sign again to use it anew."),
-            SigningError::Sealed => Self::new(Code::Sealed)
-                .detail("A person must unseal the key store first: sealcard-signer unseal --folder …"),
+            SigningError::Sealed => Self::sealed(),
             SigningError::DecryptionFailed => Self::new(Code::DecryptionFailed),
             SigningError::SignerUnavailable => Self::new(Code::SignerUnavailable),
+            SigningError::Token(why) => Self::new(Code::SignerUnavailable).detail(sentence(&why)),
             SigningError::Storage(error) => Self::internal(&*error),
             error @ SigningError::Fault(_) => Self::internal(&error),
         }

@@ -14,8 +14,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, batch, cards, environments, grants, groups, health, imports, keys, login, operations, projects,
-    record, revocations, service_accounts, users,
+    ApiError, AppState, adoptions, batch, cards, environments, grants, groups, health, imports, keys, login,
+    operations, projects, record, revocations, service_accounts, users,
 };
 
 /// The router with everything that is served, and its OpenAPI document.
@@ -53,6 +53,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(environments::routes())
         .merge(keys::routes())
         .merge(imports::routes())
+        .merge(adoptions::routes())
         .merge(revocations::routes())
         .merge(operations::routes())
         .merge(batch::routes())

@@ -130,7 +130,8 @@ async fn take_in(
         if !is_that(&sealed, &key, secret.id) {
             return Err(KeyError::Fault("the signer took in another key than it was given".to_owned()));
         }
-        components.push(NewComponentRow { key: sealed, fingerprint: key.fingerprint, created: key.created });
+        let (fingerprint, created) = (key.fingerprint, key.created);
+        components.push(NewComponentRow { key: sealed, fingerprint, created, evidence: None });
     }
     let now = Timestamp::now();
     let primary = components.iter().find(|component| component.fingerprint == read.fingerprint);

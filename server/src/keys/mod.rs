@@ -1,13 +1,18 @@
 //! Making signing keys: private halves in the signer, the certificate here, the card's serial number, one row for all.
-//! `import` takes in keys that were made elsewhere, `revoke` ends a key's life.
+//! `import` takes in keys that were made elsewhere, `adopt` those that lie on a token already; `revoke` and `destroy` end a
+//! key's life.
 
+mod adopt;
+mod destroy;
 mod import;
 mod revoke;
 
+pub use adopt::{Adoption, adopt};
+pub use destroy::destroy;
 pub use import::{ImportPlanned, import, plan};
 pub use revoke::revoke;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use aws_lc_rs::rand;
 use sealcard_api::{
@@ -16,6 +21,7 @@ use sealcard_api::{
     ids::{ComponentId, EnvironmentId, KeyId, PrincipalId, ProjectId, RequestId},
     keys::{KeyProfile, RevocationReason},
     record::RecordKind,
+    tokens::KeyEvidence,
 };
 use sealcard_signer::protocol::{Operation, RequestBody, ResponseBody, StoredKey};
 use serde_json::{Value, json};
@@ -143,10 +149,34 @@ async fn make(
     id: KeyId,
     components: &[(ComponentId, ComponentRole)],
 ) -> Result<KeyId, KeyError> {
-    let keys = generate(signers, maker, plan, components).await?;
-    // One reading of the clock for keys, signatures and row: it is part of the fingerprints.
-    let created = Timestamp::now();
-    let expires = Timestamp::from_unix(created.unix().saturating_add(DAY.saturating_mul(plan.days.into())));
+    let keys = generate(signers, maker, plan.environment, plan.algorithm, components).await?;
+    certify(store, signers, maker, plan, id, keys, Timestamp::now(), "key-created").await
+}
+
+/// A component key with what its token says of it.
+type Held = (StoredKey, Option<KeyEvidence>);
+
+/// Makes the certificate of component keys, and stores both. `created` is the keys' time, part of their fingerprints.
+#[allow(clippy::too_many_arguments)] // made once for each way to come to keys
+async fn certify(
+    store: &Store,
+    signers: &Arc<Signers>,
+    maker: Maker,
+    plan: &KeyPlan,
+    id: KeyId,
+    held: Vec<Held>,
+    created: Timestamp,
+    event: &'static str,
+) -> Result<KeyId, KeyError> {
+    let now = Timestamp::now();
+    let expires = Timestamp::from_unix(now.unix().saturating_add(DAY.saturating_mul(plan.days.into())));
+    let (keys, mut evidence): (Vec<_>, HashMap<_, _>) = held
+        .into_iter()
+        .map(|(key, evidence)| {
+            let id = key.component;
+            (key, (id, evidence))
+        })
+        .unzip();
     let request = CertificateRequest { keys, user_id: plan.user_id.clone(), created, expires: Some(expires) };
     let (certificate, revocation) = with_certifier(signers, plan.environment, maker, move |certify| {
         let made = openpgp::make(request, certify)?;
@@ -170,14 +200,20 @@ async fn make(
         revocation: Some(revocation),
         created,
         expires: Some(expires),
-        components: components.map(|(key, fingerprint)| NewComponentRow { key, fingerprint, created }).collect(),
+        components: components
+            .map(|(key, fingerprint)| {
+                let evidence = evidence.remove(&key.component).flatten();
+                NewComponentRow { key, fingerprint, created, evidence }
+            })
+            .collect(),
     };
-    store_key(store, maker, row, "key-created").await
+    store_key(store, maker, row, event).await
 }
 
 /// Stores a key under a card number of its own and records that it is there.
 async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static str) -> Result<KeyId, KeyError> {
     let id = row.id;
+    let evidence: Vec<_> = row.components.iter().filter_map(|component| component.evidence.as_ref()).collect();
     let details = json!({
         "event": event,
         "name": row.name,
@@ -186,6 +222,7 @@ async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static 
         "fingerprint": row.fingerprint,
         "environment": row.environment,
         "expires": row.expires,
+        "evidence": evidence,
     });
     let entry = entry(row.project, maker, id, details);
     store
@@ -212,16 +249,16 @@ async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static 
 async fn generate(
     signers: &Arc<Signers>,
     maker: Maker,
-    plan: &KeyPlan,
+    environment: EnvironmentId,
+    algorithm: KeyAlgorithm,
     components: &[(ComponentId, ComponentRole)],
-) -> Result<Vec<StoredKey>, KeyError> {
+) -> Result<Vec<Held>, KeyError> {
     let mut tasks = JoinSet::new();
     for (component, role) in components.iter().copied() {
         let signers = Arc::clone(signers);
-        let environment = plan.environment;
         let body = RequestBody::Generate {
             component: component.0,
-            algorithm: ComponentAlgorithm::of(plan.algorithm, role),
+            algorithm: ComponentAlgorithm::of(algorithm, role),
             role,
             request: maker.request_id.0,
         };
@@ -230,15 +267,15 @@ async fn generate(
     let mut keys = Vec::with_capacity(components.len());
     while let Some(answer) = tasks.join_next().await {
         match answer.map_err(|error| KeyError::Fault(error.to_string()))?? {
-            ResponseBody::Generated { key, .. } => keys.push(key),
+            ResponseBody::Generated { key, evidence } => keys.push((key, evidence)),
             _ => return Err(KeyError::Fault("the signer answered something else than was asked".to_owned())),
         }
     }
     let complete = components.iter().all(|(component, role)| {
-        keys.iter().any(|key| {
+        keys.iter().any(|(key, _): &Held| {
             key.component == component.0
                 && key.role == *role
-                && key.algorithm == ComponentAlgorithm::of(plan.algorithm, *role)
+                && key.algorithm == ComponentAlgorithm::of(algorithm, *role)
         })
     });
     if complete {

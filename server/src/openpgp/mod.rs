@@ -97,7 +97,9 @@ pub fn make(
         return Err(CertificateError::OpenPgp("no primary key".to_owned()));
     };
     let roles: Vec<_> = sealed.iter().map(|key| key.role).collect();
-    if roles != ComponentRole::ALL && roles != [ComponentRole::Sign] {
+    let standard =
+        roles.starts_with(&[ComponentRole::Certify, ComponentRole::Sign]) && roles.is_sorted_by(|a, b| a < b);
+    if !standard && roles != [ComponentRole::Sign] {
         return Err(CertificateError::OpenPgp(format!("component keys in the roles {roles:?}")));
     }
 

@@ -6,6 +6,7 @@
 
 mod connection;
 mod process;
+mod unlock;
 
 use std::{
     collections::HashMap,
@@ -14,12 +15,17 @@ use std::{
     time::Duration,
 };
 
-use sealcard_api::{admin::EnvironmentState, ids::EnvironmentId};
+use sealcard_api::{
+    admin::{EnvironmentKind, EnvironmentState},
+    ids::EnvironmentId,
+};
 use sealcard_signer::protocol::{JournalEntry, JournalHead, RequestBody, ResponseBody, SignerError, StoreState};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use crate::storage::{EnvironmentRow, Store};
 use connection::Connection;
 pub use process::SignerSettings;
+use unlock::Unlocker;
 
 /// How long a use of a key may take.
 pub const USE_DEADLINE: Duration = Duration::from_secs(10);
@@ -66,14 +72,18 @@ impl Signers {
     pub fn start(
         program: &Path,
         folder: &Path,
-        environments: impl IntoIterator<Item = (EnvironmentId, String)>,
+        store: &Store,
+        environments: impl IntoIterator<Item = EnvironmentRow>,
     ) -> Arc<Self> {
         let by_environment = environments
             .into_iter()
-            .map(|(id, name)| {
-                let settings =
-                    SignerSettings { program: program.to_owned(), folder: folder.join(&name), environment: name };
-                (id, Signer::start(settings))
+            .map(|row| {
+                let settings = SignerSettings {
+                    program: program.to_owned(),
+                    folder: folder.join(&row.name),
+                    environment: row.name.clone(),
+                };
+                (row.id, Signer::start(settings, store, &row))
             })
             .collect();
         Arc::new(Self { by_environment })
@@ -102,13 +112,34 @@ impl Signers {
 pub struct Signer {
     connection: watch::Receiver<Option<Arc<Connection>>>,
     supervisor: process::Supervisor,
+    token: Option<Token>,
+}
+
+/// What goes on around the token of an environment that has one.
+struct Token {
+    note: watch::Receiver<Option<String>>,
+    again: Arc<Notify>,
+    unlocker: tokio::task::AbortHandle,
 }
 
 impl Signer {
-    fn start(settings: SignerSettings) -> Self {
+    fn start(settings: SignerSettings, store: &Store, row: &EnvironmentRow) -> Self {
         let (sender, connection) = watch::channel(None);
         let supervisor = process::Supervisor::start(settings, sender);
-        Self { connection, supervisor }
+        let token = (row.kind == EnvironmentKind::Pkcs11).then(|| {
+            let (sender, note) = watch::channel(None);
+            let again = Arc::new(Notify::new());
+            let unlocker = Unlocker {
+                store: store.clone(),
+                environment: row.id,
+                name: row.name.clone(),
+                connection: connection.clone(),
+                note: sender,
+                again: Arc::clone(&again),
+            };
+            Token { note, again, unlocker: tokio::spawn(unlocker.run()).abort_handle() }
+        });
+        Self { connection, supervisor, token }
     }
 
     /// Asks the signer, and waits for the answer or the deadline.
@@ -131,6 +162,19 @@ impl Signer {
         connection.ask(body, deadline).await
     }
 
+    /// Lets the token be opened again: a person has acted.
+    pub fn try_again(&self) {
+        if let Some(token) = &self.token {
+            token.again.notify_one();
+        }
+    }
+
+    /// Why the token is not open, for people.
+    #[must_use]
+    pub fn note(&self) -> Option<String> {
+        self.token.as_ref().and_then(|token| token.note.borrow().clone())
+    }
+
     /// How the signer is at this moment.
     pub async fn state(&self) -> EnvironmentState {
         // A status question needs no patience: no connection is an answer.
@@ -140,7 +184,7 @@ impl Signer {
             Ok(ResponseBody::Status { state, .. }) => match state {
                 StoreState::Open => EnvironmentState::Ready,
                 StoreState::Sealed | StoreState::Locked => EnvironmentState::Sealed,
-                StoreState::Absent(_) => EnvironmentState::Unavailable,
+                StoreState::Absent(_) => EnvironmentState::TokenAbsent,
             },
             _ => EnvironmentState::Unavailable,
         }
@@ -164,6 +208,9 @@ impl Signer {
     }
 
     async fn stop(&self) {
+        if let Some(token) = &self.token {
+            token.unlocker.abort();
+        }
         self.supervisor.stop().await;
     }
 

@@ -36,6 +36,9 @@ pub enum SigningError {
     /// The signer was not asked or did not answer. Retrying may help.
     #[error("the signer does not answer")]
     SignerUnavailable,
+    /// The token, or its module, failed or is not there. Retrying may help.
+    #[error("{0}")]
+    Token(String),
     /// The key's row or the signer's answer is not what it must be; the log has more. Retrying may help.
     #[error("{0}")]
     Fault(String),

@@ -308,9 +308,19 @@ fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (RequestS
             return (RequestState::Signed, Ok(Product::Plaintext(plaintext)));
         }
         Ok(_) => SigningError::Fault("the signer answered something else than was asked".to_owned()),
-        Err(UseError::Refused(SignerError::Sealed)) => SigningError::Sealed,
+        Err(UseError::Refused(SignerError::Sealed | SignerError::Locked | SignerError::PinRefused { .. })) => {
+            SigningError::Sealed
+        }
         Err(UseError::Refused(SignerError::DecryptionFailed)) => SigningError::DecryptionFailed,
-        Err(UseError::Refused(error @ SignerError::Invalid(_))) => SigningError::Unfit(error.to_string()),
+        Err(UseError::Refused(error @ (SignerError::Invalid(_) | SignerError::Unsupported(_)))) => {
+            SigningError::Unfit(error.to_string())
+        }
+        Err(UseError::Refused(error)) if error.may_have_used_the_key() => {
+            return (RequestState::Unknown, Err(SigningError::Token(error.to_string())));
+        }
+        Err(UseError::Refused(error @ (SignerError::Token { .. } | SignerError::TokenAbsent(_)))) => {
+            SigningError::Token(error.to_string())
+        }
         Err(UseError::Refused(error)) => SigningError::Fault(error.to_string()),
         Err(UseError::NotAsked) => SigningError::SignerUnavailable,
         Err(error @ UseError::TooLong) => SigningError::Unfit(error.to_string()),

@@ -1,10 +1,10 @@
-//! Environments: the configured key sources.
+//! Environments: the configured key sources, and the attempts to open their tokens.
 
-use sealcard_api::{Timestamp, ids::EnvironmentId};
+use sealcard_api::{Timestamp, admin::EnvironmentKind, ids::EnvironmentId};
 use uuid::Uuid;
 
 use super::{
-    StorageError, Store,
+    StorageError, Store, WriteTx,
     sql::{Conn, params},
 };
 
@@ -15,8 +15,32 @@ pub struct EnvironmentRow {
     pub id: EnvironmentId,
     /// The name; also that of its folder below `signer/`.
     pub name: String,
+    /// How its keys are kept.
+    pub kind: EnvironmentKind,
     /// When it was made.
     pub created: Timestamp,
+}
+
+/// Whether a server may log in to a token with the configured PIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinClaim {
+    /// It may, once; the attempt is noted. [`WriteTx::settle_pin`] must follow.
+    Granted,
+    /// Another server is at it. Its outcome must be waited for.
+    Elsewhere,
+    /// An attempt failed, or ended without an outcome. A person must act.
+    Spent,
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinOutcome {
+    /// The token took the PIN.
+    Good,
+    /// The token refused it.
+    Refused,
+    /// The token was not asked, or said nothing about the PIN.
+    NotJudged,
 }
 
 impl Store {
@@ -25,23 +49,113 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn environments(&self) -> Result<Vec<EnvironmentRow>, StorageError> {
-        let rows: Vec<(Uuid, String, i64)> =
-            self.reader().all("SELECT id, name, created FROM environment ORDER BY id", params![]).await?;
+        let rows: Vec<(Uuid, String, String, i64)> =
+            self.reader().all("SELECT id, name, kind, created FROM environment ORDER BY id", params![]).await?;
         Ok(rows
             .into_iter()
-            .map(|(id, name, created)| EnvironmentRow {
+            .map(|(id, name, kind, created)| EnvironmentRow {
                 id: EnvironmentId(id),
                 name,
+                kind: if kind == EnvironmentKind::Pkcs11.name() {
+                    EnvironmentKind::Pkcs11
+                } else {
+                    EnvironmentKind::Sealed
+                },
                 created: Timestamp::from_unix(created),
             })
             .collect())
     }
 }
 
-pub(super) async fn insert(conn: &mut Conn, id: EnvironmentId, name: &str) -> Result<(), StorageError> {
+impl WriteTx {
+    /// Adds an environment.
+    ///
+    /// # Errors
+    /// [`StorageError::Taken`] if there is one of this name.
+    pub async fn insert_environment(
+        &mut self,
+        id: EnvironmentId,
+        name: &str,
+        kind: EnvironmentKind,
+    ) -> Result<(), StorageError> {
+        insert(self.conn(), id, name, kind).await
+    }
+
+    /// Claims the one attempt to log in to a token with its configured PIN. The claim is durable when the write is, so it
+    /// outlives a crash during the attempt.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn claim_pin(&mut self, environment: EnvironmentId, node: Uuid) -> Result<PinClaim, StorageError> {
+        let now = Timestamp::now().unix();
+        let claimed = self
+            .conn()
+            .execute(
+                "INSERT INTO pin_attempt (environment_id, state, node_id, at) VALUES ($1, 'trying', $2, $3)
+                 ON CONFLICT (environment_id) DO UPDATE SET state = 'trying', node_id = $2, at = $3
+                 WHERE pin_attempt.state = 'good'",
+                params![environment.0, node, now],
+            )
+            .await?;
+        if claimed == 1 {
+            return Ok(PinClaim::Granted);
+        }
+        let row: Option<(String, Uuid)> = self
+            .conn()
+            .optional("SELECT state, node_id FROM pin_attempt WHERE environment_id = $1", params![environment.0])
+            .await?;
+        let (state, by) = row.ok_or(StorageError::NotFound("attempt with a PIN"))?;
+        if state == "trying" && by != node && !self.node_has_ended(by).await? {
+            Ok(PinClaim::Elsewhere)
+        } else {
+            Ok(PinClaim::Spent)
+        }
+    }
+
+    /// Notes what came of the attempt that `node` claimed.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] if it has none.
+    pub async fn settle_pin(
+        &mut self,
+        environment: EnvironmentId,
+        node: Uuid,
+        outcome: PinOutcome,
+    ) -> Result<(), StorageError> {
+        let state = match outcome {
+            // Not judged: the next attempt is still the first one that counts.
+            PinOutcome::Good | PinOutcome::NotJudged => "good",
+            PinOutcome::Refused => "refused",
+        };
+        let changed = self
+            .conn()
+            .execute(
+                "UPDATE pin_attempt SET state = $3, at = $4
+                 WHERE environment_id = $1 AND node_id = $2 AND state = 'trying'",
+                params![environment.0, node, state, Timestamp::now().unix()],
+            )
+            .await?;
+        if changed == 1 { Ok(()) } else { Err(StorageError::NotFound("attempt with a PIN")) }
+    }
+
+    /// Allows an attempt again: a person has acted.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn forget_pin(&mut self, environment: EnvironmentId) -> Result<(), StorageError> {
+        self.conn().execute("DELETE FROM pin_attempt WHERE environment_id = $1", params![environment.0]).await.map(drop)
+    }
+}
+
+pub(super) async fn insert(
+    conn: &mut Conn,
+    id: EnvironmentId,
+    name: &str,
+    kind: EnvironmentKind,
+) -> Result<(), StorageError> {
     conn.execute(
-        "INSERT INTO environment (id, name, kind, created) VALUES ($1, $2, 'sealed', $3)",
-        params![id.0, name, Timestamp::now().unix()],
+        "INSERT INTO environment (id, name, kind, created) VALUES ($1, $2, $3, $4)",
+        params![id.0, name, kind.name(), Timestamp::now().unix()],
     )
     .await
     .map_err(|error| error.taken("an environment of this name"))?;

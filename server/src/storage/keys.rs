@@ -1,5 +1,6 @@
 //! Signing keys and their component keys.
 
+use sealcard_api::tokens::KeyEvidence;
 use sealcard_api::{
     CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
@@ -110,6 +111,8 @@ pub struct NewComponentRow {
     pub fingerprint: Fingerprint,
     /// Its creation time, part of the fingerprint.
     pub created: Timestamp,
+    /// What the token said of it; none for the sealed store.
+    pub evidence: Option<KeyEvidence>,
 }
 
 /// Which keys are wanted.
@@ -383,7 +386,7 @@ impl WriteTx {
                 certificate, disabled, created, expires)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10, $11)", params![key.id.0, key.project.0, key.environment.0, &key.name, key.algorithm.name(), &key.user_id, key.fingerprint.0.to_vec(), key.serial.cast_signed(), &key.certificate, key.created.unix(), key.expires.map(Timestamp::unix)]).await
         .map_err(|error| error.taken("a key of this name"))?;
-        for NewComponentRow { key: component, fingerprint, created } in &key.components {
+        for NewComponentRow { key: component, fingerprint, created, evidence } in &key.components {
             let (public_key, exponent) = match &component.public_key {
                 PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
                 PublicKeyBytes::Ec { point } => (point, None),
@@ -407,6 +410,9 @@ impl WriteTx {
                 )
                 .await
                 .map_err(|error| error.taken("a key with one of these subkeys"))?;
+            if let Some(evidence) = evidence {
+                self.insert_evidence(ComponentId(component.component), evidence).await?;
+            }
         }
         if let Some(certificate) = &key.revocation {
             let sql = "INSERT INTO key_revocation (key_id, certificate) VALUES ($1, $2)";
@@ -474,7 +480,7 @@ fn roles(list: &str) -> Roles {
     list.split(',').filter_map(|name| Role::ALL.into_iter().find(|role| role.to_string() == name)).collect()
 }
 
-fn role(index: usize, name: &str) -> Result<ComponentRole, StorageError> {
+pub(super) fn role(index: usize, name: &str) -> Result<ComponentRole, StorageError> {
     decoded(index, ComponentRole::ALL.into_iter().find(|role| role.name() == name))
 }
 

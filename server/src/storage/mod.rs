@@ -6,6 +6,7 @@
 
 mod environments;
 mod error;
+mod evidence;
 mod identity;
 mod keys;
 mod migrate;
@@ -28,7 +29,7 @@ use std::{
 };
 
 use nix::fcntl::{Flock, FlockArg};
-use sealcard_api::{Timestamp, ids::EnvironmentId};
+use sealcard_api::{Timestamp, admin::EnvironmentKind, ids::EnvironmentId};
 use uuid::Uuid;
 
 pub use self::sql::postgres::PostgresOptions;
@@ -36,7 +37,7 @@ use self::{
     sql::{Conn, Reader, params, postgres, sqlite},
     writer::{PostgresWriter, SqliteWriter, Writer},
 };
-pub use environments::EnvironmentRow;
+pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
 #[allow(unused_imports)]
 pub use identity::*;
@@ -101,7 +102,7 @@ impl Store {
         )
         .await
         .map_err(|error| error.taken("a Sealcard server in this database"))?;
-        environments::insert(&mut conn, EnvironmentId::new(), "default").await?;
+        environments::insert(&mut conn, EnvironmentId::new(), "default", EnvironmentKind::Sealed).await?;
         conn.script("COMMIT").await?;
         drop(conn);
         Self::open(database).await

@@ -182,8 +182,8 @@ impl Place {
 }
 
 async fn start(store: Store, data: &Path) -> Signing {
-    let environments = store.environments().await.unwrap().into_iter().map(|row| (row.id, row.name));
-    let signers = Signers::start(&signer_program(), &data.join("signer"), environments);
+    let environments = store.environments().await.unwrap();
+    let signers = Signers::start(&signer_program(), &data.join("signer"), &store, environments);
     let signing = Signing::new(store, Arc::clone(&signers));
     signing.recover().await.unwrap();
     signing

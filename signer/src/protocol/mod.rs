@@ -6,11 +6,10 @@
 
 mod frame;
 mod keeper;
-mod token;
 
 pub use frame::{FrameBuffer, FrameError, MAX_FRAME, decode, encode};
 pub use keeper::{KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, NONCE_LEN, SecretKind};
-pub use token::{AlgorithmReport, KeyEvidence, MechanismReport, TokenReport};
+pub use sealcard_api::tokens::{AlgorithmReport, KeyEvidence, MechanismReport, TokenReport};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, PublicKey};
 use serde::{Deserialize, Serialize};
@@ -393,4 +392,12 @@ pub enum SignerError {
     /// This kind of environment does not do that, or this token lacks the mechanism. Retrying can't help.
     #[error("{0}")]
     Unsupported(String),
+}
+
+impl SignerError {
+    /// Whether the key may have been used although nothing came of it: the module failed in a function that uses one.
+    #[must_use]
+    pub fn may_have_used_the_key(&self) -> bool {
+        matches!(self, Self::Token { function, .. } if ["C_Sign", "C_Decrypt", "C_DeriveKey"].contains(&function.as_str()))
+    }
 }

@@ -1,13 +1,16 @@
 //! `sealcard admin environment`.
 
 use clap::Subcommand;
-use sealcard_api::admin::{Environment, EnvironmentKind, EnvironmentState};
+use sealcard_api::{
+    admin::{Environment, EnvironmentKind, EnvironmentState},
+    tokens::{AlgorithmReport, TokenReport},
+};
 
 use super::pages;
 use crate::{
     cli::{
         App,
-        output::{facts, show, table},
+        output::{clean, facts, line, show, table, warn},
     },
     remote::path,
 };
@@ -20,6 +23,14 @@ pub(super) enum Command {
     Show {
         /// Name or id
         name: String,
+    },
+    /// Ask an environment's token what it is and what it can do; needs no PIN
+    Probe {
+        /// Name or id
+        name: String,
+        /// List the token's mechanisms too
+        #[arg(long)]
+        mechanisms: bool,
     },
 }
 
@@ -45,7 +56,14 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                     ("state", state(environment).into()),
                     ("since", environment.created.to_string()),
                 ]);
+                if let Some(detail) = &environment.detail {
+                    warn(clean(detail));
+                }
             })
+        }
+        Command::Probe { name, mechanisms } => {
+            let report: TokenReport = app.remote.post(&path(&["environments", &name, "probe"]), &()).await?;
+            show(json, &report, |report| describe(report, mechanisms))
         }
     }
 }
@@ -53,6 +71,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
 fn kind(environment: &Environment) -> &'static str {
     match environment.kind {
         EnvironmentKind::Sealed => "encrypted under the signer's master key",
+        EnvironmentKind::Pkcs11 => "on a PKCS#11 token",
     }
 }
 
@@ -60,6 +79,48 @@ fn state(environment: &Environment) -> &'static str {
     match environment.state {
         EnvironmentState::Ready => "ready",
         EnvironmentState::Sealed => "sealed: a person must unseal it",
+        EnvironmentState::TokenAbsent => "the token is not there",
         EnvironmentState::Unavailable => "the signer does not answer",
     }
+}
+
+fn describe(report: &TokenReport, mechanisms: bool) {
+    let or_unknown = |number: Option<u64>| number.map_or_else(|| "not said".to_owned(), |number| number.to_string());
+    facts(&[
+        ("token", clean(&report.label)),
+        ("serial", clean(&report.serial)),
+        ("model", format!("{} ({})", clean(&report.model), clean(&report.manufacturer))),
+        ("firmware", format!("{} (hardware {})", clean(&report.firmware), clean(&report.hardware))),
+        ("module", clean(&report.module)),
+        ("library", format!("{}, PKCS#11 {}", clean(&report.library), clean(&report.cryptoki))),
+        ("sessions", format!("{} open, at most {}", or_unknown(report.sessions), or_unknown(report.max_sessions))),
+        ("PIN", format!("{} to {} bytes", report.min_pin, report.max_pin)),
+        ("flags", report.flags.iter().map(|flag| clean(flag)).collect::<Vec<_>>().join(" ")),
+    ]);
+    line("");
+    let rows: Vec<_> = report.algorithms.iter().map(serves).collect();
+    table(["ALGORITHM", "SIGNS", "DECRYPTS", "MADE THERE", "MISSING"], &rows, "");
+    if mechanisms {
+        line("");
+        let rows: Vec<_> = report
+            .mechanisms
+            .iter()
+            .map(|one| [clean(&one.name), format!("{} to {}", one.min, one.max), clean(&one.flags.join(" "))])
+            .collect();
+        table(["MECHANISM", "KEY SIZES", "FLAGS"], &rows, "The token names no mechanisms.");
+    }
+    for warning in &report.warnings {
+        warn(clean(warning));
+    }
+}
+
+fn serves(algorithm: &AlgorithmReport) -> [String; 5] {
+    let yes = |can: bool| if can { "yes" } else { "no" }.to_owned();
+    [
+        algorithm.algorithm.to_string(),
+        yes(algorithm.sign),
+        yes(algorithm.decrypt),
+        yes(algorithm.generate),
+        clean(&algorithm.missing.join(", ")),
+    ]
 }

@@ -2,6 +2,7 @@
 
 mod import;
 mod publish;
+mod token;
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
@@ -38,6 +39,19 @@ Example:
   gpg --export-secret-keys --armor release@example.org > release.asc
   sealcard admin key import --project tools --name release release.asc")]
     Import(import::Arguments),
+    /// Take over keys that lie on a token already; nothing on the token changes
+    #[command(after_help = "\
+Example, with a key that another program made on the token:
+  sealcard admin key adopt --project tools --environment hsm --name release \\
+    --user-id 'Tools Release <release@example.org>' --sign label:release-2024")]
+    Adopt(token::Adopt),
+    /// Destroy the private halves of a disabled or revoked key on its token, for good
+    Destroy(token::Destroy),
+    /// What the token said of a key when it was made or adopted there
+    Evidence {
+        /// Name, id or fingerprint
+        key: String,
+    },
     /// Write the public certificate
     Export(publish::Export),
     /// Write the revocation certificate that was made together with the key; keep it where nobody else gets it
@@ -137,6 +151,15 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             })
         }
         Command::Import(arguments) => Box::pin(import::run(app, arguments, json)).await,
+        Command::Adopt(arguments) => arguments.run(app, json).await,
+        Command::Destroy(arguments) => {
+            let key = find(app, &arguments.key).await?;
+            arguments.run(app, &key, json).await
+        }
+        Command::Evidence { key } => {
+            let key = find(app, &key).await?;
+            token::evidence(app, &key, json).await
+        }
         Command::Export(arguments) => {
             let key = find(app, &arguments.key).await?;
             arguments.run(&key)

@@ -1,0 +1,123 @@
+//! Keys on tokens: `/v1/keys/adopt`, `/v1/keys/{key}/evidence`, `/v1/keys/{key}/destroy`.
+
+use axum::{extract::State, http::StatusCode};
+use data_encoding::HEXLOWER_PERMISSIVE;
+use sealcard_api::{
+    Timestamp,
+    admin::EnvironmentKind,
+    algorithm::KeyAlgorithm,
+    keys::Key,
+    problem::ProblemCode,
+    tokens::{AdoptKeys, AdoptedComponent, ComponentEvidence, DestroyKey},
+};
+use sealcard_policy::Action;
+use sealcard_signer::protocol::KeyLocator;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    ApiError, ApiResult, AppState, Caller, Json, Path, environments,
+    keys::{find, to_key},
+};
+use crate::{
+    identity::check_name,
+    keys::{self, Adoption, DEFAULT_DAYS, KeyPlan, MAX_DAYS, Maker},
+};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(adopt)).routes(routes!(evidence)).routes(routes!(destroy))
+}
+
+/// Takes over keys that lie on a token: each is found by label or id, and the certificate and the card are made for them.
+#[utoipa::path(post, path = "/v1/keys/adopt", tag = "keys", request_body = AdoptKeys,
+    responses((status = 201, body = Key)))]
+async fn adopt(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(wanted): Json<AdoptKeys>,
+) -> ApiResult<(StatusCode, Json<Key>)> {
+    let project = state.store.project(&wanted.project).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
+    let roles = state.store.roles_in_project(caller.principal, project.id).await?;
+    caller.may(roles, Action::ManageProject)?;
+    // Which keys lie on a token is the business of those who look after the server, not of every project's owner.
+    caller.may_on_server(Action::ManageServer)?;
+    check_name(&wanted.name).map_err(ApiError::invalid)?;
+    let days = wanted.expires_days.unwrap_or(DEFAULT_DAYS);
+    if !(1..=MAX_DAYS).contains(&days) {
+        return Err(ApiError::invalid(format!("\"expires_days\" may be 1 to {MAX_DAYS}.")));
+    }
+    if wanted.created.is_some_and(|created| created > Timestamp::now() || created.unix() <= 0) {
+        return Err(ApiError::invalid("\"created\" must be a time in the past, after 1970."));
+    }
+    let environment = environments::find(&state, Some(&wanted.environment)).await?;
+    if environment.kind != EnvironmentKind::Pkcs11 {
+        return Err(ApiError::invalid("Only keys on a token can be adopted; into a sealed store they are imported."));
+    }
+    let components = wanted.components.into_iter().map(|component| Ok((component.role, locator(component)?)));
+    let adoption = Adoption {
+        plan: KeyPlan {
+            project: project.id,
+            environment: environment.id,
+            name: wanted.name,
+            // That of the key that signs, once it is found.
+            algorithm: KeyAlgorithm::Ed25519,
+            user_id: wanted.user_id,
+            days,
+            profile: wanted.profile,
+        },
+        created: wanted.created,
+        components: components.collect::<ApiResult<_>>()?,
+    };
+    adoption.check().map_err(ApiError::invalid)?;
+    let maker = Maker { principal: caller.principal, request_id: caller.request_id };
+    let task_state = state.clone();
+    let made = tokio::spawn(async move { keys::adopt(&task_state.store, &task_state.signers, maker, adoption).await });
+    let id = made.await.map_err(|error| ApiError::internal(&error))??;
+    let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
+}
+
+fn locator(component: AdoptedComponent) -> ApiResult<KeyLocator> {
+    let id = component.id.map(|id| HEXLOWER_PERMISSIVE.decode(id.as_bytes())).transpose();
+    let id = id.map_err(|_| ApiError::invalid("The \"id\" of a key on a token is written in hexadecimal."))?;
+    Ok(KeyLocator { id, label: component.label })
+}
+
+/// What the token said of the key's components when they were made or adopted. Empty for keys of a sealed store.
+#[utoipa::path(get, path = "/v1/keys/{key}/evidence", tag = "keys",
+    params(("key" = String, Path, description = "id or fingerprint")),
+    responses((status = 200, body = Vec<ComponentEvidence>)))]
+async fn evidence(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> ApiResult<Json<Vec<ComponentEvidence>>> {
+    let (row, _) = find(&state, &caller, &key).await?;
+    Ok(Json(state.store.evidence(row.id).await?))
+}
+
+/// Destroys the private halves of a disabled or revoked key on its token, for good.
+#[utoipa::path(post, path = "/v1/keys/{key}/destroy", tag = "keys", request_body = DestroyKey,
+    params(("key" = String, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+async fn destroy(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Json(sure): Json<DestroyKey>,
+) -> ApiResult<Json<Key>> {
+    let (row, roles) = find(&state, &caller, &key).await?;
+    caller.may(roles, Action::ManageProject)?;
+    caller.may_on_server(Action::ManageServer)?;
+    if sure.fingerprint != row.fingerprint {
+        return Err(ApiError::invalid("The \"fingerprint\" is not that of this key; nothing was destroyed."));
+    }
+    let environment = environments::find(&state, Some(&row.environment_id.to_string())).await?;
+    if environment.kind != EnvironmentKind::Pkcs11 {
+        return Err(ApiError::invalid("Only keys on a token can be destroyed; a sealed store's are revoked."));
+    }
+    let maker = Maker { principal: caller.principal, request_id: caller.request_id };
+    let (task_state, task_row) = (state.clone(), row.clone());
+    let task =
+        tokio::spawn(async move { keys::destroy(&task_state.store, &task_state.signers, maker, &task_row).await });
+    task.await.map_err(|error| ApiError::internal(&error))??;
+    Ok(Json(to_key(row, Timestamp::now())))
+}

@@ -1,0 +1,172 @@
+//! Logging in to tokens with the PIN that is configured for them: one attempt, over all servers and restarts, until the
+//! token has taken it or a person has acted.
+//!
+//! A signer that has a PIN but has not logged in says that it is locked. The attempt is claimed in the database, where the
+//! claim is durable before the signer is asked, and its outcome is noted there. A claim without an outcome (this server or
+//! the module died in between) counts as a refusal: the token may have counted it as one.
+
+use std::{sync::Arc, time::Duration};
+
+use sealcard_api::{
+    ids::{EnvironmentId, RequestId},
+    record::RecordKind,
+};
+use sealcard_signer::protocol::{RequestBody, ResponseBody, SignerError, StoreState};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{Notify, watch},
+    time::sleep,
+};
+
+use super::{STATUS_DEADLINE, USE_DEADLINE, UseError, connection::Connection};
+use crate::storage::{Draft, PinClaim, PinOutcome, StorageError, Store};
+
+/// How often to look at a token that is not there, or at another server's attempt.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often to look whether a person has acted, on whichever server.
+const LOOK_FOR_A_PERSON: Duration = Duration::from_secs(2);
+
+/// Opens the token of one environment whenever its signer comes up locked.
+pub(super) struct Unlocker {
+    pub(super) store: Store,
+    pub(super) environment: EnvironmentId,
+    pub(super) name: String,
+    pub(super) connection: watch::Receiver<Option<Arc<Connection>>>,
+    /// Why the token stays closed, for people.
+    pub(super) note: watch::Sender<Option<String>>,
+    /// A person has acted on this server.
+    pub(super) again: Arc<Notify>,
+}
+
+enum Next {
+    /// Nothing to do before the signer changes.
+    Wait,
+    /// Look again after a while.
+    Look(Duration),
+}
+
+impl Unlocker {
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        loop {
+            let current = self.connection.borrow_and_update().clone();
+            let next = match current {
+                None => Next::Wait,
+                Some(connection) => match self.look(&connection).await {
+                    Ok(next) => next,
+                    Err(error) => {
+                        tracing::error!(environment = self.name, %error, "token: the attempt to log in can't be noted");
+                        Next::Look(LOOK_FOR_A_PERSON)
+                    }
+                },
+            };
+            let patience = match next {
+                Next::Wait => LOOK_FOR_A_PERSON * 5,
+                Next::Look(patience) => patience,
+            };
+            tokio::select! {
+                changed = self.connection.changed() => if changed.is_err() { return },
+                () = self.again.notified() => {}
+                () = sleep(patience) => {}
+            }
+        }
+    }
+
+    async fn look(&self, connection: &Connection) -> Result<Next, StorageError> {
+        match connection.ask(RequestBody::Status, STATUS_DEADLINE).await {
+            Ok(ResponseBody::Status { state: StoreState::Locked, .. }) => self.unlock(connection).await,
+            Ok(ResponseBody::Status { state: StoreState::Open, .. }) => {
+                self.note.send_replace(None);
+                Ok(Next::Wait)
+            }
+            Ok(ResponseBody::Status { state: StoreState::Absent(why), .. }) => {
+                self.note.send_replace(Some(why));
+                Ok(Next::Look(LOOK_AGAIN))
+            }
+            _ => Ok(Next::Look(LOOK_FOR_A_PERSON)),
+        }
+    }
+
+    async fn unlock(&self, connection: &Connection) -> Result<Next, StorageError> {
+        match self.claim().await? {
+            PinClaim::Granted => {}
+            PinClaim::Elsewhere => {
+                self.note.send_replace(Some("another server is logging in with the same PIN".to_owned()));
+                return Ok(Next::Look(LOOK_AGAIN));
+            }
+            PinClaim::Spent => {
+                let why = "an attempt with the configured PIN failed or ended without an outcome, and no other one is made \
+                           before a person acts";
+                self.note.send_replace(Some(why.to_owned()));
+                return Ok(Next::Look(LOOK_FOR_A_PERSON));
+            }
+        }
+        let (outcome, note) = match connection.ask(RequestBody::Unlock, USE_DEADLINE).await {
+            Ok(ResponseBody::Unlocked) => (PinOutcome::Good, None),
+            Err(UseError::Refused(error @ SignerError::PinRefused { .. })) => {
+                (PinOutcome::Refused, Some(error.to_string()))
+            }
+            Err(UseError::Refused(error)) => (PinOutcome::NotJudged, Some(error.to_string())),
+            Err(UseError::NotAsked) => (PinOutcome::NotJudged, None),
+            // The module may have been asked and may have counted it: the claim stays as it is.
+            Ok(_) | Err(UseError::Unavailable | UseError::TooLong) => {
+                tracing::error!(environment = self.name, "token: the attempt to log in ended without an outcome");
+                return Ok(Next::Look(LOOK_FOR_A_PERSON));
+            }
+        };
+        tracing::info!(environment = self.name, ?outcome, note, "token: tried the configured PIN");
+        self.settle(outcome, note.as_deref()).await?;
+        self.note.send_replace(note);
+        Ok(match outcome {
+            PinOutcome::Good | PinOutcome::Refused => Next::Wait,
+            PinOutcome::NotJudged => Next::Look(LOOK_AGAIN),
+        })
+    }
+
+    async fn claim(&self) -> Result<PinClaim, StorageError> {
+        let (environment, node) = (self.environment, self.store.node());
+        let entry = self.entry(json!({"event": "pin-attempt", "environment": environment, "name": self.name}));
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let claim = tx.claim_pin(environment, node).await?;
+                    if claim == PinClaim::Granted {
+                        tx.append_record(&entry).await?;
+                    }
+                    Ok(claim)
+                })
+            })
+            .await
+    }
+
+    async fn settle(&self, outcome: PinOutcome, note: Option<&str>) -> Result<(), StorageError> {
+        let (environment, node) = (self.environment, self.store.node());
+        let event = match outcome {
+            PinOutcome::Good => "pin-good",
+            PinOutcome::Refused => "pin-refused",
+            PinOutcome::NotJudged => "pin-not-judged",
+        };
+        let entry = self.entry(json!({"event": event, "environment": environment, "name": self.name, "error": note}));
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.settle_pin(environment, node, outcome).await?;
+                    tx.append_record(&entry).await.map(drop)
+                })
+            })
+            .await
+    }
+
+    fn entry(&self, details: Value) -> Draft {
+        Draft {
+            kind: RecordKind::Administration,
+            request_id: RequestId::new(),
+            principal: None,
+            project: None,
+            key: None,
+            state: None,
+            details,
+        }
+    }
+}
