@@ -75,7 +75,7 @@ impl Join {
         let entries = fs::read_dir(from.join("signer")).context("can't read the other server's key stores")?;
         for entry in entries {
             let environment = Path::new("signer").join(entry?.file_name());
-            join_key_store(from, data, &environment)?;
+            join_key_store(&from.join(&environment), &data.join(&environment))?;
         }
         let database = database::of(data, &config.database)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -110,17 +110,17 @@ impl Join {
 }
 
 /// All but what belongs to the other server alone: its journal, its socket.
-fn join_key_store(from: &Path, data: &Path, environment: &Path) -> anyhow::Result<()> {
+pub(super) fn join_key_store(from: &Path, folder: &Path) -> anyhow::Result<()> {
     const JOURNAL: &str = "journal.jsonl";
-    files::make_folder(&data.join(environment))?;
-    for entry in fs::read_dir(from.join(environment)).context("can't read the other server's key store")? {
+    files::make_folder(folder)?;
+    for entry in fs::read_dir(from).context("can't read the other server's key store")? {
         let entry = entry?;
         let name = entry.file_name();
         if entry.file_type()?.is_file() && !name.as_encoded_bytes().starts_with(JOURNAL.as_bytes()) {
-            copy(from, data, &environment.join(name))?;
+            copy(from, folder, Path::new(&name))?;
         }
     }
-    Ok(files::write_new(&data.join(environment).join(JOURNAL), b"")?)
+    Ok(files::write_new(&folder.join(JOURNAL), b"")?)
 }
 
 /// Copies a file of the data folder, if it is one: what is named by an absolute path stays where it is.

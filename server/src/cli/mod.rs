@@ -2,6 +2,7 @@
 
 mod config;
 mod database;
+mod environment;
 pub mod files;
 mod generate;
 mod init;
@@ -29,6 +30,9 @@ enum Command {
     Init(Box<init::Init>),
     Join(join::Join),
     Serve(serve::Serve),
+    /// Places where keys are kept
+    #[command(subcommand)]
+    Environment(environment::EnvironmentCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -56,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Init(init) => init.run(),
         Command::Join(join) => join.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Environment(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Tls(command) => command.run(),
         Command::Completions(completions) => completions.run(),

@@ -10,6 +10,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use sealcard_api::{
+    ids::{EnvironmentId, RequestId},
+    record::RecordKind,
+};
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
@@ -18,7 +23,7 @@ use crate::{
     config::{Config, LogConfig, LogFormat, LogLevel},
     http::{AppState, Server},
     signers::{self, Signers},
-    storage::Store,
+    storage::{Draft, StorageError, Store},
     tls::ServerTls,
 };
 
@@ -70,6 +75,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let database = database::of(data, &config.database)?;
     let store = Store::open(&database).await.context("can't open the database")?;
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
+    take_up_environments(&store, &data.join("signer")).await.context("can't take up the environments")?;
     let environments = store.environments().await?;
     let signers = Signers::start(&program, &data.join("signer"), &store, environments);
     let listen = config.listen;
@@ -101,6 +107,49 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     signers.stop().await;
     store.close().await;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Environments that were added beside the running server, or on another one that shares the database.
+async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<()> {
+    let known = store.environments().await?;
+    for (name, kind) in signers::discover(folder)? {
+        match known.iter().find(|row| row.name == name) {
+            Some(row) if row.kind == kind => continue,
+            Some(row) => bail!(
+                "the environment {name} is {} in the folder {} and {} in the database",
+                kind.name(),
+                folder.join(&name).display(),
+                row.kind.name()
+            ),
+            None => {}
+        }
+        let id = EnvironmentId::new();
+        let entry = Draft {
+            kind: RecordKind::Administration,
+            request_id: RequestId::new(),
+            principal: None,
+            project: None,
+            key: None,
+            state: None,
+            details: json!({"event": "environment-added", "environment": id, "name": name, "kind": kind}),
+        };
+        let added = name.clone();
+        let outcome: Result<(), StorageError> = store
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.insert_environment(id, &added, kind).await?;
+                    tx.append_record(&entry).await.map(drop)
+                })
+            })
+            .await;
+        match outcome {
+            Ok(()) => tracing::info!(environment = name, kind = kind.name(), "a new environment"),
+            // Another server was faster.
+            Err(StorageError::Taken(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! [`UseError::Unavailable`] with the outcome unknown, and another one is started.
 
 mod connection;
+mod folders;
 mod process;
 mod unlock;
 
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::storage::{EnvironmentRow, Store};
 use connection::Connection;
+pub use folders::discover;
 pub use process::SignerSettings;
 use unlock::Unlocker;
 

@@ -1,0 +1,144 @@
+//! `sealcard-server environment`: more places where keys are kept.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+
+use super::{Data, files, join, output, seal::SealOptions};
+use crate::{
+    config::Config,
+    identity::check_name,
+    signers::{self, discover},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EnvironmentCommand {
+    /// Make an environment: one more sealed store, or one whose keys lie on a PKCS#11 token
+    ///
+    /// A running server takes it up when it is started again. Where several servers share a database, do the same on each of
+    /// them, with the same name: for a token with the same configuration, for a sealed store with --from.
+    #[command(after_help = "\
+Examples:
+  sealcard-server environment add tests
+  sealcard-server environment add hsm --token-config /etc/sealcard/hsm.toml")]
+    Add(Box<Add>),
+    /// The environments that have a folder in this data folder
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Add {
+    #[command(flatten)]
+    data: Data,
+    /// The name, unique on this server
+    name: String,
+    /// Keys lie on the token that this file describes (token.toml); it is checked and copied
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seal", "seal_key_file", "seal_passphrase_file", "seal_credential"])]
+    token_config: Option<PathBuf>,
+    /// Copy the sealed store of another server that shares the database: its folder signer/NAME
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["token_config", "seal", "seal_key_file", "seal_passphrase_file",
+        "seal_credential"])]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    seal: SealOptions,
+}
+
+impl EnvironmentCommand {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Add(add) => add.run(),
+            Self::List { data } => {
+                for (name, kind) in discover(&data.data.join("signer")).context("can't read the folder signer")? {
+                    output::line(format_args!("{name}  {}", kind.name()));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Add {
+    fn run(self) -> anyhow::Result<()> {
+        self.seal.check()?;
+        check_name(&self.name).map_err(anyhow::Error::msg)?;
+        let data = std::path::absolute(&self.data.data).context("--data")?;
+        let config = Config::load(&data)
+            .with_context(|| format!("{} can't be used (it is made by: sealcard-server init)", data.display()))?;
+        let folder = data.join("signer").join(&self.name);
+        if folder.symlink_metadata().is_ok() {
+            bail!("there is an environment {} already", self.name);
+        }
+        let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
+        // Made under a name that no environment can have, so that a server never sees half of it.
+        let making = data.join("signer").join(format!(".new.{}", self.name));
+        if making.symlink_metadata().is_ok() {
+            fs::remove_dir_all(&making).context("can't remove what an earlier attempt left behind")?;
+        }
+        let made = self.make(&program, &making).and_then(|fingerprint| {
+            fs::rename(&making, &folder).with_context(|| format!("can't make {}", folder.display()))?;
+            files::sync_entry(&folder)?;
+            Ok(fingerprint)
+        });
+        if made.is_err() {
+            let _ = fs::remove_dir_all(&making);
+        }
+        let fingerprint = made?;
+        output::line(format_args!("The environment {} is made in {}.", self.name, folder.display()));
+        match (&self.token_config, &self.from) {
+            (None, None) => output::line(format_args!("Its key store is {}.", self.seal.describe(&folder))),
+            _ => {}
+        }
+        if let Some(fingerprint) = fingerprint {
+            output::line(format_args!("Secrets for it are encrypted to the key {fingerprint}"));
+        }
+        output::line(format_args!("\nStart the server again; then look: sealcard admin environment list"));
+        Ok(())
+    }
+
+    /// The fingerprint of the key that secrets for the new environment are encrypted to, if there is a new one.
+    fn make(&self, program: &Path, folder: &Path) -> anyhow::Result<Option<String>> {
+        if let Some(from) = &self.from {
+            let from = std::path::absolute(from).context("--from")?;
+            if !from.join("seal.json").is_file() {
+                bail!("{} is no folder of a sealed store", from.display());
+            }
+            join::join_key_store(&from, folder)?;
+            return Ok(None);
+        }
+        let Some(config) = &self.token_config else {
+            files::make_folder(folder)?;
+            return Ok(Some(self.seal.run(program, folder)?.envelope_key));
+        };
+        let config = std::path::absolute(config).context("--token-config")?;
+        let output = Command::new(program)
+            .arg("init-token")
+            .arg("--folder")
+            .arg(folder)
+            .arg("--config")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("can't start {} (it belongs beside sealcard-server)", program.display()))?;
+        if !output.status.success() {
+            bail!("the signer could not make the environment ({})", output.status);
+        }
+        let made: TokenMade = serde_json::from_slice(&output.stdout).context("the signer did not say what it made")?;
+        Ok(Some(made.keeper_key))
+    }
+}
+
+/// What of the signer's answer is shown.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct TokenMade {
+    keeper_key: String,
+}
