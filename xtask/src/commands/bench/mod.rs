@@ -7,6 +7,7 @@ mod processes;
 mod quiet;
 mod report;
 mod side;
+mod throughput;
 
 use std::{process::ExitCode, sync::mpsc};
 
@@ -33,7 +34,8 @@ const PKCS11: &str = "pkcs11-scd";
 ///
 /// Measures optimized programs: `gpg --detach-sign`, `git tag -s`, `rpmsign` of 20 packages and a rebase of 200 commits with
 /// a local key and through Sealcard, turn by turn, so that a slow spell of the machine hits both alike; the same with
-/// gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; start-up time and memory. Prints medians and writes
+/// gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; 8 and 128 clients over HTTPS beside the
+/// cryptographic library alone; start-up time and memory. Prints medians and writes
 /// target/bench/results.json. Quote ratios: the times of two machines do not compare.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -77,6 +79,7 @@ impl Bench {
         for other in others {
             self.between_databases(&playground, *database, *other, &contest, &mut report)?;
         }
+        throughput::sealed(&playground, &contest, self.quick, &mut report)?;
         processes::scdaemon_memory(&playground, &wanted, &mut report)?;
 
         report.print();

@@ -1,0 +1,57 @@
+//! What the cryptographic library alone can do, on all processors.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use aws_lc_rs::{
+    rand::SystemRandom,
+    rsa::KeySize,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair},
+};
+use sealcard_tests::Algorithm;
+
+/// Signatures in a second.
+pub(super) fn library(algorithm: Algorithm, threads: usize, time: Duration) -> Result<f64> {
+    let random = SystemRandom::new();
+    let digest = [7; 32];
+    let failed = |_| anyhow!("the library failed");
+    match algorithm {
+        Algorithm::Ed25519 => {
+            let key = Ed25519KeyPair::generate().map_err(failed)?;
+            count(threads, time, || Some(key.sign(&digest)).map(drop))
+        }
+        Algorithm::NistP256 => {
+            let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?;
+            count(threads, time, || key.sign(&random, &digest).ok().map(drop))
+        }
+        _ => {
+            let key = RsaKeyPair::generate(KeySize::Rsa4096).map_err(failed)?;
+            let length = key.public_modulus_len();
+            count(threads, time, || {
+                let mut signature = vec![0; length];
+                key.sign(&RSA_PKCS1_SHA256, &random, &digest, &mut signature).ok()
+            })
+        }
+    }
+}
+
+fn count(threads: usize, time: Duration, sign: impl Fn() -> Option<()> + Sync) -> Result<f64> {
+    let started = Instant::now();
+    let counts: Option<Vec<u32>> = thread::scope(|scope| {
+        let one = || {
+            let mut count = 0_u32;
+            while started.elapsed() < time {
+                sign()?;
+                count += 1;
+            }
+            Some(count)
+        };
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
+        running.into_iter().map(|thread| thread.join().ok().flatten()).collect()
+    });
+    let counts = counts.context("the library did not sign")?;
+    Ok(f64::from(counts.iter().sum::<u32>()) / started.elapsed().as_secs_f64())
+}
