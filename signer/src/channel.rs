@@ -126,7 +126,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::protocol::KeeperMessage;
+    use crate::protocol::{KeeperMessage, StoreState};
 
     #[test]
     fn descriptors_arrive_in_order_with_their_messages() {
@@ -140,7 +140,7 @@ mod tests {
             })
             .collect();
         for (process, file) in (0..).zip(&files) {
-            let state = KeeperMessage::State(crate::protocol::StoreState::Open);
+            let state = KeeperMessage::State(StoreState::Open);
             send(&ours, &state, &[]).unwrap();
             send(&ours, &KeeperMessage::Worker { process }, &[file.as_fd()]).unwrap();
         }

@@ -14,6 +14,8 @@ use std::{
 pub(crate) const SEAL_FILE: &str = "seal.json";
 /// The key file, if `init` was told no other path.
 pub(crate) const KEY_FILE: &str = "master.key";
+/// The keeper's own key.
+pub(crate) const KEEPER_KEY_FILE: &str = "keeper.key";
 /// The journal.
 pub(crate) const JOURNAL_FILE: &str = "journal.jsonl";
 /// The socket for `unseal`.

@@ -2,9 +2,11 @@
 
 use crate::{
     journal::{format_line, parse_line},
+    keeper::ControlRequest,
+    leash::{ToKeeper, ToWorker},
     protocol::{self, KeeperMessage, KeeperRequest},
     seal::SealFile,
-    serve::{ControlRequest, decode_request},
+    worker::decode_request,
 };
 
 /// A frame's body from the server, or from the control socket.
@@ -17,7 +19,7 @@ pub fn request(data: &[u8]) {
     let _ = protocol::decode::<ControlRequest>(data);
 }
 
-/// A frame's body that server and keeper send one another.
+/// A frame's body that keeper, server and worker send one another.
 pub fn keeper(data: &[u8]) {
     if let Ok(request) = protocol::decode::<KeeperRequest>(data) {
         let again = protocol::encode(&request).ok();
@@ -25,6 +27,8 @@ pub fn keeper(data: &[u8]) {
         assert_eq!(again, Some(Some(request)), "a request survives its frame");
     }
     let _ = protocol::decode::<KeeperMessage>(data);
+    let _ = protocol::decode::<ToKeeper>(data);
+    let _ = protocol::decode::<ToWorker>(data);
 }
 
 /// A line of the journal.

@@ -1,14 +1,16 @@
 //! The process that holds the signing keys.
 //!
 //! `sealcard-signer` is started by the server with one end of a Unix stream socket pair and answers typed requests:
-//! the server never sees a private key, the signer never sees the network.
+//! the server never sees a private key, the signer never sees the network. It is two processes: the keeper, which holds
+//! what opens the keys, and the worker, which uses them and is replaced when it fails.
 //!
 //! - [`seal`]: how the master key is kept while nobody uses it.
 //! - [`sealed`]: how private keys are kept: under the master key, in the server's database.
 //! - [`operations`]: what can be done with an open key.
 //! - [`journal`]: the signer's own hash-chained list of key uses.
 //! - [`protocol`]: what server and signer say to one another.
-//! - [`serve`]: the process that joins them.
+//! - [`keeper`] and [`worker`]: the processes.
+//! - [`channel`]: messages and descriptors between processes.
 
 pub mod channel;
 pub mod cli;
@@ -17,10 +19,12 @@ mod failpoint;
 mod folder;
 pub mod fuzzing;
 pub mod journal;
+pub mod keeper;
+mod leash;
 mod log;
 pub mod operations;
 mod os;
 pub mod protocol;
 pub mod seal;
 pub mod sealed;
-pub mod serve;
+pub mod worker;

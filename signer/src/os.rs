@@ -15,9 +15,9 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, FdFlag, fcntl},
     sys::{
-        mman::{mlock, munlock},
+        mman::{MlockAllFlags, mlock, mlockall, munlock},
         prctl,
-        resource::{Resource, setrlimit},
+        resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal},
         socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockType, getsockopt, recvmsg, sendmsg, sockopt},
         stat::{Mode, umask},
@@ -34,9 +34,7 @@ const MAX_DESCRIPTORS: usize = 4;
 /// # Errors
 /// If the system refuses. Then no key may be touched.
 pub(crate) fn harden(keep: RawFd) -> io::Result<()> {
-    umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    prctl::set_dumpable(false)?;
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    shield()?;
     // The server decides when the signer ends, by closing the socket: a Ctrl-C in the terminal or a stop of the whole
     // service must not take the signer away from requests that are still being answered. A full file size limit must
     // be an error of write(2), not the end.
@@ -46,6 +44,44 @@ pub(crate) fn harden(keep: RawFd) -> io::Result<()> {
     }
     blocked.thread_block()?;
     close_inherited(keep)
+}
+
+/// No core image, no debugger of the same user, new files for the owner only.
+///
+/// # Errors
+/// If the system refuses.
+pub(crate) fn shield() -> io::Result<()> {
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    prctl::set_dumpable(false)?;
+    Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)
+}
+
+/// Ends the process when the one that started it ends, however that comes about.
+///
+/// # Errors
+/// If the system refuses.
+pub(crate) fn die_with_parent() -> io::Result<()> {
+    // If the parent has ended before this: its end of the socket is closed, which is noticed too.
+    Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
+}
+
+/// Keeps all memory of the process out of swap, now and later, if no limit stands against it: with a limit, memory that is
+/// needed later could not be had. Gives whether it did.
+pub(crate) fn lock_memory() -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let unlimited = getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
+    // Pages are locked as they are used: stacks and heaps reserve more than that.
+    let flags = MlockAllFlags::MCL_CURRENT
+        | MlockAllFlags::MCL_FUTURE
+        | MlockAllFlags::from_bits_retain(nix::libc::MCL_ONFAULT);
+    (unlimited || has_capability(CAP_IPC_LOCK)) && mlockall(flags).is_ok()
+}
+
+/// Whether the process has a capability (`capabilities(7)`).
+fn has_capability(number: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).is_some_and(|set| set >> number & 1 == 1)
 }
 
 fn close_inherited(keep: RawFd) -> io::Result<()> {

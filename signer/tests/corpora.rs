@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use sealcard_signer::{fuzzing, journal::parse_line, seal::SealFile, serve::decode_request};
+use sealcard_signer::{fuzzing, journal::parse_line, seal::SealFile, worker::decode_request};
 
 fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);

@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::{io::Read as _, os::unix::process::ExitStatusExt as _};
-
 use common::{Signer, using, verify_journal};
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
 use sealcard_signer::protocol::Operation;
@@ -21,11 +19,9 @@ fn entries_after_dying_at(failpoint: &str) -> String {
         command.env("FAILPOINTS", format!("{failpoint}=return"));
     });
     signer.send(using(&key, Operation::Sign { hash: HashAlgorithm::Sha256, digest: vec![1; 32] }));
-    let mut rest = Vec::new();
-    let _ = signer.socket.read_to_end(&mut rest);
-    assert!(rest.is_empty(), "no answer left");
-    let status = signer.wait_for_end();
-    assert_eq!(status.signal(), Some(6), "it aborted: {status}");
+    assert!(signer.rest().is_empty(), "no answer left");
+    assert!(signer.wait_for_log("event=worker-ended").contains("signal SIGABRT"));
+    assert!(signer.stop().success());
 
     let (fine, text) = verify_journal(folder.path());
     assert!(fine, "{text}");
@@ -47,4 +43,20 @@ fn after_the_journal_the_entry_is_there() {
 #[test]
 fn before_the_answer_the_entry_is_there() {
     assert_eq!(entries_after_dying_at("signer::before_answer"), "entries: 2");
+}
+
+#[test]
+fn an_operation_that_hangs_costs_the_worker_and_nothing_else() {
+    let folder = common::folder();
+    let mut signer = Signer::start_with(folder.path(), |command| {
+        command.env("FAILPOINTS", "signer::operation=sleep(600000)");
+    });
+    let key = signer.generate(ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign);
+    signer.send(using(&key, Operation::Sign { hash: HashAlgorithm::Sha256, digest: vec![1; 32] }));
+    assert!(signer.rest().is_empty(), "no answer left");
+    let line = signer.wait_for_log("event=worker-ended");
+    assert!(line.contains("killed: an operation takes too long"), "{line}");
+    signer.next_worker();
+    assert!(!signer.status().0);
+    assert_eq!(signer.status().1.sequence, 2, "the journal knows of the use");
 }

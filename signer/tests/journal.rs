@@ -5,7 +5,7 @@
 mod common;
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{self, Write as _},
     path::Path,
     sync::{
@@ -19,7 +19,7 @@ use common::{DEADLINE, Signer, journal_path, verify_journal};
 use proptest::prelude::*;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
 use sealcard_signer::{
-    journal::{Journal, NewEntry, Storage, TornTail, scan},
+    journal::{Journal, NewEntry, OpenJournal, Storage, TornTail, scan},
     protocol::{Operation, ResponseBody, SignerError},
 };
 use uuid::Uuid;
@@ -96,6 +96,46 @@ fn a_torn_end_is_kept_aside_and_the_chain_goes_on() {
         let scan = scan(&path).unwrap();
         assert_eq!((scan.head.sequence, scan.torn), (5, None));
     }
+}
+
+#[test]
+fn what_was_appended_since_is_verified_from_the_known_end_on() {
+    let folder = sample(3);
+    let path = journal_path(folder.path());
+    let mut opened = OpenJournal::open(&path).unwrap();
+    let journal = Journal::resume(opened.file().try_clone().unwrap(), opened.scan().clone()).unwrap();
+    assert!(write(&journal, 1500).iter().all(Result::is_ok));
+    let head = journal.head();
+    drop(journal);
+    append(folder.path(), b"{\"sequence\":15");
+    opened.catch_up().unwrap();
+    assert_eq!(opened.scan(), &scan(&path).unwrap());
+    assert_eq!((opened.scan().head, opened.scan().torn), (head, None));
+    assert_eq!(torn_files(folder.path()), [b"{\"sequence\":15".to_vec()]);
+
+    // What is no continuation is found, and so is the loss of what was there.
+    let first = std::fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned() + "\n";
+    append(folder.path(), first.as_bytes());
+    assert!(opened.catch_up().unwrap_err().to_string().contains("broken at line 1504"));
+    std::fs::write(&path, &first).unwrap();
+    assert!(opened.catch_up().is_err());
+}
+
+#[test]
+fn two_signers_never_hold_the_journal() {
+    let folder = sample(1);
+    let path = journal_path(folder.path());
+    let first = OpenJournal::open(&path).unwrap();
+    // As a worker has it.
+    let descriptor = first.file().try_clone().unwrap();
+    drop(first);
+    let waiting = std::thread::spawn({
+        let path = path.clone();
+        move || OpenJournal::open(&path).map(drop)
+    });
+    assert!(File::open(&path).unwrap().try_lock().is_err());
+    drop(descriptor);
+    waiting.join().unwrap().unwrap();
 }
 
 #[test]
@@ -196,7 +236,8 @@ fn after_a_full_disk_or_a_failing_sync_the_chain_goes_on_without_a_gap() {
     std::fs::write(&path, "").unwrap();
     let disk = Disk::default();
     disk.room.store(1000, Ordering::SeqCst);
-    let journal = Journal::with_storage(&path, scan(&path).unwrap(), Box::new(disk.clone())).unwrap();
+    let journal =
+        Journal::with_storage(File::open(&path).unwrap(), scan(&path).unwrap(), Box::new(disk.clone())).unwrap();
     // One after the other, so that each is a write of its own.
     let outcomes: Vec<bool> = (0..6).map(|_| write(&journal, 1)[0].is_ok()).collect();
     assert!(outcomes[0] && !outcomes[5], "{outcomes:?}");
@@ -221,7 +262,8 @@ fn entries_that_wait_together_share_a_sync() {
     std::fs::write(&path, "").unwrap();
     let disk = Disk::default();
     disk.room.store(usize::MAX, Ordering::SeqCst);
-    let journal = Journal::with_storage(&path, scan(&path).unwrap(), Box::new(disk.clone())).unwrap();
+    let journal =
+        Journal::with_storage(File::open(&path).unwrap(), scan(&path).unwrap(), Box::new(disk.clone())).unwrap();
     // The first entry's callback holds the journal's thread until a hundred more wait.
     let (release, held) = mpsc::channel::<()>();
     journal.enqueue(entry(0), move |_| held.recv_timeout(DEADLINE).unwrap());
@@ -246,19 +288,17 @@ fn a_signer_without_room_answers_journal_errors_and_recovers() {
     let sign = || Operation::Sign { hash: HashAlgorithm::Sha256, digest: vec![1; 32] };
     assert!(matches!(signer.operate(&key, sign()), Ok(ResponseBody::Signature(_))));
     let length = std::fs::metadata(&path).unwrap().len();
+    let pid = signer.worker_pid().to_string();
     let limit = |limit: &str| {
-        let pid = signer.pid().to_string();
         let done = std::process::Command::new("prlimit").args(["--pid", &pid, limit]).status().unwrap();
         assert!(done.success());
     };
     // Room for half a line.
     limit(&format!("--fsize={}:unlimited", length + 100));
-    let pid = signer.pid().to_string();
     for _ in 0..3 {
         assert!(matches!(signer.operate(&key, sign()), Err(SignerError::Journal(_))));
     }
-    let done = std::process::Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
-    assert!(done.success());
+    limit("--fsize=unlimited");
     assert!(matches!(signer.operate(&key, sign()), Ok(ResponseBody::Signature(_))));
     assert_eq!(signer.status().1.sequence, 3);
     assert!(signer.stop().success());

@@ -94,28 +94,40 @@ fn making_an_rsa_key_holds_up_nobody() {
 }
 
 #[test]
-fn a_malformed_request_is_answered_and_a_stream_out_of_step_ends_the_process() {
+fn a_malformed_request_is_answered_and_a_stream_out_of_step_ends_the_worker() {
     let folder = folder();
     let mut signer = Signer::start(folder.path());
     // Id 77, then a kind of request that does not exist.
-    signer.socket.write_all(&[0, 0, 0, 2, 77, 99]).unwrap();
+    signer.socket().write_all(&[0, 0, 0, 2, 77, 99]).unwrap();
     let answer = signer.receive();
     assert_eq!(answer.id, 77);
     assert!(matches!(answer.result, Err(SignerError::Invalid(_))));
     assert!(!signer.status().0, "it goes on");
-    signer.socket.write_all(&[0xFF; 4]).unwrap();
-    assert!(!signer.wait_for_end().success());
+    signer.socket().write_all(&[0xFF; 4]).unwrap();
     assert!(signer.wait_for_log("event=failed").contains("a frame of 4294967295 bytes"));
+    assert!(signer.wait_for_log("event=worker-ended").contains("exit status 1"));
+    signer.next_worker();
+    assert!(!signer.status().0, "the next one works");
 }
 
 #[test]
-fn a_frame_that_ends_early_ends_the_process_with_a_reason() {
+fn a_frame_that_ends_early_ends_the_worker_with_a_reason() {
     let folder = folder();
     let mut signer = Signer::start(folder.path());
-    signer.socket.write_all(&[0, 0, 0, 9, 1]).unwrap();
-    signer.socket.shutdown(std::net::Shutdown::Write).unwrap();
-    assert!(!signer.wait_for_end().success());
+    signer.socket().write_all(&[0, 0, 0, 9, 1]).unwrap();
+    signer.socket().shutdown(std::net::Shutdown::Write).unwrap();
     signer.wait_for_log("ended inside a frame");
+    signer.wait_for_log("event=worker-ended");
+}
+
+#[test]
+fn a_keeper_that_is_sent_nonsense_ends_and_its_worker_with_it() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    signer.status();
+    signer.send_keeper(&[0, 0, 0, 2, 77, 99]);
+    assert!(!signer.wait_for_end().success());
+    signer.wait_for_log("the server's socket failed");
 }
 
 #[test]
@@ -127,24 +139,6 @@ fn a_second_signer_on_the_same_folder_does_not_start() {
     second.wait_for_log("another signer is using the folder");
     assert!(!second.wait_for_end().success());
     assert!(!first.status().0);
-}
-
-#[test]
-fn the_process_is_shielded() {
-    let folder = folder();
-    let mut signer = Signer::start(folder.path());
-    signer.status();
-    let proc = format!("/proc/{}", signer.pid());
-    let limits = std::fs::read_to_string(format!("{proc}/limits")).unwrap();
-    let core = limits.lines().find(|l| l.starts_with("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
-    assert!(status.contains("Umask:\t0077"), "{status}");
-    let locked = status.lines().find(|l| l.starts_with("VmLck")).unwrap();
-    assert!(!locked.ends_with(" 0 kB"), "the master key is locked in memory: {locked}");
-    // The files of a process that is not dumpable belong to root.
-    use std::os::unix::fs::MetadataExt as _;
-    assert_eq!(std::fs::metadata(format!("{proc}/mem")).unwrap().uid(), 0);
 }
 
 #[test]

@@ -130,22 +130,17 @@ impl Server {
         self.daemon.pid()
     }
 
-    /// The process ids of its signers.
+    /// The process ids of its signers: the keepers, then their workers.
     ///
     /// # Errors
     /// `/proc` can't be read.
     pub fn signers(&self) -> Result<Vec<u32>> {
-        let parent = format!("PPid:\t{}", self.pid());
-        let mut found = Vec::new();
-        for entry in fs::read_dir("/proc")? {
-            let path = entry?.path();
-            // Processes come and go meanwhile: one that can't be read is gone.
-            let status = fs::read_to_string(path.join("status")).unwrap_or_default();
-            if status.lines().any(|line| line == parent) {
-                found.extend(path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok()));
-            }
+        let keepers = children(self.pid())?;
+        let mut workers = Vec::new();
+        for keeper in &keepers {
+            workers.extend(children(*keeper)?);
         }
-        Ok(found)
+        Ok([keepers, workers].concat())
     }
 
     /// Whether a signer of its data folder runs, also one whose server has died.
@@ -226,6 +221,21 @@ impl Server {
         *self = builder.start()?;
         Ok(())
     }
+}
+
+/// The processes that a process has started.
+fn children(pid: u32) -> Result<Vec<u32>> {
+    let parent = format!("PPid:\t{pid}");
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        // Processes come and go meanwhile: one that can't be read is gone.
+        let status = fs::read_to_string(path.join("status")).unwrap_or_default();
+        if status.lines().any(|line| line == parent) {
+            found.extend(path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok()));
+        }
+    }
+    Ok(found)
 }
 
 fn wait_for_end(pids: &[u32]) -> Result<()> {

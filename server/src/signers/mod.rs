@@ -1,11 +1,13 @@
 //! Starting signer processes, one for each environment, and talking to them.
 //!
-//! A signer is asked typed operations over a socket pair that it inherits; requests of any number of callers share the
-//! one connection and are told apart by their ids. When the process dies, what was in flight fails as
-//! [`UseError::Unavailable`] with the outcome unknown, and another one is started.
+//! A signer is two processes. The keeper is started here, over a socket pair that it inherits; it starts the worker and
+//! hands over a socket to it. On that the worker is asked typed operations; requests of any number of callers share the one
+//! connection and are told apart by their ids. When the worker dies, what was in flight fails as [`UseError::Unavailable`]
+//! with the outcome unknown, and the keeper brings the next one. When the keeper dies, another one is started.
 
 mod connection;
 mod folders;
+mod link;
 mod process;
 mod unlock;
 
@@ -20,12 +22,17 @@ use sealcard_api::{
     admin::{EnvironmentKind, EnvironmentState},
     ids::EnvironmentId,
 };
-use sealcard_signer::protocol::{JournalEntry, JournalHead, RequestBody, ResponseBody, SignerError, StoreState};
+use sealcard_signer::protocol::{
+    JournalEntry, JournalHead, KeeperAnswer, KeeperRequestBody, RequestBody, ResponseBody, SignerError, StoreState,
+};
 use tokio::sync::{Notify, watch};
 
 use crate::storage::{EnvironmentRow, Store};
 use connection::Connection;
 pub use folders::discover;
+pub use link::KeeperError;
+use link::Link;
+use process::Current;
 pub use process::SignerSettings;
 use unlock::Unlocker;
 
@@ -40,6 +47,9 @@ const STATUS_DEADLINE: Duration = Duration::from_secs(3);
 
 /// How often each signer is asked how it is.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long an attempt to unseal may take. A wrong passphrase is answered late.
+const UNSEAL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Journal entries in one answer.
 const JOURNAL_PAGE: u32 = 1000;
@@ -110,9 +120,10 @@ impl Signers {
     }
 }
 
-/// The way to one signer process, whichever one runs at present.
+/// The way to one signer, whichever processes it is at present.
 pub struct Signer {
     connection: watch::Receiver<Option<Arc<Connection>>>,
+    link: watch::Receiver<Option<Arc<Link>>>,
     supervisor: process::Supervisor,
     token: Option<Token>,
 }
@@ -126,8 +137,10 @@ struct Token {
 
 impl Signer {
     fn start(settings: SignerSettings, store: &Store, row: &EnvironmentRow) -> Self {
-        let (sender, connection) = watch::channel(None);
-        let supervisor = process::Supervisor::start(settings, sender);
+        let (to_connection, connection) = watch::channel(None);
+        let (to_link, link) = watch::channel(None);
+        let current = Current { link: to_link, connection: to_connection };
+        let supervisor = process::Supervisor::start(settings, current);
         let token = (row.kind == EnvironmentKind::Pkcs11).then(|| {
             let (sender, note) = watch::channel(None);
             let again = Arc::new(Notify::new());
@@ -141,7 +154,7 @@ impl Signer {
             };
             Token { note, again, unlocker: tokio::spawn(unlocker.run()).abort_handle() }
         });
-        Self { connection, supervisor, token }
+        Self { connection, link, supervisor, token }
     }
 
     /// Asks the signer, and waits for the answer or the deadline.
@@ -203,7 +216,22 @@ impl Signer {
         }
     }
 
-    /// The process's id while one runs, for tests and logs.
+    /// Asks the keeper, and waits for the answer or the deadline.
+    ///
+    /// # Errors
+    /// See [`KeeperError`].
+    pub async fn ask_keeper(&self, body: KeeperRequestBody) -> Result<KeeperAnswer, KeeperError> {
+        let deadline = match body {
+            KeeperRequestBody::Unseal | KeeperRequestBody::UnsealWith { .. } => UNSEAL_DEADLINE,
+            KeeperRequestBody::Status | KeeperRequestBody::Recipient | KeeperRequestBody::ReplaceWorker { .. } => {
+                STATUS_DEADLINE
+            }
+        };
+        let link = self.link.borrow().clone().ok_or(KeeperError::Unavailable)?;
+        link.ask(body, deadline).await
+    }
+
+    /// The worker's process id while one runs, for tests and logs.
     #[must_use]
     pub fn process_id(&self) -> Option<u32> {
         self.connection.borrow().as_ref().map(|connection| connection.process_id())

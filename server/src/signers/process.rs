@@ -1,4 +1,4 @@
-//! One signer process at a time for an environment: started, watched, replaced.
+//! One keeper at a time for an environment: started, watched, replaced. The workers that it brings are connections.
 
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
@@ -8,17 +8,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealcard_signer::protocol::RequestBody;
+use sealcard_signer::protocol::{KeeperRequestBody, RequestBody};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::UnixStream,
     process::{Child, ChildStderr, Command},
-    sync::{Mutex, watch},
-    task::JoinHandle,
+    sync::{Mutex, mpsc, watch},
+    task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
 
-use super::{HEARTBEAT, STATUS_DEADLINE, connection::Connection};
+use super::{
+    HEARTBEAT, STATUS_DEADLINE,
+    connection::Connection,
+    link::{Link, News},
+};
 
 /// The pause before a signer is started again; doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -46,7 +50,13 @@ pub struct SignerSettings {
     pub environment: String,
 }
 
-type Current = watch::Sender<Option<Arc<Connection>>>;
+/// What runs at present.
+pub(super) struct Current {
+    /// The keeper.
+    pub(super) link: watch::Sender<Option<Arc<Link>>>,
+    /// Its worker.
+    pub(super) connection: watch::Sender<Option<Arc<Connection>>>,
+}
 
 /// Keeps one signer running.
 pub(super) struct Supervisor {
@@ -113,7 +123,7 @@ fn spawn(settings: &SignerSettings) -> std::io::Result<(Child, UnixStream)> {
     Ok((child, UnixStream::from_std(ours)?))
 }
 
-/// Serves one process until it ends or the server stops.
+/// Serves one keeper until it ends or the server stops.
 async fn run(
     settings: &SignerSettings,
     mut child: Child,
@@ -124,44 +134,102 @@ async fn run(
     let environment = settings.environment.as_str();
     let process = child.id().unwrap_or_default();
     let log = child.stderr.take().map(|stderr| tokio::spawn(forward_log(environment.to_owned(), stderr)));
-    let (connection, reader) = Connection::new(stream, process);
+    let (news, mut told) = mpsc::unbounded_channel();
+    let (link, reader) = Link::new(stream, news);
     let mut reader = tokio::spawn(reader);
+    let mut workers = JoinSet::new();
     tracing::info!(environment, process, "signer: started");
-    current.send_replace(Some(Arc::clone(&connection)));
-    let mut reading = true;
-    tokio::select! {
-        _ = &mut reader => {
-            reading = false;
-            tracing::error!(environment, process, "signer: closed the connection");
-        }
-        status = child.wait() => tracing::error!(environment, process, ?status, "signer: ended"),
-        () = heartbeat(&connection) => tracing::error!(environment, process, "signer: does not answer, is replaced"),
-        () = stopped(stop) => {
-            connection.shutdown().await;
-            let ended = timeout(STOP_DEADLINE, child.wait()).await;
-            tracing::info!(environment, process, clean = ended.is_ok(), "signer: stopped");
+    current.link.send_replace(Some(Arc::clone(&link)));
+    let heartbeat = heartbeat(&link, &current.connection);
+    tokio::pin!(heartbeat);
+    loop {
+        tokio::select! {
+            Some(news) = told.recv() => take(environment, news, current, &mut workers),
+            _ = &mut reader => {
+                tracing::error!(environment, process, "signer: closed its socket");
+                break;
+            }
+            status = child.wait() => {
+                tracing::error!(environment, process, ?status, "signer: ended");
+                break;
+            }
+            () = &mut heartbeat => {
+                tracing::error!(environment, process, "signer: does not answer, is replaced");
+                break;
+            }
+            () = stopped(stop) => {
+                end(&link, current).await;
+                let ended = timeout(STOP_DEADLINE, child.wait()).await;
+                tracing::info!(environment, process, clean = ended.is_ok(), "signer: stopped");
+                break;
+            }
         }
     }
-    current.send_replace(None);
+    current.link.send_replace(None);
+    // The worker ends with the keeper; what it has answered before is still read, then everyone who waits is told.
     let _ = child.kill().await;
-    // What the process wrote before it ended is still read; then everyone who waits is told.
-    if reading {
-        let _ = reader.await;
-    }
+    reader.abort();
+    while workers.join_next().await.is_some() {}
+    current.connection.send_replace(None);
     if let Some(log) = log {
         let _ = timeout(STATUS_DEADLINE, log).await;
     }
 }
 
-/// Returns when two questions in a row were not answered.
-async fn heartbeat(connection: &Connection) {
+/// The keeper first, so that it does not take the worker's end for a failure; the worker finishes what it has.
+async fn end(link: &Link, current: &Current) {
+    link.shutdown().await;
+    let connection = current.connection.borrow().clone();
+    if let Some(connection) = connection {
+        connection.shutdown().await;
+    }
+}
+
+/// Takes in what the keeper says by itself.
+fn take(environment: &str, news: News, current: &Current, workers: &mut JoinSet<()>) {
+    match news {
+        News::State(state) => tracing::info!(environment, ?state, "signer: its state has changed"),
+        News::Worker(process, stream) => {
+            let (connection, reader) = Connection::new(stream, process);
+            current.connection.send_replace(Some(Arc::clone(&connection)));
+            tracing::info!(environment, process, "signer: a worker is ready");
+            let (environment, current) = (environment.to_owned(), current.connection.clone());
+            workers.spawn(async move {
+                reader.await;
+                tracing::warn!(environment, process, "signer: the worker has ended");
+                current.send_if_modified(|current| {
+                    // Its successor may be there already.
+                    let ours = current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &connection));
+                    if ours {
+                        *current = None;
+                    }
+                    ours
+                });
+            });
+        }
+    }
+}
+
+/// Returns when the keeper has not answered two questions in a row. A worker that has not is replaced by the keeper, which
+/// loses no secret over it.
+async fn heartbeat(link: &Link, connection: &watch::Sender<Option<Arc<Connection>>>) {
     let mut missed = 0;
+    let mut silent: Option<u32> = None;
     while missed < 2 {
         sleep(HEARTBEAT).await;
-        missed = match connection.ask(RequestBody::Status, STATUS_DEADLINE).await {
+        missed = match link.ask(KeeperRequestBody::Status, STATUS_DEADLINE).await {
             Ok(_) => 0,
             Err(_) => missed + 1,
         };
+        let worker = connection.borrow().clone();
+        let Some(worker) = worker else { continue };
+        let process = worker.process_id();
+        if worker.ask(RequestBody::Status, STATUS_DEADLINE).await.is_ok() {
+            silent = None;
+        } else if silent.replace(process) == Some(process) {
+            tracing::error!(process, "signer: the worker does not answer, is replaced");
+            let _ = link.ask(KeeperRequestBody::ReplaceWorker { process }, STATUS_DEADLINE).await;
+        }
     }
 }
 

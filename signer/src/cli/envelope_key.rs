@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::{Folder, output};
-use crate::serve::{ControlReply, ControlRequest, ask};
+use crate::keeper::{ControlReply, ControlRequest, ask};
 
 /// Print the fingerprint of the key that secrets for the running signer are encrypted to
 ///

@@ -28,6 +28,8 @@ struct Cli {
 enum Command {
     Init(init::Init),
     Serve(Serve),
+    #[command(hide = true)]
+    Worker(Folder),
     Unseal(unseal::Unseal),
     EnvelopeKey(envelope_key::EnvelopeKey),
     #[command(subcommand)]
@@ -44,8 +46,8 @@ struct Folder {
 
 /// Serve requests from an inherited socket; the server runs this
 ///
-/// Ends when the server closes the socket. Signals other than KILL are left to the server. Logs go to stderr, one line for
-/// each event.
+/// Keeps what opens the keys, and starts another process (`worker`) that uses them. Ends when the server closes the socket.
+/// Signals other than KILL are left to the server. Logs go to stderr, one line for each event.
 #[derive(Debug, Args)]
 struct Serve {
     #[command(flatten)]
@@ -67,7 +69,9 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Serve(serve) => return run_serve(&serve),
+        Command::Serve(serve) => return run_process(|| crate::keeper::serve(&serve.folder.folder, serve.socket_fd)),
+        // Its folder is named for people who look at the list of processes.
+        Command::Worker(_) => return run_process(crate::worker::run),
         Command::Init(init) => init.run(),
         Command::Unseal(unseal) => unseal.run(),
         Command::EnvelopeKey(key) => key.run(),
@@ -82,13 +86,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run_serve(serve: &Serve) -> ExitCode {
+fn run_process<E: std::error::Error>(run: impl FnOnce() -> Result<(), E>) -> ExitCode {
     // A panic's text could hold anything, so only its place is logged.
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         log::event(Level::Error, "panic", &[("at", &place)]);
     }));
-    match crate::serve::serve(&serve.folder.folder, serve.socket_fd) {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::event(Level::Error, "failed", &[("why", &log::Chain(&error))]);

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::{Folder, output, passphrase};
-use crate::serve::{ControlReply, ControlRequest, ask};
+use crate::keeper::{ControlReply, ControlRequest, ask};
 
 /// Open the seal of the running signer
 ///

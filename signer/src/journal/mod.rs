@@ -6,11 +6,13 @@
 //! decrypt, a process that dies) have one too. Requests that are refused before the key is touched have none.
 
 mod entry;
+mod opened;
 mod reader;
 mod storage;
 mod writer;
 
 pub use entry::{LineError, entry_hash, format_line, parse_line};
+pub use opened::OpenJournal;
 pub use reader::{JournalError, Scan, TornTail, scan};
 pub use storage::Storage;
 pub use writer::{Journal, NewEntry};

@@ -2,7 +2,8 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom},
+    io::{self, BufRead, BufReader, Read},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -41,6 +42,9 @@ pub enum JournalError {
         #[source]
         error: LineError,
     },
+    /// Another process holds it: a worker that has not ended yet. Retrying helps.
+    #[error("{} is held by another signer", .0.display())]
+    InUse(PathBuf),
     /// An entry was changed, removed, added or moved.
     #[error("{} is broken at line {line}: the chain of hashes does not continue there", .path.display())]
     BrokenChain {
@@ -70,7 +74,12 @@ pub struct Scan {
     /// Length of the good part in bytes.
     pub len: u64,
     /// Where the entries 1, 1 + 1024, 1 + 2048, … begin.
-    pub(super) index: Vec<u64>,
+    pub(crate) index: Vec<u64>,
+}
+
+impl Scan {
+    /// An empty journal's.
+    const EMPTY: Self = Self { head: EMPTY, torn: None, len: 0, index: Vec::new() };
 }
 
 /// Reads the whole journal and verifies its chain.
@@ -78,14 +87,26 @@ pub struct Scan {
 /// # Errors
 /// If it can't be read or is broken anywhere but at its torn end.
 pub fn scan(path: &Path) -> Result<Scan, JournalError> {
-    let file = File::open(path).map_err(|e| match e.kind() {
+    let file = File::open(path).map_err(|e| open_error(path, e))?;
+    continue_scan(&file, path, Scan::EMPTY)
+}
+
+pub(super) fn open_error(path: &Path, error: io::Error) -> JournalError {
+    match error.kind() {
         io::ErrorKind::NotFound => JournalError::Missing(path.to_owned()),
-        _ => JournalError::File(path.to_owned(), e),
-    })?;
+        _ => JournalError::File(path.to_owned(), error),
+    }
+}
+
+/// Reads what follows the part that `scan` has verified, and verifies that too.
+pub(super) fn continue_scan(file: &File, path: &Path, mut scan: Scan) -> Result<Scan, JournalError> {
     let failed = |e| JournalError::File(path.to_owned(), e);
     let total = file.metadata().map_err(failed)?.len();
-    let mut reader = BufReader::with_capacity(64 * 1024, file);
-    let mut scan = Scan { head: EMPTY, torn: None, len: 0, index: Vec::new() };
+    if total < scan.len {
+        // What was verified before is gone.
+        return Err(JournalError::BrokenChain { path: path.to_owned(), line: scan.head.sequence });
+    }
+    let mut reader = BufReader::with_capacity(64 * 1024, At { file, offset: scan.len });
     let mut line = Vec::with_capacity(MAX_LINE);
     loop {
         line.clear();
@@ -121,6 +142,20 @@ pub fn scan(path: &Path) -> Result<Scan, JournalError> {
     }
 }
 
+/// An open file from an offset on. Whoever else has the same open file is not disturbed, as it would be by seeking.
+struct At<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read_at(buffer, self.offset)?;
+        self.offset += len as u64;
+        Ok(len)
+    }
+}
+
 /// The head after this line; an error without a cause is a broken chain.
 fn check_line(line: &[u8], head: &JournalHead) -> Result<JournalHead, Option<LineError>> {
     let text = line.strip_suffix(b"\n").ok_or(Some(LineError::NotCanonical))?;
@@ -133,7 +168,7 @@ fn check_line(line: &[u8], head: &JournalHead) -> Result<JournalHead, Option<Lin
 }
 
 /// Reads entries `from`, `from + 1`, … of the first `len` bytes, at most `limit`.
-pub(super) fn read(path: &Path, index: &[u64], len: u64, from: u64, limit: usize) -> io::Result<Vec<JournalEntry>> {
+pub(super) fn read(file: &File, index: &[u64], len: u64, from: u64, limit: usize) -> io::Result<Vec<JournalEntry>> {
     let from = from.max(1);
     let Some(slot) = usize::try_from((from - 1) / INDEX_STEP).ok() else {
         return Ok(Vec::new());
@@ -141,9 +176,7 @@ pub(super) fn read(path: &Path, index: &[u64], len: u64, from: u64, limit: usize
     let Some(&offset) = index.get(slot) else {
         return Ok(Vec::new());
     };
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(offset))?;
-    let mut reader = BufReader::new(file.take(len.saturating_sub(offset)));
+    let mut reader = BufReader::new(At { file, offset }.take(len.saturating_sub(offset)));
     let mut entries = Vec::new();
     let mut line = Vec::with_capacity(MAX_LINE);
     while entries.len() < limit {

@@ -3,10 +3,9 @@
 
 use std::{
     collections::VecDeque,
-    fs::OpenOptions,
+    fs::File,
     io,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{SystemTime, UNIX_EPOCH},
@@ -17,7 +16,8 @@ use uuid::Uuid;
 use super::{
     Storage,
     entry::{entry_hash, format_line},
-    reader::{self, INDEX_STEP, JournalError, Scan, scan},
+    opened::OpenJournal,
+    reader::{self, INDEX_STEP, JournalError, Scan},
 };
 use crate::{
     log::{self, Level},
@@ -45,7 +45,7 @@ type OnDurable = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 /// The open journal. Dropping it writes what waits and ends the thread.
 pub struct Journal {
-    path: PathBuf,
+    file: File,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -81,26 +81,24 @@ impl Journal {
     /// # Errors
     /// If the file is missing or broken.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let failed = |e| JournalError::File(path.to_owned(), e);
-        let scan = scan(path)?;
-        let mut file = OpenOptions::new().append(true).mode(0o600).open(path).map_err(failed)?;
-        if let Some(torn) = scan.torn {
-            let saved = save_tail(path, torn.offset).map_err(failed)?;
-            file.truncate(scan.len).map_err(failed)?;
-            log::event(
-                Level::Warn,
-                "journal-torn-tail",
-                &[("bytes", &torn.len), ("after-entry", &scan.head.sequence), ("saved-to", &saved.display())],
-            );
-        }
-        Self::with_storage(path, scan, Box::new(file)).map_err(failed)
+        let (file, scan) = OpenJournal::open(path)?.into_parts();
+        Self::resume(file, scan).map_err(|e| JournalError::File(path.to_owned(), e))
     }
 
-    /// A journal that continues `scan` on any storage.
+    /// Continues a journal that was verified: `file` is open for reading and appending, and ends where `scan` does.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn with_storage(path: &Path, scan: Scan, storage: Box<dyn Storage>) -> io::Result<Self> {
+    pub fn resume(file: File, scan: Scan) -> io::Result<Self> {
+        let storage = file.try_clone()?;
+        Self::with_storage(file, scan, Box::new(storage))
+    }
+
+    /// A journal that continues `scan` on any storage; `file` is what is read.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn with_storage(file: File, scan: Scan, storage: Box<dyn Storage>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             filled: Condvar::new(),
@@ -109,7 +107,7 @@ impl Journal {
         });
         let threads = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || threads.run())?;
-        Ok(Self { path: path.to_owned(), shared, thread: Some(thread) })
+        Ok(Self { file, shared, thread: Some(thread) })
     }
 
     /// Takes an entry in without writing it: [`Journal::flush`] or [`Journal::wake`] must follow. `on_durable` is called
@@ -147,7 +145,7 @@ impl Journal {
             let durable = lock(&self.shared.durable);
             (durable.head, durable.len, durable.index.clone())
         };
-        Ok((head, reader::read(&self.path, &index, len, from, limit)?))
+        Ok((head, reader::read(&self.file, &index, len, from, limit)?))
     }
 }
 
@@ -164,20 +162,6 @@ impl Drop for Journal {
 /// A panic leaves what is locked whole: lengths and heads change last.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Copies what follows `offset` into a new file beside the journal.
-fn save_tail(path: &Path, offset: u64) -> io::Result<PathBuf> {
-    use std::io::{Read as _, Seek as _};
-    let mut tail = Vec::new();
-    let mut file = std::fs::File::open(path)?;
-    file.seek(io::SeekFrom::Start(offset))?;
-    file.read_to_end(&mut tail)?;
-    let mut saved = path.as_os_str().to_owned();
-    saved.push(format!(".torn-{offset}-{}", Uuid::now_v7()));
-    let saved = PathBuf::from(saved);
-    crate::folder::write_new(&saved, &tail)?;
-    Ok(saved)
 }
 
 impl Shared {

@@ -6,7 +6,7 @@
 
 mod file;
 mod passphrase;
-mod secret_file;
+pub(crate) mod secret_file;
 
 pub use file::{Argon2Cost, MAX_SEAL_FILE, SealFile, SealFormatError, SealSource};
 pub use passphrase::{MIN_PASSPHRASE, Passphrase};
@@ -20,7 +20,8 @@ use sealcard_envelope::PrivateKey;
 
 use crate::{
     crypto::{self, CryptoError},
-    folder::{self, JOURNAL_FILE, KEY_FILE, SEAL_FILE},
+    folder::{self, JOURNAL_FILE, KEEPER_KEY_FILE, KEY_FILE, SEAL_FILE},
+    keeper,
     os::LockedKey,
 };
 
@@ -28,7 +29,8 @@ use crate::{
 pub struct MasterKey(LockedKey);
 
 impl MasterKey {
-    fn new(bytes: crypto::Key) -> Self {
+    /// The key of these bytes.
+    pub(crate) fn new(bytes: crypto::Key) -> Self {
         Self(LockedKey::new(bytes))
     }
 
@@ -139,6 +141,8 @@ pub struct Initialized {
     pub journal: PathBuf,
     /// The fingerprint of the key that envelopes for this signer are closed with: who imports a key compares it.
     pub envelope_key: String,
+    /// The fingerprint of the keeper's own key, which a passphrase is encrypted to that comes through the server.
+    pub keeper_key: String,
 }
 
 /// Whether a folder has no seal and no journal yet.
@@ -146,7 +150,7 @@ pub struct Initialized {
 /// # Errors
 /// [`SealError::Exists`] if it has.
 pub fn ensure_uninitialized(folder: &Path) -> Result<(), SealError> {
-    for name in [SEAL_FILE, JOURNAL_FILE] {
+    for name in [SEAL_FILE, JOURNAL_FILE, KEEPER_KEY_FILE] {
         let path = folder.join(name);
         if path.symlink_metadata().is_ok() {
             return Err(SealError::Exists(path));
@@ -197,13 +201,14 @@ pub fn init(folder: &Path, method: &SealMethod) -> Result<Initialized, SealError
     let text = SealFile::new(source, wrapped).to_text();
     folder::write_new(&seal_file, text.as_bytes()).map_err(|e| SealError::File(seal_file.clone(), e))?;
     folder::write_new(&journal, b"").map_err(|e| SealError::File(journal.clone(), e))?;
+    let keeper_key = keeper::create_identity(folder)?.fingerprint().to_string();
     let envelope_key = master.envelope_key()?.recipient().map_err(|_| SealError::Library)?.fingerprint().to_string();
     let seal = match method {
         SealMethod::KeyFile(_) => "key-file",
         SealMethod::Passphrase(..) => "passphrase",
         SealMethod::SystemdCredential(_) => "systemd-credential",
     };
-    Ok(Initialized { seal, seal_file, key_file, key_file_created, journal, envelope_key })
+    Ok(Initialized { seal, seal_file, key_file, key_file_created, journal, envelope_key, keeper_key })
 }
 
 /// Reads the folder's `seal.json`.
@@ -240,7 +245,7 @@ fn key_encryption_key(
     Ok(match source {
         SealSource::KeyFile { path, salt } => {
             let secret = secret_file::read_key_file(&folder.join(path))?;
-            crypto::hkdf(&secret, salt, b"sealcard seal 1 key-file")?
+            crypto::hkdf(secret.as_ref(), salt, b"sealcard seal 1 key-file")?
         }
         SealSource::Passphrase { salt, cost } => {
             let stretched = passphrase.ok_or(SealError::PassphraseNeeded)?.stretch(salt, *cost)?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{Argon2Cost, SealError};
 use crate::crypto;
@@ -21,6 +21,17 @@ impl Passphrase {
     #[must_use]
     pub const fn new(text: String) -> Self {
         Self(text)
+    }
+
+    /// The text of these bytes, if they are text.
+    pub(crate) fn from_utf8(mut bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
+        match String::from_utf8(std::mem::take(&mut *bytes)) {
+            Ok(text) => Some(Self(text)),
+            Err(error) => {
+                error.into_bytes().zeroize();
+                None
+            }
+        }
     }
 
     /// Its length in characters.

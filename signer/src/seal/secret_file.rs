@@ -28,12 +28,14 @@ pub(super) fn create_key_file_if_absent(path: &Path) -> Result<bool, SealError> 
 }
 
 /// Reads a key file that only its owner may use.
-pub(super) fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SealError> {
+pub(crate) fn read_key_file(path: &Path) -> Result<crypto::Key, SealError> {
     let bytes = read_private(path, KEY_FILE_LEN)?;
-    if bytes.len() != KEY_FILE_LEN {
+    let mut key = crypto::Key::default();
+    if bytes.len() != key.len() {
         return Err(bad(path, "a key file has exactly 32 bytes"));
     }
-    Ok(bytes)
+    key.copy_from_slice(&bytes);
+    Ok(key)
 }
 
 /// Reads the credential that systemd placed for this service (`systemd.exec(5)`, `LoadCredential=`).

@@ -13,8 +13,12 @@ use std::{
 };
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
-use sealcard_signer::protocol::{
-    self, JournalHead, Operation, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey,
+use sealcard_signer::{
+    channel::Incoming,
+    protocol::{
+        self, JournalHead, KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, Operation,
+        Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey,
+    },
 };
 use uuid::Uuid;
 
@@ -53,10 +57,15 @@ pub fn init(folder: &Path, args: &[&str], stdin: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A signer process.
+/// A signer: the keeper, and the worker that it brought last.
 pub struct Signer {
     child: Child,
-    pub socket: UnixStream,
+    link: UnixStream,
+    incoming: Incoming,
+    answers: HashMap<u64, Result<KeeperAnswer, KeeperRefusal>>,
+    /// The states that the keeper told of.
+    pub states: Vec<StoreState>,
+    worker: Option<(u32, UnixStream)>,
     log: mpsc::Receiver<String>,
     seen: Vec<String>,
     next: u64,
@@ -69,9 +78,13 @@ impl Signer {
     }
 
     pub fn start_with(folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
+        Self::start_program(Path::new(BINARY), folder, configure)
+    }
+
+    pub fn start_program(program: &Path, folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(DEADLINE)).unwrap();
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(program);
         // Descriptor 0 is the one that a test can set without unsafe code.
         command.args(["serve", "--socket-fd", "0", "--folder"]).arg(folder).env_clear();
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stderr(Stdio::piped());
@@ -86,11 +99,85 @@ impl Signer {
                 }
             }
         });
-        Self { child, socket: ours, log, seen: Vec::new(), next: 1, early: HashMap::new() }
+        Self {
+            child,
+            link: ours,
+            incoming: Incoming::default(),
+            answers: HashMap::new(),
+            states: Vec::new(),
+            worker: None,
+            log,
+            seen: Vec::new(),
+            next: 1,
+            early: HashMap::new(),
+        }
     }
 
+    /// The keeper's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process id of the worker.
+    pub fn worker_pid(&mut self) -> u32 {
+        self.socket();
+        self.worker.as_ref().unwrap().0
+    }
+
+    /// The socket to the worker; waits for the first one.
+    pub fn socket(&mut self) -> &UnixStream {
+        while self.worker.is_none() {
+            self.hear().expect("the keeper brings a worker");
+        }
+        &self.worker.as_ref().unwrap().1
+    }
+
+    /// Waits for the worker after the present one.
+    pub fn next_worker(&mut self) -> u32 {
+        self.worker = None;
+        self.early.clear();
+        self.worker_pid()
+    }
+
+    /// Takes in one message of the keeper; `None` when it has closed its socket.
+    fn hear(&mut self) -> Option<()> {
+        match self.incoming.wait(&self.link).unwrap()? {
+            KeeperMessage::Worker { process } => {
+                let socket = UnixStream::from(self.incoming.descriptor().unwrap());
+                socket.set_read_timeout(Some(DEADLINE)).unwrap();
+                self.worker = Some((process, socket));
+            }
+            KeeperMessage::State(state) => self.states.push(state),
+            KeeperMessage::Answer { id, result } => {
+                self.answers.insert(id, result);
+            }
+        }
+        Some(())
+    }
+
+    /// Asks the keeper and waits for its answer.
+    pub fn ask_keeper(&mut self, body: KeeperRequestBody) -> Result<KeeperAnswer, KeeperRefusal> {
+        let id = self.next;
+        self.next += 1;
+        self.link.write_all(&protocol::encode(&KeeperRequest { id, body }).unwrap()).unwrap();
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return answer;
+            }
+            self.hear().expect("the keeper answers");
+        }
+    }
+
+    /// Sends the keeper any bytes.
+    pub fn send_keeper(&mut self, bytes: &[u8]) {
+        self.link.write_all(bytes).unwrap();
+    }
+
+    /// Reads what the worker still sends until its socket ends.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let _ = self.socket().read_to_end(&mut rest);
+        rest
     }
 
     /// Waits for a log line that contains `text`.
@@ -113,16 +200,17 @@ impl Signer {
     pub fn send(&mut self, body: RequestBody) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.socket.write_all(&protocol::encode(&Request { id, body }).unwrap()).unwrap();
+        self.socket().write_all(&protocol::encode(&Request { id, body }).unwrap()).unwrap();
         id
     }
 
     /// Reads the next answer, whichever it is.
     pub fn receive(&mut self) -> Response {
         let mut header = [0; 4];
-        self.socket.read_exact(&mut header).unwrap();
+        let mut socket = self.socket();
+        socket.read_exact(&mut header).unwrap();
         let mut body = vec![0; u32::from_be_bytes(header) as usize];
-        self.socket.read_exact(&mut body).unwrap();
+        socket.read_exact(&mut body).unwrap();
         protocol::decode(&body).unwrap()
     }
 
@@ -160,16 +248,19 @@ impl Signer {
         self.ask(using(key, operation))
     }
 
-    /// Closes the socket, as a server that ends does, and waits for the process.
+    /// Closes the sockets, as a server that ends does, and waits for the processes.
     pub fn stop(mut self) -> ExitStatus {
-        self.socket.shutdown(std::net::Shutdown::Both).unwrap();
+        self.link.shutdown(std::net::Shutdown::Both).unwrap();
+        if let Some((_, socket)) = &self.worker {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
         self.wait_for_end()
     }
 
     /// Waits for the process to end by itself.
     pub fn wait_for_end(&mut self) -> ExitStatus {
         let end = Instant::now() + DEADLINE;
-        // stderr closes when the process ends, so there is something to wait for.
+        // stderr closes when both processes end, so there is something to wait for.
         while let Ok(line) = self.log.recv_timeout(end.saturating_duration_since(Instant::now())) {
             self.seen.push(line);
         }

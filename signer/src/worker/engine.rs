@@ -64,8 +64,9 @@ impl Engine {
         Ok(Self { store, journal, answers, delay: Delay::start()? })
     }
 
-    pub(super) fn is_sealed(&self) -> bool {
-        self.store.get().is_none()
+    /// Whether keys can be used.
+    pub(super) fn state(&self) -> StoreState {
+        if self.store.get().is_none() { StoreState::Sealed } else { StoreState::Open }
     }
 
     /// Opens the store for all threads.
@@ -74,25 +75,13 @@ impl Engine {
     }
 
     /// What envelopes for this signer are closed with.
-    pub(super) fn envelope_key(&self) -> Result<RecipientKey, SignerError> {
+    fn envelope_key(&self) -> Result<RecipientKey, SignerError> {
         self.store.get().ok_or(SignerError::Sealed)?.recipient().map_err(|e| store_error(&e))
-    }
-
-    pub(super) fn log_state(&self, seal: &'static str) {
-        let head = self.journal.head();
-        let state = if self.is_sealed() { "sealed" } else { "open" };
-        let locked = self.store.get().is_some_and(Store::is_locked_in_memory);
-        log::event(
-            Level::Info,
-            "started",
-            &[("seal", &seal), ("state", &state), ("memory-locked", &locked), ("journal", &head.sequence)],
-        );
     }
 
     /// Answers the heartbeat.
     pub(super) fn status(&self, id: u64) {
-        let state = if self.is_sealed() { StoreState::Sealed } else { StoreState::Open };
-        let body = ResponseBody::Status { state, journal: self.journal.head() };
+        let body = ResponseBody::Status { state: self.state(), journal: self.journal.head() };
         self.answer(Response { id, result: Ok(body) });
     }
 
@@ -213,6 +202,7 @@ impl Engine {
 
     fn finish_use(&self, begun: BegunUse) {
         let BegunUse { gate, key, component, operation } = begun;
+        failpoint::hit("signer::operation");
         let result = guarded(|| key.perform(&operation));
         if matches!(result, Err(SignerError::DecryptionFailed)) {
             self.delay.after_failure(component, move || gate.made(result));

@@ -1,63 +1,59 @@
-//! The running signer: frames in, frames out.
+//! The process that uses keys: frames in, frames out.
 //!
 //! One thread reads requests; a thread for each processor performs them; RSA keys are generated on threads of their own,
 //! because that takes seconds; the reading thread writes the journal while a key works, or, when more is there to be read,
 //! a thread of its own. Nothing is locked while a key works. An answer leaves as soon as both the operation and its journal
-//! entry are done, so answers come in any order.
+//! entry are done, so answers come in any order. The keeper, which started the process, gives it all that it needs and
+//! watches over it; the server's requests come on a socket of their own.
 
 mod answers;
-mod control;
+mod busy;
 mod delay;
 mod engine;
 mod gate;
+mod leash;
 mod queue;
-
-pub use control::{ControlReply, ControlRequest, ask};
 
 use std::{
     io::{self, BufReader, Read as _},
-    os::{fd::RawFd, unix::net::UnixStream},
-    path::Path,
+    os::unix::net::UnixStream,
     sync::Arc,
 };
 
 use crate::{
-    folder::{FolderError, JOURNAL_FILE, LockedFolder},
-    journal::{Journal, JournalError},
-    log::{self, Chain, Level},
+    channel::ChannelError,
+    journal::Journal,
+    log::{self, Level},
     os,
     protocol::{self, MAX_FRAME, Request, RequestBody, Response, SignerError},
-    seal::{self, SealError},
-    sealed::Store,
 };
 use answers::Answers;
+use busy::{Busy, Kind};
 use engine::{Engine, Work};
+use leash::Leash;
 use queue::Queue;
 
 /// Requests that wait for a thread at most; the server is not read from while they do.
 const QUEUE: usize = 1024;
 
-/// Why the signer does not start or ended. Retrying can't help unless a variant says so.
+/// The keeper's socket is the worker's standard input.
+const KEEPERS_SOCKET: i32 = 0;
+
+/// Why the worker does not start or ended. The keeper starts another one.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub enum WorkerError {
     /// The process could not be shielded, so it touches no key.
     #[error("the process can't be shielded")]
     Harden(#[source] io::Error),
-    /// The socket is not usable.
-    #[error("the server's socket is not usable")]
-    Socket(#[source] io::Error),
-    /// The folder is not usable.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// The seal is not usable.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// The journal is not usable.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The control socket can't be made.
-    #[error("the control socket can't be made")]
-    Control(#[source] io::Error),
+    /// Somebody else has started it.
+    #[error("a worker is started by `sealcard-signer serve`, by nobody else")]
+    NoKeeper(#[source] io::Error),
+    /// What came from the keeper is no message.
+    #[error("the keeper's socket failed: {0}")]
+    Keeper(#[from] ChannelError),
+    /// The keeper has ended before it gave what is needed.
+    #[error("the keeper has ended")]
+    KeeperGone,
     /// No thread can be started. Retrying may help.
     #[error("a thread can't be started")]
     Thread(#[source] io::Error),
@@ -69,33 +65,26 @@ pub enum ServeError {
     Read(#[source] io::Error),
 }
 
-/// Serves requests that come in on the inherited descriptor `fd`, until the server closes it.
+/// Serves the server's requests until it closes the socket that the keeper has given to both.
 ///
 /// # Errors
-/// If the signer can't start, or what it reads makes no sense.
-pub fn serve(folder: &Path, fd: RawFd) -> Result<(), ServeError> {
-    os::harden(fd).map_err(ServeError::Harden)?;
-    let socket = os::inherited_socket(fd).map_err(ServeError::Socket)?;
-    let folder = LockedFolder::open(folder)?;
-    let seal = seal::load(folder.path())?;
-    let journal = Journal::open(&folder.path().join(JOURNAL_FILE))?;
-    let kind = seal.source().kind();
-    let store = match seal::unseal(&seal, folder.path(), None) {
-        Ok(master) => Some(Store::new(master)),
-        // A person can mend all of these while the signer runs, and says so with `unseal`.
-        Err(error) => {
-            log::event(Level::Warn, "sealed", &[("seal", &kind), ("why", &Chain(&error))]);
-            None
-        }
-    };
-    let answers = Arc::new(Answers::new(socket.try_clone().map_err(ServeError::Socket)?));
-    let engine = Arc::new(Engine::new(store, journal, answers).map_err(ServeError::Thread)?);
-    engine.log_state(kind);
-    control::listen(&folder, seal, Arc::clone(&engine)).map_err(ServeError::Control)?;
-    let outcome = Threads::start(&engine).map_err(ServeError::Thread).and_then(|threads| threads.read(socket));
-    control::remove(&folder);
-    log::event(Level::Info, "stopped", &[]);
-    outcome
+/// If the worker can't start, or what it reads makes no sense.
+pub fn run() -> Result<(), WorkerError> {
+    os::harden(KEEPERS_SOCKET).map_err(WorkerError::Harden)?;
+    os::die_with_parent().map_err(WorkerError::Harden)?;
+    os::lock_memory();
+    let socket = os::inherited_socket(KEEPERS_SOCKET).map_err(WorkerError::NoKeeper)?;
+    let mut leash = Leash::new(socket);
+    let briefing = leash.briefing()?;
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let journal = Journal::resume(briefing.journal, briefing.scan).map_err(WorkerError::Thread)?;
+    let answers = Arc::new(Answers::new(briefing.server.try_clone().map_err(WorkerError::Read)?));
+    let store = leash::open(briefing.secret);
+    let engine = Arc::new(Engine::new(store, journal, answers).map_err(WorkerError::Thread)?);
+    let busy = Arc::new(Busy::new());
+    let threads = Threads::start(&engine, &busy, cpus).map_err(WorkerError::Thread)?;
+    leash.attend(engine, busy)?;
+    threads.read(briefing.server)
 }
 
 /// The queues and the threads that empty them.
@@ -107,28 +96,28 @@ struct Threads {
 }
 
 impl Threads {
-    fn start(engine: &Arc<Engine>) -> io::Result<Self> {
-        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    fn start(engine: &Arc<Engine>, busy: &Busy, cpus: usize) -> io::Result<Self> {
         let work = Arc::new(Queue::new(QUEUE));
         let generate = Arc::new(Queue::new(QUEUE));
-        let spawn = |name: &str, queue: &Arc<Queue<Work>>| {
-            let (engine, queue) = (Arc::clone(engine), Arc::clone(queue));
+        let spawn = |name: &str, queue: &Arc<Queue<Work>>, kind| {
+            let (engine, queue, slot) = (Arc::clone(engine), Arc::clone(queue), busy.slot(kind));
             std::thread::Builder::new().name(name.into()).spawn(move || {
                 while let Some(work) = queue.take() {
+                    let _working = slot.begin();
                     engine.perform(work);
                 }
             })
         };
-        let workers = (0..cpus).map(|_| spawn("worker", &work)).collect::<io::Result<_>>()?;
+        let workers = (0..cpus).map(|_| spawn("worker", &work, Kind::Operation)).collect::<io::Result<_>>()?;
         for _ in 0..cpus.min(4) {
             // Never joined: the process does not wait for a key that nobody can receive any more.
-            spawn("generate", &generate)?;
+            spawn("generate", &generate, Kind::Generation)?;
         }
         Ok(Self { engine: Arc::clone(engine), work, generate, workers })
     }
 
     /// Reads requests until the server closes the socket, then lets the threads finish what they have.
-    fn read(self, socket: UnixStream) -> Result<(), ServeError> {
+    fn read(self, socket: UnixStream) -> Result<(), WorkerError> {
         let mut reader = BufReader::with_capacity(16 * 1024, socket);
         let outcome = loop {
             match read_frame(&mut reader) {
@@ -149,7 +138,7 @@ impl Threads {
         outcome
     }
 
-    fn dispatch(&self, body: &[u8], reader: &BufReader<UnixStream>) -> Result<(), ServeError> {
+    fn dispatch(&self, body: &[u8], reader: &BufReader<UnixStream>) -> Result<(), WorkerError> {
         match decode_request(body) {
             // Answered at once: it is the heartbeat, and must not wait behind work.
             Ok(Request { id, body: RequestBody::Status }) => self.engine.status(id),
@@ -167,7 +156,7 @@ impl Threads {
                 log::event(Level::Warn, "malformed-request", &[("id", &id), ("error", &error)]);
                 self.engine.answer(Response { id, result: Err(SignerError::Invalid(error)) });
             }
-            Err(BadRequest::OutOfStep(error)) => return Err(ServeError::OutOfStep(error)),
+            Err(BadRequest::OutOfStep(error)) => return Err(WorkerError::OutOfStep(error)),
         }
         Ok(())
     }
@@ -207,29 +196,29 @@ fn more_to_read(reader: &BufReader<UnixStream>) -> bool {
 }
 
 /// Reads one frame's body; `None` at the end of the stream.
-fn read_frame(reader: &mut BufReader<UnixStream>) -> Result<Option<Vec<u8>>, ServeError> {
+fn read_frame(reader: &mut BufReader<UnixStream>) -> Result<Option<Vec<u8>>, WorkerError> {
     let mut header = [0; 4];
     let mut have = 0;
     while let Some(rest) = header.get_mut(have..).filter(|rest| !rest.is_empty()) {
         match reader.read(rest) {
             Ok(0) if have == 0 => return Ok(None),
-            Ok(0) => return Err(ServeError::OutOfStep("the stream ended inside a frame".into())),
+            Ok(0) => return Err(WorkerError::OutOfStep("the stream ended inside a frame".into())),
             Ok(n) => have += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == io::ErrorKind::ConnectionReset && have == 0 => return Ok(None),
-            Err(e) => return Err(ServeError::Read(e)),
+            Err(e) => return Err(WorkerError::Read(e)),
         }
     }
     let len = usize::try_from(u32::from_be_bytes(header)).unwrap_or(usize::MAX);
     if len > MAX_FRAME {
-        return Err(ServeError::OutOfStep(format!("a frame of {len} bytes")));
+        return Err(WorkerError::OutOfStep(format!("a frame of {len} bytes")));
     }
     let mut body = vec![0; len];
     match reader.read_exact(&mut body) {
         Ok(()) => Ok(Some(body)),
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(ServeError::OutOfStep("the stream ended inside a frame".into()))
+            Err(WorkerError::OutOfStep("the stream ended inside a frame".into()))
         }
-        Err(e) => Err(ServeError::Read(e)),
+        Err(e) => Err(WorkerError::Read(e)),
     }
 }

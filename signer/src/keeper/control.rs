@@ -8,8 +8,7 @@ use std::{
         fs::PermissionsExt as _,
         net::{UnixListener, UnixStream},
     },
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -17,13 +16,12 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::engine::Engine;
+use super::{custody::Opened, unsealer::Unsealer};
 use crate::{
     folder::{self, LockedFolder},
-    log::{self, Chain, Level},
-    protocol,
-    seal::{self, Passphrase, SealError, SealFile},
-    sealed::Store,
+    log::{self, Level},
+    protocol::{self, SecretKind},
+    seal::Passphrase,
 };
 
 /// A request has at most so many bytes.
@@ -34,10 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const STARTING: Duration = Duration::from_secs(3);
 /// How often to look whether it is there.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// The wait after the first wrong passphrase; it doubles each time.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest wait after a wrong passphrase.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What a person asks of the running signer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,13 +65,13 @@ pub enum ControlReply {
 }
 
 /// Starts the thread that answers on the control socket.
-pub(super) fn listen(folder: &LockedFolder, seal: SealFile, engine: Arc<Engine>) -> io::Result<()> {
+pub(super) fn listen(folder: &LockedFolder, unsealer: Unsealer) -> io::Result<()> {
     let path = folder.control_socket();
     // Left behind by a signer that was killed: the folder's lock says that none runs.
     remove(folder);
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    let mut control = Control { folder: folder.path().to_owned(), seal, engine, failures: 0 };
+    let control = Control { unsealer };
     std::thread::Builder::new().name("control".into()).spawn(move || {
         // One connection after the other: guesses can't be made at once.
         for connection in listener.incoming() {
@@ -124,14 +118,11 @@ fn connect(folder: &File) -> io::Result<UnixStream> {
 }
 
 struct Control {
-    folder: PathBuf,
-    seal: SealFile,
-    engine: Arc<Engine>,
-    failures: u32,
+    unsealer: Unsealer,
 }
 
 impl Control {
-    fn serve(&mut self, mut socket: UnixStream) -> io::Result<()> {
+    fn serve(&self, mut socket: UnixStream) -> io::Result<()> {
         let peer = getsockopt(&socket, PeerCredentials)?.uid();
         if peer != 0 && peer != nix::unistd::geteuid().as_raw() {
             log::event(Level::Warn, "control-peer-refused", &[("uid", &peer)]);
@@ -145,39 +136,22 @@ impl Control {
         socket.write_all(&frame)
     }
 
-    fn reply(&mut self, request: ControlRequest) -> ControlReply {
-        let passphrase = match request {
+    fn reply(&self, request: ControlRequest) -> ControlReply {
+        let custody = self.unsealer.custody();
+        match request {
             ControlRequest::Status => {
-                let passphrase = self.seal.source().kind() == "passphrase";
-                return ControlReply::Status { sealed: self.engine.is_sealed(), passphrase };
+                let passphrase = custody.wanted() == SecretKind::Passphrase;
+                ControlReply::Status { sealed: !custody.is_open(), passphrase }
             }
-            ControlRequest::EnvelopeKey => {
-                return match self.engine.envelope_key() {
-                    Ok(key) => ControlReply::EnvelopeKey(key.fingerprint().to_string()),
-                    Err(error) => ControlReply::Refused(error.to_string()),
-                };
-            }
-            ControlRequest::Unseal(passphrase) => passphrase,
-        };
-        if !self.engine.is_sealed() {
-            return ControlReply::AlreadyOpen;
-        }
-        match seal::unseal(&self.seal, &self.folder, passphrase.as_ref()) {
-            Ok(master) => {
-                self.failures = 0;
-                self.engine.unsealed(Store::new(master));
-                log::event(Level::Info, "unsealed", &[("seal", &self.seal.source().kind())]);
-                ControlReply::Unsealed
-            }
-            Err(error) => {
-                log::event(Level::Warn, "unseal-failed", &[("why", &Chain(&error))]);
-                if matches!(error, SealError::WrongSecret(_)) {
-                    let wait = FIRST_WAIT.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
-                    self.failures = self.failures.saturating_add(1);
-                    std::thread::sleep(wait.min(LONGEST_WAIT));
-                }
-                ControlReply::Refused(Chain(&error).to_string())
-            }
+            ControlRequest::EnvelopeKey => match custody.envelope_key() {
+                Some(key) => ControlReply::EnvelopeKey(key.fingerprint().to_string()),
+                None => ControlReply::Refused("the key store is sealed".into()),
+            },
+            ControlRequest::Unseal(passphrase) => match self.unsealer.unseal(passphrase.as_ref()) {
+                Ok(Opened::Now) => ControlReply::Unsealed,
+                Ok(Opened::Before) => ControlReply::AlreadyOpen,
+                Err(why) => ControlReply::Refused(why),
+            },
         }
     }
 }

@@ -1,0 +1,48 @@
+//! The keeper's own key: what a passphrase or PIN for it is encrypted to. It does not depend on the master key, so it can be
+//! used while that is sealed.
+
+use std::{io, path::Path};
+
+use sealcard_envelope::{EnvelopeError, PrivateKey, RecipientKey};
+
+use crate::{
+    crypto, folder,
+    log::{self, Level},
+    seal::{SealError, secret_file},
+};
+
+/// The key pair of a folder.
+pub(super) struct Identity {
+    private: PrivateKey,
+    public: RecipientKey,
+}
+
+impl Identity {
+    /// Reads the folder's key; one that is not there (a folder of an earlier release) is made.
+    pub(super) fn load(folder: &Path) -> Result<Self, SealError> {
+        let path = folder.join(folder::KEEPER_KEY_FILE);
+        if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let public = create(folder)?;
+            log::event(Level::Warn, "keeper-key-made", &[("fingerprint", &public.fingerprint())]);
+        }
+        let private = PrivateKey::new(secret_file::read_key_file(&path)?);
+        let public = private.recipient().map_err(|_| SealError::Library)?;
+        Ok(Self { private, public })
+    }
+
+    pub(super) const fn public(&self) -> RecipientKey {
+        self.public
+    }
+
+    pub(super) const fn private(&self) -> &PrivateKey {
+        &self.private
+    }
+}
+
+/// Makes the key of a folder. An existing one is an error.
+pub(crate) fn create(folder: &Path) -> Result<RecipientKey, SealError> {
+    let path = folder.join(folder::KEEPER_KEY_FILE);
+    let bytes = crypto::random::<32>()?;
+    folder::write_new(&path, bytes.as_ref()).map_err(|e| SealError::File(path, e))?;
+    PrivateKey::new(bytes).recipient().map_err(|_: EnvelopeError| SealError::Library)
+}

@@ -1,0 +1,186 @@
+//! One worker process.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::{
+            net::UnixStream,
+            process::{CommandExt as _, ExitStatusExt as _},
+        },
+    },
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+
+use super::supervisor::Event;
+use crate::{
+    channel::{self, ChannelError, Incoming},
+    journal::OpenJournal,
+    leash::{Ages, Deadlines, INDEX_PART, Secret, Start, ToKeeper, ToWorker},
+};
+
+/// A worker that does not read for so long is hung.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the keeper passes on of its own environment. Only builds for tests pass anything on.
+#[cfg(feature = "failpoints")]
+const INHERITED_VARIABLES: &[&str] = &["FAILPOINTS", "LD_PRELOAD", "DROPSHIM_FOLDER", "DROPSHIM_SHADOW"];
+/// What the keeper passes on of its own environment.
+#[cfg(not(feature = "failpoints"))]
+const INHERITED_VARIABLES: &[&str] = &[];
+
+/// A worker, from its start until it was reaped.
+pub(super) struct Worker {
+    child: Child,
+    leash: UnixStream,
+    /// Tells the events of this worker from those of the one before.
+    pub(super) generation: u64,
+    pub(super) started: Instant,
+    /// The server's end of its socket, until the server has it.
+    pub(super) server_end: Option<UnixStream>,
+    ready: bool,
+    heard: Instant,
+    /// Why the keeper has killed it.
+    killed: Option<&'static str>,
+}
+
+impl Worker {
+    /// Starts a worker and gives it what it needs. Must be called by the thread that lives as long as the process: the
+    /// worker dies with it.
+    pub(super) fn start(
+        folder: &Path,
+        journal: &OpenJournal,
+        secret: Option<Secret>,
+        generation: u64,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Self, ChannelError> {
+        let (leash, theirs) = UnixStream::pair()?;
+        leash.set_write_timeout(Some(PATIENCE))?;
+        let (server_end, workers_end) = UnixStream::pair()?;
+        // Itself, also when the file has been replaced by another release meanwhile. The folder tells people which
+        // environment's worker it is; it opens nothing there.
+        let child = Command::new("/proc/self/exe")
+            .arg0("sealcard-signer")
+            .args(["worker", "--folder"])
+            .arg(folder)
+            .env_clear()
+            .envs(INHERITED_VARIABLES.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .spawn()?;
+        let now = Instant::now();
+        let server_end = Some(server_end);
+        let worker =
+            Self { child, leash, generation, started: now, server_end, ready: false, heard: now, killed: None };
+        let outcome = worker.brief(journal, secret, &workers_end).and_then(|()| worker.listen(events));
+        if let Err(error) = outcome {
+            worker.reap()?;
+            return Err(error);
+        }
+        Ok(worker)
+    }
+
+    fn brief(
+        &self,
+        journal: &OpenJournal,
+        secret: Option<Secret>,
+        workers_end: &UnixStream,
+    ) -> Result<(), ChannelError> {
+        let scan = journal.scan();
+        for part in scan.index.chunks(INDEX_PART) {
+            self.send(&ToWorker::Index(part.to_vec()))?;
+        }
+        let start = ToWorker::Start(Start { head: scan.head, len: scan.len, secret });
+        channel::send(&self.leash, &start, &[workers_end.as_fd(), journal.file().as_fd()])
+    }
+
+    /// Starts the thread that reads what the worker says.
+    fn listen(&self, events: &mpsc::Sender<Event>) -> Result<(), ChannelError> {
+        let (leash, events, generation) = (self.leash.try_clone()?, events.clone(), self.generation);
+        std::thread::Builder::new().name("leash".into()).spawn(move || {
+            let mut incoming = Incoming::default();
+            while let Ok(Some(message)) = incoming.wait::<ToKeeper>(&leash) {
+                if events.send(Event::Worker(generation, message)).is_err() {
+                    return;
+                }
+            }
+            let _ = events.send(Event::WorkerGone(generation));
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    pub(super) fn send(&self, message: &ToWorker) -> Result<(), ChannelError> {
+        channel::send(&self.leash, message, &[])
+    }
+
+    /// It has said that it can be asked.
+    pub(super) fn has_started(&mut self) {
+        self.ready = true;
+        self.heard = Instant::now();
+    }
+
+    /// It has answered; what is wrong with the answer, in words.
+    pub(super) fn is_alive(&mut self, ages: Ages, deadlines: &Deadlines) -> Option<&'static str> {
+        self.heard = Instant::now();
+        deadlines.overdue(ages)
+    }
+
+    /// Asks whether it lives; what is wrong if it has not answered for too long, in words.
+    pub(super) fn check(&self, deadlines: &Deadlines) -> Option<&'static str> {
+        let silent = self.heard.elapsed();
+        if !self.ready {
+            return (silent > deadlines.start).then_some("it does not get ready");
+        }
+        if silent > deadlines.ping {
+            return Some("it does not answer");
+        }
+        // That it can't be asked is noticed as the end of its socket.
+        let _ = self.send(&ToWorker::Ping);
+        None
+    }
+
+    /// Kills it; its socket tells when it is gone.
+    pub(super) fn kill(&mut self, why: &'static str) {
+        if self.killed.is_none() {
+            self.killed = Some(why);
+            // One that has ended already needs no signal.
+            let _ = self.child.kill();
+        }
+    }
+
+    /// Waits for the end of a worker whose socket has closed, and says why it ended.
+    pub(super) fn reap(mut self) -> io::Result<String> {
+        // It has closed its socket and lives on: nothing good.
+        let _ = self.child.kill();
+        let status = self.child.wait()?;
+        Ok(match self.killed {
+            Some(why) => format!("killed: {why}"),
+            None => describe(status),
+        })
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(number)) => match Signal::try_from(number) {
+            Ok(signal) => format!("signal {signal}"),
+            Err(_) => format!("signal {number}"),
+        },
+        (None, None) => "unknown".into(),
+    }
+}
