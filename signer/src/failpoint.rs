@@ -12,3 +12,16 @@ pub(crate) fn hit(name: &str) {
 #[cfg(not(feature = "failpoints"))]
 #[inline]
 pub(crate) const fn hit(_name: &str) {}
+
+/// Whether the failpoint is set to `return`. Never without the feature `failpoints`.
+#[cfg(feature = "failpoints")]
+pub(crate) fn is_set(name: &str) -> bool {
+    fail::eval(name, |_| ()).is_some()
+}
+
+/// Never: the feature `failpoints` is off.
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+pub(crate) const fn is_set(_name: &str) -> bool {
+    false
+}

@@ -10,6 +10,7 @@
 //! - [`journal`]: the signer's own hash-chained list of key uses.
 //! - [`protocol`]: what server and signer say to one another.
 //! - [`keeper`] and [`worker`]: the processes.
+//! - [`sandbox`]: what a worker may still do.
 //! - [`channel`]: messages and descriptors between processes.
 
 pub mod channel;
@@ -25,6 +26,7 @@ mod log;
 pub mod operations;
 mod os;
 pub mod protocol;
+pub mod sandbox;
 pub mod seal;
 pub mod sealed;
 pub mod worker;

@@ -5,6 +5,7 @@ mod init;
 mod journal;
 mod output;
 mod passphrase;
+mod sandbox;
 mod unseal;
 
 use std::{os::fd::RawFd, path::PathBuf, process::ExitCode};
@@ -34,6 +35,7 @@ enum Command {
     EnvelopeKey(envelope_key::EnvelopeKey),
     #[command(subcommand)]
     Journal(journal::Journal),
+    Sandbox(sandbox::Sandbox),
 }
 
 /// The folder that holds seal and journal.
@@ -73,6 +75,10 @@ pub fn main() -> ExitCode {
         // Its folder is named for people who look at the list of processes.
         Command::Worker(_) => return run_process(crate::worker::run),
         Command::Init(init) => init.run(),
+        Command::Sandbox(sandbox) => match sandbox.run() {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Unseal(unseal) => unseal.run(),
         Command::EnvelopeKey(key) => key.run(),
         Command::Journal(journal) => journal.run(),

@@ -22,10 +22,12 @@ use std::{
 
 use crate::{
     channel::ChannelError,
+    failpoint,
     journal::Journal,
     log::{self, Level},
     os,
     protocol::{self, MAX_FRAME, Request, RequestBody, Response, SignerError},
+    sandbox::{self, Rules, SandboxError},
 };
 use answers::Answers;
 use busy::{Busy, Kind};
@@ -48,6 +50,9 @@ pub enum WorkerError {
     /// Somebody else has started it.
     #[error("a worker is started by `sealcard-signer serve`, by nobody else")]
     NoKeeper(#[source] io::Error),
+    /// The sandbox can't be entered, so it touches no key.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// What came from the keeper is no message.
     #[error("the keeper's socket failed: {0}")]
     Keeper(#[from] ChannelError),
@@ -77,6 +82,10 @@ pub fn run() -> Result<(), WorkerError> {
     let mut leash = Leash::new(socket);
     let briefing = leash.briefing()?;
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // A test's storage layer lives in this process and writes files.
+    if !failpoint::is_set("signer::no_sandbox") {
+        sandbox::enter(&Rules::sealed_store())?;
+    }
     let journal = Journal::resume(briefing.journal, briefing.scan).map_err(WorkerError::Thread)?;
     let answers = Arc::new(Answers::new(briefing.server.try_clone().map_err(WorkerError::Read)?));
     let store = leash::open(briefing.secret);

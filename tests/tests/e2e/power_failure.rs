@@ -100,12 +100,14 @@ fn start(shadow: &Path) -> Result<Playground> {
     Ok(playground)
 }
 
-fn environment(playground: &Playground, shadow: &Path) -> Result<[(&'static str, String); 4]> {
+fn environment(playground: &Playground, shadow: &Path) -> Result<[(&'static str, String); 5]> {
     let text = |path: PathBuf| path.to_str().map(str::to_owned).context("a path that is not UTF-8");
     Ok([
         ("LD_PRELOAD", text(playground.binaries.dropshim())?),
         ("DROPSHIM_FOLDER", text(playground.server.data().to_owned())?),
         ("DROPSHIM_SHADOW", text(shadow.to_owned())?),
+        // The storage layer lives in the signer's worker and writes files, which the sandbox would not let it.
+        ("FAILPOINTS", "signer::no_sandbox=return".to_owned()),
         ("SEALCARD_SERVER_SIGNER_PROGRAM", text(playground.scratch.path().join("signer-on-bad-storage"))?),
     ])
 }
