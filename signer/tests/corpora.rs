@@ -4,7 +4,13 @@
 
 use std::path::Path;
 
-use sealcard_signer::{fuzzing, journal::parse_line, seal::SealFile, worker::decode_request};
+use sealcard_signer::{
+    fuzzing,
+    journal::parse_line,
+    protocol::{KeeperRequest, decode},
+    seal::SealFile,
+    worker::decode_request,
+};
 
 fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
@@ -20,6 +26,7 @@ fn replay(name: &str, target: fn(&[u8]), valid: fn(&[u8]) -> bool) -> usize {
 #[test]
 fn corpora_hold_valid_inputs_and_none_that_breaks_anything() {
     assert!(replay("signer_request", fuzzing::request, |d| decode_request(d).is_ok()) >= 6);
+    assert!(replay("signer_keeper", fuzzing::keeper, |d| decode::<KeeperRequest>(d).is_ok()) >= 5);
     assert!(replay("signer_journal_line", fuzzing::journal_line, |d| parse_line(d).is_ok()) >= 2);
     assert!(replay("signer_seal_file", fuzzing::seal_file, |d| SealFile::parse(d).is_ok()) >= 3);
 }
