@@ -182,8 +182,21 @@ pub struct KeeperKey {
     pub recipient: Bytes,
     /// Binds the envelope to this moment: it is good for one attempt.
     pub nonce: Bytes,
-    /// Whether the secret wanted is the PIN of a token, and not the passphrase of a sealed store.
-    pub pin: bool,
+    /// What opens the environment.
+    pub secret: Secret,
+}
+
+/// What a person gives to open an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Secret {
+    /// Nothing: a file or a credential opens it.
+    None,
+    /// The passphrase of a sealed store.
+    Passphrase,
+    /// The PIN of a token.
+    Pin,
 }
 
 /// A secret for a signer. `POST /v1/environments/{environment}/unseal`.
@@ -191,7 +204,18 @@ pub struct KeeperKey {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Unseal {
-    /// The passphrase or PIN in an envelope for the keeper; absent to have the configured one tried again.
+    /// The passphrase or PIN; absent to have the configured file or credential tried again.
     #[serde(default)]
-    pub envelope: Option<Bytes>,
+    pub sealed: Option<SealedSecret>,
+}
+
+/// A passphrase or PIN in an envelope for the keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SealedSecret {
+    /// [`KeeperKey::nonce`].
+    pub nonce: Bytes,
+    /// The envelope.
+    pub envelope: Bytes,
 }

@@ -82,40 +82,43 @@ impl Add {
         if making.symlink_metadata().is_ok() {
             fs::remove_dir_all(&making).context("can't remove what an earlier attempt left behind")?;
         }
-        let made = self.make(&program, &making).and_then(|fingerprint| {
+        let made = self.make(&program, &making).and_then(|keys| {
             fs::rename(&making, &folder).with_context(|| format!("can't make {}", folder.display()))?;
             files::sync_entry(&folder)?;
-            Ok(fingerprint)
+            Ok(keys)
         });
         if made.is_err() {
             let _ = fs::remove_dir_all(&making);
         }
-        let fingerprint = made?;
+        let keys = made?;
         output::line(format_args!("The environment {} is made in {}.", self.name, folder.display()));
-        match (&self.token_config, &self.from) {
-            (None, None) => output::line(format_args!("Its key store is {}.", self.seal.describe(&folder))),
-            _ => {}
+        if self.token_config.is_none() && self.from.is_none() {
+            output::line(format_args!("Its key store is {}.", self.seal.describe(&folder)));
         }
-        if let Some(fingerprint) = fingerprint {
-            output::line(format_args!("Secrets for it are encrypted to the key {fingerprint}"));
+        if let Some(envelope) = keys.envelope {
+            output::line(format_args!("  Envelope key    {envelope}"));
+        }
+        if let Some(keeper) = keys.keeper {
+            output::line(format_args!("  Keeper key      {keeper}"));
         }
         output::line(format_args!("\nStart the server again; then look: sealcard admin environment list"));
         Ok(())
     }
 
-    /// The fingerprint of the key that secrets for the new environment are encrypted to, if there is a new one.
-    fn make(&self, program: &Path, folder: &Path) -> anyhow::Result<Option<String>> {
+    /// What secrets for the new environment are encrypted to.
+    fn make(&self, program: &Path, folder: &Path) -> anyhow::Result<Keys> {
         if let Some(from) = &self.from {
             let from = std::path::absolute(from).context("--from")?;
             if !from.join("seal.json").is_file() {
                 bail!("{} is no folder of a sealed store", from.display());
             }
             join::join_key_store(&from, folder)?;
-            return Ok(None);
+            return Ok(Keys { envelope: None, keeper: None });
         }
         let Some(config) = &self.token_config else {
             files::make_folder(folder)?;
-            return Ok(Some(self.seal.run(program, folder)?.envelope_key));
+            let made = self.seal.run(program, folder)?;
+            return Ok(Keys { envelope: Some(made.envelope_key), keeper: Some(made.keeper_key) });
         };
         let config = std::path::absolute(config).context("--token-config")?;
         let output = Command::new(program)
@@ -132,8 +135,16 @@ impl Add {
             bail!("the signer could not make the environment ({})", output.status);
         }
         let made: TokenMade = serde_json::from_slice(&output.stdout).context("the signer did not say what it made")?;
-        Ok(Some(made.keeper_key))
+        Ok(Keys { envelope: None, keeper: Some(made.keeper_key) })
     }
+}
+
+/// Fingerprints that people compare before they give a secret.
+struct Keys {
+    /// Of the key that imported keys are encrypted to.
+    envelope: Option<String>,
+    /// Of the key that a passphrase or PIN is encrypted to.
+    keeper: Option<String>,
 }
 
 /// What of the signer's answer is shown.

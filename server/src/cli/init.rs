@@ -180,6 +180,7 @@ impl Init {
         output::line(format_args!("  Configuration   {}", config.display()));
         output::line(format_args!("  Key store       {}", self.seal.describe(&data.join("signer/default"))));
         output::line(format_args!("  Envelope key    {}", sealed.envelope_key));
+        output::line(format_args!("  Keeper key      {}", sealed.keeper_key));
         output::line(format_args!("  Administrator   {}", self.admin));
         output::line(format_args!("  Certificate     {}", certificate.display()));
         if own {

@@ -52,6 +52,8 @@ pub(super) struct SealOptions {
 pub(super) struct SealMade {
     /// The fingerprint of the key that secrets for the signer are encrypted to.
     pub(super) envelope_key: String,
+    /// The fingerprint of the key that a passphrase is encrypted to when it comes through the server.
+    pub(super) keeper_key: String,
 }
 
 impl SealOptions {

@@ -2,19 +2,32 @@
 
 use axum::extract::State;
 use sealcard_api::{
+    Bytes,
     admin::{Environment, EnvironmentState, Page},
     problem::ProblemCode,
-    tokens::TokenReport,
+    record::RecordKind,
+    tokens::{KeeperKey, SealedSecret, Secret, TokenReport, Unseal},
 };
 use sealcard_policy::Action;
-use sealcard_signer::protocol::{RequestBody, ResponseBody};
+use sealcard_signer::protocol::{
+    KeeperAnswer, KeeperRefusal, KeeperRequestBody, RequestBody, ResponseBody, SecretKind,
+};
+use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path};
-use crate::storage::EnvironmentRow;
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, error::sentence};
+use crate::{
+    signers::KeeperError,
+    storage::{Draft, EnvironmentRow, StorageError},
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(probe))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(probe))
+        .routes(routes!(keeper))
+        .routes(routes!(unseal))
 }
 
 /// All environments, with the state of their signers on this node.
@@ -55,6 +68,93 @@ async fn probe(
     match signer.ask(RequestBody::Probe).await? {
         ResponseBody::Probed(report) => Ok(Json(report)),
         _ => Err(ApiError::new(ProblemCode::Internal)),
+    }
+}
+
+/// What a passphrase or PIN for the environment's signer on this node is encrypted to.
+#[utoipa::path(get, path = "/v1/environments/{environment}/keeper", tag = "environments",
+    params(("environment" = String, Path, description = "name or id")), responses((status = 200, body = KeeperKey)))]
+async fn keeper(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(environment): Path<String>,
+) -> ApiResult<Json<KeeperKey>> {
+    caller.may_on_server(Action::ManageServer)?;
+    let row = find(&state, Some(&environment)).await?;
+    let signer = state.signers.get(row.id).ok_or_else(|| ApiError::new(ProblemCode::SignerUnavailable))?;
+    let secret = match signer.ask_keeper(KeeperRequestBody::Status).await? {
+        KeeperAnswer::Status { secret, .. } => match secret {
+            SecretKind::None => Secret::None,
+            SecretKind::Passphrase => Secret::Passphrase,
+            SecretKind::Pin => Secret::Pin,
+        },
+        _ => return Err(ApiError::new(ProblemCode::Internal)),
+    };
+    match signer.ask_keeper(KeeperRequestBody::Recipient).await? {
+        KeeperAnswer::Recipient { public_key, nonce } => {
+            Ok(Json(KeeperKey { recipient: Bytes(public_key.to_vec()), nonce: Bytes(nonce.to_vec()), secret }))
+        }
+        _ => Err(ApiError::new(ProblemCode::Internal)),
+    }
+}
+
+/// Opens an environment on this node: with a secret that only its signer can read, or with the configured one once more.
+/// A wrong secret is answered late.
+#[utoipa::path(post, path = "/v1/environments/{environment}/unseal", tag = "environments", request_body = Unseal,
+    params(("environment" = String, Path, description = "name or id")), responses((status = 200, body = Environment)))]
+async fn unseal(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(environment): Path<String>,
+    Json(wanted): Json<Unseal>,
+) -> ApiResult<Json<Environment>> {
+    caller.may_on_server(Action::ManageServer)?;
+    let row = find(&state, Some(&environment)).await?;
+    let signer = state.signers.get(row.id).ok_or_else(|| ApiError::new(ProblemCode::SignerUnavailable))?;
+    let event = if wanted.sealed.is_some() { "unseal-with-secret" } else { "unseal" };
+    let entry = Draft {
+        kind: RecordKind::Administration,
+        request_id: caller.request_id,
+        principal: Some(caller.principal),
+        project: None,
+        key: None,
+        state: None,
+        details: json!({"event": event, "environment": row.id, "name": row.name}),
+    };
+    let id = row.id;
+    let noted: Result<(), StorageError> = state
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                // A person has acted: the configured PIN may be tried once more, on every node.
+                tx.forget_pin(id).await?;
+                tx.append_record(&entry).await.map(drop)
+            })
+        })
+        .await;
+    noted?;
+    let body = match wanted.sealed {
+        None => KeeperRequestBody::Unseal,
+        Some(SealedSecret { nonce, envelope }) => KeeperRequestBody::UnsealWith {
+            nonce: nonce.as_slice().try_into().map_err(|_| ApiError::invalid("The \"nonce\" has 32 bytes."))?,
+            envelope: envelope.0,
+        },
+    };
+    signer.ask_keeper(body).await?;
+    signer.try_again();
+    Ok(Json(with_state(&state, row).await))
+}
+
+impl From<KeeperError> for ApiError {
+    fn from(error: KeeperError) -> Self {
+        match error {
+            KeeperError::Refused(KeeperRefusal::StaysSealed(why)) => {
+                Self::new(ProblemCode::Sealed).detail(sentence(&why))
+            }
+            KeeperError::Refused(refusal) => Self::invalid(sentence(&refusal.to_string())),
+            KeeperError::Unavailable => Self::new(ProblemCode::SignerUnavailable),
+            KeeperError::TooLong => Self::invalid("The envelope is too long."),
+        }
     }
 }
 

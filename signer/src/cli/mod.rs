@@ -3,6 +3,7 @@
 mod envelope_key;
 mod init;
 mod journal;
+mod keeper_key;
 mod output;
 mod passphrase;
 mod sandbox;
@@ -33,6 +34,7 @@ enum Command {
     Worker(Folder),
     Unseal(unseal::Unseal),
     EnvelopeKey(envelope_key::EnvelopeKey),
+    KeeperKey(keeper_key::KeeperKey),
     #[command(subcommand)]
     Journal(journal::Journal),
     Sandbox(sandbox::Sandbox),
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         },
         Command::Unseal(unseal) => unseal.run(),
         Command::EnvelopeKey(key) => key.run(),
+        Command::KeeperKey(key) => key.run(),
         Command::Journal(journal) => journal.run(),
     };
     match outcome {

@@ -3,7 +3,7 @@
 
 use std::{io, path::Path};
 
-use sealcard_envelope::{EnvelopeError, PrivateKey, RecipientKey};
+use sealcard_envelope::{EnvelopeError, KeyFingerprint, PrivateKey, RecipientKey};
 
 use crate::{
     crypto, folder,
@@ -37,6 +37,11 @@ impl Identity {
     pub(super) const fn private(&self) -> &PrivateKey {
         &self.private
     }
+}
+
+/// The fingerprint of a folder's key.
+pub(crate) fn fingerprint(folder: &Path) -> Result<KeyFingerprint, SealError> {
+    Ok(Identity::load(folder)?.public.fingerprint())
 }
 
 /// Makes the key of a folder. An existing one is an error.

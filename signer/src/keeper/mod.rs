@@ -15,7 +15,7 @@ mod supervisor;
 mod unsealer;
 
 pub use control::{ControlReply, ControlRequest, ask};
-pub(crate) use identity::create as create_identity;
+pub(crate) use identity::{create as create_identity, fingerprint};
 
 use std::{
     io,

@@ -1,5 +1,7 @@
 //! `sealcard admin environment`.
 
+mod unseal;
+
 use clap::Subcommand;
 use sealcard_api::{
     admin::{Environment, EnvironmentKind, EnvironmentState},
@@ -24,6 +26,11 @@ pub(super) enum Command {
         /// Name or id
         name: String,
     },
+    /// Open an environment whose key store is sealed or whose token is locked
+    ///
+    /// The passphrase or PIN is encrypted on this machine to the environment's signer, on the node that answers; the server
+    /// never sees it. Where a file or credential opens it, that is tried once more, after you mended it.
+    Unseal(unseal::Arguments),
     /// Ask an environment's token what it is and what it can do; needs no PIN
     Probe {
         /// Name or id
@@ -61,6 +68,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 }
             })
         }
+        Command::Unseal(arguments) => unseal::run(app, arguments, json).await,
         Command::Probe { name, mechanisms } => {
             let report: TokenReport = app.remote.post(&path(&["environments", &name, "probe"]), &()).await?;
             show(json, &report, |report| describe(report, mechanisms))

@@ -8,6 +8,7 @@ mod pages;
 mod project;
 mod record;
 mod service_account;
+mod signer_trust;
 mod user;
 
 use std::process::ExitCode;

@@ -18,12 +18,13 @@ use zeroize::Zeroizing;
 use super::{print, revocation_hint};
 use crate::{
     cli::{
-        App, ask,
+        App,
+        admin::signer_trust::{self, Asked},
+        ask,
         output::{BOLD, clean, line, note, show, warn},
         when,
     },
-    config::Config,
-    import::{ExportedKey, ImportError, KnownSigners, SecretState, SignerTrust},
+    import::{ExportedKey, ImportError, SecretState},
     remote::path,
 };
 
@@ -81,7 +82,10 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
              revoked here: keep the primary key for that",
         );
     }
-    let recipient = recipient(app, &plan, arguments.signer_fingerprint)?;
+    let recipient =
+        plan.recipient.as_slice().try_into().map(RecipientKey).context("the server gave no key of a signer")?;
+    let asked = Asked { environment: &plan.environment, what: None, expected: arguments.signer_fingerprint };
+    signer_trust::check(app, &recipient, &asked)?;
     let mut passphrases = Passphrases::new(arguments.passphrase_file.as_deref())?;
     let mut components = Vec::new();
     for component in &plan.components {
@@ -130,42 +134,6 @@ fn describe(plan: &ImportPlan) {
     if let Some(expires) = plan.expires {
         note(format!("  expires {}", when::with_distance(expires)));
     }
-}
-
-/// The signer's key, if it is the one that was compared.
-fn recipient(app: &App, plan: &ImportPlan, expected: Option<KeyFingerprint>) -> anyhow::Result<RecipientKey> {
-    let key = plan.recipient.as_slice().try_into().map(RecipientKey).context("the server gave no key of a signer")?;
-    let seen = key.fingerprint();
-    let environment = plan.environment.as_str();
-    let server = Config::load(&app.paths)?.map(|config| config.server).unwrap_or_default();
-    let mut known = KnownSigners::load(&app.paths)?;
-    if let Some(expected) = expected {
-        if seen != expected {
-            bail!("the signer of the environment {environment} has another key, {seen}; no secret was sent");
-        }
-        known.trust(&app.paths, &server, environment, seen)?;
-        return Ok(key);
-    }
-    match known.judge(&server, environment, seen) {
-        SignerTrust::Trusted => return Ok(key),
-        SignerTrust::Changed => bail!(
-            "the signer of the environment {environment} has another key than the one that you trusted, {seen}; no secret \
-             was sent. Ask the administrator whether the key store was made anew, and pass `--signer-fingerprint`"
-        ),
-        SignerTrust::Unknown => {}
-    }
-    note(format!(
-        "\nThe secrets are encrypted to the signer of the environment {environment}. Its key is\n\n  {seen}\n"
-    ));
-    note("`sealcard-server init` printed it; on the server, `sealcard-signer envelope-key` prints it again.");
-    if !ask::can_ask() {
-        bail!("nobody can be asked here: pass `--signer-fingerprint {seen}` once you compared it");
-    }
-    if !ask::confirm("Is it the same?")? {
-        bail!("no secret was sent");
-    }
-    known.trust(&app.paths, &server, environment, seen)?;
-    Ok(key)
 }
 
 /// The passphrases that opened something; gpg protects all keys of a certificate with the same one, but need not.

@@ -62,7 +62,7 @@ impl Target {
             exchange(&mut stream, target.request("/v1/login", None, &body).as_bytes(), &mut buffer).await
         })?;
         let answer: Value = serde_json::from_slice(&answer)?;
-        target.token = answer["token"].as_str().context("no token in the answer")?.to_owned();
+        target.token = answer.get("token").and_then(Value::as_str).context("no token in the answer")?.to_owned();
         Ok(target)
     }
 

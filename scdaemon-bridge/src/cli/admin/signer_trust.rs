@@ -1,0 +1,57 @@
+//! Whether a secret may be encrypted to a signer's key: once a person has compared its fingerprint.
+
+use anyhow::bail;
+use sealcard_envelope::{KeyFingerprint, RecipientKey};
+
+use crate::{
+    cli::{App, ask, output::note},
+    config::Config,
+    import::{KnownSigners, SignerTrust},
+};
+
+/// Which key it is said to be.
+pub(super) struct Asked<'a> {
+    /// The environment's name.
+    pub(super) environment: &'a str,
+    /// Which of the environment's keys, if not the one for imported keys.
+    pub(super) what: Option<&'a str>,
+    /// What the person expects.
+    pub(super) expected: Option<KeyFingerprint>,
+}
+
+/// Asks, unless the key was trusted before or is the expected one.
+pub(super) fn check(app: &App, key: &RecipientKey, asked: &Asked<'_>) -> anyhow::Result<()> {
+    let Asked { environment, what, expected } = asked;
+    let seen = key.fingerprint();
+    let name = what.map_or_else(|| (*environment).to_owned(), |what| format!("{environment} {what}"));
+    let server = Config::load(&app.paths)?.map(|config| config.server).unwrap_or_default();
+    let mut known = KnownSigners::load(&app.paths)?;
+    if let Some(expected) = *expected {
+        if seen != expected {
+            bail!("the signer of the environment {environment} has another key, {seen}; no secret was sent");
+        }
+        return known.trust(&app.paths, &server, &name, seen);
+    }
+    match known.judge(&server, &name, seen) {
+        SignerTrust::Trusted => return Ok(()),
+        SignerTrust::Changed => bail!(
+            "the signer of the environment {environment} has another key than the one that you trusted, {seen}; no secret \
+             was sent. Ask the administrator whether the key store was made anew, and pass `--signer-fingerprint`"
+        ),
+        SignerTrust::Unknown => {}
+    }
+    note(format!(
+        "\nThe secrets are encrypted to the signer of the environment {environment}. Its key is\n\n  {seen}\n"
+    ));
+    let command = what.map_or("envelope-key", |_| "keeper-key");
+    note(format!(
+        "It was printed when the environment was made; on the server, `sealcard-signer {command}` prints it again."
+    ));
+    if !ask::can_ask() {
+        bail!("nobody can be asked here: pass `--signer-fingerprint {seen}` once you compared it");
+    }
+    if !ask::confirm("Is it the same?")? {
+        bail!("no secret was sent");
+    }
+    known.trust(&app.paths, &server, &name, seen)
+}
