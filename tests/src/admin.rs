@@ -91,6 +91,7 @@ pub fn provision(admin: &Admin, facts: &mut Facts, algorithms: &[Algorithm], not
 pub struct Admin {
     binaries: Binaries,
     home: std::path::PathBuf,
+    environment: Option<String>,
 }
 
 impl Admin {
@@ -100,12 +101,19 @@ impl Admin {
     /// The login failed.
     pub fn login(binaries: &Binaries, scratch: &Scratch, server: &Server, facts: &Facts) -> Result<Self> {
         let home = scratch.folder("admin")?;
-        let admin = Self { binaries: binaries.clone(), home };
+        let admin = Self { binaries: binaries.clone(), home, environment: None };
         let password = scratch.file("admin/password", &facts.admin_password)?;
         let mut command =
             admin.command(&["login", server.url(), "--user", Facts::ADMIN, "--no-sync", "--password-file"]);
         run(command.arg(password).arg("--ca-file").arg(server.ca()), DEADLINE)?.success()?;
         Ok(admin)
+    }
+
+    /// Makes keys in this environment instead of the one that the server chooses.
+    #[must_use]
+    pub fn with_environment(mut self, name: &str) -> Self {
+        self.environment = Some(name.to_owned());
+        self
     }
 
     /// Runs `sealcard admin …`, which must succeed.
@@ -141,10 +149,23 @@ impl Admin {
     /// # Errors
     /// It failed.
     pub fn create_key(&self, algorithm: Algorithm, name: &str) -> Result<KeyFacts> {
+        self.create(algorithm, name, self.environment.as_deref())
+    }
+
+    /// Makes a key in the playground's project, in this environment.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn create_key_in(&self, environment: &str, algorithm: Algorithm, name: &str) -> Result<KeyFacts> {
+        self.create(algorithm, name, Some(environment))
+    }
+
+    fn create(&self, algorithm: Algorithm, name: &str, environment: Option<&str>) -> Result<KeyFacts> {
         let user_id = format!("Playground {name} <{name}@example.org>");
-        let arguments = ["key", "create", "--project", PROJECT, "--name", name];
-        let more = ["--algorithm", algorithm.name(), "--user-id", &user_id];
-        let key = self.json(&[arguments.as_slice(), more.as_slice()].concat())?;
+        let mut arguments = vec!["key", "create", "--project", PROJECT, "--name", name];
+        arguments.extend(["--algorithm", algorithm.name(), "--user-id", &user_id]);
+        arguments.extend(environment.iter().flat_map(|name| ["--environment", name]));
+        let key = self.json(&arguments)?;
         Ok(KeyFacts {
             algorithm,
             id: text(&key, "id")?,

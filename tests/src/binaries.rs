@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// A folder with the four programs, and for the tests the preloadable library that loses unsynced data.
+/// A folder with the four programs, and for the tests the library that loses unsynced data and the PKCS#11 module that makes
+/// mistakes.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     folder: PathBuf,
@@ -18,8 +19,14 @@ pub struct Binaries {
 impl Binaries {
     /// What `cargo xtask test` copies into its own folder below the target folder, so that a build by hand with other
     /// features does not change what the tests run.
-    pub const FILES: [&str; 5] =
-        ["sealcard", "sealcard-scdaemon", "sealcard-server", "sealcard-signer", "libsealcard_dropshim.so"];
+    pub const FILES: [&str; 6] = [
+        "sealcard",
+        "sealcard-scdaemon",
+        "sealcard-server",
+        "sealcard-signer",
+        "libsealcard_dropshim.so",
+        "libsealcard_pkcs11_shim.so",
+    ];
 
     /// The programs in a folder.
     ///
@@ -83,6 +90,12 @@ impl Binaries {
     #[must_use]
     pub fn dropshim(&self) -> PathBuf {
         self.folder.join("libsealcard_dropshim.so")
+    }
+
+    /// The PKCS#11 module that makes mistakes on request, see [`crate::Shim`].
+    #[must_use]
+    pub fn pkcs11_shim(&self) -> PathBuf {
+        self.folder.join("libsealcard_pkcs11_shim.so")
     }
 
     /// A number that changes with every build: what was made by one build is not used with another.

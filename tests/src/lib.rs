@@ -16,6 +16,7 @@ mod samples;
 mod scratch;
 mod server;
 mod template;
+mod tokens;
 mod workstation;
 
 pub use admin::{Admin, Facts, KeyFacts, PROJECT, USER, provision};
@@ -31,4 +32,5 @@ pub use scratch::Scratch;
 pub use sealcard_test_cluster::Cluster;
 pub use server::{Server, ServerBuilder};
 pub use template::Template;
+pub use tokens::{ENVIRONMENT, Fault, KRYOPTIC_VERSION, P11Kit, Shim, StoreKind, Token, TokenKind, kryoptic_module};
 pub use workstation::Workstation;

@@ -1,16 +1,23 @@
 //! The whole system in one value.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use sealcard_test_cluster::Cluster;
 
 use crate::{
-    Admin, Algorithm, Binaries, DatabaseKind, Facts, Flavour, KeyFacts, Scratch, Server, ServerBuilder, Template,
-    Workstation, database::database_arguments, key_variable, provision,
+    Admin, Algorithm, Binaries, DatabaseKind, Facts, Flavour, KeyFacts, Scratch, Server, ServerBuilder, StoreKind,
+    Template, Token, Workstation,
+    database::database_arguments,
+    key_variable, provision,
+    tokens::{ENVIRONMENT, TOKEN_LABEL},
 };
 
 type Prepare<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
+type PrepareToken<'a> = Box<dyn FnOnce(&mut Token) -> Result<String> + 'a>;
 
 /// Which playground is wanted.
 pub struct PlaygroundBuilder<'a> {
@@ -22,6 +29,8 @@ pub struct PlaygroundBuilder<'a> {
     login: bool,
     seal: Option<&'a str>,
     database: Option<DatabaseKind>,
+    store: Option<StoreKind>,
+    prepare_token: PrepareToken<'a>,
     note: Box<dyn Fn(&str) + 'a>,
 }
 
@@ -44,8 +53,16 @@ impl<'a> PlaygroundBuilder<'a> {
             login: true,
             seal: None,
             database: None,
+            store: None,
+            prepare_token: Box::new(|token| Ok(token.config())),
             note: Box::new(|_| ()),
         }
+    }
+
+    /// The programs.
+    #[must_use]
+    pub fn binaries(&self) -> &Binaries {
+        &self.binaries
     }
 
     /// Which GnuPG the workstation has.
@@ -90,6 +107,20 @@ impl<'a> PlaygroundBuilder<'a> {
         self
     }
 
+    /// Where the keys are, in place of what `SEALCARD_TEST_STORE` says.
+    #[must_use]
+    pub fn store(mut self, store: StoreKind) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Puts something between the token and the server, or changes its `token.toml`, whose text is what `prepare` gives.
+    #[must_use]
+    pub fn prepare_token(mut self, prepare: impl FnOnce(&mut Token) -> Result<String> + 'a) -> Self {
+        self.prepare_token = Box::new(prepare);
+        self
+    }
+
     /// Leaves the workstation as it is after installing: not logged in, GnuPG not set up.
     #[must_use]
     pub fn without_login(mut self) -> Self {
@@ -116,16 +147,19 @@ impl<'a> PlaygroundBuilder<'a> {
             builder = builder.environment(name, value);
         }
         let database = self.database.map_or_else(DatabaseKind::of_environment, Ok)?;
-        let (facts, cluster) = match &self.algorithms {
+        let store = self.store.map_or_else(StoreKind::of_environment, Ok)?;
+        let token_folder = scratch.path().join("token");
+        let (facts, cluster, token) = match &self.algorithms {
             None => {
-                let template = Template::get(&self.binaries, database)?;
+                let template = Template::get(&self.binaries, database, store)?;
                 template.copy_to(&data)?;
+                let token = template.copy_token_to(&token_folder)?;
                 let cluster = template.cluster()?;
                 if let Some(cluster) = &cluster {
                     // The copy of the configuration names the template's cluster.
                     builder = builder.environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
                 }
-                (template.facts, cluster)
+                (template.facts, cluster, token)
             }
             Some(_) => {
                 (self.note)("a new server: data folder, database, master key, certificate");
@@ -138,9 +172,22 @@ impl<'a> PlaygroundBuilder<'a> {
                 }
                 let password = scratch.file("password", &facts.admin_password)?;
                 builder.init(&password, &arguments)?;
-                (facts, cluster)
+                let create = |kind| Token::create(kind, &token_folder, TOKEN_LABEL);
+                (facts, cluster, store.token().map(create).transpose()?)
             }
         };
+        let token = token.map(|mut token| -> Result<Token> {
+            let config = scratch.file("token.toml", (self.prepare_token)(&mut token)?)?;
+            if self.algorithms.is_some() {
+                (self.note)(&format!("environment {ENVIRONMENT}: a token of {store}"));
+                builder.add_token(ENVIRONMENT, &config)?;
+            } else {
+                // The template's names the template's token.
+                fs::copy(&config, data.join("signer").join(ENVIRONMENT).join("token.toml"))?;
+            }
+            Ok(token)
+        });
+        let token = token.transpose()?;
         if let Some(prepare) = &self.prepare {
             prepare(&data)?;
         }
@@ -150,7 +197,10 @@ impl<'a> PlaygroundBuilder<'a> {
             server.unseal(file)?;
         }
         let mut facts = facts;
-        let admin = Admin::login(&self.binaries, &scratch, &server, &facts)?;
+        let mut admin = Admin::login(&self.binaries, &scratch, &server, &facts)?;
+        if token.is_some() {
+            admin = admin.with_environment(ENVIRONMENT);
+        }
         if let Some(algorithms) = &self.algorithms {
             provision(&admin, &mut facts, algorithms, &self.note)?;
         }
@@ -159,7 +209,7 @@ impl<'a> PlaygroundBuilder<'a> {
             (self.note)("workstation: sealcard login --setup");
             workstation.login(&server, &facts)?;
         }
-        Ok(Playground { workstation, admin, server, cluster, facts, binaries: self.binaries, scratch })
+        Ok(Playground { workstation, admin, server, cluster, token, facts, binaries: self.binaries, scratch })
     }
 }
 
@@ -176,6 +226,8 @@ pub struct Playground {
     pub server: Server,
     /// The server's database, if that is PostgreSQL.
     pub cluster: Option<Cluster>,
+    /// The token that holds the keys, if they are not in the sealed store.
+    pub token: Option<Token>,
     /// Names, passwords and keys.
     pub facts: Facts,
     /// The programs.

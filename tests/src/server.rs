@@ -67,6 +67,15 @@ impl ServerBuilder {
         run(command.args(["--listen", "127.0.0.1:0", "--from"]).arg(from), START)?.success()
     }
 
+    /// Adds an environment whose keys are on the token that a `token.toml` describes.
+    ///
+    /// # Errors
+    /// `environment add` failed.
+    pub fn add_token(&self, name: &str, config: &Path) -> Result<Finished> {
+        let mut command = self.command_of(&["environment", "add", name]);
+        run(command.arg("--token-config").arg(config), START)?.success()
+    }
+
     /// Starts it and waits until it accepts connections.
     ///
     /// # Errors
@@ -90,8 +99,12 @@ impl ServerBuilder {
     }
 
     fn command(&self, verb: &str) -> Command {
+        self.command_of(&[verb])
+    }
+
+    fn command_of(&self, words: &[&str]) -> Command {
         let mut command = Command::new(self.binaries.server());
-        command.arg(verb).arg("--data").arg(&self.data).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.args(words).arg("--data").arg(&self.data).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -14,8 +14,10 @@ use anyhow::{Context, Result};
 use sealcard_test_cluster::Cluster;
 
 use crate::{
-    Admin, Algorithm, Binaries, DatabaseKind, Facts, Scratch, ServerBuilder, database::database_arguments, provision,
-    run,
+    Admin, Binaries, DatabaseKind, Facts, Scratch, ServerBuilder, StoreKind, Token,
+    database::database_arguments,
+    provision, run,
+    tokens::{ENVIRONMENT, TOKEN_LABEL},
 };
 
 /// The data folder and what is in it.
@@ -23,6 +25,7 @@ use crate::{
 pub struct Template {
     folder: PathBuf,
     database: DatabaseKind,
+    store: StoreKind,
     /// What is in the data folder.
     pub facts: Facts,
 }
@@ -32,27 +35,27 @@ impl Template {
     ///
     /// # Errors
     /// It can't be made.
-    pub fn get(binaries: &Binaries, database: DatabaseKind) -> Result<Self> {
-        let store = binaries.folder().parent().context("the programs lie in no folder")?.join("templates");
-        fs::create_dir_all(&store)?;
+    pub fn get(binaries: &Binaries, database: DatabaseKind, store: StoreKind) -> Result<Self> {
+        let shelf = binaries.folder().parent().context("the programs lie in no folder")?.join("templates");
+        fs::create_dir_all(&shelf)?;
         let identity = format!("{:016x}", binaries.identity()?);
-        let folder = store.join(format!("{identity}-{database}"));
-        let lock = File::options().create(true).append(true).open(store.join("lock"))?;
+        let folder = shelf.join(format!("{identity}-{database}-{store}"));
+        let lock = File::options().create(true).append(true).open(shelf.join("lock"))?;
         // Held by one process at a time; the others wait here instead of making it too.
         lock.lock()?;
         if !folder.join("facts.json").exists() {
             // Those of older builds serve nobody any more.
-            for old in fs::read_dir(&store)?.flatten().filter(|entry| entry.path().is_dir()) {
+            for old in fs::read_dir(&shelf)?.flatten().filter(|entry| entry.path().is_dir()) {
                 let complete = old.path().join("facts.json").exists();
                 if !complete || !old.file_name().to_string_lossy().starts_with(&identity) {
                     fs::remove_dir_all(old.path())?;
                 }
             }
-            make(binaries, &folder, database).context("making the template of the data folder")?;
+            make(binaries, &folder, database, store).context("making the template of the data folder")?;
         }
         lock.unlock()?;
         let facts = serde_json::from_slice(&fs::read(folder.join("facts.json"))?)?;
-        Ok(Self { folder, database, facts })
+        Ok(Self { folder, database, store, facts })
     }
 
     /// Starts a cluster on a copy of the template's, if the template is one for PostgreSQL.
@@ -73,6 +76,18 @@ impl Template {
     pub fn copy_to(&self, target: &Path) -> Result<()> {
         copy_folder(&self.folder.join("data"), target)
     }
+
+    /// Copies the token to `target`, which does not exist yet, if the keys are on one.
+    ///
+    /// # Errors
+    /// It can't be copied.
+    pub fn copy_token_to(&self, target: &Path) -> Result<Option<Token>> {
+        let Some(kind) = self.store.token() else {
+            return Ok(None);
+        };
+        copy_folder(&self.folder.join("token"), target)?;
+        Ok(Some(Token::open(kind, target, TOKEN_LABEL)?))
+    }
 }
 
 /// Copies a folder with all modes.
@@ -81,7 +96,7 @@ pub(crate) fn copy_folder(source: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
-fn make(binaries: &Binaries, folder: &Path, database: DatabaseKind) -> Result<()> {
+fn make(binaries: &Binaries, folder: &Path, database: DatabaseKind, store: StoreKind) -> Result<()> {
     let scratch = Scratch::new()?;
     let data = scratch.path().join("data");
     let mut facts = Facts::new();
@@ -90,11 +105,22 @@ fn make(binaries: &Binaries, folder: &Path, database: DatabaseKind) -> Result<()
     let builder = ServerBuilder::new(binaries, &scratch, &data);
     let url = cluster.as_ref().map(Cluster::url);
     builder.init(&password, &database_arguments(url.as_deref()))?;
+    let token = scratch.path().join("token");
+    if let Some(kind) = store.token() {
+        let config = scratch.file("token.toml", Token::create(kind, &token, TOKEN_LABEL)?.config())?;
+        builder.add_token(ENVIRONMENT, &config)?;
+    }
     let mut server = builder.start()?;
-    let admin = Admin::login(binaries, &scratch, &server, &facts)?;
-    provision(&admin, &mut facts, &Algorithm::ALL, &|_| ())?;
+    let mut admin = Admin::login(binaries, &scratch, &server, &facts)?;
+    if store.token().is_some() {
+        admin = admin.with_environment(ENVIRONMENT);
+    }
+    provision(&admin, &mut facts, &store.algorithms(), &|_| ())?;
     server.stop()?;
     fs::create_dir_all(folder)?;
+    if store.token().is_some() {
+        copy_folder(&token, &folder.join("token"))?;
+    }
     copy_folder(&data, &folder.join("data"))?;
     if let Some(cluster) = cluster {
         cluster.save(&folder.join("cluster"))?;

@@ -4,6 +4,7 @@ mod cargo;
 mod chroot;
 mod commands;
 mod interrupts;
+mod kryoptic;
 mod output;
 mod packages;
 

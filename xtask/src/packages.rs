@@ -14,7 +14,8 @@ pub(crate) const DEMO: &[&str] = &["ca-certificates", "git", "gnupg", "gpg-agent
 /// What the measurements need besides: rpm's own tools.
 pub(crate) const BENCH: &[&str] = &["rpm"];
 
-/// What the end-to-end tests need besides: the tools that sign packages and repositories, an ssh server, and what makes the chroot.
+/// What the end-to-end tests need besides: the tools that sign packages and repositories, an ssh server, software
+/// tokens, and what makes the chroot.
 pub(crate) const TEST: &[&str] = &[
     "apt-utils",
     "ca-certificates",
@@ -32,13 +33,25 @@ pub(crate) const TEST: &[&str] = &[
     "gnupg",
     "gnupg2",
     "gpg-agent",
+    "opensc",
     "openssh-client",
     "openssh-server",
+    "p11-kit",
+    "p11-kit-modules",
     "procps",
     "rpm",
     "scdaemon",
+    "softhsm2",
     "sqlite3",
 ];
+
+/// What a playground with keys in SoftHSM needs besides.
+pub(crate) const SOFTHSM: &[&str] = &["softhsm2"];
+
+/// What building kryoptic and making a token with it needs: its libraries, what makes bindings of their headers, and the
+/// tool that initializes tokens.
+pub(crate) const KRYOPTIC: &[&str] =
+    &["clang", "gcc", "libc6-dev", "libclang-dev", "libsqlite3-dev", "libssl-dev", "opensc", "pkg-config"];
 
 /// What the link check for macOS needs besides what it keeps in the cache folder: a linker for build scripts, and Python.
 pub(crate) const CROSS: &[&str] = &["ca-certificates", "gcc", "libc6-dev", "python3", "python3-venv"];

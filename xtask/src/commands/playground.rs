@@ -15,10 +15,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use sealcard_tests::{Algorithm, DatabaseKind, PlaygroundBuilder};
+use sealcard_tests::{Algorithm, DatabaseKind, PlaygroundBuilder, StoreKind};
 use signal_hook::consts::SIGINT;
 
-use crate::{cargo, interrupts, output, packages};
+use crate::{cargo, interrupts, kryoptic, output, packages};
 
 /// Start a server with a user, a project and keys, and run a command against it
 ///
@@ -26,7 +26,8 @@ use crate::{cargo, interrupts, output, packages};
 /// a GnuPG home that is set up for the user. Runs COMMAND with GNUPGHOME and the keys' fingerprints set and gives its exit
 /// code; without COMMAND prints the exports and waits for Ctrl-C. The fingerprints are in SEALCARD_KEY_RSA2048,
 /// SEALCARD_KEY_RSA3072, SEALCARD_KEY_RSA4096, SEALCARD_KEY_NISTP256, SEALCARD_KEY_NISTP384, SEALCARD_KEY_NISTP521 and
-/// SEALCARD_KEY_ED25519. Ends and removes everything afterwards.
+/// SEALCARD_KEY_ED25519. With --store softhsm or kryoptic, pkcs11-tool can look at the token: SEALCARD_PKCS11_MODULE is
+/// its module, SEALCARD_PKCS11_PIN_FILE its PIN, and what the module reads is set too. Ends and removes everything afterwards.
 ///
 /// Example: cargo xtask playground -- sh -c 'echo hello | gpg --clear-sign -u $SEALCARD_KEY_ED25519'
 #[derive(Debug, Args)]
@@ -42,6 +43,10 @@ pub(crate) struct Playground {
     /// Where the server keeps its data: sqlite, or postgres (a cluster of its own, made for the purpose)
     #[arg(long, value_name = "DATABASE", default_value_t)]
     database: DatabaseKind,
+    /// Where the keys are: sealed (the server's own encrypted store), softhsm or kryoptic (a software token behind
+    /// PKCS#11, as the environment "hsm"; kryoptic has no Ed25519, and is built first)
+    #[arg(long, value_name = "STORE", default_value_t)]
+    store: StoreKind,
     /// What to run, after `--`
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -58,12 +63,17 @@ impl Playground {
         if self.database == DatabaseKind::Postgres {
             packages::ensure(packages::POSTGRES)?;
         }
+        match self.store {
+            StoreKind::Sealed => {}
+            StoreKind::SoftHsm => packages::ensure(packages::SOFTHSM)?,
+            StoreKind::Kryoptic => kryoptic::ensure()?,
+        }
         let binaries = cargo::build(self.release)?;
         let (sender, events) = mpsc::channel();
         interrupts::hold(sender.clone(), Event::Interrupted)?;
 
         output::step("starting the playground");
-        let mut builder = PlaygroundBuilder::new(binaries).note(output::note).database(self.database);
+        let mut builder = PlaygroundBuilder::new(binaries).note(output::note).database(self.database).store(self.store);
         if !self.algorithms.is_empty() {
             builder = builder.algorithms(&self.algorithms);
         }
@@ -102,6 +112,11 @@ fn exports(playground: &sealcard_tests::Playground) -> Result<Vec<(String, OsStr
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(playground.binaries.folder().to_owned()).chain(std::env::split_paths(&path));
     exports.push(("PATH".into(), std::env::join_paths(folders)?));
+    if let Some(token) = &playground.token {
+        exports.push(("SEALCARD_PKCS11_MODULE".into(), token.module.clone().into()));
+        exports.push(("SEALCARD_PKCS11_PIN_FILE".into(), token.pin_file.clone().into()));
+        exports.extend(token.variables.iter().map(|(name, value)| (name.clone(), value.into())));
+    }
     exports.push(("SEALCARD_PLAYGROUND".into(), playground.scratch.path().into()));
     Ok(exports)
 }

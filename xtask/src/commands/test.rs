@@ -14,14 +14,14 @@ use sealcard_tests::{Binaries, DatabaseKind};
 
 use crate::{
     cargo::{FAILPOINTS, cargo, must_succeed, target},
-    chroot, output, packages,
+    chroot, kryoptic, output, packages,
 };
 
 /// Run every check that a change must pass
 ///
 /// Runs every check that a change must pass: format, lints, unit, crate and end-to-end tests with the real tools, the
-/// fuzzing corpora, documentation. Installs what is missing: Debian packages, cargo-nextest, and chroots with GnuPG
-/// 2.4.7 and 2.4.9 in the user's cache folder.
+/// fuzzing corpora, documentation. Installs what is missing: Debian packages, cargo-nextest, and, in the user's
+/// cache folder, chroots with GnuPG 2.4.7 and 2.4.9 and the token kryoptic.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
     /// Builds the programs for the end-to-end tests and the chroots, and runs nothing. Afterwards `cargo nextest run -p
@@ -66,6 +66,7 @@ impl Test {
             output::note(&format!("took {:.0} s beside the compiler", took.as_secs_f64()));
             Ok(())
         })?;
+        summary.step("kryoptic", kryoptic::ensure)?;
         if self.build_only {
             return Ok(ExitCode::SUCCESS);
         }
