@@ -59,8 +59,7 @@ pub(super) fn generate(curve: Curve) -> Result<GeneratedKey, GenerateError> {
 /// A key of a NIST curve for signatures.
 pub struct SigningKey {
     pair: EcdsaKeyPair,
-    public: ParsedPublicKey,
-    digest: &'static digest::Algorithm,
+    public: VerifyingKey,
 }
 
 impl SigningKey {
@@ -73,17 +72,47 @@ impl SigningKey {
         if pair.public_key().as_ref() != point {
             return Err(KeyMismatchError);
         }
-        Ok(Self { public: ParsedPublicKey::new(parameters.verification, point)?, pair, digest: parameters.digest })
+        Ok(Self { pair, public: VerifyingKey::parse(curve, public)? })
     }
 
     /// Signs a digest. `r || s`, each as wide as the order.
     pub(super) fn sign(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
-        // ECDSA takes a number, whatever made it; the library wants to know which digest has that many bytes.
-        let number = to_width(digest, self.digest.output_len());
-        let digest = Digest::import_less_safe(&number, self.digest).map_err(|_| SignerError::SelfCheckFailed)?;
+        let digest = self.public.import(digest)?;
         let signature = self.pair.sign_digest(&digest).map_err(|_| SignerError::SelfCheckFailed)?;
-        self.public.verify_digest_sig(&digest, signature.as_ref()).map_err(|_| SignerError::SelfCheckFailed)?;
+        self.public.verify_imported(&digest, signature.as_ref())?;
         Ok(signature.as_ref().to_vec())
+    }
+}
+
+/// A key of a NIST curve that verifies.
+pub struct VerifyingKey {
+    key: ParsedPublicKey,
+    digest: &'static digest::Algorithm,
+}
+
+impl VerifyingKey {
+    /// Also the check that a point lies on its curve.
+    pub(super) fn parse(curve: Curve, public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
+        let PublicKeyBytes::Ec { point } = public else {
+            return Err(KeyMismatchError);
+        };
+        let parameters = parameters(curve).filter(|_| curve.has_form_of(point)).ok_or(KeyMismatchError)?;
+        Ok(Self { key: ParsedPublicKey::new(parameters.verification, point)?, digest: parameters.digest })
+    }
+
+    /// Verifies a signature of a digest: `r || s`, each as wide as the order.
+    pub(super) fn verify(&self, digest: &[u8], signature: &[u8]) -> Result<(), SignerError> {
+        self.verify_imported(&self.import(digest)?, signature)
+    }
+
+    // ECDSA takes a number, whatever made it; the library wants to know which digest has that many bytes.
+    fn import(&self, digest: &[u8]) -> Result<Digest, SignerError> {
+        let number = to_width(digest, self.digest.output_len());
+        Digest::import_less_safe(&number, self.digest).map_err(|_| SignerError::SelfCheckFailed)
+    }
+
+    fn verify_imported(&self, digest: &Digest, signature: &[u8]) -> Result<(), SignerError> {
+        self.key.verify_digest_sig(digest, signature).map_err(|_| SignerError::SelfCheckFailed)
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn generate() -> Result<GeneratedKey, GenerateError> {
 /// An Ed25519 key.
 pub struct SigningKey {
     pair: Ed25519KeyPair,
-    public: ParsedPublicKey,
+    public: VerifyingKey,
 }
 
 impl SigningKey {
@@ -30,13 +30,30 @@ impl SigningKey {
             return Err(KeyMismatchError);
         };
         let pair = Ed25519KeyPair::from_seed_and_public_key(private, point)?;
-        Ok(Self { public: ParsedPublicKey::new(&ED25519, point)?, pair })
+        Ok(Self { pair, public: VerifyingKey::parse(public)? })
     }
 
     /// Signs a message (for OpenPGP the digest is the message: RFC 9580 section 5.2.3.3). `R || S`, 32 bytes each.
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         let signature = self.pair.try_sign(message).map_err(|_| SignerError::SelfCheckFailed)?;
-        self.public.verify_sig(message, signature.as_ref()).map_err(|_| SignerError::SelfCheckFailed)?;
+        self.public.verify(message, signature.as_ref())?;
         Ok(signature.as_ref().to_vec())
+    }
+}
+
+/// An Ed25519 key that verifies.
+pub struct VerifyingKey(ParsedPublicKey);
+
+impl VerifyingKey {
+    pub(super) fn parse(public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
+        match public {
+            PublicKeyBytes::Ec { point } => Ok(Self(ParsedPublicKey::new(&ED25519, point)?)),
+            PublicKeyBytes::Rsa { .. } => Err(KeyMismatchError),
+        }
+    }
+
+    /// Verifies a signature of a message: `R || S`, 32 bytes each.
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignerError> {
+        self.0.verify_sig(message, signature).map_err(|_| SignerError::SelfCheckFailed)
     }
 }

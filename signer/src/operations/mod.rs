@@ -7,9 +7,11 @@ mod check;
 mod ecdh;
 mod ecdsa;
 mod eddsa;
+mod public;
 mod rsa;
 
 pub use check::{check, input};
+pub use public::{PublicKey, is_fit_for_agreement};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Scheme};
 use zeroize::Zeroizing;

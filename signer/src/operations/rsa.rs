@@ -7,7 +7,7 @@ use aws_lc_rs::{
     signature::{
         KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
         RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair,
-        RsaParameters,
+        RsaParameters, RsaPublicKeyComponents,
     },
 };
 use sealcard_api::algorithm::HashAlgorithm;
@@ -33,39 +33,85 @@ pub(super) fn generate(bits: u16) -> Result<GeneratedKey, GenerateError> {
 /// An RSA key for signatures.
 pub struct SigningKey {
     pair: RsaKeyPair,
-    // The library binds a parsed public key to one hash.
-    sha256: ParsedPublicKey,
-    sha384: ParsedPublicKey,
-    sha512: ParsedPublicKey,
+    public: VerifyingKey,
 }
 
 impl SigningKey {
     pub(super) fn parse(bits: u16, private: &[u8], public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
-        let pair = key_pair(bits, private, public)?;
-        let parse = |parameters: &'static RsaParameters| ParsedPublicKey::new(parameters, pair.public_key());
-        Ok(Self {
-            sha256: parse(&RSA_PKCS1_2048_8192_SHA256)?,
-            sha384: parse(&RSA_PKCS1_2048_8192_SHA384)?,
-            sha512: parse(&RSA_PKCS1_2048_8192_SHA512)?,
-            pair,
-        })
+        Ok(Self { pair: key_pair(bits, private, public)?, public: VerifyingKey::parse(bits, public)? })
     }
 
     /// Signs a digest. As wide as the modulus.
     pub(super) fn sign(&self, hash: HashAlgorithm, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
-        let (algorithm, encoding, public): (_, &'static dyn RsaEncoding, _) = match hash {
-            HashAlgorithm::Sha256 => (&digest::SHA256, &RSA_PKCS1_SHA256, &self.sha256),
-            HashAlgorithm::Sha384 => (&digest::SHA384, &RSA_PKCS1_SHA384, &self.sha384),
-            HashAlgorithm::Sha512 => (&digest::SHA512, &RSA_PKCS1_SHA512, &self.sha512),
-            HashAlgorithm::Sha224 => return Err(SignerError::Invalid("RSA keys do not sign sha224 digests".into())),
+        let encoding: &'static dyn RsaEncoding = match hash {
+            HashAlgorithm::Sha256 => &RSA_PKCS1_SHA256,
+            HashAlgorithm::Sha384 => &RSA_PKCS1_SHA384,
+            HashAlgorithm::Sha512 => &RSA_PKCS1_SHA512,
+            HashAlgorithm::Sha224 => return Err(no_sha224()),
         };
-        let digest = Digest::import_less_safe(digest, algorithm)
-            .map_err(|_| SignerError::Invalid("the digest's length does not fit its hash".into()))?;
+        let imported = import(hash, digest)?;
         let mut signature = vec![0; self.pair.public_modulus_len()];
-        self.pair.sign_digest(encoding, &digest, &mut signature).map_err(|_| SignerError::SelfCheckFailed)?;
-        public.verify_digest_sig(&digest, &signature).map_err(|_| SignerError::SelfCheckFailed)?;
+        self.pair.sign_digest(encoding, &imported, &mut signature).map_err(|_| SignerError::SelfCheckFailed)?;
+        self.public.verify(hash, digest, &signature)?;
         Ok(signature)
     }
+}
+
+/// An RSA key that verifies.
+pub struct VerifyingKey {
+    // The library binds a parsed public key to one hash.
+    sha256: ParsedPublicKey,
+    sha384: ParsedPublicKey,
+    sha512: ParsedPublicKey,
+    width: usize,
+}
+
+impl VerifyingKey {
+    pub(super) fn parse(bits: u16, public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
+        let PublicKeyBytes::Rsa { n, e } = public else {
+            return Err(KeyMismatchError);
+        };
+        if n.len() * 8 != usize::from(bits) || n.first().is_none_or(|first| *first < 0x80) {
+            return Err(KeyMismatchError);
+        }
+        let components = RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() };
+        let parse = |parameters: &'static RsaParameters| components.to_parsed_public_key(parameters);
+        Ok(Self {
+            sha256: parse(&RSA_PKCS1_2048_8192_SHA256)?,
+            sha384: parse(&RSA_PKCS1_2048_8192_SHA384)?,
+            sha512: parse(&RSA_PKCS1_2048_8192_SHA512)?,
+            width: n.len(),
+        })
+    }
+
+    /// Verifies a signature of a digest. It must be as wide as the modulus.
+    pub(super) fn verify(&self, hash: HashAlgorithm, digest: &[u8], signature: &[u8]) -> Result<(), SignerError> {
+        let public = match hash {
+            HashAlgorithm::Sha256 => &self.sha256,
+            HashAlgorithm::Sha384 => &self.sha384,
+            HashAlgorithm::Sha512 => &self.sha512,
+            HashAlgorithm::Sha224 => return Err(no_sha224()),
+        };
+        if signature.len() != self.width {
+            return Err(SignerError::SelfCheckFailed);
+        }
+        public.verify_digest_sig(&import(hash, digest)?, signature).map_err(|_| SignerError::SelfCheckFailed)
+    }
+}
+
+fn import(hash: HashAlgorithm, digest: &[u8]) -> Result<Digest, SignerError> {
+    let algorithm = match hash {
+        HashAlgorithm::Sha256 => &digest::SHA256,
+        HashAlgorithm::Sha384 => &digest::SHA384,
+        HashAlgorithm::Sha512 => &digest::SHA512,
+        HashAlgorithm::Sha224 => return Err(no_sha224()),
+    };
+    Digest::import_less_safe(digest, algorithm)
+        .map_err(|_| SignerError::Invalid("the digest's length does not fit its hash".into()))
+}
+
+fn no_sha224() -> SignerError {
+    SignerError::Invalid("RSA keys do not sign sha224 digests".into())
 }
 
 /// An RSA key for decryption.
