@@ -4,6 +4,7 @@ use crate::{
     journal::{format_line, parse_line},
     keeper::ControlRequest,
     leash::{ToKeeper, ToWorker},
+    pkcs11::{KeyHandle, TokenUri, config::TokenConfig},
     protocol::{self, KeeperMessage, KeeperRequest},
     seal::SealFile,
     worker::decode_request,
@@ -42,5 +43,27 @@ pub fn journal_line(data: &[u8]) {
 pub fn seal_file(data: &[u8]) {
     if let Ok(seal) = SealFile::parse(data) {
         assert_eq!(SealFile::parse(seal.to_text().as_bytes()).ok(), Some(seal), "a seal survives its text");
+    }
+}
+
+/// The URI of a token.
+pub fn token_uri(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(uri) = text.parse::<TokenUri>() {
+        assert_eq!(uri.to_string().parse(), Ok(uri), "a URI survives its text");
+    }
+}
+
+/// A `token.toml`.
+pub fn token_config(data: &[u8]) {
+    if let Err(error) = TokenConfig::parse(data) {
+        assert!(error.line >= 1 && error.line <= 1 + data.iter().filter(|byte| **byte == b'\n').count());
+    }
+}
+
+/// What a row keeps of a token's key.
+pub fn key_handle(data: &[u8]) {
+    if let Some(handle) = KeyHandle::parse(data) {
+        assert_eq!(KeyHandle::parse(&handle.to_bytes()), Some(handle), "a handle survives its bytes");
     }
 }

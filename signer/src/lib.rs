@@ -6,6 +6,7 @@
 //!
 //! - [`seal`]: how the master key is kept while nobody uses it.
 //! - [`sealed`]: how private keys are kept: under the master key, in the server's database.
+//! - [`pkcs11`]: how private keys are kept in a PKCS#11 token.
 //! - [`operations`]: what can be done with an open key.
 //! - [`journal`]: the signer's own hash-chained list of key uses.
 //! - [`protocol`]: what server and signer say to one another.
@@ -25,6 +26,7 @@ mod leash;
 mod log;
 pub mod operations;
 mod os;
+pub mod pkcs11;
 pub mod protocol;
 pub mod sandbox;
 pub mod seal;

@@ -7,6 +7,7 @@ use std::path::Path;
 use sealcard_signer::{
     fuzzing,
     journal::parse_line,
+    pkcs11::{TokenUri, config::TokenConfig},
     protocol::{KeeperRequest, decode},
     seal::SealFile,
     worker::decode_request,
@@ -29,4 +30,10 @@ fn corpora_hold_valid_inputs_and_none_that_breaks_anything() {
     assert!(replay("signer_keeper", fuzzing::keeper, |d| decode::<KeeperRequest>(d).is_ok()) >= 5);
     assert!(replay("signer_journal_line", fuzzing::journal_line, |d| parse_line(d).is_ok()) >= 2);
     assert!(replay("signer_seal_file", fuzzing::seal_file, |d| SealFile::parse(d).is_ok()) >= 3);
+    assert!(replay("signer_token_uri", fuzzing::token_uri, is_uri) >= 3);
+    assert!(replay("signer_token_config", fuzzing::token_config, |d| TokenConfig::parse(d).is_ok()) >= 2);
+}
+
+fn is_uri(data: &[u8]) -> bool {
+    std::str::from_utf8(data).is_ok_and(|text| text.parse::<TokenUri>().is_ok())
 }

@@ -6,6 +6,7 @@ mod journal;
 mod keeper_key;
 mod output;
 mod passphrase;
+mod probe;
 mod sandbox;
 mod unseal;
 
@@ -35,6 +36,7 @@ enum Command {
     Unseal(unseal::Unseal),
     EnvelopeKey(envelope_key::EnvelopeKey),
     KeeperKey(keeper_key::KeeperKey),
+    Probe(probe::Probe),
     #[command(subcommand)]
     Journal(journal::Journal),
     Sandbox(sandbox::Sandbox),
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Unseal(unseal) => unseal.run(),
         Command::EnvelopeKey(key) => key.run(),
         Command::KeeperKey(key) => key.run(),
+        Command::Probe(probe) => probe.run(),
         Command::Journal(journal) => journal.run(),
     };
     match outcome {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{Folder, output};
 use crate::{
     os,
+    pkcs11::config::TokenConfig,
     sandbox::{self, Outcome, Rules},
 };
 
@@ -29,7 +30,7 @@ impl Sandbox {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let folder = std::path::absolute(&self.folder.folder)?;
         anyhow::ensure!(folder.is_dir(), "{} is not a folder", folder.display());
-        let rules = Rules::sealed_store();
+        let rules = TokenConfig::load(&folder)?.as_ref().map_or_else(Rules::sealed_store, Rules::of_token);
         os::shield().context("the process can't be shielded")?;
         let enforced = sandbox::enter(&rules)?;
         let attempts = sandbox::attempts(&rules, &folder);

@@ -13,7 +13,10 @@ pub use probe::{Attempt, Outcome, attempts};
 
 use std::{fmt, io, path::PathBuf};
 
-use crate::log::{self, Level};
+use crate::{
+    log::{self, Level},
+    pkcs11::config::TokenConfig,
+};
 
 /// What a worker may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,17 @@ impl Rules {
     pub fn module(needs: Needs) -> Self {
         let Needs { read, write, unix_sockets, ports } = needs;
         Self { calls: Calls::Module, read, write, unix_sockets, ports, require: true }
+    }
+
+    /// A worker with the module that a `token.toml` describes.
+    #[must_use]
+    pub fn of_token(config: &TokenConfig) -> Self {
+        let declared = &config.sandbox;
+        let mut read = declared.read.clone();
+        read.push(config.module.clone());
+        let ports = declared.hosts.iter().map(|host| host.port).collect();
+        let needs = Needs { read, write: declared.write.clone(), unix_sockets: declared.unix_sockets.clone(), ports };
+        Self::module(needs).require(declared.require)
     }
 
     /// Whether the worker refuses to run where the rules for files can't be enforced; it does unless told otherwise.

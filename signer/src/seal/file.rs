@@ -177,7 +177,7 @@ impl SealSource {
 }
 
 /// Whether `name` stays inside `$CREDENTIALS_DIRECTORY`.
-pub(super) fn valid_credential_name(name: &str) -> bool {
+pub(crate) fn valid_credential_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 255 && !name.contains(['/', '\0']) && name != "." && name != ".."
 }
 

@@ -9,7 +9,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{SealError, file::valid_credential_name};
+use super::SealError;
+pub(crate) use super::file::valid_credential_name;
 use crate::{crypto, folder};
 
 /// A key file has exactly so many bytes.
@@ -40,17 +41,20 @@ pub(crate) fn read_key_file(path: &Path) -> Result<crypto::Key, SealError> {
 
 /// Reads the credential that systemd placed for this service (`systemd.exec(5)`, `LoadCredential=`).
 pub(super) fn read_credential(name: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let directory =
-        std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| SealError::NoCredentials { name: name.to_owned() })?;
-    let path = PathBuf::from(directory).join(name);
-    if !valid_credential_name(name) {
-        return Err(bad(&path, "a credential's name is a plain file name"));
-    }
+    let path = credential_path(name)?;
     let bytes = read_private(&path, MAX_CREDENTIAL_LEN)?;
     if bytes.len() < KEY_FILE_LEN {
         return Err(bad(&path, "a credential needs at least 32 bytes; make one with: head -c 32 /dev/urandom"));
     }
     Ok(bytes)
+}
+
+/// Where systemd placed a credential for this service.
+pub(crate) fn credential_path(name: &str) -> Result<PathBuf, SealError> {
+    let directory =
+        std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| SealError::NoCredentials { name: name.to_owned() })?;
+    let path = PathBuf::from(directory).join(name);
+    if valid_credential_name(name) { Ok(path) } else { Err(bad(&path, "a credential's name is a plain file name")) }
 }
 
 /// Reads a file of at most `limit` bytes, whoever may read it.
@@ -59,7 +63,8 @@ pub(super) fn read_limited(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8
     read(&File::open(path).map_err(failed)?, path, limit)
 }
 
-fn read_private(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, SealError> {
+/// Reads a regular file of at most `limit` bytes that only its owner, the signer's user or root, may use.
+pub(crate) fn read_private(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let failed = |e| SealError::File(path.to_owned(), e);
     // Non-blocking: a FIFO in its place must not hang the start.
     let file = OpenOptions::new()
@@ -92,6 +97,6 @@ fn read(file: &File, path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Se
     Ok(bytes)
 }
 
-fn bad(path: &Path, why: &'static str) -> SealError {
+pub(crate) fn bad(path: &Path, why: &'static str) -> SealError {
     SealError::BadSecretFile { path: path.to_owned(), why }
 }

@@ -1,0 +1,4 @@
+//! A `token.toml`: nothing panics, and errors name a line that the file has.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_signer::fuzzing::token_config(data));

@@ -1,0 +1,312 @@
+//! A token: found, logged in to, and used by all threads of the worker.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use cryptoki::{
+    error::{Error, RvError},
+    object::ObjectHandle,
+    session::{Session, SessionState, UserType},
+    slot::{Slot, TokenInfo},
+    types::AuthPin,
+};
+use uuid::Uuid;
+
+use super::{
+    codes::Class,
+    config::{Pin, RsaForm, TokenConfig},
+    decrypt::decrypt,
+    failure::{CallError, Problem, TokenError},
+    find::{self, Known},
+    mechanisms::Mechanisms,
+    module::{Module, Purpose},
+    pool::{self, Pool},
+    sign::sign,
+    slots,
+    watch::Overdue,
+};
+use crate::{
+    log::{self, Level},
+    operations,
+    protocol::{Operation, ResponseBody, SignerError, StoredKey},
+};
+
+/// Rows that are kept parsed at most; each takes a few KiB.
+const KNOWN_ROWS: usize = 1024;
+
+/// A token of a module. All threads use one; each takes a session while it works.
+pub struct Token {
+    pub(super) module: Module,
+    pub(super) slot: Slot,
+    pub(super) facts: Facts,
+    pub(super) mechanisms: Mechanisms,
+    pub(super) rsa: RsaForm,
+    pub(super) config_sessions: u16,
+    pub(super) path: String,
+    pub(super) pool: Pool,
+    /// The session that is never used: with the last one a token forgets the login. Locked while somebody logs in.
+    keeper: Mutex<Option<Session>>,
+    unlocked: AtomicBool,
+    login_required: bool,
+    known: Mutex<HashMap<Uuid, Arc<Known>>>,
+}
+
+/// What a token says of itself and does not change.
+pub(super) struct Facts {
+    pub(super) label: String,
+    pub(super) serial: String,
+    pub(super) firmware: String,
+}
+
+impl Token {
+    /// Loads the module and finds the token. Once in a process.
+    ///
+    /// `overdue` is told of calls that take longer than their deadline. They can't be cancelled: it should end the process.
+    ///
+    /// # Errors
+    /// [`SignerError::TokenAbsent`], always fatal: a module may learn of a token only when it starts.
+    pub fn open(config: &TokenConfig, overdue: impl Fn(Overdue) + Send + 'static) -> Result<Self, TokenError> {
+        let module = Module::load(config, overdue)?;
+        let calling = module.calling(Purpose::Start);
+        let context = module.context();
+        let (slot, info) = slots::find(context, &config.token).map_err(TokenError::fatal)?;
+        let mechanisms = Mechanisms::read(context, slot).map_err(|error| absent(&error))?;
+        drop(calling);
+        let sessions = pool::limit(config.sessions.get(), info.max_session_count().into());
+        Ok(Self {
+            slot,
+            facts: Facts {
+                label: info.label().to_owned(),
+                serial: info.serial_number().to_owned(),
+                firmware: info.firmware_version().to_string(),
+            },
+            mechanisms,
+            rsa: config.rsa,
+            config_sessions: config.sessions.get(),
+            path: config.module.display().to_string(),
+            pool: Pool::new(sessions),
+            keeper: Mutex::new(None),
+            unlocked: AtomicBool::new(!info.login_required()),
+            login_required: info.login_required(),
+            known: Mutex::new(HashMap::new()),
+            module,
+        })
+    }
+
+    /// Whether keys can be used: somebody has logged in, or the token wants no login.
+    pub fn is_unlocked(&self) -> bool {
+        self.unlocked.load(Ordering::Acquire)
+    }
+
+    /// How many threads can use the token at once.
+    pub fn sessions(&self) -> usize {
+        self.pool.limit()
+    }
+
+    /// The token's label and serial number, for the log.
+    pub fn name(&self) -> (&str, &str) {
+        (&self.facts.label, &self.facts.serial)
+    }
+
+    /// Logs in: at most one `C_Login`, and none if it is done already. `attended` if a person gave the PIN just now; else
+    /// the last attempt that the token allows is not spent.
+    ///
+    /// # Errors
+    /// [`SignerError::PinRefused`] if the token does not take the PIN; no further attempt may be made with it.
+    pub fn unlock(&self, pin: &Pin, attended: bool) -> Result<(), TokenError> {
+        let mut keeper = self.keeper();
+        if self.is_unlocked() {
+            return Ok(());
+        }
+        let _calling = self.module.calling(Purpose::Login);
+        let context = self.module.context();
+        let info = context.get_token_info(self.slot).map_err(CallError::from)?;
+        hopeless(&info, attended).map_or(Ok(()), |code| Err(SignerError::PinRefused { code: code.to_owned() }))?;
+        if keeper.is_none() {
+            *keeper = Some(context.open_ro_session(self.slot).map_err(CallError::from)?);
+        }
+        let Some(session) = keeper.as_ref() else { return Err(SignerError::Locked.into()) };
+        match session.login(UserType::User, Some(&AuthPin::from(pin.text()))) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
+                self.unlocked.store(true, Ordering::Release);
+                log::event(
+                    Level::Info,
+                    "token-unlocked",
+                    &[("label", &self.facts.label), ("serial", &self.facts.serial)],
+                );
+                Ok(())
+            }
+            Err(error) => {
+                // A session that failed is not the one to wait in.
+                *keeper = None;
+                Err(CallError::from(error).into())
+            }
+        }
+    }
+
+    /// Whether the key of a row was found on the token and compared before: then using it takes no preparation.
+    pub fn knows(&self, row: &StoredKey) -> bool {
+        self.is_unlocked() && self.remembered(row).is_some()
+    }
+
+    /// Makes sure that a key can be used: finds it on the token and compares it with the row. Uses no key.
+    ///
+    /// # Errors
+    /// If nobody has logged in, the token can't do it, or the key is not there.
+    pub fn admit(&self, row: &StoredKey) -> Result<(), TokenError> {
+        let known = self.known(row)?;
+        self.with_key(&known, |_, _| Ok(()))
+    }
+
+    /// Performs an operation with a key. A signature is verified with the row's public key before it is given out.
+    ///
+    /// # Errors
+    /// If the key can't be used, a ciphertext does not decrypt, or the module failed. Then
+    /// [`SignerError::Token`] with a function that uses a key says that it may have been used; nothing is tried again.
+    pub fn perform(&self, row: &StoredKey, operation: &Operation) -> Result<ResponseBody, TokenError> {
+        operations::check(row, operation)?;
+        let known = self.known(row)?;
+        self.with_key(&known, |session, key| match operation {
+            Operation::Decrypt { ciphertext } => {
+                decrypt(session, key, &known, &self.mechanisms, ciphertext).map(ResponseBody::Plaintext)
+            }
+            _ => sign(session, key, &known, self.rsa, operation).map(ResponseBody::Signature),
+        })
+    }
+
+    /// Does some work with a key in a session. If what failed came before any use of a key, and another session or a new
+    /// search may help, it is tried once more.
+    fn with_key<T>(
+        &self,
+        known: &Arc<Known>,
+        work: impl Fn(&Session, ObjectHandle) -> Result<T, Problem>,
+    ) -> Result<T, TokenError> {
+        let mut again = true;
+        loop {
+            if !self.is_unlocked() {
+                return Err(SignerError::Locked.into());
+            }
+            let result = self.pool.with(&self.module, self.slot, |opened| {
+                let found = find::private_key(opened, known);
+                let key = self.seen(&opened.session, found)?;
+                work(&opened.session, key)
+            });
+            match result {
+                Ok(made) => {
+                    self.remember(known);
+                    return Ok(made);
+                }
+                Err(Problem::Call(error)) => {
+                    self.after(&error);
+                    let renewable = matches!(error.class, Class::Session | Class::Handle) && !error.key_used;
+                    if !renewable || !std::mem::take(&mut again) {
+                        return Err(error.into());
+                    }
+                }
+                Err(problem) => return Err(problem.into()),
+            }
+        }
+    }
+
+    /// What was found on the token. Without a login private keys are not to be seen, and a token does not say that this is
+    /// the reason.
+    pub(super) fn seen<T>(&self, session: &Session, found: Result<T, Problem>) -> Result<T, Problem> {
+        if self.login_required
+            && matches!(found, Err(Problem::Refused(SignerError::NotOnToken(_))))
+            && matches!(session.get_session_info()?.session_state(), SessionState::RoPublic | SessionState::RwPublic)
+        {
+            return Err(CallError::logged_out().into());
+        }
+        found
+    }
+
+    /// What a failed call means for everything else.
+    pub(super) fn after(&self, error: &CallError) {
+        match error.class {
+            Class::Session | Class::Handle => self.reconnect(error),
+            Class::Login => self.logged_out(&mut self.keeper()),
+            _ => {}
+        }
+    }
+
+    /// Forgets all sessions, and the login too if it went with them.
+    fn reconnect(&self, why: &CallError) {
+        log::event(Level::Warn, "sessions-reopened", &[("why", why)]);
+        self.pool.reconnect(&self.module);
+        let mut keeper = self.keeper();
+        if let Some(session) = keeper.as_ref() {
+            let _calling = self.module.calling(Purpose::Operation);
+            let state = session.get_session_info().map(|info| info.session_state());
+            if !matches!(state, Ok(SessionState::RoUser | SessionState::RwUser)) {
+                self.logged_out(&mut keeper);
+            }
+        }
+    }
+
+    fn logged_out(&self, keeper: &mut Option<Session>) {
+        if self.login_required && self.unlocked.swap(false, Ordering::AcqRel) {
+            log::event(Level::Warn, "token-logged-out", &[("serial", &self.facts.serial)]);
+            *keeper = None;
+        }
+    }
+
+    /// The row, parsed. Only what was found on the token is remembered.
+    fn known(&self, row: &StoredKey) -> Result<Arc<Known>, TokenError> {
+        if let Some(known) = self.remembered(row) {
+            return Ok(known);
+        }
+        self.mechanisms.serves(row.algorithm, row.role, self.rsa).map_err(|missing| self.lacks(&missing))?;
+        Ok(Arc::new(Known::parse(row)?))
+    }
+
+    pub(super) fn lacks(&self, missing: &str) -> SignerError {
+        SignerError::Unsupported(format!("the token {:?} lacks {missing}", self.facts.label))
+    }
+
+    fn remembered(&self, row: &StoredKey) -> Option<Arc<Known>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&row.component).filter(|known| known.row == *row).cloned()
+    }
+
+    fn remember(&self, known: &Arc<Known>) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.get(&known.row.component).is_some_and(|same| Arc::ptr_eq(same, known)) {
+            return;
+        }
+        if all.len() >= KNOWN_ROWS {
+            all.clear();
+        }
+        all.insert(known.row.component, Arc::clone(known));
+    }
+
+    /// Forgets a row: its key is gone.
+    pub(super) fn forget(&self, component: Uuid) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&component);
+    }
+
+    fn keeper(&self) -> MutexGuard<'_, Option<Session>> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why an attempt to log in would be wasted or do harm, as the code that the token would give.
+fn hopeless(info: &TokenInfo, attended: bool) -> Option<&'static str> {
+    if info.user_pin_locked() {
+        return Some("CKF_USER_PIN_LOCKED: the token's PIN is locked");
+    }
+    if !info.user_pin_initialized() {
+        return Some("CKR_USER_PIN_NOT_INITIALIZED");
+    }
+    // A wrong one would lock the token, which only a person may risk.
+    (info.user_pin_final_try() && !attended)
+        .then_some("CKF_USER_PIN_FINAL_TRY: one attempt is left; run sealcard-signer unseal")
+}
+
+fn absent(error: &CallError) -> TokenError {
+    TokenError::fatal(SignerError::TokenAbsent(error.to_string()))
+}

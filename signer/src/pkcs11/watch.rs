@@ -1,0 +1,130 @@
+//! A deadline for each call into the module.
+//!
+//! A call that hangs can't be cancelled: only the end of the process helps. So one thread watches over all calls, and tells
+//! whoever opened the token when one has taken too long.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// What is told of a call that has taken too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overdue {
+    /// What was asked of the module, such as `a signature`.
+    pub what: &'static str,
+    /// How long it was given.
+    pub deadline: Duration,
+}
+
+/// The calls that are under way.
+pub(super) struct Watch {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    calls: BTreeMap<u64, (Instant, Overdue)>,
+    /// When the thread looks again; `None` while it waits for a call.
+    looks: Option<Instant>,
+    ended: bool,
+}
+
+/// One call; it is over when this is dropped.
+pub(super) struct Watched<'a> {
+    watch: &'a Watch,
+    id: u64,
+}
+
+impl Watch {
+    /// Starts the thread. `overdue` is called for each call that has taken too long, once; it should end the process.
+    pub(super) fn start(overdue: impl Fn(Overdue) + Send + 'static) -> io::Result<Arc<Self>> {
+        let watch = Arc::new(Self { state: Mutex::new(State::default()), changed: Condvar::new() });
+        let watching = Arc::clone(&watch);
+        std::thread::Builder::new().name("watch".into()).spawn(move || watching.run(overdue))?;
+        Ok(watch)
+    }
+
+    /// A call begins.
+    pub(super) fn call(&self, what: &'static str, deadline: Duration) -> Watched<'_> {
+        let due = Instant::now() + deadline;
+        let mut state = self.lock();
+        let id = state.next;
+        state.next += 1;
+        state.calls.insert(id, (due, Overdue { what, deadline }));
+        // The thread is only woken if it would look too late: not for each of a thousand calls per second.
+        if state.looks.is_none_or(|looks| due < looks) {
+            self.changed.notify_one();
+        }
+        Watched { watch: self, id }
+    }
+
+    /// Ends the thread.
+    pub(super) fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_one();
+    }
+
+    fn run(&self, overdue: impl Fn(Overdue)) {
+        let mut state = self.lock();
+        while !state.ended {
+            let now = Instant::now();
+            let late: Vec<u64> = state.calls.iter().filter(|(_, (due, _))| *due <= now).map(|(id, _)| *id).collect();
+            for id in late {
+                if let Some((_, call)) = state.calls.remove(&id) {
+                    drop(state);
+                    overdue(call);
+                    state = self.lock();
+                }
+            }
+            state.looks = state.calls.values().map(|(due, _)| *due).min();
+            state = match state.looks {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(looks) => {
+                    let wait = looks.saturating_duration_since(Instant::now());
+                    self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.watch.lock().calls.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn only_the_call_that_takes_too_long_is_told_and_only_once() {
+        let (tell, told) = mpsc::channel();
+        let watch = Watch::start(move |overdue| tell.send(overdue).unwrap()).unwrap();
+        let slow = watch.call("a slow one", Duration::from_secs(3600));
+        drop(watch.call("a quick one", Duration::from_millis(200)));
+        let hung = watch.call("one that hangs", Duration::from_millis(20));
+        let first = told.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(first, Overdue { what: "one that hangs", deadline: Duration::from_millis(20) });
+        // Later calls are watched as the first ones, and nothing is told again of the one before.
+        let another = watch.call("another that hangs", Duration::from_millis(400));
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)).unwrap().what, "another that hangs");
+        drop((slow, hung, another));
+        watch.end();
+        // The thread drops its end of the channel when it ends, with nothing left in it.
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)), Err(mpsc::RecvTimeoutError::Disconnected));
+    }
+}

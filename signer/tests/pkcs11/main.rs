@@ -1,0 +1,9 @@
+//! Keys in a real SoftHSM2 token.
+
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod adopt;
+mod login;
+mod probe;
+mod softhsm;
+mod uses;
