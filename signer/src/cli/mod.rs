@@ -2,6 +2,7 @@
 
 mod envelope_key;
 mod init;
+mod init_token;
 mod journal;
 mod keeper_key;
 mod output;
@@ -30,6 +31,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Init),
+    InitToken(init_token::InitToken),
     Serve(Serve),
     #[command(hide = true)]
     Worker(Folder),
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
         // Its folder is named for people who look at the list of processes.
         Command::Worker(_) => return run_process(crate::worker::run),
         Command::Init(init) => init.run(),
+        Command::InitToken(init) => init.run(),
         Command::Sandbox(sandbox) => match sandbox.run() {
             Ok(code) => return code,
             Err(error) => Err(error),

@@ -1,0 +1,60 @@
+//! `sealcard-signer init-token`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+
+use super::{Folder, output};
+use crate::{
+    folder::{self, JOURNAL_FILE},
+    keeper,
+    pkcs11::config::{MAX_TOKEN_FILE, TOKEN_FILE, TokenConfig},
+    seal,
+};
+
+/// Make the folder of a signer whose keys lie on a PKCS#11 token
+///
+/// Checks the description of the token and copies it; the token itself is not touched. Prints what it made as one line of
+/// JSON, nothing secret. An existing folder is never changed.
+#[derive(Debug, Args)]
+pub(super) struct InitToken {
+    #[command(flatten)]
+    folder: Folder,
+    /// The description of the token: token.toml
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// What was made.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Made {
+    config: PathBuf,
+    journal: PathBuf,
+    /// The fingerprint of the key that a PIN is encrypted to when it comes through the server.
+    keeper_key: String,
+}
+
+impl InitToken {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let length = std::fs::metadata(&self.config).with_context(|| self.config.display().to_string())?.len();
+        if length > MAX_TOKEN_FILE as u64 {
+            bail!("{} is too long to describe a token", self.config.display());
+        }
+        let text = std::fs::read(&self.config).with_context(|| self.config.display().to_string())?;
+        TokenConfig::parse(&text).map_err(|error| anyhow!("{}, {error}", self.config.display()))?;
+        let folder = &self.folder.folder;
+        folder::create(folder).with_context(|| folder.display().to_string())?;
+        seal::ensure_uninitialized(folder)?;
+        let write = |name: &str, content: &[u8]| {
+            let path = folder.join(name);
+            folder::write_new(&path, content).with_context(|| path.display().to_string()).map(|()| path)
+        };
+        let config = write(TOKEN_FILE, &text)?;
+        let journal = write(JOURNAL_FILE, b"")?;
+        let keeper_key = keeper::create_identity(folder)?.fingerprint().to_string();
+        output::line(&serde_json::to_string(&Made { config, journal, keeper_key })?);
+        Ok(())
+    }
+}
