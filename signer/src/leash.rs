@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
+    pkcs11::config::{Pin, TokenConfig},
     protocol::{JournalHead, StoreState},
-    seal::Passphrase,
 };
 
 /// Entries of the journal's index in one message: so many fit into a frame.
 pub(crate) const INDEX_PART: usize = 64 * 1024;
+
+/// The exit status of a worker whose token was not there when it started: modules look for tokens only then.
+pub(crate) const TOKEN_ABSENT: i32 = 4;
 
 /// A message from the keeper.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ pub(crate) struct Start {
     pub(crate) len: u64,
     /// What opens the keys, unless the seal is closed.
     pub(crate) secret: Option<Secret>,
+    /// Whether the keys are on the token that the folder's `token.toml` describes.
+    pub(crate) token: bool,
 }
 
 /// What opens the keys of an environment.
@@ -49,11 +54,21 @@ pub(crate) enum Secret {
     /// A token's PIN.
     Pin {
         /// The PIN.
-        pin: Passphrase,
-        /// Whether it may be used at once: a person has given it now, or the token has taken it before. Otherwise the worker
-        /// waits for [`crate::protocol::RequestBody::Unlock`].
-        at_once: bool,
+        pin: Pin,
+        /// When it may be used.
+        usage: PinUse,
     },
+}
+
+/// When a PIN may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PinUse {
+    /// The configured one: when the server asks with [`crate::protocol::RequestBody::Unlock`], once.
+    WhenAsked,
+    /// The token took it before: as soon as the token is there, once.
+    AtOnce,
+    /// A person has given it now: at once, even if it is the last attempt that the token allows.
+    Attended,
 }
 
 /// The bytes of a key: wiped when dropped, never shown.
@@ -85,9 +100,19 @@ pub(crate) enum ToKeeper {
     Alive(Ages),
     /// Whether keys can be used now: after [`ToKeeper::Ready`], and when it has changed.
     State(StoreState),
-    /// The token took the PIN that it was given, or why not. The keeper keeps a right one for the next worker and forgets a
-    /// wrong one.
-    Pin(Result<(), String>),
+    /// What came of [`ToWorker::Secret`], or of a PIN that was used when the server asked.
+    Taken(Taken),
+}
+
+/// What came of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Taken {
+    /// It opens the keys.
+    Fine,
+    /// The token has refused the PIN, and why. Nobody is to try it again.
+    Refused(String),
+    /// It could not be tried, and why; the worker has it and tries it when it can.
+    Later(String),
 }
 
 /// How long the oldest operations in progress have taken so far, each in milliseconds; 0 if there is none.
@@ -124,6 +149,16 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
+    /// Those that a `token.toml` sets. The worker notices each call that takes longer, and ends; the keeper waits a little
+    /// more, for the case that it does not.
+    pub(crate) fn of_token(config: &TokenConfig) -> Self {
+        const MORE: Duration = Duration::from_secs(2);
+        let set = config.deadlines;
+        // Logging in is an operation too.
+        let operation = set.operation.max(set.login) + MORE;
+        Self { start: set.start + MORE, operation, generation: set.generation + MORE, ..Self::default() }
+    }
+
     /// What has taken too long, in words.
     pub(crate) fn overdue(&self, ages: Ages) -> Option<&'static str> {
         let late = |ms, limit| Duration::from_millis(ms) > limit;

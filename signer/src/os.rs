@@ -56,11 +56,13 @@ pub(crate) fn shield() -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)
 }
 
-/// Ends the process when the one that started it ends, however that comes about.
+/// Ends the process when the one that started it ends, however that comes about, and gives it its parent's name.
 ///
 /// # Errors
 /// If the system refuses.
 pub(crate) fn die_with_parent() -> io::Result<()> {
+    // Started through /proc/self/exe, it would be shown as `exe`.
+    prctl::set_name(c"sealcard-signer")?;
     // If the parent has ended before this: its end of the socket is closed, which is noticed too.
     Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
 }

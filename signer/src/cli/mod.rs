@@ -78,8 +78,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(serve) => return run_process(|| crate::keeper::serve(&serve.folder.folder, serve.socket_fd)),
-        // Its folder is named for people who look at the list of processes.
-        Command::Worker(_) => return run_process(crate::worker::run),
+        Command::Worker(folder) => return run_process(|| crate::worker::run(&folder.folder)),
         Command::Init(init) => init.run(),
         Command::InitToken(init) => init.run(),
         Command::Sandbox(sandbox) => match sandbox.run() {

@@ -9,11 +9,11 @@ use crate::seal::{MIN_PASSPHRASE, Passphrase};
 
 const MAX_FILE: u64 = 4096;
 
-/// A passphrase that exists.
-pub(super) fn existing(file: Option<&Path>) -> anyhow::Result<Passphrase> {
+/// A passphrase or PIN that exists.
+pub(super) fn existing(prompt: &str, file: Option<&Path>) -> anyhow::Result<Passphrase> {
     match file {
         Some(file) => from_file(file),
-        None => ask("Passphrase of the key store: "),
+        None => ask(prompt),
     }
 }
 
@@ -31,9 +31,7 @@ pub(super) fn new(file: Option<&Path>) -> anyhow::Result<Passphrase> {
 }
 
 fn ask(prompt: &str) -> anyhow::Result<Passphrase> {
-    rpassword::prompt_password(prompt)
-        .map(Passphrase::new)
-        .context("no terminal to ask for the passphrase; use --passphrase-file")
+    rpassword::prompt_password(prompt).map(Passphrase::new).context("no terminal to ask at; use --passphrase-file")
 }
 
 /// The file's first line. `-` is standard input.

@@ -6,17 +6,20 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::{Folder, output, passphrase};
-use crate::keeper::{ControlReply, ControlRequest, ask};
+use crate::{
+    keeper::{ControlReply, ControlRequest, ask},
+    protocol::SecretKind,
+};
 
 /// Open the seal of the running signer
 ///
-/// The passphrase goes straight to the signer, not through the server. For a key file or a credential that was not there
-/// when the signer started, run this once it is.
+/// The passphrase or PIN goes straight to the signer, not through the server. For a key file, PIN file or credential that was
+/// not there or wrong when the signer started, run this once it is right. A PIN is tried at once, and once.
 #[derive(Debug, Args)]
 pub(super) struct Unseal {
     #[command(flatten)]
     folder: Folder,
-    /// Read the passphrase from the first line of this file (- for standard input) instead of asking
+    /// Read the passphrase or PIN from the first line of this file (- for standard input) instead of asking
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -33,8 +36,11 @@ impl Unseal {
                 output::line("already open");
                 return Ok(());
             }
-            ControlReply::Status { passphrase: true, .. } => {
-                Some(passphrase::existing(self.passphrase_file.as_deref())?)
+            ControlReply::Status { wanted: SecretKind::Passphrase, .. } => {
+                Some(passphrase::existing("Passphrase of the key store: ", self.passphrase_file.as_deref())?)
+            }
+            ControlReply::Status { wanted: SecretKind::Pin, .. } => {
+                Some(passphrase::existing("PIN of the token: ", self.passphrase_file.as_deref())?)
             }
             _ => None,
         };

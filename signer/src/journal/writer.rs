@@ -130,6 +130,11 @@ impl Journal {
         }
     }
 
+    /// Returns when all that was taken in before is durable, or can't be, and whoever waits for it was told.
+    pub fn settle(&self) {
+        self.shared.write_waiting(&mut lock(&self.shared.writer));
+    }
+
     /// The newest durable entry.
     #[must_use]
     pub fn head(&self) -> JournalHead {

@@ -51,8 +51,8 @@ pub enum ControlReply {
     Status {
         /// Whether the master key is sealed.
         sealed: bool,
-        /// Whether a passphrase opens it.
-        passphrase: bool,
+        /// What a person has to give.
+        wanted: SecretKind,
     },
     /// The store is open now.
     Unsealed,
@@ -139,13 +139,10 @@ impl Control {
     fn reply(&self, request: ControlRequest) -> ControlReply {
         let custody = self.unsealer.custody();
         match request {
-            ControlRequest::Status => {
-                let passphrase = custody.wanted() == SecretKind::Passphrase;
-                ControlReply::Status { sealed: !custody.is_open(), passphrase }
-            }
+            ControlRequest::Status => ControlReply::Status { sealed: !custody.is_open(), wanted: custody.wanted() },
             ControlRequest::EnvelopeKey => match custody.envelope_key() {
-                Some(key) => ControlReply::EnvelopeKey(key.fingerprint().to_string()),
-                None => ControlReply::Refused("the key store is sealed".into()),
+                Ok(key) => ControlReply::EnvelopeKey(key.fingerprint().to_string()),
+                Err(why) => ControlReply::Refused(why.into()),
             },
             ControlRequest::Unseal(passphrase) => match self.unsealer.unseal(passphrase.as_ref()) {
                 Ok(Opened::Now) => ControlReply::Unsealed,

@@ -28,9 +28,9 @@ use crate::{
     channel::ChannelError,
     folder::{FolderError, JOURNAL_FILE, LockedFolder},
     journal::{JournalError, OpenJournal},
-    leash::Deadlines,
     log::{self, Level},
     os,
+    pkcs11::config::ConfigError,
     seal::SealError,
 };
 use custody::Custody;
@@ -53,6 +53,9 @@ pub enum KeeperError {
     /// The seal is not usable.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// The token's configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The journal is not usable.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -75,7 +78,8 @@ pub fn serve(folder: &Path, fd: RawFd) -> Result<(), KeeperError> {
     os::harden(fd).map_err(KeeperError::Harden)?;
     let locked = os::lock_memory();
     let socket = os::inherited_socket(fd).map_err(KeeperError::Socket)?;
-    let folder = LockedFolder::open(folder)?;
+    let folder = std::path::absolute(folder).map_err(|e| FolderError::Open(folder.to_owned(), e))?;
+    let folder = LockedFolder::open(&folder)?;
     let custody = Arc::new(Custody::load(folder.path())?);
     let journal = OpenJournal::open(&folder.path().join(JOURNAL_FILE))?;
     custody.open_unattended();
@@ -84,7 +88,7 @@ pub fn serve(folder: &Path, fd: RawFd) -> Result<(), KeeperError> {
     control::listen(&folder, unsealer.clone()).map_err(KeeperError::Control)?;
     custody.log_state(locked, journal.scan().head.sequence);
     let link = Link::start(socket, events.clone()).map_err(KeeperError::Thread)?;
-    let deadlines = Deadlines::default();
+    let deadlines = custody.deadlines();
     let supervisor = Supervisor::new(folder.path(), journal, custody, unsealer, link, events, deadlines);
     let outcome = supervisor.run(&queue);
     control::remove(&folder);

@@ -17,11 +17,11 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use super::supervisor::Event;
+use super::{custody::Custody, supervisor::Event};
 use crate::{
     channel::{self, ChannelError, Incoming},
     journal::OpenJournal,
-    leash::{Ages, Deadlines, INDEX_PART, Secret, Start, ToKeeper, ToWorker},
+    leash::{Ages, Deadlines, INDEX_PART, Start, TOKEN_ABSENT, ToKeeper, ToWorker},
 };
 
 /// A worker that does not read for so long is hung.
@@ -55,21 +55,22 @@ impl Worker {
     pub(super) fn start(
         folder: &Path,
         journal: &OpenJournal,
-        secret: Option<Secret>,
+        custody: &Custody,
         generation: u64,
         events: &mpsc::Sender<Event>,
     ) -> Result<Self, ChannelError> {
         let (leash, theirs) = UnixStream::pair()?;
         leash.set_write_timeout(Some(PATIENCE))?;
         let (server_end, workers_end) = UnixStream::pair()?;
-        // Itself, also when the file has been replaced by another release meanwhile. The folder tells people which
-        // environment's worker it is; it opens nothing there.
+        // Itself, also when the file has been replaced by another release meanwhile.
         let child = Command::new("/proc/self/exe")
             .arg0("sealcard-signer")
             .args(["worker", "--folder"])
             .arg(folder)
             .env_clear()
             .envs(INHERITED_VARIABLES.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
+            // Those of a module that an administrator has declared.
+            .envs(custody.environment().into_iter().flatten())
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
@@ -78,7 +79,7 @@ impl Worker {
         let server_end = Some(server_end);
         let worker =
             Self { child, leash, generation, started: now, server_end, ready: false, heard: now, killed: None };
-        let outcome = worker.brief(journal, secret, &workers_end).and_then(|()| worker.listen(events));
+        let outcome = worker.brief(journal, custody, &workers_end).and_then(|()| worker.listen(events));
         if let Err(error) = outcome {
             worker.reap()?;
             return Err(error);
@@ -86,17 +87,17 @@ impl Worker {
         Ok(worker)
     }
 
-    fn brief(
-        &self,
-        journal: &OpenJournal,
-        secret: Option<Secret>,
-        workers_end: &UnixStream,
-    ) -> Result<(), ChannelError> {
+    fn brief(&self, journal: &OpenJournal, custody: &Custody, workers_end: &UnixStream) -> Result<(), ChannelError> {
         let scan = journal.scan();
         for part in scan.index.chunks(INDEX_PART) {
             self.send(&ToWorker::Index(part.to_vec()))?;
         }
-        let start = ToWorker::Start(Start { head: scan.head, len: scan.len, secret });
+        let start = ToWorker::Start(Start {
+            head: scan.head,
+            len: scan.len,
+            secret: custody.secret(),
+            token: custody.is_of_token(),
+        });
         channel::send(&self.leash, &start, &[workers_end.as_fd(), journal.file().as_fd()])
     }
 
@@ -162,16 +163,27 @@ impl Worker {
         }
     }
 
-    /// Waits for the end of a worker whose socket has closed, and says why it ended.
-    pub(super) fn reap(mut self) -> io::Result<String> {
+    /// Waits for the end of a worker whose socket has closed.
+    pub(super) fn reap(mut self) -> io::Result<End> {
         // It has closed its socket and lives on: nothing good.
         let _ = self.child.kill();
         let status = self.child.wait()?;
-        Ok(match self.killed {
+        let looks_again = self.killed.is_none() && status.code() == Some(TOKEN_ABSENT);
+        let why = match self.killed {
             Some(why) => format!("killed: {why}"),
+            None if looks_again => "its token was not there".into(),
             None => describe(status),
-        })
+        };
+        Ok(End { why, looks_again })
     }
+}
+
+/// How a worker ended.
+pub(super) struct End {
+    /// For people.
+    pub(super) why: String,
+    /// It ended so that another one may find the token; nothing has failed.
+    pub(super) looks_again: bool,
 }
 
 fn describe(status: ExitStatus) -> String {

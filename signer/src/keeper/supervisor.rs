@@ -10,11 +10,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{KeeperError, backoff::Backoff, custody::Custody, link::Link, process::Worker, unsealer::Unsealer};
+use super::{
+    KeeperError,
+    backoff::Backoff,
+    custody::Custody,
+    link::Link,
+    process::{End, Worker},
+    unsealer::Unsealer,
+};
 use crate::{
     channel::ChannelError,
     journal::OpenJournal,
-    leash::{Deadlines, ToKeeper, ToWorker},
+    leash::{Deadlines, Taken, ToKeeper, ToWorker},
     log::{self, Level},
     protocol::{KeeperAnswer, KeeperRefusal, KeeperRequest, KeeperRequestBody, StoreState},
 };
@@ -160,8 +167,7 @@ impl Supervisor {
 
     fn start_worker(&mut self) -> Result<(), KeeperError> {
         self.generations += 1;
-        let secret = self.custody.secret();
-        match Worker::start(&self.folder, &self.journal, secret, self.generations, &self.events) {
+        match Worker::start(&self.folder, &self.journal, &self.custody, self.generations, &self.events) {
             Ok(worker) => self.worker = Some(worker),
             Err(error) => {
                 // It may have got as far as writing.
@@ -179,7 +185,8 @@ impl Supervisor {
     fn replace_worker(&mut self) -> Result<(), KeeperError> {
         let Some(worker) = self.worker.take() else { return Ok(()) };
         let (process, started) = (worker.id(), worker.started);
-        let why = worker.reap().unwrap_or_else(|error| error.to_string());
+        let End { why, looks_again } =
+            worker.reap().unwrap_or_else(|error| End { why: error.to_string(), looks_again: false });
         self.journal.catch_up()?;
         if self.stopping.is_some() {
             let facts: &[(&str, &dyn std::fmt::Display)] = &[("process", &process), ("why", &why)];
@@ -187,14 +194,15 @@ impl Supervisor {
             return Ok(());
         }
         let now = Instant::now();
-        let pause = self.backoff.next(started, now);
+        // A worker that looks for its token has waited itself.
+        let pause = if looks_again { Duration::ZERO } else { self.backoff.next(started, now) };
         let facts: &[(&str, &dyn std::fmt::Display)] = &[
             ("process", &process),
             ("why", &why),
             ("pause-ms", &pause.as_millis()),
             ("journal", &self.journal.scan().head.sequence),
         ];
-        log::event(Level::Error, "worker-ended", facts);
+        log::event(if looks_again { Level::Info } else { Level::Error }, "worker-ended", facts);
         self.restart = Some(now + pause);
         Ok(())
     }
@@ -210,15 +218,20 @@ impl Supervisor {
                 }
             }
             ToKeeper::State(state) => {
-                if state == StoreState::Open {
-                    self.resolve(&Ok(()));
-                }
+                self.custody.note_state(&state);
                 if state != self.state {
                     self.state = state.clone();
                     self.tell(|link| link.state(state));
                 }
             }
-            ToKeeper::Pin(outcome) => self.resolve(&outcome),
+            ToKeeper::Taken(taken) => {
+                self.custody.note_outcome(&taken);
+                self.resolve(&match taken {
+                    Taken::Fine => Ok(()),
+                    Taken::Refused(why) => Err(why),
+                    Taken::Later(why) => Err(format!("it is kept and used as soon as that is possible: {why}")),
+                });
+            }
         }
     }
 

@@ -162,3 +162,97 @@ pub fn enter(rules: &Rules) -> Result<Enforced, SandboxError> {
 fn warm_up() {
     let _ = crate::crypto::random::<32>();
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        io::{self, ErrorKind},
+        net::{Ipv4Addr, TcpListener, TcpStream},
+        os::unix::net::UnixDatagram,
+        process::Command,
+        thread,
+    };
+
+    use super::*;
+
+    /// What a thread gives that has entered the sandbox; the test's own thread stays outside.
+    fn inside<T: Send + 'static>(rules: Rules, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let entered = thread::spawn(move || enter(&rules).map(|_| work()).unwrap());
+        entered.join().unwrap()
+    }
+
+    fn refused<T>(result: io::Result<T>) -> bool {
+        result.err().is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    }
+
+    #[test]
+    fn a_module_has_what_is_declared_and_nothing_beside_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        for folder in ["read", "write", "other"] {
+            fs::create_dir(path(folder)).unwrap();
+            fs::write(path(folder).join("file"), "text").unwrap();
+        }
+        let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (declared, other) = (listen(), listen());
+        let (port, other_port) = (declared.local_addr().unwrap().port(), other.local_addr().unwrap().port());
+        let needs = Needs {
+            read: vec![path("read"), path("other/file")],
+            write: vec![path("write")],
+            unix_sockets: vec![],
+            ports: vec![port],
+        };
+        let root = place.path().to_owned();
+        inside(Rules::module(needs), move || {
+            let path = |name: &str| root.join(name);
+            assert_eq!(fs::read_to_string(path("read/file")).unwrap(), "text");
+            assert_eq!(fs::read_to_string(path("other/file")).unwrap(), "text");
+            assert!(refused(fs::write(path("read/file"), "")) && refused(File::create(path("read/new"))));
+            assert!(refused(fs::read_dir(path("other"))) && refused(fs::read_dir(&root)));
+            fs::write(path("write/new"), "text").unwrap();
+            fs::rename(path("write/new"), path("write/newer")).unwrap();
+            fs::remove_file(path("write/newer")).unwrap();
+            assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+            assert!(refused(TcpStream::connect((Ipv4Addr::LOCALHOST, other_port))));
+            assert!(refused(UnixDatagram::unbound()));
+            assert!(refused(Command::new("/bin/true").spawn()));
+            // The sandbox reaches threads that are started in it, which is possible.
+            assert!(thread::spawn(move || refused(File::open("/etc/passwd"))).join().unwrap());
+        });
+        assert!(File::open("/etc/passwd").is_ok(), "the test itself is outside");
+    }
+
+    #[test]
+    fn a_declared_unix_socket_makes_unix_sockets_possible_and_no_others() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("daemon.sock");
+        let daemon = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let needs = Needs { unix_sockets: vec![path.clone()], ..Needs::default() };
+        inside(Rules::module(needs), move || {
+            assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
+            assert!(refused(TcpStream::connect((Ipv4Addr::LOCALHOST, 1))));
+        });
+        drop(daemon);
+    }
+
+    #[test]
+    fn a_sealed_store_has_memory_threads_time_and_chance() {
+        inside(Rules::sealed_store(), || {
+            let many: Vec<_> = (0..8_u8)
+                .map(|n| {
+                    thread::spawn(move || {
+                        let filled = vec![n; 8 * 1024 * 1024];
+                        let random = crate::crypto::random::<32>().unwrap();
+                        thread::sleep(std::time::Duration::from_millis(1));
+                        filled.len() + random.len()
+                    })
+                })
+                .collect();
+            assert!(many.into_iter().all(|thread| thread.join().unwrap() > 8 * 1024 * 1024));
+            assert!(std::time::SystemTime::now().elapsed().is_ok());
+            assert!(refused(UnixDatagram::unbound()) && refused(File::open("/dev/null")));
+        });
+    }
+}

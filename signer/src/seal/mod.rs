@@ -98,6 +98,9 @@ pub enum SealError {
     /// A passphrase is needed and none was given. Retrying with one helps.
     #[error("the key store is sealed with a passphrase; run: sealcard-signer unseal")]
     PassphraseNeeded,
+    /// A token's PIN is needed, and a person has it. Retrying with it helps.
+    #[error("a person must give the token's PIN; run: sealcard-signer unseal")]
+    PinNeeded,
     /// The passphrase is too short to be one.
     #[error("a passphrase needs at least {MIN_PASSPHRASE} characters")]
     PassphraseTooShort,

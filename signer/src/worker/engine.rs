@@ -3,29 +3,38 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Scheme};
-use sealcard_envelope::RecipientKey;
 use uuid::Uuid;
 
-use super::{answers::Answers, delay::Delay, gate::Gate};
+use super::{
+    answers::Answers,
+    delay::Delay,
+    gate::Gate,
+    keys::{Keys, UsableKey},
+    leash::Voice,
+};
 use crate::{
     crypto, failpoint,
     journal::{Journal, NewEntry},
+    leash::Secret,
     log::{self, Level},
-    operations::{self, PrivateKey},
+    operations,
     protocol::{Operation, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey},
-    sealed::{Store, StoreError},
 };
+
+/// The exit status of a worker whose module can't be trusted any more.
+const DOOMED: i32 = 3;
 
 /// Journal entries in one answer at most: about 200 bytes each, so that they fit into a frame.
 const JOURNAL_PAGE: usize = 1000;
 
 /// What all threads share.
 pub(super) struct Engine {
-    store: OnceLock<Store>,
+    keys: Keys,
+    voice: Voice,
     journal: Journal,
     answers: Arc<Answers>,
     delay: Delay,
@@ -42,7 +51,7 @@ pub(super) enum Work {
 /// A use of an open key.
 pub(super) struct BegunUse {
     gate: Arc<Gate>,
-    key: Arc<PrivateKey>,
+    key: UsableKey,
     component: Uuid,
     operation: Operation,
 }
@@ -59,24 +68,41 @@ impl Work {
 }
 
 impl Engine {
-    pub(super) fn new(store: Option<Store>, journal: Journal, answers: Arc<Answers>) -> io::Result<Self> {
-        let store = store.map_or_else(OnceLock::new, OnceLock::from);
-        Ok(Self { store, journal, answers, delay: Delay::start()? })
+    pub(super) fn new(keys: Keys, voice: Voice, journal: Journal, answers: Arc<Answers>) -> io::Result<Self> {
+        Ok(Self { keys, voice, journal, answers, delay: Delay::start()? })
     }
 
     /// Whether keys can be used.
     pub(super) fn state(&self) -> StoreState {
-        if self.store.get().is_none() { StoreState::Sealed } else { StoreState::Open }
+        self.keys.state()
     }
 
-    /// Opens the store for all threads.
-    pub(super) fn unsealed(&self, store: Store) {
-        let _ = self.store.set(store);
+    /// Takes in what opens the keys, for all threads, and tells the keeper what came of it.
+    pub(super) fn take(&self, secret: Secret) {
+        let taken = self.keys.take(secret);
+        self.voice.state(self.state());
+        if let Some(taken) = taken {
+            self.voice.taken(taken);
+        }
+        self.end_if_doomed();
     }
 
-    /// What envelopes for this signer are closed with.
-    fn envelope_key(&self) -> Result<RecipientKey, SignerError> {
-        self.store.get().ok_or(SignerError::Sealed)?.recipient().map_err(|e| store_error(&e))
+    /// Logs in with the configured PIN, which the server has noted before.
+    fn unlock(&self) -> Result<ResponseBody, SignerError> {
+        let (outcome, taken) = self.keys.token()?.unlock();
+        self.voice.state(self.state());
+        self.voice.taken(taken);
+        outcome
+    }
+
+    /// Ends the process if a module has said that it can't go on. What is on its way to the disk and the server gets there
+    /// before.
+    fn end_if_doomed(&self) {
+        if let Some(why) = self.keys.doom() {
+            self.journal.settle();
+            log::event(Level::Error, "token-failed", &[("why", &why)]);
+            std::process::exit(DOOMED);
+        }
     }
 
     /// Answers the heartbeat.
@@ -96,8 +122,7 @@ impl Engine {
         let RequestBody::Use { key: row, operation, request } = body else {
             return Work::Request(Request { id, body });
         };
-        let open = self.store.get().filter(|_| operations::check(&row, &operation).is_ok());
-        match open.and_then(|store| store.open_key(&row)) {
+        match self.keys.ready(&row, &operation) {
             // Written by `Engine::flush_journal`.
             Some(key) => Work::Use(self.begin_use(id, &row, key, operation, request)),
             None => Work::Request(Request { id, body: RequestBody::Use { key: row, operation, request } }),
@@ -116,34 +141,42 @@ impl Engine {
 
     /// Does the work and sees to its answer.
     pub(super) fn perform(&self, work: Work) {
-        let Request { id, body } = match work {
-            Work::Request(request) => request,
-            Work::Use(begun) => return self.finish_use(begun),
-        };
-        match body {
-            RequestBody::Status => self.status(id),
-            RequestBody::Journal { from, limit } => {
-                self.answer(Response { id, result: self.journal_page(from, limit) })
-            }
-            RequestBody::Generate { component, algorithm, role, request } => {
-                self.generate(id, component, algorithm, role, request);
-            }
-            RequestBody::Use { key, operation, request } => self.use_key(id, &key, operation, request),
-            RequestBody::Recipient => {
-                let result = self.envelope_key().map(|key| ResponseBody::Recipient { public_key: key.0 });
-                self.answer(Response { id, result });
-            }
-            RequestBody::Import { component, algorithm, role, public_key, envelope, request } => {
-                let entry =
-                    NewEntry { operation: "import", component, request, input_sha256: Some(crypto::sha256(&envelope)) };
-                let import = |store: &Store| store.import(component, algorithm, role, public_key, &envelope);
-                self.take_in(id, entry, import);
-            }
-            RequestBody::Unlock | RequestBody::Probe | RequestBody::Adopt { .. } | RequestBody::Destroy { .. } => {
-                let why = "a sealed store has no token".to_owned();
-                self.answer(Response { id, result: Err(SignerError::Unsupported(why)) });
-            }
+        match work {
+            Work::Request(request) => self.perform_request(request),
+            Work::Use(begun) => self.finish_use(begun),
         }
+        self.end_if_doomed();
+    }
+
+    fn perform_request(&self, Request { id, body }: Request) {
+        let result = match body {
+            RequestBody::Status => return self.status(id),
+            RequestBody::Journal { from, limit } => self.journal_page(from, limit),
+            RequestBody::Generate { component, algorithm, role, request } => {
+                return self.generate(id, component, algorithm, role, request);
+            }
+            RequestBody::Use { key, operation, request } => return self.use_key(id, &key, operation, request),
+            RequestBody::Recipient => self.keys.recipient(),
+            RequestBody::Import { component, algorithm, role, public_key, envelope, request } => {
+                let input_sha256 = Some(crypto::sha256(&envelope));
+                let entry = NewEntry { operation: "import", component, request, input_sha256 };
+                return self.take_in(id, entry, |keys| {
+                    let key = keys.import(component, algorithm, role, public_key, &envelope)?;
+                    Ok(ResponseBody::Imported { key })
+                });
+            }
+            RequestBody::Adopt { component, role, locator, request } => {
+                let entry = NewEntry { operation: "adopt", component, request, input_sha256: None };
+                return self.take_in(id, entry, |keys| {
+                    let (key, evidence) = keys.adopt(component, role, &locator)?;
+                    Ok(ResponseBody::Adopted { key, evidence })
+                });
+            }
+            RequestBody::Destroy { key, request } => return self.destroy(id, &key, request),
+            RequestBody::Unlock => self.unlock(),
+            RequestBody::Probe => self.keys.token().and_then(|token| token.probe()).map(ResponseBody::Probed),
+        };
+        self.answer(Response { id, result });
     }
 
     fn journal_page(&self, from: u64, limit: u32) -> Result<ResponseBody, SignerError> {
@@ -153,7 +186,7 @@ impl Engine {
     }
 
     fn use_key(&self, id: u64, row: &StoredKey, operation: Operation, request: Uuid) {
-        match self.admit(row, &operation) {
+        match guarded(|| self.keys.admit(row, &operation)) {
             Ok(key) => {
                 let begun = self.begin_use(id, row, key, operation, request);
                 self.journal.wake();
@@ -175,22 +208,7 @@ impl Engine {
         }
     }
 
-    /// The key for an operation that may be performed. What is refused here has touched no key, so the journal does not
-    /// hear of it.
-    fn admit(&self, row: &StoredKey, operation: &Operation) -> Result<Arc<PrivateKey>, SignerError> {
-        let store = self.store.get().ok_or(SignerError::Sealed)?;
-        operations::check(row, operation)?;
-        store.key(row).map_err(|_| SignerError::NotOurs)
-    }
-
-    fn begin_use(
-        &self,
-        id: u64,
-        row: &StoredKey,
-        key: Arc<PrivateKey>,
-        operation: Operation,
-        request: Uuid,
-    ) -> BegunUse {
+    fn begin_use(&self, id: u64, row: &StoredKey, key: UsableKey, operation: Operation, request: Uuid) -> BegunUse {
         let entry = NewEntry {
             operation: operation.name(),
             component: row.component,
@@ -203,7 +221,7 @@ impl Engine {
     fn finish_use(&self, begun: BegunUse) {
         let BegunUse { gate, key, component, operation } = begun;
         failpoint::hit("signer::operation");
-        let result = guarded(|| key.perform(&operation));
+        let result = guarded(|| self.keys.perform(&key, &operation));
         if matches!(result, Err(SignerError::DecryptionFailed)) {
             self.delay.after_failure(component, move || gate.made(result));
         } else {
@@ -212,38 +230,44 @@ impl Engine {
     }
 
     fn generate(&self, id: u64, component: Uuid, algorithm: ComponentAlgorithm, role: ComponentRole, request: Uuid) {
-        let Some(store) = self.store.get() else {
-            return self.answer(Response { id, result: Err(SignerError::Sealed) });
-        };
-        match guarded(|| store.generate(component, algorithm, role).map_err(|e| store_error(&e))) {
-            Ok(key) => {
+        match guarded(|| self.keys.generate(component, algorithm, role)) {
+            Ok((key, evidence)) => {
                 let entry = NewEntry { operation: "generate", component, request, input_sha256: None };
                 let gate = self.enqueue(id, entry);
                 self.journal.wake();
-                gate.made(Ok(ResponseBody::Generated { key, evidence: None }));
+                gate.made(Ok(ResponseBody::Generated { key, evidence }));
             }
             Err(error) => self.answer(Response { id, result: Err(error) }),
         }
     }
 
-    fn take_in(&self, id: u64, entry: NewEntry, import: impl FnOnce(&Store) -> Result<StoredKey, StoreError>) {
-        let Some(store) = self.store.get() else {
-            return self.answer(Response { id, result: Err(SignerError::Sealed) });
-        };
-        match guarded(|| import(store).map_err(|e| store_error(&e))) {
-            Ok(key) => {
+    fn take_in(&self, id: u64, entry: NewEntry, work: impl FnOnce(&Keys) -> Result<ResponseBody, SignerError>) {
+        match guarded(|| work(&self.keys)) {
+            Ok(body) => {
                 let gate = self.enqueue(id, entry);
                 self.journal.wake();
-                gate.made(Ok(ResponseBody::Imported { key }));
+                gate.made(Ok(body));
             }
             Err(error) => {
-                let (request, component) = (entry.request, entry.component);
+                let (request, component, operation) = (entry.request, entry.component, entry.operation);
                 let facts: &[(&str, &dyn std::fmt::Display)] =
-                    &[("request", &request), ("component", &component), ("operation", &"import"), ("why", &error)];
+                    &[("request", &request), ("component", &component), ("operation", &operation), ("why", &error)];
                 log::event(Level::Warn, "refused", facts);
                 self.answer(Response { id, result: Err(error) });
             }
         }
+    }
+
+    /// The journal hears of it before: a key that is gone leaves no other trace.
+    fn destroy(&self, id: u64, row: &StoredKey, request: Uuid) {
+        let token = match self.keys.token() {
+            Ok(token) => token,
+            Err(error) => return self.answer(Response { id, result: Err(error) }),
+        };
+        let entry = NewEntry { operation: "destroy", component: row.component, request, input_sha256: None };
+        let gate = self.enqueue(id, entry);
+        self.journal.wake();
+        gate.made(guarded(|| token.destroy(row)).map(|()| ResponseBody::Destroyed));
     }
 
     /// Takes the entry into the journal's queue; the answer goes through the gate once it is durable.
@@ -253,16 +277,6 @@ impl Engine {
         let at_the_gate = Arc::clone(&gate);
         self.journal.enqueue(entry, move |outcome| at_the_gate.durable(outcome));
         gate
-    }
-}
-
-fn store_error(error: &StoreError) -> SignerError {
-    match error {
-        StoreError::Generate(operations::GenerateError::Mismatch { .. }) => SignerError::Invalid(error.to_string()),
-        // The library makes and checks the key; what failed there is worth another try.
-        StoreError::Generate(operations::GenerateError::Library) | StoreError::Library => SignerError::SelfCheckFailed,
-        StoreError::Envelope(_) => SignerError::Envelope,
-        StoreError::Mismatch(_) => SignerError::Mismatch,
     }
 }
 

@@ -2,19 +2,41 @@
 
 use std::{
     fs::File,
+    io,
     os::{fd::OwnedFd, unix::net::UnixStream},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{WorkerError, busy::Busy, engine::Engine};
 use crate::{
     channel::{self, ChannelError, Incoming},
     journal::Scan,
-    leash::{Secret, Start, ToKeeper, ToWorker},
+    leash::{Secret, Start, Taken, ToKeeper, ToWorker},
     log::{self, Level},
-    seal::MasterKey,
-    sealed::Store,
+    protocol::StoreState,
 };
+
+/// What any thread tells the keeper.
+#[derive(Clone)]
+pub(super) struct Voice(Arc<Mutex<UnixStream>>);
+
+impl Voice {
+    pub(super) fn state(&self, state: StoreState) {
+        self.say(&ToKeeper::State(state));
+    }
+
+    pub(super) fn taken(&self, taken: Taken) {
+        self.say(&ToKeeper::Taken(taken));
+    }
+
+    /// A keeper that is gone is noticed by the thread that reads.
+    fn say(&self, message: &ToKeeper) {
+        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = channel::send(&socket, message, &[]) {
+            log::event(Level::Warn, "keeper-gone", &[("error", &error)]);
+        }
+    }
+}
 
 /// The socket and what has been read of it.
 pub(super) struct Leash {
@@ -32,11 +54,18 @@ pub(super) struct Briefing {
     pub(super) scan: Scan,
     /// What opens the keys, if the seal is open.
     pub(super) secret: Option<Secret>,
+    /// Whether the keys are on a token.
+    pub(super) token: bool,
 }
 
 impl Leash {
     pub(super) fn new(socket: UnixStream) -> Self {
         Self { socket, incoming: Incoming::default() }
+    }
+
+    /// What other threads speak with.
+    pub(super) fn voice(&self) -> io::Result<Voice> {
+        Ok(Voice(Arc::new(Mutex::new(self.socket.try_clone()?))))
     }
 
     /// Waits for what the keeper gives.
@@ -45,11 +74,11 @@ impl Leash {
         loop {
             match self.incoming.wait(&self.socket)? {
                 Some(ToWorker::Index(part)) => index.extend(part),
-                Some(ToWorker::Start(Start { head, len, secret })) => {
+                Some(ToWorker::Start(Start { head, len, secret, token })) => {
                     let server = UnixStream::from(self.descriptor()?);
                     let journal = File::from(self.descriptor()?);
                     let scan = Scan { head, torn: None, len, index };
-                    return Ok(Briefing { server, journal, scan, secret });
+                    return Ok(Briefing { server, journal, scan, secret, token });
                 }
                 Some(ToWorker::Secret(_) | ToWorker::Ping) => {}
                 None => return Err(WorkerError::KeeperGone),
@@ -63,13 +92,13 @@ impl Leash {
 
     /// Says that requests can come, and answers the keeper from now on, on a thread of its own. The end of the keeper is the
     /// end of this process.
-    pub(super) fn attend(mut self, engine: Arc<Engine>, busy: Arc<Busy>) -> Result<(), WorkerError> {
-        channel::send(&self.socket, &ToKeeper::Ready, &[])?;
-        channel::send(&self.socket, &ToKeeper::State(engine.state()), &[])?;
+    pub(super) fn attend(mut self, voice: Voice, engine: Arc<Engine>, busy: Arc<Busy>) -> Result<(), WorkerError> {
+        voice.say(&ToKeeper::Ready);
+        voice.state(engine.state());
         std::thread::Builder::new()
             .name("leash".into())
             .spawn(move || {
-                let outcome = self.serve(&engine, &busy);
+                let outcome = self.serve(&voice, &engine, &busy);
                 let why = outcome.err().map_or_else(|| "the keeper has ended".to_owned(), |error| error.to_string());
                 log::event(Level::Warn, "worker-stopped", &[("why", &why)]);
                 // Nobody is to use a key that nobody watches over.
@@ -79,16 +108,11 @@ impl Leash {
         Ok(())
     }
 
-    fn serve(&mut self, engine: &Engine, busy: &Busy) -> Result<(), ChannelError> {
+    fn serve(&mut self, voice: &Voice, engine: &Arc<Engine>, busy: &Busy) -> Result<(), ChannelError> {
         while let Some(message) = self.incoming.wait(&self.socket)? {
             match message {
-                ToWorker::Ping => channel::send(&self.socket, &ToKeeper::Alive(busy.ages()), &[])?,
-                ToWorker::Secret(secret) => {
-                    if let Some(store) = open(Some(secret)) {
-                        engine.unsealed(store);
-                    }
-                    channel::send(&self.socket, &ToKeeper::State(engine.state()), &[])?;
-                }
+                ToWorker::Ping => voice.say(&ToKeeper::Alive(busy.ages())),
+                ToWorker::Secret(secret) => take_aside(engine, secret)?,
                 // Said once, at the start.
                 ToWorker::Index(_) | ToWorker::Start(_) => {}
             }
@@ -97,11 +121,9 @@ impl Leash {
     }
 }
 
-/// The store that a secret opens.
-pub(super) fn open(secret: Option<Secret>) -> Option<Store> {
-    match secret? {
-        Secret::MasterKey(bytes) => Some(Store::new(MasterKey::new(bytes.to_key()))),
-        // A sealed store has no PIN.
-        Secret::Pin { .. } => None,
-    }
+/// Takes a secret in on a thread of its own: a token may take its time over a PIN, and the keeper wants answers meanwhile.
+pub(super) fn take_aside(engine: &Arc<Engine>, secret: Secret) -> io::Result<()> {
+    let engine = Arc::clone(engine);
+    std::thread::Builder::new().name("secret".into()).spawn(move || engine.take(secret))?;
+    Ok(())
 }

@@ -11,32 +11,43 @@ mod busy;
 mod delay;
 mod engine;
 mod gate;
+mod keys;
 mod leash;
 mod queue;
+mod token;
 
 use std::{
     io::{self, BufReader, Read as _},
     os::unix::net::UnixStream,
-    sync::Arc,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use crate::{
     channel::ChannelError,
     failpoint,
     journal::Journal,
+    leash::{Secret, TOKEN_ABSENT},
     log::{self, Level},
     os,
+    pkcs11::config::{ConfigError, TokenConfig},
     protocol::{self, MAX_FRAME, Request, RequestBody, Response, SignerError},
     sandbox::{self, Rules, SandboxError},
 };
 use answers::Answers;
 use busy::{Busy, Kind};
 use engine::{Engine, Work};
+use keys::Keys;
 use leash::Leash;
 use queue::Queue;
+use token::TokenKeys;
 
 /// Requests that wait for a thread at most; the server is not read from while they do.
 const QUEUE: usize = 1024;
+
+/// How long a worker without a token says so before another one looks.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The keeper's socket is the worker's standard input.
 const KEEPERS_SOCKET: i32 = 0;
@@ -53,6 +64,9 @@ pub enum WorkerError {
     /// The sandbox can't be entered, so it touches no key.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The token's configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// What came from the keeper is no message.
     #[error("the keeper's socket failed: {0}")]
     Keeper(#[from] ChannelError),
@@ -70,11 +84,11 @@ pub enum WorkerError {
     Read(#[source] io::Error),
 }
 
-/// Serves the server's requests until it closes the socket that the keeper has given to both.
+/// Serves the server's requests until it closes the socket that the keeper has given to both. `folder` is the environment's.
 ///
 /// # Errors
 /// If the worker can't start, or what it reads makes no sense.
-pub fn run() -> Result<(), WorkerError> {
+pub fn run(folder: &Path) -> Result<(), WorkerError> {
     os::harden(KEEPERS_SOCKET).map_err(WorkerError::Harden)?;
     os::die_with_parent().map_err(WorkerError::Harden)?;
     os::lock_memory();
@@ -82,18 +96,51 @@ pub fn run() -> Result<(), WorkerError> {
     let mut leash = Leash::new(socket);
     let briefing = leash.briefing()?;
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let config = if briefing.token { TokenConfig::load(folder)? } else { None };
+    let rules = config.as_ref().map_or_else(Rules::sealed_store, Rules::of_token);
     // A test's storage layer lives in this process and writes files.
     if !failpoint::is_set("signer::no_sandbox") {
-        sandbox::enter(&Rules::sealed_store())?;
+        sandbox::enter(&rules)?;
     }
+    // A module is loaded into the sandbox.
+    let keys = match &config {
+        None => Keys::Store(OnceLock::new()),
+        Some(config) => Keys::Token(Box::new(TokenKeys::open(config))),
+    };
+    let (threads, absent) = match &keys {
+        Keys::Store(_) => (cpus, false),
+        Keys::Token(token) => (cpus.max(token.sessions()), token.is_absent()),
+    };
     let journal = Journal::resume(briefing.journal, briefing.scan).map_err(WorkerError::Thread)?;
     let answers = Arc::new(Answers::new(briefing.server.try_clone().map_err(WorkerError::Read)?));
-    let store = leash::open(briefing.secret);
-    let engine = Arc::new(Engine::new(store, journal, answers).map_err(WorkerError::Thread)?);
+    let voice = leash.voice().map_err(WorkerError::Thread)?;
+    let engine = Arc::new(Engine::new(keys, voice.clone(), journal, answers).map_err(WorkerError::Thread)?);
     let busy = Arc::new(Busy::new());
-    let threads = Threads::start(&engine, &busy, cpus).map_err(WorkerError::Thread)?;
-    leash.attend(engine, busy)?;
+    let threads = Threads::start(&engine, &busy, threads).map_err(WorkerError::Thread)?;
+    let at_once = briefing.secret.as_ref().is_some_and(|secret| matches!(secret, Secret::MasterKey(_)));
+    let later = if at_once {
+        briefing.secret.into_iter().for_each(|secret| engine.take(secret));
+        None
+    } else {
+        briefing.secret
+    };
+    leash.attend(voice, Arc::clone(&engine), busy)?;
+    if let Some(secret) = later {
+        leash::take_aside(&engine, secret).map_err(WorkerError::Thread)?;
+    }
+    if absent {
+        look_again_later().map_err(WorkerError::Thread)?;
+    }
     threads.read(briefing.server)
+}
+
+/// Ends the process after a while: another one may find the token. Meanwhile it says that there is none.
+fn look_again_later() -> io::Result<()> {
+    std::thread::Builder::new().name("look".into()).spawn(|| {
+        std::thread::sleep(LOOK_AGAIN);
+        std::process::exit(TOKEN_ABSENT);
+    })?;
+    Ok(())
 }
 
 /// The queues and the threads that empty them.
@@ -105,7 +152,7 @@ struct Threads {
 }
 
 impl Threads {
-    fn start(engine: &Arc<Engine>, busy: &Busy, cpus: usize) -> io::Result<Self> {
+    fn start(engine: &Arc<Engine>, busy: &Busy, count: usize) -> io::Result<Self> {
         let work = Arc::new(Queue::new(QUEUE));
         let generate = Arc::new(Queue::new(QUEUE));
         let spawn = |name: &str, queue: &Arc<Queue<Work>>, kind| {
@@ -117,8 +164,8 @@ impl Threads {
                 }
             })
         };
-        let workers = (0..cpus).map(|_| spawn("worker", &work, Kind::Operation)).collect::<io::Result<_>>()?;
-        for _ in 0..cpus.min(4) {
+        let workers = (0..count).map(|_| spawn("worker", &work, Kind::Operation)).collect::<io::Result<_>>()?;
+        for _ in 0..count.min(4) {
             // Never joined: the process does not wait for a key that nobody can receive any more.
             spawn("generate", &generate, Kind::Generation)?;
         }

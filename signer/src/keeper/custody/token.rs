@@ -1,0 +1,94 @@
+//! The secret of a token: its PIN.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use super::lock;
+use crate::{
+    leash::{PinUse, Secret},
+    pkcs11::config::{ConfigError, Pin, PinSource, TokenConfig, read_pin},
+    protocol::SecretKind,
+    seal::{Passphrase, SealError},
+};
+
+pub(super) struct TokenSecret {
+    folder: PathBuf,
+    config: TokenConfig,
+    held: Mutex<Option<Held>>,
+    /// Whether the worker said last that keys can be used.
+    open: Mutex<bool>,
+}
+
+/// A PIN that no token has refused yet.
+struct Held {
+    pin: Pin,
+    usage: PinUse,
+}
+
+impl TokenSecret {
+    /// `None` if the folder is no token's.
+    pub(super) fn load(folder: &Path) -> Result<Option<Self>, ConfigError> {
+        let Some(config) = TokenConfig::load(folder)? else { return Ok(None) };
+        Ok(Some(Self { folder: folder.to_owned(), config, held: Mutex::default(), open: Mutex::default() }))
+    }
+
+    pub(super) const fn config(&self) -> &TokenConfig {
+        &self.config
+    }
+
+    pub(super) const fn kind(&self) -> &'static str {
+        self.config.pin.kind()
+    }
+
+    pub(super) const fn wanted(&self) -> SecretKind {
+        match self.config.pin {
+            PinSource::Person => SecretKind::Pin,
+            PinSource::File(_) | PinSource::SystemdCredential(_) => SecretKind::None,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        *lock(&self.open)
+    }
+
+    pub(super) fn set_open(&self, open: bool) {
+        *lock(&self.open) = open;
+    }
+
+    /// Reads the configured PIN. It is used when the server asks, which has noted the attempt before.
+    pub(super) fn read(&self) -> Result<(), SealError> {
+        let pin = read_pin(&self.folder, &self.config.pin)?.ok_or(SealError::PinNeeded)?;
+        *lock(&self.held) = Some(Held { pin, usage: PinUse::WhenAsked });
+        Ok(())
+    }
+
+    /// Takes the PIN of a person, who may also say that the configured one is right now. It is used at once.
+    pub(super) fn take(&self, typed: Option<&Passphrase>) -> Result<(), SealError> {
+        let pin = match typed {
+            Some(typed) => Pin::from(typed),
+            None => read_pin(&self.folder, &self.config.pin)?.ok_or(SealError::PinNeeded)?,
+        };
+        *lock(&self.held) = Some(Held { pin, usage: PinUse::Attended });
+        Ok(())
+    }
+
+    /// The token has taken the PIN: it is good for later workers.
+    pub(super) fn was_right(&self) {
+        if let Some(held) = &mut *lock(&self.held)
+            && held.usage == PinUse::Attended
+        {
+            held.usage = PinUse::AtOnce;
+        }
+    }
+
+    /// The token has refused the PIN: nobody tries it again.
+    pub(super) fn forget(&self) {
+        *lock(&self.held) = None;
+    }
+
+    pub(super) fn secret(&self) -> Option<Secret> {
+        lock(&self.held).as_ref().map(|held| Secret::Pin { pin: held.pin.clone(), usage: held.usage })
+    }
+}

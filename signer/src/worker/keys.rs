@@ -1,0 +1,178 @@
+//! Where the keys are, a sealed store or a token, and what can be done with them in either place.
+
+use std::sync::{Arc, OnceLock};
+
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use uuid::Uuid;
+
+use super::token::TokenKeys;
+use crate::{
+    leash::{Secret, Taken},
+    operations::{self, PrivateKey},
+    protocol::{KeyEvidence, KeyLocator, Operation, PublicKeyBytes, ResponseBody, SignerError, StoreState, StoredKey},
+    seal::MasterKey,
+    sealed::{Store, StoreError},
+};
+
+/// The keys of an environment.
+pub(super) enum Keys {
+    /// A sealed store, once it is open.
+    Store(OnceLock<Store>),
+    /// A token.
+    Token(Box<TokenKeys>),
+}
+
+/// A key that can be used now.
+pub(super) enum UsableKey {
+    /// Of a sealed store, open and parsed.
+    Open(Arc<PrivateKey>),
+    /// On the token.
+    OnToken(StoredKey),
+}
+
+impl Keys {
+    pub(super) fn state(&self) -> StoreState {
+        match self {
+            Self::Store(store) => {
+                if store.get().is_none() {
+                    StoreState::Sealed
+                } else {
+                    StoreState::Open
+                }
+            }
+            Self::Token(token) => token.state(),
+        }
+    }
+
+    /// Takes in what opens the keys. A PIN may be tried at once, which takes as long as the token wants.
+    pub(super) fn take(&self, secret: Secret) -> Option<Taken> {
+        match (self, secret) {
+            (Self::Store(store), Secret::MasterKey(bytes)) => {
+                // One that was open before has the same key.
+                let _ = store.set(Store::new(MasterKey::new(bytes.to_key())));
+                Some(Taken::Fine)
+            }
+            (Self::Token(token), Secret::Pin { pin, usage }) => token.take(pin, usage),
+            // The keeper knows what it has started.
+            (Self::Store(_), Secret::Pin { .. }) | (Self::Token(_), Secret::MasterKey(_)) => None,
+        }
+    }
+
+    /// A key that can be used without preparation. Takes no time.
+    pub(super) fn ready(&self, row: &StoredKey, operation: &Operation) -> Option<UsableKey> {
+        operations::check(row, operation).ok()?;
+        match self {
+            Self::Store(store) => store.get()?.open_key(row).map(UsableKey::Open),
+            Self::Token(token) => token.knows(row).then(|| UsableKey::OnToken(row.clone())),
+        }
+    }
+
+    /// The key for an operation that may be performed. What is refused here has touched no key.
+    pub(super) fn admit(&self, row: &StoredKey, operation: &Operation) -> Result<UsableKey, SignerError> {
+        match self {
+            Self::Store(store) => {
+                let store = opened(store)?;
+                operations::check(row, operation)?;
+                store.key(row).map(UsableKey::Open).map_err(|_| SignerError::NotOurs)
+            }
+            Self::Token(token) => {
+                operations::check(row, operation)?;
+                token.admit(row).map(|()| UsableKey::OnToken(row.clone()))
+            }
+        }
+    }
+
+    pub(super) fn perform(&self, key: &UsableKey, operation: &Operation) -> Result<ResponseBody, SignerError> {
+        match (self, key) {
+            (_, UsableKey::Open(key)) => key.perform(operation),
+            (Self::Token(token), UsableKey::OnToken(row)) => token.perform(row, operation),
+            (Self::Store(_), UsableKey::OnToken(_)) => Err(SignerError::NotOurs),
+        }
+    }
+
+    pub(super) fn generate(
+        &self,
+        component: Uuid,
+        algorithm: ComponentAlgorithm,
+        role: ComponentRole,
+    ) -> Result<(StoredKey, Option<KeyEvidence>), SignerError> {
+        match self {
+            Self::Store(store) => {
+                let key = opened(store)?.generate(component, algorithm, role).map_err(|e| store_error(&e))?;
+                Ok((key, None))
+            }
+            Self::Token(token) => {
+                token.generate(component, algorithm, role).map(|(key, evidence)| (key, Some(evidence)))
+            }
+        }
+    }
+
+    pub(super) fn recipient(&self) -> Result<ResponseBody, SignerError> {
+        match self {
+            Self::Store(store) => {
+                let key = opened(store)?.recipient().map_err(|e| store_error(&e))?;
+                Ok(ResponseBody::Recipient { public_key: key.0 })
+            }
+            Self::Token(_) => Err(no_import()),
+        }
+    }
+
+    pub(super) fn import(
+        &self,
+        component: Uuid,
+        algorithm: ComponentAlgorithm,
+        role: ComponentRole,
+        public_key: PublicKeyBytes,
+        envelope: &[u8],
+    ) -> Result<StoredKey, SignerError> {
+        match self {
+            Self::Store(store) => {
+                opened(store)?.import(component, algorithm, role, public_key, envelope).map_err(|e| store_error(&e))
+            }
+            Self::Token(_) => Err(no_import()),
+        }
+    }
+
+    pub(super) fn adopt(
+        &self,
+        component: Uuid,
+        role: ComponentRole,
+        locator: &KeyLocator,
+    ) -> Result<(StoredKey, KeyEvidence), SignerError> {
+        self.token()?.adopt(component, role, locator)
+    }
+
+    /// The token, if there is one.
+    pub(super) fn token(&self) -> Result<&TokenKeys, SignerError> {
+        match self {
+            Self::Token(token) => Ok(token),
+            Self::Store(_) => Err(SignerError::Unsupported("a sealed store has no token".into())),
+        }
+    }
+
+    /// Why the process can't go on, if a module has said so.
+    pub(super) fn doom(&self) -> Option<String> {
+        match self {
+            Self::Store(_) => None,
+            Self::Token(token) => token.doom(),
+        }
+    }
+}
+
+fn opened(store: &OnceLock<Store>) -> Result<&Store, SignerError> {
+    store.get().ok_or(SignerError::Sealed)
+}
+
+fn no_import() -> SignerError {
+    SignerError::Unsupported("keys are not imported into a token".into())
+}
+
+fn store_error(error: &StoreError) -> SignerError {
+    match error {
+        StoreError::Generate(operations::GenerateError::Mismatch { .. }) => SignerError::Invalid(error.to_string()),
+        // The library makes and checks the key; what failed there is worth another try.
+        StoreError::Generate(operations::GenerateError::Library) | StoreError::Library => SignerError::SelfCheckFailed,
+        StoreError::Envelope(_) => SignerError::Envelope,
+        StoreError::Mismatch(_) => SignerError::Mismatch,
+    }
+}
