@@ -181,8 +181,10 @@ fn denied(rules: &Rules) -> Result<Filter, BackendError> {
         libc::SYS_pivot_root,
         libc::SYS_chroot,
         libc::SYS_mknodat,
-        // Limits: its own core images stay off.
-        libc::SYS_setrlimit,
+        // Signals with a payload, or by another handle.
+        libc::SYS_rt_sigqueueinfo,
+        libc::SYS_rt_tgsigqueueinfo,
+        libc::SYS_pidfd_send_signal,
     ];
     let mut filter: Filter = plain.into_iter().map(|call| (call, vec![])).collect();
     #[cfg(target_arch = "x86_64")]
@@ -193,11 +195,17 @@ fn denied(rules: &Rules) -> Result<Filter, BackendError> {
         (libc::SYS_ioperm, vec![]),
         (libc::SYS_modify_ldt, vec![]),
         (libc::SYS_mknod, vec![]),
+        // Its own core images stay off.
+        (libc::SYS_setrlimit, vec![]),
     ]);
     filter.insert(libc::SYS_clone, vec![rule(&[bits(0, libc::CLONE_THREAD as u64, 0)?])?]);
     let shield = [libc::PR_SET_DUMPABLE, libc::PR_SET_PTRACER, libc::PR_SET_PDEATHSIG];
     let shield = shield.into_iter().map(|option| rule(&[is(0, option as u64)?])).collect::<Result<_, _>>()?;
     filter.insert(libc::SYS_prctl, shield);
+    // Signals to others, also where Landlock does not know of them.
+    let others = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(std::process::id()))?;
+    filter.insert(libc::SYS_kill, vec![rule(std::slice::from_ref(&others))?]);
+    filter.insert(libc::SYS_tgkill, vec![rule(&[others])?]);
     // Reading a limit passes no new one.
     let new_limit = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
     filter.insert(libc::SYS_prlimit64, vec![rule(&[new_limit])?]);
