@@ -31,6 +31,8 @@ fn corpora_hold_valid_inputs_and_none_that_breaks_anything() {
     assert!(replay("signer_journal_line", fuzzing::journal_line, |d| parse_line(d).is_ok()) >= 2);
     assert!(replay("signer_seal_file", fuzzing::seal_file, |d| SealFile::parse(d).is_ok()) >= 3);
     assert!(replay("signer_token_uri", fuzzing::token_uri, is_uri) >= 3);
+    // What is a handle, only the signer itself knows.
+    assert!(replay("signer_key_handle", fuzzing::key_handle, |_| true) >= 3);
     assert!(replay("signer_token_config", fuzzing::token_config, |d| TokenConfig::parse(d).is_ok()) >= 2);
 }
 
