@@ -1,6 +1,9 @@
 //! Making and using keys of each algorithm.
 
-use std::sync::Barrier;
+use std::sync::{
+    Barrier,
+    atomic::{AtomicBool, Ordering},
+};
 
 use aws_lc_rs::{
     agreement::{self, ECDH_P256, ECDH_P384, ECDH_P521, UnparsedPublicKey, X25519},
@@ -254,12 +257,20 @@ fn a_call_that_takes_longer_than_its_deadline_is_told() {
     alone("uses::a_call_that_takes_longer_than_its_deadline_is_told", |hsm: &SoftHsm| {
         let (tell, told) = std::sync::mpsc::channel();
         let config = hsm.config("deadlines = { generation-seconds = 1 }");
-        let token = Token::open(&config, move |overdue| tell.send(overdue).unwrap()).unwrap();
+        let token = Token::open(&config, move |overdue| drop(tell.send(overdue))).unwrap();
         token.unlock(&sealcard_signer::pkcs11::config::Pin::new(softhsm::PIN.into()), false).unwrap();
-        std::thread::spawn(move || {
-            // At some time one of them takes longer than a second, and mostly the first.
-            while token.generate(Uuid::now_v7(), ComponentAlgorithm::Rsa4096, Sign).is_ok() {}
+        let enough = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // At some time one of them takes longer than a second. A process that ended meanwhile would take the module's
+            // memory away under it.
+            scope.spawn(|| {
+                while !enough.load(Ordering::Relaxed) {
+                    token.generate(Uuid::now_v7(), ComponentAlgorithm::Rsa4096, Sign).unwrap();
+                }
+            });
+            let first = told.recv_timeout(softhsm::DEADLINE);
+            enough.store(true, Ordering::Relaxed);
+            assert_eq!(first.unwrap().what, "making a key");
         });
-        assert_eq!(told.recv_timeout(softhsm::DEADLINE).unwrap().what, "making a key");
     });
 }
