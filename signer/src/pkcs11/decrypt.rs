@@ -4,7 +4,7 @@ use cryptoki::{
     context::Function,
     error::{Error, RvError},
     mechanism::{
-        Mechanism, MechanismType,
+        Mechanism,
         elliptic_curve::{EcKdf, Ecdh1DeriveParams},
     },
     object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle},
@@ -22,6 +22,7 @@ use super::{
     padding,
 };
 use crate::{
+    log::{self, Level},
     operations::is_fit_for_agreement,
     protocol::{Plaintext, PublicKeyBytes, SignerError},
 };
@@ -58,8 +59,9 @@ fn decrypt_rsa(
         return Err(FAILED);
     }
     // Without the token's own unpadding there is no return code that tells of it, and its timing is ours.
-    if mechanisms.decrypts(MechanismType::RSA_X_509) {
-        let message = session.decrypt(&Mechanism::RsaX509, key, &wide).map(Zeroizing::new)?;
+    if mechanisms.decrypts_raw() {
+        let message = session.decrypt(&Mechanism::RsaX509, key, &wide).map(Zeroizing::new);
+        let message = message.map_err(|error| without_raw(error.into(), mechanisms))?;
         let message = padding::widen(n.len(), &message).ok_or_else(|| {
             CallError::senseless(Function::Decrypt, format!("{} bytes instead of {}", message.len(), n.len()))
         })?;
@@ -74,11 +76,22 @@ fn decrypt_rsa(
             | RvError::DataLenRange
             | RvError::FunctionFailed
             | RvError::GeneralError
+            | RvError::DeviceError
             | RvError::VendorDefined(_),
             Function::Decrypt,
         ) => Problem::Spoiled(SignerError::DecryptionFailed),
         error => error.into(),
     })
+}
+
+/// No ciphertext can make this way fail. Some tokens do not do it although they say so: then the other way is as good.
+fn without_raw(error: CallError, mechanisms: &Mechanisms) -> Problem {
+    let in_the_way = matches!(error.class, Class::Session | Class::Handle | Class::Login | Class::Full);
+    if !in_the_way && mechanisms.give_up_raw_decryption() {
+        log::event(Level::Warn, "no-raw-decryption", &[("why", &error)]);
+        return Problem::OtherWay(error);
+    }
+    error.into()
 }
 
 /// The X coordinate of the shared point, as wide as the field.

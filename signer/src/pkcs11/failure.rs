@@ -89,6 +89,8 @@ pub(super) enum Problem {
     Refused(SignerError),
     /// As [`Problem::Refused`], but nobody knows what state the session is in.
     Spoiled(SignerError),
+    /// A decryption failed in one way, and is to be done in another one with a new session.
+    OtherWay(CallError),
 }
 
 impl Problem {
@@ -119,7 +121,7 @@ impl From<SignerError> for Problem {
 impl From<Problem> for TokenError {
     fn from(problem: Problem) -> Self {
         match problem {
-            Problem::Call(call) => call.into(),
+            Problem::Call(call) | Problem::OtherWay(call) => call.into(),
             Problem::Refused(error) | Problem::Spoiled(error) => error.into(),
         }
     }

@@ -1,5 +1,7 @@
 //! What a token can do: asked of the token, never assumed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use cryptoki::{
     context::Pkcs11,
     error::{Error, RvError},
@@ -16,6 +18,8 @@ pub(super) struct Mechanisms {
     all: Vec<(MechanismType, MechanismInfo)>,
     /// Keys of Curve25519 are made and kept as Edwards keys. Only SoftHSM does that.
     montgomery_as_edwards: bool,
+    /// The token has failed to decrypt without unpadding, although it says that it can.
+    no_raw_decryption: AtomicBool,
 }
 
 impl Mechanisms {
@@ -31,16 +35,27 @@ impl Mechanisms {
             }
         }
         let manufacturer = context.get_library_info()?.manufacturer_id().to_owned();
-        Ok(Self { all, montgomery_as_edwards: manufacturer.starts_with("SoftHSM") })
+        Ok(Self {
+            all,
+            montgomery_as_edwards: manufacturer.starts_with("SoftHSM"),
+            no_raw_decryption: AtomicBool::new(false),
+        })
     }
 
     fn find(&self, mechanism: MechanismType, flag: fn(&MechanismInfo) -> bool) -> Option<&MechanismInfo> {
         self.all.iter().find(|(known, info)| *known == mechanism && flag(info)).map(|(_, info)| info)
     }
 
-    /// Whether a mechanism decrypts.
-    pub(super) fn decrypts(&self, mechanism: MechanismType) -> bool {
-        self.find(mechanism, MechanismInfo::decrypt).is_some()
+    /// Whether the token decrypts RSA without taking the padding off.
+    pub(super) fn decrypts_raw(&self) -> bool {
+        self.find(MechanismType::RSA_X_509, MechanismInfo::decrypt).is_some()
+            && !self.no_raw_decryption.load(Ordering::Relaxed)
+    }
+
+    /// Whether the token decrypts RSA and takes the padding off; if so, it does that from now on.
+    pub(super) fn give_up_raw_decryption(&self) -> bool {
+        let other_way = self.find(MechanismType::RSA_PKCS, MechanismInfo::decrypt).is_some();
+        other_way && !self.no_raw_decryption.swap(true, Ordering::Relaxed)
     }
 
     /// Whether keys of an algorithm can be used in a role, or what is missing.
@@ -51,9 +66,7 @@ impl Mechanisms {
         rsa: RsaForm,
     ) -> Result<(), String> {
         let mechanism = match (algorithm.scheme(), role, rsa) {
-            (Scheme::Rsa { .. }, ComponentRole::Decrypt, _) if self.decrypts(MechanismType::RSA_X_509) => {
-                MechanismType::RSA_X_509
-            }
+            (Scheme::Rsa { .. }, ComponentRole::Decrypt, _) if self.decrypts_raw() => MechanismType::RSA_X_509,
             (Scheme::Rsa { .. }, ComponentRole::Decrypt, _) | (Scheme::Rsa { .. }, _, RsaForm::Pkcs1) => {
                 MechanismType::RSA_PKCS
             }

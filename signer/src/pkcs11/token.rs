@@ -208,6 +208,7 @@ impl Token {
                         return Err(error.into());
                     }
                 }
+                Err(Problem::OtherWay(_)) if std::mem::take(&mut again) => {}
                 Err(problem) => return Err(problem.into()),
             }
         }

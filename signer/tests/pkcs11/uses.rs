@@ -257,7 +257,10 @@ fn a_call_that_takes_longer_than_its_deadline_is_told() {
     alone("uses::a_call_that_takes_longer_than_its_deadline_is_told", |hsm: &SoftHsm| {
         let (tell, told) = std::sync::mpsc::channel();
         let config = hsm.config("deadlines = { generation-seconds = 1 }");
-        let token = Token::open(&config, move |overdue| drop(tell.send(overdue))).unwrap();
+        let token = Token::open(&config, move |overdue| {
+            let _ = tell.send(overdue);
+        })
+        .unwrap();
         token.unlock(&sealcard_signer::pkcs11::config::Pin::new(softhsm::PIN.into()), false).unwrap();
         let enough = AtomicBool::new(false);
         std::thread::scope(|scope| {
