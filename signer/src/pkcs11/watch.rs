@@ -74,12 +74,13 @@ impl Watch {
         while !state.ended {
             let now = Instant::now();
             let late: Vec<u64> = state.calls.iter().filter(|(_, (due, _))| *due <= now).map(|(id, _)| *id).collect();
-            for id in late {
-                if let Some((_, call)) = state.calls.remove(&id) {
-                    drop(state);
-                    overdue(call);
-                    state = self.lock();
-                }
+            if !late.is_empty() {
+                let late: Vec<Overdue> = late.iter().filter_map(|id| Some(state.calls.remove(id)?.1)).collect();
+                drop(state);
+                late.into_iter().for_each(&overdue);
+                // Much may have happened meanwhile, so all is looked at again.
+                state = self.lock();
+                continue;
             }
             state.looks = state.calls.values().map(|(due, _)| *due).min();
             state = match state.looks {
