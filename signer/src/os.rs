@@ -1,5 +1,5 @@
 //! What the operating system must do for a process that holds keys, and the only unsafe code of this crate: taking over
-//! an inherited descriptor and locking memory have no safe form.
+//! an inherited descriptor, locking memory and ending at once have no safe form.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -54,6 +54,14 @@ pub(crate) fn shield() -> io::Result<()> {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     prctl::set_dumpable(false)?;
     Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)
+}
+
+/// Ends the process at once. A usual exit runs what libraries have left to be run at the end, and takes their memory away
+/// while other threads may be inside a module: that crashes, or waits for a lock that nobody gives back.
+#[allow(unsafe_code)]
+pub(crate) fn end_at_once(status: i32) -> ! {
+    // SAFETY: it takes a plain number, may be called at any time and does not return.
+    unsafe { nix::libc::_exit(status) }
 }
 
 /// Ends the process when the one that started it ends, however that comes about, and gives it its parent's name.

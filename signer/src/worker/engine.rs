@@ -21,7 +21,7 @@ use crate::{
     journal::{Journal, NewEntry},
     leash::Secret,
     log::{self, Level},
-    operations,
+    operations, os,
     protocol::{Operation, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey},
 };
 
@@ -101,7 +101,7 @@ impl Engine {
         if let Some(why) = self.keys.doom() {
             self.journal.settle();
             log::event(Level::Error, "token-failed", &[("why", &why)]);
-            std::process::exit(DOOMED);
+            os::end_at_once(DOOMED);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::{
     journal::Scan,
     leash::{Secret, Start, Taken, ToKeeper, ToWorker},
     log::{self, Level},
+    os,
     protocol::StoreState,
 };
 
@@ -102,7 +103,7 @@ impl Leash {
                 let why = outcome.err().map_or_else(|| "the keeper has ended".to_owned(), |error| error.to_string());
                 log::event(Level::Warn, "worker-stopped", &[("why", &why)]);
                 // Nobody is to use a key that nobody watches over.
-                std::process::exit(1);
+                os::end_at_once(1);
             })
             .map_err(WorkerError::Thread)?;
         Ok(())

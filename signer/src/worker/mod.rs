@@ -138,7 +138,7 @@ pub fn run(folder: &Path) -> Result<(), WorkerError> {
 fn look_again_later() -> io::Result<()> {
     std::thread::Builder::new().name("look".into()).spawn(|| {
         std::thread::sleep(LOOK_AGAIN);
-        std::process::exit(TOKEN_ABSENT);
+        os::end_at_once(TOKEN_ABSENT);
     })?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     leash::{PinUse, Taken},
     log::{self, Level},
+    os,
     pkcs11::{
         Token, TokenError,
         config::{Pin, TokenConfig},
@@ -32,7 +33,7 @@ impl TokenKeys {
             let seconds = overdue.deadline.as_secs();
             log::event(Level::Error, "module-hangs", &[("in", &overdue.what), ("seconds", &seconds)]);
             // A call can't be cancelled; whoever waits for an answer learns that there is none.
-            std::process::exit(HUNG);
+            os::end_at_once(HUNG);
         });
         match &token {
             Ok(token) => {
