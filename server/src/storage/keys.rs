@@ -391,6 +391,14 @@ impl WriteTx {
                 PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
                 PublicKeyBytes::Ec { point } => (point, None),
             };
+            // The fingerprint holds the time too: adopted twice, one key would have two. Key material is in one slot only.
+            let known: Option<(i64,)> = self
+                .conn()
+                .optional("SELECT created FROM component_key WHERE public_key = $1", params![public_key.as_slice()])
+                .await?;
+            if known.is_some() {
+                return Err(StorageError::Taken("a key with one of these subkeys"));
+            }
             self.conn()
                 .execute(
                     "INSERT INTO component_key (id, key_id, role, algorithm, public_key, public_exponent, handle,
