@@ -152,3 +152,65 @@ fn stream(descriptor: OwnedFd) -> std::io::Result<UnixStream> {
 fn lock(waiting: &Waiting) -> MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Answer>>>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+    use sealcard_signer::protocol::SecretKind;
+    use tokio::{io::AsyncReadExt, runtime::Builder};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn an_answer_reaches_whoever_asked_and_news_come_beside_it() {
+        let (ours, mut keeper) = UnixStream::pair().unwrap();
+        let (news, mut told) = mpsc::unbounded_channel();
+        let (link, reader) = Link::new(ours, news);
+        let reader = tokio::spawn(reader);
+        let asked = tokio::spawn({
+            let link = Arc::clone(&link);
+            async move { link.ask(KeeperRequestBody::Status, DEADLINE).await }
+        });
+        let len = keeper.read_u32().await.unwrap();
+        let mut body = vec![0; usize::try_from(len).unwrap()];
+        keeper.read_exact(&mut body).await.unwrap();
+        let KeeperRequest { id, .. } = protocol::decode(&body).unwrap();
+        let status = KeeperAnswer::Status { state: StoreState::Sealed, secret: SecretKind::Pin, worker: None };
+        for message in [
+            KeeperMessage::State(StoreState::Locked),
+            KeeperMessage::Answer { id: id + 1, result: Ok(KeeperAnswer::Unsealed) },
+            KeeperMessage::Answer { id, result: Ok(status.clone()) },
+        ] {
+            keeper.write_all(&protocol::encode(&message).unwrap()).await.unwrap();
+        }
+        assert_eq!(asked.await.unwrap(), Ok(status));
+        assert!(matches!(told.recv().await, Some(News::State(StoreState::Locked))));
+        // A worker without its socket is none.
+        let worker = protocol::encode(&KeeperMessage::Worker { process: 1 }).unwrap();
+        keeper.write_all(&worker).await.unwrap();
+        reader.await.unwrap();
+        assert!(told.recv().await.is_none());
+        assert_eq!(link.ask(KeeperRequestBody::Status, DEADLINE).await, Err(KeeperError::Unavailable));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn whatever_a_keeper_sends_ends_in_an_error_and_never_in_a_panic(bytes: Vec<u8>) {
+            Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+                let (ours, mut keeper) = UnixStream::pair().unwrap();
+                let (news, _told) = mpsc::unbounded_channel();
+                let (link, reader) = Link::new(ours, news);
+                let reader = tokio::spawn(reader);
+                keeper.write_all(&bytes).await.unwrap();
+                drop(keeper);
+                reader.await.unwrap();
+                let asked = link.ask(KeeperRequestBody::Status, DEADLINE).await;
+                assert_eq!(asked, Err(KeeperError::Unavailable));
+            });
+        }
+    }
+}
