@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Algorithm, Binaries, Finished, Scratch, Server, run};
+use crate::{Algorithm, Binaries, Finished, Scratch, Server, run, wait_until};
 
 /// The user of a playground.
 pub const USER: &str = "ada";
@@ -131,6 +131,29 @@ impl Admin {
     pub fn json(&self, arguments: &[&str]) -> Result<Value> {
         let finished = run(self.command(&["admin"]).args(arguments).arg("--json"), DEADLINE)?.success()?;
         serde_json::from_slice(&finished.stdout).with_context(|| finished.description())
+    }
+
+    /// An environment's state, such as `ready`, and why it is not ready.
+    ///
+    /// # Errors
+    /// There is no such environment.
+    pub fn environment(&self, name: &str) -> Result<(String, String)> {
+        let environment = self.json(&["environment", "show", name])?;
+        let detail = environment.get("detail").and_then(Value::as_str).unwrap_or_default();
+        Ok((text(&environment, "state")?, detail.to_owned()))
+    }
+
+    /// Waits until an environment's keys can be used: a token needs a moment after each start.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub fn wait_for_environment(&self, name: &str) -> Result<()> {
+        let mut last = None;
+        wait_until(&format!("the environment {name}"), DEADLINE, || {
+            let found = last.insert(self.environment(name)?);
+            Ok((found.0 == "ready").then_some(()))
+        })
+        .with_context(|| format!("it is {last:?}"))
     }
 
     /// Adds a user.

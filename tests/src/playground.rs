@@ -31,6 +31,7 @@ pub struct PlaygroundBuilder<'a> {
     database: Option<DatabaseKind>,
     store: Option<StoreKind>,
     prepare_token: PrepareToken<'a>,
+    await_token: bool,
     note: Box<dyn Fn(&str) + 'a>,
 }
 
@@ -55,6 +56,7 @@ impl<'a> PlaygroundBuilder<'a> {
             database: None,
             store: None,
             prepare_token: Box::new(|token| Ok(token.config())),
+            await_token: true,
             note: Box::new(|_| ()),
         }
     }
@@ -115,9 +117,11 @@ impl<'a> PlaygroundBuilder<'a> {
     }
 
     /// Puts something between the token and the server, or changes its `token.toml`, whose text is what `prepare` gives.
+    /// Whether the token can be used is left to the caller then.
     #[must_use]
     pub fn prepare_token(mut self, prepare: impl FnOnce(&mut Token) -> Result<String> + 'a) -> Self {
         self.prepare_token = Box::new(prepare);
+        self.await_token = false;
         self
     }
 
@@ -200,6 +204,9 @@ impl<'a> PlaygroundBuilder<'a> {
         let mut admin = Admin::login(&self.binaries, &scratch, &server, &facts)?;
         if token.is_some() {
             admin = admin.with_environment(ENVIRONMENT);
+            if self.await_token {
+                admin.wait_for_environment(ENVIRONMENT)?;
+            }
         }
         if let Some(algorithms) = &self.algorithms {
             provision(&admin, &mut facts, algorithms, &self.note)?;

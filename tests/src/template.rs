@@ -114,6 +114,7 @@ fn make(binaries: &Binaries, folder: &Path, database: DatabaseKind, store: Store
     let mut admin = Admin::login(binaries, &scratch, &server, &facts)?;
     if store.token().is_some() {
         admin = admin.with_environment(ENVIRONMENT);
+        admin.wait_for_environment(ENVIRONMENT)?;
     }
     provision(&admin, &mut facts, &store.algorithms(), &|_| ())?;
     server.stop()?;

@@ -104,13 +104,6 @@ impl Token {
         self.config_with(&format!("{{ file = {:?} }}", text(&self.pin_file)), "")
     }
 
-    /// As [`Self::config`]; a call of the module that hangs is given up after a second.
-    #[must_use]
-    pub fn config_with_deadlines(&self) -> String {
-        let more = "\n[deadlines]\nstart-seconds = 5\nlogin-seconds = 5\noperation-seconds = 1\n";
-        self.config_with(&format!("{{ file = {:?} }}", text(&self.pin_file)), more)
-    }
-
     /// The text of a `token.toml` for it, with another source of the PIN, and more lines at its end.
     #[must_use]
     pub fn config_with(&self, pin: &str, more: &str) -> String {

@@ -27,3 +27,4 @@ mod revocations;
 mod secrets;
 mod signing;
 mod ssh;
+mod tokens;

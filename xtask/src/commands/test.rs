@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use sealcard_tests::{Binaries, DatabaseKind};
+use sealcard_tests::{Binaries, DatabaseKind, StoreKind};
 
 use crate::{
     cargo::{FAILPOINTS, cargo, must_succeed, target},
@@ -32,6 +32,11 @@ pub(crate) struct Test {
     /// tests run with SQLite, and those that tell most of a database once more with PostgreSQL
     #[arg(long, value_name = "DATABASE", default_value_t)]
     database: DatabaseKind,
+    /// Where the keys are in tests that do not say it: sealed, softhsm or kryoptic. With softhsm or kryoptic only the tests run
+    /// that sign with the tools, with every GnuPG. Without this option all tests run with the sealed store, and those that
+    /// tell most of a token once more with each of the two, with the machine's GnuPG
+    #[arg(long, value_name = "STORE", default_value_t)]
+    store: StoreKind,
     /// Runs only the tests whose names contain this, and no other check
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
@@ -41,6 +46,27 @@ pub(crate) struct Test {
 /// and the ways to a signature.
 const ON_BOTH: &str = "(binary(http) - test(only_hashes_of_secrets_are_in_the_database)) + (package(sealcard-tests) \
     & (test(first_steps) + test(signing::gpg_2_2) + test(ssh::gpg_2_2) + test(parallel::gpg_2_2::eight)))";
+
+/// What is run with keys on a token: the tools that sign. kryoptic has no Ed25519 on Debian 12, so not those that want it.
+const fn on_token(store: StoreKind, every_gpg: bool) -> Option<&'static str> {
+    match (store, every_gpg) {
+        (StoreKind::Sealed, _) => None,
+        (StoreKind::SoftHsm, false) => Some(
+            "package(sealcard-tests) & (test(signing::gpg_2_2) + test(ssh::gpg_2_2) + test(packages::rpm::gpg_2_2) \
+             + test(packages::debian))",
+        ),
+        (StoreKind::Kryoptic, false) => Some(
+            "package(sealcard-tests) & (test(signing::gpg_2_2) + test(ssh::gpg_2_2) + test(packages::rpm::gpg_2_2) \
+             + test(packages::debian::debsig))",
+        ),
+        (StoreKind::SoftHsm, true) => {
+            Some("package(sealcard-tests) & test(/^(first_steps|mail|packages|parallel|signing|ssh)::/)")
+        }
+        (StoreKind::Kryoptic, true) => Some(
+            "package(sealcard-tests) & (test(/^(parallel|signing|ssh|packages::rpm::gpg)/) + test(packages::debian::debsig))",
+        ),
+    }
+}
 
 const WORKSPACE: [&str; 2] = ["--workspace", "--locked"];
 
@@ -70,10 +96,23 @@ impl Test {
         if self.build_only {
             return Ok(ExitCode::SUCCESS);
         }
-        summary.step("tests", || must_succeed(nextest(self.database).args(self.filter.as_slice())))?;
-        if self.filter.is_none() && self.database == DatabaseKind::Sqlite {
-            summary
-                .step("tests on PostgreSQL", || must_succeed(nextest(DatabaseKind::Postgres).args(["-E", ON_BOTH])))?;
+        summary.step("tests", || {
+            let mut tests = nextest(self.database, self.store);
+            if let (None, Some(selection)) = (&self.filter, on_token(self.store, true)) {
+                tests.args(["-E", selection]);
+            }
+            must_succeed(tests.args(self.filter.as_slice()))
+        })?;
+        if self.filter.is_none() && self.database == DatabaseKind::Sqlite && self.store == StoreKind::Sealed {
+            summary.step("tests on PostgreSQL", || {
+                must_succeed(nextest(DatabaseKind::Postgres, StoreKind::Sealed).args(["-E", ON_BOTH]))
+            })?;
+            for store in [StoreKind::SoftHsm, StoreKind::Kryoptic] {
+                let selection = on_token(store, false).unwrap_or_default();
+                summary.step(&format!("tests on {store}"), || {
+                    must_succeed(nextest(DatabaseKind::Sqlite, store).args(["-E", selection]))
+                })?;
+            }
         }
         if self.filter.is_none() {
             summary.step("documentation tests", || {
@@ -94,9 +133,10 @@ impl Test {
     }
 }
 
-fn nextest(database: DatabaseKind) -> Command {
+fn nextest(database: DatabaseKind, store: StoreKind) -> Command {
     let mut command = cargo(&["nextest", "run"]);
-    command.args(WORKSPACE).args(FAILPOINTS).env("SEALCARD_TEST_DATABASE", database.to_string());
+    command.args(WORKSPACE).args(FAILPOINTS);
+    command.env("SEALCARD_TEST_DATABASE", database.to_string()).env("SEALCARD_TEST_STORE", store.to_string());
     command
 }
 

@@ -1,0 +1,112 @@
+//! A wrong PIN costs one attempt.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use sealcard_tests::{DatabaseKind, ENVIRONMENT, Fault, ServerBuilder, Token, wait_until};
+
+use super::{PATIENCE, Pin, Scene, kill_now, unseal};
+
+const WRONG: &str = "not-the-pin-16180";
+
+#[test]
+fn a_wrong_pin_costs_one_login_whatever_dies_until_a_person_acts() -> Result<()> {
+    let mut scene = Scene::with(DatabaseKind::Sqlite, Pin::File(WRONG), &[])?;
+    scene.wait_for_refusal()?;
+    let failed = scene.playground.workstation.try_sign(scene.key()?)?.failure()?;
+    ensure!(failed.stderr.contains("signing failed: Not operational"), "{}", failed.description());
+    let worker = scene.worker_after(None)?;
+    kill_now(worker)?;
+    scene.worker_after(Some(worker))?;
+    scene.wait_for_state("sealed", "")?;
+    let keeper = scene.keeper()?;
+    kill_now(keeper)?;
+    wait_until("a new keeper", PATIENCE, || Ok(scene.keeper().ok().filter(|new| *new != keeper)))?;
+    scene.wait_until_spent()?;
+    for _ in 0..2 {
+        scene.playground.server.stop()?;
+        scene.playground.server.start_again(&[])?;
+        scene.wait_until_spent()?;
+    }
+    scene.playground.server.kill()?;
+    scene.playground.server.start_again(&[])?;
+    scene.wait_until_spent()?;
+    ensure!(scene.shim.count("C_Login")? == 1, "{} calls of C_Login", scene.shim.count("C_Login")?);
+
+    fs::write(&scene.token()?.pin_file, Token::PIN)?;
+    unseal(&scene.playground, None)?.success()?;
+    scene.wait_until_ready()?;
+    ensure!(scene.shim.count("C_Login")? == 2, "{} calls of C_Login", scene.shim.count("C_Login")?);
+    scene.expect_good_signature()
+}
+
+#[test]
+fn two_servers_spend_one_login_on_a_wrong_pin() -> Result<()> {
+    let mut scene = Scene::with(DatabaseKind::Postgres, Pin::File(WRONG), &[])?;
+    let playground = &scene.playground;
+    let cluster = playground.cluster.as_ref().context("no cluster")?;
+    let data = playground.scratch.path().join("data-2");
+    let builder = ServerBuilder::new(&playground.binaries, &playground.scratch, &data)
+        .environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
+    builder.join(playground.server.data())?;
+    if !data.join("signer").join(ENVIRONMENT).exists() {
+        builder.add_token(ENVIRONMENT, &scene.signer_folder().join("token.toml"))?;
+    }
+    let mut second = builder.start()?;
+    scene.wait_for_refusal()?;
+    for _ in 0..2 {
+        second.kill()?;
+        second.start_again(&[])?;
+        scene.playground.server.kill()?;
+        scene.playground.server.start_again(&[])?;
+        scene.wait_until_spent()?;
+    }
+    ensure!(scene.shim.count("C_Login")? == 1, "{} calls of C_Login", scene.shim.count("C_Login")?);
+    Ok(())
+}
+
+#[test]
+fn a_module_that_dies_while_it_looks_at_the_pin_is_not_asked_again() -> Result<()> {
+    let scene = Scene::with(DatabaseKind::Sqlite, Pin::File(Token::PIN), &[("C_Login", Fault::Crash)])?;
+    wait_until("the attempt", PATIENCE, || Ok((scene.shim.count("C_Login")? > 0).then_some(())))?;
+    scene.shim.clear()?;
+    // Nobody knows whether the token has counted it: a person looks.
+    scene.wait_until_spent()?;
+    ensure!(scene.shim.count("C_Login")? == 1, "{} calls of C_Login", scene.shim.count("C_Login")?);
+    unseal(&scene.playground, None)?.success()?;
+    scene.wait_until_ready()?;
+    scene.expect_good_signature()
+}
+
+#[test]
+fn a_right_pin_that_was_typed_once_serves_later_workers() -> Result<()> {
+    let scene = Scene::with(DatabaseKind::Sqlite, Pin::Person, &[])?;
+    scene.wait_for_state("sealed", "")?;
+    ensure!(scene.shim.count("C_Login")? == 0, "tried without a PIN");
+    unseal(&scene.playground, Some(WRONG))?.failure()?;
+    unseal(&scene.playground, Some(Token::PIN))?.success()?;
+    scene.wait_until_ready()?;
+    let worker = scene.worker_after(None)?;
+    kill_now(worker)?;
+    scene.worker_after(Some(worker))?;
+    scene.wait_until_ready()?;
+    ensure!(scene.shim.count("C_Login")? == 3, "{} calls of C_Login", scene.shim.count("C_Login")?);
+    scene.expect_good_signature()
+}
+
+impl Scene {
+    /// Waits until the token has refused the PIN.
+    fn wait_for_refusal(&self) -> Result<()> {
+        wait_until("the attempt", PATIENCE, || Ok((self.shim.count("C_Login")? > 0).then_some(())))?;
+        self.wait_for_state("sealed", "refused the PIN")
+    }
+
+    /// Waits until the server has seen that the only attempt has been made.
+    fn wait_until_spent(&self) -> Result<()> {
+        self.wait_for_state("sealed", "before a person acts")
+    }
+
+    fn token(&self) -> Result<&Token> {
+        self.playground.token.as_ref().context("there is no token")
+    }
+}
