@@ -28,7 +28,7 @@ use crate::{
     channel::ChannelError,
     failpoint,
     journal::Journal,
-    leash::{Secret, TOKEN_ABSENT},
+    leash::{PinUse, Secret, TOKEN_ABSENT},
     log::{self, Level},
     os,
     pkcs11::config::{ConfigError, TokenConfig},
@@ -117,7 +117,11 @@ pub fn run(folder: &Path) -> Result<(), WorkerError> {
     let engine = Arc::new(Engine::new(keys, voice.clone(), journal, answers).map_err(WorkerError::Thread)?);
     let busy = Arc::new(Busy::new());
     let threads = Threads::start(&engine, &busy, threads).map_err(WorkerError::Thread)?;
-    let at_once = briefing.secret.as_ref().is_some_and(|secret| matches!(secret, Secret::MasterKey(_)));
+    // Taken before anybody can ask for the state, unless that means to log in, which takes as long as the token wants.
+    let at_once = briefing
+        .secret
+        .as_ref()
+        .is_some_and(|secret| matches!(secret, Secret::MasterKey(_) | Secret::Pin { usage: PinUse::WhenAsked, .. }));
     let later = if at_once {
         briefing.secret.into_iter().for_each(|secret| engine.take(secret));
         None
