@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, Rows, Statement};
+use rusqlite::{Connection, OpenFlags, Rows, Statement, config::DbConfig};
 
 use super::{FromRow, Param, Row};
 use crate::storage::StorageError;
@@ -64,6 +64,9 @@ fn open_with(path: &Path, access: OpenFlags) -> Result<Connection, StorageError>
     let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    // Otherwise a statement is prepared anew each time that another value is bound in its conditions, in case the statistics
+    // (STAT4) speak for another plan. There are none.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(conn)
 }
 
