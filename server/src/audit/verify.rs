@@ -38,8 +38,10 @@ struct Told {
     open: HashSet<RequestId>,
     /// Uses that gave something.
     signed: HashSet<UseId>,
-    /// Components that key management makes for a request.
+    /// Components that key management makes or adopts for a request.
     made: HashSet<UseId>,
+    /// Components that it destroys.
+    destroyed: HashSet<UseId>,
     /// The machine whose journals are compared.
     host: Option<Uuid>,
 }
@@ -173,6 +175,9 @@ impl Told {
             (RecordKind::Administration, _) if event.as_deref() == Some("key-begun") => {
                 self.made.extend(components.into_iter().map(|component| (request, component)));
             }
+            (RecordKind::Administration, _) if event.as_deref() == Some("key-destroy-begun") => {
+                self.destroyed.extend(components.into_iter().map(|component| (request, component)));
+            }
             _ => {}
         }
     }
@@ -182,8 +187,13 @@ impl Told {
 fn compare(told: &Told, entry: &JournalEntry) -> Option<String> {
     let id = (entry.request, entry.component);
     let (sequence, operation, request, component) = (entry.sequence, &entry.operation, entry.request, entry.component);
-    if matches!(operation.as_str(), "generate" | "import" | "certify") {
-        let known = told.made.contains(&id);
+    let managed = match operation.as_str() {
+        "generate" | "import" | "adopt" | "certify" => Some(&told.made),
+        "destroy" => Some(&told.destroyed),
+        _ => None,
+    };
+    if let Some(told) = managed {
+        let known = told.contains(&id);
         return (!known).then(|| {
             format!("journal entry {sequence}: {operation} with component {component} for request {request} is not in the record")
         });
