@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use sealcard_api::{Timestamp, ids::PrincipalId, ids::RequestId, record::RecordKind};
+use sealcard_api::{Timestamp, ids::PrincipalId};
 use sealcard_policy::PrincipalKind;
 use serde_json::json;
 
@@ -247,15 +247,9 @@ async fn make_database(database: &Database, admin: &str, password: &str) -> anyh
         created: Timestamp::now().unix(),
     };
     let password = password.to_owned();
-    let draft = Draft {
-        kind: RecordKind::Administration,
-        request_id: RequestId::new(),
-        principal: None,
-        project: None,
-        key: None,
-        state: None,
-        details: json!({"event": "user-added", "by": "init", "user": row.id, "name": admin, "administrator": true}),
-    };
+    let draft = Draft::of_server(
+        json!({"event": "user-added", "by": "init", "user": row.id, "name": admin, "administrator": true}),
+    );
     store
         .write(move |tx| {
             Box::pin(async move {

@@ -10,10 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use sealcard_api::{
-    ids::{EnvironmentId, RequestId},
-    record::RecordKind,
-};
+use sealcard_api::ids::EnvironmentId;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -125,15 +122,8 @@ async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<()
             None => {}
         }
         let id = EnvironmentId::new();
-        let entry = Draft {
-            kind: RecordKind::Administration,
-            request_id: RequestId::new(),
-            principal: None,
-            project: None,
-            key: None,
-            state: None,
-            details: json!({"event": "environment-added", "environment": id, "name": name, "kind": kind}),
-        };
+        let entry =
+            Draft::of_server(json!({"event": "environment-added", "environment": id, "name": name, "kind": kind}));
         let added = name.clone();
         let outcome: Result<(), StorageError> = store
             .write(move |tx| {

@@ -56,6 +56,21 @@ pub struct Draft {
     pub details: Value,
 }
 
+impl Draft {
+    /// An entry of what the server does by itself, not for a request of somebody.
+    pub fn of_server(details: Value) -> Self {
+        Self {
+            kind: RecordKind::Administration,
+            request_id: RequestId::new(),
+            principal: None,
+            project: None,
+            key: None,
+            state: None,
+            details,
+        }
+    }
+}
+
 /// What is hashed, in this order of fields.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Body<D> {

@@ -1,6 +1,5 @@
 //! Tests of the writer, the schema and the record's protection, on both databases.
 
-use sealcard_api::{ids::RequestId, record::RecordKind};
 use sealcard_test_cluster::Cluster;
 use serde_json::json;
 use tempfile::TempDir;
@@ -9,15 +8,7 @@ use tokio::task::JoinSet;
 use super::*;
 
 fn note(n: u64) -> Draft {
-    Draft {
-        kind: RecordKind::Administration,
-        request_id: RequestId::new(),
-        principal: None,
-        project: None,
-        key: None,
-        state: None,
-        details: json!({"n": n}),
-    }
+    Draft::of_server(json!({"n": n}))
 }
 
 /// Where a database lies.
