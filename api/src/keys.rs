@@ -22,6 +22,8 @@ pub enum KeyState {
     Expired,
     /// An owner or administrator revoked it; there is no way back.
     Revoked,
+    /// Its private halves were destroyed on their token; there is no way back.
+    Destroyed,
 }
 
 impl KeyState {
@@ -33,6 +35,7 @@ impl KeyState {
             Self::Disabled => "disabled",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
+            Self::Destroyed => "destroyed",
         }
     }
 }

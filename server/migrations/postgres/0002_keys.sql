@@ -38,6 +38,8 @@ CREATE TABLE signing_key (
     created        BIGINT NOT NULL,
     expires        BIGINT,
     -- Then disabled too, and for good.
+    destroyed      BIGINT,
+    -- Then disabled too, and for good.
     revoked        BIGINT,
     UNIQUE (project_id, name)
 );

@@ -39,6 +39,8 @@ CREATE TABLE signing_key (
     created        INTEGER NOT NULL,
     expires        INTEGER,
     -- Then disabled too, and for good.
+    destroyed      INTEGER,
+    -- Then disabled too, and for good.
     revoked        INTEGER,
     UNIQUE (project_id, name)
 ) STRICT;

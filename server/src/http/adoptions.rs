@@ -119,5 +119,6 @@ async fn destroy(
     let task =
         tokio::spawn(async move { keys::destroy(&task_state.store, &task_state.signers, maker, &task_row).await });
     task.await.map_err(|error| ApiError::internal(&error))??;
-    Ok(Json(to_key(row, Timestamp::now())))
+    let key = state.store.key(row.id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    Ok(Json(to_key(key, Timestamp::now())))
 }

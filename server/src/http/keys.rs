@@ -106,6 +106,10 @@ async fn change(
         if row.revoked.is_some() {
             return Err(ApiError::new(ProblemCode::Conflict).detail("The key has been revoked; there is no way back."));
         }
+        if row.destroyed.is_some() {
+            let detail = "The key's private halves have been destroyed; there is no way back.";
+            return Err(ApiError::new(ProblemCode::Conflict).detail(detail));
+        }
         let key = row.id;
         let event = if disabled { "key-disabled" } else { "key-enabled" };
         let entry = Draft {
@@ -151,7 +155,9 @@ pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiRes
 }
 
 pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {
-    let state = if row.revoked.is_some() {
+    let state = if row.destroyed.is_some() {
+        KeyState::Destroyed
+    } else if row.revoked.is_some() {
         KeyState::Revoked
     } else if row.disabled {
         KeyState::Disabled

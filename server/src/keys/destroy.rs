@@ -6,28 +6,28 @@ use sealcard_api::ids::ComponentId;
 use sealcard_signer::protocol::{RequestBody, ResponseBody};
 use serde_json::json;
 
-use super::{KeyError, Maker, note, signer};
+use super::{KeyError, Maker, entry, note, signer};
 use crate::{
     signers::Signers,
     storage::{KeyRow, Store},
 };
 
-/// Destroys the private halves of a key that can't be used any more. What could not be destroyed stays named in the error,
-/// and the record tells of each one that was.
+/// What Sealcard calls the keys that it makes on a token; adopted ones have other labels.
+const OWN_LABEL: &str = "sealcard/";
+
+/// Destroys the private halves of a key that can't be used any more. From then on it can't be enabled again, also if not all
+/// of them could be destroyed; then it may be asked for once more. The record tells of each one.
 ///
 /// # Errors
-/// [`KeyError::State`] if the key is still in use; see [`KeyError`].
+/// [`KeyError::State`] if the key is still in use or was adopted; see [`KeyError`].
 pub async fn destroy(store: &Store, signers: &Arc<Signers>, maker: Maker, key: &KeyRow) -> Result<(), KeyError> {
-    if !key.disabled && key.revoked.is_none() {
-        return Err(KeyError::State("Only a disabled or revoked key can be destroyed. Disable it first."));
+    if store.evidence(key.id).await?.iter().any(|one| !one.evidence.label.starts_with(OWN_LABEL)) {
+        return Err(KeyError::State(
+            "The key was adopted, not made by Sealcard; others may use it. Destroy it with the token's own tools.",
+        ));
     }
-    let begun = json!({
-        "event": "key-destroy-begun",
-        "name": key.name,
-        "fingerprint": key.fingerprint,
-        "components": key.components.iter().map(|component| component.id).collect::<Vec<ComponentId>>(),
-    });
-    note(store, key.project_id, maker, key.id, begun).await?;
+    begin(store, maker, key).await?;
+    let mut outcome = Ok(());
     for component in &key.components {
         let destroyed = destroy_one(store, signers, maker, key, component.id).await;
         let details = match &destroyed {
@@ -35,9 +35,31 @@ pub async fn destroy(store: &Store, signers: &Arc<Signers>, maker: Maker, key: &
             Err(error) => json!({"event": "key-destroy-failed", "component": component.id, "error": error.to_string()}),
         };
         note(store, key.project_id, maker, key.id, details).await?;
-        destroyed?;
+        outcome = outcome.and(destroyed);
     }
-    Ok(())
+    outcome
+}
+
+/// Ends the key's use for good, in one step with the record of it.
+async fn begin(store: &Store, maker: Maker, key: &KeyRow) -> Result<(), KeyError> {
+    let details = json!({
+        "event": "key-destroy-begun",
+        "name": key.name,
+        "fingerprint": key.fingerprint,
+        "components": key.components.iter().map(|component| component.id).collect::<Vec<ComponentId>>(),
+    });
+    let (id, entry) = (key.id, entry(key.project_id, maker, key.id, details));
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                if !tx.set_key_destroyed(id).await? {
+                    return Err(KeyError::State("Only a disabled or revoked key can be destroyed. Disable it first."));
+                }
+                tx.append_record(&entry).await?;
+                Ok(())
+            })
+        })
+        .await
 }
 
 async fn destroy_one(

@@ -318,9 +318,9 @@ fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (RequestS
         Err(UseError::Refused(error)) if error.may_have_used_the_key() => {
             return (RequestState::Unknown, Err(SigningError::Token(error.to_string())));
         }
-        Err(UseError::Refused(error @ (SignerError::Token { .. } | SignerError::TokenAbsent(_)))) => {
-            SigningError::Token(error.to_string())
-        }
+        Err(UseError::Refused(
+            error @ (SignerError::Token { .. } | SignerError::TokenAbsent(_) | SignerError::NotOnToken(_)),
+        )) => SigningError::Token(error.to_string()),
         Err(UseError::Refused(error)) => SigningError::Fault(error.to_string()),
         Err(UseError::NotAsked) => SigningError::SignerUnavailable,
         Err(error @ UseError::TooLong) => SigningError::Unfit(error.to_string()),

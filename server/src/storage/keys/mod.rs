@@ -1,6 +1,8 @@
 //! Signing keys and their component keys.
 
 use sealcard_api::tokens::KeyEvidence;
+mod write;
+
 use sealcard_api::{
     CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
@@ -11,7 +13,7 @@ use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
 use uuid::Uuid;
 
 use super::{
-    StorageError, Store, WriteTx,
+    StorageError, Store,
     sql::{FromRow, Row, params},
 };
 
@@ -48,6 +50,8 @@ pub struct KeyRow {
     pub expires: Option<Timestamp>,
     /// When it was revoked.
     pub revoked: Option<Timestamp>,
+    /// When its private halves were destroyed, or that was begun.
+    pub destroyed: Option<Timestamp>,
     /// Signatures made so far.
     pub signatures: u64,
     /// The component keys, in the order of [`ComponentRole::ALL`].
@@ -160,7 +164,7 @@ macro_rules! key_query {
         concat!(
             "SELECT k.id, k.project_id, p.name, k.environment_id, e.name, k.name, k.algorithm, k.user_id, k.fingerprint,
                 k.serial, k.certificate, k.disabled, k.created, k.expires, coalesce(n.signatures, 0),
-                k.revoked
+                k.revoked, k.destroyed
              FROM signing_key k JOIN project p ON p.id = k.project_id JOIN environment e ON e.id = k.environment_id
              LEFT JOIN card_counter n ON n.key_id = k.id ",
             $rest
@@ -187,6 +191,7 @@ impl FromRow for KeyRow {
             expires: row.get::<Option<i64>>(13)?.map(Timestamp::from_unix),
             signatures: row.get::<i64>(14)?.cast_unsigned(),
             revoked: row.get::<Option<i64>>(15)?.map(Timestamp::from_unix),
+            destroyed: row.get::<Option<i64>>(16)?.map(Timestamp::from_unix),
             components: Vec::new(),
         })
     }
@@ -373,113 +378,6 @@ impl Store {
             .await?;
         components.sort_by_key(|component| component.role);
         Ok(components)
-    }
-}
-
-impl WriteTx {
-    /// Stores a key with its component keys and its card.
-    ///
-    /// # Errors
-    /// [`StorageError::Taken`] if there is one.
-    pub async fn insert_key(&mut self, key: &NewKeyRow) -> Result<(), StorageError> {
-        self.conn().execute("INSERT INTO signing_key (id, project_id, environment_id, name, algorithm, user_id, fingerprint, serial,
-                certificate, disabled, created, expires)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10, $11)", params![key.id.0, key.project.0, key.environment.0, &key.name, key.algorithm.name(), &key.user_id, key.fingerprint.0.to_vec(), key.serial.cast_signed(), &key.certificate, key.created.unix(), key.expires.map(Timestamp::unix)]).await
-        .map_err(|error| error.taken("a key of this name"))?;
-        for NewComponentRow { key: component, fingerprint, created, evidence } in &key.components {
-            let (public_key, exponent) = match &component.public_key {
-                PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
-                PublicKeyBytes::Ec { point } => (point, None),
-            };
-            // The fingerprint holds the time too: adopted twice, one key would have two. Key material is in one slot only.
-            let known: Option<(i64,)> = self
-                .conn()
-                .optional("SELECT created FROM component_key WHERE public_key = $1", params![public_key.as_slice()])
-                .await?;
-            if known.is_some() {
-                return Err(StorageError::Taken("a key with one of these subkeys"));
-            }
-            self.conn()
-                .execute(
-                    "INSERT INTO component_key (id, key_id, role, algorithm, public_key, public_exponent, handle,
-                    fingerprint, created)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                    params![
-                        component.component,
-                        key.id.0,
-                        component.role.name(),
-                        component.algorithm.name(),
-                        public_key.as_slice(),
-                        exponent.map(Vec::as_slice),
-                        component.handle.as_slice(),
-                        fingerprint.0.to_vec(),
-                        created.unix()
-                    ],
-                )
-                .await
-                .map_err(|error| error.taken("a key with one of these subkeys"))?;
-            if let Some(evidence) = evidence {
-                self.insert_evidence(ComponentId(component.component), evidence).await?;
-            }
-        }
-        if let Some(certificate) = &key.revocation {
-            let sql = "INSERT INTO key_revocation (key_id, certificate) VALUES ($1, $2)";
-            self.conn().execute(sql, params![key.id.0, certificate]).await?;
-        }
-        self.conn().execute("INSERT INTO card_counter (key_id, signatures) VALUES ($1, 0)", params![key.id.0]).await?;
-        self.bump_registry().await?;
-        Ok(())
-    }
-
-    /// Whether a card has this serial number already.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn serial_is_taken(&mut self, serial: u64) -> Result<bool, StorageError> {
-        let found: Option<i64> = self
-            .conn()
-            .scalar("SELECT serial FROM signing_key WHERE serial = $1", params![serial.cast_signed()])
-            .await?;
-        Ok(found.is_some())
-    }
-
-    /// Revokes a key for good: its certificate says so, and its use is stopped. Whether it was not revoked before.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn revoke_key(&mut self, key: KeyId, certificate: &str, now: Timestamp) -> Result<bool, StorageError> {
-        let changed = self
-            .conn()
-            .execute(
-                "UPDATE signing_key SET certificate = $2, disabled = TRUE, revoked = $3
-                 WHERE id = $1 AND revoked IS NULL",
-                params![key.0, certificate, now.unix()],
-            )
-            .await?
-            > 0;
-        if changed {
-            self.bump_registry().await?;
-        }
-        Ok(changed)
-    }
-
-    /// Stops or allows a key's use. Whether that changed anything.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn set_key_disabled(&mut self, key: KeyId, disabled: bool) -> Result<bool, StorageError> {
-        let changed = self
-            .conn()
-            .execute(
-                "UPDATE signing_key SET disabled = $2 WHERE id = $1 AND disabled <> $2 AND revoked IS NULL",
-                params![key.0, disabled],
-            )
-            .await?
-            > 0;
-        if changed {
-            self.bump_registry().await?;
-        }
-        Ok(changed)
     }
 }
 

@@ -1,0 +1,137 @@
+//! What is written of keys.
+
+use sealcard_api::{
+    Timestamp,
+    ids::{ComponentId, KeyId},
+};
+use sealcard_signer::protocol::PublicKeyBytes;
+
+use super::{NewComponentRow, NewKeyRow};
+use crate::storage::{StorageError, WriteTx, sql::params};
+
+impl WriteTx {
+    /// Stores a key with its component keys and its card.
+    ///
+    /// # Errors
+    /// [`StorageError::Taken`] if there is one.
+    pub async fn insert_key(&mut self, key: &NewKeyRow) -> Result<(), StorageError> {
+        self.conn().execute("INSERT INTO signing_key (id, project_id, environment_id, name, algorithm, user_id, fingerprint, serial,
+                certificate, disabled, created, expires)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10, $11)", params![key.id.0, key.project.0, key.environment.0, &key.name, key.algorithm.name(), &key.user_id, key.fingerprint.0.to_vec(), key.serial.cast_signed(), &key.certificate, key.created.unix(), key.expires.map(Timestamp::unix)]).await
+        .map_err(|error| error.taken("a key of this name"))?;
+        for NewComponentRow { key: component, fingerprint, created, evidence } in &key.components {
+            let (public_key, exponent) = match &component.public_key {
+                PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
+                PublicKeyBytes::Ec { point } => (point, None),
+            };
+            // The fingerprint holds the time too: adopted twice, one key would have two. Key material is in one slot only.
+            let known: Option<(i64,)> = self
+                .conn()
+                .optional("SELECT created FROM component_key WHERE public_key = $1", params![public_key.as_slice()])
+                .await?;
+            if known.is_some() {
+                return Err(StorageError::Taken("a key with one of these subkeys"));
+            }
+            self.conn()
+                .execute(
+                    "INSERT INTO component_key (id, key_id, role, algorithm, public_key, public_exponent, handle,
+                    fingerprint, created)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                    params![
+                        component.component,
+                        key.id.0,
+                        component.role.name(),
+                        component.algorithm.name(),
+                        public_key.as_slice(),
+                        exponent.map(Vec::as_slice),
+                        component.handle.as_slice(),
+                        fingerprint.0.to_vec(),
+                        created.unix()
+                    ],
+                )
+                .await
+                .map_err(|error| error.taken("a key with one of these subkeys"))?;
+            if let Some(evidence) = evidence {
+                self.insert_evidence(ComponentId(component.component), evidence).await?;
+            }
+        }
+        if let Some(certificate) = &key.revocation {
+            let sql = "INSERT INTO key_revocation (key_id, certificate) VALUES ($1, $2)";
+            self.conn().execute(sql, params![key.id.0, certificate]).await?;
+        }
+        self.conn().execute("INSERT INTO card_counter (key_id, signatures) VALUES ($1, 0)", params![key.id.0]).await?;
+        self.bump_registry().await?;
+        Ok(())
+    }
+
+    /// Whether a card has this serial number already.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn serial_is_taken(&mut self, serial: u64) -> Result<bool, StorageError> {
+        let found: Option<i64> = self
+            .conn()
+            .scalar("SELECT serial FROM signing_key WHERE serial = $1", params![serial.cast_signed()])
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Revokes a key for good: its certificate says so, and its use is stopped. Whether it was not revoked before.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn revoke_key(&mut self, key: KeyId, certificate: &str, now: Timestamp) -> Result<bool, StorageError> {
+        let changed = self
+            .conn()
+            .execute(
+                "UPDATE signing_key SET certificate = $2, disabled = TRUE, revoked = $3
+                 WHERE id = $1 AND revoked IS NULL",
+                params![key.0, certificate, now.unix()],
+            )
+            .await?
+            > 0;
+        if changed {
+            self.bump_registry().await?;
+        }
+        Ok(changed)
+    }
+
+    /// Ends the use of a disabled or revoked key because its private halves are to be destroyed. Whether it was one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn set_key_destroyed(&mut self, key: KeyId) -> Result<bool, StorageError> {
+        let changed = self
+            .conn()
+            .execute(
+                "UPDATE signing_key SET destroyed = coalesce(destroyed, $2) WHERE id = $1 AND disabled",
+                params![key.0, Timestamp::now().unix()],
+            )
+            .await?
+            > 0;
+        if changed {
+            self.bump_registry().await?;
+        }
+        Ok(changed)
+    }
+
+    /// Stops or allows a key's use. Whether that changed anything.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn set_key_disabled(&mut self, key: KeyId, disabled: bool) -> Result<bool, StorageError> {
+        let changed = self
+            .conn()
+            .execute(
+                "UPDATE signing_key SET disabled = $2
+                 WHERE id = $1 AND disabled <> $2 AND revoked IS NULL AND destroyed IS NULL",
+                params![key.0, disabled],
+            )
+            .await?
+            > 0;
+        if changed {
+            self.bump_registry().await?;
+        }
+        Ok(changed)
+    }
+}
