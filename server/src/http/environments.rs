@@ -121,17 +121,8 @@ async fn unseal(
         state: None,
         details: json!({"event": event, "environment": row.id, "name": row.name}),
     };
-    let id = row.id;
-    let noted: Result<(), StorageError> = state
-        .store
-        .write(move |tx| {
-            Box::pin(async move {
-                // A person has acted: the configured PIN may be tried once more, on every node.
-                tx.forget_pin(id).await?;
-                tx.append_record(&entry).await.map(drop)
-            })
-        })
-        .await;
+    let noted: Result<(), StorageError> =
+        state.store.write(move |tx| Box::pin(async move { tx.append_record(&entry).await.map(drop) })).await;
     noted?;
     let body = match wanted.sealed {
         None => KeeperRequestBody::Unseal,

@@ -7,12 +7,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sealcard_api::{
-    ids::{EnvironmentId, RequestId},
-    record::RecordKind,
-};
+use sealcard_api::ids::EnvironmentId;
 use sealcard_signer::protocol::{RequestBody, ResponseBody, SignerError, StoreState};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     sync::{Notify, watch},
     time::sleep,
@@ -78,6 +75,7 @@ impl Unlocker {
             Ok(ResponseBody::Status { state: StoreState::Locked, .. }) => self.unlock(connection).await,
             Ok(ResponseBody::Status { state: StoreState::Open, .. }) => {
                 self.note.send_replace(None);
+                self.conclude().await?;
                 Ok(Next::Wait)
             }
             Ok(ResponseBody::Status { state: StoreState::Absent(why), .. }) => {
@@ -96,16 +94,20 @@ impl Unlocker {
                 return Ok(Next::Look(LOOK_AGAIN));
             }
             PinClaim::Spent => {
-                let why = "an attempt with the configured PIN failed or ended without an outcome, and no other one is made \
-                           before a person acts";
-                self.note.send_replace(Some(why.to_owned()));
+                let why = format!(
+                    "an attempt with the configured PIN failed or ended without an outcome, and no other one is made before a \
+                     person acts: put the PIN right, then run: sealcard admin environment unseal {}",
+                    self.name
+                );
+                self.note.send_replace(Some(why));
                 return Ok(Next::Look(LOOK_FOR_A_PERSON));
             }
         }
         let (outcome, note) = match connection.ask(RequestBody::Unlock, USE_DEADLINE).await {
             Ok(ResponseBody::Unlocked) => (PinOutcome::Good, None),
             Err(UseError::Refused(error @ SignerError::PinRefused { .. })) => {
-                (PinOutcome::Refused, Some(error.to_string()))
+                let next = format!("put it right, then run: sealcard admin environment unseal {}", self.name);
+                (PinOutcome::Refused, Some(format!("{error}; {next}")))
             }
             Err(UseError::Refused(error)) => (PinOutcome::NotJudged, Some(error.to_string())),
             Err(UseError::NotAsked) => (PinOutcome::NotJudged, None),
@@ -124,9 +126,29 @@ impl Unlocker {
         })
     }
 
+    /// The token is open. If the attempt before failed, a person has mended what was wrong: the next start may log in by
+    /// itself again, and so may other servers.
+    async fn conclude(&self) -> Result<(), StorageError> {
+        let (environment, node) = (self.environment, self.store.node());
+        if !self.store.pin_attempt_is_spent(environment).await? {
+            return Ok(());
+        }
+        let entry = Draft::of_server(json!({"event": "pin-mended", "environment": environment, "name": self.name}));
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    if tx.forget_spent_pin_attempt(environment, node).await? {
+                        tx.append_record(&entry).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     async fn claim(&self) -> Result<PinClaim, StorageError> {
         let (environment, node) = (self.environment, self.store.node());
-        let entry = self.entry(json!({"event": "pin-attempt", "environment": environment, "name": self.name}));
+        let entry = Draft::of_server(json!({"event": "pin-attempt", "environment": environment, "name": self.name}));
         self.store
             .write(move |tx| {
                 Box::pin(async move {
@@ -147,7 +169,8 @@ impl Unlocker {
             PinOutcome::Refused => "pin-refused",
             PinOutcome::NotJudged => "pin-not-judged",
         };
-        let entry = self.entry(json!({"event": event, "environment": environment, "name": self.name, "error": note}));
+        let entry =
+            Draft::of_server(json!({"event": event, "environment": environment, "name": self.name, "error": note}));
         self.store
             .write(move |tx| {
                 Box::pin(async move {
@@ -156,17 +179,5 @@ impl Unlocker {
                 })
             })
             .await
-    }
-
-    fn entry(&self, details: Value) -> Draft {
-        Draft {
-            kind: RecordKind::Administration,
-            request_id: RequestId::new(),
-            principal: None,
-            project: None,
-            key: None,
-            state: None,
-            details,
-        }
     }
 }

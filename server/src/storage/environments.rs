@@ -65,6 +65,16 @@ impl Store {
             })
             .collect())
     }
+
+    /// Whether the last attempt to log in to a token with its configured PIN did not end well, or has not ended.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn pin_attempt_is_spent(&self, environment: EnvironmentId) -> Result<bool, StorageError> {
+        let sql = "SELECT state FROM pin_attempt WHERE environment_id = $1";
+        let row: Option<(String,)> = self.reader().optional(sql, params![environment.0]).await?;
+        Ok(row.is_some_and(|(state,)| state != "good"))
+    }
 }
 
 impl WriteTx {
@@ -138,12 +148,30 @@ impl WriteTx {
         if changed == 1 { Ok(()) } else { Err(StorageError::NotFound("attempt with a PIN")) }
     }
 
-    /// Allows an attempt again: a person has acted.
+    /// Allows attempts again after one that failed or that nobody can conclude any more. Whether there was one. One that
+    /// another server has under way stays.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn forget_pin(&mut self, environment: EnvironmentId) -> Result<(), StorageError> {
-        self.conn().execute("DELETE FROM pin_attempt WHERE environment_id = $1", params![environment.0]).await.map(drop)
+    pub async fn forget_spent_pin_attempt(
+        &mut self,
+        environment: EnvironmentId,
+        node: Uuid,
+    ) -> Result<bool, StorageError> {
+        let row: Option<(String, Uuid)> = self
+            .conn()
+            .optional("SELECT state, node_id FROM pin_attempt WHERE environment_id = $1", params![environment.0])
+            .await?;
+        let spent = match row {
+            Some((state, by)) if state == "trying" => by == node || self.node_has_ended(by).await?,
+            Some((state, _)) => state == "refused",
+            None => false,
+        };
+        if spent {
+            let sql = "DELETE FROM pin_attempt WHERE environment_id = $1";
+            self.conn().execute(sql, params![environment.0]).await?;
+        }
+        Ok(spent)
     }
 }
 

@@ -101,6 +101,12 @@ pub enum SealError {
     /// A token's PIN is needed, and a person has it. Retrying with it helps.
     #[error("a person must give the token's PIN; run: sealcard-signer unseal")]
     PinNeeded,
+    /// The configured PIN is still the one that the token has refused. Retrying helps once it was changed.
+    #[error(
+        "the configured PIN is still the one that the token refused, so no attempt was spent on it; put the right one there \
+         (or, if the token's PIN was changed to it, restart the server first)"
+    )]
+    PinUnchanged,
     /// The passphrase is too short to be one.
     #[error("a passphrase needs at least {MIN_PASSPHRASE} characters")]
     PassphraseTooShort,

@@ -181,7 +181,9 @@ impl Custody {
         match outcome {
             Ok(()) => {
                 *failures = 0;
-                log::event(Level::Info, "unsealed", &[("seal", &self.name())]);
+                // Whether a PIN is right, only the token knows.
+                let event = if self.is_of_token() { "pin-given" } else { "unsealed" };
+                log::event(Level::Info, event, &[("seal", &self.name())]);
                 Ok(Opened::Now)
             }
             Err(error) => {

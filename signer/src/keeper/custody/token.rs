@@ -17,6 +17,8 @@ pub(super) struct TokenSecret {
     folder: PathBuf,
     config: TokenConfig,
     held: Mutex<Option<Held>>,
+    /// The one that the token has refused last.
+    refused: Mutex<Option<Pin>>,
     /// Whether the worker said last that keys can be used.
     open: Mutex<bool>,
 }
@@ -31,7 +33,13 @@ impl TokenSecret {
     /// `None` if the folder is no token's.
     pub(super) fn load(folder: &Path) -> Result<Option<Self>, ConfigError> {
         let Some(config) = TokenConfig::load(folder)? else { return Ok(None) };
-        Ok(Some(Self { folder: folder.to_owned(), config, held: Mutex::default(), open: Mutex::default() }))
+        Ok(Some(Self {
+            folder: folder.to_owned(),
+            config,
+            held: Mutex::default(),
+            refused: Mutex::default(),
+            open: Mutex::default(),
+        }))
     }
 
     pub(super) const fn config(&self) -> &TokenConfig {
@@ -64,11 +72,18 @@ impl TokenSecret {
         Ok(())
     }
 
-    /// Takes the PIN of a person, who may also say that the configured one is right now. It is used at once.
+    /// Takes the PIN of a person, who may also say that the configured one is right now. It is used at once, unless it is
+    /// configured still as the token has refused it: that would cost another attempt for nothing.
     pub(super) fn take(&self, typed: Option<&Passphrase>) -> Result<(), SealError> {
         let pin = match typed {
             Some(typed) => Pin::from(typed),
-            None => read_pin(&self.folder, &self.config.pin)?.ok_or(SealError::PinNeeded)?,
+            None => {
+                let pin = read_pin(&self.folder, &self.config.pin)?.ok_or(SealError::PinNeeded)?;
+                if lock(&self.refused).as_ref().is_some_and(|refused| refused.is(&pin)) {
+                    return Err(SealError::PinUnchanged);
+                }
+                pin
+            }
         };
         *lock(&self.held) = Some(Held { pin, usage: PinUse::Attended });
         Ok(())
@@ -76,6 +91,7 @@ impl TokenSecret {
 
     /// The token has taken the PIN: it is good for later workers.
     pub(super) fn was_right(&self) {
+        *lock(&self.refused) = None;
         if let Some(held) = &mut *lock(&self.held)
             && held.usage == PinUse::Attended
         {
@@ -85,7 +101,7 @@ impl TokenSecret {
 
     /// The token has refused the PIN: nobody tries it again.
     pub(super) fn forget(&self) {
-        *lock(&self.held) = None;
+        *lock(&self.refused) = lock(&self.held).take().map(|held| held.pin);
     }
 
     pub(super) fn secret(&self) -> Option<Secret> {

@@ -30,6 +30,11 @@ impl Pin {
     pub(in crate::pkcs11) fn text(&self) -> &str {
         &self.0
     }
+
+    /// Whether both are the same, found out in constant time.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(self.0.as_bytes(), other.0.as_bytes()).is_ok()
+    }
 }
 
 impl From<&Passphrase> for Pin {
