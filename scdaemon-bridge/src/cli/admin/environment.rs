@@ -93,7 +93,12 @@ fn state(environment: &Environment) -> &'static str {
 }
 
 fn describe(report: &TokenReport, mechanisms: bool) {
-    let or_unknown = |number: Option<u64>| number.map_or_else(|| "not said".to_owned(), |number| number.to_string());
+    let sessions = match (report.sessions, report.max_sessions) {
+        (None, None) => "not told".to_owned(),
+        (Some(open), None) => format!("{open} open, no limit told"),
+        (None, Some(most)) => format!("at most {most}"),
+        (Some(open), Some(most)) => format!("{open} open, at most {most}"),
+    };
     facts(&[
         ("token", clean(&report.label)),
         ("serial", clean(&report.serial)),
@@ -101,7 +106,7 @@ fn describe(report: &TokenReport, mechanisms: bool) {
         ("firmware", format!("{} (hardware {})", clean(&report.firmware), clean(&report.hardware))),
         ("module", clean(&report.module)),
         ("library", format!("{}, PKCS#11 {}", clean(&report.library), clean(&report.cryptoki))),
-        ("sessions", format!("{} open, at most {}", or_unknown(report.sessions), or_unknown(report.max_sessions))),
+        ("sessions", sessions),
         ("PIN", format!("{} to {} bytes", report.min_pin, report.max_pin)),
         ("flags", report.flags.iter().map(|flag| clean(flag)).collect::<Vec<_>>().join(" ")),
     ]);
