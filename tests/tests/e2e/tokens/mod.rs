@@ -1,5 +1,6 @@
 //! Keys on a token: what goes wrong with one, and what becomes of it.
 
+mod commands;
 mod faults;
 mod pins;
 mod recovery;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use sealcard_tests::{DatabaseKind, ENVIRONMENT, Fault, ServerBuilder, Token, wait_until};
+use sealcard_tests::{DatabaseKind, ENVIRONMENT, Fault, ServerBuilder, Token, run, wait_until};
 
 use super::{PATIENCE, Pin, Scene, kill_now, unseal};
 
@@ -37,6 +37,30 @@ fn a_wrong_pin_costs_one_login_whatever_dies_until_a_person_acts() -> Result<()>
     unseal(&scene.playground, None)?.success()?;
     scene.wait_until_ready()?;
     ensure!(scene.shim.count("C_Login")? == 2, "{} calls of C_Login", scene.shim.count("C_Login")?);
+    scene.expect_good_signature()
+}
+
+#[test]
+fn a_mended_pin_opens_the_token_and_serves_the_next_start_and_an_unmended_one_costs_nothing() -> Result<()> {
+    let mut scene = Scene::with(DatabaseKind::Sqlite, Pin::File(WRONG), &[])?;
+    scene.wait_for_refusal()?;
+    let admin = &scene.playground.admin;
+    let through_the_server = admin.command(&["admin", "environment", "unseal", ENVIRONMENT]);
+    let unmended = run(&mut { through_the_server }, PATIENCE)?.failure()?;
+    ensure!(unmended.stderr.contains("still the one that the token refused"), "{}", unmended.description());
+    unseal(&scene.playground, None)?.failure()?;
+    ensure!(scene.shim.count("C_Login")? == 1, "{} calls of C_Login", scene.shim.count("C_Login")?);
+
+    fs::write(&scene.token()?.pin_file, Token::PIN)?;
+    admin.admin(&["environment", "unseal", ENVIRONMENT])?;
+    scene.wait_until_ready()?;
+    wait_until("the server's note of it", PATIENCE, || {
+        Ok(admin.admin(&["record", "list", "--json"])?.text().contains("pin-mended").then_some(()))
+    })?;
+    scene.playground.server.stop()?;
+    scene.playground.server.start_again(&[])?;
+    scene.wait_until_ready()?;
+    ensure!(scene.shim.count("C_Login")? == 3, "{} calls of C_Login", scene.shim.count("C_Login")?);
     scene.expect_good_signature()
 }
 

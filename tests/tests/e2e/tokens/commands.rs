@@ -1,0 +1,107 @@
+//! What an administrator does with keys on a token, with the commands that people have.
+
+use anyhow::{Context, Result, ensure};
+use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Finished, PROJECT, Token, run};
+
+use super::{PATIENCE, Pin, Scene};
+
+#[test]
+fn a_key_that_lies_on_the_token_is_adopted_once_and_signs() -> Result<()> {
+    let scene = Scene::new(DatabaseKind::Sqlite)?;
+    let admin = &scene.playground.admin;
+    let token = scene.playground.token.as_ref().context("there is no token")?;
+    token.tool_as_user(&["--keypairgen", "--key-type", "EC:prime256v1", "--label", "release", "--id", "0a0b"])?;
+    let adopt = |name: &'static str, which: &'static str| {
+        let place = ["key", "adopt", "--project", PROJECT, "--environment", ENVIRONMENT];
+        [place.as_slice(), &["--name", name, "--user-id", "Adopted <a@example.org>", "--sign", which]].concat()
+    };
+    scene.refuses(&adopt("other", "label:other"), "No private key on the token")?;
+    let key = admin.json(&adopt("adopted", "label:release"))?;
+    ensure!(key["algorithm"] == "nistp256" && key["components"].as_array().is_some_and(|all| all.len() == 2), "{key}");
+    // Under another name and time it would be the same key material once more.
+    let again = [adopt("again", "id:0a0b").as_slice(), &["--created", "2024-05-01T12:00:00Z"]].concat();
+    scene.refuses(&again, "exists already")?;
+    let evidence = admin.json(&["key", "evidence", "adopted"])?;
+    let signs = evidence.as_array().and_then(|all| all.iter().find(|one| one["role"] == "sign"));
+    let signs = signs.context("no evidence")?;
+    ensure!(signs["label"] == "release" && signs["id"] == "0a0b" && signs["sensitive"] == true, "{evidence}");
+
+    let station = &scene.playground.workstation;
+    station.run_sealcard(&["sync"])?;
+    let fingerprint = key["fingerprint"].as_str().context("no fingerprint")?.to_uppercase();
+    station.try_sign(&fingerprint)?.success()?;
+    let verified =
+        station.gpg(&["--status-fd", "1", "--verify", &station.path("to-sign.sig"), &station.path("to-sign")])?;
+    ensure!(sealcard_tests::good_signatures(&verified.text(), &fingerprint) == 1, "{}", verified.description());
+
+    admin.admin(&["key", "disable", "adopted"])?;
+    scene.refuses(&["key", "destroy", "adopted", "--yes-destroy", &fingerprint], "token's own tools")?;
+    token.tool_as_user(&["--read-object", "--type", "pubkey", "--id", "0a0b"])?;
+    admin.admin(&["record", "verify"])?;
+    Ok(())
+}
+
+#[test]
+fn a_destroyed_key_is_gone_from_the_token_and_has_no_way_back() -> Result<()> {
+    let scene = Scene::new(DatabaseKind::Sqlite)?;
+    let admin = &scene.playground.admin;
+    let token = scene.playground.token.as_ref().context("there is no token")?;
+    let private_keys = || -> Result<usize> {
+        Ok(token.tool_as_user(&["--list-objects", "--type", "privkey"])?.text().matches("Private Key Object").count())
+    };
+    let before = private_keys()?;
+    let key = admin.create_key_in(ENVIRONMENT, Algorithm::NistP256, "doomed")?;
+    ensure!(private_keys()? == before + 4, "{} private keys", private_keys()?);
+    let destroy = ["key", "destroy", "doomed", "--yes-destroy", &key.fingerprint];
+    scene.refuses(&destroy, "Disable it first")?;
+    admin.admin(&["key", "disable", "doomed"])?;
+    scene.refuses(&["key", "destroy", "doomed", "--yes-destroy", "00"], "nothing was destroyed")?;
+    ensure!(admin.json(&destroy)?["state"] == "destroyed", "the key has another state");
+    ensure!(private_keys()? == before, "{} private keys", private_keys()?);
+    scene.refuses(&["key", "enable", "doomed"], "no way back")?;
+    admin.admin(&["record", "verify"])?;
+    Ok(())
+}
+
+#[test]
+fn a_pin_comes_through_the_server_and_a_probe_needs_none() -> Result<()> {
+    let scene = Scene::with(DatabaseKind::Sqlite, Pin::Person, &[])?;
+    scene.wait_for_state("sealed", "")?;
+    let admin = &scene.playground.admin;
+    let report = admin.json(&["environment", "probe", ENVIRONMENT])?;
+    let token = scene.playground.token.as_ref().context("there is no token")?;
+    ensure!(report["label"] == token.label.as_str(), "{report}");
+    let ed25519 = report["algorithms"].as_array().and_then(|all| all.iter().find(|one| one["algorithm"] == "ed25519"));
+    ensure!(ed25519.is_some_and(|one| one["sign"] == true && one["generate"] == true), "{report}");
+    ensure!(scene.shim.count("C_Login")? == 0, "the probe logged in");
+
+    let scratch = &scene.playground.scratch;
+    let (right, wrong) = (scratch.file("right-pin", Token::PIN)?, scratch.file("wrong-pin", "not-the-pin-16180")?);
+    let (right, wrong) = (right.to_str().context("a path")?, wrong.to_str().context("a path")?);
+    let mut keeper_key = std::process::Command::new(scene.playground.binaries.signer());
+    let keeper_key =
+        run(keeper_key.args(["keeper-key", "--folder"]).arg(scene.signer_folder()), PATIENCE)?.success()?;
+    let fingerprint = keeper_key.text();
+    let fingerprint = fingerprint.trim();
+    let unseal = |file, fingerprint| {
+        ["environment", "unseal", ENVIRONMENT, "--secret-file", file, "--signer-fingerprint", fingerprint]
+    };
+    let stranger = fingerprint.chars().rev().collect::<String>();
+    scene.refuses(&unseal(right, &stranger), "another key")?;
+    scene.refuses(&unseal(wrong, fingerprint), "refused the PIN")?;
+    ensure!(admin.json(&unseal(right, fingerprint))?["state"] == "ready", "it is not ready");
+    ensure!(scene.shim.count("C_Login")? == 2, "{} calls of C_Login", scene.shim.count("C_Login")?);
+    ensure!(!scene.playground.server.log().contains(Token::PIN), "the PIN is in the log");
+    let record = admin.admin(&["record", "list", "--json"])?;
+    ensure!(record.text().contains("unseal-with-secret"), "{}", record.description());
+    Ok(())
+}
+
+impl Scene {
+    /// Runs `sealcard admin …`, which must fail with these words.
+    fn refuses(&self, arguments: &[&str], words: &str) -> Result<Finished> {
+        let finished = run(self.playground.admin.command(&["admin"]).args(arguments), PATIENCE)?.failure()?;
+        ensure!(finished.stderr.contains(words), "not {words:?}: {}", finished.description());
+        Ok(finished)
+    }
+}
