@@ -173,6 +173,7 @@ impl Signing {
     async fn run(&self, use_: Use) -> Result<Done, SigningError> {
         // Known before the intent is, so that whoever finds the intent can wait.
         let guard = self.running.begin(use_.asker.request_id);
+        let _paced = self.store.begin_use();
         if let Some(earlier) = self.begin(&use_).await? {
             drop(guard);
             return earlier;

@@ -10,6 +10,7 @@ mod evidence;
 mod identity;
 mod keys;
 mod migrate;
+mod pace;
 mod record;
 mod requests;
 mod sql;
@@ -34,6 +35,7 @@ use uuid::Uuid;
 
 pub use self::sql::postgres::PostgresOptions;
 use self::{
+    pace::{Pace, Paced},
     sql::{Conn, Reader, params, postgres, sqlite},
     writer::{PostgresWriter, SqliteWriter, Writer},
 };
@@ -70,6 +72,7 @@ impl Database {
 pub struct Store {
     reader: Arc<Reader>,
     writer: Writer,
+    pace: Arc<Pace>,
     registry_version: Arc<AtomicU64>,
     server_id: Uuid,
     node: Uuid,
@@ -127,15 +130,18 @@ impl Store {
         let registry_version = Arc::new(AtomicU64::new(registry_version));
         let published = Arc::clone(&registry_version);
         let node = Uuid::now_v7();
+        let pace = Arc::new(Pace::default());
         let (writer, reader) = match database {
             Database::Sqlite(path) => (
-                Writer::Sqlite(Arc::new(SqliteWriter::open(path.clone(), published)?)),
+                Writer::Sqlite(Arc::new(SqliteWriter::open(path.clone(), Arc::clone(&pace), published)?)),
                 Reader::Sqlite(sqlite::Readers::open(path)?),
             ),
             Database::Postgres(options) => {
                 record::check_head(&mut conn).await?;
                 (
-                    Writer::Postgres(Arc::new(PostgresWriter::start(options.clone(), node, published).await?)),
+                    Writer::Postgres(Arc::new(
+                        PostgresWriter::start(options.clone(), node, Arc::clone(&pace), published).await?,
+                    )),
                     Reader::Postgres(postgres::Readers::new(options.clone())),
                 )
             }
@@ -143,6 +149,7 @@ impl Store {
         Ok(Self {
             reader: Arc::new(reader),
             writer,
+            pace,
             registry_version,
             server_id,
             node,
@@ -164,6 +171,11 @@ impl Store {
         E: From<StorageError> + Send + 'static,
     {
         self.writer.run(job).await
+    }
+
+    /// Says that a use of a key begins: while many are in work, they share commits.
+    pub(crate) fn begin_use(&self) -> Paced<'_> {
+        self.pace.begin()
     }
 
     /// The connections that read. They see what has been committed.

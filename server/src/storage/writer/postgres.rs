@@ -6,12 +6,16 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
 use uuid::Uuid;
 
 use super::{BATCH, WriteTx, job::Job, perform};
 use crate::storage::{
     StorageError,
+    pace::Pace,
     record::RecordHead,
     sql::{
         Conn, params,
@@ -37,12 +41,13 @@ impl PostgresWriter {
     pub(in crate::storage) async fn start(
         options: PostgresOptions,
         node: Uuid,
+        pace: Arc<Pace>,
         published: Arc<AtomicU64>,
     ) -> Result<Self, StorageError> {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
         let tx = open(&options, node, published.load(Ordering::Acquire)).await?;
-        let task = Task { tx: Some(tx), options, node, published, commits: Arc::clone(&commits) };
+        let task = Task { tx: Some(tx), options, node, pace, published, commits: Arc::clone(&commits) };
         tokio::spawn(task.run(receiver));
         Ok(Self { queue, commits })
     }
@@ -75,6 +80,7 @@ struct Task {
     tx: Option<WriteTx>,
     options: PostgresOptions,
     node: Uuid,
+    pace: Arc<Pace>,
     published: Arc<AtomicU64>,
     commits: Arc<AtomicU64>,
 }
@@ -85,6 +91,9 @@ impl Task {
         let mut close = None;
         while close.is_none() {
             let Some(first) = queue.recv().await else { break };
+            if let Some(patience) = self.pace.patience() {
+                sleep(patience).await;
+            }
             let mut next = Some(first);
             while let Some(message) = next {
                 match message {

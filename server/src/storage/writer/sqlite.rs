@@ -2,6 +2,7 @@
 //! those who came meanwhile. A quiet server pays no wake-up of another thread for a signature; a busy one shares commits.
 //!
 //! A thread of the runtime waits for the disk in it, but never more than one, because the others leave their jobs to it.
+//! When many uses are in work a thread of its own writes, after a moment in which others join.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +18,9 @@ use std::{
 
 use super::{BATCH, WriteTx, job::Job, perform};
 use crate::storage::{
-    StorageError, record,
+    StorageError,
+    pace::Pace,
+    record,
     sql::{Conn, sqlite},
 };
 
@@ -28,6 +31,7 @@ pub(in crate::storage) struct SqliteWriter {
     idle: Condvar,
     /// Absent after a failed commit, until the file has been opened again.
     tx: Mutex<Option<WriteTx>>,
+    pace: Arc<Pace>,
     published: Arc<AtomicU64>,
     commits: AtomicU64,
 }
@@ -42,12 +46,17 @@ struct Queue {
 
 impl SqliteWriter {
     /// Opens the file at `path`. `published` is the registry version that readers see.
-    pub(in crate::storage) fn open(path: PathBuf, published: Arc<AtomicU64>) -> Result<Self, StorageError> {
+    pub(in crate::storage) fn open(
+        path: PathBuf,
+        pace: Arc<Pace>,
+        published: Arc<AtomicU64>,
+    ) -> Result<Self, StorageError> {
         let writer = Self {
             path,
             queue: Mutex::default(),
             idle: Condvar::new(),
             tx: Mutex::new(None),
+            pace,
             published,
             commits: AtomicU64::new(0),
         };
@@ -73,17 +82,25 @@ impl SqliteWriter {
                 return Ok(());
             }
         }
-        self.batch();
-        if !self.ends() {
-            // Others came meanwhile. One caller does not work for all of them.
-            let this = Arc::clone(self);
-            tokio::task::spawn_blocking(move || {
-                this.batch();
-                while !this.ends() {
-                    this.batch();
-                }
-            });
+        if self.pace.patience().is_none() {
+            self.batch();
+            if self.ends() {
+                return Ok(());
+            }
         }
+        // Others come, or came meanwhile. One caller does not work for all of them.
+        let this = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            loop {
+                if let Some(patience) = this.pace.patience() {
+                    std::thread::sleep(patience);
+                }
+                this.batch();
+                if this.ends() {
+                    break;
+                }
+            }
+        });
         Ok(())
     }
 
