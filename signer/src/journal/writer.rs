@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io,
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     thread::JoinHandle,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -43,6 +43,9 @@ pub struct NewEntry {
 /// Told once the entry is durable, or why it is not. Runs on the thread that wrote it, so it must be short.
 type OnDurable = Box<dyn FnOnce(Result<(), String>) + Send>;
 
+/// Told after all entries of one write were.
+type AfterWrite = Box<dyn Fn() + Send + Sync>;
+
 /// The open journal. Dropping it writes what waits and ends the thread.
 pub struct Journal {
     file: File,
@@ -56,6 +59,7 @@ struct Shared {
     filled: Condvar,
     durable: Mutex<Durable>,
     writer: Mutex<Writer>,
+    after_write: OnceLock<AfterWrite>,
 }
 
 #[derive(Default)]
@@ -104,10 +108,16 @@ impl Journal {
             filled: Condvar::new(),
             durable: Mutex::new(Durable { head: scan.head, len: scan.len, index: scan.index }),
             writer: Mutex::new(Writer { storage, dirty: false }),
+            after_write: OnceLock::new(),
         });
         let threads = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || threads.run())?;
         Ok(Self { file, shared, thread: Some(thread) })
+    }
+
+    /// What is called each time that entries were written and whoever waits for them was told. Only the first one counts.
+    pub fn after_each_write(&self, tell: impl Fn() + Send + Sync + 'static) {
+        let _ = self.shared.after_write.set(Box::new(tell));
     }
 
     /// Takes an entry in without writing it: [`Journal::flush`] or [`Journal::wake`] must follow. `on_durable` is called
@@ -204,6 +214,9 @@ impl Shared {
             });
             for callback in callbacks {
                 callback(outcome.clone());
+            }
+            if let Some(tell) = self.after_write.get() {
+                tell();
             }
         }
     }

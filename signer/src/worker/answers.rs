@@ -1,10 +1,10 @@
-//! Sending answers.
+//! Sending answers. Those that are there at the same time go in one write: each one wakes the server.
 
 use std::{
     io::Write as _,
     os::unix::net::UnixStream,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -17,17 +17,25 @@ use crate::{
 
 /// The writing half of the server's socket.
 pub(super) struct Answers {
+    /// Whole frames that wait to be written.
+    outbox: Mutex<Vec<u8>>,
     socket: Mutex<UnixStream>,
     gone: AtomicBool,
 }
 
 impl Answers {
     pub(super) fn new(socket: UnixStream) -> Self {
-        Self { socket: Mutex::new(socket), gone: AtomicBool::new(false) }
+        Self { outbox: Mutex::default(), socket: Mutex::new(socket), gone: AtomicBool::new(false) }
     }
 
-    /// Sends one answer. If the server is gone there is nobody to tell; the reading thread notices and ends the process.
+    /// Sends one answer.
     pub(super) fn send(&self, response: &Response) {
+        self.put(response);
+        self.flush();
+    }
+
+    /// Takes one answer in without writing it: [`Answers::flush`] must follow.
+    pub(super) fn put(&self, response: &Response) {
         let made_with_a_key = matches!(
             response.result,
             Ok(ResponseBody::Signature(_) | ResponseBody::Plaintext(_) | ResponseBody::Generated { .. })
@@ -35,7 +43,7 @@ impl Answers {
         if made_with_a_key {
             failpoint::hit("signer::before_answer");
         }
-        let frame = match protocol::encode(response) {
+        let mut frame = match protocol::encode(response) {
             Ok(frame) => frame,
             Err(error) => {
                 log::event(Level::Error, "answer-not-encodable", &[("id", &response.id), ("error", &error)]);
@@ -46,11 +54,23 @@ impl Answers {
                 }
             }
         };
-        let written = self.socket.lock().unwrap_or_else(PoisonError::into_inner).write_all(&frame);
-        if let Err(error) = written
+        lock(&self.outbox).append(&mut frame);
+    }
+
+    /// Writes what waits. If the server is gone there is nobody to tell; the reading thread notices and ends the process.
+    pub(super) fn flush(&self) {
+        let mut socket = lock(&self.socket);
+        // Whoever waited for the socket finds here that its answer has gone with another one's.
+        let frames = std::mem::take(&mut *lock(&self.outbox));
+        if let Err(error) = socket.write_all(&frames)
             && !self.gone.swap(true, Ordering::Relaxed)
         {
             log::event(Level::Warn, "server-gone", &[("error", &error)]);
         }
     }
+}
+
+/// A panic leaves what is locked whole: frames are appended in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

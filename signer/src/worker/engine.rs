@@ -69,6 +69,8 @@ impl Work {
 
 impl Engine {
     pub(super) fn new(keys: Keys, voice: Voice, journal: Journal, answers: Arc<Answers>) -> io::Result<Self> {
+        let flushed = Arc::clone(&answers);
+        journal.after_each_write(move || flushed.flush());
         Ok(Self { keys, voice, journal, answers, delay: Delay::start()? })
     }
 

@@ -26,32 +26,34 @@ impl Gate {
         Self { id, answers, state: Mutex::new(State::default()) }
     }
 
-    /// The entry is durable, or can't be made so.
+    /// The entry is durable, or can't be made so. [`Answers::flush`] must follow.
     pub(super) fn durable(&self, outcome: Result<(), String>) {
         failpoint::hit("signer::after_journal");
-        self.step(|state| state.durable = Some(outcome));
+        if let Some(answer) = self.step(|state| state.durable = Some(outcome)) {
+            // It goes with those of the other entries that became durable at the same time.
+            self.answers.put(&answer);
+        }
     }
 
     /// The operation has ended.
     pub(super) fn made(&self, result: Result<ResponseBody, SignerError>) {
-        self.step(|state| state.made = Some(result));
+        if let Some(answer) = self.step(|state| state.made = Some(result)) {
+            self.answers.send(&answer);
+        }
     }
 
-    fn step(&self, change: impl FnOnce(&mut State)) {
-        let both = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&mut state);
-            match (state.made.take(), state.durable.take()) {
-                (Some(made), Some(durable)) => Some((made, durable)),
-                (made, durable) => {
-                    *state = State { made, durable };
-                    None
-                }
+    /// The answer, once both are there.
+    fn step(&self, change: impl FnOnce(&mut State)) -> Option<Response> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        match (state.made.take(), state.durable.take()) {
+            (Some(made), Some(durable)) => {
+                Some(Response { id: self.id, result: durable.map_err(SignerError::Journal).and(made) })
             }
-        };
-        if let Some((made, durable)) = both {
-            let result = durable.map_err(SignerError::Journal).and(made);
-            self.answers.send(&Response { id: self.id, result });
+            (made, durable) => {
+                *state = State { made, durable };
+                None
+            }
         }
     }
 }
