@@ -5,15 +5,20 @@
 mod common;
 
 use std::{
+    collections::BTreeSet,
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _},
-        process::CommandExt as _,
+        process::{CommandExt as _, ExitStatusExt as _},
     },
     path::Path,
     process::Command,
 };
 
 use common::{Signer, folder, run};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 
 /// A user without any rights.
@@ -125,4 +130,29 @@ fn not_even_the_same_user_reads_the_memory_of_keeper_or_worker() {
         assert_eq!(std::fs::metadata(format!("/proc/{pid}/mem")).unwrap().uid(), 0);
         assert!(!readable(pid), "{pid}");
     }
+}
+
+#[test]
+fn no_signal_makes_keeper_or_worker_leave_a_core_image() {
+    let folder = folder();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -c unlimited && kill -ABRT $$"]).current_dir(folder.path());
+    let ended = shell.status().unwrap();
+    assert!(ended.core_dumped(), "this system writes no core images, so the rest would prove nothing: {ended}");
+
+    let mut signer = Signer::start_with(folder.path(), |command| {
+        command.current_dir(folder.path());
+    });
+    let (keeper, worker) = (signer.pid(), signer.worker_pid());
+    let files = || {
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+        names.collect::<BTreeSet<_>>()
+    };
+    let before = files();
+    for process in [worker, keeper] {
+        kill(Pid::from_raw(i32::try_from(process).unwrap()), Signal::SIGABRT).unwrap();
+    }
+    let ended = signer.wait_for_end();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(Signal::SIGABRT as i32), false), "{ended}");
+    assert_eq!(files(), before);
 }

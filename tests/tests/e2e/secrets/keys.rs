@@ -1,4 +1,4 @@
-//! The private keys of a server, opened with the signer's own library and the key file of its seal.
+//! The keys in a server's database, and the private halves of the sealed ones, opened with the signer's own library.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -7,6 +7,7 @@ use data_encoding::HEXUPPER;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer::{
     protocol::{PublicKeyBytes, StoredKey},
+    seal::Passphrase,
     sealed::Store,
 };
 use sealcard_tests::run;
@@ -17,24 +18,33 @@ pub(crate) struct PrivateKey {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Every private key in the database of a data folder.
-pub(crate) fn private_keys(data: &Path) -> Result<Vec<PrivateKey>> {
-    let store = Store::open(&data.join("signer/default"), None)?;
-    let query = "SELECT hex(id) AS id, role, algorithm, hex(public_key) AS public, \
-                 hex(public_exponent) AS exponent, hex(handle) AS handle FROM component_key";
-    let mut sqlite = Command::new("sqlite3");
-    sqlite.args(["-readonly", "-json"]).arg(data.join("sealcard.db")).arg(query);
-    let rows: Vec<Value> = serde_json::from_slice(&run(&mut sqlite, Duration::from_secs(20))?.success()?.stdout)?;
-    rows.iter()
-        .map(|row| {
-            let key = sealed_key(row)?;
+/// Every private key in the sealed store of a data folder. The passphrase is that of its seal, if it has one.
+pub(crate) fn private_keys(data: &Path, passphrase: Option<&Passphrase>) -> Result<Vec<PrivateKey>> {
+    let store = Store::open(&data.join("signer/default"), passphrase)?;
+    stored_keys(data, "default")?
+        .into_iter()
+        .map(|key| {
             let bytes = store.private_bytes(&key)?.to_vec();
             Ok(PrivateKey { name: format!("the {} key {}", key.algorithm, key.role), bytes })
         })
         .collect()
 }
 
-fn sealed_key(row: &Value) -> Result<StoredKey> {
+/// The components of an environment as its signer is given them.
+pub(crate) fn stored_keys(data: &Path, environment: &str) -> Result<Vec<StoredKey>> {
+    let query = format!(
+        "SELECT hex(c.id) AS id, c.role, c.algorithm, hex(c.public_key) AS public,
+            hex(c.public_exponent) AS exponent, hex(c.handle) AS handle
+         FROM component_key c JOIN signing_key k ON k.id = c.key_id JOIN environment e ON e.id = k.environment_id
+         WHERE e.name = '{environment}'"
+    );
+    let mut sqlite = Command::new("sqlite3");
+    sqlite.args(["-readonly", "-json"]).arg(data.join("sealcard.db")).arg(query);
+    let rows: Vec<Value> = serde_json::from_slice(&run(&mut sqlite, Duration::from_secs(20))?.success()?.stdout)?;
+    rows.iter().map(stored_key).collect()
+}
+
+fn stored_key(row: &Value) -> Result<StoredKey> {
     let bytes = |name: &str| {
         let text = row[name].as_str().with_context(|| format!("no {name} in {row}"))?;
         Ok::<_, anyhow::Error>(HEXUPPER.decode(text.as_bytes())?)

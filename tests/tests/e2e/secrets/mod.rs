@@ -1,8 +1,9 @@
 //! Nothing secret is where it must not be.
 
-mod keys;
+pub(crate) mod keys;
 mod needles;
 mod places;
+mod token;
 
 use std::fs;
 
@@ -27,7 +28,7 @@ fn nothing_secret_is_in_logs_record_database_process_list_or_memory_of_the_serve
     let playground = builder()?.environment("PLANTED", PLANTED).start()?;
     let mut needles = Needles::default();
     import_a_key(&playground)?;
-    for key in keys::private_keys(playground.server.data())? {
+    for key in keys::private_keys(playground.server.data(), None)? {
         needles.add_private_key(&key.name, &key.bytes);
     }
     ensure!(needles.len() >= 4 * Algorithm::ALL.len() + 2, "only {} private keys", needles.len());
@@ -89,7 +90,7 @@ fn the_search_finds_what_is_there_in_every_form() -> Result<()> {
 #[test]
 fn private_keys_are_found_where_they_are() -> Result<()> {
     let playground = playground(Flavour::Machine)?;
-    let keys = keys::private_keys(playground.server.data())?;
+    let keys = keys::private_keys(playground.server.data(), None)?;
     for key in &keys {
         let mut needles = Needles::default();
         needles.add_private_key(&key.name, &key.bytes);

@@ -5,8 +5,13 @@ pub(crate) mod record;
 pub(crate) mod rest;
 pub(crate) mod sshd;
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use sealcard_tests::{Binaries, Flavour, Playground, PlaygroundBuilder};
+
+/// What a test waits for comes much sooner.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes a test of each function for each GnuPG: the machine's (2.2), and those of the chroots (2.4.7, 2.4.9).
 macro_rules! with_every_gpg {

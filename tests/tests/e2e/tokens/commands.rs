@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Finished, PROJECT, Token, run};
 
-use super::{PATIENCE, Pin, Scene};
+use super::{Pin, Scene};
+use crate::support::PATIENCE;
 
 #[test]
 fn a_key_that_lies_on_the_token_is_adopted_once_and_signs() -> Result<()> {

@@ -5,7 +5,7 @@ mod faults;
 mod pins;
 mod recovery;
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use nix::{
@@ -16,10 +16,7 @@ use sealcard_tests::{
     Algorithm, DatabaseKind, ENVIRONMENT, Fault, Finished, Playground, Shim, StoreKind, Token, run, wait_until,
 };
 
-use crate::support::builder;
-
-/// What a test waits for comes much sooner.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{PATIENCE, builder};
 
 /// A call that hangs is given up soon.
 const DEADLINES: &str = "\n[deadlines]\nstart-seconds = 5\nlogin-seconds = 5\noperation-seconds = 1\n";
@@ -119,7 +116,7 @@ impl Scene {
 }
 
 /// The process of a signer's folder that was started with this verb.
-pub(super) fn process(folder: &std::path::Path, verb: &str) -> Result<Option<Pid>> {
+pub(crate) fn process(folder: &std::path::Path, verb: &str) -> Result<Option<Pid>> {
     let folder = folder.as_os_str().as_encoded_bytes();
     for entry in fs::read_dir("/proc")? {
         let path = entry?.path();

@@ -5,7 +5,8 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use sealcard_tests::{DatabaseKind, ENVIRONMENT, Fault, ServerBuilder, Token, run, wait_until};
 
-use super::{PATIENCE, Pin, Scene, kill_now, unseal};
+use super::{Pin, Scene, kill_now, unseal};
+use crate::support::PATIENCE;
 
 const WRONG: &str = "not-the-pin-16180";
 

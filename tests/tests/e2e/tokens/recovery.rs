@@ -22,9 +22,9 @@ use sealcard_bridge::{config::Paths, remote::Remote};
 use sealcard_tests::{Algorithm, ENVIRONMENT, KeyFacts, P11Kit, Playground, StoreKind, Token, wait_until};
 use uuid::Uuid;
 
-use super::{PATIENCE, kill_now, process, unseal};
+use super::{kill_now, process, unseal};
 use crate::support::{
-    builder,
+    PATIENCE, builder,
     record::{expect_no_findings, read_record},
     rest::Rest,
 };

@@ -1,0 +1,138 @@
+//! What the server says of its record beside its signers' journals, when somebody has tampered with either.
+
+use std::{
+    io::{BufReader, Read as _, Write as _},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use sealcard_api::algorithm::{ComponentRole, HashAlgorithm};
+use sealcard_signer::{
+    channel::Incoming,
+    protocol::{self, KeeperMessage, Operation, Request, RequestBody, Response, ResponseBody, StoreState, StoredKey},
+};
+use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Playground, StoreKind, run};
+use uuid::Uuid;
+
+use crate::{
+    secrets::keys::stored_keys,
+    support::{PATIENCE, builder, record::expect_no_findings, rest::Rest},
+};
+
+#[test]
+fn a_use_of_a_sealed_key_behind_the_records_back_is_named() -> Result<()> {
+    behind_the_records_back(StoreKind::Sealed, "default")
+}
+
+#[test]
+fn a_use_of_a_tokens_key_behind_the_records_back_is_named() -> Result<()> {
+    behind_the_records_back(StoreKind::SoftHsm, ENVIRONMENT)
+}
+
+#[test]
+fn what_was_removed_from_the_record_of_a_sealed_key_is_named() -> Result<()> {
+    removed_from_the_record(StoreKind::Sealed)
+}
+
+#[test]
+fn what_was_removed_from_the_record_of_a_tokens_key_is_named() -> Result<()> {
+    removed_from_the_record(StoreKind::SoftHsm)
+}
+
+/// Somebody who has become root while the server was stopped signs with its signer.
+fn behind_the_records_back(store: StoreKind, environment: &str) -> Result<()> {
+    let mut playground = signed_once(store)?;
+    playground.server.stop()?;
+    let data = playground.server.data();
+    let keys = stored_keys(data, environment)?;
+    let key = keys.into_iter().find(|key| key.role == ComponentRole::Sign).context("no key that signs")?;
+    let request = Uuid::now_v7();
+    sign_past_the_server(&playground, &data.join("signer").join(environment), &key, request)?;
+    playground.server.start_again(&[])?;
+    playground.admin.wait_for_environment(environment)?;
+    let findings = findings(&playground)?;
+    let [finding] = findings.as_slice() else { bail!("{findings:#?}") };
+    for words in [&request.to_string(), &key.component.to_string(), "sign", "has no intent in the record"] {
+        ensure!(finding.contains(words), "no {words:?} in {finding:?}");
+    }
+    Ok(())
+}
+
+/// Somebody cuts the last signature off the record and leaves no gap in it.
+fn removed_from_the_record(store: StoreKind) -> Result<()> {
+    let mut playground = signed_once(store)?;
+    let request = Rest::admin(&playground)?.get("/v1/record?limit=500")?;
+    let last = request["items"].as_array().and_then(|all| all.iter().rfind(|entry| entry["kind"] == "outcome"));
+    let request = last.and_then(|last| last["request_id"].as_str()).context("no outcome in the record")?.to_owned();
+    playground.server.stop()?;
+    let cut = "DROP TRIGGER record_is_never_shortened; DELETE FROM record WHERE sequence >=
+        (SELECT max(sequence) FROM record WHERE kind = 'intent')";
+    let mut sqlite = Command::new("sqlite3");
+    run(sqlite.arg(playground.server.data().join("sealcard.db")).arg(cut), PATIENCE)?.success()?;
+    playground.server.start_again(&[])?;
+    let environment = if store == StoreKind::Sealed { "default" } else { ENVIRONMENT };
+    playground.admin.wait_for_environment(environment)?;
+    let findings = findings(&playground)?;
+    let named = findings.iter().any(|one| one.contains(&request) && one.contains("has no intent in the record"));
+    ensure!(named, "request {request} is not among {findings:#?}");
+    Ok(())
+}
+
+/// With a record that is whole.
+fn signed_once(store: StoreKind) -> Result<Playground> {
+    let playground = builder()?.database(DatabaseKind::Sqlite).store(store).start()?;
+    playground.workstation.try_sign(&playground.key(Algorithm::NistP256)?.fingerprint)?.success()?;
+    expect_no_findings(&Rest::admin(&playground)?)?;
+    Ok(playground)
+}
+
+/// What `sealcard admin record verify` says, which must not be that all is well.
+fn findings(playground: &Playground) -> Result<Vec<String>> {
+    let answer = run(&mut playground.admin.command(&["admin", "record", "verify", "--json"]), PATIENCE)?.failure()?;
+    let answer: serde_json::Value = serde_json::from_slice(&answer.stdout)?;
+    Ok(serde_json::from_value(answer["findings"].clone())?)
+}
+
+/// Starts a signer as the server does, and has it sign.
+fn sign_past_the_server(playground: &Playground, folder: &Path, key: &StoredKey, request: Uuid) -> Result<()> {
+    let (link, theirs) = UnixStream::pair()?;
+    link.set_read_timeout(Some(PATIENCE))?;
+    let mut command = Command::new(playground.binaries.signer());
+    command.args(["serve", "--socket-fd", "0", "--folder"]).arg(folder).env_clear();
+    let mut signer = command.stdin(Stdio::from(OwnedFd::from(theirs))).stderr(Stdio::null()).spawn()?;
+    let signed = brought_worker(&link).and_then(|worker| {
+        let mut worker = BufReader::new(worker);
+        if let ResponseBody::Status { state: StoreState::Locked, .. } = ask(&mut worker, RequestBody::Status)? {
+            ask(&mut worker, RequestBody::Unlock)?;
+        }
+        let operation = Operation::Sign { hash: HashAlgorithm::Sha256, digest: vec![7; 32] };
+        ask(&mut worker, RequestBody::Use { key: key.clone(), operation, request })
+    });
+    // It ends when its server does.
+    drop(link);
+    signer.wait()?;
+    ensure!(matches!(signed?, ResponseBody::Signature(_)), "the signer gave no signature");
+    Ok(())
+}
+
+fn brought_worker(link: &UnixStream) -> Result<UnixStream> {
+    let mut incoming = Incoming::default();
+    loop {
+        if let KeeperMessage::Worker { .. } = incoming.wait(link)?.context("the keeper has ended")? {
+            let worker = UnixStream::from(incoming.descriptor().context("a worker without a socket")?);
+            worker.set_read_timeout(Some(PATIENCE))?;
+            return Ok(worker);
+        }
+    }
+}
+
+fn ask(worker: &mut BufReader<UnixStream>, body: RequestBody) -> Result<ResponseBody> {
+    worker.get_mut().write_all(&protocol::encode(&Request { id: 1, body })?)?;
+    let mut length = [0; 4];
+    worker.read_exact(&mut length)?;
+    let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length))?];
+    worker.read_exact(&mut answer)?;
+    Ok(protocol::decode::<Response>(&answer)?.result?)
+}
