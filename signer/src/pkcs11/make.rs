@@ -1,5 +1,7 @@
 //! Making keys on a token, taking over those that are there, and destroying them.
 
+use std::sync::PoisonError;
+
 use cryptoki::{
     mechanism::Mechanism,
     mechanism::MechanismType,
@@ -224,6 +226,8 @@ impl Token {
     ) -> Result<T, TokenError> {
         self.must_be_unlocked()?;
         let result = {
+            // It guards nothing that a panic could leave half done.
+            let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
             let _calling = self.module.calling(purpose);
             let session = self.module.context().open_rw_session(self.slot);
             session.map_err(Problem::from).and_then(|session| {

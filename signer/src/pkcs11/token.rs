@@ -49,6 +49,8 @@ pub struct Token {
     pub(super) config_sessions: u16,
     pub(super) path: String,
     pub(super) pool: Pool,
+    /// Held while objects are made or destroyed: SoftHSM 2.6 fails now and then when two threads do it at once.
+    pub(super) changing: Mutex<()>,
     /// The session that is never used: with the last one a token forgets the login. Locked while somebody logs in.
     keeper: Mutex<Option<Session>>,
     unlocked: AtomicBool,
@@ -90,6 +92,7 @@ impl Token {
             config_sessions: config.sessions.get(),
             path: config.module.display().to_string(),
             pool: Pool::new(sessions),
+            changing: Mutex::default(),
             keeper: Mutex::new(None),
             unlocked: AtomicBool::new(!info.login_required()),
             login_required: info.login_required(),
