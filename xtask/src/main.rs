@@ -29,6 +29,7 @@ enum Command {
     Cross(commands::cross::Cross),
     Fuzz(commands::fuzz::Fuzz),
     Playground(commands::playground::Playground),
+    RawToken(commands::bench::RawToken),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Cross(cross) => cross.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::Playground(playground) => playground.run(),
+        Command::RawToken(token) => token.run(),
     };
     result.unwrap_or_else(|error| {
         output::error(&format!("{error:#}"));

@@ -15,12 +15,14 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use sealcard_tests::{Algorithm, Binaries, DatabaseKind, Playground, PlaygroundBuilder};
 
+pub(crate) use self::throughput::RawToken;
 use self::{
     cases::{Case, Contest},
-    local::LocalKeys,
+    local::{LocalKeys, Shape},
     pkcs11::Pkcs11Key,
     report::Report,
     side::{Person, Task},
+    throughput::Throughput,
 };
 use crate::{cargo, interrupts, output, packages};
 
@@ -35,7 +37,7 @@ const PKCS11: &str = "pkcs11-scd";
 /// Measures optimized programs: `gpg --detach-sign`, `git tag -s`, `rpmsign` of 20 packages and a rebase of 200 commits with
 /// a local key and through Sealcard, turn by turn, so that a slow spell of the machine hits both alike; the same with
 /// gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; 8 and 128 clients over HTTPS beside the
-/// cryptographic library alone; start-up time and memory. Prints medians and writes
+/// cryptographic library alone, and beside a token of SoftHSM alone; start-up time and memory. Prints medians and writes
 /// target/bench/results.json. Quote ratios: the times of two machines do not compare.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -79,7 +81,9 @@ impl Bench {
         for other in others {
             self.between_databases(&playground, *database, *other, &contest, &mut report)?;
         }
-        throughput::sealed(&playground, &contest, self.quick, &mut report)?;
+        let throughput = Throughput { contest: &contest, quick: self.quick };
+        throughput.sealed(&playground, &mut report)?;
+        throughput.on_token(&binaries, &mut report)?;
         processes::scdaemon_memory(&playground, &wanted, &mut report)?;
 
         report.print();
@@ -94,7 +98,7 @@ impl Bench {
         let local = LocalKeys::make(playground, &ALGORITHMS)?;
         let case = |prefix: &str, task: Task, algorithm: Algorithm| -> Result<Case<'_>> {
             let name = format!("{prefix}{} {algorithm}", task.name());
-            let (ours, peer) = (ours(playground, algorithm)?, local.person(algorithm)?);
+            let (ours, peer) = (ours(playground, algorithm)?, local.person(algorithm, Shape::Alone)?);
             Ok(Case { name, task, ours, peer, peer_name: LOCAL_KEY })
         };
         let cases = |prefix: &str, tasks: &[Task], algorithms: &[Algorithm]| -> Result<Vec<Case<'_>>> {
@@ -103,7 +107,11 @@ impl Bench {
         };
         quiet::wait()?;
         output::step("signing in turns");
-        let short = cases("", &[Task::DetachedSignature, Task::GitTag], &ALGORITHMS)?;
+        let mut short = cases("", &[Task::DetachedSignature, Task::GitTag], &ALGORITHMS)?;
+        let (task, algorithm) = (Task::DetachedSignature, Algorithm::Ed25519);
+        let (ours, peer) = (ours(playground, algorithm)?, local.person(algorithm, Shape::WithSubkeys)?);
+        let name = format!("{} {algorithm}, key with subkeys", task.name());
+        short.push(Case { name, task, ours, peer, peer_name: LOCAL_KEY });
         contest.latency(short, if self.quick { 5 } else { 40 }, report)?;
         output::step("signing many packages and commits, in turns");
         // rpm up to 4.18 takes no keys of NIST's curves.

@@ -2,15 +2,17 @@
 
 mod load;
 mod raw;
+mod token;
 
 use std::{thread::available_parallelism, time::Duration};
 
 use anyhow::{Context, Result};
-use sealcard_tests::{Algorithm, Playground, USER};
+use sealcard_tests::{Algorithm, Binaries, Playground, PlaygroundBuilder, StoreKind, USER};
 
+use self::load::Target;
+pub(crate) use self::token::RawToken;
 use super::{ALGORITHMS, cases::Contest, report::Report};
 use crate::output;
-use load::Target;
 
 /// Clients at once.
 const CLIENTS: [usize; 2] = [8, 128];
@@ -18,38 +20,93 @@ const CLIENTS: [usize; 2] = [8, 128];
 /// What the record of the design asks of Ed25519 with many clients, in signatures a second.
 const ED25519_GOAL: f64 = 10_000.0;
 
-/// Measures the sealed store.
-pub(super) fn sealed(playground: &Playground, contest: &Contest<'_>, quick: bool, report: &mut Report) -> Result<()> {
-    let name = |algorithm: Algorithm, clients: usize| format!("{clients} clients {algorithm} over HTTPS");
-    if !ALGORITHMS.iter().any(|it| CLIENTS.iter().any(|clients| (contest.wanted)(&name(*it, *clients)))) {
-        return Ok(());
-    }
-    output::step("signing over HTTPS with many clients, beside the library alone");
-    let target =
-        Target::login(playground.server.url(), &playground.server.ca(), USER, &playground.facts.user_password)?;
-    let time = Duration::from_secs(if quick { 1 } else { 5 });
-    let threads = available_parallelism().context("processors")?.get();
-    for algorithm in ALGORITHMS {
-        if !CLIENTS.iter().any(|clients| (contest.wanted)(&name(algorithm, *clients))) {
-            continue;
+/// What is measured on a token.
+const ON_TOKEN: [Algorithm; 4] = [Algorithm::Rsa2048, Algorithm::Rsa4096, Algorithm::NistP256, Algorithm::Ed25519];
+
+/// How it is measured.
+#[derive(Clone, Copy)]
+pub(super) struct Throughput<'a> {
+    pub(super) contest: &'a Contest<'a>,
+    pub(super) quick: bool,
+}
+
+impl Throughput<'_> {
+    /// Measures the sealed store beside the library that it uses.
+    pub(super) fn sealed(self, playground: &Playground, report: &mut Report) -> Result<()> {
+        let name = |algorithm: Algorithm, clients: usize| format!("{clients} clients {algorithm} over HTTPS");
+        if !self.wanted(&ALGORITHMS, &name) {
+            return Ok(());
         }
-        let raw = raw::library(algorithm, threads, time)?;
-        for clients in CLIENTS {
-            let name = name(algorithm, clients);
-            if !(contest.wanted)(&name) {
+        output::step("signing over HTTPS with many clients, beside the library alone");
+        let threads = available_parallelism().context("processors")?.get();
+        self.measure(playground, &ALGORITHMS, &name, "aws-lc-rs", report, |algorithm| {
+            raw::library(algorithm, threads, self.time())
+        })
+    }
+
+    /// Measures a token of SoftHSM beside the same token without us.
+    pub(super) fn on_token(self, binaries: &Binaries, report: &mut Report) -> Result<()> {
+        let name = |algorithm: Algorithm, clients: usize| format!("{clients} clients {algorithm} on a token");
+        if !self.wanted(&ON_TOKEN, &name) {
+            return Ok(());
+        }
+        output::step("starting a server with its keys on a token of SoftHSM");
+        let builder = PlaygroundBuilder::new(binaries.clone()).store(StoreKind::SoftHsm).algorithms(&ON_TOKEN);
+        let playground = builder.note(output::note).start()?;
+        let token = playground.token.as_ref().context("a token")?;
+        output::step("signing over HTTPS with many clients, beside the token alone");
+        self.measure(&playground, &ON_TOKEN, &name, "softhsm", report, |algorithm| {
+            token::rate(token, algorithm, self.time())
+        })
+    }
+
+    fn wanted(self, algorithms: &[Algorithm], name: &dyn Fn(Algorithm, usize) -> String) -> bool {
+        algorithms.iter().any(|algorithm| self.clients(*algorithm, name).next().is_some())
+    }
+
+    fn clients(
+        self,
+        algorithm: Algorithm,
+        name: &dyn Fn(Algorithm, usize) -> String,
+    ) -> impl Iterator<Item = (usize, String)> {
+        let named = CLIENTS.into_iter().map(move |clients| (clients, name(algorithm, clients)));
+        named.filter(move |(_, name)| (self.contest.wanted)(name))
+    }
+
+    fn time(self) -> Duration {
+        Duration::from_secs(if self.quick { 1 } else { 5 })
+    }
+
+    fn measure(
+        self,
+        playground: &Playground,
+        algorithms: &[Algorithm],
+        name: &dyn Fn(Algorithm, usize) -> String,
+        peer: &'static str,
+        report: &mut Report,
+        raw: impl Fn(Algorithm) -> Result<f64>,
+    ) -> Result<()> {
+        let server = &playground.server;
+        let target = Target::login(server.url(), &server.ca(), USER, &playground.facts.user_password)?;
+        for algorithm in algorithms {
+            let cases: Vec<_> = self.clients(*algorithm, name).collect();
+            if cases.is_empty() {
                 continue;
             }
-            (contest.check)()?;
-            let measured = target.run(&playground.key(algorithm)?.id, clients, time)?;
-            output::note(&format!(
-                "{name}: {:.0}/s, the client kept {:.2} processors busy",
-                measured.rate, measured.client
-            ));
-            report.add(&name, "1/s", measured.rate, "aws-lc-rs", raw);
-            if algorithm == Algorithm::Ed25519 && clients == 128 {
-                report.add(&format!("{name}, the goal"), "1/s", measured.rate, "goal", ED25519_GOAL);
+            let alone = raw(*algorithm)?;
+            for (clients, name) in cases {
+                (self.contest.check)()?;
+                let measured = target.run(&playground.key(*algorithm)?.id, clients, self.time())?;
+                output::note(&format!(
+                    "{name}: {:.0}/s, the client kept {:.2} processors busy",
+                    measured.rate, measured.client
+                ));
+                report.add(&name, "1/s", measured.rate, peer, alone);
+                if *algorithm == Algorithm::Ed25519 && clients == 128 && peer == "aws-lc-rs" {
+                    report.add(&format!("{name}, the goal"), "1/s", measured.rate, "goal", ED25519_GOAL);
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
