@@ -6,7 +6,7 @@ use std::{
     ops::Deref,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::net::UnixStream,
+        unix::net::{UnixListener, UnixStream},
     },
     ptr::NonNull,
 };
@@ -127,6 +127,27 @@ pub(crate) fn inherited_socket(fd: RawFd) -> io::Result<UnixStream> {
     }
     fcntl(&owned, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(UnixStream::from(owned))
+}
+
+/// Takes over the Unix socket that a service manager listens on for this process (`sd_listen_fds(3)`). Call it once, before
+/// anything else is opened.
+///
+/// # Errors
+/// If there is not exactly one, or it is no Unix socket that listens.
+pub(crate) fn inherited_listener() -> io::Result<UnixListener> {
+    /// Where they begin.
+    const FIRST: RawFd = 3;
+    let said = |name| std::env::var(name).ok();
+    let one = said("LISTEN_FDS").as_deref() == Some("1");
+    if !one || said("LISTEN_PID") != Some(std::process::id().to_string()) {
+        let message = "no service manager has given this process a socket: start its socket unit instead";
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
+    let owned = OwnedFd::from(inherited_socket(FIRST)?);
+    if !getsockopt(&owned, sockopt::AcceptConn)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the given socket does not listen"));
+    }
+    Ok(UnixListener::from(owned))
 }
 
 #[allow(unsafe_code)]

@@ -43,6 +43,8 @@ pub(crate) const TEST: &[&str] = &[
     "scdaemon",
     "softhsm2",
     "sqlite3",
+    "systemd",
+    "util-linux",
 ];
 
 /// What a playground with keys in SoftHSM needs besides.

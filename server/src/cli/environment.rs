@@ -8,12 +8,13 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use sealcard_api::admin::EnvironmentKind;
 
 use super::{Data, files, join, output, seal::SealOptions};
 use crate::{
     config::Config,
     identity::check_name,
-    signers::{self, discover},
+    signers::{self, Place, SOCKET_FILE, SocketFile, discover},
 };
 
 #[derive(Debug, Subcommand)]
@@ -25,7 +26,8 @@ pub(super) enum EnvironmentCommand {
     #[command(after_help = "\
 Examples:
   sealcard-server environment add tests
-  sealcard-server environment add hsm --token-config /etc/sealcard/hsm.toml")]
+  sealcard-server environment add hsm --token-config /etc/sealcard/hsm.toml
+  sealcard-server environment add release --socket /run/sealcard-signer/release --kind sealed")]
     Add(Box<Add>),
     /// The environments that have a folder in this data folder
     List {
@@ -43,6 +45,14 @@ pub(super) struct Add {
     /// Keys lie on the token that this file describes (token.toml); it is checked and copied
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seal", "seal_key_file", "seal_passphrase_file", "seal_credential"])]
     token_config: Option<PathBuf>,
+    /// The signer runs as a user of its own and listens on this socket (sealcard-signer@NAME.socket); its folder is made with
+    /// sealcard-signer init or init-token
+    #[arg(long, value_name = "SOCKET", requires = "kind", conflicts_with_all = ["token_config", "from", "seal",
+        "seal_key_file", "seal_passphrase_file", "seal_credential"])]
+    socket: Option<PathBuf>,
+    /// What the keys of that signer lie in
+    #[arg(long, value_name = "KIND", requires = "socket", value_parser = parse_kind)]
+    kind: Option<EnvironmentKind>,
     /// Copy the sealed store of another server that shares the database: its folder signer/NAME
     #[arg(long, value_name = "DIR", conflicts_with_all = ["token_config", "seal", "seal_key_file", "seal_passphrase_file",
         "seal_credential"])]
@@ -56,8 +66,12 @@ impl EnvironmentCommand {
         match self {
             Self::Add(add) => add.run(),
             Self::List { data } => {
-                for (name, kind) in discover(&data.data.join("signer")).context("can't read the folder signer")? {
-                    output::line(format_args!("{name}  {}", kind.name()));
+                for found in discover(&data.data.join("signer")).context("can't read the folder signer")? {
+                    let place = match &found.place {
+                        Place::Here(folder) => folder.display(),
+                        Place::Socket(socket) => socket.display(),
+                    };
+                    output::line(format_args!("{}  {}  {place}", found.name, found.kind.name()));
                 }
                 Ok(())
             }
@@ -92,7 +106,7 @@ impl Add {
         }
         let keys = made?;
         output::line(format_args!("The environment {} is made in {}.", self.name, folder.display()));
-        if self.token_config.is_none() && self.from.is_none() {
+        if self.token_config.is_none() && self.from.is_none() && self.socket.is_none() {
             output::line(format_args!("Its key store is {}.", self.seal.describe(&folder)));
         }
         if let Some(envelope) = keys.envelope {
@@ -107,6 +121,13 @@ impl Add {
 
     /// What secrets for the new environment are encrypted to.
     fn make(&self, program: &Path, folder: &Path) -> anyhow::Result<Keys> {
+        if let (Some(socket), Some(kind)) = (&self.socket, self.kind) {
+            let socket = std::path::absolute(socket).context("--socket")?;
+            files::make_folder(folder)?;
+            let text = toml::to_string(&SocketFile { socket, kind })?;
+            files::write_new(&folder.join(SOCKET_FILE), text.as_bytes())?;
+            return Ok(Keys { envelope: None, keeper: None });
+        }
         if let Some(from) = &self.from {
             let from = std::path::absolute(from).context("--from")?;
             if !from.join("seal.json").is_file() {
@@ -137,6 +158,11 @@ impl Add {
         let made: TokenMade = serde_json::from_slice(&output.stdout).context("the signer did not say what it made")?;
         Ok(Keys { envelope: None, keeper: Some(made.keeper_key) })
     }
+}
+
+fn parse_kind(text: &str) -> Result<EnvironmentKind, String> {
+    let all = [EnvironmentKind::Sealed, EnvironmentKind::Pkcs11];
+    all.into_iter().find(|kind| kind.name() == text).ok_or_else(|| "it is sealed or pkcs11".to_owned())
 }
 
 /// Fingerprints that people compare before they give a secret.

@@ -19,7 +19,7 @@ use super::{Data, database, files, init::UNFINISHED};
 use crate::{
     config::{Config, LogConfig, LogFormat, LogLevel},
     http::{AppState, Server},
-    signers::{self, Signers},
+    signers::{self, Found, Signers},
     storage::{Draft, StorageError, Store},
     tls::ServerTls,
 };
@@ -72,9 +72,10 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let database = database::of(data, &config.database)?;
     let store = Store::open(&database).await.context("can't open the database")?;
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
-    take_up_environments(&store, &data.join("signer")).await.context("can't take up the environments")?;
+    let folder = data.join("signer");
+    let found = take_up_environments(&store, &folder).await.context("can't take up the environments")?;
     let environments = store.environments().await?;
-    let signers = Signers::start(&program, &data.join("signer"), &store, environments);
+    let signers = Signers::start(&program, &folder, &found, &store, environments);
     let listen = config.listen;
     let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config));
     let signing = state.signing.clone();
@@ -107,10 +108,12 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     Ok(())
 }
 
-/// Environments that were added beside the running server, or on another one that shares the database.
-async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<()> {
+/// Environments that were added beside the running server, or on another one that shares the database. Gives those that
+/// have a folder here.
+async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<Vec<Found>> {
     let known = store.environments().await?;
-    for (name, kind) in signers::discover(folder)? {
+    let all = signers::discover(folder)?;
+    for Found { name, kind, .. } in all.iter().cloned() {
         match known.iter().find(|row| row.name == name) {
             Some(row) if row.kind == kind => continue,
             Some(row) => bail!(
@@ -140,7 +143,7 @@ async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<()
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 async fn reload_on_hangup(mut hangup: tokio::signal::unix::Signal, tls: Arc<ServerTls>) {

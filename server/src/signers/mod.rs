@@ -1,7 +1,7 @@
 //! Starting signer processes, one for each environment, and talking to them.
 //!
-//! A signer is two processes. The keeper is started here, over a socket pair that it inherits; it starts the worker and
-//! hands over a socket to it. On that the worker is asked typed operations; requests of any number of callers share the one
+//! A signer is two processes. The keeper is started here, over a socket pair that it inherits, or it runs as a user of its
+//! own and is connected to; it starts the worker and hands over a socket to it. On that the worker is asked typed operations; requests of any number of callers share the one
 //! connection and are told apart by their ids. When the worker dies, what was in flight fails as [`UseError::Unavailable`]
 //! with the outcome unknown, and the keeper brings the next one. When the keeper dies, another one is started.
 
@@ -29,7 +29,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::storage::{EnvironmentRow, Store};
 use connection::Connection;
-pub use folders::discover;
+pub use folders::{Found, Place, discover};
+pub(crate) use folders::{SOCKET_FILE, SocketFile};
 pub use link::KeeperError;
 use link::Link;
 use process::Current;
@@ -77,28 +78,28 @@ pub struct Signers {
 }
 
 impl Signers {
-    /// Starts a signer for each environment, whose folders lie in `folder` under the environments' names.
+    /// Starts, or connects to, a signer for each environment. One that has no place among `found` is looked for where its
+    /// folder, below `folder`, would be.
     ///
     /// Returns at once: signers that do not start are started again, with growing pauses.
     #[must_use]
     pub fn start(
         program: &Path,
         folder: &Path,
+        found: &[Found],
         store: &Store,
         environments: impl IntoIterator<Item = EnvironmentRow>,
     ) -> Arc<Self> {
-        let by_environment = environments
-            .into_iter()
-            .map(|row| {
-                let settings = SignerSettings {
-                    program: program.to_owned(),
-                    folder: folder.join(&row.name),
-                    environment: row.name.clone(),
-                };
-                (row.id, Signer::start(settings, store, &row))
-            })
-            .collect();
-        Arc::new(Self { by_environment })
+        let place = |name: &str| {
+            let found = found.iter().find(|found| found.name == name);
+            found.map_or_else(|| Place::Here(folder.join(name)), |found| found.place.clone())
+        };
+        let signer = |row: EnvironmentRow| {
+            let settings =
+                SignerSettings { program: program.to_owned(), place: place(&row.name), environment: row.name.clone() };
+            (row.id, Signer::start(settings, store, &row))
+        };
+        Arc::new(Self { by_environment: environments.into_iter().map(signer).collect() })
     }
 
     /// The signer of an environment.

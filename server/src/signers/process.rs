@@ -1,9 +1,9 @@
-//! One keeper at a time for an environment: started, watched, replaced. The workers that it brings are connections.
+//! One keeper at a time for an environment: started or connected to, watched, replaced. The workers that it brings are connections.
 
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
-    path::PathBuf,
-    process::Stdio,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     HEARTBEAT, STATUS_DEADLINE,
     connection::Connection,
+    folders::Place,
     link::{Link, News},
 };
 
@@ -39,13 +40,13 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// What the server passes on of its own environment: tests' failpoints and systemd's credentials.
 const INHERITED_VARIABLES: [&str; 2] = ["FAILPOINTS", "CREDENTIALS_DIRECTORY"];
 
-/// How to start one signer.
+/// How to reach one signer.
 #[derive(Debug, Clone)]
 pub struct SignerSettings {
     /// The program `sealcard-signer`.
     pub program: PathBuf,
-    /// The signer's folder: seal and journal.
-    pub folder: PathBuf,
+    /// Where the signer is.
+    pub place: Place,
     /// The environment's name, for the log.
     pub environment: String,
 }
@@ -83,12 +84,21 @@ async fn supervise(settings: SignerSettings, current: Current, mut stop: watch::
     let mut pause = FIRST_PAUSE;
     while !*stop.borrow() {
         let started = Instant::now();
-        match spawn(&settings) {
-            Ok((child, stream)) => run(&settings, child, stream, &current, &mut stop).await,
-            Err(error) => {
-                tracing::error!(environment = settings.environment, program = %settings.program.display(), %error,
-                    "signer: can't be started");
-            }
+        let environment = settings.environment.as_str();
+        match &settings.place {
+            Place::Here(folder) => match spawn(&settings.program, folder) {
+                Ok((child, stream)) => run(environment, Keeper::Child(child), stream, &current, &mut stop).await,
+                Err(error) => {
+                    tracing::error!(environment, program = %settings.program.display(), %error,
+                        "signer: can't be started");
+                }
+            },
+            Place::Socket(path) => match UnixStream::connect(path).await {
+                Ok(stream) => run(environment, Keeper::Elsewhere, stream, &current, &mut stop).await,
+                Err(error) => {
+                    tracing::error!(environment, socket = %path.display(), %error, "signer: can't be connected to");
+                }
+            },
         }
         if started.elapsed() >= STEADY {
             pause = FIRST_PAUSE;
@@ -107,12 +117,12 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Starts the process with one end of a socket pair as its standard input, which needs no descriptor juggling.
-fn spawn(settings: &SignerSettings) -> std::io::Result<(Child, UnixStream)> {
+fn spawn(program: &Path, folder: &Path) -> std::io::Result<(Child, UnixStream)> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let child = Command::new(&settings.program)
+    let child = Command::new(program)
         .args(["serve", "--socket-fd", "0", "--folder"])
-        .arg(&settings.folder)
+        .arg(folder)
         .env_clear()
         .envs(INHERITED_VARIABLES.into_iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
         .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -123,17 +133,53 @@ fn spawn(settings: &SignerSettings) -> std::io::Result<(Child, UnixStream)> {
     Ok((child, UnixStream::from_std(ours)?))
 }
 
+/// Whose process the keeper is.
+enum Keeper {
+    Child(Child),
+    /// Another user's: it ends when its socket is closed, and its log goes elsewhere.
+    Elsewhere,
+}
+
+impl Keeper {
+    fn process(&self) -> Option<u32> {
+        match self {
+            Self::Child(child) => child.id(),
+            Self::Elsewhere => None,
+        }
+    }
+
+    fn log(&mut self) -> Option<ChildStderr> {
+        match self {
+            Self::Child(child) => child.stderr.take(),
+            Self::Elsewhere => None,
+        }
+    }
+
+    /// Returns when the process has ended, if that can be known apart from its socket.
+    async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        match self {
+            Self::Child(child) => child.wait().await,
+            Self::Elsewhere => std::future::pending().await,
+        }
+    }
+
+    async fn kill(&mut self) {
+        if let Self::Child(child) = self {
+            let _ = child.kill().await;
+        }
+    }
+}
+
 /// Serves one keeper until it ends or the server stops.
 async fn run(
-    settings: &SignerSettings,
-    mut child: Child,
+    environment: &str,
+    mut keeper: Keeper,
     stream: UnixStream,
     current: &Current,
     stop: &mut watch::Receiver<bool>,
 ) {
-    let environment = settings.environment.as_str();
-    let process = child.id().unwrap_or_default();
-    let log = child.stderr.take().map(|stderr| tokio::spawn(forward_log(environment.to_owned(), stderr)));
+    let process = keeper.process();
+    let log = keeper.log().map(|stderr| tokio::spawn(forward_log(environment.to_owned(), stderr)));
     let (news, mut told) = mpsc::unbounded_channel();
     let (link, reader) = Link::new(stream, news);
     let mut reader = tokio::spawn(reader);
@@ -149,7 +195,7 @@ async fn run(
                 tracing::error!(environment, process, "signer: closed its socket");
                 break;
             }
-            status = child.wait() => {
+            status = keeper.ended() => {
                 tracing::error!(environment, process, ?status, "signer: ended");
                 break;
             }
@@ -159,7 +205,13 @@ async fn run(
             }
             () = stopped(stop) => {
                 end(&link, current).await;
-                let ended = timeout(STOP_DEADLINE, child.wait()).await;
+                let ended = async {
+                    tokio::select! {
+                        _ = keeper.ended() => {}
+                        _ = &mut reader, if process.is_none() => {}
+                    }
+                };
+                let ended = timeout(STOP_DEADLINE, ended).await;
                 tracing::info!(environment, process, clean = ended.is_ok(), "signer: stopped");
                 break;
             }
@@ -167,7 +219,7 @@ async fn run(
     }
     current.link.send_replace(None);
     // The worker ends with the keeper; what it has answered before is still read, then everyone who waits is told.
-    let _ = child.kill().await;
+    keeper.kill().await;
     reader.abort();
     while workers.join_next().await.is_some() {}
     current.connection.send_replace(None);

@@ -68,7 +68,7 @@ impl Running {
         let mut config = Config::default();
         // Passwords are checked one by one on a machine that runs other tests.
         change(&mut config.limits);
-        let signers = Signers::start(Path::new("/nonexistent"), data, &store, []);
+        let signers = Signers::start(Path::new("/nonexistent"), data, &[], &store, []);
         let state = AppState::new(store.clone(), signers, Arc::new(config));
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, Arc::clone(&tls), state).await.unwrap();

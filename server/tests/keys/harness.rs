@@ -183,7 +183,7 @@ impl Place {
 
 async fn start(store: Store, data: &Path) -> Signing {
     let environments = store.environments().await.unwrap();
-    let signers = Signers::start(&signer_program(), &data.join("signer"), &store, environments);
+    let signers = Signers::start(&signer_program(), &data.join("signer"), &[], &store, environments);
     let signing = Signing::new(store, Arc::clone(&signers));
     signing.recover().await.unwrap();
     signing

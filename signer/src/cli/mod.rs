@@ -5,6 +5,7 @@ mod init;
 mod init_token;
 mod journal;
 mod keeper_key;
+mod listen;
 mod output;
 mod passphrase;
 mod probe;
@@ -33,6 +34,7 @@ enum Command {
     Init(init::Init),
     InitToken(init_token::InitToken),
     Serve(Serve),
+    Listen(listen::Listen),
     #[command(hide = true)]
     Worker(Folder),
     Unseal(unseal::Unseal),
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Listen(listen) => listen.run(),
         Command::Unseal(unseal) => unseal.run(),
         Command::EnvelopeKey(key) => key.run(),
         Command::KeeperKey(key) => key.run(),

@@ -20,6 +20,7 @@ mod machine_login;
 mod mail;
 mod malformed;
 mod nodes;
+mod own_user;
 mod packages;
 mod packages_profile;
 mod parallel;

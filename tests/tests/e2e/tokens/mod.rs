@@ -142,6 +142,6 @@ pub(super) fn unseal(playground: &Playground, pin: Option<&str>) -> Result<Finis
     run(&mut command, PATIENCE)
 }
 
-pub(super) fn kill_now(process: Pid) -> Result<()> {
+pub(crate) fn kill_now(process: Pid) -> Result<()> {
     Ok(kill(process, Signal::SIGKILL)?)
 }

@@ -1,0 +1,61 @@
+//! `sealcard-signer listen`: a signer that the server connects to, as a user of its own.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Command, ExitStatus, Stdio},
+};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::Folder;
+use crate::{
+    log::{self, Level},
+    os,
+};
+
+/// What the keeper is passed of the environment: tests' failpoints and systemd's credentials.
+const INHERITED_VARIABLES: [&str; 2] = ["FAILPOINTS", "CREDENTIALS_DIRECTORY"];
+
+/// Serve a server that connects to a socket; a service manager runs this
+///
+/// Takes the one socket that systemd listens on (`sealcard-signer@.socket`), and starts a keeper (`serve`) for each
+/// connection, one after the other: the next one is taken when the one before has ended, which it does when the server closes
+/// it. So the signer runs as a user of its own, whose files the server can't read.
+#[derive(Debug, Args)]
+pub(super) struct Listen {
+    #[command(flatten)]
+    folder: Folder,
+}
+
+impl Listen {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        let listener = os::inherited_listener().context("can't take the socket over")?;
+        log::event(Level::Info, "listening", &[("folder", &self.folder.folder.display())]);
+        loop {
+            match listener.accept() {
+                Ok((server, _)) => match self.keep(server) {
+                    Ok(status) => log::event(Level::Info, "server-gone", &[("keeper", &status)]),
+                    Err(error) => log::event(Level::Error, "keeper-not-started", &[("error", &error)]),
+                },
+                // Whoever connected has gone meanwhile.
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {
+                }
+                Err(error) => return Err(error).context("can't accept a connection"),
+            }
+        }
+    }
+
+    /// Runs a keeper to its end.
+    fn keep(&self, server: UnixStream) -> io::Result<ExitStatus> {
+        Command::new("/proc/self/exe")
+            .args(["serve", "--socket-fd", "0", "--folder"])
+            .arg(&self.folder.folder)
+            .env_clear()
+            .envs(INHERITED_VARIABLES.into_iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
+            .stdin(Stdio::from(OwnedFd::from(server)))
+            .stdout(Stdio::null())
+            .status()
+    }
+}
