@@ -6,11 +6,11 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use cryptoki_sys as ck;
 use sealcard_api::record::RequestState;
-use sealcard_tests::{DatabaseKind, Fault};
+use sealcard_tests::{Algorithm, DatabaseKind, Fault, Finished, run};
 
 use super::Scene;
 use crate::support::{
-    expect_no_prompt,
+    PATIENCE, expect_no_prompt,
     record::{expect_no_findings, read_record, uses_in_state},
     rest::Rest,
 };
@@ -41,7 +41,7 @@ struct Row {
     times: Times,
     /// The end of the request in the record.
     state: RequestState,
-    /// What gpg shows after "signing failed: "; nothing if it signs.
+    /// What gpg shows after "failed: "; nothing if it signs.
     gpg: Option<&'static str>,
     worker: Worker,
 }
@@ -134,6 +134,27 @@ failures! {
         "C_SignInit" "hangs" Fault::Hang => Unknown, "Not operational", Replaced;
     a_module_that_crashes_before_the_signature_is_replaced:
         "C_SignInit" "crashes" Fault::Crash => Unknown, "Not operational", Replaced;
+    an_agreement_that_ends_in_device_error_is_unknown:
+        "C_DeriveKey" "CKR_DEVICE_ERROR" code(ck::CKR_DEVICE_ERROR) => Unknown, "Not operational", Replaced;
+    an_agreement_that_ends_in_function_failed_is_unknown:
+        "C_DeriveKey" "CKR_FUNCTION_FAILED" code(ck::CKR_FUNCTION_FAILED) => Unknown, "Not operational", Stays;
+    an_agreement_with_a_refused_mechanism_fails:
+        "C_DeriveKey" "CKR_MECHANISM_INVALID" code(ck::CKR_MECHANISM_INVALID) => Unknown, "Not operational", Stays;
+    an_agreement_that_never_comes_is_unknown:
+        "C_DeriveKey" "hangs" Fault::Hang => Unknown, "Not operational", Replaced;
+    an_agreement_that_crashes_the_module_is_unknown:
+        "C_DeriveKey" "crashes" Fault::Crash => Unknown, "Not operational", Replaced;
+    a_device_error_before_the_decryption_fails:
+        "C_DecryptInit" "CKR_DEVICE_ERROR" code(ck::CKR_DEVICE_ERROR) => Failed, "Not operational", Replaced;
+    a_decryption_that_ends_in_device_error_tells_no_more_than_a_wrong_padding:
+        "C_Decrypt" "CKR_DEVICE_ERROR" code(ck::CKR_DEVICE_ERROR) => Failed, "Decryption failed", Stays;
+    a_ciphertext_that_the_token_refuses_fails:
+        "C_Decrypt" "CKR_ENCRYPTED_DATA_INVALID" code(ck::CKR_ENCRYPTED_DATA_INVALID)
+            => Failed, "Decryption failed", Stays;
+    a_decryption_that_never_comes_is_unknown:
+        "C_Decrypt" "hangs" Fault::Hang => Unknown, "Not operational", Replaced;
+    a_decryption_that_crashes_the_module_is_unknown:
+        "C_Decrypt" "crashes" Fault::Crash => Unknown, "Not operational", Replaced;
 }
 
 healed! {
@@ -146,6 +167,24 @@ healed! {
         "C_SignInit" "CKR_KEY_HANDLE_INVALID" code(ck::CKR_KEY_HANDLE_INVALID);
     an_object_handle_that_is_invalid_is_found_again:
         "C_SignInit" "CKR_OBJECT_HANDLE_INVALID" code(ck::CKR_OBJECT_HANDLE_INVALID);
+}
+
+impl Row {
+    /// Does what calls the function, and says what gpg calls that.
+    fn ask(&self, scene: &Scene) -> Result<(&'static str, Finished)> {
+        let station = &scene.playground.workstation;
+        let algorithm = match self.function {
+            "C_Sign" | "C_SignInit" => return Ok(("signing", station.try_sign(scene.key()?)?)),
+            "C_DeriveKey" => Algorithm::NistP256,
+            _ => Algorithm::Rsa2048,
+        };
+        let key = &scene.playground.key(algorithm)?.fingerprint;
+        let (file, encrypted) = (station.write("secret", "secret")?, station.path("secret.gpg"));
+        let always = ["--batch", "--yes", "--trust-model", "always"];
+        station.gpg(&[always.as_slice(), &["-r", key, "-o", &encrypted, "--encrypt", &file]].concat())?;
+        let mut decrypt = station.command("gpg", &["--batch", "--decrypt", &encrypted]);
+        Ok(("public key decryption", run(&mut decrypt, PATIENCE)?))
+    }
 }
 
 fn try_row(row: &Row) -> Result<()> {
@@ -167,12 +206,12 @@ fn try_row(row: &Row) -> Result<()> {
         Times::Once => scene.shim.next(row.function, row.fault)?,
         Times::Always => scene.shim.always(row.function, row.fault)?,
     }
-    let finished = scene.playground.workstation.try_sign(scene.key()?)?;
+    let (what, finished) = row.ask(&scene)?;
     match row.gpg {
         None => drop(finished.success()?),
         Some(text) => {
             let finished = finished.failure()?;
-            let expected = format!("signing failed: {text}\n");
+            let expected = format!("{what} failed: {text}\n");
             ensure!(finished.stderr.contains(&expected), "expected {expected:?}: {}", finished.description());
         }
     }
