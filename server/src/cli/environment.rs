@@ -19,7 +19,7 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EnvironmentCommand {
-    /// Make an environment: one more sealed store, or one whose keys lie on a PKCS#11 token
+    /// Make an environment: a sealed store, a PKCS#11 token, or a signer that runs as a user of its own
     ///
     /// A running server takes it up when it is started again. Where several servers share a database, do the same on each of
     /// them, with the same name: for a token with the same configuration, for a sealed store with --from.
