@@ -122,6 +122,33 @@ async fn a_job_that_fails_undoes_itself_and_nothing_else() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_uses_in_work_share_commits_and_a_panic_among_them_stops_nobody() {
+    for place in Place::both() {
+        let store = place.store().await;
+        let uses: Vec<_> = (0..64).map(|_| store.begin_use()).collect();
+        let before = store.commits();
+        let mut jobs = JoinSet::new();
+        for n in 0..64 {
+            let store = store.clone();
+            jobs.spawn(async move { attempt(&store, n, false).await.is_ok() });
+        }
+        assert!(jobs.join_all().await.into_iter().all(|done| done));
+        check_chain(&store, 64).await;
+        assert!(store.commits() - before < 64, "{} commits", store.commits() - before);
+
+        if place.cluster.is_none() {
+            let broken: Result<(), StorageError> = store.write(|_| panic!("a job's own fault")).await;
+            assert!(matches!(broken, Err(StorageError::Closed)), "{broken:?}");
+            assert_eq!(attempt(&store, 65, false).await.unwrap(), 65);
+            check_chain(&store, 65).await;
+        }
+        drop(uses);
+        store.close().await;
+        assert!(attempt(&store, 66, false).await.is_err());
+    }
+}
+
 #[tokio::test]
 async fn a_job_whose_sql_fails_leaves_the_writer_working() {
     for place in Place::both() {

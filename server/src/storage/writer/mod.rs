@@ -119,7 +119,7 @@ impl Writer {
 
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite(writer) => SqliteWriter::close(writer).await,
+            Self::Sqlite(writer) => writer.close().await,
             Self::Postgres(writer) => writer.close().await,
         }
     }

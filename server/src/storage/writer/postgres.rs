@@ -1,9 +1,12 @@
 //! The writer of PostgreSQL: one task on one connection. Whoever writes holds the row of the record's head, so that the
 //! servers that share the database append one after the other and the chain never forks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -30,6 +33,9 @@ pub(in crate::storage) struct PostgresWriter {
     queue: mpsc::Sender<Message>,
     commits: Arc<AtomicU64>,
 }
+
+/// The shortest wait that is worth it.
+const TICK: Duration = Duration::from_millis(1);
 
 enum Message {
     Job(Box<dyn Job>),
@@ -91,7 +97,8 @@ impl Task {
         let mut close = None;
         while close.is_none() {
             let Some(first) = queue.recv().await else { break };
-            if let Some(patience) = self.pace.patience() {
+            // The runtime's clock counts in milliseconds: a shorter wait would be a longer one.
+            if let Some(patience) = self.pace.patience().filter(|patience| *patience >= TICK) {
                 sleep(patience).await;
             }
             let mut next = Some(first);

@@ -7,6 +7,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     pin::pin,
     sync::{
@@ -24,9 +25,15 @@ use crate::storage::{
     sql::{Conn, sqlite},
 };
 
-pub(in crate::storage) struct SqliteWriter {
+/// Dropping it ends the thread after the jobs that it was handed.
+pub(in crate::storage) struct SqliteWriter(Arc<Shared>);
+
+/// What the callers and the thread share.
+struct Shared {
     path: PathBuf,
     queue: Mutex<Queue>,
+    /// Woken when jobs are handed to the thread, and when no more will come.
+    handed: Condvar,
     /// Woken when nobody writes any more.
     idle: Condvar,
     /// Absent after a failed commit, until the file has been opened again.
@@ -41,39 +48,40 @@ struct Queue {
     jobs: VecDeque<Box<dyn Job>>,
     /// Somebody writes, and will look here again before it stops.
     writing: bool,
+    /// That is the thread.
+    handed: bool,
     closed: bool,
 }
 
 impl SqliteWriter {
-    /// Opens the file at `path`. `published` is the registry version that readers see.
+    /// Opens the file at `path` and starts the thread. `published` is the registry version that readers see.
     pub(in crate::storage) fn open(
         path: PathBuf,
         pace: Arc<Pace>,
         published: Arc<AtomicU64>,
     ) -> Result<Self, StorageError> {
-        let writer = Self {
+        let shared = Arc::new(Shared {
             path,
             queue: Mutex::default(),
+            handed: Condvar::new(),
             idle: Condvar::new(),
             tx: Mutex::new(None),
             pace,
             published,
             commits: AtomicU64::new(0),
-        };
-        *lock(&writer.tx) = Some(writer.open_tx()?);
-        Ok(writer)
+        });
+        *lock(&shared.tx) = Some(shared.open_tx()?);
+        let thread = Arc::clone(&shared);
+        let started = std::thread::Builder::new().name("writer".into()).spawn(move || thread.run());
+        started.map_err(|error| StorageError::file(&shared.path, &error))?;
+        Ok(Self(shared))
     }
 
-    fn open_tx(&self) -> Result<WriteTx, StorageError> {
-        let mut conn = Conn::Sqlite(sqlite::open(&self.path)?);
-        let head = at_once(record::read_head(&mut conn))?;
-        Ok(WriteTx { conn, head, registry_version: self.published.load(Ordering::Acquire) })
-    }
-
-    /// Hands a job in, and does it at once if nobody writes.
-    pub(super) fn submit(self: &Arc<Self>, job: Box<dyn Job>) -> Result<(), StorageError> {
+    /// Hands a job in, and does it at once if nobody writes and it has no company.
+    pub(super) fn submit(&self, job: Box<dyn Job>) -> Result<(), StorageError> {
+        let shared = &*self.0;
         {
-            let mut queue = lock(&self.queue);
+            let mut queue = lock(&shared.queue);
             if queue.closed {
                 return Err(StorageError::Closed);
             }
@@ -82,26 +90,81 @@ impl SqliteWriter {
                 return Ok(());
             }
         }
-        if self.pace.patience().is_none() {
-            self.batch();
-            if self.ends() {
+        if shared.pace.patience().is_none() {
+            shared.batch();
+            if shared.ends() {
                 return Ok(());
             }
         }
         // Others come, or came meanwhile. One caller does not work for all of them.
-        let this = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            loop {
-                if let Some(patience) = this.pace.patience() {
-                    std::thread::sleep(patience);
-                }
-                this.batch();
-                if this.ends() {
-                    break;
-                }
-            }
-        });
+        lock(&shared.queue).handed = true;
+        shared.handed.notify_one();
         Ok(())
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.0.commits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.0.queue).closed
+    }
+
+    /// Refuses new jobs, waits for those that have been handed in and closes the file.
+    pub(super) async fn close(&self) {
+        let shared = Arc::clone(&self.0);
+        let closed = tokio::task::spawn_blocking(move || {
+            let mut queue = lock(&shared.queue);
+            queue.closed = true;
+            shared.handed.notify_one();
+            while queue.writing {
+                queue = shared.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(queue);
+            drop(lock(&shared.tx).take());
+        });
+        let _ = closed.await;
+    }
+}
+
+impl Drop for SqliteWriter {
+    fn drop(&mut self) {
+        lock(&self.0.queue).closed = true;
+        self.0.handed.notify_one();
+    }
+}
+
+impl Shared {
+    /// The thread.
+    fn run(&self) {
+        loop {
+            let mut queue = lock(&self.queue);
+            while !queue.handed && !queue.closed {
+                queue = self.handed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            if !std::mem::take(&mut queue.handed) {
+                return;
+            }
+            drop(queue);
+            // A panic in a job costs its batch; who comes next is served.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                loop {
+                    if let Some(patience) = self.pace.patience() {
+                        std::thread::sleep(patience);
+                    }
+                    self.batch();
+                    if self.ends() {
+                        return;
+                    }
+                }
+            }));
+        }
+    }
+
+    fn open_tx(&self) -> Result<WriteTx, StorageError> {
+        let mut conn = Conn::Sqlite(sqlite::open(&self.path)?);
+        let head = at_once(record::read_head(&mut conn))?;
+        Ok(WriteTx { conn, head, registry_version: self.published.load(Ordering::Acquire) })
     }
 
     /// Stops writing unless somebody waits.
@@ -150,38 +213,19 @@ impl SqliteWriter {
         *held = Some(tx);
         Ok(())
     }
-
-    pub(super) fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        lock(&self.queue).closed
-    }
-
-    /// Refuses new jobs, waits for those that have been handed in and closes the file.
-    pub(super) async fn close(this: &Arc<Self>) {
-        let this = Arc::clone(this);
-        let closed = tokio::task::spawn_blocking(move || {
-            let mut queue = lock(&this.queue);
-            queue.closed = true;
-            while queue.writing {
-                queue = this.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            }
-            drop(queue);
-            drop(lock(&this.tx).take());
-        });
-        let _ = closed.await;
-    }
 }
 
-/// Lets others write after a panic in a job. (Its transaction is gone: it was not put back.)
-struct Stuck<'a>(&'a SqliteWriter);
+/// Lets others write after a panic in a job, those first that left theirs to the one that panicked. (Its transaction is
+/// gone: it was not put back.)
+struct Stuck<'a>(&'a Shared);
 
 impl Drop for Stuck<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            lock(&self.0.queue).writing = false;
+            let mut queue = lock(&self.0.queue);
+            queue.writing = !queue.jobs.is_empty();
+            queue.handed = queue.writing;
+            self.0.handed.notify_one();
             self.0.idle.notify_all();
         }
     }
