@@ -34,7 +34,7 @@ pub(crate) struct Running {
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<bool>,
     client: Client,
-    _cluster: Option<Cluster>,
+    cluster: Option<Cluster>,
 }
 
 /// SQLite, or PostgreSQL where `SEALCARD_TEST_DATABASE` says so.
@@ -78,7 +78,7 @@ impl Running {
             let _ = stopped.await;
         }));
         let client = client(data);
-        Self { folder, address, store, tls, stop: Some(stop), task, client, _cluster: cluster }
+        Self { folder, address, store, tls, stop: Some(stop), task, client, cluster }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -95,6 +95,17 @@ impl Running {
             request = request.json(&body);
         }
         Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// All that is in the database's files.
+    pub(crate) fn database_files(&self) -> Vec<u8> {
+        let mut content = Vec::new();
+        let folder = self.cluster.as_ref().map_or_else(|| self.folder.path().to_owned(), Cluster::data);
+        if let Some(cluster) = &self.cluster {
+            cluster.sql("CHECKPOINT").unwrap();
+        }
+        read_below(&folder, &mut content);
+        content
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -229,4 +240,16 @@ async fn add_admin(store: &Store) {
     let added: Result<(), StorageError> =
         store.write(move |tx| Box::pin(async move { tx.add_principal(&row, Some(&password)).await })).await;
     added.unwrap();
+}
+
+fn read_below(folder: &Path, content: &mut Vec<u8>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            read_below(&entry.path(), content);
+        } else {
+            // The database may remove one meanwhile.
+            content.extend(std::fs::read(entry.path()).unwrap_or_default());
+        }
+    }
 }

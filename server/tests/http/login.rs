@@ -209,10 +209,7 @@ async fn only_hashes_of_secrets_are_in_the_database() {
     let server = Running::start().await;
     let admin = server.admin().await;
     let issued: GrantIssued = admin.bare(Method::POST, "/v1/grants/refresh").await.json(StatusCode::OK);
-    let mut bytes = Vec::new();
-    for file in ["sealcard.db", "sealcard.db-wal"] {
-        bytes.extend(std::fs::read(server.folder.path().join(file)).unwrap_or_default());
-    }
+    let bytes = server.database_files();
     assert!(bytes.windows(ADMIN.len()).any(|w| w == ADMIN.as_bytes()), "the search finds what is there");
     for secret in [PASSWORD, &admin.token[4..], &issued.token.0[4..]] {
         assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()));

@@ -74,6 +74,12 @@ impl Cluster {
         format!("postgres:///{ROLE}?user={ROLE}&host={}", self.socket_folder().display())
     }
 
+    /// The folder of its files.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// Runs SQL on the database as nobody should, and returns what it prints.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     secrets::keys::stored_keys,
-    support::{PATIENCE, builder, record::expect_no_findings, rest::Rest},
+    support::{PATIENCE, builder, database, record::expect_no_findings, rest::Rest},
 };
 
 #[test]
@@ -45,11 +45,10 @@ fn what_was_removed_from_the_record_of_a_tokens_key_is_named() -> Result<()> {
 fn behind_the_records_back(store: StoreKind, environment: &str) -> Result<()> {
     let mut playground = signed_once(store)?;
     playground.server.stop()?;
-    let data = playground.server.data();
-    let keys = stored_keys(data, environment)?;
+    let keys = stored_keys(&playground, environment)?;
     let key = keys.into_iter().find(|key| key.role == ComponentRole::Sign).context("no key that signs")?;
     let request = Uuid::now_v7();
-    sign_past_the_server(&playground, &data.join("signer").join(environment), &key, request)?;
+    sign_past_the_server(&playground, &playground.server.data().join("signer").join(environment), &key, request)?;
     playground.server.start_again(&[])?;
     playground.admin.wait_for_environment(environment)?;
     let findings = findings(&playground)?;
@@ -69,8 +68,7 @@ fn removed_from_the_record(store: StoreKind) -> Result<()> {
     playground.server.stop()?;
     let cut = "DROP TRIGGER record_is_never_shortened; DELETE FROM record WHERE sequence >=
         (SELECT max(sequence) FROM record WHERE kind = 'intent')";
-    let mut sqlite = Command::new("sqlite3");
-    run(sqlite.arg(playground.server.data().join("sealcard.db")).arg(cut), PATIENCE)?.success()?;
+    database::execute(&playground, cut)?;
     playground.server.start_again(&[])?;
     let environment = if store == StoreKind::Sealed { "default" } else { ENVIRONMENT };
     playground.admin.wait_for_environment(environment)?;

@@ -1,19 +1,17 @@
 //! Whatever goes wrong, gpg says the right thing at once, asks for no card, and `sealcard last` has the whole story.
 
 use std::{
-    fs,
-    process::Command,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::{Signal, kill};
-use sealcard_tests::{Algorithm, Flavour, Playground, Scratch, ServerBuilder, USER, run, wait_until};
+use sealcard_tests::{Algorithm, Flavour, Playground, Scratch, ServerBuilder, USER, wait_until};
 use serde_json::Value;
 
 use crate::support::{
-    builder, expect_no_prompt,
+    builder, database, expect_no_prompt,
     pause::{Pause, scdaemon_pid, wait_for_request},
     playground,
 };
@@ -55,7 +53,7 @@ fn a_changed_certificate_is_a_bad_certificate(flavour: Flavour) -> Result<()> {
 fn an_expired_grant_is_not_authenticated(flavour: Flavour) -> Result<()> {
     let playground = playground(flavour)?;
     // Both ends are moved: else the workstation renews the grant, as it should.
-    sql(&playground, "UPDATE access_grant SET expires = 1, refreshable_until = 1")?;
+    database::execute(&playground, "UPDATE access_grant SET expires = 1, refreshable_until = 1")?;
     expect_failure(&playground, "Not authenticated", "grant-expired", Some(Id::Known))
 }
 
@@ -178,13 +176,6 @@ fn expect_failure(playground: &Playground, text: &str, code: &str, id: Option<Id
         ensure!(words.contains(last["reason"].as_str().unwrap_or_default()), "{words}");
     }
     expect_no_prompt(playground)
-}
-
-fn sql(playground: &Playground, statement: &str) -> Result<()> {
-    let mut sqlite = Command::new("sqlite3");
-    sqlite.args(["-cmd", ".timeout 5000"]).arg(playground.server.data().join("sealcard.db")).arg(statement);
-    run(&mut sqlite, Duration::from_secs(20))?.success()?;
-    Ok(())
 }
 
 /// A list's items, whether it comes as a page or plain.

@@ -42,9 +42,8 @@ pub(crate) struct Test {
     filter: Option<String>,
 }
 
-/// What is run on the other database too: every resource of the HTTP interface (but for the test that reads SQLite's file),
-/// and the ways to a signature.
-const ON_BOTH: &str = "(binary(http) - test(only_hashes_of_secrets_are_in_the_database)) + (package(sealcard-tests) \
+/// What is run on the other database too: every resource of the HTTP interface, and the ways to a signature.
+const ON_BOTH: &str = "binary(http) + (package(sealcard-tests) \
     & (test(first_steps) + test(signing::gpg_2_2) + test(ssh::gpg_2_2) + test(parallel::gpg_2_2::eight)))";
 
 /// What is run with keys on a token: the tools that sign. kryoptic has no Ed25519 on Debian 12, so not those that want it.

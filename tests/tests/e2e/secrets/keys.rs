@@ -1,7 +1,5 @@
 //! The keys in a server's database, and the private halves of the sealed ones, opened with the signer's own library.
 
-use std::{path::Path, process::Command, time::Duration};
-
 use anyhow::{Context, Result, bail};
 use data_encoding::HEXUPPER;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
@@ -10,18 +8,20 @@ use sealcard_signer::{
     seal::Passphrase,
     sealed::Store,
 };
-use sealcard_tests::run;
+use sealcard_tests::Playground;
 use serde_json::{Value, json};
+
+use crate::support::database;
 
 pub(crate) struct PrivateKey {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Every private key in the sealed store of a data folder. The passphrase is that of its seal, if it has one.
-pub(crate) fn private_keys(data: &Path, passphrase: Option<&Passphrase>) -> Result<Vec<PrivateKey>> {
-    let store = Store::open(&data.join("signer/default"), passphrase)?;
-    stored_keys(data, "default")?
+/// Every private key in the sealed store of a server. The passphrase is that of its seal, if it has one.
+pub(crate) fn private_keys(playground: &Playground, passphrase: Option<&Passphrase>) -> Result<Vec<PrivateKey>> {
+    let store = Store::open(&playground.server.data().join("signer/default"), passphrase)?;
+    stored_keys(playground, "default")?
         .into_iter()
         .map(|key| {
             let bytes = store.private_bytes(&key)?.to_vec();
@@ -31,17 +31,19 @@ pub(crate) fn private_keys(data: &Path, passphrase: Option<&Passphrase>) -> Resu
 }
 
 /// The components of an environment as its signer is given them.
-pub(crate) fn stored_keys(data: &Path, environment: &str) -> Result<Vec<StoredKey>> {
+pub(crate) fn stored_keys(playground: &Playground, environment: &str) -> Result<Vec<StoredKey>> {
+    let hex = |column| database::hex(playground, column);
+    // An id is a number of its own kind in PostgreSQL, and bytes in SQLite.
+    let id = if playground.cluster.is_some() { hex("uuid_send(c.id)") } else { hex("c.id") };
     let query = format!(
-        "SELECT hex(c.id) AS id, c.role, c.algorithm, hex(c.public_key) AS public,
-            hex(c.public_exponent) AS exponent, hex(c.handle) AS handle
+        "SELECT {id} AS id, c.role, c.algorithm, {} AS public, {} AS exponent, {} AS handle
          FROM component_key c JOIN signing_key k ON k.id = c.key_id JOIN environment e ON e.id = k.environment_id
-         WHERE e.name = '{environment}'"
+         WHERE e.name = '{environment}'",
+        hex("c.public_key"),
+        hex("c.public_exponent"),
+        hex("c.handle"),
     );
-    let mut sqlite = Command::new("sqlite3");
-    sqlite.args(["-readonly", "-json"]).arg(data.join("sealcard.db")).arg(query);
-    let rows: Vec<Value> = serde_json::from_slice(&run(&mut sqlite, Duration::from_secs(20))?.success()?.stdout)?;
-    rows.iter().map(stored_key).collect()
+    database::rows(playground, &query)?.iter().map(stored_key).collect()
 }
 
 fn stored_key(row: &Value) -> Result<StoredKey> {

@@ -14,7 +14,7 @@ use self::{
     needles::Needles,
     places::{files_below, memory, processes},
 };
-use crate::support::{builder, playground, rest::Rest};
+use crate::support::{builder, database, playground, rest::Rest};
 
 /// Typed by mistake where a password belongs, and sent in a request that makes no sense.
 const CANARY: &str = "canary-in-the-coal-mine-31337";
@@ -28,7 +28,7 @@ fn nothing_secret_is_in_logs_record_database_process_list_or_memory_of_the_serve
     let playground = builder()?.environment("PLANTED", PLANTED).start()?;
     let mut needles = Needles::default();
     import_a_key(&playground)?;
-    for key in keys::private_keys(playground.server.data(), None)? {
+    for key in keys::private_keys(&playground, None)? {
         needles.add_private_key(&key.name, &key.bytes);
     }
     ensure!(needles.len() >= 4 * Algorithm::ALL.len() + 2, "only {} private keys", needles.len());
@@ -51,6 +51,11 @@ fn nothing_secret_is_in_logs_record_database_process_list_or_memory_of_the_serve
     found.extend(needles.find("the record", record.as_bytes()));
     for (name, content) in files_below(playground.server.data())? {
         found.extend(needles.find(&name, &content));
+    }
+    if let Some(folder) = database::files(&playground)? {
+        for (name, content) in files_below(&folder)? {
+            found.extend(needles.find(&name, &content));
+        }
     }
     for (name, content) in files_below(&playground.workstation.home().join("state"))? {
         found.extend(needles.find(&name, &content));
@@ -90,7 +95,7 @@ fn the_search_finds_what_is_there_in_every_form() -> Result<()> {
 #[test]
 fn private_keys_are_found_where_they_are() -> Result<()> {
     let playground = playground(Flavour::Machine)?;
-    let keys = keys::private_keys(playground.server.data(), None)?;
+    let keys = keys::private_keys(&playground, None)?;
     for key in &keys {
         let mut needles = Needles::default();
         needles.add_private_key(&key.name, &key.bytes);

@@ -51,7 +51,7 @@ fn the_servers_memory_holds_no_pin_no_passphrase_and_no_key_while_they_are_in_us
     needles.add("the PIN", Token::PIN.as_bytes());
     needles.add("the passphrase", PASSPHRASE.as_bytes());
     needles.add_private_key("the key on the token", &on_token);
-    for key in private_keys(playground.server.data(), Some(&Passphrase::new(PASSPHRASE.to_owned())))? {
+    for key in private_keys(&playground, Some(&Passphrase::new(PASSPHRASE.to_owned())))? {
         needles.add_private_key(&key.name, &key.bytes);
     }
     let needles = needles.build()?;

@@ -1,5 +1,6 @@
 //! What several topics need.
 
+pub(crate) mod database;
 pub(crate) mod pause;
 pub(crate) mod record;
 pub(crate) mod rest;
