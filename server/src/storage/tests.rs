@@ -149,6 +149,43 @@ async fn many_uses_in_work_share_commits_and_a_panic_among_them_stops_nobody() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_waits_when_the_store_is_closed_is_written_before() {
+    for place in Place::both() {
+        let store = place.store().await;
+        let (begun, begins) = std::sync::mpsc::channel::<()>();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let holder = tokio::spawn({
+            let store = store.clone();
+            async move {
+                store
+                    .write(move |_| {
+                        begun.send(()).unwrap();
+                        let _ = held.recv();
+                        Box::pin(async { Ok::<_, StorageError>(()) })
+                    })
+                    .await
+            }
+        });
+        begins.recv().unwrap();
+        let waiting = tokio::spawn({
+            let store = store.clone();
+            async move { attempt(&store, 1, false).await }
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let closing = tokio::spawn({
+            let store = store.clone();
+            async move { store.close().await }
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        release.send(()).unwrap();
+        holder.await.unwrap().unwrap();
+        let patience = std::time::Duration::from_secs(20);
+        assert_eq!(tokio::time::timeout(patience, waiting).await.unwrap().unwrap().unwrap(), 1);
+        tokio::time::timeout(patience, closing).await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_job_whose_sql_fails_leaves_the_writer_working() {
     for place in Place::both() {

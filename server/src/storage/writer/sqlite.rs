@@ -139,7 +139,8 @@ impl Shared {
     fn run(&self) {
         loop {
             let mut queue = lock(&self.queue);
-            while !queue.handed && !queue.closed {
+            // Who writes when it is closed may still hand over what came meanwhile.
+            while !queue.handed && (!queue.closed || queue.writing) {
                 queue = self.handed.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
             if !std::mem::take(&mut queue.handed) {
@@ -174,6 +175,7 @@ impl Shared {
             queue.writing = false;
             if queue.closed {
                 self.idle.notify_all();
+                self.handed.notify_one();
             }
         }
         !queue.writing
