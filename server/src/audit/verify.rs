@@ -32,8 +32,8 @@ type UseId = (Uuid, Uuid);
 /// What the record tells of key uses.
 #[derive(Debug, Default)]
 struct Told {
-    /// Uses with an intent, and the operation that the signer was to be asked for.
-    intents: HashMap<UseId, String>,
+    /// Uses with an intent.
+    intents: HashMap<UseId, Intent>,
     /// Requests with an intent and no outcome yet.
     open: HashSet<RequestId>,
     /// Uses that gave something.
@@ -46,11 +46,21 @@ struct Told {
     host: Option<Uuid>,
 }
 
+/// What the signer was to be asked for.
+#[derive(Debug)]
+struct Intent {
+    operation: String,
+    /// SHA-256 of what it was to work on, in hexadecimal digits.
+    input: String,
+}
+
 /// What is read of the details. Kinds that have others have none of these.
 #[derive(Debug, Default, Deserialize)]
 struct Details {
     #[serde(default)]
     signer_operation: Option<String>,
+    #[serde(default)]
+    input_sha256: Option<String>,
     #[serde(default)]
     component: Option<Uuid>,
     #[serde(default)]
@@ -85,8 +95,15 @@ pub async fn verify(signing: &Signing) -> Result<RecordVerification, StorageErro
 
     let mut used: HashSet<UseId> = HashSet::with_capacity(uses.len());
     for entry in &uses {
-        used.insert((entry.request, entry.component));
         findings.extend(compare(&told, entry));
+        if !used.insert((entry.request, entry.component))
+            && told.intents.contains_key(&(entry.request, entry.component))
+        {
+            let JournalEntry { sequence, operation, component, request, .. } = entry;
+            findings.push(format!(
+                "journal entry {sequence}: {operation} with component {component} once more for request {request}"
+            ));
+        }
     }
     // Outcomes that came while the record was read have their entries in the journals' newest part.
     for (signer, mut reader) in journals {
@@ -160,10 +177,12 @@ async fn read_record(
 impl Told {
     fn hear(&mut self, body: Body<Details>) {
         let request = body.request_id.0;
-        let Details { signer_operation, component, components, event, host } = body.details;
+        let Details { signer_operation, input_sha256, component, components, event, host } = body.details;
         match (body.kind, component) {
             (RecordKind::Intent, Some(component)) => {
-                self.intents.insert((request, component), signer_operation.unwrap_or_default());
+                let intent =
+                    Intent { operation: signer_operation.unwrap_or_default(), input: input_sha256.unwrap_or_default() };
+                self.intents.insert((request, component), intent);
                 self.open.insert(body.request_id);
             }
             (RecordKind::Outcome, Some(component)) => {
@@ -202,8 +221,11 @@ fn compare(told: &Told, entry: &JournalEntry) -> Option<String> {
         None => Some(format!(
             "journal entry {sequence}: {operation} with component {component} for request {request} has no intent in the record"
         )),
-        Some(intended) if intended != operation => Some(format!(
+        Some(Intent { operation: intended, .. }) if intended != operation => Some(format!(
             "journal entry {sequence}: {operation} with component {component} for request {request}, but the record's intent is {intended}"
+        )),
+        Some(Intent { input, .. }) if *input != HEXLOWER.encode(&entry.input_sha256) => Some(format!(
+            "journal entry {sequence}: {operation} with component {component} for request {request}, but the record's intent is over something else"
         )),
         Some(_) => None,
     }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use sealcard_api::algorithm::{ComponentRole, HashAlgorithm};
+use sealcard_api::{
+    algorithm::{ComponentRole, HashAlgorithm},
+    record::RecordKind,
+};
 use sealcard_signer::{
     channel::Incoming,
     protocol::{self, KeeperMessage, Operation, Request, RequestBody, Response, ResponseBody, StoreState, StoredKey},
@@ -18,7 +21,11 @@ use uuid::Uuid;
 
 use crate::{
     secrets::keys::stored_keys,
-    support::{PATIENCE, builder, database, record::expect_no_findings, rest::Rest},
+    support::{
+        PATIENCE, builder, database,
+        record::{expect_no_findings, read_record},
+        rest::Rest,
+    },
 };
 
 #[test]
@@ -39,6 +46,25 @@ fn what_was_removed_from_the_record_of_a_sealed_key_is_named() -> Result<()> {
 #[test]
 fn what_was_removed_from_the_record_of_a_tokens_key_is_named() -> Result<()> {
     removed_from_the_record(StoreKind::SoftHsm)
+}
+
+#[test]
+fn another_use_under_the_id_of_a_recorded_one_is_named() -> Result<()> {
+    let mut playground = signed_once(StoreKind::Sealed)?;
+    let request = last_use(&playground)?;
+    playground.server.stop()?;
+    let component = request.1;
+    let keys = stored_keys(&playground, "default")?;
+    let key = keys.into_iter().find(|key| key.component == component).context("no such key")?;
+    sign_past_the_server(&playground, &playground.server.data().join("signer/default"), &key, request.0)?;
+    playground.server.start_again(&[])?;
+    playground.admin.wait_for_environment("default")?;
+    let findings = findings(&playground)?;
+    for words in ["once more", "over something else"] {
+        let named = findings.iter().any(|one| one.contains(words) && one.contains(&request.0.to_string()));
+        ensure!(named, "no {words:?} in {findings:#?}");
+    }
+    Ok(())
 }
 
 /// Somebody who has become root while the server was stopped signs with its signer.
@@ -62,9 +88,7 @@ fn behind_the_records_back(store: StoreKind, environment: &str) -> Result<()> {
 /// Somebody cuts the last signature off the record and leaves no gap in it.
 fn removed_from_the_record(store: StoreKind) -> Result<()> {
     let mut playground = signed_once(store)?;
-    let request = Rest::admin(&playground)?.get("/v1/record?limit=500")?;
-    let last = request["items"].as_array().and_then(|all| all.iter().rfind(|entry| entry["kind"] == "outcome"));
-    let request = last.and_then(|last| last["request_id"].as_str()).context("no outcome in the record")?.to_owned();
+    let request = last_use(&playground)?.0.to_string();
     playground.server.stop()?;
     let cut = "DROP TRIGGER record_is_never_shortened; DELETE FROM record WHERE sequence >=
         (SELECT max(sequence) FROM record WHERE kind = 'intent')";
@@ -76,6 +100,15 @@ fn removed_from_the_record(store: StoreKind) -> Result<()> {
     let named = findings.iter().any(|one| one.contains(&request) && one.contains("has no intent in the record"));
     ensure!(named, "request {request} is not among {findings:#?}");
     Ok(())
+}
+
+/// The last request that used a key, and the component that it used.
+fn last_use(playground: &Playground) -> Result<(Uuid, Uuid)> {
+    let record = read_record(&Rest::admin(playground)?)?;
+    let last = record.iter().rfind(|entry| entry.kind == RecordKind::Outcome).context("no outcome in the record")?;
+    let body: serde_json::Value = serde_json::from_str(&last.body)?;
+    let component = body["details"]["component"].as_str().context("no component")?;
+    Ok((last.request_id.0, component.parse()?))
 }
 
 /// With a record that is whole.
