@@ -152,6 +152,7 @@ impl Signer {
                 connection: connection.clone(),
                 note: sender,
                 again: Arc::clone(&again),
+                blocked: false,
             };
             Token { note, again, unlocker: tokio::spawn(unlocker.run()).abort_handle() }
         });

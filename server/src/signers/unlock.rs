@@ -34,6 +34,8 @@ pub(super) struct Unlocker {
     pub(super) note: watch::Sender<Option<String>>,
     /// A person has acted on this server.
     pub(super) again: Arc<Notify>,
+    /// This server could not log in. What another one could not is not concluded here: its PIN may be another.
+    pub(super) blocked: bool,
 }
 
 enum Next {
@@ -70,23 +72,29 @@ impl Unlocker {
         }
     }
 
-    async fn look(&self, connection: &Connection) -> Result<Next, StorageError> {
+    async fn look(&mut self, connection: &Connection) -> Result<Next, StorageError> {
         match connection.ask(RequestBody::Status, STATUS_DEADLINE).await {
             Ok(ResponseBody::Status { state: StoreState::Locked, .. }) => self.unlock(connection).await,
             Ok(ResponseBody::Status { state: StoreState::Open, .. }) => {
                 self.note.send_replace(None);
-                self.conclude().await?;
+                if std::mem::take(&mut self.blocked) {
+                    self.conclude().await?;
+                }
                 Ok(Next::Wait)
             }
             Ok(ResponseBody::Status { state: StoreState::Absent(why), .. }) => {
                 self.note.send_replace(Some(why));
                 Ok(Next::Look(LOOK_AGAIN))
             }
+            Ok(ResponseBody::Status { state: StoreState::Sealed, .. }) => {
+                self.blocked = true;
+                Ok(Next::Look(LOOK_FOR_A_PERSON))
+            }
             _ => Ok(Next::Look(LOOK_FOR_A_PERSON)),
         }
     }
 
-    async fn unlock(&self, connection: &Connection) -> Result<Next, StorageError> {
+    async fn unlock(&mut self, connection: &Connection) -> Result<Next, StorageError> {
         match self.claim().await? {
             PinClaim::Granted => {}
             PinClaim::Elsewhere => {
@@ -100,12 +108,14 @@ impl Unlocker {
                     self.name
                 );
                 self.note.send_replace(Some(why));
+                self.blocked = true;
                 return Ok(Next::Look(LOOK_FOR_A_PERSON));
             }
         }
         let (outcome, note) = match connection.ask(RequestBody::Unlock, USE_DEADLINE).await {
             Ok(ResponseBody::Unlocked) => (PinOutcome::Good, None),
-            Err(UseError::Refused(error @ SignerError::PinRefused { .. })) => {
+            // Sealed: the token has refused the PIN meanwhile, when somebody else gave it.
+            Err(UseError::Refused(error @ (SignerError::PinRefused { .. } | SignerError::Sealed))) => {
                 let next = format!("put it right, then run: sealcard admin environment unseal {}", self.name);
                 (PinOutcome::Refused, Some(format!("{error}; {next}")))
             }
@@ -117,6 +127,7 @@ impl Unlocker {
                 return Ok(Next::Look(LOOK_FOR_A_PERSON));
             }
         };
+        self.blocked |= outcome == PinOutcome::Refused;
         tracing::info!(environment = self.name, ?outcome, note, "token: tried the configured PIN");
         self.settle(outcome, note.as_deref()).await?;
         self.note.send_replace(note);

@@ -26,7 +26,10 @@ pub(super) struct TokenSecret {
 /// A PIN that no token has refused yet.
 struct Held {
     pin: Pin,
+    /// What the next worker may do with it.
     usage: PinUse,
+    /// A worker was given it to be tried at once.
+    attended: bool,
 }
 
 impl TokenSecret {
@@ -68,7 +71,7 @@ impl TokenSecret {
     /// Reads the configured PIN. It is used when the server asks, which has noted the attempt before.
     pub(super) fn read(&self) -> Result<(), SealError> {
         let pin = read_pin(&self.folder, &self.config.pin)?.ok_or(SealError::PinNeeded)?;
-        *lock(&self.held) = Some(Held { pin, usage: PinUse::WhenAsked });
+        *lock(&self.held) = Some(Held { pin, usage: PinUse::WhenAsked, attended: false });
         Ok(())
     }
 
@@ -85,7 +88,7 @@ impl TokenSecret {
                 pin
             }
         };
-        *lock(&self.held) = Some(Held { pin, usage: PinUse::Attended });
+        *lock(&self.held) = Some(Held { pin, usage: PinUse::Attended, attended: false });
         Ok(())
     }
 
@@ -93,7 +96,7 @@ impl TokenSecret {
     pub(super) fn was_right(&self) {
         *lock(&self.refused) = None;
         if let Some(held) = &mut *lock(&self.held)
-            && held.usage == PinUse::Attended
+            && held.attended
         {
             held.usage = PinUse::AtOnce;
         }
@@ -104,7 +107,16 @@ impl TokenSecret {
         *lock(&self.refused) = lock(&self.held).take().map(|held| held.pin);
     }
 
+    /// What a worker is given. A person's PIN is tried at once by one worker only: if that one ends without having said what
+    /// came of it, the token may have counted the attempt, so the server is asked before the next.
     pub(super) fn secret(&self) -> Option<Secret> {
-        lock(&self.held).as_ref().map(|held| Secret::Pin { pin: held.pin.clone(), usage: held.usage })
+        let mut held = lock(&self.held);
+        let held = held.as_mut()?;
+        let usage = held.usage;
+        if usage == PinUse::Attended {
+            held.usage = PinUse::WhenAsked;
+            held.attended = true;
+        }
+        Some(Secret::Pin { pin: held.pin.clone(), usage })
     }
 }

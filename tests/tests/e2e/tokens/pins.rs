@@ -1,12 +1,18 @@
 //! A wrong PIN costs one attempt.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use sealcard_tests::{DatabaseKind, ENVIRONMENT, Fault, ServerBuilder, Token, run, wait_until};
 
 use super::{Pin, Scene, kill_now, unseal};
 use crate::support::PATIENCE;
+
+/// A keeper starts several workers in this time.
+const SEVERAL_WORKERS: Duration = Duration::from_secs(3);
+
+/// A server looks after a token that is open more often.
+const LOOKS_AGAIN: Duration = Duration::from_secs(12);
 
 const WRONG: &str = "not-the-pin-16180";
 
@@ -98,9 +104,50 @@ fn a_module_that_dies_while_it_looks_at_the_pin_is_not_asked_again() -> Result<(
     // Nobody knows whether the token has counted it: a person looks.
     scene.wait_until_spent()?;
     ensure!(scene.shim.count("C_Login")? == 1, "{} calls of C_Login", scene.shim.count("C_Login")?);
+    // When a person has said that it is right it is tried by one worker, not by each that follows.
+    scene.shim.always("C_Login", Fault::Crash)?;
+    let worker = scene.worker_after(None)?;
+    drop(unseal(&scene.playground, None)?);
+    scene.worker_after(Some(worker))?;
+    scene.wait_until_spent()?;
+    scene.shim.clear()?;
+    std::thread::sleep(SEVERAL_WORKERS);
+    ensure!(scene.shim.count("C_Login")? == 2, "{} calls of C_Login", scene.shim.count("C_Login")?);
     unseal(&scene.playground, None)?.success()?;
     scene.wait_until_ready()?;
     scene.expect_good_signature()
+}
+
+#[test]
+fn a_server_that_is_logged_in_does_not_forgive_a_wrong_pin_of_another_one() -> Result<()> {
+    let scene = Scene::with(DatabaseKind::Postgres, Pin::File(Token::PIN), &[])?;
+    scene.wait_until_ready()?;
+    let playground = &scene.playground;
+    let cluster = playground.cluster.as_ref().context("no cluster")?;
+    let data = playground.scratch.path().join("data-2");
+    let builder = ServerBuilder::new(&playground.binaries, &playground.scratch, &data)
+        .environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
+    builder.join(playground.server.data())?;
+    let wrong = playground.scratch.file("wrong-pin", WRONG)?;
+    let config = fs::read_to_string(scene.signer_folder().join("token.toml"))?;
+    let right = scene.token()?.pin_file.display().to_string();
+    ensure!(config.contains(&right), "{config}");
+    let config = playground.scratch.file("wrong.toml", config.replace(&right, &wrong.display().to_string()))?;
+    if data.join("signer").join(ENVIRONMENT).exists() {
+        fs::remove_dir_all(data.join("signer").join(ENVIRONMENT))?;
+    }
+    builder.add_token(ENVIRONMENT, &config)?;
+    let mut second = builder.start()?;
+    wait_until("the refusal", PATIENCE, || Ok((scene.shim.count("C_Login")? > 1).then_some(())))?;
+    // Longer than the first server takes to look after its token again.
+    std::thread::sleep(LOOKS_AGAIN);
+    for _ in 0..2 {
+        second.kill()?;
+        second.start_again(&[])?;
+        std::thread::sleep(SEVERAL_WORKERS);
+    }
+    ensure!(scene.shim.count("C_Login")? == 2, "{} calls of C_Login", scene.shim.count("C_Login")?);
+    Ok(())
 }
 
 #[test]
