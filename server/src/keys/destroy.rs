@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealcard_api::ids::ComponentId;
+use sealcard_api::{algorithm::ComponentRole, ids::ComponentId};
 use sealcard_signer::protocol::{RequestBody, ResponseBody};
 use serde_json::json;
 
@@ -12,8 +12,11 @@ use crate::{
     storage::{KeyRow, Store},
 };
 
-/// What Sealcard calls the keys that it makes on a token; adopted ones have other labels.
-const OWN_LABEL: &str = "sealcard/";
+/// What the signer calls the key that it makes on a token for this component. Adopted ones have other labels, also those
+/// that another server has made.
+fn own_label(role: ComponentRole, component: ComponentId) -> String {
+    format!("sealcard/{role}/{component}")
+}
 
 /// Destroys the private halves of a key that can't be used any more. From then on it can't be enabled again, also if not all
 /// of them could be destroyed; then it may be asked for once more. The record tells of each one.
@@ -21,7 +24,7 @@ const OWN_LABEL: &str = "sealcard/";
 /// # Errors
 /// [`KeyError::State`] if the key is still in use or was adopted; see [`KeyError`].
 pub async fn destroy(store: &Store, signers: &Arc<Signers>, maker: Maker, key: &KeyRow) -> Result<(), KeyError> {
-    if store.evidence(key.id).await?.iter().any(|one| !one.evidence.label.starts_with(OWN_LABEL)) {
+    if store.evidence(key.id).await?.iter().any(|one| one.evidence.label != own_label(one.role, one.component)) {
         return Err(KeyError::State(
             "The key was adopted, not made by Sealcard; others may use it. Destroy it with the token's own tools.",
         ));

@@ -69,10 +69,12 @@ pub(super) fn find(session: &Session, row: &StoredKey, handle: &KeyHandle) -> Re
     let [(private, attributes)] = &fitting[..] else {
         return Err(gone(if fitting.is_empty() { "is not on this token" } else { "is on this token more than once" }));
     };
-    let ours = match attributes.label().as_deref().and_then(role_of_label) {
-        Some(role) if role != row.role.name() => return Err(gone(&format!("was made for the role {role}"))),
-        role => role.is_some(),
-    };
+    let name = attributes.label().unwrap_or_default();
+    if let Some(role) = role_of_label(&name).filter(|role| *role != row.role.name()) {
+        return Err(gone(&format!("was made for the role {role}")));
+    }
+    // Another server's has the id of another component.
+    let ours = name == own_label(row.role, row.component);
     if attributes.flag(AttributeType::AlwaysAuthenticate) == Some(true) {
         return Err(unsupported("the token wants the PIN for each use of this key (CKA_ALWAYS_AUTHENTICATE)"));
     }
@@ -210,7 +212,7 @@ pub(super) fn template(class: ObjectClass, id: &[u8], label: Option<&str>) -> Ve
 }
 
 /// The label of a key that Sealcard makes.
-pub(super) fn label(role: ComponentRole, component: Uuid) -> String {
+pub(super) fn own_label(role: ComponentRole, component: Uuid) -> String {
     format!("sealcard/{role}/{component}")
 }
 
@@ -234,7 +236,7 @@ mod tests {
     #[test]
     fn a_label_tells_the_role() {
         for role in ComponentRole::ALL {
-            assert_eq!(role_of_label(&label(role, Uuid::nil())), Some(role.name()));
+            assert_eq!(role_of_label(&own_label(role, Uuid::nil())), Some(role.name()));
         }
         assert_eq!(role_of_label("sealcard/"), Some(""));
         assert_eq!(role_of_label("my key"), None);

@@ -301,7 +301,7 @@ fn public_template(
         // Seen without a login, so that a report can count keys.
         Attribute::Private(false),
         Attribute::Id(component.as_bytes().to_vec()),
-        Attribute::Label(find::label(role, component).into_bytes()),
+        Attribute::Label(find::own_label(role, component).into_bytes()),
         Attribute::Verify(!decrypts),
         Attribute::Encrypt(decrypts && is_rsa),
         form.clone(),
@@ -326,7 +326,7 @@ fn private_template(
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
         Attribute::Id(component.as_bytes().to_vec()),
-        Attribute::Label(find::label(role, component).into_bytes()),
+        Attribute::Label(find::own_label(role, component).into_bytes()),
         Attribute::Sign(!decrypts),
         Attribute::Decrypt(decrypts && is_rsa),
         Attribute::Derive(decrypts && !is_rsa),
