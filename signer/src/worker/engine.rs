@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Scheme};
+use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use uuid::Uuid;
 
 use super::{
@@ -57,13 +57,10 @@ pub(super) struct BegunUse {
 }
 
 impl Work {
-    /// Whether it occupies a thread for seconds.
+    /// Whether it may occupy a thread for seconds: RSA keys do, and on a token whatever makes or destroys keys waits for
+    /// them.
     pub(super) const fn takes_seconds(&self) -> bool {
-        matches!(
-            self,
-            Self::Request(Request { body: RequestBody::Generate { algorithm, .. }, .. })
-                if matches!(algorithm.scheme(), Scheme::Rsa { .. })
-        )
+        matches!(self, Self::Request(Request { body: RequestBody::Generate { .. } | RequestBody::Destroy { .. }, .. }))
     }
 }
 
@@ -139,6 +136,11 @@ impl Engine {
         } else {
             self.journal.flush();
         }
+    }
+
+    /// Returns when what was done is in the journal and its answers are on their way.
+    pub(super) fn settle(&self) {
+        self.journal.settle();
     }
 
     /// Does the work and sees to its answer.
@@ -268,8 +270,10 @@ impl Engine {
         };
         let entry = NewEntry { operation: "destroy", component: row.component, request, input_sha256: None };
         let gate = self.enqueue(id, entry);
-        self.journal.wake();
-        gate.made(guarded(|| token.destroy(row)).map(|()| ResponseBody::Destroyed));
+        self.journal.settle();
+        // Without the entry the gate answers with what became of that.
+        let destroyed = if gate.is_durable() { guarded(|| token.destroy(row)) } else { Ok(()) };
+        gate.made(destroyed.map(|()| ResponseBody::Destroyed));
     }
 
     /// Takes the entry into the journal's queue; the answer goes through the gate once it is durable.

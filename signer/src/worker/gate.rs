@@ -35,6 +35,11 @@ impl Gate {
         }
     }
 
+    /// Whether the entry is safe on the disk by now.
+    pub(super) fn is_durable(&self) -> bool {
+        matches!(self.state.lock().unwrap_or_else(PoisonError::into_inner).durable, Some(Ok(())))
+    }
+
     /// The operation has ended.
     pub(super) fn made(&self, result: Result<ResponseBody, SignerError>) {
         if let Some(answer) = self.step(|state| state.made = Some(result)) {

@@ -195,6 +195,7 @@ impl Threads {
         for worker in self.workers {
             let _ = worker.join();
         }
+        self.engine.settle();
         outcome
     }
 
