@@ -219,9 +219,14 @@ async fn run(
     }
     current.link.send_replace(None);
     // The worker ends with the keeper; what it has answered before is still read, then everyone who waits is told.
+    // One that is not ours to kill ends when nothing more can come.
+    end(&link, current).await;
     keeper.kill().await;
     reader.abort();
-    while workers.join_next().await.is_some() {}
+    let all_read = async { while workers.join_next().await.is_some() {} };
+    if timeout(STOP_DEADLINE, all_read).await.is_err() {
+        workers.shutdown().await;
+    }
     current.connection.send_replace(None);
     if let Some(log) = log {
         let _ = timeout(STATUS_DEADLINE, log).await;
