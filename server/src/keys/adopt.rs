@@ -60,6 +60,7 @@ impl Adoption {
 pub async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption: Adoption) -> Result<KeyId, KeyError> {
     crate::openpgp::check_user_id(&adoption.plan.user_id)?;
     adoption.check().map_err(KeyError::Import)?;
+    store.expect_free_name(adoption.plan.project, &adoption.plan.name).await?;
     let id = KeyId::new();
     let project = adoption.plan.project;
     let mut components: Vec<_> =
@@ -107,6 +108,7 @@ async fn take_over(
         if key.component != component.0 || key.role != role || !key.algorithm.fits(role) {
             return Err(KeyError::Fault("the signer adopted another key than it was asked for".to_owned()));
         }
+        store.expect_unknown(&key.public_key).await?;
         held.push((key, Some(evidence)));
     }
     let mut by_public_key = held.iter().map(|(key, _)| &key.public_key).collect::<Vec<_>>();

@@ -118,6 +118,7 @@ pub struct Maker {
 /// See [`KeyError`].
 pub async fn create(store: &Store, signers: &Arc<Signers>, maker: Maker, plan: KeyPlan) -> Result<KeyId, KeyError> {
     openpgp::check_user_id(&plan.user_id)?;
+    store.expect_free_name(plan.project, &plan.name).await?;
     let id = KeyId::new();
     let roles: &[ComponentRole] = match plan.profile {
         KeyProfile::Standard => &ComponentRole::ALL,

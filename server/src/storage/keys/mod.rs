@@ -299,6 +299,31 @@ impl Store {
         Ok(row.map(|(certificate,)| certificate))
     }
 
+    /// Fails early where [`WriteTx::insert_key`] would fail late: on a token keys have been made by then.
+    ///
+    /// # Errors
+    /// [`StorageError::Taken`] if the project has a key of this name.
+    pub async fn expect_free_name(&self, project: ProjectId, name: &str) -> Result<(), StorageError> {
+        let known: Option<(i64,)> = self
+            .reader()
+            .optional("SELECT created FROM signing_key WHERE project_id = $1 AND name = $2", params![project.0, name])
+            .await?;
+        if known.is_some() { Err(StorageError::Taken("a key of this name")) } else { Ok(()) }
+    }
+
+    /// As [`Store::expect_free_name`], for key material.
+    ///
+    /// # Errors
+    /// [`StorageError::Taken`] if a key has it.
+    pub async fn expect_unknown(&self, public_key: &PublicKeyBytes) -> Result<(), StorageError> {
+        let (PublicKeyBytes::Rsa { n: bytes, .. } | PublicKeyBytes::Ec { point: bytes }) = public_key;
+        let known: Option<(i64,)> = self
+            .reader()
+            .optional("SELECT created FROM component_key WHERE public_key = $1", params![bytes.as_slice()])
+            .await?;
+        if known.is_some() { Err(StorageError::Taken("a key with one of these subkeys")) } else { Ok(()) }
+    }
+
     /// One key by id.
     ///
     /// # Errors

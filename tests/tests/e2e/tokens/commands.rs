@@ -21,7 +21,10 @@ fn a_key_that_lies_on_the_token_is_adopted_once_and_signs() -> Result<()> {
     ensure!(key["algorithm"] == "nistp256" && key["components"].as_array().is_some_and(|all| all.len() == 2), "{key}");
     // Under another name and time it would be the same key material once more.
     let again = [adopt("again", "id:0a0b").as_slice(), &["--created", "2024-05-01T12:00:00Z"]].concat();
+    let on_token = || token.tool_as_user(&["--list-objects", "--type", "privkey"]).map(|listed| listed.text());
+    let before = on_token()?;
     scene.refuses(&again, "exists already")?;
+    ensure!(on_token()? == before, "something was made: {}", on_token()?);
     let evidence = admin.json(&["key", "evidence", "adopted"])?;
     let signs = evidence.as_array().and_then(|all| all.iter().find(|one| one["role"] == "sign"));
     let signs = signs.context("no evidence")?;
@@ -52,6 +55,11 @@ fn a_destroyed_key_is_gone_from_the_token_and_has_no_way_back() -> Result<()> {
     };
     let before = private_keys()?;
     let key = admin.create_key_in(ENVIRONMENT, Algorithm::NistP256, "doomed")?;
+    ensure!(private_keys()? == before + 4, "{} private keys", private_keys()?);
+    // What is refused leaves nothing on the token.
+    let place = ["key", "create", "--project", PROJECT, "--environment", ENVIRONMENT, "--name", "doomed"];
+    let again = [place.as_slice(), &["--algorithm", "nistp256", "--user-id", "Again <again@example.org>"]].concat();
+    scene.refuses(&again, "A key of this name exists already")?;
     ensure!(private_keys()? == before + 4, "{} private keys", private_keys()?);
     let destroy = ["key", "destroy", "doomed", "--yes-destroy", &key.fingerprint];
     scene.refuses(&destroy, "Disable it first")?;
