@@ -2,12 +2,14 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use nix::unistd::{Uid, User, geteuid};
 use sealcard_api::admin::EnvironmentKind;
 
 use super::{Data, files, join, output, seal::SealOptions};
@@ -42,7 +44,7 @@ pub(super) struct Add {
     data: Data,
     /// The name, unique on this server
     name: String,
-    /// Keys lie on the token that this file describes (token.toml); it is checked and copied
+    /// Keys lie on the token that this file describes (token.toml); its form is checked and it is copied
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seal", "seal_key_file", "seal_passphrase_file", "seal_credential"])]
     token_config: Option<PathBuf>,
     /// The signer runs as a user of its own and listens on this socket (sealcard-signer@NAME.socket); its folder is made with
@@ -50,7 +52,7 @@ pub(super) struct Add {
     #[arg(long, value_name = "SOCKET", requires = "kind", conflicts_with_all = ["token_config", "from", "seal",
         "seal_key_file", "seal_passphrase_file", "seal_credential"])]
     socket: Option<PathBuf>,
-    /// What the keys of that signer lie in
+    /// What the keys of that signer lie in: sealed (made with init) or pkcs11 (made with init-token)
     #[arg(long, value_name = "KIND", requires = "socket", value_parser = parse_kind)]
     kind: Option<EnvironmentKind>,
     /// Copy the sealed store of another server that shares the database: its folder signer/NAME
@@ -86,6 +88,7 @@ impl Add {
         let data = std::path::absolute(&self.data.data).context("--data")?;
         let config = Config::load(&data)
             .with_context(|| format!("{} can't be used (it is made by: sealcard-server init)", data.display()))?;
+        expect_own(&data)?;
         let folder = data.join("signer").join(&self.name);
         if folder.symlink_metadata().is_ok() {
             bail!("there is an environment {} already", self.name);
@@ -114,6 +117,10 @@ impl Add {
         }
         if let Some(keeper) = keys.keeper {
             output::line(format_args!("  Keeper key      {keeper}"));
+        }
+        if self.token_config.is_some() {
+            let place = "A PIN file that it names without a folder belongs into";
+            output::line(format_args!("  {place} {}, mode 0600, before the server starts", folder.display()));
         }
         output::line(format_args!("\nStart the server again; then look: sealcard admin environment list"));
         Ok(())
@@ -158,6 +165,17 @@ impl Add {
         let made: TokenMade = serde_json::from_slice(&output.stdout).context("the signer did not say what it made")?;
         Ok(Keys { envelope: None, keeper: Some(made.keeper_key) })
     }
+}
+
+/// What another user makes here the server can't read.
+fn expect_own(data: &Path) -> anyhow::Result<()> {
+    let (owner, user) = (fs::metadata(data).with_context(|| data.display().to_string())?.uid(), geteuid().as_raw());
+    if owner != user {
+        let name =
+            User::from_uid(Uid::from_raw(owner)).ok().flatten().map_or_else(|| owner.to_string(), |user| user.name);
+        bail!("{} belongs to the user {name}: run this as {name}, as the server runs", data.display());
+    }
+    Ok(())
 }
 
 fn parse_kind(text: &str) -> Result<EnvironmentKind, String> {

@@ -73,8 +73,9 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let store = Store::open(&database).await.context("can't open the database")?;
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
     let folder = data.join("signer");
-    let found = take_up_environments(&store, &folder).await.context("can't take up the environments")?;
-    let environments = store.environments().await?;
+    let (found, unfit) = take_up_environments(&store, &folder).await.context("can't take up the environments")?;
+    let mut environments = store.environments().await?;
+    environments.retain(|row| !unfit.contains(&row.name));
     let signers = Signers::start(&program, &folder, &found, &store, environments);
     let listen = config.listen;
     let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config));
@@ -109,19 +110,21 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
 }
 
 /// Environments that were added beside the running server, or on another one that shares the database. Gives those that
-/// have a folder here.
-async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<Vec<Found>> {
+/// have a folder here, and the names of those whose folder is of another kind than the database says: they disturb nobody
+/// else, but no signer is started for them.
+async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<(Vec<Found>, Vec<String>)> {
     let known = store.environments().await?;
     let all = signers::discover(folder)?;
+    let mut unfit = Vec::new();
     for Found { name, kind, .. } in all.iter().cloned() {
         match known.iter().find(|row| row.name == name) {
             Some(row) if row.kind == kind => continue,
-            Some(row) => bail!(
-                "the environment {name} is {} in the folder {} and {} in the database",
-                kind.name(),
-                folder.join(&name).display(),
-                row.kind.name()
-            ),
+            Some(row) => {
+                tracing::error!(environment = name, folder = %folder.join(&name).display(), here = kind.name(),
+                    database = row.kind.name(), "this environment is of another kind here: its keys can't be used");
+                unfit.push(name);
+                continue;
+            }
             None => {}
         }
         let id = EnvironmentId::new();
@@ -143,7 +146,7 @@ async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<Ve
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(all)
+    Ok((all, unfit))
 }
 
 async fn reload_on_hangup(mut hangup: tokio::signal::unix::Signal, tls: Arc<ServerTls>) {

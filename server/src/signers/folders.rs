@@ -62,6 +62,11 @@ pub fn discover(folder: &Path) -> io::Result<Vec<Found>> {
         if check_name(&name).is_err() || !entry.file_type()?.is_dir() {
             continue;
         }
+        if let Err(error) = fs::read_dir(entry.path()) {
+            tracing::error!(environment = name, folder = %entry.path().display(), %error,
+                "this environment's folder can't be read: it belongs to the user that the server runs as");
+            continue;
+        }
         let has = |file| entry.path().join(file).is_file();
         let (kind, place) = if has(SOCKET_FILE) {
             let SocketFile { socket, kind } = read_socket_file(&entry.path().join(SOCKET_FILE))?;

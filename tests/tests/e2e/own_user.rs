@@ -77,7 +77,22 @@ fn a_server_waits_for_a_signer_that_is_not_there_yet() -> Result<()> {
     let log = playground.server.log();
     ensure!(log.contains("can't be connected to") && log.contains("apart/socket"), "{log}");
     apart.listen(&playground)?;
-    playground.admin.wait_for_environment(ENVIRONMENT)
+    playground.admin.wait_for_environment(ENVIRONMENT)?;
+
+    // Its fingerprint is not to be had here, and none is made up.
+    let mut keeper_key = Command::new(playground.binaries.signer());
+    let refused = run(keeper_key.args(["keeper-key", "--folder"]).arg(&folder), PATIENCE)?.failure()?;
+    ensure!(refused.stderr.contains("has a folder of its own"), "{}", refused.description());
+
+    // An environment that contradicts the database disturbs no other one.
+    playground.server.stop()?;
+    fs::write(folder.join("socket.toml"), format!("socket = {:?}\nkind = \"pkcs11\"\n", apart.socket))?;
+    playground.server.start_again(&[])?;
+    playground.admin.wait_for_environment("default")?;
+    let state = playground.admin.environment(ENVIRONMENT)?.0;
+    ensure!(state == "unavailable", "the environment is {state}");
+    ensure!(playground.server.log().contains("of another kind here"), "{}", playground.server.log());
+    expect_good_signature(&playground, &playground.key(Algorithm::NistP256)?.fingerprint)
 }
 
 #[test]
