@@ -35,7 +35,7 @@ pub(super) struct SealOptions {
     /// What opens the key store when the server starts
     #[arg(long, value_enum, value_name = "KIND", default_value = "key-file")]
     pub(super) seal: SealKind,
-    /// Where the key file lies; made if absent [default: signer/default/master.key in the data folder]
+    /// Where the key file lies; made if absent [default: master.key in the signer's folder]
     #[arg(long, value_name = "FILE")]
     seal_key_file: Option<PathBuf>,
     /// Read the passphrase from the first line of this file instead of asking

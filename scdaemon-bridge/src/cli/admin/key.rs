@@ -39,7 +39,7 @@ Example:
   gpg --export-secret-keys --armor release@example.org > release.asc
   sealcard admin key import --project tools --name release release.asc")]
     Import(import::Arguments),
-    /// Take over keys that lie on a token already; nothing on the token changes
+    /// Take over keys that lie on a token already; they are not changed
     #[command(after_help = "\
 Example, with a key that another program made on the token:
   sealcard admin key adopt --project tools --environment hsm --name release \\

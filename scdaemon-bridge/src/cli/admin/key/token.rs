@@ -137,7 +137,8 @@ impl Destroy {
             None => {
                 note(format!(
                     "This destroys the private halves of {name} on the token. Nothing brings them back: what was encrypted \
-                     to the key can't be read any more."
+                     to the key can't be read any more, and the key can't revoke itself any more. If others use its \
+                     certificate, revoke it first: sealcard admin key revoke {name}"
                 ));
                 ask::text("Type the key's fingerprint to go on", None)?
             }
