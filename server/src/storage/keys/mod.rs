@@ -299,7 +299,7 @@ impl Store {
         Ok(row.map(|(certificate,)| certificate))
     }
 
-    /// Fails early where [`WriteTx::insert_key`] would fail late: on a token keys have been made by then.
+    /// Fails early where [`crate::storage::WriteTx::insert_key`] would fail late: on a token keys have been made by then.
     ///
     /// # Errors
     /// [`StorageError::Taken`] if the project has a key of this name.
