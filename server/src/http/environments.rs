@@ -121,8 +121,9 @@ async fn unseal(
         state: None,
         details: json!({"event": event, "environment": row.id, "name": row.name}),
     };
+    let wish = entry.clone();
     let noted: Result<(), StorageError> =
-        state.store.write(move |tx| Box::pin(async move { tx.append_record(&entry).await.map(drop) })).await;
+        state.store.write(move |tx| Box::pin(async move { tx.append_record(&wish).await.map(drop) })).await;
     noted?;
     let body = match wanted.sealed {
         None => KeeperRequestBody::Unseal,
@@ -131,7 +132,13 @@ async fn unseal(
             envelope: envelope.0,
         },
     };
-    signer.ask_keeper(body).await?;
+    if let Err(error) = signer.ask_keeper(body).await {
+        let details =
+            json!({"event": "unseal-failed", "environment": row.id, "name": row.name, "error": error.to_string()});
+        let failed = Draft { details, ..entry };
+        state.store.write(move |tx| Box::pin(async move { tx.append_record(&failed).await })).await?;
+        return Err(error.into());
+    }
     signer.try_again();
     Ok(Json(with_state(&state, row).await))
 }

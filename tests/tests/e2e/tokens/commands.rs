@@ -17,6 +17,7 @@ fn a_key_that_lies_on_the_token_is_adopted_once_and_signs() -> Result<()> {
         [place.as_slice(), &["--name", name, "--user-id", "Adopted <a@example.org>", "--sign", which]].concat()
     };
     scene.refuses(&adopt("other", "label:other"), "No private key on the token")?;
+    ensure!(admin.admin(&["record", "list", "--json"])?.text().contains("key-failed"), "the failure is not recorded");
     let key = admin.json(&adopt("adopted", "label:release"))?;
     ensure!(key["algorithm"] == "nistp256" && key["components"].as_array().is_some_and(|all| all.len() == 2), "{key}");
     // Under another name and time it would be the same key material once more.
@@ -102,7 +103,9 @@ fn a_pin_comes_through_the_server_and_a_probe_needs_none() -> Result<()> {
     ensure!(scene.shim.count("C_Login")? == 2, "{} calls of C_Login", scene.shim.count("C_Login")?);
     ensure!(!scene.playground.server.log().contains(Token::PIN), "the PIN is in the log");
     let record = admin.admin(&["record", "list", "--json"])?;
-    ensure!(record.text().contains("unseal-with-secret"), "{}", record.description());
+    for (event, times) in [("unseal-with-secret", 2), ("unseal-failed", 1)] {
+        ensure!(record.text().matches(&format!("\\\"{event}\\\"")).count() == times, "{}", record.description());
+    }
     Ok(())
 }
 
