@@ -44,6 +44,8 @@ pub(crate) struct Start {
     pub(crate) secret: Option<Secret>,
     /// Whether the keys are on the token that the folder's `token.toml` describes.
     pub(crate) token: bool,
+    /// How long a worker that finds no token says so before another one looks.
+    pub(crate) look_again: Duration,
 }
 
 /// What opens the keys of an environment.

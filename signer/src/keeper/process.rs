@@ -57,6 +57,7 @@ impl Worker {
         journal: &OpenJournal,
         custody: &Custody,
         generation: u64,
+        look_again: Duration,
         events: &mpsc::Sender<Event>,
     ) -> Result<Self, ChannelError> {
         let (leash, theirs) = UnixStream::pair()?;
@@ -79,7 +80,7 @@ impl Worker {
         let server_end = Some(server_end);
         let worker =
             Self { child, leash, generation, started: now, server_end, ready: false, heard: now, killed: None };
-        let outcome = worker.brief(journal, custody, &workers_end).and_then(|()| worker.listen(events));
+        let outcome = worker.brief(journal, custody, look_again, &workers_end).and_then(|()| worker.listen(events));
         if let Err(error) = outcome {
             worker.reap()?;
             return Err(error);
@@ -87,7 +88,13 @@ impl Worker {
         Ok(worker)
     }
 
-    fn brief(&self, journal: &OpenJournal, custody: &Custody, workers_end: &UnixStream) -> Result<(), ChannelError> {
+    fn brief(
+        &self,
+        journal: &OpenJournal,
+        custody: &Custody,
+        look_again: Duration,
+        workers_end: &UnixStream,
+    ) -> Result<(), ChannelError> {
         let scan = journal.scan();
         for part in scan.index.chunks(INDEX_PART) {
             self.send(&ToWorker::Index(part.to_vec()))?;
@@ -97,6 +104,7 @@ impl Worker {
             len: scan.len,
             secret: custody.secret(),
             token: custody.is_of_token(),
+            look_again,
         });
         channel::send(&self.leash, &start, &[workers_end.as_fd(), journal.file().as_fd()])
     }

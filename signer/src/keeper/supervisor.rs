@@ -49,6 +49,14 @@ pub(super) enum Event {
     Attempted(u64, Result<KeeperAnswer, KeeperRefusal>),
 }
 
+/// How often to look for a token that was there a moment ago.
+const LOOK_OFTEN: Duration = Duration::from_secs(1);
+
+/// How often to look for one that has been away for longer than [`SOON_BACK`]. Each look is a process, and lines in the log.
+const LOOK_RARELY: Duration = Duration::from_secs(20);
+
+const SOON_BACK: Duration = Duration::from_secs(60);
+
 /// Keeps a worker running.
 pub(super) struct Supervisor {
     folder: PathBuf,
@@ -59,6 +67,8 @@ pub(super) struct Supervisor {
     events: mpsc::Sender<Event>,
     deadlines: Deadlines,
     backoff: Backoff,
+    /// Since when no worker has found the token.
+    absent_since: Option<Instant>,
     worker: Option<Worker>,
     generations: u64,
     /// When the next worker is to be started.
@@ -92,6 +102,7 @@ impl Supervisor {
             events,
             deadlines,
             backoff: Backoff::default(),
+            absent_since: None,
             worker: None,
             generations: 0,
             restart: Some(now),
@@ -167,7 +178,9 @@ impl Supervisor {
 
     fn start_worker(&mut self) -> Result<(), KeeperError> {
         self.generations += 1;
-        match Worker::start(&self.folder, &self.journal, &self.custody, self.generations, &self.events) {
+        let long = self.absent_since.is_some_and(|since| since.elapsed() >= SOON_BACK);
+        let look_again = if long { LOOK_RARELY } else { LOOK_OFTEN };
+        match Worker::start(&self.folder, &self.journal, &self.custody, self.generations, look_again, &self.events) {
             Ok(worker) => self.worker = Some(worker),
             Err(error) => {
                 // It may have got as far as writing.
@@ -194,6 +207,7 @@ impl Supervisor {
             return Ok(());
         }
         let now = Instant::now();
+        self.absent_since = if looks_again { self.absent_since.or(Some(started)) } else { None };
         // A worker that looks for its token has waited itself.
         let pause = if looks_again { Duration::ZERO } else { self.backoff.next(started, now) };
         let facts: &[(&str, &dyn std::fmt::Display)] = &[

@@ -5,6 +5,7 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::{WorkerError, busy::Busy, engine::Engine};
@@ -57,6 +58,8 @@ pub(super) struct Briefing {
     pub(super) secret: Option<Secret>,
     /// Whether the keys are on a token.
     pub(super) token: bool,
+    /// How long to say that there is no token before another worker looks.
+    pub(super) look_again: Duration,
 }
 
 impl Leash {
@@ -75,11 +78,11 @@ impl Leash {
         loop {
             match self.incoming.wait(&self.socket)? {
                 Some(ToWorker::Index(part)) => index.extend(part),
-                Some(ToWorker::Start(Start { head, len, secret, token })) => {
+                Some(ToWorker::Start(Start { head, len, secret, token, look_again })) => {
                     let server = UnixStream::from(self.descriptor()?);
                     let journal = File::from(self.descriptor()?);
                     let scan = Scan { head, torn: None, len, index };
-                    return Ok(Briefing { server, journal, scan, secret, token });
+                    return Ok(Briefing { server, journal, scan, secret, token, look_again });
                 }
                 Some(ToWorker::Secret(_) | ToWorker::Ping) => {}
                 None => return Err(WorkerError::KeeperGone),

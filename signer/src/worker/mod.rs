@@ -46,9 +46,6 @@ use token::TokenKeys;
 /// Requests that wait for a thread at most; the server is not read from while they do.
 const QUEUE: usize = 1024;
 
-/// How long a worker without a token says so before another one looks.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 /// The keeper's socket is the worker's standard input.
 const KEEPERS_SOCKET: i32 = 0;
 
@@ -133,15 +130,15 @@ pub fn run(folder: &Path) -> Result<(), WorkerError> {
         leash::take_aside(&engine, secret).map_err(WorkerError::Thread)?;
     }
     if absent {
-        look_again_later().map_err(WorkerError::Thread)?;
+        look_again_later(briefing.look_again).map_err(WorkerError::Thread)?;
     }
     threads.read(briefing.server)
 }
 
 /// Ends the process after a while: another one may find the token. Meanwhile it says that there is none.
-fn look_again_later() -> io::Result<()> {
-    std::thread::Builder::new().name("look".into()).spawn(|| {
-        std::thread::sleep(LOOK_AGAIN);
+fn look_again_later(after: Duration) -> io::Result<()> {
+    std::thread::Builder::new().name("look".into()).spawn(move || {
+        std::thread::sleep(after);
         os::end_at_once(TOKEN_ABSENT);
     })?;
     Ok(())
