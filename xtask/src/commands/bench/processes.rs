@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::{SysconfVar, sysconf};
 use sealcard_tests::{Algorithm, Playground};
 
 use super::report::{Report, median};
@@ -76,6 +77,19 @@ pub(crate) fn scdaemon_memory(
         answer.lines().find_map(|line| line.strip_prefix("D ")).context("sealcard-scdaemon did not tell its pid")?;
     report.add(name, "MiB", resident(pid.trim().parse()?)?, "goal", 12.0);
     Ok(())
+}
+
+/// Seconds that a process has kept processors busy, all its threads together (`/proc/PID/stat`, fields 14 and 15).
+pub(crate) fn processor_time(pid: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field, the name, may hold anything but ends with the last parenthesis.
+    let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat without a name")?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut ticks = || -> Result<f64> { Ok(fields.next().context("/proc/PID/stat is short")?.parse()?) };
+    let ticks = ticks()? + ticks()?;
+    let second = sysconf(SysconfVar::CLK_TCK)?.context("the system does not say how long a tick is")?;
+    #[allow(clippy::cast_precision_loss)] // 100
+    Ok(ticks / second as f64)
 }
 
 fn resident(pid: u32) -> Result<f64> {

@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::resource::{UsageWho, getrusage};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -23,6 +22,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use uuid::Uuid;
+
+use super::super::processes::processor_time;
 
 /// What is counted only once the first connections are warm.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -38,8 +39,18 @@ pub(super) struct Target {
 pub(super) struct Measured {
     /// Signatures in a second.
     pub(super) rate: f64,
-    /// Processors that this process kept busy.
+    /// Microseconds of processor time that the clients took for each signature.
     pub(super) client: f64,
+    /// Those of the server.
+    pub(super) server: f64,
+    /// Those of its signers, keepers and workers together.
+    pub(super) signers: f64,
+}
+
+/// Whose processor time is counted beside this process's.
+pub(super) struct Processes {
+    pub(super) server: u32,
+    pub(super) signers: Vec<u32>,
 }
 
 impl Target {
@@ -67,7 +78,7 @@ impl Target {
     }
 
     /// Signs with `key` from `clients` connections for the time.
-    pub(super) fn run(&self, key: &str, clients: usize, time: Duration) -> Result<Measured> {
+    pub(super) fn run(&self, key: &str, clients: usize, time: Duration, processes: &Processes) -> Result<Measured> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let done = Arc::new(AtomicU64::new(0));
@@ -92,16 +103,24 @@ impl Target {
                 });
             }
             tokio::time::sleep(WARM_UP).await;
-            let (before, cpu, started) = (done.load(Ordering::Relaxed), cpu()?, Instant::now());
+            let (before, spent, started) = (done.load(Ordering::Relaxed), processes.spent()?, Instant::now());
             tokio::time::sleep(time).await;
-            let (after, busy, took) =
-                (done.load(Ordering::Relaxed), self::cpu()? - cpu, started.elapsed().as_secs_f64());
+            let (after, [client, server, signers], took) =
+                (done.load(Ordering::Relaxed), processes.spent()?, started.elapsed().as_secs_f64());
             while let Some(task) = tasks.join_next().await {
                 task??;
             }
             #[allow(clippy::cast_precision_loss)] // counts of some seconds
-            let rate = (after - before) as f64 / took;
-            Ok(Measured { rate, client: busy / took })
+            let signatures = (after - before) as f64;
+            ensure!(signatures > 0.0, "nothing was signed in {took:.1} seconds");
+            let each = |after: f64, before: f64| (after - before) * 1e6 / signatures;
+            let [client_before, server_before, signers_before] = spent;
+            Ok(Measured {
+                rate: signatures / took,
+                client: each(client, client_before),
+                server: each(server, server_before),
+                signers: each(signers, signers_before),
+            })
         })
     }
 
@@ -154,15 +173,10 @@ async fn exchange(stream: &mut TlsStream<TcpStream>, request: &[u8], buffer: &mu
     }
 }
 
-/// Seconds that this process has kept processors busy.
-fn cpu() -> Result<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
-    let seconds = |time: nix::sys::time::TimeVal| {
-        #[allow(clippy::cast_precision_loss)] // microseconds
-        let micros = time.tv_usec() as f64;
-        #[allow(clippy::cast_precision_loss)]
-        let whole = time.tv_sec() as f64;
-        whole + micros / 1e6
-    };
-    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+impl Processes {
+    /// Seconds of processor time so far: of this process, the server and the signers.
+    fn spent(&self) -> Result<[f64; 3]> {
+        let signers = self.signers.iter().map(|pid| processor_time(*pid)).sum::<Result<f64>>()?;
+        Ok([processor_time(std::process::id())?, processor_time(self.server)?, signers])
+    }
 }
