@@ -30,12 +30,11 @@ const SHA256_INFO: [u8; 19] =
 
 const DIGEST: [u8; 32] = [7; 32];
 
-/// Signatures in a second that the token itself makes, with as many threads as serve it best.
-pub(super) fn rate(token: &Token, algorithm: Algorithm, time: Duration) -> Result<f64> {
-    let mut best = 0.0_f64;
-    for threads in [available_parallelism().context("processors")?.get(), MANY] {
-        let program = std::env::current_exe().context("this program's own file")?;
-        let program = program.to_str().context("a path of text")?;
+/// Signatures in a second that the token itself makes: as many threads as processors, and as many as applications have.
+pub(super) fn rates(token: &Token, algorithm: Algorithm, time: Duration) -> Result<Vec<f64>> {
+    let program = std::env::current_exe().context("this program's own file")?;
+    let program = program.to_str().context("a path of text")?;
+    let rate = |threads: usize| -> Result<f64> {
         let mut command = token.command(program);
         if let Some(libraries) = std::env::var_os("LD_LIBRARY_PATH") {
             command.env("LD_LIBRARY_PATH", libraries);
@@ -43,9 +42,9 @@ pub(super) fn rate(token: &Token, algorithm: Algorithm, time: Duration) -> Resul
         command.arg("raw-token").args([&token.module, &token.pin_file]).args([&token.label, algorithm.name()]);
         command.args([threads.to_string(), time.as_millis().to_string()]);
         let printed = run(&mut command, time + Duration::from_secs(60))?.success()?.text();
-        best = best.max(printed.trim().parse().context("a rate")?);
-    }
-    Ok(best)
+        printed.trim().parse().context("a rate")
+    };
+    [available_parallelism().context("processors")?.get(), MANY].into_iter().map(rate).collect()
 }
 
 /// Measure a PKCS#11 token alone
