@@ -21,6 +21,7 @@ pub mod tokens;
 pub use encoding::{Bytes, CardSerial, Fingerprint, Timestamp};
 
 /// Request header of an operation with a private key: one value for one use, however often the request is repeated.
+/// Any UUID; best one of version 7 (RFC 9562 section 5.7), because the server's index of them grows at its end then.
 pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 
 /// Answer header: the request id, which also stands in the record, in the logs and in every [`problem::Problem`].

@@ -247,7 +247,7 @@ async fn perform(
     operation: KeyOperation,
     hash: Option<HashAlgorithm>,
 ) -> Result<(Zeroizing<Vec<u8>>, RequestId), Failure> {
-    let once = Uuid::new_v4();
+    let once = Uuid::now_v7();
     let answer = match operation {
         KeyOperation::Sign(input) => {
             let (hash, digest) = digest_of(input, hash)?;

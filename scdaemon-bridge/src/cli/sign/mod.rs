@@ -184,5 +184,5 @@ async fn one(app: &App, arguments: &Arguments, key: &SigningKey, hash: HashAlgor
 
 async fn ask(app: &App, key: &SigningKey, draft: &Draft) -> anyhow::Result<Vec<u8>> {
     let request = SignRequest { hash: draft.hash(), digest: Bytes(draft.digest().to_vec()) };
-    Ok(app.remote.sign(key.id(), Uuid::new_v4(), &request).await?.signature.0)
+    Ok(app.remote.sign(key.id(), Uuid::now_v7(), &request).await?.signature.0)
 }

@@ -125,7 +125,7 @@ impl<'a> Work<'a> {
                 Some(hashed) = self.hashing.join_next() => {
                     let (job, draft) = hashed.context("hashing ended")?;
                     match draft {
-                        Ok(draft) => self.ready.push(Ready { job, draft, idempotency_key: Uuid::new_v4(), tries: 0 }),
+                        Ok(draft) => self.ready.push(Ready { job, draft, idempotency_key: Uuid::now_v7(), tries: 0 }),
                         Err(error) => self.fail(job, error.to_string()),
                     }
                 }

@@ -95,7 +95,7 @@ impl Target {
                 tasks.spawn(async move {
                     let mut buffer = Vec::with_capacity(4096);
                     while Instant::now() < end {
-                        let text = head.replacen(&Uuid::nil().to_string(), &Uuid::new_v4().to_string(), 1);
+                        let text = head.replacen(&Uuid::nil().to_string(), &Uuid::now_v7().to_string(), 1);
                         exchange(&mut stream, text.as_bytes(), &mut buffer).await?;
                         done.fetch_add(1, Ordering::Relaxed);
                     }
