@@ -40,6 +40,8 @@ struct Told {
     signed: HashSet<UseId>,
     /// Components that key management makes or adopts for a request.
     made: HashSet<UseId>,
+    /// What it has them certify: how often each input, as SHA-256 in hexadecimal digits.
+    certified: HashMap<(UseId, String), usize>,
     /// Components that it destroys.
     destroyed: HashSet<UseId>,
     /// The machine whose journals are compared.
@@ -95,7 +97,7 @@ pub async fn verify(signing: &Signing) -> Result<RecordVerification, StorageErro
 
     let mut used: HashSet<UseId> = HashSet::with_capacity(uses.len());
     for entry in &uses {
-        findings.extend(compare(&told, entry));
+        findings.extend(compare(&mut told, entry));
         if !used.insert((entry.request, entry.component))
             && told.intents.contains_key(&(entry.request, entry.component))
         {
@@ -194,6 +196,10 @@ impl Told {
             (RecordKind::Administration, _) if event.as_deref() == Some("key-begun") => {
                 self.made.extend(components.into_iter().map(|component| (request, component)));
             }
+            (RecordKind::Administration, Some(component)) if event.as_deref() == Some("key-certify") => {
+                let input = input_sha256.unwrap_or_default();
+                *self.certified.entry(((request, component), input)).or_default() += 1;
+            }
             (RecordKind::Administration, _) if event.as_deref() == Some("key-destroy-begun") => {
                 self.destroyed.extend(components.into_iter().map(|component| (request, component)));
             }
@@ -203,11 +209,22 @@ impl Told {
 }
 
 /// What is wrong with a use that a journal tells of.
-fn compare(told: &Told, entry: &JournalEntry) -> Option<String> {
+fn compare(told: &mut Told, entry: &JournalEntry) -> Option<String> {
     let id = (entry.request, entry.component);
     let (sequence, operation, request, component) = (entry.sequence, &entry.operation, entry.request, entry.component);
+    if operation == "certify" {
+        // Each entry of the record explains one certification.
+        let left = told.certified.get_mut(&(id, HEXLOWER.encode(&entry.input_sha256))).filter(|left| **left > 0);
+        let Some(left) = left else {
+            return Some(format!(
+                "journal entry {sequence}: a certification with component {component} for request {request} is not in the record"
+            ));
+        };
+        *left -= 1;
+        return None;
+    }
     let managed = match operation.as_str() {
-        "generate" | "import" | "adopt" | "certify" => Some(&told.made),
+        "generate" | "import" | "adopt" => Some(&told.made),
         "destroy" => Some(&told.destroyed),
         _ => None,
     };

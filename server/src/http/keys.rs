@@ -204,7 +204,7 @@ impl From<KeyError> for ApiError {
         match error {
             KeyError::Certificate(CertificateError::UserId(why)) => Self::invalid(format!("The user id {why}.")),
             KeyError::Certificate(CertificateError::Signer(error)) | KeyError::Signer(error) => error.into(),
-            KeyError::Storage(error) => error.into(),
+            KeyError::Storage(error) | KeyError::Certificate(CertificateError::Record(error)) => error.into(),
             error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
             KeyError::State(why) => Self::new(ProblemCode::Conflict).detail(why),
             error => Self::internal(&error),

@@ -13,7 +13,7 @@ use sealcard_api::{
 use sealcard_signer::protocol::{RequestBody, ResponseBody, StoredKey};
 use serde_json::json;
 
-use super::{KeyError, KeyPlace, Maker, note, signer, store_key, with_certifier};
+use super::{KeyError, KeyPlace, Maker, certifier::Certifier, note, signer, store_key};
 use crate::{
     openpgp::{self, ForeignCertificate, ForeignKey},
     signers::Signers,
@@ -139,7 +139,8 @@ async fn take_in(
         None => None,
         Some(primary) => {
             let text = certificate.clone();
-            let made = with_certifier(signers, place.environment, maker, move |certify| {
+            let KeyPlace { environment, project, .. } = place;
+            let made = Certifier { store, signers, environment, project, key: id, maker }.run(move |certify| {
                 openpgp::revocation(&text, &primary, RevocationReason::Unspecified, "", now, certify)
             });
             Some(made.await?)

@@ -3,6 +3,7 @@
 //! key's life.
 
 mod adopt;
+mod certifier;
 mod destroy;
 mod import;
 mod revoke;
@@ -17,16 +18,17 @@ use std::{collections::HashMap, sync::Arc};
 use aws_lc_rs::rand;
 use sealcard_api::{
     Timestamp,
-    algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm, KeyAlgorithm},
+    algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{ComponentId, EnvironmentId, KeyId, PrincipalId, ProjectId, RequestId},
     keys::{KeyProfile, RevocationReason},
     record::RecordKind,
     tokens::KeyEvidence,
 };
-use sealcard_signer::protocol::{Operation, RequestBody, ResponseBody, StoredKey};
+use sealcard_signer::protocol::{RequestBody, ResponseBody, StoredKey};
 use serde_json::{Value, json};
-use tokio::{runtime::Handle, task::JoinSet};
+use tokio::task::JoinSet;
 
+use self::certifier::Certifier;
 use crate::{
     openpgp::{self, CertificateError, CertificateRequest, ForeignError},
     signers::{Signer, Signers, UseError},
@@ -179,14 +181,15 @@ async fn certify(
         })
         .unzip();
     let request = CertificateRequest { keys, user_id: plan.user_id.clone(), created, expires: Some(expires) };
-    let (certificate, revocation) = with_certifier(signers, plan.environment, maker, move |certify| {
+    let certifier = Certifier { store, signers, environment: plan.environment, project: plan.project, key: id, maker };
+    let making = certifier.run(move |certify| {
         let made = openpgp::make(request, certify)?;
         let primary = made.components.first().ok_or_else(|| CertificateError::OpenPgp("no key".to_owned()))?;
         let reason = RevocationReason::Unspecified;
         let revocation = openpgp::revocation(&made.armored, &primary.0, reason, "", created, certify)?;
         Ok((made, revocation))
-    })
-    .await?;
+    });
+    let (certificate, revocation) = making.await?;
     let components = certificate.components.into_iter();
     let row = NewKeyRow {
         id,
@@ -284,34 +287,6 @@ async fn generate(
     } else {
         Err(KeyError::Fault("the signer made other keys than it was asked for".to_owned()))
     }
-}
-
-/// Has a signer sign a digest for key management.
-type Certify<'a> = &'a dyn Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>;
-
-/// sequoia asks for one signature after another and waits for each, so this has a thread of its own.
-async fn with_certifier<T: Send + 'static>(
-    signers: &Arc<Signers>,
-    environment: EnvironmentId,
-    maker: Maker,
-    work: impl FnOnce(Certify<'_>) -> Result<T, CertificateError> + Send + 'static,
-) -> Result<T, KeyError> {
-    let signers = Arc::clone(signers);
-    let runtime = Handle::current();
-    let made = tokio::task::spawn_blocking(move || {
-        work(&|key, hash, digest| {
-            let body = RequestBody::Use {
-                key: key.clone(),
-                operation: Operation::Certify { hash, digest },
-                request: maker.request_id.0,
-            };
-            match runtime.block_on(signer(&signers, environment)?.ask(body))? {
-                ResponseBody::Signature(signature) => Ok(signature),
-                _ => Err(UseError::Unavailable),
-            }
-        })
-    });
-    Ok(made.await.map_err(|error| KeyError::Fault(error.to_string()))??)
 }
 
 fn signer(signers: &Signers, environment: EnvironmentId) -> Result<&Signer, UseError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sealcard_api::{Timestamp, keys::RevocationReason};
 use serde_json::json;
 
-use super::{KeyError, Maker, entry, note, with_certifier};
+use super::{KeyError, Maker, certifier::Certifier, entry, note};
 use crate::{
     openpgp,
     signers::Signers,
@@ -45,7 +45,8 @@ pub async fn revoke(
     note(store, row.project_id, maker, row.id, begun).await?;
     let now = Timestamp::now();
     let certificate = row.certificate.clone();
-    let made = with_certifier(signers, row.environment_id, maker, move |certify| {
+    let (environment, project, key) = (row.environment_id, row.project_id, row.id);
+    let made = Certifier { store, signers, environment, project, key, maker }.run(move |certify| {
         let revocation = openpgp::revocation(&certificate, &primary, reason, &message, now, certify)?;
         openpgp::with_revocation(&certificate, &revocation)
     });

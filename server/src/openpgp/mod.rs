@@ -34,18 +34,21 @@ use sequoia_openpgp::{
     },
 };
 
-use crate::signers::UseError;
+use crate::{signers::UseError, storage::StorageError};
 use signer::RemoteSigner;
 
 /// The hash of every signature in a certificate.
 const CERTIFICATE_HASH: Hash = Hash::SHA512;
 
 /// Why a certificate could not be made.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CertificateError {
     /// The signer did not sign. Retrying may help.
     #[error("the signer: {0}")]
     Signer(#[from] UseError),
+    /// The record could not be written, so the signer was not asked. Retrying may help.
+    #[error(transparent)]
+    Record(#[from] StorageError),
     /// The user id is not one. Retrying can't help.
     #[error("the user id {0}")]
     UserId(&'static str),
@@ -84,7 +87,7 @@ pub struct Certificate {
 /// See [`CertificateError`].
 pub fn make(
     request: CertificateRequest,
-    certify: impl Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>,
+    certify: impl Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, CertificateError>,
 ) -> Result<Certificate, CertificateError> {
     check_user_id(&request.user_id)?;
     let created = system_time(request.created);

@@ -11,7 +11,6 @@ use sequoia_openpgp::{
 };
 
 use super::{CertificateError, armor, builder, signer::RemoteSigner, system_time, without_critical};
-use crate::signers::UseError;
 
 /// The longest message in a revocation, in bytes.
 pub const MAX_MESSAGE: usize = 256;
@@ -27,7 +26,7 @@ pub fn revocation(
     reason: RevocationReason,
     message: &str,
     time: Timestamp,
-    certify: impl Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>,
+    certify: impl Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, CertificateError>,
 ) -> Result<String, CertificateError> {
     let certificate = Cert::from_bytes(certificate)?;
     let key = certificate.primary_key().key();

@@ -17,7 +17,6 @@ use sequoia_openpgp::{
 };
 
 use super::CertificateError;
-use crate::signers::UseError;
 
 /// Has the signer process sign what sequoia hashed.
 pub(super) struct RemoteSigner<'a, C> {
@@ -25,7 +24,7 @@ pub(super) struct RemoteSigner<'a, C> {
     public: Key<PublicParts, UnspecifiedRole>,
     certify: &'a C,
     /// sequoia's errors carry text only, so the signer's own is kept here.
-    failure: Option<UseError>,
+    failure: Option<CertificateError>,
 }
 
 impl<'a, C> RemoteSigner<'a, C> {
@@ -36,7 +35,7 @@ impl<'a, C> RemoteSigner<'a, C> {
     /// The signature, or the signer's error if that was the cause.
     pub(super) fn finish<T>(&mut self, result: OpenPgpResult<T>) -> Result<T, CertificateError> {
         result.map_err(|error| match self.failure.take() {
-            Some(failure) => failure.into(),
+            Some(failure) => failure,
             None => error.into(),
         })
     }
@@ -44,7 +43,7 @@ impl<'a, C> RemoteSigner<'a, C> {
 
 impl<C> Signer for RemoteSigner<'_, C>
 where
-    C: Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, UseError>,
+    C: Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, CertificateError>,
 {
     fn public(&self) -> &Key<PublicParts, UnspecifiedRole> {
         &self.public
@@ -58,8 +57,9 @@ where
             other => return Err(anyhow!("{other} is not used in certificates")),
         };
         let signature = (self.certify)(self.sealed, hash, digest.to_vec()).map_err(|error| {
-            self.failure = Some(error.clone());
-            anyhow!(error)
+            let text = error.to_string();
+            self.failure = Some(error);
+            anyhow!(text)
         })?;
         to_mpis(self.sealed.algorithm, &signature)
     }

@@ -380,7 +380,7 @@ fn idempotent_input(operation: &Operation) -> [u8; 32] {
 
 /// What the record tells of a wish. Digests are told, ciphertexts and ssh's messages only as their SHA-256.
 fn describe(asker: &Asker, wish: &Wish) -> Map<String, Value> {
-    let input = sha256(operations::input(&wish.operation));
+    let input = operations::input_sha256(&wish.operation);
     let mut details = Map::new();
     let mut tell = |name: &str, value: Value| {
         details.insert(name.to_owned(), value);

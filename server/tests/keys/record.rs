@@ -1,10 +1,14 @@
 //! The record: append-only, and every change of it is found.
 
-use sealcard_api::algorithm::KeyAlgorithm;
+use sealcard_api::algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm};
+use sealcard_signer::protocol::{Operation, RequestBody};
 
 use crate::harness::Place;
 
 const UNPROTECTED: &str = "DROP TRIGGER record_is_never_changed; DROP TRIGGER record_is_never_shortened;";
+
+/// Entries of making a key: begun, six certifications, created.
+const MADE: u64 = 8;
 
 /// A place with a few signatures, and a sound record.
 async fn used() -> Place {
@@ -15,7 +19,7 @@ async fn used() -> Place {
     }
     let verified = place.verify().await;
     assert_eq!(verified.findings, Vec::<String>::new());
-    assert_eq!(verified.entries, 2 + 3 * 2);
+    assert_eq!(verified.entries, MADE + 3 * 2);
     place
 }
 
@@ -39,26 +43,26 @@ async fn the_database_refuses_to_change_or_shorten_the_record() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_entry_is_found() {
-    let findings = findings_after("DELETE FROM record WHERE sequence = 4").await;
-    assert!(findings.iter().any(|f| f.contains("entry 4 is missing")), "{findings:?}");
+    let findings = findings_after("DELETE FROM record WHERE sequence = 10").await;
+    assert!(findings.iter().any(|f| f.contains("entry 10 is missing")), "{findings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_entry_is_found() {
     let findings =
-        findings_after("UPDATE record SET body = replace(body, '127.0.0.1', '127.0.0.2') WHERE sequence = 5").await;
-    assert!(findings.len() == 1 && findings[0].contains("entry 5"), "{findings:?}");
+        findings_after("UPDATE record SET body = replace(body, '127.0.0.1', '127.0.0.2') WHERE sequence = 11").await;
+    assert!(findings.len() == 1 && findings[0].contains("entry 11"), "{findings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_column_that_no_longer_tells_what_the_body_tells_is_found() {
-    let findings = findings_after("UPDATE record SET principal_id = zeroblob(16) WHERE sequence = 5").await;
+    let findings = findings_after("UPDATE record SET principal_id = zeroblob(16) WHERE sequence = 11").await;
     assert!(findings.len() == 1 && findings[0].contains("columns"), "{findings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_use_that_was_cut_off_the_end_is_found_in_the_journal() {
-    let findings = findings_after("DELETE FROM record WHERE sequence > 6").await;
+    let findings = findings_after("DELETE FROM record WHERE sequence > 12").await;
     assert!(findings.len() == 1 && findings[0].contains("has no intent in the record"), "{findings:?}");
 }
 
@@ -66,6 +70,37 @@ async fn a_use_that_was_cut_off_the_end_is_found_in_the_journal() {
 async fn a_key_that_was_made_behind_the_records_back_is_found() {
     let findings = findings_after("UPDATE record SET body = replace(body, 'key-begun', 'key-other')").await;
     assert!(findings.iter().any(|f| f.contains("generate with component")), "{findings:?}");
+}
+
+/// Whoever has taken the server over might hide behind an old request of key management.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certification_that_key_management_did_not_make_is_found() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let row = place.store().key(key).await.unwrap().unwrap();
+    let made = place.record().await;
+    let (old, noted) = (made[0].request_id, made[1].clone());
+    assert!(noted.body.contains("key-certify"), "{noted:?}");
+    let primary = row.components.iter().find(|component| component.role == ComponentRole::Certify).unwrap();
+    let primary = place.store().stored_component(primary.id).await.unwrap().unwrap();
+    let certify = |digest: Vec<u8>| RequestBody::Use {
+        key: primary.clone(),
+        operation: Operation::Certify { hash: HashAlgorithm::Sha256, digest },
+        request: old.0,
+    };
+    let signer = place.signing.signers.get(row.environment_id).unwrap();
+    signer.ask(certify(vec![7; 32])).await.unwrap();
+    let findings = place.verify().await.findings;
+    let what = format!("a certification with component {} for request {old} is not in the record", primary.component);
+    assert!(findings.len() == 1 && findings[0].contains(&what), "{findings:?}");
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certification_that_is_taken_out_of_the_record_is_found() {
+    let findings =
+        findings_after("UPDATE record SET body = replace(body, 'key-certify', 'key-other') WHERE sequence = 3").await;
+    assert!(findings.iter().any(|f| f.contains("a certification with component")), "{findings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

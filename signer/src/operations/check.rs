@@ -5,7 +5,10 @@ use sealcard_api::{
     ssh::SshMessage,
 };
 
-use crate::protocol::{Operation, SignerError, StoredKey};
+use crate::{
+    crypto,
+    protocol::{Operation, SignerError, StoredKey},
+};
 
 /// The longest message of ssh that is signed, in bytes. Real ones have a few hundred.
 const MAX_SSH_MESSAGE: usize = 64 * 1024;
@@ -71,7 +74,13 @@ fn invalid(why: &str) -> SignerError {
     SignerError::Invalid(why.to_owned())
 }
 
-/// What an operation works on: the digest, message or ciphertext. The journal keeps its SHA-256.
+/// What journal and record keep of an operation's input: its SHA-256.
+#[must_use]
+pub fn input_sha256(operation: &Operation) -> [u8; 32] {
+    crypto::sha256(input(operation))
+}
+
+/// What an operation works on: the digest, message or ciphertext.
 #[must_use]
 pub fn input(operation: &Operation) -> &[u8] {
     match operation {

@@ -10,7 +10,7 @@ mod eddsa;
 mod public;
 mod rsa;
 
-pub use check::{check, input};
+pub use check::{check, input, input_sha256};
 pub use public::{PublicKey, is_fit_for_agreement};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Scheme};

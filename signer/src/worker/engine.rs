@@ -217,7 +217,7 @@ impl Engine {
             operation: operation.name(),
             component: row.component,
             request,
-            input_sha256: Some(crypto::sha256(operations::input(&operation))),
+            input_sha256: Some(operations::input_sha256(&operation)),
         };
         BegunUse { gate: self.enqueue(id, entry), key, component: row.component, operation }
     }

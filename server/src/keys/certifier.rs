@@ -1,0 +1,70 @@
+//! Signatures of key management: those that certificates are made of.
+
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use sealcard_api::{
+    algorithm::HashAlgorithm,
+    ids::{EnvironmentId, KeyId, ProjectId},
+};
+use sealcard_signer::{
+    operations,
+    protocol::{Operation, RequestBody, ResponseBody, StoredKey},
+};
+use serde_json::json;
+use tokio::runtime::Handle;
+
+use super::{KeyError, Maker, entry, signer};
+use crate::{
+    openpgp::CertificateError,
+    signers::{Signers, UseError},
+    storage::Store,
+};
+
+/// Has a signer sign a digest for key management.
+pub(super) type Certify<'a> = &'a dyn Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, CertificateError>;
+
+/// For whom and for what it certifies.
+pub(super) struct Certifier<'a> {
+    pub(super) store: &'a Store,
+    pub(super) signers: &'a Arc<Signers>,
+    pub(super) environment: EnvironmentId,
+    pub(super) project: ProjectId,
+    pub(super) key: KeyId,
+    pub(super) maker: Maker,
+}
+
+impl Certifier<'_> {
+    /// Does work that needs such signatures. Each is in the record, with its input, before the signer is asked: whoever
+    /// certifies anything else leaves an entry in the journal that the record does not explain.
+    ///
+    /// sequoia asks for one signature after another and waits for each, so this has a thread of its own.
+    pub(super) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce(Certify<'_>) -> Result<T, CertificateError> + Send + 'static,
+    ) -> Result<T, KeyError> {
+        let Self { store, signers, environment, project, key: id, maker } = self;
+        let (store, signers) = (store.clone(), Arc::clone(signers));
+        let runtime = Handle::current();
+        let made = tokio::task::spawn_blocking(move || {
+            work(&|key, hash, digest| {
+                let operation = Operation::Certify { hash, digest };
+                let details = json!({
+                    "event": "key-certify",
+                    "component": key.component,
+                    "input_sha256": HEXLOWER.encode(&operations::input_sha256(&operation)),
+                });
+                let entry = entry(project, maker, id, details);
+                runtime.block_on(
+                    store.write(move |tx| Box::pin(async move { tx.append_record(&entry).await.map(drop) })),
+                )?;
+                let body = RequestBody::Use { key: key.clone(), operation, request: maker.request_id.0 };
+                match runtime.block_on(signer(&signers, environment)?.ask(body))? {
+                    ResponseBody::Signature(signature) => Ok(signature),
+                    _ => Err(UseError::Unavailable.into()),
+                }
+            })
+        });
+        Ok(made.await.map_err(|error| KeyError::Fault(error.to_string()))??)
+    }
+}
