@@ -96,22 +96,21 @@ impl Bench {
     fn against_local_keys(&self, playground: &Playground, contest: &Contest<'_>, report: &mut Report) -> Result<()> {
         output::step("making local keys of the same algorithms");
         let local = LocalKeys::make(playground, &ALGORITHMS)?;
-        let case = |prefix: &str, task: Task, algorithm: Algorithm| -> Result<Case<'_>> {
-            let name = format!("{prefix}{} {algorithm}", task.name());
-            let (ours, peer) = (ours(playground, algorithm)?, local.person(algorithm, Shape::Alone)?);
+        let case = |prefix: &str, task: Task, algorithm: Algorithm, shape: Shape| -> Result<Case<'_>> {
+            let name = format!("{prefix}{} {algorithm}{}", task.name(), shape.suffix());
+            let (ours, peer) = (ours(playground, algorithm)?, local.person(algorithm, shape)?);
             Ok(Case { name, task, ours, peer, peer_name: LOCAL_KEY })
         };
         let cases = |prefix: &str, tasks: &[Task], algorithms: &[Algorithm]| -> Result<Vec<Case<'_>>> {
             let pairs = algorithms.iter().flat_map(|algorithm| tasks.iter().map(move |task| (*task, *algorithm)));
-            pairs.map(|(task, algorithm)| case(prefix, task, algorithm)).collect()
+            let shaped = pairs.flat_map(|(task, algorithm)| {
+                LocalKeys::shapes(algorithm).iter().map(move |shape| (task, algorithm, *shape))
+            });
+            shaped.map(|(task, algorithm, shape)| case(prefix, task, algorithm, shape)).collect()
         };
         quiet::wait()?;
         output::step("signing in turns");
-        let mut short = cases("", &[Task::DetachedSignature, Task::GitTag], &ALGORITHMS)?;
-        let (task, algorithm) = (Task::DetachedSignature, Algorithm::Ed25519);
-        let (ours, peer) = (ours(playground, algorithm)?, local.person(algorithm, Shape::WithSubkeys)?);
-        let name = format!("{} {algorithm}, key with subkeys", task.name());
-        short.push(Case { name, task, ours, peer, peer_name: LOCAL_KEY });
+        let short = cases("", &[Task::DetachedSignature, Task::GitTag], &ALGORITHMS)?;
         contest.latency(short, if self.quick { 5 } else { 40 }, report)?;
         output::step("signing many packages and commits, in turns");
         // rpm up to 4.18 takes no keys of NIST's curves.
