@@ -143,8 +143,10 @@ async fn read_record(
 ) -> Result<RecordHead, StorageError> {
     let mut head = RecordHead::default();
     loop {
-        let rows =
-            signing.store.record(RecordFilter { after: head.sequence, limit: PAGE, ..RecordFilter::default() }).await?;
+        let rows = signing
+            .store
+            .record(RecordFilter { after: Some(head.sequence), limit: PAGE, ..RecordFilter::default() })
+            .await?;
         if rows.is_empty() {
             return Ok(head);
         }

@@ -27,12 +27,24 @@ struct RecordQuery {
     limit: Option<u32>,
     project: Option<String>,
     key: Option<String>,
+    #[serde(default)]
+    order: Order,
 }
 
-/// Entries of the record in their order: for administrators all, for auditors those of their project.
+/// Which entries come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    #[default]
+    Oldest,
+    Newest,
+}
+
+/// Entries of the record: for administrators all, for auditors those of their project.
 #[utoipa::path(get, path = "/v1/record", tag = "record", params(
     ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
-    ("after" = Option<String>, Query, description = "only entries after this number"),
+    ("after" = Option<String>, Query, description = "only entries after this number, or before it with the newest first"),
+    ("order" = Option<String>, Query, description = "which come first: oldest, if absent, or newest"),
     ("project" = Option<String>, Query, description = "only those of this project, by name or id"),
     ("key" = Option<String>, Query, description = "only those of this key, by id or fingerprint"),
 ), responses((status = 200, body = Page<RecordEntry>)))]
@@ -43,8 +55,12 @@ async fn list(
 ) -> ApiResult<Json<Page<RecordEntry>>> {
     let page = PageQuery { limit: query.limit, after: query.after };
     let limit = page.limit()?;
-    let after: u64 = page.after()?.unwrap_or_default();
-    let mut filter = RecordFilter { after, limit: limit.saturating_add(1), project: None, key: None };
+    let mut filter = RecordFilter {
+        after: page.after()?,
+        descending: query.order == Order::Newest,
+        limit: limit.saturating_add(1),
+        ..RecordFilter::default()
+    };
     if let Some(name) = &query.project {
         let project = state.store.project(name).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
         filter.project = Some(project.id);

@@ -134,8 +134,10 @@ impl FromRow for RecordRow {
 /// Which entries are wanted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RecordFilter {
-    /// Only entries after this number.
-    pub after: u64,
+    /// Only entries after this number in the order that is wanted.
+    pub after: Option<u64>,
+    /// The newest first.
+    pub descending: bool,
     /// At most so many.
     pub limit: u32,
     /// Only those of this project.
@@ -173,25 +175,39 @@ impl WriteTx {
 }
 
 impl Store {
-    /// Entries in the order of their numbers.
+    /// Entries in the order of their numbers, or in the opposite one.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn record(&self, filter: RecordFilter) -> Result<Vec<RecordRow>, StorageError> {
-        const COLUMNS_ALL: &str = "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state,
-            body, hash FROM record WHERE sequence > $1 ORDER BY sequence LIMIT $2";
-        const COLUMNS_PROJECT: &str =
-            "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state,
-            body, hash FROM record WHERE sequence > $1 AND project_id = $3 ORDER BY sequence LIMIT $2";
-        const COLUMNS_KEY: &str = "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state,
-            body, hash FROM record WHERE sequence > $1 AND key_id = $3 AND (project_id = $4 OR $4 IS NULL)
-            ORDER BY sequence LIMIT $2";
-        let (after, limit) = (filter.after.cast_signed(), i64::from(filter.limit));
+        macro_rules! select {
+            ($($condition:literal)?) => {
+                if filter.descending {
+                    select!("<", "DESC" $(, $condition)?)
+                } else {
+                    select!(">", "ASC" $(, $condition)?)
+                }
+            };
+            ($side:literal, $order:literal $(, $condition:literal)?) => {
+                concat!(
+                    "SELECT sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash
+                     FROM record WHERE sequence ", $side, " $1", $(" AND ", $condition,)?
+                    " ORDER BY sequence ", $order, " LIMIT $2",
+                )
+            };
+        }
+        let first = if filter.descending { i64::MAX } else { 0 };
+        let (after, limit) = (filter.after.map_or(first, u64::cast_signed), i64::from(filter.limit));
         let (key, project) = (filter.key.map(|id| id.0), filter.project.map(|id| id.0));
         match (key, project) {
-            (Some(key), project) => self.reader().all(COLUMNS_KEY, params![after, limit, key, project]).await,
-            (None, Some(project)) => self.reader().all(COLUMNS_PROJECT, params![after, limit, project]).await,
-            (None, None) => self.reader().all(COLUMNS_ALL, params![after, limit]).await,
+            (Some(key), project) => {
+                let sql = select!("key_id = $3 AND (project_id = $4 OR $4 IS NULL)");
+                self.reader().all(sql, params![after, limit, key, project]).await
+            }
+            (None, Some(project)) => {
+                self.reader().all(select!("project_id = $3"), params![after, limit, project]).await
+            }
+            (None, None) => self.reader().all(select!(), params![after, limit]).await,
         }
     }
 }

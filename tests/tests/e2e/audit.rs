@@ -67,6 +67,36 @@ fn another_use_under_the_id_of_a_recorded_one_is_named() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_record_is_shown_from_its_newest_entries_or_from_a_number_and_for_one_key() -> Result<()> {
+    let playground = signed_once(StoreKind::Sealed)?;
+    let whole: Vec<u64> = read_record(&Rest::admin(&playground)?)?.iter().map(|entry| entry.sequence).collect();
+    let list = |arguments: &[&str]| -> Result<Vec<serde_json::Value>> {
+        let answer = playground.admin.json(&[["record", "list"].as_slice(), arguments].concat())?;
+        Ok(answer.as_array().context("no list")?.clone())
+    };
+    let numbers = |entries: &[serde_json::Value]| -> Vec<u64> {
+        entries.iter().filter_map(|entry| entry["sequence"].as_u64()).collect()
+    };
+    ensure!(numbers(&list(&[])?) == whole, "not the whole record");
+    ensure!(numbers(&list(&["--limit", "3"])?) == whole[whole.len() - 3..], "not the newest three");
+    ensure!(numbers(&list(&["--after", "2", "--limit", "3"])?) == [3, 4, 5], "not the three after the second");
+    let rest = Rest::admin(&playground)?;
+    let newest = rest.get("/v1/record?order=newest&limit=2")?;
+    let next = newest["next"].as_str().context("no next page")?;
+    let before = rest.get(&format!("/v1/record?order=newest&limit=2&after={next}"))?;
+    let pages = [newest, before].map(|page| numbers(page["items"].as_array().map_or(&[], Vec::as_slice))).concat();
+    ensure!(pages.iter().rev().eq(&whole[whole.len() - 4..]), "{pages:?}");
+    let name = playground.key(Algorithm::NistP256)?.fingerprint.clone();
+    let keys = playground.admin.json(&["key", "list"])?;
+    let key = keys.as_array().and_then(|keys| keys.iter().find(|key| key["fingerprint"] == name.as_str()));
+    let key = key.context("no such key")?;
+    let of_key = list(&["--key", key["name"].as_str().context("no name")?, "--limit", "2"])?;
+    ensure!(of_key.len() == 2 && of_key.iter().all(|entry| entry["key"] == key["id"]), "{of_key:#?}");
+    ensure!(of_key.iter().any(|entry| entry["kind"] == "outcome"), "{of_key:#?}");
+    Ok(())
+}
+
 /// Somebody who has become root while the server was stopped signs with its signer.
 fn behind_the_records_back(store: StoreKind, environment: &str) -> Result<()> {
     let mut playground = signed_once(store)?;

@@ -219,7 +219,7 @@ async fn change(app: &App, key: &str, disabled: bool, json: bool) -> anyhow::Res
 }
 
 /// The key of this id, fingerprint or name. A name must be that of one key only.
-async fn find(app: &App, wanted: &str) -> anyhow::Result<Key> {
+pub(super) async fn find(app: &App, wanted: &str) -> anyhow::Result<Key> {
     if wanted.parse::<KeyId>().is_ok() || wanted.parse::<Fingerprint>().is_ok() {
         return Ok(app.remote.get(&path(&["keys", wanted])).await?);
     }

@@ -17,9 +17,13 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Entries of the record, oldest first
+    /// The newest entries of the record
+    #[command(after_help = "\
+Examples:
+  sealcard admin record list --limit 20
+  sealcard admin record list --after 0 --limit 1000000 --json    the whole record")]
     List {
-        /// Only those after this number
+        /// The first ones after this number instead of the newest
         #[arg(long, value_name = "SEQUENCE")]
         after: Option<u64>,
         /// At most so many
@@ -28,7 +32,7 @@ pub(super) enum Command {
         /// Only those of this project
         #[arg(long, value_name = "NAME")]
         project: Option<String>,
-        /// Only those of this key: id or fingerprint
+        /// Only those of this key: name, id or fingerprint
         #[arg(long)]
         key: Option<String>,
     },
@@ -40,8 +44,20 @@ pub(super) enum Command {
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<ExitCode> {
     match command {
         Command::List { after, limit, project, key } => {
-            let parameters = [("after", after.map(|after| after.to_string())), ("project", project), ("key", key)];
-            let entries: Vec<RecordEntry> = pages::up_to(&app.remote, &path(&["record"]), &parameters, limit).await?;
+            let key = match key {
+                Some(key) => Some(super::key::find(app, &key).await?.id.to_string()),
+                None => None,
+            };
+            let order = if after.is_none() { "newest" } else { "oldest" };
+            let parameters = [
+                ("after", after.map(|after| after.to_string())),
+                ("order", Some(order.to_owned())),
+                ("project", project),
+                ("key", key),
+            ];
+            let mut entries: Vec<RecordEntry> =
+                pages::up_to(&app.remote, &path(&["record"]), &parameters, limit).await?;
+            entries.sort_by_key(|entry| entry.sequence);
             show(json, &entries, |entries| {
                 let rows: Vec<_> = entries.iter().map(row).collect();
                 table(["#", "TIME", "KIND", "STATE", "REQUEST", "DETAILS"], &rows, "The record holds no such entry.");

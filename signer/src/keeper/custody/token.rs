@@ -92,11 +92,13 @@ impl TokenSecret {
         Ok(())
     }
 
-    /// The token has taken the PIN: it is good for later workers.
+    /// The token has taken the PIN: a person's is good for later workers. With the configured one they wait until the server
+    /// has noted the attempt: it may have been changed on the token meanwhile.
     pub(super) fn was_right(&self) {
         *lock(&self.refused) = None;
         if let Some(held) = &mut *lock(&self.held)
             && held.attended
+            && self.wanted() == SecretKind::Pin
         {
             held.usage = PinUse::AtOnce;
         }

@@ -14,6 +14,9 @@ const SEVERAL_WORKERS: Duration = Duration::from_secs(3);
 /// A server looks after a token that is open more often.
 const LOOKS_AGAIN: Duration = Duration::from_secs(12);
 
+/// PKCS#11 section 3.6, `CKR_PIN_INCORRECT`.
+const CKR_PIN_INCORRECT: u64 = 0xa0;
+
 const WRONG: &str = "not-the-pin-16180";
 
 #[test]
@@ -69,6 +72,32 @@ fn a_mended_pin_opens_the_token_and_serves_the_next_start_and_an_unmended_one_co
     scene.wait_until_ready()?;
     ensure!(scene.shim.count("C_Login")? == 3, "{} calls of C_Login", scene.shim.count("C_Login")?);
     scene.expect_good_signature()
+}
+
+#[test]
+fn a_mended_pin_that_is_changed_on_the_token_later_costs_one_login() -> Result<()> {
+    let mut scene = Scene::with(DatabaseKind::Sqlite, Pin::File(WRONG), &[])?;
+    scene.wait_for_refusal()?;
+    fs::write(&scene.token()?.pin_file, Token::PIN)?;
+    let admin = &scene.playground.admin;
+    admin.admin(&["environment", "unseal", ENVIRONMENT])?;
+    wait_until("the server's note of it", PATIENCE, || {
+        Ok(admin.admin(&["record", "list", "--json"])?.text().contains("pin-mended").then_some(()))
+    })?;
+    ensure!(scene.shim.count("C_Login")? == 2, "{} calls of C_Login", scene.shim.count("C_Login")?);
+
+    scene.shim.always("C_Login", Fault::Return(CKR_PIN_INCORRECT))?;
+    let worker = scene.worker_after(None)?;
+    kill_now(worker)?;
+    scene.worker_after(Some(worker))?;
+    scene.wait_for_state("sealed", "refused the PIN")?;
+    for _ in 0..2 {
+        scene.playground.server.stop()?;
+        scene.playground.server.start_again(&[])?;
+        scene.wait_until_spent()?;
+    }
+    ensure!(scene.shim.count("C_Login")? == 3, "{} calls of C_Login", scene.shim.count("C_Login")?);
+    Ok(())
 }
 
 #[test]
