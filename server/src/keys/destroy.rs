@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use sealcard_api::{algorithm::ComponentRole, ids::ComponentId};
-use sealcard_signer::protocol::{RequestBody, ResponseBody};
+use sealcard_signer::protocol::{RequestBody, ResponseBody, SignerError};
 use serde_json::json;
 
 use super::{KeyError, Maker, entry, note, signer};
 use crate::{
-    signers::Signers,
+    signers::{Signers, UseError},
     storage::{KeyRow, Store},
 };
 
@@ -32,7 +32,11 @@ pub async fn destroy(store: &Store, signers: &Arc<Signers>, maker: Maker, key: &
     begin(store, maker, key).await?;
     let mut outcome = Ok(());
     for component in &key.components {
-        let destroyed = destroy_one(store, signers, maker, key, component.id).await;
+        let destroyed = match destroy_one(store, signers, maker, key, component.id).await {
+            // An earlier attempt got as far as this.
+            Err(KeyError::Signer(UseError::Refused(SignerError::NotOnToken(_)))) if key.destroyed.is_some() => Ok(()),
+            outcome => outcome,
+        };
         let details = match &destroyed {
             Ok(()) => json!({"event": "key-destroyed", "component": component.id, "role": component.role}),
             Err(error) => json!({"event": "key-destroy-failed", "component": component.id, "error": error.to_string()}),

@@ -31,6 +31,12 @@ pub async fn revoke(
     if row.revoked.is_some() {
         return Err(KeyError::State("The key has been revoked already."));
     }
+    if row.destroyed.is_some() {
+        return Err(KeyError::State(
+            "The key has been destroyed, so it can't sign that it is revoked. Publish the revocation certificate that was made \
+             with it: sealcard admin key revocation",
+        ));
+    }
     let component = row.components.iter().find(|component| component.fingerprint == row.fingerprint);
     let component = component.ok_or(OFFLINE)?;
     let primary = store.stored_component(component.id).await?.ok_or(OFFLINE)?;

@@ -42,7 +42,10 @@ impl TokenKeys {
             }
             Err(error) => log::event(Level::Warn, "token-absent", &[("why", &error)]),
         }
-        let token = token.map_err(|error| error.to_string());
+        let token = token.map_err(|TokenError { error, .. }| match error {
+            SignerError::TokenAbsent(why) => why,
+            other => other.to_string(),
+        });
         Self { token, pin: Mutex::default(), doom: Mutex::default() }
     }
 
