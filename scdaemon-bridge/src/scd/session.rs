@@ -220,8 +220,9 @@ impl Session {
                 format!("scd #{} {}: {outcome} in {time}", self.id(), traced(&name, command.rest))
             });
         }
-        if result.is_err() {
-            // A person who reads the error may ask `sealcard last` at once.
+        if result.is_err() || matches!(then, Then::Stop) {
+            // A person who reads the error may ask `sealcard last` at once. And who is told that this process ends may expect
+            // it to be gone.
             let _ = tokio::time::timeout(NOTE_LIMIT, self.daemon.finish()).await;
         }
         self.end_with(result, text);

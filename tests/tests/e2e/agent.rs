@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use sealcard_tests::{Algorithm, Flavour, Playground, run, wait_until};
+use sealcard_tests::{Algorithm, Flavour, Playground, Workstation, run, wait_until};
 use serde_json::Value;
 
 use crate::support::{expect_no_prompt, playground};
@@ -26,7 +26,15 @@ fn signing_goes_on_whatever_gpgconf_reloads_or_kills(flavour: Flavour) -> Result
         ["--kill", "all"],
     ] {
         station.try_sign(key)?.success()?;
+        let before = scdaemon_pid(station)?;
         station.run("gpgconf", &arguments)?;
+        if arguments[1] == "scdaemon" {
+            // It is told to end and does, but an agent that asks it while it ends takes that for a card that is away.
+            wait_until("the end of scdaemon", Duration::from_secs(10), || {
+                let stat = fs::read_to_string(format!("/proc/{before}/stat"));
+                Ok(stat.map_or(true, |stat| stat.contains(") Z ")).then_some(()))
+            })?;
+        }
         if flavour == Flavour::Machine && arguments[1] == "scdaemon" {
             // The agent of 2.2 looks every four seconds whether its scdaemon lives, and says "Broken pipe" meanwhile.
             wait_until("a signature after the end of scdaemon", Duration::from_secs(15), || {
@@ -75,19 +83,19 @@ fn an_upgrade_under_a_running_agent_costs_no_signature_and_doctor_tells_of_it(fl
     let config = fs::read_to_string(station.gnupg_home().join("gpg-agent.conf"))?;
     ensure!(config.contains(&installed.program("sealcard-scdaemon").display().to_string()), "{config}");
     station.try_sign(key)?.success()?;
-    let old = installed.scdaemon_pid()?;
+    let old = scdaemon_pid(&installed.playground.workstation)?;
     ensure!(installed.doctor()?["verdict"] == "good", "{}", installed.doctor()?);
 
     installed.upgrade()?;
     // The old program goes on until its agent does, so that no signature waits for a start in between.
     station.try_sign(key)?.success()?;
-    ensure!(installed.scdaemon_pid()? == old);
+    ensure!(scdaemon_pid(&installed.playground.workstation)? == old);
     let finding = installed.doctor()?;
     ensure!(finding["verdict"] == "warning" && finding["advice"] == "gpgconf --kill gpg-agent", "{finding}");
 
     station.run("gpgconf", &["--kill", "gpg-agent"])?;
     station.try_sign(key)?.success()?;
-    ensure!(installed.scdaemon_pid()? != old);
+    ensure!(scdaemon_pid(&installed.playground.workstation)? != old);
     ensure!(installed.doctor()?["verdict"] == "good", "{}", installed.doctor()?);
     expect_no_prompt(&playground)
 }
@@ -119,13 +127,6 @@ impl<'a> Installed<'a> {
         Ok(())
     }
 
-    /// The pid of the scdaemon that answers.
-    fn scdaemon_pid(&self) -> Result<u32> {
-        let answer = self.playground.workstation.run("gpg-connect-agent", &["SCD GETINFO pid", "/bye"])?.text();
-        let pid = answer.lines().find_map(|line| line.strip_prefix("D ")).context("scdaemon tells no pid")?;
-        Ok(pid.trim().parse()?)
-    }
-
     /// What doctor says about scdaemon.
     fn doctor(&self) -> Result<Value> {
         let mut doctor = self.playground.workstation.command(self.program("sealcard"), &["doctor", "--json"]);
@@ -133,4 +134,11 @@ impl<'a> Installed<'a> {
         let findings: Vec<Value> = serde_json::from_slice(&finished.stdout)?;
         findings.into_iter().find(|finding| finding["link"] == "scdaemon").context("nothing about scdaemon")
     }
+}
+
+/// The pid of the scdaemon that answers.
+fn scdaemon_pid(station: &Workstation) -> Result<u32> {
+    let answer = station.run("gpg-connect-agent", &["SCD GETINFO pid", "/bye"])?.text();
+    let pid = answer.lines().find_map(|line| line.strip_prefix("D ")).context("scdaemon tells no pid")?;
+    Ok(pid.trim().parse()?)
 }
