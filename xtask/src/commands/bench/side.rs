@@ -53,13 +53,16 @@ pub(crate) struct Side<'a> {
 
 impl<'a> Side<'a> {
     pub(crate) fn new(person: Person<'a>, task: Task) -> Result<Self> {
+        /// One key may be at several tasks, each in a repository of its own.
+        static SIDES: AtomicUsize = AtomicUsize::new(0);
+        let number = SIDES.fetch_add(1, Ordering::Relaxed);
         let (station, key) = (person.workstation, person.key);
         let subject = match task {
             Task::DetachedSignature => station.write("to-sign", vec![b'x'; 1024])?,
-            Task::GitTag => station.repository(&format!("tags-{key}"), key)?,
+            Task::GitTag => station.repository(&format!("tags-{number}"), key)?,
             Task::RpmSign => station.build_rpm(&[])?.to_string_lossy().into_owned(),
             Task::Rebase => {
-                let repository = station.repository(&format!("commits-{key}"), key)?;
+                let repository = station.repository(&format!("commits-{number}"), key)?;
                 station.add_topic(&repository, COMMITS)?;
                 station.run("git", &["-C", &repository, "tag", "start"])?;
                 repository
