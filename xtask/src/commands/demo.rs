@@ -106,7 +106,7 @@ impl Demo {
 
         output::headline("5. The record");
         output::result("Each use of the key is recorded before the key is used, and again with its outcome.");
-        stage.show(Person::Admin, "sealcard admin record list --limit 8")?;
+        stage.show(Person::Admin, "sealcard admin record list --limit 4")?;
         stage.show(Person::Admin, "sealcard admin record verify")?;
         drop(server);
         Ok(())
