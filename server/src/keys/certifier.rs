@@ -14,7 +14,7 @@ use sealcard_signer::{
 use serde_json::json;
 use tokio::runtime::Handle;
 
-use super::{KeyError, Maker, entry, signer};
+use super::{KeyError, Maker, note, signer};
 use crate::{
     openpgp::CertificateError,
     signers::{Signers, UseError},
@@ -54,10 +54,7 @@ impl Certifier<'_> {
                     "component": key.component,
                     "input_sha256": HEXLOWER.encode(&operations::input_sha256(&operation)),
                 });
-                let entry = entry(project, maker, id, details);
-                runtime.block_on(
-                    store.write(move |tx| Box::pin(async move { tx.append_record(&entry).await.map(drop) })),
-                )?;
+                runtime.block_on(note(&store, project, maker, id, details))?;
                 let body = RequestBody::Use { key: key.clone(), operation, request: maker.request_id.0 };
                 match runtime.block_on(signer(&signers, environment)?.ask(body))? {
                     ResponseBody::Signature(signature) => Ok(signature),

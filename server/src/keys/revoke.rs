@@ -40,13 +40,11 @@ pub async fn revoke(
     let component = row.components.iter().find(|component| component.fingerprint == row.fingerprint);
     let component = component.ok_or(OFFLINE)?;
     let primary = store.stored_component(component.id).await?.ok_or(OFFLINE)?;
-    // The signer's journal will tell of a certification: the record names it before.
     let begun = json!({
         "event": "key-begun",
         "by": "revoke",
         "name": row.name,
         "reason": reason,
-        "components": [component.id],
     });
     note(store, row.project_id, maker, row.id, begun).await?;
     let now = Timestamp::now();
