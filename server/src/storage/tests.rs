@@ -1,9 +1,11 @@
 //! Tests of the writer, the schema and the record's protection, on both databases.
 
+use std::sync::mpsc;
+
 use sealcard_test_cluster::Cluster;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::*;
 
@@ -78,6 +80,24 @@ async fn check_chain(store: &Store, expected: u64) {
     }
 }
 
+/// A job that holds the writer, and is in it now, until it is released.
+fn hold(store: &Store) -> (mpsc::Sender<()>, JoinHandle<Result<(), StorageError>>) {
+    let (begun, begins) = mpsc::channel();
+    let (release, held) = mpsc::channel();
+    let store = store.clone();
+    let holder = tokio::spawn(async move {
+        store
+            .write(move |_| {
+                begun.send(()).unwrap();
+                let _ = held.recv();
+                Box::pin(async { Ok::<_, StorageError>(()) })
+            })
+            .await
+    });
+    begins.recv().unwrap();
+    (release, holder)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_job_that_fails_undoes_itself_and_nothing_else() {
     for place in Place::both() {
@@ -88,18 +108,7 @@ async fn a_job_that_fails_undoes_itself_and_nothing_else() {
         assert_eq!(store.registry_version(), version);
 
         // The first job holds the writer until the others wait.
-        let (release, held) = std::sync::mpsc::channel::<()>();
-        let holder = tokio::spawn({
-            let store = store.clone();
-            async move {
-                store
-                    .write(move |_| {
-                        let _ = held.recv();
-                        Box::pin(async { Ok::<_, StorageError>(()) })
-                    })
-                    .await
-            }
-        });
+        let (release, holder) = hold(&store);
         let waiting = Arc::new(AtomicU64::new(0));
         let mut jobs = JoinSet::new();
         for n in 0..100 {
@@ -153,21 +162,7 @@ async fn many_uses_in_work_share_commits_and_a_panic_among_them_stops_nobody() {
 async fn what_waits_when_the_store_is_closed_is_written_before() {
     for place in Place::both() {
         let store = place.store().await;
-        let (begun, begins) = std::sync::mpsc::channel::<()>();
-        let (release, held) = std::sync::mpsc::channel::<()>();
-        let holder = tokio::spawn({
-            let store = store.clone();
-            async move {
-                store
-                    .write(move |_| {
-                        begun.send(()).unwrap();
-                        let _ = held.recv();
-                        Box::pin(async { Ok::<_, StorageError>(()) })
-                    })
-                    .await
-            }
-        });
-        begins.recv().unwrap();
+        let (release, holder) = hold(&store);
         let waiting = tokio::spawn({
             let store = store.clone();
             async move { attempt(&store, 1, false).await }

@@ -1,9 +1,9 @@
 //! A wrong PIN costs one attempt.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use sealcard_tests::{DatabaseKind, ENVIRONMENT, Fault, ServerBuilder, Token, run, wait_until};
+use sealcard_tests::{DatabaseKind, ENVIRONMENT, Fault, Server, ServerBuilder, Token, run, wait_until};
 
 use super::{Pin, Scene, kill_now, unseal};
 use crate::support::PATIENCE;
@@ -103,16 +103,7 @@ fn a_mended_pin_that_is_changed_on_the_token_later_costs_one_login() -> Result<(
 #[test]
 fn two_servers_spend_one_login_on_a_wrong_pin() -> Result<()> {
     let mut scene = Scene::with(DatabaseKind::Postgres, Pin::File(WRONG), &[])?;
-    let playground = &scene.playground;
-    let cluster = playground.cluster.as_ref().context("no cluster")?;
-    let data = playground.scratch.path().join("data-2");
-    let builder = ServerBuilder::new(&playground.binaries, &playground.scratch, &data)
-        .environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
-    builder.join(playground.server.data())?;
-    if !data.join("signer").join(ENVIRONMENT).exists() {
-        builder.add_token(ENVIRONMENT, &scene.signer_folder().join("token.toml"))?;
-    }
-    let mut second = builder.start()?;
+    let mut second = scene.second_server(&scene.signer_folder().join("token.toml"))?;
     scene.wait_for_refusal()?;
     for _ in 0..2 {
         second.kill()?;
@@ -152,21 +143,12 @@ fn a_server_that_is_logged_in_does_not_forgive_a_wrong_pin_of_another_one() -> R
     let scene = Scene::with(DatabaseKind::Postgres, Pin::File(Token::PIN), &[])?;
     scene.wait_until_ready()?;
     let playground = &scene.playground;
-    let cluster = playground.cluster.as_ref().context("no cluster")?;
-    let data = playground.scratch.path().join("data-2");
-    let builder = ServerBuilder::new(&playground.binaries, &playground.scratch, &data)
-        .environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
-    builder.join(playground.server.data())?;
     let wrong = playground.scratch.file("wrong-pin", WRONG)?;
     let config = fs::read_to_string(scene.signer_folder().join("token.toml"))?;
     let right = scene.token()?.pin_file.display().to_string();
     ensure!(config.contains(&right), "{config}");
     let config = playground.scratch.file("wrong.toml", config.replace(&right, &wrong.display().to_string()))?;
-    if data.join("signer").join(ENVIRONMENT).exists() {
-        fs::remove_dir_all(data.join("signer").join(ENVIRONMENT))?;
-    }
-    builder.add_token(ENVIRONMENT, &config)?;
-    let mut second = builder.start()?;
+    let mut second = scene.second_server(&config)?;
     wait_until("the refusal", PATIENCE, || Ok((scene.shim.count("C_Login")? > 1).then_some(())))?;
     // Longer than the first server takes to look after its token again.
     std::thread::sleep(LOOKS_AGAIN);
@@ -196,6 +178,22 @@ fn a_right_pin_that_was_typed_once_serves_later_workers() -> Result<()> {
 }
 
 impl Scene {
+    /// Starts a second server on the same database; `config` describes the token to its signer.
+    fn second_server(&self, config: &Path) -> Result<Server> {
+        let playground = &self.playground;
+        let cluster = playground.cluster.as_ref().context("no cluster")?;
+        let data = playground.scratch.path().join("data-2");
+        let builder = ServerBuilder::new(&playground.binaries, &playground.scratch, &data)
+            .environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
+        builder.join(playground.server.data())?;
+        let folder = data.join("signer").join(ENVIRONMENT);
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        builder.add_token(ENVIRONMENT, config)?;
+        builder.start()
+    }
+
     /// Waits until the token has refused the PIN.
     fn wait_for_refusal(&self) -> Result<()> {
         wait_until("the attempt", PATIENCE, || Ok((self.shim.count("C_Login")? > 0).then_some(())))?;
