@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -14,9 +15,14 @@ use sealcard_tests::{Binaries, command_line, run};
 /// What turns on the failpoints that the crash tests need.
 pub(crate) const FAILPOINTS: [&str; 2] = ["--features", "sealcard-server/failpoints,sealcard-signer/failpoints"];
 
-/// The folder of the workspace.
+/// The folder of the workspace: the one that cargo was called in. Clones that share a target folder may share this program,
+/// so where it was compiled says nothing.
 pub(crate) fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        Path::new(&package).parent().unwrap_or(Path::new(".")).to_owned()
+    });
+    &WORKSPACE
 }
 
 /// A cargo command in the workspace.
