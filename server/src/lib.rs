@@ -12,6 +12,7 @@ pub mod fuzzing;
 pub mod http;
 pub mod identity;
 pub mod keys;
+pub mod memory;
 pub mod openpgp;
 pub mod signers;
 pub mod signing;

@@ -7,5 +7,6 @@ use std::process::ExitCode;
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
+    sealcard_server::memory::return_large_blocks();
     sealcard_server::cli::main()
 }

@@ -1,0 +1,18 @@
+//! What the allocator does with memory that is freed, and the only unsafe code of this crate: it calls the C library.
+
+/// A block from this size on is mapped by itself and unmapped when it is freed.
+#[cfg(target_env = "gnu")]
+const LARGE: std::ffi::c_int = 1 << 20;
+
+/// Has large blocks given back to the system as soon as they are freed.
+///
+/// glibc raises its own bound with each such block that is freed (`mallopt(3)`, `M_MMAP_THRESHOLD`): after the first check
+/// of a password, the 19 MiB of each further one would stay with the process. To be called before there are other threads.
+pub fn return_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    #[allow(unsafe_code)]
+    // SAFETY: it takes two numbers and no pointer; no other thread allocates yet.
+    let set = unsafe { nix::libc::mallopt(nix::libc::M_MMAP_THRESHOLD, LARGE) };
+    #[cfg(target_env = "gnu")]
+    debug_assert_eq!(set, 1, "mallopt refuses the bound");
+}
