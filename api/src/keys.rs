@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CardSerial, Fingerprint, Timestamp,
-    algorithm::KeyAlgorithm,
+    algorithm::{ComponentRole, KeyAlgorithm},
     cards::Component,
     ids::{EnvironmentId, KeyId, ProjectId},
 };
@@ -48,6 +48,8 @@ pub enum KeyProfile {
     /// A primary key that only certifies, and a subkey each that signs, decrypts and authenticates.
     #[default]
     Standard,
+    /// A primary key that only certifies, and a subkey that signs: for what only ever signs, such as a release.
+    Signing,
     /// A primary key that signs, and nothing else: for verifiers that know no signing subkeys. Weaker, since whoever
     /// signs with it without looking can be made to certify.
     Packages,
@@ -55,14 +57,25 @@ pub enum KeyProfile {
 
 impl KeyProfile {
     /// All profiles.
-    pub const ALL: [Self; 2] = [Self::Standard, Self::Packages];
+    pub const ALL: [Self; 3] = [Self::Standard, Self::Signing, Self::Packages];
 
     /// The name as commands and JSON write it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Standard => "standard",
+            Self::Signing => "signing",
             Self::Packages => "packages",
+        }
+    }
+
+    /// The keys of a certificate, the primary key first.
+    #[must_use]
+    pub const fn roles(self) -> &'static [ComponentRole] {
+        match self {
+            Self::Standard => &ComponentRole::ALL,
+            Self::Signing => &[ComponentRole::Certify, ComponentRole::Sign],
+            Self::Packages => &[ComponentRole::Sign],
         }
     }
 }

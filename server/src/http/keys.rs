@@ -126,7 +126,7 @@ async fn change(
             .write(move |tx| {
                 Box::pin(async move {
                     if tx.set_key_disabled(key, disabled).await? {
-                        tx.append_record(&entry).await?;
+                        tx.append_record(entry);
                     }
                     Ok::<_, StorageError>(())
                 })
@@ -166,8 +166,15 @@ pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {
     } else {
         KeyState::Active
     };
-    let signs_itself = row.components.iter().any(|c| c.fingerprint == row.fingerprint && c.role == ComponentRole::Sign);
-    let profile = if signs_itself { KeyProfile::Packages } else { KeyProfile::Standard };
+    // Adopted and imported keys have whatever parts they have.
+    let primary_signs = |part: &ComponentRow| part.fingerprint == row.fingerprint && part.role == ComponentRole::Sign;
+    let profile = if row.components.iter().any(primary_signs) {
+        KeyProfile::Packages
+    } else if row.components.iter().all(|part| KeyProfile::Signing.roles().contains(&part.role)) {
+        KeyProfile::Signing
+    } else {
+        KeyProfile::Standard
+    };
     Key {
         id: row.id,
         name: row.name,

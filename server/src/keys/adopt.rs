@@ -39,8 +39,9 @@ impl Adoption {
         if !roles.contains(&ComponentRole::Sign) {
             return Err("A key that signs must be named.".to_owned());
         }
-        if self.plan.profile == KeyProfile::Packages && roles.len() > 1 {
-            return Err("With the profile packages there is one key only, the one that signs.".to_owned());
+        let profile = self.plan.profile;
+        if let Some(role) = roles.iter().find(|role| !profile.roles().contains(role)) {
+            return Err(format!("With the profile {} no key has the role {role}.", profile.name()));
         }
         let locators: Vec<_> = self.components.iter().map(|(_, locator)| locator).collect();
         if locators.iter().any(|locator| locator.id.is_none() && locator.label.is_none()) {
@@ -66,7 +67,7 @@ pub async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption
     let mut components: Vec<_> =
         adoption.components.iter().map(|(role, locator)| (ComponentId::new(), *role, Some(locator.clone()))).collect();
     let has_primary = components.iter().any(|(_, role, _)| *role == ComponentRole::Certify);
-    if adoption.plan.profile == KeyProfile::Standard && !has_primary {
+    if adoption.plan.profile != KeyProfile::Packages && !has_primary {
         components.push((ComponentId::new(), ComponentRole::Certify, None));
     }
     let begun = json!({

@@ -122,11 +122,7 @@ pub async fn create(store: &Store, signers: &Arc<Signers>, maker: Maker, plan: K
     openpgp::check_user_id(&plan.user_id)?;
     store.expect_free_name(plan.project, &plan.name).await?;
     let id = KeyId::new();
-    let roles: &[ComponentRole] = match plan.profile {
-        KeyProfile::Standard => &ComponentRole::ALL,
-        KeyProfile::Packages => &[ComponentRole::Sign],
-    };
-    let components: Vec<_> = roles.iter().map(|role| (ComponentId::new(), *role)).collect();
+    let components: Vec<_> = plan.profile.roles().iter().map(|role| (ComponentId::new(), *role)).collect();
     // The signer's journal will tell of uses of these components: the record names them before.
     let begun = json!({
         "event": "key-begun",
@@ -241,7 +237,7 @@ async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static 
                     row.serial = draw_serial()?;
                 }
                 tx.insert_key(&row).await?;
-                tx.append_record(&entry).await?;
+                tx.append_record(entry);
                 Ok::<_, KeyError>(())
             })
         })
@@ -306,8 +302,7 @@ fn draw_serial() -> Result<u64, KeyError> {
 }
 
 async fn note(store: &Store, project: ProjectId, maker: Maker, id: KeyId, details: Value) -> Result<(), StorageError> {
-    let entry = entry(project, maker, id, details);
-    store.write(move |tx| Box::pin(async move { tx.append_record(&entry).await.map(drop) })).await
+    store.append_record(entry(project, maker, id, details)).await
 }
 
 fn entry(project: ProjectId, maker: Maker, id: KeyId, details: Value) -> Draft {

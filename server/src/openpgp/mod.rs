@@ -1,7 +1,7 @@
 //! OpenPGP certificates: version 4 (RFC 9580 section 5.5.2.2), algorithm ids 1, 18, 19 and 22, which gpg 2.2 knows.
 //!
-//! The primary key only certifies; one subkey each signs, decrypts and authenticates. In the profile `packages` there is
-//! but a primary key, which signs too. Every signature in a certificate is made by the signer process. sequoia-openpgp
+//! The primary key only certifies; one subkey each signs, decrypts and authenticates. In the profile `signing` there is
+//! only the subkey that signs, in the profile `packages` but a primary key, which signs too. Every signature in a certificate is made by the signer process. sequoia-openpgp
 //! puts the packets together and never touches a private key.
 
 mod foreign;

@@ -113,8 +113,20 @@ pub(super) struct CreateArguments {
 enum Profile {
     /// A primary key that only certifies; subkeys sign, decrypt and log in
     Standard,
+    /// A primary key that only certifies, and one subkey, which signs
+    Signing,
     /// Weaker: one key that signs and certifies, for verifiers that know no signing subkeys
     Packages,
+}
+
+impl From<Profile> for KeyProfile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Standard => Self::Standard,
+            Profile::Signing => Self::Signing,
+            Profile::Packages => Self::Packages,
+        }
+    }
 }
 
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<()> {
@@ -128,10 +140,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 algorithm: new.algorithm,
                 user_id: new.user_id,
                 expires_days: new.expires_days,
-                profile: match new.profile {
-                    Profile::Standard => KeyProfile::Standard,
-                    Profile::Packages => KeyProfile::Packages,
-                },
+                profile: new.profile.into(),
             };
             if new.profile == KeyProfile::Packages {
                 warn(

@@ -5,7 +5,7 @@ use clap::Args;
 use sealcard_api::{
     Timestamp,
     algorithm::ComponentRole,
-    keys::{Key, KeyProfile},
+    keys::Key,
     tokens::{AdoptKeys, AdoptedComponent, ComponentEvidence, DestroyKey},
 };
 
@@ -100,10 +100,7 @@ impl Adopt {
             name: self.name,
             user_id: self.user_id,
             expires_days: self.expires_days,
-            profile: match self.profile {
-                Profile::Standard => KeyProfile::Standard,
-                Profile::Packages => KeyProfile::Packages,
-            },
+            profile: self.profile.into(),
             created: self.created,
             components: components.collect(),
         };
