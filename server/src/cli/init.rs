@@ -254,7 +254,7 @@ async fn make_database(database: &Database, admin: &str, password: &str) -> anyh
         .write(move |tx| {
             Box::pin(async move {
                 tx.add_principal(&row, Some(&password)).await?;
-                tx.append_record(&draft).await?;
+                tx.append_record(draft);
                 Ok::<_, StorageError>(())
             })
         })

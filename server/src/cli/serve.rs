@@ -135,7 +135,8 @@ async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<(V
             .write(move |tx| {
                 Box::pin(async move {
                     tx.insert_environment(id, &added, kind).await?;
-                    tx.append_record(&entry).await.map(drop)
+                    tx.append_record(entry);
+                    Ok(())
                 })
             })
             .await;

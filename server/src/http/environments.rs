@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, error::sentence};
 use crate::{
     signers::KeeperError,
-    storage::{Draft, EnvironmentRow, StorageError},
+    storage::{Draft, EnvironmentRow},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -121,10 +121,7 @@ async fn unseal(
         state: None,
         details: json!({"event": event, "environment": row.id, "name": row.name}),
     };
-    let wish = entry.clone();
-    let noted: Result<(), StorageError> =
-        state.store.write(move |tx| Box::pin(async move { tx.append_record(&wish).await.map(drop) })).await;
-    noted?;
+    state.store.append_record(entry.clone()).await?;
     let body = match wanted.sealed {
         None => KeeperRequestBody::Unseal,
         Some(SealedSecret { nonce, envelope }) => KeeperRequestBody::UnsealWith {
@@ -136,7 +133,7 @@ async fn unseal(
         let details =
             json!({"event": "unseal-failed", "environment": row.id, "name": row.name, "error": error.to_string()});
         let failed = Draft { details, ..entry };
-        state.store.write(move |tx| Box::pin(async move { tx.append_record(&failed).await })).await?;
+        state.store.append_record(failed).await?;
         return Err(error.into());
     }
     signer.try_again();

@@ -57,7 +57,7 @@ async fn refresh(
         .write(move |tx| {
             Box::pin(async move {
                 let issued = authn::refresh(tx, caller.grant, &presented, &limits).await?;
-                tx.append_record(&entry(&caller, RecordKind::Authentication, "grant-refreshed", caller.grant)).await?;
+                tx.append_record(entry(&caller, RecordKind::Authentication, "grant-refreshed", caller.grant));
                 Ok::<_, ApiError>(issued)
             })
         })
@@ -128,7 +128,7 @@ async fn revoke_grant(state: &AppState, caller: Caller, grant: GrantId, kind: Re
         .write(move |tx| {
             Box::pin(async move {
                 if tx.revoke_grant(grant, Timestamp::now().unix()).await? {
-                    tx.append_record(&entry(&caller, kind, "grant-revoked", grant)).await?;
+                    tx.append_record(entry(&caller, kind, "grant-revoked", grant));
                 }
                 Ok::<_, ApiError>(StatusCode::NO_CONTENT)
             })

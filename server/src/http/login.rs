@@ -21,7 +21,7 @@ use super::{ApiError, ApiResult, AppState, Json, RequestContext};
 use crate::{
     authn::{self, IssuedTo, SERVICE_TOKEN_PREFIX, Subject},
     identity::{check_label, check_name},
-    storage::{Draft, StorageError},
+    storage::Draft,
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -88,7 +88,7 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
                 if machine && let Some(details) = details.as_object_mut() {
                     details.insert("machine".to_owned(), true.into());
                 }
-                tx.append_record(&entry(context.request_id, Some(principal), details)).await?;
+                tx.append_record(entry(context.request_id, Some(principal), details));
                 Ok(issued)
             })
         })
@@ -167,10 +167,7 @@ async fn refuse<T>(
     details: Value,
     text: &'static str,
 ) -> ApiResult<T> {
-    let draft = entry(request_id, principal, details);
-    let written: Result<u64, StorageError> =
-        state.store.write(move |tx| Box::pin(async move { tx.append_record(&draft).await })).await;
-    written?;
+    state.store.append_record(entry(request_id, principal, details)).await?;
     Err(ApiError::new(ProblemCode::WrongCredentials).detail(text))
 }
 

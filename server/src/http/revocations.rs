@@ -18,7 +18,7 @@ use super::{
 use crate::{
     keys::{self, Maker},
     openpgp::MAX_MESSAGE,
-    storage::{Draft, StorageError},
+    storage::Draft,
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -48,8 +48,7 @@ async fn read(
         state: None,
         details: json!({"event": "revocation-read", "name": row.name}),
     };
-    let write = state.store.write(move |tx| Box::pin(async move { tx.append_record(&entry).await.map(drop) }));
-    write.await.map_err(|error: StorageError| ApiError::from(error))?;
+    state.store.append_record(entry).await?;
     Ok(Json(RevocationCertificate { fingerprint: row.fingerprint, certificate }))
 }
 

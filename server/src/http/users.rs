@@ -213,7 +213,7 @@ pub(super) async fn note(
         state: None,
         details,
     };
-    tx.append_record(&draft).await?;
+    tx.append_record(draft);
     Ok(())
 }
 

@@ -62,7 +62,7 @@ async fn begin(store: &Store, maker: Maker, key: &KeyRow) -> Result<(), KeyError
                 if !tx.set_key_destroyed(id).await? {
                     return Err(KeyError::State("Only a disabled or revoked key can be destroyed. Disable it first."));
                 }
-                tx.append_record(&entry).await?;
+                tx.append_record(entry);
                 Ok(())
             })
         })

@@ -69,7 +69,7 @@ pub async fn revoke(
                 if !tx.revoke_key(id, &certificate, now).await? {
                     return Err(KeyError::State("The key has been revoked already."));
                 }
-                tx.append_record(&entry).await?;
+                tx.append_record(entry);
                 Ok(())
             })
         })

@@ -149,7 +149,7 @@ impl Unlocker {
             .write(move |tx| {
                 Box::pin(async move {
                     if tx.forget_spent_pin_attempt(environment, node).await? {
-                        tx.append_record(&entry).await?;
+                        tx.append_record(entry);
                     }
                     Ok(())
                 })
@@ -165,7 +165,7 @@ impl Unlocker {
                 Box::pin(async move {
                     let claim = tx.claim_pin(environment, node).await?;
                     if claim == PinClaim::Granted {
-                        tx.append_record(&entry).await?;
+                        tx.append_record(entry);
                     }
                     Ok(claim)
                 })
@@ -186,7 +186,8 @@ impl Unlocker {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.settle_pin(environment, node, outcome).await?;
-                    tx.append_record(&entry).await.map(drop)
+                    tx.append_record(entry);
+                    Ok(())
                 })
             })
             .await

@@ -165,7 +165,7 @@ impl Signing {
         };
         details.insert("reasons".to_owned(), json!(reasons));
         let denied = draft(RecordKind::Denied, &asker, key.project, wish.key, None, details);
-        self.store.write(move |tx| Box::pin(async move { tx.append_record(&denied).await })).await?;
+        self.store.append_record(denied).await?;
         Err(refusal)
     }
 
@@ -198,7 +198,7 @@ impl Signing {
             let request = use_.new_request();
             let intent = use_.draft(RecordKind::Intent, RequestState::Signing, None);
             let begun =
-                self.store.write(move |tx| Box::pin(async move { tx.begin_request(&request, &intent).await })).await?;
+                self.store.write(move |tx| Box::pin(async move { tx.begin_request(&request, intent).await })).await?;
             let known = match begun {
                 Begun::New => return Ok(None),
                 Begun::Mismatch => return Ok(Some(Err(SigningError::Mismatch))),
@@ -235,7 +235,7 @@ impl Signing {
             matches!((result, &use_.wish.operation), (Ok(_), Operation::Sign { .. })).then_some(use_.wish.key);
         let outcome = use_.draft(RecordKind::Outcome, state, result.as_ref().err());
         self.store
-            .write(move |tx| Box::pin(async move { tx.finish_request(signature.as_deref(), counted, &outcome).await }))
+            .write(move |tx| Box::pin(async move { tx.finish_request(signature.as_deref(), counted, outcome).await }))
             .await?;
         Ok(())
     }

@@ -66,7 +66,7 @@ impl Signing {
                     if !own && !tx.node_has_ended(node).await? {
                         return Ok(false);
                     }
-                    tx.finish_request(None, None, &outcome).await.map(|()| true)
+                    tx.finish_request(None, None, outcome).await.map(|()| true)
                 })
             })
             .await;

@@ -236,7 +236,7 @@ impl Store {
 async fn connect(database: &Database) -> Result<Conn, StorageError> {
     Ok(match database {
         Database::Sqlite(path) => Conn::Sqlite(sqlite::open(path)?),
-        Database::Postgres(options) => Conn::Postgres(options.connect().await?),
+        Database::Postgres(options) => Conn::Postgres(Arc::new(options.connect().await?)),
     })
 }
 

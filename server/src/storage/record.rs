@@ -147,15 +147,33 @@ pub struct RecordFilter {
 }
 
 impl WriteTx {
-    /// Appends an entry to the record, in the same transaction as what it tells of. Returns its number.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn append_record(&mut self, draft: &Draft) -> Result<u64, StorageError> {
-        let sequence = self.head.sequence.saturating_add(1);
-        let time = Timestamp::now();
+    /// Appends an entry to the record, in the same transaction as what it tells of. It gets its number when that is
+    /// committed.
+    pub fn append_record(&mut self, draft: Draft) {
+        self.appended.push(Appended { time: Timestamp::now(), draft });
+    }
+}
+
+/// An entry that waits for the commit.
+pub(super) struct Appended {
+    time: Timestamp,
+    draft: Draft,
+}
+
+/// An entry in its place in the chain.
+pub(super) struct Entry {
+    pub(super) sequence: i64,
+    pub(super) time: i64,
+    pub(super) draft: Draft,
+    pub(super) body: String,
+    pub(super) hash: [u8; 32],
+}
+
+/// Gives the entries their places after `head`, which becomes the last one.
+pub(super) fn chain(head: &mut RecordHead, appended: Vec<Appended>) -> Result<Vec<Entry>, StorageError> {
+    let entry = |Appended { time, draft }| {
         let body = serde_json::to_string(&Body {
-            sequence,
+            sequence: head.sequence.saturating_add(1),
             time,
             kind: draft.kind,
             request_id: draft.request_id,
@@ -166,15 +184,25 @@ impl WriteTx {
             details: &draft.details,
         })
         .map_err(|error| StorageError::Damaged(error.to_string()))?;
-        let head = self.head.next(&body);
-        self.conn().execute("INSERT INTO record (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", params![sequence.cast_signed(), time.unix(), draft.kind.name(), draft.request_id.0, draft.principal.map(|id| id.0), draft.project.map(|id| id.0), draft.key.map(|id| id.0), draft.state.map(RequestState::name), body, head.hash.to_vec()]).await?;
-        self.head = head;
-        Ok(sequence)
-    }
+        *head = head.next(&body);
+        Ok(Entry { sequence: head.sequence.cast_signed(), time: time.unix(), draft, body, hash: head.hash })
+    };
+    appended.into_iter().map(entry).collect()
 }
 
 impl Store {
+    /// Appends an entry by itself.
+    ///
+    /// # Errors
+    /// If it was not committed.
+    pub async fn append_record(&self, draft: Draft) -> Result<(), StorageError> {
+        self.write(move |tx| {
+            tx.append_record(draft);
+            Box::pin(std::future::ready(Ok(())))
+        })
+        .await
+    }
+
     /// Entries in the order of their numbers, or in the opposite one.
     ///
     /// # Errors

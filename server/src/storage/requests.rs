@@ -142,7 +142,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn begin_request(&mut self, request: &NewRequest, intent: &Draft) -> Result<Begun, StorageError> {
+    pub async fn begin_request(&mut self, request: &NewRequest, intent: Draft) -> Result<Begun, StorageError> {
         let idempotency = &request.idempotency;
         let inserted = self
             .conn()
@@ -188,7 +188,7 @@ impl WriteTx {
                 )
                 .await?;
         }
-        self.append_record(intent).await?;
+        self.append_record(intent);
         Ok(Begun::New)
     }
 
@@ -200,25 +200,21 @@ impl WriteTx {
         &mut self,
         signature: Option<&[u8]>,
         counted: Option<KeyId>,
-        outcome: &Draft,
+        outcome: Draft,
     ) -> Result<(), StorageError> {
+        const FINISH: &str = "UPDATE key_request SET state = $2, signature = $3 WHERE id = $1 AND state = 'signing'";
+        const COUNT: &str = "UPDATE card_counter SET signatures = signatures + 1 WHERE key_id = $1";
         let state = outcome.state.unwrap_or(RequestState::Unknown);
-        let changed = self
-            .conn()
-            .execute(
-                "UPDATE key_request SET state = $2, signature = $3 WHERE id = $1 AND state = 'signing'",
-                params![outcome.request_id.0, state.name(), signature],
-            )
-            .await?;
+        let (request, state) = (outcome.request_id.0, state.name());
+        let values = params![request, state, signature];
+        let changed = match counted {
+            Some(key) => self.conn().execute_both((FINISH, values), (COUNT, params![key.0])).await?.0,
+            None => self.conn().execute(FINISH, values).await?,
+        };
         if changed != 1 {
             return Err(StorageError::NotFound("request in the state signing"));
         }
-        if let Some(key) = counted {
-            self.conn()
-                .execute("UPDATE card_counter SET signatures = signatures + 1 WHERE key_id = $1", params![key.0])
-                .await?;
-        }
-        self.append_record(outcome).await?;
+        self.append_record(outcome);
         Ok(())
     }
 }

@@ -72,7 +72,7 @@ async fn an_intent_without_outcome_is_named_by_the_verification() {
     };
     let id = request.id;
     let begun: Result<_, StorageError> =
-        place.store().write(move |tx| Box::pin(async move { tx.begin_request(&request, &intent).await })).await;
+        place.store().write(move |tx| Box::pin(async move { tx.begin_request(&request, intent).await })).await;
     begun.unwrap();
     let findings = place.verify().await.findings;
     assert!(findings.len() == 1 && findings[0].contains(&id.to_string()), "{findings:?}");

@@ -7,6 +7,8 @@
 pub(super) mod postgres;
 pub(super) mod sqlite;
 
+use std::sync::Arc;
+
 use super::StorageError;
 
 /// A value that both databases take.
@@ -64,10 +66,30 @@ tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
 /// A connection inside a transaction of the writer.
 pub(crate) enum Conn {
     Sqlite(rusqlite::Connection),
-    Postgres(postgres::Session),
+    Postgres(Arc<postgres::Session>),
 }
 
+/// A statement and its parameters.
+pub(crate) type Statement<'p> = (&'static str, &'p [&'p dyn Param]);
+
 impl Conn {
+    /// Two statements of which neither needs the other's answer: PostgreSQL gets them in one exchange. How many rows each
+    /// changed.
+    pub(crate) async fn execute_both(
+        &mut self,
+        first: Statement<'_>,
+        second: Statement<'_>,
+    ) -> Result<(u64, u64), StorageError> {
+        match self {
+            Self::Sqlite(conn) => {
+                Ok((sqlite::execute(conn, first.0, first.1)?, sqlite::execute(conn, second.0, second.1)?))
+            }
+            Self::Postgres(session) => {
+                tokio::try_join!(session.execute(first.0, first.1), session.execute(second.0, second.1))
+            }
+        }
+    }
+
     /// How many rows changed.
     pub(crate) async fn execute(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<u64, StorageError> {
         match self {

@@ -147,8 +147,17 @@ impl Session {
         sql: &'static str,
         params: &[&dyn Param],
     ) -> Result<u64, StorageError> {
+        self.execute_with(sql, &upcast(params)).await
+    }
+
+    /// As [`Session::execute`], with parameters of types that only PostgreSQL has.
+    pub(in crate::storage) async fn execute_with(
+        &self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, StorageError> {
         let statement = self.statement(sql).await?;
-        Ok(self.client.execute(&statement, &upcast(params)).await?)
+        Ok(self.client.execute(&statement, params).await?)
     }
 
     pub(super) async fn all<T: FromRow>(
@@ -193,7 +202,16 @@ impl Readers {
         Self { options, all: Default::default(), next: AtomicUsize::new(0) }
     }
 
+    /// The first that nobody uses, since its process has its caches warm; else the next in turn.
     pub(super) async fn one(&self) -> Result<Arc<Session>, StorageError> {
+        let idle = self.all.iter().find_map(|slot| {
+            let slot = slot.try_lock().ok()?;
+            // Whoever uses it holds it.
+            slot.as_ref().filter(|session| Arc::strong_count(session) == 1 && !session.is_closed()).cloned()
+        });
+        if let Some(idle) = idle {
+            return Ok(idle);
+        }
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % READERS;
         let Some(slot) = self.all.get(turn) else { return Err(StorageError::Closed) };
         let mut slot = slot.lock().await;

@@ -153,3 +153,12 @@ pub(in crate::storage) fn is_unique_violation(error: &rusqlite::Error) -> bool {
 pub(super) fn script(conn: &Connection, sql: &str) -> Result<(), StorageError> {
     Ok(conn.execute_batch(sql)?)
 }
+
+/// Fails if SQLite has ended the transaction by itself, as it does when the disk is full: what follows would be committed
+/// alone.
+pub(in crate::storage) fn expect_transaction(conn: &Connection) -> Result<(), StorageError> {
+    if conn.is_autocommit() {
+        return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT), None).into());
+    }
+    Ok(())
+}

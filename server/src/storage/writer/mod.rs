@@ -1,7 +1,7 @@
 //! The one writer: all waiting jobs in one transaction, one commit, one fsync.
 //!
 //! Each job runs in its own savepoint, so that its error undoes nothing of the others. Nobody is answered before the
-//! commit. The record's head lives here, because only the writer appends to it.
+//! commit. What jobs append to the record is chained and written at the end, when it is known which of them succeeded.
 
 mod job;
 mod postgres;
@@ -16,7 +16,7 @@ use self::job::Pending;
 pub(super) use self::{postgres::PostgresWriter, sqlite::SqliteWriter};
 use super::{
     StorageError,
-    record::RecordHead,
+    record::Appended,
     sql::{Conn, params},
 };
 
@@ -26,7 +26,7 @@ const BATCH: usize = 256;
 /// The transaction as a job sees it.
 pub struct WriteTx {
     conn: Conn,
-    pub(super) head: RecordHead,
+    pub(super) appended: Vec<Appended>,
     registry_version: u64,
 }
 
@@ -67,17 +67,17 @@ impl WriteTx {
         }
     }
 
-    fn snapshot(&self) -> (RecordHead, u64) {
-        (self.head.clone(), self.registry_version)
+    fn new(conn: Conn, registry_version: u64) -> Self {
+        Self { conn, appended: Vec::new(), registry_version }
     }
 
-    fn restore(&mut self, (head, registry_version): (RecordHead, u64)) {
-        self.head = head;
+    fn snapshot(&self) -> (usize, u64) {
+        (self.appended.len(), self.registry_version)
+    }
+
+    fn restore(&mut self, (appended, registry_version): (usize, u64)) {
+        self.appended.truncate(appended);
         self.registry_version = registry_version;
-    }
-
-    async fn statement(&mut self, sql: &'static str) -> Result<(), StorageError> {
-        self.conn.execute(sql, params![]).await.map(drop)
     }
 }
 
@@ -128,25 +128,35 @@ impl Writer {
 /// Runs the jobs in one transaction that has begun. Whether any of them changed anything.
 async fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn job::Job>]) -> Result<bool, StorageError> {
     let mut any = false;
-    if let [only] = jobs {
-        // Most transactions on a quiet server: the transaction itself is the savepoint.
-        let before = tx.snapshot();
-        any = only.perform(tx).await;
-        if !any {
-            tx.restore(before);
-        }
-        return Ok(any);
-    }
+    // Most transactions on a quiet server: the transaction itself is the savepoint.
+    let alone = jobs.len() == 1;
+    let mut savepoint = if alone { None } else { Some("SAVEPOINT job") };
     for job in jobs {
         let before = tx.snapshot();
-        tx.statement("SAVEPOINT job").await?;
-        if job.perform(tx).await {
+        let done = match savepoint {
+            None => job.perform(tx).await,
+            Some(sql) => after(sql, tx, job).await?,
+        };
+        if done {
             any = true;
         } else {
             tx.restore(before);
-            tx.statement("ROLLBACK TO SAVEPOINT job").await?;
+            if !alone {
+                tx.conn.script("ROLLBACK TO SAVEPOINT job").await?;
+            }
         }
-        tx.statement("RELEASE SAVEPOINT job").await?;
+        savepoint = savepoint.map(|_| "RELEASE SAVEPOINT job; SAVEPOINT job");
     }
     Ok(any)
+}
+
+/// Performs a job after a statement, which PostgreSQL gets in the same exchange as the job's first.
+async fn after(sql: &'static str, tx: &mut WriteTx, job: &mut Box<dyn job::Job>) -> Result<bool, StorageError> {
+    if let Conn::Postgres(session) = &tx.conn {
+        let session = Arc::clone(session);
+        let (executed, done) = tokio::join!(session.script(sql), job.perform(tx));
+        return executed.map(|()| done);
+    }
+    tx.conn.script(sql).await?;
+    Ok(job.perform(tx).await)
 }

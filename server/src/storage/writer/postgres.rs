@@ -9,17 +9,19 @@ use std::{
     time::Duration,
 };
 
+use sealcard_api::record::RequestState;
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
 };
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{BATCH, WriteTx, job::Job, perform};
 use crate::storage::{
     StorageError,
     pace::Pace,
-    record::RecordHead,
+    record::{self, Entry, RecordHead},
     sql::{
         Conn, params,
         postgres::{PostgresOptions, Session},
@@ -142,52 +144,86 @@ impl Task {
     }
 }
 
+const HEAD: &str = "SELECT sequence, hash FROM record_head FOR UPDATE";
+const NEW_HEAD: &str = "UPDATE record_head SET sequence = $1, hash = $2";
+/// However many entries there are, it is one statement.
+const APPEND: &str = "INSERT INTO record
+        (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
+    SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::UUID[], $5::UUID[], $6::UUID[], $7::UUID[],
+        $8::TEXT[], $9::TEXT[], $10::BYTEA[])";
+
 async fn open(options: &PostgresOptions, node: Uuid, registry_version: u64) -> Result<WriteTx, StorageError> {
     let session = options.connect().await?;
     // Held until the connection ends, however it ends.
     session.execute("SELECT pg_advisory_lock($1)", params![lock_number(node)]).await?;
-    Ok(WriteTx { conn: Conn::Postgres(session), head: RecordHead::default(), registry_version })
+    // Were they prepared only when they are needed, what is sent after them would overtake them.
+    for sql in [HEAD, NEW_HEAD, APPEND] {
+        session.prepare(sql).await?;
+    }
+    Ok(WriteTx::new(Conn::Postgres(Arc::new(session)), registry_version))
 }
 
 /// Whether anything was committed.
 async fn transaction(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
     let Conn::Postgres(session) = &tx.conn else { return Err(StorageError::Closed) };
-    tx.head = begin(session).await?;
-    let before = tx.head.clone();
-    let any = perform(tx, jobs).await?;
-    let Conn::Postgres(session) = &tx.conn else { return Err(StorageError::Closed) };
-    if any {
-        commit(session, (tx.head != before).then_some(&tx.head)).await?;
-    } else {
+    let session = Arc::clone(session);
+    // The jobs' first statement goes out together with these two, and is executed after them.
+    let (head, any) = tokio::join!(begin(&session), perform(tx, jobs));
+    let (mut head, any) = (head?, any?);
+    if !any {
         session.script("ROLLBACK").await?;
+        return Ok(false);
     }
-    Ok(any)
+    let entries = record::chain(&mut head, std::mem::take(&mut tx.appended))?;
+    if entries.is_empty() {
+        session.script("COMMIT").await.map_err(StorageError::into_commit)?;
+    } else {
+        commit(&session, &entries, &head).await.map_err(StorageError::into_commit)?;
+    }
+    Ok(true)
 }
 
 /// Begins a transaction and takes the record's head, in one exchange.
 async fn begin(session: &Session) -> Result<RecordHead, StorageError> {
-    const HEAD: &str = "SELECT sequence, hash FROM record_head FOR UPDATE";
-    let (begun, head) = tokio::join!(session.script("BEGIN"), session.optional::<(i64, Vec<u8>)>(HEAD, params![]),);
+    let (begun, head) = tokio::join!(session.script("BEGIN"), session.optional::<(i64, Vec<u8>)>(HEAD, params![]));
     begun?;
     let damaged = || StorageError::Damaged("the record's head".to_owned());
     let (sequence, hash) = head?.ok_or_else(damaged)?;
     Ok(RecordHead { sequence: sequence.cast_unsigned(), hash: hash.try_into().map_err(|_| damaged())? })
 }
 
-/// Notes the record's new head and commits, in one exchange. If the first fails, so does the second.
-async fn commit(session: &Session, head: Option<&RecordHead>) -> Result<(), StorageError> {
-    const HEAD: &str = "UPDATE record_head SET sequence = $1, hash = $2";
-    let Some(head) = head else { return session.script("COMMIT").await.map_err(StorageError::into_commit) };
-    let sequence = head.sequence.cast_signed();
-    let hash = head.hash.as_slice();
-    let params = params![sequence, hash];
-    // Were it prepared only now, COMMIT would overtake it.
-    session.prepare(HEAD).await.map_err(StorageError::into_commit)?;
-    let (noted, committed) = tokio::join!(session.execute(HEAD, params), session.script("COMMIT"));
-    if noted.map_err(StorageError::into_commit)? != 1 {
+/// Appends the entries, notes the record's new head and commits, in one exchange. If one fails, so do those after it.
+async fn commit(session: &Session, entries: &[Entry], head: &RecordHead) -> Result<(), StorageError> {
+    macro_rules! column {
+        ($entry:ident => $value:expr) => {
+            entries.iter().map(|$entry| $value).collect::<Vec<_>>()
+        };
+    }
+    let columns: [&(dyn ToSql + Sync); 10] = [
+        &column!(entry => entry.sequence),
+        &column!(entry => entry.time),
+        &column!(entry => entry.draft.kind.name()),
+        &column!(entry => entry.draft.request_id.0),
+        &column!(entry => entry.draft.principal.map(|id| id.0)),
+        &column!(entry => entry.draft.project.map(|id| id.0)),
+        &column!(entry => entry.draft.key.map(|id| id.0)),
+        &column!(entry => entry.draft.state.map(RequestState::name)),
+        &column!(entry => entry.body.as_str()),
+        &column!(entry => entry.hash.as_slice()),
+    ];
+    let (sequence, hash) = (head.sequence.cast_signed(), head.hash.as_slice());
+    let new_head = params![sequence, hash];
+    let (appended, noted, committed) = tokio::join!(
+        session.execute_with(APPEND, &columns),
+        session.execute(NEW_HEAD, new_head),
+        session.script("COMMIT"),
+    );
+    appended?;
+    // Nobody deletes it, and this transaction holds it.
+    if noted? != 1 {
         return Err(StorageError::Damaged("the record has no head".to_owned()));
     }
-    committed.map_err(StorageError::into_commit)
+    committed
 }
 
 /// What stands for a node among the database's advisory locks.

@@ -17,12 +17,14 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use sealcard_api::record::RequestState;
+
 use super::{BATCH, WriteTx, job::Job, perform};
 use crate::storage::{
     StorageError,
     pace::Pace,
-    record,
-    sql::{Conn, sqlite},
+    record::{self, Entry, RecordHead},
+    sql::{Conn, params, sqlite},
 };
 
 /// Dropping it ends the thread after the jobs that it was handed.
@@ -37,7 +39,7 @@ struct Shared {
     /// Woken when nobody writes any more.
     idle: Condvar,
     /// Absent after a failed commit, until the file has been opened again.
-    tx: Mutex<Option<WriteTx>>,
+    tx: Mutex<Option<(WriteTx, RecordHead)>>,
     pace: Arc<Pace>,
     published: Arc<AtomicU64>,
     commits: AtomicU64,
@@ -162,10 +164,10 @@ impl Shared {
         }
     }
 
-    fn open_tx(&self) -> Result<WriteTx, StorageError> {
+    fn open_tx(&self) -> Result<(WriteTx, RecordHead), StorageError> {
         let mut conn = Conn::Sqlite(sqlite::open(&self.path)?);
         let head = at_once(record::read_head(&mut conn))?;
-        Ok(WriteTx { conn, head, registry_version: self.published.load(Ordering::Acquire) })
+        Ok((WriteTx::new(conn, self.published.load(Ordering::Acquire)), head))
     }
 
     /// Stops writing unless somebody waits.
@@ -202,17 +204,17 @@ impl Shared {
 
     fn write(&self, jobs: &mut [Box<dyn Job>]) -> Result<(), StorageError> {
         let mut held = lock(&self.tx);
-        let mut tx = match held.take() {
-            Some(tx) => tx,
+        let (mut tx, mut head) = match held.take() {
+            Some(held) => held,
             None => self.open_tx()?,
         };
         // Not put back on error: after a failed commit what SQLite holds of the file can't be trusted (a failed fsync may
         // have dropped pages), so the connection is dropped, which rolls back, and opened anew.
-        if at_once(transaction(&mut tx, jobs))? {
+        if at_once(transaction(&mut tx, &mut head, jobs))? {
             self.published.store(tx.registry_version, Ordering::Release);
             self.commits.fetch_add(1, Ordering::Relaxed);
         }
-        *held = Some(tx);
+        *held = Some((tx, head));
         Ok(())
     }
 }
@@ -234,12 +236,34 @@ impl Drop for Stuck<'_> {
 }
 
 /// Whether anything was committed.
-async fn transaction(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
-    tx.statement("BEGIN IMMEDIATE").await?;
+async fn transaction(tx: &mut WriteTx, head: &mut RecordHead, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+    tx.conn.execute("BEGIN IMMEDIATE", params![]).await?;
     let any = perform(tx, jobs).await?;
+    if any {
+        append(tx, head).await.map_err(StorageError::into_commit)?;
+    }
     let end = if any { "COMMIT" } else { "ROLLBACK" };
-    tx.statement(end).await.map_err(StorageError::into_commit)?;
+    tx.conn.execute(end, params![]).await.map_err(StorageError::into_commit)?;
     Ok(any)
+}
+
+/// Writes what the jobs appended to the record.
+async fn append(tx: &mut WriteTx, head: &mut RecordHead) -> Result<(), StorageError> {
+    const APPEND: &str = "INSERT INTO record
+            (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    if let Conn::Sqlite(conn) = &tx.conn {
+        sqlite::expect_transaction(conn)?;
+    }
+    for Entry { sequence, time, draft, body, hash } in record::chain(head, std::mem::take(&mut tx.appended))? {
+        let (principal, project) = (draft.principal.map(|id| id.0), draft.project.map(|id| id.0));
+        let (key, state) = (draft.key.map(|id| id.0), draft.state.map(RequestState::name));
+        let (kind, request) = (draft.kind.name(), draft.request_id.0);
+        let hash = hash.as_slice();
+        let values = params![sequence, time, kind, request, principal, project, key, state, body, hash];
+        tx.conn.execute(APPEND, values).await?;
+    }
+    Ok(())
 }
 
 /// The result of a future that asks SQLite and nothing else, so never waits.
