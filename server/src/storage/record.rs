@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     StorageError, Store, WriteTx,
-    sql::{Conn, FromRow, Row, params},
+    sql::{Conn, FromRow, Param, Row, params},
 };
 
 /// The end of the chain.
@@ -160,13 +160,26 @@ pub(super) struct Appended {
     draft: Draft,
 }
 
-/// An entry in its place in the chain.
+/// An entry in its place in the chain, as its columns.
 pub(super) struct Entry {
     pub(super) sequence: i64,
     pub(super) time: i64,
-    pub(super) draft: Draft,
+    pub(super) kind: &'static str,
+    pub(super) request_id: Uuid,
+    pub(super) principal_id: Option<Uuid>,
+    pub(super) project_id: Option<Uuid>,
+    pub(super) key_id: Option<Uuid>,
+    pub(super) state: Option<&'static str>,
     pub(super) body: String,
-    pub(super) hash: [u8; 32],
+    pub(super) hash: Vec<u8>,
+}
+
+impl Entry {
+    /// The values in the order of the columns.
+    pub(super) fn values(&self) -> [&dyn Param; 10] {
+        let Self { sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash } = self;
+        [sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash]
+    }
 }
 
 /// Gives the entries their places after `head`, which becomes the last one.
@@ -185,7 +198,18 @@ pub(super) fn chain(head: &mut RecordHead, appended: Vec<Appended>) -> Result<Ve
         })
         .map_err(|error| StorageError::Damaged(error.to_string()))?;
         *head = head.next(&body);
-        Ok(Entry { sequence: head.sequence.cast_signed(), time: time.unix(), draft, body, hash: head.hash })
+        Ok(Entry {
+            sequence: head.sequence.cast_signed(),
+            time: time.unix(),
+            kind: draft.kind.name(),
+            request_id: draft.request_id.0,
+            principal_id: draft.principal.map(|id| id.0),
+            project_id: draft.project.map(|id| id.0),
+            key_id: draft.key.map(|id| id.0),
+            state: draft.state.map(RequestState::name),
+            body,
+            hash: head.hash.to_vec(),
+        })
     };
     appended.into_iter().map(entry).collect()
 }

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use sealcard_api::record::RequestState;
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
@@ -145,10 +144,13 @@ impl Task {
 }
 
 const HEAD: &str = "SELECT sequence, hash FROM record_head FOR UPDATE";
-const NEW_HEAD: &str = "UPDATE record_head SET sequence = $1, hash = $2";
-/// However many entries there are, it is one statement.
-const APPEND: &str = "INSERT INTO record
-        (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
+/// One entry, which becomes the head.
+const APPEND_ONE: &str = "WITH head AS (UPDATE record_head SET sequence = $1, hash = $10)
+    INSERT INTO record (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+/// Several entries, in one statement too. It takes PostgreSQL longer than the other takes for a single one.
+const APPEND: &str = "WITH head AS (UPDATE record_head SET sequence = $11, hash = $12)
+    INSERT INTO record (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
     SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::UUID[], $5::UUID[], $6::UUID[], $7::UUID[],
         $8::TEXT[], $9::TEXT[], $10::BYTEA[])";
 
@@ -157,7 +159,7 @@ async fn open(options: &PostgresOptions, node: Uuid, registry_version: u64) -> R
     // Held until the connection ends, however it ends.
     session.execute("SELECT pg_advisory_lock($1)", params![lock_number(node)]).await?;
     // Were they prepared only when they are needed, what is sent after them would overtake them.
-    for sql in [HEAD, NEW_HEAD, APPEND] {
+    for sql in [HEAD, APPEND_ONE, APPEND] {
         session.prepare(sql).await?;
     }
     Ok(WriteTx::new(Conn::Postgres(Arc::new(session)), registry_version))
@@ -175,11 +177,9 @@ async fn transaction(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool
         return Ok(false);
     }
     let entries = record::chain(&mut head, std::mem::take(&mut tx.appended))?;
-    if entries.is_empty() {
-        session.script("COMMIT").await.map_err(StorageError::into_commit)?;
-    } else {
-        commit(&session, &entries, &head).await.map_err(StorageError::into_commit)?;
-    }
+    // What is appended and COMMIT go out together; if the first fails, so does the second.
+    let (appended, committed) = tokio::join!(append(&session, &entries), session.script("COMMIT"));
+    appended.and(committed).map_err(StorageError::into_commit)?;
     Ok(true)
 }
 
@@ -192,38 +192,32 @@ async fn begin(session: &Session) -> Result<RecordHead, StorageError> {
     Ok(RecordHead { sequence: sequence.cast_unsigned(), hash: hash.try_into().map_err(|_| damaged())? })
 }
 
-/// Appends the entries, notes the record's new head and commits, in one exchange. If one fails, so do those after it.
-async fn commit(session: &Session, entries: &[Entry], head: &RecordHead) -> Result<(), StorageError> {
+/// Appends entries to the record and notes its new head, which this transaction has locked.
+async fn append(session: &Session, entries: &[Entry]) -> Result<(), StorageError> {
     macro_rules! column {
         ($entry:ident => $value:expr) => {
             entries.iter().map(|$entry| $value).collect::<Vec<_>>()
         };
     }
-    let columns: [&(dyn ToSql + Sync); 10] = [
+    let Some(last) = entries.last() else { return Ok(()) };
+    if let [only] = entries {
+        return session.execute(APPEND_ONE, &only.values()).await.map(drop);
+    }
+    let columns: [&(dyn ToSql + Sync); 12] = [
         &column!(entry => entry.sequence),
         &column!(entry => entry.time),
-        &column!(entry => entry.draft.kind.name()),
-        &column!(entry => entry.draft.request_id.0),
-        &column!(entry => entry.draft.principal.map(|id| id.0)),
-        &column!(entry => entry.draft.project.map(|id| id.0)),
-        &column!(entry => entry.draft.key.map(|id| id.0)),
-        &column!(entry => entry.draft.state.map(RequestState::name)),
+        &column!(entry => entry.kind),
+        &column!(entry => entry.request_id),
+        &column!(entry => entry.principal_id),
+        &column!(entry => entry.project_id),
+        &column!(entry => entry.key_id),
+        &column!(entry => entry.state),
         &column!(entry => entry.body.as_str()),
         &column!(entry => entry.hash.as_slice()),
+        &last.sequence,
+        &last.hash,
     ];
-    let (sequence, hash) = (head.sequence.cast_signed(), head.hash.as_slice());
-    let new_head = params![sequence, hash];
-    let (appended, noted, committed) = tokio::join!(
-        session.execute_with(APPEND, &columns),
-        session.execute(NEW_HEAD, new_head),
-        session.script("COMMIT"),
-    );
-    appended?;
-    // Nobody deletes it, and this transaction holds it.
-    if noted? != 1 {
-        return Err(StorageError::Damaged("the record has no head".to_owned()));
-    }
-    committed
+    session.execute_with(APPEND, &columns).await.map(drop)
 }
 
 /// What stands for a node among the database's advisory locks.

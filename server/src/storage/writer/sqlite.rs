@@ -17,13 +17,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use sealcard_api::record::RequestState;
-
 use super::{BATCH, WriteTx, job::Job, perform};
 use crate::storage::{
     StorageError,
     pace::Pace,
-    record::{self, Entry, RecordHead},
+    record::{self, RecordHead},
     sql::{Conn, params, sqlite},
 };
 
@@ -255,13 +253,8 @@ async fn append(tx: &mut WriteTx, head: &mut RecordHead) -> Result<(), StorageEr
     if let Conn::Sqlite(conn) = &tx.conn {
         sqlite::expect_transaction(conn)?;
     }
-    for Entry { sequence, time, draft, body, hash } in record::chain(head, std::mem::take(&mut tx.appended))? {
-        let (principal, project) = (draft.principal.map(|id| id.0), draft.project.map(|id| id.0));
-        let (key, state) = (draft.key.map(|id| id.0), draft.state.map(RequestState::name));
-        let (kind, request) = (draft.kind.name(), draft.request_id.0);
-        let hash = hash.as_slice();
-        let values = params![sequence, time, kind, request, principal, project, key, state, body, hash];
-        tx.conn.execute(APPEND, values).await?;
+    for entry in record::chain(head, std::mem::take(&mut tx.appended))? {
+        tx.conn.execute(APPEND, &entry.values()).await?;
     }
     Ok(())
 }
