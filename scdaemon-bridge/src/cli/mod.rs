@@ -14,6 +14,7 @@ mod login;
 mod logout;
 mod machine;
 mod output;
+mod pages;
 mod proxy;
 mod reset;
 mod settoken;

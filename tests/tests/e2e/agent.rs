@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use sealcard_tests::{Algorithm, Flavour, Playground, Workstation, run, wait_until};
 use serde_json::Value;
 
-use crate::support::{expect_no_prompt, playground};
+use crate::support::{doctor, expect_no_prompt, playground};
 
 with_every_gpg![
     signing_goes_on_whatever_gpgconf_reloads_or_kills,
@@ -121,10 +121,7 @@ impl<'a> Installed<'a> {
 
     /// What doctor says about scdaemon.
     fn doctor(&self) -> Result<Value> {
-        let mut doctor = self.playground.workstation.command(self.program("sealcard"), &["doctor", "--json"]);
-        let finished = run(&mut doctor, Duration::from_secs(60))?.success()?;
-        let findings: Vec<Value> = serde_json::from_slice(&finished.stdout)?;
-        findings.into_iter().find(|finding| finding["link"] == "scdaemon").context("nothing about scdaemon")
+        doctor(&self.playground.workstation, &self.program("sealcard"), "scdaemon")
     }
 }
 

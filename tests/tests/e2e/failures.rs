@@ -11,7 +11,7 @@ use sealcard_tests::{Algorithm, Flavour, Playground, Scratch, ServerBuilder, USE
 use serde_json::Value;
 
 use crate::support::{
-    builder, database, expect_no_prompt,
+    builder, database, doctor, expect_no_prompt,
     pause::{Pause, scdaemon_pid, wait_for_request},
     playground,
 };
@@ -108,9 +108,20 @@ fn a_sealed_signer_is_not_operational_until_it_is_unsealed(flavour: Flavour) -> 
     playground.server.stop()?;
     playground.server.start_again(&[])?;
     expect_failure(&playground, "Not operational", "sealed", Some(Id::Known))?;
+    let custody = custody(&playground)?;
+    ensure!(custody["verdict"] == "broken", "{custody}");
+    ensure!(custody["text"] == "the environment default is sealed; it keeps ed25519", "{custody}");
+    let advice = custody["advice"].as_str().unwrap_or_default();
+    ensure!(advice.ends_with("sealcard admin environment unseal default"), "{custody}");
     playground.server.unseal(file)?;
     playground.workstation.try_sign(&playground.key(Algorithm::Ed25519)?.fingerprint)?.success()?;
+    let custody = self::custody(&playground)?;
+    ensure!(custody["verdict"] == "good" && custody["text"] == "1 key ready", "{custody}");
     Ok(())
+}
+
+fn custody(playground: &Playground) -> Result<Value> {
+    doctor(&playground.workstation, &playground.binaries.sealcard(), "keys' custody")
 }
 
 fn a_failed_decryption_says_why_too(flavour: Flavour) -> Result<()> {

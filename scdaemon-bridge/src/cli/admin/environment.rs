@@ -8,11 +8,11 @@ use sealcard_api::{
     tokens::{AlgorithmReport, TokenReport},
 };
 
-use super::pages;
 use crate::{
     cli::{
         App,
         output::{clean, facts, line, show, table, warn},
+        pages,
     },
     remote::path,
 };

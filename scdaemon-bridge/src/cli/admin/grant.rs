@@ -3,11 +3,12 @@
 use clap::Subcommand;
 use sealcard_api::{Timestamp, grants::GrantInfo, ids::GrantId};
 
-use super::{NO_BODY, pages};
+use super::NO_BODY;
 use crate::{
     cli::{
         App,
         output::{line, show, table},
+        pages,
     },
     remote::path,
 };

@@ -3,11 +3,12 @@
 use clap::Subcommand;
 use sealcard_api::admin::{Group, NewGroup};
 
-use super::{NO_BODY, pages};
+use super::NO_BODY;
 use crate::{
     cli::{
         App,
         output::{clean, facts, line, show, table},
+        pages,
     },
     remote::path,
 };

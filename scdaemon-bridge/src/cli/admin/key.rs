@@ -13,12 +13,11 @@ use sealcard_api::{
     keys::{Key, KeyChange, KeyProfile, NewKey},
 };
 
-use super::pages;
 use crate::{
     cli::{
         App,
         output::{clean, facts, line, note, show, table, warn},
-        when,
+        pages, when,
     },
     remote::path,
 };

@@ -4,7 +4,6 @@ mod environment;
 mod grant;
 mod group;
 mod key;
-mod pages;
 mod project;
 mod record;
 mod service_account;

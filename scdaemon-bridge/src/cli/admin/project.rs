@@ -3,11 +3,11 @@
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use sealcard_api::admin::{MemberKind, NewProject, Project, ProjectMember, ProjectRole};
 
-use super::pages;
 use crate::{
     cli::{
         App,
         output::{clean, facts, line, show, table},
+        pages,
     },
     remote::path,
 };

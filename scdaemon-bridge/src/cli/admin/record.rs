@@ -6,11 +6,11 @@ use clap::Subcommand;
 use sealcard_api::record::{RecordEntry, RecordVerification};
 use serde_json::Value;
 
-use super::pages;
 use crate::{
     cli::{
         App,
         output::{BAD, GOOD, clean, count, line, show, table},
+        pages,
     },
     remote::path,
 };

@@ -8,12 +8,12 @@ use sealcard_api::{
     ids::ServiceTokenId,
 };
 
-use super::{NO_BODY, pages};
+use super::NO_BODY;
 use crate::{
     cli::{
         App,
         output::{clean, line, note, show, table},
-        when,
+        pages, when,
     },
     remote::path,
 };

@@ -10,11 +10,12 @@ use sealcard_api::{
 };
 use secrecy::ExposeSecret as _;
 
-use super::{NO_BODY, pages, yes_no};
+use super::{NO_BODY, yes_no};
 use crate::{
     cli::{
         App, ask,
         output::{clean, facts, line, show, table},
+        pages,
     },
     remote::path,
 };

@@ -1,5 +1,6 @@
 //! `sealcard doctor`: each link from gpg to the server, in order, with what to do where one is broken.
 
+mod custody;
 mod gnupg;
 mod server;
 mod workstation;

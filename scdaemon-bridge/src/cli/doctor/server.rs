@@ -3,7 +3,7 @@
 use sealcard_api::Timestamp;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
-use super::Finding;
+use super::{Finding, custody};
 use crate::{
     cards::cache,
     cli::{App, login::variable},
@@ -34,6 +34,7 @@ pub(super) async fn look(app: &App) -> Vec<Finding> {
         }
     }
     findings.extend(login(app).await);
+    findings.extend(custody::look(app).await);
     findings
 }
 

@@ -6,10 +6,11 @@ pub(crate) mod record;
 pub(crate) mod rest;
 pub(crate) mod sshd;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use anyhow::{Result, ensure};
-use sealcard_tests::{Binaries, Flavour, Playground, PlaygroundBuilder};
+use anyhow::{Context, Result, ensure};
+use sealcard_tests::{Binaries, Flavour, Playground, PlaygroundBuilder, Workstation, run};
+use serde_json::Value;
 
 /// What a test waits for comes much sooner.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,4 +45,11 @@ pub(crate) fn expect_no_prompt(playground: &Playground) -> Result<()> {
     let calls = playground.workstation.pinentry_calls();
     ensure!(calls.is_empty(), "pinentry was called:\n{calls}");
     Ok(())
+}
+
+/// What `sealcard doctor` says of one link, whether all hold or not. `program` is the `sealcard` that is asked.
+pub(crate) fn doctor(station: &Workstation, program: &Path, link: &str) -> Result<Value> {
+    let finished = run(&mut station.command(program, &["doctor", "--json"]), PATIENCE)?;
+    let findings: Vec<Value> = serde_json::from_slice(&finished.stdout)?;
+    findings.into_iter().find(|finding| finding["link"] == link).with_context(|| format!("nothing about {link}"))
 }

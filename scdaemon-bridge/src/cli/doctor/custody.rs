@@ -1,0 +1,57 @@
+//! Where the keys are kept: ready to use them, or waiting for somebody.
+
+use sealcard_api::{
+    admin::{Environment, EnvironmentState},
+    keys::Key,
+};
+
+use super::Finding;
+use crate::{
+    cards::cache,
+    cli::{App, output::count, pages},
+    remote::{RemoteError, path},
+};
+
+/// For environments that keep keys of ours; others do not matter here.
+pub(super) async fn look(app: &App) -> Vec<Finding> {
+    // Whoever can't be asked has been named by the checks before.
+    ask(app).await.map_or_else(|_| Vec::new(), |(environments, keys)| judge(&environments, &keys))
+}
+
+async fn ask(app: &App) -> Result<(Vec<Environment>, Vec<Key>), RemoteError> {
+    let cached = cache::load(&app.paths.cards_file()).ok().flatten();
+    let ours = cached.map(|cache| cache.list.cards).unwrap_or_default();
+    if ours.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let mut keys: Vec<Key> = pages::all(&app.remote, &path(&["keys"]), &[]).await?;
+    keys.retain(|key| ours.iter().any(|card| card.key_id == key.id));
+    Ok((pages::all(&app.remote, &path(&["environments"]), &[]).await?, keys))
+}
+
+fn judge(environments: &[Environment], keys: &[Key]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for environment in environments {
+        let names: Vec<_> =
+            keys.iter().filter(|key| key.environment_id == environment.id).map(|key| key.name.as_str()).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let name = &environment.name;
+        let (state, advice) = match environment.state {
+            EnvironmentState::Ready => continue,
+            EnvironmentState::Sealed => ("sealed", format!("sealcard admin environment unseal {name}")),
+            EnvironmentState::TokenAbsent => ("without its token", format!("sealcard admin environment probe {name}")),
+            EnvironmentState::Unavailable => {
+                ("not running", format!("sealcard admin environment show {name}, and the server's log"))
+            }
+        };
+        let why = environment.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        let text = format!("the environment {name} is {state}{why}; it keeps {}", names.join(", "));
+        findings.push(Finding::broken("keys' custody", text, format!("an administrator: {advice}")));
+    }
+    if findings.is_empty() && !keys.is_empty() {
+        findings.push(Finding::good("keys' custody", format!("{} ready", count(keys.len(), "key"))));
+    }
+    findings
+}
