@@ -127,36 +127,41 @@ impl Writer {
 
 /// Runs the jobs in one transaction that has begun. Whether any of them changed anything.
 async fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn job::Job>]) -> Result<bool, StorageError> {
-    let mut any = false;
-    // Most transactions on a quiet server: the transaction itself is the savepoint.
-    let alone = jobs.len() == 1;
-    let mut savepoint = if alone { None } else { Some("SAVEPOINT job") };
-    for job in jobs {
+    if let [only] = jobs {
+        // Most transactions on a quiet server: the transaction itself is the savepoint.
         let before = tx.snapshot();
-        let done = match savepoint {
-            None => job.perform(tx).await,
-            Some(sql) => after(sql, tx, job).await?,
-        };
-        if done {
+        let done = only.perform(tx).await;
+        if !done {
+            tx.restore(before);
+        }
+        return Ok(done);
+    }
+    let mut any = false;
+    for (number, job) in jobs.iter_mut().enumerate() {
+        let before = tx.snapshot();
+        if in_savepoint(tx, job, number > 0).await? {
             any = true;
         } else {
             tx.restore(before);
-            if !alone {
-                tx.conn.script("ROLLBACK TO SAVEPOINT job").await?;
-            }
+            tx.conn.execute("ROLLBACK TO SAVEPOINT job", params![]).await?;
         }
-        savepoint = savepoint.map(|_| "RELEASE SAVEPOINT job; SAVEPOINT job");
     }
     Ok(any)
 }
 
-/// Performs a job after a statement, which PostgreSQL gets in the same exchange as the job's first.
-async fn after(sql: &'static str, tx: &mut WriteTx, job: &mut Box<dyn job::Job>) -> Result<bool, StorageError> {
+/// Performs a job in a savepoint, in place of the savepoint of the job before if there is one. The last one ends with the
+/// transaction.
+async fn in_savepoint(tx: &mut WriteTx, job: &mut Box<dyn job::Job>, another: bool) -> Result<bool, StorageError> {
     if let Conn::Postgres(session) = &tx.conn {
+        // Goes out together with the job's first statement.
+        let begin = if another { "RELEASE SAVEPOINT job; SAVEPOINT job" } else { "SAVEPOINT job" };
         let session = Arc::clone(session);
-        let (executed, done) = tokio::join!(session.script(sql), job.perform(tx));
-        return executed.map(|()| done);
+        let (begun, done) = tokio::join!(session.script(begin), job.perform(tx));
+        return begun.map(|()| done);
     }
-    tx.conn.script(sql).await?;
+    if another {
+        tx.conn.execute("RELEASE SAVEPOINT job", params![]).await?;
+    }
+    tx.conn.execute("SAVEPOINT job", params![]).await?;
     Ok(job.perform(tx).await)
 }
