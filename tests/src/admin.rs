@@ -172,15 +172,7 @@ impl Admin {
     /// # Errors
     /// It failed.
     pub fn create_key(&self, algorithm: Algorithm, name: &str) -> Result<KeyFacts> {
-        self.create(algorithm, name, self.environment.as_deref(), "standard")
-    }
-
-    /// Makes a key in the playground's project, built as this profile says.
-    ///
-    /// # Errors
-    /// It failed.
-    pub fn create_key_of_profile(&self, algorithm: Algorithm, name: &str, profile: &str) -> Result<KeyFacts> {
-        self.create(algorithm, name, self.environment.as_deref(), profile)
+        self.create(algorithm, name, self.environment.as_deref())
     }
 
     /// Makes a key in the playground's project, in this environment.
@@ -188,13 +180,13 @@ impl Admin {
     /// # Errors
     /// It failed.
     pub fn create_key_in(&self, environment: &str, algorithm: Algorithm, name: &str) -> Result<KeyFacts> {
-        self.create(algorithm, name, Some(environment), "standard")
+        self.create(algorithm, name, Some(environment))
     }
 
-    fn create(&self, algorithm: Algorithm, name: &str, environment: Option<&str>, profile: &str) -> Result<KeyFacts> {
+    fn create(&self, algorithm: Algorithm, name: &str, environment: Option<&str>) -> Result<KeyFacts> {
         let user_id = format!("Playground {name} <{name}@example.org>");
         let mut arguments = vec!["key", "create", "--project", PROJECT, "--name", name];
-        arguments.extend(["--algorithm", algorithm.name(), "--user-id", &user_id, "--profile", profile]);
+        arguments.extend(["--algorithm", algorithm.name(), "--user-id", &user_id]);
         arguments.extend(environment.iter().flat_map(|name| ["--environment", name]));
         let key = self.json(&arguments)?;
         Ok(KeyFacts {

@@ -18,7 +18,7 @@ use sealcard_tests::{Algorithm, Binaries, DatabaseKind, Playground, PlaygroundBu
 pub(crate) use self::throughput::RawToken;
 use self::{
     cases::{Case, Contest},
-    local::{LocalKeys, Pair},
+    local::{LocalKeys, Shape},
     pkcs11::Pkcs11Key,
     report::Report,
     side::{Person, Task},
@@ -96,23 +96,17 @@ impl Bench {
     fn against_local_keys(&self, playground: &Playground, contest: &Contest<'_>, report: &mut Report) -> Result<()> {
         output::step("making local keys of the same algorithms");
         let local = LocalKeys::make(playground, &ALGORITHMS)?;
-        let sign_only = playground.admin.create_key_of_profile(Algorithm::Ed25519, "sign-only", "signing")?;
-        playground.workstation.run_sealcard(&["sync"])?;
-        let case = |prefix: &str, task: Task, algorithm: Algorithm, pair: Pair| -> Result<Case<'_>> {
-            let name = format!("{prefix}{} {algorithm}{}", task.name(), pair.suffix());
-            let ours = match pair {
-                Pair::SignOnly => Person { workstation: &playground.workstation, key: &sign_only.fingerprint },
-                _ => ours(playground, algorithm)?,
-            };
-            let peer = local.person(algorithm, pair.local())?;
+        let case = |prefix: &str, task: Task, algorithm: Algorithm, shape: Shape| -> Result<Case<'_>> {
+            let name = format!("{prefix}{} {algorithm}{}", task.name(), shape.suffix());
+            let (ours, peer) = (ours(playground, algorithm)?, local.person(algorithm, shape)?);
             Ok(Case { name, task, ours, peer, peer_name: LOCAL_KEY })
         };
         let cases = |prefix: &str, tasks: &[Task], algorithms: &[Algorithm]| -> Result<Vec<Case<'_>>> {
             let pairs = algorithms.iter().flat_map(|algorithm| tasks.iter().map(move |task| (*task, *algorithm)));
             let shaped = pairs.flat_map(|(task, algorithm)| {
-                Pair::all(task, algorithm).iter().map(move |pair| (task, algorithm, *pair))
+                LocalKeys::shapes(algorithm).iter().map(move |shape| (task, algorithm, *shape))
             });
-            shaped.map(|(task, algorithm, pair)| case(prefix, task, algorithm, pair)).collect()
+            shaped.map(|(task, algorithm, shape)| case(prefix, task, algorithm, shape)).collect()
         };
         quiet::wait()?;
         output::step("signing in turns");
