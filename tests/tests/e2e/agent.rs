@@ -121,7 +121,7 @@ impl<'a> Installed<'a> {
 
     /// What doctor says about scdaemon.
     fn doctor(&self) -> Result<Value> {
-        doctor(&self.playground.workstation, &self.program("sealcard"), "scdaemon")
+        doctor(self.playground.workstation.command(self.program("sealcard"), &[]), "scdaemon")
     }
 }
 

@@ -121,7 +121,7 @@ fn a_sealed_signer_is_not_operational_until_it_is_unsealed(flavour: Flavour) -> 
 }
 
 fn custody(playground: &Playground) -> Result<Value> {
-    doctor(&playground.workstation, &playground.binaries.sealcard(), "keys' custody")
+    doctor(playground.workstation.sealcard(&[]), "keys' custody")
 }
 
 fn a_failed_decryption_says_why_too(flavour: Flavour) -> Result<()> {

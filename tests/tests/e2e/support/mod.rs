@@ -6,10 +6,10 @@ pub(crate) mod record;
 pub(crate) mod rest;
 pub(crate) mod sshd;
 
-use std::{path::Path, time::Duration};
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use sealcard_tests::{Binaries, Flavour, Playground, PlaygroundBuilder, Workstation, run};
+use sealcard_tests::{Binaries, Flavour, Playground, PlaygroundBuilder, run};
 use serde_json::Value;
 
 /// What a test waits for comes much sooner.
@@ -47,9 +47,9 @@ pub(crate) fn expect_no_prompt(playground: &Playground) -> Result<()> {
     Ok(())
 }
 
-/// What `sealcard doctor` says of one link, whether all hold or not. `program` is the `sealcard` that is asked.
-pub(crate) fn doctor(station: &Workstation, program: &Path, link: &str) -> Result<Value> {
-    let finished = run(&mut station.command(program, &["doctor", "--json"]), PATIENCE)?;
+/// What `sealcard doctor` says of one link, whether all hold or not. `sealcard` is the command without arguments.
+pub(crate) fn doctor(mut sealcard: Command, link: &str) -> Result<Value> {
+    let finished = run(sealcard.args(["doctor", "--json"]), PATIENCE)?;
     let findings: Vec<Value> = serde_json::from_slice(&finished.stdout)?;
     findings.into_iter().find(|finding| finding["link"] == link).with_context(|| format!("nothing about {link}"))
 }
