@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealcard_signer::protocol::{KeeperRequestBody, RequestBody};
+use sealcard_signer::{
+    keeper::INHERITED_VARIABLES,
+    protocol::{KeeperRequestBody, RequestBody},
+};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::UnixStream,
@@ -36,9 +39,6 @@ const STEADY: Duration = Duration::from_secs(60);
 
 /// How long a signer may finish what it has begun when the server stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What the server passes on of its own environment: tests' failpoints and systemd's credentials.
-const INHERITED_VARIABLES: [&str; 2] = ["FAILPOINTS", "CREDENTIALS_DIRECTORY"];
 
 /// How to reach one signer.
 #[derive(Debug, Clone)]

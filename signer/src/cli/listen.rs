@@ -11,12 +11,10 @@ use clap::Args;
 
 use super::Folder;
 use crate::{
+    keeper::INHERITED_VARIABLES,
     log::{self, Level},
     os,
 };
-
-/// What the keeper is passed of the environment: tests' failpoints and systemd's credentials.
-const INHERITED_VARIABLES: [&str; 2] = ["FAILPOINTS", "CREDENTIALS_DIRECTORY"];
 
 /// Serve a server that connects to a socket; a service manager runs this
 ///

@@ -38,6 +38,9 @@ use link::Link;
 use supervisor::Supervisor;
 use unsealer::Unsealer;
 
+/// What whoever starts a keeper passes on of its own environment: tests' failpoints and systemd's credentials.
+pub const INHERITED_VARIABLES: [&str; 2] = ["FAILPOINTS", "CREDENTIALS_DIRECTORY"];
+
 /// Why the keeper does not start or ended. Retrying can't help unless a variant says so.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
