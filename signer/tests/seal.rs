@@ -177,6 +177,15 @@ fn a_systemd_credential_opens_the_seal() {
     });
     assert!(!signer.status().0);
     assert!(signer.stop().success());
+    // An access control list shows in the group's bits; what lets everybody read is refused.
+    for (mode, sealed) in [(0o440, false), (0o404, true)] {
+        std::fs::set_permissions(&credential, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut signer = Signer::start_with(&folder, |command| {
+            command.env("CREDENTIALS_DIRECTORY", &credentials);
+        });
+        assert_eq!(signer.status().0, sealed, "mode {mode:o}");
+        assert!(signer.stop().success());
+    }
     let mut without = Signer::start(&folder);
     assert!(without.status().0);
     without.wait_for_log("CREDENTIALS_DIRECTORY is not set");

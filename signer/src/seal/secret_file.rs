@@ -41,16 +41,24 @@ pub(crate) fn read_key_file(path: &Path) -> Result<crypto::Key, SealError> {
 
 /// Reads the credential that systemd placed for this service (`systemd.exec(5)`, `LoadCredential=`).
 pub(super) fn read_credential(name: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let path = credential_path(name)?;
-    let bytes = read_private(&path, MAX_CREDENTIAL_LEN)?;
+    let (path, bytes) = read_credential_file(name, MAX_CREDENTIAL_LEN)?;
     if bytes.len() < KEY_FILE_LEN {
         return Err(bad(&path, "a credential needs at least 32 bytes; make one with: head -c 32 /dev/urandom"));
     }
     Ok(bytes)
 }
 
+/// Reads a credential of at most `limit` bytes, and tells where it lies.
+pub(crate) fn read_credential_file(name: &str, limit: usize) -> Result<(PathBuf, Zeroizing<Vec<u8>>), SealError> {
+    let path = credential_path(name)?;
+    // systemd 254 and later leave the file to root and let the service's user read it by an access control list, whose
+    // mask appears in the group's bits. Nobody else gets into the folder.
+    let bytes = read_guarded(&path, limit, 0o037)?;
+    Ok((path, bytes))
+}
+
 /// Where systemd placed a credential for this service.
-pub(crate) fn credential_path(name: &str) -> Result<PathBuf, SealError> {
+fn credential_path(name: &str) -> Result<PathBuf, SealError> {
     let directory =
         std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| SealError::NoCredentials { name: name.to_owned() })?;
     let path = PathBuf::from(directory).join(name);
@@ -65,6 +73,11 @@ pub(super) fn read_limited(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8
 
 /// Reads a regular file of at most `limit` bytes that only its owner, the signer's user or root, may use.
 pub(crate) fn read_private(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    read_guarded(path, limit, 0o077)
+}
+
+/// As [`read_private`], refusing these bits of the mode.
+fn read_guarded(path: &Path, limit: usize, refused: u32) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let failed = |e| SealError::File(path.to_owned(), e);
     // Non-blocking: a FIFO in its place must not hang the start.
     let file = OpenOptions::new()
@@ -77,7 +90,7 @@ pub(crate) fn read_private(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8
         return Err(bad(path, "it is not a regular file"));
     }
     let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & refused != 0 {
         return Err(SealError::LooseMode { path: path.to_owned(), mode });
     }
     let owner = metadata.uid();

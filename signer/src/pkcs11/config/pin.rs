@@ -85,11 +85,7 @@ pub fn read_pin(folder: &Path, source: &PinSource) -> Result<Option<Pin>, SealEr
             let bytes = secret_file::read_private(&path, MAX_PIN + 2)?;
             (path, bytes)
         }
-        PinSource::SystemdCredential(name) => {
-            let path = secret_file::credential_path(name)?;
-            let bytes = secret_file::read_private(&path, MAX_PIN + 2)?;
-            (path, bytes)
-        }
+        PinSource::SystemdCredential(name) => secret_file::read_credential_file(name, MAX_PIN + 2)?,
     };
     first_line(&bytes).map(Some).map_err(|why| secret_file::bad(&path, why))
 }
