@@ -4,6 +4,10 @@
 #[cfg(target_env = "gnu")]
 const LARGE: std::ffi::c_int = 1 << 20;
 
+/// What is free at the end of the heap is given back from this size on: not with each buffer of a request.
+#[cfg(target_env = "gnu")]
+const TRIM: std::ffi::c_int = 2 << 20;
+
 /// Has large blocks given back to the system as soon as they are freed.
 ///
 /// glibc raises its own bound with each such block that is freed (`mallopt(3)`, `M_MMAP_THRESHOLD`): after the first check
@@ -11,8 +15,10 @@ const LARGE: std::ffi::c_int = 1 << 20;
 pub fn return_large_blocks() {
     #[cfg(target_env = "gnu")]
     #[allow(unsafe_code)]
-    // SAFETY: it takes two numbers and no pointer; no other thread allocates yet.
-    let set = unsafe { nix::libc::mallopt(nix::libc::M_MMAP_THRESHOLD, LARGE) };
+    // SAFETY: they take two numbers and no pointer; no other thread allocates yet.
+    let set = unsafe {
+        [nix::libc::mallopt(nix::libc::M_MMAP_THRESHOLD, LARGE), nix::libc::mallopt(nix::libc::M_TRIM_THRESHOLD, TRIM)]
+    };
     #[cfg(target_env = "gnu")]
-    debug_assert_eq!(set, 1, "mallopt refuses the bound");
+    debug_assert_eq!(set, [1, 1], "mallopt refuses a bound");
 }

@@ -150,14 +150,8 @@ impl WriteTx {
     /// Appends an entry to the record, in the same transaction as what it tells of. It gets its number when that is
     /// committed.
     pub fn append_record(&mut self, draft: Draft) {
-        self.appended.push(Appended { time: Timestamp::now(), draft });
+        self.appended.push(draft);
     }
-}
-
-/// An entry that waits for the commit.
-pub(super) struct Appended {
-    time: Timestamp,
-    draft: Draft,
 }
 
 /// An entry in its place in the chain, as its columns.
@@ -182,9 +176,11 @@ impl Entry {
     }
 }
 
-/// Gives the entries their places after `head`, which becomes the last one.
-pub(super) fn chain(head: &mut RecordHead, appended: Vec<Appended>) -> Result<Vec<Entry>, StorageError> {
-    let entry = |Appended { time, draft }| {
+/// Gives the entries their places after `head`, which becomes the last one, and their time: whoever chains holds the head,
+/// so that times follow one another as numbers do.
+pub(super) fn chain(head: &mut RecordHead, appended: Vec<Draft>) -> Result<Vec<Entry>, StorageError> {
+    let time = Timestamp::now();
+    let entry = |draft: Draft| {
         let body = serde_json::to_string(&Body {
             sequence: head.sequence.saturating_add(1),
             time,

@@ -24,8 +24,12 @@ impl Place {
         Self { folder: tempfile::tempdir().unwrap(), cluster: None }
     }
 
+    fn postgres() -> Self {
+        Self { cluster: Some(Cluster::start().unwrap()), ..Self::sqlite() }
+    }
+
     fn both() -> [Self; 2] {
-        [Self::sqlite(), Self { cluster: Some(Cluster::start().unwrap()), ..Self::sqlite() }]
+        [Self::sqlite(), Self::postgres()]
     }
 
     fn path(&self) -> PathBuf {
@@ -200,6 +204,44 @@ async fn a_job_whose_sql_fails_leaves_the_writer_working() {
         assert_eq!(attempt(&store, 1, false).await.unwrap(), 1);
         check_chain(&store, 1).await;
     }
+}
+
+/// As when BEGIN fails, after which PostgreSQL executes what was sent with it.
+#[tokio::test]
+async fn outside_a_transaction_nothing_is_written() {
+    let place = Place::postgres();
+    let store = place.store().await;
+    let name = "astray";
+    let outside: Result<(), StorageError> = store
+        .write(move |tx| {
+            Box::pin(async move {
+                tx.conn().script("ROLLBACK").await?;
+                tx.insert_environment(EnvironmentId::new(), name, EnvironmentKind::Sealed).await
+            })
+        })
+        .await;
+    let Err(StorageError::Database(error)) = outside else { panic!("{outside:?}") };
+    assert!(error.to_string().contains("read-only"), "{error}");
+    assert!(store.environments().await.unwrap().iter().all(|environment| environment.name != name));
+    assert_eq!(attempt(&store, 1, false).await.unwrap(), 1);
+    check_chain(&store, 1).await;
+}
+
+/// A job that hides an error of its SQL has not had its way: PostgreSQL has ended the transaction.
+#[tokio::test]
+async fn a_job_that_hides_an_error_is_not_told_of_success() {
+    let place = Place::postgres();
+    let store = place.store().await;
+    let hidden: Result<(), StorageError> = store
+        .write(|tx| {
+            Box::pin(async move {
+                assert!(tx.conn().execute("INSERT INTO environment (id) VALUES (1)", params![]).await.is_err());
+                Ok(())
+            })
+        })
+        .await;
+    assert!(matches!(hidden, Err(StorageError::Commit(_))), "{hidden:?}");
+    assert_eq!(attempt(&store, 1, false).await.unwrap(), 1);
 }
 
 /// The transaction, or the connection, is ended behind the writer's back, so that its COMMIT fails.

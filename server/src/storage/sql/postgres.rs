@@ -113,7 +113,7 @@ impl PostgresOptions {
         if encoding != "UTF8" {
             return Err(StorageError::Options(format!("the database's encoding is {encoding}: make one with UTF8")));
         }
-        Ok(Session { client, statements: Mutex::default() })
+        Ok(Session { client, statements: Mutex::default(), unfinished: AtomicUsize::new(0) })
     }
 }
 
@@ -121,6 +121,8 @@ impl PostgresOptions {
 pub(crate) struct Session {
     client: Client,
     statements: Mutex<HashMap<&'static str, Statement>>,
+    /// Queries that have begun and not ended, those included whose caller has gone.
+    unfinished: AtomicUsize,
 }
 
 impl Session {
@@ -167,9 +169,7 @@ impl Session {
         sql: &'static str,
         params: &[&dyn Param],
     ) -> Result<Vec<T>, StorageError> {
-        let statement = self.statement(sql).await?;
-        let rows = self.client.query(&statement, &upcast(params)).await?;
-        rows.iter().map(|row| T::from_row(&Row::Postgres(row))).collect()
+        self.rows(sql, params).await?.iter().map(|row| T::from_row(&Row::Postgres(row))).collect()
     }
 
     pub(in crate::storage) async fn optional<T: FromRow>(
@@ -177,9 +177,23 @@ impl Session {
         sql: &'static str,
         params: &[&dyn Param],
     ) -> Result<Option<T>, StorageError> {
-        let statement = self.statement(sql).await?;
-        let rows = self.client.query(&statement, &upcast(params)).await?;
-        rows.first().map(|row| T::from_row(&Row::Postgres(row))).transpose()
+        self.rows(sql, params).await?.first().map(|row| T::from_row(&Row::Postgres(row))).transpose()
+    }
+
+    async fn rows(&self, sql: &'static str, params: &[&dyn Param]) -> Result<Vec<tokio_postgres::Row>, StorageError> {
+        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        let rows = async {
+            let statement = self.statement(sql).await?;
+            Ok(self.client.query(&statement, &upcast(params)).await?)
+        };
+        let rows = rows.await;
+        self.unfinished.fetch_sub(1, Ordering::Relaxed);
+        rows
+    }
+
+    /// Whether nothing is under way. After a query whose caller has gone it never is again, since nobody sees its end.
+    fn is_idle(&self) -> bool {
+        self.unfinished.load(Ordering::Relaxed) == 0 && !self.is_closed()
     }
 
     /// Several statements without parameters and answers.
@@ -208,8 +222,7 @@ impl Readers {
     pub(super) async fn one(&self) -> Result<Arc<Session>, StorageError> {
         let idle = self.all.iter().find_map(|slot| {
             let slot = slot.try_lock().ok()?;
-            // Whoever uses it holds it.
-            slot.as_ref().filter(|session| Arc::strong_count(session) == 1 && !session.is_closed()).cloned()
+            slot.as_ref().filter(|session| session.is_idle()).cloned()
         });
         if let Some(idle) = idle {
             return Ok(idle);

@@ -14,6 +14,9 @@ pub(super) trait Job: Send {
     /// Does the work; whether it succeeded.
     fn perform<'c>(&'c mut self, tx: &'c mut WriteTx) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>>;
 
+    /// Forgets what came of the work: it was done outside a transaction and is void.
+    fn discard(&mut self);
+
     /// Answers the caller: with the job's result, or with why the transaction failed.
     fn finish(self: Box<Self>, failure: Option<StorageError>);
 }
@@ -45,6 +48,10 @@ where
             self.result = Some(result);
             ok
         })
+    }
+
+    fn discard(&mut self) {
+        self.result = None;
     }
 
     fn finish(self: Box<Self>, failure: Option<StorageError>) {

@@ -16,7 +16,7 @@ use self::job::Pending;
 pub(super) use self::{postgres::PostgresWriter, sqlite::SqliteWriter};
 use super::{
     StorageError,
-    record::Appended,
+    record::Draft,
     sql::{Conn, params},
 };
 
@@ -26,7 +26,7 @@ const BATCH: usize = 256;
 /// The transaction as a job sees it.
 pub struct WriteTx {
     conn: Conn,
-    pub(super) appended: Vec<Appended>,
+    pub(super) appended: Vec<Draft>,
     registry_version: u64,
 }
 
@@ -156,7 +156,7 @@ async fn in_savepoint(tx: &mut WriteTx, job: &mut Box<dyn job::Job>, another: bo
         // Goes out together with the job's first statement.
         let begin = if another { "RELEASE SAVEPOINT job; SAVEPOINT job" } else { "SAVEPOINT job" };
         let session = Arc::clone(session);
-        let (begun, done) = tokio::join!(session.script(begin), job.perform(tx));
+        let (begun, done) = tokio::join!(biased; session.script(begin), job.perform(tx));
         return begun.map(|()| done);
     }
     if another {

@@ -158,6 +158,8 @@ async fn open(options: &PostgresOptions, node: Uuid, registry_version: u64) -> R
     let session = options.connect().await?;
     // Held until the connection ends, however it ends.
     session.execute("SELECT pg_advisory_lock($1)", params![lock_number(node)]).await?;
+    // Should BEGIN fail, what was sent after it must not be committed statement by statement.
+    session.script("SET default_transaction_read_only = on").await?;
     // Were they prepared only when they are needed, what is sent after them would overtake them.
     for sql in [HEAD, APPEND_ONE, APPEND] {
         session.prepare(sql).await?;
@@ -170,22 +172,24 @@ async fn transaction(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool
     let Conn::Postgres(session) = &tx.conn else { return Err(StorageError::Closed) };
     let session = Arc::clone(session);
     // The jobs' first statement goes out together with these two, and is executed after them.
-    let (head, any) = tokio::join!(begin(&session), perform(tx, jobs));
-    let (mut head, any) = (head?, any?);
+    let (head, any) = tokio::join!(biased; begin(&session), perform(tx, jobs));
+    let mut head = head.inspect_err(|_| jobs.iter_mut().for_each(|job| job.discard()))?;
+    let any = any?;
     if !any {
         session.script("ROLLBACK").await?;
         return Ok(false);
     }
     let entries = record::chain(&mut head, std::mem::take(&mut tx.appended))?;
     // What is appended and COMMIT go out together; if the first fails, so does the second.
-    let (appended, committed) = tokio::join!(append(&session, &entries), session.script("COMMIT"));
+    let (appended, committed) = tokio::join!(biased; append(&session, &entries), session.script("COMMIT"));
     appended.and(committed).map_err(StorageError::into_commit)?;
     Ok(true)
 }
 
 /// Begins a transaction and takes the record's head, in one exchange.
 async fn begin(session: &Session) -> Result<RecordHead, StorageError> {
-    let (begun, head) = tokio::join!(session.script("BEGIN"), session.optional::<(i64, Vec<u8>)>(HEAD, params![]));
+    let begin = session.script("BEGIN READ WRITE");
+    let (begun, head) = tokio::join!(biased; begin, session.optional::<(i64, Vec<u8>)>(HEAD, params![]));
     begun?;
     let damaged = || StorageError::Damaged("the record's head".to_owned());
     let (sequence, hash) = head?.ok_or_else(damaged)?;
@@ -199,7 +203,8 @@ async fn append(session: &Session, entries: &[Entry]) -> Result<(), StorageError
             entries.iter().map(|$entry| $value).collect::<Vec<_>>()
         };
     }
-    let Some(last) = entries.last() else { return Ok(()) };
+    // Fails where the transaction has: COMMIT alone would be answered as if it had been one.
+    let Some(last) = entries.last() else { return session.script("SELECT 1").await };
     if let [only] = entries {
         return session.execute(APPEND_ONE, &only.values()).await.map(drop);
     }
