@@ -2,7 +2,7 @@
 
 use sealcard_api::{
     admin::{Environment, EnvironmentState},
-    keys::Key,
+    keys::{Key, KeyState},
 };
 
 use super::Finding;
@@ -14,8 +14,13 @@ use crate::{
 
 /// For environments that keep keys of ours; others do not matter here.
 pub(super) async fn look(app: &App) -> Vec<Finding> {
-    // Whoever can't be asked has been named by the checks before.
-    ask(app).await.map_or_else(|_| Vec::new(), |(environments, keys)| judge(&environments, &keys))
+    match ask(app).await {
+        Ok((environments, keys)) => judge(&environments, &keys),
+        Err(error) => {
+            let advice = error.advice().unwrap_or("ask an administrator to look into the server's log").to_owned();
+            vec![Finding::warning("keys' custody", format!("the server could not tell: {error}"), advice)]
+        }
+    }
 }
 
 async fn ask(app: &App) -> Result<(Vec<Environment>, Vec<Key>), RemoteError> {
@@ -25,7 +30,7 @@ async fn ask(app: &App) -> Result<(Vec<Environment>, Vec<Key>), RemoteError> {
         return Ok((Vec::new(), Vec::new()));
     }
     let mut keys: Vec<Key> = pages::all(&app.remote, &path(&["keys"]), &[]).await?;
-    keys.retain(|key| ours.iter().any(|card| card.key_id == key.id));
+    keys.retain(|key| key.state == KeyState::Active && ours.iter().any(|card| card.key_id == key.id));
     Ok((pages::all(&app.remote, &path(&["environments"]), &[]).await?, keys))
 }
 

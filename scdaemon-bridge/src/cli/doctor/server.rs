@@ -3,7 +3,7 @@
 use sealcard_api::Timestamp;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
-use super::{Finding, custody};
+use super::{Finding, Verdict, custody};
 use crate::{
     cards::cache,
     cli::{App, login::variable},
@@ -33,8 +33,12 @@ pub(super) async fn look(app: &App) -> Vec<Finding> {
             return findings;
         }
     }
-    findings.extend(login(app).await);
-    findings.extend(custody::look(app).await);
+    let login = login(app).await;
+    let let_in = login.iter().all(|finding| finding.verdict != Verdict::Broken);
+    findings.extend(login);
+    if let_in {
+        findings.extend(custody::look(app).await);
+    }
     findings
 }
 
@@ -108,7 +112,7 @@ fn fresh(app: &App) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Verdict, *};
+    use super::*;
 
     #[test]
     fn a_clock_that_is_off_by_minutes_is_found_in_both_directions() {
