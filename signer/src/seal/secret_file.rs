@@ -51,9 +51,7 @@ pub(super) fn read_credential(name: &str) -> Result<Zeroizing<Vec<u8>>, SealErro
 /// Reads a credential of at most `limit` bytes, and tells where it lies.
 pub(crate) fn read_credential_file(name: &str, limit: usize) -> Result<(PathBuf, Zeroizing<Vec<u8>>), SealError> {
     let path = credential_path(name)?;
-    // systemd 254 and later leave the file to root and let the service's user read it by an access control list, whose
-    // mask appears in the group's bits. Nobody else gets into the folder.
-    let bytes = read_guarded(&path, limit, 0o037)?;
+    let bytes = read_guarded(&path, limit, true)?;
     Ok((path, bytes))
 }
 
@@ -73,11 +71,12 @@ pub(super) fn read_limited(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8
 
 /// Reads a regular file of at most `limit` bytes that only its owner, the signer's user or root, may use.
 pub(crate) fn read_private(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    read_guarded(path, limit, 0o077)
+    read_guarded(path, limit, false)
 }
 
-/// As [`read_private`], refusing these bits of the mode.
-fn read_guarded(path: &Path, limit: usize, refused: u32) -> Result<Zeroizing<Vec<u8>>, SealError> {
+/// As [`read_private`]. `listed`: systemd 254 and later leave a credential to root and root's group, and let the service's
+/// user read it by an access control list, whose mask appears in the group's bits.
+fn read_guarded(path: &Path, limit: usize, listed: bool) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let failed = |e| SealError::File(path.to_owned(), e);
     // Non-blocking: a FIFO in its place must not hang the start.
     let file = OpenOptions::new()
@@ -90,6 +89,7 @@ fn read_guarded(path: &Path, limit: usize, refused: u32) -> Result<Zeroizing<Vec
         return Err(bad(path, "it is not a regular file"));
     }
     let mode = metadata.mode() & 0o7777;
+    let refused = if listed && metadata.uid() == 0 && metadata.gid() == 0 { 0o037 } else { 0o077 };
     if mode & refused != 0 {
         return Err(SealError::LooseMode { path: path.to_owned(), mode });
     }
