@@ -11,6 +11,7 @@
 mod error;
 mod recover;
 mod running;
+mod to_its_end;
 mod verify;
 
 use std::{
@@ -38,6 +39,7 @@ use uuid::Uuid;
 
 pub use error::SigningError;
 pub use running::Running;
+use to_its_end::ToItsEnd;
 
 use crate::{
     failpoint,
@@ -125,7 +127,7 @@ impl Signing {
         let use_ = self.judge(asker, wish, key).await?;
         // What has begun is brought to its end even when the caller hangs up.
         let this = self.clone();
-        tokio::spawn(async move { this.run(use_).await })
+        ToItsEnd::new(async move { this.run(use_).await })
             .await
             .map_err(|error| SigningError::Fault(error.to_string()))?
     }
