@@ -1,7 +1,7 @@
 //! Who asks: passwords, service tokens and grants.
 //!
 //! A secret is 32 random bytes in base64url behind a prefix that tells what it is; only its SHA-256 is stored. Grants
-//! are looked up anew for each request, so that a revocation is seen by the very next one.
+//! are judged anew for each request, so that a revocation is seen by the very next one.
 
 mod grants;
 mod password;
@@ -10,7 +10,6 @@ mod slowdown;
 
 use std::{fmt, net::IpAddr};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use sealcard_api::{Timestamp, problem::ProblemCode};
 
 pub use grants::{IssuedTo, issue, refresh};
@@ -45,7 +44,7 @@ impl fmt::Debug for Authentication {
     }
 }
 
-/// The caller that holds the grant `token`. Asks the database each time, so that a revocation is seen by the next request.
+/// The caller that holds the grant `token`. Judged anew for each request, so that a revocation is seen by the next one.
 ///
 /// # Errors
 /// [`ProblemCode::Unauthenticated`], [`ProblemCode::GrantExpired`] or [`ProblemCode::GrantRevoked`].
@@ -54,8 +53,7 @@ pub async fn authenticate(state: &AppState, token: &str, context: RequestContext
     if !token.starts_with(GRANT_PREFIX) || token.len() > 128 {
         return Err(unknown());
     }
-    let hash = digest(&SHA256, token.as_bytes());
-    let held = state.store.held_grant(hash.as_ref()).await?.ok_or_else(unknown)?;
+    let held = state.store.held_grant(hash(token)).await?.ok_or_else(unknown)?;
     let revoked = |what: &str| Err(ApiError::new(ProblemCode::GrantRevoked).detail(what));
     if held.removed {
         return revoked("The account has been removed.");

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::{
-    digest::{Digest, SHA256, digest},
+    digest::{SHA256, digest},
     rand,
 };
 use data_encoding::BASE64URL_NOPAD;
@@ -35,7 +35,7 @@ impl Secret {
 
     /// What is stored of it.
     #[must_use]
-    pub fn hash(&self) -> Digest {
+    pub fn hash(&self) -> [u8; 32] {
         hash(&self.0)
     }
 
@@ -54,8 +54,10 @@ impl fmt::Debug for Secret {
 
 /// What is stored of a secret: with 256 random bits in it, a plain hash is as good as a slow one.
 #[must_use]
-pub fn hash(secret: &str) -> Digest {
-    digest(&SHA256, secret.as_bytes())
+pub fn hash(secret: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
+    hash
 }
 
 #[cfg(test)]
@@ -70,6 +72,6 @@ mod tests {
         let (a, b) = (a.into_text().0, b.into_text().0);
         assert_ne!(a, b);
         assert_eq!((a.len(), a.starts_with("scg_")), (47, true));
-        assert_eq!(stored.as_ref(), hash(&a).as_ref());
+        assert_eq!(stored, hash(&a));
     }
 }

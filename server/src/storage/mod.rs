@@ -9,6 +9,7 @@ mod error;
 mod evidence;
 mod identity;
 mod keys;
+mod known;
 mod migrate;
 mod pace;
 mod record;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 
 pub use self::sql::postgres::PostgresOptions;
 use self::{
+    known::{Changes, Known},
     pace::{Pace, Paced},
     sql::{Conn, Reader, params, postgres, sqlite},
     writer::{PostgresWriter, SqliteWriter, Writer},
@@ -73,6 +75,7 @@ pub struct Store {
     reader: Arc<Reader>,
     writer: Writer,
     pace: Arc<Pace>,
+    known: Option<Arc<Known>>,
     registry_version: Arc<AtomicU64>,
     server_id: Uuid,
     node: Uuid,
@@ -131,11 +134,16 @@ impl Store {
         let published = Arc::clone(&registry_version);
         let node = Uuid::now_v7();
         let pace = Arc::new(Pace::default());
-        let (writer, reader) = match database {
-            Database::Sqlite(path) => (
-                Writer::Sqlite(Arc::new(SqliteWriter::open(path.clone(), Arc::clone(&pace), published)?)),
-                Reader::Sqlite(sqlite::Readers::open(path)?),
-            ),
+        let (writer, reader, known) = match database {
+            Database::Sqlite(path) => {
+                let changes = Changes::default();
+                let known = Known::new(&changes);
+                (
+                    Writer::Sqlite(Arc::new(SqliteWriter::open(path.clone(), Arc::clone(&pace), published, changes)?)),
+                    Reader::Sqlite(sqlite::Readers::open(path)?),
+                    Some(Arc::new(known)),
+                )
+            }
             Database::Postgres(options) => {
                 record::check_head(&mut conn).await?;
                 (
@@ -143,6 +151,7 @@ impl Store {
                         PostgresWriter::start(options.clone(), node, Arc::clone(&pace), published).await?,
                     )),
                     Reader::Postgres(postgres::Readers::new(options.clone())),
+                    None,
                 )
             }
         };
@@ -150,6 +159,7 @@ impl Store {
             reader: Arc::new(reader),
             writer,
             pace,
+            known,
             registry_version,
             server_id,
             node,

@@ -145,7 +145,7 @@ impl WriteTx {
     pub async fn begin_request(&mut self, request: &NewRequest, intent: Draft) -> Result<Begun, StorageError> {
         let idempotency = &request.idempotency;
         let inserted = self
-            .conn()
+            .conn_for_uses()
             .execute(
                 "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
                 input_sha256, state, project_id, node_id)
@@ -167,7 +167,7 @@ impl WriteTx {
             .await?;
         if inserted == 0 {
             let known: Option<Stored> = self
-                .conn()
+                .conn_for_uses()
                 .optional(
                     "SELECT id, state, signature, grant_id, key_id, operation, input_sha256
                  FROM key_request WHERE principal_id = $1 AND idempotency_key = $2",
@@ -181,7 +181,7 @@ impl WriteTx {
             if !known.may_be_done_again() {
                 return Ok(Begun::Known(known.row));
             }
-            self.conn()
+            self.conn_for_uses()
                 .execute(
                     "UPDATE key_request SET id = $2, state = 'signing', node_id = $3 WHERE id = $1",
                     params![known.row.id.0, request.id.0, request.node],
@@ -208,8 +208,8 @@ impl WriteTx {
         let (request, state) = (outcome.request_id.0, state.name());
         let values = params![request, state, signature];
         let changed = match counted {
-            Some(key) => self.conn().execute_both((FINISH, values), (COUNT, params![key.0])).await?.0,
-            None => self.conn().execute(FINISH, values).await?,
+            Some(key) => self.conn_for_uses().execute_both((FINISH, values), (COUNT, params![key.0])).await?.0,
+            None => self.conn_for_uses().execute(FINISH, values).await?,
         };
         if changed != 1 {
             return Err(StorageError::NotFound("request in the state signing"));

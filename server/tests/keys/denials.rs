@@ -4,12 +4,12 @@ use sealcard_api::{
     Timestamp,
     admin::ProjectRole,
     algorithm::{HashAlgorithm, KeyAlgorithm},
-    ids::{KeyId, PrincipalId},
+    ids::{GroupId, KeyId, PrincipalId},
     record::RecordKind,
 };
 use sealcard_server::{
     signing::SigningError,
-    storage::{KeyFilter, Member, StorageError},
+    storage::{JobFuture, KeyFilter, Member, StorageError, WriteTx},
 };
 use sealcard_signer::protocol::Operation;
 
@@ -101,6 +101,53 @@ async fn only_key_users_use_keys_directly_or_through_a_group() {
     signature(as_stranger(&place).await.unwrap());
     assert_eq!(usable(&place, stranger).await, 1);
     place.stop().await;
+}
+
+/// Each time after a use was allowed, so that whatever the server keeps in memory of it is no longer true.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_is_given_or_taken_counts_for_the_very_next_request() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let (project, user, group) = (place.project, place.user, GroupId::new());
+    place.sign(key, &[1; 32]).await;
+
+    change(&place, move |tx| {
+        let member = Member::Principal(user);
+        Box::pin(async move { tx.remove_project_member(project, member, ProjectRole::KeyUser).await.map(drop) })
+    })
+    .await;
+    let refused = place.perform(key, sign(&[1; 32])).await;
+    assert!(is_denied(&refused, "key-user"), "{refused:?}");
+
+    change(&place, move |tx| {
+        Box::pin(async move {
+            tx.add_group(group, "group", 0).await?;
+            tx.add_project_member(project, Member::Group(group), ProjectRole::KeyUser).await.map(drop)
+        })
+    })
+    .await;
+    let refused = place.perform(key, sign(&[1; 32])).await;
+    assert!(is_denied(&refused, "key-user"), "{refused:?}");
+
+    change(&place, move |tx| Box::pin(async move { tx.add_group_member(group, user).await.map(drop) })).await;
+    place.sign(key, &[1; 32]).await;
+    change(&place, move |tx| Box::pin(async move { tx.remove_group_member(group, user).await.map(drop) })).await;
+    let refused = place.perform(key, sign(&[1; 32])).await;
+    assert!(is_denied(&refused, "key-user"), "{refused:?}");
+
+    change(&place, move |tx| Box::pin(async move { tx.add_group_member(group, user).await.map(drop) })).await;
+    place.sign(key, &[1; 32]).await;
+    change(&place, move |tx| Box::pin(async move { tx.remove_group(group).await })).await;
+    let refused = place.perform(key, sign(&[1; 32])).await;
+    assert!(is_denied(&refused, "key-user"), "{refused:?}");
+    place.stop().await;
+}
+
+async fn change(
+    place: &Place,
+    change: impl for<'c> FnOnce(&'c mut WriteTx) -> JobFuture<'c, (), StorageError> + Send + 'static,
+) {
+    place.store().write(change).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

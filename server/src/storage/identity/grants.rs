@@ -133,19 +133,20 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn held_grant(&self, token_hash: &[u8]) -> Result<Option<HeldGrant>, StorageError> {
-        let held: Option<HeldGrant> = self
-            .reader()
-            .optional(
-                "SELECT g.id, p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
-                    g.expires, g.revoked IS NOT NULL, t.retired, (SELECT registry_version FROM server)
+    pub async fn held_grant(&self, token_hash: [u8; 32]) -> Result<Option<HeldGrant>, StorageError> {
+        const HELD: &str = "SELECT g.id, p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
+                g.expires, g.revoked IS NOT NULL, t.retired, (SELECT registry_version FROM server)
              FROM grant_token t
              JOIN access_grant g ON g.id = t.grant_id
              JOIN principal p ON p.id = g.principal_id
-             WHERE t.hash = $1",
-                params![token_hash],
-            )
-            .await?;
+             WHERE t.hash = $1";
+        let hash = token_hash.as_slice();
+        let values = params![hash];
+        let asked = self.reader().optional(HELD, values);
+        let held: Option<HeldGrant> = match &self.known {
+            Some(known) => known.grants.known_or(token_hash, asked).await?,
+            None => asked.await?,
+        };
         if let Some(held) = &held {
             self.saw_registry_version(held.registry_version);
         }

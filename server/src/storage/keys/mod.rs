@@ -262,16 +262,17 @@ impl Store {
         principal: PrincipalId,
         wanted: ComponentRole,
     ) -> Result<Option<KeyUse>, StorageError> {
-        self.reader()
-            .optional(
-                "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
-                    (SELECT string_agg(r.role, ',') FROM principal_role r
-                        WHERE r.project_id = k.project_id AND r.principal_id = $2),
-                    c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role
-                 FROM signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3 WHERE k.id = $1",
-                params![key.0, principal.0, wanted.name()],
-            )
-            .await
+        const USED: &str = "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
+                (SELECT string_agg(r.role, ',') FROM principal_role r
+                    WHERE r.project_id = k.project_id AND r.principal_id = $2),
+                c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role
+             FROM signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3 WHERE k.id = $1";
+        let values = params![key.0, principal.0, wanted.name()];
+        let asked = self.reader().optional(USED, values);
+        match &self.known {
+            Some(known) => known.keys.known_or((key, principal, wanted), asked).await,
+            None => asked.await,
+        }
     }
 
     /// A component key with its sealed private half.

@@ -28,11 +28,19 @@ pub struct WriteTx {
     conn: Conn,
     pub(super) appended: Vec<Draft>,
     registry_version: u64,
+    /// Something else than uses was, or may have been, changed.
+    more_than_uses: bool,
 }
 
 impl WriteTx {
     /// The connection, inside the transaction. Jobs issue no BEGIN, COMMIT, SAVEPOINT or PRAGMA.
     pub(crate) fn conn(&mut self) -> &mut Conn {
+        self.more_than_uses = true;
+        &mut self.conn
+    }
+
+    /// The same, for what changes nothing that a use is judged by.
+    pub(super) fn conn_for_uses(&mut self) -> &mut Conn {
         &mut self.conn
     }
 
@@ -42,7 +50,7 @@ impl WriteTx {
     /// If the database fails.
     pub async fn bump_registry(&mut self) -> Result<u64, StorageError> {
         let version: Option<i64> = self
-            .conn
+            .conn()
             .scalar("UPDATE server SET registry_version = registry_version + 1 RETURNING registry_version", params![])
             .await?;
         let version = version.ok_or_else(|| StorageError::Damaged("the table server is empty".to_owned()))?;
@@ -68,7 +76,7 @@ impl WriteTx {
     }
 
     fn new(conn: Conn, registry_version: u64) -> Self {
-        Self { conn, appended: Vec::new(), registry_version }
+        Self { conn, appended: Vec::new(), registry_version, more_than_uses: false }
     }
 
     fn snapshot(&self) -> (usize, u64) {

@@ -20,6 +20,7 @@ use std::{
 use super::{BATCH, WriteTx, job::Job, perform};
 use crate::storage::{
     StorageError,
+    known::Changes,
     pace::Pace,
     record::{self, RecordHead},
     sql::{Conn, params, sqlite},
@@ -40,6 +41,7 @@ struct Shared {
     tx: Mutex<Option<(WriteTx, RecordHead)>>,
     pace: Arc<Pace>,
     published: Arc<AtomicU64>,
+    changes: Changes,
     commits: AtomicU64,
 }
 
@@ -54,11 +56,13 @@ struct Queue {
 }
 
 impl SqliteWriter {
-    /// Opens the file at `path` and starts the thread. `published` is the registry version that readers see.
+    /// Opens the file at `path` and starts the thread. `published` is the registry version that readers see; `changes` are
+    /// told whenever something else than uses was written.
     pub(in crate::storage) fn open(
         path: PathBuf,
         pace: Arc<Pace>,
         published: Arc<AtomicU64>,
+        changes: Changes,
     ) -> Result<Self, StorageError> {
         let shared = Arc::new(Shared {
             path,
@@ -68,6 +72,7 @@ impl SqliteWriter {
             tx: Mutex::new(None),
             pace,
             published,
+            changes,
             commits: AtomicU64::new(0),
         });
         *lock(&shared.tx) = Some(shared.open_tx()?);
@@ -208,7 +213,12 @@ impl Shared {
         };
         // Not put back on error: after a failed commit what SQLite holds of the file can't be trusted (a failed fsync may
         // have dropped pages), so the connection is dropped, which rolls back, and opened anew.
-        if at_once(transaction(&mut tx, &mut head, jobs))? {
+        let committed = at_once(transaction(&mut tx, &mut head, jobs));
+        // A commit that failed may yet be found in the file.
+        if std::mem::take(&mut tx.more_than_uses) || committed.is_err() {
+            self.changes.happened();
+        }
+        if committed? {
             self.published.store(tx.registry_version, Ordering::Release);
             self.commits.fetch_add(1, Ordering::Relaxed);
         }

@@ -1,0 +1,201 @@
+//! The answers to what each use of a key asks: whose grant it is, and what the key is.
+//!
+//! For SQLite alone. Its file is written by this process and by no other, so an answer stays true until the writer commits
+//! something else than uses; whoever waits for such a commit is told after the answers have been dropped. Several servers
+//! write to one PostgreSQL: there each use asks anew.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    hash::Hash,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use sealcard_api::{
+    algorithm::ComponentRole,
+    ids::{KeyId, PrincipalId},
+};
+
+use super::{HeldGrant, KeyUse, StorageError};
+
+/// Answers of each kind at most; when there are more, all are asked for again.
+const MOST: usize = 1024;
+
+/// Says that what was read may not be so any more: a number that grows with each such commit.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changes(Arc<AtomicU64>);
+
+impl Changes {
+    /// Must come after the commit, and before anybody is told of it.
+    pub(super) fn happened(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Answers that still hold.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// By the SHA-256 of the token.
+    pub(super) grants: Answers<[u8; 32], HeldGrant>,
+    pub(super) keys: Answers<(KeyId, PrincipalId, ComponentRole), KeyUse>,
+}
+
+impl Known {
+    pub(super) fn new(changes: &Changes) -> Self {
+        Self { grants: Answers::new(changes), keys: Answers::new(changes) }
+    }
+}
+
+/// Answers to one kind of question.
+#[derive(Debug)]
+pub(super) struct Answers<K, V> {
+    changes: Changes,
+    state: Mutex<State<K, V>>,
+}
+
+#[derive(Debug)]
+struct State<K, V> {
+    /// The changes that had happened before any of these was asked for.
+    as_of: u64,
+    all: HashMap<K, V>,
+}
+
+impl<K: Eq + Hash, V: Clone> Answers<K, V> {
+    fn new(changes: &Changes) -> Self {
+        Self { changes: changes.clone(), state: Mutex::new(State { as_of: 0, all: HashMap::new() }) }
+    }
+
+    /// What is known, else what the database says. That it knows nothing is not kept: anybody may ask for anything.
+    pub(super) async fn known_or<F>(&self, question: K, ask: F) -> Result<Option<V>, StorageError>
+    where
+        F: Future<Output = Result<Option<V>, StorageError>>,
+    {
+        let as_of = self.changes.count();
+        if let Some(known) = self.get(&question, as_of) {
+            return Ok(Some(known));
+        }
+        let answer = ask.await?;
+        if let Some(answer) = &answer {
+            self.keep(question, answer, as_of);
+        }
+        Ok(answer)
+    }
+
+    fn get(&self, question: &K, now: u64) -> Option<V> {
+        let state = self.lock();
+        if state.as_of == now { state.all.get(question).cloned() } else { None }
+    }
+
+    fn keep(&self, question: K, answer: &V, as_of: u64) {
+        let mut state = self.lock();
+        if as_of < state.as_of {
+            return;
+        }
+        if as_of > state.as_of || state.all.len() >= MOST {
+            state.all.clear();
+            state.as_of = as_of;
+        }
+        state.all.insert(question, answer.clone());
+    }
+
+    /// Whole after a panic: what was cleared is asked for again.
+    fn lock(&self) -> MutexGuard<'_, State<K, V>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    async fn ask(answers: &Answers<u8, u64>, question: u8, database: Option<u64>) -> Option<u64> {
+        answers.known_or(question, async { Ok(database) }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_kept_until_something_happens() {
+        let changes = Changes::default();
+        let answers = Answers::new(&changes);
+        assert_eq!(ask(&answers, 1, Some(10)).await, Some(10));
+        assert_eq!(ask(&answers, 2, Some(20)).await, Some(20));
+        assert_eq!(ask(&answers, 1, Some(11)).await, Some(10));
+        changes.happened();
+        assert_eq!(ask(&answers, 1, Some(11)).await, Some(11));
+        assert_eq!(ask(&answers, 2, None).await, None);
+    }
+
+    #[tokio::test]
+    async fn that_nothing_is_known_is_not_kept() {
+        let answers = Answers::new(&Changes::default());
+        assert_eq!(ask(&answers, 1, None).await, None);
+        assert_eq!(ask(&answers, 1, Some(10)).await, Some(10));
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_before_a_change_is_not_taken_for_what_is_after_it() {
+        let changes = Changes::default();
+        let answers = Answers::new(&changes);
+        let old = answers.known_or(1, async {
+            changes.happened();
+            assert_eq!(ask(&answers, 1, Some(11)).await, Some(11));
+            Ok(Some(10))
+        });
+        assert_eq!(old.await.unwrap(), Some(10));
+        assert_eq!(ask(&answers, 1, Some(12)).await, Some(11), "the newer one was known already");
+        let old = answers.known_or(2, async {
+            changes.happened();
+            Ok(Some(20))
+        });
+        assert_eq!(old.await.unwrap(), Some(20));
+        assert_eq!(ask(&answers, 2, Some(21)).await, Some(21));
+    }
+
+    #[tokio::test]
+    async fn there_are_never_more_than_the_most() {
+        let answers = Answers::new(&Changes::default());
+        for question in 0..=MOST {
+            answers.known_or(question, async { Ok(Some(())) }).await.unwrap();
+        }
+        assert_eq!(answers.lock().all.len(), 1);
+    }
+
+    /// A writer that changes a value, says so, and only then lets anybody know.
+    #[test]
+    fn whoever_has_heard_of_a_change_sees_it() {
+        let (changes, value) = (Changes::default(), AtomicU64::new(0));
+        let (heard, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let answers = Answers::new(&changes);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    while !stop.load(Ordering::Acquire) {
+                        let least = heard.load(Ordering::Acquire);
+                        let database = async { Ok(Some(value.load(Ordering::Acquire))) };
+                        let seen = runtime.block_on(answers.known_or(1_u8, database)).unwrap().unwrap();
+                        if seen < least {
+                            stop.store(true, Ordering::Release);
+                            panic!("{seen} was seen after {least} had been told of");
+                        }
+                    }
+                });
+            }
+            for n in 1..20_000 {
+                value.store(n, Ordering::Release);
+                changes.happened();
+                heard.store(n, Ordering::Release);
+            }
+            stop.store(true, Ordering::Release);
+        });
+    }
+}
