@@ -1,12 +1,15 @@
 //! What handlers take out of a request. Every refusal is a problem that says what to change.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::{Body, to_bytes},
     extract::{FromRequest, FromRequestParts, Request, rejection::PathRejection},
     http::{
-        HeaderValue,
+        HeaderMap, HeaderValue,
         header::{AUTHORIZATION, CONTENT_TYPE},
         request::Parts,
     },
@@ -89,7 +92,38 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let context = RequestContext::from_request_parts(parts, state).await?;
         let token = bearer(parts.headers.get(AUTHORIZATION))?;
-        crate::authn::authenticate(state, token, context).await
+        let caller = crate::authn::authenticate(state, token, context).await?;
+        parts.extensions.insert(Admitted { caller: caller.clone(), at: Instant::now() });
+        Ok(caller)
+    }
+}
+
+/// Who was let in when the head of the request had come.
+#[derive(Clone)]
+struct Admitted {
+    caller: Caller,
+    at: Instant,
+}
+
+/// For how long that is taken to be so while the body comes.
+const STILL_SO: Duration = Duration::from_millis(20);
+
+impl Admitted {
+    /// Judges the caller again when the body took its time: what has been taken away meanwhile must not count any more,
+    /// however early the head was sent.
+    async fn check(&self, headers: &HeaderMap, state: &AppState) -> Result<(), ApiError> {
+        if self.at.elapsed() < STILL_SO {
+            return Ok(());
+        }
+        let Caller { request_id, peer, .. } = self.caller;
+        let token = bearer(headers.get(AUTHORIZATION))?;
+        let caller = crate::authn::authenticate(state, token, RequestContext { request_id, peer }).await?;
+        if caller == self.caller {
+            Ok(())
+        } else {
+            let changed = "Your account was changed while this request was on its way. Make it again.";
+            Err(ApiError::new(ProblemCode::Forbidden).detail(changed))
+        }
     }
 }
 
@@ -110,7 +144,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
-        json_body(request, state.config.limits.body_bytes).await.map(Self)
+        json_body(request, state, state.config.limits.body_bytes).await.map(Self)
     }
 }
 
@@ -123,16 +157,20 @@ impl<T: DeserializeOwned> FromRequest<AppState> for LargeJson<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let limit = state.config.limits.body_bytes.max(MAX_IMPORT_BODY);
-        json_body(request, limit).await.map(Self)
+        json_body(request, state, limit).await.map(Self)
     }
 }
 
-async fn json_body<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, ApiError> {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+async fn json_body<T: DeserializeOwned>(request: Request, state: &AppState, limit: usize) -> Result<T, ApiError> {
+    let (parts, body) = request.into_parts();
+    let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
         return Err(ApiError::invalid("The request needs a body of Content-Type application/json."));
     }
-    let bytes = read_body(request.into_body(), limit).await?;
+    let bytes = read_body(body, limit).await?;
+    if let Some(admitted) = parts.extensions.get::<Admitted>() {
+        admitted.check(&parts.headers, state).await?;
+    }
     parse_json(&bytes).map_err(ApiError::invalid)
 }
 

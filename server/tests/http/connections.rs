@@ -2,13 +2,17 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use sealcard_api::problem::{Problem, ProblemCode};
+use sealcard_api::{
+    admin::{Group, Page, User},
+    problem::{Problem, ProblemCode},
+};
 use sealcard_server::tls::CA_FILE;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -16,7 +20,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::harness::{DEADLINE, Running};
+use crate::harness::{DEADLINE, PASSWORD, Running, Session};
 
 async fn connect(server: &Running) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
@@ -165,4 +169,56 @@ async fn stopping_lets_a_running_request_end_and_closes_idle_connections() {
     busy.write_all(b"{}").await.unwrap();
     assert!(read_to_close(&mut busy).await.starts_with("HTTP/1.1 400"));
     assert!(timeout(DEADLINE, stopping).await.unwrap().unwrap());
+}
+
+/// A request whose head is let in, and whose body comes when the test wants it to.
+struct Halved {
+    stream: TlsStream<TcpStream>,
+    rest: String,
+}
+
+impl Halved {
+    async fn begin(server: &Running, session: &Session<'_>, path: &str, body: &str) -> Self {
+        let mut stream = connect(server).await;
+        let (token, length) = (&session.token, body.len());
+        let (first, rest) = body.split_at(length - 1);
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{first}"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Long enough for the server to have judged the caller; shorter would only make the test weaker.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Self { stream, rest: rest.to_owned() }
+    }
+
+    async fn end(mut self) -> String {
+        self.stream.write_all(self.rest.as_bytes()).await.unwrap();
+        read_to_close(&mut self.stream).await
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_away_while_a_body_comes_does_not_count_any_more() {
+    let server = Running::start().await;
+    let admin = server.admin().await;
+    let body = |name: &str| format!(r#"{{"name": "{name}"}}"#);
+
+    let kept = Halved::begin(&server, &admin, "/v1/groups", &body("kept")).await;
+    let answer = kept.end().await;
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+
+    admin.add_user("other").await;
+    let _: User =
+        admin.send(Method::PATCH, "/v1/users/other", json!({"administrator": true})).await.json(StatusCode::OK);
+    let other = server.login("other", PASSWORD).await;
+    let less = Halved::begin(&server, &other, "/v1/groups", &body("less")).await;
+    let revoked = Halved::begin(&server, &other, "/v1/groups", &body("revoked")).await;
+    let _: User =
+        admin.send(Method::PATCH, "/v1/users/other", json!({"administrator": false})).await.json(StatusCode::OK);
+    assert_eq!(problem_of(&less.end().await).code, ProblemCode::Forbidden);
+    admin.bare(Method::DELETE, &format!("/v1/grants/{}", other.issued.grant.id)).await.done();
+    assert_eq!(problem_of(&revoked.end().await).code, ProblemCode::GrantRevoked);
+    let groups: Page<Group> = admin.get("/v1/groups").await.json(StatusCode::OK);
+    assert_eq!(groups.items.iter().map(|group| group.name.as_str()).collect::<Vec<_>>(), ["kept"]);
 }
