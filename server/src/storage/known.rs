@@ -1,7 +1,7 @@
 //! The answers to what each use of a key asks: whose grant it is, and what the key is.
 //!
 //! For SQLite alone. Its file is written by this process and by no other, so an answer stays true until the writer commits
-//! something else than uses; whoever waits for such a commit is told after the answers have been dropped. Several servers
+//! something else than uses; whoever waits for such a commit is told after the answers are no longer believed. Several servers
 //! write to one PostgreSQL: there each use asks anew.
 
 use std::{

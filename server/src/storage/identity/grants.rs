@@ -129,7 +129,7 @@ pub struct GrantFilter {
 const MAX_TOKENS: u32 = 8;
 
 impl Store {
-    /// What the token with this SHA-256 stands for: the one query that each authenticated request makes.
+    /// What the token with this SHA-256 stands for: what each authenticated request asks.
     ///
     /// # Errors
     /// If the database fails.

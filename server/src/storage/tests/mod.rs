@@ -7,6 +7,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::{JoinHandle, JoinSet};
 
+mod uses;
+
 use super::*;
 
 fn note(n: u64) -> Draft {
