@@ -188,7 +188,7 @@ impl Init {
             output::line(format_args!("  authority       {}", data.join(tls::CA_FILE).display()));
         }
         output::line(format_args!("  SHA-256         {fingerprint}"));
-        output::line(format_args!("\nStart it:\n  sealcard-server serve --data {}", data.display()));
+        output::line(format_args!("\nStart it:\n{}", self.seal.start(data)));
         output::line(format_args!("\nThen, on a workstation (the fingerprint above is what it will show):"));
         output::line(format_args!("  sealcard login https://{name}:{port} --user {} --setup", self.admin));
         Ok(())

@@ -114,11 +114,26 @@ impl SealOptions {
                 folder.display()
             ),
             SealKind::SystemdCredential => {
-                format!(
-                    "opened at each start by the systemd credential {}",
-                    self.seal_credential.as_deref().unwrap_or("")
-                )
+                format!("opened at each start by the systemd credential {}", self.credential())
             }
         }
+    }
+
+    /// How a person starts the server, indented.
+    pub(super) fn start(&self, data: &Path) -> String {
+        let serve = format!("sealcard-server serve --data {}", data.display());
+        match self.seal {
+            SealKind::KeyFile | SealKind::Passphrase => format!("  {serve}"),
+            // Started by hand it would have no credential, and come up sealed.
+            SealKind::SystemdCredential => format!(
+                "  with a systemd unit whose section [Service] has\n    ExecStart={serve}\n    \
+                 LoadCredentialEncrypted={}\n  systemctl enable --now sealcard-server",
+                self.credential()
+            ),
+        }
+    }
+
+    fn credential(&self) -> &str {
+        self.seal_credential.as_deref().unwrap_or_default()
     }
 }

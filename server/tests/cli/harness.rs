@@ -44,9 +44,14 @@ impl Place {
     }
 
     pub(crate) fn init(&self, arguments: &[&str]) -> Output {
+        self.init_command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn init_command(&self, arguments: &[&str]) -> Command {
         let mut run = self.command(&["init"]);
         run.arg("--admin-password-file").arg(self.path("password")).arg("--signer-program").arg(signer());
-        run.args(["--listen", "127.0.0.1:0"]).args(arguments).output().unwrap()
+        run.args(["--listen", "127.0.0.1:0"]).args(arguments);
+        run
     }
 
     pub(crate) fn run(&self, command: &[&str]) -> Output {

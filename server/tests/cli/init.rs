@@ -1,6 +1,9 @@
 //! Making a data folder.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+};
 
 use crate::harness::{PASSWORD, Place, below, failure, success};
 
@@ -27,6 +30,22 @@ fn init_makes_everything_for_its_owner_only_and_says_what_it_made() {
     }
     let checked = success(&place.run(&["config", "check"]));
     assert!(checked.contains("sealcard.example") && checked.contains("request-seconds = 30"), "{checked}");
+}
+
+/// Started by hand, a server whose store systemd opens would come up sealed.
+#[test]
+fn with_a_credential_of_systemd_init_tells_of_the_unit() {
+    let place = Place::new();
+    let credentials = place.path("credentials");
+    fs::create_dir(&credentials).unwrap();
+    fs::write(credentials.join("seal"), [7; 32]).unwrap();
+    fs::set_permissions(credentials.join("seal"), Permissions::from_mode(0o400)).unwrap();
+    let mut init = place.init_command(&["--seal", "systemd-credential", "--seal-credential", "seal"]);
+    let text = success(&init.env("CREDENTIALS_DIRECTORY", &credentials).output().unwrap());
+    let serve = format!("ExecStart=sealcard-server serve --data {}", place.data().display());
+    for part in ["opened at each start by the systemd credential seal", &serve, "LoadCredentialEncrypted=seal\n"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
 
 #[test]
