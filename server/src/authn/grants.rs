@@ -1,5 +1,7 @@
 //! Issuing and refreshing grants.
 
+use std::fmt;
+
 use sealcard_api::{
     Timestamp,
     grants::{GrantInfo, GrantIssued},
@@ -16,13 +18,31 @@ use crate::{
 
 const DAY: i64 = 86_400;
 
+/// What somebody has shown to get a grant.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// The password with this PHC string.
+    Password(String),
+    /// A token, and when it stops to work.
+    ServiceToken(ServiceTokenId, i64),
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Password(_) => f.write_str("Password(…)"),
+            Self::ServiceToken(id, expires) => f.debug_tuple("ServiceToken").field(id).field(expires).finish(),
+        }
+    }
+}
+
 /// Who gets a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedTo {
     /// The principal.
     pub principal: PrincipalId,
-    /// The token that was shown, and when it stops to work.
-    pub service_token: Option<(ServiceTokenId, i64)>,
+    /// Why.
+    pub shown: Shown,
     /// What the holder calls it.
     pub label: String,
     /// Whether it is a machine's: then it is not refreshed, and valid for the whole time from the start.
@@ -32,22 +52,34 @@ pub struct IssuedTo {
 /// Stores a new grant.
 ///
 /// # Errors
-/// If the principal has been disabled or removed in between, or the database fails.
+/// If the principal has been disabled or removed in between, its password changed or its token revoked, or the database
+/// fails.
 pub async fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIssued, ApiError> {
     let now = Timestamp::now().unix();
-    let still = tx.find_principal(&to.principal.to_string()).await?.is_some_and(|row| !row.disabled);
+    // A password takes its time to be checked. What it was checked against may have been changed meanwhile, which has
+    // revoked the grants that there were.
+    let still = tx.find_principal(&to.principal.to_string()).await?.is_some_and(|row| !row.disabled)
+        && match &to.shown {
+            Shown::Password(hash) => tx.has_password(to.principal, hash).await?,
+            Shown::ServiceToken(id, _) => tx.is_service_token_good(*id).await?,
+        };
     if !still {
-        return Err(ApiError::new(ProblemCode::WrongCredentials));
+        let changed = "The account, its password or its token was changed during the login.";
+        return Err(ApiError::new(ProblemCode::WrongCredentials).detail(changed));
     }
     let mut refreshable_until = now + i64::from(limits.grant_refreshable_days) * DAY;
-    if let Some((_, token_expires)) = to.service_token {
+    let service_token = match to.shown {
+        Shown::Password(_) => None,
+        Shown::ServiceToken(id, expires) => Some((id, expires)),
+    };
+    if let Some((_, token_expires)) = service_token {
         refreshable_until = refreshable_until.min(token_expires);
     }
     let days = if to.machine { limits.grant_refreshable_days } else { limits.grant_days };
     let row = NewGrantRow {
         id: GrantId::new(),
         principal: to.principal,
-        service_token: to.service_token.map(|(id, _)| id),
+        service_token: service_token.map(|(id, _)| id),
         label: to.label,
         created: now,
         expires: refreshable_until.min(now + i64::from(days) * DAY),
@@ -92,5 +124,95 @@ impl From<GrantRow> for GrantInfo {
             refreshable_until: Timestamp::from_unix(row.refreshable_until),
             revoked: row.revoked.map(Timestamp::from_unix),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sealcard_policy::PrincipalKind;
+
+    use super::*;
+    use crate::storage::{Database, PrincipalChange, PrincipalRow, ServiceTokenRow, Store};
+
+    async fn store_with_user(folder: &std::path::Path) -> (Store, PrincipalId) {
+        let store = Store::create(&Database::Sqlite(folder.join("sealcard.db"))).await.unwrap();
+        let row = PrincipalRow {
+            id: PrincipalId::new(),
+            kind: PrincipalKind::User,
+            name: "user".to_owned(),
+            administrator: true,
+            disabled: false,
+            created: 0,
+        };
+        let id = row.id;
+        let added: Result<(), ApiError> =
+            store.write(move |tx| Box::pin(async move { Ok(tx.add_principal(&row, Some("first")).await?) })).await;
+        added.unwrap();
+        (store, id)
+    }
+
+    async fn log_in(store: &Store, principal: PrincipalId, shown: Shown) -> Result<GrantId, ApiError> {
+        let to = IssuedTo { principal, shown, label: String::new(), machine: false };
+        let issued = store.write(move |tx| Box::pin(async move { issue(tx, to, &Limits::default()).await })).await?;
+        Ok(issued.grant.id)
+    }
+
+    async fn change(store: &Store, id: PrincipalId, change: PrincipalChange) {
+        let changed: Result<(), ApiError> =
+            store.write(move |tx| Box::pin(async move { Ok(tx.change_principal(id, &change).await?) })).await;
+        changed.unwrap();
+    }
+
+    /// What was right when it was checked gives nothing once it has been changed.
+    #[tokio::test]
+    async fn a_password_or_token_that_was_changed_during_the_login_gives_no_grant() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, user) = store_with_user(folder.path()).await;
+        let password = |text: &str| Shown::Password(text.to_owned());
+        log_in(&store, user, password("first")).await.unwrap();
+        change(&store, user, PrincipalChange { password: Some("second".to_owned()), ..Default::default() }).await;
+        let late = log_in(&store, user, password("first")).await.unwrap_err();
+        assert_eq!(late.into_problem().code, ProblemCode::WrongCredentials);
+        log_in(&store, user, password("second")).await.unwrap();
+
+        let now = Timestamp::now().unix();
+        let id = ServiceTokenId::new();
+        let token = ServiceTokenRow { id, label: String::new(), created: now, expires: now + DAY, revoked: None };
+        let shown = Shown::ServiceToken(id, token.expires);
+        let added: Result<(), ApiError> = store
+            .write(move |tx| Box::pin(async move { Ok(tx.add_service_token(user, &token, &[1; 32]).await?) }))
+            .await;
+        added.unwrap();
+        log_in(&store, user, shown.clone()).await.unwrap();
+        let revoked: Result<(), ApiError> =
+            store.write(move |tx| Box::pin(async move { Ok(tx.revoke_service_token(user, id, now).await?) })).await;
+        revoked.unwrap();
+        assert!(log_in(&store, user, shown).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_administrator_is_one_until_dismissed_disabled_or_without_the_grant() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, user) = store_with_user(folder.path()).await;
+        let grant = log_in(&store, user, Shown::Password("first".to_owned())).await.unwrap();
+        let still = async || {
+            let still: Result<bool, ApiError> =
+                store.write(move |tx| Box::pin(async move { Ok(tx.still_administers(grant).await?) })).await;
+            still.unwrap()
+        };
+        assert!(still().await);
+        for change_of in [
+            |now| PrincipalChange { administrator: Some(now), ..Default::default() },
+            |now: bool| PrincipalChange { disabled: Some(!now), ..Default::default() },
+        ] {
+            change(&store, user, change_of(false)).await;
+            assert!(!still().await);
+            change(&store, user, change_of(true)).await;
+            assert!(still().await);
+        }
+        let revoked: Result<bool, ApiError> =
+            store.write(move |tx| Box::pin(async move { Ok(tx.revoke_grant(grant, 1).await?) })).await;
+        assert!(revoked.unwrap() && !still().await);
     }
 }

@@ -12,7 +12,7 @@ use std::{fmt, net::IpAddr};
 
 use sealcard_api::{Timestamp, problem::ProblemCode};
 
-pub use grants::{IssuedTo, issue, refresh};
+pub use grants::{IssuedTo, Shown, issue, refresh};
 pub use password::{PasswordError, Passwords, Turn, check_new as check_new_password, hash_now as hash_password_now};
 pub use secret::{GRANT_PREFIX, SERVICE_TOKEN_PREFIX, Secret, hash};
 pub use slowdown::{Slowdown, Subject};

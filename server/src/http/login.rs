@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::{ApiError, ApiResult, AppState, Json, RequestContext};
 use crate::{
-    authn::{self, IssuedTo, SERVICE_TOKEN_PREFIX, Subject},
+    authn::{self, IssuedTo, SERVICE_TOKEN_PREFIX, Shown, Subject},
     identity::{check_label, check_name},
     storage::Draft,
 };
@@ -108,17 +108,19 @@ async fn by_password(
     // Again, because attempts made at once wait for their turn together: what the ones before did wrong counts.
     not_too_soon(state, subjects)?;
     let row = state.store.password_of(&user).await?;
-    let (principal, stored, disabled) = match row {
-        Some(row) => (Some(row.id), Some(row.password), row.disabled),
-        None => (None, None, false),
+    let (known, disabled) = match row {
+        Some(row) => (Some((row.id, row.password)), row.disabled),
+        None => (None, false),
     };
+    let stored = known.as_ref().map(|(_, stored)| stored.clone());
     let verified = state.authentication.passwords.verify(turn, password, stored).await;
     let (right, turn) = verified.map_err(|error| ApiError::internal(&error))?;
-    match principal {
-        Some(principal) if right && !disabled => {
-            Ok((IssuedTo { principal, service_token: None, label, machine: false }, "password"))
+    match known {
+        Some((principal, stored)) if right && !disabled => {
+            Ok((IssuedTo { principal, shown: Shown::Password(stored), label, machine: false }, "password"))
         }
-        _ => {
+        known => {
+            let principal = known.map(|(principal, _)| principal);
             state.authentication.slowdown.wrong(subjects, Instant::now());
             drop(turn);
             // What is no name may be a password typed into the wrong field: it is not written down.
@@ -147,8 +149,8 @@ async fn by_token(
     let now = sealcard_api::Timestamp::now().unix();
     match known {
         Some(token) if token.usable && token.expires > now => {
-            let service_token = Some((token.id, token.expires));
-            let to = IssuedTo { principal: token.principal, service_token, label, machine: false };
+            let shown = Shown::ServiceToken(token.id, token.expires);
+            let to = IssuedTo { principal: token.principal, shown, label, machine: false };
             Ok((to, "service-token"))
         }
         other => {

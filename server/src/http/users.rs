@@ -9,6 +9,7 @@ use sealcard_api::{
     Timestamp,
     admin::{NewUser, Page, User, UserChange},
     ids::{PrincipalId, ProjectId},
+    problem::ProblemCode,
     record::RecordKind,
 };
 use sealcard_policy::{Action, PrincipalKind};
@@ -75,6 +76,7 @@ async fn create_user(state: &AppState, caller: Caller, body: Result<Json<NewUser
         .store
         .write(move |tx| {
             Box::pin(async move {
+                expect_administrator(tx, &caller).await?;
                 tx.add_principal(&row, Some(&hash)).await?;
                 let details = json!({
                     "event": "user-added", "user": row.id, "name": row.name, "administrator": row.administrator
@@ -130,6 +132,7 @@ async fn change_user(
         .store
         .write(move |tx| {
             Box::pin(async move {
+                expect_administrator(tx, &caller).await?;
                 let before = find_user(tx, &user).await?;
                 tx.change_principal(before.id, &change_row).await?;
                 must_keep_an_administrator(tx).await?;
@@ -215,6 +218,14 @@ pub(super) async fn note(
     };
     tx.append_record(draft);
     Ok(())
+}
+
+/// Again in the transaction: a password takes its time to be hashed, and the caller may have been dismissed meanwhile.
+async fn expect_administrator(tx: &mut WriteTx, caller: &Caller) -> ApiResult<()> {
+    if tx.still_administers(caller.grant).await? {
+        return Ok(());
+    }
+    Err(ApiError::new(ProblemCode::Forbidden).detail("Your account was changed while this request was in work."))
 }
 
 async fn find_user(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {

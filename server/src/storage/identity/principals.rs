@@ -144,6 +144,16 @@ impl WriteTx {
         Ok(row)
     }
 
+    /// Whether the user's password is the one with this PHC string.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn has_password(&mut self, id: PrincipalId, password: &str) -> Result<bool, StorageError> {
+        let stored: Option<Option<String>> =
+            self.conn().scalar("SELECT password FROM principal WHERE id = $1", params![id.0]).await?;
+        Ok(stored.flatten().is_some_and(|stored| stored == password))
+    }
+
     /// Changes a principal.
     ///
     /// # Errors

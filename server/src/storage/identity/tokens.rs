@@ -107,6 +107,16 @@ impl WriteTx {
         Ok(())
     }
 
+    /// Whether the token has not been revoked.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn is_service_token_good(&mut self, id: ServiceTokenId) -> Result<bool, StorageError> {
+        let good: Option<bool> =
+            self.conn().scalar("SELECT revoked IS NULL FROM service_token WHERE id = $1", params![id.0]).await?;
+        Ok(good == Some(true))
+    }
+
     /// Revokes a token and the grants that came of it.
     ///
     /// # Errors
