@@ -118,6 +118,8 @@ impl From<SigningError> for ApiError {
             SigningError::Denied(decision) => {
                 Self::from_decision(&decision).unwrap_or_else(|| Self::new(Code::Forbidden))
             }
+            SigningError::GrantOver => Self::new(Code::GrantRevoked)
+                .detail("The grant was revoked or the account changed while the request waited."),
             SigningError::NoSuchKey => Self::not_found("No such key."),
             SigningError::Unfit(why) => Self::new(Code::UnsupportedOperation).detail(why),
             SigningError::Mismatch => {

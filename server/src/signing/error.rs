@@ -12,6 +12,9 @@ pub enum SigningError {
     /// Policy denies it; the denial is in the record. Retrying can't help.
     #[error("denied: {}", .0.reasons().join("; "))]
     Denied(Decision),
+    /// The grant has been revoked since it was shown, or its holder disabled or removed. Retrying can't help.
+    #[error("the grant has been revoked, or its holder may not ask any more")]
+    GrantOver,
     /// There is no such key. Retrying can't help.
     #[error("no such key")]
     NoSuchKey,

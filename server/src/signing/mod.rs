@@ -102,7 +102,7 @@ pub enum Product {
     Plaintext(Plaintext),
 }
 
-/// How long a repetition waits for the first request, when another server works on that.
+/// How long a repetition waits for the first request.
 const EARLIER_ONE: Duration = Duration::from_secs(10);
 
 /// How often it looks.
@@ -121,19 +121,27 @@ impl Signing {
     /// See [`SigningError`].
     pub async fn perform(&self, asker: Asker, wish: Wish) -> Result<Done, SigningError> {
         let role = component_role(&wish.operation)?;
-        let Some(key) = self.store.key_use(wish.key, asker.principal, role).await? else {
-            return Err(SigningError::NoSuchKey);
-        };
-        let use_ = self.judge(asker, wish, key).await?;
-        // What has begun is brought to its end even when the caller hangs up.
-        let this = self.clone();
-        ToItsEnd::new(async move { this.run(use_).await })
-            .await
-            .map_err(|error| SigningError::Fault(error.to_string()))?
+        let deadline = Instant::now() + EARLIER_ONE;
+        loop {
+            let key = self.store.key_use(wish.key, asker.principal, asker.grant, role).await?;
+            let key = key.ok_or(SigningError::NoSuchKey)?;
+            let use_ = self.judge(asker, wish.clone(), key).await?;
+            // What has begun is brought to its end even when the caller hangs up.
+            let this = self.clone();
+            let run = ToItsEnd::new(async move { this.run(use_).await });
+            match run.await.map_err(|error| SigningError::Fault(error.to_string()))?? {
+                Ran::Done(done) => return Ok(done),
+                // All is judged anew after a wait.
+                Ran::EarlierOneRuns(id) => self.wait_for(id, deadline).await?,
+            }
+        }
     }
 
     /// Policy's decision and the check of the input. Both refusals are recorded.
     async fn judge(&self, asker: Asker, wish: Wish, key: KeyUse) -> Result<Use, SigningError> {
+        if !key.asker_may_ask {
+            return Err(SigningError::GrantOver);
+        }
         let facts = KeyFacts {
             operation: policy_operation(&wish.operation),
             has_component: key.component.is_some(),
@@ -171,14 +179,21 @@ impl Signing {
         Err(refusal)
     }
 
-    /// From the intent to the outcome.
-    async fn run(&self, use_: Use) -> Result<Done, SigningError> {
+    /// From the intent to the outcome, unless the same request is being worked on already.
+    async fn run(&self, use_: Use) -> Result<Ran, SigningError> {
         // Known before the intent is, so that whoever finds the intent can wait.
         let guard = self.running.begin(use_.asker.request_id);
         let _paced = self.store.begin_use();
-        if let Some(earlier) = self.begin(&use_).await? {
-            drop(guard);
-            return earlier;
+        failpoint::hit("server::before_intent");
+        let request = use_.new_request();
+        let intent = use_.draft(RecordKind::Intent, RequestState::Signing, None);
+        let begun =
+            self.store.write(move |tx| Box::pin(async move { tx.begin_request(&request, intent).await })).await?;
+        match begun {
+            Begun::New => {}
+            Begun::Mismatch => return Err(SigningError::Mismatch),
+            Begun::Known(RequestRow { id, state: RequestState::Signing, .. }) => return Ok(Ran::EarlierOneRuns(id)),
+            Begun::Known(known) => return earlier_answer(known).map(Ran::Done),
         }
         failpoint::hit("server::after_intent");
         let answer = match self.signers.get(use_.environment) {
@@ -189,37 +204,24 @@ impl Signing {
         let (state, result) = judge_answer(&use_, answer);
         self.finish(&use_, state, &result).await?;
         failpoint::hit("server::after_outcome");
-        result.map(|product| Done { request_id: use_.asker.request_id, product })
+        drop(guard);
+        result.map(|product| Ran::Done(Done { request_id: use_.asker.request_id, product }))
     }
 
-    /// Writes the intent. Gives the answer instead if the same request was made before.
-    async fn begin(&self, use_: &Use) -> Result<Option<Result<Done, SigningError>>, SigningError> {
-        let deadline = Instant::now() + EARLIER_ONE;
-        loop {
-            failpoint::hit("server::before_intent");
-            let request = use_.new_request();
-            let intent = use_.draft(RecordKind::Intent, RequestState::Signing, None);
-            let begun =
-                self.store.write(move |tx| Box::pin(async move { tx.begin_request(&request, intent).await })).await?;
-            let known = match begun {
-                Begun::New => return Ok(None),
-                Begun::Mismatch => return Ok(Some(Err(SigningError::Mismatch))),
-                Begun::Known(known) => known,
-            };
-            let RequestRow { id, state: RequestState::Signing, .. } = known else {
-                return Ok(Some(earlier_answer(known)));
-            };
-            if self.running.ended(id).await {
-                continue;
-            }
-            // Another server works on it, or nobody does.
-            if Instant::now() >= deadline {
-                return Ok(Some(Err(SigningError::InProgress)));
-            }
-            if self.recover().await? == 0 {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
+    /// Waits until the request `id`, which has begun, may have ended.
+    async fn wait_for(&self, id: RequestId, deadline: Instant) -> Result<(), SigningError> {
+        let here = tokio::time::timeout_at(deadline.into(), self.running.ended(id)).await;
+        if here.map_err(|_| SigningError::InProgress)? {
+            return Ok(());
         }
+        // Another server works on it, or nobody does.
+        if Instant::now() >= deadline {
+            return Err(SigningError::InProgress);
+        }
+        if self.recover().await? == 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 
     /// Writes the outcome. Without it nothing is given out.
@@ -241,6 +243,13 @@ impl Signing {
             .await?;
         Ok(())
     }
+}
+
+/// What came of an attempt.
+enum Ran {
+    Done(Done),
+    /// The same request began before, and has no outcome yet.
+    EarlierOneRuns(RequestId),
 }
 
 /// A use that policy allows.

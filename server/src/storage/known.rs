@@ -16,7 +16,7 @@ use std::{
 
 use sealcard_api::{
     algorithm::ComponentRole,
-    ids::{KeyId, PrincipalId},
+    ids::{GrantId, KeyId, PrincipalId},
 };
 
 use super::{HeldGrant, KeyUse, StorageError};
@@ -44,7 +44,7 @@ impl Changes {
 pub(super) struct Known {
     /// By the SHA-256 of the token.
     pub(super) grants: Answers<[u8; 32], HeldGrant>,
-    pub(super) keys: Answers<(KeyId, PrincipalId, ComponentRole), KeyUse>,
+    pub(super) keys: Answers<(KeyId, PrincipalId, GrantId, ComponentRole), KeyUse>,
 }
 
 impl Known {

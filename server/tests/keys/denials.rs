@@ -4,14 +4,15 @@ use sealcard_api::{
     Timestamp,
     admin::ProjectRole,
     algorithm::{HashAlgorithm, KeyAlgorithm},
-    ids::{GroupId, KeyId, PrincipalId},
+    ids::{GrantId, GroupId, KeyId, PrincipalId},
     record::RecordKind,
 };
 use sealcard_server::{
-    signing::SigningError,
-    storage::{JobFuture, KeyFilter, Member, StorageError, WriteTx},
+    signing::{SigningError, Wish},
+    storage::{JobFuture, KeyFilter, Member, PrincipalChange, StorageError, WriteTx},
 };
 use sealcard_signer::protocol::Operation;
+use uuid::Uuid;
 
 use crate::harness::{Place, details, sign, signature};
 
@@ -72,8 +73,8 @@ async fn only_key_users_use_keys_directly_or_through_a_group() {
     let as_stranger = |place: &Place| {
         let mut asker = place.asker();
         asker.principal = stranger;
-        let wish =
-            sealcard_server::signing::Wish { key, idempotency_key: uuid::Uuid::new_v4(), operation: sign(&[1; 32]) };
+        asker.grant = GrantId(stranger.0);
+        let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
         let signing = place.signing.clone();
         async move { signing.perform(asker, wish).await }
     };
@@ -140,6 +141,33 @@ async fn a_role_that_is_given_or_taken_counts_for_the_very_next_request() {
     change(&place, move |tx| Box::pin(async move { tx.remove_group(group).await })).await;
     let refused = place.perform(key, sign(&[1; 32])).await;
     assert!(is_denied(&refused, "key-user"), "{refused:?}");
+    place.stop().await;
+}
+
+/// As when it waited, for the same request of somebody else or in a batch, after it was let in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_a_use_that_was_let_in() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let (user, grant) = (place.user, place.grant);
+    place.sign(key, &[1; 32]).await;
+    let disabled = |disabled| PrincipalChange { disabled: Some(disabled), ..PrincipalChange::default() };
+    change(&place, move |tx| Box::pin(async move { tx.change_principal(user, &disabled(true)).await })).await;
+    let uses = place.record().await.len();
+    assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(SigningError::GrantOver)));
+    change(&place, move |tx| Box::pin(async move { tx.change_principal(user, &disabled(false)).await })).await;
+    place.sign(key, &[1; 32]).await;
+
+    change(&place, move |tx| Box::pin(async move { tx.revoke_grant(grant, 1).await.map(drop) })).await;
+    assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(SigningError::GrantOver)));
+    // One that is somebody else's does not help.
+    let stranger = PrincipalId::new();
+    place.add_user(stranger, "stranger").await;
+    let mut asker = place.asker();
+    asker.grant = GrantId(stranger.0);
+    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    assert!(matches!(place.signing.perform(asker, wish).await, Err(SigningError::GrantOver)));
+    assert_eq!(place.record().await.len(), uses + 2, "an intent and an outcome");
     place.stop().await;
 }
 

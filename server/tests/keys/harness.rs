@@ -21,7 +21,7 @@ use sealcard_server::{
     keys::{self, KeyPlan, Maker},
     signers::Signers,
     signing::{Asker, Done, Product, Signing, SigningError, Wish},
-    storage::{Database, Member, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError, Store},
+    storage::{Database, Member, NewGrantRow, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError, Store},
 };
 use sealcard_signer::protocol::Operation;
 use serde_json::Value;
@@ -54,14 +54,8 @@ impl Place {
         let store = Store::create(&Database::Sqlite(folder.path().join("sealcard.db"))).await.unwrap();
         let environment = store.environments().await.unwrap()[0].id;
         let signing = start(store, folder.path()).await;
-        let place = Self {
-            folder,
-            signing,
-            environment,
-            project: ProjectId::new(),
-            user: PrincipalId::new(),
-            grant: GrantId::new(),
-        };
+        let user = PrincipalId::new();
+        let place = Self { folder, signing, environment, project: ProjectId::new(), user, grant: GrantId(user.0) };
         place.add_user(place.user, "user").await;
         let project = ProjectRow {
             id: place.project,
@@ -95,6 +89,24 @@ impl Place {
         };
         let added: Result<(), StorageError> =
             self.store().write(move |tx| Box::pin(async move { tx.add_principal(&row, Some("none")).await })).await;
+        added.unwrap();
+        self.add_grant(GrantId(id.0), id).await;
+    }
+
+    /// A user's first grant has the user's number.
+    pub(crate) async fn add_grant(&self, id: GrantId, principal: PrincipalId) {
+        let end = Timestamp::now().unix() + 86_400;
+        let row = NewGrantRow {
+            id,
+            principal,
+            service_token: None,
+            label: String::new(),
+            created: Timestamp::now().unix(),
+            expires: end,
+            refreshable_until: end,
+        };
+        let added: Result<(), StorageError> =
+            self.store().write(move |tx| Box::pin(async move { tx.add_grant(&row, id.0.as_bytes()).await })).await;
         added.unwrap();
     }
 

@@ -61,6 +61,7 @@ async fn an_idempotency_key_is_bound_to_grant_key_operation_and_input() {
 
     let mut other_grant = place.asker();
     other_grant.grant = GrantId::new();
+    place.add_grant(other_grant.grant, place.user).await;
     let ciphertext = vec![9; 32];
     let mismatches = [
         (other_grant, wish.clone()),

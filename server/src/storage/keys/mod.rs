@@ -6,7 +6,7 @@ mod write;
 use sealcard_api::{
     CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
-    ids::{ComponentId, EnvironmentId, KeyId, PrincipalId, ProjectId},
+    ids::{ComponentId, EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
 };
 use sealcard_policy::{Role, Roles};
 use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
@@ -149,6 +149,8 @@ pub struct KeyUse {
     pub roles: Roles,
     /// The component in the role asked for.
     pub component: Option<UsableComponent>,
+    /// Whether the grant is the principal's and has not been revoked, and the principal is neither disabled nor removed.
+    pub asker_may_ask: bool,
 }
 
 /// A component key with its sealed private half.
@@ -247,12 +249,13 @@ impl FromRow for KeyUse {
             expires: row.get::<Option<i64>>(4)?.map(Timestamp::from_unix),
             roles: row.get::<Option<String>>(5)?.as_deref().map(roles).unwrap_or_default(),
             component,
+            asker_may_ask: row.get::<Option<bool>>(12)? == Some(true),
         })
     }
 }
 
 impl Store {
-    /// What a use of `key` by `principal` is judged by, or nothing if there is no such key.
+    /// What a use of `key` by `principal`, which shows `grant`, is judged by, or nothing if there is no such key.
     ///
     /// # Errors
     /// If the database fails.
@@ -260,17 +263,20 @@ impl Store {
         &self,
         key: KeyId,
         principal: PrincipalId,
+        grant: GrantId,
         wanted: ComponentRole,
     ) -> Result<Option<KeyUse>, StorageError> {
         const USED: &str = "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
                 (SELECT string_agg(r.role, ',') FROM principal_role r
                     WHERE r.project_id = k.project_id AND r.principal_id = $2),
-                c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role
+                c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role,
+                (SELECT g.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL
+                    FROM access_grant g JOIN principal p ON p.id = g.principal_id WHERE g.id = $4 AND p.id = $2)
              FROM signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3 WHERE k.id = $1";
-        let values = params![key.0, principal.0, wanted.name()];
+        let values = params![key.0, principal.0, wanted.name(), grant.0];
         let asked = self.reader().optional(USED, values);
         match &self.known {
-            Some(known) => known.keys.known_or((key, principal, wanted), asked).await,
+            Some(known) => known.keys.known_or((key, principal, grant, wanted), asked).await,
             None => asked.await,
         }
     }
