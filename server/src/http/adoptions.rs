@@ -70,8 +70,8 @@ async fn adopt(
     adoption.check().map_err(ApiError::invalid)?;
     let maker = Maker { principal: caller.principal, request_id: caller.request_id };
     let task_state = state.clone();
-    let made = tokio::spawn(async move { keys::adopt(&task_state.store, &task_state.signers, maker, adoption).await });
-    let id = made.await.map_err(|error| ApiError::internal(&error))??;
+    let made = async move { keys::adopt(&task_state.store, &task_state.signers, maker, adoption).await };
+    let id = state.key_work.carry_out(made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
 }
@@ -116,9 +116,8 @@ async fn destroy(
     }
     let maker = Maker { principal: caller.principal, request_id: caller.request_id };
     let (task_state, task_row) = (state.clone(), row.clone());
-    let task =
-        tokio::spawn(async move { keys::destroy(&task_state.store, &task_state.signers, maker, &task_row).await });
-    task.await.map_err(|error| ApiError::internal(&error))??;
+    let done = async move { keys::destroy(&task_state.store, &task_state.signers, maker, &task_row).await };
+    state.key_work.carry_out(done).await?;
     let key = state.store.key(row.id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok(Json(to_key(key, Timestamp::now())))
 }

@@ -74,10 +74,10 @@ async fn import(
     let (place, _) = place(&state, &caller, &project, environment.as_deref(), name).await?;
     let maker = Maker { principal: caller.principal, request_id: caller.request_id };
     let task_state = state.clone();
-    let made = tokio::spawn(async move {
+    let made = async move {
         keys::import(&task_state.store, &task_state.signers, maker, place, certificate, components).await
-    });
-    let id = made.await.map_err(|error| ApiError::internal(&error))??;
+    };
+    let id = state.key_work.carry_out(made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
 }

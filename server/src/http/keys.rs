@@ -75,10 +75,9 @@ async fn create(
         profile: new.profile,
     };
     let maker = Maker { principal: caller.principal, request_id: caller.request_id };
-    // The making goes on when the caller hangs up: it is there as a whole or not at all, never half noted.
     let task_state = state.clone();
-    let made = tokio::spawn(async move { keys::create(&task_state.store, &task_state.signers, maker, plan).await });
-    let id = made.await.map_err(|error| ApiError::internal(&error))??;
+    let made = async move { keys::create(&task_state.store, &task_state.signers, maker, plan).await };
+    let id = state.key_work.carry_out(made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
 }

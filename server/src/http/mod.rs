@@ -20,6 +20,7 @@ mod grants;
 mod groups;
 mod health;
 mod imports;
+mod key_work;
 mod keys;
 mod login;
 mod operations;

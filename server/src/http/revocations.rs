@@ -70,10 +70,8 @@ async fn revoke(
     let maker = Maker { principal: caller.principal, request_id: caller.request_id };
     let id = row.id;
     let task_state = state.clone();
-    let done = tokio::spawn(async move {
-        keys::revoke(&task_state.store, &task_state.signers, maker, &row, reason, message).await
-    });
-    done.await.map_err(|error| ApiError::internal(&error))??;
+    let done = async move { keys::revoke(&task_state.store, &task_state.signers, maker, &row, reason, message).await };
+    state.key_work.carry_out(done).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok(Json(to_key(key, Timestamp::now())))
 }

@@ -4,6 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use uuid::Uuid;
 
+use super::key_work::KeyWork;
 use crate::{authn::Authentication, config::Config, signers::Signers, signing::Signing, storage::Store};
 
 /// The server's parts. Cheap to clone.
@@ -22,6 +23,8 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
     pub authentication: Authentication,
+    /// Making keys and the like.
+    pub key_work: KeyWork,
     /// Made at `init`.
     pub server_id: Uuid,
 }
@@ -33,7 +36,8 @@ impl AppState {
         let server_id = store.server_id();
         let authentication = Authentication::new(&config.limits);
         let signing = Signing::new(store.clone(), Arc::clone(&signers));
-        Self(Arc::new(Parts { store, signers, signing, config, authentication, server_id }))
+        let key_work = KeyWork::default();
+        Self(Arc::new(Parts { store, signers, signing, config, authentication, key_work, server_id }))
     }
 }
 
