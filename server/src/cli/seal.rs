@@ -126,8 +126,8 @@ impl SealOptions {
             SealKind::KeyFile | SealKind::Passphrase => format!("  {serve}"),
             // Started by hand it would have no credential, and come up sealed.
             SealKind::SystemdCredential => format!(
-                "  with a systemd unit whose section [Service] has\n    ExecStart={serve}\n    \
-                 LoadCredentialEncrypted={}\n  systemctl enable --now sealcard-server",
+                "  as a unit: packaging/systemd/sealcard-server.service with the lines\n    ExecStart=/usr/local/bin/{serve}\n    \
+                 LoadCredentialEncrypted={}\n  then: systemctl daemon-reload && systemctl enable --now sealcard-server",
                 self.credential()
             ),
         }
