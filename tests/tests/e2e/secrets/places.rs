@@ -9,6 +9,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use sealcard_tests::Playground;
 
+use crate::support::pause::Pause;
+
 /// The content of every file below a folder.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();
@@ -36,11 +38,13 @@ pub(crate) fn processes(playground: &Playground) -> Result<Vec<(String, Vec<u8>)
     Ok(found)
 }
 
-/// Shows the memory of a process to `look`, region by region, in parts that overlap.
+/// Shows the memory of a process to `look`, region by region, in parts that overlap. It stands still meanwhile, as in a core
+/// image.
 pub(crate) fn memory(pid: u32, mut look: impl FnMut(&str, &[u8])) -> Result<()> {
     const PART: u64 = 16 * 1024 * 1024;
     const OVERLAP: u64 = 4096;
 
+    let _still = Pause::of_process(pid)?;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let image = File::open(format!("/proc/{pid}/mem"))?;
     let mut seen = 0;

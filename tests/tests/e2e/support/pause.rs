@@ -1,4 +1,4 @@
-//! A server that stands still: whatever waits for it does so for as long as a test wants.
+//! A process that stands still: whatever waits for it does so for as long as a test wants.
 
 use std::{fs, time::Duration};
 
@@ -9,14 +9,18 @@ use nix::{
 };
 use sealcard_tests::{Playground, wait_until};
 
-/// A server that was stopped in the middle of everything, until dropped.
+/// A process that was stopped in the middle of everything, until dropped.
 pub(crate) struct Pause(Pid);
 
 impl Pause {
     pub(crate) fn of(playground: &Playground) -> Result<Self> {
-        let server = Pid::from_raw(i32::try_from(playground.server.pid())?);
-        kill(server, Signal::SIGSTOP)?;
-        Ok(Self(server))
+        Self::of_process(playground.server.pid())
+    }
+
+    pub(crate) fn of_process(pid: u32) -> Result<Self> {
+        let pid = Pid::from_raw(i32::try_from(pid)?);
+        kill(pid, Signal::SIGSTOP)?;
+        Ok(Self(pid))
     }
 }
 
