@@ -171,6 +171,15 @@ async fn a_busy_server_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_stays_busy_is_not_waited_for_until_the_time_is_up() {
+    let identity = Identity::new("localhost");
+    let server = Server::start(identity.config(&identity.key), |_, _| Reply::problem(ProblemCode::Overloaded)).await;
+    let (_workstation, remote) = workstation_pinned_to(&server, &identity).await;
+    assert_eq!(sign(&remote).await.unwrap_err().code(), Some(ProblemCode::Overloaded));
+    assert!(server.asked().len() > 5, "{} attempts", server.asked().len());
+}
+
+#[tokio::test]
 async fn a_denial_is_not_repeated_and_keeps_its_code() {
     let identity = Identity::new("localhost");
     let server = Server::start(identity.config(&identity.key), |_, _| Reply::problem(ProblemCode::Forbidden)).await;

@@ -112,12 +112,13 @@ impl Remote {
         }
     }
 
-    /// Once more after a broken connection; again and again while the server is busy. The caller sets the end.
+    /// Once more after a broken connection; again and again while the server is busy, unless that lasts. The caller sets the end.
     async fn repeat(
         &self,
         session: &std::sync::Arc<super::session::Session>,
         call: &Call,
     ) -> Result<Answer, RemoteError> {
+        let patience = Instant::now() + BUSY;
         let mut broken = false;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -134,7 +135,7 @@ impl Remote {
                 Some(ProblemCode::InProgress) => broken,
                 _ => false,
             };
-            if !busy {
+            if !busy || Instant::now() + pause > patience {
                 return Ok(answer);
             }
             sleep(pause).await;
@@ -142,6 +143,10 @@ impl Remote {
         }
     }
 }
+
+/// How long a busy server is asked again. What it says then is better than no answer within [`REQUEST_TIMEOUT`]: that nothing
+/// was begun.
+const BUSY: Duration = Duration::from_secs(20);
 
 /// The pause before the first repetition to a busy server; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

@@ -34,9 +34,9 @@ pub(super) async fn look(app: &App) -> Vec<Finding> {
         }
     }
     let login = login(app).await;
-    let let_in = login.iter().all(|finding| finding.verdict != Verdict::Broken);
+    let nothing_broken = login.iter().all(|finding| finding.verdict != Verdict::Broken);
     findings.extend(login);
-    if let_in {
+    if nothing_broken {
         findings.extend(custody::look(app).await);
     }
     findings
