@@ -7,7 +7,7 @@ use std::{
     str::FromStr as _,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -113,7 +113,7 @@ impl PostgresOptions {
         if encoding != "UTF8" {
             return Err(StorageError::Options(format!("the database's encoding is {encoding}: make one with UTF8")));
         }
-        Ok(Session { client, statements: Mutex::default(), unfinished: AtomicUsize::new(0) })
+        Ok(Session { client, statements: Mutex::default(), asked: AtomicU64::new(0), answered: AtomicU64::new(0) })
     }
 }
 
@@ -121,8 +121,10 @@ impl PostgresOptions {
 pub(crate) struct Session {
     client: Client,
     statements: Mutex<HashMap<&'static str, Statement>>,
-    /// Queries that have begun and not ended, those included whose caller has gone.
-    unfinished: AtomicUsize,
+    /// The number of the newest question.
+    asked: AtomicU64,
+    /// The number of the newest one that is answered. So are all before it, those included whose callers have gone.
+    answered: AtomicU64,
 }
 
 impl Session {
@@ -181,19 +183,16 @@ impl Session {
     }
 
     async fn rows(&self, sql: &'static str, params: &[&dyn Param]) -> Result<Vec<tokio_postgres::Row>, StorageError> {
-        self.unfinished.fetch_add(1, Ordering::Relaxed);
-        let rows = async {
-            let statement = self.statement(sql).await?;
-            Ok(self.client.query(&statement, &upcast(params)).await?)
-        };
-        let rows = rows.await;
-        self.unfinished.fetch_sub(1, Ordering::Relaxed);
-        rows
+        let statement = self.statement(sql).await?;
+        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let rows = self.client.query(&statement, &upcast(params)).await;
+        self.answered.fetch_max(number, Ordering::Relaxed);
+        Ok(rows?)
     }
 
-    /// Whether nothing is under way. After a query whose caller has gone it never is again, since nobody sees its end.
+    /// Whether nothing is known to be under way. A question whose caller has gone counts until a later one is answered.
     fn is_idle(&self) -> bool {
-        self.unfinished.load(Ordering::Relaxed) == 0 && !self.is_closed()
+        self.answered.load(Ordering::Relaxed) == self.asked.load(Ordering::Relaxed) && !self.is_closed()
     }
 
     /// Several statements without parameters and answers.
@@ -236,5 +235,29 @@ impl Readers {
         let session = Arc::new(self.options.connect().await?);
         *slot = Some(Arc::clone(&session));
         Ok(session)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sealcard_test_cluster::Cluster;
+    use tokio::time::timeout;
+
+    use super::{super::params, *};
+
+    #[tokio::test]
+    async fn a_connection_whose_caller_went_away_is_idle_again_after_the_next_answer() {
+        let cluster = Cluster::start().unwrap();
+        let options = PostgresOptions { url: cluster.url(), password: None, host: Uuid::nil(), ca_file: None };
+        let session = options.connect().await.unwrap();
+        assert!(session.is_idle());
+        let slow = "SELECT 1::BIGINT FROM pg_sleep(0.2)";
+        session.prepare(slow).await.unwrap();
+        let gone = session.all::<(i64,)>(slow, params![]);
+        assert!(timeout(Duration::from_millis(20), gone).await.is_err());
+        assert!(!session.is_idle());
+        session.all::<(i64,)>("SELECT 1::BIGINT", params![]).await.unwrap();
+        assert!(session.is_idle());
     }
 }
