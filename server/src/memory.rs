@@ -8,7 +8,7 @@ const LARGE: std::ffi::c_int = 1 << 20;
 #[cfg(target_env = "gnu")]
 const TRIM: std::ffi::c_int = 2 << 20;
 
-/// Has large blocks given back to the system as soon as they are freed.
+/// Has large blocks given back to the system as soon as they are freed, and what is free at the end of the heap when it is much.
 ///
 /// glibc raises its own bound with each such block that is freed (`mallopt(3)`, `M_MMAP_THRESHOLD`): after the first check
 /// of a password, the 19 MiB of each further one would stay with the process. To be called before there are other threads.

@@ -4,6 +4,8 @@ CREATE TABLE server (
     one              BIGINT PRIMARY KEY CHECK (one = 1),
     server_id        UUID NOT NULL,
     registry_version BIGINT NOT NULL,
+    -- Transactions that have changed anything else than uses: whether what a use was judged by may have changed.
+    changes          BIGINT NOT NULL DEFAULT 0,
     created          BIGINT NOT NULL
 );
 

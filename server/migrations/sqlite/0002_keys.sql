@@ -5,6 +5,8 @@ CREATE TABLE server (
     one              INTEGER PRIMARY KEY CHECK (one = 1),
     server_id        BLOB NOT NULL CHECK (length(server_id) = 16),
     registry_version INTEGER NOT NULL,
+    -- Transactions that have changed anything else than uses: whether what a use was judged by may have changed.
+    changes          INTEGER NOT NULL DEFAULT 0,
     created          INTEGER NOT NULL
 ) STRICT;
 

@@ -23,7 +23,7 @@ const DAY: i64 = 86_400;
 pub enum Shown {
     /// The password with this PHC string.
     Password(String),
-    /// A token, and when it stops to work.
+    /// A token, and when it stops to work, in unix seconds.
     ServiceToken(ServiceTokenId, i64),
 }
 
@@ -41,7 +41,7 @@ impl fmt::Debug for Shown {
 pub struct IssuedTo {
     /// The principal.
     pub principal: PrincipalId,
-    /// Why.
+    /// What was shown for it; looked at again when the grant is stored.
     pub shown: Shown,
     /// What the holder calls it.
     pub label: String,
@@ -64,7 +64,8 @@ pub async fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<Gr
             Shown::ServiceToken(id, _) => tx.is_service_token_good(*id).await?,
         };
     if !still {
-        let changed = "The account, its password or its token was changed during the login.";
+        let changed =
+            "The account, its password or its token was changed during the login. Log in again with what is valid now.";
         return Err(ApiError::new(ProblemCode::WrongCredentials).detail(changed));
     }
     let mut refreshable_until = now + i64::from(limits.grant_refreshable_days) * DAY;
@@ -130,10 +131,13 @@ impl From<GrantRow> for GrantInfo {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use sealcard_policy::PrincipalKind;
+    use sealcard_policy::{Action, PrincipalKind};
 
     use super::*;
-    use crate::storage::{Database, PrincipalChange, PrincipalRow, ServiceTokenRow, Store};
+    use crate::{
+        authn::{Rights, RightsLost},
+        storage::{Database, PrincipalChange, PrincipalRow, ServiceTokenRow, Store},
+    };
 
     async fn store_with_user(folder: &std::path::Path) -> (Store, PrincipalId) {
         let store = Store::create(&Database::Sqlite(folder.join("sealcard.db"))).await.unwrap();
@@ -197,9 +201,10 @@ mod tests {
         let (store, user) = store_with_user(folder.path()).await;
         let grant = log_in(&store, user, Shown::Password("first".to_owned())).await.unwrap();
         let still = async || {
-            let still: Result<bool, ApiError> =
-                store.write(move |tx| Box::pin(async move { Ok(tx.still_administers(grant).await?) })).await;
-            still.unwrap()
+            let rights = Rights { grant, actions: &[Action::ManageServer] };
+            let still: Result<(), RightsLost> =
+                store.write(move |tx| Box::pin(async move { rights.expect(tx, None).await })).await;
+            still.is_ok()
         };
         assert!(still().await);
         for change_of in [

@@ -5,6 +5,7 @@
 
 mod grants;
 mod password;
+mod rights;
 mod secret;
 mod slowdown;
 
@@ -14,6 +15,7 @@ use sealcard_api::{Timestamp, problem::ProblemCode};
 
 pub use grants::{IssuedTo, Shown, issue, refresh};
 pub use password::{PasswordError, Passwords, Turn, check_new as check_new_password, hash_now as hash_password_now};
+pub use rights::{Rights, RightsLost};
 pub use secret::{GRANT_PREFIX, SERVICE_TOKEN_PREFIX, Secret, hash};
 pub use slowdown::{Slowdown, Subject};
 

@@ -16,11 +16,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path, environments,
+    key_work::KeyTask,
     keys::{find, to_key},
 };
 use crate::{
     identity::check_name,
-    keys::{self, Adoption, DEFAULT_DAYS, KeyPlan, MAX_DAYS, Maker},
+    keys::{self, Adoption, DEFAULT_DAYS, KeyPlan, MAX_DAYS},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -37,9 +38,8 @@ async fn adopt(
 ) -> ApiResult<(StatusCode, Json<Key>)> {
     let project = state.store.project(&wanted.project).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
     let roles = state.store.roles_in_project(caller.principal, project.id).await?;
-    caller.may(roles, Action::ManageProject)?;
     // Which keys lie on a token is the business of those who look after the server, not of every project's owner.
-    caller.may_on_server(Action::ManageServer)?;
+    let maker = caller.maker(roles, &[Action::ManageProject, Action::ManageServer])?;
     check_name(&wanted.name).map_err(ApiError::invalid)?;
     let days = wanted.expires_days.unwrap_or(DEFAULT_DAYS);
     if !(1..=MAX_DAYS).contains(&days) {
@@ -68,10 +68,9 @@ async fn adopt(
         components: components.collect::<ApiResult<_>>()?,
     };
     adoption.check().map_err(ApiError::invalid)?;
-    let maker = Maker { principal: caller.principal, request_id: caller.request_id };
     let task_state = state.clone();
     let made = async move { keys::adopt(&task_state.store, &task_state.signers, maker, adoption).await };
-    let id = state.key_work.carry_out(made).await?;
+    let id = state.key_work.carry_out((environment.id, KeyTask::Making, caller.principal), made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
 }
@@ -105,8 +104,7 @@ async fn destroy(
     Json(sure): Json<DestroyKey>,
 ) -> ApiResult<Json<Key>> {
     let (row, roles) = find(&state, &caller, &key).await?;
-    caller.may(roles, Action::ManageProject)?;
-    caller.may_on_server(Action::ManageServer)?;
+    let maker = caller.maker(roles, &[Action::ManageProject, Action::ManageServer])?;
     if sure.fingerprint != row.fingerprint {
         return Err(ApiError::invalid("The \"fingerprint\" is not that of this key; nothing was destroyed."));
     }
@@ -114,10 +112,9 @@ async fn destroy(
     if environment.kind != EnvironmentKind::Pkcs11 {
         return Err(ApiError::invalid("Only keys on a token can be destroyed; a sealed store's are revoked."));
     }
-    let maker = Maker { principal: caller.principal, request_id: caller.request_id };
     let (task_state, task_row) = (state.clone(), row.clone());
     let done = async move { keys::destroy(&task_state.store, &task_state.signers, maker, &task_row).await };
-    state.key_work.carry_out(done).await?;
+    state.key_work.carry_out((environment.id, KeyTask::Ending, caller.principal), done).await?;
     let key = state.store.key(row.id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok(Json(to_key(key, Timestamp::now())))
 }

@@ -121,7 +121,13 @@ async fn unseal(
         state: None,
         details: json!({"event": event, "environment": row.id, "name": row.name}),
     };
-    state.store.append_record(entry.clone()).await?;
+    let asked = entry.clone();
+    state
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+            tx.append_record(asked);
+            Box::pin(async { Ok(()) })
+        })
+        .await?;
     let body = match wanted.sealed {
         None => KeeperRequestBody::Unseal,
         Some(SealedSecret { nonce, envelope }) => KeeperRequestBody::UnsealWith {

@@ -10,7 +10,7 @@ use axum::{
 use sealcard_api::problem::{Problem, ProblemCode};
 use sealcard_policy::{Decision, Denial};
 
-use crate::storage::StorageError;
+use crate::{authn::RightsLost, storage::StorageError};
 
 /// What a handler gives back instead of an answer. The request id is filled in on the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,15 @@ impl ApiError {
         )
     }
 
+    /// A grant that ended while its request was in work.
+    #[must_use]
+    pub fn grant_over() -> Self {
+        Self::new(ProblemCode::GrantRevoked).detail(
+            "The grant was revoked or expired, or the account was disabled or removed, after the request had come. Log in \
+             again: sealcard login",
+        )
+    }
+
     /// A fault of the server: the log gets `error`, the client only the request id.
     #[must_use]
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
@@ -118,6 +127,18 @@ impl From<StorageError> for ApiError {
             StorageError::Taken(_) => Self::conflict(sentence(&error.to_string())),
             StorageError::NotFound(_) => Self::not_found(sentence(&error.to_string())),
             _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<RightsLost> for ApiError {
+    fn from(error: RightsLost) -> Self {
+        match error {
+            RightsLost::GrantOver => Self::grant_over(),
+            RightsLost::Denied(decision) => {
+                Self::from_decision(&decision).unwrap_or_else(|| Self::new(ProblemCode::Forbidden))
+            }
+            RightsLost::Storage(error) => error.into(),
         }
     }
 }

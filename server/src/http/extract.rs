@@ -24,6 +24,7 @@ use sealcard_policy::{Action, PrincipalFacts, PrincipalKind, Roles};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ApiError, AppState};
+use crate::{authn::Rights, keys::Maker};
 
 /// One request: its id and where it comes from. Known for every request, logged in or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,21 @@ impl Caller {
     pub fn may(&self, roles: Roles, action: Action) -> Result<(), ApiError> {
         let decision = sealcard_policy::decide(&sealcard_policy::Request { principal: self.facts(), roles, action });
         ApiError::from_decision(&decision).map_or(Ok(()), Err)
+    }
+
+    /// What the caller needs to be allowed at the moment when a change is made: all of these `actions`.
+    #[must_use]
+    pub fn rights(&self, actions: &'static [Action]) -> Rights {
+        Rights { grant: self.grant, actions }
+    }
+
+    /// The caller as one who makes or ends keys, which needs all of these `actions`, now and when the work begins.
+    ///
+    /// # Errors
+    /// The first denial as a problem.
+    pub fn maker(&self, roles: Roles, actions: &'static [Action]) -> Result<Maker, ApiError> {
+        actions.iter().try_for_each(|action| self.may(roles, *action))?;
+        Ok(Maker { principal: self.principal, rights: self.rights(actions), request_id: self.request_id })
     }
 
     /// As [`Self::may`], where no project is concerned.

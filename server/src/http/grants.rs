@@ -53,8 +53,7 @@ async fn refresh(
     let presented = zeroize::Zeroizing::new(header.split_once(' ').map_or("", |(_, token)| token.trim()).to_owned());
     let limits = state.config.limits;
     let issued = state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::LookAfterOneself]), None, move |tx| {
             Box::pin(async move {
                 let issued = authn::refresh(tx, caller.grant, &presented, &limits).await?;
                 tx.append_record(entry(&caller, RecordKind::Authentication, "grant-refreshed", caller.grant));
@@ -69,7 +68,7 @@ async fn refresh(
 #[utoipa::path(delete, path = "/v1/grants/current", tag = "grants", responses((status = 204, description = "Revoked")))]
 async fn revoke_current(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
     let grant = caller.grant;
-    revoke_grant(&state, caller, grant, RecordKind::Authentication).await
+    revoke_grant(&state, caller, &[Action::LookAfterOneself], grant, RecordKind::Authentication).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,18 +113,24 @@ async fn list(
 async fn revoke(State(state): State<AppState>, caller: Caller, Path(grant): Path<String>) -> ApiResult<StatusCode> {
     let id: GrantId = grant.parse().map_err(|_| ApiError::invalid("A grant is named by its id."))?;
     let row = state.store.grant(id).await?;
-    if row.as_ref().is_none_or(|row| row.principal != caller.principal) {
-        caller.may_on_server(Action::ManageServer)?;
+    let own = row.as_ref().is_some_and(|row| row.principal == caller.principal);
+    let needed: &'static [Action] = if own { &[Action::LookAfterOneself] } else { &[Action::ManageServer] };
+    for action in needed {
+        caller.may_on_server(*action)?;
     }
     row.ok_or_else(unknown)?;
-    revoke_grant(&state, caller, id, RecordKind::Administration).await
+    revoke_grant(&state, caller, needed, id, RecordKind::Administration).await
 }
 
-async fn revoke_grant(state: &AppState, caller: Caller, grant: GrantId, kind: RecordKind) -> ApiResult<StatusCode> {
-    caller.may_on_server(Action::LookAfterOneself)?;
+async fn revoke_grant(
+    state: &AppState,
+    caller: Caller,
+    needed: &'static [Action],
+    grant: GrantId,
+    kind: RecordKind,
+) -> ApiResult<StatusCode> {
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(needed), None, move |tx| {
             Box::pin(async move {
                 if tx.revoke_grant(grant, Timestamp::now().unix()).await? {
                     tx.append_record(entry(&caller, kind, "grant-revoked", grant));

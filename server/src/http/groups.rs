@@ -49,8 +49,7 @@ async fn create(
     let group = Group { id: GroupId::new(), name: new.name, members: Vec::new(), created: Timestamp::now() };
     let stored = group.clone();
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
                 tx.add_group(stored.id, &stored.name, stored.created.unix()).await?;
                 note(tx, &caller, None, json!({"event": "group-added", "group": stored.id, "name": stored.name})).await
@@ -75,8 +74,7 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(group): Path<S
 async fn remove(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
                 let id = tx.group_id(&group).await?;
                 tx.remove_group(id).await?;
@@ -123,8 +121,7 @@ async fn change_member(
 ) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
                 let id = tx.group_id(&group).await?;
                 let row = tx.find_principal(&principal).await?;

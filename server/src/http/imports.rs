@@ -12,7 +12,7 @@ use sealcard_api::{
 use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, LargeJson, environments, keys::to_key};
+use super::{ApiError, ApiResult, AppState, Caller, Json, LargeJson, environments, key_work::KeyTask, keys::to_key};
 use crate::{
     identity::check_name,
     keys::{self, KeyPlace, Maker},
@@ -33,7 +33,7 @@ async fn plan(
     LargeJson(request): LargeJson<ImportPlanRequest>,
 ) -> ApiResult<Json<ImportPlan>> {
     let ImportPlanRequest { project, environment: wanted, name, certificate, secrets } = request;
-    let (place, environment) = place(&state, &caller, &project, wanted.as_deref(), name).await?;
+    let (place, environment, _) = place(&state, &caller, &project, wanted.as_deref(), name).await?;
     let planned = keys::plan(&state.signers, &place, &certificate, &secrets).await?;
     let ForeignCertificate { fingerprint, user_id, expires, keys, left_out } = planned.certificate;
     if state.store.key_by_fingerprint(fingerprint).await?.is_some() {
@@ -71,29 +71,29 @@ async fn import(
     LargeJson(request): LargeJson<ImportRequest>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
     let ImportRequest { project, environment, name, certificate, components } = request;
-    let (place, _) = place(&state, &caller, &project, environment.as_deref(), name).await?;
-    let maker = Maker { principal: caller.principal, request_id: caller.request_id };
+    let (place, _, maker) = place(&state, &caller, &project, environment.as_deref(), name).await?;
+    let turn = (place.environment, KeyTask::Making, caller.principal);
     let task_state = state.clone();
     let made = async move {
         keys::import(&task_state.store, &task_state.signers, maker, place, certificate, components).await
     };
-    let id = state.key_work.carry_out(made).await?;
+    let id = state.key_work.carry_out(turn, made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
 }
 
-/// Where the key is to be, if the caller may put one there; with the environment's name.
+/// Where the key is to be, if the caller may put one there; with the environment's name and who puts it there.
 async fn place(
     state: &AppState,
     caller: &Caller,
     project: &str,
     wanted: Option<&str>,
     name: String,
-) -> ApiResult<(KeyPlace, String)> {
+) -> ApiResult<(KeyPlace, String, Maker)> {
     let project = state.store.project(project).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
     let roles = state.store.roles_in_project(caller.principal, project.id).await?;
-    caller.may(roles, Action::ManageProject)?;
+    let maker = caller.maker(roles, &[Action::ManageProject])?;
     check_name(&name).map_err(ApiError::invalid)?;
     let environment = environments::find(state, wanted).await?;
-    Ok((KeyPlace { project: project.id, environment: environment.id, name }, environment.name))
+    Ok((KeyPlace { project: project.id, environment: environment.id, name }, environment.name, maker))
 }

@@ -17,14 +17,15 @@ use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, environments, error::sentence, page_of,
+    ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, environments, error::sentence,
+    key_work::KeyTask, page_of,
 };
 use crate::{
     identity::check_name,
-    keys::{self, DEFAULT_DAYS, KeyError, KeyPlan, MAX_DAYS, Maker},
+    keys::{self, DEFAULT_DAYS, KeyError, KeyPlan, MAX_DAYS},
     openpgp::CertificateError,
     signers::UseError,
-    storage::{ComponentRow, Draft, KeyFilter, KeyRow, StorageError},
+    storage::{ComponentRow, Draft, KeyFilter, KeyRow},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -58,7 +59,7 @@ async fn create(
 ) -> ApiResult<(StatusCode, Json<Key>)> {
     let project = state.store.project(&new.project).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
     let roles = state.store.roles_in_project(caller.principal, project.id).await?;
-    caller.may(roles, Action::ManageProject)?;
+    let maker = caller.maker(roles, &[Action::ManageProject])?;
     check_name(&new.name).map_err(ApiError::invalid)?;
     let days = new.expires_days.unwrap_or(DEFAULT_DAYS);
     if !(1..=MAX_DAYS).contains(&days) {
@@ -74,10 +75,9 @@ async fn create(
         days,
         profile: new.profile,
     };
-    let maker = Maker { principal: caller.principal, request_id: caller.request_id };
     let task_state = state.clone();
     let made = async move { keys::create(&task_state.store, &task_state.signers, maker, plan).await };
-    let id = state.key_work.carry_out(made).await?;
+    let id = state.key_work.carry_out((environment.id, KeyTask::Making, caller.principal), made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
 }
@@ -121,13 +121,12 @@ async fn change(
             details: json!({"event": event, "name": row.name}),
         };
         state
-            .store
-            .write(move |tx| {
+            .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
                 Box::pin(async move {
                     if tx.set_key_disabled(key, disabled).await? {
                         tx.append_record(entry);
                     }
-                    Ok::<_, StorageError>(())
+                    Ok(())
                 })
             })
             .await?;
@@ -212,6 +211,7 @@ impl From<KeyError> for ApiError {
             KeyError::Certificate(CertificateError::Signer(error)) | KeyError::Signer(error) => error.into(),
             KeyError::Storage(error) | KeyError::Certificate(CertificateError::Record(error)) => error.into(),
             error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
+            KeyError::Rights(lost) => lost.into(),
             KeyError::State(why) => Self::new(ProblemCode::Conflict).detail(why),
             error => Self::internal(&error),
         }

@@ -73,13 +73,12 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
         }
     };
     let (to, how) = identified?;
-    state.authentication.slowdown.right(&subjects);
     let limits = state.config.limits;
-    state
+    let principal = to.principal;
+    let issued: ApiResult<GrantIssued> = state
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let principal = to.principal;
                 let (label, machine) = (to.label.clone(), to.machine);
                 let issued = authn::issue(tx, to, &limits).await?;
                 let mut details = json!({
@@ -92,7 +91,16 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
                 Ok(issued)
             })
         })
-        .await
+        .await;
+    match &issued {
+        Ok(_) => state.authentication.slowdown.right(&subjects),
+        Err(error) if error.code() == ProblemCode::WrongCredentials => {
+            let details = json!({"event": "login-failed", "by": how, "changed": true});
+            state.store.append_record(entry(context.request_id, Some(principal), details)).await?;
+        }
+        Err(_) => {}
+    }
+    issued
 }
 
 async fn by_password(

@@ -118,14 +118,16 @@ impl From<SigningError> for ApiError {
             SigningError::Denied(decision) => {
                 Self::from_decision(&decision).unwrap_or_else(|| Self::new(Code::Forbidden))
             }
-            SigningError::GrantOver => Self::new(Code::GrantRevoked)
-                .detail("The grant was revoked or the account changed while the request waited."),
+            SigningError::GrantOver => Self::grant_over(),
             SigningError::NoSuchKey => Self::not_found("No such key."),
             SigningError::Unfit(why) => Self::new(Code::UnsupportedOperation).detail(why),
             SigningError::Mismatch => {
                 Self::new(Code::IdempotencyMismatch).detail("Use a new idempotency key for a new request.")
             }
             SigningError::InProgress => Self::new(Code::InProgress).retry_after(1),
+            SigningError::Busy => Self::new(Code::Overloaded)
+                .detail("The key store is busy; nothing was begun. Try again in a moment.")
+                .retry_after(2),
             SigningError::OutcomeUnknown => Self::new(Code::OutcomeUnknown)
                 .detail("The key may have been used for this request; the record says so. Sign again to use it anew."),
             SigningError::Sealed => Self::sealed(),

@@ -64,8 +64,7 @@ async fn create(
     };
     let stored = row.clone();
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
                 tx.add_project(&stored).await?;
                 let details = json!({"event": "project-added", "name": stored.name});
@@ -131,8 +130,7 @@ async fn change_member(
 ) -> ApiResult<StatusCode> {
     let project = find(state, &caller, &project, Action::ManageProject).await?.id;
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageProject]), Some(project), move |tx| {
             Box::pin(async move {
                 let whom = resolve(tx, &member).await?;
                 let (changed, event) = if add {

@@ -13,13 +13,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path,
+    key_work::KeyTask,
     keys::{find, to_key},
 };
-use crate::{
-    keys::{self, Maker},
-    openpgp::MAX_MESSAGE,
-    storage::Draft,
-};
+use crate::{keys, openpgp::MAX_MESSAGE, storage::Draft};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read)).routes(routes!(revoke))
@@ -48,7 +45,12 @@ async fn read(
         state: None,
         details: json!({"event": "revocation-read", "name": row.name}),
     };
-    state.store.append_record(entry).await?;
+    state
+        .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
+            tx.append_record(entry);
+            Box::pin(async { Ok(()) })
+        })
+        .await?;
     Ok(Json(RevocationCertificate { fingerprint: row.fingerprint, certificate }))
 }
 
@@ -62,16 +64,15 @@ async fn revoke(
     Json(revocation): Json<KeyRevocation>,
 ) -> ApiResult<Json<Key>> {
     let (row, roles) = find(&state, &caller, &key).await?;
-    caller.may(roles, Action::ManageProject)?;
+    let maker = caller.maker(roles, &[Action::ManageProject])?;
     let KeyRevocation { reason, message } = revocation;
     if message.len() > MAX_MESSAGE || message.chars().any(char::is_control) {
         return Err(ApiError::invalid(format!("\"message\" may be one line of up to {MAX_MESSAGE} bytes.")));
     }
-    let maker = Maker { principal: caller.principal, request_id: caller.request_id };
-    let id = row.id;
+    let (id, turn) = (row.id, (row.environment_id, KeyTask::Ending, caller.principal));
     let task_state = state.clone();
     let done = async move { keys::revoke(&task_state.store, &task_state.signers, maker, &row, reason, message).await };
-    state.key_work.carry_out(done).await?;
+    state.key_work.carry_out(turn, done).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok(Json(to_key(key, Timestamp::now())))
 }

@@ -18,7 +18,7 @@ use super::{
     AppState,
     io::{Phase, PhaseLimits, Timed},
     router,
-    service::{KEY_CREATION, Service},
+    service::{KEY_WORK, Service},
 };
 use crate::{config::Limits, tls::ServerTls};
 
@@ -123,7 +123,7 @@ impl Connection {
             idle: Duration::from_secs(self.limits.idle_seconds),
             head: Duration::from_secs(self.limits.head_seconds),
             // Beyond the request's own timeout, so that its answer can still leave.
-            request: self.limits.request_timeout().max(KEY_CREATION) + Duration::from_secs(self.limits.head_seconds),
+            request: self.limits.request_timeout().max(KEY_WORK) + Duration::from_secs(self.limits.head_seconds),
         };
         let stream = TokioIo::new(Timed::new(stream, phase.clone(), limits));
         let service = self.service;

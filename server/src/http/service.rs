@@ -34,8 +34,8 @@ use super::{
     error::{PendingProblem, render},
 };
 
-/// How long the making of a key may take, if that is more than other requests may.
-pub(super) const KEY_CREATION: Duration = Duration::from_secs(150);
+/// How long work on a key may take, its turn included, if that is more than other requests may.
+pub(super) const KEY_WORK: Duration = Duration::from_secs(240);
 
 /// Answers the requests of all connections.
 #[derive(Clone)]
@@ -85,8 +85,8 @@ impl Service {
         };
         let mut router = self.router.clone();
         // RSA primes need luck, and what has been made must not be lost for it.
-        let makes_key = request.method() == Method::POST && request.uri().path() == "/v1/keys";
-        let limit = if makes_key { self.timeout.max(KEY_CREATION) } else { self.timeout };
+        let works = request.method() == Method::POST && works_on_key(request.uri().path());
+        let limit = if works { self.timeout.max(KEY_WORK) } else { self.timeout };
         match timeout(limit, unwinding(async move { router.call(request).await })).await {
             Ok(Ok(Ok(response))) => response,
             Ok(Err(panic)) => {
@@ -126,6 +126,12 @@ impl Service {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
         response
     }
+}
+
+/// Whether the path is that of a [`super::key_work::KeyTask`].
+fn works_on_key(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/v1/keys") else { return false };
+    matches!(rest, "" | "/import" | "/adopt") || rest.ends_with("/revoke") || rest.ends_with("/destroy")
 }
 
 fn render_later(problem: Problem) -> Response<Body> {

@@ -75,8 +75,7 @@ async fn create(
     };
     let account = ServiceAccount::from(row.clone());
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
                 tx.add_principal(&row, None).await?;
                 note(
@@ -116,8 +115,7 @@ async fn change(
 ) -> ApiResult<Json<ServiceAccount>> {
     caller.may_on_server(Action::ManageServer)?;
     let row = state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
                 let mut row = find_in(tx, &account).await?;
                 if let Some(disabled) = change.disabled {
@@ -205,8 +203,7 @@ async fn issue_token(
     };
     let token = ServiceToken::from(row.clone());
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
                 let account = find_in(tx, &account).await?;
                 tx.add_service_token(account.id, &row, hash.as_ref()).await?;
@@ -234,8 +231,7 @@ async fn revoke_token(
     caller.may_on_server(Action::ManageServer)?;
     let token: ServiceTokenId = token.parse().map_err(|_| ApiError::invalid("A token is named by its id."))?;
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
                 let account = find_in(tx, &account).await?;
                 tx.revoke_service_token(account.id, token, Timestamp::now().unix()).await?;

@@ -2,10 +2,17 @@
 
 use std::{ops::Deref, sync::Arc};
 
+use sealcard_api::ids::ProjectId;
 use uuid::Uuid;
 
-use super::key_work::KeyWork;
-use crate::{authn::Authentication, config::Config, signers::Signers, signing::Signing, storage::Store};
+use super::{ApiError, ApiResult, key_work::KeyWork};
+use crate::{
+    authn::{Authentication, Rights},
+    config::Config,
+    signers::Signers,
+    signing::Signing,
+    storage::{JobFuture, Store, WriteTx},
+};
 
 /// The server's parts. Cheap to clone.
 #[derive(Clone)]
@@ -23,7 +30,7 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
     pub authentication: Authentication,
-    /// Making keys and the like.
+    /// The turns of the work on keys.
     pub key_work: KeyWork,
     /// Made at `init`.
     pub server_id: Uuid,
@@ -38,6 +45,28 @@ impl AppState {
         let signing = Signing::new(store.clone(), Arc::clone(&signers));
         let key_work = KeyWork::default();
         Self(Arc::new(Parts { store, signers, signing, config, authentication, key_work, server_id }))
+    }
+}
+
+impl AppState {
+    /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took the
+    /// right to it away.
+    ///
+    /// # Errors
+    /// The denial as a problem; the job's own; see [`Store::write`].
+    pub async fn change<T, F>(&self, rights: Rights, project: Option<ProjectId>, job: F) -> ApiResult<T>
+    where
+        F: for<'c> FnOnce(&'c mut WriteTx) -> JobFuture<'c, T, ApiError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    rights.expect(tx, project).await?;
+                    job(tx).await
+                })
+            })
+            .await
     }
 }
 

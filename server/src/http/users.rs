@@ -9,7 +9,6 @@ use sealcard_api::{
     Timestamp,
     admin::{NewUser, Page, User, UserChange},
     ids::{PrincipalId, ProjectId},
-    problem::ProblemCode,
     record::RecordKind,
 };
 use sealcard_policy::{Action, PrincipalKind};
@@ -73,10 +72,8 @@ async fn create_user(state: &AppState, caller: Caller, body: Result<Json<NewUser
     };
     let user = User::from(row.clone());
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
-                expect_administrator(tx, &caller).await?;
                 tx.add_principal(&row, Some(&hash)).await?;
                 let details = json!({
                     "event": "user-added", "user": row.id, "name": row.name, "administrator": row.administrator
@@ -129,10 +126,8 @@ async fn change_user(
         change_row.password = Some(hash);
     }
     let user = state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
-                expect_administrator(tx, &caller).await?;
                 let before = find_user(tx, &user).await?;
                 tx.change_principal(before.id, &change_row).await?;
                 must_keep_an_administrator(tx).await?;
@@ -171,8 +166,7 @@ pub(super) async fn remove_principal(
 ) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
     state
-        .store
-        .write(move |tx| {
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
                 let row = tx.find_principal(&name).await?.filter(|row| row.kind == kind);
                 let row = row.ok_or_else(|| unknown(&name))?;
@@ -218,14 +212,6 @@ pub(super) async fn note(
     };
     tx.append_record(draft);
     Ok(())
-}
-
-/// Again in the transaction: a password takes its time to be hashed, and the caller may have been dismissed meanwhile.
-async fn expect_administrator(tx: &mut WriteTx, caller: &Caller) -> ApiResult<()> {
-    if tx.still_administers(caller.grant).await? {
-        return Ok(());
-    }
-    Err(ApiError::new(ProblemCode::Forbidden).detail("Your account was changed while this request was in work."))
 }
 
 async fn find_user(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {

@@ -11,7 +11,7 @@ use sealcard_api::{
 use sealcard_signer::protocol::{KeyLocator, RequestBody, ResponseBody};
 use serde_json::json;
 
-use super::{Held, KeyError, KeyPlan, Maker, certify, generate, note, signer};
+use super::{Held, KeyError, KeyPlan, Maker, begin, certify, generate, note, signer};
 use crate::{signers::Signers, storage::Store};
 
 /// Keys that are to be adopted. The plan's algorithm is that of the key in the role `sign` once it is found.
@@ -77,7 +77,7 @@ pub async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption
         "profile": adoption.plan.profile,
         "components": components.iter().map(|(component, ..)| component).collect::<Vec<_>>(),
     });
-    note(store, project, maker, id, begun).await?;
+    begin(store, project, maker, id, begun).await?;
     let result = take_over(store, signers, maker, adoption, id, components).await;
     if let Err(error) = &result {
         let failed = json!({"event": "key-failed", "error": error.to_string()});

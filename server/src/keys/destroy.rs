@@ -55,10 +55,12 @@ async fn begin(store: &Store, maker: Maker, key: &KeyRow) -> Result<(), KeyError
         "fingerprint": key.fingerprint,
         "components": key.components.iter().map(|component| component.id).collect::<Vec<ComponentId>>(),
     });
-    let (id, entry) = (key.id, entry(key.project_id, maker, key.id, details));
+    let (id, project) = (key.id, key.project_id);
+    let entry = entry(project, maker, id, details);
     store
         .write(move |tx| {
             Box::pin(async move {
+                maker.rights.expect(tx, Some(project)).await?;
                 if !tx.set_key_destroyed(id).await? {
                     return Err(KeyError::State("Only a disabled or revoked key can be destroyed. Disable it first."));
                 }

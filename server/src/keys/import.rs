@@ -13,7 +13,7 @@ use sealcard_api::{
 use sealcard_signer::protocol::{RequestBody, ResponseBody, StoredKey};
 use serde_json::json;
 
-use super::{KeyError, KeyPlace, Maker, certifier::Certifier, note, signer, store_key};
+use super::{KeyError, KeyPlace, Maker, begin, certifier::Certifier, note, signer, store_key};
 use crate::{
     openpgp::{self, ForeignCertificate, ForeignKey},
     signers::Signers,
@@ -69,7 +69,7 @@ pub async fn import(
         "fingerprint": read.fingerprint,
         "components": pairs.iter().map(|(_, component)| component.id).collect::<Vec<ComponentId>>(),
     });
-    note(store, place.project, maker, id, begun).await?;
+    begin(store, place.project, maker, id, begun).await?;
     let project = place.project;
     let result = take_in(store, signers, maker, place, id, Foreign { certificate, read, pairs }).await;
     if let Err(error) = &result {

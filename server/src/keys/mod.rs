@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 
 use self::certifier::Certifier;
 use crate::{
+    authn::{Rights, RightsLost},
     openpgp::{self, CertificateError, CertificateRequest, ForeignError},
     signers::{Signer, Signers, UseError},
     storage::{Draft, NewComponentRow, NewKeyRow, StorageError, Store},
@@ -70,6 +71,9 @@ pub enum KeyError {
     /// The state of the key does not allow it. Retrying can't help.
     #[error("{0}")]
     State(&'static str),
+    /// The maker may not do it any more. Nothing was begun.
+    #[error(transparent)]
+    Rights(#[from] RightsLost),
     /// A fault of this program.
     #[error("{0}")]
     Fault(String),
@@ -110,6 +114,8 @@ pub struct KeyPlace {
 pub struct Maker {
     /// The principal.
     pub principal: PrincipalId,
+    /// What it needs to be allowed at the moment when the work begins.
+    pub rights: Rights,
     /// The HTTP request.
     pub request_id: RequestId,
 }
@@ -131,7 +137,7 @@ pub async fn create(store: &Store, signers: &Arc<Signers>, maker: Maker, plan: K
         "profile": plan.profile,
         "components": components.iter().map(|(component, _)| component).collect::<Vec<_>>(),
     });
-    note(store, plan.project, maker, id, begun).await?;
+    begin(store, plan.project, maker, id, begun).await?;
     let result = make(store, signers, maker, &plan, id, &components).await;
     if let Err(error) = &result {
         let failed = json!({"event": "key-failed", "error": error.to_string()});
@@ -299,6 +305,20 @@ fn draw_serial() -> Result<u64, KeyError> {
             return Ok(number);
         }
     }
+}
+
+/// The first entry of a piece of work, if its maker may still do it.
+async fn begin(store: &Store, project: ProjectId, maker: Maker, id: KeyId, details: Value) -> Result<(), KeyError> {
+    let entry = entry(project, maker, id, details);
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                maker.rights.expect(tx, Some(project)).await?;
+                tx.append_record(entry);
+                Ok(())
+            })
+        })
+        .await
 }
 
 async fn note(store: &Store, project: ProjectId, maker: Maker, id: KeyId, details: Value) -> Result<(), StorageError> {

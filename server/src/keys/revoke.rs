@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sealcard_api::{Timestamp, keys::RevocationReason};
 use serde_json::json;
 
-use super::{KeyError, Maker, certifier::Certifier, entry, note};
+use super::{KeyError, Maker, begin, certifier::Certifier, entry, note};
 use crate::{
     openpgp,
     signers::Signers,
@@ -46,7 +46,7 @@ pub async fn revoke(
         "name": row.name,
         "reason": reason,
     });
-    note(store, row.project_id, maker, row.id, begun).await?;
+    begin(store, row.project_id, maker, row.id, begun).await?;
     let now = Timestamp::now();
     let certificate = row.certificate.clone();
     let (environment, project, key) = (row.environment_id, row.project_id, row.id);

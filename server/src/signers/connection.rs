@@ -16,7 +16,7 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{Mutex as AsyncMutex, oneshot},
+    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, oneshot},
     time::timeout,
 };
 use zeroize::Zeroizing;
@@ -26,8 +26,15 @@ use super::UseError;
 /// What came of one question.
 type Answer = Result<ResponseBody, UseError>;
 
-/// Who waits for which answer. Absent once the connection has ended.
-type Waiting = Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>;
+/// What is still to be answered, by its id. Absent once the connection has ended.
+type Waiting = Mutex<Option<HashMap<u64, Question>>>;
+
+struct Question {
+    /// Who waits for the answer, if anybody still does.
+    asker: oneshot::Sender<Answer>,
+    /// Given back when the signer has answered, since until then the question is in its queue.
+    _turn: Option<OwnedSemaphorePermit>,
+}
 
 pub(super) struct Connection {
     writer: AsyncMutex<OwnedWriteHalf>,
@@ -64,17 +71,30 @@ impl Connection {
         self.process_id
     }
 
+    /// Asks, and waits for the answer or the deadline.
     pub(super) async fn ask(&self, body: RequestBody, deadline: Duration) -> Answer {
+        self.ask_in_turn(body, deadline, None).await
+    }
+
+    /// The same with a turn, which is kept until the signer has answered, however late.
+    pub(super) async fn ask_in_turn(
+        &self,
+        body: RequestBody,
+        deadline: Duration,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Answer {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let frame = protocol::encode(&Request { id, body }).map_err(|_| UseError::TooLong)?;
-        let (sender, receiver) = oneshot::channel();
+        let (asker, receiver) = oneshot::channel();
+        let keeps_a_turn = turn.is_some();
         match lock(&self.waiting).as_mut() {
-            Some(waiting) => waiting.insert(id, sender),
+            Some(waiting) => waiting.insert(id, Question { asker, _turn: turn }),
             None => return Err(UseError::NotAsked),
         };
-        let forget = Forget { waiting: &self.waiting, id };
+        let mut forget = Forget { waiting: &self.waiting, id, stays: false };
         let asked = async {
             self.send(&frame).await?;
+            forget.stays = keeps_a_turn;
             receiver.await.map_err(|_| UseError::Unavailable)?
         };
         let answer = timeout(deadline, asked).await.unwrap_or(Err(UseError::Unavailable));
@@ -101,15 +121,19 @@ impl Connection {
     }
 }
 
-/// Removes the question when nobody waits any more, whether answered, late or given up.
+/// Removes the question when nobody waits any more, whether answered or given up, unless the signer has it and it keeps a
+/// turn.
 struct Forget<'a> {
     waiting: &'a Waiting,
     id: u64,
+    stays: bool,
 }
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        if let Some(waiting) = lock(self.waiting).as_mut() {
+        if !self.stays
+            && let Some(waiting) = lock(self.waiting).as_mut()
+        {
             waiting.remove(&self.id);
         }
     }
@@ -142,17 +166,16 @@ async fn read_answers(read: OwnedReadHalf, waiting: &Waiting) -> Result<(), Brok
         body.resize(len, 0);
         read.read_exact(&mut body).await?;
         let answer: Response = protocol::decode(&body)?;
-        let sender = lock(waiting).as_mut().and_then(|waiting| waiting.remove(&answer.id));
-        if let Some(sender) = sender {
-            let _ = sender.send(answer.result.map_err(UseError::Refused));
-        } else {
+        let question = lock(waiting).as_mut().and_then(|waiting| waiting.remove(&answer.id));
+        let result = answer.result.map_err(UseError::Refused);
+        if question.is_none_or(|question| question.asker.send(result).is_err()) {
             tracing::warn!(id = answer.id, "signer: an answer came after its deadline");
         }
     }
 }
 
 /// A panic while the map was held leaves the map whole: nothing in it depends on two steps.
-fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Answer>>>> {
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<HashMap<u64, Question>>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -161,7 +184,7 @@ fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<HashMap<u64, ones
 mod tests {
     use proptest::prelude::*;
     use sealcard_signer::protocol::{JournalHead, SignerError, StoreState};
-    use tokio::{runtime::Builder, task::JoinSet};
+    use tokio::{runtime::Builder, sync::Semaphore, task::JoinSet};
 
     use super::*;
 
@@ -237,6 +260,28 @@ mod tests {
         let answer = Response { id: request.id, result: Ok(status(7)) };
         signer.write_all(&protocol::encode(&answer).unwrap()).await.unwrap();
         assert_eq!(asked.await.unwrap(), Ok(status(7)));
+    }
+
+    #[tokio::test]
+    async fn a_question_keeps_its_turn_until_it_is_answered_or_the_signer_goes() {
+        let turns = Arc::new(Semaphore::new(2));
+        let turn = || Some(Arc::clone(&turns).try_acquire_owned().unwrap());
+        let (ours, mut signer) = UnixStream::pair().unwrap();
+        let (connection, reader) = Connection::new(ours, 1);
+        let reader = tokio::spawn(reader);
+        for _ in 0..2 {
+            let given_up = connection.ask_in_turn(RequestBody::Status, Duration::from_millis(20), turn()).await;
+            assert_eq!(given_up, Err(UseError::Unavailable));
+        }
+        assert_eq!(turns.available_permits(), 0);
+        let late = Response { id: read_request(&mut signer).await.id, result: Err(SignerError::Sealed) };
+        signer.write_all(&protocol::encode(&late).unwrap()).await.unwrap();
+        let back = timeout(DEADLINE, Arc::clone(&turns).acquire_owned()).await.unwrap().unwrap();
+        drop(signer);
+        reader.await.unwrap();
+        assert_eq!(turns.available_permits(), 1);
+        assert_eq!(connection.ask_in_turn(RequestBody::Status, DEADLINE, Some(back)).await, Err(UseError::NotAsked));
+        assert_eq!(turns.available_permits(), 2);
     }
 
     proptest! {

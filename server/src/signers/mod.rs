@@ -25,7 +25,10 @@ use sealcard_api::{
 use sealcard_signer::protocol::{
     JournalEntry, JournalHead, KeeperAnswer, KeeperRequestBody, RequestBody, ResponseBody, SignerError, StoreState,
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
 
 use crate::storage::{EnvironmentRow, Store};
 use connection::Connection;
@@ -51,6 +54,16 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// How long an attempt to unseal may take. A wrong passphrase is answered late.
 const UNSEAL_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How many uses of keys a sealed store's signer has at once: fewer than fit in its queue.
+pub const USES: usize = 512;
+
+/// How many a token's signer has. Tokens may be slow: who waits before the intent is told to try again, who waits in the
+/// signer's queue until the deadline leaves a use whose outcome is unknown.
+const USES_OF_A_TOKEN: usize = 64;
+
+/// How long a use waits until the signer can take it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Journal entries in one answer.
 const JOURNAL_PAGE: u32 = 1000;
@@ -127,6 +140,7 @@ pub struct Signer {
     link: watch::Receiver<Option<Arc<Link>>>,
     supervisor: process::Supervisor,
     token: Option<Token>,
+    uses: Arc<Semaphore>,
 }
 
 /// What goes on around the token of an environment that has one.
@@ -156,7 +170,22 @@ impl Signer {
             };
             Token { note, again, unlocker: tokio::spawn(unlocker.run()).abort_handle() }
         });
-        Self { connection, link, supervisor, token }
+        let uses = if token.is_some() { USES_OF_A_TOKEN } else { USES };
+        Self { connection, link, supervisor, token, uses: Arc::new(Semaphore::new(uses)) }
+    }
+
+    /// Waits until the signer can take one more use of a key; nothing if that is too long.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        timeout(PATIENCE, Arc::clone(&self.uses).acquire_owned()).await.ok()?.ok()
+    }
+
+    /// Uses a key, which takes a turn: it is given back when the signer has answered, whether anybody still waits for
+    /// that or not.
+    ///
+    /// # Errors
+    /// See [`UseError`].
+    pub async fn use_key(&self, body: RequestBody, turn: OwnedSemaphorePermit) -> Result<ResponseBody, UseError> {
+        self.connection().await?.ask_in_turn(body, USE_DEADLINE, Some(turn)).await
     }
 
     /// Asks the signer, and waits for the answer or the deadline.
@@ -252,7 +281,7 @@ impl Signer {
             return Ok(Arc::clone(connection));
         }
         let mut changes = self.connection.clone();
-        match tokio::time::timeout(STATUS_DEADLINE, changes.wait_for(Option::is_some)).await {
+        match timeout(STATUS_DEADLINE, changes.wait_for(Option::is_some)).await {
             Ok(Ok(current)) => current.as_ref().map(Arc::clone).ok_or(UseError::NotAsked),
             _ => Err(UseError::NotAsked),
         }

@@ -12,8 +12,9 @@ pub enum SigningError {
     /// Policy denies it; the denial is in the record. Retrying can't help.
     #[error("denied: {}", .0.reasons().join("; "))]
     Denied(Decision),
-    /// The grant has been revoked since it was shown, or its holder disabled or removed. Retrying can't help.
-    #[error("the grant has been revoked, or its holder may not ask any more")]
+    /// The grant has ended since it was shown, or its holder was disabled or removed; in the record as denied. Retrying can't
+    /// help.
+    #[error("the grant is over, or its holder may not ask any more")]
     GrantOver,
     /// There is no such key. Retrying can't help.
     #[error("no such key")]
@@ -27,6 +28,9 @@ pub enum SigningError {
     /// The same request is being worked on. Retrying helps.
     #[error("the same request is being worked on")]
     InProgress,
+    /// The signer has too much to do; nothing was begun. Retrying helps.
+    #[error("the key store is busy")]
+    Busy,
     /// The key may have been used. It is not used again for this idempotency key.
     #[error("it is not known whether the key was used")]
     OutcomeUnknown,

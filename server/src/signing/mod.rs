@@ -25,7 +25,7 @@ use data_encoding::HEXLOWER;
 use sealcard_api::{
     Timestamp,
     algorithm::ComponentRole,
-    ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
+    ids::{GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     record::{RecordKind, RequestState},
     ssh::SshMessage,
 };
@@ -35,6 +35,7 @@ use sealcard_signer::{
     protocol::{Operation, Plaintext, RequestBody, ResponseBody, SignerError, StoredKey},
 };
 use serde_json::{Map, Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 pub use error::SigningError;
@@ -44,7 +45,7 @@ use to_its_end::ToItsEnd;
 use crate::{
     failpoint,
     signers::{Signers, UseError},
-    storage::{Begun, Draft, Idempotency, KeyUse, NewRequest, RequestRow, Store},
+    storage::{Begun, Draft, Idempotency, KeyUse, NewRequest, RequestRow, StorageError, Store},
 };
 
 /// What a use needs of the server.
@@ -126,43 +127,43 @@ impl Signing {
             let key = self.store.key_use(wish.key, asker.principal, asker.grant, role).await?;
             let key = key.ok_or(SigningError::NoSuchKey)?;
             let use_ = self.judge(asker, wish.clone(), key).await?;
+            let turn = match self.signers.get(use_.judged.environment) {
+                Some(signer) => Some(signer.turn().await.ok_or(SigningError::Busy)?),
+                None => None,
+            };
             // What has begun is brought to its end even when the caller hangs up.
             let this = self.clone();
-            let run = ToItsEnd::new(async move { this.run(use_).await });
+            let run = ToItsEnd::new(async move { this.run(use_, turn).await });
             match run.await.map_err(|error| SigningError::Fault(error.to_string()))?? {
                 Ran::Done(done) => return Ok(done),
                 // All is judged anew after a wait.
                 Ran::EarlierOneRuns(id) => self.wait_for(id, deadline).await?,
+                Ran::Stale => {}
             }
         }
     }
 
-    /// Policy's decision and the check of the input. Both refusals are recorded.
+    /// Policy's decision and the check of the input. Each refusal is recorded.
     async fn judge(&self, asker: Asker, wish: Wish, key: KeyUse) -> Result<Use, SigningError> {
-        if !key.asker_may_ask {
-            return Err(SigningError::GrantOver);
-        }
+        let now = Timestamp::now();
         let facts = KeyFacts {
             operation: policy_operation(&wish.operation),
             has_component: key.component.is_some(),
             disabled: key.disabled,
-            expired: key.expires.is_some_and(|expires| expires <= Timestamp::now()),
+            expired: key.expires.is_some_and(|expires| expires <= now),
         };
         let question =
             sealcard_policy::Request { principal: asker.facts, roles: key.roles, action: Action::UseKey(facts) };
         let decision = sealcard_policy::decide(&question);
-        let refusal = match key.component {
+        let refusal = match &key.component {
+            _ if !key.asker_may_ask || key.grant_expires.is_none_or(|expires| expires <= now) => {
+                SigningError::GrantOver
+            }
             Some(component) if decision.allowed() => match operations::check(&component.key, &wish.operation) {
                 Ok(()) => {
-                    return Ok(Use {
-                        asker,
-                        wish,
-                        project: key.project,
-                        environment: key.environment,
-                        component: component.key,
-                        node: self.store.node(),
-                        host: self.store.host(),
-                    });
+                    let component = component.key.clone();
+                    let (node, host) = (self.store.node(), self.store.host());
+                    return Ok(Use { asker, wish, component, judged: key, node, host });
                 }
                 Err(error) => SigningError::Unfit(error.to_string()),
             },
@@ -180,25 +181,29 @@ impl Signing {
     }
 
     /// From the intent to the outcome, unless the same request is being worked on already.
-    async fn run(&self, use_: Use) -> Result<Ran, SigningError> {
+    async fn run(&self, use_: Use, turn: Option<OwnedSemaphorePermit>) -> Result<Ran, SigningError> {
         // Known before the intent is, so that whoever finds the intent can wait.
         let guard = self.running.begin(use_.asker.request_id);
         let _paced = self.store.begin_use();
         failpoint::hit("server::before_intent");
-        let request = use_.new_request();
+        let (request, judged) = (use_.new_request(), use_.judged.clone());
         let intent = use_.draft(RecordKind::Intent, RequestState::Signing, None);
         let begun =
-            self.store.write(move |tx| Box::pin(async move { tx.begin_request(&request, intent).await })).await?;
-        match begun {
-            Begun::New => {}
-            Begun::Mismatch => return Err(SigningError::Mismatch),
-            Begun::Known(RequestRow { id, state: RequestState::Signing, .. }) => return Ok(Ran::EarlierOneRuns(id)),
-            Begun::Known(known) => return earlier_answer(known).map(Ran::Done),
+            self.store.write(move |tx| Box::pin(async move { tx.begin_request(&request, &judged, intent).await }));
+        match begun.await {
+            Ok(Begun::New) => {}
+            Ok(Begun::Mismatch) => return Err(SigningError::Mismatch),
+            Ok(Begun::Known(RequestRow { id, state: RequestState::Signing, .. })) => {
+                return Ok(Ran::EarlierOneRuns(id));
+            }
+            Ok(Begun::Known(known)) => return earlier_answer(known).map(Ran::Done),
+            Err(StorageError::Stale) => return Ok(Ran::Stale),
+            Err(error) => return Err(error.into()),
         }
         failpoint::hit("server::after_intent");
-        let answer = match self.signers.get(use_.environment) {
-            Some(signer) => signer.ask(use_.request()).await,
-            None => Err(UseError::NotAsked),
+        let answer = match (self.signers.get(use_.judged.environment), turn) {
+            (Some(signer), Some(turn)) => signer.use_key(use_.request(), turn).await,
+            _ => Err(UseError::NotAsked),
         };
         failpoint::hit("server::after_signer");
         let (state, result) = judge_answer(&use_, answer);
@@ -250,14 +255,16 @@ enum Ran {
     Done(Done),
     /// The same request began before, and has no outcome yet.
     EarlierOneRuns(RequestId),
+    /// What was judged changed before the intent was in the record: nothing was begun.
+    Stale,
 }
 
 /// A use that policy allows.
 struct Use {
     asker: Asker,
     wish: Wish,
-    project: ProjectId,
-    environment: EnvironmentId,
+    /// With which policy was asked.
+    judged: KeyUse,
     component: StoredKey,
     /// This run of the server.
     node: Uuid,
@@ -286,7 +293,7 @@ impl Use {
                 input_sha256: idempotent_input(&self.wish.operation),
             },
             component: self.component.component,
-            project: self.project,
+            project: self.judged.project,
             node: self.node,
         }
     }
@@ -303,7 +310,7 @@ impl Use {
         if let Some(error) = error {
             details.insert("error".to_owned(), json!(error.to_string()));
         }
-        draft(kind, &self.asker, self.project, self.wish.key, Some(state), details)
+        draft(kind, &self.asker, self.judged.project, self.wish.key, Some(state), details)
     }
 }
 

@@ -4,15 +4,17 @@ mod grants;
 mod groups;
 mod principals;
 mod projects;
+mod standing;
 mod tokens;
 
 pub use grants::{GrantFilter, GrantRow, HeldGrant, NewGrantRow};
 pub use groups::GroupRow;
 pub use principals::{PasswordRow, PrincipalChange, PrincipalRow};
 pub use projects::{Member, ProjectRow};
+pub use standing::Standing;
 pub use tokens::{LoginToken, ServiceTokenRow};
 
-use sealcard_policy::{PrincipalKind, Role};
+use sealcard_policy::{PrincipalKind, Role, Roles};
 
 use super::StorageError;
 
@@ -39,6 +41,11 @@ fn role_from(name: &str) -> Result<Role, StorageError> {
         "auditor" => Ok(Role::Auditor),
         other => Err(StorageError::Damaged(format!("the role {other:?}"))),
     }
+}
+
+/// The roles in a list with commas.
+pub(super) fn roles_from(list: &str) -> Roles {
+    list.split(',').filter_map(|name| Role::ALL.into_iter().find(|role| role.to_string() == name)).collect()
 }
 
 /// What is addressed by a name or an id.

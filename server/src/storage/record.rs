@@ -147,8 +147,8 @@ pub struct RecordFilter {
 }
 
 impl WriteTx {
-    /// Appends an entry to the record, in the same transaction as what it tells of. It gets its number when that is
-    /// committed.
+    /// Appends an entry to the record, in the same transaction as what it tells of. It gets its number and
+    /// its time when that is committed.
     pub fn append_record(&mut self, draft: Draft) {
         self.appended.push(draft);
     }
@@ -176,8 +176,8 @@ impl Entry {
     }
 }
 
-/// Gives the entries their places after `head`, which becomes the last one, and their time: whoever chains holds the head,
-/// so that times follow one another as numbers do.
+/// Gives the entries their places after `head`, which becomes the last one, and their time, which is taken while the head is
+/// held: by one clock that is not set back, times follow one another as numbers do.
 pub(super) fn chain(head: &mut RecordHead, appended: Vec<Draft>) -> Result<Vec<Entry>, StorageError> {
     let time = Timestamp::now();
     let entry = |draft: Draft| {

@@ -7,7 +7,7 @@ use sealcard_api::{
 use uuid::Uuid;
 
 use super::{
-    Draft, StorageError, Store, WriteTx,
+    Draft, KeyUse, StorageError, Store, WriteTx,
     sql::{FromRow, Row, params},
 };
 
@@ -90,6 +90,7 @@ struct Stored {
     key: KeyId,
     operation: String,
     input_sha256: Vec<u8>,
+    changes: i64,
 }
 
 impl FromRow for Stored {
@@ -101,6 +102,7 @@ impl FromRow for Stored {
             key: KeyId(row.get(4)?),
             operation: row.get(5)?,
             input_sha256: row.get(6)?,
+            changes: row.get(7)?,
         })
     }
 }
@@ -141,40 +143,49 @@ impl WriteTx {
     /// Notes the intent to use a key, in table and record, unless the idempotency key is known.
     ///
     /// # Errors
-    /// If the database fails.
-    pub async fn begin_request(&mut self, request: &NewRequest, intent: Draft) -> Result<Begun, StorageError> {
-        let idempotency = &request.idempotency;
-        let inserted = self
-            .conn_for_uses()
-            .execute(
-                "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
+    /// [`StorageError::Stale`] if what was `judged` is not so any more; if the database fails.
+    pub async fn begin_request(
+        &mut self,
+        request: &NewRequest,
+        judged: &KeyUse,
+        intent: Draft,
+    ) -> Result<Begun, StorageError> {
+        const BEGIN: &str =
+            "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
                 input_sha256, state, project_id, node_id)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'signing', $9, $10)
-             ON CONFLICT (principal_id, idempotency_key) DO NOTHING",
-                params![
-                    request.id.0,
-                    idempotency.principal.0,
-                    idempotency.key,
-                    idempotency.grant.0,
-                    idempotency.signing_key.0,
-                    request.component,
-                    idempotency.operation,
-                    idempotency.input_sha256.to_vec(),
-                    request.project.0,
-                    request.node
-                ],
-            )
-            .await?;
-        if inserted == 0 {
-            let known: Option<Stored> = self
-                .conn_for_uses()
-                .optional(
-                    "SELECT id, state, signature, grant_id, key_id, operation, input_sha256
-                 FROM key_request WHERE principal_id = $1 AND idempotency_key = $2",
-                    params![idempotency.principal.0, idempotency.key],
-                )
-                .await?;
-            let known = known.ok_or(StorageError::NotFound("request with this idempotency key"))?;
+             ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING (SELECT changes FROM server)";
+        const KNOWN: &str = "SELECT id, state, signature, grant_id, key_id, operation, input_sha256,
+                (SELECT changes FROM server)
+             FROM key_request WHERE principal_id = $1 AND idempotency_key = $2";
+        let idempotency = &request.idempotency;
+        let values = params![
+            request.id.0,
+            idempotency.principal.0,
+            idempotency.key,
+            idempotency.grant.0,
+            idempotency.signing_key.0,
+            request.component,
+            idempotency.operation,
+            idempotency.input_sha256.to_vec(),
+            request.project.0,
+            request.node
+        ];
+        let begun: Option<i64> = self.conn_for_uses().scalar(BEGIN, values).await?;
+        let known: Option<Stored> = match begun {
+            Some(_) => None,
+            None => {
+                let values = params![idempotency.principal.0, idempotency.key];
+                let known = self.conn_for_uses().optional(KNOWN, values).await?;
+                Some(known.ok_or(StorageError::NotFound("request with this idempotency key"))?)
+            }
+        };
+        // Whoever was told of a revocation, or of anything else that is judged, finds no use after it in the record.
+        let changes = known.as_ref().map_or(begun, |known| Some(known.changes));
+        if !self.is_still_so(judged, changes, idempotency).await? {
+            return Err(StorageError::Stale);
+        }
+        if let Some(known) = known {
             if !known.belongs_to(idempotency) {
                 return Ok(Begun::Mismatch);
             }

@@ -171,6 +171,9 @@ async fn stopping_lets_a_running_request_end_and_closes_idle_connections() {
     assert!(timeout(DEADLINE, stopping).await.unwrap().unwrap());
 }
 
+/// Longer than a body may take without its sender being judged again.
+const TAKES_ITS_TIME: Duration = Duration::from_millis(50);
+
 /// A request whose head is let in, and whose body comes when the test wants it to.
 struct Halved {
     stream: TlsStream<TcpStream>,
@@ -184,11 +187,13 @@ impl Halved {
         let (first, rest) = body.split_at(length - 1);
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{first}"
+             content-type: application/json\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
-        // Long enough for the server to have judged the caller; shorter would only make the test weaker.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // The body is asked for when the caller has been judged.
+        assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 100"));
+        stream.write_all(first.as_bytes()).await.unwrap();
+        tokio::time::sleep(TAKES_ITS_TIME).await;
         Self { stream, rest: rest.to_owned() }
     }
 
@@ -216,7 +221,9 @@ async fn what_is_taken_away_while_a_body_comes_does_not_count_any_more() {
     let revoked = Halved::begin(&server, &other, "/v1/groups", &body("revoked")).await;
     let _: User =
         admin.send(Method::PATCH, "/v1/users/other", json!({"administrator": false})).await.json(StatusCode::OK);
-    assert_eq!(problem_of(&less.end().await).code, ProblemCode::Forbidden);
+    let less = problem_of(&less.end().await);
+    assert_eq!(less.code, ProblemCode::Forbidden);
+    assert!(less.detail.as_ref().is_some_and(|detail| detail.contains("on its way")), "{less:?}");
     admin.bare(Method::DELETE, &format!("/v1/grants/{}", other.issued.grant.id)).await.done();
     assert_eq!(problem_of(&revoked.end().await).code, ProblemCode::GrantRevoked);
     let groups: Page<Group> = admin.get("/v1/groups").await.json(StatusCode::OK);

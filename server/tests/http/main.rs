@@ -6,4 +6,5 @@ mod documents;
 mod harness;
 mod identity;
 mod login;
+mod overtaken;
 mod tls;

@@ -6,7 +6,7 @@ use nix::{
 };
 use sealcard_api::{
     admin::EnvironmentState,
-    algorithm::KeyAlgorithm,
+    algorithm::{ComponentRole, KeyAlgorithm},
     ids::RequestId,
     record::{RecordKind, RequestState},
 };
@@ -71,8 +71,9 @@ async fn an_intent_without_outcome_is_named_by_the_verification() {
         details: serde_json::json!({"component": request.component, "signer_operation": "sign"}),
     };
     let id = request.id;
+    let judged = place.store().key_use(key, asker.principal, asker.grant, ComponentRole::Sign).await.unwrap().unwrap();
     let begun: Result<_, StorageError> =
-        place.store().write(move |tx| Box::pin(async move { tx.begin_request(&request, intent).await })).await;
+        place.store().write(move |tx| Box::pin(async move { tx.begin_request(&request, &judged, intent).await })).await;
     begun.unwrap();
     let findings = place.verify().await.findings;
     assert!(findings.len() == 1 && findings[0].contains(&id.to_string()), "{findings:?}");

@@ -5,16 +5,20 @@ use sealcard_api::{
     admin::ProjectRole,
     algorithm::{HashAlgorithm, KeyAlgorithm},
     ids::{GrantId, GroupId, KeyId, PrincipalId},
+    keys::RevocationReason,
     record::RecordKind,
 };
+use sealcard_policy::Action;
 use sealcard_server::{
+    authn::RightsLost,
+    keys::{self, KeyError},
     signing::{SigningError, Wish},
     storage::{JobFuture, KeyFilter, Member, PrincipalChange, StorageError, WriteTx},
 };
 use sealcard_signer::protocol::Operation;
 use uuid::Uuid;
 
-use crate::harness::{Place, details, sign, signature};
+use crate::harness::{DEADLINE, Place, details, sign, signature};
 
 async fn usable(place: &Place, principal: PrincipalId) -> usize {
     let usable_by = Some((principal, Timestamp::now()));
@@ -144,7 +148,7 @@ async fn a_role_that_is_given_or_taken_counts_for_the_very_next_request() {
     place.stop().await;
 }
 
-/// As when it waited, for the same request of somebody else or in a batch, after it was let in.
+/// As when it waited after it was let in, for its own first attempt or in a batch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_a_use_that_was_let_in() {
     let place = Place::new().await;
@@ -153,8 +157,12 @@ async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_
     place.sign(key, &[1; 32]).await;
     let disabled = |disabled| PrincipalChange { disabled: Some(disabled), ..PrincipalChange::default() };
     change(&place, move |tx| Box::pin(async move { tx.change_principal(user, &disabled(true)).await })).await;
-    let uses = place.record().await.len();
+    let entries = place.record().await.len();
     assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(SigningError::GrantOver)));
+    let record = place.record().await;
+    let last = record.last().unwrap();
+    assert_eq!((last.kind.as_str(), last.key), (RecordKind::Denied.name(), Some(key)));
+    assert!(details(last)["reasons"].to_string().contains("the grant is over"), "{last:?}");
     change(&place, move |tx| Box::pin(async move { tx.change_principal(user, &disabled(false)).await })).await;
     place.sign(key, &[1; 32]).await;
 
@@ -167,7 +175,47 @@ async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_
     asker.grant = GrantId(stranger.0);
     let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
     assert!(matches!(place.signing.perform(asker, wish).await, Err(SigningError::GrantOver)));
-    assert_eq!(place.record().await.len(), uses + 2, "an intent and an outcome");
+    assert_eq!(place.record().await.len(), entries + 5, "three denials, an intent and an outcome");
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_expires_counts_no_more_for_a_use_that_was_let_in() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let place = place.tampered("UPDATE access_grant SET expires = unixepoch() + 1").await;
+    let started = std::time::Instant::now();
+    while place.perform(key, sign(&[1; 32])).await.is_ok() {
+        assert!(started.elapsed() < DEADLINE, "it never expires");
+    }
+    assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(SigningError::GrantOver)));
+    place.stop().await;
+}
+
+/// Making a key may have waited for its turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_is_made_or_ended_for_somebody_who_may_not_any_more() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let row = place.store().key(key).await.unwrap().unwrap();
+    let entries = place.record().await.len();
+    let attempts = async |actions: &'static [Action]| {
+        let (store, signers) = (place.store(), &place.signing.signers);
+        let maker = place.maker_with(actions);
+        let made = keys::create(store, signers, maker, place.plan("another", KeyAlgorithm::Ed25519)).await.map(drop);
+        let (reason, message) = (RevocationReason::Unspecified, String::new());
+        let revoked = keys::revoke(store, signers, maker, &row, reason, message).await;
+        [made, revoked, keys::destroy(store, signers, maker, &row).await]
+    };
+    for refused in attempts(&[Action::ManageProject]).await {
+        assert!(matches!(refused, Err(KeyError::Rights(RightsLost::Denied(_)))), "{refused:?}");
+    }
+    let grant = place.grant;
+    change(&place, move |tx| Box::pin(async move { tx.revoke_grant(grant, 1).await.map(drop) })).await;
+    for refused in attempts(&[]).await {
+        assert!(matches!(refused, Err(KeyError::Rights(RightsLost::GrantOver))), "{refused:?}");
+    }
+    assert_eq!(place.record().await.len(), entries);
     place.stop().await;
 }
 

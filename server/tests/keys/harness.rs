@@ -15,9 +15,10 @@ use sealcard_api::{
     keys::KeyProfile,
     record::RecordVerification,
 };
-use sealcard_policy::{PrincipalFacts, PrincipalKind};
+use sealcard_policy::{Action, PrincipalFacts, PrincipalKind};
 use sealcard_server::{
     audit,
+    authn::Rights,
     keys::{self, KeyPlan, Maker},
     signers::Signers,
     signing::{Asker, Done, Product, Signing, SigningError, Wish},
@@ -156,7 +157,13 @@ impl Place {
     }
 
     pub(crate) fn maker(&self) -> Maker {
-        Maker { principal: self.user, request_id: RequestId::new() }
+        self.maker_with(&[])
+    }
+
+    /// Who needs to be allowed all of this.
+    pub(crate) fn maker_with(&self, actions: &'static [Action]) -> Maker {
+        let rights = Rights { grant: self.grant, actions };
+        Maker { principal: self.user, rights, request_id: RequestId::new() }
     }
 
     pub(crate) async fn key(&self, algorithm: KeyAlgorithm) -> KeyId {

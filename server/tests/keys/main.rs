@@ -9,3 +9,4 @@ mod harness;
 mod load;
 mod record;
 mod repetitions;
+mod waits;

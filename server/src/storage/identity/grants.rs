@@ -224,22 +224,6 @@ impl WriteTx {
         self.conn().optional(ONE_GRANT, params![id.0]).await
     }
 
-    /// Whether the grant is an administrator's who may still use it.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn still_administers(&mut self, id: GrantId) -> Result<bool, StorageError> {
-        let still: Option<bool> = self
-            .conn()
-            .scalar(
-                "SELECT g.revoked IS NULL AND p.administrator AND NOT p.disabled AND p.removed IS NULL
-             FROM access_grant g JOIN principal p ON p.id = g.principal_id WHERE g.id = $1",
-                params![id.0],
-            )
-            .await?;
-        Ok(still == Some(true))
-    }
-
     /// Gives a grant one more token and a later expiry, and retires the token it was asked with (unless that has
     /// happened before).
     ///

@@ -8,12 +8,13 @@ use sealcard_api::{
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{ComponentId, EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
 };
-use sealcard_policy::{Role, Roles};
+use sealcard_policy::Roles;
 use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
 use uuid::Uuid;
 
 use super::{
-    StorageError, Store,
+    Idempotency, StorageError, Store, WriteTx,
+    identity::roles_from,
     sql::{FromRow, Row, params},
 };
 
@@ -133,7 +134,7 @@ pub struct KeyFilter {
 }
 
 /// All that one use of a key is judged by, and the component that it needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUse {
     /// The project.
     pub project: ProjectId,
@@ -149,12 +150,16 @@ pub struct KeyUse {
     pub roles: Roles,
     /// The component in the role asked for.
     pub component: Option<UsableComponent>,
+    /// When the grant expires.
+    pub grant_expires: Option<Timestamp>,
     /// Whether the grant is the principal's and has not been revoked, and the principal is neither disabled nor removed.
     pub asker_may_ask: bool,
+    /// The changes that had been made when this was read: as long as there are no more, it is so.
+    pub(super) as_of: i64,
 }
 
 /// A component key with its sealed private half.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsableComponent {
     /// The key as the signer wants it.
     pub key: StoredKey,
@@ -247,10 +252,47 @@ impl FromRow for KeyUse {
             algorithm: decoded(2, row.get::<String>(2)?.parse().ok())?,
             disabled: row.get(3)?,
             expires: row.get::<Option<i64>>(4)?.map(Timestamp::from_unix),
-            roles: row.get::<Option<String>>(5)?.as_deref().map(roles).unwrap_or_default(),
+            roles: row.get::<Option<String>>(5)?.as_deref().map(roles_from).unwrap_or_default(),
             component,
             asker_may_ask: row.get::<Option<bool>>(12)? == Some(true),
+            grant_expires: row.get::<Option<i64>>(13)?.map(Timestamp::from_unix),
+            as_of: row.get(14)?,
         })
+    }
+}
+
+const USED: &str = "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
+        (SELECT string_agg(r.role, ',') FROM principal_role r
+            WHERE r.project_id = k.project_id AND r.principal_id = $2),
+        c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role,
+        g.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL, g.expires, s.changes
+     FROM server s CROSS JOIN signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3
+     LEFT JOIN access_grant g ON g.id = $4 AND g.principal_id = $2 LEFT JOIN principal p ON p.id = g.principal_id
+     WHERE k.id = $1";
+
+impl WriteTx {
+    /// Whether what was `judged` is still so for the `use_`, in this transaction, in which `changes` were found.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(super) async fn is_still_so(
+        &mut self,
+        judged: &KeyUse,
+        changes: Option<i64>,
+        use_: &Idempotency,
+    ) -> Result<bool, StorageError> {
+        let now = Timestamp::now();
+        let over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
+        if over(judged.grant_expires) || over(judged.expires) {
+            return Ok(false);
+        }
+        if changes == Some(judged.as_of) && !self.more_than_uses() {
+            return Ok(true);
+        }
+        let Some(component) = &judged.component else { return Ok(false) };
+        let values = params![use_.signing_key.0, use_.principal.0, component.key.role.name(), use_.grant.0];
+        let found: Option<KeyUse> = self.conn_for_uses().optional(USED, values).await?;
+        Ok(found.is_some_and(|found| KeyUse { as_of: judged.as_of, ..found } == *judged))
     }
 }
 
@@ -266,13 +308,6 @@ impl Store {
         grant: GrantId,
         wanted: ComponentRole,
     ) -> Result<Option<KeyUse>, StorageError> {
-        const USED: &str = "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
-                (SELECT string_agg(r.role, ',') FROM principal_role r
-                    WHERE r.project_id = k.project_id AND r.principal_id = $2),
-                c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role,
-                (SELECT g.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL
-                    FROM access_grant g JOIN principal p ON p.id = g.principal_id WHERE g.id = $4 AND p.id = $2)
-             FROM signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3 WHERE k.id = $1";
         let values = params![key.0, principal.0, wanted.name(), grant.0];
         let asked = self.reader().optional(USED, values);
         match &self.known {
@@ -411,11 +446,6 @@ impl Store {
         components.sort_by_key(|component| component.role);
         Ok(components)
     }
-}
-
-/// The roles in a list with commas.
-fn roles(list: &str) -> Roles {
-    list.split(',').filter_map(|name| Role::ALL.into_iter().find(|role| role.to_string() == name)).collect()
 }
 
 pub(super) fn role(index: usize, name: &str) -> Result<ComponentRole, StorageError> {

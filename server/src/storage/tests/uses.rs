@@ -1,9 +1,19 @@
 //! Uses of keys: rows of their own, and entries in the record with them.
 
+use std::{
+    future::{Future, ready},
+    pin::pin,
+};
+
 use sealcard_api::{
+    Fingerprint,
+    admin::ProjectRole,
+    algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     record::{RecordKind, RequestState},
 };
+use sealcard_policy::{PrincipalKind, Roles};
+use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
 
 use super::*;
 
@@ -36,10 +46,37 @@ fn entry(request: &NewRequest, kind: RecordKind, state: RequestState) -> Draft {
     }
 }
 
+/// Judged right before.
 async fn begin(store: &Store, request: &NewRequest) -> Result<Begun, StorageError> {
+    loop {
+        let changes: Option<(i64,)> = store.reader().optional("SELECT changes FROM server", params![]).await.unwrap();
+        let begun = begin_judged(store, request, judged_as_of(changes.unwrap().0)).await;
+        if !matches!(begun, Err(StorageError::Stale)) {
+            return begun;
+        }
+    }
+}
+
+async fn begin_judged(store: &Store, request: &NewRequest, judged: KeyUse) -> Result<Begun, StorageError> {
     let request = request.clone();
     let intent = entry(&request, RecordKind::Intent, RequestState::Signing);
-    store.write(move |tx| Box::pin(async move { tx.begin_request(&request, intent).await })).await
+    store.write(move |tx| Box::pin(async move { tx.begin_request(&request, &judged, intent).await })).await
+}
+
+/// Of a key that is not there: what was judged does not matter as long as nothing changes.
+fn judged_as_of(as_of: i64) -> KeyUse {
+    KeyUse {
+        project: ProjectId::new(),
+        environment: EnvironmentId::new(),
+        algorithm: KeyAlgorithm::Ed25519,
+        disabled: false,
+        expires: None,
+        roles: Roles::NONE,
+        component: None,
+        grant_expires: None,
+        asker_may_ask: true,
+        as_of,
+    }
 }
 
 async fn finish(store: &Store, request: &NewRequest, signature: &'static [u8]) -> Result<(), StorageError> {
@@ -72,6 +109,170 @@ async fn an_idempotency_key_stands_for_one_use_and_a_use_has_one_outcome() {
     }
 }
 
+/// A key with one subkey, and a user who may use it.
+struct Scene {
+    store: Store,
+    /// Another server's, if several can share the database.
+    other: Store,
+    user: PrincipalId,
+    grant: GrantId,
+    project: ProjectId,
+    key: KeyId,
+}
+
+impl Scene {
+    async fn new(place: &Place) -> Self {
+        let store = place.store().await;
+        let other = if place.cluster.is_some() { Store::open(&place.database()).await.unwrap() } else { store.clone() };
+        let scene = Self {
+            store,
+            other,
+            user: PrincipalId::new(),
+            grant: GrantId::new(),
+            project: ProjectId::new(),
+            key: KeyId::new(),
+        };
+        let Self { user, grant, project, key, .. } = scene;
+        let now = Timestamp::now();
+        let end = now.unix() + 3600;
+        let component = StoredKey {
+            component: Uuid::now_v7(),
+            role: ComponentRole::Sign,
+            algorithm: ComponentAlgorithm::of(KeyAlgorithm::Ed25519, ComponentRole::Sign),
+            public_key: PublicKeyBytes::Ec { point: vec![1; 32] },
+            handle: vec![2; 48],
+        };
+        let row = NewKeyRow {
+            id: key,
+            project,
+            environment: scene.store.environments().await.unwrap().first().unwrap().id,
+            name: "key".to_owned(),
+            algorithm: KeyAlgorithm::Ed25519,
+            user_id: "Key <key@example.org>".to_owned(),
+            fingerprint: Fingerprint([3; 20]),
+            serial: 1,
+            certificate: String::new(),
+            created: now,
+            expires: None,
+            revocation: None,
+            components: vec![NewComponentRow {
+                key: component,
+                fingerprint: Fingerprint([4; 20]),
+                created: now,
+                evidence: None,
+            }],
+        };
+        let made: Result<(), StorageError> = scene
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let (kind, name) = (PrincipalKind::User, "user".to_owned());
+                    let principal =
+                        PrincipalRow { id: user, kind, name, administrator: false, disabled: false, created: 0 };
+                    tx.add_principal(&principal, Some("none")).await?;
+                    let (service_token, label) = (None, String::new());
+                    let held = NewGrantRow {
+                        id: grant,
+                        principal: user,
+                        service_token,
+                        label,
+                        created: 0,
+                        expires: end,
+                        refreshable_until: end,
+                    };
+                    tx.add_grant(&held, &[5; 32]).await?;
+                    let (name, description) = ("project".to_owned(), String::new());
+                    tx.add_project(&ProjectRow { id: project, name, description, created: 0 }).await?;
+                    tx.add_project_member(project, Member::Principal(user), ProjectRole::KeyUser).await?;
+                    tx.insert_key(&row).await
+                })
+            })
+            .await;
+        made.unwrap();
+        scene
+    }
+
+    async fn judged(&self) -> KeyUse {
+        self.store.key_use(self.key, self.user, self.grant, ComponentRole::Sign).await.unwrap().unwrap()
+    }
+
+    fn request(&self) -> NewRequest {
+        let mut request = request(self.user, Uuid::new_v4());
+        (request.idempotency.grant, request.idempotency.signing_key) = (self.grant, self.key);
+        request
+    }
+
+    /// Ends, or gives back, what a use needs, in turn.
+    async fn change(&self, through: &Store, what: usize, away: bool) {
+        let Self { user, project, key, .. } = *self;
+        let changed: Result<(), StorageError> = through
+            .write(move |tx| {
+                Box::pin(async move {
+                    let member = Member::Principal(user);
+                    match (what, away) {
+                        (0, _) => {
+                            let change = PrincipalChange { disabled: Some(away), ..PrincipalChange::default() };
+                            tx.change_principal(user, &change).await
+                        }
+                        (1, true) => tx.remove_project_member(project, member, ProjectRole::KeyUser).await.map(drop),
+                        (1, false) => tx.add_project_member(project, member, ProjectRole::KeyUser).await.map(drop),
+                        _ => tx.set_key_disabled(key, away).await.map(drop),
+                    }
+                })
+            })
+            .await;
+        changed.unwrap();
+    }
+}
+
+/// Whether it waits after it was begun.
+async fn waits<T>(mut future: impl Future<Output = T> + Unpin) -> bool {
+    tokio::select! { biased; _ = &mut future => false, () = ready(()) => true }
+}
+
+/// Between the judgement and the intent there may be a long wait for the writer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_use_begins_only_if_it_would_be_judged_the_same_at_that_moment() {
+    for place in Place::both() {
+        let scene = Scene::new(&place).await;
+        let store = &scene.store;
+        let judged = scene.judged().await;
+        // Something that does not concern it.
+        attempt(store, 0, false).await.unwrap();
+        assert_eq!(begin_judged(store, &scene.request(), judged).await.unwrap(), Begun::New);
+        let mut entries = 2;
+        for what in 0..3 {
+            // The change is there before the use comes to the writer.
+            let judged = scene.judged().await;
+            scene.change(&scene.other, what, true).await;
+            let late = begin_judged(store, &scene.request(), judged.clone()).await;
+            assert!(matches!(late, Err(StorageError::Stale)), "{late:?}");
+            scene.change(&scene.other, what, false).await;
+            assert_eq!(begin_judged(store, &scene.request(), judged).await.unwrap(), Begun::New);
+            entries += 1;
+
+            // Both come to it in one transaction, or in two of which the change's is the first.
+            let judged = scene.judged().await;
+            let (release, holder) = hold(store);
+            let request = scene.request();
+            let mut change = pin!(scene.change(store, what, true));
+            let mut late = pin!(begin_judged(store, &request, judged));
+            assert!(waits(&mut change).await && waits(&mut late).await);
+            release.send(()).unwrap();
+            holder.await.unwrap().unwrap();
+            change.await;
+            let late = late.await;
+            assert!(matches!(late, Err(StorageError::Stale)), "{late:?}");
+            scene.change(store, what, false).await;
+        }
+        // Time passes for what was judged, too.
+        let over = KeyUse { grant_expires: Some(Timestamp::now()), ..scene.judged().await };
+        let late = begin_judged(store, &scene.request(), over).await;
+        assert!(matches!(late, Err(StorageError::Stale)), "{late:?}");
+        check_chain(store, entries).await;
+    }
+}
+
 /// Alone, each has a transaction of its own; in company they share one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
@@ -81,6 +282,7 @@ async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
     let principal = PrincipalId::new();
     let mut all = JoinSet::new();
     for company in [1, 8] {
+        let before: u64 = stores.iter().map(Store::commits).sum();
         for store in &stores {
             for n in 0..company {
                 let store = store.clone();
@@ -98,6 +300,8 @@ async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
         while let Some(ended) = all.join_next().await {
             ended.unwrap();
         }
+        let commits = stores.iter().map(Store::commits).sum::<u64>() - before;
+        assert!(company == 1 || commits < 2 * EACH * 3, "{commits} commits");
     }
     check_chain(&stores[0], 2 * 2 * EACH * 3).await;
 }

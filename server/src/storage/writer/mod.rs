@@ -75,6 +75,11 @@ impl WriteTx {
         }
     }
 
+    /// Whether a job of this transaction, this one included, may have changed what a use is judged by.
+    pub(super) fn more_than_uses(&self) -> bool {
+        self.more_than_uses
+    }
+
     fn new(conn: Conn, registry_version: u64) -> Self {
         Self { conn, appended: Vec::new(), registry_version, more_than_uses: false }
     }
@@ -132,6 +137,9 @@ impl Writer {
         }
     }
 }
+
+/// Says in the database that something else than uses was changed.
+const CHANGED: &str = "UPDATE server SET changes = changes + 1";
 
 /// Runs the jobs in one transaction that has begun. Whether any of them changed anything.
 async fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn job::Job>]) -> Result<bool, StorageError> {

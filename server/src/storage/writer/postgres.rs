@@ -16,7 +16,7 @@ use tokio::{
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{BATCH, WriteTx, job::Job, perform};
+use super::{BATCH, CHANGED, WriteTx, job::Job, perform};
 use crate::storage::{
     StorageError,
     pace::Pace,
@@ -133,6 +133,7 @@ impl Task {
             Some(tx) => tx,
             None => open(&self.options, self.node, self.published.load(Ordering::Acquire)).await?,
         };
+        tx.more_than_uses = false;
         // Not put back on error: dropping the connection ends whatever is left of the transaction.
         if transaction(&mut tx, jobs).await? {
             self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
@@ -161,7 +162,7 @@ async fn open(options: &PostgresOptions, node: Uuid, registry_version: u64) -> R
     // Should BEGIN fail, what was sent after it must not be committed statement by statement.
     session.script("SET default_transaction_read_only = on").await?;
     // Were they prepared only when they are needed, what is sent after them would overtake them.
-    for sql in [HEAD, APPEND_ONE, APPEND] {
+    for sql in [HEAD, APPEND_ONE, APPEND, CHANGED] {
         session.prepare(sql).await?;
     }
     Ok(WriteTx::new(Conn::Postgres(Arc::new(session)), registry_version))
@@ -180,9 +181,12 @@ async fn transaction(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool
         return Ok(false);
     }
     let entries = record::chain(&mut head, std::mem::take(&mut tx.appended))?;
-    // What is appended and COMMIT go out together; if the first fails, so does the second.
-    let (appended, committed) = tokio::join!(biased; append(&session, &entries), session.script("COMMIT"));
-    appended.and(committed).map_err(StorageError::into_commit)?;
+    // What is appended and COMMIT go out together; if one fails, so does what follows.
+    let changed =
+        async { if tx.more_than_uses { session.execute(CHANGED, params![]).await.map(drop) } else { Ok(()) } };
+    let (appended, changed, committed) =
+        tokio::join!(biased; append(&session, &entries), changed, session.script("COMMIT"));
+    appended.and(changed).and(committed).map_err(StorageError::into_commit)?;
     Ok(true)
 }
 

@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{BATCH, WriteTx, job::Job, perform};
+use super::{BATCH, CHANGED, WriteTx, job::Job, perform};
 use crate::storage::{
     StorageError,
     known::Changes,
@@ -249,6 +249,9 @@ async fn transaction(tx: &mut WriteTx, head: &mut RecordHead, jobs: &mut [Box<dy
     let any = perform(tx, jobs).await?;
     if any {
         append(tx, head).await.map_err(StorageError::into_commit)?;
+        if tx.more_than_uses {
+            tx.conn.execute(CHANGED, params![]).await.map_err(StorageError::into_commit)?;
+        }
     }
     let end = if any { "COMMIT" } else { "ROLLBACK" };
     tx.conn.execute(end, params![]).await.map_err(StorageError::into_commit)?;

@@ -1,0 +1,92 @@
+//! Uses that wait: for a signer that does not answer, for the same request made before.
+
+use std::time::Duration;
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use sealcard_api::{algorithm::KeyAlgorithm, record::RecordKind};
+use sealcard_server::{
+    signers::USES,
+    signing::{SigningError, Wish},
+    storage::StorageError,
+};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use uuid::Uuid;
+
+use crate::harness::{DEADLINE, Place, sign, signature};
+
+/// Stops the signer's worker, and gives what lets it go on.
+fn stop_worker(place: &Place) -> impl FnOnce() {
+    let process = place.signing.signers.get(place.environment).unwrap().process_id().unwrap();
+    let pid = Pid::from_raw(i32::try_from(process).unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    move || kill(pid, Signal::SIGCONT).unwrap()
+}
+
+async fn count(place: &Place, kind: RecordKind) -> usize {
+    place.record().await.iter().filter(|row| row.kind == kind.name()).count()
+}
+
+async fn wait_for(place: &Place, kind: RecordKind, number: usize) {
+    let there = async {
+        while count(place, kind).await < number {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(DEADLINE, there).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_whose_caller_has_gone_counts_until_its_end() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let go_on = stop_worker(&place);
+    let mut callers = JoinSet::new();
+    for _ in 0..USES + 8 {
+        let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+        let (signing, asker) = (place.signing.clone(), place.asker());
+        callers.spawn(async move { signing.perform(asker, wish).await });
+    }
+    wait_for(&place, RecordKind::Intent, USES).await;
+    callers.shutdown().await;
+    assert!(timeout(Duration::from_millis(100), place.perform(key, sign(&[2; 32]))).await.is_err());
+    assert_eq!(count(&place, RecordKind::Intent).await, USES);
+
+    go_on();
+    wait_for(&place, RecordKind::Outcome, USES).await;
+    place.sign(key, &[3; 32]).await;
+    assert_eq!(count(&place, RecordKind::Outcome).await, USES + 1);
+    assert_eq!(place.verify().await.findings, Vec::<String>::new());
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_that_waits_is_judged_anew_when_the_first_has_ended() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let perform = || {
+        let (signing, asker, wish) = (place.signing.clone(), place.asker(), wish.clone());
+        tokio::spawn(async move { signing.perform(asker, wish).await })
+    };
+    let go_on = stop_worker(&place);
+    let first = perform();
+    wait_for(&place, RecordKind::Intent, 1).await;
+    let repetition = perform();
+    // Long enough for it to be judged and to wait; shorter would only make the test weaker.
+    sleep(Duration::from_millis(200)).await;
+    let grant = place.grant;
+    let revoked: Result<bool, StorageError> =
+        place.store().write(move |tx| Box::pin(async move { tx.revoke_grant(grant, 1).await })).await;
+    assert!(revoked.unwrap());
+    go_on();
+    signature(timeout(DEADLINE, first).await.unwrap().unwrap().unwrap());
+    let refused = timeout(DEADLINE, repetition).await.unwrap().unwrap();
+    assert!(matches!(refused, Err(SigningError::GrantOver)), "{refused:?}");
+    place.stop().await;
+}
