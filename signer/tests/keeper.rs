@@ -21,6 +21,7 @@ use sealcard_signer::protocol::{
     KeeperAnswer, KeeperRefusal, KeeperRequestBody, Operation, ResponseBody, SecretKind, SignerError, StoreState,
     StoredKey,
 };
+use sealcard_test_pause::Pause;
 
 const PASSPHRASE: &str = "correct horse battery";
 
@@ -58,10 +59,11 @@ fn a_worker_that_is_killed_is_replaced_at_once_and_nobody_enters_a_passphrase_ag
     signs(&mut signer, &key, 1);
     for round in 0..3_u8 {
         let worker = signer.worker_pid();
-        send(worker, Signal::SIGSTOP);
+        let pause = Pause::of(worker).unwrap();
         let waiting = signer.send(using(&key, sign(2)));
         let start = Instant::now();
         send(worker, Signal::SIGKILL);
+        drop(pause);
         assert!(signer.rest().is_empty(), "request {waiting} was in flight and has no answer");
         assert_ne!(signer.next_worker(), worker);
         signs(&mut signer, &key, 3);
@@ -80,7 +82,7 @@ fn a_worker_that_does_not_answer_is_killed_and_replaced() {
     let mut signer = Signer::start(folder.path());
     let key = signer.generate(ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign);
     let worker = signer.worker_pid();
-    send(worker, Signal::SIGSTOP);
+    let _pause = Pause::of(worker).unwrap();
     assert_ne!(signer.next_worker(), worker);
     signs(&mut signer, &key, 1);
     let line = signer.wait_for_log("event=worker-ended");

@@ -14,6 +14,7 @@ use sealcard_server::{
     signing::{SigningError, Wish},
     storage::{Database, Draft, Idempotency, NewRequest, StorageError, Store},
 };
+use sealcard_test_pause::Pause;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -87,7 +88,7 @@ async fn a_signer_that_dies_in_the_middle_leaves_an_unknown_use_and_is_replaced(
     let signer = place.signing.signers.get(place.environment).unwrap();
     let process = signer.process_id().unwrap();
     let pid = Pid::from_raw(i32::try_from(process).unwrap());
-    kill(pid, Signal::SIGSTOP).unwrap();
+    let pause = Pause::of(process).unwrap();
     let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
     let commits = place.store().commits();
     let task = tokio::spawn({
@@ -101,6 +102,7 @@ async fn a_signer_that_dies_in_the_middle_leaves_an_unknown_use_and_is_replaced(
     };
     timeout(DEADLINE, intent_is_durable).await.unwrap();
     kill(pid, Signal::SIGKILL).unwrap();
+    drop(pause);
     let failed = timeout(DEADLINE, task).await.unwrap().unwrap();
     assert!(matches!(failed, Err(SigningError::SignerUnavailable)), "{failed:?}");
     let record = place.record().await;

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use sealcard_api::{algorithm::KeyAlgorithm, record::RecordKind};
 use sealcard_server::{
     signers::USES,
     signing::{SigningError, Wish},
     storage::StorageError,
 };
+use sealcard_test_pause::Pause;
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -20,12 +17,8 @@ use uuid::Uuid;
 
 use crate::harness::{DEADLINE, Place, sign, signature};
 
-/// Stops the signer's worker, and gives what lets it go on.
-fn stop_worker(place: &Place) -> impl FnOnce() {
-    let process = place.signing.signers.get(place.environment).unwrap().process_id().unwrap();
-    let pid = Pid::from_raw(i32::try_from(process).unwrap());
-    kill(pid, Signal::SIGSTOP).unwrap();
-    move || kill(pid, Signal::SIGCONT).unwrap()
+fn stop_worker(place: &Place) -> Pause {
+    Pause::of(place.signing.signers.get(place.environment).unwrap().process_id().unwrap()).unwrap()
 }
 
 async fn count(place: &Place, kind: RecordKind) -> usize {
@@ -45,7 +38,7 @@ async fn wait_for(place: &Place, kind: RecordKind, number: usize) {
 async fn a_use_whose_caller_has_gone_counts_until_its_end() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
-    let go_on = stop_worker(&place);
+    let pause = stop_worker(&place);
     let mut callers = JoinSet::new();
     for _ in 0..USES + 8 {
         let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
@@ -57,7 +50,7 @@ async fn a_use_whose_caller_has_gone_counts_until_its_end() {
     assert!(timeout(Duration::from_millis(100), place.perform(key, sign(&[2; 32]))).await.is_err());
     assert_eq!(count(&place, RecordKind::Intent).await, USES);
 
-    go_on();
+    drop(pause);
     wait_for(&place, RecordKind::Outcome, USES).await;
     place.sign(key, &[3; 32]).await;
     assert_eq!(count(&place, RecordKind::Outcome).await, USES + 1);
@@ -74,7 +67,7 @@ async fn a_repetition_that_waits_is_judged_anew_when_the_first_has_ended() {
         let (signing, asker, wish) = (place.signing.clone(), place.asker(), wish.clone());
         tokio::spawn(async move { signing.perform(asker, wish).await })
     };
-    let go_on = stop_worker(&place);
+    let pause = stop_worker(&place);
     let first = perform();
     wait_for(&place, RecordKind::Intent, 1).await;
     let repetition = perform();
@@ -84,7 +77,7 @@ async fn a_repetition_that_waits_is_judged_anew_when_the_first_has_ended() {
     let revoked: Result<bool, StorageError> =
         place.store().write(move |tx| Box::pin(async move { tx.revoke_grant(grant, 1).await })).await;
     assert!(revoked.unwrap());
-    go_on();
+    drop(pause);
     signature(timeout(DEADLINE, first).await.unwrap().unwrap().unwrap());
     let refused = timeout(DEADLINE, repetition).await.unwrap().unwrap();
     assert!(matches!(refused, Err(SigningError::GrantOver)), "{refused:?}");

@@ -7,13 +7,13 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::{Signal, kill};
+use sealcard_test_pause::Pause;
 use sealcard_tests::{Algorithm, Flavour, Playground, Scratch, ServerBuilder, USER, wait_until};
 use serde_json::Value;
 
 use crate::support::{
-    builder, database, doctor, expect_no_prompt,
-    pause::{Pause, scdaemon_pid, wait_for_request},
-    playground,
+    builder, database, doctor, expect_no_prompt, playground,
+    standstill::{scdaemon_pid, wait_for_request},
 };
 
 with_every_gpg![
@@ -147,7 +147,7 @@ fn a_scdaemon_killed_in_the_middle_of_a_signature_ends_it_and_the_next_one_works
     station.try_sign(key)?.success()?;
     let scdaemon = scdaemon_pid(&playground)?;
     // A server that stands still keeps the signature open for as long as it takes.
-    let pause = Pause::of(&playground)?;
+    let pause = Pause::of(playground.server.pid())?;
     let finished = thread::scope(|scope| {
         let signing = scope.spawn(|| station.try_sign(key));
         let result = wait_for_request(&playground).and_then(|()| Ok(kill(scdaemon, Signal::SIGKILL)?));

@@ -11,13 +11,13 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use sealcard_test_pause::Pause;
 use sealcard_tests::{Algorithm, Flavour, Workstation, wait_until};
 
 use super::scdaemon::Client;
 use crate::support::{
-    expect_no_prompt,
-    pause::{Pause, scdaemon_pid, wait_for_request},
-    playground,
+    expect_no_prompt, playground,
+    standstill::{scdaemon_pid, wait_for_request},
 };
 
 with_every_gpg![
@@ -32,7 +32,7 @@ fn ctrl_c_during_a_signature_leaves_no_stuck_agent_and_the_next_one_works(flavou
     station.try_sign(key)?.success()?;
     let (agent, scdaemon) = (station.agent_pid()?, scdaemon_pid(&playground)?);
 
-    let pause = Pause::of(&playground)?;
+    let pause = Pause::of(playground.server.pid())?;
     let mut gpg = start_signing(station, key)?;
     wait_for_request(&playground)?;
     kill(Pid::from_raw(i32::try_from(gpg.id())?), Signal::SIGINT)?;
@@ -63,7 +63,7 @@ fn a_gpg_agent_killed_during_a_signature_takes_its_scdaemon_along_and_the_next_s
     station.try_sign(key)?.success()?;
     let (agent, scdaemon) = (station.agent_pid()?, scdaemon_pid(&playground)?);
 
-    let pause = Pause::of(&playground)?;
+    let pause = Pause::of(playground.server.pid())?;
     let mut gpg = start_signing(station, key)?;
     wait_for_request(&playground)?;
     kill(Pid::from_raw(i32::try_from(agent)?), Signal::SIGKILL)?;

@@ -7,9 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use sealcard_test_pause::Pause;
 use sealcard_tests::Playground;
-
-use crate::support::pause::Pause;
 
 /// The content of every file below a folder.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
@@ -44,7 +43,7 @@ pub(crate) fn memory(pid: u32, mut look: impl FnMut(&str, &[u8])) -> Result<()> 
     const PART: u64 = 16 * 1024 * 1024;
     const OVERLAP: u64 = 4096;
 
-    let _still = Pause::of_process(pid)?;
+    let _still = Pause::of(pid)?;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let image = File::open(format!("/proc/{pid}/mem"))?;
     let mut seen = 0;

@@ -1,10 +1,10 @@
 //! What several topics need.
 
 pub(crate) mod database;
-pub(crate) mod pause;
 pub(crate) mod record;
 pub(crate) mod rest;
 pub(crate) mod sshd;
+pub(crate) mod standstill;
 
 use std::{process::Command, time::Duration};
 

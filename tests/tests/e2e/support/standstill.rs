@@ -1,34 +1,10 @@
-//! A process that stands still: whatever waits for it does so for as long as a test wants.
+//! What happens while the server stands still.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::unistd::Pid;
 use sealcard_tests::{Playground, wait_until};
-
-/// A process that was stopped in the middle of everything, until dropped.
-pub(crate) struct Pause(Pid);
-
-impl Pause {
-    pub(crate) fn of(playground: &Playground) -> Result<Self> {
-        Self::of_process(playground.server.pid())
-    }
-
-    pub(crate) fn of_process(pid: u32) -> Result<Self> {
-        let pid = Pid::from_raw(i32::try_from(pid)?);
-        kill(pid, Signal::SIGSTOP)?;
-        Ok(Self(pid))
-    }
-}
-
-impl Drop for Pause {
-    fn drop(&mut self) {
-        kill(self.0, Signal::SIGCONT).ok();
-    }
-}
 
 /// The pid of the scdaemon that gpg-agent started.
 pub(crate) fn scdaemon_pid(playground: &Playground) -> Result<Pid> {
