@@ -15,10 +15,7 @@ use sealcard_signer::protocol::Operation;
 use tokio::{sync::Semaphore, task::JoinSet};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    ApiError, ApiResult, AppState, Caller, Json, Path,
-    operations::{asker, signature},
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, operations::signature};
 use crate::signing::{Asker, Wish};
 
 /// How many digests of one batch are in work at once, so that a batch does not keep everyone else from the signer.
@@ -43,7 +40,7 @@ async fn sign_batch(
     let mut tasks = JoinSet::new();
     for (index, item) in body.items.into_iter().enumerate() {
         // Each digest is a request of its own in the record.
-        let asker = Asker { request_id: RequestId::new(), ..asker(&caller) };
+        let asker = Asker { request_id: RequestId::new(), ..caller.asker() };
         let (state, slots) = (state.clone(), Arc::clone(&slots));
         tasks.spawn(async move {
             // The semaphore is never closed; without a permit the digest would only be signed earlier.

@@ -24,7 +24,11 @@ use sealcard_policy::{Action, PrincipalFacts, PrincipalKind, Roles};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ApiError, AppState};
-use crate::{authn::Rights, keys::Maker};
+use crate::{
+    authn::{self, Rights},
+    keys::Maker,
+    signing::{Asker, Done, Wish},
+};
 
 /// One request: its id and where it comes from. Known for every request, logged in or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +47,7 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
     }
 }
 
-/// Who asks: taken from the grant, anew for each request.
+/// Who asks: taken from the grant. Anew for each request, unless it is for the use of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The principal's id.
@@ -56,6 +60,8 @@ pub struct Caller {
     pub administrator: bool,
     /// The grant.
     pub grant: GrantId,
+    /// SHA-256 of the token that was shown of it.
+    pub token: [u8; 32],
     /// The request that is being answered.
     pub request_id: RequestId,
     /// The other end of the connection.
@@ -93,6 +99,19 @@ impl Caller {
         Ok(Maker { principal: self.principal, rights: self.rights(actions), request_id: self.request_id })
     }
 
+    /// The caller as one who uses keys.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker {
+            principal: self.principal,
+            facts: self.facts(),
+            grant: self.grant,
+            token: self.token,
+            request_id: self.request_id,
+            peer: self.peer,
+        }
+    }
+
     /// As [`Self::may`], where no project is concerned.
     ///
     /// # Errors
@@ -107,10 +126,44 @@ impl FromRequestParts<AppState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let context = RequestContext::from_request_parts(parts, state).await?;
-        let token = bearer(parts.headers.get(AUTHORIZATION))?;
-        let caller = crate::authn::authenticate(state, token, context).await?;
-        parts.extensions.insert(Admitted { caller: caller.clone(), at: Instant::now() });
+        let caller = authn::authenticate(state, token(&parts.headers)?, context).await?;
+        parts.extensions.insert(Admitted { caller: caller.clone(), believed: false, at: Instant::now() });
         Ok(caller)
+    }
+}
+
+/// Who uses a key: let in by what this server believes, if it does, since the use begins only if that is still so.
+pub(super) struct KeyUser {
+    caller: Caller,
+    believed: bool,
+}
+
+impl FromRequestParts<AppState> for KeyUser {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let context = RequestContext::from_request_parts(parts, state).await?;
+        let token = token(&parts.headers)?;
+        let believed = authn::believe(state, token, context);
+        let (caller, believed) = match believed {
+            Some(caller) => (caller, true),
+            None => (authn::authenticate(state, token, context).await?, false),
+        };
+        parts.extensions.insert(Admitted { caller: caller.clone(), believed, at: Instant::now() });
+        Ok(Self { caller, believed })
+    }
+}
+
+impl KeyUser {
+    /// Uses a key, if the caller may.
+    pub(super) async fn perform(self, state: &AppState, wish: Wish) -> Result<Done, ApiError> {
+        let done = state.signing.perform(self.caller.asker(), wish).await;
+        if self.believed && done.is_err() {
+            // Who is not let in any more is told that, and nothing else.
+            let Caller { request_id, peer, token, .. } = self.caller;
+            authn::authenticate(state, token, RequestContext { request_id, peer }).await?;
+        }
+        Ok(done?)
     }
 }
 
@@ -118,6 +171,7 @@ impl FromRequestParts<AppState> for Caller {
 #[derive(Clone)]
 struct Admitted {
     caller: Caller,
+    believed: bool,
     at: Instant,
 }
 
@@ -127,20 +181,24 @@ const STILL_SO: Duration = Duration::from_millis(20);
 impl Admitted {
     /// Judges the caller again when the body took its time: what has been taken away meanwhile must not count any more,
     /// however early the head was sent.
-    async fn check(&self, headers: &HeaderMap, state: &AppState) -> Result<(), ApiError> {
+    async fn check(&self, state: &AppState) -> Result<(), ApiError> {
         if self.at.elapsed() < STILL_SO {
             return Ok(());
         }
-        let Caller { request_id, peer, .. } = self.caller;
-        let token = bearer(headers.get(AUTHORIZATION))?;
-        let caller = crate::authn::authenticate(state, token, RequestContext { request_id, peer }).await?;
-        if caller == self.caller {
+        let Caller { request_id, peer, token, .. } = self.caller;
+        let caller = authn::authenticate(state, token, RequestContext { request_id, peer }).await?;
+        if self.believed || caller == self.caller {
             Ok(())
         } else {
             let changed = "Your account was changed while this request was on its way. Make it again.";
             Err(ApiError::new(ProblemCode::Forbidden).detail(changed))
         }
     }
+}
+
+/// What the grant that is shown is stored as.
+fn token(headers: &HeaderMap) -> Result<[u8; 32], ApiError> {
+    authn::hash_of_grant(bearer(headers.get(AUTHORIZATION))?)
 }
 
 fn bearer(header: Option<&HeaderValue>) -> Result<&str, ApiError> {
@@ -185,7 +243,7 @@ async fn json_body<T: DeserializeOwned>(request: Request, state: &AppState, limi
     }
     let bytes = read_body(body, limit).await?;
     if let Some(admitted) = parts.extensions.get::<Admitted>() {
-        admitted.check(&parts.headers, state).await?;
+        admitted.check(state).await?;
     }
     parse_json(&bytes).map_err(ApiError::invalid)
 }

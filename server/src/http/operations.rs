@@ -11,8 +11,8 @@ use sealcard_signer::protocol::Operation;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path, error::sentence};
-use crate::signing::{Asker, Done, Product, SigningError, Wish};
+use super::{ApiError, ApiResult, AppState, Json, Path, error::sentence, extract::KeyUser};
+use crate::signing::{Done, Product, SigningError, Wish};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(sign)).routes(routes!(authenticate)).routes(routes!(decrypt))
@@ -24,13 +24,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     responses((status = 200, body = SignatureResponse)))]
 async fn sign(
     State(state): State<AppState>,
-    caller: Caller,
+    user: KeyUser,
     Path(key): Path<KeyId>,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(body): Json<SignRequest>,
 ) -> ApiResult<Json<SignatureResponse>> {
     let operation = Operation::Sign { hash: body.hash, digest: body.digest.0 };
-    signature(state.signing.perform(asker(&caller), Wish { key, idempotency_key, operation }).await?)
+    signature(user.perform(&state, Wish { key, idempotency_key, operation }).await?)
 }
 
 /// A login or an SSHSIG blob, with the key's authentication subkey.
@@ -39,7 +39,7 @@ async fn sign(
     responses((status = 200, body = SignatureResponse)))]
 async fn authenticate(
     State(state): State<AppState>,
-    caller: Caller,
+    user: KeyUser,
     Path(key): Path<KeyId>,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(body): Json<AuthenticateRequest>,
@@ -48,7 +48,7 @@ async fn authenticate(
         AuthenticateRequest::Digest { hash, digest } => Operation::Authenticate { hash, digest: digest.0 },
         AuthenticateRequest::Ssh { message } => Operation::AuthenticateSsh { message: message.0 },
     };
-    signature(state.signing.perform(asker(&caller), Wish { key, idempotency_key, operation }).await?)
+    signature(user.perform(&state, Wish { key, idempotency_key, operation }).await?)
 }
 
 /// A decryption, with the key's encryption subkey. What is decrypted is never stored.
@@ -57,13 +57,13 @@ async fn authenticate(
     responses((status = 200, body = DecryptResponse)))]
 async fn decrypt(
     State(state): State<AppState>,
-    caller: Caller,
+    user: KeyUser,
     Path(key): Path<KeyId>,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(body): Json<DecryptRequest>,
 ) -> ApiResult<Json<DecryptResponse>> {
     let operation = Operation::Decrypt { ciphertext: body.ciphertext.0 };
-    let done = state.signing.perform(asker(&caller), Wish { key, idempotency_key, operation }).await?;
+    let done = user.perform(&state, Wish { key, idempotency_key, operation }).await?;
     match done.product {
         // The one copy goes into the answer; the allocator wipes it with everything else that is freed.
         Product::Plaintext(mut plaintext) => {
@@ -80,16 +80,6 @@ pub(super) fn signature(done: Done) -> ApiResult<Json<SignatureResponse>> {
             Ok(Json(SignatureResponse { signature: Bytes(signature), request_id: done.request_id }))
         }
         Product::Plaintext(_) => Err(ApiError::new(ProblemCode::Internal)),
-    }
-}
-
-pub(super) fn asker(caller: &Caller) -> Asker {
-    Asker {
-        principal: caller.principal,
-        facts: caller.facts(),
-        grant: caller.grant,
-        request_id: caller.request_id,
-        peer: caller.peer,
     }
 }
 

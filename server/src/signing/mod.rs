@@ -45,7 +45,7 @@ use to_its_end::ToItsEnd;
 use crate::{
     failpoint,
     signers::{Signers, UseError},
-    storage::{Begun, Draft, Idempotency, KeyUse, NewRequest, RequestRow, StorageError, Store},
+    storage::{Begun, Draft, Idempotency, KeyUse, NewRequest, RequestRow, StorageError, Store, UseOf},
 };
 
 /// What a use needs of the server.
@@ -68,6 +68,8 @@ pub struct Asker {
     pub facts: PrincipalFacts,
     /// The grant.
     pub grant: GrantId,
+    /// SHA-256 of the token that was shown of it.
+    pub token: [u8; 32],
     /// The HTTP request.
     pub request_id: RequestId,
     /// The other end of the connection.
@@ -121,19 +123,37 @@ impl Signing {
     /// # Errors
     /// See [`SigningError`].
     pub async fn perform(&self, asker: Asker, wish: Wish) -> Result<Done, SigningError> {
-        let role = component_role(&wish.operation)?;
+        let use_of = UseOf {
+            key: wish.key,
+            role: component_role(&wish.operation)?,
+            principal: asker.principal,
+            grant: asker.grant,
+            token: asker.token,
+        };
         let deadline = Instant::now() + EARLIER_ONE;
+        // Only a use that would begin goes by what is believed: then the writer finds out whether it is so.
+        let mut believed = self.store.believed_key_use(use_of);
         loop {
-            let key = self.store.key_use(wish.key, asker.principal, asker.grant, role).await?;
-            let key = key.ok_or(SigningError::NoSuchKey)?;
-            let use_ = self.judge(asker, wish.clone(), key).await?;
-            let turn = match self.signers.get(use_.judged.environment) {
+            let is_believed = believed.is_some();
+            let key = match believed.take() {
+                Some(key) => key,
+                // Boxed, since all ways to a database are in it.
+                None => Box::pin(self.store.key_use(use_of)).await?.ok_or(SigningError::NoSuchKey)?,
+            };
+            let component = match judge(&asker, &wish, &key) {
+                Ok(component) => component,
+                Err(_) if is_believed => continue,
+                Err(refusal) => return Err(self.deny(&asker, &wish, key.project, refusal).await?),
+            };
+            let turn = match self.signers.get(key.environment) {
                 Some(signer) => Some(signer.turn().await.ok_or(SigningError::Busy)?),
                 None => None,
             };
+            let (node, host) = (self.store.node(), self.store.host());
+            let judged = Use { asker, wish: wish.clone(), of: use_of, component, judged: key, node, host };
             // What has begun is brought to its end even when the caller hangs up.
             let this = self.clone();
-            let run = ToItsEnd::new(async move { this.run(use_, turn).await });
+            let run = ToItsEnd::new(async move { this.run(judged, turn).await });
             match run.await.map_err(|error| SigningError::Fault(error.to_string()))?? {
                 Ran::Done(done) => return Ok(done),
                 // All is judged anew after a wait.
@@ -143,41 +163,22 @@ impl Signing {
         }
     }
 
-    /// Policy's decision and the check of the input. Each refusal is recorded.
-    async fn judge(&self, asker: Asker, wish: Wish, key: KeyUse) -> Result<Use, SigningError> {
-        let now = Timestamp::now();
-        let facts = KeyFacts {
-            operation: policy_operation(&wish.operation),
-            has_component: key.component.is_some(),
-            disabled: key.disabled,
-            expired: key.expires.is_some_and(|expires| expires <= now),
-        };
-        let question =
-            sealcard_policy::Request { principal: asker.facts, roles: key.roles, action: Action::UseKey(facts) };
-        let decision = sealcard_policy::decide(&question);
-        let refusal = match &key.component {
-            _ if !key.asker_may_ask || key.grant_expires.is_none_or(|expires| expires <= now) => {
-                SigningError::GrantOver
-            }
-            Some(component) if decision.allowed() => match operations::check(&component.key, &wish.operation) {
-                Ok(()) => {
-                    let component = component.key.clone();
-                    let (node, host) = (self.store.node(), self.store.host());
-                    return Ok(Use { asker, wish, component, judged: key, node, host });
-                }
-                Err(error) => SigningError::Unfit(error.to_string()),
-            },
-            _ => SigningError::Denied(decision),
-        };
-        let mut details = describe(&asker, &wish);
+    /// Notes a refusal in the record, and gives it back.
+    async fn deny(
+        &self,
+        asker: &Asker,
+        wish: &Wish,
+        project: ProjectId,
+        refusal: SigningError,
+    ) -> Result<SigningError, StorageError> {
+        let mut details = describe(asker, wish);
         let reasons = match &refusal {
             SigningError::Denied(decision) => decision.reasons(),
             other => vec![other.to_string()],
         };
         details.insert("reasons".to_owned(), json!(reasons));
-        let denied = draft(RecordKind::Denied, &asker, key.project, wish.key, None, details);
-        self.store.append_record(denied).await?;
-        Err(refusal)
+        self.store.append_record(draft(RecordKind::Denied, asker, project, wish.key, None, details)).await?;
+        Ok(refusal)
     }
 
     /// From the intent to the outcome, unless the same request is being worked on already.
@@ -263,6 +264,7 @@ enum Ran {
 struct Use {
     asker: Asker,
     wish: Wish,
+    of: UseOf,
     /// With which policy was asked.
     judged: KeyUse,
     component: StoredKey,
@@ -285,10 +287,8 @@ impl Use {
         NewRequest {
             id: self.asker.request_id,
             idempotency: Idempotency {
-                principal: self.asker.principal,
+                use_of: self.of,
                 key: self.wish.idempotency_key,
-                grant: self.asker.grant,
-                signing_key: self.wish.key,
                 operation: self.wish.operation.name(),
                 input_sha256: idempotent_input(&self.wish.operation),
             },
@@ -311,6 +311,29 @@ impl Use {
             details.insert("error".to_owned(), json!(error.to_string()));
         }
         draft(kind, &self.asker, self.judged.project, self.wish.key, Some(state), details)
+    }
+}
+
+/// Policy's decision and the check of the input. The component that does it, or the refusal.
+fn judge(asker: &Asker, wish: &Wish, key: &KeyUse) -> Result<StoredKey, SigningError> {
+    let now = Timestamp::now();
+    let facts = KeyFacts {
+        operation: policy_operation(&wish.operation),
+        has_component: key.component.is_some(),
+        disabled: key.disabled,
+        expired: key.expires.is_some_and(|expires| expires <= now),
+    };
+    let question = sealcard_policy::Request { principal: asker.facts, roles: key.roles, action: Action::UseKey(facts) };
+    let decision = sealcard_policy::decide(&question);
+    match &key.component {
+        _ if !key.asker_may_ask || key.grant_expires.is_none_or(|expires| expires <= now) => {
+            Err(SigningError::GrantOver)
+        }
+        Some(component) if decision.allowed() => match operations::check(&component.key, &wish.operation) {
+            Ok(()) => Ok(component.key.clone()),
+            Err(error) => Err(SigningError::Unfit(error.to_string())),
+        },
+        _ => Err(SigningError::Denied(decision)),
     }
 }
 

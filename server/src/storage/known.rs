@@ -1,8 +1,11 @@
 //! The answers to what each use of a key asks: whose grant it is, and what the key is.
 //!
-//! For SQLite alone. Its file is written by this process and by no other, so an answer stays true until the writer commits
-//! something else than uses; whoever waits for such a commit is told after the answers are no longer believed. Several servers
-//! write to one PostgreSQL: there each use asks anew.
+//! An SQLite file is written by this process and by no other, so an answer stays true until the writer commits something else
+//! than uses; whoever waits for such a commit is told after the answers are no longer believed.
+//!
+//! Several servers write to one PostgreSQL. There an answer was true when the database had counted so many changes
+//! ([`AsOf`]), and is only believed: the transaction in which a use begins finds the number of that moment, and if it is
+//! another one asks anew.
 
 use std::{
     collections::HashMap,
@@ -14,24 +17,48 @@ use std::{
     },
 };
 
-use sealcard_api::{
-    algorithm::ComponentRole,
-    ids::{GrantId, KeyId, PrincipalId},
-};
-
-use super::{HeldGrant, KeyUse, StorageError};
+use super::{HeldGrant, KeyUse, StorageError, UseOf};
 
 /// Answers of each kind at most; when there are more, all are asked for again.
 const MOST: usize = 1024;
+
+/// How many transactions had changed something else than uses when something was read: as long as the database counts no
+/// more of them, it is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsOf(pub(super) i64);
+
+/// More changes than a database ever counts.
+const FIRST_ERA: u64 = 1 << 40;
+
+/// The time in which numbers of changes can be compared: as long as one connection to the database holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Era(u64);
 
 /// Says that what was read may not be so any more: a number that grows with each such commit.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Changes(Arc<AtomicU64>);
 
 impl Changes {
-    /// Must come after the commit, and before anybody is told of it.
+    /// Where this process writes alone. Must come after the commit, and before anybody is told of it.
     pub(super) fn happened(&self) {
         self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Where others write too: what the database has told of them in this era. The moment of it.
+    pub(super) fn heard(&self, Era(era): Era, AsOf(number): AsOf) -> u64 {
+        let moment = era | (number.cast_unsigned() & (FIRST_ERA - 1));
+        self.0.fetch_max(moment, Ordering::AcqRel);
+        moment
+    }
+
+    /// The database may be another one from now on, which has counted otherwise: one that took over, or was restored.
+    pub(super) fn begin_era(&self) {
+        let next = |moment: u64| Some((moment | (FIRST_ERA - 1)) + 1);
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+    }
+
+    pub(super) fn era(&self) -> Era {
+        Era(self.count() & !(FIRST_ERA - 1))
     }
 
     fn count(&self) -> u64 {
@@ -39,17 +66,49 @@ impl Changes {
     }
 }
 
-/// Answers that still hold.
+/// Answers that still hold, or are believed to.
 #[derive(Debug)]
 pub(super) struct Known {
+    /// Whether this process alone writes, so that what is known is so.
+    alone: bool,
+    pub(super) changes: Changes,
     /// By the SHA-256 of the token.
     pub(super) grants: Answers<[u8; 32], HeldGrant>,
-    pub(super) keys: Answers<(KeyId, PrincipalId, GrantId, ComponentRole), KeyUse>,
+    pub(super) keys: Answers<UseOf, KeyUse>,
 }
 
 impl Known {
-    pub(super) fn new(changes: &Changes) -> Self {
-        Self { grants: Answers::new(changes), keys: Answers::new(changes) }
+    pub(super) fn new(changes: Changes, alone: bool) -> Self {
+        Self { alone, grants: Answers::new(&changes), keys: Answers::new(&changes), changes }
+    }
+
+    /// What is so: known here, or asked for.
+    pub(super) async fn answer<K, V, F>(
+        &self,
+        answers: &Answers<K, V>,
+        question: K,
+        ask: F,
+        as_of: fn(&V) -> AsOf,
+    ) -> Result<Option<V>, StorageError>
+    where
+        K: Eq + Hash,
+        V: Clone,
+        F: Future<Output = Result<Option<V>, StorageError>>,
+    {
+        if self.alone {
+            return answers.known_or(question, ask).await;
+        }
+        let era = self.changes.era();
+        let answer = ask.await?;
+        if let Some(answer) = &answer {
+            answers.keep(question, answer, self.changes.heard(era, as_of(answer)));
+        }
+        Ok(answer)
+    }
+
+    /// What was so when somebody asked last, as far as this server has heard. Nothing where what is known is so.
+    pub(super) fn believed<K: Eq + Hash, V: Clone>(&self, answers: &Answers<K, V>, question: &K) -> Option<V> {
+        if self.alone { None } else { answers.get(question, self.changes.count()) }
     }
 }
 

@@ -45,7 +45,8 @@ pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
 #[allow(unused_imports)]
 pub use identity::*;
-pub use keys::{ComponentRow, KeyFilter, KeyRow, KeyUse, NewComponentRow, NewKeyRow, UsableComponent};
+pub use keys::{ComponentRow, KeyFilter, KeyRow, KeyUse, NewComponentRow, NewKeyRow, UsableComponent, UseOf};
+pub use known::AsOf;
 pub(crate) use record::Body;
 pub use record::{Draft, RecordFilter, RecordHead, RecordRow};
 pub use requests::{Begun, Idempotency, NewRequest, RequestRow, UnfinishedRequest};
@@ -75,7 +76,7 @@ pub struct Store {
     reader: Arc<Reader>,
     writer: Writer,
     pace: Arc<Pace>,
-    known: Option<Arc<Known>>,
+    known: Arc<Known>,
     registry_version: Arc<AtomicU64>,
     server_id: Uuid,
     node: Uuid,
@@ -136,22 +137,24 @@ impl Store {
         let pace = Arc::new(Pace::default());
         let (writer, reader, known) = match database {
             Database::Sqlite(path) => {
-                let changes = Changes::default();
-                let known = Known::new(&changes);
+                let known = Known::new(Changes::default(), true);
+                let changes = known.changes.clone();
                 (
                     Writer::Sqlite(Arc::new(SqliteWriter::open(path.clone(), Arc::clone(&pace), published, changes)?)),
                     Reader::Sqlite(sqlite::Readers::open(path)?),
-                    Some(Arc::new(known)),
+                    known,
                 )
             }
             Database::Postgres(options) => {
                 record::check_head(&mut conn).await?;
+                let known = Known::new(Changes::default(), false);
+                let changes = known.changes.clone();
                 (
                     Writer::Postgres(Arc::new(
-                        PostgresWriter::start(options.clone(), node, Arc::clone(&pace), published).await?,
+                        PostgresWriter::start(options.clone(), node, Arc::clone(&pace), published, changes).await?,
                     )),
                     Reader::Postgres(postgres::Readers::new(options.clone())),
-                    None,
+                    known,
                 )
             }
         };
@@ -159,7 +162,7 @@ impl Store {
             reader: Arc::new(reader),
             writer,
             pace,
-            known,
+            known: Arc::new(known),
             registry_version,
             server_id,
             node,

@@ -7,21 +7,17 @@ use sealcard_api::{
 use uuid::Uuid;
 
 use super::{
-    Draft, KeyUse, StorageError, Store, WriteTx,
+    AsOf, Draft, KeyUse, StorageError, Store, UseOf, WriteTx,
     sql::{FromRow, Row, params},
 };
 
 /// What a use is recognised by when it is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Idempotency {
-    /// Who asks. The key is unique among the requests of one principal.
-    pub principal: PrincipalId,
-    /// The client's value.
+    /// Which key is used for whom. To that key and grant it is bound.
+    pub use_of: UseOf,
+    /// The client's value, unique among the requests of one principal.
     pub key: Uuid,
-    /// The grant that it is bound to.
-    pub grant: GrantId,
-    /// The signing key that it is bound to.
-    pub signing_key: KeyId,
     /// The operation that it is bound to: [`sealcard_signer::protocol::Operation::name`].
     pub operation: &'static str,
     /// SHA-256 of the input that it is bound to.
@@ -90,7 +86,7 @@ struct Stored {
     key: KeyId,
     operation: String,
     input_sha256: Vec<u8>,
-    changes: i64,
+    as_of: AsOf,
 }
 
 impl FromRow for Stored {
@@ -102,7 +98,7 @@ impl FromRow for Stored {
             key: KeyId(row.get(4)?),
             operation: row.get(5)?,
             input_sha256: row.get(6)?,
-            changes: row.get(7)?,
+            as_of: AsOf(row.get(7)?),
         })
     }
 }
@@ -123,8 +119,8 @@ impl FromRow for UnfinishedRequest {
 
 impl Stored {
     fn belongs_to(&self, idempotency: &Idempotency) -> bool {
-        self.grant == idempotency.grant
-            && self.key == idempotency.signing_key
+        self.grant == idempotency.use_of.grant
+            && self.key == idempotency.use_of.key
             && self.operation == idempotency.operation
             && self.input_sha256 == idempotency.input_sha256
     }
@@ -159,12 +155,13 @@ impl WriteTx {
                 (SELECT changes FROM server)
              FROM key_request WHERE principal_id = $1 AND idempotency_key = $2";
         let idempotency = &request.idempotency;
+        let use_of = &idempotency.use_of;
         let values = params![
             request.id.0,
-            idempotency.principal.0,
+            use_of.principal.0,
             idempotency.key,
-            idempotency.grant.0,
-            idempotency.signing_key.0,
+            use_of.grant.0,
+            use_of.key.0,
             request.component,
             idempotency.operation,
             idempotency.input_sha256.to_vec(),
@@ -175,14 +172,14 @@ impl WriteTx {
         let known: Option<Stored> = match begun {
             Some(_) => None,
             None => {
-                let values = params![idempotency.principal.0, idempotency.key];
+                let values = params![use_of.principal.0, idempotency.key];
                 let known = self.conn_for_uses().optional(KNOWN, values).await?;
                 Some(known.ok_or(StorageError::NotFound("request with this idempotency key"))?)
             }
         };
         // Whoever was told of a revocation, or of anything else that is judged, finds no use after it in the record.
-        let changes = known.as_ref().map_or(begun, |known| Some(known.changes));
-        if !self.is_still_so(judged, changes, idempotency).await? {
+        let as_of = known.as_ref().map_or(begun.map(AsOf), |known| Some(known.as_of));
+        if !self.is_still_so(use_of, judged, as_of).await? {
             return Err(StorageError::Stale);
         }
         if let Some(known) = known {

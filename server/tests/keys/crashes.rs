@@ -12,7 +12,7 @@ use sealcard_api::{
 };
 use sealcard_server::{
     signing::{SigningError, Wish},
-    storage::{Database, Draft, Idempotency, NewRequest, StorageError, Store},
+    storage::{Database, Draft, Idempotency, NewRequest, StorageError, Store, UseOf},
 };
 use sealcard_test_pause::Pause;
 use tokio::time::timeout;
@@ -48,16 +48,11 @@ async fn an_intent_without_outcome_is_named_by_the_verification() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
     let asker = place.asker();
+    let (principal, grant, token) = (asker.principal, asker.grant, asker.token);
+    let use_of = UseOf { key, role: ComponentRole::Sign, principal, grant, token };
     let request = NewRequest {
         id: RequestId::new(),
-        idempotency: Idempotency {
-            principal: asker.principal,
-            key: Uuid::new_v4(),
-            grant: asker.grant,
-            signing_key: key,
-            operation: "sign",
-            input_sha256: [0; 32],
-        },
+        idempotency: Idempotency { use_of, key: Uuid::new_v4(), operation: "sign", input_sha256: [0; 32] },
         component: Uuid::new_v4(),
         project: place.project,
         node: place.store().node(),
@@ -72,7 +67,7 @@ async fn an_intent_without_outcome_is_named_by_the_verification() {
         details: serde_json::json!({"component": request.component, "signer_operation": "sign"}),
     };
     let id = request.id;
-    let judged = place.store().key_use(key, asker.principal, asker.grant, ComponentRole::Sign).await.unwrap().unwrap();
+    let judged = place.store().key_use(use_of).await.unwrap().unwrap();
     let begun: Result<_, StorageError> =
         place.store().write(move |tx| Box::pin(async move { tx.begin_request(&request, &judged, intent).await })).await;
     begun.unwrap();

@@ -18,7 +18,7 @@ use sealcard_server::{
 use sealcard_signer::protocol::Operation;
 use uuid::Uuid;
 
-use crate::harness::{DEADLINE, Place, details, sign, signature};
+use crate::harness::{DEADLINE, Place, details, sign, signature, token_of};
 
 async fn usable(place: &Place, principal: PrincipalId) -> usize {
     let usable_by = Some((principal, Timestamp::now()));
@@ -78,6 +78,7 @@ async fn only_key_users_use_keys_directly_or_through_a_group() {
         let mut asker = place.asker();
         asker.principal = stranger;
         asker.grant = GrantId(stranger.0);
+        asker.token = token_of(asker.grant);
         let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
         let signing = place.signing.clone();
         async move { signing.perform(asker, wish).await }
@@ -173,6 +174,7 @@ async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_
     place.add_user(stranger, "stranger").await;
     let mut asker = place.asker();
     asker.grant = GrantId(stranger.0);
+    asker.token = token_of(asker.grant);
     let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
     assert!(matches!(place.signing.perform(asker, wish).await, Err(SigningError::GrantOver)));
     assert_eq!(place.record().await.len(), entries + 5, "three denials, an intent and an outcome");

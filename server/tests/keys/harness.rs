@@ -31,6 +31,13 @@ use uuid::Uuid;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A grant's token is known by the grant's number.
+pub(crate) fn token_of(grant: GrantId) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash[..16].copy_from_slice(grant.0.as_bytes());
+    hash
+}
+
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
     pub(crate) signing: Signing,
@@ -107,7 +114,7 @@ impl Place {
             refreshable_until: end,
         };
         let added: Result<(), StorageError> =
-            self.store().write(move |tx| Box::pin(async move { tx.add_grant(&row, id.0.as_bytes()).await })).await;
+            self.store().write(move |tx| Box::pin(async move { tx.add_grant(&row, &token_of(id)).await })).await;
         added.unwrap();
     }
 
@@ -176,6 +183,7 @@ impl Place {
             principal: self.user,
             facts: PrincipalFacts { kind: PrincipalKind::User, disabled: false, administrator: false },
             grant: self.grant,
+            token: token_of(self.grant),
             request_id: RequestId::new(),
             peer: ([127, 0, 0, 1], 1).into(),
         }

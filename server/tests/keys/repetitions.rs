@@ -5,7 +5,7 @@ use sealcard_server::signing::{SigningError, Wish};
 use sealcard_signer::protocol::Operation;
 use uuid::Uuid;
 
-use crate::harness::{Place, plaintext, sign, signature, story, told};
+use crate::harness::{Place, plaintext, sign, signature, story, token_of, told};
 
 fn journal_lines(place: &Place) -> usize {
     std::fs::read_to_string(place.folder.path().join("signer/default/journal.jsonl")).unwrap().lines().count()
@@ -61,6 +61,7 @@ async fn an_idempotency_key_is_bound_to_grant_key_operation_and_input() {
 
     let mut other_grant = place.asker();
     other_grant.grant = GrantId::new();
+    other_grant.token = token_of(other_grant.grant);
     place.add_grant(other_grant.grant, place.user).await;
     let ciphertext = vec![9; 32];
     let mismatches = [

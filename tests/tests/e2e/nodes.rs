@@ -21,7 +21,7 @@ use sealcard_bridge::{config::Paths, remote::Remote};
 use sealcard_tests::{Algorithm, Balancer, DatabaseKind, Flavour, Playground, Server, ServerBuilder, USER, run};
 use uuid::Uuid;
 
-use crate::support::builder;
+use crate::support::{builder, rest::Rest};
 
 const CLIENTS: usize = 16;
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -140,6 +140,54 @@ fn each_server_is_killed_once_and_no_signature_fails_is_doubled_or_missing() -> 
         verify_record(&nodes, url)?;
     }
     drop(nodes.balancer);
+    Ok(())
+}
+
+/// What an administrator does at one server counts at the other for the very next use.
+#[test]
+fn what_is_taken_away_at_one_server_gives_nothing_at_the_other() -> Result<()> {
+    let nodes = nodes()?;
+    let playground = &nodes.playground;
+    let admin = &playground.admin;
+    let key = &playground.key(Algorithm::Ed25519)?.id;
+    let user = Rest::user(playground)?.at(&nodes.second);
+    let sign = || user.sign(key, &[1; 32], &Uuid::new_v4().to_string());
+    let mut signatures = 0;
+    let mut signs = || -> Result<()> {
+        // More than once, so that the server knows the user.
+        for _ in 0..3 {
+            let answer = sign()?;
+            ensure!(answer.status == 200, "{answer:?}");
+            signatures += 1;
+        }
+        Ok(())
+    };
+    let project = sealcard_tests::PROJECT;
+    let changes: [(&[&str], &[&str], &str); 2] = [
+        (
+            &["project", "remove-member", project, "--user", USER, "--role", "key-user"],
+            &["project", "add-member", project, "--user", USER, "--role", "key-user"],
+            "forbidden",
+        ),
+        (&["key", "disable", key], &["key", "enable", key], "key-disabled"),
+    ];
+    signs()?;
+    for (take, give_back, code) in changes {
+        admin.admin(take)?;
+        let answer = sign()?;
+        ensure!(answer.code() == code, "{take:?}: {answer:?}");
+        admin.admin(give_back)?;
+        signs()?;
+    }
+    let grants = admin.json(&["grant", "list", "--of", USER])?;
+    for grant in grants.as_array().context("no list")? {
+        admin.admin(&["grant", "revoke", grant["id"].as_str().context("no id")?])?;
+    }
+    let answer = sign()?;
+    ensure!(answer.code() == "grant-revoked", "{answer:?}");
+    let cluster = playground.cluster.as_ref().context("no cluster")?;
+    let intents = cluster.sql("SELECT count(*) FROM record WHERE kind = 'intent'")?;
+    ensure!(intents.trim() == signatures.to_string(), "{intents} intents for {signatures} signatures");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        StorageError, Store, WriteTx,
+        AsOf, StorageError, Store, WriteTx,
         sql::{FromRow, Row, params},
     },
     kind_from,
@@ -74,6 +74,8 @@ pub struct HeldGrant {
     pub revoked: bool,
     /// From when on this token of it is refused, unix seconds.
     pub retired: Option<i64>,
+    /// When all this was so.
+    pub as_of: AsOf,
     /// The version of what clients may see.
     registry_version: i64,
 }
@@ -93,6 +95,7 @@ impl FromRow for HeldGrant {
             revoked: row.get(8)?,
             retired: row.get(9)?,
             registry_version: row.get(10)?,
+            as_of: AsOf(row.get(11)?),
         })
     }
 }
@@ -135,22 +138,26 @@ impl Store {
     /// If the database fails.
     pub async fn held_grant(&self, token_hash: [u8; 32]) -> Result<Option<HeldGrant>, StorageError> {
         const HELD: &str = "SELECT g.id, p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
-                g.expires, g.revoked IS NOT NULL, t.retired, (SELECT registry_version FROM server)
-             FROM grant_token t
+                g.expires, g.revoked IS NOT NULL, t.retired, s.registry_version, s.changes
+             FROM server s CROSS JOIN grant_token t
              JOIN access_grant g ON g.id = t.grant_id
              JOIN principal p ON p.id = g.principal_id
              WHERE t.hash = $1";
         let hash = token_hash.as_slice();
         let values = params![hash];
         let asked = self.reader().optional(HELD, values);
-        let held: Option<HeldGrant> = match &self.known {
-            Some(known) => known.grants.known_or(token_hash, asked).await?,
-            None => asked.await?,
-        };
+        let held = self.known.answer(&self.known.grants, token_hash, asked, |held| held.as_of).await?;
         if let Some(held) = &held {
             self.saw_registry_version(held.registry_version);
         }
         Ok(held)
+    }
+
+    /// What the token stood for at [`HeldGrant::as_of`]: good enough to begin a use, since that begins only if it is still so,
+    /// and not to refuse one.
+    #[must_use]
+    pub fn believed_grant(&self, token_hash: [u8; 32]) -> Option<HeldGrant> {
+        self.known.believed(&self.known.grants, &token_hash)
     }
 
     /// One grant.

@@ -1,19 +1,19 @@
 //! Signing keys and their component keys.
 
-use sealcard_api::tokens::KeyEvidence;
 mod write;
 
 use sealcard_api::{
     CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{ComponentId, EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
+    tokens::KeyEvidence,
 };
 use sealcard_policy::Roles;
 use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
 use uuid::Uuid;
 
 use super::{
-    Idempotency, StorageError, Store, WriteTx,
+    AsOf, StorageError, Store, WriteTx,
     identity::roles_from,
     sql::{FromRow, Row, params},
 };
@@ -133,6 +133,21 @@ pub struct KeyFilter {
     pub usable_by: Option<(PrincipalId, Timestamp)>,
 }
 
+/// Which key is to be used, in which role, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UseOf {
+    /// The key.
+    pub key: KeyId,
+    /// The role of the component.
+    pub role: ComponentRole,
+    /// Who asks.
+    pub principal: PrincipalId,
+    /// The grant.
+    pub grant: GrantId,
+    /// SHA-256 of the token that was shown of it.
+    pub token: [u8; 32],
+}
+
 /// All that one use of a key is judged by, and the component that it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUse {
@@ -150,12 +165,13 @@ pub struct KeyUse {
     pub roles: Roles,
     /// The component in the role asked for.
     pub component: Option<UsableComponent>,
-    /// When the grant expires.
+    /// When the grant expires, or the token of it that was shown.
     pub grant_expires: Option<Timestamp>,
-    /// Whether the grant is the principal's and has not been revoked, and the principal is neither disabled nor removed.
+    /// Whether the token is one of the grant's, the grant is the principal's and has not been revoked, and the principal is
+    /// neither disabled nor removed.
     pub asker_may_ask: bool,
-    /// The changes that had been made when this was read: as long as there are no more, it is so.
-    pub(super) as_of: i64,
+    /// When all this was so.
+    pub as_of: AsOf,
 }
 
 /// A component key with its sealed private half.
@@ -256,7 +272,7 @@ impl FromRow for KeyUse {
             component,
             asker_may_ask: row.get::<Option<bool>>(12)? == Some(true),
             grant_expires: row.get::<Option<i64>>(13)?.map(Timestamp::from_unix),
-            as_of: row.get(14)?,
+            as_of: AsOf(row.get(14)?),
         })
     }
 }
@@ -265,55 +281,57 @@ const USED: &str = "SELECT k.project_id, k.environment_id, k.algorithm, k.disabl
         (SELECT string_agg(r.role, ',') FROM principal_role r
             WHERE r.project_id = k.project_id AND r.principal_id = $2),
         c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role,
-        g.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL, g.expires, s.changes
+        t.hash IS NOT NULL AND g.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL,
+        CASE WHEN t.retired < g.expires THEN t.retired ELSE g.expires END, s.changes
      FROM server s CROSS JOIN signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3
      LEFT JOIN access_grant g ON g.id = $4 AND g.principal_id = $2 LEFT JOIN principal p ON p.id = g.principal_id
+     LEFT JOIN grant_token t ON t.hash = $5 AND t.grant_id = g.id
      WHERE k.id = $1";
 
 impl WriteTx {
-    /// Whether what was `judged` is still so for the `use_`, in this transaction, in which `changes` were found.
+    /// Whether what a use was `judged` by is still so in this transaction, which found itself to be `as_of`.
     ///
     /// # Errors
     /// If the database fails.
     pub(super) async fn is_still_so(
         &mut self,
+        use_of: &UseOf,
         judged: &KeyUse,
-        changes: Option<i64>,
-        use_: &Idempotency,
+        as_of: Option<AsOf>,
     ) -> Result<bool, StorageError> {
         let now = Timestamp::now();
         let over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
         if over(judged.grant_expires) || over(judged.expires) {
             return Ok(false);
         }
-        if changes == Some(judged.as_of) && !self.more_than_uses() {
+        if as_of == Some(judged.as_of) && !self.more_than_uses() {
             return Ok(true);
         }
-        let Some(component) = &judged.component else { return Ok(false) };
-        let values = params![use_.signing_key.0, use_.principal.0, component.key.role.name(), use_.grant.0];
+        self.found(as_of);
+        let token = use_of.token.as_slice();
+        let values = params![use_of.key.0, use_of.principal.0, use_of.role.name(), use_of.grant.0, token];
         let found: Option<KeyUse> = self.conn_for_uses().optional(USED, values).await?;
         Ok(found.is_some_and(|found| KeyUse { as_of: judged.as_of, ..found } == *judged))
     }
 }
 
 impl Store {
-    /// What a use of `key` by `principal`, which shows `grant`, is judged by, or nothing if there is no such key.
+    /// What a use is judged by, or nothing if there is no such key.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn key_use(
-        &self,
-        key: KeyId,
-        principal: PrincipalId,
-        grant: GrantId,
-        wanted: ComponentRole,
-    ) -> Result<Option<KeyUse>, StorageError> {
-        let values = params![key.0, principal.0, wanted.name(), grant.0];
+    pub async fn key_use(&self, use_of: UseOf) -> Result<Option<KeyUse>, StorageError> {
+        let token = use_of.token.as_slice();
+        let values = params![use_of.key.0, use_of.principal.0, use_of.role.name(), use_of.grant.0, token];
         let asked = self.reader().optional(USED, values);
-        match &self.known {
-            Some(known) => known.keys.known_or((key, principal, grant, wanted), asked).await,
-            None => asked.await,
-        }
+        self.known.answer(&self.known.keys, use_of, asked, |found| found.as_of).await
+    }
+
+    /// What it was judged by at [`KeyUse::as_of`]: good enough to begin a use, since that begins only if it is still so, and
+    /// not to refuse one.
+    #[must_use]
+    pub fn believed_key_use(&self, use_of: UseOf) -> Option<KeyUse> {
+        self.known.believed(&self.known.keys, &use_of)
     }
 
     /// A component key with its sealed private half.

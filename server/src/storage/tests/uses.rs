@@ -17,14 +17,20 @@ use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
 
 use super::*;
 
+const TOKEN: [u8; 32] = [5; 32];
+
 fn request(principal: PrincipalId, key: Uuid) -> NewRequest {
     NewRequest {
         id: RequestId::new(),
         idempotency: Idempotency {
-            principal,
+            use_of: UseOf {
+                key: KeyId::new(),
+                role: ComponentRole::Sign,
+                principal,
+                grant: GrantId::new(),
+                token: TOKEN,
+            },
             key,
-            grant: GrantId::new(),
-            signing_key: KeyId::new(),
             operation: "sign",
             input_sha256: [7; 32],
         },
@@ -38,9 +44,9 @@ fn entry(request: &NewRequest, kind: RecordKind, state: RequestState) -> Draft {
     Draft {
         kind,
         request_id: request.id,
-        principal: Some(request.idempotency.principal),
+        principal: Some(request.idempotency.use_of.principal),
         project: None,
-        key: Some(request.idempotency.signing_key),
+        key: Some(request.idempotency.use_of.key),
         state: Some(state),
         details: json!({"text": "a \" and a \\, an ä, a 💳, and \n {\"sequence\":0"}),
     }
@@ -75,13 +81,13 @@ fn judged_as_of(as_of: i64) -> KeyUse {
         component: None,
         grant_expires: None,
         asker_may_ask: true,
-        as_of,
+        as_of: AsOf(as_of),
     }
 }
 
 async fn finish(store: &Store, request: &NewRequest, signature: &'static [u8]) -> Result<(), StorageError> {
     let outcome = entry(request, RecordKind::Outcome, RequestState::Signed);
-    let counted = Some(request.idempotency.signing_key);
+    let counted = Some(request.idempotency.use_of.key);
     store.write(move |tx| Box::pin(async move { tx.finish_request(Some(signature), counted, outcome).await })).await
 }
 
@@ -180,7 +186,7 @@ impl Scene {
                         expires: end,
                         refreshable_until: end,
                     };
-                    tx.add_grant(&held, &[5; 32]).await?;
+                    tx.add_grant(&held, &TOKEN).await?;
                     let (name, description) = ("project".to_owned(), String::new());
                     tx.add_project(&ProjectRow { id: project, name, description, created: 0 }).await?;
                     tx.add_project_member(project, Member::Principal(user), ProjectRole::KeyUser).await?;
@@ -192,13 +198,18 @@ impl Scene {
         scene
     }
 
+    fn use_of(&self) -> UseOf {
+        let Self { key, user: principal, grant, .. } = *self;
+        UseOf { key, role: ComponentRole::Sign, principal, grant, token: TOKEN }
+    }
+
     async fn judged(&self) -> KeyUse {
-        self.store.key_use(self.key, self.user, self.grant, ComponentRole::Sign).await.unwrap().unwrap()
+        self.store.key_use(self.use_of()).await.unwrap().unwrap()
     }
 
     fn request(&self) -> NewRequest {
         let mut request = request(self.user, Uuid::new_v4());
-        (request.idempotency.grant, request.idempotency.signing_key) = (self.grant, self.key);
+        request.idempotency.use_of = self.use_of();
         request
     }
 
@@ -270,6 +281,70 @@ async fn a_use_begins_only_if_it_would_be_judged_the_same_at_that_moment() {
         let late = begin_judged(store, &scene.request(), over).await;
         assert!(matches!(late, Err(StorageError::Stale)), "{late:?}");
         check_chain(store, entries).await;
+    }
+}
+
+/// Another server may have changed everything since.
+#[tokio::test]
+async fn what_is_believed_is_what_the_database_said_last() {
+    for place in Place::both() {
+        let scene = Scene::new(&place).await;
+        let (store, shared) = (&scene.store, place.cluster.is_some());
+        let ask = async || store.held_grant(TOKEN).await.unwrap().unwrap();
+        let believed = || (store.believed_grant(TOKEN), store.believed_key_use(scene.use_of()));
+        let known = |held: &HeldGrant, judged: &KeyUse| {
+            if shared { (Some(held.clone()), Some(judged.clone())) } else { (None, None) }
+        };
+        let (held, judged) = (ask().await, scene.judged().await);
+        assert_eq!(believed(), known(&held, &judged));
+        // Uses change nothing.
+        assert_eq!(begin_judged(store, &scene.request(), judged.clone()).await.unwrap(), Begun::New);
+        assert_eq!(believed(), known(&held, &judged));
+
+        // One use finds that something was changed, the next one asks.
+        attempt(&scene.other, 0, false).await.unwrap();
+        assert_eq!(believed(), known(&held, &judged));
+        assert_eq!(begin_judged(store, &scene.request(), judged.clone()).await.unwrap(), Begun::New);
+        assert_eq!(believed(), (None, None));
+        let newer = scene.judged().await;
+        assert_eq!(believed(), (None, shared.then(|| newer.clone())));
+        let held = ask().await;
+        assert_eq!(believed(), known(&held, &newer));
+        check_chain(store, 3).await;
+    }
+}
+
+/// A token of a grant that was refreshed is good for some time.
+#[tokio::test]
+async fn no_use_begins_with_a_token_that_was_retired() {
+    for place in Place::both() {
+        let scene = Scene::new(&place).await;
+        let store = &scene.store;
+        let judged = scene.judged().await;
+        let (grant, now) = (scene.grant, Timestamp::now().unix());
+        let (expires, retired) = (judged.grant_expires.unwrap().unix(), now + 1);
+        let refreshed: Result<(), StorageError> = scene
+            .other
+            .write(move |tx| {
+                Box::pin(
+                    async move { tx.refresh_grant(grant, expires, (&TOKEN, retired), (&[6; 32], now)).await.map(drop) },
+                )
+            })
+            .await;
+        refreshed.unwrap();
+        let late = begin_judged(store, &scene.request(), judged).await;
+        assert!(matches!(late, Err(StorageError::Stale)), "{late:?}");
+        let judged = scene.judged().await;
+        assert_eq!(judged.grant_expires.map(Timestamp::unix), Some(retired));
+        while begin_judged(store, &scene.request(), judged.clone()).await.is_ok() {
+            assert!(Timestamp::now().unix() < retired + 60, "it is never over");
+        }
+        assert!(Timestamp::now().unix() >= retired);
+        // The new one is.
+        let mut request = scene.request();
+        request.idempotency.use_of.token = [6; 32];
+        let judged = store.key_use(request.idempotency.use_of).await.unwrap().unwrap();
+        assert_eq!(begin_judged(store, &request, judged).await.unwrap(), Begun::New);
     }
 }
 

@@ -15,7 +15,7 @@ pub use self::job::JobFuture;
 use self::job::Pending;
 pub(super) use self::{postgres::PostgresWriter, sqlite::SqliteWriter};
 use super::{
-    StorageError,
+    AsOf, StorageError,
     record::Draft,
     sql::{Conn, params},
 };
@@ -30,6 +30,8 @@ pub struct WriteTx {
     registry_version: u64,
     /// Something else than uses was, or may have been, changed.
     more_than_uses: bool,
+    /// What a use was surprised to find that the database has counted.
+    found: Option<AsOf>,
 }
 
 impl WriteTx {
@@ -80,8 +82,13 @@ impl WriteTx {
         self.more_than_uses
     }
 
+    /// Says that the changes that a use was judged by are not the last ones.
+    pub(super) fn found(&mut self, as_of: Option<AsOf>) {
+        self.found = as_of;
+    }
+
     fn new(conn: Conn, registry_version: u64) -> Self {
-        Self { conn, appended: Vec::new(), registry_version, more_than_uses: false }
+        Self { conn, appended: Vec::new(), registry_version, more_than_uses: false, found: None }
     }
 
     fn snapshot(&self) -> (usize, u64) {

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::{BATCH, CHANGED, WriteTx, job::Job, perform};
 use crate::storage::{
     StorageError,
+    known::Changes,
     pace::Pace,
     record::{self, Entry, RecordHead},
     sql::{
@@ -50,11 +51,12 @@ impl PostgresWriter {
         node: Uuid,
         pace: Arc<Pace>,
         published: Arc<AtomicU64>,
+        changes: Changes,
     ) -> Result<Self, StorageError> {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
         let tx = open(&options, node, published.load(Ordering::Acquire)).await?;
-        let task = Task { tx: Some(tx), options, node, pace, published, commits: Arc::clone(&commits) };
+        let task = Task { tx: Some(tx), options, node, pace, published, changes, commits: Arc::clone(&commits) };
         tokio::spawn(task.run(receiver));
         Ok(Self { queue, commits })
     }
@@ -89,6 +91,7 @@ struct Task {
     node: Uuid,
     pace: Arc<Pace>,
     published: Arc<AtomicU64>,
+    changes: Changes,
     commits: Arc<AtomicU64>,
 }
 
@@ -131,13 +134,20 @@ impl Task {
         let usable = self.tx.take().filter(|tx| matches!(&tx.conn, Conn::Postgres(session) if !session.is_closed()));
         let mut tx = match usable {
             Some(tx) => tx,
-            None => open(&self.options, self.node, self.published.load(Ordering::Acquire)).await?,
+            None => {
+                self.changes.begin_era();
+                open(&self.options, self.node, self.published.load(Ordering::Acquire)).await?
+            }
         };
         tx.more_than_uses = false;
+        let era = self.changes.era();
         // Not put back on error: dropping the connection ends whatever is left of the transaction.
         if transaction(&mut tx, jobs).await? {
             self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
             self.commits.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(found) = tx.found.take() {
+            self.changes.heard(era, found);
         }
         self.tx = Some(tx);
         Ok(())

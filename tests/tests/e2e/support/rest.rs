@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::Command, time::Duration};
 use anyhow::{Context, Result, ensure};
 use data_encoding::BASE64;
 use sealcard_api::IDEMPOTENCY_KEY_HEADER;
-use sealcard_tests::{Playground, run_with_input};
+use sealcard_tests::{Playground, Server, run_with_input};
 use serde_json::{Value, json};
 
 /// Someone's grant and the way to the server.
@@ -55,6 +55,11 @@ impl Rest {
         let ca = playground.scratch.path().join("ca-of-tests.pem");
         fs::copy(playground.server.ca(), &ca)?;
         Ok(Self { url: playground.server.url().to_owned(), ca, token })
+    }
+
+    /// The same person at another server.
+    pub(crate) fn at(&self, server: &Server) -> Self {
+        Self { url: server.url().to_owned(), ..self.clone() }
     }
 
     /// The secret of the grant.
