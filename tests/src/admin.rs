@@ -172,7 +172,15 @@ impl Admin {
     /// # Errors
     /// It failed.
     pub fn create_key(&self, algorithm: Algorithm, name: &str) -> Result<KeyFacts> {
-        self.create(algorithm, name, self.environment.as_deref())
+        self.create(algorithm, name, self.environment.as_deref(), &[])
+    }
+
+    /// Makes a key of the profile `packages`, whose primary key signs.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn create_key_for_packages(&self, algorithm: Algorithm, name: &str) -> Result<KeyFacts> {
+        self.create(algorithm, name, self.environment.as_deref(), &["--profile", "packages"])
     }
 
     /// Makes a key in the playground's project, in this environment.
@@ -180,14 +188,21 @@ impl Admin {
     /// # Errors
     /// It failed.
     pub fn create_key_in(&self, environment: &str, algorithm: Algorithm, name: &str) -> Result<KeyFacts> {
-        self.create(algorithm, name, Some(environment))
+        self.create(algorithm, name, Some(environment), &[])
     }
 
-    fn create(&self, algorithm: Algorithm, name: &str, environment: Option<&str>) -> Result<KeyFacts> {
+    fn create(
+        &self,
+        algorithm: Algorithm,
+        name: &str,
+        environment: Option<&str>,
+        options: &[&str],
+    ) -> Result<KeyFacts> {
         let user_id = format!("Playground {name} <{name}@example.org>");
         let mut arguments = vec!["key", "create", "--project", PROJECT, "--name", name];
         arguments.extend(["--algorithm", algorithm.name(), "--user-id", &user_id]);
         arguments.extend(environment.iter().flat_map(|name| ["--environment", name]));
+        arguments.extend(options);
         let key = self.json(&arguments)?;
         Ok(KeyFacts {
             algorithm,

@@ -6,13 +6,15 @@ use sealcard_tests::{Algorithm, Flavour, Playground, Workstation};
 use super::side::Person;
 use crate::output;
 
-/// What a local key consists of.
+/// What the two keys consist of that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// One key that signs: the least that gpg can have to do.
+    /// The local key is one key that signs, the least that gpg can have to do; ours has a subkey for each purpose.
     Alone,
-    /// A primary key that certifies and a subkey for each purpose, as ours are: gpg looks at more before it signs.
+    /// Both have a primary key that certifies and a subkey for each purpose: gpg looks at more before it signs.
     WithSubkeys,
+    /// With both the primary key signs.
+    PrimarySigns,
 }
 
 impl Shape {
@@ -21,6 +23,23 @@ impl Shape {
         match self {
             Self::Alone => "",
             Self::WithSubkeys => ", key with subkeys",
+            Self::PrimarySigns => ", primary key that signs",
+        }
+    }
+
+    /// What the local key is for.
+    const fn usage(self) -> &'static str {
+        match self {
+            Self::Alone | Self::PrimarySigns => "sign",
+            Self::WithSubkeys => "cert",
+        }
+    }
+
+    /// Its subkeys: algorithm and use.
+    const fn subkeys(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Alone | Self::PrimarySigns => &[],
+            Self::WithSubkeys => &[("ed25519", "sign"), ("cv25519", "encr"), ("ed25519", "auth")],
         }
     }
 }
@@ -35,7 +54,7 @@ impl LocalKeys {
     /// signatures of Ed25519 in a certificate take gpg longer to verify than one takes to make.
     pub(crate) const fn shapes(algorithm: Algorithm) -> &'static [Shape] {
         match algorithm {
-            Algorithm::Ed25519 => &[Shape::Alone, Shape::WithSubkeys],
+            Algorithm::Ed25519 => &[Shape::Alone, Shape::WithSubkeys, Shape::PrimarySigns],
             _ => &[Shape::Alone],
         }
     }
@@ -56,15 +75,11 @@ impl LocalKeys {
 
     fn generate(&self, algorithm: Algorithm, shape: Shape) -> Result<String> {
         let user_id = format!("Local {algorithm}{} <local@example.org>", shape.suffix());
-        let (usage, subkeys): (_, &[_]) = match shape {
-            Shape::Alone => ("sign", &[]),
-            Shape::WithSubkeys => ("cert", &[("ed25519", "sign"), ("cv25519", "encr"), ("ed25519", "auth")]),
-        };
-        self.make_key(&["--quick-generate-key", &user_id, algorithm.name(), usage, "never"])?;
+        self.make_key(&["--quick-generate-key", &user_id, algorithm.name(), shape.usage(), "never"])?;
         let list = self.workstation.gpg(&["--with-colons", "--list-keys", &format!("={user_id}")])?.text();
         let line = list.lines().find(|line| line.starts_with("fpr:")).context("gpg lists no key")?;
         let fingerprint = line.trim_start_matches("fpr").trim_matches(':').to_owned();
-        for (of, usage) in subkeys {
+        for (of, usage) in shape.subkeys() {
             self.make_key(&["--quick-add-key", &fingerprint, of, usage, "never"])?;
         }
         Ok(fingerprint)

@@ -96,9 +96,14 @@ impl Bench {
     fn against_local_keys(&self, playground: &Playground, contest: &Contest<'_>, report: &mut Report) -> Result<()> {
         output::step("making local keys of the same algorithms");
         let local = LocalKeys::make(playground, &ALGORITHMS)?;
+        let primary = playground.admin.create_key_for_packages(Algorithm::Ed25519, "primary-signs")?;
+        playground.workstation.run_sealcard(&["sync"])?;
         let case = |prefix: &str, task: Task, algorithm: Algorithm, shape: Shape| -> Result<Case<'_>> {
             let name = format!("{prefix}{} {algorithm}{}", task.name(), shape.suffix());
-            let (ours, peer) = (ours(playground, algorithm)?, local.person(algorithm, shape)?);
+            let (mut ours, peer) = (ours(playground, algorithm)?, local.person(algorithm, shape)?);
+            if shape == Shape::PrimarySigns {
+                ours.key = &primary.fingerprint;
+            }
             Ok(Case { name, task, ours, peer, peer_name: LOCAL_KEY })
         };
         let cases = |prefix: &str, tasks: &[Task], algorithms: &[Algorithm]| -> Result<Vec<Case<'_>>> {
