@@ -27,7 +27,7 @@ use super::{ApiError, AppState};
 use crate::{
     authn::{self, Rights},
     keys::Maker,
-    signing::{Asker, Done, Wish},
+    signing::{Asker, Done, SigningError, Wish},
 };
 
 /// One request: its id and where it comes from. Known for every request, logged in or not.
@@ -158,8 +158,9 @@ impl KeyUser {
     /// Uses a key, if the caller may.
     pub(super) async fn perform(self, state: &AppState, wish: Wish) -> Result<Done, ApiError> {
         let done = state.signing.perform(self.caller.asker(), wish).await;
-        if self.believed && done.is_err() {
-            // Who is not let in any more is told that, and nothing else.
+        // Why the grant is over is for authentication to say; and nobody else learns whether there is such a key.
+        if self.believed && matches!(done, Err(SigningError::GrantOver | SigningError::NoSuchKey | SigningError::Busy))
+        {
             let Caller { request_id, peer, token, .. } = self.caller;
             authn::authenticate(state, token, RequestContext { request_id, peer }).await?;
         }

@@ -25,14 +25,27 @@ const MOST: usize = 1024;
 /// How many transactions had changed something else than uses when something was read: as long as the database counts no
 /// more of them, it is so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AsOf(pub(super) i64);
+pub struct AsOf(u64);
 
-/// More changes than a database ever counts.
-const FIRST_ERA: u64 = 1 << 40;
+impl AsOf {
+    /// With the number that the database counts; for a file in its one era, else to be put into one.
+    pub(super) fn number(changes: i64) -> Self {
+        Self(changes.cast_unsigned() & NUMBER)
+    }
 
-/// The time in which numbers of changes can be compared: as long as one connection to the database holds.
-#[derive(Debug, Clone, Copy)]
+    /// Read in this era.
+    pub(super) fn in_era(self, Era(era): Era) -> Self {
+        Self(era | (self.0 & NUMBER))
+    }
+}
+
+/// The time in which numbers of changes can be compared: as long as the writer's connection to the database holds. Above the
+/// bits of the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Era(u64);
+
+/// The bits of a number: more changes than a database ever counts.
+const NUMBER: u64 = (1 << 40) - 1;
 
 /// Says that what was read may not be so any more: a number that grows with each such commit.
 #[derive(Debug, Clone, Default)]
@@ -44,21 +57,19 @@ impl Changes {
         self.0.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Where others write too: what the database has told of them in this era. The moment of it.
-    pub(super) fn heard(&self, Era(era): Era, AsOf(number): AsOf) -> u64 {
-        let moment = era | (number.cast_unsigned() & (FIRST_ERA - 1));
+    /// Where others write too: what the database has told of them.
+    pub(super) fn heard(&self, AsOf(moment): AsOf) {
         self.0.fetch_max(moment, Ordering::AcqRel);
-        moment
     }
 
     /// The database may be another one from now on, which has counted otherwise: one that took over, or was restored.
     pub(super) fn begin_era(&self) {
-        let next = |moment: u64| Some((moment | (FIRST_ERA - 1)) + 1);
+        let next = |moment: u64| Some((moment | NUMBER) + 1);
         let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 
     pub(super) fn era(&self) -> Era {
-        Era(self.count() & !(FIRST_ERA - 1))
+        Era(self.count() & !NUMBER)
     }
 
     fn count(&self) -> u64 {
@@ -88,7 +99,7 @@ impl Known {
         answers: &Answers<K, V>,
         question: K,
         ask: F,
-        as_of: fn(&V) -> AsOf,
+        as_of: fn(&mut V) -> &mut AsOf,
     ) -> Result<Option<V>, StorageError>
     where
         K: Eq + Hash,
@@ -99,9 +110,13 @@ impl Known {
             return answers.known_or(question, ask).await;
         }
         let era = self.changes.era();
-        let answer = ask.await?;
-        if let Some(answer) = &answer {
-            answers.keep(question, answer, self.changes.heard(era, as_of(answer)));
+        let mut answer = ask.await?;
+        if let Some(answer) = &mut answer {
+            let as_of = as_of(answer);
+            *as_of = as_of.in_era(era);
+            let as_of = *as_of;
+            self.changes.heard(as_of);
+            answers.keep(question, answer, as_of.0);
         }
         Ok(answer)
     }

@@ -7,7 +7,7 @@ use sealcard_api::{
 use uuid::Uuid;
 
 use super::{
-    AsOf, Draft, KeyUse, StorageError, Store, UseOf, WriteTx,
+    Draft, KeyUse, StorageError, Store, UseOf, WriteTx,
     sql::{FromRow, Row, params},
 };
 
@@ -86,7 +86,7 @@ struct Stored {
     key: KeyId,
     operation: String,
     input_sha256: Vec<u8>,
-    as_of: AsOf,
+    changes: i64,
 }
 
 impl FromRow for Stored {
@@ -98,7 +98,7 @@ impl FromRow for Stored {
             key: KeyId(row.get(4)?),
             operation: row.get(5)?,
             input_sha256: row.get(6)?,
-            as_of: AsOf(row.get(7)?),
+            changes: row.get(7)?,
         })
     }
 }
@@ -169,17 +169,17 @@ impl WriteTx {
             request.node
         ];
         let begun: Option<i64> = self.conn_for_uses().scalar(BEGIN, values).await?;
-        let known: Option<Stored> = match begun {
-            Some(_) => None,
+        let (changes, known) = match begun {
+            Some(changes) => (changes, None),
             None => {
                 let values = params![use_of.principal.0, idempotency.key];
-                let known = self.conn_for_uses().optional(KNOWN, values).await?;
-                Some(known.ok_or(StorageError::NotFound("request with this idempotency key"))?)
+                let known: Option<Stored> = self.conn_for_uses().optional(KNOWN, values).await?;
+                let known = known.ok_or(StorageError::NotFound("request with this idempotency key"))?;
+                (known.changes, Some(known))
             }
         };
         // Whoever was told of a revocation, or of anything else that is judged, finds no use after it in the record.
-        let as_of = known.as_ref().map_or(begun.map(AsOf), |known| Some(known.as_of));
-        if !self.is_still_so(use_of, judged, as_of).await? {
+        if !self.is_still_so(use_of, judged, changes).await? {
             return Err(StorageError::Stale);
         }
         if let Some(known) = known {

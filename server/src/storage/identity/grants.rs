@@ -95,7 +95,7 @@ impl FromRow for HeldGrant {
             revoked: row.get(8)?,
             retired: row.get(9)?,
             registry_version: row.get(10)?,
-            as_of: AsOf(row.get(11)?),
+            as_of: AsOf::number(row.get(11)?),
         })
     }
 }
@@ -146,7 +146,7 @@ impl Store {
         let hash = token_hash.as_slice();
         let values = params![hash];
         let asked = self.reader().optional(HELD, values);
-        let held = self.known.answer(&self.known.grants, token_hash, asked, |held| held.as_of).await?;
+        let held = self.known.answer(&self.known.grants, token_hash, asked, |held| &mut held.as_of).await?;
         if let Some(held) = &held {
             self.saw_registry_version(held.registry_version);
         }

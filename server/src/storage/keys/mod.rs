@@ -272,7 +272,7 @@ impl FromRow for KeyUse {
             component,
             asker_may_ask: row.get::<Option<bool>>(12)? == Some(true),
             grant_expires: row.get::<Option<i64>>(13)?.map(Timestamp::from_unix),
-            as_of: AsOf(row.get(14)?),
+            as_of: AsOf::number(row.get(14)?),
         })
     }
 }
@@ -289,7 +289,7 @@ const USED: &str = "SELECT k.project_id, k.environment_id, k.algorithm, k.disabl
      WHERE k.id = $1";
 
 impl WriteTx {
-    /// Whether what a use was `judged` by is still so in this transaction, which found itself to be `as_of`.
+    /// Whether what a use was `judged` by is still so in this transaction, in which the database has counted `changes`.
     ///
     /// # Errors
     /// If the database fails.
@@ -297,17 +297,17 @@ impl WriteTx {
         &mut self,
         use_of: &UseOf,
         judged: &KeyUse,
-        as_of: Option<AsOf>,
+        changes: i64,
     ) -> Result<bool, StorageError> {
         let now = Timestamp::now();
         let over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
         if over(judged.grant_expires) || over(judged.expires) {
             return Ok(false);
         }
-        if as_of == Some(judged.as_of) && !self.more_than_uses() {
+        if self.as_of(changes) == judged.as_of && !self.more_than_uses() {
             return Ok(true);
         }
-        self.found(as_of);
+        self.found(changes).await?;
         let token = use_of.token.as_slice();
         let values = params![use_of.key.0, use_of.principal.0, use_of.role.name(), use_of.grant.0, token];
         let found: Option<KeyUse> = self.conn_for_uses().optional(USED, values).await?;
@@ -324,7 +324,7 @@ impl Store {
         let token = use_of.token.as_slice();
         let values = params![use_of.key.0, use_of.principal.0, use_of.role.name(), use_of.grant.0, token];
         let asked = self.reader().optional(USED, values);
-        self.known.answer(&self.known.keys, use_of, asked, |found| found.as_of).await
+        self.known.answer(&self.known.keys, use_of, asked, |found| &mut found.as_of).await
     }
 
     /// What it was judged by at [`KeyUse::as_of`]: good enough to begin a use, since that begins only if it is still so, and

@@ -81,7 +81,7 @@ fn judged_as_of(as_of: i64) -> KeyUse {
         component: None,
         grant_expires: None,
         asker_may_ask: true,
-        as_of: AsOf(as_of),
+        as_of: AsOf::number(as_of),
     }
 }
 
@@ -312,6 +312,31 @@ async fn what_is_believed_is_what_the_database_said_last() {
         assert_eq!(believed(), known(&held, &newer));
         check_chain(store, 3).await;
     }
+}
+
+/// What is connected to then may be a database that took over, and has counted other changes.
+#[tokio::test]
+async fn nothing_that_was_read_before_the_connection_broke_is_believed_after_it() {
+    let place = Place::postgres();
+    let scene = Scene::new(&place).await;
+    let store = &scene.store;
+    let (held, judged) = (store.held_grant(TOKEN).await.unwrap().unwrap(), scene.judged().await);
+    assert_eq!(store.believed_grant(TOKEN), Some(held));
+    // In the new database the user has been disabled, and as many changes have been made.
+    let cluster = place.cluster.as_ref().unwrap();
+    cluster.sql("UPDATE principal SET disabled = true").unwrap();
+    let end =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'sealcard' AND pid <> pg_backend_pid()";
+    cluster.sql(end).unwrap();
+    loop {
+        match begin_judged(store, &scene.request(), judged.clone()).await {
+            Err(StorageError::Stale) => break,
+            Err(error) => assert!(matches!(error, StorageError::Database(_)), "{error:?}"),
+            Ok(begun) => panic!("{begun:?}"),
+        }
+    }
+    assert_eq!((store.believed_grant(TOKEN), store.believed_key_use(scene.use_of())), (None, None));
+    check_chain(store, 0).await;
 }
 
 /// A token of a grant that was refreshed is good for some time.

@@ -16,6 +16,7 @@ use self::job::Pending;
 pub(super) use self::{postgres::PostgresWriter, sqlite::SqliteWriter};
 use super::{
     AsOf, StorageError,
+    known::Era,
     record::Draft,
     sql::{Conn, params},
 };
@@ -30,7 +31,9 @@ pub struct WriteTx {
     registry_version: u64,
     /// Something else than uses was, or may have been, changed.
     more_than_uses: bool,
-    /// What a use was surprised to find that the database has counted.
+    /// In which its numbers of changes are.
+    era: Era,
+    /// What a use was surprised to find.
     found: Option<AsOf>,
 }
 
@@ -82,13 +85,24 @@ impl WriteTx {
         self.more_than_uses
     }
 
-    /// Says that the changes that a use was judged by are not the last ones.
-    pub(super) fn found(&mut self, as_of: Option<AsOf>) {
-        self.found = as_of;
+    /// When this transaction is, having found that the database has counted so many changes.
+    pub(super) fn as_of(&self, changes: i64) -> AsOf {
+        AsOf::number(changes).in_era(self.era)
+    }
+
+    /// Says that the changes that a use was judged by are not the last ones: another server may have made some.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(super) async fn found(&mut self, changes: i64) -> Result<(), StorageError> {
+        self.found = Some(self.as_of(changes));
+        let version: Option<i64> = self.conn.scalar("SELECT registry_version FROM server", params![]).await?;
+        self.registry_version = self.registry_version.max(version.unwrap_or_default().cast_unsigned());
+        Ok(())
     }
 
     fn new(conn: Conn, registry_version: u64) -> Self {
-        Self { conn, appended: Vec::new(), registry_version, more_than_uses: false, found: None }
+        Self { conn, appended: Vec::new(), registry_version, more_than_uses: false, era: Era::default(), found: None }
     }
 
     fn snapshot(&self) -> (usize, u64) {

@@ -140,14 +140,14 @@ impl Task {
             }
         };
         tx.more_than_uses = false;
-        let era = self.changes.era();
+        tx.era = self.changes.era();
         // Not put back on error: dropping the connection ends whatever is left of the transaction.
         if transaction(&mut tx, jobs).await? {
             self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
             self.commits.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(found) = tx.found.take() {
-            self.changes.heard(era, found);
+            self.changes.heard(found);
         }
         self.tx = Some(tx);
         Ok(())
