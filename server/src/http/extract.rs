@@ -144,8 +144,7 @@ impl FromRequestParts<AppState> for KeyUser {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let context = RequestContext::from_request_parts(parts, state).await?;
         let token = token(&parts.headers)?;
-        let believed = authn::believe(state, token, context);
-        let (caller, believed) = match believed {
+        let (caller, believed) = match authn::believe(state, token, context) {
             Some(caller) => (caller, true),
             None => (authn::authenticate(state, token, context).await?, false),
         };

@@ -46,9 +46,7 @@ impl AppState {
         let key_work = KeyWork::default();
         Self(Arc::new(Parts { store, signers, signing, config, authentication, key_work, server_id }))
     }
-}
 
-impl AppState {
     /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took the
     /// right to it away.
     ///
