@@ -4,8 +4,6 @@ CREATE TABLE server (
     one              BIGINT PRIMARY KEY CHECK (one = 1),
     server_id        UUID NOT NULL,
     registry_version BIGINT NOT NULL,
-    -- Transactions that have changed anything else than uses: whether what a use was judged by may have changed.
-    changes          BIGINT NOT NULL DEFAULT 0,
     created          BIGINT NOT NULL
 );
 
@@ -132,10 +130,13 @@ CREATE INDEX record_of_key ON record (key_id, sequence) WHERE key_id IS NOT NULL
 CREATE TRIGGER record_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON record
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('the record is append-only');
 
--- The newest entry's number and hash. Whoever appends holds this row, so that the chain never forks.
+-- The newest entry's number and hash. Whoever writes holds this row, so that the chain never forks, and changes it: whoever
+-- finds it as it was knows that nothing was written since.
 CREATE TABLE record_head (
     one      BIGINT PRIMARY KEY CHECK (one = 1),
     sequence BIGINT NOT NULL,
-    hash     BYTEA NOT NULL CHECK (length(hash) = 32)
+    hash     BYTEA NOT NULL CHECK (length(hash) = 32),
+    -- Transactions that have changed anything else than uses: whether what a use was judged by may have changed.
+    changes  BIGINT NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 INSERT INTO record_head (one, sequence, hash) VALUES (1, 0, decode(repeat('00', 32), 'hex'));

@@ -5,8 +5,6 @@ CREATE TABLE server (
     one              INTEGER PRIMARY KEY CHECK (one = 1),
     server_id        BLOB NOT NULL CHECK (length(server_id) = 16),
     registry_version INTEGER NOT NULL,
-    -- Transactions that have changed anything else than uses: whether what a use was judged by may have changed.
-    changes          INTEGER NOT NULL DEFAULT 0,
     created          INTEGER NOT NULL
 ) STRICT;
 
@@ -123,6 +121,14 @@ CREATE TABLE record (
     -- SHA-256 of the previous entry's hash and the body.
     hash         BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
+
+-- The newest entry is the record's head. What several servers keep beside it has a place here too.
+CREATE TABLE record_head (
+    one     INTEGER PRIMARY KEY CHECK (one = 1),
+    -- Transactions that have changed anything else than uses: whether what a use was judged by may have changed.
+    changes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO record_head (one) VALUES (1);
 
 CREATE INDEX record_of_project ON record (project_id, sequence) WHERE project_id IS NOT NULL;
 CREATE INDEX record_of_key ON record (key_id, sequence) WHERE key_id IS NOT NULL;

@@ -187,11 +187,8 @@ impl Signing {
         let guard = self.running.begin(use_.asker.request_id);
         let _paced = self.store.begin_use();
         failpoint::hit("server::before_intent");
-        let (request, judged) = (use_.new_request(), use_.judged.clone());
         let intent = use_.draft(RecordKind::Intent, RequestState::Signing, None);
-        let begun =
-            self.store.write(move |tx| Box::pin(async move { tx.begin_request(&request, &judged, intent).await }));
-        match begun.await {
+        match self.store.begin_request(use_.new_request(), use_.judged.clone(), intent).await {
             Ok(Begun::New) => {}
             Ok(Begun::Mismatch) => return Err(SigningError::Mismatch),
             Ok(Begun::Known(RequestRow { id, state: RequestState::Signing, .. })) => {
@@ -244,10 +241,7 @@ impl Signing {
         let counted =
             matches!((result, &use_.wish.operation), (Ok(_), Operation::Sign { .. })).then_some(use_.wish.key);
         let outcome = use_.draft(RecordKind::Outcome, state, result.as_ref().err());
-        self.store
-            .write(move |tx| Box::pin(async move { tx.finish_request(signature.as_deref(), counted, outcome).await }))
-            .await?;
-        Ok(())
+        Ok(self.store.finish_request(signature, counted, outcome).await?)
     }
 }
 

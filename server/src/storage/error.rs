@@ -91,6 +91,11 @@ impl From<tokio_postgres::Error> for StorageError {
 }
 
 impl DatabaseError {
+    /// Whether PostgreSQL answered with it: what was asked was not done.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.as_db_error().is_some())
+    }
+
     /// Whether a row with the same unique value is there already.
     fn is_unique_violation(&self) -> bool {
         match self {

@@ -177,7 +177,8 @@ impl Entry {
 }
 
 /// Gives the entries their places after `head`, which becomes the last one, and their time, which is taken while the head is
-/// held: by one clock that is not set back, times follow one another as numbers do.
+/// held, or is void if the head is not found as it was: by one clock that is not set back, times follow one another as numbers
+/// do.
 pub(super) fn chain(head: &mut RecordHead, appended: Vec<Draft>) -> Result<Vec<Entry>, StorageError> {
     let time = Timestamp::now();
     let entry = |draft: Draft| {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     Draft, KeyUse, StorageError, Store, UseOf, WriteTx,
     sql::{FromRow, Row, params},
+    writer::{JobFuture, Lone, Step, Work},
 };
 
 /// What a use is recognised by when it is repeated.
@@ -25,7 +26,7 @@ pub struct Idempotency {
 }
 
 /// A use that is about to begin.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct NewRequest {
     /// The HTTP request.
     pub id: RequestId,
@@ -78,6 +79,44 @@ pub struct UnfinishedRequest {
     pub operation: String,
     /// The run of the server that works, or worked, on it.
     pub node: Uuid,
+}
+
+/// The intent to use a key.
+struct Begin {
+    request: NewRequest,
+    judged: KeyUse,
+    intent: Draft,
+}
+
+impl Work<Begun, StorageError> for Begin {
+    fn perform<'c>(self, tx: &'c mut WriteTx) -> JobFuture<'c, Begun, StorageError> {
+        Box::pin(async move { tx.begin_request(&self.request, &self.judged, self.intent).await })
+    }
+
+    fn lone(&self) -> Option<(Lone, Begun)> {
+        let Self { request, judged, intent } = self;
+        let step = Step::Begin { request: *request, as_of: judged.as_of };
+        (!judged.is_over()).then(|| (Lone { step, entry: intent.clone() }, Begun::New))
+    }
+}
+
+/// What came of a use.
+struct Finish {
+    signature: Option<Vec<u8>>,
+    counted: Option<KeyId>,
+    outcome: Draft,
+}
+
+impl Work<(), StorageError> for Finish {
+    fn perform<'c>(self, tx: &'c mut WriteTx) -> JobFuture<'c, (), StorageError> {
+        Box::pin(async move { tx.finish_request(self.signature.as_deref(), self.counted, self.outcome).await })
+    }
+
+    fn lone(&self) -> Option<(Lone, ())> {
+        let Self { signature, counted, outcome } = self;
+        let step = Step::Finish { signature: signature.clone(), counted: *counted };
+        outcome.state.map(|_| (Lone { step, entry: outcome.clone() }, ()))
+    }
 }
 
 struct Stored {
@@ -140,7 +179,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Stale`] if what was `judged` is not so any more; if the database fails.
-    pub async fn begin_request(
+    async fn begin_request(
         &mut self,
         request: &NewRequest,
         judged: &KeyUse,
@@ -150,9 +189,9 @@ impl WriteTx {
             "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
                 input_sha256, state, project_id, node_id)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'signing', $9, $10)
-             ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING (SELECT changes FROM server)";
+             ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING (SELECT changes FROM record_head)";
         const KNOWN: &str = "SELECT id, state, signature, grant_id, key_id, operation, input_sha256,
-                (SELECT changes FROM server)
+                (SELECT changes FROM record_head)
              FROM key_request WHERE principal_id = $1 AND idempotency_key = $2";
         let idempotency = &request.idempotency;
         let use_of = &idempotency.use_of;
@@ -228,6 +267,32 @@ impl WriteTx {
 }
 
 impl Store {
+    /// Notes the intent to use a key, in table and record, unless the idempotency key is known.
+    ///
+    /// # Errors
+    /// [`StorageError::Stale`] if what was `judged` is not so any more; if the database fails.
+    pub async fn begin_request(
+        &self,
+        request: NewRequest,
+        judged: KeyUse,
+        intent: Draft,
+    ) -> Result<Begun, StorageError> {
+        self.writer.run(Begin { request, judged, intent }).await
+    }
+
+    /// Notes what came of a use, in table and record. `counted` is the key whose card counts one more signature.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn finish_request(
+        &self,
+        signature: Option<Vec<u8>>,
+        counted: Option<KeyId>,
+        outcome: Draft,
+    ) -> Result<(), StorageError> {
+        self.writer.run(Finish { signature, counted, outcome }).await
+    }
+
     /// An earlier request of the principal.
     ///
     /// # Errors

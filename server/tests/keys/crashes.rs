@@ -12,7 +12,7 @@ use sealcard_api::{
 };
 use sealcard_server::{
     signing::{Done, SigningError, Wish},
-    storage::{Database, Draft, Idempotency, NewRequest, StorageError, Store, UseOf},
+    storage::{Database, Draft, Idempotency, NewRequest, Store, UseOf},
 };
 use sealcard_test_pause::Pause;
 use tokio::time::timeout;
@@ -68,9 +68,7 @@ async fn an_intent_without_outcome_is_named_by_the_verification() {
     };
     let id = request.id;
     let judged = place.store().key_use(use_of).await.unwrap().unwrap();
-    let begun: Result<_, StorageError> =
-        place.store().write(move |tx| Box::pin(async move { tx.begin_request(&request, &judged, intent).await })).await;
-    begun.unwrap();
+    place.store().begin_request(request, judged, intent).await.unwrap();
     let findings = place.verify().await.findings;
     assert!(findings.len() == 1 && findings[0].contains(&id.to_string()), "{findings:?}");
     place.stop().await;

@@ -138,8 +138,8 @@ impl Store {
     /// If the database fails.
     pub async fn held_grant(&self, token_hash: [u8; 32]) -> Result<Option<HeldGrant>, StorageError> {
         const HELD: &str = "SELECT g.id, p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
-                g.expires, g.revoked IS NOT NULL, t.retired, s.registry_version, s.changes
-             FROM server s CROSS JOIN grant_token t
+                g.expires, g.revoked IS NOT NULL, t.retired, s.registry_version, h.changes
+             FROM server s CROSS JOIN record_head h CROSS JOIN grant_token t
              JOIN access_grant g ON g.id = t.grant_id
              JOIN principal p ON p.id = g.principal_id
              WHERE t.hash = $1";

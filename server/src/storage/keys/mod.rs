@@ -277,13 +277,21 @@ impl FromRow for KeyUse {
     }
 }
 
+impl KeyUse {
+    /// Whether the grant or the key has expired by now.
+    pub(super) fn is_over(&self) -> bool {
+        let now = Timestamp::now();
+        [self.grant_expires, self.expires].into_iter().flatten().any(|end| end <= now)
+    }
+}
+
 const USED: &str = "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
         (SELECT string_agg(r.role, ',') FROM principal_role r
             WHERE r.project_id = k.project_id AND r.principal_id = $2),
         c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role,
         t.hash IS NOT NULL AND g.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL,
-        CASE WHEN t.retired < g.expires THEN t.retired ELSE g.expires END, s.changes
-     FROM server s CROSS JOIN signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3
+        CASE WHEN t.retired < g.expires THEN t.retired ELSE g.expires END, h.changes
+     FROM record_head h CROSS JOIN signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3
      LEFT JOIN access_grant g ON g.id = $4 AND g.principal_id = $2 LEFT JOIN principal p ON p.id = g.principal_id
      LEFT JOIN grant_token t ON t.hash = $5 AND t.grant_id = g.id
      WHERE k.id = $1";
@@ -299,9 +307,7 @@ impl WriteTx {
         judged: &KeyUse,
         changes: i64,
     ) -> Result<bool, StorageError> {
-        let now = Timestamp::now();
-        let over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
-        if over(judged.grant_expires) || over(judged.expires) {
+        if judged.is_over() {
             return Ok(false);
         }
         if self.as_of(changes) == judged.as_of && !self.more_than_uses() {

@@ -55,7 +55,8 @@ fn entry(request: &NewRequest, kind: RecordKind, state: RequestState) -> Draft {
 /// Judged right before.
 async fn begin(store: &Store, request: &NewRequest) -> Result<Begun, StorageError> {
     loop {
-        let changes: Option<(i64,)> = store.reader().optional("SELECT changes FROM server", params![]).await.unwrap();
+        let changes: Option<(i64,)> =
+            store.reader().optional("SELECT changes FROM record_head", params![]).await.unwrap();
         let begun = begin_judged(store, request, judged_as_of(changes.unwrap().0)).await;
         if !matches!(begun, Err(StorageError::Stale)) {
             return begun;
@@ -63,10 +64,8 @@ async fn begin(store: &Store, request: &NewRequest) -> Result<Begun, StorageErro
     }
 }
 
-async fn begin_judged(store: &Store, request: &NewRequest, judged: KeyUse) -> Result<Begun, StorageError> {
-    let request = request.clone();
-    let intent = entry(&request, RecordKind::Intent, RequestState::Signing);
-    store.write(move |tx| Box::pin(async move { tx.begin_request(&request, &judged, intent).await })).await
+pub(super) async fn begin_judged(store: &Store, request: &NewRequest, judged: KeyUse) -> Result<Begun, StorageError> {
+    store.begin_request(*request, judged, entry(request, RecordKind::Intent, RequestState::Signing)).await
 }
 
 /// Of a key that is not there: what was judged does not matter as long as nothing changes.
@@ -85,10 +84,10 @@ fn judged_as_of(as_of: i64) -> KeyUse {
     }
 }
 
-async fn finish(store: &Store, request: &NewRequest, signature: &'static [u8]) -> Result<(), StorageError> {
+pub(super) async fn finish(store: &Store, request: &NewRequest, signature: &'static [u8]) -> Result<(), StorageError> {
     let outcome = entry(request, RecordKind::Outcome, RequestState::Signed);
     let counted = Some(request.idempotency.use_of.key);
-    store.write(move |tx| Box::pin(async move { tx.finish_request(Some(signature), counted, outcome).await })).await
+    store.finish_request(Some(signature.to_vec()), counted, outcome).await
 }
 
 #[tokio::test]
@@ -97,7 +96,7 @@ async fn an_idempotency_key_stands_for_one_use_and_a_use_has_one_outcome() {
         let store = place.store().await;
         let first = request(PrincipalId::new(), Uuid::new_v4());
         assert_eq!(begin(&store, &first).await.unwrap(), Begun::New);
-        let repeated = NewRequest { id: RequestId::new(), ..first.clone() };
+        let repeated = NewRequest { id: RequestId::new(), ..first };
         let Begun::Known(known) = begin(&store, &repeated).await.unwrap() else { panic!("it is known") };
         assert_eq!((known.id, known.state), (first.id, RequestState::Signing));
         assert!(matches!(finish(&store, &repeated, b"no").await, Err(StorageError::NotFound(_))));
@@ -107,7 +106,7 @@ async fn an_idempotency_key_stands_for_one_use_and_a_use_has_one_outcome() {
         let Begun::Known(known) = begin(&store, &repeated).await.unwrap() else { panic!("it is known") };
         assert_eq!((known.state, known.signature.as_deref()), (RequestState::Signed, Some(b"signature".as_slice())));
 
-        let mut other = repeated.clone();
+        let mut other = repeated;
         other.idempotency.input_sha256 = [8; 32];
         assert_eq!(begin(&store, &other).await.unwrap(), Begun::Mismatch);
         // Only what was done is in the record.
@@ -116,10 +115,10 @@ async fn an_idempotency_key_stands_for_one_use_and_a_use_has_one_outcome() {
 }
 
 /// A key with one subkey, and a user who may use it.
-struct Scene {
-    store: Store,
+pub(super) struct Scene {
+    pub(super) store: Store,
     /// Another server's, if several can share the database.
-    other: Store,
+    pub(super) other: Store,
     user: PrincipalId,
     grant: GrantId,
     project: ProjectId,
@@ -127,7 +126,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(place: &Place) -> Self {
+    pub(super) async fn new(place: &Place) -> Self {
         let store = place.store().await;
         let other = if place.cluster.is_some() { Store::open(&place.database()).await.unwrap() } else { store.clone() };
         let scene = Self {
@@ -203,36 +202,50 @@ impl Scene {
         UseOf { key, role: ComponentRole::Sign, principal, grant, token: TOKEN }
     }
 
-    async fn judged(&self) -> KeyUse {
+    pub(super) async fn judged(&self) -> KeyUse {
         self.store.key_use(self.use_of()).await.unwrap().unwrap()
     }
 
-    fn request(&self) -> NewRequest {
+    pub(super) fn request(&self) -> NewRequest {
         let mut request = request(self.user, Uuid::new_v4());
         request.idempotency.use_of = self.use_of();
         request
     }
 
     /// Ends, or gives back, what a use needs, in turn.
-    async fn change(&self, through: &Store, what: usize, away: bool) {
+    pub(super) async fn change(&self, through: &Store, what: usize, away: bool) {
+        let change = self.changing(what, away);
+        through.write(move |tx| Box::pin(async move { change.perform(tx).await })).await.unwrap();
+    }
+
+    pub(super) fn changing(&self, what: usize, away: bool) -> Changing {
         let Self { user, project, key, .. } = *self;
-        let changed: Result<(), StorageError> = through
-            .write(move |tx| {
-                Box::pin(async move {
-                    let member = Member::Principal(user);
-                    match (what, away) {
-                        (0, _) => {
-                            let change = PrincipalChange { disabled: Some(away), ..PrincipalChange::default() };
-                            tx.change_principal(user, &change).await
-                        }
-                        (1, true) => tx.remove_project_member(project, member, ProjectRole::KeyUser).await.map(drop),
-                        (1, false) => tx.add_project_member(project, member, ProjectRole::KeyUser).await.map(drop),
-                        _ => tx.set_key_disabled(key, away).await.map(drop),
-                    }
-                })
-            })
-            .await;
-        changed.unwrap();
+        Changing { user, project, key, what, away }
+    }
+}
+
+/// [`Scene::change`] for a transaction.
+pub(super) struct Changing {
+    user: PrincipalId,
+    project: ProjectId,
+    key: KeyId,
+    what: usize,
+    away: bool,
+}
+
+impl Changing {
+    pub(super) async fn perform(self, tx: &mut WriteTx) -> Result<(), StorageError> {
+        let Self { user, project, key, what, away } = self;
+        let member = Member::Principal(user);
+        match (what, away) {
+            (0, _) => {
+                let change = PrincipalChange { disabled: Some(away), ..PrincipalChange::default() };
+                tx.change_principal(user, &change).await
+            }
+            (1, true) => tx.remove_project_member(project, member, ProjectRole::KeyUser).await.map(drop),
+            (1, false) => tx.add_project_member(project, member, ProjectRole::KeyUser).await.map(drop),
+            _ => tx.set_key_disabled(key, away).await.map(drop),
+        }
     }
 }
 
@@ -331,7 +344,7 @@ async fn nothing_that_was_read_before_the_connection_broke_is_believed_after_it(
     loop {
         match begin_judged(store, &scene.request(), judged.clone()).await {
             Err(StorageError::Stale) => break,
-            Err(error) => assert!(matches!(error, StorageError::Database(_)), "{error:?}"),
+            Err(error) => assert!(matches!(error, StorageError::Database(_) | StorageError::Commit(_)), "{error:?}"),
             Ok(begun) => panic!("{begun:?}"),
         }
     }
@@ -373,7 +386,7 @@ async fn no_use_begins_with_a_token_that_was_retired() {
     }
 }
 
-/// Alone, each has a transaction of its own; in company they share one.
+/// Alone, each has a statement or transaction of its own; in company they share one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
     const EACH: u64 = 40;
@@ -416,7 +429,7 @@ async fn one_request_at_two_servers_is_one_use() {
         let same = request(principal, Uuid::new_v4());
         let mut both = JoinSet::new();
         for store in &stores {
-            let (store, request) = (store.clone(), NewRequest { id: RequestId::new(), ..same.clone() });
+            let (store, request) = (store.clone(), NewRequest { id: RequestId::new(), ..same });
             both.spawn(async move { begin(&store, &request).await.unwrap() });
         }
         let begun = both.join_all().await;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 pub use self::job::JobFuture;
 use self::job::Pending;
+pub(super) use self::job::{Lone, Step, Work};
 pub(super) use self::{postgres::PostgresWriter, sqlite::SqliteWriter};
 use super::{
     AsOf, StorageError,
@@ -123,13 +124,13 @@ pub(super) enum Writer {
 }
 
 impl Writer {
-    pub(super) async fn run<T, E, F>(&self, job: F) -> Result<T, E>
+    pub(super) async fn run<T, E, W>(&self, work: W) -> Result<T, E>
     where
-        F: for<'c> FnOnce(&'c mut WriteTx) -> JobFuture<'c, T, E> + Send + 'static,
+        W: Work<T, E>,
         T: Send + 'static,
         E: From<StorageError> + Send + 'static,
     {
-        let (pending, answered) = Pending::new(job);
+        let (pending, answered) = Pending::new(work);
         match self {
             Self::Sqlite(writer) => writer.submit(Box::new(pending))?,
             Self::Postgres(writer) => writer.submit(Box::new(pending))?,
@@ -160,7 +161,7 @@ impl Writer {
 }
 
 /// Says in the database that something else than uses was changed.
-const CHANGED: &str = "UPDATE server SET changes = changes + 1";
+const CHANGED: &str = "UPDATE record_head SET changes = changes + 1";
 
 /// Runs the jobs in one transaction that has begun. Whether any of them changed anything.
 async fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn job::Job>]) -> Result<bool, StorageError> {

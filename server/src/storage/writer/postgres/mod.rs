@@ -1,6 +1,8 @@
 //! The writer of PostgreSQL: one task on one connection. Whoever writes holds the row of the record's head, so that the
 //! servers that share the database append one after the other and the chain never forks.
 
+mod lone;
+
 use std::{
     sync::{
         Arc,
@@ -16,6 +18,7 @@ use tokio::{
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use self::lone::{HeadRow, Shortcut};
 use super::{BATCH, CHANGED, WriteTx, job::Job, perform};
 use crate::storage::{
     StorageError,
@@ -55,8 +58,8 @@ impl PostgresWriter {
     ) -> Result<Self, StorageError> {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
-        let tx = open(&options, node, published.load(Ordering::Acquire)).await?;
-        let task = Task { tx: Some(tx), options, node, pace, published, changes, commits: Arc::clone(&commits) };
+        let held = Held::open(&options, node, published.load(Ordering::Acquire)).await?;
+        let task = Task { held: Some(held), options, node, pace, published, changes, commits: Arc::clone(&commits) };
         tokio::spawn(task.run(receiver));
         Ok(Self { queue, commits })
     }
@@ -86,13 +89,21 @@ impl PostgresWriter {
 
 struct Task {
     /// Absent after a failure, until there is a new connection.
-    tx: Option<WriteTx>,
+    held: Option<Held>,
     options: PostgresOptions,
     node: Uuid,
     pace: Arc<Pace>,
     published: Arc<AtomicU64>,
     changes: Changes,
     commits: Arc<AtomicU64>,
+}
+
+/// One connection.
+struct Held {
+    session: Arc<Session>,
+    /// On the same.
+    tx: WriteTx,
+    shortcut: Shortcut,
 }
 
 impl Task {
@@ -124,37 +135,39 @@ impl Task {
             }
         }
         queue.close();
-        drop(self.tx.take());
+        drop(self.held.take());
         if let Some(done) = close {
             let _ = done.send(());
         }
     }
 
     async fn batch(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), StorageError> {
-        let usable = self.tx.take().filter(|tx| matches!(&tx.conn, Conn::Postgres(session) if !session.is_closed()));
-        let mut tx = match usable {
-            Some(tx) => tx,
+        let usable = self.held.take().filter(|held| !held.session.is_closed());
+        let mut held = match usable {
+            Some(held) => held,
             None => {
                 self.changes.begin_era();
-                open(&self.options, self.node, self.published.load(Ordering::Acquire)).await?
+                Held::open(&self.options, self.node, self.published.load(Ordering::Acquire)).await?
             }
         };
-        tx.more_than_uses = false;
-        tx.era = self.changes.era();
+        held.tx.more_than_uses = false;
+        held.tx.era = self.changes.era();
+        // With company, one transaction for several of them is better than one for each.
+        let alone = self.pace.patience().is_none();
         // Not put back on error: dropping the connection ends whatever is left of the transaction.
-        if transaction(&mut tx, jobs).await? {
-            self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
+        if (alone && held.at_once(jobs).await?) || held.transaction(jobs).await? {
+            self.published.fetch_max(held.tx.registry_version, Ordering::AcqRel);
             self.commits.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(found) = tx.found.take() {
+        if let Some(found) = held.tx.found.take() {
             self.changes.heard(found);
         }
-        self.tx = Some(tx);
+        self.held = Some(held);
         Ok(())
     }
 }
 
-const HEAD: &str = "SELECT sequence, hash FROM record_head FOR UPDATE";
+const HEAD: &str = "SELECT sequence, hash, changes FROM record_head FOR UPDATE";
 /// One entry, which becomes the head.
 const APPEND_ONE: &str = "WITH head AS (UPDATE record_head SET sequence = $1, hash = $10)
     INSERT INTO record (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
@@ -165,49 +178,70 @@ const APPEND: &str = "WITH head AS (UPDATE record_head SET sequence = $11, hash 
     SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::UUID[], $5::UUID[], $6::UUID[], $7::UUID[],
         $8::TEXT[], $9::TEXT[], $10::BYTEA[])";
 
-async fn open(options: &PostgresOptions, node: Uuid, registry_version: u64) -> Result<WriteTx, StorageError> {
-    let session = options.connect().await?;
-    // Held until the connection ends, however it ends.
-    session.execute("SELECT pg_advisory_lock($1)", params![lock_number(node)]).await?;
-    // Should BEGIN fail, what was sent after it must not be committed statement by statement.
-    session.script("SET default_transaction_read_only = on").await?;
-    // Were they prepared only when they are needed, what is sent after them would overtake them.
-    for sql in [HEAD, APPEND_ONE, APPEND, CHANGED] {
-        session.prepare(sql).await?;
+impl Held {
+    async fn open(options: &PostgresOptions, node: Uuid, registry_version: u64) -> Result<Self, StorageError> {
+        let session = options.connect().await?;
+        // Held until the connection ends, however it ends.
+        session.execute("SELECT pg_advisory_lock($1)", params![lock_number(node)]).await?;
+        // Should BEGIN fail, what was sent after it must not be committed statement by statement.
+        session.script("SET default_transaction_read_only = on").await?;
+        // Were they prepared only when they are needed, what is sent after them would overtake them.
+        for sql in [HEAD, APPEND_ONE, APPEND, CHANGED] {
+            session.prepare(sql).await?;
+        }
+        Shortcut::prepare(&session).await?;
+        let session = Arc::new(session);
+        let tx = WriteTx::new(Conn::Postgres(Arc::clone(&session)), registry_version);
+        Ok(Self { session, tx, shortcut: Shortcut::default() })
     }
-    Ok(WriteTx::new(Conn::Postgres(Arc::new(session)), registry_version))
-}
 
-/// Whether anything was committed.
-async fn transaction(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
-    let Conn::Postgres(session) = &tx.conn else { return Err(StorageError::Closed) };
-    let session = Arc::clone(session);
-    // The jobs' first statement goes out together with these two, and is executed after them.
-    let (head, any) = tokio::join!(biased; begin(&session), perform(tx, jobs));
-    let mut head = head.inspect_err(|_| jobs.iter_mut().for_each(|job| job.discard()))?;
-    let any = any?;
-    if !any {
-        session.script("ROLLBACK").await?;
-        return Ok(false);
+    /// Whether the only job was done with one statement.
+    async fn at_once(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+        let ([only], true) = (jobs, self.shortcut.is_possible()) else { return Ok(false) };
+        let Some(lone) = only.lone() else { return Ok(false) };
+        let done = self.shortcut.perform(&self.session, self.tx.era, lone).await?;
+        if done {
+            only.done_alone();
+        }
+        Ok(done)
     }
-    let entries = record::chain(&mut head, std::mem::take(&mut tx.appended))?;
-    // What is appended and COMMIT go out together; if one fails, so does what follows.
-    let changed =
-        async { if tx.more_than_uses { session.execute(CHANGED, params![]).await.map(drop) } else { Ok(()) } };
-    let (appended, changed, committed) =
-        tokio::join!(biased; append(&session, &entries), changed, session.script("COMMIT"));
-    appended.and(changed).and(committed).map_err(StorageError::into_commit)?;
-    Ok(true)
+
+    /// Whether anything was committed.
+    async fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+        let Self { session, tx, shortcut } = self;
+        shortcut.guard(session).await?;
+        // The jobs' first statement goes out together with these two, and is executed after them.
+        let (row, any) = tokio::join!(biased; begin(session), perform(tx, jobs));
+        let mut row = row.inspect_err(|_| jobs.iter_mut().for_each(|job| job.discard()))?;
+        shortcut.found(&row);
+        let any = any?;
+        if !any {
+            session.script("ROLLBACK").await?;
+            shortcut.left(row);
+            return Ok(false);
+        }
+        let entries = record::chain(&mut row.head, std::mem::take(&mut tx.appended))?;
+        row.changes += i64::from(tx.more_than_uses);
+        // What is appended and COMMIT go out together; if one fails, so does what follows.
+        let changed =
+            async { if tx.more_than_uses { session.execute(CHANGED, params![]).await.map(drop) } else { Ok(()) } };
+        let (appended, changed, committed) =
+            tokio::join!(biased; append(session, &entries), changed, session.script("COMMIT"));
+        appended.and(changed).and(committed).map_err(StorageError::into_commit)?;
+        shortcut.left(row);
+        Ok(true)
+    }
 }
 
 /// Begins a transaction and takes the record's head, in one exchange.
-async fn begin(session: &Session) -> Result<RecordHead, StorageError> {
+async fn begin(session: &Session) -> Result<HeadRow, StorageError> {
     let begin = session.script("BEGIN READ WRITE");
-    let (begun, head) = tokio::join!(biased; begin, session.optional::<(i64, Vec<u8>)>(HEAD, params![]));
+    let (begun, head) = tokio::join!(biased; begin, session.optional::<(i64, Vec<u8>, i64)>(HEAD, params![]));
     begun?;
     let damaged = || StorageError::Damaged("the record's head".to_owned());
-    let (sequence, hash) = head?.ok_or_else(damaged)?;
-    Ok(RecordHead { sequence: sequence.cast_unsigned(), hash: hash.try_into().map_err(|_| damaged())? })
+    let (sequence, hash, changes) = head?.ok_or_else(damaged)?;
+    let head = RecordHead { sequence: sequence.cast_unsigned(), hash: hash.try_into().map_err(|_| damaged())? };
+    Ok(HeadRow { head, changes })
 }
 
 /// Appends entries to the record and notes its new head, which this transaction has locked.
