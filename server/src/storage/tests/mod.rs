@@ -155,12 +155,20 @@ async fn many_uses_in_work_share_commits_and_a_panic_among_them_stops_nobody() {
         check_chain(&store, 64).await;
         assert!(store.commits() - before < 64, "{} commits", store.commits() - before);
 
-        if place.cluster.is_none() {
-            let broken: Result<(), StorageError> = store.write(|_| panic!("a job's own fault")).await;
-            assert!(matches!(broken, Err(StorageError::Closed)), "{broken:?}");
-            assert_eq!(attempt(&store, 65, false).await.unwrap(), 65);
-            check_chain(&store, 65).await;
-        }
+        let broken: Result<(), StorageError> = store.write(|_| panic!("a job's own fault")).await;
+        assert!(matches!(broken, Err(StorageError::Closed | StorageError::Damaged(_))), "{broken:?}");
+        let broken: Result<(), StorageError> = store
+            .write(|tx| {
+                Box::pin(async move {
+                    tx.append_record(note(65));
+                    tx.bump_registry().await?;
+                    panic!("a job's own fault, later")
+                })
+            })
+            .await;
+        assert!(broken.is_err());
+        assert_eq!(attempt(&store, 65, false).await.unwrap(), 65);
+        check_chain(&store, 65).await;
         drop(uses);
         store.close().await;
         assert!(attempt(&store, 66, false).await.is_err());

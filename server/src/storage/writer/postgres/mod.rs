@@ -4,10 +4,14 @@
 mod lone;
 
 use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -98,6 +102,17 @@ struct Task {
     commits: Arc<AtomicU64>,
 }
 
+/// The result of `work`, or of its panic: a fault in one job must not end the writer. Its connection is dropped with it, and
+/// so the transaction rolled back.
+async fn caught<T>(work: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| Poll::Ready(Err(StorageError::Damaged("a job of the writer panicked".to_owned()))))
+    })
+    .await
+}
+
 /// One connection.
 struct Held {
     session: Arc<Session>,
@@ -125,7 +140,7 @@ impl Task {
                 next = if batch.len() < BATCH { queue.try_recv().ok() } else { None };
             }
             if !batch.is_empty() {
-                let failure = self.batch(&mut batch).await.err();
+                let failure = caught(self.batch(&mut batch)).await.err();
                 if let Some(error) = &failure {
                     tracing::error!(%error, jobs = batch.len(), "storage: this batch was not confirmed");
                 }
