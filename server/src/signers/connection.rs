@@ -16,12 +16,12 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, oneshot},
+    sync::{Mutex as AsyncMutex, oneshot},
     time::timeout,
 };
 use zeroize::Zeroizing;
 
-use super::UseError;
+use super::{Turn, UseError};
 
 /// What came of one question.
 type Answer = Result<ResponseBody, UseError>;
@@ -33,7 +33,7 @@ struct Question {
     /// Who waits for the answer, if anybody still does.
     asker: oneshot::Sender<Answer>,
     /// Given back when the signer has answered, since until then the question is in its queue.
-    _turn: Option<OwnedSemaphorePermit>,
+    _turn: Option<Turn>,
 }
 
 pub(super) struct Connection {
@@ -77,12 +77,7 @@ impl Connection {
     }
 
     /// The same with a turn, which is kept until the signer has answered, however late.
-    pub(super) async fn ask_in_turn(
-        &self,
-        body: RequestBody,
-        deadline: Duration,
-        turn: Option<OwnedSemaphorePermit>,
-    ) -> Answer {
+    pub(super) async fn ask_in_turn(&self, body: RequestBody, deadline: Duration, turn: Option<Turn>) -> Answer {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let frame = protocol::encode(&Request { id, body }).map_err(|_| UseError::TooLong)?;
         let (asker, receiver) = oneshot::channel();
@@ -183,10 +178,11 @@ fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<HashMap<u64, Ques
 #[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
+    use sealcard_api::ids::PrincipalId;
     use sealcard_signer::protocol::{JournalHead, SignerError, StoreState};
-    use tokio::{runtime::Builder, sync::Semaphore, task::JoinSet};
+    use tokio::{runtime::Builder, task::JoinSet};
 
-    use super::*;
+    use super::{super::turns::Turns, *};
 
     const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -264,24 +260,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_question_keeps_its_turn_until_it_is_answered_or_the_signer_goes() {
-        let turns = Arc::new(Semaphore::new(2));
-        let turn = || Some(Arc::clone(&turns).try_acquire_owned().unwrap());
+        let turns = Turns::new(2);
+        let turn = async || turns.next(PrincipalId::new(), DEADLINE).await;
         let (ours, mut signer) = UnixStream::pair().unwrap();
         let (connection, reader) = Connection::new(ours, 1);
         let reader = tokio::spawn(reader);
         for _ in 0..2 {
-            let given_up = connection.ask_in_turn(RequestBody::Status, Duration::from_millis(20), turn()).await;
+            let given_up = connection.ask_in_turn(RequestBody::Status, Duration::from_millis(20), turn().await).await;
             assert_eq!(given_up, Err(UseError::Unavailable));
         }
-        assert_eq!(turns.available_permits(), 0);
+        assert_eq!(turns.left(), 0);
         let late = Response { id: read_request(&mut signer).await.id, result: Err(SignerError::Sealed) };
         signer.write_all(&protocol::encode(&late).unwrap()).await.unwrap();
-        let back = timeout(DEADLINE, Arc::clone(&turns).acquire_owned()).await.unwrap().unwrap();
+        let back = turn().await.unwrap();
         drop(signer);
         reader.await.unwrap();
-        assert_eq!(turns.available_permits(), 1);
+        assert_eq!(turns.left(), 1);
         assert_eq!(connection.ask_in_turn(RequestBody::Status, DEADLINE, Some(back)).await, Err(UseError::NotAsked));
-        assert_eq!(turns.available_permits(), 2);
+        assert_eq!(turns.left(), 2);
     }
 
     proptest! {

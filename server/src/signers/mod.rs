@@ -1,14 +1,16 @@
 //! Starting signer processes, one for each environment, and talking to them.
 //!
 //! A signer is two processes. The keeper is started here, over a socket pair that it inherits, or it runs as a user of its
-//! own and is connected to; it starts the worker and hands over a socket to it. On that the worker is asked typed operations; requests of any number of callers share the one
-//! connection and are told apart by their ids. When the worker dies, what was in flight fails as [`UseError::Unavailable`]
-//! with the outcome unknown, and the keeper brings the next one. When the keeper dies, another one is started.
+//! own and is connected to; it starts the worker and hands over a socket to it. On that the worker is asked typed operations;
+//! requests of any number of callers share the one connection and are told apart by their ids. When the worker dies, what was
+//! in flight fails as [`UseError::Unavailable`] with the outcome unknown, and the keeper brings the next one. When the keeper
+//! dies, another one is started.
 
 mod connection;
 mod folders;
 mod link;
 mod process;
+mod turns;
 mod unlock;
 
 use std::{
@@ -20,13 +22,13 @@ use std::{
 
 use sealcard_api::{
     admin::{EnvironmentKind, EnvironmentState},
-    ids::EnvironmentId,
+    ids::{EnvironmentId, PrincipalId},
 };
 use sealcard_signer::protocol::{
     JournalEntry, JournalHead, KeeperAnswer, KeeperRequestBody, RequestBody, ResponseBody, SignerError, StoreState,
 };
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, watch},
     time::timeout,
 };
 
@@ -38,6 +40,8 @@ pub use link::KeeperError;
 use link::Link;
 use process::Current;
 pub use process::SignerSettings;
+pub use turns::Turn;
+use turns::Turns;
 use unlock::Unlocker;
 
 /// How long a use of a key may take.
@@ -56,7 +60,10 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const UNSEAL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How many uses of keys a sealed store's signer has at once: fewer than fit in its queue.
-pub const USES: usize = 512;
+const USES: usize = 512;
+
+/// How many of them one principal has.
+pub const USES_OF_ONE: usize = turns::of_one(USES);
 
 /// How many a token's signer has. Tokens may be slow: who waits before the intent is told to try again, who waits in the
 /// signer's queue until the deadline leaves a use whose outcome is unknown.
@@ -140,7 +147,7 @@ pub struct Signer {
     link: watch::Receiver<Option<Arc<Link>>>,
     supervisor: process::Supervisor,
     token: Option<Token>,
-    uses: Arc<Semaphore>,
+    uses: Turns,
 }
 
 /// What goes on around the token of an environment that has one.
@@ -171,12 +178,12 @@ impl Signer {
             Token { note, again, unlocker: tokio::spawn(unlocker.run()).abort_handle() }
         });
         let uses = if token.is_some() { USES_OF_A_TOKEN } else { USES };
-        Self { connection, link, supervisor, token, uses: Arc::new(Semaphore::new(uses)) }
+        Self { connection, link, supervisor, token, uses: Turns::new(uses) }
     }
 
-    /// Waits until the signer can take one more use of a key; nothing if that is too long.
-    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        timeout(PATIENCE, Arc::clone(&self.uses).acquire_owned()).await.ok()?.ok()
+    /// Waits until the signer can take one more use of a key from this principal; nothing if that is too long.
+    pub async fn turn(&self, principal: PrincipalId) -> Option<Turn> {
+        self.uses.next(principal, PATIENCE).await
     }
 
     /// Uses a key, which takes a turn: it is given back when the signer has answered, whether anybody still waits for
@@ -184,7 +191,7 @@ impl Signer {
     ///
     /// # Errors
     /// See [`UseError`].
-    pub async fn use_key(&self, body: RequestBody, turn: OwnedSemaphorePermit) -> Result<ResponseBody, UseError> {
+    pub async fn use_key(&self, body: RequestBody, turn: Turn) -> Result<ResponseBody, UseError> {
         self.connection().await?.ask_in_turn(body, USE_DEADLINE, Some(turn)).await
     }
 

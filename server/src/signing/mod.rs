@@ -35,7 +35,6 @@ use sealcard_signer::{
     protocol::{Operation, Plaintext, RequestBody, ResponseBody, SignerError, StoredKey},
 };
 use serde_json::{Map, Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 pub use error::SigningError;
@@ -44,7 +43,7 @@ use to_its_end::ToItsEnd;
 
 use crate::{
     failpoint,
-    signers::{Signers, UseError},
+    signers::{Signers, Turn, UseError},
     storage::{Begun, Draft, Idempotency, KeyUse, NewRequest, RequestRow, StorageError, Store, UseOf},
 };
 
@@ -146,7 +145,7 @@ impl Signing {
                 Err(refusal) => return Err(self.deny(&asker, &wish, key.project, refusal).await?),
             };
             let turn = match self.signers.get(key.environment) {
-                Some(signer) => Some(signer.turn().await.ok_or(SigningError::Busy)?),
+                Some(signer) => Some(signer.turn(asker.principal).await.ok_or(SigningError::Busy)?),
                 None => None,
             };
             let (node, host) = (self.store.node(), self.store.host());
@@ -182,7 +181,7 @@ impl Signing {
     }
 
     /// From the intent to the outcome, unless the same request is being worked on already.
-    async fn run(&self, use_: Use, turn: Option<OwnedSemaphorePermit>) -> Result<Ran, SigningError> {
+    async fn run(&self, use_: Use, turn: Option<Turn>) -> Result<Ran, SigningError> {
         // Known before the intent is, so that whoever finds the intent can wait.
         let guard = self.running.begin(use_.asker.request_id);
         let _paced = self.store.begin_use();

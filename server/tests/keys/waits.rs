@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sealcard_api::{algorithm::KeyAlgorithm, record::RecordKind};
 use sealcard_server::{
-    signers::USES,
+    signers::USES_OF_ONE,
     signing::{SigningError, Wish},
     storage::StorageError,
 };
@@ -40,20 +40,20 @@ async fn a_use_whose_caller_has_gone_counts_until_its_end() {
     let key = place.key(KeyAlgorithm::Ed25519).await;
     let pause = stop_worker(&place);
     let mut callers = JoinSet::new();
-    for _ in 0..USES + 8 {
+    for _ in 0..USES_OF_ONE + 8 {
         let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
         let (signing, asker) = (place.signing.clone(), place.asker());
         callers.spawn(async move { signing.perform(asker, wish).await });
     }
-    wait_for(&place, RecordKind::Intent, USES).await;
+    wait_for(&place, RecordKind::Intent, USES_OF_ONE).await;
     callers.shutdown().await;
     assert!(timeout(Duration::from_millis(100), place.perform(key, sign(&[2; 32]))).await.is_err());
-    assert_eq!(count(&place, RecordKind::Intent).await, USES);
+    assert_eq!(count(&place, RecordKind::Intent).await, USES_OF_ONE);
 
     drop(pause);
-    wait_for(&place, RecordKind::Outcome, USES).await;
+    wait_for(&place, RecordKind::Outcome, USES_OF_ONE).await;
     place.sign(key, &[3; 32]).await;
-    assert_eq!(count(&place, RecordKind::Outcome).await, USES + 1);
+    assert_eq!(count(&place, RecordKind::Outcome).await, USES_OF_ONE + 1);
     assert_eq!(place.verify().await.findings, Vec::<String>::new());
     place.stop().await;
 }
