@@ -124,7 +124,7 @@ impl PrivateKey {
     /// Performs an operation that [`check`] allowed for the key's row.
     ///
     /// # Errors
-    /// If the operation is not one of this kind of key, a ciphertext does not decrypt, or a signature does not verify.
+    /// If the operation is not one of this kind of key, a ciphertext does not decrypt, or a fault has spoiled a signature.
     pub fn perform(&self, operation: &Operation) -> Result<ResponseBody, SignerError> {
         match (self, operation) {
             (
