@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// So many uses of keys at once, of which one principal has three in four at most: what takes long, such as decryptions that
-/// fail and are answered late, keeps nobody else from signing.
+/// fail and are answered late, keeps nobody else from signing, unless several do it together.
 #[derive(Debug)]
 pub(super) struct Turns {
     all: Arc<Semaphore>,

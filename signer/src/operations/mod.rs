@@ -1,7 +1,7 @@
 //! What can be done with a private key.
 //!
-//! Cryptography is aws-lc-rs throughout. Each signature is verified with the public key of the sealed row before it is
-//! given out: a fault during RSA-CRT would otherwise give the key away.
+//! Cryptography is aws-lc-rs throughout. No signature is given out unchecked: one that a fault has
+//! spoiled could give the key away (docs/decisions/aws-lc-rs.md).
 
 mod check;
 mod ecdh;

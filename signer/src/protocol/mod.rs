@@ -354,8 +354,8 @@ pub enum SignerError {
     /// The ciphertext does not decrypt; why is never said. Retrying can't help.
     #[error("decryption failed")]
     DecryptionFailed,
-    /// The signature did not verify with the public key and was thrown away. Retrying may help.
-    #[error("the signature did not verify and was thrown away")]
+    /// The signature was not right and was thrown away. Retrying may help.
+    #[error("the signature was not right and was thrown away")]
     SelfCheckFailed,
     /// The journal could not be made durable, so nothing left the signer. Retrying helps once there is room.
     #[error("the journal could not be written: {0}")]
