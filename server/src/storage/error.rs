@@ -55,6 +55,10 @@ pub enum StorageError {
         /// What the system said.
         message: String,
     },
+    /// This job panicked, or another one of the same transaction, of which nothing was written. Retrying helps unless it was this
+    /// one.
+    #[error("a fault in the server ended the transaction")]
+    Panicked,
     /// The writer has stopped. Retrying can't help before a restart.
     #[error("the storage has been closed")]
     Closed,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Draft, KeyUse, StorageError, Store, UseOf, WriteTx,
-    sql::{FromRow, Row, params},
+    sql::{FromRow, Param, Row, params},
     writer::{JobFuture, Lone, Step, Work},
 };
 
@@ -79,6 +79,16 @@ pub struct UnfinishedRequest {
     pub operation: String,
     /// The run of the server that works, or worked, on it.
     pub node: Uuid,
+}
+
+impl NewRequest {
+    /// The values of the columns that a new row is given, in the order of `BEGIN`, but for the state. `input` is the digest: a
+    /// slice is a parameter, an array is none.
+    pub(super) fn values<'v>(&'v self, input: &'v &'v [u8]) -> [&'v dyn Param; 10] {
+        let Self { id, idempotency, component, project, node } = self;
+        let Idempotency { use_of, key, operation, .. } = idempotency;
+        [&id.0, &use_of.principal.0, key, &use_of.grant.0, &use_of.key.0, component, operation, input, &project.0, node]
+    }
 }
 
 /// The intent to use a key.
@@ -195,19 +205,8 @@ impl WriteTx {
              FROM key_request WHERE principal_id = $1 AND idempotency_key = $2";
         let idempotency = &request.idempotency;
         let use_of = &idempotency.use_of;
-        let values = params![
-            request.id.0,
-            use_of.principal.0,
-            idempotency.key,
-            use_of.grant.0,
-            use_of.key.0,
-            request.component,
-            idempotency.operation,
-            idempotency.input_sha256.to_vec(),
-            request.project.0,
-            request.node
-        ];
-        let begun: Option<i64> = self.conn_for_uses().scalar(BEGIN, values).await?;
+        let input = idempotency.input_sha256.as_slice();
+        let begun: Option<i64> = self.conn_for_uses().scalar(BEGIN, &request.values(&input)).await?;
         let (changes, known) = match begun {
             Some(changes) => (changes, None),
             None => {

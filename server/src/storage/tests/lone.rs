@@ -32,8 +32,11 @@ fn by(cluster: &Cluster) -> By {
 
 /// Uses the key once: how the intent was written, and how the outcome.
 async fn use_once(scene: &Scene, cluster: &Cluster) -> (By, By) {
+    use_for(scene, cluster, scene.request()).await
+}
+
+async fn use_for(scene: &Scene, cluster: &Cluster, request: NewRequest) -> (By, By) {
     let store = &scene.store;
-    let request = scene.request();
     assert_eq!(begin_judged(store, &request, scene.judged().await).await.unwrap(), Begun::New);
     let begun = by(cluster);
     finish(store, &request, b"signature").await.unwrap();
@@ -55,6 +58,59 @@ async fn a_use_alone_takes_two_statements_and_one_in_company_two_transactions() 
     check_chain(&scene.store, 6).await;
     assert_eq!(cluster.sql("SELECT signatures FROM card_counter").unwrap().trim(), "3");
     assert_eq!(cluster.sql("SELECT count(*) FROM key_request WHERE state = 'signed'").unwrap().trim(), "3");
+}
+
+#[tokio::test]
+async fn the_same_is_written_either_way() {
+    let place = Place::postgres();
+    let cluster = place.cluster.as_ref().unwrap();
+    let scene = Scene::new(&place).await;
+    let one = scene.request();
+    let mut other = NewRequest { id: RequestId::new(), ..one };
+    other.idempotency.key = Uuid::new_v4();
+    assert_eq!(use_for(&scene, cluster, one).await, STATEMENTS);
+    let company: Vec<_> = (0..8).map(|_| scene.store.begin_use()).collect();
+    assert_eq!(use_for(&scene, cluster, other).await, (By::Transaction, By::Transaction));
+    drop(company);
+    let kinds = format!(
+        "SELECT count(DISTINCT (principal_id, grant_id, key_id, component_id, operation, input_sha256, state, signature,
+            project_id, node_id)), count(*) FROM key_request WHERE component_id = '{}'",
+        one.component
+    );
+    assert_eq!(cluster.sql(&kinds).unwrap().trim(), "1|2");
+    let kinds = "SELECT count(DISTINCT (kind, principal_id, project_id, key_id, state)), count(*) FROM record";
+    assert_eq!(cluster.sql(kinds).unwrap().trim(), "2|4");
+}
+
+/// And ever more rarely tried, so that a database which refuses it is not asked in vain each time.
+#[tokio::test]
+async fn what_the_database_refuses_in_one_statement_is_done_in_a_transaction() {
+    let place = Place::postgres();
+    let cluster = place.cluster.as_ref().unwrap();
+    let scene = Scene::new(&place).await;
+    assert_eq!(use_once(&scene, cluster).await, STATEMENTS);
+    let refuse = "CREATE SEQUENCE refused;
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF current_query() LIKE 'WITH head AS MATERIALIZED%' THEN
+                PERFORM nextval('refused');
+                RAISE 'not like this';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON record FOR EACH ROW EXECUTE FUNCTION refuse()";
+    cluster.sql(refuse).unwrap();
+    for _ in 0..8 {
+        assert_eq!(use_once(&scene, cluster).await, (By::Transaction, By::Transaction));
+    }
+    // The first, the second, the fourth and the eighth of each kind.
+    assert_eq!(cluster.sql("SELECT last_value FROM refused").unwrap().trim(), "8");
+    check_chain(&scene.store, 18).await;
+    cluster.sql("DROP TRIGGER refuse ON record").unwrap();
+    let mut others = 0;
+    while use_once(&scene, cluster).await != STATEMENTS {
+        others += 1;
+        assert!(others < 8, "it is not tried again");
+    }
 }
 
 /// However often it comes, and the next new one is as quick as before.
@@ -144,23 +200,12 @@ async fn what_another_server_commits_while_a_use_waits_for_the_head_is_seen() {
     check_chain(store, entries).await;
 }
 
-/// As in a transaction of which BEGIN fails: the session may write outside of one only in that one statement.
+/// The session may write outside of one only in that one statement.
 #[tokio::test]
 async fn after_a_use_alone_nothing_else_is_written_outside_of_a_transaction() {
     let place = Place::postgres();
     let cluster = place.cluster.as_ref().unwrap();
     let scene = Scene::new(&place).await;
     assert_eq!(use_once(&scene, cluster).await, STATEMENTS);
-    let name = "astray";
-    let outside: Result<(), StorageError> = scene
-        .store
-        .write(move |tx| {
-            Box::pin(async move {
-                tx.conn().script("ROLLBACK").await?;
-                tx.insert_environment(EnvironmentId::new(), name, EnvironmentKind::Sealed).await
-            })
-        })
-        .await;
-    let Err(StorageError::Database(error)) = outside else { panic!("{outside:?}") };
-    assert!(error.to_string().contains("read-only"), "{error}");
+    write_outside_a_transaction(&scene.store).await;
 }

@@ -45,7 +45,8 @@ impl WriteTx {
         &mut self.conn
     }
 
-    /// The same, for what changes nothing that a use is judged by.
+    /// The same, for what changes nothing that a use is judged by. Whoever writes with it appends an entry to the record too: by
+    /// the record's head another server sees that somebody has written.
     pub(super) fn conn_for_uses(&mut self) -> &mut Conn {
         &mut self.conn
     }
@@ -135,7 +136,8 @@ impl Writer {
             Self::Sqlite(writer) => writer.submit(Box::new(pending))?,
             Self::Postgres(writer) => writer.submit(Box::new(pending))?,
         }
-        answered.await.map_err(|_| StorageError::Closed)?
+        // A panic takes the jobs of its batch with it.
+        answered.await.map_err(|_| if self.is_closed() { StorageError::Closed } else { StorageError::Panicked })?
     }
 
     pub(super) fn commits(&self) -> u64 {

@@ -74,8 +74,8 @@ impl Shortcut {
         Ok(())
     }
 
-    /// What a transaction found.
-    pub(super) fn found(&mut self, row: &HeadRow) {
+    /// What a transaction saw.
+    pub(super) fn saw(&mut self, row: &HeadRow) {
         let moved = self.left.as_ref() != Some(row);
         if let Some(begins) = self.in_vain.take().filter(|_| moved) {
             self.luck(begins).lost();
@@ -107,47 +107,33 @@ impl Shortcut {
         let (hash, changes) = (left.head.hash.as_slice(), left.changes);
         let appended = match &lone.step {
             Step::Begin { request, .. } => {
-                let idempotency = &request.idempotency;
-                let (use_of, input) = (&idempotency.use_of, idempotency.input_sha256.as_slice());
-                let more = params![
-                    hash,
-                    changes,
-                    request.id.0,
-                    use_of.principal.0,
-                    idempotency.key,
-                    use_of.grant.0,
-                    use_of.key.0,
-                    request.component,
-                    idempotency.operation,
-                    input,
-                    request.project.0,
-                    request.node
-                ];
-                self.execute(session, BEGIN_USE, entry, more).await?
+                let input = request.idempotency.input_sha256.as_slice();
+                let more = [&params![hash, changes][..], &request.values(&input)].concat();
+                self.execute(session, BEGIN_USE, entry, &more).await?
             }
             Step::Finish { signature, counted } => {
                 let more = params![hash, changes, signature, counted.map(|key| key.0)];
                 self.execute(session, FINISH_USE, entry, more).await?
             }
         };
-        let done = appended == 1;
-        if done {
-            self.left = Some(HeadRow { head, changes });
-            self.luck(begins).won();
-        } else {
-            self.in_vain = Some(begins);
+        match appended {
+            Appended::One => {
+                self.left = Some(HeadRow { head, changes });
+                self.luck(begins).won();
+            }
+            Appended::Nothing => self.in_vain = Some(begins),
+            Appended::Refused => self.luck(begins).lost(),
         }
-        Ok(done)
+        Ok(appended == Appended::One)
     }
 
-    /// How many entries were appended.
     async fn execute(
         &mut self,
         session: &Session,
         sql: &'static str,
         entry: &Entry,
         more: &[&dyn Param],
-    ) -> Result<u64, StorageError> {
+    ) -> Result<Appended, StorageError> {
         let values = [&entry.values(), more].concat();
         // Sent together. If the first one fails, the other one writes nothing.
         let writable = async {
@@ -157,9 +143,14 @@ impl Shortcut {
         writable?;
         self.writable = true;
         match appended {
-            // Nothing is left of it; the transaction that follows says what is the matter.
-            Err(StorageError::Database(error)) if error.is_answer() => Ok(0),
-            other => other.map_err(StorageError::into_commit),
+            // Nothing is left of it; the transaction that follows does it or says what is the matter.
+            Err(StorageError::Database(error)) if error.is_answer() => {
+                tracing::warn!(%error, "storage: a use alone is written by a transaction");
+                Ok(Appended::Refused)
+            }
+            Err(error) => Err(error.into_commit()),
+            Ok(1) => Ok(Appended::One),
+            Ok(_) => Ok(Appended::Nothing),
         }
     }
 
@@ -168,7 +159,17 @@ impl Shortcut {
     }
 }
 
-/// How often it is tried: each time, and ever more rarely while another server writes too.
+/// What came of the statement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Appended {
+    One,
+    /// The row of the head is not as it was left, or the request is no new one.
+    Nothing,
+    /// PostgreSQL answered with an error.
+    Refused,
+}
+
+/// How often it is tried: each time, and ever more rarely while another server writes too, or while it fails.
 #[derive(Debug, Default)]
 struct Luck {
     /// Tries in a row that were lost.

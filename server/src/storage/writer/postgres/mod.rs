@@ -108,7 +108,7 @@ async fn caught<T>(work: impl Future<Output = Result<T, StorageError>>) -> Resul
     let mut work = pin!(work);
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(StorageError::Damaged("a job of the writer panicked".to_owned()))))
+        polled.unwrap_or_else(|_| Poll::Ready(Err(StorageError::Panicked)))
     })
     .await
 }
@@ -228,7 +228,7 @@ impl Held {
         // The jobs' first statement goes out together with these two, and is executed after them.
         let (row, any) = tokio::join!(biased; begin(session), perform(tx, jobs));
         let mut row = row.inspect_err(|_| jobs.iter_mut().for_each(|job| job.discard()))?;
-        shortcut.found(&row);
+        shortcut.saw(&row);
         let any = any?;
         if !any {
             session.script("ROLLBACK").await?;
