@@ -371,6 +371,23 @@ fn a_private_key_is_refused_with_another_public_key() {
     }
 }
 
+/// Verifiers trust the width.
+#[test]
+fn an_rsa_key_has_exactly_the_bits_that_its_algorithm_says() {
+    let openssl = Openssl::new();
+    for (bits, fits) in [("3072", true), ("3071", false)] {
+        let size = format!("rsa_keygen_bits:{bits}");
+        openssl.run(&["genpkey", "-algorithm", "RSA", "-pkeyopt", &size, "-out", "key"]);
+        let private = openssl.run(&["pkcs8", "-topk8", "-nocrypt", "-in", "key", "-outform", "DER"]);
+        let printed = openssl.run(&["rsa", "-in", "key", "-noout", "-modulus"]);
+        let modulus = std::str::from_utf8(&printed).unwrap().trim().strip_prefix("Modulus=").unwrap().as_bytes();
+        let public = PublicKeyBytes::Rsa { n: HEX.decode(modulus).unwrap(), e: vec![1, 0, 1] };
+        for role in [Sign, Decrypt] {
+            assert_eq!(PrivateKey::parse(Rsa3072, role, &private, &public).is_ok(), fits, "{bits} bits to {role:?}");
+        }
+    }
+}
+
 #[test]
 fn keys_are_made_only_for_roles_that_their_algorithm_can_fill() {
     for (algorithm, role) in [

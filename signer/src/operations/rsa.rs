@@ -65,13 +65,8 @@ pub struct VerifyingKey {
 
 impl VerifyingKey {
     pub(super) fn parse(bits: u16, public: &PublicKeyBytes) -> Result<Self, KeyMismatchError> {
-        let PublicKeyBytes::Rsa { n, e } = public else {
-            return Err(KeyMismatchError);
-        };
-        if n.len() * 8 != usize::from(bits) || n.first().is_none_or(|first| *first < 0x80) {
-            return Err(KeyMismatchError);
-        }
-        let components = RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() };
+        let (n, e) = parts(bits, public)?;
+        let components = RsaPublicKeyComponents { n, e };
         let parse = |parameters: &'static RsaParameters| components.to_parsed_public_key(parameters);
         Ok(Self {
             sha256: parse(&RSA_PKCS1_2048_8192_SHA256)?,
@@ -137,8 +132,20 @@ impl DecryptionKey {
 /// The key pair, if it is the one of `public` and its modulus has `bits` bits.
 fn key_pair(bits: u16, private: &[u8], public: &PublicKeyBytes) -> Result<RsaKeyPair, KeyMismatchError> {
     let pair = RsaKeyPair::from_pkcs8(private)?;
-    let fits = pair.public_modulus_len() * 8 == usize::from(bits) && public_key(&pair).as_ref() == Some(public);
+    let fits = parts(bits, public).is_ok() && public_key(&pair).as_ref() == Some(public);
     fits.then_some(pair).ok_or(KeyMismatchError)
+}
+
+/// Modulus and exponent, if the modulus has exactly `bits` bits.
+fn parts(bits: u16, public: &PublicKeyBytes) -> Result<(&[u8], &[u8]), KeyMismatchError> {
+    match public {
+        PublicKeyBytes::Rsa { n, e }
+            if n.len() * 8 == usize::from(bits) && n.first().is_some_and(|first| *first >= 0x80) =>
+        {
+            Ok((n, e))
+        }
+        _ => Err(KeyMismatchError),
+    }
 }
 
 fn public_key(pair: &RsaKeyPair) -> Option<PublicKeyBytes> {
