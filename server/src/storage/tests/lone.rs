@@ -200,7 +200,7 @@ async fn what_another_server_commits_while_a_use_waits_for_the_head_is_seen() {
     check_chain(store, entries).await;
 }
 
-/// The session may write outside of one only in that one statement.
+/// The session may write outside of a transaction in that one statement only.
 #[tokio::test]
 async fn after_a_use_alone_nothing_else_is_written_outside_of_a_transaction() {
     let place = Place::postgres();
