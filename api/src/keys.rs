@@ -168,7 +168,7 @@ pub struct KeyChange {
     pub disabled: Option<bool>,
 }
 
-/// A signing key. `GET /v1/keys/{key}` (by id or fingerprint), item of `GET /v1/keys`.
+/// A signing key. `GET /v1/keys/{key}` (named in any way that [`crate::KeyRef`] reads), item of `GET /v1/keys`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Key {

@@ -11,6 +11,7 @@ pub mod encoding;
 pub mod grants;
 pub mod ids;
 pub mod import;
+pub mod key_ref;
 pub mod keys;
 pub mod operations;
 pub mod problem;
@@ -19,6 +20,7 @@ pub mod ssh;
 pub mod tokens;
 
 pub use encoding::{Bytes, CardSerial, Fingerprint, Timestamp};
+pub use key_ref::{KeyName, KeyRef};
 
 /// Request header of an operation with a private key: one value for one use, however often the request is repeated.
 /// Any UUID; best one of version 7 (RFC 9562 section 5.7), because the server's index of them grows at its end then.

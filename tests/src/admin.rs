@@ -199,7 +199,8 @@ impl Admin {
         options: &[&str],
     ) -> Result<KeyFacts> {
         let user_id = format!("Playground {name} <{name}@example.org>");
-        let mut arguments = vec!["key", "create", "--project", PROJECT, "--name", name];
+        let key = format!("{PROJECT}/{name}");
+        let mut arguments = vec!["key", "create", &key];
         arguments.extend(["--algorithm", algorithm.name(), "--user-id", &user_id]);
         arguments.extend(environment.iter().flat_map(|name| ["--environment", name]));
         arguments.extend(options);

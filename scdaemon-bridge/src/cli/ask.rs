@@ -2,26 +2,78 @@
 
 use std::{
     fs,
-    io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
+    io::{self, BufRead, IsTerminal as _, Read as _, Write},
     path::Path,
 };
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 /// No password or token is longer, in bytes.
 const MAX_SECRET: u64 = 4096;
 
-/// Whether a person can be asked.
+const NO_ANSWER: &str = "can't read the answer";
+
+/// Whether a person can be asked. Standard input may be a pipe that brings a key: then the terminal itself answers.
 pub(super) fn can_ask() -> bool {
-    io::stdin().is_terminal() && io::stderr().is_terminal()
+    io::stderr().is_terminal() && (io::stdin().is_terminal() || terminal().is_ok())
 }
 
-/// Asks a question that is answered with yes or no. Anything but yes is no.
+fn terminal() -> io::Result<fs::File> {
+    fs::File::open("/dev/tty")
+}
+
+/// Where answers come from.
+fn answers() -> io::Result<Box<dyn BufRead>> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() { Ok(Box::new(stdin.lock())) } else { Ok(Box::new(io::BufReader::new(terminal()?))) }
+}
+
+/// Asks a question that is answered with yes or no, again until it is. Nothing entered, or the end of the input, is no.
 pub(super) fn confirm(question: &str) -> anyhow::Result<bool> {
-    let answer = line(&format!("{question} [yes/no] "))?;
-    Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+    answers().and_then(|mut input| confirm_on(question, &mut input, &mut anstream::stderr())).context(NO_ANSWER)
+}
+
+fn confirm_on(question: &str, input: &mut impl BufRead, output: &mut impl Write) -> io::Result<bool> {
+    loop {
+        let _ = write!(output, "{question} [y/N] ");
+        let _ = output.flush();
+        let mut answer = String::new();
+        if input.read_line(&mut answer)? == 0 {
+            return Ok(false);
+        }
+        match answer.trim().to_lowercase().as_str() {
+            "y" | "yes" => return Ok(true),
+            "" | "n" | "no" => return Ok(false),
+            _ => drop(writeln!(output, "Answer y or n.")),
+        }
+    }
+}
+
+/// The option of every command that can't be undone: it asks once, or `--yes` answers.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Yes {
+    /// Do not ask for confirmation
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Yes {
+    /// Asks whether to go on, unless `--yes` was given. Fails if the answer is no.
+    pub(super) fn confirm(self, question: &str) -> anyhow::Result<()> {
+        if self.yes {
+            return Ok(());
+        }
+        if !can_ask() {
+            bail!("there is no terminal to ask on: \"{question}\" Pass --yes to go on without the question");
+        }
+        if !confirm(question)? {
+            bail!("nothing was changed");
+        }
+        Ok(())
+    }
 }
 
 /// Asks for a line of text; `default` if the answer is empty.
@@ -79,6 +131,36 @@ fn line(prompt: &str) -> anyhow::Result<String> {
     let _ = write!(stderr, "{prompt}");
     let _ = stderr.flush();
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).context("can't read the answer")?;
+    answers().and_then(|mut input| input.read_line(&mut answer)).context(NO_ANSWER)?;
     Ok(answer.trim().to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn answered(input: &str) -> (bool, String) {
+        let mut output = Vec::new();
+        let answer = confirm_on("Go on?", &mut input.as_bytes(), &mut output).unwrap();
+        (answer, String::from_utf8(output).unwrap())
+    }
+
+    #[test]
+    fn only_yes_is_yes_and_nothing_is_no() {
+        for (input, answer) in
+            [("y\n", true), ("YES\n", true), ("\n", false), ("n\n", false), ("No\n", false), ("", false)]
+        {
+            assert_eq!(answered(input), (answer, "Go on? [y/N] ".to_owned()), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn other_answers_ask_again() {
+        let (answer, output) = answered("maybe\nja\ny\n");
+        assert!(answer);
+        assert_eq!(output.matches("Go on? [y/N]").count(), 3);
+        assert_eq!(output.matches("Answer y or n.").count(), 2);
+        assert!(!answered("maybe\n").0);
+    }
 }

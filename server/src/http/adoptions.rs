@@ -17,10 +17,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path, environments,
     key_work::KeyTask,
-    keys::{find, to_key},
+    keys::{KEY_PARAMETER, find, to_key},
 };
 use crate::{
-    identity::check_name,
+    identity::check_key_name,
     keys::{self, Adoption, DEFAULT_DAYS, KeyPlan, MAX_DAYS},
 };
 
@@ -40,7 +40,7 @@ async fn adopt(
     let roles = state.store.roles_in_project(caller.principal, project.id).await?;
     // Which keys lie on a token is the business of those who look after the server, not of every project's owner.
     let maker = caller.maker(roles, &[Action::ManageProject, Action::ManageServer])?;
-    check_name(&wanted.name).map_err(ApiError::invalid)?;
+    check_key_name(&wanted.name).map_err(ApiError::invalid)?;
     let days = wanted.expires_days.unwrap_or(DEFAULT_DAYS);
     if !(1..=MAX_DAYS).contains(&days) {
         return Err(ApiError::invalid(format!("\"expires_days\" may be 1 to {MAX_DAYS}.")));
@@ -83,7 +83,7 @@ fn locator(component: AdoptedComponent) -> ApiResult<KeyLocator> {
 
 /// What the token said of the key's components when they were made or adopted. Empty for keys of a sealed store.
 #[utoipa::path(get, path = "/v1/keys/{key}/evidence", tag = "keys",
-    params(("key" = String, Path, description = "id or fingerprint")),
+    params(("key" = String, Path, description = KEY_PARAMETER)),
     responses((status = 200, body = Vec<ComponentEvidence>)))]
 async fn evidence(
     State(state): State<AppState>,
@@ -96,7 +96,7 @@ async fn evidence(
 
 /// Destroys the private halves of a disabled or revoked key on its token, for good.
 #[utoipa::path(post, path = "/v1/keys/{key}/destroy", tag = "keys", request_body = DestroyKey,
-    params(("key" = String, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+    params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn destroy(
     State(state): State<AppState>,
     caller: Caller,

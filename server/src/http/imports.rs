@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, LargeJson, environments, key_work::KeyTask, keys::to_key};
 use crate::{
-    identity::check_name,
+    identity::check_key_name,
     keys::{self, KeyPlace, Maker},
     openpgp::ForeignCertificate,
 };
@@ -93,7 +93,7 @@ async fn place(
     let project = state.store.project(project).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
     let roles = state.store.roles_in_project(caller.principal, project.id).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
-    check_name(&name).map_err(ApiError::invalid)?;
+    check_key_name(&name).map_err(ApiError::invalid)?;
     let environment = environments::find(state, wanted).await?;
     Ok((KeyPlace { project: project.id, environment: environment.id, name }, environment.name, maker))
 }

@@ -2,17 +2,17 @@
 
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
-    Fingerprint, Timestamp,
+    KeyName, KeyRef, Timestamp,
     admin::Page,
     algorithm::ComponentRole,
     cards::Component,
-    ids::KeyId,
     keys::{Key, KeyChange, KeyProfile, KeyState, NewKey},
     problem::ProblemCode,
     record::RecordKind,
 };
 use sealcard_policy::{Action, Roles};
 use sealcard_signer::protocol::SignerError;
+use serde::Deserialize;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -21,31 +21,50 @@ use super::{
     key_work::KeyTask, page_of,
 };
 use crate::{
-    identity::check_name,
+    identity::check_key_name,
     keys::{self, DEFAULT_DAYS, KeyError, KeyPlan, MAX_DAYS},
     openpgp::CertificateError,
     signers::UseError,
-    storage::{ComponentRow, Draft, KeyFilter, KeyRow},
+    storage::{ComponentRow, Draft, KeyFilter, KeyRow, MAX_CANDIDATES},
 };
+
+/// How a path names a key.
+pub(super) const KEY_PARAMETER: &str =
+    "id, fingerprint, its last 16 digits, NAME if only one project has it, or PROJECT/NAME with the slash as %2F";
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyQuery {
+    after: Option<String>,
+    limit: Option<u32>,
+    key: Option<String>,
 }
 
 /// Keys of all projects that the caller has a role in, oldest first; for administrators all keys.
 #[utoipa::path(get, path = "/v1/keys", tag = "keys", params(
     ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
     ("after" = Option<String>, Query, description = "the previous page's `next`"),
+    ("key" = Option<String>, Query, description = "only this one: NAME, PROJECT/NAME, fingerprint, its last 16 digits, or \
+        id; a problem if it names none or several"),
 ), responses((status = 200, body = Page<Key>)))]
 async fn list(
     State(state): State<AppState>,
     caller: Caller,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<KeyQuery>,
 ) -> ApiResult<Json<Page<Key>>> {
-    let limit = query.limit()?;
-    let visible_to = (!caller.facts().administers()).then_some(caller.principal);
-    let filter = KeyFilter { after: query.after()?, limit: limit.saturating_add(1), visible_to, usable_by: None };
     let now = Timestamp::now();
+    if let Some(key) = &query.key {
+        let (row, _) = find(&state, &caller, key).await?;
+        return Ok(Json(Page { items: vec![to_key(row, now)], next: None }));
+    }
+    let page = PageQuery { limit: query.limit, after: query.after };
+    let limit = page.limit()?;
+    let visible_to = (!caller.facts().administers()).then_some(caller.principal);
+    let filter = KeyFilter { after: page.after()?, limit: limit.saturating_add(1), visible_to, usable_by: None };
     let keys = state.store.keys(filter).await?.into_iter().map(|row| to_key(row, now)).collect();
     Ok(Json(page_of(keys, limit, |key: &Key| key.id)))
 }
@@ -60,7 +79,7 @@ async fn create(
     let project = state.store.project(&new.project).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
     let roles = state.store.roles_in_project(caller.principal, project.id).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
-    check_name(&new.name).map_err(ApiError::invalid)?;
+    check_key_name(&new.name).map_err(ApiError::invalid)?;
     let days = new.expires_days.unwrap_or(DEFAULT_DAYS);
     if !(1..=MAX_DAYS).contains(&days) {
         return Err(ApiError::invalid(format!("\"expires_days\" may be 1 to {MAX_DAYS}.")));
@@ -84,7 +103,7 @@ async fn create(
 
 /// One key.
 #[utoipa::path(get, path = "/v1/keys/{key}", tag = "keys",
-    params(("key" = String, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+    params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(key): Path<String>) -> ApiResult<Json<Key>> {
     let (row, _) = find(&state, &caller, &key).await?;
     Ok(Json(to_key(row, Timestamp::now())))
@@ -92,7 +111,7 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(key): Path<Str
 
 /// Disables or enables a key; seen by the very next request.
 #[utoipa::path(patch, path = "/v1/keys/{key}", tag = "keys", request_body = KeyChange,
-    params(("key" = String, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+    params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn change(
     State(state): State<AppState>,
     caller: Caller,
@@ -135,21 +154,33 @@ async fn change(
     Ok(Json(to_key(row, Timestamp::now())))
 }
 
-/// The key of this id or fingerprint, if the caller may see it, with the caller's roles in its project.
+/// The key that is meant by `key`, if the caller may see it, with the caller's roles in its project. Answers 404, not 403,
+/// so that a key's existence is not revealed.
 pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiResult<(KeyRow, Roles)> {
-    let unknown = || ApiError::not_found("No such key.");
-    let row = if let Ok(fingerprint) = key.parse::<Fingerprint>() {
-        state.store.key_by_fingerprint(fingerprint).await?
-    } else if let Ok(id) = key.parse::<KeyId>() {
-        state.store.key(id).await?
-    } else {
-        return Err(ApiError::invalid("A key is named by its id or its fingerprint."));
+    let unknown = || ApiError::not_found(format!("There is no key {key} that you may see."));
+    let visible_to = (!caller.facts().administers()).then_some(caller.principal);
+    let mut rows = state.store.find_keys(&KeyRef::parse(key), visible_to).await?;
+    let row = match (rows.pop(), rows.as_slice()) {
+        (None, _) => return Err(unknown()),
+        (Some(row), []) => row,
+        (Some(row), others) => return Err(ambiguous(key, others.iter().chain([&row]))),
     };
-    let row = row.ok_or_else(unknown)?;
     let roles = state.store.roles_in_project(caller.principal, row.project_id).await?;
-    // Who may not see it can't tell it from one that does not exist.
     caller.may(roles, Action::SeeProject).map_err(|_| unknown())?;
     Ok((row, roles))
+}
+
+fn ambiguous<'a>(key: &str, rows: impl Iterator<Item = &'a KeyRow>) -> ApiError {
+    let names: Vec<String> = rows.map(|row| row.full_name().to_string()).collect();
+    let more = if names.len() >= MAX_CANDIDATES { ", …" } else { "" };
+    ApiError::invalid(format!("Several keys are named {key}: {}{more}. Write PROJECT/NAME.", names.join(", ")))
+}
+
+impl KeyRow {
+    /// `PROJECT/NAME`, for messages.
+    pub(crate) fn full_name(&self) -> KeyName<'_> {
+        KeyName { project: &self.project, name: &self.name }
+    }
 }
 
 pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {

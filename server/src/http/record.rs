@@ -46,7 +46,7 @@ enum Order {
     ("after" = Option<String>, Query, description = "only entries after this number, or before it with the newest first"),
     ("order" = Option<String>, Query, description = "which come first: oldest, if absent, or newest"),
     ("project" = Option<String>, Query, description = "only those of this project, by name or id"),
-    ("key" = Option<String>, Query, description = "only those of this key, by id or fingerprint"),
+    ("key" = Option<String>, Query, description = "only those of this key: NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id"),
 ), responses((status = 200, body = Page<RecordEntry>)))]
 async fn list(
     State(state): State<AppState>,

@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path,
     key_work::KeyTask,
-    keys::{find, to_key},
+    keys::{KEY_PARAMETER, find, to_key},
 };
 use crate::{keys, openpgp::MAX_MESSAGE, storage::Draft};
 
@@ -24,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// The revocation certificate that was made together with the key. Each reading is recorded.
 #[utoipa::path(get, path = "/v1/keys/{key}/revocation", tag = "keys",
-    params(("key" = String, Path, description = "id or fingerprint")),
+    params(("key" = String, Path, description = KEY_PARAMETER)),
     responses((status = 200, body = RevocationCertificate)))]
 async fn read(
     State(state): State<AppState>,
@@ -56,7 +56,7 @@ async fn read(
 
 /// Revokes a key for good. The answer's certificate says so to everyone who gets it.
 #[utoipa::path(post, path = "/v1/keys/{key}/revoke", tag = "keys", request_body = KeyRevocation,
-    params(("key" = String, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+    params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn revoke(
     State(state): State<AppState>,
     caller: Caller,

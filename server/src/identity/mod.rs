@@ -5,7 +5,7 @@ mod names;
 use sealcard_api::ids::{PrincipalId, ProjectId};
 use sealcard_policy::Roles;
 
-pub use names::{NAME_RULE, check_description, check_label, check_name};
+pub use names::{NAME_RULE, check_description, check_key_name, check_label, check_name};
 
 use crate::storage::{StorageError, Store};
 

@@ -1,5 +1,7 @@
 //! What things may be called.
 
+use sealcard_api::KeyRef;
+
 /// The rule, for error messages.
 pub const NAME_RULE: &str =
     "1 to 64 characters of a-z A-Z 0-9 . _ - @, not beginning with \"-\" or \".\", and not in the form of an id";
@@ -20,6 +22,20 @@ pub fn check_name(name: &str) -> Result<(), String> {
         && !name.starts_with(['-', '.'])
         && uuid::Uuid::try_parse(name).is_err();
     if ok { Ok(()) } else { Err(format!("The name must have {NAME_RULE}.")) }
+}
+
+/// Checks the name of a key: it must not read as a fingerprint, key id or id.
+///
+/// # Errors
+/// What is wrong.
+pub fn check_key_name(name: &str) -> Result<(), String> {
+    check_name(name)?;
+    if KeyRef::is_reserved(name) {
+        return Err(
+            "The name must not have the form of a fingerprint or key id (16 or 40 hexadecimal digits).".to_owned()
+        );
+    }
+    Ok(())
 }
 
 /// Checks what a grant or token is for: one line of text.
@@ -69,6 +85,14 @@ mod tests {
         for name in ["", "a b", "ä", "..", "-rf", "a/b", "a\n", &"x".repeat(65), &hyphenated, &simple] {
             assert!(check_name(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_key_name_is_no_fingerprint_or_key_id() {
+        for name in ["deadbeefdeadbeef", "0xDEADBEEFDEADBEEF", &"0A".repeat(20)] {
+            assert!(check_key_name(name).is_err(), "{name}");
+        }
+        assert_eq!(check_key_name("cafe"), Ok(()));
     }
 
     proptest! {

@@ -49,6 +49,6 @@ pub(super) fn roles_from(list: &str) -> Roles {
 }
 
 /// What is addressed by a name or an id.
-fn as_id(name_or_id: &str) -> Option<uuid::Uuid> {
+pub(super) fn as_id(name_or_id: &str) -> Option<uuid::Uuid> {
     uuid::Uuid::try_parse(name_or_id).ok()
 }

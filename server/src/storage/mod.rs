@@ -45,7 +45,9 @@ pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
 #[allow(unused_imports)]
 pub use identity::*;
-pub use keys::{ComponentRow, KeyFilter, KeyRow, KeyUse, NewComponentRow, NewKeyRow, UsableComponent, UseOf};
+pub use keys::{
+    ComponentRow, KeyFilter, KeyRow, KeyUse, MAX_CANDIDATES, NewComponentRow, NewKeyRow, UsableComponent, UseOf,
+};
 pub use known::AsOf;
 pub(crate) use record::Body;
 pub use record::{Draft, RecordFilter, RecordHead, RecordRow};

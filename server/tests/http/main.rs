@@ -5,6 +5,7 @@ mod connections;
 mod documents;
 mod harness;
 mod identity;
+mod keys;
 mod login;
 mod overtaken;
 mod tls;

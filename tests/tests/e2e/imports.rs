@@ -174,8 +174,7 @@ impl Import {
     }
 
     fn run(&self, name: &str, more: &[&str]) -> Result<sealcard_tests::Finished> {
-        let mut command =
-            self.playground.admin.command(&["admin", "key", "import", "--project", PROJECT, "--name", name]);
+        let mut command = self.playground.admin.command(&["admin", "key", "import", &format!("{PROJECT}/{name}")]);
         run(command.args(more), DEADLINE)
     }
 

@@ -88,8 +88,8 @@ struct Made {
 
 /// Makes a key of a profile and brings it to the workstation.
 fn make(playground: &Playground, algorithm: &str, profile: &str) -> Result<Made> {
-    let name = format!("{profile}-{algorithm}");
-    let create = ["admin", "key", "create", "--json", "--project", PROJECT, "--name", &name, "--algorithm", algorithm];
+    let name = format!("{PROJECT}/{profile}-{algorithm}");
+    let create = ["admin", "key", "create", "--json", &name, "--algorithm", algorithm];
     let more = ["--user-id", "Release <release@example.org>", "--profile", profile];
     let mut command = playground.admin.command(&create);
     let made = run(command.args(more), Duration::from_secs(120))?.success()?;

@@ -70,10 +70,7 @@ impl Demo {
         let user_id = "'Releases <releases@example.org>'";
         stage.show(
             Person::Admin,
-            &format!(
-                "sealcard admin key create --project releases --name release --algorithm {} --user-id {user_id}",
-                self.algorithm
-            ),
+            &format!("sealcard admin key create releases/release --algorithm {} --user-id {user_id}", self.algorithm),
         )?;
 
         output::headline("3. Ada's workstation: one command");

@@ -4,12 +4,16 @@ mod import;
 mod publish;
 mod token;
 
+use std::str::FromStr;
+
 use anyhow::bail;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{
+    Args, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use sealcard_api::{
-    Fingerprint,
+    admin::Page,
     algorithm::{ComponentRole, KeyAlgorithm},
-    ids::KeyId,
     keys::{Key, KeyChange, KeyProfile, NewKey},
 };
 
@@ -19,7 +23,7 @@ use crate::{
         output::{clean, facts, line, note, show, table, warn},
         pages, when,
     },
-    remote::path,
+    remote::{path, query},
 };
 
 #[derive(Debug, Subcommand)]
@@ -27,28 +31,28 @@ pub(super) enum Command {
     /// Make a signing key; its private half never leaves the server's signer
     #[command(after_help = "\
 Example:
-  sealcard admin key create --project tools --name release --algorithm ed25519 \\
-    --user-id 'Tools Release <release@example.org>'")]
+  sealcard admin key create tools/release --user-id 'Tools Release <release@example.org>'")]
     Create(CreateArguments),
     /// Bring a key that gpg has to the server's signer, with its fingerprints, user ids and certifications
     #[command(after_help = "\
 The secret key is decrypted on this machine and encrypted to the signer; the server never sees it.
 
 Example:
-  gpg --export-secret-keys --armor release@example.org > release.asc
-  sealcard admin key import --project tools --name release release.asc")]
+  gpg --export-secret-keys release@example.org | sealcard admin key import tools/release
+
+The pipe leaves no file with the secret key behind. gpg asks for the passphrase, if there is one.")]
     Import(import::Arguments),
     /// Take over keys that lie on a token already; they are not changed
     #[command(after_help = "\
 Example, with a key that another program made on the token:
-  sealcard admin key adopt --project tools --environment hsm --name release \\
+  sealcard admin key adopt tools/release --environment hsm \\
     --user-id 'Tools Release <release@example.org>' --sign label:release-2024")]
     Adopt(token::Adopt),
     /// Destroy the private halves of a disabled or revoked key on its token, for good
     Destroy(token::Destroy),
     /// What the token said of a key when it was made or adopted there
     Evidence {
-        /// Name, id or fingerprint
+        /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
         key: String,
     },
     /// Write the public certificate
@@ -65,7 +69,7 @@ Example, with a key that another program made on the token:
     },
     /// One key
     Show {
-        /// Name, id or fingerprint
+        /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
         key: String,
         /// Print only the certificate, ASCII-armored
         #[arg(long)]
@@ -73,26 +77,23 @@ Example, with a key that another program made on the token:
     },
     /// Stop the use of a key; it counts from the next request on
     Disable {
-        /// Name, id or fingerprint
+        /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
         key: String,
     },
     /// Allow the use of a key again
     Enable {
-        /// Name, id or fingerprint
+        /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
         key: String,
     },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArguments {
-    /// The project's name or id
-    #[arg(long, value_name = "NAME")]
-    project: String,
-    /// The key's name, unique in the project
-    #[arg(long)]
-    name: String,
-    /// rsa2048, rsa3072, rsa4096, nistp256, nistp384, nistp521 or ed25519
-    #[arg(long)]
+    /// The project and the new key's name in it
+    #[arg(value_name = "PROJECT/NAME")]
+    key: NewName,
+    /// What kind of key
+    #[arg(long, value_name = "ALGORITHM", value_parser = algorithm(), default_value = "ed25519")]
     algorithm: KeyAlgorithm,
     /// The OpenPGP user id, such as 'Release <release@example.org>'
     #[arg(long, value_name = "UID")]
@@ -106,6 +107,32 @@ pub(super) struct CreateArguments {
     /// How the certificate is built
     #[arg(long, value_enum, default_value = "standard")]
     profile: Profile,
+}
+
+/// `PROJECT/NAME` of a key that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NewName {
+    project: String,
+    name: String,
+}
+
+impl FromStr for NewName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((project, name)) if !project.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(Self { project: project.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("write the project, a slash and the key's name, such as release/tags"),
+        }
+    }
+}
+
+/// Reads an algorithm. clap lists the values and suggests the nearest.
+fn algorithm() -> impl TypedValueParser<Value = KeyAlgorithm> {
+    let names = KeyAlgorithm::ALL.map(KeyAlgorithm::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<KeyAlgorithm>())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -133,9 +160,9 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
     match command {
         Command::Create(new) => {
             let new = NewKey {
-                project: new.project,
+                project: new.key.project,
                 environment: new.environment,
-                name: new.name,
+                name: new.key.name,
                 algorithm: new.algorithm,
                 user_id: new.user_id,
                 expires_days: new.expires_days,
@@ -152,7 +179,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             }
             let key: Key = remote.post_patiently(&path(&["keys"]), &new).await?;
             show(json, &key, |key| {
-                line(format!("Made the key {} in {}.", clean(&key.name), clean(&key.project)));
+                line(format!("Created the key {}.", full_name(key)));
                 print(key);
                 note("Members with the role key-user get it with `sealcard sync`.");
                 revocation_hint(key);
@@ -223,29 +250,29 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
 async fn change(app: &App, key: &str, disabled: bool, json: bool) -> anyhow::Result<()> {
     let id = find(app, key).await?.id.to_string();
     let key: Key = app.remote.patch(&path(&["keys", &id]), &KeyChange { disabled: Some(disabled) }).await?;
-    show(json, &key, |key| line(format!("The key {} is {} now.", clean(&key.name), key.state.name())))
+    show(json, &key, |key| line(format!("The key {} is {} now.", full_name(key), key.state.name())))
 }
 
-/// The key of this id, fingerprint or name. A name must be that of one key only.
+/// The key that is meant by `wanted`; the server says which others have the same name.
 pub(super) async fn find(app: &App, wanted: &str) -> anyhow::Result<Key> {
-    if wanted.parse::<KeyId>().is_ok() || wanted.parse::<Fingerprint>().is_ok() {
-        return Ok(app.remote.get(&path(&["keys", wanted])).await?);
-    }
-    let mut keys: Vec<Key> = pages::all(&app.remote, &path(&["keys"]), &[]).await?;
-    keys.retain(|key| key.name == wanted);
-    match (keys.pop(), keys.is_empty()) {
+    let query = query(&[("key", Some(wanted.to_owned()))]);
+    let mut page: Page<Key> = app.remote.get(&format!("{}{query}", path(&["keys"]))).await?;
+    match (page.items.pop(), page.items.is_empty()) {
         (Some(key), true) => Ok(key),
-        (Some(_), false) => bail!("several projects have a key named {wanted}; name it by its fingerprint"),
-        (None, _) => bail!("there is no key named {wanted} that you may see"),
+        _ => bail!("there is no key {} that you may see", clean(wanted)),
     }
 }
 
 fn revocation_hint(key: &Key) {
-    let name = clean(&key.name);
+    let (full, name) = (full_name(key), clean(&key.name));
     note(format!(
-        "For the day it falls into wrong hands: sealcard admin key revocation {name} --output {name}.rev, and keep that file \
-         apart."
+        "Save its revocation certificate somewhere safe: sealcard admin key revocation {full} --output {name}.rev"
     ));
+}
+
+/// `PROJECT/NAME`, for the terminal.
+fn full_name(key: &Key) -> String {
+    clean(&key.full_name().to_string())
 }
 
 fn print(key: &Key) {
@@ -256,10 +283,10 @@ fn print(key: &Key) {
     });
     let roles: Vec<&str> = roles.collect();
     facts(&[
+        ("name", key.full_name().to_string()),
         ("fingerprint", key.fingerprint.to_string()),
         ("user id", key.user_id.clone()),
         ("id", key.id.to_string()),
-        ("project", key.project.clone()),
         ("environment", key.environment.clone()),
         ("algorithm", key.algorithm.to_string()),
         ("can", roles.join(", ")),

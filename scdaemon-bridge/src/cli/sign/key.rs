@@ -1,7 +1,7 @@
 //! Which key signs.
 
 use anyhow::bail;
-use sealcard_api::{Fingerprint, cards::Card};
+use sealcard_api::{KeyRef, cards::Card};
 
 use crate::{
     cli::{App, output::clean},
@@ -23,13 +23,8 @@ pub(super) async fn choose(app: &App, wanted: Option<&str>) -> anyhow::Result<Si
 }
 
 fn find<'a>(cards: &'a [Card], wanted: &str) -> anyhow::Result<&'a Card> {
-    let fingerprint = wanted.parse::<Fingerprint>().ok();
-    let is_meant = |card: &&Card| {
-        fingerprint == Some(card.fingerprint)
-            || card.name == wanted
-            || wanted.split_once('/').is_some_and(|(project, name)| card.project == project && card.name == name)
-    };
-    let found: Vec<&Card> = cards.iter().filter(is_meant).collect();
+    let key = KeyRef::parse(wanted);
+    let found: Vec<&Card> = cards.iter().filter(|card| key.is_card(card)).collect();
     match found.as_slice() {
         [one] => Ok(one),
         [] if cards.is_empty() => bail!("you may use no key; ask the owner of a project for the role key-user"),
@@ -42,7 +37,7 @@ fn find<'a>(cards: &'a [Card], wanted: &str) -> anyhow::Result<&'a Card> {
 }
 
 fn names(cards: &[Card]) -> String {
-    let names: Vec<String> = cards.iter().map(|card| clean(&format!("{}/{}", card.project, card.name))).collect();
+    let names: Vec<String> = cards.iter().map(|card| clean(&card.full_name().to_string())).collect();
     names.join(", ")
 }
 

@@ -64,7 +64,7 @@ fn key_of_another(playground: &Playground) -> Result<String> {
     admin.add_user("grace", PASSWORD)?;
     admin.admin(&["project", "add", "hers"])?;
     admin.admin(&["project", "add-member", "hers", "--user", "grace", "--role", "key-user"])?;
-    let create = ["key", "create", "--project", "hers", "--name", "tags", "--algorithm", "ed25519"];
+    let create = ["key", "create", "hers/tags"];
     let key = admin.json(&[create.as_slice(), &["--user-id", "Grace <grace@example.org>"]].concat())?;
     ensure!(key["project"] != PROJECT);
     Ok(key["fingerprint"].as_str().context("no fingerprint")?.to_uppercase())

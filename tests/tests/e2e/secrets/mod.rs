@@ -134,7 +134,7 @@ fn import_a_key(playground: &Playground) -> Result<()> {
     let mut signer = std::process::Command::new(playground.binaries.folder().join("sealcard-signer"));
     signer.arg("envelope-key").arg("--folder").arg(playground.server.data().join("signer/default"));
     let fingerprint = run(&mut signer, std::time::Duration::from_secs(30))?.success()?.text().trim().to_owned();
-    let import = ["key", "import", "--project", "playground", "--name", "imported", "--passphrase-file", &passphrase];
+    let import = ["key", "import", "playground/imported", "--passphrase-file", &passphrase];
     playground.admin.admin(&[import.as_slice(), &["--signer-fingerprint", &fingerprint, &exported]].concat())?;
     Ok(())
 }

@@ -97,7 +97,8 @@ fn put_a_known_key_on_the_token(playground: &Playground) -> Result<Vec<u8>> {
 }
 
 fn adopt(playground: &Playground) -> Result<String> {
-    let place = ["key", "adopt", "--project", PROJECT, "--environment", ENVIRONMENT, "--name", "adopted"];
+    let name = format!("{PROJECT}/adopted");
+    let place = ["key", "adopt", &name, "--environment", ENVIRONMENT];
     let key = ["--user-id", "Adopted <a@example.org>", "--sign", "label:known"];
     let key = playground.admin.json(&[place.as_slice(), &key].concat())?;
     Ok(key["fingerprint"].as_str().context("no fingerprint")?.to_uppercase())

@@ -1,7 +1,7 @@
 //! What an administrator does with keys on a token, with the commands that people have.
 
 use anyhow::{Context, Result, ensure};
-use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Finished, PROJECT, Token, run};
+use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Finished, Token, run};
 
 use super::{Pin, Scene};
 use crate::support::PATIENCE;
@@ -13,15 +13,14 @@ fn a_key_that_lies_on_the_token_is_adopted_once_and_signs() -> Result<()> {
     let token = scene.playground.token.as_ref().context("there is no token")?;
     token.tool_as_user(&["--keypairgen", "--key-type", "EC:prime256v1", "--label", "release", "--id", "0a0b"])?;
     let adopt = |name: &'static str, which: &'static str| {
-        let place = ["key", "adopt", "--project", PROJECT, "--environment", ENVIRONMENT];
-        [place.as_slice(), &["--name", name, "--user-id", "Adopted <a@example.org>", "--sign", which]].concat()
+        ["key", "adopt", name, "--environment", ENVIRONMENT, "--user-id", "Adopted <a@example.org>", "--sign", which]
     };
-    scene.refuses(&adopt("other", "label:other"), "No private key on the token")?;
+    scene.refuses(&adopt("playground/other", "label:other"), "No private key on the token")?;
     ensure!(admin.admin(&["record", "list", "--json"])?.text().contains("key-failed"), "the failure is not recorded");
-    let key = admin.json(&adopt("adopted", "label:release"))?;
+    let key = admin.json(&adopt("playground/adopted", "label:release"))?;
     ensure!(key["algorithm"] == "nistp256" && key["components"].as_array().is_some_and(|all| all.len() == 2), "{key}");
     // Under another name and time it would be the same key material once more.
-    let again = [adopt("again", "id:0a0b").as_slice(), &["--created", "2024-05-01T12:00:00Z"]].concat();
+    let again = [adopt("playground/again", "id:0a0b").as_slice(), &["--created", "2024-05-01T12:00:00Z"]].concat();
     let on_token = || token.tool_as_user(&["--list-objects", "--type", "privkey"]).map(|listed| listed.text());
     let before = on_token()?;
     scene.refuses(&again, "exists already")?;
@@ -58,9 +57,9 @@ fn a_destroyed_key_is_gone_from_the_token_and_has_no_way_back() -> Result<()> {
     let key = admin.create_key_in(ENVIRONMENT, Algorithm::NistP256, "doomed")?;
     ensure!(private_keys()? == before + 4, "{} private keys", private_keys()?);
     // What is refused leaves nothing on the token.
-    let place = ["key", "create", "--project", PROJECT, "--environment", ENVIRONMENT, "--name", "doomed"];
+    let place = ["key", "create", "playground/doomed", "--environment", ENVIRONMENT];
     let again = [place.as_slice(), &["--algorithm", "nistp256", "--user-id", "Again <again@example.org>"]].concat();
-    scene.refuses(&again, "A key of this name exists already")?;
+    scene.refuses(&again, "A key named doomed already exists in playground")?;
     ensure!(private_keys()? == before + 4, "{} private keys", private_keys()?);
     let destroy = ["key", "destroy", "doomed", "--yes-destroy", &key.fingerprint];
     scene.refuses(&destroy, "Disable it first")?;

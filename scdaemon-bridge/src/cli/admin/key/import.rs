@@ -15,7 +15,7 @@ use sealcard_envelope::{Binding, KeyFingerprint, Purpose, RecipientKey};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::{print, revocation_hint};
+use super::{NewName, full_name, print, revocation_hint};
 use crate::{
     cli::{
         App,
@@ -36,12 +36,9 @@ const ATTEMPTS: u32 = 3;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct Arguments {
-    /// The project's name or id
-    #[arg(long, value_name = "NAME")]
-    project: String,
-    /// The key's name, unique in the project
-    #[arg(long)]
-    name: String,
+    /// The project and the new key's name in it
+    #[arg(value_name = "PROJECT/NAME")]
+    key: NewName,
     /// Where the private key is kept (default: the environment "default")
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
@@ -63,15 +60,15 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
     let secrets = exported.secrets();
     let here = secrets.iter().filter(|(_, state)| *state != SecretState::Elsewhere);
     let request = ImportPlanRequest {
-        project: arguments.project.clone(),
+        project: arguments.key.project.clone(),
         environment: arguments.environment.clone(),
-        name: arguments.name.clone(),
+        name: arguments.key.name.clone(),
         certificate: certificate.clone(),
         secrets: here.map(|(fingerprint, _)| *fingerprint).collect(),
     };
     let plan: ImportPlan = remote.post(&path(&["keys", "import", "plan"]), &request).await?;
     if exported.fingerprint() != Some(plan.fingerprint) {
-        bail!("the server speaks of another key, {}; nothing was sent", plan.fingerprint);
+        bail!("the server's answer is about another key, {}; nothing was sent", plan.fingerprint);
     }
     describe(&plan);
     let offline =
@@ -99,7 +96,7 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
     let request = ImportRequest { project, environment, name, certificate, components };
     let key: Key = remote.post_patiently(&path(&["keys", "import"]), &request).await?;
     show(json, &key, |key| {
-        line(format!("Imported the key {} into {}.", clean(&key.name), clean(&key.project)));
+        line(format!("Imported the key {}.", full_name(key)));
         print(key);
         note(
             "Members with the role key-user get it with `sealcard sync`. The file still holds the secret key: once all is \

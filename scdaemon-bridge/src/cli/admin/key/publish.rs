@@ -2,14 +2,16 @@
 
 use std::{io::Write as _, path::PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
 use sealcard_api::keys::{Key, KeyRevocation, RevocationCertificate, RevocationReason};
 use sequoia_openpgp::{Cert, parse::Parse as _, serialize::SerializeInto as _};
 
+use super::full_name;
 use crate::{
     cli::{
-        App, ask,
+        App,
+        ask::Yes,
         output::{clean, line, note, show},
     },
     config::files,
@@ -18,7 +20,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(in super::super) struct Export {
-    /// Name, id or fingerprint
+    /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
     pub(super) key: String,
     /// Write the bytes themselves instead of ASCII armor
     #[arg(long)]
@@ -50,7 +52,7 @@ impl Export {
 
 #[derive(Debug, Args)]
 pub(in super::super) struct Revocation {
-    /// Name, id or fingerprint
+    /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
     pub(super) key: String,
     /// Write to this file, which nobody else may read, instead of standard output
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -62,7 +64,10 @@ impl Revocation {
         let made: RevocationCertificate = app.remote.get(&path(&["keys", &key.id.to_string(), "revocation"])).await?;
         if let Some(file) = self.output {
             files::write_private(&file, made.certificate.as_bytes())?;
-            note(format!("Written to {}. Whoever imports it makes the key useless for good.", file.display()));
+            note(format!(
+                "Written to {}. Importing it revokes the key permanently: keep the file secret.",
+                file.display()
+            ));
             return Ok(());
         }
         show(json, &made, |made| made.certificate.lines().for_each(|text| line(clean(text))))
@@ -71,7 +76,7 @@ impl Revocation {
 
 #[derive(Debug, Args)]
 pub(in super::super) struct Revoke {
-    /// Name, id or fingerprint
+    /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
     pub(super) key: String,
     /// Why. With `unspecified` and `compromised` nothing that the key ever signed counts any more
     #[arg(long, value_enum)]
@@ -79,9 +84,8 @@ pub(in super::super) struct Revoke {
     /// A sentence for those who read the certificate
     #[arg(long, value_name = "TEXT", default_value = "")]
     message: String,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    yes: Yes,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -98,15 +102,7 @@ enum Reason {
 
 impl Revoke {
     pub(super) async fn run(self, app: &App, key: &Key, json: bool) -> anyhow::Result<()> {
-        if !self.yes {
-            let name = clean(&key.name);
-            if !ask::can_ask() {
-                bail!("nobody can be asked here: pass `--yes` to revoke {name} for good");
-            }
-            if !ask::confirm(&format!("Revoke {name} ({}) for good?", key.fingerprint))? {
-                bail!("nothing was changed");
-            }
-        }
+        self.yes.confirm(&format!("Revoke {} ({}) permanently?", full_name(key), key.fingerprint))?;
         let reason = match self.reason {
             Reason::Compromised => RevocationReason::Compromised,
             Reason::Superseded => RevocationReason::Superseded,
@@ -116,8 +112,9 @@ impl Revoke {
         let body = KeyRevocation { reason, message: self.message };
         let key: Key = app.remote.post(&path(&["keys", &key.id.to_string(), "revoke"]), &body).await?;
         show(json, &key, |key| {
-            line(format!("The key {} is revoked.", clean(&key.name)));
-            note("Publish its certificate again, so that others learn it: sealcard admin key export");
+            line(format!("The key {} is revoked.", full_name(key)));
+            let name = full_name(key);
+            note(format!("Publish its certificate again, so that others learn it: sealcard admin key export {name}"));
         })
     }
 }

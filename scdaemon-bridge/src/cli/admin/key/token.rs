@@ -9,7 +9,7 @@ use sealcard_api::{
     tokens::{AdoptKeys, AdoptedComponent, ComponentEvidence, DestroyKey},
 };
 
-use super::{Profile, print, revocation_hint};
+use super::{NewName, Profile, full_name, print, revocation_hint};
 use crate::{
     cli::{
         App, ask,
@@ -20,15 +20,12 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(in super::super) struct Adopt {
-    /// The project's name or id
-    #[arg(long, value_name = "NAME")]
-    project: String,
+    /// The project and the new key's name in it
+    #[arg(value_name = "PROJECT/NAME")]
+    key: NewName,
     /// The environment whose token holds the keys
     #[arg(long, value_name = "NAME")]
     environment: String,
-    /// The key's name, unique in the project
-    #[arg(long)]
-    name: String,
     /// The OpenPGP user id, such as 'Release <release@example.org>'
     #[arg(long, value_name = "UID")]
     user_id: String,
@@ -95,9 +92,9 @@ impl Adopt {
             .into_iter()
             .filter_map(|(role, which)| which.map(|Which { id, label }| AdoptedComponent { role, id, label }));
         let request = AdoptKeys {
-            project: self.project,
+            project: self.key.project,
             environment: self.environment,
-            name: self.name,
+            name: self.key.name,
             user_id: self.user_id,
             expires_days: self.expires_days,
             profile: self.profile.into(),
@@ -106,7 +103,7 @@ impl Adopt {
         };
         let key: Key = app.remote.post_patiently(&path(&["keys", "adopt"]), &request).await?;
         show(json, &key, |key| {
-            line(format!("Adopted the key {} into {}.", clean(&key.name), clean(&key.project)));
+            line(format!("Adopted the key {}.", full_name(key)));
             print(key);
             note("Whatever else uses the key on the token goes on using it, past policy and record.");
             revocation_hint(key);
@@ -116,7 +113,7 @@ impl Adopt {
 
 #[derive(Debug, Args)]
 pub(in super::super) struct Destroy {
-    /// Name, id or fingerprint
+    /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
     pub(super) key: String,
     /// The key's whole fingerprint, instead of asking for it
     #[arg(long, value_name = "FINGERPRINT")]
@@ -125,7 +122,7 @@ pub(in super::super) struct Destroy {
 
 impl Destroy {
     pub(super) async fn run(self, app: &App, key: &Key, json: bool) -> anyhow::Result<()> {
-        let name = clean(&key.name);
+        let name = full_name(key);
         let typed = match self.yes_destroy {
             Some(typed) => typed,
             None if !ask::can_ask() => {

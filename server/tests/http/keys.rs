@@ -1,0 +1,116 @@
+//! How keys are named, and who may know of them.
+
+use reqwest::{Method, StatusCode};
+use sealcard_api::{
+    Fingerprint, Timestamp,
+    admin::{Page, Project},
+    algorithm::KeyAlgorithm,
+    ids::{KeyId, ProjectId},
+    keys::Key,
+    problem::ProblemCode,
+};
+use sealcard_server::storage::{NewKeyRow, StorageError};
+use serde_json::json;
+
+use crate::harness::{PASSWORD, Running, Session};
+
+/// A key without components, as good as any to be looked up.
+pub(crate) async fn add_key(server: &Running, project: ProjectId, name: &str, fingerprint: [u8; 20]) -> KeyId {
+    let environment = server.store.environments().await.unwrap()[0].id;
+    let row = NewKeyRow {
+        id: KeyId::new(),
+        project,
+        environment,
+        name: name.to_owned(),
+        algorithm: KeyAlgorithm::Ed25519,
+        user_id: format!("{name} <{name}@example.org>"),
+        fingerprint: Fingerprint(fingerprint),
+        serial: u64::from_be_bytes(fingerprint[..8].try_into().unwrap()) >> 32,
+        certificate: String::new(),
+        created: Timestamp::now(),
+        expires: None,
+        revocation: None,
+        components: Vec::new(),
+    };
+    let id = row.id;
+    let added: Result<(), StorageError> =
+        server.store.write(move |tx| Box::pin(async move { tx.insert_key(&row).await })).await;
+    added.unwrap();
+    id
+}
+
+pub(crate) async fn add_project(admin: &Session<'_>, name: &str) -> ProjectId {
+    let project: Project = admin.post("/v1/projects", json!({"name": name})).await.json(StatusCode::CREATED);
+    project.id
+}
+
+pub(crate) async fn add_member(admin: &Session<'_>, project: &str, user: &str, role: &str) {
+    let member = json!({"kind": "principal", "name": user, "role": role});
+    admin.send(Method::PUT, &format!("/v1/projects/{project}/members"), member).await.done();
+}
+
+/// Two projects with a key `tags` each; alice uses the first one's keys.
+struct Two<'a> {
+    admin: Session<'a>,
+    alice: Session<'a>,
+    tags: KeyId,
+    others: KeyId,
+}
+
+impl<'a> Two<'a> {
+    async fn new(server: &'a Running) -> Self {
+        let admin = server.admin().await;
+        admin.add_user("alice").await;
+        let (release, tools) = (add_project(&admin, "release").await, add_project(&admin, "tools").await);
+        add_member(&admin, "release", "alice", "key-user").await;
+        let tags = add_key(server, release, "tags", [0xA5; 20]).await;
+        let others = add_key(server, tools, "tags", [0x5A; 20]).await;
+        Self { alice: server.login("alice", PASSWORD).await, admin, tags, others }
+    }
+}
+
+async fn found(session: &Session<'_>, key: &str) -> KeyId {
+    let page: Page<Key> = session.get(&format!("/v1/keys?key={key}")).await.json(StatusCode::OK);
+    assert_eq!(page.items.len(), 1, "{key}");
+    page.items[0].id
+}
+
+#[tokio::test]
+async fn a_key_is_found_under_each_of_its_names() {
+    let server = Running::start().await;
+    let two = Two::new(&server).await;
+    let (project, fingerprint) = ("release", "A5".repeat(20));
+    let id = two.tags.to_string();
+    for key in [id.as_str(), &fingerprint, &"a5".repeat(8), &format!("0x{}", "A5".repeat(8)), "release%2Ftags"] {
+        assert_eq!(found(&two.admin, key).await, two.tags, "{key}");
+        let key: Key = two.admin.get(&format!("/v1/keys/{key}")).await.json(StatusCode::OK);
+        assert_eq!((key.id, key.full_name().to_string()), (two.tags, format!("{project}/tags")));
+    }
+    assert_eq!(found(&two.admin, "tools/tags").await, two.others);
+}
+
+#[tokio::test]
+async fn an_ambiguous_name_lists_the_candidates_that_one_may_see() {
+    let server = Running::start().await;
+    let two = Two::new(&server).await;
+    for path in ["/v1/keys/tags", "/v1/keys?key=tags", "/v1/record?key=tags"] {
+        let problem = two.admin.get(path).await.problem(ProblemCode::Invalid);
+        let detail = problem.detail.unwrap();
+        assert!(detail.contains("release/tags, tools/tags") && detail.contains("PROJECT/NAME"), "{detail}");
+    }
+    // alice sees one of the two, so her name is not ambiguous.
+    assert_eq!(found(&two.alice, "tags").await, two.tags);
+}
+
+#[tokio::test]
+async fn an_invisible_key_answers_as_an_unknown_one() {
+    let server = Running::start().await;
+    let two = Two::new(&server).await;
+    let others = two.others.to_string();
+    for invisible in [others.as_str(), "tools%2Ftags", &"5A".repeat(20), &"5A".repeat(8)] {
+        let seen = two.alice.get(&format!("/v1/keys/{invisible}")).await.problem(ProblemCode::NotFound);
+        let unknown = two.alice.get("/v1/keys/none").await.problem(ProblemCode::NotFound);
+        let name = invisible.replace("%2F", "/");
+        assert_eq!(seen.detail.unwrap().replace(&name, "none"), unknown.detail.unwrap());
+    }
+}
