@@ -1,12 +1,14 @@
 //! What handlers take out of a request. Every refusal is a problem that says what to change.
 
 use std::{
+    future::poll_fn,
     net::SocketAddr,
+    pin::pin,
     time::{Duration, Instant},
 };
 
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, HttpBody as _},
     extract::{FromRequest, FromRequestParts, Request, rejection::PathRejection},
     http::{
         HeaderMap, HeaderValue,
@@ -248,32 +250,27 @@ async fn json_body<T: DeserializeOwned>(request: Request, state: &AppState, limi
     parse_json(&bytes).map_err(ApiError::invalid)
 }
 
-async fn read_body(body: Body, limit: usize) -> Result<axum::body::Bytes, ApiError> {
+async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     let too_large = || {
         ApiError::new(ProblemCode::TooLarge)
             .detail(format!("The body may have {limit} bytes; the connection is closed after this answer."))
     };
-    if axum::body::HttpBody::size_hint(&body).lower() > limit as u64 {
+    if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
-    to_bytes(body, limit).await.map_err(|error| {
-        if is_length_limit(&error) {
-            too_large()
-        } else {
-            ApiError::invalid("The body ended before its announced length.")
+    // Each frame keeps the whole buffer that it was read into: 8 KiB for a body that comes byte by byte. So its bytes are
+    // copied and the buffer is given back.
+    let mut body = pin!(body);
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let frame = frame.map_err(|_| ApiError::invalid("The body ended before its announced length."))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > limit - bytes.len() {
+            return Err(too_large());
         }
-    })
-}
-
-fn is_length_limit(error: &axum::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if error.to_string() == "length limit exceeded" {
-            return true;
-        }
-        source = error.source();
+        bytes.extend_from_slice(&data);
     }
-    false
+    Ok(bytes)
 }
 
 /// Reads a JSON body. The error names the field, never its value.
@@ -281,6 +278,10 @@ fn is_length_limit(error: &axum::Error) -> bool {
 /// # Errors
 /// If the bytes are not JSON or do not have the shape of `T`.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    // serde takes an array for a struct too, its fields in order; the API does not promise that.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err("The body must be a JSON object.".to_owned());
+    }
     // The path is only worth its cost when something is wrong.
     if let Ok(value) = serde_json::from_slice(bytes) {
         return Ok(value);
@@ -363,6 +364,16 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::{
+        pin::Pin,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::{Context, Poll},
+    };
+
+    use axum::body::Bytes;
     use proptest::prelude::*;
     use sealcard_api::{admin::NewUser, grants::LoginRequest, operations::SignRequest};
 
@@ -378,6 +389,74 @@ mod tests {
         assert!(error.contains("missing field `password`"), "{error}");
         let error = parse_json::<SignRequest>(br#"{"hash": "sha256", "digest": "!!"}"#).unwrap_err();
         assert!(error.contains("\"digest\"") && error.contains("not base64"), "{error}");
+    }
+
+    /// A buffer as a connection reads into; counts how many of its kind exist.
+    struct Buffer(Arc<AtomicUsize>);
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            b"{"
+        }
+    }
+
+    impl Drop for Buffer {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A body whose frames are one byte each, in a buffer of its own; notes how many buffers existed at once.
+    struct ByteByByte {
+        left: usize,
+        buffers: Arc<AtomicUsize>,
+        most: Arc<AtomicUsize>,
+    }
+
+    impl axum::body::HttpBody for ByteByByte {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            if self.left == 0 {
+                return Poll::Ready(None);
+            }
+            self.left -= 1;
+            let exist = self.buffers.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most.fetch_max(exist, Ordering::Relaxed);
+            let bytes = Bytes::from_owner(Buffer(Arc::clone(&self.buffers)));
+            Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes))))
+        }
+    }
+
+    async fn read_byte_by_byte(length: usize, limit: usize) -> (Result<Vec<u8>, ApiError>, usize) {
+        let most = Arc::new(AtomicUsize::new(0));
+        let body = ByteByByte { left: length, buffers: Arc::default(), most: Arc::clone(&most) };
+        let read = read_body(Body::new(body), limit).await;
+        (read, most.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn body_in_single_bytes_keeps_one_buffer_at_a_time() {
+        let (read, most) = read_byte_by_byte(5000, 5000).await;
+        assert_eq!(read.unwrap(), vec![b'{'; 5000]);
+        assert_eq!(most, 1);
+    }
+
+    #[tokio::test]
+    async fn body_without_announced_length_is_refused_at_the_limit() {
+        let (read, _) = read_byte_by_byte(5001, 5000).await;
+        let answer = read.unwrap_err().into_response();
+        assert_eq!(answer.status(), axum::http::StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn array_in_place_of_an_object_is_refused() {
+        let error = parse_json::<NewUser>(br#" ["a", "long password", false]"#).unwrap_err();
+        assert_eq!(error, "The body must be a JSON object.");
     }
 
     #[test]
