@@ -20,8 +20,8 @@ use crate::{
 /// Run every check that a change must pass
 ///
 /// Runs every check that a change must pass: format, lints, unit, crate and end-to-end tests with the real tools, the
-/// fuzzing corpora, documentation. Installs what is missing: Debian packages, cargo-nextest, and, in the user's
-/// cache folder, chroots with GnuPG 2.4.7 and 2.4.9 and the token kryoptic.
+/// fuzzing corpora, documentation. Installs what is missing: Debian packages, cargo-nextest, cargo-deny, and, in
+/// the user's cache folder, chroots with GnuPG 2.4.7 and 2.4.9 and the token kryoptic.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
     /// Builds the programs for the end-to-end tests and the chroots, and runs nothing. Afterwards `cargo nextest run -p
@@ -121,10 +121,13 @@ impl Test {
                 let mut doc = cargo(&["doc", "--no-deps", "--quiet"]);
                 must_succeed(doc.args(WORKSPACE).args(FAILPOINTS).env("RUSTDOCFLAGS", "-D warnings"))
             })?;
-            if packages::has_command("cargo-deny") {
-                summary.step("dependencies", || must_succeed(&mut cargo(&["deny", "--all-features", "check"])))?;
+            let deny = |arguments: &[&str]| must_succeed(cargo(&["deny", "--all-features"]).args(arguments));
+            summary.step("dependencies", || deny(&["check", "bans", "licenses", "sources"]))?;
+            // The database of advisories is not a package: some networks reach only the registries.
+            if deny(&["fetch", "db"]).is_ok() {
+                summary.step("advisories", || deny(&["check", "advisories"]))?;
             } else {
-                summary.skipped("dependencies", "cargo-deny is not installed");
+                summary.skipped("advisories", "the advisory database can't be reached from here");
             }
         }
         summary.print();
@@ -142,9 +145,11 @@ fn nextest(database: DatabaseKind, store: StoreKind) -> Command {
 fn install() -> Result<()> {
     packages::ensure(packages::TEST)?;
     packages::ensure(packages::POSTGRES)?;
-    if !packages::has_command("cargo-nextest") {
-        output::step("installing cargo-nextest");
-        must_succeed(&mut cargo(&["install", "--locked", "cargo-nextest"]))?;
+    for tool in ["cargo-nextest", "cargo-deny"] {
+        if !packages::has_command(tool) {
+            output::step(&format!("installing {tool}"));
+            must_succeed(&mut cargo(&["install", "--locked", tool]))?;
+        }
     }
     Ok(())
 }
