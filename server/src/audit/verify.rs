@@ -83,14 +83,15 @@ pub async fn verify(signing: &Signing) -> Result<RecordVerification, StorageErro
     // First the journals, then the record: every use that is in a journal by now has its intent in the record by now.
     let mut journals = Vec::new();
     let mut uses = Vec::new();
-    for (environment, signer) in signing.signers.iter() {
+    let signers = signing.signers.all();
+    for (environment, signer) in &signers {
         let mut reader = JournalReader::default();
         match reader.read(signer, &mut findings, |entry| uses.push(entry.clone())).await {
             Ok(()) => journals.push((signer, reader)),
             Err(error) => findings.push(format!("the journal of environment {environment} was not compared: {error}")),
         }
     }
-    let complete = journals.len() == signing.signers.iter().count();
+    let complete = journals.len() == signers.len();
 
     let mut told = Told { host: signing.store.host(), ..Told::default() };
     let head = read_record(signing, &mut told, &mut findings).await?;

@@ -23,7 +23,7 @@ use crate::{
 pub(super) enum EnvironmentCommand {
     /// Make an environment: a sealed store, a PKCS#11 token, or a signer that runs as a user of its own
     ///
-    /// A running server takes it up when it is started again. Where several servers share a database, do the same on each of
+    /// A running server takes it up at SIGHUP (`systemctl reload sealcard-server`) or at its next start. Where several servers share a database, do the same on each of
     /// them, with the same name: for a token with the same configuration, for a sealed store with --from.
     #[command(after_help = "\
 Examples:
@@ -68,12 +68,19 @@ impl EnvironmentCommand {
         match self {
             Self::Add(add) => add.run(),
             Self::List { data } => {
-                for found in discover(&data.data.join("signer")).context("can't read the folder signer")? {
+                let all = discover(&data.data.join("signer")).context("can't read the folder signer")?;
+                let width = all.iter().map(|found| found.name.len()).max().unwrap_or(0).max("NAME".len());
+                output::line(format_args!("{:<width$}  KEY STORE     PLACE", "NAME"));
+                for found in all {
+                    let store = match found.kind {
+                        EnvironmentKind::Sealed => "sealed store",
+                        EnvironmentKind::Pkcs11 => "PKCS#11 token",
+                    };
                     let place = match &found.place {
                         Place::Here(folder) => folder.display(),
                         Place::Socket(socket) => socket.display(),
                     };
-                    output::line(format_args!("{}  {}  {place}", found.name, found.kind.name()));
+                    output::line(format_args!("{:<width$}  {store:<13} {place}", found.name));
                 }
                 Ok(())
             }
@@ -122,7 +129,8 @@ impl Add {
             let place = "A PIN file that it names without a folder belongs into";
             output::line(format_args!("  {place} {}, mode 0600, before the server starts", folder.display()));
         }
-        output::line(format_args!("\nStart the server again; then look: sealcard admin environment list"));
+        output::line(format_args!("\nIf the server runs, tell it: systemctl reload sealcard-server (SIGHUP)"));
+        output::line(format_args!("Then look: sealcard admin environment list"));
         Ok(())
     }
 

@@ -12,25 +12,25 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use sealcard_api::ids::EnvironmentId;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
-use super::{Data, database, files, init::UNFINISHED};
+use super::{Data, database, files, init::UNFINISHED, listen};
 use crate::{
     config::{Config, LogConfig, LogFormat, LogLevel},
     http::{AppState, Server},
     signers::{self, Found, Signers},
-    storage::{Draft, StorageError, Store},
+    storage::{Draft, EnvironmentRow, StorageError, Store},
     tls::ServerTls,
 };
 
-/// Run the server until SIGTERM or SIGINT; SIGHUP loads the certificate anew
+/// Run the server until SIGTERM or SIGINT; SIGHUP loads the certificate again and takes up new environments
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]
     data: Data,
     /// Where to listen, in place of what server.toml says; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen::parse)]
     listen: Option<SocketAddr>,
     /// Write the address (https://…) to this file once the server accepts connections
     #[arg(long, value_name = "FILE")]
@@ -73,9 +73,8 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let store = Store::open(&database).await.context("can't open the database")?;
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
     let folder = data.join("signer");
-    let (found, unfit) = take_up_environments(&store, &folder).await.context("can't take up the environments")?;
-    let mut environments = store.environments().await?;
-    environments.retain(|row| !unfit.contains(&row.name));
+    let (found, environments) =
+        take_up_environments(&store, &folder).await.context("can't take up the environments")?;
     let signers = Signers::start(&program, &folder, &found, &store, environments);
     let listen = config.listen;
     let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config));
@@ -85,11 +84,12 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let server =
         Server::bind(listen, Arc::clone(&tls), state).await.with_context(|| format!("can't listen on {listen}"))?;
     let address = server.address()?;
-    let reloading = tokio::spawn(reload_on_hangup(signal(SignalKind::hangup())?, tls));
+    let reload = Reload { tls, store: store.clone(), folder, signers: Arc::clone(&signers) };
+    let reloading = tokio::spawn(reload.on(signal(SignalKind::hangup())?));
     if let Some(file) = address_file {
         files::replace(file, format!("{}\n", url(address)).as_bytes())?;
     }
-    tracing::info!(address = %url(address), version = env!("CARGO_PKG_VERSION"), "serving");
+    tracing::info!(listen = %address, address = %url(address), version = env!("CARGO_PKG_VERSION"), "serving");
 
     let stop = async {
         tokio::select! {
@@ -109,10 +109,9 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     Ok(())
 }
 
-/// Environments that were added beside the running server, or on another one that shares the database. Gives those that
-/// have a folder here, and the names of those whose folder is of another kind than the database says: they disturb nobody
-/// else, but no signer is started for them.
-async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<(Vec<Found>, Vec<String>)> {
+/// Stores environments that were added beside the server. Gives those that have a folder here, and all environments that a
+/// signer is started for: not those whose folder is of another kind than the database says.
+async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<(Vec<Found>, Vec<EnvironmentRow>)> {
     let known = store.environments().await?;
     let all = signers::discover(folder)?;
     let mut unfit = Vec::new();
@@ -147,16 +146,34 @@ async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<(V
             Err(error) => return Err(error.into()),
         }
     }
-    Ok((all, unfit))
+    let mut environments = store.environments().await?;
+    environments.retain(|row| !unfit.contains(&row.name));
+    Ok((all, environments))
 }
 
-async fn reload_on_hangup(mut hangup: tokio::signal::unix::Signal, tls: Arc<ServerTls>) {
-    while hangup.recv().await.is_some() {
-        match tls.reload() {
-            Ok(()) => tracing::info!("SIGHUP: the certificate has been loaded anew"),
-            Err(error) => {
-                let error = format!("{:#}", anyhow::Error::from(error));
-                tracing::error!(error, "SIGHUP: the certificate can't be used, the earlier one stays");
+/// What SIGHUP renews.
+struct Reload {
+    tls: Arc<ServerTls>,
+    store: Store,
+    folder: PathBuf,
+    signers: Arc<Signers>,
+}
+
+impl Reload {
+    async fn on(self, mut hangup: Signal) {
+        while hangup.recv().await.is_some() {
+            match self.tls.reload() {
+                Ok(()) => tracing::info!("SIGHUP: the certificate was loaded again"),
+                Err(error) => {
+                    let error = format!("{:#}", anyhow::Error::from(error));
+                    tracing::error!(error, "SIGHUP: the certificate can't be used; the earlier one stays in use");
+                }
+            }
+            match take_up_environments(&self.store, &self.folder).await {
+                Ok((found, environments)) => self.signers.start_missing(&self.folder, &found, environments),
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "SIGHUP: can't look for new environments");
+                }
             }
         }
     }

@@ -291,7 +291,7 @@ async fn generate(
     }
 }
 
-fn signer(signers: &Signers, environment: EnvironmentId) -> Result<&Signer, UseError> {
+fn signer(signers: &Signers, environment: EnvironmentId) -> Result<Arc<Signer>, UseError> {
     signers.get(environment).ok_or(UseError::NotAsked)
 }
 

@@ -16,7 +16,7 @@ mod unlock;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -94,14 +94,13 @@ pub enum UseError {
 
 /// All signers of this server.
 pub struct Signers {
-    by_environment: HashMap<EnvironmentId, Signer>,
+    program: PathBuf,
+    store: Store,
+    by_environment: RwLock<HashMap<EnvironmentId, Arc<Signer>>>,
 }
 
 impl Signers {
-    /// Starts, or connects to, a signer for each environment. One that has no place among `found` is looked for where its
-    /// folder, below `folder`, would be.
-    ///
-    /// Returns at once: signers that do not start are started again, with growing pauses.
+    /// Starts, or connects to, a signer for each environment; see [`Self::start_missing`].
     #[must_use]
     pub fn start(
         program: &Path,
@@ -110,32 +109,49 @@ impl Signers {
         store: &Store,
         environments: impl IntoIterator<Item = EnvironmentRow>,
     ) -> Arc<Self> {
-        let place = |name: &str| {
-            let found = found.iter().find(|found| found.name == name);
-            found.map_or_else(|| Place::Here(folder.join(name)), |found| found.place.clone())
-        };
-        let signer = |row: EnvironmentRow| {
-            let settings =
-                SignerSettings { program: program.to_owned(), place: place(&row.name), environment: row.name.clone() };
-            (row.id, Signer::start(settings, store, &row))
-        };
-        Arc::new(Self { by_environment: environments.into_iter().map(signer).collect() })
+        let (program, store) = (program.to_owned(), store.clone());
+        let signers = Self { program, store, by_environment: RwLock::default() };
+        signers.start_missing(folder, found, environments);
+        Arc::new(signers)
+    }
+
+    /// Starts, or connects to, a signer for each of these environments that has none. An environment without a place among
+    /// `found` is looked for where its folder, below `folder`, would be.
+    ///
+    /// Returns at once: signers that do not start are started again, with growing pauses.
+    pub fn start_missing(
+        &self,
+        folder: &Path,
+        found: &[Found],
+        environments: impl IntoIterator<Item = EnvironmentRow>,
+    ) {
+        let mut signers = self.by_environment.write().unwrap_or_else(PoisonError::into_inner);
+        for row in environments {
+            signers.entry(row.id).or_insert_with(|| {
+                let found = found.iter().find(|found| found.name == row.name);
+                let place = found.map_or_else(|| Place::Here(folder.join(&row.name)), |found| found.place.clone());
+                let settings = SignerSettings { program: self.program.clone(), place, environment: row.name.clone() };
+                Arc::new(Signer::start(settings, &self.store, &row))
+            });
+        }
     }
 
     /// The signer of an environment.
     #[must_use]
-    pub fn get(&self, environment: EnvironmentId) -> Option<&Signer> {
-        self.by_environment.get(&environment)
+    pub fn get(&self, environment: EnvironmentId) -> Option<Arc<Signer>> {
+        self.by_environment.read().unwrap_or_else(PoisonError::into_inner).get(&environment).cloned()
     }
 
     /// All signers with their environments.
-    pub fn iter(&self) -> impl Iterator<Item = (EnvironmentId, &Signer)> {
-        self.by_environment.iter().map(|(id, signer)| (*id, signer))
+    #[must_use]
+    pub fn all(&self) -> Vec<(EnvironmentId, Arc<Signer>)> {
+        let signers = self.by_environment.read().unwrap_or_else(PoisonError::into_inner);
+        signers.iter().map(|(id, signer)| (*id, Arc::clone(signer))).collect()
     }
 
     /// Ends all signers after the requests in flight.
     pub async fn stop(&self) {
-        for signer in self.by_environment.values() {
+        for (_, signer) in self.all() {
             signer.stop().await;
         }
     }

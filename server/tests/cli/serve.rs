@@ -59,6 +59,32 @@ async fn hangup_takes_up_a_renewed_certificate() {
     served.stop();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn hangup_starts_the_signer_of_a_new_environment() {
+    let place = Place::new();
+    success(&place.init(&["--name", "127.0.0.1"]));
+    let served = place.serve();
+    let text = success(&place.run(&["environment", "add", "tests"]));
+    assert!(text.contains("SIGHUP"), "{text}");
+    served.signal(Signal::SIGHUP);
+    let client = client(&place.data());
+    let login = json!({"type": "password", "user": "admin", "password": PASSWORD});
+    let answer = client.post(format!("{}/v1/login", served.address)).json(&login).send().await.unwrap();
+    let issued: Value = answer.json().await.unwrap();
+    let end = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        let request = client.get(format!("{}/v1/environments/tests", served.address));
+        let answer = request.bearer_auth(issued["token"].as_str().unwrap()).send().await.unwrap();
+        let environment: Value = answer.json().await.unwrap();
+        if environment["state"] == "ready" {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < end, "{environment}");
+    }
+    let log = served.stop();
+    assert_eq!(log.matches("a new environment").count(), 1, "{log}");
+}
+
 /// SHA-256 of the certificate that the server shows to a new connection.
 fn presented(address: &str) -> String {
     let target = address.strip_prefix("https://").unwrap();
@@ -97,7 +123,9 @@ fn a_second_server_on_the_same_folder_is_refused() {
     success(&place.init(&[]));
     let served = place.serve();
     let error = failure(&place.run(&["serve"]));
-    assert!(error.contains("another sealcard-server"), "{error}");
+    let place_of_it = place.data().canonicalize().unwrap();
+    assert!(error.contains(&format!("another sealcard-server uses {}", place_of_it.display())), "{error}");
+    assert!(!error.contains("EAGAIN"), "{error}");
     served.stop();
     place.serve().stop();
 }
