@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{
     Data,
     database::{self, DatabaseOptions},
-    files, output,
+    files, listen, output,
     passwords::new_password,
     seal::{SealMade, SealOptions},
 };
@@ -38,7 +38,7 @@ pub(super) struct Init {
     #[command(flatten)]
     data: Data,
     /// Where the server will listen
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen::parse, default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
     /// A name or address that clients will use; may be repeated [default: localhost, 127.0.0.1, ::1 and this host's name]
     #[arg(long = "name", value_name = "HOSTNAME")]

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::{Data, database, files, init, output};
+use super::{Data, database, files, init, listen, output};
 use crate::{
     config::{self, Config},
     storage::Store,
@@ -29,7 +29,7 @@ pub(super) struct Join {
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
     /// Where this server will listen, in place of what the other's configuration says
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen::parse)]
     listen: Option<SocketAddr>,
 }
 

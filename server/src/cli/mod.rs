@@ -7,6 +7,7 @@ pub mod files;
 mod generate;
 mod init;
 mod join;
+mod listen;
 mod output;
 mod passwords;
 mod seal;
@@ -48,8 +49,8 @@ enum Command {
 /// The folder with everything that the server keeps.
 #[derive(Debug, Clone, Args)]
 struct Data {
-    /// The data folder, such as /var/lib/sealcard
-    #[arg(long = "data", value_name = "DIR", env = "SEALCARD_SERVER_DATA")]
+    /// The data folder
+    #[arg(long = "data", value_name = "DIR", env = "SEALCARD_SERVER_DATA", default_value = "/var/lib/sealcard")]
     data: PathBuf,
 }
 

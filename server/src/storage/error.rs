@@ -47,6 +47,9 @@ pub enum StorageError {
     /// A migration that was applied differs from the one of this release. Retrying can't help.
     #[error("schema step {0} was applied in another form than this release has it")]
     ChangedSchema(i64),
+    /// Another server holds the lock of the data folder. Retrying helps after that one was stopped.
+    #[error("another sealcard-server uses {}", .0.display())]
+    InUse(PathBuf),
     /// A file could not be made or locked.
     #[error("{path}: {message}")]
     File {

@@ -30,7 +30,10 @@ use std::{
     },
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use sealcard_api::{Timestamp, admin::EnvironmentKind, ids::EnvironmentId};
 use uuid::Uuid;
 
@@ -265,9 +268,9 @@ fn lock(path: &Path) -> Result<Flock<File>, StorageError> {
         .mode(0o600)
         .open(&lock_path)
         .map_err(|error| StorageError::file(&lock_path, &error))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| StorageError::File {
-        path: lock_path,
-        message: format!("another sealcard-server uses this data folder ({errno})"),
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => StorageError::InUse(lock_path.parent().unwrap_or(path).to_owned()),
+        errno => StorageError::file(&lock_path, &errno.into()),
     })
 }
 
