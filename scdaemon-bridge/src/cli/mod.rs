@@ -22,6 +22,7 @@ mod setup;
 mod sign;
 mod status;
 mod sync;
+mod table;
 mod trace;
 mod trust;
 mod verify;
@@ -69,6 +70,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage (`status`, `sign` and `verify` have 
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Show tables in full, wider than the terminal if they must be
+    #[arg(long, global = true)]
+    wide: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,7 +153,11 @@ impl App {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    if arguments.wide {
+        output::use_full_width();
+    }
+    let result = match arguments.command {
         // These need no home folder and no configuration: packages are built with them.
         Command::Completions(arguments) => generate::completions(&arguments).map(done),
         Command::Man(arguments) => generate::man(&arguments).map(done),

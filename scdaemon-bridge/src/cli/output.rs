@@ -1,9 +1,14 @@
 //! The one place that writes to the terminal. Colours appear only there.
 
-use std::{fmt::Write as _, io::Write as _};
+use std::{
+    io::{self, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+
+use super::table::{GAP, Layout, MIN_TEXT, Table, padded, width, wrap};
 
 /// For what matters most.
 pub(super) const BOLD: Style = Style::new().bold();
@@ -52,40 +57,58 @@ pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// Rows under a heading, with aligned columns. Nothing but a sentence if there are no rows.
+/// Whether tables keep all of every cell, though the terminal is too narrow: `--wide`.
+static WIDE: AtomicBool = AtomicBool::new(false);
+
+/// Leaves tables as wide as their cells are.
+pub(super) fn use_full_width() {
+    WIDE.store(true, Ordering::Relaxed);
+}
+
+/// The columns of the terminal that standard output is; `None` if it is none, or if nothing is to be shortened.
+fn columns() -> Option<usize> {
+    if WIDE.load(Ordering::Relaxed) {
+        return None;
+    }
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
+/// Rows under a heading, with aligned columns that fit the terminal. Nothing but a sentence if there are no rows.
 pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]], if_empty: &str) {
     if rows.is_empty() {
         note(if_empty);
         return;
     }
-    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| clean(cell))).collect();
-    let mut widths = headings.map(|heading| heading.chars().count());
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    let rows = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
+    match Table::new(&headings, rows).layout(columns()) {
+        Layout::Rows { headings, rows } => {
+            line(format!("{BOLD}{headings}{BOLD:#}"));
+            rows.iter().for_each(line);
+        }
+        Layout::Records(records) => {
+            for (number, record) in records.iter().enumerate() {
+                if number > 0 {
+                    line("");
+                }
+                let record: Vec<(&str, String)> =
+                    record.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+                facts(&record);
+            }
         }
     }
-    line(format!("{BOLD}{}{BOLD:#}", aligned(&headings, &widths)));
-    for row in &rows {
-        line(aligned(&row.each_ref().map(String::as_str), &widths));
-    }
 }
 
-/// Names and values under one another.
+/// Names and values under one another. Long values go on below themselves.
 pub(super) fn facts(rows: &[(&str, String)]) {
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let name_width = rows.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+    let left = columns().map(|columns| columns.saturating_sub(name_width + GAP).max(MIN_TEXT));
     for (name, value) in rows {
-        line(format!("{DIM}{name:<width$}{DIM:#}  {}", clean(value)));
+        let value = clean(value);
+        let mut lines = wrap(&value, left.unwrap_or(usize::MAX)).into_iter();
+        let first = lines.next().unwrap_or_default();
+        line(format!("{DIM}{}{DIM:#}  {first}", padded(name, name_width)));
+        lines.for_each(|more| line(format!("{:indent$}{more}", "", indent = name_width + GAP)));
     }
-}
-
-fn aligned(cells: &[&str], widths: &[usize]) -> String {
-    let mut text = String::new();
-    for (cell, width) in cells.iter().zip(widths) {
-        let _ = write!(text, "{cell:<width$}  ");
-    }
-    text.truncate(text.trim_end().len());
-    text
 }
 
 /// `1 card`, `2 cards`.
@@ -100,10 +123,5 @@ mod tests {
     #[test]
     fn a_terminal_gets_no_escape_sequences_of_others() {
         assert_eq!(clean("a\u{1b}[2Jb\nc\u{7}"), "a?[2Jb?c?");
-    }
-
-    #[test]
-    fn columns_are_aligned_and_end_without_blanks() {
-        assert_eq!(aligned(&["ä", "b", ""], &[3, 1, 4]), "ä    b");
     }
 }
