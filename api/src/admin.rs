@@ -37,6 +37,33 @@ pub struct User {
     pub disabled: bool,
     /// When it was made.
     pub created: Timestamp,
+    /// Until when the user may log in with a one-time password, and must choose another one then. Absent once the user has
+    /// a password of their own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub one_time_password_expires: Option<Timestamp>,
+}
+
+/// Answer of `POST /v1/users`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UserAdded {
+    /// The user.
+    #[serde(flatten)]
+    pub user: User,
+    /// Absent if the request named a password.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub one_time_password: Option<OneTimePassword>,
+}
+
+/// A password for one login, at which the user must choose another one. Answer of
+/// `POST /v1/users/{user}/one-time-password`. Only its hash is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OneTimePassword {
+    /// The password.
+    pub password: SecretText,
+    /// After this moment it is refused.
+    pub expires: Timestamp,
 }
 
 /// Body of `POST /v1/users`.
@@ -46,8 +73,9 @@ pub struct User {
 pub struct NewUser {
     /// 1 to 64 characters of `a-z A-Z 0-9 . _ - @`, unique among users and service accounts.
     pub name: String,
-    /// At least 12 characters.
-    pub password: SecretText,
+    /// At least 12 characters. If absent, the server makes a one-time password.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub password: Option<SecretText>,
     /// Whether the user may administer the server.
     #[serde(default)]
     pub administrator: bool,

@@ -33,6 +33,9 @@ pub enum LoginRequest {
         user: String,
         /// The password.
         password: SecretText,
+        /// The password that takes the place of a one-time password, which gives no grant without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new_password: Option<SecretText>,
         /// What the grant is for, for the person who looks at the list of grants: usually the machine's name.
         #[serde(default)]
         label: String,
@@ -49,6 +52,17 @@ pub enum LoginRequest {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         machine: bool,
     },
+}
+
+/// Body of `POST /v1/password`: one's own password. All other logins of the user end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PasswordChange {
+    /// The password until now.
+    pub old: SecretText,
+    /// The password from now on.
+    pub new: SecretText,
 }
 
 /// Answer of `POST /v1/login` and `POST /v1/grants/refresh`. The refreshed grant's earlier token stays valid for a short

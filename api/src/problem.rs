@@ -99,6 +99,8 @@ codes! {
     Unauthenticated, "unauthenticated", 401, "Not logged in";
     /// Name, password or token are wrong; which one is not said.
     WrongCredentials, "wrong-credentials", 401, "The name or the password is wrong";
+    /// The one-time password is right, but gives no grant: repeat the login with a new password beside it.
+    PasswordChangeRequired, "password-change-required", 403, "The one-time password must be changed";
     /// The grant's time is over: log in again.
     GrantExpired, "grant-expired", 401, "The grant has expired";
     /// The grant was revoked, or its user disabled or removed.

@@ -8,11 +8,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 /// No password or token is longer, in bytes.
 const MAX_SECRET: u64 = 4096;
+
+/// How often a person may mistype a password.
+pub(super) const TRIES: u32 = 3;
 
 const NO_ANSWER: &str = "can't read the answer";
 
@@ -99,15 +102,16 @@ pub(super) fn password(question: &str) -> anyhow::Result<SecretString> {
     Ok(password.as_str().into())
 }
 
-/// Asks for a new password, twice.
+/// Asks for a new password, twice, until both are the same.
 pub(super) fn new_password(whose: &str) -> anyhow::Result<SecretString> {
-    use secrecy::ExposeSecret as _;
-    let first = password(&format!("New password of {whose}"))?;
-    let second = password("The same again")?;
-    if first.expose_secret() != second.expose_secret() {
-        bail!("the two differ; nothing was changed");
+    loop {
+        let first = password(&format!("New password of {whose}"))?;
+        let second = password("The same again")?;
+        if first.expose_secret() == second.expose_secret() {
+            return Ok(first);
+        }
+        super::output::note("The two passwords differ. Try again.");
     }
-    Ok(first)
 }
 
 /// The first line of a file, or of standard input for `-`.

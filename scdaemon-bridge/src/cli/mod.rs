@@ -15,8 +15,10 @@ mod logout;
 mod machine;
 mod output;
 mod pages;
+mod passwd;
 mod proxy;
 mod reset;
+mod secret_file;
 mod settoken;
 mod setup;
 mod sign;
@@ -81,7 +83,9 @@ enum Command {
     Login(Box<login::Arguments>),
     /// Put a service account's token or a grant in place, without any question
     Settoken(settoken::Arguments),
-    /// Give the grant back and forget it
+    /// Change your password
+    Passwd(passwd::Arguments),
+    /// Log out
     Logout(logout::Arguments),
     /// Who is logged in where, and until when
     Status(status::Arguments),
@@ -192,6 +196,7 @@ async fn dispatch(app: &App, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Settoken(arguments) => settoken::run(app, arguments).await.map(done),
         Command::Login(arguments) => login::run(app, *arguments).await.map(done),
+        Command::Passwd(arguments) => passwd::run(app, &arguments).await.map(done),
         Command::Logout(arguments) => logout::run(app, arguments).await.map(done),
         Command::Status(arguments) => status::run(app, arguments).await,
         Command::Trust(arguments) => trust::run(app, arguments).await.map(done),

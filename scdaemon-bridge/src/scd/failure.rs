@@ -85,6 +85,7 @@ fn code_of_problem(code: ProblemCode) -> Code {
     match code {
         ProblemCode::Unauthenticated
         | ProblemCode::WrongCredentials
+        | ProblemCode::PasswordChangeRequired
         | ProblemCode::GrantExpired
         | ProblemCode::GrantRevoked => Code::NO_AUTH,
         ProblemCode::Forbidden => Code::FORBIDDEN,

@@ -6,6 +6,7 @@ CREATE TABLE principal (
     kind          TEXT NOT NULL CHECK (kind IN ('user', 'service-account')),
     name          TEXT COLLATE "C" NOT NULL,
     password      TEXT,               -- PHC string of argon2id; only users have one
+    one_time_until BIGINT,           -- the password is for one login, and refused from this moment on; NULL: the user's own
     administrator BOOLEAN NOT NULL DEFAULT FALSE,
     disabled      BOOLEAN NOT NULL DEFAULT FALSE,
     created       BIGINT NOT NULL,

@@ -6,6 +6,7 @@ CREATE TABLE principal (
     kind          TEXT NOT NULL CHECK (kind IN ('user', 'service-account')),
     name          TEXT NOT NULL,
     password      TEXT,               -- PHC string of argon2id; only users have one
+    one_time_until INTEGER,           -- the password is for one login, and refused from this moment on; NULL: the user's own
     administrator INTEGER NOT NULL DEFAULT 0,
     disabled      INTEGER NOT NULL DEFAULT 0,
     created       INTEGER NOT NULL,

@@ -148,6 +148,7 @@ mod tests {
             administrator: true,
             disabled: false,
             created: 0,
+            one_time_until: None,
         };
         let id = row.id;
         let added: Result<(), ApiError> =

@@ -4,6 +4,7 @@
 //! are judged anew for each request, or when the use begins that it is for, so that a revocation is seen by the very next one.
 
 mod grants;
+mod name_key;
 mod password;
 mod rights;
 mod secret;
@@ -14,9 +15,10 @@ use std::{fmt, net::IpAddr};
 use sealcard_api::{Timestamp, problem::ProblemCode};
 
 pub use grants::{IssuedTo, Shown, issue, refresh};
+pub use name_key::{NAME_KEY_FILE, NameKey, NameKeyError};
 pub use password::{PasswordError, Passwords, Turn, check_new as check_new_password, hash_now as hash_password_now};
 pub use rights::{Rights, RightsLost};
-pub use secret::{GRANT_PREFIX, SERVICE_TOKEN_PREFIX, Secret, hash};
+pub use secret::{GRANT_PREFIX, SERVICE_TOKEN_PREFIX, Secret, hash, one_time_password};
 pub use slowdown::{Slowdown, Subject};
 
 use crate::{
@@ -27,6 +29,8 @@ use crate::{
 
 /// The parts of authentication that live in memory.
 pub struct Authentication {
+    /// Hides what is typed as a name and is none.
+    pub names: NameKey,
     /// Hashing and checking.
     pub passwords: Passwords,
     /// Who has to wait after wrong attempts.
@@ -36,8 +40,9 @@ pub struct Authentication {
 impl Authentication {
     /// With nothing remembered.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
-        Self { passwords: Passwords::new(limits.password_checks), slowdown: Slowdown::new(limits.free_attempts) }
+    pub fn new(limits: &Limits, names: NameKey) -> Self {
+        let passwords = Passwords::new(limits.password_checks);
+        Self { names, passwords, slowdown: Slowdown::new(limits.free_attempts) }
     }
 }
 

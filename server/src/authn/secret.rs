@@ -6,7 +6,7 @@ use aws_lc_rs::{
     digest::{SHA256, digest},
     rand,
 };
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use sealcard_api::grants::SecretText;
 use zeroize::Zeroizing;
 
@@ -52,6 +52,24 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A password for one login: 80 random bits in four groups that a person can type.
+///
+/// # Errors
+/// If the system gives no random bytes.
+pub fn one_time_password() -> Result<Zeroizing<String>, aws_lc_rs::error::Unspecified> {
+    let mut bytes = Zeroizing::new([0; 10]);
+    rand::fill(bytes.as_mut())?;
+    let symbols = Zeroizing::new(BASE32_NOPAD.encode(bytes.as_ref()).to_ascii_lowercase());
+    let mut text = Zeroizing::new(String::with_capacity(19));
+    for (index, symbol) in symbols.chars().enumerate() {
+        if index > 0 && index % 4 == 0 {
+            text.push('-');
+        }
+        text.push(symbol);
+    }
+    Ok(text)
+}
+
 /// What is stored of a secret: with 256 random bits in it, a plain hash is as good as a slow one.
 #[must_use]
 pub fn hash(secret: &str) -> [u8; 32] {
@@ -64,6 +82,14 @@ pub fn hash(secret: &str) -> [u8; 32] {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_time_passwords_are_four_groups_and_differ() {
+        let (a, b) = (one_time_password().unwrap(), one_time_password().unwrap());
+        assert_ne!(a, b);
+        assert_eq!(a.split('-').map(str::len).collect::<Vec<_>>(), [4, 4, 4, 4]);
+        assert_eq!(super::super::check_new_password(&a, "alice", 12), Ok(()));
+    }
 
     #[test]
     fn secrets_differ_and_their_hash_is_that_of_the_text() {

@@ -18,10 +18,10 @@ use super::{
     database::{self, DatabaseOptions},
     files, listen, output,
     passwords::new_password,
-    seal::{SealMade, SealOptions},
+    seal::SealOptions,
 };
 use crate::{
-    authn::hash_password_now,
+    authn::{NAME_KEY_FILE, NameKey, hash_password_now},
     config::{self, Config, Limits},
     identity::check_name,
     signers,
@@ -68,13 +68,14 @@ pub(super) struct Init {
 pub(super) const UNFINISHED: &str = "init-unfinished";
 
 /// What an init makes, and so what the next one may clean up after a half-made one.
-const MADE: [&str; 9] = [
+const MADE: [&str; 10] = [
     config::FILE,
     database::FILE,
     "sealcard.db-wal",
     "sealcard.db-shm",
     "sealcard.lock",
     database::HOST_FILE,
+    NAME_KEY_FILE,
     "tls",
     "signer",
     UNFINISHED,
@@ -105,10 +106,11 @@ impl Init {
                 let _ = fs::remove_dir(&data);
             }
         }
-        self.report(&data, &certificate, &made?)
+        made?;
+        self.report(&data, &certificate)
     }
 
-    fn make(&self, data: &Path, program: &Path, certificate: &Path, key: &Path) -> anyhow::Result<SealMade> {
+    fn make(&self, data: &Path, program: &Path, certificate: &Path, key: &Path) -> anyhow::Result<()> {
         let limits = Limits::default();
         let password = new_password(self.admin_password_file.as_deref(), &self.admin, limits.password_characters)?;
         files::write_new(&data.join(config::FILE), self.configuration(data, certificate, key)?.as_bytes())?;
@@ -117,16 +119,17 @@ impl Init {
             tls::make_authority(data)?;
             tls::issue_server(data, &self.names, certificate, key)?;
         }
+        NameKey::of(data)?;
         files::make_folder(&data.join("signer"))?;
         let signer = data.join("signer/default");
         files::make_folder(&signer)?;
-        let sealed = self.seal.run(program, &signer)?;
+        self.seal.run(program, &signer)?;
         let database = database::of(data, &self.database.section()?)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(make_database(&database, &self.admin, &hash_password_now(&password)?))?;
         fs::remove_file(data.join(UNFINISHED)).context("can't finish the data folder")?;
         files::sync_entry(&data.join(UNFINISHED))?;
-        Ok(sealed)
+        Ok(())
     }
 
     /// Where certificate and key lie; given ones are tried out.
@@ -169,7 +172,7 @@ impl Init {
         Ok(out)
     }
 
-    fn report(&self, data: &Path, certificate: &Path, sealed: &SealMade) -> anyhow::Result<()> {
+    fn report(&self, data: &Path, certificate: &Path) -> anyhow::Result<()> {
         let fingerprint = ServerTls::fingerprint(certificate)?;
         let name = self.names.first().map_or("localhost", String::as_str);
         let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
@@ -179,18 +182,17 @@ impl Init {
         output::line(format_args!("The server is set up in {}.\n", data.display()));
         output::line(format_args!("  Configuration   {}", config.display()));
         output::line(format_args!("  Key store       {}", self.seal.describe(&data.join("signer/default"))));
-        output::line(format_args!("  Envelope key    {}", sealed.envelope_key));
-        output::line(format_args!("  Keeper key      {}", sealed.keeper_key));
         output::line(format_args!("  Administrator   {}", self.admin));
         output::line(format_args!("  Certificate     {}", certificate.display()));
         if own {
             output::line(format_args!("  valid for       {}", self.names.join(", ")));
             output::line(format_args!("  authority       {}", data.join(tls::CA_FILE).display()));
         }
-        output::line(format_args!("  SHA-256         {fingerprint}"));
         output::line(format_args!("\nStart it:\n{}", self.seal.start(data)));
-        output::line(format_args!("\nThen, on a workstation (the fingerprint above is what it will show):"));
-        output::line(format_args!("  sealcard login https://{name}:{port} --user {} --setup", self.admin));
+        output::line(format_args!("\nThen, on a workstation:"));
+        output::line(format_args!("  sealcard login https://{name}:{port} --user {}", self.admin));
+        output::line(format_args!("\nIt shows this SHA-256 fingerprint and asks whether it is the right one:"));
+        output::line(format_args!("  {fingerprint}"));
         Ok(())
     }
 }
@@ -245,6 +247,7 @@ async fn make_database(database: &Database, admin: &str, password: &str) -> anyh
         administrator: true,
         disabled: false,
         created: Timestamp::now().unix(),
+        one_time_until: None,
     };
     let password = password.to_owned();
     let draft = Draft::of_server(

@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::{Data, database, files, init, listen, output};
 use crate::{
+    authn::NAME_KEY_FILE,
     config::{self, Config},
     storage::Store,
     tls,
@@ -61,7 +62,7 @@ impl Join {
 
     fn make(&self, data: &Path, from: &Path, config: &Config) -> anyhow::Result<()> {
         files::write_new(&data.join(config::FILE), self.configuration(from)?.as_bytes())?;
-        for file in [tls::CA_FILE, tls::CA_KEY_FILE]
+        for file in [NAME_KEY_FILE, tls::CA_FILE, tls::CA_KEY_FILE]
             .map(Path::new)
             .into_iter()
             .chain([config.tls.certificate.as_path(), config.tls.key.as_path()])

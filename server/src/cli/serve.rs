@@ -15,8 +15,9 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
-use super::{Data, database, files, init::UNFINISHED, listen};
+use super::{Data, database, files, init::UNFINISHED, listen, renewal::Pair};
 use crate::{
+    authn::NameKey,
     config::{Config, LogConfig, LogFormat, LogLevel},
     http::{AppState, Server},
     signers::{self, Found, Signers},
@@ -68,7 +69,14 @@ impl Serve {
 async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let tls = Arc::new(ServerTls::load(data.join(&config.tls.certificate), data.join(&config.tls.key))?);
+    let pair = Pair {
+        data: data.to_owned(),
+        certificate: data.join(&config.tls.certificate),
+        key: data.join(&config.tls.key),
+    };
+    // Before it is loaded: an expired one is of no use.
+    pair.renew().await;
+    let tls = Arc::new(ServerTls::load(pair.certificate.clone(), pair.key.clone())?);
     let database = database::of(data, &config.database)?;
     let store = Store::open(&database).await.context("can't open the database")?;
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
@@ -77,13 +85,14 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         take_up_environments(&store, &folder).await.context("can't take up the environments")?;
     let signers = Signers::start(&program, &folder, &found, &store, environments);
     let listen = config.listen;
-    let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config));
+    let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), NameKey::of(data)?);
     let signing = state.signing.clone();
     signing.recover().await.context("can't note what an earlier stop left behind")?;
     let recovering = tokio::spawn(signing.keep_recovering());
     let server =
         Server::bind(listen, Arc::clone(&tls), state).await.with_context(|| format!("can't listen on {listen}"))?;
     let address = server.address()?;
+    let renewing = tokio::spawn(pair.keep_renewed(Arc::clone(&tls)));
     let reload = Reload { tls, store: store.clone(), folder, signers: Arc::clone(&signers) };
     let reloading = tokio::spawn(reload.on(signal(SignalKind::hangup())?));
     if let Some(file) = address_file {
@@ -102,6 +111,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         tracing::warn!("some requests did not end in time");
     }
     reloading.abort();
+    renewing.abort();
     recovering.abort();
     signers.stop().await;
     store.close().await;

@@ -85,7 +85,7 @@ fn merge(table: &mut Table, over: Table) {
 
 fn check(config: &Config) -> Result<(), ConfigError> {
     let limits = &config.limits;
-    let positive: [(&'static str, u64); 10] = [
+    let positive: [(&'static str, u64); 11] = [
         ("limits.handshake-seconds", limits.handshake_seconds),
         ("limits.head-seconds", limits.head_seconds),
         ("limits.request-seconds", limits.request_seconds),
@@ -95,6 +95,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         ("limits.grant-days", limits.grant_days.into()),
         ("limits.password-checks", limits.password_checks as u64),
         ("limits.free-attempts", limits.free_attempts.into()),
+        ("limits.one-time-password-days", limits.one_time_password_days.into()),
         ("limits.body-bytes", limits.body_bytes as u64),
     ];
     for (key, value) in positive {
@@ -103,12 +104,13 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         }
     }
     // Semaphores, memory and additions to the clock have to cope with what is written here.
-    let at_most: [(&'static str, u64, u64, &'static str); 6] = [
+    let at_most: [(&'static str, u64, u64, &'static str); 7] = [
         ("limits.body-bytes", limits.body_bytes as u64, 16 << 20, "may be 16777216 (16 MiB) at most"),
         ("limits.connections", limits.connections as u64, 1 << 20, "may be 1048576 at most"),
         ("limits.requests", limits.requests as u64, 1 << 20, "may be 1048576 at most"),
         ("limits.password-checks", limits.password_checks as u64, 64, "may be 64 at most"),
         ("limits.request-seconds", limits.request_seconds, 3600, "may be 3600 at most"),
+        ("limits.one-time-password-days", limits.one_time_password_days.into(), 90, "may be 90 at most"),
         ("limits.grant-refreshable-days", limits.grant_refreshable_days.into(), 36_500, "may be 36500 at most"),
     ];
     for (key, value, most, reason) in at_most {

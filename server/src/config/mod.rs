@@ -154,6 +154,8 @@ pub struct Limits {
     pub grant_overlap_seconds: u32,
     /// The shortest password, characters.
     pub password_characters: usize,
+    /// Days during which a one-time password may be used.
+    pub one_time_password_days: u32,
     /// Password checks at once, each of which takes 19 MiB of memory.
     pub password_checks: usize,
     /// Wrong passwords of one account, or from one address, before answers are slowed down.
@@ -175,6 +177,7 @@ impl Default for Limits {
             grant_refreshable_days: 365,
             grant_overlap_seconds: 300,
             password_characters: 12,
+            one_time_password_days: 7,
             password_checks: 2,
             free_attempts: 5,
         }

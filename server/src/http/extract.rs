@@ -385,8 +385,8 @@ mod tests {
         assert!(error.contains("\"password\"") && !error.contains("123456789"), "{error}");
         let error = parse_json::<NewUser>(br#"{"name": "a", "password": "x", "adminstrator": true}"#).unwrap_err();
         assert!(error.contains("adminstrator") && error.contains("line 1"), "{error}");
-        let error = parse_json::<NewUser>(br#"{"name": "a"}"#).unwrap_err();
-        assert!(error.contains("missing field `password`"), "{error}");
+        let error = parse_json::<NewUser>(br#"{"password": "x"}"#).unwrap_err();
+        assert!(error.contains("missing field `name`"), "{error}");
         let error = parse_json::<SignRequest>(br#"{"hash": "sha256", "digest": "!!"}"#).unwrap_err();
         assert!(error.contains("\"digest\"") && error.contains("not base64"), "{error}");
     }

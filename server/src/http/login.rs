@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sealcard_api::{
+    Timestamp,
     grants::{GrantIssued, LoginRequest},
     ids::{PrincipalId, RequestId},
     problem::ProblemCode,
@@ -17,11 +18,11 @@ use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
-use super::{ApiError, ApiResult, AppState, Json, RequestContext};
+use super::{ApiError, ApiResult, AppState, Json, RequestContext, passwords};
 use crate::{
     authn::{self, IssuedTo, SERVICE_TOKEN_PREFIX, Shown, Subject},
-    identity::{check_label, check_name},
-    storage::Draft,
+    identity::check_label,
+    storage::{Draft, PrincipalChange},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -63,16 +64,18 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
     let subjects: Vec<Subject> = account.into_iter().chain([network]).collect();
     not_too_soon(state, &subjects)?;
     let identified = match request {
-        LoginRequest::Password { user, password, label } => {
-            by_password(state, &subjects, context.request_id, user, Zeroizing::new(password.0), label).await
+        LoginRequest::Password { user, password, new_password, label } => {
+            let password = Zeroizing::new(password.0);
+            let new_password = new_password.map(|new| Zeroizing::new(new.0));
+            by_password(state, &subjects, context, user, (password, new_password), label).await?
         }
         LoginRequest::ServiceToken { token, label, machine } => {
             let token = Zeroizing::new(token.0);
-            let identified = by_token(state, &subjects, context.request_id, token, label).await;
-            identified.map(|(to, how)| (IssuedTo { machine, ..to }, how))
+            let identified = by_token(state, &subjects, context, token, label).await?;
+            Identified { to: IssuedTo { machine, ..identified.to }, ..identified }
         }
     };
-    let (to, how) = identified?;
+    let Identified { to, how, new_password } = identified;
     let limits = state.config.limits;
     let principal = to.principal;
     let issued: ApiResult<GrantIssued> = state
@@ -81,6 +84,16 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
             Box::pin(async move {
                 let (label, machine) = (to.label.clone(), to.machine);
                 let issued = authn::issue(tx, to, &limits).await?;
+                if let Some(hash) = new_password {
+                    let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
+                    tx.change_principal(principal, &change).await?;
+                    tx.revoke_other_grants(principal, issued.grant.id, issued.grant.created.unix()).await?;
+                    let details = json!({
+                        "event": "password-changed", "user": principal, "name": issued.grant.principal_name,
+                        "one_time": true, "peer": context.peer.ip(),
+                    });
+                    tx.append_record(entry(context.request_id, Some(principal), details));
+                }
                 let mut details = json!({
                     "event": "login", "by": how, "grant": issued.grant.id, "label": label, "peer": context.peer.ip(),
                 });
@@ -95,58 +108,82 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
     match &issued {
         Ok(_) => state.authentication.slowdown.right(&subjects),
         Err(error) if error.code() == ProblemCode::WrongCredentials => {
-            let details = json!({"event": "login-failed", "by": how, "changed": true});
-            state.store.append_record(entry(context.request_id, Some(principal), details)).await?;
+            record_failure(state, context, Some(principal), json!({"by": how, "changed": true})).await?;
         }
         Err(_) => {}
     }
     issued
 }
 
+/// Who has shown a secret that is good for a grant.
+struct Identified {
+    to: IssuedTo,
+    /// By what, for the record.
+    how: &'static str,
+    /// The PHC string that takes the place of the one-time password's.
+    new_password: Option<String>,
+}
+
 async fn by_password(
     state: &AppState,
     subjects: &[Subject],
-    request_id: RequestId,
+    context: RequestContext,
     user: String,
-    password: Zeroizing<String>,
+    (password, new_password): (Zeroizing<String>, Option<Zeroizing<String>>),
     label: String,
-) -> ApiResult<(IssuedTo, &'static str)> {
+) -> ApiResult<Identified> {
     check_label(&label).map_err(ApiError::invalid)?;
-    let turn = state.authentication.passwords.turn().await.map_err(|error| ApiError::internal(&error))?;
-    // Again, because attempts made at once wait for their turn together: what the ones before did wrong counts.
-    not_too_soon(state, subjects)?;
-    let row = state.store.password_of(&user).await?;
-    let (known, disabled) = match row {
-        Some(row) => (Some((row.id, row.password)), row.disabled),
-        None => (None, false),
-    };
-    let stored = known.as_ref().map(|(_, stored)| stored.clone());
-    let verified = state.authentication.passwords.verify(turn, password, stored).await;
-    let (right, turn) = verified.map_err(|error| ApiError::internal(&error))?;
-    match known {
-        Some((principal, stored)) if right && !disabled => {
-            Ok((IssuedTo { principal, shown: Shown::Password(stored), label, machine: false }, "password"))
-        }
-        known => {
-            let principal = known.map(|(principal, _)| principal);
+    let passwords::Checked { row, right, turn } = passwords::check(state, subjects, &user, password.clone()).await?;
+    let row = match row {
+        Some(row) if right && !row.disabled => row,
+        other => {
             state.authentication.slowdown.wrong(subjects, Instant::now());
             drop(turn);
-            // What is no name may be a password typed into the wrong field: it is not written down.
-            let user = check_name(&user).is_ok().then_some(user);
-            let details =
-                json!({"event": "login-failed", "by": "password", "user": user, "disabled": right && disabled});
-            refuse(state, request_id, principal, details, "The name or the password is wrong.").await
+            let details = match &other {
+                Some(row) => json!({"by": "password", "user": user, "disabled": right && row.disabled}),
+                // It may be a password typed into the wrong field.
+                None => json!({"by": "password", "unknown_user": state.authentication.names.hash(&user)}),
+            };
+            let principal = other.map(|row| row.id);
+            return refuse(state, context, principal, details, "The name or the password is wrong.").await;
         }
-    }
+    };
+    drop(turn);
+    let new_password = match (row.one_time_until, new_password) {
+        (None, None) => None,
+        (None, Some(_)) => {
+            return Err(ApiError::invalid(
+                "Only a one-time password is changed by a login. Leave the new password out and log in, then change it \
+                 with: sealcard passwd",
+            ));
+        }
+        (Some(until), _) if until <= Timestamp::now().unix() => {
+            let details = json!({"by": "password", "user": user, "one_time_expired": true});
+            let text = "The one-time password has expired. An administrator can make a new one: sealcard admin user \
+                        reset-password";
+            return refuse(state, context, Some(row.id), details, text).await;
+        }
+        (Some(_), None) => {
+            let details = json!({
+                "event": "password-change-required", "user": user, "by": "password", "peer": context.peer.ip(),
+            });
+            state.store.append_record(entry(context.request_id, Some(row.id), details)).await?;
+            let detail = "The one-time password is right. Choose a password of your own: sealcard login asks for it.";
+            return Err(ApiError::new(ProblemCode::PasswordChangeRequired).detail(detail));
+        }
+        (Some(_), Some(new)) => Some(passwords::hash_new(state, &user, &password, new).await?),
+    };
+    let to = IssuedTo { principal: row.id, shown: Shown::Password(row.password), label, machine: false };
+    Ok(Identified { to, how: "password", new_password })
 }
 
 async fn by_token(
     state: &AppState,
     subjects: &[Subject],
-    request_id: RequestId,
+    context: RequestContext,
     token: Zeroizing<String>,
     label: String,
-) -> ApiResult<(IssuedTo, &'static str)> {
+) -> ApiResult<Identified> {
     check_label(&label).map_err(ApiError::invalid)?;
     let hash = authn::hash(token.trim());
     let known = if token.trim().starts_with(SERVICE_TOKEN_PREFIX) {
@@ -154,41 +191,59 @@ async fn by_token(
     } else {
         None
     };
-    let now = sealcard_api::Timestamp::now().unix();
+    let now = Timestamp::now().unix();
     match known {
         Some(token) if token.usable && token.expires > now => {
             let shown = Shown::ServiceToken(token.id, token.expires);
             let to = IssuedTo { principal: token.principal, shown, label, machine: false };
-            Ok((to, "service-token"))
+            Ok(Identified { to, how: "service-token", new_password: None })
         }
         other => {
             state.authentication.slowdown.wrong(subjects, Instant::now());
             let principal = other.as_ref().map(|token| token.principal);
-            let details = json!({"event": "login-failed", "by": "service-token", "token": other.map(|token| token.id)});
-            refuse(state, request_id, principal, details, "The token is wrong, revoked or expired.").await
+            let details = json!({"by": "service-token", "token": other.map(|token| token.id)});
+            refuse(state, context, principal, details, "The token is wrong, revoked or expired.").await
         }
     }
 }
 
 async fn refuse<T>(
     state: &AppState,
-    request_id: RequestId,
+    context: RequestContext,
     principal: Option<PrincipalId>,
     details: Value,
     text: &'static str,
 ) -> ApiResult<T> {
-    state.store.append_record(entry(request_id, principal, details)).await?;
+    record_failure(state, context, principal, details).await?;
     Err(ApiError::new(ProblemCode::WrongCredentials).detail(text))
+}
+
+/// Every failed login is recorded in this form, with where it came from.
+async fn record_failure(
+    state: &AppState,
+    context: RequestContext,
+    principal: Option<PrincipalId>,
+    mut details: Value,
+) -> ApiResult<()> {
+    if let Some(details) = details.as_object_mut() {
+        details.insert("event".to_owned(), "login-failed".into());
+        details.insert("peer".to_owned(), context.peer.ip().to_string().into());
+    }
+    Ok(state.store.append_record(entry(context.request_id, principal, details)).await?)
 }
 
 fn entry(request_id: RequestId, principal: Option<PrincipalId>, details: Value) -> Draft {
     Draft { kind: RecordKind::Authentication, request_id, principal, project: None, key: None, state: None, details }
 }
 
-fn not_too_soon(state: &AppState, subjects: &[Subject]) -> ApiResult<()> {
+pub(super) fn not_too_soon(state: &AppState, subjects: &[Subject]) -> ApiResult<()> {
     let Some(wait) = state.authentication.slowdown.wait(subjects, Instant::now()) else { return Ok(()) };
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Err(ApiError::new(ProblemCode::TooManyAttempts)
-        .detail(format!("Wait {seconds} seconds before the next attempt."))
+        .detail(format!("Wait {} before the next attempt.", seconds_text(seconds)))
         .retry_after(seconds))
+}
+
+fn seconds_text(seconds: u64) -> String {
+    if seconds == 1 { "1 second".to_owned() } else { format!("{seconds} seconds") }
 }

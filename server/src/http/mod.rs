@@ -24,6 +24,7 @@ mod key_work;
 mod keys;
 mod login;
 mod operations;
+mod passwords;
 mod projects;
 mod record;
 mod revocations;

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     ApiError, AppState, adoptions, batch, cards, environments, grants, groups, health, imports, keys, login,
-    operations, projects, record, revocations, service_accounts, users,
+    operations, passwords, projects, record, revocations, service_accounts, users,
 };
 
 /// The router with everything that is served, and its OpenAPI document.
@@ -47,6 +47,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(login::routes())
         .merge(grants::routes())
         .merge(users::routes())
+        .merge(passwords::routes())
         .merge(service_accounts::routes())
         .merge(groups::routes())
         .merge(projects::routes())

@@ -72,6 +72,7 @@ async fn create(
         administrator: false,
         disabled: false,
         created: Timestamp::now().unix(),
+        one_time_until: None,
     };
     let account = ServiceAccount::from(row.clone());
     state

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{ApiError, ApiResult, key_work::KeyWork};
 use crate::{
-    authn::{Authentication, Rights},
+    authn::{Authentication, NameKey, Rights},
     config::Config,
     signers::Signers,
     signing::Signing,
@@ -39,9 +39,9 @@ pub struct Parts {
 impl AppState {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>) -> Self {
+    pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, names: NameKey) -> Self {
         let server_id = store.server_id();
-        let authentication = Authentication::new(&config.limits);
+        let authentication = Authentication::new(&config.limits, names);
         let signing = Signing::new(store.clone(), Arc::clone(&signers));
         let key_work = KeyWork::default();
         Self(Arc::new(Parts { store, signers, signing, config, authentication, key_work, server_id }))

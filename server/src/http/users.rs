@@ -7,7 +7,7 @@ use axum::{
 };
 use sealcard_api::{
     Timestamp,
-    admin::{NewUser, Page, User, UserChange},
+    admin::{NewUser, Page, User, UserAdded, UserChange},
     ids::{PrincipalId, ProjectId},
     record::RecordKind,
 };
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path, Query,
     login::{close_after, closing},
-    page_of,
+    page_of, passwords,
 };
 use crate::{
     authn::check_new_password,
@@ -49,19 +49,30 @@ async fn list(
     Ok(Json(Page { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
 }
 
-/// Adds a user. The connection is closed after the answer.
-#[utoipa::path(post, path = "/v1/users", tag = "users", request_body = NewUser, responses((status = 201, body = User)))]
+/// Adds a user. Without a password in the request, the answer has a one-time password. The connection is closed after the answer.
+#[utoipa::path(post, path = "/v1/users", tag = "users", request_body = NewUser,
+    responses((status = 201, body = UserAdded)))]
 async fn create(State(state): State<AppState>, caller: Caller, body: Result<Json<NewUser>, ApiError>) -> Response {
     closing(StatusCode::CREATED, create_user(&state, caller, body).await)
 }
 
-async fn create_user(state: &AppState, caller: Caller, body: Result<Json<NewUser>, ApiError>) -> ApiResult<Json<User>> {
+async fn create_user(
+    state: &AppState,
+    caller: Caller,
+    body: Result<Json<NewUser>, ApiError>,
+) -> ApiResult<Json<UserAdded>> {
     caller.may_on_server(Action::ManageServer)?;
     let Json(new) = body?;
-    let password = Zeroizing::new(new.password.0);
+    let password = new.password.map(|password| Zeroizing::new(password.0));
     check_name(&new.name).map_err(ApiError::invalid)?;
-    check_new_password(&password, &new.name, state.config.limits.password_characters).map_err(ApiError::invalid)?;
-    let hash = state.authentication.passwords.hash(password).await.map_err(|error| ApiError::internal(&error))?;
+    let (one_time_password, hash) = match password {
+        Some(password) => {
+            let min_characters = state.config.limits.password_characters;
+            check_new_password(&password, &new.name, min_characters).map_err(ApiError::invalid)?;
+            (None, passwords::hash(state, password).await?)
+        }
+        None => passwords::one_time(state).await.map(|(issued, hash)| (Some(issued), hash))?,
+    };
     let row = PrincipalRow {
         id: PrincipalId::new(),
         kind: PrincipalKind::User,
@@ -69,6 +80,7 @@ async fn create_user(state: &AppState, caller: Caller, body: Result<Json<NewUser
         administrator: new.administrator,
         disabled: false,
         created: Timestamp::now().unix(),
+        one_time_until: one_time_password.as_ref().map(|issued| issued.expires.unix()),
     };
     let user = User::from(row.clone());
     state
@@ -76,13 +88,14 @@ async fn create_user(state: &AppState, caller: Caller, body: Result<Json<NewUser
             Box::pin(async move {
                 tx.add_principal(&row, Some(&hash)).await?;
                 let details = json!({
-                    "event": "user-added", "user": row.id, "name": row.name, "administrator": row.administrator
+                    "event": "user-added", "user": row.id, "name": row.name, "administrator": row.administrator,
+                    "one_time_password": row.one_time_until.is_some(),
                 });
                 note(tx, &caller, None, details).await
             })
         })
         .await?;
-    Ok(Json(user))
+    Ok(Json(UserAdded { user, one_time_password }))
 }
 
 /// One user.
@@ -117,13 +130,12 @@ async fn change_user(
     caller.may_on_server(Action::ManageServer)?;
     let Json(change) = body?;
     let (administrator, disabled) = (change.administrator, change.disabled);
-    let mut change_row = PrincipalChange { password: None, administrator, disabled };
+    let mut change_row = PrincipalChange { administrator, disabled, ..PrincipalChange::default() };
     let new_password = change.password.map(|password| Zeroizing::new(password.0));
     if let Some(password) = new_password {
         let row = state.store.principal(PrincipalKind::User, &user).await?.ok_or_else(|| unknown(&user))?;
         check_new_password(&password, &row.name, state.config.limits.password_characters).map_err(ApiError::invalid)?;
-        let hash = state.authentication.passwords.hash(password).await.map_err(|error| ApiError::internal(&error))?;
-        change_row.password = Some(hash);
+        change_row.password = Some(passwords::hash(state, password).await?);
     }
     let user = state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
@@ -214,7 +226,7 @@ pub(super) async fn note(
     Ok(())
 }
 
-async fn find_user(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {
+pub(super) async fn find_user(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {
     let row = tx.find_principal(name).await?.filter(|row| row.kind == PrincipalKind::User);
     row.ok_or_else(|| unknown(name))
 }
@@ -224,7 +236,9 @@ async fn must_keep_an_administrator(tx: &mut WriteTx) -> ApiResult<()> {
     if tx.administrators().await? > 0 {
         return Ok(());
     }
-    Err(ApiError::conflict("This is the last administrator. Make another user administrator first."))
+    Err(ApiError::conflict(
+        "This is the last administrator with a password of their own. Make another user administrator first.",
+    ))
 }
 
 fn unknown(name: &str) -> ApiError {
@@ -239,6 +253,7 @@ impl From<PrincipalRow> for User {
             administrator: row.administrator,
             disabled: row.disabled,
             created: Timestamp::from_unix(row.created),
+            one_time_password_expires: row.one_time_until.map(Timestamp::from_unix),
         }
     }
 }

@@ -10,6 +10,7 @@ use sealcard_api::{
 };
 use sealcard_policy::PrincipalKind;
 use sealcard_server::{
+    authn::NameKey,
     config::{Config, Limits},
     http::{AppState, Server},
     signers::Signers,
@@ -69,7 +70,7 @@ impl Running {
         // Passwords are checked one by one on a machine that runs other tests.
         change(&mut config.limits);
         let signers = Signers::start(Path::new("/nonexistent"), data, &[], &store, []);
-        let state = AppState::new(store.clone(), signers, Arc::new(config));
+        let state = AppState::new(store.clone(), signers, Arc::new(config), NameKey::of(data).unwrap());
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, Arc::clone(&tls), state).await.unwrap();
         let address = server.address().unwrap();
@@ -116,6 +117,7 @@ impl Running {
         let request = LoginRequest::Password {
             user: user.to_owned(),
             password: SecretText(password.to_owned()),
+            new_password: None,
             label: "test".to_owned(),
         };
         self.ask(Method::POST, "/v1/login", None, Some(serde_json::to_value(request).unwrap())).await
@@ -235,6 +237,7 @@ async fn add_admin(store: &Store) {
         administrator: true,
         disabled: false,
         created: sealcard_api::Timestamp::now().unix(),
+        one_time_until: None,
     };
     let password = sealcard_server::authn::hash_password_now(PASSWORD).unwrap();
     let added: Result<(), StorageError> =

@@ -215,3 +215,38 @@ async fn only_hashes_of_secrets_are_in_the_database() {
         assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()));
     }
 }
+
+#[tokio::test]
+async fn what_is_typed_as_a_name_is_recorded_as_a_hash() {
+    const TYPED: &str = "hunter2hunter2x";
+    let server = Running::with(|limits| limits.free_attempts = 2).await;
+    for _ in 0..2 {
+        server.try_login(TYPED, "wrong horse battery").await.problem(ProblemCode::WrongCredentials);
+    }
+    server.try_login(TYPED, "wrong horse battery").await.problem(ProblemCode::TooManyAttempts);
+    let record = server.record().await;
+    let details: Vec<_> = record.iter().map(|entry| &entry["details"]).collect();
+    let hash = details[0]["unknown_user"].as_str().unwrap();
+    assert_eq!(hash.len(), 16);
+    for details in &details {
+        assert_eq!((details["unknown_user"].as_str(), &details["peer"]), (Some(hash), &json!("127.0.0.1")));
+        assert!(details.get("user").is_none());
+    }
+    let bytes = server.database_files();
+    assert!(!bytes.windows(TYPED.len()).any(|window| window == TYPED.as_bytes()));
+}
+
+#[tokio::test]
+async fn every_failed_login_is_recorded_with_its_peer() {
+    let server = Running::start().await;
+    server.try_login(ADMIN, "wrong horse battery").await.problem(ProblemCode::WrongCredentials);
+    let token = json!({"type": "service-token", "token": "sct_nonsense"});
+    server.ask(Method::POST, "/v1/login", None, Some(token)).await.problem(ProblemCode::WrongCredentials);
+    let record = server.record().await;
+    assert_eq!(record.len(), 2);
+    for entry in &record {
+        assert_eq!(entry["details"]["event"], "login-failed");
+        assert_eq!(entry["details"]["peer"], "127.0.0.1");
+    }
+    assert_eq!(record[0]["details"]["user"], ADMIN);
+}

@@ -8,4 +8,5 @@ mod identity;
 mod keys;
 mod login;
 mod overtaken;
+mod passwords;
 mod tls;

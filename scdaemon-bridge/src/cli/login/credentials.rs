@@ -13,36 +13,85 @@ use crate::{
     config::Config,
 };
 
-/// What is sent to log in, and the user's name if it is a user.
-pub(super) fn collect(
-    app: &App,
-    arguments: &Arguments,
-    previous: Option<&Config>,
-) -> anyhow::Result<(LoginRequest, Option<String>)> {
-    let machine = app.paths.is_machine();
-    let label = arguments.label.clone().unwrap_or_else(machine_name);
-    if let Some(token) = token(arguments)? {
-        return Ok((LoginRequest::ServiceToken { token: to_wire(&token), label, machine }, None));
-    }
-    if machine {
-        bail!("a machine logs in as a service account: use --token-file");
-    }
-    let user = match arguments.user.clone().or_else(|| variable("SEALCARD_USER")) {
-        Some(user) => user,
-        None if ask::can_ask() => {
-            let known = previous.and_then(|config| config.user.clone()).or_else(|| std::env::var("USER").ok());
-            ask::text("User", known.as_deref())?
+/// What somebody logs in with.
+pub(super) enum Credentials {
+    /// A service account's token.
+    Token(SecretString),
+    /// A user's name and password.
+    Password {
+        user: String,
+        password: SecretString,
+        /// Whether the person was asked for it, and can be asked again.
+        asked: bool,
+    },
+}
+
+impl Credentials {
+    /// From options, from the environment or from the person.
+    pub(super) fn collect(app: &App, arguments: &Arguments, previous: Option<&Config>) -> anyhow::Result<Self> {
+        if let Some(token) = token(arguments)? {
+            return Ok(Self::Token(token));
         }
-        None => bail!("nobody can be asked for the user here: use --user and --password-file, or --token-file"),
-    };
-    let password_file = arguments.password_file.clone().or_else(|| path_variable("SEALCARD_PASSWORD_FILE"));
-    let password = match password_file {
-        Some(path) => ask::secret_from_file(&path)?,
-        None if ask::can_ask() => ask::password(&format!("Password of {user}"))?,
-        None => bail!("nobody can be asked for the password here: use --password-file"),
-    };
-    let password = to_wire(&password);
-    Ok((LoginRequest::Password { user: user.clone(), password, label }, Some(user)))
+        if app.paths.is_machine() {
+            bail!("a machine logs in as a service account: use --token-file");
+        }
+        let user = match arguments.user.clone().or_else(|| variable("SEALCARD_USER")) {
+            Some(user) => user,
+            None if ask::can_ask() => {
+                let known = previous.and_then(|config| config.user.clone()).or_else(|| std::env::var("USER").ok());
+                ask::text("User", known.as_deref())?
+            }
+            None => {
+                bail!("there is no terminal to ask for the user on: use --user and --password-file, or --token-file")
+            }
+        };
+        let password_file = arguments.password_file.clone().or_else(|| path_variable("SEALCARD_PASSWORD_FILE"));
+        if let Some(path) = password_file {
+            return Ok(Self::Password { user, password: ask::secret_from_file(&path)?, asked: false });
+        }
+        if !ask::can_ask() {
+            bail!("there is no terminal to ask for the password on: use --password-file");
+        }
+        Self::ask_password(user)
+    }
+
+    /// Asks for the password, again if it was wrong.
+    pub(super) fn ask_password(user: String) -> anyhow::Result<Self> {
+        let password = ask::password(&format!("Password of {user}"))?;
+        Ok(Self::Password { user, password, asked: true })
+    }
+
+    /// The user's name, if it is a user.
+    pub(super) fn user(&self) -> Option<&str> {
+        match self {
+            Self::Token(_) => None,
+            Self::Password { user, .. } => Some(user),
+        }
+    }
+
+    /// As [`Self::user`].
+    pub(super) fn into_user(self) -> Option<String> {
+        match self {
+            Self::Token(_) => None,
+            Self::Password { user, .. } => Some(user),
+        }
+    }
+
+    /// What is sent. A new password takes the place of a one-time password.
+    pub(super) fn request(&self, app: &App, arguments: &Arguments, new: Option<&SecretString>) -> LoginRequest {
+        let label = arguments.label.clone().unwrap_or_else(machine_name);
+        match self {
+            Self::Token(token) => {
+                LoginRequest::ServiceToken { token: to_wire(token), label, machine: app.paths.is_machine() }
+            }
+            Self::Password { user, password, .. } => LoginRequest::Password {
+                user: user.clone(),
+                password: to_wire(password),
+                new_password: new.map(to_wire),
+                label,
+            },
+        }
+    }
 }
 
 /// A service account's token, if that is what is to be used. Who names a user on the command line means a user.

@@ -283,6 +283,21 @@ impl WriteTx {
         Ok(done == 1)
     }
 
+    /// Revokes every grant of a principal but one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn revoke_other_grants(
+        &mut self,
+        principal: PrincipalId,
+        kept: GrantId,
+        now: i64,
+    ) -> Result<u64, StorageError> {
+        const REVOKE: &str =
+            "UPDATE access_grant SET revoked = $3 WHERE principal_id = $1 AND id <> $2 AND revoked IS NULL";
+        self.conn().execute(REVOKE, params![principal.0, kept.0, now]).await
+    }
+
     /// Revokes every grant of a principal.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub struct PrincipalRow {
     pub disabled: bool,
     /// Unix seconds.
     pub created: i64,
+    /// Until when the user's one-time password is good, unix seconds; `None` if the user has chosen a password.
+    pub one_time_until: Option<i64>,
 }
 
 impl FromRow for PrincipalRow {
@@ -39,6 +41,7 @@ impl FromRow for PrincipalRow {
             administrator: row.get(3)?,
             disabled: row.get(4)?,
             created: row.get(5)?,
+            one_time_until: row.get(6)?,
         })
     }
 }
@@ -51,6 +54,8 @@ pub struct PasswordRow {
     pub password: String,
     /// Whether the user may log in.
     pub disabled: bool,
+    /// As in [`PrincipalRow`].
+    pub one_time_until: Option<i64>,
 }
 
 /// What changes of a principal; `None` stays.
@@ -58,6 +63,8 @@ pub struct PasswordRow {
 pub struct PrincipalChange {
     /// A new PHC string.
     pub password: Option<String>,
+    /// Until when the new password is good for one login, unix seconds. `None`: it is the user's own. Only with a password.
+    pub one_time_until: Option<i64>,
     /// The right to administer the server.
     pub administrator: Option<bool>,
     /// Whether its grants are refused.
@@ -66,7 +73,7 @@ pub struct PrincipalChange {
 
 macro_rules! columns {
     () => {
-        "SELECT id, kind, name, administrator, disabled, created FROM principal"
+        "SELECT id, kind, name, administrator, disabled, created, one_time_until FROM principal"
     };
 }
 
@@ -104,8 +111,15 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn password_of(&self, name: &str) -> Result<Option<PasswordRow>, StorageError> {
-        let row: Option<(Uuid, String, bool)> = self.reader().optional("SELECT id, password, disabled FROM principal WHERE name = $1 AND removed IS NULL AND password IS NOT NULL", params![name]).await?;
-        Ok(row.map(|(id, password, disabled)| PasswordRow { id: PrincipalId(id), password, disabled }))
+        const PASSWORD: &str = "SELECT id, password, disabled, one_time_until FROM principal
+             WHERE name = $1 AND removed IS NULL AND password IS NOT NULL";
+        let row: Option<(Uuid, String, bool, Option<i64>)> = self.reader().optional(PASSWORD, params![name]).await?;
+        Ok(row.map(|(id, password, disabled, one_time_until)| PasswordRow {
+            id: PrincipalId(id),
+            password,
+            disabled,
+            one_time_until,
+        }))
     }
 }
 
@@ -117,8 +131,8 @@ impl WriteTx {
     pub async fn add_principal(&mut self, row: &PrincipalRow, password: Option<&str>) -> Result<(), StorageError> {
         self.conn()
             .execute(
-                "INSERT INTO principal (id, kind, name, password, administrator, disabled, created)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                "INSERT INTO principal (id, kind, name, password, administrator, disabled, created, one_time_until)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 params![
                     row.id.0,
                     kind_name(row.kind),
@@ -126,7 +140,8 @@ impl WriteTx {
                     password,
                     row.administrator,
                     row.disabled,
-                    row.created
+                    row.created,
+                    row.one_time_until
                 ],
             )
             .await
@@ -162,8 +177,16 @@ impl WriteTx {
         self.conn()
             .execute(
                 "UPDATE principal SET password = COALESCE($2, password), administrator = COALESCE($3, administrator),
-             disabled = COALESCE($4, disabled) WHERE id = $1",
-                params![id.0, change.password.as_deref(), change.administrator, change.disabled],
+             disabled = COALESCE($4, disabled), one_time_until = CASE WHEN $5 THEN $6 ELSE one_time_until END
+             WHERE id = $1",
+                params![
+                    id.0,
+                    change.password.as_deref(),
+                    change.administrator,
+                    change.disabled,
+                    change.password.is_some(),
+                    change.one_time_until
+                ],
             )
             .await?;
         Ok(())
@@ -177,7 +200,7 @@ impl WriteTx {
     pub async fn remove_principal(&mut self, id: PrincipalId, now: i64) -> Result<(), StorageError> {
         self.conn()
             .execute(
-                "UPDATE principal SET removed = $2, password = NULL, administrator = FALSE WHERE id = $1",
+                "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE WHERE id = $1",
                 params![id.0, now],
             )
             .await?;
@@ -197,7 +220,7 @@ impl WriteTx {
         Ok(())
     }
 
-    /// How many users could administer the server now.
+    /// How many users could administer the server now. One that has not logged in with its one-time password yet may never.
     ///
     /// # Errors
     /// If the database fails.
@@ -205,7 +228,8 @@ impl WriteTx {
         let count = self
             .conn()
             .scalar::<i64>(
-                "SELECT count(*) FROM principal WHERE administrator AND NOT disabled AND removed IS NULL",
+                "SELECT count(*) FROM principal WHERE administrator AND NOT disabled AND removed IS NULL
+                    AND one_time_until IS NULL",
                 params![],
             )
             .await?;

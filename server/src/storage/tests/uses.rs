@@ -172,8 +172,15 @@ impl Scene {
             .write(move |tx| {
                 Box::pin(async move {
                     let (kind, name) = (PrincipalKind::User, "user".to_owned());
-                    let principal =
-                        PrincipalRow { id: user, kind, name, administrator: false, disabled: false, created: 0 };
+                    let principal = PrincipalRow {
+                        id: user,
+                        kind,
+                        name,
+                        administrator: false,
+                        disabled: false,
+                        created: 0,
+                        one_time_until: None,
+                    };
                     tx.add_principal(&principal, Some("none")).await?;
                     let (service_token, label) = (None, String::new());
                     let held = NewGrantRow {
