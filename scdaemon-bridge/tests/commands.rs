@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "commands/login.rs"]
+mod login;
 mod support;
 
 use std::fs;

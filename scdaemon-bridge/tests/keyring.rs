@@ -82,7 +82,7 @@ async fn an_unlocked_keyring_holds_the_grant_and_no_file_does() {
         if "$SEALCARD" status; then exit 9; fi"#;
     let (code, text) = run(folder.path(), &server, &identity, script).await;
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains(&format!("The grant lies in {}", GrantStore::Keyring.description())), "{text}");
+    assert!(text.contains("Login saved to the system's keyring."), "{text}");
     assert_eq!(stored_in(folder.path()), GrantStore::Nowhere, "{text}");
     assert!(text.contains("Logged out") && text.contains("Not logged in."), "{text}");
     assert!(server.asked().iter().any(|asked| asked.method == "DELETE"), "the grant should be revoked: {text}");

@@ -99,7 +99,7 @@ async fn another_certificate_than_the_pinned_one_is_refused_and_both_are_named()
         other => panic!("{other:?}"),
     }
     assert_eq!(server.asked().len(), 0);
-    assert_eq!(observe(&directly(&server.url())).await.unwrap().fingerprint, renewed.fingerprint());
+    assert_eq!(observe(&directly(&server.url())).await.unwrap().certificate().sha256, renewed.fingerprint());
 }
 
 #[tokio::test]

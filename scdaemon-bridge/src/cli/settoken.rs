@@ -48,7 +48,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     let issued = exchange(&way, &secret, arguments.label).await?;
     let grant = Grant::new(way.server().to_string(), issued)?;
     let grant_store = login::keep(app, way, &grant, None, previous, arguments.grant_file).await?;
-    login::announce(&grant, grant_store);
+    login::announce(app, &grant, grant_store);
     Ok(())
 }
 

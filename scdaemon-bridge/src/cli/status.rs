@@ -11,7 +11,11 @@ use super::{
     output::{BAD, GOOD, WARN, facts, line, note, show},
     when,
 };
-use crate::{config::Config, remote::RemoteError};
+use crate::{
+    config::{CertificateFacts, CertificateFingerprint, Config, GrantStore, Paths, Trust},
+    grant,
+    remote::RemoteError,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -26,7 +30,7 @@ pub(super) struct Arguments {
     /// Warn if the login ends within this many days, renewals included
     #[arg(long, value_name = "N", default_value_t = 0)]
     days: u32,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -35,10 +39,39 @@ pub(super) struct Arguments {
 struct Status {
     state: State,
     server: Option<String>,
+    /// As the server sees it, or as of the last login or renewal if it can't be asked.
     grant: Option<GrantInfo>,
     error: Option<String>,
+    trust: Option<TrustFacts>,
+    grant_store: Option<GrantStore>,
+    #[serde(skip)]
+    shown: Shown,
+}
+
+/// What is shown to a person of the configuration.
+#[derive(Debug, Default)]
+struct Shown {
     trust: Option<String>,
     grant_store: Option<String>,
+}
+
+/// How the server is recognised.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum TrustFacts {
+    System,
+    CaFile { authorities: Vec<CertificateFacts> },
+    Certificate { sha256: CertificateFingerprint },
+}
+
+impl TrustFacts {
+    fn of(trust: &Trust, paths: &Paths) -> Self {
+        match trust {
+            Trust::System {} => Self::System,
+            Trust::CaFile {} => Self::CaFile { authorities: trust.authorities(paths) },
+            Trust::Certificate { sha256 } => Self::Certificate { sha256: *sha256 },
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,21 +100,34 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
 }
 
 async fn find_out(app: &App, days: u32) -> Status {
-    let config = Config::load(&app.paths.in_use()).ok().flatten();
+    let paths = app.paths.in_use();
+    let config = Config::load(&paths).ok().flatten();
     let whoami = app.remote.whoami().await;
     let (state, grant, error) = match whoami {
         Ok(grant) => (judge(&grant, days, Timestamp::now()), Some(grant), None),
         Err(error @ RemoteError::NotLoggedIn { .. }) => (State::NotLoggedIn, None, Some(error.to_string())),
-        Err(error) => (State::Unchecked, None, Some(error.to_string())),
+        Err(error) => {
+            (State::Unchecked, config.as_ref().and_then(|c| stored_grant(&paths, c)), Some(error.to_string()))
+        }
     };
     Status {
         state,
         server: config.as_ref().map(|config| config.server.clone()),
         grant,
         error,
-        trust: config.as_ref().map(|config| config.trust.description()),
-        grant_store: config.as_ref().map(|config| config.grant_store.description().to_owned()),
+        trust: config.as_ref().map(|config| TrustFacts::of(&config.trust, &paths)),
+        grant_store: config.as_ref().map(|config| config.grant_store),
+        shown: Shown {
+            trust: config.as_ref().map(|config| config.trust.describe(&paths)),
+            grant_store: config.as_ref().map(|config| config.grant_store.describe(&paths)),
+        },
     }
+}
+
+/// What this machine knows of the login.
+fn stored_grant(paths: &Paths, config: &Config) -> Option<GrantInfo> {
+    let grant = grant::load(paths, config.grant_store).ok().flatten()?;
+    (grant.server() == config.server).then(|| grant.info().clone())
 }
 
 /// A grant that is renewed in time lives until no renewal moves its end any more.
@@ -96,28 +142,28 @@ fn print(status: &Status) {
         State::LoggedIn => format!("{GOOD}Logged in.{GOOD:#}"),
         State::EndsSoon => format!("{WARN}Logged in, but the login ends soon:{WARN:#} run `sealcard login`."),
         State::NotLoggedIn => format!("{BAD}Not logged in.{BAD:#}"),
-        State::Unchecked => format!("{BAD}It could not be checked whether you are logged in.{BAD:#}"),
+        State::Unchecked => format!("{WARN}The server could not be asked.{WARN:#} This machine knows:"),
     };
     line(headline);
     let mut rows = Vec::new();
     if let Some(server) = &status.server {
         rows.push(("server", server.clone()));
     }
-    if let Some(trust) = &status.trust {
-        rows.push(("recognised by", trust.clone()));
+    if let Some(trust) = &status.shown.trust {
+        rows.push(("trusted via", trust.clone()));
     }
     if let Some(grant) = &status.grant {
         let role = if grant.administrator { " (administrator)" } else { "" };
-        rows.push(("as", format!("{}{role}", grant.principal_name)));
-        rows.push(("since", when::with_distance(grant.created)));
-        rows.push(("until", when::with_distance(grant.expires)));
+        rows.push(("user", format!("{}{role}", grant.principal_name)));
+        rows.push(("logged in", when::with_distance(grant.created)));
+        rows.push(("expires", when::with_distance(grant.expires)));
         if grant.refreshable_until > grant.expires {
-            rows.push(("renewed until", when::with_distance(grant.refreshable_until)));
+            rows.push(("renewable until", when::with_distance(grant.refreshable_until)));
         }
         rows.push(("label", grant.label.clone()));
     }
-    if let Some(store) = &status.grant_store {
-        rows.push(("grant lies in", store.clone()));
+    if let Some(store) = &status.shown.grant_store {
+        rows.push(("login kept in", store.clone()));
     }
     facts(&rows);
     if let Some(error) = &status.error {

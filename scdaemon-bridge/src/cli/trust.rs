@@ -7,21 +7,24 @@ use clap::{Args, ValueHint};
 
 use super::{
     App, ask,
-    output::{BOLD, GOOD, WARN, line, note},
+    login::{pin, show_anchor},
+    output::{GOOD, WARN, clean, facts, line, note},
+    when,
 };
 use crate::{
     config::{CertificateFingerprint, Config, Trust, files},
-    remote::{Anonymous, RemoteError, ServerUrl, observe, tls},
+    remote::{Anchor, Anonymous, RemoteError, ServerUrl, observe, tls},
 };
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without options it shows the server's certificate and, if it is not the trusted one, asks whether to trust it from now on.
+Without options it shows the server's certificate and, if it is not trusted, asks whether to trust it from now on. A renewed
+certificate of the same authority is trusted without a question.
 
-Example, after the administrator renewed the certificate and told its fingerprint:
+Example, after the server was set up anew and the administrator told its fingerprint:
   sealcard trust --fingerprint 3F:1C:…")]
 pub(super) struct Arguments {
-    /// Trust the server's certificate without asking if it has this SHA-256 fingerprint
+    /// Trust the server without asking if its authority's certificate, or its own, has this SHA-256 fingerprint
     #[arg(long, value_name = "HEX")]
     fingerprint: Option<CertificateFingerprint>,
     /// From now on, trust certificates that the authorities in this PEM file issued
@@ -48,33 +51,47 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
         check(app, &server, &Trust::System {}, None).await?;
         return adopt(app, config, Trust::System {});
     }
-    let seen = observe(&app.route(&server)?).await?.fingerprint;
+    let observed = observe(&app.route(&server)?).await?;
     if let Some(expected) = arguments.fingerprint {
-        if seen != expected {
-            bail!("{server} shows a certificate with another fingerprint, {seen}; nothing was changed");
-        }
-        return adopt(app, config, Trust::Certificate { sha256: seen });
+        return adopt_anchor(app, config, &pin(&observed, expected).context("nothing was changed")?);
     }
-    line(format!("The certificate of {server} has the SHA-256 fingerprint\n\n  {BOLD}{seen}{BOLD:#}\n"));
+    let certificate = observed.certificate();
+    let expires = certificate.expires.map(when::with_distance).unwrap_or_default();
+    facts(&[
+        ("certificate", certificate.name.clone()),
+        ("SHA-256", certificate.sha256.to_string()),
+        ("expires", expires),
+        ("trusted via", config.trust.describe(&app.paths)),
+    ]);
     let authorities = files::read(&app.paths.ca_file())?;
     match check(app, &server, &config.trust, authorities.as_deref()).await {
         Ok(()) => {
-            line(format!("{GOOD}It is trusted{GOOD:#} by {}.", config.trust.description()));
+            line(format!("{GOOD}The certificate is trusted.{GOOD:#}"));
             return Ok(());
         }
         Err(RemoteError::CertificateChanged(error)) => {
-            note(format!("{WARN}It is not the one that is trusted:{WARN:#} {}.", error.reason));
+            note(format!("{WARN}The certificate is not trusted:{WARN:#} {}.", error.reason));
         }
         Err(error) => return Err(error.into()),
     }
-    note("Ask the administrator whether the certificate was renewed, and compare the fingerprint.");
+    let anchor = observed.anchor()?;
+    show_anchor(&anchor);
+    note("Ask the administrator whether the server has a new certificate, and compare the fingerprint.");
     if !ask::can_ask() {
-        bail!("nobody can be asked here: pass `--fingerprint {seen}` once you compared it");
+        bail!("there is no terminal to ask on: pass the administrator's fingerprint with --fingerprint");
     }
-    if !ask::confirm("Is it the same, and do you trust this certificate from now on?")? {
+    if !ask::confirm("Is it the same, and do you trust this server from now on?")? {
         bail!("nothing was changed");
     }
-    adopt(app, config, Trust::Certificate { sha256: seen })
+    adopt_anchor(app, config, &anchor)
+}
+
+fn adopt_anchor(app: &App, config: Config, anchor: &Anchor) -> anyhow::Result<()> {
+    let (trust, authorities) = anchor.trust();
+    if let Some(authorities) = authorities {
+        files::write_private(&app.paths.ca_file(), &authorities)?;
+    }
+    adopt(app, config, trust)
 }
 
 async fn check(app: &App, server: &ServerUrl, trust: &Trust, authorities: Option<&[u8]>) -> Result<(), RemoteError> {
@@ -84,6 +101,6 @@ async fn check(app: &App, server: &ServerUrl, trust: &Trust, authorities: Option
 fn adopt(app: &App, config: Config, trust: Trust) -> anyhow::Result<()> {
     let config = Config { trust, ..config };
     config.save(&app.paths)?;
-    line(format!("From now on {} is recognised by {}.", config.server, config.trust.description()));
+    line(format!("From now on {} is trusted via {}.", config.server, clean(&config.trust.describe(&app.paths))));
     Ok(())
 }

@@ -16,13 +16,18 @@ pub(super) fn day(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "-".to_owned(), |time| time.to_string().chars().take(10).collect())
 }
 
+/// Rounded to the nearest unit: what has just been given for 30 days ends in 30 days.
 fn distance(time: i64, now: i64) -> String {
     let seconds = time.saturating_sub(now);
-    let amount = match seconds.saturating_abs() {
-        0..MINUTE => return if seconds > 0 { "in less than a minute" } else { "just now" }.to_owned(),
-        size @ MINUTE..HOUR => of(size / MINUTE, "minute"),
-        size @ HOUR..DAY => of(size / HOUR, "hour"),
-        size => of(size / DAY, "day"),
+    let size = seconds.saturating_abs();
+    if size < MINUTE {
+        return if seconds > 0 { "in less than a minute" } else { "just now" }.to_owned();
+    }
+    let rounded = |unit: i64| size / unit + i64::from(size % unit >= unit / 2);
+    let amount = match (rounded(MINUTE), rounded(HOUR)) {
+        (minutes @ ..60, _) => of(minutes, "minute"),
+        (_, hours @ ..24) => of(hours, "hour"),
+        _ => of(rounded(DAY), "day"),
     };
     if seconds >= 0 { format!("in {amount}") } else { format!("{amount} ago") }
 }
@@ -36,18 +41,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_are_rounded_down_to_the_largest_unit() {
+    fn distances_are_rounded_to_the_nearest_unit() {
         for (seconds, text) in [
             (5, "in less than a minute"),
             (0, "just now"),
             (-5, "just now"),
             (60, "in 1 minute"),
             (2 * HOUR + 5, "in 2 hours"),
+            (30 * DAY - 1, "in 30 days"),
+            (DAY - 1, "in 1 day"),
+            (HOUR - 20, "in 1 hour"),
             (-DAY, "1 day ago"),
             (90 * DAY, "in 90 days"),
         ] {
             assert_eq!(distance(1_000_000_000 + seconds, 1_000_000_000), text);
         }
-        assert_eq!(distance(i64::MIN, i64::MAX), format!("{} days ago", i64::MAX / DAY));
+        assert_eq!(distance(i64::MIN, i64::MAX), format!("{} days ago", i64::MAX / DAY + 1));
     }
 }

@@ -4,6 +4,7 @@
 //! (the cache of cards, what the last operation came to). [`Paths`] finds them even with an empty environment, because
 //! `sealcard setup` leaves a [`mod@pointer`] in the GnuPG home.
 
+mod certificate;
 mod error;
 pub mod files;
 pub mod fuzzing;
@@ -12,6 +13,7 @@ pub mod pointer;
 mod proxy;
 mod settings;
 
+pub use certificate::CertificateFacts;
 pub use error::ConfigError;
 pub use paths::{Paths, gnupg_home, home};
 pub use proxy::{Exceptions, Proxy, ProxyChoice, ProxyError};

@@ -7,7 +7,7 @@ use data_encoding::{HEXLOWER, HEXUPPER, HEXUPPER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{ConfigError, Paths, files};
+use super::{CertificateFacts, ConfigError, Paths, files};
 
 const HEADER: &str = "# Written by `sealcard login` and `sealcard trust`. `sealcard logout` leaves it, so that the next login\n\
                       # needs no address.\n";
@@ -85,14 +85,14 @@ pub enum GrantStore {
 }
 
 impl GrantStore {
-    /// For a person.
+    /// For a person. `paths` are those of the configuration that names it.
     #[must_use]
-    pub const fn description(self) -> &'static str {
+    pub fn describe(self, paths: &Paths) -> String {
         match self {
-            Self::Keyring => "the system's keyring",
-            Self::File => "a private file",
-            Self::Machine => "this machine's folder, for its group",
-            Self::Nowhere => "no place",
+            Self::Keyring => "the system's keyring".to_owned(),
+            Self::File => format!("{} (readable only by you)", paths.grant_file().display()),
+            Self::Machine => format!("{} (readable by its group)", paths.of_machine().grant_file().display()),
+            Self::Nowhere => "no place".to_owned(),
         }
     }
 }
@@ -103,7 +103,8 @@ impl GrantStore {
 pub enum Trust {
     /// By the certificate authorities that this machine trusts.
     System {},
-    /// By the authorities in `ca.pem` beside `config.toml`, a copy of what `login --ca-file` was given, and no others.
+    /// By the authorities in `ca.pem` beside `config.toml`, and no others: what `login --ca-file` was given, or the authority
+    /// that the server showed and a person or `--fingerprint` vouched for.
     CaFile {},
     /// By its certificate alone: names, dates and authorities are not looked at.
     Certificate {
@@ -113,13 +114,30 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// For a person.
+    /// For a person. `paths` are those of the configuration that names it.
     #[must_use]
-    pub fn description(&self) -> String {
+    pub fn describe(&self, paths: &Paths) -> String {
         match self {
             Self::System {} => "the certificate authorities of this machine".to_owned(),
-            Self::CaFile {} => "the certificate authority given at login".to_owned(),
-            Self::Certificate { sha256 } => format!("its certificate, SHA-256 {sha256}"),
+            Self::CaFile {} => match self.authorities(paths).as_slice() {
+                [one] => format!("the authority {}, SHA-256 {}", one.name, one.sha256),
+                [] => format!("the authority in {}, which can't be read", paths.ca_file().display()),
+                several => format!("the {} authorities in {}", several.len(), paths.ca_file().display()),
+            },
+            Self::Certificate { sha256 } => format!("its own certificate alone, SHA-256 {sha256}"),
+        }
+    }
+
+    /// The authorities of [`Self::CaFile`]; none if the file can't be read.
+    #[must_use]
+    pub fn authorities(&self, paths: &Paths) -> Vec<CertificateFacts> {
+        match self {
+            Self::CaFile {} => files::read(&paths.ca_file())
+                .ok()
+                .flatten()
+                .map(|pem| CertificateFacts::all_of(&pem))
+                .unwrap_or_default(),
+            Self::System {} | Self::Certificate { .. } => Vec::new(),
         }
     }
 }

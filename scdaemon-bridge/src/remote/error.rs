@@ -212,7 +212,7 @@ impl CertificateError {
         if let Kind::Other(other) = kind
             && let Some(pin) = other.0.downcast_ref::<PinMismatchError>()
         {
-            return Self { server, reason: pin.to_string(), expected: Some(pin.expected), seen: Some(pin.seen) };
+            return Self::other_pin(server, pin.clone());
         }
         let reason = match kind {
             Kind::Expired | Kind::ExpiredContext { .. } => format!("{EXPIRED} ({kind})"),
@@ -225,6 +225,11 @@ impl CertificateError {
             other => other.to_string(),
         };
         Self { server, reason, expected: None, seen: None }
+    }
+
+    /// The server shows another certificate than the one that is expected.
+    pub(super) fn other_pin(server: String, pin: PinMismatchError) -> Self {
+        Self { server, reason: pin.to_string(), expected: Some(pin.expected), seen: Some(pin.seen) }
     }
 
     /// Whether only the time is wrong: the certificate's, or this machine's.
@@ -282,13 +287,28 @@ fn reason_suffix(reason: Option<&Problem>) -> String {
     }
 }
 
+/// Whether the title in front of the detail would only repeat it.
+fn says_it_all(code: ProblemCode, title: &str, detail: &str) -> bool {
+    use ProblemCode as Code;
+    let code_is_plain = matches!(
+        code,
+        Code::Conflict
+            | Code::Invalid
+            | Code::NotFound
+            | Code::PasswordChangeRequired
+            | Code::TooManyAttempts
+            | Code::WrongCredentials
+    );
+    code_is_plain || detail.starts_with(title)
+}
+
 fn problem_text(problem: &Problem) -> String {
-    let mut text = problem.title.clone();
-    if let Some(detail) = &problem.detail {
-        text.push_str(": ");
-        text.push_str(detail);
-    }
-    if let Some(seconds) = problem.retry_after {
+    let mut text = match &problem.detail {
+        Some(detail) if says_it_all(problem.code, &problem.title, detail) => detail.clone(),
+        Some(detail) => format!("{}: {detail}", problem.title),
+        None => problem.title.clone(),
+    };
+    if let Some(seconds) = problem.retry_after.filter(|_| problem.code != ProblemCode::TooManyAttempts) {
         text.push_str(&format!(" (try again in {seconds} s)"));
     }
     if let Some(id) = problem.request_id {

@@ -21,7 +21,7 @@ use std::sync::{
 
 pub use client::{NameError, ServerUrl, ServerUrlError};
 pub use error::{CertificateError, RemoteError, UnreachableKind};
-pub use observe::{Observed, observe};
+pub use observe::{Anchor, Observed, observe};
 pub use path::{path, query};
 pub use requests::Anonymous;
 pub use route::Route;

@@ -58,6 +58,23 @@ pub(super) fn looking_config() -> Result<ClientConfig, TlsError> {
     with_verifier(Arc::new(OneCertificate { expected: None, provider: provider.clone() }), provider)
 }
 
+/// Whether this authority vouches for the server's certificate, for this name and now. `others` is what the server shows
+/// beside its own certificate.
+pub(super) fn vouches(
+    authority: &CertificateDer<'_>,
+    certificate: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    name: &ServerName<'_>,
+) -> Result<(), Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.clone().into_owned())?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| Error::General(error.to_string()))?;
+    verifier.verify_server_cert(certificate, others, name, &[], UnixTime::now()).map(drop)
+}
+
 /// Reads the certificates of a PEM file.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer},
@@ -39,20 +39,46 @@ pub struct Identity {
     pub ca_pem: String,
     pub certificate: CertificateDer<'static>,
     pub key: KeyPair,
+    ca: Arc<CertifiedIssuer<'static, KeyPair>>,
+    shows_authority: bool,
 }
 
 impl Identity {
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "Test CA");
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self::issued_by(Arc::new(ca), name, false)
+    }
+
+    fn issued_by(ca: Arc<CertifiedIssuer<'static, KeyPair>>, name: &str, shows_authority: bool) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
-        Self { ca_pem: ca.pem(), certificate: certificate.der().clone(), key }
+        Self { ca_pem: ca.pem(), certificate: certificate.der().clone(), key, ca, shows_authority }
+    }
+
+    /// The same, showing the authority's certificate beside its own.
+    pub fn with_authority(self) -> Self {
+        Self { shows_authority: true, ..self }
+    }
+
+    /// Another certificate of the same authority.
+    pub fn renewed(&self, name: &str) -> Self {
+        Self::issued_by(self.ca.clone(), name, self.shows_authority)
+    }
+
+    pub fn authority(&self) -> CertificateFingerprint {
+        CertificateFingerprint::of(self.ca.der())
     }
 
     pub fn fingerprint(&self) -> CertificateFingerprint {
         CertificateFingerprint::of(&self.certificate)
+    }
+
+    fn chain(&self) -> Vec<CertificateDer<'static>> {
+        let authority = self.shows_authority.then(|| self.ca.der().clone());
+        std::iter::once(self.certificate.clone()).chain(authority).collect()
     }
 
     /// A configuration that shows this certificate and signs with `key`, which need not belong to it.
@@ -67,7 +93,7 @@ impl Identity {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let der = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let signing = provider.key_provider.load_private_key(der).unwrap();
-        let certified = CertifiedKey::new(vec![self.certificate.clone()], signing);
+        let certified = CertifiedKey::new(self.chain(), signing);
         ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()

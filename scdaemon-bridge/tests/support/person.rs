@@ -44,8 +44,23 @@ impl Person {
 
     /// Runs the command without a terminal.
     pub async fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_sealcard"))
-            .args(arguments)
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sealcard"));
+        command.args(arguments);
+        self.finish(command, input).await
+    }
+
+    /// Runs the command in a terminal, into which these lines are typed. What is shown is on standard output.
+    pub async fn type_into(&self, arguments: &[&str], lines: &[&str]) -> Output {
+        let quoted = arguments.iter().map(|argument| format!(" '{argument}'")).collect::<String>();
+        let mut command = tokio::process::Command::new("script");
+        command.args(["--quiet", "--return", "--echo", "never", "--command"]);
+        command.arg(format!("{}{quoted}", env!("CARGO_BIN_EXE_sealcard"))).arg("/dev/null");
+        let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        self.finish(command, &input).await
+    }
+
+    async fn finish(&self, mut command: tokio::process::Command, input: &str) -> Output {
+        let mut child = command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.folder.path())

@@ -22,7 +22,10 @@ impl ConfigCommand {
         let certificate = data.join(&config.tls.certificate);
         ServerTls::load(certificate.clone(), data.join(&config.tls.key))?;
         output::line(format_args!("{}", toml::to_string(&config)?.trim_end()));
-        output::line(format_args!("\n# All well. Certificate SHA-256: {}", ServerTls::fingerprint(&certificate)?));
+        output::line(format_args!(
+            "\n# All well. Workstations trust SHA-256 {}",
+            ServerTls::fingerprint(&certificate)?
+        ));
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod join;
 mod listen;
 mod output;
 mod passwords;
+mod renewal;
 mod seal;
 mod serve;
 mod tls;

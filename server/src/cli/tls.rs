@@ -13,8 +13,8 @@ use crate::{
 pub(super) enum TlsCommand {
     /// Issue a new server certificate with the server's own authority
     ///
-    /// Clients that trust the authority notice nothing; clients that trust the fingerprint must be told the new one. A
-    /// running server takes it up on SIGHUP.
+    /// The server does so by itself 90 days before the certificate ends. Workstations trust the authority, so they notice
+    /// nothing. A running server takes the certificate up on SIGHUP.
     Renew {
         #[command(flatten)]
         data: Data,
@@ -22,7 +22,7 @@ pub(super) enum TlsCommand {
         #[arg(long = "name", value_name = "HOSTNAME")]
         names: Vec<String>,
     },
-    /// Show the certificate's SHA-256 fingerprint
+    /// Show the SHA-256 fingerprint that `sealcard login` shows: that of the authority
     Fingerprint {
         #[command(flatten)]
         data: Data,
@@ -63,7 +63,10 @@ fn renew(data: &Data, names: Vec<String>) -> anyhow::Result<()> {
     let certificate = data.join(&config.tls.certificate);
     tls::issue_server(data, &names, &certificate, &data.join(&config.tls.key))?;
     output::line(format_args!("Made {} for {}", certificate.display(), names.join(", ")));
-    output::line(format_args!("SHA-256 {}", ServerTls::fingerprint(&certificate)?));
+    output::line(format_args!(
+        "Workstations trust its authority as before: SHA-256 {}",
+        ServerTls::fingerprint(&certificate)?
+    ));
     output::line(format_args!(
         "A running server takes it up with: systemctl reload sealcard-server (or kill -HUP PID)"
     ));

@@ -19,7 +19,8 @@ pub const CA_FILE: &str = "tls/ca.pem";
 pub const CA_KEY_FILE: &str = "tls/ca.key";
 
 const CA_LIFETIME: Duration = Duration::days(3652);
-const SERVER_LIFETIME: Duration = Duration::days(730);
+/// How long a server's certificate is good.
+pub(super) const SERVER_LIFETIME: Duration = Duration::days(730);
 
 /// Clocks of clients may be slow.
 const BACKDATED: Duration = Duration::hours(1);
@@ -33,6 +34,9 @@ pub enum IssueError {
     /// A name is no DNS name, or the authority's key is damaged. Retrying can't help.
     #[error("can't make the certificate")]
     Certificate(#[from] rcgen::Error),
+    /// A certificate in the data folder can't be read. Retrying helps once it was put right.
+    #[error("a certificate in the data folder can't be read")]
+    Unreadable,
 }
 
 /// Makes the authority of a new data folder.
@@ -52,6 +56,20 @@ pub fn make_authority(data: &Path) -> Result<(), IssueError> {
 /// # Errors
 /// If a name is not usable in a certificate, the authority's key can't be read, or files can't be written.
 pub fn issue_server(data: &Path, names: &[String], certificate: &Path, key: &Path) -> Result<(), IssueError> {
+    let now = OffsetDateTime::now_utc();
+    issue_server_until(data, names, (certificate, key), (now, now + SERVER_LIFETIME))
+}
+
+/// As [`issue_server`], good from `now` to `until`.
+///
+/// # Errors
+/// As [`issue_server`].
+pub fn issue_server_until(
+    data: &Path,
+    names: &[String],
+    (certificate, key): (&Path, &Path),
+    (now, until): (OffsetDateTime, OffsetDateTime),
+) -> Result<(), IssueError> {
     let ca_key = KeyPair::from_pem(&files::read_secret(&data.join(CA_KEY_FILE))?)?;
     let ca_pem = files::read(&data.join(CA_FILE))?;
     let issuer = Issuer::new(authority_params(&ca_key)?, ca_key);
@@ -59,14 +77,15 @@ pub fn issue_server(data: &Path, names: &[String], certificate: &Path, key: &Pat
     let mut params = CertificateParams::new(names)?;
     let common_name = names.first().map_or("sealcard-server", String::as_str);
     params.distinguished_name.push(DnType::CommonName, common_name);
-    (params.not_before, params.not_after) = validity(SERVER_LIFETIME);
+    (params.not_before, params.not_after) = (now - BACKDATED, until);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
 
     let server_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let leaf = params.signed_by(&server_key, &issuer)?;
-    // The chain holds the authority too, so that a client can pin or learn it from the handshake.
+    // The chain holds the authority too: a client learns it from the handshake and trusts it once a person has compared its
+    // fingerprint.
     let chain = format!("{}{}", leaf.pem(), String::from_utf8_lossy(&ca_pem));
     replace_pair((certificate, chain.as_bytes()), (key, Zeroizing::new(server_key.serialize_pem()).as_bytes()))
 }
@@ -86,15 +105,11 @@ fn authority_params(key: &KeyPair) -> Result<CertificateParams, rcgen::Error> {
     let short: String = data_encoding::HEXLOWER.encode(digest.as_ref()).chars().take(16).collect();
     params.distinguished_name.remove(DnType::CommonName);
     params.distinguished_name.push(DnType::CommonName, format!("Sealcard CA {short}"));
-    (params.not_before, params.not_after) = validity(CA_LIFETIME);
+    let now = OffsetDateTime::now_utc();
+    (params.not_before, params.not_after) = (now - BACKDATED, now + CA_LIFETIME);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
-}
-
-fn validity(lifetime: Duration) -> (OffsetDateTime, OffsetDateTime) {
-    let now = OffsetDateTime::now_utc();
-    (now - BACKDATED, now + lifetime)
 }
 
 /// The names a server is reached by when none are given: this machine's.

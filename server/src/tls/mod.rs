@@ -2,8 +2,11 @@
 
 mod issue;
 mod reload;
+mod renew;
 
 pub use issue::{
-    CA_FILE, CA_KEY_FILE, IssueError, default_names, default_pair, is_host_name, issue_server, make_authority,
+    CA_FILE, CA_KEY_FILE, IssueError, default_names, default_pair, is_host_name, issue_server, issue_server_until,
+    make_authority,
 };
 pub use reload::{ServerTls, TlsError};
+pub use renew::{RENEW_BEFORE, Renewal, expiry, renew_if_due};

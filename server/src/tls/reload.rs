@@ -70,14 +70,15 @@ impl ServerTls {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// SHA-256 of the first certificate in a file, as `sealcard login` shows it: upper-case pairs with colons.
+    /// SHA-256 of what workstations trust, as `sealcard login` shows it: the authority at the end of a file with a chain, which
+    /// stays when the server's own certificate is renewed. Upper-case pairs with colons.
     ///
     /// # Errors
     /// If there is none.
     pub fn fingerprint(certificate: &Path) -> Result<String, TlsError> {
         let chain = read_chain(certificate)?;
-        let first = chain.first().ok_or_else(|| TlsError::Empty { path: certificate.to_owned() })?;
-        let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, first);
+        let last = chain.last().ok_or_else(|| TlsError::Empty { path: certificate.to_owned() })?;
+        let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, last);
         let pairs: Vec<String> = digest.as_ref().iter().map(|byte| HEXUPPER.encode(&[*byte])).collect();
         Ok(pairs.join(":"))
     }

@@ -4,7 +4,9 @@ use std::{fs, path::Path};
 
 use nix::sys::signal::Signal;
 use reqwest::{Certificate, Client, StatusCode};
+use sealcard_server::tls;
 use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
 
 use crate::harness::{DEADLINE, PASSWORD, Place, failure, success, wait_for};
 
@@ -33,8 +35,10 @@ async fn a_new_server_becomes_ready_and_its_administrator_logs_in() {
     assert_eq!(answer.status(), StatusCode::OK);
     let issued: Value = answer.json().await.unwrap();
     let token = issued["token"].as_str().unwrap().to_owned();
+    let typed = json!({"type": "password", "user": "typed-by-accident", "password": "x"});
+    client.post(format!("{}/v1/login", served.address)).json(&typed).send().await.unwrap();
     let log = served.stop();
-    for secret in [PASSWORD, &token[4..]] {
+    for secret in [PASSWORD, &token[4..], "typed-by-accident"] {
         assert!(!log.contains(secret), "{log}");
     }
     assert!(log.contains("/v1/login") && log.contains("SIGTERM"), "{log}");
@@ -45,16 +49,12 @@ async fn hangup_takes_up_a_renewed_certificate() {
     let place = Place::new();
     success(&place.init(&["--name", "127.0.0.1"]));
     let served = place.serve();
-    let before = success(&place.run(&["tls", "fingerprint"]));
+    let (before, trusted) = (presented(&served.address), success(&place.run(&["tls", "fingerprint"])));
     let text = success(&place.run(&["tls", "renew"]));
-    let after = success(&place.run(&["tls", "fingerprint"]));
-    assert!(before != after && text.contains(after.trim()), "{text}");
+    assert!(text.contains(trusted.trim()), "{text}");
+    assert_eq!(success(&place.run(&["tls", "fingerprint"])), trusted, "the authority stays");
     served.signal(Signal::SIGHUP);
-    let presented = wait_for(|| {
-        let now = presented(&served.address);
-        (now == after.trim()).then_some(now)
-    });
-    assert_eq!(presented, after.trim());
+    wait_for(|| (presented(&served.address) != before).then_some(()));
     client(&place.data()).get(format!("{}/healthz", served.address)).send().await.unwrap();
     served.stop();
 }
@@ -83,6 +83,24 @@ async fn hangup_starts_the_signer_of_a_new_environment() {
     }
     let log = served.stop();
     assert_eq!(log.matches("a new environment").count(), 1, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_has_ended_is_renewed_at_the_start() {
+    let place = Place::new();
+    success(&place.init(&["--name", "127.0.0.1"]));
+    let trusted = success(&place.run(&["tls", "fingerprint"]));
+    let data = place.data();
+    let (certificate, key) = tls::default_pair(&data);
+    let now = OffsetDateTime::now_utc();
+    let ended = (now - Duration::days(730), now - Duration::days(1));
+    tls::issue_server_until(&data, &["127.0.0.1".to_owned()], (&certificate, &key), ended).unwrap();
+    let served = place.serve();
+    client(&data).get(format!("{}/healthz", served.address)).send().await.unwrap();
+    assert_eq!(success(&place.run(&["tls", "fingerprint"])), trusted);
+    assert!(tls::expiry(&certificate).unwrap() > now + Duration::days(700));
+    let log = served.stop();
+    assert!(log.contains("certificate has been renewed"), "{log}");
 }
 
 /// SHA-256 of the certificate that the server shows to a new connection.

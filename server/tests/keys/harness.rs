@@ -94,6 +94,7 @@ impl Place {
             administrator: false,
             disabled: false,
             created: Timestamp::now().unix(),
+            one_time_until: None,
         };
         let added: Result<(), StorageError> =
             self.store().write(move |tx| Box::pin(async move { tx.add_principal(&row, Some("none")).await })).await;

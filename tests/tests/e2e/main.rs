@@ -25,6 +25,7 @@ mod packages;
 mod parallel;
 mod power_failure;
 mod profiles;
+mod renewals;
 mod revocations;
 mod secrets;
 mod signing;

@@ -23,7 +23,7 @@ pub(super) async fn look(app: &App) -> Vec<Finding> {
     match ask(app, &config).await {
         Ok((version, date)) => {
             let text =
-                format!("{} answers, version {version}, recognised by {}", config.server, config.trust.description());
+                format!("{} answers, version {version}, trusted via {}", config.server, config.trust.describe(&paths));
             findings.push(Finding::good("server", text));
             findings.extend(date.map(|date| clock(date, Timestamp::now())));
         }

@@ -70,7 +70,7 @@ fn pointer_finding(app: &App) -> Finding {
 }
 
 fn grant_finding(paths: &Paths, config: &Config) -> Finding {
-    let place = config.grant_store.description();
+    let place = config.grant_store.describe(paths);
     match grant::load(paths, config.grant_store) {
         Ok(Some(grant)) if grant.server() != config.server => {
             Finding::broken("grant", format!("it is of {}, not of {}", grant.server(), config.server), "sealcard login")

@@ -11,7 +11,7 @@ use crate::{
     grant::{self, Grant},
 };
 
-/// Stores a grant and the configuration that belongs to it, in place of what was there. Says where the grant lies.
+/// Stores a grant and the configuration that belongs to it, in place of what was there. Says where the grant is kept.
 pub(in crate::cli) async fn keep(
     app: &App,
     way: Way,
@@ -42,13 +42,13 @@ pub(in crate::cli) async fn keep(
     Ok(grant_store)
 }
 
-/// Says who is logged in now, and where the grant lies.
-pub(in crate::cli) fn announce(grant: &Grant, grant_store: GrantStore) {
+/// Says who is logged in now, and where the grant is kept.
+pub(in crate::cli) fn announce(app: &App, grant: &Grant, grant_store: GrantStore) {
     line(format!(
         "{GOOD}Logged in{GOOD:#} to {} as {BOLD}{}{BOLD:#} until {}.",
         grant.server(),
         clean(&grant.info().principal_name),
         when::with_distance(grant.info().expires),
     ));
-    note(format!("The grant lies in {}.", grant_store.description()));
+    note(format!("Login saved to {}.", grant_store.describe(&app.paths)));
 }

@@ -1,17 +1,17 @@
 //! `sealcard login`.
 
+mod attempt;
 mod credentials;
 mod keep;
 mod server;
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Args, ValueHint};
 
 pub(super) use credentials::machine_name;
 pub(super) use keep::{announce, keep};
-pub(super) use server::{ServerArguments, Way};
+pub(super) use server::{ServerArguments, Way, pin, show_anchor};
 
 use super::{
     App, ask, machine,
@@ -32,7 +32,7 @@ Examples:
     sealcard login https://sealcard.example.org:8443 --machine --group ci \\
       --ca-file ca.pem --token-file /run/secrets/sealcard
 
-If neither this machine nor --ca-file nor --fingerprint vouches for the server, its certificate's
+If neither this machine nor --ca-file nor --fingerprint vouches for the server, its authority's
 fingerprint is shown and you are asked, before any password is sent. Without a terminal nothing is
 ever asked: what is missing is an error.
 
@@ -51,6 +51,9 @@ pub(super) struct Arguments {
     /// Read the password from the first line of this file (- for standard input)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "token_file")]
     password_file: Option<PathBuf>,
+    /// Take the place of a one-time password with the first line of this file, without asking
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "token_file")]
+    new_password_file: Option<PathBuf>,
     /// Log in as a service account with the token in this file (- for standard input)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     token_file: Option<PathBuf>,
@@ -75,12 +78,10 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     let app = machine.as_ref().unwrap_or(app);
     let previous = previous_config(app);
     let way = Way::find(app, &arguments.server, previous.as_ref()).await?;
-    let (login, user) = credentials::collect(app, &arguments, previous.as_ref())?;
-    let issued = way.client().login(&login).await.context("the login failed")?;
-    drop(login);
+    let (issued, user) = attempt::log_in(app, &arguments, previous.as_ref(), &way).await?;
     let grant = Grant::new(way.server().to_string(), issued)?;
     let grant_store = keep(app, way, &grant, user, previous, arguments.grant_file).await?;
-    announce(&grant, grant_store);
+    announce(app, &grant, grant_store);
     follow_up(app, &arguments).await
 }
 

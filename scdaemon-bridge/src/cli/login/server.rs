@@ -9,10 +9,10 @@ use super::variable;
 use crate::{
     cli::{
         App, ask,
-        output::{BOLD, note},
+        output::{BOLD, clean, note},
     },
-    config::{CertificateFingerprint, Config, GrantStore, Proxy, ProxyChoice, Trust, files},
-    remote::{Anonymous, CertificateError, RemoteError, Route, ServerUrl, observe, tls},
+    config::{CertificateFacts, CertificateFingerprint, Config, GrantStore, Proxy, ProxyChoice, Trust, files},
+    remote::{Anchor, Anonymous, CertificateError, Observed, RemoteError, Route, ServerUrl, observe, tls},
 };
 
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(in crate::cli) struct ServerArguments {
     /// Trust the server if one of the authorities in this PEM file issued its certificate
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "fingerprint")]
     ca_file: Option<PathBuf>,
-    /// Trust the server if its certificate has this SHA-256 fingerprint
+    /// Trust the server if its authority's certificate, or its own, has this SHA-256 fingerprint
     #[arg(long, value_name = "HEX")]
     fingerprint: Option<CertificateFingerprint>,
 }
@@ -49,12 +49,18 @@ impl Way {
             (Some(server), _, _) => server.clone(),
             (None, Some(server), _) => server.parse().context("in SEALCARD_SERVER")?,
             (None, None, Some(config)) => config.server.parse().context("in config.toml")?,
+            (None, None, None) if ask::can_ask() => {
+                ask::text("Server (such as https://sealcard.example.org:8443)", None)?.parse()?
+            }
             (None, None, None) => bail!("name the server: `sealcard login https://HOST:PORT`"),
         };
         let adopted = AdoptedProxy::of_environment(app, &server)?;
         let route = app.route(&server)?;
         let same_server = previous.filter(|config| config.server == server.to_string());
-        let (trust, authorities) = decide_trust(app, arguments, &route, same_server).await?;
+        let (trust, authorities) = match configured_trust(app, arguments, &route, same_server).await? {
+            Some(trust) => trust,
+            None => find_trust(app, &route, previous).await?,
+        };
         let client = Anonymous::new(route, &trust, authorities.as_deref())?;
         client.server().await?;
         Ok(Self { client, server, trust, authorities, adopted })
@@ -115,13 +121,16 @@ impl Drop for AdoptedProxy {
     }
 }
 
-/// How the server is recognised, and the authorities if that is by a file. Asks the person if nothing vouches for it.
-async fn decide_trust(
+/// How the server is recognised, and the authorities if that is by a file.
+type Recognition = (Trust, Option<Vec<u8>>);
+
+/// What the options, the environment or the configuration of this server say. `None` if none of them says anything.
+async fn configured_trust(
     app: &App,
     arguments: &ServerArguments,
     route: &Route,
     same_server: Option<&Config>,
-) -> anyhow::Result<(Trust, Option<Vec<u8>>)> {
+) -> anyhow::Result<Option<Recognition>> {
     let (mut ca_file, mut fingerprint) = (arguments.ca_file.clone(), arguments.fingerprint);
     if ca_file.is_none() && fingerprint.is_none() {
         ca_file = variable("SEALCARD_CA_FILE").map(PathBuf::from);
@@ -131,21 +140,41 @@ async fn decide_trust(
     if let Some(path) = &ca_file {
         let authorities = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
         tls::parse_authorities(&authorities).with_context(|| path.display().to_string())?;
-        return Ok((Trust::CaFile {}, Some(authorities)));
+        return Ok(Some((Trust::CaFile {}, Some(authorities))));
     }
     if let Some(sha256) = fingerprint {
-        return Ok((Trust::Certificate { sha256 }, None));
+        return Ok(Some(pin(&observe(route).await?, sha256)?.trust()));
     }
-    if let Some(config) = same_server {
-        let authorities = match config.trust {
-            Trust::CaFile {} => files::read(&app.paths.ca_file())?,
-            _ => None,
-        };
-        return Ok((config.trust.clone(), authorities));
+    let Some(config) = same_server else { return Ok(None) };
+    let authorities = match config.trust {
+        Trust::CaFile {} => files::read(&app.paths.ca_file())?,
+        _ => None,
+    };
+    Ok(Some((config.trust.clone(), authorities)))
+}
+
+/// What has this fingerprint. Says so if the next renewal ends the trust.
+pub(in crate::cli) fn pin(observed: &Observed, sha256: CertificateFingerprint) -> anyhow::Result<Anchor> {
+    let anchor = observed.anchor_with(sha256)?;
+    if let Anchor::Certificate(_) = anchor {
+        note("This is the fingerprint of the server's own certificate: a new one is needed when that is renewed.");
+        if let Ok(Anchor::Authority(authority)) = observed.anchor() {
+            let authority = CertificateFacts::of(&authority);
+            note(format!("That of its authority {} stays: {}", clean(&authority.name), authority.sha256));
+        }
     }
+    Ok(anchor)
+}
+
+/// Whether this machine knows the server's authority; else the person decides.
+async fn find_trust(app: &App, route: &Route, previous: Option<&Config>) -> anyhow::Result<Recognition> {
     match system_vouches(route).await {
         Ok(()) => Ok((Trust::System {}, None)),
-        Err(RemoteError::CertificateChanged(error)) => Ok((ask_person(route, &error.reason).await?, None)),
+        Err(RemoteError::CertificateChanged(_)) => {
+            let recognition = ask_person(route).await?;
+            remember(app, route, previous, &recognition)?;
+            Ok(recognition)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -166,16 +195,53 @@ async fn system_vouches(route: &Route) -> Result<(), RemoteError> {
     }
 }
 
-async fn ask_person(route: &Route, reason: &str) -> anyhow::Result<Trust> {
-    let seen = observe(route).await?.fingerprint;
-    note(format!("This machine does not know {BOLD}{}{BOLD:#}: {reason}.", route.server()));
-    note(format!("The SHA-256 fingerprint of its certificate is\n\n  {BOLD}{seen}{BOLD:#}\n"));
-    note("Compare it with what the administrator told you (`sealcard-server init` printed it).");
+async fn ask_person(route: &Route) -> anyhow::Result<Recognition> {
+    let anchor = observe(route).await?.anchor()?;
+    let server = route.server();
+    note(format!("The certificate of {BOLD}{server}{BOLD:#} was not issued by an authority this machine trusts."));
+    show_anchor(&anchor);
+    note("Compare it with the fingerprint that your administrator gave you (`sealcard-server init` printed it).");
     if !ask::can_ask() {
-        bail!("nobody can be asked here: pass `--fingerprint {seen}` once you compared it, or `--ca-file FILE`");
+        bail!("there is no terminal to ask on: pass the administrator's fingerprint with --fingerprint, or --ca-file");
     }
     if !ask::confirm("Is it the same, and do you trust this server?")? {
         bail!("not trusted; nothing was sent");
     }
-    Ok(Trust::Certificate { sha256: seen })
+    Ok(anchor.trust())
+}
+
+/// Shows the fingerprint to compare.
+pub(in crate::cli) fn show_anchor(anchor: &Anchor) {
+    match anchor {
+        Anchor::Authority(certificate) => {
+            let CertificateFacts { name, sha256, .. } = CertificateFacts::of(certificate);
+            note(format!(
+                "It was issued by the authority {BOLD}{}{BOLD:#}, whose SHA-256 fingerprint is",
+                clean(&name)
+            ));
+            note(format!("\n  {BOLD}{sha256}{BOLD:#}\n"));
+        }
+        Anchor::Certificate(sha256) => {
+            note("The server shows no authority that issued it. Its own SHA-256 fingerprint, until it is renewed, is");
+            note(format!("\n  {BOLD}{sha256}{BOLD:#}\n"));
+        }
+    }
+}
+
+/// Keeps what the person answered, so that a login that fails now does not ask again. A login at another server stays.
+fn remember(
+    app: &App,
+    route: &Route,
+    previous: Option<&Config>,
+    (trust, authorities): &Recognition,
+) -> anyhow::Result<()> {
+    let server = route.server().to_string();
+    if previous.is_some_and(|config| config.server != server && config.grant_store != GrantStore::Nowhere) {
+        return Ok(());
+    }
+    if let Some(authorities) = authorities {
+        files::write_login(&app.paths, &app.paths.ca_file(), authorities)?;
+    }
+    let config = Config { server, user: None, grant_store: GrantStore::Nowhere, trust: trust.clone() };
+    Ok(config.save(&app.paths)?)
 }
