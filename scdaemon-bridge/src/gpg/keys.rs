@@ -2,7 +2,7 @@
 
 use sealcard_api::Fingerprint;
 
-use super::{Gnupg, GpgError, run::last_lines};
+use super::{Gnupg, GpgError};
 use crate::cards::Keygrip;
 
 /// What an import came to.
@@ -49,7 +49,7 @@ impl Gnupg {
                 None => {
                     return Err(GpgError::Unexpected {
                         command: "gpg --import".to_owned(),
-                        answer: last_lines(&output.stderr),
+                        answer: output.last_words(),
                     });
                 }
             }

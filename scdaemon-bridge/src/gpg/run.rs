@@ -2,15 +2,16 @@
 
 use std::{
     fmt,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use super::GpgError;
-use crate::config::{ConfigError, files, gnupg_home};
+use crate::{
+    config::{ConfigError, files, gnupg_home},
+    program::{Output, Program, ProgramError},
+};
 
 /// How long gpg-agent may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -83,7 +84,7 @@ impl Gnupg {
     ///
     /// When gpg-connect-agent is not installed.
     pub fn ask_running_agent(&self, commands: &[&str]) -> Result<Option<Vec<String>>, GpgError> {
-        self.connect_agent(&["--no-autostart"], commands)
+        Ok(self.connect_agent(&["--no-autostart"], commands)?.0)
     }
 
     /// Asks gpg-agent, which is started if need be.
@@ -92,19 +93,22 @@ impl Gnupg {
     ///
     /// When gpg-connect-agent is not installed or gpg-agent does not start.
     pub fn ask_agent(&self, commands: &[&str]) -> Result<Vec<String>, GpgError> {
-        self.connect_agent(&[], commands)?.ok_or_else(|| GpgError::Failed {
-            command: "gpg-connect-agent".to_owned(),
-            message: "gpg-agent does not start".to_owned(),
-        })
+        let (lines, said) = self.connect_agent(&[], commands)?;
+        lines.ok_or(GpgError::NoAgent { said })
     }
 
-    fn connect_agent(&self, options: &[&str], commands: &[&str]) -> Result<Option<Vec<String>>, GpgError> {
+    /// The answer, if an agent runs, and what was said on standard error.
+    fn connect_agent(
+        &self,
+        options: &[&str],
+        commands: &[&str],
+    ) -> Result<(Option<Vec<String>>, String), ProgramError> {
         let mut input = commands.join("\n");
         input.push_str("\n/bye\n");
         let output = self.run("gpg-connect-agent", options, Some(input.as_bytes()))?;
         let lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(ToOwned::to_owned).collect();
         // Without an agent it says so on standard error, answers nothing, and in some versions still exits with 0.
-        Ok((!lines.is_empty()).then_some(lines))
+        Ok(((!lines.is_empty()).then_some(lines), output.last_words()))
     }
 
     /// Whether gpg-agent runs, and what runs as its scdaemon. Starts neither gpg-agent nor, if it was not started yet,
@@ -161,43 +165,26 @@ impl Gnupg {
         program: &'static str,
         arguments: &[&str],
         input: Option<&[u8]>,
-    ) -> Result<Output, GpgError> {
-        let output = self.run(program, arguments, input)?;
-        if output.status.success() {
-            return Ok(output);
-        }
-        Err(GpgError::Failed { command: command_line(program, arguments), message: last_lines(&output.stderr) })
+    ) -> Result<Output, ProgramError> {
+        self.program(program, arguments, input).checked()
     }
 
-    /// Runs a tool. Its messages are in English, so that they can be read by programs.
+    /// Runs a tool.
     pub(super) fn run(
         &self,
         program: &'static str,
         arguments: &[&str],
         input: Option<&[u8]>,
-    ) -> Result<Output, GpgError> {
-        let failed = |source| GpgError::Start { program, source };
-        let mut child = Command::new(program)
-            .args(arguments)
-            .env("GNUPGHOME", &self.home)
-            .env("LC_ALL", "C.UTF-8")
-            .env_remove("LANGUAGE")
-            // gpg-agent would keep it for as long as it runs.
-            .env_remove("SEALCARD_TOKEN")
-            .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        // Written by another thread: a tool that answers before it has read everything would otherwise wait for us.
-        thread::scope(|scope| {
-            if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-                // A tool that ends early has said why on its standard error.
-                scope.spawn(move || drop(stdin.write_all(input)));
-            }
-            child.wait_with_output()
-        })
-        .map_err(failed)
+    ) -> Result<Output, ProgramError> {
+        self.program(program, arguments, input).run()
+    }
+
+    pub(super) fn program<'a>(&self, name: &'static str, arguments: &[&str], input: Option<&'a [u8]>) -> Program<'a> {
+        let program = Program::new(name).arguments(arguments).environment("GNUPGHOME", &self.home);
+        match input {
+            Some(input) => program.input(input),
+            None => program,
+        }
     }
 }
 
@@ -240,19 +227,6 @@ impl Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
-    }
-}
-
-fn command_line(program: &str, arguments: &[&str]) -> String {
-    std::iter::once(program).chain(arguments.iter().copied()).collect::<Vec<_>>().join(" ")
-}
-
-pub(super) fn last_lines(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    match lines.get(lines.len().saturating_sub(3)..) {
-        Some([]) | None => "it said nothing".to_owned(),
-        Some(last) => last.join("; "),
     }
 }
 
