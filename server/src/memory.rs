@@ -1,4 +1,4 @@
-//! What the allocator does with memory that is freed, and the only unsafe code of this crate: it calls the C library.
+//! What becomes of the process's memory, and the only unsafe code of this crate: it calls the C library.
 
 /// A block from this size on is mapped by itself and unmapped when it is freed.
 #[cfg(target_env = "gnu")]
@@ -21,4 +21,16 @@ pub fn return_large_blocks() {
     };
     #[cfg(target_env = "gnu")]
     debug_assert_eq!(set, [1, 1], "mallopt refuses a bound");
+}
+
+/// Keeps passwords, grants and decrypted texts from core images and from debuggers of the same user. To be called first in
+/// `main`.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn shield() -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_dumpable(false)?;
+    Ok(nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?)
 }

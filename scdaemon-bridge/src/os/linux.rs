@@ -3,7 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use keyring_core::{Entry, Error, api::CredentialStoreApi as _};
-use nix::unistd::Uid;
+use nix::{
+    sys::{
+        prctl,
+        resource::{Resource, setrlimit},
+    },
+    unistd::Uid,
+};
 
 use super::Place;
 
@@ -40,6 +46,16 @@ pub(crate) fn keyring_is_absent() -> Option<&'static str> {
 /// An item of the keyring. Reading or writing it may wait for a person.
 pub(crate) fn keyring_entry(service: &str, account: &str) -> Result<Entry, Error> {
     dbus_secret_service_keyring_store::Store::new()?.build(service, account, None)
+}
+
+/// Keeps passwords and grants from core images and from debuggers of the same user. To be called first in `main`.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn shield() -> std::io::Result<()> {
+    prctl::set_dumpable(false)?;
+    Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)
 }
 
 /// Gives this process the address of the user's session bus if its environment names none, as with a gpg-agent that was

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use keyring_core::{Entry, Error, api::CredentialStoreApi as _};
 
+use nix::sys::resource::{Resource, setrlimit};
+
 use super::Place;
 
 pub(crate) const CONFIG_PLACE: Place =
@@ -38,6 +40,16 @@ pub(crate) const fn keyring_is_absent() -> Option<&'static str> {
 /// asks once.
 pub(crate) fn keyring_entry(service: &str, account: &str) -> Result<Entry, Error> {
     apple_native_keyring_store::keychain::Store::new()?.build(service, account, None)
+}
+
+/// Keeps passwords and grants from core images. A debugger needs an entitlement of this program on this system, which it does
+/// not have. To be called first in `main`.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn shield() -> std::io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)
 }
 
 /// Nothing: the keychain needs no variable.

@@ -7,11 +7,11 @@ mod system;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("this system is not supported yet: write its file beside linux.rs and macos.rs");
 
-pub use system::adopt_session;
 pub(crate) use system::{
     CONFIG_PLACE, MACHINE_FOLDER, MAX_SOCKET_PATH, STATE_PLACE, advice, gnupg_socket_folder, keyring_entry,
     keyring_is_absent,
 };
+pub use system::{adopt_session, shield};
 
 /// Where this system's users expect one kind of a program's files.
 #[derive(Debug, Clone, Copy)]
@@ -22,4 +22,20 @@ pub(crate) struct Place {
     pub(crate) base: &'static str,
     /// Our folder in the base.
     pub(crate) name: &'static str,
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use nix::sys::{
+        prctl,
+        resource::{Resource, getrlimit},
+    };
+
+    #[test]
+    fn a_shielded_process_has_no_core_image_and_no_debugger() {
+        super::shield().unwrap();
+        assert!(!prctl::get_dumpable().unwrap());
+        assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
+    }
 }

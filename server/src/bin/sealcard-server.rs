@@ -7,6 +7,10 @@ use std::process::ExitCode;
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
+    if let Err(error) = sealcard_server::memory::shield() {
+        eprintln!("error: the process can't be shielded: {error}");
+        return ExitCode::FAILURE;
+    }
     sealcard_server::memory::return_large_blocks();
     sealcard_server::cli::main()
 }
