@@ -61,8 +61,19 @@ pub enum ConfigError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Others may change a file or folder that decides which server is believed.
+    #[error(
+        "other users can change {} (mode {mode:03o}), and so which server is trusted: run `chmod go-w {}`",
+        path.display(), path.display()
+    )]
+    Writable {
+        /// Which one.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A file that must be one's own, or root's, belongs to someone else.
-    #[error("{} belongs to user {owner}, who could put anything there", path.display())]
+    #[error("{} belongs to user {owner}, who could put anything there: run `chown` as root, or remove it", path.display())]
     ForeignOwner {
         /// Which one.
         path: PathBuf,

@@ -14,7 +14,7 @@ use nix::{
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{ConfigError, Paths};
+use super::{ConfigError, Paths, safe_path};
 
 /// No file of ours is larger, in bytes. A cache of a thousand RSA certificates is about 8 MiB.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
@@ -122,12 +122,25 @@ fn write_new(path: &Path, content: &[u8], give_away: impl FnOnce(&mut File) -> i
     file.sync_all()
 }
 
-/// Reads a file of ours; `None` if there is none.
+/// Reads a file of ours; `None` if there is none. Such files decide which server is believed, so nobody else may be able to
+/// change them.
+///
+/// # Errors
+///
+/// When it can't be read, is larger than 64 MiB, or another user could have changed it.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
+    let Some(mut file) = open_shared(path, 0o022)? else { return Ok(None) };
+    let mut content = Vec::new();
+    read_limited(&mut file, &mut content, path)?;
+    Ok(Some(content))
+}
+
+/// Reads a file of another program, whoever may change it; `None` if there is none.
 ///
 /// # Errors
 ///
 /// When it can't be read or is larger than 64 MiB.
-pub fn read(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
+pub fn read_foreign(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
     let Some(mut file) = open(path)? else { return Ok(None) };
     let mut content = Vec::new();
     read_limited(&mut file, &mut content, path)?;
@@ -164,6 +177,7 @@ pub fn read_secret(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ConfigErro
     if mode & 0o077 != 0 {
         return Err(ConfigError::Exposed { path: path.to_owned(), mode });
     }
+    safe_path::check(path)?;
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(facts.len().min(MAX_FILE)).unwrap_or(0) + 1));
     read_limited(&mut file, &mut content, path)?;
     Ok(Some(content))
@@ -181,18 +195,6 @@ pub fn read_shared_secret(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Con
     Ok(Some(content))
 }
 
-/// Reads a file of the machine's folder as text; `None` if there is none.
-///
-/// # Errors
-///
-/// As [`read_text`], and when another than root (or this user) could have written it.
-pub fn read_shared_text(path: &Path) -> Result<Option<String>, ConfigError> {
-    let Some(mut file) = open_shared(path, 0o022)? else { return Ok(None) };
-    let mut content = Vec::new();
-    read_limited(&mut file, &mut content, path)?;
-    String::from_utf8(content).map(Some).map_err(|_| ConfigError::invalid(path, "is not UTF-8 text"))
-}
-
 /// Opens a file that somebody else may have written for us, unless one of the permission bits `refused` is set.
 fn open_shared(path: &Path, refused: u32) -> Result<Option<File>, ConfigError> {
     let Some(file) = open(path)? else { return Ok(None) };
@@ -201,9 +203,14 @@ fn open_shared(path: &Path, refused: u32) -> Result<Option<File>, ConfigError> {
     if facts.uid() != 0 && facts.uid() != Uid::effective().as_raw() {
         return Err(ConfigError::ForeignOwner { path: path.to_owned(), owner: facts.uid() });
     }
-    if facts.mode() & refused != 0 {
-        return Err(ConfigError::TooOpen { path: path.to_owned(), mode: facts.mode() & 0o777 });
+    let mode = facts.mode() & 0o777;
+    if mode & refused & 0o022 != 0 {
+        return Err(ConfigError::Writable { path: path.to_owned(), mode });
     }
+    if mode & refused != 0 {
+        return Err(ConfigError::TooOpen { path: path.to_owned(), mode });
+    }
+    safe_path::check(path)?;
     Ok(Some(file))
 }
 
@@ -296,6 +303,38 @@ mod tests {
             assert!(matches!(error, ConfigError::Exposed { .. }), "{error}");
             assert!(error.to_string().contains("chmod 600"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_others_can_change_is_refused_and_the_error_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        for mode in [0o620, 0o602, 0o666] {
+            replace(&path, b"server", mode).unwrap();
+            let error = read(&path).unwrap_err();
+            assert!(error.to_string().contains(&format!("chmod go-w {}", path.display())), "{error}");
+            assert_eq!(read_foreign(&path).unwrap().unwrap(), b"server");
+        }
+        replace(&path, b"server", 0o644).unwrap();
+        assert!(read(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_in_a_folder_that_others_can_change_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (middle, path) = (folder.path().join("middle"), folder.path().join("middle/inner/config.toml"));
+        write_private(&path, b"server").unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&middle, &link).unwrap();
+        fs::set_permissions(&middle, fs::Permissions::from_mode(0o777)).unwrap();
+        for path in [&path, &link.join("inner/config.toml")] {
+            let error = read(path).unwrap_err().to_string();
+            assert!(error.contains("chmod go-w") && error.contains("middle"), "{error}");
+            assert!(read_secret(path).is_err());
+        }
+        // As /tmp: nobody can replace what others have put there.
+        fs::set_permissions(&middle, fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(read(&path).unwrap().is_some());
     }
 
     #[test]

@@ -35,8 +35,7 @@ impl Config {
     /// When it can't be read or understood; the error names the line.
     pub fn load(paths: &Paths) -> Result<Option<Self>, ConfigError> {
         let path = paths.config_file();
-        let text = if paths.is_machine() { files::read_shared_text(&path)? } else { files::read_text(&path)? };
-        let Some(text) = text else { return Ok(None) };
+        let Some(text) = files::read_text(&path)? else { return Ok(None) };
         Self::parse(&text).map(Some).map_err(|reason| ConfigError::invalid(path, reason))
     }
 
