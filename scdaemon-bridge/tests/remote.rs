@@ -18,6 +18,7 @@ use sealcard_bridge::{
     remote::{Remote, RemoteError, Route, UnreachableKind, observe},
 };
 use support::{Identity, Reply, Server, Workstation, issued};
+use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
 
 fn signature() -> SignatureResponse {
@@ -82,8 +83,27 @@ async fn a_certificate_for_another_name_is_refused_by_ca_and_accepted_by_fingerp
         .with_grant(&server.url(), "token-1");
     let error = sign(&Remote::open(&by_ca.paths).unwrap()).await.unwrap_err();
     assert!(matches!(error, RemoteError::CertificateChanged(_)), "{error:?}");
+    assert!(error.to_string().ends_with("it is for elsewhere.example, not for localhost"), "{error}");
+    assert!(error.advice().unwrap().contains("the name that the certificate is for"));
     let (_by_pin, remote) = workstation_pinned_to(&server, &identity).await;
     sign(&remote).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_that_does_not_speak_tls_is_named_as_such() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let task = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let workstation = Workstation::new(&url, Trust::System {}).with_grant(&url, "token-1");
+    let error = sign(&Remote::open(&workstation.paths).unwrap()).await.unwrap_err();
+    assert!(matches!(error, RemoteError::Unreachable { kind: UnreachableKind::NotTls, .. }), "{error:?}");
+    assert_eq!(error.to_string(), format!("can't reach {url}: that port does not speak TLS"));
+    task.abort();
 }
 
 #[tokio::test]

@@ -20,7 +20,10 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{RemoteError, Route, tls};
+use super::{
+    RemoteError, Route, tls,
+    watch::{self, PATIENCE},
+};
 use crate::{
     config::{ConfigError, Trust},
     trace::milliseconds,
@@ -146,7 +149,7 @@ impl Http {
         &self.name
     }
 
-    /// Sends a request and reads the whole answer, success or problem. Not limited in time beyond the connection.
+    /// Sends a request and reads the whole answer, success or problem. Not limited in time as long as the server lives.
     pub(super) async fn exchange(&self, request: &Request<'_>) -> Result<Answer, RemoteError> {
         let begin = Instant::now();
         let result = self.send(request).await;
@@ -162,7 +165,18 @@ impl Http {
         result
     }
 
+    /// As [`Self::send_patiently`], unless the server hangs.
     async fn send(&self, request: &Request<'_>) -> Result<Answer, RemoteError> {
+        let lives = || async {
+            let Ok(url) = self.route.server.at("/healthz") else { return false };
+            self.client.get(url).send().await.is_ok()
+        };
+        watch::answer_of(PATIENCE, self.send_patiently(request), lives)
+            .await
+            .unwrap_or_else(|| Err(RemoteError::TimedOut { server: self.name.clone(), seconds: PATIENCE.seconds() }))
+    }
+
+    async fn send_patiently(&self, request: &Request<'_>) -> Result<Answer, RemoteError> {
         let url = self.route.server.at(&request.path).map_err(|detail| self.bad(detail))?;
         let mut builder = self.client.request(request.method.clone(), url);
         if let Some(authorization) = request.authorization {

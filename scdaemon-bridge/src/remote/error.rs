@@ -27,7 +27,7 @@ pub enum RemoteError {
     #[error(transparent)]
     Grant(#[from] GrantError),
     /// No connection, or it broke twice. Retrying may help.
-    #[error("can't reach {server}: {kind}: {detail}")]
+    #[error("can't reach {server}: {}", unreachable_text(*kind, detail))]
     Unreachable {
         /// The server's address.
         server: String,
@@ -85,6 +85,9 @@ impl RemoteError {
             Self::CertificateChanged(error) if error.is_about_time() => Some(
                 "Check this machine's clock. If it is right, the server's certificate must be renewed on the server.",
             ),
+            Self::CertificateChanged(error) if error.is_about_name() => {
+                Some("Use the name that the certificate is for: `sealcard login https://NAME:PORT`.")
+            }
             Self::CertificateChanged(_) => Some(
                 "If the server's certificate was renewed, compare the fingerprint with the administrator and run \
                  `sealcard trust`.",
@@ -94,6 +97,12 @@ impl RemoteError {
             }
             Self::Unreachable { kind: UnreachableKind::Proxy, .. } => {
                 Some("`sealcard proxy show` says which proxy is used; `sealcard proxy set` changes it.")
+            }
+            Self::Unreachable { server, .. } if names_no_port(server) => {
+                Some("The address names no port, so 443 was tried; Sealcard's is usually 8443.")
+            }
+            Self::Unreachable { kind: UnreachableKind::NotTls, .. } => {
+                Some("Another service listens there: check the port. Sealcard's is usually 8443.")
             }
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
                 Some("Check the network and whether the server runs; `sealcard doctor` looks at each link.")
@@ -136,6 +145,8 @@ pub enum UnreachableKind {
     Network,
     /// The proxy does not open the way.
     Proxy,
+    /// Something listens there that does not speak TLS.
+    NotTls,
     /// The connection broke, or TLS failed for another reason than the certificate.
     Broken,
 }
@@ -146,6 +157,10 @@ impl UnreachableKind {
         for cause in causes(error) {
             if cause.is::<super::client::NameError>() {
                 return Self::Name;
+            }
+            let not_tls = rustls::InvalidMessage::InvalidContentType;
+            if matches!(cause.downcast_ref(), Some(rustls::Error::InvalidMessage(message)) if *message == not_tls) {
+                return Self::NotTls;
             }
             // The library's own type has no public name.
             if matches!(
@@ -184,6 +199,7 @@ impl fmt::Display for UnreachableKind {
             Self::Name => "the name can't be resolved",
             Self::Network => "the network is unreachable",
             Self::Proxy => "the proxy refuses",
+            Self::NotTls => "that port does not speak TLS",
             Self::Broken => "the connection broke",
         })
     }
@@ -218,9 +234,11 @@ impl CertificateError {
             Kind::Expired | Kind::ExpiredContext { .. } => format!("{EXPIRED} ({kind})"),
             Kind::NotValidYet | Kind::NotValidYetContext { .. } => format!("{TOO_EARLY} ({kind})"),
             Kind::UnknownIssuer => "it was not issued by an authority that is trusted here".to_owned(),
-            Kind::NotValidForName | Kind::NotValidForNameContext { .. } => {
-                format!("it belongs to another name ({kind})")
+            Kind::NotValidForNameContext { expected, presented } => {
+                let names: Vec<&str> = presented.iter().map(|name| bare_name(name)).collect();
+                format!("{OTHER_NAME}{}, not for {}", names.join(" and "), expected.to_str())
             }
+            Kind::NotValidForName => format!("{OTHER_NAME}another name"),
             Kind::BadSignature => "its signature is wrong".to_owned(),
             other => other.to_string(),
         };
@@ -232,12 +250,24 @@ impl CertificateError {
         Self { server, reason: pin.to_string(), expected: Some(pin.expected), seen: Some(pin.seen) }
     }
 
+    /// Whether only the name is wrong.
+    fn is_about_name(&self) -> bool {
+        self.reason.starts_with(OTHER_NAME)
+    }
+
     /// Whether only the time is wrong: the certificate's, or this machine's.
     fn is_about_time(&self) -> bool {
         self.reason.starts_with(EXPIRED) || self.reason.starts_with(TOO_EARLY)
     }
 }
 
+/// rustls writes `DnsName("sign.example.org")`.
+fn bare_name(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    inner.trim_matches('"')
+}
+
+const OTHER_NAME: &str = "it is for ";
 const EXPIRED: &str = "it has expired";
 const TOO_EARLY: &str = "it is not valid yet";
 
@@ -302,6 +332,24 @@ fn says_it_all(code: ProblemCode, title: &str, detail: &str) -> bool {
     code_is_plain || detail.starts_with(title)
 }
 
+/// What the system says only repeats some kinds.
+fn unreachable_text(kind: UnreachableKind, detail: &str) -> String {
+    match kind {
+        UnreachableKind::Name | UnreachableKind::Proxy | UnreachableKind::Broken if !detail.is_empty() => {
+            format!("{kind}: {detail}")
+        }
+        _ => kind.to_string(),
+    }
+}
+
+/// Whether an address, perhaps with a proxy behind it, has no port.
+fn names_no_port(server: &str) -> bool {
+    let address = server.split(' ').next().unwrap_or_default();
+    let authority = address.strip_prefix("https://").unwrap_or(address);
+    let behind_host = authority.rsplit(']').next().unwrap_or_default();
+    !behind_host.contains(':')
+}
+
 fn problem_text(problem: &Problem) -> String {
     let mut text = match &problem.detail {
         Some(detail) if says_it_all(problem.code, &problem.title, detail) => detail.clone(),
@@ -315,4 +363,32 @@ fn problem_text(problem: &Problem) -> String {
         text.push_str(&format!(" (request {id})"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unreachable(server: &str, kind: UnreachableKind, detail: &str) -> RemoteError {
+        RemoteError::Unreachable { server: server.to_owned(), kind, detail: detail.to_owned() }
+    }
+
+    #[test]
+    fn an_address_without_a_port_gets_a_hint() {
+        let advice = |server| unreachable(server, UnreachableKind::Refused, "").advice().unwrap_or_default();
+        for server in ["https://a.example", "https://[::1]", "https://a.example through the proxy http://p:3128"] {
+            assert!(advice(server).contains("8443"), "{server}");
+        }
+        for server in ["https://a.example:8443", "https://[::1]:1", "https://a:1 through the proxy http://p"] {
+            assert!(!advice(server).contains("8443"), "{server}");
+        }
+    }
+
+    #[test]
+    fn what_the_system_says_is_not_said_twice() {
+        let error = unreachable("https://a:1", UnreachableKind::Refused, "Connection refused (os error 111)");
+        assert_eq!(error.to_string(), "can't reach https://a:1: connection refused");
+        let error = unreachable("https://a:1", UnreachableKind::Broken, "the server closed it");
+        assert_eq!(error.to_string(), "can't reach https://a:1: the connection broke: the server closed it");
+    }
 }

@@ -13,6 +13,7 @@ mod requests;
 mod route;
 mod session;
 pub mod tls;
+mod watch;
 
 use std::sync::{
     Arc,

@@ -68,7 +68,7 @@ fn code_of(error: &RemoteError) -> Code {
             UnreachableKind::Timeout => Code::ETIMEDOUT,
             UnreachableKind::Name => Code::UNKNOWN_HOST,
             UnreachableKind::Network => Code::ENETUNREACH,
-            UnreachableKind::Proxy | UnreachableKind::Broken => Code::NETWORK,
+            UnreachableKind::Proxy | UnreachableKind::NotTls | UnreachableKind::Broken => Code::NETWORK,
         },
         // Not NETWORK, which invites to try again, and not NOT_TRUSTED, which gpg's users read as a matter of owner
         // trust: it is the server's TLS certificate that is not the right one.
