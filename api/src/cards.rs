@@ -18,6 +18,9 @@ pub struct CardList {
     pub registry_version: u64,
     /// The cards, oldest key first.
     pub cards: Vec<Card>,
+    /// Whether the caller may use more keys than are listed.
+    #[serde(default)]
+    pub truncated: bool,
 }
 
 /// One virtual card.

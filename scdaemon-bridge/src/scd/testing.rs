@@ -56,7 +56,7 @@ pub(crate) fn sample_list() -> CardList {
         let keys = (1..=3).map(|slot| sample_key(algorithm, index, slot)).collect();
         card(index, algorithm, keys)
     });
-    CardList { server_id: Uuid::from_u128(1), registry_version: 7, cards: cards.collect() }
+    CardList { server_id: Uuid::from_u128(1), registry_version: 7, cards: cards.collect(), truncated: false }
 }
 
 /// A card with these public keys in its slots.
@@ -131,7 +131,7 @@ impl MemoryHolder {
         let (sign, decrypt, authenticate) = (Signer::new(algorithm), Decrypter::new(algorithm), Signer::new(algorithm));
         let keys = vec![sign.public_key(), decrypt.public_key(), authenticate.public_key()];
         let cards = vec![card(0, algorithm, keys)];
-        let list = CardList { server_id: Uuid::from_u128(1), registry_version: 7, cards };
+        let list = CardList { server_id: Uuid::from_u128(1), registry_version: 7, cards, truncated: false };
         Rc::new(Self {
             list: RefCell::new(list),
             sign,

@@ -25,8 +25,18 @@ async fn list(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<C
     // Read before the keys: a change in between makes the client ask once more than needed, never once too few.
     let registry_version = state.store.registry_version();
     let usable_by = Some((caller.principal, Timestamp::now()));
-    let keys = state.store.keys(KeyFilter { usable_by, limit: MAX_CARDS, ..KeyFilter::default() }).await?;
-    Ok(Json(CardList { server_id: state.server_id, registry_version, cards: keys.into_iter().map(to_card).collect() }))
+    // One more, to know whether there are more.
+    let keys = state.store.keys(KeyFilter { usable_by, limit: MAX_CARDS + 1, ..KeyFilter::default() }).await?;
+    let (keys, truncated) = first(keys, MAX_CARDS as usize);
+    let cards = keys.into_iter().map(to_card).collect();
+    Ok(Json(CardList { server_id: state.server_id, registry_version, cards, truncated }))
+}
+
+/// The first of these, and whether there are more.
+fn first<T>(mut all: Vec<T>, limit: usize) -> (Vec<T>, bool) {
+    let more = all.len() > limit;
+    all.truncate(limit);
+    (all, more)
 }
 
 fn to_card(row: KeyRow) -> Card {
@@ -49,5 +59,16 @@ fn to_card(row: KeyRow) -> Card {
         signatures: row.signatures,
         expires: row.expires,
         certificate: row.certificate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_are_left_out_are_told() {
+        assert_eq!(first(vec![1, 2, 3], 2), (vec![1, 2], true));
+        assert_eq!(first(vec![1, 2], 2), (vec![1, 2], false));
     }
 }
