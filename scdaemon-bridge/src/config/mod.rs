@@ -11,10 +11,13 @@ pub mod fuzzing;
 mod paths;
 pub mod pointer;
 mod proxy;
+mod safe_path;
 mod settings;
+mod ssh;
 
 pub use certificate::CertificateFacts;
 pub use error::ConfigError;
 pub use paths::{Paths, gnupg_home, home};
 pub use proxy::{Exceptions, Proxy, ProxyChoice, ProxyError};
 pub use settings::{CertificateFingerprint, Config, FingerprintError, GrantStore, Trust};
+pub use ssh::SshKeys;

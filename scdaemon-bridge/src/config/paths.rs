@@ -172,6 +172,12 @@ impl Paths {
         self.config_folder.join("proxy.toml")
     }
 
+    /// Which keys are offered to ssh.
+    #[must_use]
+    pub fn ssh_file(&self) -> PathBuf {
+        self.config_folder.join("ssh.toml")
+    }
+
     /// The cache of the cards' public facts.
     #[must_use]
     pub fn cards_file(&self) -> PathBuf {
@@ -207,6 +213,47 @@ impl Paths {
     pub fn trace_switch(&self) -> PathBuf {
         self.state_folder.join("trace.on")
     }
+
+    /// The scdaemon's log.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.state_folder.join("scdaemon.log")
+    }
+
+    /// Locked by a sync and what takes it back.
+    #[must_use]
+    pub fn sync_lock_file(&self) -> PathBuf {
+        self.state_folder.join("sync.lock")
+    }
+
+    /// Every file that this release makes in the two folders. Those of the machine's login are not among them.
+    #[must_use]
+    pub fn own_files(&self) -> Vec<PathBuf> {
+        vec![
+            self.config_file(),
+            self.grant_file(),
+            self.grant_lock_file(),
+            self.ca_file(),
+            self.proxy_file(),
+            self.ssh_file(),
+            self.known_signers_file(),
+            self.cards_file(),
+            self.known_cards_file(),
+            self.last_file(),
+            self.trace_file(),
+            older(self.trace_file()),
+            self.trace_switch(),
+            self.log_file(),
+            older(self.log_file()),
+            self.sync_lock_file(),
+        ]
+    }
+}
+
+/// Where a log goes that became too long.
+fn older(mut path: PathBuf) -> PathBuf {
+    path.as_mut_os_string().push(".1");
+    path
 }
 
 const CONFIG_VARIABLE: &str = "SEALCARD_CONFIG_FOLDER";
@@ -282,6 +329,23 @@ mod tests {
         let paths = Paths::new("/c".into(), "/s".into()).unwrap();
         pointer::write(gnupg_home.path(), &paths).unwrap();
         assert_eq!(Paths::discover(Some(gnupg_home.path())).unwrap(), paths);
+    }
+
+    /// A file with an accessor here that the list lacks would stay after `sealcard reset`.
+    #[test]
+    fn every_file_is_in_the_list_of_own_files() {
+        let paths = Paths::new("/c".into(), "/s".into()).unwrap();
+        let files = paths.own_files();
+        let (code, _) = include_str!("paths.rs").split_once("#[cfg(test)]").unwrap();
+        let mut found = 0;
+        for (folder, pattern) in [("/c", "self.config_folder.join(\""), ("/s", "self.state_folder.join(\"")] {
+            for rest in code.split(pattern).skip(1) {
+                let (name, _) = rest.split_once('"').unwrap();
+                assert!(files.contains(&Path::new(folder).join(name)), "{name}");
+                found += 1;
+            }
+        }
+        assert!(found > 10);
     }
 
     #[test]

@@ -30,6 +30,10 @@ impl Session {
             Some(keyref) => self.find_key(keyref, None)?.card,
             None => self.card()?,
         };
+        // gpg-agent 2.2 asks for it to learn what to offer to ssh.
+        if name == "$AUTHKEYID" && !self.daemon.ssh_keys().offers(&card.facts().fingerprint) {
+            return Err(Code::NOT_FOUND);
+        }
         attribute(&mut self.reply, &card, name)
     }
 }
@@ -67,7 +71,11 @@ pub(super) fn attribute(reply: &mut Reply, card: &CardEntry, name: &str) -> Resu
         "CA-FPR" => {}
         // No PIN is ever asked: not forced, three tries left for ever.
         "CHV-STATUS" => reply.status(name, "+1+127+127+127+3+0+3"),
-        "SIG-COUNTER" => reply.status(name, &card.facts().signatures.to_string()),
+        "SIG-COUNTER" => {
+            // What the last sync knew, and what was signed here since.
+            let counter = card.emulated().map(|card| u64::from(card.borrow().signature_counter()));
+            reply.status(name, &counter.unwrap_or(card.facts().signatures).to_string());
+        }
         "$SIGNKEYID" => key_id(reply, card, name, 1)?,
         "$ENCRKEYID" => key_id(reply, card, name, 2)?,
         "$AUTHKEYID" => key_id(reply, card, name, 3)?,

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::{KeyHolder, Log, Misconfigured, executable::Executable, record::LastWriter, refresh::Refresh};
 use crate::{
     cards::{Registry, cache},
-    config::{ConfigError, Paths},
+    config::{ConfigError, Paths, SshKeys},
     last::LastOperation,
     remote::{Remote, RemoteError},
     trace::Trace,
@@ -76,7 +76,7 @@ impl Daemon {
     pub fn with_holder(holder: Rc<dyn KeyHolder>, paths: Option<Paths>) -> Self {
         Self {
             holder,
-            log: Log::new(paths.as_ref().map(|paths| paths.state_folder().join("scdaemon.log"))),
+            log: Log::new(paths.as_ref().map(Paths::log_file)),
             trace: paths.as_ref().map(Trace::of),
             last: Rc::new(LastWriter::new(paths.as_ref().map(Paths::last_file))),
             paths,
@@ -135,6 +135,15 @@ impl Daemon {
             }
         }
         Rc::clone(&self.registry.borrow())
+    }
+
+    /// Which keys are offered to ssh. All, if that can't be read.
+    pub(super) fn ssh_keys(&self) -> SshKeys {
+        let Some(paths) = &self.paths else { return SshKeys::All };
+        SshKeys::load(paths).unwrap_or_else(|error| {
+            self.log.error(format!("the choice of ssh keys: {error}"));
+            SshKeys::All
+        })
     }
 
     /// Puts a new registry in place, and tells gpg-agent when a card appeared or vanished.

@@ -7,6 +7,7 @@ use super::{Code, Session, learn::key_pair_info};
 use crate::{
     assuan::{Options, hex_upper},
     cards::{CardEntry, Found, Keygrip, Slot, advanced},
+    config::SshKeys,
 };
 
 impl Session {
@@ -81,7 +82,9 @@ impl Session {
                 Some("auth") => Some("a"),
                 Some(_) => return Err(Code::PARAMETER),
             };
-            for card in registry.listed() {
+            // Only ssh asks for these alone.
+            let ssh = if wanted == Some("a") { self.daemon.ssh_keys() } else { SshKeys::All };
+            for card in registry.listed().filter(|card| ssh.offers(&card.facts().fingerprint)) {
                 let slots = card.slots().iter().filter(|slot| wanted.is_none_or(|wanted| slot.usage() == wanted));
                 lines.extend(slots.map(|slot| key_info(slot, card.serial())));
             }

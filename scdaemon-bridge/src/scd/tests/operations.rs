@@ -15,7 +15,10 @@ use super::{
     super::testing::{Client, KINDS, MemoryHolder, REQUEST, agreement, ecdsa_digest, run},
     daemon_of,
 };
-use crate::last::{self, OperationKind, Outcome};
+use crate::{
+    config::SshKeys,
+    last::{self, OperationKind, Outcome},
+};
 
 const TEXT: &[u8] = b"tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n";
 
@@ -50,6 +53,40 @@ fn verify(key: &PublicKey, hash: HashAlgorithm, made: &[u8]) {
             key.verify_digest(&ecdsa_digest(*curve, digest.as_ref()), made).unwrap();
         }
     }
+}
+
+#[test]
+fn the_signature_counter_counts() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let holder = MemoryHolder::new(KeyAlgorithm::Ed25519);
+        let (daemon, _) = daemon_of(&holder, &folder);
+        let mut c = Client::connect(&daemon).await;
+        let before = holder.list.borrow().cards[0].signatures;
+        assert_eq!(c.text("GETATTR SIG-COUNTER").await, [format!("S SIG-COUNTER {before}"), "OK".to_owned()]);
+        assert_eq!(c.text(&format!("SETDATA {}", digest_info(HashAlgorithm::Sha256))).await, ["OK"]);
+        c.data("PKSIGN --hash=sha256 OPENPGP.1").await;
+        assert_eq!(c.text("GETATTR SIG-COUNTER").await, [format!("S SIG-COUNTER {}", before + 1), "OK".to_owned()]);
+    });
+}
+
+#[test]
+fn only_the_chosen_keys_are_offered_to_ssh() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let holder = MemoryHolder::new(KeyAlgorithm::Ed25519);
+        let (daemon, paths) = daemon_of(&holder, &folder);
+        let mut c = Client::connect(&daemon).await;
+        let certificate = holder.list.borrow().cards[0].fingerprint;
+        for (choice, offered) in
+            [(SshKeys::All, true), (SshKeys::Only(Vec::new()), false), (SshKeys::Only(vec![certificate]), true)]
+        {
+            choice.save(&paths).unwrap();
+            assert_eq!(c.text("KEYINFO --list=auth").await.len() == 2, offered);
+            assert_eq!(c.text("GETATTR $AUTHKEYID").await.len() == 2, offered);
+            assert_eq!(c.text("KEYINFO --list").await.len(), 4);
+        }
+    });
 }
 
 #[test]
