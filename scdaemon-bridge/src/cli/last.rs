@@ -26,10 +26,14 @@ pub(super) fn run(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
     let path = app.paths.last_file();
     let operation = if arguments.failed { last::load_failure(&path)? } else { last::load(&path)? };
     show(arguments.json, &operation, |operation| match operation {
-        None => note("Nothing was done with a card here yet."),
+        None => note(format!("Nothing was done with a card here yet. {NOT_ASKED}")),
         Some(operation) => print(operation),
     })
 }
+
+/// gpg fails without asking when it finds no key that it could ask for.
+const NOT_ASKED: &str = "If gpg failed since, it did not ask Sealcard. For `Unusable secret key`, name the key without `!`: \
+                         the primary key is on no card. For `No secret key`, run `sealcard sync`.";
 
 fn print(operation: &LastOperation) {
     let what = match operation.operation {
@@ -55,4 +59,7 @@ fn print(operation: &LastOperation) {
     let mut rows = vec![("when", when::with_distance(operation.time))];
     rows.extend(optional.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
     facts(&rows);
+    if operation.outcome == Outcome::Ok {
+        note(NOT_ASKED);
+    }
 }

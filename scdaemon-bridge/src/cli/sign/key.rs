@@ -22,7 +22,7 @@ pub(super) async fn choose(app: &App, wanted: Option<&str>) -> anyhow::Result<Si
     Ok(SigningKey::of(card)?)
 }
 
-fn find<'a>(cards: &'a [Card], wanted: &str) -> anyhow::Result<&'a Card> {
+pub(in crate::cli) fn find<'a>(cards: &'a [Card], wanted: &str) -> anyhow::Result<&'a Card> {
     let key = KeyRef::parse(wanted);
     let found: Vec<&Card> = cards.iter().filter(|card| key.is_card(card)).collect();
     match found.as_slice() {

@@ -4,6 +4,7 @@ mod files;
 mod key;
 mod pipeline;
 mod progress;
+mod record;
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -11,13 +12,14 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueHint};
 use sealcard_api::{Bytes, algorithm::HashAlgorithm, operations::SignRequest};
 use serde::Serialize;
 use uuid::Uuid;
 
 pub(super) use files::{is_signature, signature_of, walk};
+pub(super) use key::find as find_card;
 
 use super::{
     App,
@@ -96,17 +98,29 @@ struct Failed {
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let key = key::choose(app, arguments.key.as_deref()).await?;
+    let key =
+        key::choose(app, arguments.key.as_deref()).await.inspect_err(|error| record::failure(app, None, error))?;
     let hash = arguments.hash.unwrap_or_else(|| key.preferred_hash());
     let to_stdout = arguments.output.as_deref() == Some(Path::new("-"));
     let from_stdin = arguments.paths.iter().any(|path| path == Path::new("-"));
     if arguments.clear || from_stdin || to_stdout {
-        return one(app, &arguments, &key, hash).await.map(|()| ExitCode::SUCCESS);
+        let signed = one(app, &arguments, &key, hash).await;
+        if let Err(error) = &signed {
+            record::failure(app, Some(&key), error);
+        }
+        return signed.map(|()| ExitCode::SUCCESS);
     }
     let form = if arguments.binary { Form::Binary } else { Form::Armored };
     let plan = files::plan(&arguments, form)?;
     let skipped = plan.skipped;
-    let (signed, failed, interrupted) = pipeline::sign(app, &key, hash, form, plan.jobs, arguments.quiet).await?;
+    let (signed, failed, interrupted) = pipeline::sign(app, &key, hash, form, plan.jobs, arguments.quiet)
+        .await
+        .inspect_err(|error| record::failure(app, Some(&key), error))?;
+    match (failed.first(), signed.last()) {
+        (Some(failed), _) => record::failure(app, Some(&key), &anyhow!("{}: {}", failed.file.display(), failed.reason)),
+        (None, Some(signed)) => record::success(app, &key, Some(signed.request_id)),
+        (None, None) => {}
+    }
     let report =
         Report { key: key.name().to_owned(), fingerprint: key.fingerprint(), signed, failed, skipped, interrupted };
     show(arguments.json, &report, print)?;
@@ -184,5 +198,7 @@ async fn one(app: &App, arguments: &Arguments, key: &SigningKey, hash: HashAlgor
 
 async fn ask(app: &App, key: &SigningKey, draft: &Draft) -> anyhow::Result<Vec<u8>> {
     let request = SignRequest { hash: draft.hash(), digest: Bytes(draft.digest().to_vec()) };
-    Ok(app.remote.sign(key.id(), Uuid::now_v7(), &request).await?.signature.0)
+    let answer = app.remote.sign(key.id(), Uuid::now_v7(), &request).await?;
+    record::success(app, key, Some(answer.request_id));
+    Ok(answer.signature.0)
 }
