@@ -49,7 +49,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
 /// Whether gpg of this home uses Sealcard with this configuration.
 pub(super) fn is_done(app: &App) -> bool {
     let home = app.gnupg.home();
-    let content = files::read(&home.join(agent_conf::FILE_NAME)).ok().flatten().unwrap_or_default();
+    let content = files::read_foreign(&home.join(agent_conf::FILE_NAME)).ok().flatten().unwrap_or_default();
     let program = agent_conf::scdaemon_program(&content).is_some_and(|program| is_ours(Path::new(&program)));
     let pointer = pointer::read(home).ok().flatten().is_some_and(|paths| paths == app.paths);
     program && pointer
@@ -67,6 +67,8 @@ pub(super) fn install(app: &App) -> anyhow::Result<()> {
     gnupg.make_home()?;
     let program = find_program()?;
     let expand = gnupg.agent_has_option("auto-expand-secmem")?;
+    // Nothing is written if the file is not ours to change.
+    agent_conf::plan(gnupg.home(), &program, expand)?;
     let pointer_changed = pointer::write(gnupg.home(), &app.paths)?;
     let change = agent_conf::install(gnupg.home(), &program, expand)?;
     let home = gnupg.home().display();
@@ -94,6 +96,10 @@ pub(super) fn remove(app: &App) -> anyhow::Result<bool> {
     let stubs = sync::undo::remove_stubs(app)?;
     let change = agent_conf::remove(gnupg.home())?;
     let pointer_removed = pointer::remove(gnupg.home())?;
+    let content = files::read_foreign(&gnupg.home().join(agent_conf::FILE_NAME))?.unwrap_or_default();
+    if agent_conf::scdaemon_program(&content).is_some_and(|program| is_ours(Path::new(&program))) {
+        warn("gpg-agent.conf names sealcard-scdaemon in a line of your own: remove that line");
+    }
     if change == Change::None && !pointer_removed && stubs == 0 {
         line(format!("gpg ({}) does not use Sealcard.", gnupg.home().display()));
         return Ok(false);

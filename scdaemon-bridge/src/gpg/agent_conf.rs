@@ -79,7 +79,7 @@ pub fn scdaemon_program(content: &[u8]) -> Option<String> {
 /// What [`install`] or [`remove`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing: it was so already.
+    /// Nothing: it was so already, by our block or by the person's own line.
     None,
     /// The file was written. Another scdaemon than GnuPG's own was named before.
     Written {
@@ -90,29 +90,94 @@ pub enum Change {
     Restored,
 }
 
-/// Writes our block into the file of this GnuPG home. The person's own file is kept as [`BACKUP_NAME`].
+/// What [`install`] will do, and can't be stopped by the file's being another's.
 ///
 /// # Errors
 ///
-/// When a file can't be read or written, or the program's path can't stand in the file.
-pub fn install(gnupg_home: &Path, program: &Path, expand_secmem: bool) -> Result<Change, ConfigError> {
+/// When a file can't be read, the program's path can't stand in the file, or the file is not ours to change; then the error
+/// names the lines to add.
+pub fn plan(gnupg_home: &Path, program: &Path, expand_secmem: bool) -> Result<Option<Vec<u8>>, AgentConfError> {
     let path = gnupg_home.join(FILE_NAME);
     let program = writable_path(program).map_err(|reason| ConfigError::invalid(program, reason))?;
-    let old = files::read(&path)?;
-    let before = old.as_deref().unwrap_or_default();
-    let after = with_block(before, program, expand_secmem);
-    if before == after {
-        return Ok(Change::None);
+    let before = files::read_foreign(&path)?.unwrap_or_default();
+    let after = with_block(&before, program, expand_secmem);
+    let has_own_line = !has_block(&before)
+        && scdaemon_program(&before).as_deref() == Some(program)
+        && !lines(&before).any(|line| option(line) == Some("disable-scdaemon"));
+    if before == after || has_own_line {
+        return Ok(None);
     }
+    match why_not_ours(&path) {
+        None => Ok(Some(after)),
+        Some(reason) => Err(AgentConfError::NotOurs { path, reason, line: format!("scdaemon-program {program}") }),
+    }
+}
+
+/// Why the file must not be changed by us. A link usually leads into a collection of configuration files, which another
+/// program writes.
+fn why_not_ours(path: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let facts = std::fs::symlink_metadata(path);
+    if facts.as_ref().is_ok_and(std::fs::Metadata::is_symlink) {
+        let target = std::fs::read_link(path).unwrap_or_default();
+        return Some(format!("is a link to {}", target.display()));
+    }
+    if facts.is_ok_and(|facts| facts.permissions().mode() & 0o200 == 0) {
+        return Some("is read-only".to_owned());
+    }
+    let folder = path.parent()?;
+    nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK)
+        .err()
+        .map(|errno| format!("can't be replaced, since its folder can't be written to ({})", errno.desc()))
+}
+
+/// Why the file could not be prepared. Retrying helps after a person acted.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentConfError {
+    /// The file can't be read or written.
+    #[error(transparent)]
+    File(#[from] ConfigError),
+    /// The file is for the person to change.
+    #[error(
+        "{} {reason}, so it was not changed. Add this line to it, run `gpgconf --kill gpg-agent`, and run this command \
+         again:\n\n  {line}\n", path.display()
+    )]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+        /// What is special about it.
+        reason: String,
+        /// The line to add.
+        line: String,
+    },
+}
+
+/// Writes our block into the file of this GnuPG home. The person's own file is kept as [`BACKUP_NAME`]. Nothing is changed if
+/// that fails.
+///
+/// # Errors
+///
+/// As [`plan`], and when a file can't be written.
+pub fn install(gnupg_home: &Path, program: &Path, expand_secmem: bool) -> Result<Change, AgentConfError> {
+    let path = gnupg_home.join(FILE_NAME);
+    let Some(after) = plan(gnupg_home, program, expand_secmem)? else { return Ok(Change::None) };
+    let old = files::read_foreign(&path)?;
+    let before = old.as_deref().unwrap_or_default();
     let replaced = scdaemon_program(&without_block(before));
-    if !has_block(before) {
+    let first = !has_block(before);
+    if first {
         match &old {
             Some(content) => files::write_private(&backup(gnupg_home), content)?,
             // A backup that has nothing to do with the present state would be given back by mistake.
             None => drop(files::remove(&backup(gnupg_home))?),
         }
     }
-    replace_keeping_mode(&path, &after)?;
+    if let Err(error) = replace_keeping_mode(&path, &after) {
+        if first {
+            let _ = files::remove(&backup(gnupg_home));
+        }
+        return Err(error.into());
+    }
     Ok(Change::Written { replaced })
 }
 
@@ -123,12 +188,12 @@ pub fn install(gnupg_home: &Path, program: &Path, expand_secmem: bool) -> Result
 /// When a file can't be read or written.
 pub fn remove(gnupg_home: &Path) -> Result<Change, ConfigError> {
     let path = gnupg_home.join(FILE_NAME);
-    let Some(content) = files::read(&path)? else { return Ok(Change::None) };
+    let Some(content) = files::read_foreign(&path)? else { return Ok(Change::None) };
     if !has_block(&content) {
         return Ok(Change::None);
     }
     let own = without_block(&content);
-    let kept = files::read(&backup(gnupg_home))?;
+    let kept = files::read_foreign(&backup(gnupg_home))?;
     if own.is_empty() && kept.is_none() {
         files::remove(&path)?;
     } else {
@@ -145,7 +210,7 @@ fn backup(gnupg_home: &Path) -> PathBuf {
     gnupg_home.join(BACKUP_NAME)
 }
 
-/// Follows a symbolic link: people keep such files in a repository of dot files.
+/// Follows a symbolic link: an earlier release wrote through it.
 fn replace_keeping_mode(path: &Path, content: &[u8]) -> Result<(), ConfigError> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -212,10 +277,10 @@ mod tests {
             assert!(matches!(install(home.path(), program, true).unwrap(), Change::Written { .. }));
             assert_eq!(install(home.path(), program, true).unwrap(), Change::None);
             assert!(matches!(install(home.path(), Path::new("/other"), false).unwrap(), Change::Written { .. }));
-            assert_eq!(files::read(&home.path().join(BACKUP_NAME)).unwrap().as_deref(), own);
+            assert_eq!(files::read_foreign(&home.path().join(BACKUP_NAME)).unwrap().as_deref(), own);
             assert_eq!(remove(home.path()).unwrap(), Change::Restored);
             assert_eq!(remove(home.path()).unwrap(), Change::None);
-            assert_eq!(files::read(&path).unwrap().as_deref(), own);
+            assert_eq!(files::read_foreign(&path).unwrap().as_deref(), own);
             assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), usize::from(own.is_some()));
         }
     }
@@ -234,15 +299,43 @@ mod tests {
         assert_eq!(std::fs::read(home.path().join(BACKUP_NAME)).unwrap(), b"one\n");
     }
 
+    fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+        let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
     #[test]
-    fn a_linked_file_is_edited_where_it_lies() {
+    fn a_link_and_a_read_only_file_stay_as_they_are() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (link, read_only) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let real = link.path().join("dotfiles.conf");
+        std::fs::write(&real, "one\n").unwrap();
+        std::os::unix::fs::symlink(&real, link.path().join(FILE_NAME)).unwrap();
+        std::fs::write(read_only.path().join(FILE_NAME), "one\n").unwrap();
+        let mode = std::fs::Permissions::from_mode(0o444);
+        std::fs::set_permissions(read_only.path().join(FILE_NAME), mode).unwrap();
+        for home in [link.path(), read_only.path()] {
+            let before = names(home);
+            let error = install(home, Path::new(PROGRAM), true).unwrap_err().to_string();
+            assert!(error.contains(&format!("\n  scdaemon-program {PROGRAM}\n")), "{error}");
+            assert_eq!(std::fs::read(home.join(FILE_NAME)).unwrap(), b"one\n");
+            assert_eq!(names(home), before);
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_persons_own_is_enough() {
         let home = tempfile::tempdir().unwrap();
         let real = home.path().join("dotfiles.conf");
-        std::fs::write(&real, "one\n").unwrap();
+        let content = format!("# mine\nscdaemon-program {PROGRAM}\n");
+        std::fs::write(&real, &content).unwrap();
         std::os::unix::fs::symlink(&real, home.path().join(FILE_NAME)).unwrap();
-        install(home.path(), Path::new(PROGRAM), true).unwrap();
-        assert!(has_block(&std::fs::read(&real).unwrap()));
-        assert!(std::fs::symlink_metadata(home.path().join(FILE_NAME)).unwrap().is_symlink());
+        let before = names(home.path());
+        assert_eq!(install(home.path(), Path::new(PROGRAM), true).unwrap(), Change::None);
+        assert_eq!(remove(home.path()).unwrap(), Change::None);
+        assert_eq!(std::fs::read(&real).unwrap(), content.as_bytes());
+        assert_eq!(names(home.path()), before);
     }
 
     #[test]
