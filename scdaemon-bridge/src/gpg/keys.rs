@@ -1,60 +1,65 @@
-//! Public keys, trust in them, and where gpg-agent believes their secret halves to be.
+//! Public keys and trust in them.
+
+use std::time::Duration;
 
 use sealcard_api::Fingerprint;
 
 use super::{Gnupg, GpgError};
-use crate::cards::Keygrip;
+use crate::program::{Output, TIME_LIMIT};
 
-/// What an import came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ImportSummary {
-    /// Certificates that were new.
-    pub new: usize,
-    /// Certificates that were known and got something new.
-    pub changed: usize,
-    /// Certificates that were known as they are.
-    pub unchanged: usize,
+/// What became of one certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Imported {
+    /// It was new.
+    New,
+    /// It was known and got something new.
+    Changed,
+    /// It was known as it is.
+    Unchanged,
+    /// gpg does not take it.
+    Refused {
+        /// What gpg says.
+        reason: String,
+    },
 }
 
-/// Where gpg-agent believes a secret key to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyPlace {
-    /// It knows none: no stub was made.
-    Unknown,
-    /// On a card: there is a stub.
-    Card,
-    /// In a file of its own: a real secret key, which comes before any card.
-    File,
-}
+/// What a person's `gpg.conf` may say that keeps certificates out: `import-options merge-only`, `weak-digest SHA1`, and a
+/// clock that is behind the server's.
+const AGAINST_GPG_CONF: [&str; 5] =
+    ["--import-options", "no-merge-only", "--allow-weak-digest-algos", "--ignore-time-conflict", "--ignore-valid-from"];
 
 impl Gnupg {
-    /// Imports ASCII-armored certificates.
+    /// Imports certificates, each in its binary form. One that gpg refuses does not stop the others. The result is in
+    /// their order.
     ///
     /// # Errors
     ///
-    /// When gpg does not take them all.
-    pub fn import(&self, certificates: &[&str]) -> Result<ImportSummary, GpgError> {
-        let mut summary = ImportSummary::default();
-        // One by one: gpg 2.2 reads only the first of several armored blocks in one input.
-        for certificate in certificates {
-            let arguments = ["--batch", "--no-tty", "--status-fd", "1", "--import"];
-            let output = self.checked("gpg", &arguments, Some(certificate.as_bytes()))?;
-            let status = String::from_utf8_lossy(&output.stdout);
-            let import_ok = status.lines().find_map(|line| line.strip_prefix("[GNUPG:] IMPORT_OK "));
-            let flags = import_ok.and_then(|rest| rest.split(' ').next()).and_then(|flags| flags.parse::<u32>().ok());
-            match flags {
-                Some(0) => summary.unchanged += 1,
-                Some(flags) if flags & 1 != 0 => summary.new += 1,
-                Some(_) => summary.changed += 1,
-                None => {
-                    return Err(GpgError::Unexpected {
-                        command: "gpg --import".to_owned(),
-                        answer: output.last_words(),
-                    });
-                }
-            }
+    /// When gpg can't be run.
+    pub fn import(&self, certificates: &[(Fingerprint, Vec<u8>)]) -> Result<Vec<Imported>, GpgError> {
+        if certificates.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(summary)
+        let all: Vec<u8> = certificates.iter().flat_map(|(_, certificate)| certificate.iter().copied()).collect();
+        let output = self.run_import(&all, certificates.len())?;
+        let status = output.text();
+        let judge = |(fingerprint, certificate): &(Fingerprint, Vec<u8>)| match imported(&status, fingerprint) {
+            Some(imported) => Ok(imported),
+            // Alone, so that what gpg says is about this one. gpg may also have stopped before it.
+            None => self.import_alone(fingerprint, certificate),
+        };
+        certificates.iter().map(judge).collect()
+    }
+
+    fn import_alone(&self, fingerprint: &Fingerprint, certificate: &[u8]) -> Result<Imported, GpgError> {
+        let output = self.run_import(certificate, 1)?;
+        Ok(imported(&output.text(), fingerprint).unwrap_or_else(|| Imported::Refused { reason: refusal(&output) }))
+    }
+
+    fn run_import(&self, certificates: &[u8], number: usize) -> Result<Output, GpgError> {
+        let mut arguments = vec!["--batch", "--no-tty", "--no-auto-check-trustdb", "--status-fd", "1"];
+        arguments.extend(AGAINST_GPG_CONF);
+        arguments.push("--import");
+        Ok(self.program("gpg", &arguments, Some(certificates)).limit(limit_for(number)).run()?)
     }
 
     /// Marks certificates as the person's own: ultimately trusted.
@@ -81,7 +86,7 @@ impl Gnupg {
         let mut arguments = vec!["--batch", "--no-tty", "--no-auto-check-trustdb", "--with-colons", "--list-keys"];
         arguments.extend(names.iter().map(String::as_str));
         // It fails when one is missing, and lists the others all the same.
-        let output = self.run("gpg", &arguments, None)?;
+        let output = self.program("gpg", &arguments, None).limit(limit_for(names.len())).run()?;
         let listed = String::from_utf8_lossy(&output.stdout);
         let listed: Vec<&str> =
             listed.lines().filter_map(|line| line.strip_prefix("fpr:")?.split(':').nth(8)).collect();
@@ -99,10 +104,13 @@ impl Gnupg {
     ///
     /// When gpg refuses.
     pub fn delete_public_keys(&self, fingerprints: &[Fingerprint]) -> Result<(), GpgError> {
-        for fingerprint in fingerprints {
-            let name = fingerprint.to_string();
-            self.checked("gpg", &["--batch", "--no-tty", "--yes", "--delete-keys", &name], None)?;
+        if fingerprints.is_empty() {
+            return Ok(());
         }
+        let names: Vec<String> = fingerprints.iter().map(ToString::to_string).collect();
+        let mut arguments = vec!["--batch", "--no-tty", "--yes", "--delete-keys"];
+        arguments.extend(names.iter().map(String::as_str));
+        self.program("gpg", &arguments, None).limit(limit_for(names.len())).checked()?;
         Ok(())
     }
 
@@ -117,83 +125,100 @@ impl Gnupg {
         self.checked("gpg", &["--batch", "--no-tty", "--import-ownertrust"], Some(lines.as_bytes()))?;
         Ok(())
     }
-
-    /// Lets gpg look at every card, which makes the missing stubs.
-    ///
-    /// # Errors
-    ///
-    /// When gpg sees no card.
-    pub fn make_stubs(&self) -> Result<(), GpgError> {
-        self.checked("gpg", &["--batch", "--no-tty", "--card-status", "all"], None)?;
-        Ok(())
-    }
-
-    /// Makes gpg-agent forget stubs. Real secret keys stay: the agent refuses to remove them so.
-    ///
-    /// # Errors
-    ///
-    /// When gpg-agent does not answer or refuses.
-    pub fn remove_stubs(&self, grips: &[Keygrip]) -> Result<(), GpgError> {
-        if grips.is_empty() {
-            return Ok(());
-        }
-        let commands: Vec<String> = grips.iter().map(|grip| format!("DELETE_KEY --stub-only {grip}")).collect();
-        let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
-        match self.ask_agent(&commands)?.into_iter().find(|line| line.starts_with("ERR")) {
-            None => Ok(()),
-            Some(answer) => {
-                Err(GpgError::Unexpected { command: "gpg-connect-agent 'DELETE_KEY --stub-only'".to_owned(), answer })
-            }
-        }
-    }
-
-    /// Where gpg-agent believes each of these keys to be. Starts gpg-agent if need be, but not scdaemon.
-    ///
-    /// # Errors
-    ///
-    /// When gpg-agent does not answer.
-    pub fn key_places(&self, grips: &[Keygrip]) -> Result<Vec<KeyPlace>, GpgError> {
-        if grips.is_empty() {
-            return Ok(Vec::new());
-        }
-        let commands: Vec<String> = grips.iter().map(|grip| format!("KEYINFO {grip}")).collect();
-        let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
-        let lines = self.ask_agent(&commands)?;
-        Ok(grips.iter().map(|grip| place(&lines, &grip.to_string())).collect())
-    }
 }
 
-/// `S KEYINFO <grip> <type> …`: T is a token, D a file (doc/DETAILS of GnuPG, agent/command.c).
-fn place(lines: &[String], grip: &str) -> KeyPlace {
-    let kind = lines.iter().find_map(|line| {
-        let mut words = line.strip_prefix("S KEYINFO ")?.split(' ');
-        words.next().filter(|word| word.eq_ignore_ascii_case(grip))?;
-        words.next()
-    });
-    match kind {
-        Some("T") => KeyPlace::Card,
-        Some("D") => KeyPlace::File,
-        _ => KeyPlace::Unknown,
-    }
+/// How long a tool may take that looks at so many keys.
+pub(super) fn limit_for(number: usize) -> Duration {
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
+    TIME_LIMIT.saturating_add(Duration::from_millis(200).saturating_mul(number))
+}
+
+/// What the status lines say of a certificate (doc/DETAILS of GnuPG). `None` if gpg did not take it.
+fn imported(status: &str, fingerprint: &Fingerprint) -> Option<Imported> {
+    let name = fingerprint.to_string();
+    let flags = status.lines().find_map(|line| {
+        let (flags, of) = line.strip_prefix("[GNUPG:] IMPORT_OK ")?.split_once(' ')?;
+        of.trim().eq_ignore_ascii_case(&name).then(|| flags.parse::<u32>().ok())?
+    })?;
+    Some(match flags {
+        0 => Imported::Unchanged,
+        flags if flags & 1 != 0 => Imported::New,
+        _ => Imported::Changed,
+    })
+}
+
+/// What gpg says of the certificate, without its totals.
+fn refusal(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("gpg: key ")?.split_once(' '))
+        .map(|(_, said)| said.trim())
+        .collect();
+    lines.dedup();
+    if lines.is_empty() { output.last_words() } else { lines.join("; ") }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 
+    /// Makes a key in a home that is gone afterwards. Gives its certificate.
+    fn certificate(options: &[&str]) -> (Fingerprint, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let gnupg = Gnupg::new(folder.path().to_owned());
+        let made = ["--batch", "--no-tty", "--passphrase", "", "--quick-gen-key"];
+        let what = ["Jane <jane@example.org>", "ed25519", "sign", "1y"];
+        gnupg.checked("gpg", &[options, &made, &what].concat(), None).unwrap();
+        let list = gnupg.checked("gpg", &["--batch", "--with-colons", "--list-keys"], None).unwrap().text();
+        let fingerprint = list.lines().find_map(|line| line.strip_prefix("fpr:")?.split(':').nth(8)).unwrap();
+        let exported = gnupg.checked("gpg", &["--batch", "--export"], None).unwrap();
+        gnupg.stop_agent().unwrap();
+        (fingerprint.parse().unwrap(), exported.stdout)
+    }
+
     #[test]
-    fn the_agents_answer_tells_stubs_from_secret_keys() {
-        let lines: Vec<String> = [
-            "S KEYINFO 4757B4EF3A1A3C0478055B331D29D1EC3614AEC6 T D276000124010304FFFE100000010000 OPENPGP.1 - - - - -",
-            "OK",
-            "ERR 67108891 Not found <GPG Agent>",
-            "S KEYINFO EAC16015BD3E2D95CEC3D32E4576D49998D9EF20 D - - - P - - -",
-            "OK",
-        ]
-        .map(str::to_owned)
-        .into();
-        assert_eq!(place(&lines, "4757B4EF3A1A3C0478055B331D29D1EC3614AEC6"), KeyPlace::Card);
-        assert_eq!(place(&lines, "eac16015bd3e2d95cec3d32e4576d49998d9ef20"), KeyPlace::File);
-        assert_eq!(place(&lines, "53320B93C623F3EB836A18EBCAAC420A5D66729F"), KeyPlace::Unknown);
+    fn a_refused_certificate_does_not_stop_the_others() {
+        let [first, mut cut, last] = [certificate(&[]), certificate(&[]), certificate(&[])];
+        // Only its first packet, the key: gpg wants a user id.
+        cut.1.truncate(2 + usize::from(*cut.1.get(1).unwrap()));
+        let folder = tempfile::tempdir().unwrap();
+        let gnupg = Gnupg::new(folder.path().to_owned());
+        let certificates = [first, cut, last];
+        let imported = gnupg.import(&certificates).unwrap();
+        let [Imported::New, Imported::Refused { reason }, Imported::New] = imported.as_slice() else {
+            panic!("{imported:?}")
+        };
+        assert!(reason.contains("user ID"), "{reason}");
+        let again = gnupg.import(&certificates).unwrap();
+        assert!(matches!(again.as_slice(), [Imported::Unchanged, Imported::Refused { .. }, Imported::Unchanged]));
+    }
+
+    #[test]
+    fn a_persons_gpg_conf_does_not_keep_certificates_out() {
+        for (options, gpg_conf) in [
+            (&["--faked-system-time", "20260101T000100"][..], "faked-system-time 20260101T000000"),
+            (&["--cert-digest-algo", "SHA1"], "weak-digest SHA1"),
+            (&[], "import-options merge-only"),
+        ] {
+            let certificate = certificate(options);
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("gpg.conf"), gpg_conf).unwrap();
+            let imported = Gnupg::new(folder.path().to_owned()).import(&[certificate]).unwrap();
+            assert_eq!(imported, [Imported::New], "{gpg_conf}");
+        }
+    }
+
+    #[test]
+    fn status_lines_tell_what_became_of_each_certificate() {
+        let status = "[GNUPG:] IMPORT_OK 1 0101010101010101010101010101010101010101\n\
+                      [GNUPG:] IMPORT_OK 0 0202020202020202020202020202020202020202\n\
+                      [GNUPG:] IMPORT_OK 4 0303030303030303030303030303030303030303\n";
+        let of = |byte| imported(status, &Fingerprint([byte; 20]));
+        assert_eq!(of(1), Some(Imported::New));
+        assert_eq!(of(2), Some(Imported::Unchanged));
+        assert_eq!(of(3), Some(Imported::Changed));
+        assert_eq!(of(4), None);
     }
 }

@@ -4,7 +4,9 @@ pub mod agent_conf;
 mod error;
 mod keys;
 mod run;
+mod stubs;
 
 pub use error::GpgError;
-pub use keys::{ImportSummary, KeyPlace};
+pub use keys::Imported;
 pub use run::{AgentState, Gnupg, Version};
+pub use stubs::{CardKey, KeyPlace};

@@ -118,12 +118,18 @@ impl Gnupg {
     ///
     /// When gpg-connect-agent is not installed.
     pub fn agent_state(&self) -> Result<AgentState, GpgError> {
-        let Some(lines) = self.ask_running_agent(&["GETINFO pid", "GETINFO scd_running"])? else {
+        let Some(lines) = self.ask_running_agent(&["GETINFO scd_running"])? else {
             return Ok(AgentState::Stopped);
         };
-        // scd_running answers OK or ERR false; the first command answered D and OK.
+        // It answers OK or ERR false.
         let scdaemon = lines.last().is_some_and(|line| line.starts_with("OK"));
         Ok(if scdaemon { AgentState::WithScdaemon } else { AgentState::Running })
+    }
+
+    /// The process id of the running gpg-agent; `None` if none runs.
+    fn agent_process(&self) -> Result<Option<String>, GpgError> {
+        let answer = self.ask_running_agent(&["GETINFO pid"])?;
+        Ok(answer.and_then(|lines| lines.iter().find_map(|line| line.strip_prefix("D ")).map(ToOwned::to_owned)))
     }
 
     /// Stops gpg-agent and its scdaemon, if they run; the next gpg starts them again. Says whether one ran.
@@ -132,13 +138,12 @@ impl Gnupg {
     ///
     /// When gpgconf is not installed or gpg-agent does not stop within 5 seconds.
     pub fn stop_agent(&self) -> Result<bool, GpgError> {
-        if self.agent_state()? == AgentState::Stopped {
-            return Ok(false);
-        }
+        let Some(old) = self.agent_process()? else { return Ok(false) };
         // gpg 2.2 answers "Broken pipe" for up to 4 s after its scdaemon alone was stopped, so the agent goes too.
         self.checked("gpgconf", &["--kill", "gpg-agent"], None)?;
         let deadline = Instant::now() + STOP_LIMIT;
-        while self.agent_state()? != AgentState::Stopped {
+        // systemd's sockets start another agent as soon as it is asked for; that one has the new configuration.
+        while self.agent_process()?.is_some_and(|running| running == old) {
             if Instant::now() > deadline {
                 return Err(GpgError::StillRuns { home: self.home.clone() });
             }
@@ -153,7 +158,20 @@ impl Gnupg {
     ///
     /// When gpgconf is not installed.
     pub fn agent_socket(&self) -> Result<PathBuf, GpgError> {
-        let output = self.checked("gpgconf", &["--list-dirs", "agent-socket"], None)?;
+        self.socket("agent-socket")
+    }
+
+    /// Where gpg-agent's socket for ssh is, or will be.
+    ///
+    /// # Errors
+    ///
+    /// When gpgconf is not installed.
+    pub fn agent_ssh_socket(&self) -> Result<PathBuf, GpgError> {
+        self.socket("agent-ssh-socket")
+    }
+
+    fn socket(&self, name: &str) -> Result<PathBuf, GpgError> {
+        let output = self.checked("gpgconf", &["--list-dirs", name], None)?;
         // gpgconf percent-escapes; only `%` and `:` matter in a path.
         let text = String::from_utf8_lossy(&output.stdout).trim().replace("%3a", ":").replace("%25", "%");
         Ok(PathBuf::from(text))

@@ -16,6 +16,9 @@ pub use draft::{Draft, Form};
 pub use key::SigningKey;
 pub use verify::{Certificates, Judgement, Verdict, verify_detached, verify_inline};
 
+use std::io::Read as _;
+
+use sequoia_openpgp::armor;
 use thiserror::Error;
 
 /// Why a signature could not be made or read. Retrying with the same input can't help.
@@ -47,4 +50,15 @@ impl From<anyhow::Error> for OpenPgpError {
     fn from(error: anyhow::Error) -> Self {
         Self::Library(format!("{error:#}"))
     }
+}
+
+/// The bytes inside an ASCII armor.
+///
+/// # Errors
+///
+/// When it is no armor, or damaged.
+pub fn dearmored(text: &[u8]) -> Result<Vec<u8>, OpenPgpError> {
+    let mut bytes = Vec::new();
+    armor::Reader::from_bytes(text, armor::ReaderMode::Tolerant(None)).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -1,13 +1,20 @@
 //! Every card ever seen here. A serial number is a card's name in gpg's stubs, so it must never stand for two keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail};
-use sealcard_api::{CardSerial, Fingerprint, cards::CardList};
+use sealcard_api::{
+    CardSerial, Fingerprint,
+    cards::{Card, CardList},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::{Paths, files};
+use crate::{
+    cards::keygrip,
+    config::{Paths, files},
+    gpg::CardKey,
+};
 
 /// What is remembered of each serial number.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -32,6 +39,9 @@ struct KnownCard {
     /// Whether a sync set its owner trust.
     #[serde(default)]
     trusted: bool,
+    /// The keygrips of all keys that it ever had: gpg may hold a stub of each.
+    #[serde(default)]
+    grips: BTreeSet<String>,
 }
 
 /// A card that the last sync found and this one did not.
@@ -72,12 +82,16 @@ impl KnownCards {
                 listed: true,
                 imported: false,
                 trusted: false,
+                grips: card_keys(card).iter().map(|key| key.grip.to_string()).collect(),
             };
             match added.get_mut(&card.serial.to_string()) {
                 Some(old) if old.server_id != new.server_id || old.fingerprint != new.fingerprint => {
                     bail!(collision(card.serial, old, &new));
                 }
-                Some(old) => *old = KnownCard { imported: old.imported, trusted: old.trusted, ..new },
+                Some(old) => {
+                    let grips = old.grips.union(&new.grips).cloned().collect();
+                    *old = KnownCard { imported: old.imported, trusted: old.trusted, grips, ..new };
+                }
                 None => {
                     added.insert(card.serial.to_string(), new);
                 }
@@ -102,17 +116,35 @@ impl KnownCards {
 
     /// All keys ever fetched, with their names.
     pub(super) fn keys(&self) -> impl Iterator<Item = FetchedKey<'_>> {
-        self.cards.values().map(|card| FetchedKey {
+        self.cards.iter().map(|(serial, card)| FetchedKey {
             name: &card.name,
             fingerprint: card.fingerprint,
             imported: card.imported,
             trusted: card.trusted,
+            listed: card.listed,
+            stubs: stubs(serial, card),
         })
+    }
+
+    /// Forgets the cards that the last sync with their server did not find.
+    pub(super) fn forget_unlisted(&mut self) {
+        self.cards.retain(|_, card| card.listed);
     }
 }
 
+fn stubs(serial: &str, card: &KnownCard) -> Vec<CardKey> {
+    let Ok(serial) = serial.parse::<CardSerial>() else { return Vec::new() };
+    card.grips.iter().filter_map(|grip| Some(CardKey { grip: grip.parse().ok()?, serial })).collect()
+}
+
+/// The keys of a card for which gpg can hold a stub.
+pub(in crate::cli) fn card_keys(card: &Card) -> Vec<CardKey> {
+    let grips = card.components.iter().filter_map(|component| keygrip(&component.public_key).ok());
+    grips.map(|grip| CardKey { grip, serial: card.serial }).collect()
+}
+
 /// A key that was fetched at some time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct FetchedKey<'a> {
     pub(super) name: &'a str,
     pub(super) fingerprint: Fingerprint,
@@ -120,6 +152,10 @@ pub(super) struct FetchedKey<'a> {
     pub(super) imported: bool,
     /// Whether a sync set its owner trust.
     pub(super) trusted: bool,
+    /// Whether the last sync with its server found it.
+    pub(super) listed: bool,
+    /// The stubs that gpg may hold of it.
+    pub(super) stubs: Vec<CardKey>,
 }
 
 fn collision(serial: CardSerial, old: &KnownCard, new: &KnownCard) -> String {

@@ -6,18 +6,20 @@ pub(super) mod undo;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use known::Vanished;
+pub(super) use known::card_keys;
 use sealcard_api::{Fingerprint, cards::Card};
 use serde::Serialize;
 
 use super::{
     App,
-    output::{GOOD, count, facts, line, note, show, warn},
+    output::{GOOD, clean, count, facts, line, note, show, warn},
     setup,
 };
 use crate::{
-    cards::{Keygrip, cache, keygrip},
+    cards::cache,
     config::{Config, files::FileLock},
-    gpg::{ImportSummary, KeyPlace},
+    gpg::{CardKey, Imported, KeyPlace},
+    openpgp,
 };
 
 #[derive(Debug, Args)]
@@ -44,13 +46,28 @@ pub(super) struct Options {
     json: bool,
 }
 
+/// What to do about more keys than the server lists.
+pub(super) const TOO_MANY: &str =
+    "leave projects whose keys you don't use (ask their owners), so that gpg gets the others";
+
 /// What came of it.
 #[derive(Debug, Serialize)]
 struct Report {
     cards: Vec<Fetched>,
     /// Keys that may be used no more.
     vanished: Vec<Vanished>,
-    imported: Imported,
+    /// Keys whose certificates gpg did not take.
+    refused: Vec<Refused>,
+    imported: Counts,
+}
+
+#[derive(Debug, Serialize)]
+struct Refused {
+    name: String,
+    project: String,
+    fingerprint: Fingerprint,
+    /// What gpg says.
+    reason: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,7 +82,7 @@ struct Fetched {
 }
 
 #[derive(Debug, Serialize)]
-struct Imported {
+struct Counts {
     new: usize,
     changed: usize,
     unchanged: usize,
@@ -76,14 +93,17 @@ pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
     let Some(config) = Config::load(&app.paths.in_use())? else { bail!("not logged in: run `sealcard login`") };
     let list = app.remote.cards().await?;
     // Another sync must not work on the same files and GnuPG home at once.
-    let _lock = FileLock::take(&app.paths.state_folder().join("sync.lock"), true)?;
+    if list.truncated {
+        warn(format!("the server lists {} at most, and you can use more: {TOO_MANY}", count(list.cards.len(), "key")));
+    }
+    let _lock = FileLock::take(&app.paths.sync_lock_file(), true)?;
 
     let mut known = known::KnownCards::load(&app.paths)?;
     let vanished = known.add(&config.server, &list)?;
     let cache = cache::update(&app.paths.cards_file(), &config.server, list)?;
 
     app.gnupg.make_home()?;
-    let certificates: Vec<&str> = cache.list.cards.iter().map(|card| card.certificate.as_str()).collect();
+    let certificates = cache.list.cards.iter().map(certificate).collect::<anyhow::Result<Vec<_>>>()?;
     let fingerprints: Vec<Fingerprint> = cache.list.cards.iter().map(|card| card.fingerprint).collect();
     let present = app.gnupg.public_keys(&fingerprints)?;
     let absent: Vec<Fingerprint> = fingerprints.iter().filter(|key| !present.contains(key)).copied().collect();
@@ -91,55 +111,103 @@ pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
     known.note(&absent, if options.ownertrust { &fingerprints } else { &[] });
     known.save(&app.paths)?;
     let imported = app.gnupg.import(&certificates)?;
-    if options.ownertrust && !fingerprints.is_empty() {
-        app.gnupg.trust_ultimately(&fingerprints)?;
+    let taken: Vec<Fingerprint> = taken(&fingerprints, &imported).collect();
+    if options.ownertrust && !taken.is_empty() {
+        app.gnupg.trust_ultimately(&taken)?;
     }
-    let usable = make_stubs(app, &cache.list.cards)?;
+    let usable = make_stubs(app, &cache.list.cards, &taken)?;
     let report = Report::new(&cache.list.cards, &usable, vanished, imported);
-    show(options.json, &report, print)
+    show(options.json, &report, print)?;
+    match report.refused.len() {
+        0 => Ok(()),
+        refused => bail!("gpg refused {} of {}", refused, count(report.cards.len(), "key")),
+    }
 }
 
-/// Makes the stubs that are missing. Gives, for each card, whether gpg will use it for all its keys.
-fn make_stubs(app: &App, cards: &[Card]) -> anyhow::Result<Vec<bool>> {
+/// A card's certificate in the binary form.
+fn certificate(card: &Card) -> anyhow::Result<(Fingerprint, Vec<u8>)> {
+    let bytes = openpgp::dearmored(card.certificate.as_bytes())
+        .with_context(|| format!("the server's certificate of {}/{} can't be read", card.project, card.name))?;
+    Ok((card.fingerprint, bytes))
+}
+
+/// The keys that gpg did not refuse.
+fn taken(keys: &[Fingerprint], imported: &[Imported]) -> impl Iterator<Item = Fingerprint> {
+    let both = keys.iter().zip(imported);
+    both.filter(|(_, imported)| !matches!(imported, Imported::Refused { .. })).map(|(key, _)| *key)
+}
+
+/// Makes the stubs that are missing, and anew those that name another card. Gives, for each card, whether gpg will use it
+/// for all its keys. Keys that gpg did not take are not complained about again.
+fn make_stubs(app: &App, cards: &[Card], taken: &[Fingerprint]) -> anyhow::Result<Vec<bool>> {
     if !setup::is_done(app) {
         note("gpg does not use Sealcard yet: run `sealcard setup`.");
         return Ok(vec![false; cards.len()]);
     }
-    let grips: Vec<Vec<Keygrip>> = cards.iter().map(grips).collect();
-    let flat: Vec<Keygrip> = grips.iter().flatten().copied().collect();
+    let keys: Vec<Vec<CardKey>> = cards.iter().map(card_keys).collect();
+    let flat: Vec<CardKey> = keys.iter().flatten().copied().collect();
     let mut places = app.gnupg.key_places(&flat)?;
-    if places.contains(&KeyPlace::Unknown) {
-        app.gnupg.make_stubs().context("gpg does not see the cards; `sealcard doctor` looks at each link")?;
+    let strangers = |places: &[KeyPlace]| -> Vec<_> {
+        let all = flat.iter().zip(places);
+        all.filter(|(_, place)| **place == KeyPlace::OtherCard).map(|(key, _)| key.grip).collect()
+    };
+    if places.iter().any(|place| matches!(place, KeyPlace::Unknown | KeyPlace::OtherCard)) {
+        let look = || app.gnupg.make_stubs(cards.len()).context("gpg does not see the cards; run `sealcard doctor`");
+        look()?;
         places = app.gnupg.key_places(&flat)?;
+        // gpg 2.2 leaves them as they are: it would ask for that other card for ever.
+        let others = strangers(&places);
+        if !others.is_empty() {
+            app.gnupg.remove_stubs(&others)?;
+            look()?;
+            places = app.gnupg.key_places(&flat)?;
+        }
     }
     let mut places = places.into_iter();
-    Ok(cards
-        .iter()
-        .zip(&grips)
-        .map(|(card, grips)| judge(card, &places.by_ref().take(grips.len()).collect::<Vec<_>>()))
-        .collect())
+    let mut judge = |(card, keys): (&Card, &Vec<CardKey>)| {
+        let places: Vec<_> = places.by_ref().take(keys.len()).collect();
+        if taken.contains(&card.fingerprint) {
+            complain(card, &places);
+        }
+        places.iter().all(|place| *place == KeyPlace::Card)
+    };
+    Ok(cards.iter().zip(&keys).map(&mut judge).collect())
 }
 
-fn judge(card: &Card, places: &[KeyPlace]) -> bool {
+fn complain(card: &Card, places: &[KeyPlace]) {
+    let name = format!("{}/{} ({})", clean(&card.project), clean(&card.name), card.fingerprint);
     if places.contains(&KeyPlace::File) {
-        warn(format!(
-            "gpg has a secret key of its own for {} ({}) and will use that, not the card",
-            super::output::clean(&card.name),
-            card.fingerprint
-        ));
+        warn(format!("gpg has its own secret key for {name} and uses that, not the card"));
+    }
+    if places.contains(&KeyPlace::OtherCard) {
+        warn(format!("gpg looks for {name} on another card; `sealcard doctor` looks at each link"));
     }
     if places.contains(&KeyPlace::Unknown) {
-        warn(format!("gpg does not know the card of {} ({})", super::output::clean(&card.name), card.fingerprint));
+        warn(format!("gpg does not know the card of {name}"));
     }
-    places.iter().all(|place| *place == KeyPlace::Card)
-}
-
-fn grips(card: &Card) -> Vec<Keygrip> {
-    card.components.iter().filter_map(|component| keygrip(&component.public_key).ok()).collect()
 }
 
 impl Report {
-    fn new(cards: &[Card], usable: &[bool], vanished: Vec<Vanished>, imported: ImportSummary) -> Self {
+    fn new(cards: &[Card], usable: &[bool], vanished: Vec<Vanished>, imports: Vec<Imported>) -> Self {
+        let number = |wanted: &Imported| imports.iter().filter(|imported| *imported == wanted).count();
+        let imported = Counts {
+            new: number(&Imported::New),
+            changed: number(&Imported::Changed),
+            unchanged: number(&Imported::Unchanged),
+        };
+        let refused = cards
+            .iter()
+            .zip(imports)
+            .filter_map(|(card, imported)| match imported {
+                Imported::Refused { reason } => Some(Refused {
+                    name: card.name.clone(),
+                    project: card.project.clone(),
+                    fingerprint: card.fingerprint,
+                    reason,
+                }),
+                _ => None,
+            })
+            .collect();
         let cards = cards
             .iter()
             .zip(usable)
@@ -152,13 +220,12 @@ impl Report {
                 usable: *usable,
             })
             .collect();
-        let imported = Imported { new: imported.new, changed: imported.changed, unchanged: imported.unchanged };
-        Self { cards, vanished, imported }
+        Self { cards, vanished, refused, imported }
     }
 }
 
 fn print(report: &Report) {
-    let Imported { new, changed, .. } = report.imported;
+    let Counts { new, changed, .. } = report.imported;
     let news = match (new, changed) {
         (0, 0) => "nothing new".to_owned(),
         (new, 0) => format!("{new} new"),
@@ -177,11 +244,14 @@ fn print(report: &Report) {
     }
     for gone in &report.vanished {
         warn(format!(
-            "{} ({}) may be used no more; `gpg --delete-secret-and-public-key {}` makes gpg forget it",
-            super::output::clean(&gone.name),
-            gone.serial,
+            "you can no longer use {} ({}); `sealcard unsync --gone` makes gpg forget such keys",
+            clean(&gone.name),
             gone.fingerprint
         ));
+    }
+    for key in &report.refused {
+        let name = format!("{}/{} ({})", clean(&key.project), clean(&key.name), key.fingerprint);
+        warn(format!("gpg refuses {name}: {}", clean(&key.reason)));
     }
     if let (Some(first), true) = (report.cards.iter().find(|card| card.usable), new > 0) {
         note(format!("Try it: echo hello | gpg --clearsign -u {}", first.fingerprint));

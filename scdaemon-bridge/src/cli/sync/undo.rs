@@ -1,18 +1,20 @@
 //! `sealcard unsync`: takes back what sync did, and nothing else.
 
+use std::collections::HashSet;
+
 use clap::Args;
 use sealcard_api::Fingerprint;
 use serde::Serialize;
 
-use super::known::KnownCards;
+use super::known::{FetchedKey, KnownCards, card_keys};
 use crate::{
-    cards::{Keygrip, cache, keygrip},
+    cards::{Keygrip, cache},
     cli::{
         App, ask,
         output::{GOOD, clean, count, facts, line, note, show, warn},
     },
     config::files::{self, FileLock},
-    gpg::KeyPlace,
+    gpg::{CardKey, KeyPlace},
 };
 
 #[derive(Debug, Args)]
@@ -27,6 +29,9 @@ pub(in crate::cli) struct Arguments {
     /// Leave all public keys in the keyring
     #[arg(long)]
     keep_public_keys: bool,
+    /// Only keys that you can no longer use, as the last sync found
+    #[arg(long)]
+    gone: bool,
     /// For programs
     #[arg(long)]
     json: bool,
@@ -54,7 +59,8 @@ pub(in crate::cli) fn run(app: &App, arguments: &Arguments) -> anyhow::Result<()
         (_, true) => PublicKeys::Remove,
         _ => PublicKeys::Ask,
     };
-    let report = undo(app, keys)?;
+    let which = if arguments.gone { Which::Gone } else { Which::All };
+    let report = undo(app, which, keys)?;
     show(arguments.json, &report, print)
 }
 
@@ -66,25 +72,40 @@ pub(in crate::cli) enum PublicKeys {
     Remove,
 }
 
+/// Which keys gpg is to forget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those that the last sync did not find any more.
+    Gone,
+}
+
+impl Which {
+    fn includes(self, key: &FetchedKey<'_>) -> bool {
+        self == Self::All || !key.listed
+    }
+}
+
 /// As `unsync --yes`, for commands that have asked already.
 pub(in crate::cli) fn undo_all(app: &App) -> anyhow::Result<()> {
-    print(&undo(app, PublicKeys::Remove)?);
+    print(&undo(app, Which::All, PublicKeys::Remove)?);
     Ok(())
 }
 
-fn undo(app: &App, public_keys: PublicKeys) -> anyhow::Result<Report> {
+fn undo(app: &App, which: Which, public_keys: PublicKeys) -> anyhow::Result<Report> {
     // A sync must not work on the same files and GnuPG home at once.
-    let _lock = FileLock::take(&app.paths.state_folder().join("sync.lock"), true)?;
-    let known = KnownCards::load(&app.paths)?;
-    let mut report = Report { stubs: remove_stubs(app)?, ..Report::default() };
-    let plan = Plan::new(app, &known)?;
+    let _lock = FileLock::take(&app.paths.sync_lock_file(), true)?;
+    let mut known = KnownCards::load(&app.paths)?;
+    let plan = Plan::new(app, &known, which)?;
+    let mut report = Report { stubs: remove_stubs_of(app, &known, which)?, ..Report::default() };
     let remove = match public_keys {
         _ if plan.ours.is_empty() => false,
         PublicKeys::Remove => true,
         PublicKeys::Keep => false,
         PublicKeys::Ask => may_remove(&plan)?,
     };
-    let trusted: Vec<Fingerprint> = known.keys().filter(|key| key.trusted).map(|key| key.fingerprint).collect();
+    let trusted: Vec<Fingerprint> =
+        known.keys().filter(|key| key.trusted && which.includes(key)).map(|key| key.fingerprint).collect();
     if !trusted.is_empty() {
         app.gnupg.forget_trust(&trusted)?;
     }
@@ -98,10 +119,20 @@ fn undo(app: &App, public_keys: PublicKeys) -> anyhow::Result<Report> {
         report.kept.extend(kept.map(|(fingerprint, name)| Kept { fingerprint, name, reason: "you keep it" }));
     }
     // Keys of ours that stay are still ours to remove another time.
-    if remove || nothing_of_ours {
-        files::remove(&app.paths.known_cards_file())?;
+    let done = remove || nothing_of_ours;
+    match which {
+        Which::Gone if done => {
+            known.forget_unlisted();
+            known.save(&app.paths)?;
+        }
+        Which::Gone => {}
+        Which::All => {
+            if done {
+                files::remove(&app.paths.known_cards_file())?;
+            }
+            files::remove(&app.paths.cards_file())?;
+        }
     }
-    files::remove(&app.paths.cards_file())?;
     Ok(report)
 }
 
@@ -113,11 +144,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(app: &App, known: &KnownCards) -> anyhow::Result<Self> {
-        let fetched: Vec<_> = known.keys().collect();
+    fn new(app: &App, known: &KnownCards, which: Which) -> anyhow::Result<Self> {
+        let fetched: Vec<_> = known.keys().filter(|key| which.includes(key)).collect();
         let fingerprints: Vec<Fingerprint> = fetched.iter().map(|key| key.fingerprint).collect();
         let present = app.gnupg.public_keys(&fingerprints)?;
-        let with_secret = with_secret_keys(app)?;
+        let with_secret = with_secret_keys(app, &fetched)?;
         let mut plan = Self { ours: Vec::new(), others: Vec::new() };
         for key in fetched.into_iter().filter(|key| present.contains(&key.fingerprint)) {
             let (fingerprint, name) = (key.fingerprint, key.name.to_owned());
@@ -139,7 +170,7 @@ fn may_remove(plan: &Plan) -> anyhow::Result<bool> {
     note(format!("{} came with Sealcard:", count(plan.ours.len(), "public key")));
     facts(&rows);
     if !ask::can_ask() {
-        warn("nobody can be asked here, so public keys stay: pass --yes or --keep-public-keys");
+        warn("there is no terminal to ask on, so public keys stay: pass --yes or --keep-public-keys");
         return Ok(false);
     }
     ask::confirm("Remove them from gpg's keyring? Signatures by them can't be verified afterwards.")
@@ -147,8 +178,8 @@ fn may_remove(plan: &Plan) -> anyhow::Result<bool> {
 
 fn print(report: &Report) {
     line(format!(
-        "{GOOD}gpg forgot {} and {}.{GOOD:#}",
-        count(report.stubs, "key on a card"),
+        "{GOOD}gpg forgot {} on cards and {}.{GOOD:#}",
+        count(report.stubs, "key"),
         count(report.removed.len(), "public key"),
     ));
     for kept in &report.kept {
@@ -156,40 +187,40 @@ fn print(report: &Report) {
     }
 }
 
-/// Certificates of the cache with a component for which gpg-agent has a real secret key.
-fn with_secret_keys(app: &App) -> anyhow::Result<Vec<Fingerprint>> {
-    let mut found = Vec::new();
-    for (fingerprint, grips) in fetched_grips(app) {
-        if app.gnupg.key_places(&grips)?.contains(&KeyPlace::File) {
-            found.push(fingerprint);
-        }
-    }
-    Ok(found)
+/// Keys for which gpg-agent has a secret key of its own.
+fn with_secret_keys(app: &App, keys: &[FetchedKey<'_>]) -> anyhow::Result<Vec<Fingerprint>> {
+    let flat: Vec<CardKey> = keys.iter().flat_map(|key| present(app, &key.stubs)).collect();
+    let places = app.gnupg.key_places(&flat)?;
+    let own: Vec<CardKey> =
+        flat.into_iter().zip(places).filter(|(_, place)| *place == KeyPlace::File).map(|(key, _)| key).collect();
+    let has_own = |key: &&FetchedKey<'_>| key.stubs.iter().any(|stub| own.contains(stub));
+    Ok(keys.iter().filter(has_own).map(|key| key.fingerprint).collect())
 }
 
 /// Makes gpg forget that the keys are on cards: without the cards it would ask for them to be inserted. Gives how many
 /// there were.
 pub(in crate::cli) fn remove_stubs(app: &App) -> anyhow::Result<usize> {
-    let grips: Vec<Keygrip> = fetched_grips(app)
-        .into_iter()
-        .flat_map(|(_, grips)| grips)
-        .filter(|grip| app.gnupg.home().join(format!("private-keys-v1.d/{grip}.key")).exists())
-        .collect();
-    let places = app.gnupg.key_places(&grips)?;
+    remove_stubs_of(app, &KnownCards::load(&app.paths)?, Which::All)
+}
+
+/// Every card that was ever fetched counts: those that vanished, and those of other servers. Stubs of other cards stay.
+fn remove_stubs_of(app: &App, known: &KnownCards, which: Which) -> anyhow::Result<usize> {
+    let mut keys: Vec<CardKey> = known.keys().filter(|key| which.includes(key)).flat_map(|key| key.stubs).collect();
+    if which == Which::All {
+        // What the daemon fetched since the last sync.
+        let cache = cache::load(&app.paths.cards_file()).ok().flatten();
+        keys.extend(cache.iter().flat_map(|cache| cache.list.cards.iter().chain(&cache.retired)).flat_map(card_keys));
+    }
+    let keys: HashSet<CardKey> = present(app, &keys).into_iter().collect();
+    let keys: Vec<CardKey> = keys.into_iter().collect();
+    let places = app.gnupg.key_places(&keys)?;
     let stubs: Vec<Keygrip> =
-        grips.into_iter().zip(places).filter(|(_, place)| *place == KeyPlace::Card).map(|(grip, _)| grip).collect();
+        keys.into_iter().zip(places).filter(|(_, place)| *place == KeyPlace::Card).map(|(key, _)| key.grip).collect();
     app.gnupg.remove_stubs(&stubs)?;
     Ok(stubs.len())
 }
 
-/// The keygrips of every card of the cache, retired ones too.
-fn fetched_grips(app: &App) -> Vec<(Fingerprint, Vec<Keygrip>)> {
-    let Some(cache) = cache::load(&app.paths.cards_file()).ok().flatten() else { return Vec::new() };
-    let cards = cache.list.cards.iter().chain(&cache.retired);
-    cards
-        .map(|card| {
-            let grips = card.components.iter().filter_map(|component| keygrip(&component.public_key).ok());
-            (card.fingerprint, grips.collect())
-        })
-        .collect()
+/// Those of which gpg-agent has a file: it need not be started for the others.
+fn present(app: &App, keys: &[CardKey]) -> Vec<CardKey> {
+    keys.iter().filter(|key| app.gnupg.stub_file(&key.grip).exists()).copied().collect()
 }
