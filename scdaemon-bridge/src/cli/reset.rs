@@ -1,6 +1,6 @@
 //! `sealcard reset`.
 
-use std::{fs, io, path::Path};
+use std::{fs, io};
 
 use anyhow::bail;
 use clap::Args;
@@ -11,26 +11,12 @@ use super::{
     setup,
     sync::undo,
 };
-use crate::config::{ConfigError, files};
-
-/// Every file that this release and its scdaemon make in the two folders. Nothing else is removed.
-const CONFIG_FILES: [&str; 5] = ["config.toml", "proxy.toml", "ca.pem", "grant", "grant.lock"];
-const STATE_FILES: [&str; 9] = [
-    "cards.json",
-    "known-cards.json",
-    "last.json",
-    "scdaemon.log",
-    "scdaemon.log.1",
-    "sync.lock",
-    "trace.log",
-    "trace.log.1",
-    "trace.on",
-];
+use crate::config::{ConfigError, Paths, files};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It does `logout`, `unsync` with all public keys that sync brought, and `setup --remove`, and then removes Sealcard's own files.
-What gpg had before Sealcard stays.")]
+It runs `logout`, `unsync` with all public keys that sync brought, and `setup --remove`, and then removes Sealcard's own \
+files. What gpg had before Sealcard stays.")]
 pub(super) struct Arguments {
     /// Don't ask
     #[arg(long)]
@@ -47,7 +33,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
             state.display()
         ));
         if !ask::can_ask() {
-            bail!("nobody can be asked here: pass --yes");
+            bail!("there is no terminal to ask on: pass --yes");
         }
         if !ask::confirm("Go on?")? {
             bail!("nothing was changed");
@@ -64,7 +50,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     judge("logging out", logout::run(app, logout::Arguments::default()).await);
     judge("undoing the sync", undo::undo_all(app));
     judge("undoing the set-up", setup::remove(app).map(drop));
-    judge("removing files", remove_files(&[(config, &CONFIG_FILES), (state, &STATE_FILES)]));
+    judge("removing files", remove_files(&app.paths));
     if failed {
         bail!("not everything could be undone; run it again once the cause is gone");
     }
@@ -72,21 +58,19 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn remove_files(folders: &[(&Path, &[&str])]) -> anyhow::Result<()> {
-    for (folder, names) in folders {
-        for name in *names {
-            files::remove(&folder.join(name))?;
-        }
+fn remove_files(paths: &Paths) -> anyhow::Result<()> {
+    for file in paths.own_files() {
+        files::remove(&file)?;
     }
-    // One folder may serve as both.
-    for (folder, _) in folders {
+    // One folder may serve as both, or be inside the other.
+    for folder in [paths.state_folder(), paths.config_folder()] {
         match fs::remove_dir(folder) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
                 note(format!("{} holds files that are not Sealcard's and stays.", folder.display()));
             }
-            Err(error) => return Err(ConfigError::io("remove", *folder, error).into()),
+            Err(error) => return Err(ConfigError::io("remove", folder, error).into()),
         }
     }
     Ok(())
