@@ -18,7 +18,7 @@ pub(super) async fn look(app: &App) -> Vec<Finding> {
         Ok((environments, keys)) => judge(&environments, &keys),
         Err(error) => {
             let advice = error.advice().unwrap_or("ask an administrator to look into the server's log").to_owned();
-            vec![Finding::warning("keys' custody", format!("the server could not tell: {error}"), advice)]
+            vec![Finding::warning("key store", format!("the server can't say: {error}"), advice)]
         }
     }
 }
@@ -52,11 +52,11 @@ fn judge(environments: &[Environment], keys: &[Key]) -> Vec<Finding> {
             }
         };
         let why = environment.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-        let text = format!("the environment {name} is {state}{why}; it keeps {}", names.join(", "));
-        findings.push(Finding::broken("keys' custody", text, format!("an administrator: {advice}")));
+        let text = format!("the environment {name} is {state}{why}; it holds {}", names.join(", "));
+        findings.push(Finding::broken("key store", text, format!("an administrator: {advice}")));
     }
     if findings.is_empty() && !keys.is_empty() {
-        findings.push(Finding::good("keys' custody", format!("{} ready", count(keys.len(), "key"))));
+        findings.push(Finding::good("key store", format!("{} ready", count(keys.len(), "key"))));
     }
     findings
 }

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use sealcard_api::cards::Card;
+
 use super::Finding;
 use crate::{
-    cards::{Keygrip, cache, keygrip},
-    cli::{App, output::count, setup},
-    config::files,
-    gpg::{AgentState, KeyPlace, Version, agent_conf},
+    cards::cache,
+    cli::{App, output::count, setup, ssh, sync::card_keys},
+    config::{SshKeys, files},
+    gpg::{AgentState, CardKey, KeyPlace, Version, agent_conf},
     os,
 };
 
@@ -26,7 +28,8 @@ pub(super) fn look(app: &App) -> Vec<Finding> {
             findings.push(Finding::good("gpg", format!("version {version}, home {}", app.gnupg.home().display())));
         }
         Err(error) => {
-            findings.push(Finding::broken("gpg", error.to_string(), "install gnupg"));
+            let advice = error.advice().unwrap_or("run `gpg --version`").to_owned();
+            findings.push(Finding::broken("gpg", error.to_string(), advice));
             return findings;
         }
     }
@@ -37,6 +40,7 @@ pub(super) fn look(app: &App) -> Vec<Finding> {
     if usable {
         findings.push(scdaemon(app));
         findings.extend(stubs(app));
+        findings.extend(ssh(app));
     }
     findings
 }
@@ -55,7 +59,7 @@ fn socket(app: &App) -> Finding {
 
 fn agent_configuration(app: &App) -> Finding {
     let path = app.gnupg.home().join(agent_conf::FILE_NAME);
-    let content = match files::read(&path) {
+    let content = match files::read_foreign(&path) {
         Ok(content) => content.unwrap_or_default(),
         Err(error) => return Finding::broken("gpg-agent.conf", error.to_string(), "make the file readable"),
     };
@@ -113,29 +117,94 @@ fn same_version(app: &App, version: &str) -> Finding {
 
 fn stubs(app: &App) -> Vec<Finding> {
     let Ok(Some(cache)) = cache::load(&app.paths.cards_file()) else { return Vec::new() };
+    let cards = &cache.list.cards;
+    let keys: Vec<Vec<CardKey>> = cards.iter().map(card_keys).collect();
+    let flat: Vec<CardKey> = keys.iter().flatten().copied().collect();
+    let mut places = match app.gnupg.key_places(&flat) {
+        Ok(places) => places.into_iter(),
+        Err(error) => return vec![Finding::broken("keys in gpg", error.to_string(), "gpgconf --kill gpg-agent")],
+    };
     let mut findings = Vec::new();
     let mut good = 0;
-    for card in &cache.list.cards {
-        let grips: Vec<Keygrip> =
-            card.components.iter().filter_map(|component| keygrip(&component.public_key).ok()).collect();
-        let name = format!("{} ({})", card.name, card.fingerprint);
-        match app.gnupg.key_places(&grips) {
-            Err(error) => findings.push(Finding::broken("stubs", error.to_string(), "gpgconf --kill gpg-agent")),
-            Ok(places) if places.contains(&KeyPlace::File) => findings.push(Finding::warning(
-                "stubs",
-                format!("gpg has a secret key of its own for {name} and uses that"),
-                format!("if you want the card: gpg --delete-secret-keys {}, then sealcard sync", card.fingerprint),
-            )),
-            Ok(places) if places.contains(&KeyPlace::Unknown) => findings.push(Finding::broken(
-                "stubs",
-                format!("gpg does not know the card of {name}"),
-                "sealcard sync",
-            )),
-            Ok(_) => good += 1,
+    for (card, keys) in cards.iter().zip(&keys) {
+        let places: Vec<KeyPlace> = places.by_ref().take(keys.len()).collect();
+        match judge(card, &places) {
+            Some(finding) => findings.push(finding),
+            None => good += 1,
         }
     }
     if good > 0 {
-        findings.push(Finding::good("stubs", format!("gpg knows {}", count(good, "card"))));
+        findings.push(Finding::good("keys in gpg", format!("gpg knows {}", count(good, "card"))));
     }
     findings
+}
+
+/// Only where ssh asks gpg-agent.
+fn ssh(app: &App) -> Option<Finding> {
+    let socket = app.gnupg.agent_ssh_socket().ok()?;
+    (std::env::var_os("SSH_AUTH_SOCK")? == socket.as_os_str()).then_some(())?;
+    let cards = cache::load(&app.paths.cards_file()).ok().flatten()?.list.cards;
+    let keys = match SshKeys::load(&app.paths) {
+        Ok(keys) => keys,
+        Err(error) => return Some(Finding::broken("ssh keys", error.to_string(), "sealcard ssh use-all")),
+    };
+    judge_ssh(ssh::offered(&cards, &keys))
+}
+
+/// sshd's MaxAuthTries is 6, and each key that is offered is one try.
+fn judge_ssh(offered: usize) -> Option<Finding> {
+    let text = format!("{} offered to ssh", count(offered, "key"));
+    match offered {
+        0 => None,
+        1..=5 => Some(Finding::good("ssh keys", text)),
+        _ => Some(Finding::warning(
+            "ssh keys",
+            format!("{text}: many a server ends a login after 6"),
+            "sealcard ssh use KEY, or IdentitiesOnly in ~/.ssh/config",
+        )),
+    }
+}
+
+/// `None` if gpg will use the card for all its keys.
+fn judge(card: &Card, places: &[KeyPlace]) -> Option<Finding> {
+    let name = format!("{}/{} ({})", card.project, card.name, card.fingerprint);
+    let link = "keys in gpg";
+    if places.contains(&KeyPlace::OtherCard) {
+        let text = format!("gpg looks for {name} on another card (a token or another server's)");
+        return Some(Finding::broken(link, text, "sealcard sync"));
+    }
+    if places.contains(&KeyPlace::File) {
+        let text = format!("gpg has its own secret key for {name} and uses that");
+        let advice = format!("if you want the card: gpg --delete-secret-keys {}, then sealcard sync", card.fingerprint);
+        return Some(Finding::warning(link, text, advice));
+    }
+    // An administrator made the key since the last sync, and the daemon heard of it: nothing is broken.
+    places
+        .contains(&KeyPlace::Unknown)
+        .then(|| Finding::warning(link, format!("gpg does not know the card of {name} yet"), "sealcard sync"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::{cli::doctor::Verdict, scd::testing::sample_list};
+
+    #[test]
+    fn a_stub_of_another_card_is_broken_and_a_missing_one_is_not() {
+        let card = &sample_list().cards[0];
+        let verdict = |places: &[KeyPlace]| judge(card, places).map(|finding| finding.verdict);
+        assert_eq!(verdict(&[KeyPlace::Card, KeyPlace::OtherCard]), Some(Verdict::Broken));
+        assert_eq!(verdict(&[KeyPlace::Unknown, KeyPlace::Unknown]), Some(Verdict::Warning));
+        assert_eq!(verdict(&[KeyPlace::File]), Some(Verdict::Warning));
+        assert_eq!(verdict(&[KeyPlace::Card]), None);
+    }
+
+    #[test]
+    fn more_ssh_keys_than_a_server_takes_are_a_warning() {
+        let verdict = |offered| judge_ssh(offered).map(|finding| finding.verdict);
+        assert_eq!(verdict(0), None);
+        assert_eq!(verdict(5), Some(Verdict::Good));
+        assert_eq!(verdict(7), Some(Verdict::Warning));
+    }
 }

@@ -16,11 +16,19 @@ use super::{
 };
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 all links hold (warnings included), 1 one is broken.")]
+#[command(after_help = "Exit codes: 0 nothing is broken (there may be warnings), 1 something is broken.")]
 pub(super) struct Arguments {
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Report {
+    findings: Vec<Finding>,
+    broken: usize,
+    warnings: usize,
 }
 
 /// One link.
@@ -61,14 +69,21 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     let mut findings = workstation::look(app);
     findings.extend(server::look(app).await);
     findings.extend(gnupg::look(app));
-    show(arguments.json, &findings, |findings| findings.iter().for_each(print))?;
-    let broken = findings.iter().filter(|finding| finding.verdict == Verdict::Broken).count();
-    if broken == 0 {
-        note(format!("{BOLD}All links hold.{BOLD:#}"));
-        return Ok(ExitCode::SUCCESS);
+    let number = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let (broken, warnings) = (number(Verdict::Broken), number(Verdict::Warning));
+    let report = Report { findings, broken, warnings };
+    show(arguments.json, &report, |report| report.findings.iter().for_each(print))?;
+    note(format!("{BOLD}{}{BOLD:#}", summary(broken, warnings)));
+    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn summary(broken: usize, warnings: usize) -> String {
+    match (broken, warnings) {
+        (0, 0) => "All links hold.".to_owned(),
+        (0, _) => format!("0 broken, {}.", count(warnings, "warning")),
+        (_, 0) => format!("{broken} broken. Begin with the first."),
+        _ => format!("{broken} broken, {}. Begin with the first that is broken.", count(warnings, "warning")),
     }
-    note(format!("{BOLD}{} broken.{BOLD:#} Begin with the first.", count(broken, "link")));
-    Ok(ExitCode::FAILURE)
 }
 
 fn print(finding: &Finding) {
@@ -80,5 +95,17 @@ fn print(finding: &Finding) {
     line(format!("{mark} {:<14} {}", finding.link, clean(&finding.text)));
     if let Some(advice) = &finding.advice {
         line(format!("        {:<14} {BOLD}{}{BOLD:#}", "", clean(advice)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_counted_in_the_summary() {
+        assert_eq!(summary(0, 0), "All links hold.");
+        assert_eq!(summary(0, 1), "0 broken, 1 warning.");
+        assert!(summary(1, 2).starts_with("1 broken, 2 warnings."));
     }
 }

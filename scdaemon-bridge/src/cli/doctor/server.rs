@@ -28,7 +28,9 @@ pub(super) async fn look(app: &App) -> Vec<Finding> {
             findings.extend(date.map(|date| clock(date, Timestamp::now())));
         }
         Err(error) => {
-            let advice = error.advice().unwrap_or("see docs/troubleshooting").to_owned();
+            let advice = error.advice().unwrap_or("See the handbook's page Troubleshooting.");
+            // The person is here already.
+            let advice = advice.replace("; `sealcard doctor` looks at each link", "");
             findings.push(Finding::broken("server", error.to_string(), advice));
             return findings;
         }
@@ -87,7 +89,7 @@ fn clock(server: Timestamp, here: Timestamp) -> Finding {
 async fn login(app: &App) -> Vec<Finding> {
     match app.remote.whoami().await {
         Ok(grant) => {
-            vec![Finding::good("login", format!("the server knows us as {}", grant.principal_name)), fresh(app)]
+            vec![Finding::good("login", format!("the server knows you as {}", grant.principal_name)), fresh(app)]
         }
         Err(error) => {
             let advice = error.advice().unwrap_or("sealcard login").to_owned();
@@ -101,12 +103,12 @@ fn fresh(app: &App) -> Finding {
     let cached = cache::load(&app.paths.cards_file()).ok().flatten().map(|cache| cache.list.registry_version);
     match (cached, app.remote.registry_version()) {
         (Some(cached), Some(current)) if cached < current => Finding::warning(
-            "cards' age",
+            "card list",
             "something changed on the server since the last sync; it may be none of your keys",
             "sealcard sync",
         ),
-        (Some(_), _) => Finding::good("cards' age", "as new as the server's"),
-        (None, _) => Finding::broken("cards' age", "none were fetched yet", "sealcard sync"),
+        (Some(_), _) => Finding::good("card list", "is current"),
+        (None, _) => Finding::broken("card list", "none were fetched yet", "sealcard sync"),
     }
 }
 

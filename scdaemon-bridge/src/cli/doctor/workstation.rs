@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::{
     cards::cache,
-    cli::{App, output::count, when},
+    cli::{App, output::count, sync, when},
     config::{Config, Paths, pointer},
     grant,
 };
@@ -40,7 +40,7 @@ pub(super) fn look(app: &App) -> Vec<Finding> {
 }
 
 fn machine_finding() -> Finding {
-    Finding::good("login of", "this machine, for its group: you have none of your own")
+    Finding::good("login", "this machine, for its group: you have not logged in yourself")
 }
 
 /// gpg-agent's scdaemon and this command must look in the same folders.
@@ -49,15 +49,15 @@ fn pointer_finding(app: &App) -> Finding {
     let path = home.join(pointer::FILE_NAME);
     match Paths::discover(Some(home)) {
         Ok(paths) if paths == app.paths => match pointer::read(home) {
-            Ok(Some(_)) => Finding::good("pointer", format!("{} leads to it", path.display())),
+            Ok(Some(_)) => Finding::good("configuration link", format!("{} leads to it", path.display())),
             _ => Finding::warning(
-                "pointer",
+                "configuration link",
                 format!("{} does not exist; a gpg-agent with another environment may look elsewhere", path.display()),
                 "sealcard setup",
             ),
         },
         Ok(paths) => Finding::broken(
-            "pointer",
+            "configuration link",
             format!(
                 "gpg looks in {}, this command in {}",
                 paths.config_folder().display(),
@@ -65,7 +65,7 @@ fn pointer_finding(app: &App) -> Finding {
             ),
             "run `sealcard setup` with the environment that you want",
         ),
-        Err(error) => Finding::broken("pointer", error.to_string(), "sealcard setup"),
+        Err(error) => Finding::broken("configuration link", error.to_string(), "sealcard setup"),
     }
 }
 
@@ -94,12 +94,17 @@ fn grant_finding(paths: &Paths, config: &Config) -> Finding {
 fn cache_finding(app: &App) -> Finding {
     match cache::load(&app.paths.cards_file()) {
         Ok(Some(cache)) if cache.list.cards.is_empty() => Finding::warning(
-            "cards",
-            "the last sync found no key that you may use",
+            "card list",
+            "the last sync found no key that you can use",
             "ask the owner of a project for the role key-user, then run `sealcard sync`",
         ),
-        Ok(Some(cache)) => Finding::good("cards", format!("{} fetched", count(cache.list.cards.len(), "card"))),
-        Ok(None) => Finding::broken("cards", "none were fetched yet", "sealcard sync"),
-        Err(error) => Finding::broken("cards", error.to_string(), "sealcard sync"),
+        Ok(Some(cache)) if cache.list.truncated => Finding::warning(
+            "card list",
+            format!("the server lists {} at most; you can use more", count(cache.list.cards.len(), "key")),
+            sync::TOO_MANY,
+        ),
+        Ok(Some(cache)) => Finding::good("card list", format!("{} fetched", count(cache.list.cards.len(), "card"))),
+        Ok(None) => Finding::broken("card list", "none were fetched yet", "sealcard sync"),
+        Err(error) => Finding::broken("card list", error.to_string(), "sealcard sync"),
     }
 }
