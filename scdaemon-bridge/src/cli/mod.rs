@@ -22,6 +22,7 @@ mod secret_file;
 mod settoken;
 mod setup;
 mod sign;
+mod ssh;
 mod status;
 mod sync;
 mod table;
@@ -101,13 +102,15 @@ enum Command {
     Unsync(sync::undo::Arguments),
     /// Make gpg use Sealcard's cards, or undo that
     Setup(setup::Arguments),
+    /// Show or choose the keys that are offered to ssh
+    Ssh(ssh::Arguments),
     /// Sign files without gpg
     Sign(sign::Arguments),
     /// Verify signatures of files without gpg
     Verify(verify::Arguments),
     /// Look at every link from gpg to the server and say what to do
     Doctor(doctor::Arguments),
-    /// Why the last signature, login or decryption with a card failed
+    /// What the last operation was and why it failed
     Last(last::Arguments),
     /// Switch on a log of what the scdaemon and this command do
     Trace(trace::Arguments),
@@ -205,6 +208,7 @@ async fn dispatch(app: &App, command: Command) -> anyhow::Result<ExitCode> {
         Command::Sync(arguments) => sync::run(app, arguments).await.map(done),
         Command::Unsync(arguments) => sync::undo::run(app, &arguments).map(done),
         Command::Setup(arguments) => setup::run(app, arguments).await.map(done),
+        Command::Ssh(arguments) => ssh::run(app, arguments).map(done),
         Command::Sign(arguments) => sign::run(app, arguments).await,
         Command::Verify(arguments) => verify::run(app, &arguments),
         Command::Doctor(arguments) => doctor::run(app, arguments).await,

@@ -8,12 +8,12 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ProgramError {
     /// It can't be started. Retrying helps after a person acted.
-    #[error("{program} {}", start_text(source))]
+    #[error("{program} {}", start_text(error))]
     Start {
         /// Such as `gpg`.
         program: &'static str,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says. The text says it already, so it is not a source.
+        error: io::Error,
     },
     /// It did not end in time. Retrying may help.
     #[error("`{command}` did not end within {seconds} s: {said}")]
@@ -42,7 +42,7 @@ impl ProgramError {
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Start { program, source } if source.kind() == io::ErrorKind::NotFound => package(program),
+            Self::Start { program, error } if error.kind() == io::ErrorKind::NotFound => package(program),
             Self::TimedOut { program, .. } if is_gnupg(program) => Some(
                 "Another gpg or a hanging gpg-agent may hold it up: end those, run `gpgconf --kill all`, and try again.",
             ),
@@ -52,11 +52,11 @@ impl ProgramError {
     }
 }
 
-fn start_text(source: &io::Error) -> String {
-    match source.kind() {
+fn start_text(error: &io::Error) -> String {
+    match error.kind() {
         io::ErrorKind::NotFound => "is not installed, or not in a folder of PATH".to_owned(),
         io::ErrorKind::PermissionDenied => "may not be run by this user".to_owned(),
-        _ => format!("can't be started: {source}"),
+        _ => format!("can't be started: {error}"),
     }
 }
 

@@ -169,12 +169,12 @@ impl<'a> Program<'a> {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        command.spawn().map_err(|source| ProgramError::Start { program: self.name, source })
+        command.spawn().map_err(|error| ProgramError::Start { program: self.name, error })
     }
 
     /// `None` if it did not end in time.
     fn wait(&self, child: &mut Child, end: &mpsc::Receiver<()>) -> Result<Option<ExitStatus>, ProgramError> {
-        let failed = |source| ProgramError::Start { program: self.name, source };
+        let failed = |error| ProgramError::Start { program: self.name, error };
         let begin = Instant::now();
         let mut progress = Progress::new(self.name);
         let mut open = 2_u8;
@@ -311,7 +311,7 @@ mod tests {
     fn a_missing_program_is_named_with_the_package_to_install() {
         let error = Program::new("sealcard-no-such-program").run().unwrap_err();
         assert!(error.to_string().starts_with("sealcard-no-such-program is not installed"), "{error}");
-        let gpg = ProgramError::Start { program: "gpg", source: io::Error::from(io::ErrorKind::NotFound) };
+        let gpg = ProgramError::Start { program: "gpg", error: io::Error::from(io::ErrorKind::NotFound) };
         assert!(gpg.advice().unwrap().contains("gnupg"), "{gpg}");
     }
 

@@ -4,6 +4,7 @@
 
 pub mod person;
 pub mod proxy;
+pub mod sockets;
 
 use std::{
     collections::HashMap,

@@ -50,6 +50,24 @@ fn a_changed_certificate_is_a_bad_certificate(flavour: Flavour) -> Result<()> {
     expect_failure(&playground, "Bad certificate", "certificate-changed", None)
 }
 
+#[test]
+fn signatures_without_gpg_are_known_to_last() -> Result<()> {
+    let mut playground = playground(Flavour::Machine)?;
+    let key = playground.key(Algorithm::Ed25519)?.fingerprint.clone();
+    let file = playground.workstation.write("text", "What is signed\n")?;
+    let last = |playground: &Playground| -> Result<Value> {
+        Ok(serde_json::from_slice(&playground.workstation.run_sealcard(&["last", "--json"])?.stdout)?)
+    };
+    playground.workstation.run_sealcard(&["sign", "--key", &key, &file])?;
+    let signed = last(&playground)?;
+    ensure!(signed["outcome"] == "ok" && signed["fingerprint"] == key.as_str(), "{signed}");
+    playground.server.stop()?;
+    ensure!(playground.workstation.run_sealcard(&["sign", "--force", "--key", &key, &file]).is_err());
+    let failed = last(&playground)?;
+    ensure!(failed["outcome"] == "failed" && failed["code"] == "unreachable", "{failed}");
+    Ok(())
+}
+
 fn an_expired_grant_is_not_authenticated(flavour: Flavour) -> Result<()> {
     let mut playground = playground(flavour)?;
     // A running server is the only one that may change its file.
@@ -113,7 +131,7 @@ fn a_sealed_signer_is_not_operational_until_it_is_unsealed(flavour: Flavour) -> 
     expect_failure(&playground, "Not operational", "sealed", Some(Id::Known))?;
     let custody = custody(&playground)?;
     ensure!(custody["verdict"] == "broken", "{custody}");
-    ensure!(custody["text"] == "the environment default is sealed; it keeps ed25519", "{custody}");
+    ensure!(custody["text"] == "the environment default is sealed; it holds ed25519", "{custody}");
     let advice = custody["advice"].as_str().unwrap_or_default();
     ensure!(advice.ends_with("sealcard admin environment unseal default"), "{custody}");
     playground.server.unseal(file)?;
@@ -124,7 +142,7 @@ fn a_sealed_signer_is_not_operational_until_it_is_unsealed(flavour: Flavour) -> 
 }
 
 fn custody(playground: &Playground) -> Result<Value> {
-    doctor(playground.workstation.sealcard(&[]), "keys' custody")
+    doctor(playground.workstation.sealcard(&[]), "key store")
 }
 
 fn a_failed_decryption_says_why_too(flavour: Flavour) -> Result<()> {

@@ -30,4 +30,5 @@ mod revocations;
 mod secrets;
 mod signing;
 mod ssh;
+mod stubs;
 mod tokens;

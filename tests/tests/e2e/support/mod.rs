@@ -50,6 +50,8 @@ pub(crate) fn expect_no_prompt(playground: &Playground) -> Result<()> {
 /// What `sealcard doctor` says of one link, whether all hold or not. `sealcard` is the command without arguments.
 pub(crate) fn doctor(mut sealcard: Command, link: &str) -> Result<Value> {
     let finished = run(sealcard.args(["doctor", "--json"]), PATIENCE)?;
-    let findings: Vec<Value> = serde_json::from_slice(&finished.stdout)?;
-    findings.into_iter().find(|finding| finding["link"] == link).with_context(|| format!("nothing about {link}"))
+    let report: Value = serde_json::from_slice(&finished.stdout)?;
+    let findings = report["findings"].as_array().context("no findings")?;
+    let found = findings.iter().find(|finding| finding["link"] == link);
+    found.cloned().with_context(|| format!("nothing about {link}: {report}"))
 }
