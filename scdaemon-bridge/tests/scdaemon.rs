@@ -239,6 +239,26 @@ fn a_client_that_goes_away_in_the_middle_is_forgotten() {
 }
 
 #[test]
+fn it_says_what_it_is_for_and_does_not_serve() {
+    for (option, says) in [("--help", "sealcard doctor"), ("-h", "--homedir"), ("-V", env!("CARGO_PKG_VERSION"))] {
+        let output = Command::new(env!("CARGO_BIN_EXE_sealcard-scdaemon")).arg(option).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains(says) && !text.starts_with("OK"), "{option}: {text}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn it_leaves_no_core_image() {
+    let home = Home::new();
+    let daemon = home.start();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.child.id())).unwrap();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
+    assert!(daemon.hang_up().success());
+}
+
+#[test]
 fn it_says_its_version() {
     let output = Command::new(env!("CARGO_BIN_EXE_sealcard-scdaemon")).arg("--version").output().unwrap();
     assert!(output.status.success());
