@@ -92,10 +92,10 @@ struct Counts {
 pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
     let Some(config) = Config::load(&app.paths.in_use())? else { bail!("not logged in: run `sealcard login`") };
     let list = app.remote.cards().await?;
-    // Another sync must not work on the same files and GnuPG home at once.
     if list.truncated {
         warn(format!("the server lists {} at most, and you can use more: {TOO_MANY}", count(list.cards.len(), "key")));
     }
+    // Another sync must not work on the same files and GnuPG home at once.
     let _lock = FileLock::take(&app.paths.sync_lock_file(), true)?;
 
     let mut known = known::KnownCards::load(&app.paths)?;
@@ -103,14 +103,13 @@ pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
     let cache = cache::update(&app.paths.cards_file(), &config.server, list)?;
 
     app.gnupg.make_home()?;
-    let certificates = cache.list.cards.iter().map(certificate).collect::<anyhow::Result<Vec<_>>>()?;
     let fingerprints: Vec<Fingerprint> = cache.list.cards.iter().map(|card| card.fingerprint).collect();
     let present = app.gnupg.public_keys(&fingerprints)?;
     let absent: Vec<Fingerprint> = fingerprints.iter().filter(|key| !present.contains(key)).copied().collect();
     // Noted before it is done: what is taken back later is at most what was meant to be done.
     known.note(&absent, if options.ownertrust { &fingerprints } else { &[] });
     known.save(&app.paths)?;
-    let imported = app.gnupg.import(&certificates)?;
+    let imported = import(app, &cache.list.cards)?;
     let taken: Vec<Fingerprint> = taken(&fingerprints, &imported).collect();
     if options.ownertrust && !taken.is_empty() {
         app.gnupg.trust_ultimately(&taken)?;
@@ -124,11 +123,22 @@ pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
     }
 }
 
-/// A card's certificate in the binary form.
-fn certificate(card: &Card) -> anyhow::Result<(Fingerprint, Vec<u8>)> {
-    let bytes = openpgp::dearmored(card.certificate.as_bytes())
-        .with_context(|| format!("the server's certificate of {}/{} can't be read", card.project, card.name))?;
-    Ok((card.fingerprint, bytes))
+/// Imports the cards' certificates. Gives, for each card, what became of its certificate.
+fn import(app: &App, cards: &[Card]) -> anyhow::Result<Vec<Imported>> {
+    let mut readable = Vec::new();
+    let mut refused: Vec<Option<Imported>> = Vec::new();
+    for card in cards {
+        let certificate = openpgp::dearmored(card.certificate.as_bytes());
+        refused.push(
+            certificate
+                .as_ref()
+                .err()
+                .map(|error| Imported::Refused { reason: format!("the server's certificate can't be read: {error}") }),
+        );
+        readable.extend(certificate.ok().map(|certificate| (card.fingerprint, certificate)));
+    }
+    let mut imported = app.gnupg.import(&readable)?.into_iter();
+    Ok(refused.into_iter().filter_map(|refused| refused.or_else(|| imported.next())).collect())
 }
 
 /// The keys that gpg did not refuse.
@@ -166,10 +176,11 @@ fn make_stubs(app: &App, cards: &[Card], taken: &[Fingerprint]) -> anyhow::Resul
     let mut places = places.into_iter();
     let mut judge = |(card, keys): (&Card, &Vec<CardKey>)| {
         let places: Vec<_> = places.by_ref().take(keys.len()).collect();
-        if taken.contains(&card.fingerprint) {
+        let taken = taken.contains(&card.fingerprint);
+        if taken {
             complain(card, &places);
         }
-        places.iter().all(|place| *place == KeyPlace::Card)
+        taken && places.iter().all(|place| *place == KeyPlace::Card)
     };
     Ok(cards.iter().zip(&keys).map(&mut judge).collect())
 }
