@@ -204,11 +204,10 @@ fn open_shared(path: &Path, refused: u32) -> Result<Option<File>, ConfigError> {
         return Err(ConfigError::ForeignOwner { path: path.to_owned(), owner: facts.uid() });
     }
     let mode = facts.mode() & 0o777;
-    if mode & refused & 0o022 != 0 {
-        return Err(ConfigError::Writable { path: path.to_owned(), mode });
-    }
     if mode & refused != 0 {
-        return Err(ConfigError::TooOpen { path: path.to_owned(), mode });
+        let path = path.to_owned();
+        let is_secret = refused & 0o004 != 0;
+        return Err(if is_secret { ConfigError::TooOpen { path, mode } } else { ConfigError::Writable { path, mode } });
     }
     safe_path::check(path)?;
     Ok(Some(file))
