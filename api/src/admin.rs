@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Timestamp,
+    Fingerprint, Timestamp,
     grants::SecretText,
-    ids::{EnvironmentId, GroupId, PrincipalId, ProjectId, ServiceTokenId},
+    ids::{EnvironmentId, GroupId, KeyId, PrincipalId, ProjectId, ServiceTokenId},
+    keys::KeyState,
 };
 
 /// A part of a list. Query parameters of every list: `limit` (1 to 500, 100 if absent) and `after` (the previous
@@ -95,6 +96,9 @@ pub struct UserChange {
     /// Disables or enables the user.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,
+    /// A new name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
 }
 
 /// A program that signs, such as a CI job. `GET /v1/service-accounts/{account}`.
@@ -128,6 +132,9 @@ pub struct ServiceAccountChange {
     /// Disables or enables the account.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,
+    /// A new name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
 }
 
 /// A service account's token, without its secret. `GET /v1/service-accounts/{account}/tokens`; `DELETE …/tokens/{id}`
@@ -141,7 +148,7 @@ pub struct ServiceToken {
     pub label: String,
     /// When it was made.
     pub created: Timestamp,
-    /// When it stops to work.
+    /// When it expires.
     pub expires: Timestamp,
     /// When it was revoked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -156,7 +163,7 @@ pub struct NewServiceToken {
     /// What it is for.
     #[serde(default)]
     pub label: String,
-    /// Days until it stops to work, 1 to 3650; 365 if absent.
+    /// Days until it expires, 1 to 3650; 365 if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub days: Option<u32>,
 }
@@ -179,10 +186,29 @@ pub struct Group {
     pub id: GroupId,
     /// The name.
     pub name: String,
-    /// Names of its users and service accounts, sorted.
-    pub members: Vec<String>,
+    /// Its users and service accounts, sorted by name.
+    pub members: Vec<GroupMember>,
     /// When it was made.
     pub created: Timestamp,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GroupMember {
+    /// User or service account.
+    pub kind: PrincipalKind,
+    /// The name.
+    pub name: String,
+}
+
+/// Body of `PATCH /v1/groups/{group}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct GroupChange {
+    /// A new name.
+    pub name: String,
 }
 
 /// Body of `POST /v1/groups`.
@@ -222,15 +248,104 @@ impl ProjectRole {
     }
 }
 
+/// Person or program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum PrincipalKind {
+    /// A person.
+    User,
+    /// A program, such as a CI job.
+    ServiceAccount,
+}
+
+impl PrincipalKind {
+    /// The name as JSON and commands write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::ServiceAccount => "service-account",
+        }
+    }
+}
+
 /// Whom a role is given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum MemberKind {
-    /// A user or a service account.
-    Principal,
+    /// A person.
+    User,
+    /// A program, such as a CI job.
+    ServiceAccount,
     /// A group: each of its members.
     Group,
+}
+
+impl MemberKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::User, Self::ServiceAccount, Self::Group];
+
+    /// The name as JSON and commands write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::ServiceAccount => "service-account",
+            Self::Group => "group",
+        }
+    }
+}
+
+/// A role in a project, and what gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HeldRole {
+    /// The project's name.
+    pub project: String,
+    /// The role.
+    pub role: ProjectRole,
+    /// The group that gives it; absent if it was given directly.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<String>,
+}
+
+/// A key that somebody has the role to use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UsableKey {
+    /// The key's id.
+    pub id: KeyId,
+    /// The project's name.
+    pub project: String,
+    /// The key's name.
+    pub name: String,
+    /// The certificate's fingerprint.
+    pub fingerprint: Fingerprint,
+    /// The state; only an active key can be used now.
+    pub state: KeyState,
+}
+
+/// What a user or service account may do, and through what. `GET /v1/users/{user}/access` and
+/// `GET /v1/service-accounts/{account}/access`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PrincipalAccess {
+    /// Names of its groups, sorted.
+    pub groups: Vec<String>,
+    /// Its roles, sorted by project.
+    pub roles: Vec<HeldRole>,
+    /// The keys that it has the role to use.
+    pub keys: Vec<UsableKey>,
+}
+
+/// What a group gives its members. `GET /v1/groups/{group}/access`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GroupAccess {
+    /// The roles, sorted by project.
+    pub roles: Vec<HeldRole>,
 }
 
 /// A role of a user, service account or group in a project. `PUT` and `DELETE /v1/projects/{project}/members` take it as
@@ -239,7 +354,7 @@ pub enum MemberKind {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProjectMember {
-    /// User or service account, or group.
+    /// User, service account or group.
     pub kind: MemberKind,
     /// The name.
     pub name: String,
@@ -273,6 +388,20 @@ pub struct NewProject {
     /// What it is for.
     #[serde(default)]
     pub description: String,
+}
+
+/// Body of `PATCH /v1/projects/{project}`: only what is named changes. `DELETE` removes a project whose keys are all revoked
+/// or destroyed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ProjectChange {
+    /// A new name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
 }
 
 /// How keys of an environment are kept.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Timestamp,
+    admin::PrincipalKind,
     ids::{GrantId, PrincipalId},
 };
 
@@ -99,6 +100,14 @@ pub struct GrantInfo {
     /// When it was revoked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revoked: Option<Timestamp>,
+    /// Whether a person or a program holds it.
+    pub kind: PrincipalKind,
+    /// When it was used last, to within some minutes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_used: Option<Timestamp>,
+    /// From which address it was used last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_address: Option<String>,
 }
 
 /// Answer of `GET /v1/server`: what anyone may know.

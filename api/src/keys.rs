@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CardSerial, Fingerprint, Timestamp,
+    admin::PrincipalKind,
     algorithm::{ComponentRole, KeyAlgorithm},
     cards::Component,
     ids::{EnvironmentId, KeyId, ProjectId},
@@ -166,6 +167,33 @@ pub struct KeyChange {
     /// Disables or enables the key.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,
+    /// A new name, unique in the project.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+}
+
+/// Answer of `GET /v1/keys/{key}/users`, for owners and auditors of the project and for administrators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeyUsers {
+    /// Everyone who has the role to use the key, sorted by name.
+    pub users: Vec<KeyUser>,
+}
+
+/// Somebody who has the role key-user in a key's project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeyUser {
+    /// Person or program.
+    pub kind: PrincipalKind,
+    /// The name.
+    pub name: String,
+    /// A disabled user or service account can't use the key now.
+    pub disabled: bool,
+    /// Whether the role was given directly.
+    pub direct: bool,
+    /// The groups that give the role too.
+    pub groups: Vec<String>,
 }
 
 /// A signing key. `GET /v1/keys/{key}` (named in any way that [`crate::KeyRef`] reads), item of `GET /v1/keys`.

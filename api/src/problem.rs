@@ -44,6 +44,16 @@ impl Problem {
             retry_after: None,
         }
     }
+
+    /// What happened, for a person: the detail, behind the title only where the title says more than the detail.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match &self.detail {
+            None => self.title.clone(),
+            Some(detail) if self.code.title_adds_something() => format!("{}: {detail}", self.title),
+            Some(detail) => detail.clone(),
+        }
+    }
 }
 
 macro_rules! codes {
@@ -143,6 +153,23 @@ codes! {
     Internal, "internal", 500, "Internal error";
 }
 
+impl ProblemCode {
+    /// Whether the detail of such a problem needs the title before it to be understood.
+    const fn title_adds_something(self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden
+                | Self::Sealed
+                | Self::SignerUnavailable
+                | Self::Timeout
+                | Self::Internal
+                | Self::OutcomeUnknown
+                | Self::IdempotencyMismatch
+                | Self::Unknown
+        )
+    }
+}
+
 impl fmt::Display for ProblemCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -163,6 +190,20 @@ mod tests {
             assert_eq!(serde_json::from_str::<ProblemCode>(&text).unwrap(), *code);
             assert!(names.insert(code.name()));
         }
+    }
+
+    #[test]
+    fn a_title_stands_before_the_detail_only_where_it_adds_something() {
+        let message =
+            |code, detail: Option<&str>| Problem { detail: detail.map(str::to_owned), ..Problem::new(code) }.message();
+        let taken = "A key named tags already exists in release.";
+        assert_eq!(message(ProblemCode::Conflict, Some(taken)), taken);
+        assert_eq!(message(ProblemCode::KeyDisabled, Some("The key is disabled.")), "The key is disabled.");
+        assert_eq!(
+            message(ProblemCode::Forbidden, Some("Only administrators.")),
+            "Denied by policy: Only administrators."
+        );
+        assert_eq!(message(ProblemCode::Overloaded, None), "The server is busy");
     }
 
     #[test]

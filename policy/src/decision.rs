@@ -58,6 +58,12 @@ pub enum Ground {
     /// The principal may administer the server.
     #[error("the right to administer the server")]
     Administrator,
+    /// The environment holds, or may come to hold, keys of the principal's projects.
+    #[error("keys in the environment")]
+    KeysThere,
+    /// The server's configuration allows it.
+    #[error("the server's configuration")]
+    Configuration,
     /// Nothing more than a valid grant is needed.
     #[error("a valid grant")]
     LoggedIn,
@@ -78,6 +84,12 @@ pub enum Denial {
     /// Only administrators may.
     #[error("only administrators may do this")]
     NotAdministrator,
+    /// The maker of the change would get the use of keys by it.
+    #[error("you can't give yourself the use of keys: another owner of the project or administrator must do it")]
+    SelfGrant,
+    /// The environment holds no key that the principal could see.
+    #[error("the environment holds no keys of yours")]
+    ForeignEnvironment,
     /// The key is disabled.
     #[error("the key is disabled")]
     KeyDisabled,

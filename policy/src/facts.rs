@@ -50,6 +50,8 @@ pub enum Action {
     ManageProject,
     /// Reading a project, its members and its keys' public facts.
     SeeProject,
+    /// Reading who can use a project's keys, and through what.
+    SeeKeyUsers,
     /// Reading the entries of one project in the record.
     ReadProjectRecord,
     /// Reading the record of everything, and its verification.
@@ -58,8 +60,22 @@ pub enum Action {
     ManageServer,
     /// Reading and revoking one's own grants.
     LookAfterOneself,
-    /// Reading which environments there are and how they are.
-    SeeEnvironments,
+    /// Reading how an environment is.
+    SeeEnvironment(EnvironmentFacts),
+    /// A change that lets its maker use keys that the maker could not use before.
+    GiveOneselfKeys {
+        /// Whether the server's configuration allows it.
+        allowed: bool,
+    },
+}
+
+/// What ties somebody to an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnvironmentFacts {
+    /// Whether a key of a project in which the principal has a role is kept there.
+    pub holds_a_visible_key: bool,
+    /// Whether the principal owns some project, and so may have keys made in any environment.
+    pub owns_a_project: bool,
 }
 
 /// What is known of a key and of what is wanted from it.

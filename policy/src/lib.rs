@@ -12,13 +12,18 @@
 //! | read the record of a project | its auditors, administrators |
 //! | read the whole record | administrators |
 //! | manage the server (users, service accounts, groups, projects, environments, grants of others) | administrators |
-//! | look after oneself (own grants), see the environments | everyone who is logged in |
+//! | see who can use a project's keys | its owners and auditors, administrators |
+//! | see an environment | members of a project with a key there, owners of any project, administrators |
+//! | give oneself the use of keys | nobody, unless the server's configuration allows it |
+//! | look after oneself (own grants) | everyone who is logged in |
 
 mod decision;
 mod facts;
 
 pub use decision::{Decision, Denial, Ground};
-pub use facts::{Action, KeyFacts, KeyOperation, PrincipalFacts, PrincipalKind, Request, Role, Roles};
+pub use facts::{
+    Action, EnvironmentFacts, KeyFacts, KeyOperation, PrincipalFacts, PrincipalKind, Request, Role, Roles,
+};
 
 /// Judges one request. The same facts always give the same decision.
 #[must_use]
@@ -33,12 +38,32 @@ pub fn decide(request: &Request) -> Decision {
         Action::SeeProject => needs_role_or_administrator(request, &Role::ALL, &mut decision),
         Action::ReadProjectRecord => needs_role_or_administrator(request, &[Role::Auditor], &mut decision),
         Action::ReadWholeRecord | Action::ManageServer => needs_administrator(request, &mut decision),
-        Action::LookAfterOneself | Action::SeeEnvironments => decision.ground(Ground::LoggedIn),
+        Action::SeeKeyUsers => needs_role_or_administrator(request, &[Role::Owner, Role::Auditor], &mut decision),
+        Action::SeeEnvironment(environment) => see_environment(request, environment, &mut decision),
+        Action::GiveOneselfKeys { allowed: true } => decision.ground(Ground::Configuration),
+        Action::GiveOneselfKeys { allowed: false } => decision.deny(Denial::SelfGrant),
+        Action::LookAfterOneself => decision.ground(Ground::LoggedIn),
     }
     decision
 }
 
+fn see_environment(request: &Request, environment: EnvironmentFacts, decision: &mut Decision) {
+    if request.principal.administers() {
+        decision.ground(Ground::Administrator);
+    }
+    if environment.holds_a_visible_key || environment.owns_a_project {
+        decision.ground(Ground::KeysThere);
+    }
+    if decision.grounds().is_empty() {
+        decision.deny(Denial::ForeignEnvironment);
+    }
+}
+
 fn use_key(request: &Request, key: KeyFacts, decision: &mut Decision) {
+    // Comes first: the key is not even visible then, and what else is wrong with it must not be told.
+    if request.roles.is_empty() && !request.principal.administers() {
+        decision.deny(Denial::NotAMember);
+    }
     if request.roles.contains(Role::KeyUser) {
         decision.ground(Ground::Role(Role::KeyUser));
     } else {
@@ -66,8 +91,9 @@ fn needs_role_or_administrator(request: &Request, any_of: &[Role], decision: &mu
     }
     if decision.grounds().is_empty() {
         decision.deny(match any_of {
-            [one] => Denial::MissingRole(*one),
-            _ => Denial::NotAMember,
+            _ if request.roles.is_empty() => Denial::NotAMember,
+            [one, ..] => Denial::MissingRole(*one),
+            [] => Denial::NotAMember,
         });
     }
 }

@@ -22,8 +22,13 @@ fn actions() -> impl Strategy<Value = Action> {
             Action::ReadWholeRecord,
             Action::ManageServer,
             Action::LookAfterOneself,
-            Action::SeeEnvironments,
+            Action::SeeKeyUsers,
+            Action::GiveOneselfKeys { allowed: true },
+            Action::GiveOneselfKeys { allowed: false },
         ]),
+        1 => any::<(bool, bool)>().prop_map(|(holds_a_visible_key, owns_a_project)| {
+            Action::SeeEnvironment(EnvironmentFacts { holds_a_visible_key, owns_a_project })
+        }),
     ]
 }
 
@@ -57,7 +62,10 @@ fn table(request: &Request) -> bool {
             Action::SeeProject => admin || !roles.is_empty(),
             Action::ReadProjectRecord => admin || roles.contains(Role::Auditor),
             Action::ReadWholeRecord | Action::ManageServer => admin,
-            Action::LookAfterOneself | Action::SeeEnvironments => true,
+            Action::SeeKeyUsers => admin || roles.contains(Role::Owner) || roles.contains(Role::Auditor),
+            Action::SeeEnvironment(there) => admin || there.holds_a_visible_key || there.owns_a_project,
+            Action::GiveOneselfKeys { allowed } => allowed,
+            Action::LookAfterOneself => true,
         }
 }
 

@@ -34,10 +34,14 @@ CREATE INDEX group_member_principal ON group_member (principal_id);
 
 CREATE TABLE project (
     id          UUID PRIMARY KEY,
-    name        TEXT COLLATE "C" NOT NULL UNIQUE,
+    name        TEXT COLLATE "C" NOT NULL,
     description TEXT NOT NULL,
-    created     BIGINT NOT NULL
+    created     BIGINT NOT NULL,
+    removed     BIGINT
 );
+
+-- The name of a removed project may be given again.
+CREATE UNIQUE INDEX project_name ON project (name) WHERE removed IS NULL;
 
 CREATE TABLE project_principal (
     project_id   UUID NOT NULL REFERENCES project (id),
@@ -84,7 +88,10 @@ CREATE TABLE access_grant (
     created           BIGINT NOT NULL,
     expires           BIGINT NOT NULL,
     refreshable_until BIGINT NOT NULL,
-    revoked           BIGINT
+    revoked           BIGINT,
+    -- About when and from which address it was used last.
+    last_used         BIGINT,
+    last_address      TEXT
 );
 
 CREATE INDEX access_grant_principal ON access_grant (principal_id);

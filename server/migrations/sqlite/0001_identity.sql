@@ -34,10 +34,14 @@ CREATE INDEX group_member_principal ON group_member (principal_id);
 
 CREATE TABLE project (
     id          BLOB NOT NULL PRIMARY KEY,
-    name        TEXT NOT NULL UNIQUE,
+    name        TEXT NOT NULL,
     description TEXT NOT NULL,
-    created     INTEGER NOT NULL
+    created     INTEGER NOT NULL,
+    removed     INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- The name of a removed project may be given again.
+CREATE UNIQUE INDEX project_name ON project (name) WHERE removed IS NULL;
 
 CREATE TABLE project_principal (
     project_id   BLOB NOT NULL REFERENCES project (id),
@@ -84,7 +88,10 @@ CREATE TABLE access_grant (
     created           INTEGER NOT NULL,
     expires           INTEGER NOT NULL,
     refreshable_until INTEGER NOT NULL,
-    revoked           INTEGER
+    revoked           INTEGER,
+    -- About when and from which address it was used last.
+    last_used         INTEGER,
+    last_address      TEXT
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX access_grant_principal ON access_grant (principal_id);

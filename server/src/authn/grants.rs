@@ -8,6 +8,7 @@ use sealcard_api::{
     ids::{GrantId, PrincipalId, ServiceTokenId},
     problem::ProblemCode,
 };
+use sealcard_policy::PrincipalKind;
 
 use super::{GRANT_PREFIX, Secret, secret};
 use crate::{
@@ -124,6 +125,12 @@ impl From<GrantRow> for GrantInfo {
             expires: Timestamp::from_unix(row.expires),
             refreshable_until: Timestamp::from_unix(row.refreshable_until),
             revoked: row.revoked.map(Timestamp::from_unix),
+            kind: match row.kind {
+                PrincipalKind::User => sealcard_api::admin::PrincipalKind::User,
+                PrincipalKind::ServiceAccount => sealcard_api::admin::PrincipalKind::ServiceAccount,
+            },
+            last_used: row.last_used.map(Timestamp::from_unix),
+            last_address: row.last_address,
         }
     }
 }
@@ -131,7 +138,7 @@ impl From<GrantRow> for GrantInfo {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use sealcard_policy::{Action, PrincipalKind};
+    use sealcard_policy::Action;
 
     use super::*;
     use crate::{

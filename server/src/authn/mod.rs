@@ -4,6 +4,7 @@
 //! are judged anew for each request, or when the use begins that it is for, so that a revocation is seen by the very next one.
 
 mod grants;
+mod last_uses;
 mod name_key;
 mod password;
 mod rights;
@@ -15,6 +16,7 @@ use std::{fmt, net::IpAddr};
 use sealcard_api::{Timestamp, problem::ProblemCode};
 
 pub use grants::{IssuedTo, Shown, issue, refresh};
+pub use last_uses::LastUses;
 pub use name_key::{NAME_KEY_FILE, NameKey, NameKeyError};
 pub use password::{PasswordError, Passwords, Turn, check_new as check_new_password, hash_now as hash_password_now};
 pub use rights::{Rights, RightsLost};
@@ -35,14 +37,20 @@ pub struct Authentication {
     pub passwords: Passwords,
     /// Who has to wait after wrong attempts.
     pub slowdown: Slowdown,
+    /// When grants were used last.
+    pub last_uses: LastUses,
 }
 
 impl Authentication {
     /// With nothing remembered.
     #[must_use]
     pub fn new(limits: &Limits, names: NameKey) -> Self {
-        let passwords = Passwords::new(limits.password_checks);
-        Self { names, passwords, slowdown: Slowdown::new(limits.free_attempts) }
+        Self {
+            names,
+            passwords: Passwords::new(limits.password_checks),
+            slowdown: Slowdown::new(limits.free_attempts),
+            last_uses: LastUses::default(),
+        }
     }
 }
 
@@ -67,21 +75,21 @@ pub fn hash_of_grant(token: &str) -> Result<[u8; 32], ApiError> {
 /// [`ProblemCode::Unauthenticated`], [`ProblemCode::GrantExpired`] or [`ProblemCode::GrantRevoked`].
 pub async fn authenticate(state: &AppState, token: [u8; 32], context: RequestContext) -> Result<Caller, ApiError> {
     let held = state.store.held_grant(token).await?.ok_or_else(unknown_grant)?;
-    admit(held, token, context)
+    admit(state, held, token, context)
 }
 
 /// The same as far as this server has heard, without asking the database; good enough for the use of a key, which begins only
 /// if it is still so. Nobody, if the database is to be asked.
 #[must_use]
 pub fn believe(state: &AppState, token: [u8; 32], context: RequestContext) -> Option<Caller> {
-    admit(state.store.believed_grant(token)?, token, context).ok()
+    admit(state, state.store.believed_grant(token)?, token, context).ok()
 }
 
 fn unknown_grant() -> ApiError {
     ApiError::new(ProblemCode::Unauthenticated).detail("This server has not issued that grant.")
 }
 
-fn admit(held: HeldGrant, token: [u8; 32], context: RequestContext) -> Result<Caller, ApiError> {
+fn admit(state: &AppState, held: HeldGrant, token: [u8; 32], context: RequestContext) -> Result<Caller, ApiError> {
     let revoked = |what: &str| Err(ApiError::new(ProblemCode::GrantRevoked).detail(what));
     if held.removed {
         return revoked("The account has been removed.");
@@ -98,6 +106,7 @@ fn admit(held: HeldGrant, token: [u8; 32], context: RequestContext) -> Result<Ca
             ApiError::new(ProblemCode::GrantExpired).detail("The grant has expired. Log in again: sealcard login")
         );
     }
+    state.authentication.last_uses.note(held.grant, context.peer.ip());
     Ok(Caller {
         principal: held.principal,
         name: held.name,

@@ -89,6 +89,11 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let signing = state.signing.clone();
     signing.recover().await.context("can't note what an earlier stop left behind")?;
     let recovering = tokio::spawn(signing.keep_recovering());
+    let noting = tokio::spawn({
+        let (state, store) = (state.clone(), store.clone());
+        async move { state.authentication.last_uses.keep_writing(&store).await }
+    });
+    let last = state.clone();
     let server =
         Server::bind(listen, Arc::clone(&tls), state).await.with_context(|| format!("can't listen on {listen}"))?;
     let address = server.address()?;
@@ -113,6 +118,10 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     reloading.abort();
     renewing.abort();
     recovering.abort();
+    noting.abort();
+    if let Err(error) = last.authentication.last_uses.write(&store).await {
+        tracing::warn!(%error, "the last uses of logins could not be written");
+    }
     signers.stop().await;
     store.close().await;
     tracing::info!("stopped");

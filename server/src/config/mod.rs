@@ -36,6 +36,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Limits.
     pub limits: Limits,
+    /// What is allowed.
+    pub policy: PolicyConfig,
 }
 
 impl Default for Config {
@@ -47,8 +49,17 @@ impl Default for Config {
             tls: TlsConfig::default(),
             log: LogConfig::default(),
             limits: Limits::default(),
+            policy: PolicyConfig::default(),
         }
     }
+}
+
+/// Section `[policy]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// Whether owners and administrators may give themselves the role key-user. If not, another one has to.
+    pub allow_self_grants: bool,
 }
 
 /// Section `[database]`. Without `url` the database is the file `sealcard.db` in the data folder.

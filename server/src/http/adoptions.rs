@@ -18,6 +18,7 @@ use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path, environments,
     key_work::KeyTask,
     keys::{KEY_PARAMETER, find, to_key},
+    projects,
 };
 use crate::{
     identity::check_key_name,
@@ -36,8 +37,7 @@ async fn adopt(
     caller: Caller,
     Json(wanted): Json<AdoptKeys>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
-    let project = state.store.project(&wanted.project).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
-    let roles = state.store.roles_in_project(caller.principal, project.id).await?;
+    let (project, roles) = projects::find(&state, &caller, &wanted.project, Action::ManageProject).await?;
     // Which keys lie on a token is the business of those who look after the server, not of every project's owner.
     let maker = caller.maker(roles, &[Action::ManageProject, Action::ManageServer])?;
     check_key_name(&wanted.name).map_err(ApiError::invalid)?;
@@ -48,7 +48,7 @@ async fn adopt(
     if wanted.created.is_some_and(|created| created > Timestamp::now() || created.unix() <= 0) {
         return Err(ApiError::invalid("\"created\" must be a time in the past, after 1970."));
     }
-    let environment = environments::find(&state, Some(&wanted.environment)).await?;
+    let environment = environments::find(&state, &caller, Some(&wanted.environment)).await?;
     if environment.kind != EnvironmentKind::Pkcs11 {
         return Err(ApiError::invalid("Only keys on a token can be adopted; into a sealed store they are imported."));
     }
@@ -108,7 +108,7 @@ async fn destroy(
     if sure.fingerprint != row.fingerprint {
         return Err(ApiError::invalid("The \"fingerprint\" is not that of this key; nothing was destroyed."));
     }
-    let environment = environments::find(&state, Some(&row.environment_id.to_string())).await?;
+    let environment = environments::find(&state, &caller, Some(&row.environment_id.to_string())).await?;
     if environment.kind != EnvironmentKind::Pkcs11 {
         return Err(ApiError::invalid("Only keys on a token can be destroyed; a sealed store's are revoked."));
     }

@@ -8,7 +8,7 @@ use sealcard_api::{
     record::RecordKind,
     tokens::{KeeperKey, SealedSecret, Secret, TokenReport, Unseal},
 };
-use sealcard_policy::Action;
+use sealcard_policy::{Action, EnvironmentFacts};
 use sealcard_signer::protocol::{
     KeeperAnswer, KeeperRefusal, KeeperRequestBody, RequestBody, ResponseBody, SecretKind,
 };
@@ -30,12 +30,12 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(unseal))
 }
 
-/// All environments, with the state of their signers on this node.
+/// The environments that hold keys of the caller's projects, with the state of their signers on this node; all for
+/// administrators, and for owners of a project, who may have keys made in any.
 #[utoipa::path(get, path = "/v1/environments", tag = "environments", responses((status = 200, body = Page<Environment>)))]
 async fn list(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<Page<Environment>>> {
-    caller.may_on_server(Action::SeeEnvironments)?;
     let mut items = Vec::new();
-    for row in state.store.environments().await? {
+    for row in visible(&state, &caller).await? {
         items.push(with_state(&state, row).await);
     }
     Ok(Json(Page { items, next: None }))
@@ -49,8 +49,7 @@ async fn show(
     caller: Caller,
     Path(environment): Path<String>,
 ) -> ApiResult<Json<Environment>> {
-    caller.may_on_server(Action::SeeEnvironments)?;
-    let row = find(&state, Some(&environment)).await?;
+    let row = find(&state, &caller, Some(&environment)).await?;
     Ok(Json(with_state(&state, row).await))
 }
 
@@ -63,7 +62,7 @@ async fn probe(
     Path(environment): Path<String>,
 ) -> ApiResult<Json<TokenReport>> {
     caller.may_on_server(Action::ManageServer)?;
-    let row = find(&state, Some(&environment)).await?;
+    let row = find(&state, &caller, Some(&environment)).await?;
     let signer = state.signers.get(row.id).ok_or_else(|| ApiError::new(ProblemCode::SignerUnavailable))?;
     match signer.ask(RequestBody::Probe).await? {
         ResponseBody::Probed(report) => Ok(Json(report)),
@@ -80,7 +79,7 @@ async fn keeper(
     Path(environment): Path<String>,
 ) -> ApiResult<Json<KeeperKey>> {
     caller.may_on_server(Action::ManageServer)?;
-    let row = find(&state, Some(&environment)).await?;
+    let row = find(&state, &caller, Some(&environment)).await?;
     let signer = state.signers.get(row.id).ok_or_else(|| ApiError::new(ProblemCode::SignerUnavailable))?;
     let secret = match signer.ask_keeper(KeeperRequestBody::Status).await? {
         KeeperAnswer::Status { secret, .. } => match secret {
@@ -109,7 +108,7 @@ async fn unseal(
     Json(wanted): Json<Unseal>,
 ) -> ApiResult<Json<Environment>> {
     caller.may_on_server(Action::ManageServer)?;
-    let row = find(&state, Some(&environment)).await?;
+    let row = find(&state, &caller, Some(&environment)).await?;
     let signer = state.signers.get(row.id).ok_or_else(|| ApiError::new(ProblemCode::SignerUnavailable))?;
     let event = if wanted.sealed.is_some() { "unseal-with-secret" } else { "unseal" };
     let entry = Draft {
@@ -159,12 +158,23 @@ impl From<KeeperError> for ApiError {
     }
 }
 
-/// The environment of this name or id; `default` if none is named.
-pub(super) async fn find(state: &AppState, wanted: Option<&str>) -> ApiResult<EnvironmentRow> {
+/// The environment of this name or id, if the caller may see it; `default` if none is named.
+pub(super) async fn find(state: &AppState, caller: &Caller, wanted: Option<&str>) -> ApiResult<EnvironmentRow> {
     let wanted = wanted.unwrap_or("default");
-    let mut rows = state.store.environments().await?.into_iter();
+    let mut rows = visible(state, caller).await?.into_iter();
     rows.find(|row| row.name == wanted || row.id.to_string() == wanted)
-        .ok_or_else(|| ApiError::not_found("No such environment."))
+        .ok_or_else(|| ApiError::not_found(format!("There is no environment {wanted} that you may see.")))
+}
+
+async fn visible(state: &AppState, caller: &Caller) -> ApiResult<Vec<EnvironmentRow>> {
+    let (with_keys, owns_a_project) = state.store.environments_of(caller.principal).await?;
+    let mut rows = state.store.environments().await?;
+    rows.retain(|row| {
+        let holds_a_visible_key = with_keys.contains(&row.id);
+        let facts = EnvironmentFacts { holds_a_visible_key, owns_a_project };
+        caller.may_on_server(Action::SeeEnvironment(facts)).is_ok()
+    });
+    Ok(rows)
 }
 
 async fn with_state(state: &AppState, row: EnvironmentRow) -> Environment {

@@ -52,6 +52,14 @@ impl ApiError {
         Self::new(ProblemCode::NotFound).detail(detail)
     }
 
+    /// A key that does not exist, or whose existence the caller must not learn: one answer for both.
+    #[must_use]
+    pub fn invisible_key() -> Self {
+        Self::not_found(
+            "There is no such key that you may see. If you could see it before, your role in its project was taken away.",
+        )
+    }
+
     /// Something that stands against what exists.
     #[must_use]
     pub fn conflict(detail: impl Into<String>) -> Self {
@@ -91,11 +99,13 @@ impl ApiError {
         }
         // The caller's own lack of a right is named before the key's state, so that the state stays unknown to strangers.
         let code = match decision.denials().first() {
+            Some(Denial::NotAMember) => return Some(Self::invisible_key()),
             Some(Denial::KeyDisabled) => ProblemCode::KeyDisabled,
             Some(Denial::KeyExpired) => ProblemCode::KeyExpired,
             Some(Denial::NoComponent(_)) => ProblemCode::UnsupportedOperation,
             Some(Denial::PrincipalDisabled) => ProblemCode::GrantRevoked,
-            Some(Denial::MissingRole(_) | Denial::NotAMember | Denial::NotAdministrator) | None => {
+            Some(Denial::ForeignEnvironment) => ProblemCode::NotFound,
+            Some(Denial::MissingRole(_) | Denial::SelfGrant | Denial::NotAdministrator) | None => {
                 ProblemCode::Forbidden
             }
         };

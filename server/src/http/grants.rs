@@ -37,7 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 async fn current(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<GrantInfo>> {
     caller.may_on_server(Action::LookAfterOneself)?;
     let row = state.store.grant(caller.grant).await?.ok_or_else(unknown)?;
-    Ok(Json(row.into()))
+    Ok(Json(state.authentication.last_uses.apply(row).into()))
 }
 
 /// A new token for the grant that this request was made with, and a later expiry. The earlier token stays valid for five
@@ -104,14 +104,16 @@ async fn list(
     let limit = page.limit()?;
     let rows = state.store.grants(GrantFilter { principal, after: page.after()? }, limit + 1).await?;
     let page = page_of(rows, limit, |row| row.id);
-    Ok(Json(Page { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+    let last_uses = &state.authentication.last_uses;
+    let items = page.items.into_iter().map(|row| last_uses.apply(row).into()).collect();
+    Ok(Json(Page { items, next: page.next }))
 }
 
 /// Revokes a grant: one's own, or for administrators anyone's.
 #[utoipa::path(delete, path = "/v1/grants/{grant}", tag = "grants", params(("grant" = String, Path, description = "the grant's id")),
     responses((status = 204, description = "Revoked")))]
 async fn revoke(State(state): State<AppState>, caller: Caller, Path(grant): Path<String>) -> ApiResult<StatusCode> {
-    let id: GrantId = grant.parse().map_err(|_| ApiError::invalid("A grant is named by its id."))?;
+    let id: GrantId = grant.parse().map_err(|_| ApiError::invalid("A login is named by its id."))?;
     let row = state.store.grant(id).await?;
     let own = row.as_ref().is_some_and(|row| row.principal == caller.principal);
     let needed: &'static [Action] = if own { &[Action::LookAfterOneself] } else { &[Action::ManageServer] };
@@ -132,8 +134,14 @@ async fn revoke_grant(
     state
         .change(caller.rights(needed), None, move |tx| {
             Box::pin(async move {
+                let row = tx.find_grant(grant).await?.ok_or_else(unknown)?;
                 if tx.revoke_grant(grant, Timestamp::now().unix()).await? {
-                    tx.append_record(entry(&caller, kind, "grant-revoked", grant));
+                    let mut entry = entry(&caller, kind, "grant-revoked", grant);
+                    if let Some(details) = entry.details.as_object_mut() {
+                        details.insert("name".to_owned(), json!(row.principal_name));
+                        details.insert("label".to_owned(), json!(row.label));
+                    }
+                    tx.append_record(entry);
                 }
                 Ok::<_, ApiError>(StatusCode::NO_CONTENT)
             })
@@ -154,5 +162,5 @@ fn entry(caller: &Caller, kind: RecordKind, event: &str, grant: GrantId) -> Draf
 }
 
 fn unknown() -> ApiError {
-    ApiError::new(ProblemCode::NotFound).detail("There is no such grant.")
+    ApiError::new(ProblemCode::NotFound).detail("There is no such login.")
 }

@@ -3,20 +3,27 @@
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
     Timestamp,
-    admin::{Group, NewGroup, Page},
+    admin::{Group, GroupChange, GroupMember, NewGroup, Page, PrincipalKind},
     ids::GroupId,
+    problem::ProblemCode,
 };
 use sealcard_policy::Action;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of, users::note};
-use crate::{http::PageQuery, identity::check_name, storage::GroupRow};
+use super::{
+    ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of, projects::expect_no_self_grant, users::note,
+};
+use crate::{
+    http::PageQuery,
+    identity::check_name,
+    storage::{GroupRow, StorageError, WriteTx},
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(show, remove))
+        .routes(routes!(show, change, remove))
         .routes(routes!(add_member, remove_member))
 }
 
@@ -68,6 +75,32 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(group): Path<S
     Ok(Json(row.ok_or_else(|| ApiError::not_found(format!("There is no group {group}.")))?.into()))
 }
 
+/// Renames a group.
+#[utoipa::path(patch, path = "/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "name or id")),
+    request_body = GroupChange, responses((status = 200, body = Group)))]
+async fn change(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(group): Path<String>,
+    Json(change): Json<GroupChange>,
+) -> ApiResult<Json<Group>> {
+    caller.may_on_server(Action::ManageServer)?;
+    check_name(&change.name).map_err(ApiError::invalid)?;
+    let id = state
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+            Box::pin(async move {
+                let id = find_in(tx, &group).await?;
+                tx.rename_group(id, &change.name).await?;
+                let details = json!({"event": "group-changed", "group": id, "name": group, "new_name": change.name});
+                note(tx, &caller, None, details).await?;
+                Ok::<_, ApiError>(id)
+            })
+        })
+        .await?;
+    let row = state.store.group(&id.to_string()).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    Ok(Json(row.into()))
+}
+
 /// Removes a group; its members lose the roles that it gave them.
 #[utoipa::path(delete, path = "/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "name or id")),
     responses((status = 204, description = "Removed")))]
@@ -76,7 +109,7 @@ async fn remove(State(state): State<AppState>, caller: Caller, Path(group): Path
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
-                let id = tx.group_id(&group).await?;
+                let id = find_in(tx, &group).await?;
                 tx.remove_group(id).await?;
                 tx.bump_registry().await?;
                 note(tx, &caller, None, json!({"event": "group-removed", "group": id, "name": group})).await?;
@@ -120,10 +153,12 @@ async fn change_member(
     add: bool,
 ) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
+    let allowed = state.config.policy.allow_self_grants;
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
-                let id = tx.group_id(&group).await?;
+                let before = tx.usable_projects(caller.principal).await?;
+                let id = find_in(tx, &group).await?;
                 let row = tx.find_principal(&principal).await?;
                 let row = row
                     .ok_or_else(|| ApiError::not_found(format!("There is no user or service account {principal}.")))?;
@@ -133,6 +168,7 @@ async fn change_member(
                     (tx.remove_group_member(id, row.id).await?, "group-member-removed")
                 };
                 if changed {
+                    expect_no_self_grant(tx, &caller, before, allowed).await?;
                     tx.bump_registry().await?;
                     let details = json!({"event": event, "group": id, "principal": row.id, "name": row.name});
                     note(tx, &caller, None, details).await?;
@@ -143,8 +179,20 @@ async fn change_member(
         .await
 }
 
+/// The id of the group of this name or id.
+pub(super) async fn find_in(tx: &mut WriteTx, group: &str) -> ApiResult<GroupId> {
+    match tx.group_id(group).await {
+        Err(StorageError::NotFound(_)) => Err(ApiError::not_found(format!("There is no group {group}."))),
+        found => Ok(found?),
+    }
+}
+
 impl From<GroupRow> for Group {
     fn from(row: GroupRow) -> Self {
-        Self { id: row.id, name: row.name, members: row.members, created: Timestamp::from_unix(row.created) }
+        let members = row.members.into_iter().map(|(is_account, name)| {
+            let kind = if is_account { PrincipalKind::ServiceAccount } else { PrincipalKind::User };
+            GroupMember { kind, name }
+        });
+        Self { id: row.id, name: row.name, members: members.collect(), created: Timestamp::from_unix(row.created) }
     }
 }

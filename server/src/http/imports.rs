@@ -12,7 +12,9 @@ use sealcard_api::{
 use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, LargeJson, environments, key_work::KeyTask, keys::to_key};
+use super::{
+    ApiError, ApiResult, AppState, Caller, Json, LargeJson, environments, key_work::KeyTask, keys::to_key, projects,
+};
 use crate::{
     identity::check_key_name,
     keys::{self, KeyPlace, Maker},
@@ -90,10 +92,9 @@ async fn place(
     wanted: Option<&str>,
     name: String,
 ) -> ApiResult<(KeyPlace, String, Maker)> {
-    let project = state.store.project(project).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
-    let roles = state.store.roles_in_project(caller.principal, project.id).await?;
+    let (project, roles) = projects::find(state, caller, project, Action::ManageProject).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
     check_key_name(&name).map_err(ApiError::invalid)?;
-    let environment = environments::find(state, wanted).await?;
+    let environment = environments::find(state, caller, wanted).await?;
     Ok((KeyPlace { project: project.id, environment: environment.id, name }, environment.name, maker))
 }

@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, environments, error::sentence,
-    key_work::KeyTask, page_of,
+    key_work::KeyTask, page_of, projects,
 };
 use crate::{
     identity::check_key_name,
@@ -41,6 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 struct KeyQuery {
     after: Option<String>,
     limit: Option<u32>,
+    project: Option<String>,
     key: Option<String>,
 }
 
@@ -48,6 +49,7 @@ struct KeyQuery {
 #[utoipa::path(get, path = "/v1/keys", tag = "keys", params(
     ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
     ("after" = Option<String>, Query, description = "the previous page's `next`"),
+    ("project" = Option<String>, Query, description = "only those of this project: name or id"),
     ("key" = Option<String>, Query, description = "only this one: NAME, PROJECT/NAME, fingerprint, its last 16 digits, or \
         id; a problem if it names none or several"),
 ), responses((status = 200, body = Page<Key>)))]
@@ -64,7 +66,11 @@ async fn list(
     let page = PageQuery { limit: query.limit, after: query.after };
     let limit = page.limit()?;
     let visible_to = (!caller.facts().administers()).then_some(caller.principal);
-    let filter = KeyFilter { after: page.after()?, limit: limit.saturating_add(1), visible_to, usable_by: None };
+    let mut filter =
+        KeyFilter { after: page.after()?, limit: limit.saturating_add(1), visible_to, ..KeyFilter::default() };
+    if let Some(project) = &query.project {
+        filter.project = Some(projects::find(&state, &caller, project, Action::SeeProject).await?.0.id);
+    }
     let keys = state.store.keys(filter).await?.into_iter().map(|row| to_key(row, now)).collect();
     Ok(Json(page_of(keys, limit, |key: &Key| key.id)))
 }
@@ -76,15 +82,14 @@ async fn create(
     caller: Caller,
     Json(new): Json<NewKey>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
-    let project = state.store.project(&new.project).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
-    let roles = state.store.roles_in_project(caller.principal, project.id).await?;
+    let (project, roles) = projects::find(&state, &caller, &new.project, Action::ManageProject).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
     check_key_name(&new.name).map_err(ApiError::invalid)?;
     let days = new.expires_days.unwrap_or(DEFAULT_DAYS);
     if !(1..=MAX_DAYS).contains(&days) {
         return Err(ApiError::invalid(format!("\"expires_days\" may be 1 to {MAX_DAYS}.")));
     }
-    let environment = environments::find(&state, new.environment.as_deref()).await?;
+    let environment = environments::find(&state, &caller, new.environment.as_deref()).await?;
     let plan = KeyPlan {
         project: project.id,
         environment: environment.id,
@@ -109,7 +114,7 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(key): Path<Str
     Ok(Json(to_key(row, Timestamp::now())))
 }
 
-/// Disables or enables a key; seen by the very next request.
+/// Renames, disables or enables a key; seen by the very next request.
 #[utoipa::path(patch, path = "/v1/keys/{key}", tag = "keys", request_body = KeyChange,
     params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn change(
@@ -150,6 +155,30 @@ async fn change(
             })
             .await?;
         row.disabled = disabled;
+    }
+    if let Some(name) = change.name {
+        check_key_name(&name).map_err(ApiError::invalid)?;
+        state.store.expect_free_name(row.project_id, &name).await?;
+        let (key, new_name) = (row.id, name.clone());
+        let entry = Draft {
+            kind: RecordKind::Administration,
+            request_id: caller.request_id,
+            principal: Some(caller.principal),
+            project: Some(row.project_id),
+            key: Some(key),
+            state: None,
+            details: json!({"event": "key-renamed", "name": row.name, "new_name": name}),
+        };
+        state
+            .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
+                Box::pin(async move {
+                    tx.rename_key(key, &new_name).await?;
+                    tx.append_record(entry);
+                    Ok(())
+                })
+            })
+            .await?;
+        row.name = name;
     }
     Ok(Json(to_key(row, Timestamp::now())))
 }

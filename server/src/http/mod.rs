@@ -12,6 +12,7 @@ mod serve;
 mod service;
 mod state;
 
+mod access;
 mod adoptions;
 mod batch;
 mod cards;

@@ -109,7 +109,7 @@ impl From<SigningError> for ApiError {
                 Self::from_decision(&decision).unwrap_or_else(|| Self::new(Code::Forbidden))
             }
             SigningError::GrantOver => Self::grant_over(),
-            SigningError::NoSuchKey => Self::not_found("No such key."),
+            SigningError::NoSuchKey => Self::invisible_key(),
             SigningError::Unfit(why) => Self::new(Code::UnsupportedOperation).detail(why),
             SigningError::Mismatch => {
                 Self::new(Code::IdempotencyMismatch).detail("Use a new idempotency key for a new request.")

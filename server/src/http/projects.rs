@@ -3,22 +3,22 @@
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
     Timestamp,
-    admin::{MemberKind, NewProject, Page, Project, ProjectMember, ProjectRole},
+    admin::{MemberKind, NewProject, Page, Project, ProjectChange, ProjectMember, ProjectRole},
     ids::ProjectId,
 };
-use sealcard_policy::Action;
+use sealcard_policy::{Action, PrincipalKind, Roles};
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of, users::note};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, groups, page_of, users::note};
 use crate::{
     http::PageQuery,
     identity::{check_description, check_name},
-    storage::{Member, ProjectRow, StorageError, WriteTx},
+    storage::{Member, ProjectRow, WriteTx},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show)).routes(routes!(
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change, remove)).routes(routes!(
         list_members,
         add_member,
         remove_member
@@ -79,8 +79,65 @@ async fn create(
 #[utoipa::path(get, path = "/v1/projects/{project}", tag = "projects",
     params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Project)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(project): Path<String>) -> ApiResult<Json<Project>> {
-    let row = find(&state, &caller, &project, Action::SeeProject).await?;
+    let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
     Ok(Json(with_members(&state, row).await?))
+}
+
+/// Renames a project or describes it anew.
+#[utoipa::path(patch, path = "/v1/projects/{project}", tag = "projects", request_body = ProjectChange,
+    params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Project)))]
+async fn change(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(project): Path<String>,
+    Json(change): Json<ProjectChange>,
+) -> ApiResult<Json<Project>> {
+    let (mut row, _) = find(&state, &caller, &project, Action::ManageProject).await?;
+    let ProjectChange { name, description } = change;
+    name.as_deref().map_or(Ok(()), check_name).map_err(ApiError::invalid)?;
+    description.as_deref().map_or(Ok(()), check_description).map_err(ApiError::invalid)?;
+    let before = row.clone();
+    row.name = name.clone().unwrap_or(row.name);
+    row.description = description.clone().unwrap_or(row.description);
+    state
+        .change(caller.rights(&[Action::ManageProject]), Some(row.id), move |tx| {
+            Box::pin(async move {
+                tx.change_project(before.id, name.as_deref(), description.as_deref()).await?;
+                tx.bump_registry().await?;
+                let details = json!({
+                    "event": "project-changed", "name": before.name, "new_name": name,
+                    "description": description.is_some(),
+                });
+                note(tx, &caller, Some(before.id), details).await
+            })
+        })
+        .await?;
+    Ok(Json(with_members(&state, row).await?))
+}
+
+/// Removes a project whose keys are all revoked or destroyed. Its members lose their roles; its keys, and its entries in
+/// the record, stay for administrators.
+#[utoipa::path(delete, path = "/v1/projects/{project}", tag = "projects",
+    params(("project" = String, Path, description = "name or id")), responses((status = 204, description = "Removed")))]
+async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Path<String>) -> ApiResult<StatusCode> {
+    let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
+    caller.may_on_server(Action::ManageServer)?;
+    state
+        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+            Box::pin(async move {
+                let living = tx.living_keys(row.id).await?;
+                if !living.is_empty() {
+                    let keys = living.join(", ");
+                    let detail = format!("{} still has keys: {keys}. Revoke or destroy them first.", row.name);
+                    return Err(ApiError::conflict(detail));
+                }
+                tx.remove_project(row.id, Timestamp::now().unix()).await?;
+                tx.bump_registry().await?;
+                note(tx, &caller, Some(row.id), json!({"event": "project-removed", "name": row.name})).await?;
+                Ok(StatusCode::NO_CONTENT)
+            })
+        })
+        .await
 }
 
 /// A project's members with their roles.
@@ -91,7 +148,7 @@ async fn list_members(
     caller: Caller,
     Path(project): Path<String>,
 ) -> ApiResult<Json<Vec<ProjectMember>>> {
-    let row = find(&state, &caller, &project, Action::SeeProject).await?;
+    let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
     Ok(Json(members(&state, row.id).await?))
 }
 
@@ -128,10 +185,12 @@ async fn change_member(
     member: ProjectMember,
     add: bool,
 ) -> ApiResult<StatusCode> {
-    let project = find(state, &caller, &project, Action::ManageProject).await?.id;
+    let project = find(state, &caller, &project, Action::ManageProject).await?.0.id;
+    let allowed = state.config.policy.allow_self_grants;
     state
         .change(caller.rights(&[Action::ManageProject]), Some(project), move |tx| {
             Box::pin(async move {
+                let before = tx.usable_projects(caller.principal).await?;
                 let whom = resolve(tx, &member).await?;
                 let (changed, event) = if add {
                     (tx.add_project_member(project, whom, member.role).await?, "project-member-added")
@@ -139,6 +198,7 @@ async fn change_member(
                     (tx.remove_project_member(project, whom, member.role).await?, "project-member-removed")
                 };
                 if changed {
+                    expect_no_self_grant(tx, &caller, before, allowed).await?;
                     tx.bump_registry().await?;
                     let id = match whom {
                         Member::Principal(id) => id.0,
@@ -155,30 +215,44 @@ async fn change_member(
         .await
 }
 
-async fn resolve(tx: &mut WriteTx, member: &ProjectMember) -> ApiResult<Member> {
-    match member.kind {
-        MemberKind::Principal => {
-            let row = tx.find_principal(&member.name).await?;
-            let row = row
-                .ok_or_else(|| ApiError::not_found(format!("There is no user or service account {}.", member.name)))?;
-            Ok(Member::Principal(row.id))
-        }
-        MemberKind::Group => match tx.group_id(&member.name).await {
-            Ok(id) => Ok(Member::Group(id)),
-            Err(StorageError::NotFound(_)) => Err(ApiError::not_found(format!("There is no group {}.", member.name))),
-            Err(error) => Err(error.into()),
-        },
+/// Refuses a change by which its maker could use keys of more projects than `before` it: another person has to make it.
+pub(super) async fn expect_no_self_grant(
+    tx: &mut WriteTx,
+    caller: &Caller,
+    before: i64,
+    allowed: bool,
+) -> ApiResult<()> {
+    if tx.usable_projects(caller.principal).await? > before {
+        caller.may_on_server(Action::GiveOneselfKeys { allowed })?;
     }
+    Ok(())
 }
 
-/// The project, if the caller may do `action` with it. Who may not even see it learns nothing of its existence.
-async fn find(state: &AppState, caller: &Caller, name: &str, action: Action) -> ApiResult<ProjectRow> {
+async fn resolve(tx: &mut WriteTx, member: &ProjectMember) -> ApiResult<Member> {
+    let (kind, what) = match member.kind {
+        MemberKind::Group => return groups::find_in(tx, &member.name).await.map(Member::Group),
+        MemberKind::User => (PrincipalKind::User, "user"),
+        MemberKind::ServiceAccount => (PrincipalKind::ServiceAccount, "service account"),
+    };
+    let row = tx.find_principal(&member.name).await?.filter(|row| row.kind == kind);
+    row.map(|row| Member::Principal(row.id))
+        .ok_or_else(|| ApiError::not_found(format!("There is no {what} {}.", member.name)))
+}
+
+/// The project, if the caller may do `action` with it, with the caller's roles in it. Answers 404, not 403, if the caller
+/// may not even see it, so that its existence is not revealed.
+pub(super) async fn find(
+    state: &AppState,
+    caller: &Caller,
+    name: &str,
+    action: Action,
+) -> ApiResult<(ProjectRow, Roles)> {
     let unknown = || ApiError::not_found(format!("There is no project {name} that you may see."));
     let row = state.store.project(name).await?.ok_or_else(unknown)?;
     let roles = state.store.roles_in_project(caller.principal, row.id).await?;
     caller.may(roles, Action::SeeProject).map_err(|_| unknown())?;
     caller.may(roles, action)?;
-    Ok(row)
+    Ok((row, roles))
 }
 
 async fn with_members(state: &AppState, row: ProjectRow) -> ApiResult<Project> {
@@ -194,8 +268,8 @@ async fn with_members(state: &AppState, row: ProjectRow) -> ApiResult<Project> {
 
 async fn members(state: &AppState, project: ProjectId) -> ApiResult<Vec<ProjectMember>> {
     let rows = state.store.project_members(project).await?;
-    let member = |(is_group, name, role): (bool, String, String)| {
-        let kind = if is_group { MemberKind::Group } else { MemberKind::Principal };
+    let member = |(kind, name, role): (String, String, String)| {
+        let kind = MemberKind::ALL.into_iter().find(|known| known.name() == kind)?;
         let role = ProjectRole::ALL.into_iter().find(|r| r.name() == role)?;
         Some(ProjectMember { kind, name, role })
     };

@@ -10,7 +10,7 @@ use sealcard_policy::{Action, Roles};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Query, keys, page_of};
+use super::{ApiResult, AppState, Caller, Json, PageQuery, Query, keys, page_of, projects};
 use crate::{
     audit,
     storage::{RecordFilter, RecordRow, StorageError},
@@ -62,7 +62,7 @@ async fn list(
         ..RecordFilter::default()
     };
     if let Some(name) = &query.project {
-        let project = state.store.project(name).await?.ok_or_else(|| ApiError::not_found("No such project."))?;
+        let (project, _) = projects::find(&state, &caller, name, Action::ReadProjectRecord).await?;
         filter.project = Some(project.id);
     }
     // Only keys of projects that the caller may see can be named.

@@ -14,7 +14,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, adoptions, batch, cards, environments, grants, groups, health, imports, keys, login,
+    ApiError, AppState, access, adoptions, batch, cards, environments, grants, groups, health, imports, keys, login,
     operations, passwords, projects, record, revocations, service_accounts, users,
 };
 
@@ -52,6 +52,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(groups::routes())
         .merge(projects::routes())
         .merge(environments::routes())
+        .merge(access::routes())
         .merge(keys::routes())
         .merge(imports::routes())
         .merge(adoptions::routes())

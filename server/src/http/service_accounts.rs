@@ -104,7 +104,7 @@ async fn show(
     Ok(Json(find(&state, &account).await?.into()))
 }
 
-/// Disables or enables a service account. Disabling revokes its grants.
+/// Renames, disables or enables a service account. Disabling revokes its grants.
 #[utoipa::path(patch, path = "/v1/service-accounts/{account}", tag = "service accounts",
     params(("account" = String, Path, description = "name or id")), request_body = ServiceAccountChange,
     responses((status = 200, body = ServiceAccount)))]
@@ -115,24 +115,24 @@ async fn change(
     Json(change): Json<ServiceAccountChange>,
 ) -> ApiResult<Json<ServiceAccount>> {
     caller.may_on_server(Action::ManageServer)?;
+    let ServiceAccountChange { disabled, name } = change;
+    name.as_deref().map_or(Ok(()), check_name).map_err(ApiError::invalid)?;
     let row = state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
-                let mut row = find_in(tx, &account).await?;
-                if let Some(disabled) = change.disabled {
-                    row.disabled = disabled;
-                    let change = PrincipalChange { disabled: Some(disabled), ..PrincipalChange::default() };
-                    tx.change_principal(row.id, &change).await?;
-                    if disabled {
-                        tx.revoke_grants_of(row.id, Timestamp::now().unix()).await?;
-                    }
-                    tx.bump_registry().await?;
-                    let details = json!({
-                        "event": "service-account-changed", "principal": row.id, "name": row.name, "disabled": disabled
-                    });
-                    note(tx, &caller, None, details).await?;
+                let before = find_in(tx, &account).await?;
+                let change = PrincipalChange { disabled, name, ..PrincipalChange::default() };
+                tx.change_principal(before.id, &change).await?;
+                if disabled == Some(true) {
+                    tx.revoke_grants_of(before.id, Timestamp::now().unix()).await?;
                 }
-                Ok::<_, ApiError>(row)
+                tx.bump_registry().await?;
+                let details = json!({
+                    "event": "service-account-changed", "principal": before.id, "name": before.name,
+                    "disabled": disabled, "new_name": change.name,
+                });
+                note(tx, &caller, None, details).await?;
+                find_in(tx, &before.id.to_string()).await
             })
         })
         .await?;

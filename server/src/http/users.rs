@@ -108,7 +108,7 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(user): Path<St
     Ok(Json(row.ok_or_else(|| ApiError::not_found(format!("There is no user {user}.")))?.into()))
 }
 
-/// Changes a user: password, right to administer, disabled. A new password and disabling revoke the user's grants. The
+/// Changes a user: name, password, right to administer, disabled. A new password and disabling revoke the user's grants. The
 /// connection is closed after the answer.
 #[utoipa::path(patch, path = "/v1/users/{user}", tag = "users", params(("user" = String, Path, description = "name or id")),
     request_body = UserChange, responses((status = 200, body = User)))]
@@ -130,7 +130,8 @@ async fn change_user(
     caller.may_on_server(Action::ManageServer)?;
     let Json(change) = body?;
     let (administrator, disabled) = (change.administrator, change.disabled);
-    let mut change_row = PrincipalChange { administrator, disabled, ..PrincipalChange::default() };
+    change.name.as_deref().map_or(Ok(()), check_name).map_err(ApiError::invalid)?;
+    let mut change_row = PrincipalChange { administrator, disabled, name: change.name, ..PrincipalChange::default() };
     let new_password = change.password.map(|password| Zeroizing::new(password.0));
     if let Some(password) = new_password {
         let row = state.store.principal(PrincipalKind::User, &user).await?.ok_or_else(|| unknown(&user))?;
@@ -151,7 +152,7 @@ async fn change_user(
                 }
                 let details = json!({
                     "event": "user-changed", "user": before.id, "name": before.name, "administrator": administrator,
-                    "disabled": disabled, "password": change_row.password.is_some(),
+                    "disabled": disabled, "password": change_row.password.is_some(), "new_name": change_row.name,
                 });
                 note(tx, &caller, None, details).await?;
                 find_user(tx, &before.id.to_string()).await

@@ -186,6 +186,6 @@ pub(super) async fn insert(
         params![id.0, name, kind.name(), Timestamp::now().unix()],
     )
     .await
-    .map_err(|error| error.taken("an environment of this name"))?;
+    .map_err(|error| error.taken(format!("an environment named {name} already exists")))?;
     Ok(())
 }

@@ -12,8 +12,8 @@ use super::sql::sqlite;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
     /// The name or id is taken. Retrying the same can't help.
-    #[error("{0} exists already")]
-    Taken(&'static str),
+    #[error("{0}")]
+    Taken(String),
     /// What is named does not exist. Retrying can't help.
     #[error("no such {0}")]
     NotFound(&'static str),
@@ -115,9 +115,9 @@ impl DatabaseError {
 impl StorageError {
     /// Turns the violation of a unique constraint into [`StorageError::Taken`].
     #[must_use]
-    pub fn taken(self, what: &'static str) -> Self {
+    pub fn taken(self, what: impl Into<String>) -> Self {
         match &self {
-            Self::Database(error) if error.is_unique_violation() => Self::Taken(what),
+            Self::Database(error) if error.is_unique_violation() => Self::Taken(what.into()),
             _ => self,
         }
     }

@@ -1,5 +1,6 @@
 //! Principals, groups, projects, memberships, grants and service tokens.
 
+mod access;
 mod grants;
 mod groups;
 mod principals;
@@ -7,6 +8,7 @@ mod projects;
 mod standing;
 mod tokens;
 
+pub use access::{HeldRoleRow, KeyUserRow};
 pub use grants::{GrantFilter, GrantRow, HeldGrant, NewGrantRow};
 pub use groups::GroupRow;
 pub use principals::{PasswordRow, PrincipalChange, PrincipalRow};

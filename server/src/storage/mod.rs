@@ -113,7 +113,7 @@ impl Store {
             params![Uuid::now_v7(), Timestamp::now().unix()],
         )
         .await
-        .map_err(|error| error.taken("a Sealcard server in this database"))?;
+        .map_err(|error| error.taken("a Sealcard server already exists in this database"))?;
         environments::insert(&mut conn, EnvironmentId::new(), "default", EnvironmentKind::Sealed).await?;
         conn.script("COMMIT").await?;
         drop(conn);

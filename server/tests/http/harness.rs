@@ -31,6 +31,7 @@ pub(crate) struct Running {
     pub(crate) folder: TempDir,
     pub(crate) address: SocketAddr,
     pub(crate) store: Store,
+    pub(crate) state: AppState,
     pub(crate) tls: Arc<ServerTls>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<bool>,
@@ -59,6 +60,11 @@ impl Running {
 
     /// A server with other limits. Its only user is the administrator.
     pub(crate) async fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::with_config(|config| change(&mut config.limits)).await
+    }
+
+    /// A server that is configured in another way.
+    pub(crate) async fn with_config(change: impl FnOnce(&mut Config)) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
@@ -67,19 +73,18 @@ impl Running {
         let store = Store::create(&database).await.unwrap();
         add_admin(&store).await;
         let mut config = Config::default();
-        // Passwords are checked one by one on a machine that runs other tests.
-        change(&mut config.limits);
+        change(&mut config);
         let signers = Signers::start(Path::new("/nonexistent"), data, &[], &store, []);
         let state = AppState::new(store.clone(), signers, Arc::new(config), NameKey::of(data).unwrap());
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(listen, Arc::clone(&tls), state).await.unwrap();
+        let server = Server::bind(listen, Arc::clone(&tls), state.clone()).await.unwrap();
         let address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
         let client = client(data);
-        Self { folder, address, store, tls, stop: Some(stop), task, client, cluster }
+        Self { folder, address, store, state, tls, stop: Some(stop), task, client, cluster }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

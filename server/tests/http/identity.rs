@@ -105,7 +105,7 @@ async fn roles_come_from_the_principal_and_its_groups_and_go_with_them() {
     let member = |kind: &str, name: &str, role: &str| json!({"kind": kind, "name": name, "role": role});
     let before = server.store.registry_version();
     let path = "/v1/projects/core/members";
-    admin.send(Method::PUT, path, member("principal", "alice", "key-user")).await.done();
+    admin.send(Method::PUT, path, member("user", "alice", "key-user")).await.done();
     admin.send(Method::PUT, path, member("group", "release", "auditor")).await.done();
     admin.bare(Method::PUT, "/v1/groups/release/members/alice").await.done();
     assert_eq!(roles().await, Roles::NONE.with(Role::KeyUser).with(Role::Auditor));
@@ -120,12 +120,12 @@ async fn roles_come_from_the_principal_and_its_groups_and_go_with_them() {
 
     admin.bare(Method::DELETE, "/v1/groups/release/members/alice").await.done();
     assert_eq!(roles().await, Roles::NONE.with(Role::KeyUser));
-    admin.send(Method::DELETE, path, member("principal", "alice", "key-user")).await.done();
+    admin.send(Method::DELETE, path, member("user", "alice", "key-user")).await.done();
     assert_eq!(roles().await, Roles::NONE);
     admin.bare(Method::PUT, "/v1/groups/release/members/alice").await.done();
     admin.bare(Method::DELETE, "/v1/groups/release").await.done();
     assert_eq!(roles().await, Roles::NONE);
-    for unknown in [member("principal", "nobody", "owner"), member("group", "nobody", "owner")] {
+    for unknown in [member("user", "nobody", "owner"), member("group", "nobody", "owner")] {
         admin.send(Method::PUT, path, unknown).await.problem(ProblemCode::NotFound);
     }
 }
@@ -141,7 +141,7 @@ async fn owners_manage_their_project_and_strangers_do_not_see_it() {
         let _: Project = admin.post("/v1/projects", json!({"name": name})).await.json(StatusCode::CREATED);
     }
     let path = "/v1/projects/core/members";
-    let member = |name: &str, role: &str| json!({"kind": "principal", "name": name, "role": role});
+    let member = |name: &str, role: &str| json!({"kind": "user", "name": name, "role": role});
     admin.send(Method::PUT, path, member("owner", "owner")).await.done();
     let (owner, user) = (server.login("owner", PASSWORD).await, server.login("user", PASSWORD).await);
     owner.send(Method::PUT, path, member("user", "key-user")).await.done();

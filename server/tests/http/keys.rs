@@ -45,7 +45,7 @@ pub(crate) async fn add_project(admin: &Session<'_>, name: &str) -> ProjectId {
 }
 
 pub(crate) async fn add_member(admin: &Session<'_>, project: &str, user: &str, role: &str) {
-    let member = json!({"kind": "principal", "name": user, "role": role});
+    let member = json!({"kind": "user", "name": user, "role": role});
     admin.send(Method::PUT, &format!("/v1/projects/{project}/members"), member).await.done();
 }
 

@@ -1,6 +1,7 @@
 //! A real server behind real TLS, asked over HTTP. No signer is needed for what is tested here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod access;
 mod connections;
 mod documents;
 mod harness;

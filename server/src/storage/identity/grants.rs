@@ -33,6 +33,12 @@ pub struct GrantRow {
     pub refreshable_until: i64,
     /// Unix seconds.
     pub revoked: Option<i64>,
+    /// Person or program.
+    pub kind: PrincipalKind,
+    /// About when it was used last, unix seconds.
+    pub last_used: Option<i64>,
+    /// From which address.
+    pub last_address: Option<String>,
 }
 
 impl FromRow for GrantRow {
@@ -47,6 +53,9 @@ impl FromRow for GrantRow {
             expires: row.get(6)?,
             refreshable_until: row.get(7)?,
             revoked: row.get(8)?,
+            kind: kind_from(&row.get::<String>(9)?)?,
+            last_used: row.get(10)?,
+            last_address: row.get(11)?,
         })
     }
 }
@@ -128,6 +137,18 @@ pub struct GrantFilter {
     pub after: Option<GrantId>,
 }
 
+/// The query that a [`GrantRow`] is read from, with what follows FROM.
+macro_rules! grant_query {
+    ($rest:literal) => {
+        concat!(
+            "SELECT g.id, g.principal_id, p.name, p.administrator, g.label, g.created, g.expires, g.refreshable_until,
+                g.revoked, p.kind, g.last_used, g.last_address
+             FROM access_grant g JOIN principal p ON p.id = g.principal_id ",
+            $rest
+        )
+    };
+}
+
 /// How many tokens of one grant may be valid at once.
 const MAX_TOKENS: u32 = 8;
 
@@ -173,23 +194,14 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn grants(&self, filter: GrantFilter, limit: u32) -> Result<Vec<GrantRow>, StorageError> {
-        let rows = self
-            .reader()
-            .all(
-                "SELECT g.id, g.principal_id, p.name, p.administrator, g.label, g.created, g.expires,
-                    g.refreshable_until, g.revoked
-             FROM access_grant g JOIN principal p ON p.id = g.principal_id
-             WHERE g.id > $1 AND (g.principal_id = $2 OR $2 IS NULL) ORDER BY g.id LIMIT $3",
-                params![filter.after.map_or(Uuid::nil(), |id| id.0), filter.principal.map(|id| id.0), i64::from(limit)],
-            )
-            .await?;
-        Ok(rows)
+        const GRANTS: &str =
+            grant_query!("WHERE g.id > $1 AND (g.principal_id = $2 OR $2 IS NULL) ORDER BY g.id LIMIT $3");
+        let after = filter.after.map_or(Uuid::nil(), |id| id.0);
+        self.reader().all(GRANTS, params![after, filter.principal.map(|id| id.0), i64::from(limit)]).await
     }
 }
 
-const ONE_GRANT: &str = "SELECT g.id, g.principal_id, p.name, p.administrator, g.label, g.created, g.expires,
-            g.refreshable_until, g.revoked
-     FROM access_grant g JOIN principal p ON p.id = g.principal_id WHERE g.id = $1";
+const ONE_GRANT: &str = grant_query!("WHERE g.id = $1");
 
 impl WriteTx {
     /// Stores a grant and its first token. Grants that ended a year ago are forgotten on the way.
@@ -268,6 +280,17 @@ impl WriteTx {
         self.conn()
             .execute("INSERT INTO grant_token (hash, grant_id, created) VALUES ($1, $2, $3)", params![hash, id.0, now])
             .await?;
+        Ok(())
+    }
+
+    /// Notes when and from where a grant was used, unless a later use is noted already.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn note_grant_use(&mut self, id: GrantId, at: i64, address: &str) -> Result<(), StorageError> {
+        const NOTE: &str = "UPDATE access_grant SET last_used = $2, last_address = $3
+             WHERE id = $1 AND (last_used IS NULL OR last_used < $2)";
+        self.conn().execute(NOTE, params![id.0, at, address]).await?;
         Ok(())
     }
 

@@ -20,8 +20,8 @@ pub struct GroupRow {
     pub name: String,
     /// Unix seconds.
     pub created: i64,
-    /// Names, sorted.
-    pub members: Vec<String>,
+    /// Whether it is a service account, and the name; sorted by name.
+    pub members: Vec<(bool, String)>,
 }
 
 impl FromRow for GroupRow {
@@ -32,15 +32,21 @@ impl FromRow for GroupRow {
             id: GroupId(row.get(0)?),
             name: row.get(1)?,
             created: row.get(2)?,
-            members: members.iter().flat_map(|names| names.split('\n')).map(str::to_owned).collect(),
+            members: members.iter().flat_map(|names| names.split('\n')).map(member).collect(),
         })
     }
+}
+
+/// The kind before a blank, which no name holds.
+fn member(text: &str) -> (bool, String) {
+    let (kind, name) = text.split_once(' ').unwrap_or_default();
+    (kind == "service-account", name.to_owned())
 }
 
 macro_rules! columns {
     () => {
         "SELECT g.id, g.name, g.created,
-    (SELECT string_agg(p.name, '
+    (SELECT string_agg(p.kind || ' ' || p.name, '
 ' ORDER BY p.name) FROM group_member m
      JOIN principal p ON p.id = m.principal_id WHERE m.group_id = g.id) AS members FROM principal_group g"
     };
@@ -79,7 +85,7 @@ impl WriteTx {
                 params![id.0, name, created],
             )
             .await
-            .map_err(|error| error.taken("a group of this name"))?;
+            .map_err(|error| error.taken(format!("a group named {name} already exists")))?;
         Ok(())
     }
 
@@ -93,6 +99,18 @@ impl WriteTx {
             .scalar("SELECT id FROM principal_group WHERE name = $1 OR id = $2", params![name_or_id, as_id(name_or_id)])
             .await?;
         id.map(GroupId).ok_or(StorageError::NotFound("group"))
+    }
+
+    /// Gives a group another name.
+    ///
+    /// # Errors
+    /// [`StorageError::Taken`], or if the database fails.
+    pub async fn rename_group(&mut self, id: GroupId, name: &str) -> Result<(), StorageError> {
+        self.conn()
+            .execute("UPDATE principal_group SET name = $2 WHERE id = $1", params![id.0, name])
+            .await
+            .map_err(|error| error.taken(format!("a group named {name} already exists")))?;
+        Ok(())
     }
 
     /// Removes a group with its memberships and roles.

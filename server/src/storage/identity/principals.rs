@@ -69,6 +69,12 @@ pub struct PrincipalChange {
     pub administrator: Option<bool>,
     /// Whether its grants are refused.
     pub disabled: Option<bool>,
+    /// A new name.
+    pub name: Option<String>,
+}
+
+fn taken(name: &str) -> String {
+    format!("a user or service account named {name} already exists")
 }
 
 macro_rules! columns {
@@ -145,7 +151,7 @@ impl WriteTx {
                 ],
             )
             .await
-            .map_err(|error| error.taken("a user or service account of this name"))?;
+            .map_err(|error| error.taken(taken(&row.name)))?;
         Ok(())
     }
 
@@ -172,23 +178,25 @@ impl WriteTx {
     /// Changes a principal.
     ///
     /// # Errors
-    /// If the database fails.
+    /// [`StorageError::Taken`], or if the database fails.
     pub async fn change_principal(&mut self, id: PrincipalId, change: &PrincipalChange) -> Result<(), StorageError> {
         self.conn()
             .execute(
                 "UPDATE principal SET password = COALESCE($2, password), administrator = COALESCE($3, administrator),
-             disabled = COALESCE($4, disabled), one_time_until = CASE WHEN $5 THEN $6 ELSE one_time_until END
-             WHERE id = $1",
+             disabled = COALESCE($4, disabled), one_time_until = CASE WHEN $5 THEN $6 ELSE one_time_until END,
+             name = COALESCE($7, name) WHERE id = $1",
                 params![
                     id.0,
                     change.password.as_deref(),
                     change.administrator,
                     change.disabled,
                     change.password.is_some(),
-                    change.one_time_until
+                    change.one_time_until,
+                    change.name.as_deref()
                 ],
             )
-            .await?;
+            .await
+            .map_err(|error| error.taken(taken(change.name.as_deref().unwrap_or_default())))?;
         Ok(())
     }
 

@@ -52,7 +52,7 @@ impl Store {
         let row = self
             .reader()
             .optional(
-                "SELECT id, name, description, created FROM project WHERE name = $1 OR id = $2",
+                "SELECT id, name, description, created FROM project WHERE (name = $1 OR id = $2) AND removed IS NULL",
                 params![name_or_id, as_id(name_or_id)],
             )
             .await?;
@@ -69,25 +69,26 @@ impl Store {
         after: Option<ProjectId>,
         limit: u32,
     ) -> Result<Vec<ProjectRow>, StorageError> {
-        let rows = self.reader().all("SELECT id, name, description, created FROM project WHERE id > $1 AND
-             (id IN (SELECT project_id FROM principal_role WHERE principal_id = $2) OR $2 IS NULL) ORDER BY id LIMIT $3", params![after.map_or(Uuid::nil(), |id| id.0), member.map(|id| id.0), i64::from(limit)]).await?;
-        Ok(rows)
+        const PROJECTS: &str = "SELECT id, name, description, created FROM project WHERE id > $1 AND removed IS NULL AND
+             (id IN (SELECT project_id FROM principal_role WHERE principal_id = $2) OR $2 IS NULL) ORDER BY id LIMIT $3";
+        let after = after.map_or(Uuid::nil(), |id| id.0);
+        self.reader().all(PROJECTS, params![after, member.map(|id| id.0), i64::from(limit)]).await
     }
 
-    /// Who has which role in a project: whether it is a group, the name, the role. Sorted.
+    /// Who has which role in a project: kind (`user`, `service-account` or `group`), name, role. Sorted.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn project_members(&self, project: ProjectId) -> Result<Vec<(bool, String, String)>, StorageError> {
+    pub async fn project_members(&self, project: ProjectId) -> Result<Vec<(String, String, String)>, StorageError> {
         let rows = self
             .reader()
             .all(
-                "SELECT FALSE, p.name, m.role FROM project_principal m JOIN principal p ON p.id = m.principal_id
+                "SELECT p.kind, p.name, m.role FROM project_principal m JOIN principal p ON p.id = m.principal_id
              WHERE m.project_id = $1
              UNION ALL
-             SELECT TRUE, g.name, m.role FROM project_group m JOIN principal_group g ON g.id = m.group_id
+             SELECT 'group', g.name, m.role FROM project_group m JOIN principal_group g ON g.id = m.group_id
              WHERE m.project_id = $1
-             ORDER BY 1, 2, 3",
+             ORDER BY 2, 1, 3",
                 params![project.0],
             )
             .await?;
@@ -122,8 +123,63 @@ impl WriteTx {
                 params![row.id.0, &row.name, &row.description, row.created],
             )
             .await
-            .map_err(|error| error.taken("a project of this name"))?;
+            .map_err(|error| error.taken(format!("a project named {} already exists", row.name)))?;
         Ok(())
+    }
+
+    /// Changes a project's name or description; `None` stays.
+    ///
+    /// # Errors
+    /// [`StorageError::Taken`], or if the database fails.
+    pub async fn change_project(
+        &mut self,
+        id: ProjectId,
+        name: Option<&str>,
+        description: Option<&str>,
+    ) -> Result<(), StorageError> {
+        const CHANGE: &str = "UPDATE project SET name = COALESCE($2, name), description = COALESCE($3, description)
+             WHERE id = $1";
+        self.conn()
+            .execute(CHANGE, params![id.0, name, description])
+            .await
+            .map_err(|error| error.taken(format!("a project named {} already exists", name.unwrap_or_default())))?;
+        Ok(())
+    }
+
+    /// Removes a project: its members go, its name is free again. The row stays, since keys that are revoked or destroyed
+    /// and the record refer to it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn remove_project(&mut self, id: ProjectId, now: i64) -> Result<(), StorageError> {
+        self.conn().execute("UPDATE project SET removed = $2 WHERE id = $1", params![id.0, now]).await?;
+        for sql in
+            ["DELETE FROM project_principal WHERE project_id = $1", "DELETE FROM project_group WHERE project_id = $1"]
+        {
+            self.conn().execute(sql, params![id.0]).await?;
+        }
+        Ok(())
+    }
+
+    /// Names of the project's keys that are neither revoked nor destroyed.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn living_keys(&mut self, project: ProjectId) -> Result<Vec<String>, StorageError> {
+        const LIVING: &str = "SELECT name FROM signing_key
+             WHERE project_id = $1 AND revoked IS NULL AND destroyed IS NULL ORDER BY name";
+        let names: Vec<(String,)> = self.conn().all(LIVING, params![project.0]).await?;
+        Ok(names.into_iter().map(|(name,)| name).collect())
+    }
+
+    /// In how many projects a principal has the role key-user, itself or through a group.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn usable_projects(&mut self, principal: PrincipalId) -> Result<i64, StorageError> {
+        const USABLE: &str = "SELECT count(DISTINCT project_id) FROM principal_role
+             WHERE principal_id = $1 AND role = 'key-user'";
+        Ok(self.conn().scalar::<i64>(USABLE, params![principal.0]).await?.unwrap_or_default())
     }
 
     /// Gives a role. Whether it is new.

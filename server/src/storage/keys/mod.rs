@@ -120,6 +120,9 @@ pub struct NewComponentRow {
     pub evidence: Option<KeyEvidence>,
 }
 
+/// Why key material can't come in twice. The other key may be one that the caller must not know of.
+const SAME_SUBKEY: &str = "a key with one of these subkeys already exists";
+
 /// Which keys are wanted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyFilter {
@@ -129,6 +132,8 @@ pub struct KeyFilter {
     pub limit: u32,
     /// Only keys of projects in which this principal has a role.
     pub visible_to: Option<PrincipalId>,
+    /// Only keys of this project; with `usable_by` it does not count.
+    pub project: Option<ProjectId>,
     /// Only keys in use, of projects in which this principal has the role key-user, at this moment.
     pub usable_by: Option<(PrincipalId, Timestamp)>,
 }
@@ -386,11 +391,13 @@ impl Store {
     /// # Errors
     /// [`StorageError::Taken`] if the project has a key of this name.
     pub async fn expect_free_name(&self, project: ProjectId, name: &str) -> Result<(), StorageError> {
-        let known: Option<(i64,)> = self
-            .reader()
-            .optional("SELECT created FROM signing_key WHERE project_id = $1 AND name = $2", params![project.0, name])
-            .await?;
-        if known.is_some() { Err(StorageError::Taken("a key of this name")) } else { Ok(()) }
+        const TAKEN: &str = "SELECT p.name FROM signing_key k JOIN project p ON p.id = k.project_id
+             WHERE k.project_id = $1 AND k.name = $2";
+        let known: Option<(String,)> = self.reader().optional(TAKEN, params![project.0, name]).await?;
+        match known {
+            Some((project,)) => Err(StorageError::Taken(format!("a key named {name} already exists in {project}"))),
+            None => Ok(()),
+        }
     }
 
     /// As [`Store::expect_free_name`], for key material.
@@ -403,7 +410,7 @@ impl Store {
             .reader()
             .optional("SELECT created FROM component_key WHERE public_key = $1", params![bytes.as_slice()])
             .await?;
-        if known.is_some() { Err(StorageError::Taken("a key with one of these subkeys")) } else { Ok(()) }
+        if known.is_some() { Err(StorageError::Taken(SAME_SUBKEY.to_owned())) } else { Ok(()) }
     }
 
     /// The keys that are meant by `wanted`, ordered by project, at most [`MAX_CANDIDATES`]: more than one only for a name
@@ -427,10 +434,10 @@ impl Store {
                 self.reader().all(sql, params![digits.to_vec(), seer]).await?
             }
             KeyRef::Name { project: None, name } => {
-                self.reader().all(find_query!("k.name = $1"), params![name, seer]).await?
+                self.reader().all(find_query!("k.name = $1 AND p.removed IS NULL"), params![name, seer]).await?
             }
             KeyRef::Name { project: Some(project), name } => {
-                let sql = find_query!("k.name = $1 AND (p.name = $3 OR p.id = $4)");
+                let sql = find_query!("k.name = $1 AND p.removed IS NULL AND (p.name = $3 OR p.id = $4)");
                 self.reader().all(sql, params![name, seer, project, as_id(project)]).await?
             }
         };
@@ -465,6 +472,7 @@ impl Store {
     /// If the database fails.
     pub async fn keys(&self, filter: KeyFilter) -> Result<Vec<KeyRow>, StorageError> {
         let after = filter.after.map_or(Uuid::nil(), |id| id.0);
+        let project = filter.project.map(|id| id.0);
         let mut keys: Vec<KeyRow> = match (filter.usable_by, filter.visible_to) {
             (Some((principal, now)), _) => {
                 self.reader()
@@ -482,17 +490,23 @@ impl Store {
                 self.reader()
                     .all(
                         key_query!(
-                            "WHERE k.id > $1 AND k.project_id IN
+                            "WHERE k.id > $1 AND p.removed IS NULL AND (k.project_id = $4 OR $4 IS NULL) AND k.project_id IN
                         (SELECT r.project_id FROM principal_role r WHERE r.principal_id = $3)
                      ORDER BY k.id LIMIT $2"
                         ),
-                        params![after, i64::from(filter.limit), principal.0],
+                        params![after, i64::from(filter.limit), principal.0, project],
                     )
                     .await?
             }
             (None, None) => {
                 self.reader()
-                    .all(key_query!("WHERE k.id > $1 ORDER BY k.id LIMIT $2"), params![after, i64::from(filter.limit)])
+                    .all(
+                        key_query!(
+                            "WHERE k.id > $1 AND p.removed IS NULL AND (k.project_id = $3 OR $3 IS NULL)
+                     ORDER BY k.id LIMIT $2"
+                        ),
+                        params![after, i64::from(filter.limit), project],
+                    )
                     .await?
             }
         };

@@ -6,7 +6,7 @@ use sealcard_api::{
 };
 use sealcard_signer::protocol::PublicKeyBytes;
 
-use super::{NewComponentRow, NewKeyRow};
+use super::{NewComponentRow, NewKeyRow, SAME_SUBKEY};
 use crate::storage::{StorageError, WriteTx, sql::params};
 
 impl WriteTx {
@@ -15,10 +15,14 @@ impl WriteTx {
     /// # Errors
     /// [`StorageError::Taken`] if there is one.
     pub async fn insert_key(&mut self, key: &NewKeyRow) -> Result<(), StorageError> {
+        let project = "SELECT created FROM project WHERE id = $1 AND removed IS NULL";
+        if self.conn().scalar::<i64>(project, params![key.project.0]).await?.is_none() {
+            return Err(StorageError::NotFound("project"));
+        }
         self.conn().execute("INSERT INTO signing_key (id, project_id, environment_id, name, algorithm, user_id, fingerprint, serial,
                 certificate, disabled, created, expires)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10, $11)", params![key.id.0, key.project.0, key.environment.0, &key.name, key.algorithm.name(), &key.user_id, key.fingerprint.0.to_vec(), key.serial.cast_signed(), &key.certificate, key.created.unix(), key.expires.map(Timestamp::unix)]).await
-        .map_err(|error| error.taken("a key of this name"))?;
+        .map_err(|error| error.taken(format!("a key named {} already exists in this project", key.name)))?;
         for NewComponentRow { key: component, fingerprint, created, evidence } in &key.components {
             let (public_key, exponent) = match &component.public_key {
                 PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
@@ -30,7 +34,7 @@ impl WriteTx {
                 .optional("SELECT created FROM component_key WHERE public_key = $1", params![public_key.as_slice()])
                 .await?;
             if known.is_some() {
-                return Err(StorageError::Taken("a key with one of these subkeys"));
+                return Err(StorageError::Taken(SAME_SUBKEY.to_owned()));
             }
             self.conn()
                 .execute(
@@ -50,7 +54,7 @@ impl WriteTx {
                     ],
                 )
                 .await
-                .map_err(|error| error.taken("a key with one of these subkeys"))?;
+                .map_err(|error| error.taken(SAME_SUBKEY))?;
             if let Some(evidence) = evidence {
                 self.insert_evidence(ComponentId(component.component), evidence).await?;
             }
@@ -60,6 +64,19 @@ impl WriteTx {
             self.conn().execute(sql, params![key.id.0, certificate]).await?;
         }
         self.conn().execute("INSERT INTO card_counter (key_id, signatures) VALUES ($1, 0)", params![key.id.0]).await?;
+        self.bump_registry().await?;
+        Ok(())
+    }
+
+    /// Gives a key another name.
+    ///
+    /// # Errors
+    /// [`StorageError::Taken`], or if the database fails.
+    pub async fn rename_key(&mut self, id: KeyId, name: &str) -> Result<(), StorageError> {
+        self.conn()
+            .execute("UPDATE signing_key SET name = $2 WHERE id = $1", params![id.0, name])
+            .await
+            .map_err(|error| error.taken(format!("a key named {name} already exists in this project")))?;
         self.bump_registry().await?;
         Ok(())
     }
