@@ -173,7 +173,10 @@ fn print(status: &Status) {
 
 #[cfg(test)]
 mod tests {
-    use sealcard_api::ids::{GrantId, PrincipalId};
+    use sealcard_api::{
+        admin::PrincipalKind,
+        ids::{GrantId, PrincipalId},
+    };
 
     use super::*;
 
@@ -188,6 +191,9 @@ mod tests {
             expires: Timestamp::from_unix(expires),
             refreshable_until: Timestamp::from_unix(refreshable_until),
             revoked: None,
+            kind: PrincipalKind::User,
+            last_used: None,
+            last_address: None,
         }
     }
 

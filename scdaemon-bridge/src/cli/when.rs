@@ -16,6 +16,11 @@ pub(super) fn day(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "-".to_owned(), |time| time.to_string().chars().take(10).collect())
 }
 
+/// `3 hours ago`.
+pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
+    distance(time.unix().min(now.unix()), now.unix())
+}
+
 /// Rounded to the nearest unit: what has just been given for 30 days ends in 30 days.
 fn distance(time: i64, now: i64) -> String {
     let seconds = time.saturating_sub(now);

@@ -135,6 +135,7 @@ impl<'de> Deserialize<'de> for WipedText {
 mod tests {
     use proptest::prelude::*;
     use sealcard_api::{
+        admin::PrincipalKind,
         grants::SecretText,
         ids::{GrantId, PrincipalId},
     };
@@ -154,6 +155,9 @@ mod tests {
                 expires: Timestamp::from_unix(expires),
                 refreshable_until: Timestamp::from_unix(refreshable_until),
                 revoked: None,
+                kind: PrincipalKind::User,
+                last_used: None,
+                last_address: None,
             },
         }
     }

@@ -317,21 +317,6 @@ fn reason_suffix(reason: Option<&Problem>) -> String {
     }
 }
 
-/// Whether the title in front of the detail would only repeat it.
-fn says_it_all(code: ProblemCode, title: &str, detail: &str) -> bool {
-    use ProblemCode as Code;
-    let code_is_plain = matches!(
-        code,
-        Code::Conflict
-            | Code::Invalid
-            | Code::NotFound
-            | Code::PasswordChangeRequired
-            | Code::TooManyAttempts
-            | Code::WrongCredentials
-    );
-    code_is_plain || detail.starts_with(title)
-}
-
 /// What the system says only repeats some kinds.
 fn unreachable_text(kind: UnreachableKind, detail: &str) -> String {
     match kind {
@@ -351,11 +336,7 @@ fn names_no_port(server: &str) -> bool {
 }
 
 fn problem_text(problem: &Problem) -> String {
-    let mut text = match &problem.detail {
-        Some(detail) if says_it_all(problem.code, &problem.title, detail) => detail.clone(),
-        Some(detail) => format!("{}: {detail}", problem.title),
-        None => problem.title.clone(),
-    };
+    let mut text = problem.message();
     if let Some(seconds) = problem.retry_after.filter(|_| problem.code != ProblemCode::TooManyAttempts) {
         text.push_str(&format!(" (try again in {seconds} s)"));
     }

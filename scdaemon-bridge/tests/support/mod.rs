@@ -20,6 +20,7 @@ use rustls::{
 };
 use sealcard_api::{
     Timestamp,
+    admin::PrincipalKind,
     grants::{GrantInfo, GrantIssued, SecretText},
     ids::{GrantId, PrincipalId},
     problem::{Problem, ProblemCode},
@@ -275,6 +276,9 @@ pub fn issued(token: &str, created: i64, expires: i64) -> GrantIssued {
             expires: Timestamp::from_unix(now + expires),
             refreshable_until: Timestamp::from_unix(now + 86_400),
             revoked: None,
+            kind: PrincipalKind::User,
+            last_used: None,
+            last_address: None,
         },
     }
 }

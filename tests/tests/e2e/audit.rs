@@ -73,7 +73,7 @@ fn the_record_is_shown_from_its_newest_entries_or_from_a_number_and_for_one_key(
     let whole: Vec<u64> = read_record(&Rest::admin(&playground)?)?.iter().map(|entry| entry.sequence).collect();
     let list = |arguments: &[&str]| -> Result<Vec<serde_json::Value>> {
         let answer = playground.admin.json(&[["record", "list"].as_slice(), arguments].concat())?;
-        Ok(answer.as_array().context("no list")?.clone())
+        Ok(answer["entries"].as_array().context("no list")?.clone())
     };
     let numbers = |entries: &[serde_json::Value]| -> Vec<u64> {
         entries.iter().filter_map(|entry| entry["sequence"].as_u64()).collect()
@@ -89,7 +89,7 @@ fn the_record_is_shown_from_its_newest_entries_or_from_a_number_and_for_one_key(
     ensure!(pages.iter().rev().eq(&whole[whole.len() - 4..]), "{pages:?}");
     let name = playground.key(Algorithm::NistP256)?.fingerprint.clone();
     let keys = playground.admin.json(&["key", "list"])?;
-    let key = keys.as_array().and_then(|keys| keys.iter().find(|key| key["fingerprint"] == name.as_str()));
+    let key = keys["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["fingerprint"] == name.as_str()));
     let key = key.context("no such key")?;
     let of_key = list(&["--key", key["name"].as_str().context("no name")?, "--limit", "2"])?;
     ensure!(of_key.len() == 2 && of_key.iter().all(|entry| entry["key"] == key["id"]), "{of_key:#?}");

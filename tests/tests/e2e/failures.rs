@@ -81,14 +81,14 @@ fn an_expired_grant_is_not_authenticated(flavour: Flavour) -> Result<()> {
 fn a_revoked_grant_is_not_authenticated(flavour: Flavour) -> Result<()> {
     let playground = playground(flavour)?;
     let grants = playground.admin.json(&["grant", "list", "--of", USER])?;
-    let id = items(&grants).first().and_then(|grant| grant["id"].as_str()).context("no grant")?.to_owned();
+    let id = items(&grants["grants"]).first().and_then(|grant| grant["id"].as_str()).context("no grant")?.to_owned();
     playground.admin.admin(&["grant", "revoke", &id])?;
     expect_failure(&playground, "Not authenticated", "grant-revoked", Some(Id::Known))
 }
 
 fn a_removed_user_is_not_authenticated(flavour: Flavour) -> Result<()> {
     let playground = playground(flavour)?;
-    playground.admin.admin(&["user", "remove", USER])?;
+    playground.admin.admin(&["user", "remove", USER, "--yes"])?;
     expect_failure(&playground, "Not authenticated", "grant-revoked", Some(Id::Known))
 }
 

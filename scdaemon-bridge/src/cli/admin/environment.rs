@@ -45,12 +45,12 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
     match command {
         Command::List => {
             let environments: Vec<Environment> = pages::all(&app.remote, &path(&["environments"]), &[]).await?;
-            show(json, &environments, |environments| {
+            super::show_list(json, "environments", &environments, |environments| {
                 let rows: Vec<_> = environments
                     .iter()
                     .map(|environment| [environment.name.clone(), kind(environment).into(), state(environment).into()])
                     .collect();
-                table(["NAME", "KEYS ARE", "STATE"], &rows, "There are no environments.");
+                table(["NAME", "KIND", "STATE"], &rows, "There are no environments that hold keys of yours.");
             })
         }
         Command::Show { name } => {
@@ -59,9 +59,9 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 facts(&[
                     ("name", environment.name.clone()),
                     ("id", environment.id.to_string()),
-                    ("keys are", kind(environment).into()),
+                    ("kind", kind(environment).into()),
                     ("state", state(environment).into()),
-                    ("since", environment.created.to_string()),
+                    ("created", environment.created.to_string()),
                 ]);
                 if let Some(detail) = &environment.detail {
                     warn(clean(detail));
@@ -78,17 +78,17 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
 
 fn kind(environment: &Environment) -> &'static str {
     match environment.kind {
-        EnvironmentKind::Sealed => "encrypted under the signer's master key",
-        EnvironmentKind::Pkcs11 => "on a PKCS#11 token",
+        EnvironmentKind::Sealed => "sealed store",
+        EnvironmentKind::Pkcs11 => "PKCS#11 token",
     }
 }
 
 fn state(environment: &Environment) -> &'static str {
     match environment.state {
         EnvironmentState::Ready => "ready",
-        EnvironmentState::Sealed => "sealed: a person must unseal it",
-        EnvironmentState::TokenAbsent => "the token is not there",
-        EnvironmentState::Unavailable => "the signer does not answer",
+        EnvironmentState::Sealed => "locked: unseal it",
+        EnvironmentState::TokenAbsent => "token missing",
+        EnvironmentState::Unavailable => "signer does not answer",
     }
 }
 

@@ -1,5 +1,6 @@
 //! `sealcard admin grant`.
 
+use anyhow::bail;
 use clap::Subcommand;
 use sealcard_api::{Timestamp, grants::GrantInfo, ids::GrantId};
 
@@ -7,8 +8,8 @@ use super::NO_BODY;
 use crate::{
     cli::{
         App,
-        output::{line, show, table},
-        pages,
+        output::{clean, count, line, table},
+        pages, when,
     },
     remote::path,
 };
@@ -16,6 +17,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Logins that are valid; with --all, those that ended too
+    #[command(after_help = "The last use is right to within five minutes.")]
     List {
         /// Only those of this user or service account
         #[arg(long, value_name = "NAME")]
@@ -24,45 +26,95 @@ pub(super) enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// End a login; it counts from the next request on
+    /// End logins; it counts from the next request on
+    #[command(after_help = "\
+Examples:
+  sealcard admin grant revoke alice                  alice's login, if she has only one
+  sealcard admin grant revoke alice --label laptop   the one from her laptop
+  sealcard admin grant revoke alice --all            all of them: she must log in again everywhere")]
     Revoke {
-        /// The grant's id
-        id: GrantId,
+        /// A user's or service account's name, or the id of one login
+        who: String,
+        /// Only logins with this label, usually a machine's name
+        #[arg(long, value_name = "TEXT")]
+        label: Option<String>,
+        /// All of them, if there are several
+        #[arg(long)]
+        all: bool,
     },
 }
 
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<()> {
+    let now = Timestamp::now();
     match command {
         Command::List { of, all } => {
+            let if_empty = match &of {
+                Some(name) => format!("{} has no valid logins.", clean(name)),
+                None => "Nobody is logged in.".to_owned(),
+            };
             let mut grants: Vec<GrantInfo> = pages::all(&app.remote, &path(&["grants"]), &[("principal", of)]).await?;
-            let now = Timestamp::now();
             grants.retain(|grant| all || state(grant, now) == "valid");
-            show(json, &grants, |grants| {
-                let rows: Vec<_> = grants
-                    .iter()
-                    .map(|grant| {
-                        [
-                            grant.id.to_string(),
-                            grant.principal_name.clone(),
-                            grant.label.clone(),
-                            grant.created.to_string(),
-                            grant.expires.to_string(),
-                            state(grant, now).to_owned(),
-                        ]
-                    })
-                    .collect();
-                table(["ID", "OF", "LABEL", "SINCE", "UNTIL", "STATE"], &rows, "Nobody is logged in.");
-            })
+            super::show_list(json, "grants", &grants, |grants| print(grants, now, &if_empty))
         }
-        Command::Revoke { id } => {
-            app.remote.delete(&path(&["grants", &id.to_string()]), NO_BODY).await?;
-            line(format!("Revoked the grant {id}."));
-            Ok(())
-        }
+        Command::Revoke { who, label, all } => revoke(app, &who, label.as_deref(), all, json).await,
     }
 }
 
-fn state(grant: &GrantInfo, now: Timestamp) -> &'static str {
+async fn revoke(app: &App, who: &str, label: Option<&str>, all: bool, json: bool) -> anyhow::Result<()> {
+    if let Ok(id) = who.parse::<GrantId>() {
+        app.remote.delete(&path(&["grants", &id.to_string()]), NO_BODY).await?;
+        line(format!("Ended the login {id}."));
+        return Ok(());
+    }
+    let now = Timestamp::now();
+    let mut grants: Vec<GrantInfo> =
+        pages::all(&app.remote, &path(&["grants"]), &[("principal", Some(who.to_owned()))]).await?;
+    grants.retain(|grant| state(grant, now) == "valid");
+    let have = grants.len();
+    if let Some(label) = label {
+        grants.retain(|grant| grant.label == label);
+    }
+    let who = clean(who);
+    match grants.len() {
+        0 if have == 0 => bail!("{who} has no valid logins"),
+        0 => bail!("no login of {who} has this label; see `sealcard admin grant list --of {who}`"),
+        1 => {}
+        _ if all => {}
+        several => bail!(
+            "{who} has {several} such logins: choose one with --label or by its id, or end them with --all; see `sealcard \
+             admin grant list --of {who}`"
+        ),
+    }
+    for grant in &grants {
+        app.remote.delete(&path(&["grants", &grant.id.to_string()]), NO_BODY).await?;
+    }
+    super::show_list(json, "grants", &grants, |grants| {
+        line(format!("Ended {} of {who}.", count(grants.len(), "login")))
+    })
+}
+
+/// Logins as a table.
+pub(super) fn print(grants: &[GrantInfo], now: Timestamp, if_empty: &str) {
+    let rows: Vec<_> = grants
+        .iter()
+        .map(|grant| {
+            [
+                grant.principal_name.clone(),
+                grant.kind.name().to_owned(),
+                grant.label.clone(),
+                grant.last_used.map_or_else(|| "-".to_owned(), |at| when::ago(at, now)),
+                grant.last_address.clone().unwrap_or_else(|| "-".to_owned()),
+                when::day(Some(grant.expires)),
+                state(grant, now).to_owned(),
+                grant.id.to_string(),
+            ]
+        })
+        .collect();
+    table(["USER", "KIND", "LABEL", "LAST USED", "FROM", "EXPIRES", "STATE", "ID"], &rows, if_empty);
+}
+
+/// Whether a login counts now.
+pub(super) fn state(grant: &GrantInfo, now: Timestamp) -> &'static str {
     if grant.revoked.is_some() {
         "revoked"
     } else if grant.expires <= now {

@@ -14,8 +14,10 @@ use clap::{
 use sealcard_api::{
     admin::Page,
     algorithm::{ComponentRole, KeyAlgorithm},
-    keys::{Key, KeyChange, KeyProfile, NewKey},
+    keys::{Key, KeyChange, KeyProfile, KeyUser, KeyUsers, NewKey},
+    problem::ProblemCode,
 };
+use serde::Serialize;
 
 use crate::{
     cli::{
@@ -67,13 +69,21 @@ Example, with a key that another program made on the token:
         #[arg(long, value_name = "NAME")]
         project: Option<String>,
     },
-    /// One key
+    /// One key: its components, and who can use it
     Show {
         /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
         key: String,
         /// Print only the certificate, ASCII-armored
         #[arg(long)]
         certificate: bool,
+    },
+    /// Give a key another name; its certificate stays as it is
+    #[command(after_help = "Scripts and configurations that name the key by PROJECT/NAME need the new name then.")]
+    Rename {
+        /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
+        key: String,
+        /// The new name in the project
+        new_name: String,
     },
     /// Stop the use of a key; it counts from the next request on
     Disable {
@@ -102,7 +112,7 @@ pub(super) struct CreateArguments {
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
     /// Days until the key expires, 1 to 3650 (default: 730)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = days())]
     expires_days: Option<u32>,
     /// How the certificate is built
     #[arg(long, value_enum, default_value = "standard")]
@@ -127,6 +137,11 @@ impl FromStr for NewName {
             _ => Err("write the project, a slash and the key's name, such as release/tags"),
         }
     }
+}
+
+/// Reads for how many days a key or token is valid.
+pub(super) fn days() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=3650)
 }
 
 /// Reads an algorithm. clap lists the values and suggests the nearest.
@@ -208,17 +223,13 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             arguments.run(app, &key, json).await
         }
         Command::List { project } => {
-            let mut keys: Vec<Key> = pages::all(remote, &path(&["keys"]), &[]).await?;
-            if let Some(project) = project {
-                keys.retain(|key| key.project == project || key.project_id.to_string() == project);
-            }
-            show(json, &keys, |keys| {
+            let keys: Vec<Key> = pages::all(remote, &path(&["keys"]), &[("project", project)]).await?;
+            super::show_list(json, "keys", &keys, |keys| {
                 let rows: Vec<_> = keys
                     .iter()
                     .map(|key| {
                         [
-                            key.name.clone(),
-                            key.project.clone(),
+                            key.full_name().to_string(),
                             key.algorithm.to_string(),
                             key.state.name().to_owned(),
                             key.fingerprint.to_string(),
@@ -227,7 +238,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                     })
                     .collect();
                 table(
-                    ["NAME", "PROJECT", "ALGORITHM", "STATE", "FINGERPRINT", "EXPIRES"],
+                    ["NAME", "ALGORITHM", "STATE", "FINGERPRINT", "EXPIRES"],
                     &rows,
                     "There are no keys that you may see.",
                 );
@@ -240,16 +251,78 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 key.certificate.lines().for_each(|text| line(clean(text)));
                 return Ok(());
             }
-            show(json, &key, print)
+            let users = users_of(app, &key).await?;
+            show(json, &Shown { key, users }, |Shown { key, users }| {
+                print(key);
+                print_components(key);
+                print_users(users.as_deref());
+            })
+        }
+        Command::Rename { key, new_name } => {
+            let key = find(app, &key).await?;
+            let change = KeyChange { name: Some(new_name), ..KeyChange::default() };
+            let before = full_name(&key);
+            let key: Key = remote.patch(&path(&["keys", &key.id.to_string()]), &change).await?;
+            show(json, &key, |key| line(format!("The key {before} is named {} now.", full_name(key))))
         }
         Command::Disable { key } => change(app, &key, true, json).await,
         Command::Enable { key } => change(app, &key, false, json).await,
     }
 }
 
+/// A key with those who can use it, as far as the caller may know them.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    key: Key,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<Vec<KeyUser>>,
+}
+
+/// Who can use the key; nothing if the caller may not know.
+async fn users_of(app: &App, key: &Key) -> anyhow::Result<Option<Vec<KeyUser>>> {
+    match app.remote.get::<KeyUsers>(&path(&["keys", &key.id.to_string(), "users"])).await {
+        Ok(users) => Ok(Some(users.users)),
+        Err(error) if error.code() == Some(ProblemCode::Forbidden) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn print_components(key: &Key) {
+    line("");
+    let rows: Vec<_> = key
+        .components
+        .iter()
+        .map(|component| {
+            [component.role.name().to_owned(), component.algorithm.name().to_owned(), component.fingerprint.to_string()]
+        })
+        .collect();
+    table(["COMPONENT", "ALGORITHM", "FINGERPRINT"], &rows, "The key has no components.");
+}
+
+fn print_users(users: Option<&[KeyUser]>) {
+    line("");
+    let Some(users) = users else {
+        note("Owners and auditors of the project, and administrators, see here who can use the key.");
+        return;
+    };
+    let rows: Vec<_> = users
+        .iter()
+        .map(|user| {
+            let own = user.direct.then(|| "own role".to_owned());
+            let groups = user.groups.iter().map(|group| format!("group {group}"));
+            let state = if user.disabled { "disabled" } else { "active" };
+            let through = own.into_iter().chain(groups).collect::<Vec<_>>().join(", ");
+            [user.name.clone(), user.kind.name().to_owned(), through, state.to_owned()]
+        })
+        .collect();
+    table(["CAN USE IT", "KIND", "THROUGH", "STATE"], &rows, "No user or service account can use the key.");
+}
+
 async fn change(app: &App, key: &str, disabled: bool, json: bool) -> anyhow::Result<()> {
     let id = find(app, key).await?.id.to_string();
-    let key: Key = app.remote.patch(&path(&["keys", &id]), &KeyChange { disabled: Some(disabled) }).await?;
+    let change = KeyChange { disabled: Some(disabled), ..KeyChange::default() };
+    let key: Key = app.remote.patch(&path(&["keys", &id]), &change).await?;
     show(json, &key, |key| line(format!("The key {} is {} now.", full_name(key), key.state.name())))
 }
 

@@ -1,5 +1,6 @@
 //! `sealcard admin`: a file for each noun. Everything goes over the API, so any node of the server will do.
 
+mod access;
 mod environment;
 mod grant;
 mod group;
@@ -10,11 +11,14 @@ mod service_account;
 mod signer_trust;
 mod user;
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::{Args, Subcommand};
+use sealcard_api::{Timestamp, grants::GrantInfo};
+use serde::Serialize;
 
-use super::{App, done};
+use super::{App, done, output, pages};
+use crate::remote::path;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -74,6 +78,23 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         Noun::Grant(command) => grant::run(app, command, json).await.map(done),
         Noun::Record(command) => record::run(app, command, json).await,
     }
+}
+
+/// Shows a list: for programs an object with the list under `name`, as all their documents are objects.
+fn show_list<T: Serialize>(json: bool, name: &str, items: &[T], person: impl FnOnce(&[T])) -> anyhow::Result<()> {
+    if json {
+        return output::json(&BTreeMap::from([(name, items)]));
+    }
+    person(items);
+    Ok(())
+}
+
+/// The logins of a user or service account that are valid now.
+async fn valid_logins(app: &App, name: String) -> anyhow::Result<Vec<GrantInfo>> {
+    let mut logins: Vec<GrantInfo> = pages::all(&app.remote, &path(&["grants"]), &[("principal", Some(name))]).await?;
+    let now = Timestamp::now();
+    logins.retain(|login| grant::state(login, now) == "valid");
+    Ok(logins)
 }
 
 const fn yes_no(value: bool) -> &'static str {

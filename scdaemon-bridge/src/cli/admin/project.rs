@@ -1,11 +1,20 @@
 //! `sealcard admin project`.
 
-use clap::{Args, Subcommand, builder::PossibleValuesParser};
-use sealcard_api::admin::{MemberKind, NewProject, Project, ProjectMember, ProjectRole};
+use clap::{
+    Args, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use sealcard_api::{
+    admin::{MemberKind, NewProject, Project, ProjectChange, ProjectMember, ProjectRole},
+    keys::Key,
+};
+use serde::Serialize;
 
+use super::NO_BODY;
 use crate::{
     cli::{
         App,
+        ask::Yes,
         output::{clean, facts, line, show, table},
         pages,
     },
@@ -24,10 +33,33 @@ pub(super) enum Command {
     },
     /// All projects
     List,
-    /// One project, with its members
+    /// One project: its members and its keys
     Show {
         /// Name or id
         name: String,
+    },
+    /// Describe a project anew
+    Change {
+        /// Name or id
+        name: String,
+        /// What it is for
+        #[arg(long, value_name = "TEXT")]
+        description: String,
+    },
+    /// Give a project another name
+    #[command(after_help = "Scripts and configurations that name keys by PROJECT/NAME need the new name then.")]
+    Rename {
+        /// Name or id
+        name: String,
+        /// The new name
+        new_name: String,
+    },
+    /// Remove a project whose keys are all revoked or destroyed
+    Remove {
+        /// Name or id
+        name: String,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// Give someone a role
     #[command(after_help = "\
@@ -47,8 +79,22 @@ pub(super) struct MemberArguments {
     #[command(flatten)]
     who: Who,
     /// The role
-    #[arg(long, value_parser = PossibleValuesParser::new(ProjectRole::ALL.map(ProjectRole::name)))]
-    role: String,
+    #[arg(long, value_parser = role())]
+    role: ProjectRole,
+}
+
+/// Reads a role. clap lists the values and suggests the nearest.
+pub(super) fn role() -> impl TypedValueParser<Value = ProjectRole> {
+    PossibleValuesParser::new(ProjectRole::ALL.map(ProjectRole::name))
+        .try_map(|name| ProjectRole::ALL.into_iter().find(|role| role.name() == name).ok_or("there is no such role"))
+}
+
+/// A project with its keys.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    project: Project,
+    keys: Vec<Key>,
 }
 
 #[derive(Debug, Args)]
@@ -67,15 +113,14 @@ struct Who {
 
 impl MemberArguments {
     fn member(&self) -> anyhow::Result<ProjectMember> {
-        let role = ProjectRole::ALL.into_iter().find(|role| role.name() == self.role);
-        let role = role.ok_or_else(|| anyhow::anyhow!("unknown role {}", self.role))?;
-        let principal = self.who.user.as_ref().or(self.who.service_account.as_ref());
-        let (kind, name) = match (principal, &self.who.group) {
-            (Some(name), _) => (MemberKind::Principal, name),
-            (None, Some(name)) => (MemberKind::Group, name),
-            (None, None) => anyhow::bail!("say who: --user, --service-account or --group"),
+        let Who { user, service_account, group } = &self.who;
+        let (kind, name) = match (user, service_account, group) {
+            (Some(name), ..) => (MemberKind::User, name),
+            (_, Some(name), _) => (MemberKind::ServiceAccount, name),
+            (.., Some(name)) => (MemberKind::Group, name),
+            (None, None, None) => anyhow::bail!("say who: --user, --service-account or --group"),
         };
-        Ok(ProjectMember { kind, name: name.clone(), role })
+        Ok(ProjectMember { kind, name: name.clone(), role: self.role })
     }
 }
 
@@ -88,7 +133,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         }
         Command::List => {
             let projects: Vec<Project> = pages::all(remote, &path(&["projects"]), &[]).await?;
-            show(json, &projects, |projects| {
+            super::show_list(json, "projects", &projects, |projects| {
                 let rows: Vec<_> = projects
                     .iter()
                     .map(|project| {
@@ -100,7 +145,26 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         }
         Command::Show { name } => {
             let project: Project = remote.get(&path(&["projects", &name])).await?;
-            show(json, &project, print)
+            let keys = pages::all(remote, &path(&["keys"]), &[("project", Some(name))]).await?;
+            show(json, &Shown { project, keys }, print)
+        }
+        Command::Change { name, description } => {
+            let change = ProjectChange { description: Some(description), name: None };
+            let project: Project = remote.patch(&path(&["projects", &name]), &change).await?;
+            show(json, &project, |project| line(format!("Changed the project {}.", clean(&project.name))))
+        }
+        Command::Rename { name, new_name } => {
+            let change = ProjectChange { name: Some(new_name), description: None };
+            let project: Project = remote.patch(&path(&["projects", &name]), &change).await?;
+            show(json, &project, |project| {
+                line(format!("The project {} is named {} now.", clean(&name), clean(&project.name)));
+            })
+        }
+        Command::Remove { name, yes } => {
+            yes.confirm(&format!("Remove the project {} and its members' roles?", clean(&name)))?;
+            remote.delete(&path(&["projects", &name]), NO_BODY).await?;
+            line(format!("Removed the project {}.", clean(&name)));
+            Ok(())
         }
         Command::AddMember(arguments) => {
             let member = arguments.member()?;
@@ -122,24 +186,24 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
     }
 }
 
-fn print(project: &Project) {
+fn print(Shown { project, keys }: &Shown) {
     facts(&[
         ("name", project.name.clone()),
         ("id", project.id.to_string()),
         ("description", project.description.clone()),
-        ("since", project.created.to_string()),
+        ("created", project.created.to_string()),
     ]);
     line("");
     let rows: Vec<_> = project
         .members
         .iter()
-        .map(|member| {
-            let kind = match member.kind {
-                MemberKind::Principal => "user or service account",
-                MemberKind::Group => "group",
-            };
-            [member.name.clone(), kind.into(), member.role.name().into()]
-        })
+        .map(|member| [member.name.clone(), member.kind.name().into(), member.role.name().into()])
         .collect();
     table(["MEMBER", "KIND", "ROLE"], &rows, "The project has no members.");
+    line("");
+    let rows: Vec<_> = keys
+        .iter()
+        .map(|key| [key.name.clone(), key.algorithm.to_string(), key.state.name().into(), key.fingerprint.to_string()])
+        .collect();
+    table(["KEY", "ALGORITHM", "STATE", "FINGERPRINT"], &rows, "The project has no keys.");
 }

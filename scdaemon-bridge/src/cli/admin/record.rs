@@ -27,12 +27,12 @@ Examples:
         #[arg(long, value_name = "SEQUENCE")]
         after: Option<u64>,
         /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 100)]
-        limit: usize,
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// Only those of this project
         #[arg(long, value_name = "NAME")]
         project: Option<String>,
-        /// Only those of this key: name, id or fingerprint
+        /// Only those of this key: NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
         #[arg(long)]
         key: Option<String>,
     },
@@ -56,9 +56,9 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 ("key", key),
             ];
             let mut entries: Vec<RecordEntry> =
-                pages::up_to(&app.remote, &path(&["record"]), &parameters, limit).await?;
+                pages::up_to(&app.remote, &path(&["record"]), &parameters, limit as usize).await?;
             entries.sort_by_key(|entry| entry.sequence);
-            show(json, &entries, |entries| {
+            super::show_list(json, "entries", &entries, |entries| {
                 let rows: Vec<_> = entries.iter().map(row).collect();
                 table(["#", "TIME", "KIND", "STATE", "REQUEST", "DETAILS"], &rows, "The record holds no such entry.");
             })?;
@@ -106,8 +106,10 @@ fn plain(value: &Value) -> String {
 }
 
 fn print(verification: &RecordVerification) {
-    let entries =
-        count(usize::try_from(verification.entries).unwrap_or(usize::MAX), "entry").replace("entrys", "entries");
+    let entries = match verification.entries {
+        1 => "1 entry".to_owned(),
+        several => format!("{several} entries"),
+    };
     if verification.findings.is_empty() {
         line(format!("{GOOD}All is well:{GOOD:#} {entries}, newest hash {}.", clean(&verification.head)));
         return;

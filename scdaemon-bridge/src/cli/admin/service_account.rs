@@ -1,19 +1,28 @@
 //! `sealcard admin service-account`.
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueHint};
 use sealcard_api::{
+    Timestamp,
     admin::{
-        NewServiceAccount, NewServiceToken, ServiceAccount, ServiceAccountChange, ServiceToken, ServiceTokenIssued,
+        NewServiceAccount, NewServiceToken, PrincipalAccess, ServiceAccount, ServiceAccountChange, ServiceToken,
+        ServiceTokenIssued,
     },
+    grants::GrantInfo,
     ids::ServiceTokenId,
 };
+use serde::Serialize;
 
 use super::NO_BODY;
 use crate::{
     cli::{
         App,
-        output::{clean, line, note, show, table},
-        pages, when,
+        ask::Yes,
+        output::{clean, facts, line, note, show, table},
+        pages,
+        secret_file::SecretFile,
+        when,
     },
     remote::path,
 };
@@ -27,22 +36,34 @@ pub(super) enum Command {
     },
     /// All service accounts
     List,
-    /// Disable or enable a service account
-    #[command(group(clap::ArgGroup::new("what").required(true)))]
-    Change {
+    /// One service account: its groups, roles, keys, tokens and logins
+    Show {
         /// Name or id
         name: String,
-        /// Refuse the account from now on
-        #[arg(long, group = "what")]
-        disable: bool,
-        /// Let the account in again
-        #[arg(long, group = "what")]
-        enable: bool,
+    },
+    /// Give a service account another name
+    Rename {
+        /// Name or id
+        name: String,
+        /// The new name
+        new_name: String,
+    },
+    /// Refuse a service account from the next request on, and end its logins
+    Disable {
+        /// Name or id
+        name: String,
+    },
+    /// Let a service account in again
+    Enable {
+        /// Name or id
+        name: String,
     },
     /// Remove a service account, its tokens and logins
     Remove {
         /// Name or id
         name: String,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// The tokens with which a service account logs in
     #[command(subcommand)]
@@ -51,19 +72,24 @@ pub(super) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Make a token; it is printed once, alone on standard output
+    /// Make a token; it is shown once, or written to a file
     #[command(after_help = "\
 Example:
-  sealcard admin service-account token add ci --label 'nightly build' --days 90 > token")]
+  sealcard admin service-account token add ci --label 'nightly build' --days 90 --output ci.token
+
+Without --output the token is printed alone on standard output, for a pipe to where it is kept.")]
     Add {
         /// The account's name or id
         account: String,
         /// What it is for
         #[arg(long, value_name = "TEXT", default_value = "")]
         label: String,
-        /// Days until it stops to work, 1 to 3650
-        #[arg(long, value_name = "N", default_value_t = 365)]
+        /// Days until it expires, 1 to 3650
+        #[arg(long, value_name = "N", default_value_t = 365, value_parser = super::key::days())]
         days: u32,
+        /// Write the token to this new file (mode 0600) instead of showing it
+        #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
     },
     /// The tokens of an account, without their secrets
     List {
@@ -76,7 +102,20 @@ Example:
         account: String,
         /// The token's id
         token: ServiceTokenId,
+        #[command(flatten)]
+        yes: Yes,
     },
+}
+
+/// A service account with what belongs to it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    account: ServiceAccount,
+    #[serde(flatten)]
+    access: PrincipalAccess,
+    tokens: Vec<ServiceToken>,
+    logins: Vec<GrantInfo>,
 }
 
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<()> {
@@ -87,27 +126,40 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 remote.post(&path(&["service-accounts"]), &NewServiceAccount { name }).await?;
             show(json, &account, |account| {
                 line(format!("Added the service account {}.", clean(&account.name)));
-                note(format!("Next: sealcard admin service-account token add {}", clean(&account.name)));
+                note(format!(
+                    "Next: sealcard admin service-account token add {} --output {0}.token",
+                    clean(&account.name)
+                ));
             })
         }
         Command::List => {
             let accounts: Vec<ServiceAccount> = pages::all(remote, &path(&["service-accounts"]), &[]).await?;
-            show(json, &accounts, |accounts| {
+            super::show_list(json, "service_accounts", &accounts, |accounts| {
                 let rows: Vec<_> = accounts
                     .iter()
                     .map(|account| [account.name.clone(), state(account).into(), account.created.to_string()])
                     .collect();
-                table(["NAME", "STATE", "SINCE"], &rows, "There are no service accounts.");
+                table(["NAME", "STATE", "CREATED"], &rows, "There are no service accounts.");
             })
         }
-        Command::Change { name, disable, enable: _ } => {
-            let change = ServiceAccountChange { disabled: Some(disable) };
+        Command::Show { name } => {
+            let account: ServiceAccount = remote.get(&path(&["service-accounts", &name])).await?;
+            let access: PrincipalAccess = remote.get(&path(&["service-accounts", &name, "access"])).await?;
+            let tokens = pages::all(remote, &path(&["service-accounts", &name, "tokens"]), &[]).await?;
+            let logins = super::valid_logins(app, name).await?;
+            show(json, &Shown { account, access, tokens, logins }, print)
+        }
+        Command::Rename { name, new_name } => {
+            let change = ServiceAccountChange { name: Some(new_name), disabled: None };
             let account: ServiceAccount = remote.patch(&path(&["service-accounts", &name]), &change).await?;
             show(json, &account, |account| {
-                line(format!("The service account {} is {} now.", clean(&account.name), state(account)));
+                line(format!("The service account {} is named {} now.", clean(&name), clean(&account.name)));
             })
         }
-        Command::Remove { name } => {
+        Command::Disable { name } => set_disabled(app, &name, true, json).await,
+        Command::Enable { name } => set_disabled(app, &name, false, json).await,
+        Command::Remove { name, yes } => {
+            yes.confirm(&format!("Remove the service account {} with its tokens and logins?", clean(&name)))?;
             remote.delete(&path(&["service-accounts", &name]), NO_BODY).await?;
             line(format!("Removed the service account {}.", clean(&name)));
             Ok(())
@@ -116,40 +168,67 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
     }
 }
 
+async fn set_disabled(app: &App, name: &str, disabled: bool, json: bool) -> anyhow::Result<()> {
+    let change = ServiceAccountChange { disabled: Some(disabled), name: None };
+    let account: ServiceAccount = app.remote.patch(&path(&["service-accounts", name]), &change).await?;
+    show(json, &account, |account| {
+        line(format!("The service account {} is {} now.", clean(&account.name), state(account)));
+    })
+}
+
+fn print(Shown { account, access, tokens, logins }: &Shown) {
+    facts(&[
+        ("name", account.name.clone()),
+        ("id", account.id.to_string()),
+        ("state", state(account).into()),
+        ("created", account.created.to_string()),
+    ]);
+    super::access::print(access);
+    line("");
+    print_tokens(tokens);
+    line("");
+    super::grant::print(logins, Timestamp::now(), "No valid logins.");
+}
+
+fn print_tokens(tokens: &[ServiceToken]) {
+    let rows: Vec<_> = tokens
+        .iter()
+        .map(|token| {
+            let revoked = token.revoked.map_or_else(|| "-".to_owned(), |time| time.to_string());
+            [token.id.to_string(), token.label.clone(), token.expires.to_string(), revoked]
+        })
+        .collect();
+    table(["TOKEN", "LABEL", "EXPIRES", "REVOKED"], &rows, "The account has no tokens.");
+}
+
 async fn run_token(app: &App, command: TokenCommand, json: bool) -> anyhow::Result<()> {
     let remote = &app.remote;
     match command {
-        TokenCommand::Add { account, label, days } => {
+        TokenCommand::Add { account, label, days, output } => {
+            let output = output.map(SecretFile::create).transpose()?;
             let new = NewServiceToken { label, days: Some(days) };
             let issued: ServiceTokenIssued =
                 remote.post(&path(&["service-accounts", &account, "tokens"]), &new).await?;
+            let until = when::with_distance(issued.token.expires);
+            if let Some(output) = output {
+                let file = output.write(&issued.secret.0)?;
+                note(format!("A token of {}, valid until {until}, is in {}.", clean(&account), file.display()));
+                return Ok(());
+            }
             show(json, &issued, |issued| {
-                note(format!(
-                    "Token {} of {}, valid until {}. It is shown this once:",
-                    issued.token.id,
-                    clean(&account),
-                    when::with_distance(issued.token.expires)
-                ));
+                note(format!("A token of {}, valid until {until}. It is shown this once:", clean(&account)));
                 line(clean(&issued.secret.0));
             })
         }
         TokenCommand::List { account } => {
             let tokens: Vec<ServiceToken> =
                 pages::all(remote, &path(&["service-accounts", &account, "tokens"]), &[]).await?;
-            show(json, &tokens, |tokens| {
-                let rows: Vec<_> = tokens
-                    .iter()
-                    .map(|token| {
-                        let revoked = token.revoked.map_or_else(|| "-".to_owned(), |time| time.to_string());
-                        [token.id.to_string(), token.label.clone(), token.expires.to_string(), revoked]
-                    })
-                    .collect();
-                table(["ID", "LABEL", "EXPIRES", "REVOKED"], &rows, "The account has no tokens.");
-            })
+            super::show_list(json, "tokens", &tokens, print_tokens)
         }
-        TokenCommand::Revoke { account, token } => {
+        TokenCommand::Revoke { account, token, yes } => {
+            yes.confirm(&format!("Revoke this token of {} and end the logins made with it?", clean(&account)))?;
             remote.delete(&path(&["service-accounts", &account, "tokens", &token.to_string()]), NO_BODY).await?;
-            line(format!("Revoked the token {token}."));
+            line(format!("Revoked the token {token} of {}.", clean(&account)));
             Ok(())
         }
     }

@@ -117,7 +117,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         }
         Command::List => {
             let users: Vec<User> = pages::all(remote, &path(&["users"]), &[]).await?;
-            show(json, &users, |users| {
+            super::show_list(json, "users", &users, |users| {
                 let rows: Vec<_> = users
                     .iter()
                     .map(|user| {

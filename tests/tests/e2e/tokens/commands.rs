@@ -26,7 +26,7 @@ fn a_key_that_lies_on_the_token_is_adopted_once_and_signs() -> Result<()> {
     scene.refuses(&again, "exists already")?;
     ensure!(on_token()? == before, "something was made: {}", on_token()?);
     let evidence = admin.json(&["key", "evidence", "adopted"])?;
-    let signs = evidence.as_array().and_then(|all| all.iter().find(|one| one["role"] == "sign"));
+    let signs = evidence["evidence"].as_array().and_then(|all| all.iter().find(|one| one["role"] == "sign"));
     let signs = signs.context("no evidence")?;
     ensure!(signs["label"] == "release" && signs["id"] == "0a0b" && signs["sensitive"] == true, "{evidence}");
 

@@ -46,7 +46,7 @@ pub(in super::super) struct Adopt {
     #[arg(long, value_name = "TIME")]
     created: Option<Timestamp>,
     /// Days until the certificate expires, 1 to 3650 (default: 730)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::days())]
     expires_days: Option<u32>,
     /// How the certificate is built
     #[arg(long, value_enum, default_value = "standard")]
@@ -149,7 +149,7 @@ impl Destroy {
 
 pub(super) async fn evidence(app: &App, key: &Key, json: bool) -> anyhow::Result<()> {
     let evidence: Vec<ComponentEvidence> = app.remote.get(&path(&["keys", &key.id.to_string(), "evidence"])).await?;
-    show(json, &evidence, |evidence| {
+    super::super::show_list(json, "evidence", &evidence, |evidence| {
         let rows: Vec<_> = evidence
             .iter()
             .map(|one| {
