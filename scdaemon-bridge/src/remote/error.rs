@@ -340,7 +340,12 @@ fn problem_text(problem: &Problem) -> String {
     if let Some(seconds) = problem.retry_after.filter(|_| problem.code != ProblemCode::TooManyAttempts) {
         text.push_str(&format!(" (try again in {seconds} s)"));
     }
-    if let Some(id) = problem.request_id {
+    // Where the server's log or record tells more, and only there: a person can do nothing with it elsewhere.
+    let has_more = matches!(
+        problem.code,
+        ProblemCode::Internal | ProblemCode::SignerUnavailable | ProblemCode::Timeout | ProblemCode::OutcomeUnknown
+    );
+    if let Some(id) = problem.request_id.filter(|_| has_more) {
         text.push_str(&format!(" (request {id})"));
     }
     text

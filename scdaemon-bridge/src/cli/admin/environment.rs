@@ -50,7 +50,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                     .iter()
                     .map(|environment| [environment.name.clone(), kind(environment).into(), state(environment).into()])
                     .collect();
-                table(["NAME", "KIND", "STATE"], &rows, "There are no environments that hold keys of yours.");
+                table(["NAME", "KEY STORE", "STATE"], &rows, "There are no environments that hold keys of yours.");
             })
         }
         Command::Show { name } => {
@@ -59,7 +59,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 facts(&[
                     ("name", environment.name.clone()),
                     ("id", environment.id.to_string()),
-                    ("kind", kind(environment).into()),
+                    ("key store", kind(environment).into()),
                     ("state", state(environment).into()),
                     ("created", environment.created.to_string()),
                 ]);

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueHint};
 use sealcard_api::{
-    admin::{NewUser, OneTimePassword, User, UserAdded, UserChange},
-    grants::SecretText,
+    Timestamp,
+    admin::{
+        MemberKind, NewUser, OneTimePassword, PrincipalAccess, Project, ProjectMember, ProjectRole, User, UserAdded,
+        UserChange,
+    },
+    grants::{GrantInfo, SecretText},
 };
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -14,7 +18,8 @@ use serde::Serialize;
 use super::{NO_BODY, yes_no};
 use crate::{
     cli::{
-        App, ask,
+        App,
+        ask::{self, Yes},
         output::{clean, facts, line, note, show, table},
         pages,
         secret_file::SecretFile,
@@ -48,6 +53,8 @@ pub(super) enum Command {
         #[arg(long)]
         administrator: bool,
         #[command(flatten)]
+        first_role: FirstRole,
+        #[command(flatten)]
         password: PasswordArguments,
     },
     /// Give a user a new one-time password, and end the user's logins
@@ -60,47 +67,88 @@ pub(super) enum Command {
     },
     /// All users
     List,
-    /// One user
+    /// One user: groups, roles, keys and logins
     Show {
         /// Name or id
         name: String,
     },
-    /// Change a user's rights, or disable the user
-    #[command(after_help = "--disable ends all logins of the user at once.")]
+    /// Change a user's rights
     Change {
         /// Name or id
         name: String,
-        /// Whether the user may administer the server
-        #[arg(long, value_name = "true|false")]
-        administrator: Option<bool>,
-        /// Refuse the user from now on
-        #[arg(long, conflicts_with = "enable")]
-        disable: bool,
-        /// Let the user in again
+        /// Let the user administer the server
+        #[arg(long, conflicts_with = "no_administrator")]
+        administrator: bool,
+        /// Take the right to administer the server away
         #[arg(long)]
-        enable: bool,
+        no_administrator: bool,
+    },
+    /// Give a user another name, also for the login
+    Rename {
+        /// Name or id
+        name: String,
+        /// The new name
+        new_name: String,
+    },
+    /// Refuse a user from the next request on, and end their logins
+    Disable {
+        /// Name or id
+        name: String,
+    },
+    /// Let a user in again
+    Enable {
+        /// Name or id
+        name: String,
     },
     /// Remove a user, and every login of theirs
     Remove {
         /// Name or id
         name: String,
+        #[command(flatten)]
+        yes: Yes,
     },
+}
+
+/// A role that a new user gets at once.
+#[derive(Debug, Args)]
+pub(super) struct FirstRole {
+    /// Give the user a role in this project at once
+    #[arg(long, value_name = "NAME", requires = "role")]
+    project: Option<String>,
+    /// The role
+    #[arg(long, requires = "project", value_parser = super::project::role())]
+    role: Option<ProjectRole>,
+}
+
+/// A user with what belongs to the user.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    user: User,
+    #[serde(flatten)]
+    access: PrincipalAccess,
+    logins: Vec<GrantInfo>,
 }
 
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<()> {
     let remote = &app.remote;
     match command {
-        Command::Add { name, administrator, password: PasswordArguments { password_file, output } } => {
+        Command::Add { name, administrator, first_role, password: PasswordArguments { password_file, output } } => {
+            first_role.check(app).await?;
             let (password, output) = prepare(password_file, output)?;
             let added: UserAdded = remote.post(&path(&["users"]), &NewUser { name, password, administrator }).await?;
             let name = clean(&added.user.name);
-            let Some(issued) = &added.one_time_password else {
-                return show(json, &added, |_| line(format!("Added the user {name}.")));
-            };
-            if !json {
-                note(format!("Added the user {name}."));
+            match &added.one_time_password {
+                None => show(json, &added, |_| line(format!("Added the user {name}.")))?,
+                Some(issued) => {
+                    if !json {
+                        note(format!("Added the user {name}."));
+                    }
+                    hand_over(&name, issued, output, json.then_some(&added))?;
+                }
             }
-            hand_over(&name, issued, output, json.then_some(&added))
+            // Behind the password, which is shown this once even if the role can't be given.
+            first_role.give(app, added.user.name).await
         }
         Command::ResetPassword { name, password: PasswordArguments { password_file, output } } => {
             let below = path(&["users", &name]);
@@ -124,16 +172,23 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                         [user.name.clone(), yes_no(user.administrator).into(), state(user), user.created.to_string()]
                     })
                     .collect();
-                table(["NAME", "ADMINISTRATOR", "STATE", "SINCE"], &rows, "There are no users.");
+                table(["NAME", "ADMINISTRATOR", "STATE", "CREATED"], &rows, "There are no users.");
             })
         }
         Command::Show { name } => {
             let user: User = remote.get(&path(&["users", &name])).await?;
-            show(json, &user, print)
+            let access: PrincipalAccess = remote.get(&path(&["users", &name, "access"])).await?;
+            let logins = super::valid_logins(app, name).await?;
+            show(json, &Shown { user, access, logins }, |Shown { user, access, logins }| {
+                print(user);
+                super::access::print(access);
+                line("");
+                super::grant::print(logins, Timestamp::now(), "No valid logins.");
+            })
         }
-        Command::Change { name, administrator, disable, enable } => {
-            let disabled = (disable || enable).then_some(disable);
-            let change = UserChange { administrator, disabled, ..UserChange::default() };
+        Command::Change { name, administrator, no_administrator } => {
+            let administrator = (administrator || no_administrator).then_some(administrator);
+            let change = UserChange { administrator, ..UserChange::default() };
             if change == UserChange::default() {
                 bail!("say what to change; see `sealcard admin user change --help`");
             }
@@ -143,11 +198,43 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 print(user);
             })
         }
-        Command::Remove { name } => {
+        Command::Rename { name, new_name } => {
+            let change = UserChange { name: Some(new_name), ..UserChange::default() };
+            let user: User = remote.patch(&path(&["users", &name]), &change).await?;
+            show(json, &user, |user| line(format!("The user {} is named {} now.", clean(&name), clean(&user.name))))
+        }
+        Command::Disable { name } => set_disabled(app, &name, true, json).await,
+        Command::Enable { name } => set_disabled(app, &name, false, json).await,
+        Command::Remove { name, yes } => {
+            yes.confirm(&format!("Remove the user {} and every login of theirs?", clean(&name)))?;
             remote.delete(&path(&["users", &name]), NO_BODY).await?;
             line(format!("Removed the user {}.", clean(&name)));
             Ok(())
         }
+    }
+}
+
+async fn set_disabled(app: &App, name: &str, disabled: bool, json: bool) -> anyhow::Result<()> {
+    let change = UserChange { disabled: Some(disabled), ..UserChange::default() };
+    let user: User = app.remote.patch(&path(&["users", name]), &change).await?;
+    show(json, &user, |user| line(format!("The user {} is {} now.", clean(&user.name), state(user))))
+}
+
+impl FirstRole {
+    /// Fails before the user is added if there is no such project.
+    async fn check(&self, app: &App) -> anyhow::Result<()> {
+        if let Some(project) = &self.project {
+            app.remote.get::<Project>(&path(&["projects", project])).await?;
+        }
+        Ok(())
+    }
+
+    async fn give(self, app: &App, name: String) -> anyhow::Result<()> {
+        let (Some(project), Some(role)) = (self.project, self.role) else { return Ok(()) };
+        let member = ProjectMember { kind: MemberKind::User, name, role };
+        app.remote.put(&path(&["projects", &project, "members"]), Some(&member)).await?;
+        note(format!("{} is {} in {} now.", clean(&member.name), role.name(), clean(&project)));
+        Ok(())
     }
 }
 
@@ -190,7 +277,7 @@ fn print(user: &User) {
         ("id", user.id.to_string()),
         ("administrator", yes_no(user.administrator).into()),
         ("state", state(user)),
-        ("since", user.created.to_string()),
+        ("created", user.created.to_string()),
         ("password", password_state(user)),
     ]);
 }

@@ -1,0 +1,157 @@
+//! `sealcard admin` against a server that answers from a script.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use sealcard_bridge::config::{Config, GrantStore, Trust};
+use serde_json::{Value, json};
+use support::{
+    Asked, Identity, Reply, Server,
+    person::{Person, text},
+};
+
+const ID: &str = "019384f0-0000-7000-8000-000000000001";
+
+fn grant(id: u32, label: &str) -> Value {
+    json!({
+        "id": format!("019384f0-0000-7000-8000-{id:012}"), "principal": ID, "principal_name": "alice",
+        "administrator": false, "label": label, "created": "2026-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z",
+        "refreshable_until": "2099-01-01T00:00:00Z", "kind": "user", "last_used": "2020-01-02T00:00:00Z",
+        "last_address": "192.0.2.7",
+    })
+}
+
+fn answer(asked: &Asked) -> Reply {
+    let page = |items: Value| Reply::ok(&json!({"items": items}));
+    match (asked.method.as_str(), asked.path.split('?').next().unwrap_or_default()) {
+        ("GET", "/v1/grants") => page(json!([grant(1, "laptop"), grant(2, "desktop"), grant(3, "desktop")])),
+        ("POST", "/v1/service-accounts/ci/tokens") => Reply::ok(&json!({
+            "secret": "sct_only-once",
+            "token": {"id": ID, "label": "", "created": "2026-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z"},
+        })),
+        ("GET", "/v1/users") => page(json!([])),
+        ("DELETE", _) => Reply::Json(204, String::new()),
+        _ => Reply::problem(sealcard_api::problem::ProblemCode::NotFound),
+    }
+}
+
+/// An administrator who is logged in.
+async fn administrator(identity: &Identity) -> (Person, Server) {
+    let (person, server) =
+        (Person::new(), Server::start(identity.config(&identity.key), |_, asked| answer(asked)).await);
+    Config {
+        server: server.url(),
+        user: None,
+        grant_store: GrantStore::File,
+        trust: Trust::Certificate { sha256: identity.fingerprint() },
+    }
+    .save(&person.paths())
+    .unwrap();
+    let grant = sealcard_bridge::grant::Grant::new(server.url(), support::issued("token-1", 0, 3600)).unwrap();
+    sealcard_bridge::grant::save(&person.paths(), GrantStore::File, &grant).unwrap();
+    (person, server)
+}
+
+async fn run(person: &Person, arguments: &[&str]) -> (i32, String) {
+    let output = person.run(&[&["admin"], arguments].concat(), "").await;
+    (output.status.code().unwrap(), text(&output))
+}
+
+fn deleted(server: &Server) -> Vec<String> {
+    server.asked().into_iter().filter(|asked| asked.method == "DELETE").map(|asked| asked.path).collect()
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_needs_yes_without_a_terminal() {
+    let identity = Identity::new("localhost");
+    let (person, server) = administrator(&identity).await;
+    for arguments in [
+        &["user", "remove", "alice"][..],
+        &["group", "remove", "builders"],
+        &["project", "remove", "release"],
+        &["service-account", "remove", "ci"],
+        &["service-account", "token", "revoke", "ci", ID],
+    ] {
+        let (code, said) = run(&person, arguments).await;
+        assert!(code == 1 && said.contains("--yes"), "{arguments:?}: {said}");
+        assert_eq!(deleted(&server), Vec::<String>::new(), "{arguments:?}");
+    }
+    let (code, said) = run(&person, &["user", "remove", "alice", "--yes"]).await;
+    assert_eq!((code, deleted(&server)), (0, vec!["/v1/users/alice".to_owned()]), "{said}");
+}
+
+#[tokio::test]
+async fn logins_are_ended_by_name_label_or_all_and_never_guessed() {
+    let identity = Identity::new("localhost");
+    let (person, server) = administrator(&identity).await;
+    let revoke = async |more: &[&str]| run(&person, &[&["grant", "revoke", "alice"], more].concat()).await;
+    for (more, says) in [
+        (&[][..], "3 such logins"),
+        (&["--label", "desktop"], "2 such logins"),
+        (&["--label", "phone"], "no login of alice has this label"),
+    ] {
+        let (code, said) = revoke(more).await;
+        assert!(code == 1 && said.contains(says), "{more:?}: {said}");
+    }
+    assert_eq!(deleted(&server), Vec::<String>::new());
+    assert_eq!(revoke(&["--label", "laptop"]).await.0, 0);
+    assert_eq!(deleted(&server).len(), 1);
+    let (code, said) = revoke(&["--all"]).await;
+    assert!(code == 0 && said.contains("Ended 3 logins of alice"), "{said}");
+    assert_eq!(deleted(&server).len(), 4);
+}
+
+#[tokio::test]
+async fn a_list_of_logins_tells_kind_last_use_and_address() {
+    let identity = Identity::new("localhost");
+    let (person, _server) = administrator(&identity).await;
+    let (code, said) = run(&person, &["grant", "list"]).await;
+    assert!(code == 0 && ["user", "192.0.2.7", "ago", "laptop"].iter().all(|part| said.contains(part)), "{said}");
+}
+
+#[tokio::test]
+async fn a_token_goes_into_a_new_private_file_and_not_to_the_terminal() {
+    let identity = Identity::new("localhost");
+    let (person, server) = administrator(&identity).await;
+    let file = person.path("ci.token");
+    let add = ["service-account", "token", "add", "ci", "--output", file.to_str().unwrap()];
+    let (code, said) = run(&person, &add).await;
+    assert!(code == 0 && !said.contains("sct_"), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "sct_only-once\n");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    // A file that is there already is kept, and no token is made for nothing.
+    let before = server.asked().len();
+    assert_eq!(run(&person, &add).await.0, 1);
+    assert_eq!(server.asked().len(), before);
+}
+
+#[tokio::test]
+async fn lists_are_objects_for_programs() {
+    let identity = Identity::new("localhost");
+    let (person, _server) = administrator(&identity).await;
+    for (arguments, name, count) in [(["user", "list"], "users", 0), (["grant", "list"], "grants", 3)] {
+        let output = person.run(&["admin", arguments[0], arguments[1], "--json"], "").await;
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document[name].as_array().map(Vec::len), Some(count), "{document}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_values_are_named_by_their_option_with_a_suggestion() {
+    let person = Person::new();
+    let create = ["key", "create", "release/tags", "--user-id", "A <a@example.org>"];
+    for (more, says) in [
+        (["--algorithm", "ed25591"], "a similar value exists: 'ed25519'"),
+        (["--expires-days", "3651"], "--expires-days"),
+    ] {
+        let (code, said) = run(&person, &[&create[..], &more].concat()).await;
+        assert!(code == 2 && said.contains(says), "{said}");
+    }
+    let (code, said) = run(&person, &["key", "create", "tags", "--user-id", "A <a@example.org>"]).await;
+    assert!(code == 2 && said.contains("such as release/tags"), "{said}");
+    let (code, said) = run(&person, &["record", "list", "--limit", "0"]).await;
+    assert!(code == 2 && said.contains("--limit"), "{said}");
+}
