@@ -57,7 +57,7 @@ enum Noun {
     Environment(environment::Command),
     /// Signing keys
     #[command(subcommand)]
-    Key(key::Command),
+    Key(Box<key::Command>),
     /// Logins that are valid
     #[command(subcommand)]
     Grant(grant::Command),
@@ -74,7 +74,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         Noun::Group(command) => group::run(app, command, json).await.map(done),
         Noun::Project(command) => project::run(app, command, json).await.map(done),
         Noun::Environment(command) => environment::run(app, command, json).await.map(done),
-        Noun::Key(command) => key::run(app, command, json).await.map(done),
+        Noun::Key(command) => key::run(app, *command, json).await.map(done),
         Noun::Grant(command) => grant::run(app, command, json).await.map(done),
         Noun::Record(command) => record::run(app, command, json).await,
     }
