@@ -6,9 +6,11 @@ use crate::{
     CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm, PublicKey},
     ids::{KeyId, ProjectId},
+    keys::{KeyState, Revoked},
 };
 
-/// Answer of `GET /v1/cards`: one card for each key that the caller may use.
+/// Answer of `GET /v1/cards`: one card for each key of a project in which the caller has the role key-user, whatever state
+/// the key is in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CardList {
@@ -16,7 +18,7 @@ pub struct CardList {
     pub server_id: uuid::Uuid,
     /// Grows with every change of keys, cards and memberships.
     pub registry_version: u64,
-    /// The cards, oldest key first.
+    /// The cards: those of revoked keys last, otherwise oldest key first.
     pub cards: Vec<Card>,
     /// Whether the caller may use more keys than are listed.
     #[serde(default)]
@@ -47,7 +49,12 @@ pub struct Card {
     pub components: Vec<Component>,
     /// Signatures made with the card so far, for the card's signature counter.
     pub signatures: u64,
-    /// When the certificate expires.
+    /// Whether the key may be used, and why not.
+    pub state: KeyState,
+    /// What its revocation says, in the state `revoked`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked: Option<Revoked>,
+    /// When the key's use ends: that of its signing key, or without one the last of the others'.
     pub expires: Option<Timestamp>,
     /// The certificate, ASCII-armored (RFC 9580 section 6.2).
     pub certificate: String,
@@ -67,4 +74,10 @@ pub struct Component {
     pub fingerprint: Fingerprint,
     /// Creation time of the subkey, part of its fingerprint.
     pub created: Timestamp,
+    /// When it expires, or its certificate if that is earlier. Decryption goes on after that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires: Option<Timestamp>,
+    /// Whether it was revoked, though the certificate may not be.
+    #[serde(default)]
+    pub revoked: bool,
 }

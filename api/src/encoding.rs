@@ -155,6 +155,14 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// The day alone, such as `2026-01-31`.
+    #[must_use]
+    pub fn day(self) -> String {
+        self.to_string().chars().take(10).collect()
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = OffsetDateTime::from_unix_timestamp(self.0).ok().and_then(|t| t.format(&Rfc3339).ok());

@@ -19,7 +19,7 @@ pub enum KeyState {
     Active,
     /// An owner or administrator stopped its use.
     Disabled,
-    /// The certificate's time is over.
+    /// The time of its signing key is over, or without one that of all its parts.
     Expired,
     /// An owner or administrator revoked it; there is no way back.
     Revoked,
@@ -38,6 +38,12 @@ impl KeyState {
             Self::Revoked => "revoked",
             Self::Destroyed => "destroyed",
         }
+    }
+
+    /// Whether workstations show the key as a card: an expired one still decrypts.
+    #[must_use]
+    pub const fn has_card(self) -> bool {
+        matches!(self, Self::Active | Self::Expired)
     }
 }
 
@@ -112,6 +118,19 @@ impl RevocationReason {
     }
 }
 
+/// What the revocation of a key says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Revoked {
+    /// Since when.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: RevocationReason,
+    /// A sentence for a person; may be empty.
+    #[serde(default)]
+    pub message: String,
+}
+
 /// Body of `POST /v1/keys/{key}/revoke`; the answer is a [`Key`] whose certificate holds the revocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -122,6 +141,20 @@ pub struct KeyRevocation {
     /// A sentence for those who read the certificate; may be empty, at most 256 bytes.
     #[serde(default)]
     pub message: String,
+}
+
+/// Body of `POST /v1/keys/{key}/extend`; the answer is a [`Key`] with its new end. At most one of the two is given; without
+/// either the key lives 730 days from now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct KeyExtension {
+    /// Days from now until the key expires, 1 to 3650.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_days: Option<u32>,
+    /// When the key expires.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires: Option<Timestamp>,
 }
 
 /// The revocation certificate that was made together with a key. `GET /v1/keys/{key}/revocation`, for owners and
@@ -219,6 +252,9 @@ pub struct Key {
     pub profile: KeyProfile,
     /// The state.
     pub state: KeyState,
+    /// What its revocation says, if it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked: Option<Revoked>,
     /// The certificate's first user id.
     pub user_id: String,
     /// The certificate's fingerprint.
@@ -229,7 +265,7 @@ pub struct Key {
     pub components: Vec<Component>,
     /// When it was made.
     pub created: Timestamp,
-    /// When the certificate expires.
+    /// When the key's use ends: that of its signing key, or without one the last of the others'.
     pub expires: Option<Timestamp>,
     /// The certificate, ASCII-armored.
     pub certificate: String,

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod import;
 pub mod key_ref;
 pub mod keys;
+pub mod life;
 pub mod operations;
 pub mod problem;
 pub mod record;

@@ -133,8 +133,12 @@ codes! {
     TooLarge, "too-large", 413, "The request is too large";
     /// The key has been disabled.
     KeyDisabled, "key-disabled", 403, "The key is disabled";
-    /// The key's time is over.
+    /// The time of the key's part for this operation is over.
     KeyExpired, "key-expired", 403, "The key has expired";
+    /// The key was revoked, or its part for this operation. There is no way back.
+    KeyRevoked, "key-revoked", 403, "The key is revoked";
+    /// The key's private halves were destroyed. There is no way back.
+    KeyDestroyed, "key-destroyed", 403, "The key is destroyed";
     /// The key has no component for this operation, or the data do not fit its algorithm.
     UnsupportedOperation, "unsupported-operation", 422, "The key can't do that";
     /// The ciphertext could not be decrypted. Why is never said (RFC 8017 section 7.2.2).

@@ -30,6 +30,13 @@ impl Decision {
         &self.denials
     }
 
+    /// Whether the key's state is what stands against it first: the caller has the right to know it then.
+    #[must_use]
+    pub fn is_about_the_key(&self) -> bool {
+        use Denial::{KeyDestroyed, KeyDisabled, KeyExpired, KeyRevoked};
+        matches!(self.denials.first(), Some(KeyDisabled | KeyRevoked | KeyDestroyed | KeyExpired))
+    }
+
     /// All reasons as text for the record: the denials, or the grounds if there is no denial.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
@@ -93,7 +100,13 @@ pub enum Denial {
     /// The key is disabled.
     #[error("the key is disabled")]
     KeyDisabled,
-    /// The key's time is over.
+    /// The key, or its component for the operation, was revoked.
+    #[error("the key is revoked")]
+    KeyRevoked,
+    /// The key's private halves were destroyed.
+    #[error("the key is destroyed")]
+    KeyDestroyed,
+    /// The time of the component for the operation is over.
     #[error("the key has expired")]
     KeyExpired,
     /// The key has nothing to do this with.

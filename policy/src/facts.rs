@@ -85,10 +85,25 @@ pub struct KeyFacts {
     pub operation: KeyOperation,
     /// Whether the key has a component for the operation.
     pub has_component: bool,
-    /// Whether an owner or administrator stopped its use.
-    pub disabled: bool,
-    /// Whether the certificate's time is over at the moment of the request.
+    /// What an owner or administrator did to the key.
+    pub standing: KeyStanding,
+    /// Whether the component's time is over at the moment of the request. Decryption goes on: messages outlive keys.
     pub expired: bool,
+    /// Whether the component was revoked, though the key was not. Decryption goes on.
+    pub component_revoked: bool,
+}
+
+/// What an owner or administrator did to a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyStanding {
+    /// Nothing: it may be used.
+    Active,
+    /// Its use was stopped, until it is enabled again.
+    Disabled,
+    /// It was revoked for good.
+    Revoked,
+    /// Its private halves were destroyed.
+    Destroyed,
 }
 
 /// The uses of a private key that can be asked for. Certification is not among them.

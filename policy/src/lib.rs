@@ -6,7 +6,7 @@
 //!
 //! | Action | Who |
 //! |---|---|
-//! | use a key | its project's key users, while the key is active and not expired; being administrator or owner is not enough |
+//! | use a key | its project's key users, while the key is active and, except for decryption, its component neither expired nor revoked; being administrator or owner is not enough |
 //! | manage a project (members, keys) | its owners, administrators |
 //! | see a project and its keys | its members in any role, administrators |
 //! | read the record of a project | its auditors, administrators |
@@ -22,7 +22,7 @@ mod facts;
 
 pub use decision::{Decision, Denial, Ground};
 pub use facts::{
-    Action, EnvironmentFacts, KeyFacts, KeyOperation, PrincipalFacts, PrincipalKind, Request, Role, Roles,
+    Action, EnvironmentFacts, KeyFacts, KeyOperation, KeyStanding, PrincipalFacts, PrincipalKind, Request, Role, Roles,
 };
 
 /// Judges one request. The same facts always give the same decision.
@@ -69,11 +69,20 @@ fn use_key(request: &Request, key: KeyFacts, decision: &mut Decision) {
     } else {
         decision.deny(Denial::MissingRole(Role::KeyUser));
     }
-    if key.disabled {
-        decision.deny(Denial::KeyDisabled);
+    match key.standing {
+        KeyStanding::Active => {}
+        KeyStanding::Disabled => decision.deny(Denial::KeyDisabled),
+        KeyStanding::Revoked => decision.deny(Denial::KeyRevoked),
+        KeyStanding::Destroyed => decision.deny(Denial::KeyDestroyed),
     }
-    if key.expired {
-        decision.deny(Denial::KeyExpired);
+    // What was encrypted to a key is read long after nothing new is.
+    if key.operation != KeyOperation::Decrypt {
+        if key.component_revoked && key.standing != KeyStanding::Revoked {
+            decision.deny(Denial::KeyRevoked);
+        }
+        if key.expired {
+            decision.deny(Denial::KeyExpired);
+        }
     }
     if !key.has_component {
         decision.deny(Denial::NoComponent(key.operation));

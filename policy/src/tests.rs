@@ -6,9 +6,19 @@ fn operations() -> impl Strategy<Value = KeyOperation> {
     select(vec![KeyOperation::Sign, KeyOperation::Decrypt, KeyOperation::Authenticate])
 }
 
+fn standings() -> impl Strategy<Value = KeyStanding> {
+    select(vec![KeyStanding::Active, KeyStanding::Disabled, KeyStanding::Revoked, KeyStanding::Destroyed])
+}
+
 prop_compose! {
-    fn key_facts()(operation in operations(), has_component: bool, disabled: bool, expired: bool) -> KeyFacts {
-        KeyFacts { operation, has_component, disabled, expired }
+    fn key_facts()(
+        operation in operations(),
+        has_component: bool,
+        standing in standings(),
+        expired: bool,
+        component_revoked: bool,
+    ) -> KeyFacts {
+        KeyFacts { operation, has_component, standing, expired, component_revoked }
     }
 }
 
@@ -57,7 +67,13 @@ fn table(request: &Request) -> bool {
     let admin = principal.administrator && principal.kind == PrincipalKind::User;
     !principal.disabled
         && match action {
-            Action::UseKey(key) => roles.contains(Role::KeyUser) && key.has_component && !key.disabled && !key.expired,
+            Action::UseKey(key) => {
+                let over = key.expired || key.component_revoked;
+                roles.contains(Role::KeyUser)
+                    && key.has_component
+                    && key.standing == KeyStanding::Active
+                    && (!over || key.operation == KeyOperation::Decrypt)
+            }
             Action::ManageProject => admin || roles.contains(Role::Owner),
             Action::SeeProject => admin || !roles.is_empty(),
             Action::ReadProjectRecord => admin || roles.contains(Role::Auditor),
@@ -111,8 +127,11 @@ proptest! {
         }
         if let Action::UseKey(key) = request.action {
             for key in [
-                KeyFacts { disabled: true, ..key },
+                KeyFacts { standing: KeyStanding::Disabled, ..key },
+                KeyFacts { standing: KeyStanding::Revoked, ..key },
+                KeyFacts { standing: KeyStanding::Destroyed, ..key },
                 KeyFacts { expired: true, ..key },
+                KeyFacts { component_revoked: true, ..key },
                 KeyFacts { has_component: false, ..key },
             ] {
                 worse.push(Request { action: Action::UseKey(key), ..request });
@@ -134,4 +153,47 @@ proptest! {
 #[test]
 fn nothing_said_is_a_denial() {
     assert!(!Decision::default().allowed());
+}
+
+#[test]
+fn each_standing_of_a_key_is_a_denial_of_its_own() {
+    let request = |key| Request {
+        principal: PrincipalFacts { kind: PrincipalKind::User, disabled: false, administrator: false },
+        roles: Roles::NONE.with(Role::KeyUser),
+        action: Action::UseKey(key),
+    };
+    let key = KeyFacts {
+        operation: KeyOperation::Sign,
+        has_component: true,
+        standing: KeyStanding::Active,
+        expired: false,
+        component_revoked: false,
+    };
+    for (key, denial) in [
+        (KeyFacts { standing: KeyStanding::Disabled, ..key }, Denial::KeyDisabled),
+        (KeyFacts { standing: KeyStanding::Revoked, ..key }, Denial::KeyRevoked),
+        (KeyFacts { standing: KeyStanding::Destroyed, ..key }, Denial::KeyDestroyed),
+        (KeyFacts { expired: true, ..key }, Denial::KeyExpired),
+        (KeyFacts { component_revoked: true, ..key }, Denial::KeyRevoked),
+    ] {
+        assert_eq!(decide(&request(key)).denials(), [denial]);
+    }
+}
+
+#[test]
+fn an_expired_key_decrypts_and_signs_no_more() {
+    let request = |operation| Request {
+        principal: PrincipalFacts { kind: PrincipalKind::User, disabled: false, administrator: false },
+        roles: Roles::NONE.with(Role::KeyUser),
+        action: Action::UseKey(KeyFacts {
+            operation,
+            has_component: true,
+            standing: KeyStanding::Active,
+            expired: true,
+            component_revoked: false,
+        }),
+    };
+    assert!(decide(&request(KeyOperation::Decrypt)).allowed());
+    assert!(!decide(&request(KeyOperation::Sign)).allowed());
+    assert!(!decide(&request(KeyOperation::Authenticate)).allowed());
 }

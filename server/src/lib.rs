@@ -7,6 +7,7 @@ pub mod audit;
 pub mod authn;
 pub mod cli;
 pub mod config;
+pub mod ends;
 mod failpoint;
 pub mod fuzzing;
 pub mod http;

@@ -21,6 +21,7 @@ use sealcard_api::{
     algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, KeyAlgorithm, PublicKey, Scheme},
     cards::{Card, CardList, Component},
     ids::{KeyId, ProjectId, RequestId},
+    keys::KeyState,
     operations::{AuthenticateRequest, DecryptRequest, DecryptResponse, SignRequest, SignatureResponse},
     problem::{Problem, ProblemCode},
 };
@@ -68,6 +69,8 @@ pub(crate) fn card(index: u8, algorithm: KeyAlgorithm, keys: Vec<PublicKey>) -> 
         public_key,
         fingerprint: Fingerprint([0x10 * (index + 1) + u8::try_from(slot).unwrap(); 20]),
         created: Timestamp::from_unix(1_700_000_001 + i64::from(index)),
+        expires: None,
+        revoked: false,
     });
     Card {
         key_id: KeyId(Uuid::from_u128(100 + u128::from(index))),
@@ -80,6 +83,8 @@ pub(crate) fn card(index: u8, algorithm: KeyAlgorithm, keys: Vec<PublicKey>) -> 
         fingerprint: Fingerprint([0xA0 + index; 20]),
         components: components.collect(),
         signatures: 12,
+        state: KeyState::Active,
+        revoked: None,
         expires: None,
         certificate: String::new(),
     }

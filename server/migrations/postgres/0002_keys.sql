@@ -36,11 +36,13 @@ CREATE TABLE signing_key (
     certificate    TEXT NOT NULL,
     disabled       BOOLEAN NOT NULL DEFAULT FALSE,
     created        BIGINT NOT NULL,
-    expires        BIGINT,
     -- Then disabled too, and for good.
     destroyed      BIGINT,
     -- Then disabled too, and for good.
     revoked        BIGINT,
+    -- What its certificate says then.
+    revocation_reason  TEXT CHECK (revocation_reason IN ('unspecified', 'compromised', 'superseded', 'retired')),
+    revocation_message TEXT,
     UNIQUE (project_id, name)
 );
 
@@ -78,6 +80,10 @@ CREATE TABLE component_key (
     handle          BYTEA NOT NULL,
     fingerprint     BYTEA NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
     created         BIGINT NOT NULL,
+    -- Its own end or its certificate's, whichever is earlier.
+    expires         BIGINT,
+    -- Alone: its key has a time of its own for that.
+    revoked         BOOLEAN NOT NULL DEFAULT FALSE,
     UNIQUE (key_id, role)
 );
 

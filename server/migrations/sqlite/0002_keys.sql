@@ -37,11 +37,13 @@ CREATE TABLE signing_key (
     certificate    TEXT NOT NULL,
     disabled       INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),
     created        INTEGER NOT NULL,
-    expires        INTEGER,
     -- Then disabled too, and for good.
     destroyed      INTEGER,
     -- Then disabled too, and for good.
     revoked        INTEGER,
+    -- What its certificate says then.
+    revocation_reason  TEXT CHECK (revocation_reason IN ('unspecified', 'compromised', 'superseded', 'retired')),
+    revocation_message TEXT,
     UNIQUE (project_id, name)
 ) STRICT;
 
@@ -76,6 +78,10 @@ CREATE TABLE component_key (
     handle          BLOB NOT NULL,
     fingerprint     BLOB NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
     created         INTEGER NOT NULL,
+    -- Its own end or its certificate's, whichever is earlier.
+    expires         INTEGER,
+    -- Alone: its key has a time of its own for that.
+    revoked         INTEGER NOT NULL DEFAULT 0 CHECK (revoked IN (0, 1)),
     UNIQUE (key_id, role)
 ) STRICT;
 

@@ -19,6 +19,7 @@ use super::{Data, database, files, init::UNFINISHED, listen, renewal::Pair};
 use crate::{
     authn::NameKey,
     config::{Config, LogConfig, LogFormat, LogLevel},
+    ends,
     http::{AppState, Server},
     signers::{self, Found, Signers},
     storage::{Draft, EnvironmentRow, StorageError, Store},
@@ -97,6 +98,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let server =
         Server::bind(listen, Arc::clone(&tls), state).await.with_context(|| format!("can't listen on {listen}"))?;
     let address = server.address()?;
+    let watching = tokio::spawn(ends::watch(store.clone(), pair.certificate.clone()));
     let renewing = tokio::spawn(pair.keep_renewed(Arc::clone(&tls)));
     let reload = Reload { tls, store: store.clone(), folder, signers: Arc::clone(&signers) };
     let reloading = tokio::spawn(reload.on(signal(SignalKind::hangup())?));
@@ -117,6 +119,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     }
     reloading.abort();
     renewing.abort();
+    watching.abort();
     recovering.abort();
     noting.abort();
     if let Err(error) = last.authentication.last_uses.write(&store).await {

@@ -8,8 +8,8 @@ use sealcard_api::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiResult, AppState, Caller, Json, keys::to_component};
-use crate::storage::{KeyFilter, KeyRow};
+use super::{ApiResult, AppState, Caller, Json};
+use crate::storage::{ComponentRow, KeyFilter, KeyRow};
 
 /// More cards than any gpg could cope with.
 const MAX_CARDS: u32 = 1000;
@@ -18,17 +18,17 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// One card for each key that the caller may use: the role key-user, directly or through a group; not disabled, not
-/// expired.
+/// One card for each key of the projects in which the caller has the role key-user, directly or through a group. A card's
+/// state says whether its key may be used, and why not.
 #[utoipa::path(get, path = "/v1/cards", tag = "cards", responses((status = 200, body = CardList)))]
 async fn list(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<CardList>> {
     // Read before the keys: a change in between makes the client ask once more than needed, never once too few.
     let registry_version = state.store.registry_version();
-    let usable_by = Some((caller.principal, Timestamp::now()));
+    let (usable_by, now) = (Some(caller.principal), Timestamp::now());
     // One more, to know whether there are more.
     let keys = state.store.keys(KeyFilter { usable_by, limit: MAX_CARDS + 1, ..KeyFilter::default() }).await?;
     let (keys, truncated) = first(keys, MAX_CARDS as usize);
-    let cards = keys.into_iter().map(to_card).collect();
+    let cards = keys.into_iter().map(|row| to_card(row, now)).collect();
     Ok(Json(CardList { server_id: state.server_id, registry_version, cards, truncated }))
 }
 
@@ -39,7 +39,8 @@ fn first<T>(mut all: Vec<T>, limit: usize) -> (Vec<T>, bool) {
     (all, more)
 }
 
-fn to_card(row: KeyRow) -> Card {
+fn to_card(row: KeyRow, now: Timestamp) -> Card {
+    let (state, expires) = (row.state(now), row.expires());
     Card {
         key_id: row.id,
         name: row.name,
@@ -52,12 +53,14 @@ fn to_card(row: KeyRow) -> Card {
         // The primary key is on no card.
         components: row
             .components
-            .into_iter()
-            .filter(|component| component.role != ComponentRole::Certify)
-            .map(to_component)
+            .iter()
+            .filter(|part| part.role != ComponentRole::Certify)
+            .map(ComponentRow::to_public)
             .collect(),
         signatures: row.signatures,
-        expires: row.expires,
+        state,
+        revoked: row.revoked,
+        expires,
         certificate: row.certificate,
     }
 }

@@ -101,6 +101,8 @@ impl ApiError {
         let code = match decision.denials().first() {
             Some(Denial::NotAMember) => return Some(Self::invisible_key()),
             Some(Denial::KeyDisabled) => ProblemCode::KeyDisabled,
+            Some(Denial::KeyRevoked) => ProblemCode::KeyRevoked,
+            Some(Denial::KeyDestroyed) => ProblemCode::KeyDestroyed,
             Some(Denial::KeyExpired) => ProblemCode::KeyExpired,
             Some(Denial::NoComponent(_)) => ProblemCode::UnsupportedOperation,
             Some(Denial::PrincipalDisabled) => ProblemCode::GrantRevoked,

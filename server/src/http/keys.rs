@@ -5,8 +5,7 @@ use sealcard_api::{
     KeyName, KeyRef, Timestamp,
     admin::Page,
     algorithm::ComponentRole,
-    cards::Component,
-    keys::{Key, KeyChange, KeyProfile, KeyState, NewKey},
+    keys::{Key, KeyChange, KeyProfile, NewKey},
     problem::ProblemCode,
     record::RecordKind,
 };
@@ -213,17 +212,7 @@ impl KeyRow {
 }
 
 pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {
-    let state = if row.destroyed.is_some() {
-        KeyState::Destroyed
-    } else if row.revoked.is_some() {
-        KeyState::Revoked
-    } else if row.disabled {
-        KeyState::Disabled
-    } else if row.expires.is_some_and(|expires| expires <= now) {
-        KeyState::Expired
-    } else {
-        KeyState::Active
-    };
+    let (state, expires, components) = (row.state(now), row.expires(), row.public_components());
     // Adopted and imported keys have whatever parts they have.
     let primary_signs = |part: &ComponentRow| part.fingerprint == row.fingerprint && part.role == ComponentRole::Sign;
     let profile = if row.components.iter().any(primary_signs) {
@@ -243,24 +232,14 @@ pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {
         algorithm: row.algorithm,
         profile,
         state,
+        revoked: row.revoked,
         user_id: row.user_id,
         fingerprint: row.fingerprint,
         serial: row.serial,
-        components: row.components.into_iter().map(to_component).collect(),
+        components,
         created: row.created,
-        expires: row.expires,
+        expires,
         certificate: row.certificate,
-    }
-}
-
-/// A component key as it travels.
-pub(super) fn to_component(row: ComponentRow) -> Component {
-    Component {
-        role: row.role,
-        algorithm: row.algorithm,
-        public_key: row.public_key.to_public_key(row.algorithm),
-        fingerprint: row.fingerprint,
-        created: row.created,
     }
 }
 

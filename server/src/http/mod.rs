@@ -4,6 +4,7 @@
 //! document lists exactly what is served.
 
 pub mod error;
+mod extensions;
 pub mod extract;
 mod io;
 mod page;

@@ -105,8 +105,13 @@ impl From<SigningError> for ApiError {
     fn from(error: SigningError) -> Self {
         use ProblemCode as Code;
         match error {
-            SigningError::Denied(decision) => {
-                Self::from_decision(&decision).unwrap_or_else(|| Self::new(Code::Forbidden))
+            SigningError::Denied { decision, detail } => {
+                let error = Self::from_decision(&decision).unwrap_or_else(|| Self::new(Code::Forbidden));
+                match detail {
+                    // It begins with a name, which must not be changed into a sentence's first word.
+                    Some(detail) => error.detail(format!("{detail}.")),
+                    None => error,
+                }
             }
             SigningError::GrantOver => Self::grant_over(),
             SigningError::NoSuchKey => Self::invisible_key(),

@@ -14,8 +14,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, adoptions, batch, cards, environments, grants, groups, health, imports, keys, login,
-    operations, passwords, projects, record, revocations, service_accounts, users,
+    ApiError, AppState, access, adoptions, batch, cards, environments, extensions, grants, groups, health, imports,
+    keys, login, operations, passwords, projects, record, revocations, service_accounts, users,
 };
 
 /// The router with everything that is served, and its OpenAPI document.
@@ -57,6 +57,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(imports::routes())
         .merge(adoptions::routes())
         .merge(revocations::routes())
+        .merge(extensions::routes())
         .merge(operations::routes())
         .merge(batch::routes())
         .merge(cards::routes())

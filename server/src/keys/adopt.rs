@@ -11,7 +11,7 @@ use sealcard_api::{
 use sealcard_signer::protocol::{KeyLocator, RequestBody, ResponseBody};
 use serde_json::json;
 
-use super::{Held, KeyError, KeyPlan, Maker, begin, certify, generate, note, signer};
+use super::{Held, KeyError, KeyPlan, Maker, backdated, begin, certify, generate, note, signer};
 use crate::{signers::Signers, storage::Store};
 
 /// Keys that are to be adopted. The plan's algorithm is that of the key in the role `sign` once it is found.
@@ -122,6 +122,6 @@ async fn take_over(
     let (signs, _) = signs.ok_or_else(|| KeyError::Import("A key that signs must be named.".to_owned()))?;
     adoption.plan.algorithm = signs.algorithm.family();
     held.extend(generate(signers, maker, environment, adoption.plan.algorithm, &to_make).await?);
-    let created = adoption.created.unwrap_or_else(Timestamp::now);
+    let created = adoption.created.unwrap_or_else(|| backdated(Timestamp::now()));
     certify(store, signers, maker, &adoption.plan, id, held, created, "key-adopted").await
 }

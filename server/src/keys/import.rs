@@ -130,8 +130,8 @@ async fn take_in(
         if !is_that(&sealed, &key, secret.id) {
             return Err(KeyError::Fault("the signer took in another key than it was given".to_owned()));
         }
-        let (fingerprint, created) = (key.fingerprint, key.created);
-        components.push(NewComponentRow { key: sealed, fingerprint, created, evidence: None });
+        let ForeignKey { fingerprint, created, expires, .. } = key;
+        components.push(NewComponentRow { key: sealed, fingerprint, created, expires, evidence: None });
     }
     let now = Timestamp::now();
     let primary = components.iter().find(|component| component.fingerprint == read.fingerprint);
@@ -162,7 +162,6 @@ async fn take_in(
         certificate,
         revocation,
         created: now,
-        expires: read.expires,
         components,
     };
     store_key(store, maker, row, "key-imported").await

@@ -5,11 +5,14 @@
 mod adopt;
 mod certifier;
 mod destroy;
+mod extend;
 mod import;
+mod life;
 mod revoke;
 
 pub use adopt::{Adoption, adopt};
 pub use destroy::destroy;
+pub use extend::extend;
 pub use import::{ImportPlanned, import, plan};
 pub use revoke::revoke;
 
@@ -43,6 +46,10 @@ pub const DEFAULT_DAYS: u32 = 730;
 pub const MAX_DAYS: u32 = 3650;
 
 const DAY: i64 = 86_400;
+
+/// How much older than it is a new key claims to be. gpg refuses a certificate from the future, so a workstation whose clock
+/// is a little behind could not import a key that was just made.
+const BACKDATE_SECONDS: i64 = 300;
 
 /// A card's serial number has 40 bits.
 const SERIAL_BYTES: usize = 5;
@@ -155,7 +162,12 @@ async fn make(
     components: &[(ComponentId, ComponentRole)],
 ) -> Result<KeyId, KeyError> {
     let keys = generate(signers, maker, plan.environment, plan.algorithm, components).await?;
-    certify(store, signers, maker, plan, id, keys, Timestamp::now(), "key-created").await
+    certify(store, signers, maker, plan, id, keys, backdated(Timestamp::now()), "key-created").await
+}
+
+/// The creation time of a key that is made now.
+fn backdated(now: Timestamp) -> Timestamp {
+    Timestamp::from_unix(now.unix().saturating_sub(BACKDATE_SECONDS))
 }
 
 /// A component key with what its token says of it.
@@ -205,11 +217,10 @@ async fn certify(
         certificate: certificate.armored,
         revocation: Some(revocation),
         created,
-        expires: Some(expires),
         components: components
             .map(|(key, fingerprint)| {
                 let evidence = evidence.remove(&key.component).flatten();
-                NewComponentRow { key, fingerprint, created, evidence }
+                NewComponentRow { key, fingerprint, created, expires: Some(expires), evidence }
             })
             .collect(),
     };
@@ -219,6 +230,8 @@ async fn certify(
 /// Stores a key under a card number of its own and records that it is there.
 async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static str) -> Result<KeyId, KeyError> {
     let id = row.id;
+    let expires = row.components.iter().find(|component| component.key.role == ComponentRole::Sign);
+    let expires = expires.or(row.components.first()).and_then(|component| component.expires);
     let evidence: Vec<_> = row.components.iter().filter_map(|component| component.evidence.as_ref()).collect();
     let details = json!({
         "event": event,
@@ -227,7 +240,7 @@ async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static 
         "user_id": row.user_id,
         "fingerprint": row.fingerprint,
         "environment": row.environment,
-        "expires": row.expires,
+        "expires": expires,
         "evidence": evidence,
     });
     let entry = entry(row.project, maker, id, details);

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use sealcard_api::{Timestamp, keys::RevocationReason};
+use sealcard_api::{
+    Timestamp,
+    keys::{RevocationReason, Revoked},
+};
 use serde_json::json;
 
 use super::{KeyError, Maker, begin, certifier::Certifier, entry, note};
@@ -48,7 +51,8 @@ pub async fn revoke(
     });
     begin(store, row.project_id, maker, row.id, begun).await?;
     let now = Timestamp::now();
-    let certificate = row.certificate.clone();
+    let (certificate, earlier) = (row.certificate.clone(), row.certificate.clone());
+    let revoked = Revoked { time: now, reason, message: message.clone() };
     let (environment, project, key) = (row.environment_id, row.project_id, row.id);
     let made = Certifier { store, signers, environment, project, key, maker }.run(move |certify| {
         let revocation = openpgp::revocation(&certificate, &primary, reason, &message, now, certify)?;
@@ -62,12 +66,19 @@ pub async fn revoke(
             return Err(error);
         }
     };
-    let entry = entry(project, maker, id, json!({"event": "key-revoked", "name": row.name, "reason": reason}));
+    let entry = entry(
+        project,
+        maker,
+        id,
+        json!({"event": "key-revoked", "name": row.name, "reason": reason, "message": revoked.message}),
+    );
     store
         .write(move |tx| {
             Box::pin(async move {
-                if !tx.revoke_key(id, &certificate, now).await? {
-                    return Err(KeyError::State("The key has been revoked already."));
+                if !tx.revoke_key(id, (&earlier, &certificate), &revoked).await? {
+                    return Err(KeyError::State(
+                        "The key has been revoked or its certificate changed meanwhile. Try again.",
+                    ));
                 }
                 tx.append_record(entry);
                 Ok(())

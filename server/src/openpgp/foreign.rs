@@ -54,7 +54,7 @@ pub struct ForeignCertificate {
     pub fingerprint: Fingerprint,
     /// The primary user id, in one line.
     pub user_id: String,
-    /// When the first of the keys expires.
+    /// When the key that signs expires, or else the first other one.
     pub expires: Option<Timestamp>,
     /// The keys that become components, in the order of [`ComponentRole::ALL`].
     pub keys: Vec<ForeignKey>,
@@ -75,6 +75,8 @@ pub struct ForeignKey {
     pub fingerprint: Fingerprint,
     /// Its creation time.
     pub created: Timestamp,
+    /// When it expires, or its certificate if that is earlier.
+    pub expires: Option<Timestamp>,
 }
 
 /// A key with all that the choice depends on.
@@ -84,7 +86,6 @@ struct Candidate {
     signs: bool,
     decrypts: bool,
     authenticates: bool,
-    expires: Option<Timestamp>,
 }
 
 impl ForeignCertificate {
@@ -167,14 +168,15 @@ fn candidate(
     };
     let role = ComponentRole::Certify;
     let created = unix(key.key().creation_time());
+    let certificate_end = key.valid_cert().primary_key().key_expiration_time();
+    let expires = key.key_expiration_time().into_iter().chain(certificate_end).min().map(unix);
     Some(Ok(Candidate {
-        key: ForeignKey { role, algorithm, public_key, fingerprint, created },
+        key: ForeignKey { role, algorithm, public_key, fingerprint, created, expires },
         primary: key.primary(),
         signs: key.for_signing() && algorithm.fits(ComponentRole::Sign),
         decrypts: (key.for_storage_encryption() || key.for_transport_encryption())
             && algorithm.fits(ComponentRole::Decrypt),
         authenticates: key.for_authentication() && algorithm.fits(ComponentRole::Authenticate),
-        expires: key.key_expiration_time().map(unix),
     }))
 }
 
@@ -202,7 +204,8 @@ fn assign(
     give(&mut candidates, ComponentRole::Certify, &|c| c.primary && c.key.algorithm.fits(ComponentRole::Certify));
     left_out.extend(candidates.into_iter().map(|c| (c.key.fingerprint, "is not needed beside newer ones".to_owned())));
     chosen.sort_by_key(|c| c.key.role);
-    let expires = chosen.iter().filter_map(|c| c.expires).min();
+    let main = chosen.iter().find(|c| c.key.role == ComponentRole::Sign).or(chosen.first());
+    let expires = main.and_then(|c| c.key.expires);
     (chosen.into_iter().map(|c| c.key).collect(), expires)
 }
 

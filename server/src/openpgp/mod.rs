@@ -5,11 +5,13 @@
 //! puts the packets together and never touches a private key.
 
 mod foreign;
+mod life;
 mod packets;
 mod revoke;
 mod signer;
 
 pub use foreign::{ForeignCertificate, ForeignError, ForeignKey};
+pub use life::{ComponentLife, Extended, extend};
 pub use revoke::{MAX_MESSAGE, revocation, with_revocation};
 
 use std::time::{Duration, SystemTime};

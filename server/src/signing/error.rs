@@ -10,8 +10,13 @@ use crate::storage::StorageError;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SigningError {
     /// Policy denies it; the denial is in the record. Retrying can't help.
-    #[error("denied: {}", .0.reasons().join("; "))]
-    Denied(Decision),
+    #[error("denied: {}", decision.reasons().join("; "))]
+    Denied {
+        /// What stands against it.
+        decision: Decision,
+        /// The key's state, for a person who may know it.
+        detail: Option<String>,
+    },
     /// The grant has ended since it was shown, or its holder was disabled or removed; in the record as denied. Retrying can't
     /// help.
     #[error("the grant is over, or its holder may not ask any more")]

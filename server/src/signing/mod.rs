@@ -170,9 +170,18 @@ impl Signing {
         project: ProjectId,
         refusal: SigningError,
     ) -> Result<SigningError, StorageError> {
+        let refusal = match refusal {
+            SigningError::Denied { decision, .. } if decision.is_about_the_key() => {
+                let key = self.store.key(wish.key).await?;
+                let role = component_role(&wish.operation).ok();
+                let detail = key.zip(role).and_then(|(key, role)| key.obstacle_to(role, Timestamp::now()));
+                SigningError::Denied { decision, detail }
+            }
+            other => other,
+        };
         let mut details = describe(asker, wish);
         let reasons = match &refusal {
-            SigningError::Denied(decision) => decision.reasons(),
+            SigningError::Denied { decision, .. } => decision.reasons(),
             other => vec![other.to_string()],
         };
         details.insert("reasons".to_owned(), json!(reasons));
@@ -313,8 +322,9 @@ fn judge(asker: &Asker, wish: &Wish, key: &KeyUse) -> Result<StoredKey, SigningE
     let facts = KeyFacts {
         operation: policy_operation(&wish.operation),
         has_component: key.component.is_some(),
-        disabled: key.disabled,
+        standing: key.standing,
         expired: key.expires.is_some_and(|expires| expires <= now),
+        component_revoked: key.component_revoked,
     };
     let question = sealcard_policy::Request { principal: asker.facts, roles: key.roles, action: Action::UseKey(facts) };
     let decision = sealcard_policy::decide(&question);
@@ -326,7 +336,7 @@ fn judge(asker: &Asker, wish: &Wish, key: &KeyUse) -> Result<StoredKey, SigningE
             Ok(()) => Ok(component.key.clone()),
             Err(error) => Err(SigningError::Unfit(error.to_string())),
         },
-        _ => Err(SigningError::Denied(decision)),
+        _ => Err(SigningError::Denied { decision, detail: None }),
     }
 }
 

@@ -28,7 +28,6 @@ pub(crate) async fn add_key(server: &Running, project: ProjectId, name: &str, fi
         serial: u64::from_be_bytes(fingerprint[..8].try_into().unwrap()) >> 32,
         certificate: String::new(),
         created: Timestamp::now(),
-        expires: None,
         revocation: None,
         components: Vec::new(),
     };

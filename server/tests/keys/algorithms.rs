@@ -145,7 +145,7 @@ fn gpg_takes(row: &KeyRow) {
     assert_eq!(own, ["c", "s", "e", "a"]);
     let expected: Vec<String> = row.components.iter().map(|c| c.fingerprint.to_string()).collect();
     assert_eq!(fields("fpr", 9), expected);
-    let expires = row.expires.unwrap().unix().to_string();
+    let expires = row.expires().unwrap().unix().to_string();
     assert!(fields("pub", 6).into_iter().chain(fields("sub", 6)).all(|e| e == expires), "{list}");
     let good = fields("sig", 1);
     assert!(good.len() == 4 && good.iter().all(|state| state == "!"), "{list}");
@@ -198,7 +198,7 @@ async fn the_making_of_a_key_is_recorded_before_the_signer_is_asked() {
     // User id, back signature, three bindings, revocation.
     let expected = [["key-begun"].as_slice(), &["key-certify"; 6], &["key-created"]].concat();
     assert_eq!(events, expected);
-    let left = row.expires.unwrap().unix() - Timestamp::now().unix();
+    let left = row.expires().unwrap().unix() - Timestamp::now().unix();
     assert!(Duration::from_secs(left.cast_unsigned()) <= Duration::from_hours(30 * 24));
 
     // The name is taken: nothing is made for it.

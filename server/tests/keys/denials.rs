@@ -5,7 +5,7 @@ use sealcard_api::{
     admin::ProjectRole,
     algorithm::{HashAlgorithm, KeyAlgorithm},
     ids::{GrantId, GroupId, KeyId, PrincipalId},
-    keys::RevocationReason,
+    keys::{KeyState, RevocationReason},
     record::RecordKind,
 };
 use sealcard_policy::Action;
@@ -13,16 +13,21 @@ use sealcard_server::{
     authn::RightsLost,
     keys::{self, KeyError},
     signing::{SigningError, Wish},
-    storage::{JobFuture, KeyFilter, Member, PrincipalChange, StorageError, WriteTx},
+    storage::{JobFuture, KeyFilter, KeyRow, Member, PrincipalChange, StorageError, WriteTx},
 };
 use sealcard_signer::protocol::Operation;
 use uuid::Uuid;
 
-use crate::harness::{DEADLINE, Place, details, sign, signature, token_of};
+use crate::harness::{DEADLINE, Place, details, plaintext, sign, signature, token_of};
+
+/// What a workstation is shown.
+async fn cards(place: &Place, principal: PrincipalId) -> Vec<KeyRow> {
+    let filter = KeyFilter { usable_by: Some(principal), limit: 10, ..KeyFilter::default() };
+    place.store().keys(filter).await.unwrap()
+}
 
 async fn usable(place: &Place, principal: PrincipalId) -> usize {
-    let usable_by = Some((principal, Timestamp::now()));
-    place.store().keys(KeyFilter { usable_by, limit: 10, ..KeyFilter::default() }).await.unwrap().len()
+    cards(place, principal).await.iter().filter(|key| key.state(Timestamp::now()) == KeyState::Active).count()
 }
 
 async fn set_disabled(place: &Place, key: KeyId, disabled: bool) {
@@ -32,11 +37,11 @@ async fn set_disabled(place: &Place, key: KeyId, disabled: bool) {
 }
 
 fn is_denied(result: &Result<sealcard_server::signing::Done, SigningError>, why: &str) -> bool {
-    matches!(result, Err(error @ SigningError::Denied(_)) if error.to_string().contains(why))
+    matches!(result, Err(error @ SigningError::Denied { .. }) if error.to_string().contains(why))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disabled_key_is_refused_by_the_very_next_request_and_is_no_card() {
+async fn a_disabled_key_is_refused_by_the_very_next_request() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
     place.sign(key, &[1; 32]).await;
@@ -58,14 +63,80 @@ async fn a_disabled_key_is_refused_by_the_very_next_request_and_is_no_card() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_key_is_refused_and_is_no_card() {
+async fn an_expired_key_signs_no_more_but_decrypts_and_stays_a_card() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
-    let place = place.tampered("UPDATE signing_key SET expires = unixepoch()").await;
+    let place = place.tampered("UPDATE component_key SET expires = unixepoch()").await;
     let refused = place.perform(key, sign(&[1; 32])).await;
     assert!(is_denied(&refused, "expired"), "{refused:?}");
-    assert_eq!(usable(&place, place.user).await, 0);
+    let detail = detail(refused);
+    assert!(detail.starts_with("project/ed25519 expired on 20") && detail.contains("extend"), "{detail}");
+    plaintext(place.perform(key, decrypt()).await.unwrap());
+    let cards = cards(&place, place.user).await;
+    assert_eq!(cards[0].state(Timestamp::now()), KeyState::Expired);
+    assert_eq!(cards[0].components.len(), 4);
     place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_encryption_subkey_ends_no_signature() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let place = place.tampered("UPDATE component_key SET expires = unixepoch() WHERE role = 'decrypt'").await;
+    place.sign(key, &[1; 32]).await;
+    plaintext(place.perform(key, decrypt()).await.unwrap());
+    let cards = cards(&place, place.user).await;
+    assert_eq!(cards[0].state(Timestamp::now()), KeyState::Active);
+    let warnings = cards[0].warnings(Timestamp::now());
+    assert!(warnings.iter().any(|text| text.contains("for encryption expired")), "{warnings:?}");
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_reasons_are_four_texts() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    set_disabled(&place, key, true).await;
+    let disabled = place.perform(key, sign(&[1; 32])).await;
+    assert!(is_denied(&disabled, "disabled"), "{disabled:?}");
+    assert_eq!(detail(disabled), "project/ed25519 is disabled; ask an owner of project to enable it");
+    set_disabled(&place, key, false).await;
+
+    let row = place.store().key(key).await.unwrap().unwrap();
+    let (store, signers) = (place.store(), &place.signing.signers);
+    let message = "ed25519-2 takes its place".to_owned();
+    keys::revoke(store, signers, place.maker(), &row, RevocationReason::Superseded, message).await.unwrap();
+    let revoked = place.perform(key, sign(&[1; 32])).await;
+    assert!(is_denied(&revoked, "revoked"), "{revoked:?}");
+    assert_eq!(detail(revoked), "project/ed25519 is revoked (superseded): ed25519-2 takes its place");
+    let cards = cards(&place, place.user).await;
+    assert_eq!(cards[0].state(Timestamp::now()), KeyState::Revoked);
+    assert_eq!(cards[0].revoked.as_ref().unwrap().reason, RevocationReason::Superseded);
+
+    let (project, user) = (place.project, place.user);
+    change(&place, move |tx| {
+        let member = Member::Principal(user);
+        Box::pin(async move { tx.remove_project_member(project, member, ProjectRole::KeyUser).await.map(drop) })
+    })
+    .await;
+    let refused = place.perform(key, sign(&[1; 32])).await;
+    assert!(is_denied(&refused, "key-user"), "{refused:?}");
+    assert!(matches!(refused, Err(SigningError::Denied { detail: None, .. })), "a stranger learns nothing of the key");
+    place.stop().await;
+}
+
+fn detail(refused: Result<sealcard_server::signing::Done, SigningError>) -> String {
+    match refused {
+        Err(SigningError::Denied { detail: Some(detail), .. }) => detail,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The base point of Curve25519 (RFC 7748 section 4.1) as a sender's ephemeral key.
+fn decrypt() -> Operation {
+    let mut point = vec![0; 32];
+    point[0] = 9;
+    Operation::Decrypt { ciphertext: point }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ mod algorithms;
 mod crashes;
 mod denials;
 mod harness;
+mod life;
 mod load;
 mod record;
 mod repetitions;

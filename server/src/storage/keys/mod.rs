@@ -6,9 +6,10 @@ use sealcard_api::{
     CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{ComponentId, EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
+    keys::{RevocationReason, Revoked},
     tokens::KeyEvidence,
 };
-use sealcard_policy::Roles;
+use sealcard_policy::{KeyStanding, Roles};
 use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
 use uuid::Uuid;
 
@@ -47,10 +48,8 @@ pub struct KeyRow {
     pub disabled: bool,
     /// When it was made.
     pub created: Timestamp,
-    /// When the certificate expires.
-    pub expires: Option<Timestamp>,
-    /// When it was revoked.
-    pub revoked: Option<Timestamp>,
+    /// What its revocation says.
+    pub revoked: Option<Revoked>,
     /// When its private halves were destroyed, or that was begun.
     pub destroyed: Option<Timestamp>,
     /// Signatures made so far.
@@ -74,6 +73,10 @@ pub struct ComponentRow {
     pub fingerprint: Fingerprint,
     /// Creation time, part of the fingerprint.
     pub created: Timestamp,
+    /// When it expires, or its certificate if that is earlier.
+    pub expires: Option<Timestamp>,
+    /// Whether it was revoked alone.
+    pub revoked: bool,
 }
 
 /// A signing key that is to be stored.
@@ -99,8 +102,6 @@ pub struct NewKeyRow {
     pub certificate: String,
     /// When it was made.
     pub created: Timestamp,
-    /// When the certificate expires.
-    pub expires: Option<Timestamp>,
     /// The revocation certificate that was made together with it, armored; none if its primary key is not here.
     pub revocation: Option<String>,
     /// The component keys.
@@ -116,6 +117,8 @@ pub struct NewComponentRow {
     pub fingerprint: Fingerprint,
     /// Its creation time, part of the fingerprint.
     pub created: Timestamp,
+    /// When it expires, or its certificate if that is earlier.
+    pub expires: Option<Timestamp>,
     /// What the token said of it; none for the sealed store.
     pub evidence: Option<KeyEvidence>,
 }
@@ -134,8 +137,8 @@ pub struct KeyFilter {
     pub visible_to: Option<PrincipalId>,
     /// Only keys of this project; with `usable_by` it does not count.
     pub project: Option<ProjectId>,
-    /// Only keys in use, of projects in which this principal has the role key-user, at this moment.
-    pub usable_by: Option<(PrincipalId, Timestamp)>,
+    /// Only keys of projects in which this principal has the role key-user, revoked ones last.
+    pub usable_by: Option<PrincipalId>,
 }
 
 /// Which key is to be used, in which role, and for whom.
@@ -162,10 +165,12 @@ pub struct KeyUse {
     pub environment: EnvironmentId,
     /// The algorithm.
     pub algorithm: KeyAlgorithm,
-    /// Whether its use is stopped.
-    pub disabled: bool,
-    /// When the certificate expires.
+    /// What an owner or administrator did to the key.
+    pub standing: KeyStanding,
+    /// When the component expires, or the certificate if that is earlier.
     pub expires: Option<Timestamp>,
+    /// Whether the component was revoked alone.
+    pub component_revoked: bool,
     /// The principal's roles in the project, its groups' roles included.
     pub roles: Roles,
     /// The component in the role asked for.
@@ -191,8 +196,8 @@ macro_rules! key_query {
     ($rest:literal) => {
         concat!(
             "SELECT k.id, k.project_id, p.name, k.environment_id, e.name, k.name, k.algorithm, k.user_id, k.fingerprint,
-                k.serial, k.certificate, k.disabled, k.created, k.expires, coalesce(n.signatures, 0),
-                k.revoked, k.destroyed
+                k.serial, k.certificate, k.disabled, k.created, coalesce(n.signatures, 0), k.destroyed,
+                k.revoked, k.revocation_reason, k.revocation_message
              FROM signing_key k JOIN project p ON p.id = k.project_id JOIN environment e ON e.id = k.environment_id
              LEFT JOIN card_counter n ON n.key_id = k.id ",
             $rest
@@ -220,10 +225,9 @@ impl FromRow for KeyRow {
             certificate: row.get(10)?,
             disabled: row.get(11)?,
             created: Timestamp::from_unix(row.get(12)?),
-            expires: row.get::<Option<i64>>(13)?.map(Timestamp::from_unix),
-            signatures: row.get::<i64>(14)?.cast_unsigned(),
-            revoked: row.get::<Option<i64>>(15)?.map(Timestamp::from_unix),
-            destroyed: row.get::<Option<i64>>(16)?.map(Timestamp::from_unix),
+            signatures: row.get::<i64>(13)?.cast_unsigned(),
+            destroyed: row.get::<Option<i64>>(14)?.map(Timestamp::from_unix),
+            revoked: revoked(row, 15)?,
             components: Vec::new(),
         })
     }
@@ -238,8 +242,22 @@ impl FromRow for ComponentRow {
             public_key: public_key(row.get(3)?, row.get(4)?),
             fingerprint: fingerprint(row, 5)?,
             created: Timestamp::from_unix(row.get(6)?),
+            expires: row.get::<Option<i64>>(7)?.map(Timestamp::from_unix),
+            revoked: row.get(8)?,
         })
     }
+}
+
+/// Time, reason and message of a revocation, in three columns.
+fn revoked(row: &Row<'_>, index: usize) -> Result<Option<Revoked>, StorageError> {
+    let Some(time) = row.get::<Option<i64>>(index)? else { return Ok(None) };
+    let reason = row.get::<Option<String>>(index + 1)?;
+    let reason = RevocationReason::ALL.into_iter().find(|known| reason.as_deref() == Some(known.name()));
+    Ok(Some(Revoked {
+        time: Timestamp::from_unix(time),
+        reason: decoded(index + 1, reason)?,
+        message: row.get::<Option<String>>(index + 2)?.unwrap_or_default(),
+    }))
 }
 
 /// Read where nothing but the sealed key is wanted.
@@ -275,8 +293,14 @@ impl FromRow for KeyUse {
             project: ProjectId(row.get(0)?),
             environment: EnvironmentId(row.get(1)?),
             algorithm: decoded(2, row.get::<String>(2)?.parse().ok())?,
-            disabled: row.get(3)?,
+            standing: match (row.get(15)?, row.get(16)?, row.get(3)?) {
+                (true, _, _) => KeyStanding::Destroyed,
+                (_, true, _) => KeyStanding::Revoked,
+                (_, _, true) => KeyStanding::Disabled,
+                _ => KeyStanding::Active,
+            },
             expires: row.get::<Option<i64>>(4)?.map(Timestamp::from_unix),
+            component_revoked: row.get::<Option<bool>>(17)? == Some(true),
             roles: row.get::<Option<String>>(5)?.as_deref().map(roles_from).unwrap_or_default(),
             component,
             asker_may_ask: row.get::<Option<bool>>(12)? == Some(true),
@@ -287,19 +311,22 @@ impl FromRow for KeyUse {
 }
 
 impl KeyUse {
-    /// Whether the grant or the key has expired by now.
+    /// Whether the grant has expired by now, or the key as far as that matters.
     pub(super) fn is_over(&self) -> bool {
         let now = Timestamp::now();
-        [self.grant_expires, self.expires].into_iter().flatten().any(|end| end <= now)
+        let decrypts = self.component.as_ref().is_some_and(|found| found.key.role == ComponentRole::Decrypt);
+        let expires = self.expires.filter(|_| !decrypts);
+        [self.grant_expires, expires].into_iter().flatten().any(|end| end <= now)
     }
 }
 
-const USED: &str = "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, k.expires,
+const USED: &str = "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, c.expires,
         (SELECT string_agg(r.role, ',') FROM principal_role r
             WHERE r.project_id = k.project_id AND r.principal_id = $2),
         c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role,
         t.hash IS NOT NULL AND g.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL,
-        CASE WHEN t.retired < g.expires THEN t.retired ELSE g.expires END, h.changes
+        CASE WHEN t.retired < g.expires THEN t.retired ELSE g.expires END, h.changes,
+        k.destroyed IS NOT NULL, k.revoked IS NOT NULL, c.revoked
      FROM record_head h CROSS JOIN signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3
      LEFT JOIN access_grant g ON g.id = $4 AND g.principal_id = $2 LEFT JOIN principal p ON p.id = g.principal_id
      LEFT JOIN grant_token t ON t.hash = $5 AND t.grant_id = g.id
@@ -428,15 +455,15 @@ impl Store {
         let after = filter.after.map_or(Uuid::nil(), |id| id.0);
         let project = filter.project.map(|id| id.0);
         let mut keys: Vec<KeyRow> = match (filter.usable_by, filter.visible_to) {
-            (Some((principal, now)), _) => {
+            (Some(principal), _) => {
                 self.reader()
                     .all(
                         key_query!(
-                    "WHERE k.id > $1 AND NOT k.disabled AND (k.expires IS NULL OR k.expires > $4) AND k.project_id IN
+                            "WHERE k.id > $1 AND k.project_id IN
                         (SELECT r.project_id FROM principal_role r WHERE r.principal_id = $3 AND r.role = 'key-user')
-                     ORDER BY k.id LIMIT $2"
-                ),
-                        params![after, i64::from(filter.limit), principal.0, now.unix()],
+                     ORDER BY k.revoked IS NOT NULL, k.id LIMIT $2"
+                        ),
+                        params![after, i64::from(filter.limit), principal.0],
                     )
                     .await?
             }
@@ -480,7 +507,7 @@ impl Store {
         let mut components: Vec<ComponentRow> = self
             .reader()
             .all(
-                "SELECT id, role, algorithm, public_key, public_exponent, fingerprint, created
+                "SELECT id, role, algorithm, public_key, public_exponent, fingerprint, created, expires, revoked
              FROM component_key WHERE key_id = $1",
                 params![key.0],
             )

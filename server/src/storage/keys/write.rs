@@ -3,11 +3,20 @@
 use sealcard_api::{
     Timestamp,
     ids::{ComponentId, KeyId},
+    keys::Revoked,
 };
 use sealcard_signer::protocol::PublicKeyBytes;
 
 use super::{NewComponentRow, NewKeyRow, SAME_SUBKEY};
-use crate::storage::{StorageError, WriteTx, sql::params};
+use crate::{
+    openpgp::ComponentLife,
+    storage::{StorageError, WriteTx, sql::params},
+};
+
+const INSERT_KEY: &str =
+    "INSERT INTO signing_key (id, project_id, environment_id, name, algorithm, user_id, fingerprint,
+        serial, certificate, disabled, created)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10)";
 
 impl WriteTx {
     /// Stores a key with its component keys and its card.
@@ -19,11 +28,23 @@ impl WriteTx {
         if self.conn().scalar::<i64>(project, params![key.project.0]).await?.is_none() {
             return Err(StorageError::NotFound("project"));
         }
-        self.conn().execute("INSERT INTO signing_key (id, project_id, environment_id, name, algorithm, user_id, fingerprint, serial,
-                certificate, disabled, created, expires)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10, $11)", params![key.id.0, key.project.0, key.environment.0, &key.name, key.algorithm.name(), &key.user_id, key.fingerprint.0.to_vec(), key.serial.cast_signed(), &key.certificate, key.created.unix(), key.expires.map(Timestamp::unix)]).await
-        .map_err(|error| error.taken(format!("a key named {} already exists in this project", key.name)))?;
-        for NewComponentRow { key: component, fingerprint, created, evidence } in &key.components {
+        let values = params![
+            key.id.0,
+            key.project.0,
+            key.environment.0,
+            &key.name,
+            key.algorithm.name(),
+            &key.user_id,
+            key.fingerprint.0.to_vec(),
+            key.serial.cast_signed(),
+            &key.certificate,
+            key.created.unix()
+        ];
+        self.conn()
+            .execute(INSERT_KEY, values)
+            .await
+            .map_err(|error| error.taken(format!("a key named {} already exists in this project", key.name)))?;
+        for NewComponentRow { key: component, fingerprint, created, expires, evidence } in &key.components {
             let (public_key, exponent) = match &component.public_key {
                 PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
                 PublicKeyBytes::Ec { point } => (point, None),
@@ -39,8 +60,8 @@ impl WriteTx {
             self.conn()
                 .execute(
                     "INSERT INTO component_key (id, key_id, role, algorithm, public_key, public_exponent, handle,
-                    fingerprint, created)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                    fingerprint, created, expires)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                     params![
                         component.component,
                         key.id.0,
@@ -50,7 +71,8 @@ impl WriteTx {
                         exponent.map(Vec::as_slice),
                         component.handle.as_slice(),
                         fingerprint.0.to_vec(),
-                        created.unix()
+                        created.unix(),
+                        expires.map(Timestamp::unix)
                     ],
                 )
                 .await
@@ -93,17 +115,24 @@ impl WriteTx {
         Ok(found.is_some())
     }
 
-    /// Revokes a key for good: its certificate says so, and its use is stopped. Whether it was not revoked before.
+    /// Revokes a key for good: its certificate says so, and its use is stopped. Whether it was not revoked before and its
+    /// certificate was still `earlier`.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn revoke_key(&mut self, key: KeyId, certificate: &str, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn revoke_key(
+        &mut self,
+        key: KeyId,
+        (earlier, certificate): (&str, &str),
+        revoked: &Revoked,
+    ) -> Result<bool, StorageError> {
         let changed = self
             .conn()
             .execute(
-                "UPDATE signing_key SET certificate = $2, disabled = TRUE, revoked = $3
-                 WHERE id = $1 AND revoked IS NULL",
-                params![key.0, certificate, now.unix()],
+                "UPDATE signing_key SET certificate = $3, disabled = TRUE, revoked = $4, revocation_reason = $5,
+                    revocation_message = $6
+                 WHERE id = $1 AND certificate = $2 AND revoked IS NULL",
+                params![key.0, earlier, certificate, revoked.time.unix(), revoked.reason.name(), &revoked.message],
             )
             .await?
             > 0;
@@ -111,6 +140,32 @@ impl WriteTx {
             self.bump_registry().await?;
         }
         Ok(changed)
+    }
+
+    /// Gives a key that is not revoked another certificate, and its components the ends in it. Whether its certificate was
+    /// still `earlier`.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn replace_certificate(
+        &mut self,
+        key: KeyId,
+        (earlier, certificate): (&str, &str),
+        lives: &[ComponentLife],
+    ) -> Result<bool, StorageError> {
+        const CERTIFICATE: &str =
+            "UPDATE signing_key SET certificate = $3 WHERE id = $1 AND certificate = $2 AND revoked IS NULL";
+        const COMPONENT: &str =
+            "UPDATE component_key SET expires = $3, revoked = $4 WHERE key_id = $1 AND fingerprint = $2";
+        if self.conn().execute(CERTIFICATE, params![key.0, earlier, certificate]).await? == 0 {
+            return Ok(false);
+        }
+        for life in lives {
+            let (fingerprint, expires) = (life.fingerprint.0.to_vec(), life.expires.map(Timestamp::unix));
+            self.conn().execute(COMPONENT, params![key.0, fingerprint, expires, life.revoked]).await?;
+        }
+        self.bump_registry().await?;
+        Ok(true)
     }
 
     /// Ends the use of a disabled or revoked key because its private halves are to be destroyed. Whether it was one.

@@ -12,7 +12,7 @@ use sealcard_api::{
     ids::{GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     record::{RecordKind, RequestState},
 };
-use sealcard_policy::{PrincipalKind, Roles};
+use sealcard_policy::{KeyStanding, PrincipalKind, Roles};
 use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
 
 use super::*;
@@ -74,8 +74,9 @@ fn judged_as_of(as_of: i64) -> KeyUse {
         project: ProjectId::new(),
         environment: EnvironmentId::new(),
         algorithm: KeyAlgorithm::Ed25519,
-        disabled: false,
+        standing: KeyStanding::Active,
         expires: None,
+        component_revoked: false,
         roles: Roles::NONE,
         component: None,
         grant_expires: None,
@@ -158,12 +159,12 @@ impl Scene {
             serial: 1,
             certificate: String::new(),
             created: now,
-            expires: None,
             revocation: None,
             components: vec![NewComponentRow {
                 key: component,
                 fingerprint: Fingerprint([4; 20]),
                 created: now,
+                expires: None,
                 evidence: None,
             }],
         };

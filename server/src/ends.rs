@@ -1,0 +1,95 @@
+//! Warns in the log of keys, and of the TLS certificate, that end soon or have ended: when the server starts, and once a day.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sealcard_api::{
+    Timestamp,
+    keys::KeyState,
+    life::{ENDS_SOON_DAYS, ends_soon, on_day},
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{
+    storage::{KeyFilter, StorageError, Store},
+    tls,
+};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// Keys that are read at once.
+const PAGE: u32 = 500;
+
+/// Warns until it is dropped.
+pub async fn watch(store: Store, certificate: PathBuf) {
+    let mut days = interval(DAY);
+    days.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        days.tick().await;
+        let now = Timestamp::now();
+        if let Some(text) = of_certificate(&certificate, now) {
+            tracing::warn!("{text}");
+        }
+        match of_keys(&store, now).await {
+            Ok(warnings) => warnings.iter().for_each(|text| tracing::warn!("{text}")),
+            Err(error) => tracing::error!(%error, "can't look for keys that end soon"),
+        }
+    }
+}
+
+/// What is to be said of the server's certificate. The server's own renews itself before; another one is somebody's work.
+fn of_certificate(certificate: &Path, now: Timestamp) -> Option<String> {
+    // One that can't be read is reported where it is used.
+    let end = Timestamp::from_unix(tls::expiry(certificate).ok()?.unix_timestamp());
+    let file = certificate.display();
+    if end <= now {
+        return Some(format!("the server's certificate {file} expired on {}; replace it and send SIGHUP", end.day()));
+    }
+    let when = ends_soon(end, now).then(|| on_day(end, now))?;
+    Some(format!("the server's certificate {file} expires {when}; replace it and send SIGHUP"))
+}
+
+/// What is to be said of all keys at this moment. A key that expired is forgotten after as long a time as it was warned of.
+///
+/// # Errors
+/// If the database fails.
+pub async fn of_keys(store: &Store, now: Timestamp) -> Result<Vec<String>, StorageError> {
+    let forgotten = Timestamp::from_unix(now.unix().saturating_sub(ENDS_SOON_DAYS.saturating_mul(86_400)));
+    let mut warnings = Vec::new();
+    let mut filter = KeyFilter { limit: PAGE, ..KeyFilter::default() };
+    loop {
+        let keys = store.keys(filter).await?;
+        for key in &keys {
+            warnings.extend(key.warnings(now));
+            if key.state(now) == KeyState::Expired && key.expires().is_some_and(|end| end > forgotten) {
+                warnings.extend(key.obstacle(now));
+            }
+        }
+        match keys.last() {
+            Some(last) if keys.len() >= PAGE as usize => filter.after = Some(last.id),
+            _ => return Ok(warnings),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_warned_of_from_sixty_days_before_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("tls")).unwrap();
+        tls::make_authority(folder.path()).unwrap();
+        let (certificate, key) = tls::default_pair(folder.path());
+        tls::issue_server(folder.path(), &["localhost".to_owned()], &certificate, &key).unwrap();
+        let end = tls::expiry(&certificate).unwrap().unix_timestamp();
+        let days_before = |days: i64| of_certificate(&certificate, Timestamp::from_unix(end - days * 86_400));
+        assert_eq!(days_before(61), None);
+        assert!(days_before(60).is_some_and(|text| text.contains("in 60 days")));
+        assert!(days_before(0).is_some_and(|text| text.contains("expired on ")));
+    }
+}

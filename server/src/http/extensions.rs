@@ -1,0 +1,59 @@
+//! Later ends for keys: `/v1/keys/{key}/extend`.
+
+use axum::extract::State;
+use sealcard_api::{
+    Timestamp,
+    keys::{Key, KeyExtension},
+    problem::ProblemCode,
+};
+use sealcard_policy::Action;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    ApiError, ApiResult, AppState, Caller, Json, Path,
+    key_work::KeyTask,
+    keys::{find, to_key},
+};
+use crate::keys::{self, DEFAULT_DAYS, MAX_DAYS};
+
+const DAY: i64 = 86_400;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(extend))
+}
+
+/// Lets a key live longer, an expired one too. Its fingerprint stays; the answer's certificate has the new end.
+#[utoipa::path(post, path = "/v1/keys/{key}/extend", tag = "keys", request_body = KeyExtension,
+    params(("key" = String, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+async fn extend(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Json(extension): Json<KeyExtension>,
+) -> ApiResult<Json<Key>> {
+    let (row, roles) = find(&state, &caller, &key).await?;
+    let maker = caller.maker(roles, &[Action::ManageProject])?;
+    let expires = end(&extension, Timestamp::now())?;
+    let (id, turn) = (row.id, (row.environment_id, KeyTask::Making, caller.principal));
+    let task_state = state.clone();
+    let done = async move { keys::extend(&task_state.store, &task_state.signers, maker, &row, expires).await };
+    state.key_work.carry_out(turn, done).await?;
+    let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    Ok(Json(to_key(key, Timestamp::now())))
+}
+
+fn end(extension: &KeyExtension, now: Timestamp) -> ApiResult<Timestamp> {
+    let at = |days: u32| Timestamp::from_unix(now.unix().saturating_add(DAY.saturating_mul(days.into())));
+    match (extension.expires_days, extension.expires) {
+        (Some(_), Some(_)) => Err(ApiError::invalid("Either \"expires_days\" or \"expires\" may be given, not both.")),
+        (_, Some(end)) if end <= now => Err(ApiError::invalid("The new end must be in the future.")),
+        (_, Some(end)) if end > at(MAX_DAYS) => {
+            Err(ApiError::invalid(format!("The new end may be at most {MAX_DAYS} days from now.")))
+        }
+        (_, Some(end)) => Ok(end),
+        (days, None) => match days.unwrap_or(DEFAULT_DAYS) {
+            days if (1..=MAX_DAYS).contains(&days) => Ok(at(days)),
+            _ => Err(ApiError::invalid(format!("A key can be extended by 1 to {MAX_DAYS} days from now."))),
+        },
+    }
+}

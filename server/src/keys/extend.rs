@@ -1,0 +1,67 @@
+//! A later end for a key: its own primary key says so.
+
+use std::sync::Arc;
+
+use sealcard_api::Timestamp;
+use serde_json::json;
+
+use super::{KeyError, Maker, begin, certifier::Certifier, entry, note};
+use crate::{
+    openpgp,
+    signers::Signers,
+    storage::{KeyRow, Store},
+};
+
+/// Lets a key live until `expires`, under the fingerprint that it has. An expired one lives again.
+///
+/// # Errors
+/// If it is revoked or destroyed, its primary key is not here, it ends later already, or the signer does not sign.
+pub async fn extend(
+    store: &Store,
+    signers: &Arc<Signers>,
+    maker: Maker,
+    row: &KeyRow,
+    expires: Timestamp,
+) -> Result<(), KeyError> {
+    const OFFLINE: KeyError = KeyError::State(
+        "The key's primary key is not here, so it can't be extended here. Extend it with gpg where the primary key is (gpg \
+         --quick-set-expire), and bring the certificate: sealcard admin key import",
+    );
+    const LATER_ALREADY: KeyError = KeyError::State("The key expires later than that already, or never.");
+    const CHANGED: KeyError = KeyError::State("The key was changed meanwhile. Try again.");
+    if row.revoked.is_some() {
+        return Err(KeyError::State("The key is revoked; there is no way back."));
+    }
+    if row.destroyed.is_some() {
+        return Err(KeyError::State("The key is destroyed; there is no way back."));
+    }
+    let component = row.components.iter().find(|component| component.fingerprint == row.fingerprint);
+    let primary = store.stored_component(component.ok_or(OFFLINE)?.id).await?.ok_or(OFFLINE)?;
+    let (project, id) = (row.project_id, row.id);
+    let begun = json!({"event": "key-begun", "by": "extend", "name": row.name, "expires": expires});
+    begin(store, project, maker, id, begun).await?;
+    let wanted: Vec<_> = row.components.iter().map(|component| component.fingerprint).collect();
+    let (certificate, now) = (row.certificate.clone(), Timestamp::now());
+    let made = Certifier { store, signers, environment: row.environment_id, project, key: id, maker }
+        .run(move |certify| openpgp::extend(&certificate, &primary, &wanted, (expires, now), certify));
+    let extended = match made.await.and_then(|extended| extended.ok_or(LATER_ALREADY)) {
+        Ok(extended) => extended,
+        Err(error) => {
+            note(store, project, maker, id, json!({"event": "key-failed", "error": error.to_string()})).await?;
+            return Err(error);
+        }
+    };
+    let details = json!({"event": "key-extended", "name": row.name, "before": row.expires(), "expires": expires});
+    let (entry, earlier) = (entry(project, maker, id, details), row.certificate.clone());
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                if !tx.replace_certificate(id, (&earlier, &extended.armored), &extended.lives).await? {
+                    return Err(CHANGED);
+                }
+                tx.append_record(entry);
+                Ok(())
+            })
+        })
+        .await
+}
