@@ -39,7 +39,11 @@ impl Registry {
         let Some(cache) = cache else { return Self::default() };
         let mut registry =
             Self { version: Some(cache.list.registry_version), server: Some(cache.server), ..Self::default() };
-        let listed = cache.list.cards.into_iter().map(|card| CardEntry::new(card, false));
+        // A card whose key can't be used is as good as gone for gpg, but its stubs' uses go to the server, which says why.
+        let listed = cache.list.cards.into_iter().map(|card| {
+            let hidden = !card.state.has_card();
+            CardEntry::new(card, hidden)
+        });
         let retired = cache.retired.into_iter().map(|card| CardEntry::new(card, true));
         for entry in listed.chain(retired) {
             if registry.cards.iter().any(|other| other.is_named(entry.serial())) {
@@ -100,6 +104,8 @@ impl Registry {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use sealcard_api::keys::KeyState;
+
     use super::*;
     use crate::scd::testing::sample_list;
 
@@ -118,6 +124,24 @@ mod tests {
                 let found = registry.by_grip(&slot.grip).unwrap();
                 assert_eq!((found.card.serial(), found.number), (entry.serial(), slot.number));
             }
+        }
+    }
+
+    #[test]
+    fn a_card_is_shown_as_long_as_something_can_be_done_with_it() {
+        for (state, shown) in [
+            (KeyState::Active, true),
+            (KeyState::Expired, true),
+            (KeyState::Disabled, false),
+            (KeyState::Revoked, false),
+            (KeyState::Destroyed, false),
+        ] {
+            let mut list = sample_list();
+            list.cards[0].state = state;
+            let serial = list.cards[0].serial.to_string();
+            let registry = Registry::new(Some(Cache::new("https://localhost:1", list, None)));
+            assert_eq!(registry.listed().any(|card| card.is_named(&serial)), shown, "{state:?}");
+            assert!(registry.by_serial(&serial).is_some(), "its use goes to the server, which says why: {state:?}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! `sealcard keys`.
 
 use clap::Args;
+use sealcard_api::Timestamp;
 
 use super::{
     App,
-    output::{show, table, warn},
+    output::{clean, show, table, warn},
     when,
 };
 use crate::{cards::cache, remote::RemoteError};
@@ -38,6 +39,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
         }
     };
     show(arguments.json, &cards, |cards| {
+        let now = Timestamp::now();
         let rows: Vec<_> = cards
             .iter()
             .map(|card| {
@@ -45,13 +47,15 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
                     card.name.clone(),
                     card.project.clone(),
                     card.algorithm.to_string(),
+                    card.life().state_at(now).name().to_owned(),
                     card.fingerprint.to_string(),
                     card.user_id.clone(),
                     when::day(card.expires),
                 ]
             })
             .collect();
-        let headings = ["NAME", "PROJECT", "ALGORITHM", "FINGERPRINT", "USER ID", "EXPIRES"];
-        table(headings, &rows, "You may use no key. Ask the owner of a project for the role key-user.");
+        let headings = ["NAME", "PROJECT", "ALGORITHM", "STATE", "FINGERPRINT", "USER ID", "EXPIRES"];
+        table(headings, &rows, "You have no keys. Ask an owner of a project for the role key-user.");
+        cards.iter().flat_map(|card| card.life().news(now)).for_each(|text| warn(clean(&text)));
     })
 }

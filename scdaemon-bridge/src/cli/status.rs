@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use sealcard_api::{Timestamp, grants::GrantInfo};
+use sealcard_api::{Timestamp, grants::GrantInfo, keys::KeyState};
 use serde::Serialize;
 
 use super::{
     App,
-    output::{BAD, GOOD, WARN, facts, line, note, show},
+    output::{BAD, GOOD, WARN, clean, facts, line, note, show, warn},
     when,
 };
 use crate::{
+    cards::cache,
     config::{CertificateFacts, CertificateFingerprint, Config, GrantStore, Paths, Trust},
     grant,
     remote::RemoteError,
@@ -44,6 +45,8 @@ struct Status {
     error: Option<String>,
     trust: Option<TrustFacts>,
     grant_store: Option<GrantStore>,
+    /// Keys that can't be used or end soon, as far as the last sync knows.
+    keys: Vec<KeyNews>,
     #[serde(skip)]
     shown: Shown,
 }
@@ -53,6 +56,15 @@ struct Status {
 struct Shown {
     trust: Option<String>,
     grant_store: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeyNews {
+    key: String,
+    state: KeyState,
+    expires: Option<Timestamp>,
+    #[serde(skip)]
+    texts: Vec<String>,
 }
 
 /// How the server is recognised.
@@ -121,6 +133,7 @@ async fn find_out(app: &App, days: u32) -> Status {
             trust: config.as_ref().map(|config| config.trust.describe(&paths)),
             grant_store: config.as_ref().map(|config| config.grant_store.describe(&paths)),
         },
+        keys: key_news(app, Timestamp::now()),
     }
 }
 
@@ -128,6 +141,17 @@ async fn find_out(app: &App, days: u32) -> Status {
 fn stored_grant(paths: &Paths, config: &Config) -> Option<GrantInfo> {
     let grant = grant::load(paths, config.grant_store).ok().flatten()?;
     (grant.server() == config.server).then(|| grant.info().clone())
+}
+
+fn key_news(app: &App, now: Timestamp) -> Vec<KeyNews> {
+    let cards = cache::load(&app.paths.cards_file()).ok().flatten().map(|cache| cache.list.cards).unwrap_or_default();
+    let news = cards.iter().map(|card| KeyNews {
+        key: card.full_name().to_string(),
+        state: card.life().state_at(now),
+        expires: card.expires,
+        texts: card.life().news(now),
+    });
+    news.filter(|news| !news.texts.is_empty()).collect()
 }
 
 /// A grant that is renewed in time lives until no renewal moves its end any more.
@@ -166,8 +190,9 @@ fn print(status: &Status) {
         rows.push(("login kept in", store.clone()));
     }
     facts(&rows);
+    status.keys.iter().flat_map(|key| &key.texts).for_each(|text| warn(clean(text)));
     if let Some(error) = &status.error {
-        note(super::output::clean(error));
+        note(clean(error));
     }
 }
 

@@ -72,6 +72,7 @@ codes! {
     TOO_LARGE, 67, "Provided object is too large";
     INV_RESPONSE, 76, "Invalid response";
     INV_NAME, 88, "Invalid name";
+    CERT_REVOKED, 94, "Certificate revoked";
     CARD, 108, "Card error";
     CARD_REMOVED, 110, "Card removed";
     CARD_NOT_PRESENT, 112, "Card not present";
@@ -80,10 +81,12 @@ codes! {
     UNSUPPORTED_OPERATION, 124, "Unsupported operation";
     WRONG_KEY_USAGE, 125, "Wrong key usage";
     DECRYPT_FAILED, 152, "Decryption failed";
+    KEY_EXPIRED, 153, "Key expired";
     NOT_LOCKED, 167, "Not locked";
     LOCKED, 173, "Locked";
     NOT_OPERATIONAL, 176, "Not operational";
     FORBIDDEN, 251, "Forbidden";
+    KEY_DISABLED, 252, "Key disabled";
     FALSE, 256, "False";
     LINE_TOO_LONG, 263, "Line passed to IPC too long";
     UNEXPECTED_COMMAND, 274, "Unexpected IPC command";

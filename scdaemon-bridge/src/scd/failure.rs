@@ -90,7 +90,11 @@ fn code_of_problem(code: ProblemCode) -> Code {
         | ProblemCode::GrantRevoked => Code::NO_AUTH,
         ProblemCode::Forbidden => Code::FORBIDDEN,
         ProblemCode::NotFound => Code::NO_SECKEY,
-        ProblemCode::KeyDisabled | ProblemCode::KeyExpired => Code::UNUSABLE_SECKEY,
+        ProblemCode::KeyDisabled => Code::KEY_DISABLED,
+        ProblemCode::KeyExpired => Code::KEY_EXPIRED,
+        // gpg has no other word for a revoked key.
+        ProblemCode::KeyRevoked => Code::CERT_REVOKED,
+        ProblemCode::KeyDestroyed => Code::UNUSABLE_SECKEY,
         ProblemCode::UnsupportedOperation => Code::UNSUPPORTED_OPERATION,
         ProblemCode::DecryptionFailed => Code::DECRYPT_FAILED,
         ProblemCode::Invalid => Code::INV_VALUE,
@@ -107,8 +111,13 @@ fn advice_for(code: ProblemCode) -> Option<&'static str> {
     Some(match code {
         ProblemCode::Unauthenticated | ProblemCode::GrantExpired | ProblemCode::GrantRevoked => "Run `sealcard login`.",
         ProblemCode::Forbidden => "Ask an owner of the key's project for the role key-user.",
-        ProblemCode::KeyDisabled => "Ask an owner of the key's project to enable the key.",
-        ProblemCode::KeyExpired => "Ask an owner of the key's project for a new key.",
+        ProblemCode::KeyDisabled => "Ask an owner of the key's project to enable it.",
+        ProblemCode::KeyExpired => {
+            "Ask an owner of the key's project to extend it (sealcard admin key extend), then run `sealcard sync`."
+        }
+        ProblemCode::KeyRevoked | ProblemCode::KeyDestroyed => {
+            "Use another key: `sealcard keys` shows which. There is no way back for this one."
+        }
         ProblemCode::NotFound => "Run `sealcard sync`; the key is gone or you may no longer see it.",
         ProblemCode::Sealed => "Ask an administrator to unseal the key store.",
         ProblemCode::SignerUnavailable | ProblemCode::Internal => "Tell an administrator the request id.",
@@ -134,7 +143,10 @@ mod tests {
         assert_eq!(of(ProblemCode::GrantExpired).code, Code::NO_AUTH);
         assert_eq!(of(ProblemCode::Sealed).code, Code::NOT_OPERATIONAL);
         assert_eq!(of(ProblemCode::SignerUnavailable).code, Code::NOT_OPERATIONAL);
-        assert_eq!(of(ProblemCode::KeyDisabled).code, Code::UNUSABLE_SECKEY);
+        assert_eq!(of(ProblemCode::KeyDisabled).code, Code::KEY_DISABLED);
+        assert_eq!(of(ProblemCode::KeyExpired).code, Code::KEY_EXPIRED);
+        assert_eq!(of(ProblemCode::KeyRevoked).code, Code::CERT_REVOKED);
+        assert_eq!(of(ProblemCode::KeyDestroyed).code, Code::UNUSABLE_SECKEY);
         assert_eq!(of(ProblemCode::NotFound).code, Code::NO_SECKEY);
         let refused = RemoteError::Unreachable {
             server: "https://localhost:1".to_owned(),
@@ -152,6 +164,16 @@ mod tests {
             let code = of(*problem).code;
             assert!(![Code::ENODEV, Code::CARD_NOT_PRESENT, Code::CARD_REMOVED, Code::CANCELED].contains(&code));
         }
+    }
+
+    #[test]
+    fn no_advice_for_a_key_that_ended_is_to_ask_for_a_role_or_to_delete_it() {
+        let ended =
+            [ProblemCode::KeyDisabled, ProblemCode::KeyExpired, ProblemCode::KeyRevoked, ProblemCode::KeyDestroyed];
+        let advice: Vec<_> = ended.into_iter().map(|code| of(code).advice.unwrap_or_default()).collect();
+        assert!(advice.iter().all(|advice| !advice.is_empty()), "{advice:?}");
+        assert!(advice.iter().all(|advice| !advice.contains("role") && !advice.contains("delete")), "{advice:?}");
+        assert!(advice.iter().any(|advice| advice.contains("sealcard admin key extend")), "{advice:?}");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Finding keys and showing their public halves: READKEY, READCERT, KEYINFO.
 
 use data_encoding::BASE64;
-use sealcard_api::algorithm::{Curve, PublicKey};
+use sealcard_api::{
+    Timestamp,
+    algorithm::{Curve, PublicKey},
+};
 
 use super::{Code, Session, learn::key_pair_info};
 use crate::{
@@ -84,8 +87,17 @@ impl Session {
             };
             // Only ssh asks for these alone.
             let ssh = if wanted == Some("a") { self.daemon.ssh_keys() } else { SshKeys::All };
+            let now = Timestamp::now();
             for card in registry.listed().filter(|card| ssh.offers(&card.facts().fingerprint)) {
-                let slots = card.slots().iter().filter(|slot| wanted.is_none_or(|wanted| slot.usage() == wanted));
+                // ssh would offer a key that the server refuses, and each offer counts as an attempt.
+                let is_over = |slot: &&Slot| {
+                    slot.usage() == "a"
+                        && (slot.component.revoked || slot.component.expires.is_some_and(|end| end <= now))
+                };
+                let slots = card.slots().iter().filter(|slot| match wanted {
+                    None => true,
+                    Some(wanted) => slot.usage() == wanted && !is_over(slot),
+                });
                 lines.extend(slots.map(|slot| key_info(slot, card.serial())));
             }
         } else {

@@ -1,5 +1,6 @@
 //! `sealcard admin key`.
 
+mod extend;
 mod import;
 mod publish;
 mod token;
@@ -12,6 +13,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use sealcard_api::{
+    Timestamp,
     admin::Page,
     algorithm::{ComponentRole, KeyAlgorithm},
     keys::{Key, KeyChange, KeyProfile, KeyUser, KeyUsers, NewKey},
@@ -63,6 +65,11 @@ Example, with a key that another program made on the token:
     Revocation(publish::Revocation),
     /// Revoke a key for good: its certificate says so, and it is never used again
     Revoke(publish::Revoke),
+    /// Let a key live longer, an expired one too; its fingerprint stays
+    #[command(after_help = "\
+Example:
+  sealcard admin key extend release/tags --days 730")]
+    Extend(extend::Extend),
     /// All keys that you may see
     List {
         /// Only those of this project: name or id
@@ -218,6 +225,10 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             let key = find(app, &arguments.key).await?;
             arguments.run(app, &key, json).await
         }
+        Command::Extend(arguments) => {
+            let key = find(app, &arguments.key).await?;
+            arguments.run(app, &key, json).await
+        }
         Command::Revoke(arguments) => {
             let key = find(app, &arguments.key).await?;
             arguments.run(app, &key, json).await
@@ -242,6 +253,8 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                     &rows,
                     "There are no keys that you may see.",
                 );
+                let now = Timestamp::now();
+                keys.iter().flat_map(|key| key.life().warnings(now)).for_each(|text| warn(clean(&text)));
             })
         }
         Command::Show { key, certificate } => {
@@ -368,4 +381,5 @@ fn print(key: &Key) {
         ("made", key.created.to_string()),
         ("expires", key.expires.map_or_else(|| "never".to_owned(), when::with_distance)),
     ]);
+    key.life().news(Timestamp::now()).iter().for_each(|text| warn(clean(text)));
 }

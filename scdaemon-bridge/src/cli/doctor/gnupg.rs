@@ -117,8 +117,8 @@ fn same_version(app: &App, version: &str) -> Finding {
 
 fn stubs(app: &App) -> Vec<Finding> {
     let Ok(Some(cache)) = cache::load(&app.paths.cards_file()) else { return Vec::new() };
-    let cards = &cache.list.cards;
-    let keys: Vec<Vec<CardKey>> = cards.iter().map(card_keys).collect();
+    let cards: Vec<&Card> = cache.list.cards.iter().filter(|card| card.state.has_card()).collect();
+    let keys: Vec<Vec<CardKey>> = cards.iter().map(|card| card_keys(card)).collect();
     let flat: Vec<CardKey> = keys.iter().flatten().copied().collect();
     let mut places = match app.gnupg.key_places(&flat) {
         Ok(places) => places.into_iter(),

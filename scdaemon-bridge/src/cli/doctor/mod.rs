@@ -2,6 +2,7 @@
 
 mod custody;
 mod gnupg;
+mod life;
 mod server;
 mod workstation;
 
@@ -69,6 +70,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     let mut findings = workstation::look(app);
     findings.extend(server::look(app).await);
     findings.extend(gnupg::look(app));
+    findings.extend(life::look(app));
     let number = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     let (broken, warnings) = (number(Verdict::Broken), number(Verdict::Warning));
     let report = Report { findings, broken, warnings };

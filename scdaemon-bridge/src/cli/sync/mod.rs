@@ -7,7 +7,11 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use known::Vanished;
 pub(super) use known::card_keys;
-use sealcard_api::{Fingerprint, cards::Card};
+use sealcard_api::{
+    Fingerprint, Timestamp,
+    cards::Card,
+    keys::{KeyState, Revoked},
+};
 use serde::Serialize;
 
 use super::{
@@ -56,6 +60,11 @@ struct Report {
     cards: Vec<Fetched>,
     /// Keys that may be used no more.
     vanished: Vec<Vanished>,
+    /// Keys that are disabled, revoked or destroyed.
+    ended: Vec<Ended>,
+    /// What is to be said of all these keys.
+    #[serde(skip)]
+    news: Vec<String>,
     /// Keys whose certificates gpg did not take.
     refused: Vec<Refused>,
     imported: Counts,
@@ -68,6 +77,16 @@ struct Refused {
     fingerprint: Fingerprint,
     /// What gpg says.
     reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Ended {
+    name: String,
+    project: String,
+    fingerprint: Fingerprint,
+    state: KeyState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<Revoked>,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,19 +122,24 @@ pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
     let cache = cache::update(&app.paths.cards_file(), &config.server, list)?;
 
     app.gnupg.make_home()?;
-    let fingerprints: Vec<Fingerprint> = cache.list.cards.iter().map(|card| card.fingerprint).collect();
+    let (cards, ended): (Vec<Card>, Vec<Card>) = cache.list.cards.into_iter().partition(|card| card.state.has_card());
+    tell_of_ended(app, &ended)?;
+    let fingerprints: Vec<Fingerprint> = cards.iter().map(|card| card.fingerprint).collect();
     let present = app.gnupg.public_keys(&fingerprints)?;
     let absent: Vec<Fingerprint> = fingerprints.iter().filter(|key| !present.contains(key)).copied().collect();
     // Noted before it is done: what is taken back later is at most what was meant to be done.
     known.note(&absent, if options.ownertrust { &fingerprints } else { &[] });
     known.save(&app.paths)?;
-    let imported = import(app, &cache.list.cards)?;
+    let imported = import(app, &cards)?;
     let taken: Vec<Fingerprint> = taken(&fingerprints, &imported).collect();
     if options.ownertrust && !taken.is_empty() {
         app.gnupg.trust_ultimately(&taken)?;
     }
-    let usable = make_stubs(app, &cache.list.cards, &taken)?;
-    let report = Report::new(&cache.list.cards, &usable, vanished, imported);
+    let usable = make_stubs(app, &cards, &taken)?;
+    let report = Report { ended: ended_of(&ended), ..Report::new(&cards, &usable, vanished, imported) };
+    let now = Timestamp::now();
+    let news = ended.iter().chain(&cards).flat_map(|card| card.life().news(now)).collect();
+    let report = Report { news, ..report };
     show(options.json, &report, print)?;
     match report.refused.len() {
         0 => Ok(()),
@@ -145,6 +169,30 @@ fn import(app: &App, cards: &[Card]) -> anyhow::Result<Vec<Imported>> {
 fn taken(keys: &[Fingerprint], imported: &[Imported]) -> impl Iterator<Item = Fingerprint> {
     let both = keys.iter().zip(imported);
     both.filter(|(_, imported)| !matches!(imported, Imported::Refused { .. })).map(|(key, _)| *key)
+}
+
+/// Brings gpg's copies of keys that ended up to date: a revocation must reach it. What gpg does not have is not imported.
+fn tell_of_ended(app: &App, ended: &[Card]) -> anyhow::Result<()> {
+    let fingerprints: Vec<Fingerprint> = ended.iter().map(|card| card.fingerprint).collect();
+    let present = app.gnupg.public_keys(&fingerprints)?;
+    let known: Vec<Card> = ended.iter().filter(|card| present.contains(&card.fingerprint)).cloned().collect();
+    for (card, imported) in known.iter().zip(import(app, &known)?) {
+        if let Imported::Refused { reason } = imported {
+            warn(format!("gpg refuses {}: {}", clean(&card.full_name().to_string()), clean(&reason)));
+        }
+    }
+    Ok(())
+}
+
+fn ended_of(cards: &[Card]) -> Vec<Ended> {
+    let ended = |card: &Card| Ended {
+        name: card.name.clone(),
+        project: card.project.clone(),
+        fingerprint: card.fingerprint,
+        state: card.state,
+        revoked: card.revoked.clone(),
+    };
+    cards.iter().map(ended).collect()
 }
 
 /// Makes the stubs that are missing, and anew those that name another card. Gives, for each card, whether gpg will use it
@@ -231,7 +279,7 @@ impl Report {
                 usable: *usable,
             })
             .collect();
-        Self { cards, vanished, refused, imported }
+        Self { cards, vanished, ended: Vec::new(), news: Vec::new(), refused, imported }
     }
 }
 
@@ -250,12 +298,13 @@ fn print(report: &Report) {
         .map(|card| (card.name.as_str(), format!("{}  {}", card.fingerprint, card.user_id)))
         .collect();
     facts(&rows);
-    if report.cards.is_empty() {
-        note("You may use no key yet. Ask the owner of a project for the role key-user.");
+    if report.cards.is_empty() && report.ended.is_empty() {
+        note("You have no keys yet. Ask an owner of a project for the role key-user.");
     }
+    report.news.iter().for_each(|text| warn(clean(text)));
     for gone in &report.vanished {
         warn(format!(
-            "you can no longer use {} ({}); `sealcard unsync --gone` makes gpg forget such keys",
+            "you no longer have the role key-user for {} ({}); `sealcard unsync --gone` makes gpg forget such keys",
             clean(&gone.name),
             gone.fingerprint
         ));

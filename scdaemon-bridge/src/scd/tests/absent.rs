@@ -80,7 +80,7 @@ fn a_key_that_vanished_is_not_shown_but_the_server_says_why_it_cant_be_used() {
         assert_eq!(c.text(&format!("SERIALNO --demand={serial}")).await, [&format!("S SERIALNO {serial}"), "OK"]);
         assert_eq!(c.error("LEARN --force").await, 100_663_406);
         c.text(&format!("SETDATA {DIGEST}")).await;
-        assert_eq!(c.error(&format!("PKSIGN --hash=sha256 {}", holder.grip(1))).await, 100_663_350);
+        assert_eq!(c.error(&format!("PKSIGN --hash=sha256 {}", holder.grip(1))).await, 100_663_548);
         daemon.finish().await;
         let last = last::load(&paths.last_file()).unwrap().unwrap();
         assert_eq!(last.code.as_deref(), Some("key-disabled"));
