@@ -24,7 +24,7 @@ with_every_gpg![
     a_removed_user_is_not_authenticated,
     a_logged_out_user_is_not_authenticated,
     a_user_without_the_role_is_forbidden,
-    a_disabled_key_is_an_unusable_secret_key,
+    a_disabled_key_is_named_as_disabled,
     a_sealed_signer_is_not_operational_until_it_is_unsealed,
     a_failed_decryption_says_why_too,
     a_scdaemon_killed_in_the_middle_of_a_signature_ends_it_and_the_next_one_works,
@@ -105,12 +105,12 @@ fn a_user_without_the_role_is_forbidden(flavour: Flavour) -> Result<()> {
     expect_failure(&playground, "Forbidden", "forbidden", Some(Id::Known))
 }
 
-fn a_disabled_key_is_an_unusable_secret_key(flavour: Flavour) -> Result<()> {
+fn a_disabled_key_is_named_as_disabled(flavour: Flavour) -> Result<()> {
     let playground = playground(flavour)?;
     for key in &playground.facts.keys {
         playground.admin.admin(&["key", "disable", &key.id])?;
     }
-    expect_failure(&playground, "Unusable secret key", "key-disabled", Some(Id::Known))?;
+    expect_failure(&playground, "Key disabled", "key-disabled", Some(Id::Known))?;
     for key in &playground.facts.keys {
         playground.admin.admin(&["key", "enable", &key.id])?;
         playground.workstation.try_sign(&key.fingerprint)?.success()?;

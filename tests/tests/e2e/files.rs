@@ -175,12 +175,13 @@ fn who_may_not_use_the_key_gets_a_reason_and_no_file() -> Result<()> {
     let key = playground.key(Algorithm::Ed25519)?;
     let file = station.write("text", "text")?;
     let wrong = run(&mut station.sealcard(&["sign", "--key", "nobody", &file]), DEADLINE)?.failure()?;
-    ensure!(wrong.stderr.contains("you may use no key"), "{}", wrong.description());
+    ensure!(wrong.stderr.contains("no key named"), "{}", wrong.description());
     let many = run(&mut station.sealcard(&["sign", &file]), DEADLINE)?.failure()?;
     ensure!(many.stderr.contains("--key"), "{}", many.description());
     run(&mut playground.admin.command(&["admin", "key", "disable", &key.fingerprint]), DEADLINE)?.success()?;
     let disabled = run(&mut station.sealcard(&["sign", "--key", &key.fingerprint, &file]), DEADLINE)?.failure()?;
     ensure!(disabled.status.code() == Some(1), "{}", disabled.description());
+    ensure!(disabled.stderr.contains("is disabled; ask an owner of playground"), "{}", disabled.description());
     ensure!(!Path::new(&format!("{file}.asc")).exists());
     Ok(())
 }

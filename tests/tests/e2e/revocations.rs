@@ -47,7 +47,15 @@ fn a_revoked_key_says_so_and_signs_no_more() -> Result<()> {
     ensure!(unasked.stderr.contains("--yes"), "{}", unasked.description());
     let revoked = admin.json(&[revoke.as_slice(), &["--yes"]].concat())?;
     ensure!(revoked["state"] == "revoked", "{revoked}");
-    station.try_sign(&key.fingerprint)?.failure()?;
+    let refused = station.try_sign(&key.fingerprint)?.failure()?;
+    ensure!(refused.stderr.contains("Certificate revoked"), "{}", refused.description());
+    let last = station.run_sealcard(&["last"])?.text();
+    ensure!(last.contains("is revoked (superseded): rsa4096 takes its place"), "{last}");
+    ensure!(validity(station, &key.fingerprint)? != "r", "gpg knows before the sync");
+    let synced = run(&mut station.sealcard(&["sync"]), DEADLINE)?.success()?.text();
+    ensure!(synced.contains("is revoked (superseded): rsa4096 takes its place"), "{synced}");
+    ensure!(!synced.contains("delete") && !synced.contains("role"), "{synced}");
+    ensure!(validity(station, &key.fingerprint)? == "r", "the revocation does not reach gpg");
     for again in [&[revoke.as_slice(), &["--yes"]].concat()[..], &["key", "enable", "ed25519"]] {
         let refused = run(admin.command(&["admin"]).args(again), DEADLINE)?.failure()?;
         ensure!(refused.stderr.contains("revoked"), "{}", refused.description());
@@ -57,6 +65,26 @@ fn a_revoked_key_says_so_and_signs_no_more() -> Result<()> {
     admin.admin(&["key", "export", "ed25519", "--output", &certificate])?;
     reader.gpg(&["--import", &certificate])?;
     ensure!(validity(&reader, &key.fingerprint)? == "r");
+    admin.admin(&["record", "verify"])?;
+    Ok(())
+}
+
+#[test]
+fn an_extended_key_has_its_new_end_in_gpg_after_a_sync() -> Result<()> {
+    let playground = playground(Flavour::Machine)?;
+    let (admin, station) = (&playground.admin, &playground.workstation);
+    let key = playground.key(Algorithm::Ed25519)?;
+    let keys = station.run_sealcard(&["keys"])?.text();
+    let extended = admin.json(&["key", "extend", "ed25519", "--until", "2033-03-03"])?;
+    ensure!(extended["fingerprint"] == key.fingerprint && extended["expires"] == "2033-03-03T23:59:59Z", "{extended}");
+    ensure!(!keys.contains("2033-03-03") && station.run_sealcard(&["keys"])?.text().contains("2033-03-03"));
+    run(&mut station.sealcard(&["sync"]), DEADLINE)?.success()?;
+    let list = station.gpg(&["--with-colons", "-k", &key.fingerprint])?.text();
+    let ends = list.lines().filter(|line| line.starts_with("pub:") || line.starts_with("sub:"));
+    ensure!(ends.filter(|line| line.split(':').nth(6) == Some("1993507199")).count() == 4, "{list}");
+    station.try_sign(&key.fingerprint)?.success()?;
+    let user = run(&mut station.sealcard(&["admin", "key", "extend", "ed25519"]), DEADLINE)?.failure()?;
+    ensure!(user.stderr.contains("owner"), "{}", user.description());
     admin.admin(&["record", "verify"])?;
     Ok(())
 }
