@@ -1,8 +1,12 @@
 //! What the fuzz target calls, so that a test can replay its corpus.
 
-use super::{CertificateFingerprint, Config, Exceptions, Proxy, ProxyChoice, pointer};
+use super::{
+    CertificateFingerprint, Config, Exceptions, Proxy, ProxyChoice,
+    block::{has_block, without_block},
+    pointer,
+};
 use crate::{
-    gpg::agent_conf::{has_block, scdaemon_program, with_block, without_block},
+    gpg::agent_conf::{scdaemon_program, with_block},
     grant::Grant,
     remote::ServerUrl,
 };

@@ -4,6 +4,7 @@
 //! (the cache of cards, what the last operation came to). [`Paths`] finds them even with an empty environment, because
 //! `sealcard setup` leaves a [`mod@pointer`] in the GnuPG home.
 
+pub mod block;
 mod certificate;
 mod error;
 pub mod files;

@@ -1,11 +1,12 @@
 //! Editing `gpg-agent.conf` so that every byte of the person's own can be given back.
-//!
-//! A block of ours goes in front of everything. Lines that would contradict it are put behind `# sealcard: was: `, and so
-//! is, so that undoing is exact, every line that looks like one of ours.
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{ConfigError, files};
+use crate::config::{
+    ConfigError,
+    block::{self, has_block, lines, replace_keeping_mode, without_block},
+    files,
+};
 
 /// The file's name in the GnuPG home.
 pub const FILE_NAME: &str = "gpg-agent.conf";
@@ -13,58 +14,18 @@ pub const FILE_NAME: &str = "gpg-agent.conf";
 /// The name of the copy of the person's file.
 pub const BACKUP_NAME: &str = "gpg-agent.conf.sealcard-backup";
 
-const BEGIN: &str = "# sealcard: begin, written by `sealcard setup` and undone by `sealcard setup --remove`\n";
-const END: &str = "# sealcard: end\n";
-const MARK: &[u8] = b"# sealcard: ";
-const WAS: &[u8] = b"# sealcard: was: ";
-
 /// Options that would contradict ours.
 const REPLACED: [&str; 2] = ["scdaemon-program", "disable-scdaemon"];
 
 /// The file's content with our block, in place of an earlier one.
 #[must_use]
 pub fn with_block(content: &[u8], program: &str, expand_secmem: bool) -> Vec<u8> {
-    let own = without_block(content);
-    let mut result = BEGIN.as_bytes().to_vec();
-    result.extend_from_slice(format!("scdaemon-program {program}\n").as_bytes());
+    let mut own = format!("scdaemon-program {program}\n");
     // Many gpg at once exhaust the agent's locked memory otherwise ("Cannot allocate memory").
-    if expand_secmem && !lines(&own).any(|line| option(line) == Some("auto-expand-secmem")) {
-        result.extend_from_slice(b"auto-expand-secmem\n");
+    if expand_secmem && !lines(&without_block(content)).any(|line| option(line) == Some("auto-expand-secmem")) {
+        own.push_str("auto-expand-secmem\n");
     }
-    result.extend_from_slice(END.as_bytes());
-    for line in lines(&own) {
-        if line.starts_with(MARK) || option(line).is_some_and(|name| REPLACED.contains(&name)) {
-            result.extend_from_slice(WAS);
-        }
-        result.extend_from_slice(line);
-    }
-    result
-}
-
-/// The file's content as it would be without us. Content without our block is given back as it is.
-#[must_use]
-pub fn without_block(content: &[u8]) -> Vec<u8> {
-    if !has_block(content) {
-        return content.to_vec();
-    }
-    let mut result = Vec::with_capacity(content.len());
-    let mut inside = false;
-    for line in lines(content) {
-        if line == BEGIN.as_bytes() {
-            inside = true;
-        } else if inside {
-            inside = line != END.as_bytes();
-        } else {
-            result.extend_from_slice(line.strip_prefix(WAS).unwrap_or(line));
-        }
-    }
-    result
-}
-
-/// Whether our block is there, whole.
-#[must_use]
-pub fn has_block(content: &[u8]) -> bool {
-    lines(content).any(|line| line == BEGIN.as_bytes()) && lines(content).any(|line| line == END.as_bytes())
+    block::with_block(content, &own, |line| option(line).is_some_and(|name| REPLACED.contains(&name)))
 }
 
 /// The program that gpg-agent would start as scdaemon; `None` for GnuPG's own. The last such line counts.
@@ -210,14 +171,6 @@ fn backup(gnupg_home: &Path) -> PathBuf {
     gnupg_home.join(BACKUP_NAME)
 }
 
-/// Follows a symbolic link: an earlier release wrote through it.
-fn replace_keeping_mode(path: &Path, content: &[u8]) -> Result<(), ConfigError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mode = std::fs::metadata(&path).map_or(0o600, |facts| facts.permissions().mode() & 0o777);
-    files::replace(&path, content, mode)
-}
-
 /// gpg-agent takes the rest of the line, without blanks at its ends, and removes quotes around it.
 fn writable_path(program: &Path) -> Result<&str, &'static str> {
     let text = program.to_str().ok_or("this path is not UTF-8, so it can't stand in gpg-agent.conf")?;
@@ -230,13 +183,8 @@ fn writable_path(program: &Path) -> Result<&str, &'static str> {
     Ok(text)
 }
 
-/// With their line ends; the last line may have none.
-fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
-    content.split_inclusive(|byte| *byte == b'\n')
-}
-
-/// The option that a line sets. GnuPG allows dashes in front of it.
-fn option(line: &[u8]) -> Option<&str> {
+/// The option that a line of one of GnuPG's files sets. GnuPG allows dashes in front of it.
+pub(crate) fn option(line: &[u8]) -> Option<&str> {
     let line = line.trim_ascii_start();
     // GnuPG goes by isspace(3), to which vertical tabs belong too.
     let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0x0B | b'=');
