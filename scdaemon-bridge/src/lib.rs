@@ -2,7 +2,7 @@
 //!
 //! `assuan` and `scd` speak with gpg-agent, `cards` holds what is known of the cards without asking anyone, `remote` asks
 //! the server, `grant` keeps what a login gave, `trace` notes what is done while it is switched on, `program` runs foreign
-//! programs, `gpg` and `cli` serve the person, `openpgp` makes and verifies signatures of files, `os` knows how the
+//! programs, `gpg`, `tools` and `cli` serve the person, `openpgp` makes and verifies signatures of files, `os` knows how the
 //! operating systems differ.
 
 pub mod assuan;
@@ -18,4 +18,5 @@ pub mod os;
 pub mod program;
 pub mod remote;
 pub mod scd;
+pub mod tools;
 pub mod trace;

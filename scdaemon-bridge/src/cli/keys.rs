@@ -12,9 +12,8 @@ use crate::{cards::cache, remote::RemoteError};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example, to sign commits and tags with a key of this list:
-  git config --global user.signingkey FINGERPRINT
-  git config --global commit.gpgsign true")]
+Example, to sign all commits and tags with a key of this list:
+  sealcard setup --git --sign-tags --sign-commits --key PROJECT/NAME")]
 pub(super) struct Arguments {
     /// Don't ask the server: show what the last sync fetched
     #[arg(long)]

@@ -14,6 +14,7 @@ mod login;
 mod logout;
 mod machine;
 mod output;
+mod ownertrust;
 mod pages;
 mod passwd;
 mod proxy;
@@ -57,7 +58,8 @@ First steps:
   sealcard login https://sealcard.example.org:8443 --setup
                               log in, tell gpg about Sealcard, fetch your keys
   sealcard keys               show the keys that you may use
-  git config user.signingkey FINGERPRINT
+  sealcard setup --git --trust
+                              make git sign with your key
   git tag -s v1.0             sign as always
 
 When something does not work:

@@ -1,5 +1,7 @@
 //! `sealcard setup`.
 
+mod tools;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -15,13 +17,24 @@ use crate::{
     gpg::agent_conf::{self, Change},
 };
 
+pub(super) use tools::{ToolState, offer, states};
+
 /// The name of the program that gpg-agent shall start.
 const PROGRAM: &str = "sealcard-scdaemon";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It names sealcard-scdaemon in gpg-agent.conf of your GnuPG home (GNUPGHOME, else ~/.gnupg), keeps a copy of that file as
-gpg-agent.conf.sealcard-backup, and restarts gpg-agent if it runs. Running it again changes nothing.")]
+gpg-agent.conf.sealcard-backup, and restarts gpg-agent if it runs. Running it again changes nothing.
+
+The tools' settings are written into their own files: git's configuration, ~/.rpmmacros, ~/.devscripts and
+~/.config/dpkg/buildpackage.conf. What was there before is remembered, and --remove brings it back.
+
+Examples:
+  sealcard setup --git --trust                   git signs with your key, and verifies without a warning
+  sealcard setup --git --rpm --key release/tags  git and rpmsign sign with this key
+  sealcard setup --remove --rpm                  rpmsign's settings become what they were
+  sealcard setup --remove                        everything becomes what it was")]
 pub(super) struct Arguments {
     /// Undo it: gpg-agent.conf becomes what it was, and gpg forgets where the keys were
     #[arg(long, conflicts_with = "no_sync")]
@@ -29,21 +42,35 @@ pub(super) struct Arguments {
     /// Don't fetch the keys afterwards
     #[arg(long)]
     no_sync: bool,
+    #[command(flatten)]
+    tools: tools::ToolArguments,
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.remove && arguments.tools.any() {
+        if !tools::remove(app, &arguments.tools)? {
+            line("There is nothing to take back.");
+        }
+        return Ok(());
+    }
     if arguments.remove {
         return remove(app).map(drop);
     }
     install(app)?;
-    if arguments.no_sync {
-        return Ok(());
-    }
     if Config::load(&app.paths.in_use())?.is_none() {
+        if arguments.tools.any() {
+            bail!("the tools need a key: run `sealcard login` first");
+        }
         note("Now run `sealcard login`.");
         return Ok(());
     }
-    sync::fetch(app, sync::Options::default()).await
+    if !arguments.no_sync {
+        sync::fetch(app, sync::Options::default()).await?;
+    }
+    if arguments.tools.any() {
+        tools::install(app, &arguments.tools)?;
+    }
+    Ok(())
 }
 
 /// Whether gpg of this home uses Sealcard with this configuration.
@@ -92,6 +119,7 @@ pub(super) fn install(app: &App) -> anyhow::Result<()> {
 /// Makes gpg what it was before Sealcard. Says whether that changed anything.
 pub(super) fn remove(app: &App) -> anyhow::Result<bool> {
     let gnupg = &app.gnupg;
+    let tools_removed = tools::remove(app, &tools::ToolArguments::default())?;
     // While gpg-agent still knows the stubs.
     let stubs = sync::undo::remove_stubs(app)?;
     let change = agent_conf::remove(gnupg.home())?;
@@ -100,7 +128,7 @@ pub(super) fn remove(app: &App) -> anyhow::Result<bool> {
     if agent_conf::scdaemon_program(&content).is_some_and(|program| is_ours(Path::new(&program))) {
         warn("gpg-agent.conf names sealcard-scdaemon in a line of your own: remove that line");
     }
-    if change == Change::None && !pointer_removed && stubs == 0 {
+    if change == Change::None && !pointer_removed && stubs == 0 && !tools_removed {
         line(format!("gpg ({}) does not use Sealcard.", gnupg.home().display()));
         return Ok(false);
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{
     App,
     output::{BAD, GOOD, WARN, clean, facts, line, note, show, warn},
+    setup::{self, ToolState},
     when,
 };
 use crate::{
@@ -47,6 +48,8 @@ struct Status {
     grant_store: Option<GrantStore>,
     /// Keys that can't be used or end soon, as far as the last sync knows.
     keys: Vec<KeyNews>,
+    /// The tools that were set up to sign with a key.
+    tools: Vec<ToolState>,
     #[serde(skip)]
     shown: Shown,
 }
@@ -127,6 +130,7 @@ async fn find_out(app: &App, days: u32) -> Status {
         server: config.as_ref().map(|config| config.server.clone()),
         grant,
         error,
+        tools: setup::states(app),
         trust: config.as_ref().map(|config| TrustFacts::of(&config.trust, &paths)),
         grant_store: config.as_ref().map(|config| config.grant_store),
         shown: Shown {
@@ -188,6 +192,10 @@ fn print(status: &Status) {
     }
     if let Some(store) = &status.shown.grant_store {
         rows.push(("login kept in", store.clone()));
+    }
+    for tool in &status.tools {
+        let key = tool.key.as_ref().unwrap_or(&tool.signing_key);
+        rows.push((tool.tool, format!("signs with {key} ({})", tool.file)));
     }
     facts(&rows);
     status.keys.iter().flat_map(|key| &key.texts).for_each(|text| warn(clean(text)));

@@ -196,6 +196,18 @@ impl Paths {
         self.config_folder.join("known-signers.json")
     }
 
+    /// The keys that the person said are theirs.
+    #[must_use]
+    pub fn trusted_keys_file(&self) -> PathBuf {
+        self.config_folder.join("trusted-keys.json")
+    }
+
+    /// What `setup --git` changed in git's files.
+    #[must_use]
+    pub fn git_file(&self) -> PathBuf {
+        self.state_folder.join("git.json")
+    }
+
     /// What the last operation came to.
     #[must_use]
     pub fn last_file(&self) -> PathBuf {
@@ -237,6 +249,8 @@ impl Paths {
             self.proxy_file(),
             self.ssh_file(),
             self.known_signers_file(),
+            self.trusted_keys_file(),
+            self.git_file(),
             self.cards_file(),
             self.known_cards_file(),
             self.last_file(),

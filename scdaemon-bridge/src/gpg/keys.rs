@@ -62,17 +62,6 @@ impl Gnupg {
         Ok(self.program("gpg", &arguments, Some(certificates)).limit(limit_for(number)).run()?)
     }
 
-    /// Marks certificates as the person's own: ultimately trusted.
-    ///
-    /// # Errors
-    ///
-    /// When gpg refuses.
-    pub fn trust_ultimately(&self, fingerprints: &[Fingerprint]) -> Result<(), GpgError> {
-        let lines: String = fingerprints.iter().map(|fingerprint| format!("{fingerprint}:6:\n")).collect();
-        self.checked("gpg", &["--batch", "--no-tty", "--import-ownertrust"], Some(lines.as_bytes()))?;
-        Ok(())
-    }
-
     /// Which of these certificates are in the keyring.
     ///
     /// # Errors
@@ -111,18 +100,6 @@ impl Gnupg {
         let mut arguments = vec!["--batch", "--no-tty", "--yes", "--delete-keys"];
         arguments.extend(names.iter().map(String::as_str));
         self.program("gpg", &arguments, None).limit(limit_for(names.len())).checked()?;
-        Ok(())
-    }
-
-    /// Takes the owner trust of certificates back.
-    ///
-    /// # Errors
-    ///
-    /// When gpg refuses.
-    pub fn forget_trust(&self, fingerprints: &[Fingerprint]) -> Result<(), GpgError> {
-        // 2 is "unknown": what a key has that nobody said anything about (doc/DETAILS and trustdb.h of GnuPG).
-        let lines: String = fingerprints.iter().map(|fingerprint| format!("{fingerprint}:2:\n")).collect();
-        self.checked("gpg", &["--batch", "--no-tty", "--import-ownertrust"], Some(lines.as_bytes()))?;
         Ok(())
     }
 }

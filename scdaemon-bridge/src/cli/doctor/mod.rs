@@ -4,6 +4,7 @@ mod custody;
 mod gnupg;
 mod life;
 mod server;
+mod tools;
 mod workstation;
 
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     findings.extend(server::look(app).await);
     findings.extend(gnupg::look(app));
     findings.extend(life::look(app));
+    findings.extend(tools::look(app));
     let number = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     let (broken, warnings) = (number(Verdict::Broken), number(Verdict::Warning));
     let report = Report { findings, broken, warnings };

@@ -101,10 +101,10 @@ async fn follow_up(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
         note("Each of them runs `sealcard setup` once.");
         return Ok(());
     }
-    let mut ready = setup::is_done(app);
+    let (mut ready, mut newly_set_up) = (setup::is_done(app), false);
     if arguments.setup || (!ready && !arguments.no_sync && ask::can_ask() && offer_setup()?) {
         setup::install(app)?;
-        ready = true;
+        (ready, newly_set_up) = (true, true);
     }
     if arguments.no_sync {
         return Ok(());
@@ -113,7 +113,8 @@ async fn follow_up(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
         note("gpg does not use Sealcard yet: run `sealcard setup`.");
         return Ok(());
     }
-    sync::fetch(app, sync::Options::default()).await
+    sync::fetch(app, sync::Options::default()).await?;
+    if newly_set_up { setup::offer(app) } else { Ok(()) }
 }
 
 fn offer_setup() -> anyhow::Result<bool> {

@@ -36,9 +36,6 @@ struct KnownCard {
     /// Whether a sync brought the certificate into gpg's keyring, where it was not before.
     #[serde(default)]
     imported: bool,
-    /// Whether a sync set its owner trust.
-    #[serde(default)]
-    trusted: bool,
     /// The keygrips of all keys that it ever had: gpg may hold a stub of each.
     #[serde(default)]
     grips: BTreeSet<String>,
@@ -81,7 +78,6 @@ impl KnownCards {
                 name: card.name.clone(),
                 listed: true,
                 imported: false,
-                trusted: false,
                 grips: card_keys(card).iter().map(|key| key.grip.to_string()).collect(),
             };
             match added.get_mut(&card.serial.to_string()) {
@@ -90,7 +86,7 @@ impl KnownCards {
                 }
                 Some(old) => {
                     let grips = old.grips.union(&new.grips).cloned().collect();
-                    *old = KnownCard { imported: old.imported, trusted: old.trusted, grips, ..new };
+                    *old = KnownCard { imported: old.imported, grips, ..new };
                 }
                 None => {
                     added.insert(card.serial.to_string(), new);
@@ -107,10 +103,9 @@ impl KnownCards {
 
 impl KnownCards {
     /// Remembers what a sync did to gpg's keyring, so that it can be taken back.
-    pub(super) fn note(&mut self, imported: &[Fingerprint], trusted: &[Fingerprint]) {
+    pub(super) fn note(&mut self, imported: &[Fingerprint]) {
         for card in self.cards.values_mut() {
             card.imported |= imported.contains(&card.fingerprint);
-            card.trusted |= trusted.contains(&card.fingerprint);
         }
     }
 
@@ -120,7 +115,6 @@ impl KnownCards {
             name: &card.name,
             fingerprint: card.fingerprint,
             imported: card.imported,
-            trusted: card.trusted,
             listed: card.listed,
             stubs: stubs(serial, card),
         })
@@ -150,8 +144,6 @@ pub(super) struct FetchedKey<'a> {
     pub(super) fingerprint: Fingerprint,
     /// Whether a sync brought it into gpg's keyring.
     pub(super) imported: bool,
-    /// Whether a sync set its owner trust.
-    pub(super) trusted: bool,
     /// Whether the last sync with its server found it.
     pub(super) listed: bool,
     /// The stubs that gpg may hold of it.

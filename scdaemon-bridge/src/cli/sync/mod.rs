@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::{
     App,
     output::{GOOD, clean, count, facts, line, note, show, warn},
-    setup,
+    ownertrust, setup,
 };
 use crate::{
     cards::cache,
@@ -31,7 +31,7 @@ use crate::{
 Run it after someone made a key for you or gave you a role. It fetches your keys' public halves, imports them into gpg,
 and makes gpg know that their secret halves are on Sealcard's cards. Secret keys that gpg has itself stay untouched.")]
 pub(super) struct Arguments {
-    /// Mark the keys as your own (ultimate trust), so that gpg does not call their signatures unverified
+    /// Trust the keys as your own, so that gpg does not call their signatures untrusted; asks once in a terminal
     #[arg(long)]
     ownertrust: bool,
     /// For programs
@@ -68,6 +68,8 @@ struct Report {
     /// Keys whose certificates gpg did not take.
     refused: Vec<Refused>,
     imported: Counts,
+    /// Keys that gpg trusts as the person's own since this sync.
+    trusted: Vec<Fingerprint>,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,19 +130,21 @@ pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
     let present = app.gnupg.public_keys(&fingerprints)?;
     let absent: Vec<Fingerprint> = fingerprints.iter().filter(|key| !present.contains(key)).copied().collect();
     // Noted before it is done: what is taken back later is at most what was meant to be done.
-    known.note(&absent, if options.ownertrust { &fingerprints } else { &[] });
+    known.note(&absent);
     known.save(&app.paths)?;
     let imported = import(app, &cards)?;
     let taken: Vec<Fingerprint> = taken(&fingerprints, &imported).collect();
-    if options.ownertrust && !taken.is_empty() {
-        app.gnupg.trust_ultimately(&taken)?;
-    }
     let usable = make_stubs(app, &cards, &taken)?;
-    let report = Report { ended: ended_of(&ended), ..Report::new(&cards, &usable, vanished, imported) };
+    let own: Vec<&Card> = cards.iter().filter(|card| taken.contains(&card.fingerprint)).collect();
+    let trusted = if options.ownertrust { ownertrust::trust(app, &own)? } else { Vec::new() };
+    let report = Report { ended: ended_of(&ended), trusted, ..Report::new(&cards, &usable, vanished, imported) };
     let now = Timestamp::now();
     let news = ended.iter().chain(&cards).flat_map(|card| card.life().news(now)).collect();
     let report = Report { news, ..report };
     show(options.json, &report, print)?;
+    if !options.ownertrust {
+        ownertrust::mention_new(app, &own, report.imported.new + report.imported.changed > 0)?;
+    }
     match report.refused.len() {
         0 => Ok(()),
         refused => bail!("gpg refused {} of {}", refused, count(report.cards.len(), "key")),
@@ -279,7 +283,7 @@ impl Report {
                 usable: *usable,
             })
             .collect();
-        Self { cards, vanished, ended: Vec::new(), news: Vec::new(), refused, imported }
+        Self { cards, vanished, ended: Vec::new(), news: Vec::new(), refused, imported, trusted: Vec::new() }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         output::{GOOD, clean, count, facts, line, note, show, warn},
     },
     config::files::{self, FileLock},
-    gpg::{CardKey, KeyPlace},
+    gpg::{CardKey, KeyPlace, TrustedKeys},
 };
 
 #[derive(Debug, Args)]
@@ -104,11 +104,9 @@ fn undo(app: &App, which: Which, public_keys: PublicKeys) -> anyhow::Result<Repo
         PublicKeys::Keep => false,
         PublicKeys::Ask => may_remove(&plan)?,
     };
-    let trusted: Vec<Fingerprint> =
-        known.keys().filter(|key| key.trusted && which.includes(key)).map(|key| key.fingerprint).collect();
-    if !trusted.is_empty() {
-        app.gnupg.forget_trust(&trusted)?;
-    }
+    let forgotten: Vec<Fingerprint> =
+        known.keys().filter(|key| which.includes(key)).map(|key| key.fingerprint).collect();
+    TrustedKeys::load(&app.paths)?.remove(&app.paths, &app.gnupg, |key| forgotten.contains(&key))?;
     let nothing_of_ours = plan.ours.is_empty();
     report.kept = plan.others;
     if remove {

@@ -105,7 +105,7 @@ const SOURCE: [(&str, &str); 4] = [
     ),
 ];
 
-const CHANGES: &str = "\
+pub(crate) const CHANGES: &str = "\
 Format: 1.8
 Date: Sun, 22 Nov 2026 00:00:00 +0000
 Source: t

@@ -3,3 +3,5 @@
 mod debian;
 mod repositories;
 mod rpm;
+
+pub(crate) use debian::CHANGES;

@@ -1,0 +1,334 @@
+//! `sealcard setup --git --rpm --deb --trust`: the tools' own configuration names the key.
+
+use std::path::Path;
+
+use anyhow::bail;
+use clap::Args;
+use sealcard_api::cards::Card;
+use serde::Serialize;
+
+use crate::{
+    cards::cache,
+    cli::{
+        App, ask,
+        output::{GOOD, clean, line, note, warn},
+        ownertrust,
+        sign::find_card as find,
+    },
+    config::{block::BlockChange, home},
+    tools::{self, Debian, DefaultKey, Git, GitChange, Rpm, Scope},
+};
+
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct ToolArguments {
+    /// Make git sign with the key (user.signingkey)
+    #[arg(long, help_heading = HEADING)]
+    git: bool,
+    /// Write git's settings for this repository alone, not for all of yours
+    #[arg(long, requires = "git", help_heading = HEADING)]
+    local: bool,
+    /// Write git's settings for all your repositories: the default
+    #[arg(long, requires = "git", conflicts_with = "local", help_heading = HEADING)]
+    global: bool,
+    /// Make git sign every tag (tag.gpgSign)
+    #[arg(long, requires = "git", help_heading = HEADING)]
+    sign_tags: bool,
+    /// Make git sign every commit (commit.gpgSign)
+    #[arg(long, requires = "git", help_heading = HEADING)]
+    sign_commits: bool,
+    /// Make rpmsign sign with the key (%_gpg_name), by a gpg that exists (%__gpg)
+    #[arg(long, help_heading = HEADING)]
+    rpm: bool,
+    /// Make debsign and dpkg-buildpackage sign with the key
+    #[arg(long, help_heading = HEADING)]
+    deb: bool,
+    /// Trust the key as your own, or all your keys without --key, so that gpg verifies without a warning
+    #[arg(long, help_heading = HEADING)]
+    trust: bool,
+    /// The key: NAME, PROJECT/NAME or fingerprint (default: the only key that you may use)
+    #[arg(short, long, env = "SEALCARD_KEY", help_heading = HEADING)]
+    key: Option<String>,
+}
+
+const HEADING: &str = "Tools that sign";
+
+impl ToolArguments {
+    /// Whether a tool was named. A key alone, which may be a variable, names none.
+    pub(super) const fn any(&self) -> bool {
+        self.git || self.rpm || self.deb || self.trust
+    }
+
+    /// All that are installed.
+    fn of_machine() -> Self {
+        Self {
+            git: tools::is_installed("git"),
+            rpm: tools::is_installed("rpmsign"),
+            deb: tools::is_installed("debsign"),
+            trust: true,
+            ..Self::default()
+        }
+    }
+
+    /// `git, rpmsign and debsign`.
+    fn names(&self) -> String {
+        let tools = [(self.git, "git"), (self.rpm, "rpmsign"), (self.deb, "debsign")];
+        let names: Vec<&str> = tools.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect();
+        match names.as_slice() {
+            [] => "gpg".to_owned(),
+            [only] => (*only).to_owned(),
+            [first @ .., last] => format!("{} and {last}", first.join(", ")),
+        }
+    }
+}
+
+/// Sets the named tools up.
+pub(super) fn install(app: &App, arguments: &ToolArguments) -> anyhow::Result<()> {
+    let cards = with_cards(app)?;
+    if cards.is_empty() {
+        bail!("no keys were fetched yet: run `sealcard sync`");
+    }
+    let chosen = match arguments.key.as_deref() {
+        Some(wanted) => Some(find(&cards, wanted)?),
+        None => only(&cards),
+    };
+    if arguments.git || arguments.rpm || arguments.deb {
+        let Some(card) = chosen else {
+            bail!("say with --key which key signs: {}", names(&cards));
+        };
+        install_key(app, arguments, card, &cards)?;
+    }
+    if arguments.trust {
+        let cards = match chosen {
+            Some(card) => vec![card],
+            None => cards.iter().collect(),
+        };
+        if ownertrust::trust(app, &cards)?.is_empty() && !ask::can_ask() {
+            line("gpg trusts these keys as your own already.");
+        }
+    }
+    Ok(())
+}
+
+fn install_key(app: &App, arguments: &ToolArguments, card: &Card, cards: &[Card]) -> anyhow::Result<()> {
+    let (key, name) = (card.fingerprint.to_string(), name(card));
+    if arguments.git {
+        install_git(app, arguments, &key, &name)?;
+    }
+    if arguments.rpm {
+        let rpm = Rpm::find()?;
+        tell("rpmsign", &name, rpm.file(), rpm.install(&key)?);
+    }
+    if arguments.deb {
+        let debian = Debian::find()?;
+        for (tool, (file, change)) in
+            ["debsign", "dpkg-buildpackage"].into_iter().zip(debian.files().into_iter().zip(debian.install(&key)?))
+        {
+            tell(tool, &name, file, change);
+        }
+    }
+    if is_default_needed(app, cards)? {
+        let default = DefaultKey::of(app.gnupg.home());
+        if let BlockChange::Written(_) = default.install(&key)? {
+            line(format!("gpg signs with {name} where no key is named."));
+        }
+    }
+    Ok(())
+}
+
+fn install_git(app: &App, arguments: &ToolArguments, key: &str, name: &str) -> anyhow::Result<()> {
+    let scope = if arguments.local { Scope::Local } else { Scope::Global };
+    let file = scope.file()?;
+    let mut more = Vec::new();
+    if arguments.sign_tags {
+        more.push(("tag.gpgSign", "true"));
+    }
+    if arguments.sign_commits {
+        more.push(("commit.gpgSign", "true"));
+    }
+    match Git::load(&app.paths)?.install(&app.paths, &file, key, &more)? {
+        GitChange::None => line(format!("git signs with {name} already ({}).", shown(&file))),
+        GitChange::Written(replaced) => {
+            line(format!("{GOOD}git{GOOD:#} signs with {name} now ({}).", shown(&file)));
+            for (setting, before) in replaced {
+                warn(format!("{setting} was {}; `sealcard setup --remove` brings it back", clean(&before)));
+            }
+        }
+    }
+    if let Some((effective, origin)) = tools::signing_key()?.filter(|(effective, _)| effective != key) {
+        warn(format!("in this folder git signs with {}, because {} says so", clean(&effective), clean(&origin)));
+    }
+    Ok(())
+}
+
+fn tell(tool: &str, name: &str, file: &Path, change: BlockChange) {
+    match change {
+        BlockChange::Written(aside) => {
+            line(format!("{GOOD}{tool}{GOOD:#} signs with {name} now ({}).", shown(file)));
+            for own in aside {
+                warn(format!("set aside until `sealcard setup --remove`: {}", clean(&own)));
+            }
+        }
+        BlockChange::None | BlockChange::Restored => {
+            line(format!("{tool} signs with {name} already ({}).", shown(file)))
+        }
+    }
+}
+
+/// gpg takes the first of several keys where none is named. It is told which only if that can't be a key that the person
+/// has besides Sealcard's.
+fn is_default_needed(app: &App, cards: &[Card]) -> anyhow::Result<bool> {
+    if cards.len() < 2 || DefaultKey::of(app.gnupg.home()).is_chosen()? {
+        return Ok(false);
+    }
+    let ours: Vec<String> = cards.iter().map(|card| card.fingerprint.to_string()).collect();
+    Ok(app.gnupg.secret_certificates()?.iter().all(|key| ours.contains(key)))
+}
+
+/// Offers, after a login that set gpg up, to set up the tools that are installed, with one question.
+pub(in crate::cli) fn offer(app: &App) -> anyhow::Result<()> {
+    let arguments = ToolArguments::of_machine();
+    let cards = with_cards(app)?;
+    if cards.is_empty() || !ask::can_ask() || states(app).iter().any(|state| state.key.is_some()) {
+        return Ok(());
+    }
+    let tools = arguments.names();
+    let chosen = match only(&cards) {
+        Some(card) => {
+            let question = format!("Let {tools} sign with {}, and trust it as your own?", name(card));
+            ask::confirm(&question)?.then_some(card)
+        }
+        None => ask_which(&cards, &format!("Which key shall {tools} sign with, and gpg trust as your own?"))?,
+    };
+    let Some(card) = chosen else {
+        note("`sealcard setup --git --trust` does that later.");
+        return Ok(());
+    };
+    install_key(app, &arguments, card, &cards)?;
+    ownertrust::trust_confirmed(app, card)
+}
+
+fn ask_which<'a>(cards: &'a [Card], question: &str) -> anyhow::Result<Option<&'a Card>> {
+    note(question);
+    for (number, card) in (1..).zip(cards) {
+        note(format!("  {number:>2}  {:<20}  {}", name(card), clean(&card.user_id)));
+    }
+    loop {
+        let answer = ask::text("Number or name", Some("none"))?;
+        if answer == "none" {
+            return Ok(None);
+        }
+        let by_number = answer.parse::<usize>().ok().and_then(|number| cards.get(number.checked_sub(1)?));
+        match by_number.map_or_else(|| find(cards, &answer), Ok) {
+            Ok(card) => return Ok(Some(card)),
+            Err(error) => note(error.to_string()),
+        }
+    }
+}
+
+/// Takes back what was set up: of the named tools, or of all. Says whether there was anything.
+pub(super) fn remove(app: &App, arguments: &ToolArguments) -> anyhow::Result<bool> {
+    let all = !arguments.any();
+    let mut removed = false;
+    if all || arguments.git {
+        for undone in Git::load(&app.paths)?.remove(&app.paths)? {
+            removed = true;
+            line(format!("git's settings are as they were ({}).", shown(&undone.file)));
+            for setting in undone.left {
+                note(format!("{setting} was changed since and stays."));
+            }
+        }
+    }
+    let mut restored = |file: &Path, change: BlockChange| {
+        if change == BlockChange::Restored {
+            removed = true;
+            line(format!("{} is as it was.", shown(file)));
+        }
+    };
+    if all || arguments.rpm {
+        let rpm = Rpm::find()?;
+        restored(rpm.file(), rpm.remove()?);
+    }
+    if all || arguments.deb {
+        let debian = Debian::find()?;
+        for (file, change) in debian.files().into_iter().zip(debian.remove()?) {
+            restored(file, change);
+        }
+    }
+    if all {
+        let default = DefaultKey::of(app.gnupg.home());
+        restored(&app.gnupg.home().join("gpg.conf"), default.remove()?);
+    }
+    if all || arguments.trust {
+        removed |= ownertrust::remove(app)?;
+    }
+    Ok(removed)
+}
+
+/// What a tool was set up for.
+#[derive(Debug, Clone, Serialize)]
+pub(in crate::cli) struct ToolState {
+    /// The tool's command.
+    pub(in crate::cli) tool: &'static str,
+    /// `PROJECT/NAME` of the key, if it is still one of the person's.
+    pub(in crate::cli) key: Option<String>,
+    /// What the tool's file says.
+    pub(in crate::cli) signing_key: String,
+    /// The tool's file.
+    pub(in crate::cli) file: String,
+}
+
+/// The tools that were set up.
+pub(in crate::cli) fn states(app: &App) -> Vec<ToolState> {
+    let cards = fetched(app).unwrap_or_default();
+    let state = |tool, key: String, file: &Path| ToolState {
+        tool,
+        key: cards.iter().find(|card| card.fingerprint.to_string() == key).map(name),
+        signing_key: key,
+        file: shown(file),
+    };
+    let mut states = Vec::new();
+    if let Ok(git) = Git::load(&app.paths) {
+        states.extend(git.signing_keys().map(|(key, file)| state("git", key.to_owned(), file)));
+    }
+    if let Ok(rpm) = Rpm::find() {
+        states.extend(rpm.key().map(|key| state("rpmsign", key, rpm.file())));
+    }
+    if let Ok(debian) = Debian::find() {
+        let [file, _] = debian.files();
+        states.extend(debian.key().map(|key| state("debsign", key, file)));
+    }
+    states
+}
+
+fn fetched(app: &App) -> anyhow::Result<Vec<Card>> {
+    Ok(cache::load(&app.paths.cards_file())?.map(|cache| cache.list.cards).unwrap_or_default())
+}
+
+/// Those that can be used.
+fn with_cards(app: &App) -> anyhow::Result<Vec<Card>> {
+    Ok(fetched(app)?.into_iter().filter(|card| card.state.has_card()).collect())
+}
+
+fn only(cards: &[Card]) -> Option<&Card> {
+    match cards {
+        [only] => Some(only),
+        _ => None,
+    }
+}
+
+fn name(card: &Card) -> String {
+    clean(&card.full_name().to_string())
+}
+
+fn names(cards: &[Card]) -> String {
+    cards.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// A path as a person writes it: with `~` for the home folder.
+fn shown(file: &Path) -> String {
+    let below = home().ok().and_then(|home| file.strip_prefix(home).ok().map(Path::to_owned));
+    match below {
+        Some(below) => format!("~/{}", below.display()),
+        None => file.display().to_string(),
+    }
+}
