@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use sealcard_api::{Timestamp, ids::PrincipalId};
+use sealcard_api::{
+    Timestamp,
+    ids::{PrincipalId, ProjectId},
+};
 use sealcard_policy::PrincipalKind;
 use serde_json::json;
 
@@ -25,7 +28,7 @@ use crate::{
     config::{self, Config, Limits},
     identity::check_name,
     signers,
-    storage::{Database, Draft, PrincipalRow, StorageError, Store},
+    storage::{Database, Draft, PrincipalRow, ProjectRow, StorageError, Store},
     tls::{self, ServerTls},
 };
 
@@ -49,6 +52,9 @@ pub(super) struct Init {
     /// Read the administrator's password from the first line of this file instead of asking
     #[arg(long, value_name = "FILE")]
     admin_password_file: Option<PathBuf>,
+    /// Make this project too, so that the first user can be added to it
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
     #[command(flatten)]
     seal: SealOptions,
     #[command(flatten)]
@@ -86,6 +92,9 @@ impl Init {
         // Everything that can be refused is refused before anything is made.
         self.seal.check()?;
         check_name(&self.admin).map_err(anyhow::Error::msg).context("--admin")?;
+        if let Some(project) = &self.project {
+            check_name(project).map_err(anyhow::Error::msg).context("--project")?;
+        }
         if self.names.is_empty() {
             self.names = tls::default_names();
         }
@@ -126,7 +135,12 @@ impl Init {
         self.seal.run(program, &signer)?;
         let database = database::of(data, &self.database.section()?)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(make_database(&database, &self.admin, &hash_password_now(&password)?))?;
+        runtime.block_on(make_database(
+            &database,
+            &self.admin,
+            &hash_password_now(&password)?,
+            self.project.as_deref(),
+        ))?;
         fs::remove_file(data.join(UNFINISHED)).context("can't finish the data folder")?;
         files::sync_entry(&data.join(UNFINISHED))?;
         Ok(())
@@ -183,6 +197,9 @@ impl Init {
         output::line(format_args!("  Configuration   {}", config.display()));
         output::line(format_args!("  Key store       {}", self.seal.describe(&data.join("signer/default"))));
         output::line(format_args!("  Administrator   {}", self.admin));
+        if let Some(project) = &self.project {
+            output::line(format_args!("  Project         {project}"));
+        }
         output::line(format_args!("  Certificate     {}", certificate.display()));
         if own {
             output::line(format_args!("  valid for       {}", self.names.join(", ")));
@@ -238,7 +255,7 @@ pub(super) fn clean(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn make_database(database: &Database, admin: &str, password: &str) -> anyhow::Result<()> {
+async fn make_database(database: &Database, admin: &str, password: &str, project: Option<&str>) -> anyhow::Result<()> {
     let store = Store::create(database).await?;
     let row = PrincipalRow {
         id: PrincipalId::new(),
@@ -253,11 +270,22 @@ async fn make_database(database: &Database, admin: &str, password: &str) -> anyh
     let draft = Draft::of_server(
         json!({"event": "user-added", "by": "init", "user": row.id, "name": admin, "administrator": true}),
     );
+    let project = project.map(|name| ProjectRow {
+        id: ProjectId::new(),
+        name: name.to_owned(),
+        description: String::new(),
+        created: row.created,
+    });
     store
         .write(move |tx| {
             Box::pin(async move {
                 tx.add_principal(&row, Some(&password)).await?;
                 tx.append_record(draft);
+                if let Some(project) = project {
+                    tx.add_project(&project).await?;
+                    let details = json!({"event": "project-added", "by": "init", "name": project.name});
+                    tx.append_record(Draft { project: Some(project.id), ..Draft::of_server(details) });
+                }
                 Ok::<_, StorageError>(())
             })
         })

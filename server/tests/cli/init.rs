@@ -32,6 +32,16 @@ fn init_makes_everything_for_its_owner_only_and_says_what_it_made() {
     assert!(checked.contains("sealcard.example") && checked.contains("request-seconds = 30"), "{checked}");
 }
 
+#[test]
+fn a_first_project_with_a_wrong_name_is_refused_before_anything_is_made() {
+    let place = Place::new();
+    let error = failure(&place.init(&["--project", "a b"]));
+    assert!(error.contains("--project"), "{error}");
+    assert!(!place.data().exists());
+    let text = success(&place.init(&["--project", "release"]));
+    assert!(text.contains("  Project         release\n"), "{text}");
+}
+
 /// Started by hand, a server whose store systemd opens would come up sealed.
 #[test]
 fn with_a_credential_of_systemd_init_tells_of_the_unit() {
