@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use sealcard_api::cards::Card;
+use sealcard_api::{Timestamp, algorithm::ComponentRole, cards::Card};
 use serde::Serialize;
 
 use crate::{
@@ -95,6 +95,9 @@ pub(super) fn install(app: &App, arguments: &ToolArguments) -> anyhow::Result<()
         let Some(card) = chosen else {
             bail!("say with --key which key signs: {}", names(&cards));
         };
+        if let Some(obstacle) = card.life().obstacle_to(ComponentRole::Sign, Timestamp::now()) {
+            bail!(clean(&obstacle));
+        }
         install_key(app, arguments, card, &cards)?;
     }
     if arguments.trust {

@@ -1,6 +1,7 @@
 //! What several topics need.
 
 pub(crate) mod database;
+pub(crate) mod page;
 pub(crate) mod record;
 pub(crate) mod rest;
 pub(crate) mod sshd;
