@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use sealcard_tests::{Binaries, Daemon, Scratch, run, wait_until};
 
@@ -52,28 +52,30 @@ impl Demo {
         output::headline("1. The server");
         output::result(
             "An administrator makes the server's data folder: database, master key, TLS certificate, first\n\
-             administrator. The passwords lie in files here; without them the commands ask.",
+             administrator, first project. The passwords are in files here; without them the commands ask.",
         );
         stage.scratch.file("admin.password", "demo-admin-password")?;
         stage.scratch.file("ada.password", "demo-ada-password")?;
-        stage.show(Person::Admin, "sealcard-server init --data server --admin-password-file admin.password")?;
+        stage.show(
+            Person::Admin,
+            "sealcard-server init --data server --project release --admin-password-file admin.password",
+        )?;
         let (server, url) = stage.serve()?;
 
-        output::headline("2. A user, a project and a signing key");
+        output::headline("2. A user and a signing key");
         output::result("`sealcard admin` works over the server's API, from any machine.");
         let trust = format!("login {url} --ca-file server/tls/ca.pem");
         stage
             .show(Person::Admin, &format!("sealcard {trust} --user admin --password-file admin.password --no-sync"))?;
         stage.show(Person::Admin, "sealcard admin user add ada --password-file ada.password")?;
-        stage.show(Person::Admin, "sealcard admin project add releases")?;
-        stage.show(Person::Admin, "sealcard admin project add-member releases --user ada --role key-user")?;
-        let user_id = "'Releases <releases@example.org>'";
+        stage.show(Person::Admin, "sealcard admin project add-member release --user ada --role key-user")?;
+        let user_id = "'Tags <tags@example.org>'";
         stage.show(
             Person::Admin,
-            &format!("sealcard admin key create releases/release --algorithm {} --user-id {user_id}", self.algorithm),
+            &format!("sealcard admin key create release/tags --algorithm {} --user-id {user_id}", self.algorithm),
         )?;
 
-        output::headline("3. Ada's workstation: one command");
+        output::headline("3. Ada's workstation");
         output::result(
             "It logs in, names sealcard-scdaemon in gpg-agent.conf, imports the public keys and lets GnuPG know the\n\
              cards. From here on gpg works as with a smart card in a reader.",
@@ -81,22 +83,20 @@ impl Demo {
         stage.show(Person::Ada, &format!("sealcard {trust} --user ada --password-file ada.password --setup"))?;
         stage.show(Person::Ada, "gpg --card-status")?;
         output::result(
-            "\nOnly Ada can say whom she trusts. This says it for the keys of this server, so that gpg calls their\n\
-             signatures good without a warning.",
+            "\nThis makes git sign with Ada's key, and gpg trust it, so that it calls the signatures good without a\n\
+             warning. In a terminal, login offers it with one question.",
         );
-        stage.show(Person::Ada, "sealcard sync --ownertrust")?;
+        stage.show(Person::Ada, "sealcard setup --git --trust")?;
 
         output::headline("4. A signed git tag");
         output::result("Neither git nor gpg knows of Sealcard.");
-        let fingerprint = stage.fingerprint()?;
         for command in [
             "git init --quiet project",
             "git -C project config user.name Ada",
             "git -C project config user.email ada@example.org",
-            &format!("git -C project config user.signingkey {fingerprint}"),
             "git -C project commit --quiet --allow-empty --message 'First release'",
-            "git -C project tag --sign v1.0 --message 'Version 1.0'",
-            "git -C project tag --verify v1.0",
+            "git -C project tag -s v1.0 -m 'Version 1.0'",
+            "git -C project tag -v v1.0",
         ] {
             stage.show(Person::Ada, command)?;
         }
@@ -157,13 +157,6 @@ impl Stage {
     fn quiet(&self, person: Person, words: &[&str]) -> Result<()> {
         run(&mut self.shell(person, &words.join(" "))?, DEADLINE)?.success()?;
         Ok(())
-    }
-
-    fn fingerprint(&self) -> Result<String> {
-        let list = run(&mut self.shell(Person::Ada, "gpg --batch --with-colons --list-keys")?, DEADLINE)?.success()?;
-        let text = list.text();
-        let line = text.lines().find(|line| line.starts_with("fpr:")).context("gpg lists no key")?;
-        Ok(line.trim_start_matches("fpr").trim_matches(':').to_owned())
     }
 
     /// Starts the server in the background, as systemd would.
