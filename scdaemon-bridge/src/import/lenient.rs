@@ -8,10 +8,14 @@ use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
 };
+use sealcard_openpgp::{Frame, public_part};
 use sequoia_openpgp::{
     Packet,
     crypto::{Password, mpi},
-    packet::{Tag, key::Encrypted},
+    packet::{
+        Key,
+        key::{Encrypted, KeyParts, KeyRole},
+    },
     parse::Parse as _,
     types::{PublicKeyAlgorithm, SymmetricAlgorithm},
 };
@@ -20,29 +24,33 @@ use zeroize::Zeroizing;
 /// The block of AES, and so the length of CFB's initialization vector, in bytes.
 const BLOCK: usize = 16;
 
-/// A secret key's packet that sequoia could not read, if all that is wrong with it are zeros; any other packet as it is.
-/// For secrets in the clear: of the others the numbers can't be seen.
-pub(super) fn mended(packet: Packet) -> Packet {
-    let Packet::Unknown(unknown) = &packet else { return packet };
-    if !matches!(unknown.tag(), Tag::SecretKey | Tag::SecretSubkey) {
-        return packet;
-    }
-    let body = mended_body(unknown.body());
-    let mended = body.and_then(|body| {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(body.len() + 6));
-        bytes.push(0xC0 | u8::from(unknown.tag()));
-        bytes.push(0xFF);
-        bytes.extend_from_slice(&u32::try_from(body.len()).ok()?.to_be_bytes());
-        bytes.extend_from_slice(&body);
-        Packet::from_bytes(bytes.as_slice()).ok()
-    });
-    mended.unwrap_or(packet)
+/// Reads a secret key's packet of version 4, also if its numbers have zeros in front. (For secrets in the clear: of the
+/// others the numbers can't be seen.) `None` if it is not understood.
+pub(super) fn secret_key(frame: &Frame<'_>) -> Option<Packet> {
+    parse(frame.tag, frame.body).or_else(|| parse(frame.tag, &mended_body(frame.body)?))
+}
+
+fn parse(tag: u8, body: &[u8]) -> Option<Packet> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(body.len().checked_add(6)?));
+    bytes.extend_from_slice(&[0xC0 | tag, 0xFF]);
+    bytes.extend_from_slice(&u32::try_from(body.len()).ok()?.to_be_bytes());
+    bytes.extend_from_slice(body);
+    // The library's error may quote the whole key.
+    Packet::from_bytes(bytes.as_slice()).ok().filter(|packet| match packet {
+        Packet::SecretKey(key) => is_known(key),
+        Packet::SecretSubkey(key) => is_known(key),
+        _ => false,
+    })
+}
+
+fn is_known<P: KeyParts, R: KeyRole>(key: &Key<P, R>) -> bool {
+    key.version() == 4 && !matches!(key.mpis(), mpi::PublicKey::Unknown { .. })
 }
 
 /// Version, creation time, algorithm, public numbers, `00`, secret numbers, checksum (RFC 9580 section 5.5.3).
 fn mended_body(body: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let algorithm = *body.get(5).filter(|_| body.first() == Some(&4))?;
-    let (public, rest) = split_public(algorithm, body)?;
+    let (public, rest) = public_part(body)?;
     let rest = rest.strip_prefix(&[0])?;
     let (secret, checksum) = split_numbers(rest, secret_numbers(algorithm)?)?;
     if checksum != sum(secret) {
@@ -95,26 +103,6 @@ const fn secret_numbers(algorithm: u8) -> Option<usize> {
         18 | 19 | 22 => Some(1),
         _ => None,
     }
-}
-
-/// Splits behind the public part.
-fn split_public(algorithm: u8, body: &[u8]) -> Option<(&[u8], &[u8])> {
-    let fields = body.get(6..)?;
-    let rest = match algorithm {
-        1..=3 => split_numbers(fields, 2)?.1,
-        18 | 19 | 22 => {
-            let rest = split_numbers(after_field(fields)?, 1)?.1;
-            if algorithm == 18 { after_field(rest)? } else { rest }
-        }
-        _ => return None,
-    };
-    body.split_at_checked(body.len().checked_sub(rest.len())?)
-}
-
-/// What follows a field of bytes with its length in one byte before it.
-fn after_field(fields: &[u8]) -> Option<&[u8]> {
-    let (length, rest) = fields.split_first()?;
-    rest.get(usize::from(*length)..)
 }
 
 /// Splits behind `count` numbers.
@@ -176,10 +164,8 @@ mod tests {
         let point = [&[1, 7, 0x40][..], &[7; 32]].concat();
         let public = [&[4, 0x65, 0, 0, 0, 22][..], &oid, &point].concat();
         let body = [&public[..], &[0], &secret, &sum(&secret)].concat();
-        let packet = [&[0xC5, u8::try_from(body.len()).unwrap()][..], &body].concat();
-        let broken = Packet::from_bytes(packet.as_slice()).unwrap();
-        assert!(matches!(broken, Packet::Unknown(_)), "the library reads it by itself now: {broken:?}");
-        assert!(matches!(mended(broken), Packet::SecretKey(_)));
+        assert!(parse(5, &body).is_none(), "the library reads it by itself now");
+        assert!(matches!(secret_key(&Frame { tag: 5, body: &body }), Some(Packet::SecretKey(_))));
     }
 
     proptest! {

@@ -10,6 +10,9 @@ pub mod fuzzing;
 mod lenient;
 mod numbers;
 mod signers;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
 
 pub use exported::{ExportedKey, ImportError, SecretState};
 pub use signers::{KnownSigners, SignerTrust};

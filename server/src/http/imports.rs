@@ -5,7 +5,7 @@ use sealcard_api::{
     Bytes, Timestamp,
     algorithm::ComponentRole,
     ids::ComponentId,
-    import::{ImportPlan, ImportPlanRequest, ImportRequest, LeftOut, PlannedComponent},
+    import::{ImportPlan, ImportPlanRequest, ImportRequest, PlannedComponent},
     keys::Key,
     problem::ProblemCode,
 };
@@ -37,7 +37,7 @@ async fn plan(
     let ImportPlanRequest { project, environment: wanted, name, certificate, secrets } = request;
     let (place, environment, _) = place(&state, &caller, &project, wanted.as_deref(), name).await?;
     let planned = keys::plan(&state.signers, &place, &certificate, &secrets).await?;
-    let ForeignCertificate { fingerprint, user_id, expires, keys, left_out } = planned.certificate;
+    let ForeignCertificate { fingerprint, user_id, expires, keys, left_out, sha1, .. } = planned.certificate;
     if state.store.key_by_fingerprint(fingerprint).await?.is_some() {
         return Err(ApiError::new(ProblemCode::Conflict).detail(format!("The key {fingerprint} is here already.")));
     }
@@ -51,6 +51,7 @@ async fn plan(
         fingerprint: key.fingerprint,
         public_key: key.public_key.to_public_key(key.algorithm),
         created: key.created,
+        lost_uses: key.lost_uses,
     });
     Ok(Json(ImportPlan {
         environment,
@@ -60,7 +61,8 @@ async fn plan(
         algorithm,
         expires,
         components: components.collect(),
-        left_out: left_out.into_iter().map(|(fingerprint, reason)| LeftOut { fingerprint, reason }).collect(),
+        left_out,
+        sha1,
     }))
 }
 

@@ -71,7 +71,7 @@ pub async fn import(
     });
     begin(store, place.project, maker, id, begun).await?;
     let project = place.project;
-    let result = take_in(store, signers, maker, place, id, Foreign { certificate, read, pairs }).await;
+    let result = take_in(store, signers, maker, place, id, Foreign { read, pairs }).await;
     if let Err(error) = &result {
         let failed = json!({"event": "key-failed", "error": error.to_string()});
         note(store, project, maker, id, failed).await?;
@@ -81,7 +81,6 @@ pub async fn import(
 
 /// A certificate with the secrets of its keys.
 struct Foreign {
-    certificate: String,
     read: ForeignCertificate,
     pairs: Vec<(ForeignKey, ImportedComponent)>,
 }
@@ -113,7 +112,7 @@ async fn take_in(
     id: KeyId,
     foreign: Foreign,
 ) -> Result<KeyId, KeyError> {
-    let Foreign { certificate, read, pairs } = foreign;
+    let Foreign { read, pairs } = foreign;
     let mut components = Vec::with_capacity(pairs.len());
     for (key, secret) in pairs {
         let body = RequestBody::Import {
@@ -138,7 +137,7 @@ async fn take_in(
     let revocation = match primary.map(|component| component.key.clone()) {
         None => None,
         Some(primary) => {
-            let text = certificate.clone();
+            let text = read.armored.clone();
             let KeyPlace { environment, project, .. } = place;
             let made = Certifier { store, signers, environment, project, key: id, maker }.run(move |certify| {
                 openpgp::revocation(&text, &primary, RevocationReason::Unspecified, "", now, certify)
@@ -159,7 +158,8 @@ async fn take_in(
         user_id: read.user_id,
         fingerprint: read.fingerprint,
         serial: 0,
-        certificate,
+        // What was understood, not what was sent.
+        certificate: read.armored,
         revocation,
         created: now,
         components,

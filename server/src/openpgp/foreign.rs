@@ -5,20 +5,19 @@ use std::time::{Duration, SystemTime};
 use sealcard_api::{
     Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole},
+    import::{CertificatePart, LeftOut, LeftOutReason, MAX_CERTIFICATE},
 };
+use sealcard_openpgp::{PublicCertificate, ReadError, algorithm_name, policy};
 use sealcard_signer::protocol::PublicKeyBytes;
 use sequoia_openpgp::{
-    Cert,
     cert::{
-        CertParser,
+        ValidCert,
         amalgamation::{
-            ValidAmalgamation as _,
-            key::{PrimaryKey as _, ValidErasedKeyAmalgamation},
+            ValidAmalgamation as _, ValidateAmalgamation as _,
+            key::{ErasedKeyAmalgamation, PrimaryKey as _},
         },
     },
     packet::key::PublicParts,
-    parse::Parse,
-    policy::{HashAlgoSecurity, StandardPolicy},
     types::{HashAlgorithm as Hash, RevocationStatus},
 };
 
@@ -30,12 +29,21 @@ const MAX_USER_ID: usize = 256;
 /// Why a certificate can't be imported. Retrying can't help before it is changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForeignError {
-    /// Not one certificate, or not one that can be used.
+    /// Not one certificate.
     #[error("This is no certificate that can be used: {0}.")]
-    NotUsable(String),
+    Unreadable(ReadError),
     /// There are secrets in it, which have no business here.
     #[error("The certificate holds secret keys. They must not be sent to the server; use `sealcard admin key import`.")]
     Secret,
+    /// Longer than others should have to fetch.
+    #[error("The certificate has {0} bytes, and at most {MAX_CERTIFICATE} can be imported. Leave photos and the signatures of others out.")]
+    TooLong(usize),
+    /// Signed in a way that nobody should trust.
+    #[error("The key's own signatures are made in a way that is not trusted any more.")]
+    Weak,
+    /// It has no user id.
+    #[error("The key has no user ID that it has signed.")]
+    NoUserId,
     /// Its time is over.
     #[error("The key has expired. Prolong it first: gpg --quick-set-expire {0} 2y")]
     Expired(Fingerprint),
@@ -43,13 +51,15 @@ pub enum ForeignError {
     #[error("The key has been revoked.")]
     Revoked,
     /// None of its keys can go on a card.
-    #[error("None of its keys can be imported: {0}")]
-    Nothing(String),
+    #[error("None of its keys can be imported.{}", .0.iter().map(|out| format!(" {out}.")).collect::<String>())]
+    Nothing(Vec<LeftOut>),
 }
 
 /// A certificate that was made elsewhere.
 #[derive(Debug, Clone)]
 pub struct ForeignCertificate {
+    /// What of it is published, ASCII-armored.
+    pub armored: String,
     /// The primary key's fingerprint.
     pub fingerprint: Fingerprint,
     /// The primary user id, in one line.
@@ -58,8 +68,10 @@ pub struct ForeignCertificate {
     pub expires: Option<Timestamp>,
     /// The keys that become components, in the order of [`ComponentRole::ALL`].
     pub keys: Vec<ForeignKey>,
-    /// The others, and why they do not.
-    pub left_out: Vec<(Fingerprint, String)>,
+    /// What is not taken, and why.
+    pub left_out: Vec<LeftOut>,
+    /// Whether the primary key's signatures are made with SHA-1.
+    pub sha1: bool,
 }
 
 /// A key that becomes a component.
@@ -77,15 +89,15 @@ pub struct ForeignKey {
     pub created: Timestamp,
     /// When it expires, or its certificate if that is earlier.
     pub expires: Option<Timestamp>,
+    /// What else it could be used for, which no key does here.
+    pub lost_uses: Vec<ComponentRole>,
 }
 
 /// A key with all that the choice depends on.
 struct Candidate {
     key: ForeignKey,
     primary: bool,
-    signs: bool,
-    decrypts: bool,
-    authenticates: bool,
+    uses: Vec<ComponentRole>,
 }
 
 impl ForeignCertificate {
@@ -95,96 +107,113 @@ impl ForeignCertificate {
     /// # Errors
     /// See [`ForeignError`].
     pub fn read(text: &str, secrets: &[Fingerprint], now: Timestamp) -> Result<Self, ForeignError> {
-        let unusable = |error: &dyn std::fmt::Display| ForeignError::NotUsable(error.to_string());
-        let mut certificates = CertParser::from_bytes(text).map_err(|e| unusable(&e))?;
-        let certificate = match (certificates.next(), certificates.next()) {
-            (Some(certificate), None) => certificate.map_err(|e| unusable(&e))?,
-            (None, _) => return Err(unusable(&"it is empty")),
-            (Some(_), Some(_)) => return Err(unusable(&"there is more than one")),
-        };
-        if certificate.is_tsk() {
-            return Err(ForeignError::Secret);
+        if text.len() > MAX_CERTIFICATE {
+            return Err(ForeignError::TooLong(text.len()));
         }
+        let certificate = PublicCertificate::read(text.as_bytes())?;
         Self::choose(&certificate, secrets, now)
     }
 
-    fn choose(certificate: &Cert, secrets: &[Fingerprint], now: Timestamp) -> Result<Self, ForeignError> {
-        let unusable = |error: &dyn std::fmt::Display| ForeignError::NotUsable(error.to_string());
-        let fingerprint = fingerprint(certificate.fingerprint().as_bytes())
-            .ok_or_else(|| unusable(&"only keys of version 4 go on cards"))?;
-        let mut policy = StandardPolicy::new();
-        // Self-signatures of keys that are older than some tools are made with SHA-1, and gpg takes them. A second preimage
-        // of SHA-1 is out of reach.
-        policy.accept_hash_property(Hash::SHA1, HashAlgoSecurity::SecondPreImageResistance);
+    fn choose(public: &PublicCertificate, secrets: &[Fingerprint], now: Timestamp) -> Result<Self, ForeignError> {
+        let certificate = public.cert()?;
+        let fingerprint =
+            fingerprint(certificate.fingerprint().as_bytes()).ok_or(ForeignError::Unreadable(ReadError::NotAKey))?;
+        let policy = policy();
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now.unix().try_into().unwrap_or_default());
-        let valid = certificate.with_policy(&policy, time).map_err(|e| unusable(&e))?;
+        let valid = certificate.with_policy(&policy, time).map_err(|_| ForeignError::Weak)?;
         if matches!(valid.revocation_status(), RevocationStatus::Revoked(_)) {
             return Err(ForeignError::Revoked);
         }
         valid.alive().map_err(|_| ForeignError::Expired(fingerprint))?;
-        let user_id = valid.primary_userid().map_err(|_| unusable(&"it has no user id"))?;
+        let user_id = valid.primary_userid().map_err(|_| ForeignError::NoUserId)?;
         let user_id = one_line(&String::from_utf8_lossy(user_id.userid().value()));
 
         let mut candidates = Vec::new();
-        let mut left_out = Vec::new();
-        for key in valid.keys() {
-            match candidate(&key, secrets) {
-                Some(Ok(candidate)) => candidates.push(candidate),
-                Some(Err(out)) => left_out.push(out),
-                None => {}
+        let mut left_out = public.left_out().to_vec();
+        for key in certificate.keys() {
+            match candidate(&key, &valid, secrets) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(out) => left_out.push(out),
             }
         }
         let (keys, expires) = assign(candidates, &mut left_out);
         if keys.iter().all(|key| key.role == ComponentRole::Certify) {
-            let reasons: Vec<_> = left_out.iter().map(|(key, reason)| format!("{key} {reason}")).collect();
-            return Err(ForeignError::Nothing(reasons.join("; ")));
+            return Err(ForeignError::Nothing(left_out));
         }
-        Ok(Self { fingerprint, user_id, expires, keys, left_out })
+        let sha1 = has_sha1(&valid);
+        Ok(Self { armored: public.armored()?, fingerprint, user_id, expires, keys, left_out, sha1 })
     }
 }
 
-/// What is known of a key, or why it is left out. `None` for one of another version.
-fn candidate(
-    key: &ValidErasedKeyAmalgamation<'_, PublicParts>,
-    secrets: &[Fingerprint],
-) -> Option<Result<Candidate, (Fingerprint, String)>> {
-    let fingerprint = fingerprint(key.key().fingerprint().as_bytes())?;
-    let out = |why: &str| Some(Err((fingerprint, why.to_owned())));
-    if !secrets.contains(&fingerprint) {
-        return out("has no secret key here");
+impl From<ReadError> for ForeignError {
+    fn from(error: ReadError) -> Self {
+        if error == ReadError::Secret { Self::Secret } else { Self::Unreadable(error) }
     }
+}
+
+/// Whether a signature that counts now is made with SHA-1.
+fn has_sha1(certificate: &ValidCert<'_>) -> bool {
+    let user_ids = certificate.userids().map(|id| id.binding_signature().hash_algo());
+    let keys = certificate.keys().map(|key| key.binding_signature().hash_algo());
+    user_ids.chain(keys).any(|hash| hash == Hash::SHA1)
+}
+
+/// What is known of a key, or why it is left out.
+fn candidate(
+    key: &ErasedKeyAmalgamation<'_, PublicParts>,
+    certificate: &ValidCert<'_>,
+    secrets: &[Fingerprint],
+) -> Result<Candidate, LeftOut> {
+    let fingerprint = fingerprint(key.key().fingerprint().as_bytes());
+    let part = if key.primary() { CertificatePart::PrimaryKey } else { CertificatePart::Subkey };
+    let hex = key.key().fingerprint().to_hex();
+    let out = |reason, detail| LeftOut { part, fingerprint: Some(hex.clone()), reason, detail };
+    let fingerprint = fingerprint.filter(|fingerprint| secrets.contains(fingerprint));
+    let fingerprint = fingerprint.ok_or_else(|| out(LeftOutReason::NoSecret, None))?;
+    let unsupported = || out(LeftOutReason::Algorithm, Some(algorithm_name(key.key())));
+    let (algorithm, public_key) = packets::component(key.key()).ok_or_else(unsupported)?;
+    let valid = key.clone().with_policy(certificate.policy(), certificate.time());
+    let key = valid.map_err(|_| out(LeftOutReason::WeakSignature, None))?;
     if matches!(key.revocation_status(), RevocationStatus::Revoked(_)) {
-        return out("has been revoked");
+        return Err(out(LeftOutReason::Revoked, None));
     }
     if key.alive().is_err() {
-        return out("has expired");
+        return Err(out(LeftOutReason::Expired, None));
     }
-    let Some((algorithm, public_key)) = packets::component(key.key()) else {
-        return out("has an algorithm that is not supported");
-    };
     let unix = |time: SystemTime| {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_unix(since.as_secs().try_into().unwrap_or(i64::MAX))
     };
-    let role = ComponentRole::Certify;
     let created = unix(key.key().creation_time());
-    let certificate_end = key.valid_cert().primary_key().key_expiration_time();
+    let fits = |role, allowed: bool| allowed && algorithm.fits(role);
+    let mut uses = Vec::new();
+    for (role, allowed) in [
+        (ComponentRole::Sign, key.for_signing()),
+        (ComponentRole::Decrypt, key.for_storage_encryption() || key.for_transport_encryption()),
+        (ComponentRole::Authenticate, key.for_authentication()),
+    ] {
+        if fits(role, allowed) {
+            uses.push(role);
+        }
+    }
+    if uses.is_empty() && !key.primary() {
+        return Err(out(LeftOutReason::NoUse, None));
+    }
+    if key.primary() && key.key_flags().is_none_or(|flags| flags.is_empty()) {
+        return Err(out(LeftOutReason::NoUse, None));
+    }
+    let certificate_end = certificate.primary_key().key_expiration_time();
     let expires = key.key_expiration_time().into_iter().chain(certificate_end).min().map(unix);
-    Some(Ok(Candidate {
-        key: ForeignKey { role, algorithm, public_key, fingerprint, created, expires },
+    let role = ComponentRole::Certify;
+    Ok(Candidate {
+        key: ForeignKey { role, algorithm, public_key, fingerprint, created, expires, lost_uses: Vec::new() },
         primary: key.primary(),
-        signs: key.for_signing() && algorithm.fits(ComponentRole::Sign),
-        decrypts: (key.for_storage_encryption() || key.for_transport_encryption())
-            && algorithm.fits(ComponentRole::Decrypt),
-        authenticates: key.for_authentication() && algorithm.fits(ComponentRole::Authenticate),
-    }))
+        uses,
+    })
 }
 
 /// Gives each key at most one role, and each role at most one key.
-fn assign(
-    mut candidates: Vec<Candidate>,
-    left_out: &mut Vec<(Fingerprint, String)>,
-) -> (Vec<ForeignKey>, Option<Timestamp>) {
+fn assign(mut candidates: Vec<Candidate>, left_out: &mut Vec<LeftOut>) -> (Vec<ForeignKey>, Option<Timestamp>) {
     let mut chosen: Vec<Candidate> = Vec::new();
     let mut give = |candidates: &mut Vec<Candidate>, role, fits: &dyn Fn(&Candidate) -> bool| {
         let newest = candidates.iter().enumerate().filter(|(_, c)| fits(c)).max_by_key(|(_, c)| c.key.created);
@@ -196,13 +225,23 @@ fn assign(
         }
         false
     };
-    if !give(&mut candidates, ComponentRole::Sign, &|c| c.signs && !c.primary) {
-        give(&mut candidates, ComponentRole::Sign, &|c| c.signs);
+    let subkey = |role: ComponentRole| move |c: &Candidate| c.uses.contains(&role) && !c.primary;
+    if !give(&mut candidates, ComponentRole::Sign, &subkey(ComponentRole::Sign)) {
+        give(&mut candidates, ComponentRole::Sign, &|c| c.uses.contains(&ComponentRole::Sign));
     }
-    give(&mut candidates, ComponentRole::Decrypt, &|c| c.decrypts && !c.primary);
-    give(&mut candidates, ComponentRole::Authenticate, &|c| c.authenticates && !c.primary);
+    give(&mut candidates, ComponentRole::Decrypt, &subkey(ComponentRole::Decrypt));
+    give(&mut candidates, ComponentRole::Authenticate, &subkey(ComponentRole::Authenticate));
     give(&mut candidates, ComponentRole::Certify, &|c| c.primary && c.key.algorithm.fits(ComponentRole::Certify));
-    left_out.extend(candidates.into_iter().map(|c| (c.key.fingerprint, "is not needed beside newer ones".to_owned())));
+    left_out.extend(candidates.into_iter().map(|candidate| LeftOut {
+        part: if candidate.primary { CertificatePart::PrimaryKey } else { CertificatePart::Subkey },
+        fingerprint: Some(candidate.key.fingerprint.to_string()),
+        reason: LeftOutReason::NewerKey,
+        detail: Some(candidate.uses.iter().map(|role| role.name()).collect::<Vec<_>>().join(", ")),
+    }));
+    let given: Vec<ComponentRole> = chosen.iter().map(|candidate| candidate.key.role).collect();
+    for candidate in &mut chosen {
+        candidate.key.lost_uses = candidate.uses.iter().copied().filter(|role| !given.contains(role)).collect();
+    }
     chosen.sort_by_key(|c| c.key.role);
     let main = chosen.iter().find(|c| c.key.role == ComponentRole::Sign).or(chosen.first());
     let expires = main.and_then(|c| c.key.expires);
@@ -228,6 +267,7 @@ fn one_line(user_id: &str) -> String {
 mod tests {
     use proptest::prelude::*;
     use sequoia_openpgp::{
+        Cert,
         cert::{CertBuilder, CipherSuite},
         serialize::SerializeInto as _,
     };
@@ -270,7 +310,8 @@ mod tests {
         let secrets = all(&certificate);
         let read = ForeignCertificate::read(&text(&certificate), &secrets[1..], Timestamp::now()).unwrap();
         assert_eq!(read.keys.len(), 1);
-        assert_eq!(read.left_out, [(secrets[0], "has no secret key here".to_owned())]);
+        let out: Vec<_> = read.left_out.iter().map(|out| (out.fingerprint.clone().unwrap(), out.reason)).collect();
+        assert_eq!(out, [(secrets[0].to_string(), LeftOutReason::NoSecret)]);
         let only = ForeignCertificate::read(&text(&certificate), &secrets[..1], Timestamp::now());
         assert!(matches!(only, Err(ForeignError::Nothing(_))), "{only:?}");
     }
@@ -282,7 +323,7 @@ mod tests {
         let read = |text: &str| ForeignCertificate::read(text, &[], Timestamp::now()).unwrap_err();
         assert_eq!(read(&secret), ForeignError::Secret);
         for other in ["", "hello", &format!("{}{}", text(&certificate), text(&made(|b| b)))] {
-            assert!(matches!(read(other), ForeignError::NotUsable(_)), "{other:?}");
+            assert!(matches!(read(other), ForeignError::Unreadable(_)), "{other:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Keys that gpg made, brought to the server's signer.
 
 use anyhow::{Context, Result, ensure};
+use sealcard_openpgp::{fuzzing::Secrets, tag};
 use sealcard_tests::{Flavour, PROJECT, Playground, Workstation, good_signatures, run};
 
 use crate::support::{builder, expect_no_prompt};
@@ -59,9 +60,17 @@ fn a_key_of_gpg_goes_on_with_its_fingerprints_user_ids_and_certifications(flavou
     let station = &import.playground.workstation;
     station.run_sealcard(&["sync"])?;
     ensure!(import.subkeys(station, &key)? == before, "other fingerprints than before: {before:?}");
-    let list = station.gpg(&["--with-colons", "--list-sigs", &key])?.text();
-    ensure!(list.contains("Ada at work <ada@work.example>"), "{list}");
-    ensure!(list.lines().any(|l| l.starts_with("sig:") && l.contains(&friend[24..])), "no certification in {list}");
+    let signatures = |station: &Workstation| -> Result<String> {
+        let list = station.gpg(&["--with-colons", "--list-sigs", &key])?.text();
+        ensure!(list.contains("Ada at work <ada@work.example>"), "{list}");
+        Ok(list.lines().filter(|line| line.starts_with("sig:")).map(|line| format!("{line}\n")).collect())
+    };
+    // What others say of the key is published, but no server can bring it into a keyring unasked.
+    ensure!(!signatures(station)?.contains(&friend[24..]), "the certification came with a sync");
+    let published = station.path("published.asc");
+    import.playground.admin.admin(&["key", "export", "mine", "--output", &published])?;
+    station.gpg(&["--import", &published])?;
+    ensure!(signatures(station)?.contains(&friend[24..]), "no certification in the exported key");
     let status = station.gpg(&["--with-colons", "--card-status", "all"])?.text();
     let card = status.lines().find(|l| l.starts_with("fpr:") && l.contains(&key)).context("no such card")?;
     ensure!(before.iter().all(|fingerprint| card.contains(fingerprint.as_str())), "{card} lacks one of {before:?}");
@@ -107,7 +116,7 @@ fn a_key_whose_primary_key_is_offline_is_imported_without_it(flavour: Flavour) -
     let import = Import::start(flavour)?;
     let key = import.generate("Ada <ada@example.org>", &["ed25519/cert", "ed25519/sign"])?;
     let said = import.import("subkeys", &import.export("--export-secret-subkeys", &key)?)?;
-    ensure!(said.contains("primary key's secret is not in the file"), "{said}");
+    ensure!(said.contains("primary key's secret is not imported"), "{said}");
     let station = &import.playground.workstation;
     station.run_sealcard(&["sync"])?;
     station.try_sign(&key)?.success()?;
@@ -120,6 +129,73 @@ fn a_key_whose_primary_key_is_offline_is_imported_without_it(flavour: Flavour) -
         ensure!(failed.stderr.contains("primary key"), "{}", failed.description());
     }
     import.verify_record()
+}
+
+#[test]
+fn secret_packets_that_are_not_understood_are_stored_nowhere() -> Result<()> {
+    let import = Import::start(Flavour::Machine)?;
+    // Another version, an unknown algorithm, and a packet more than gpg wrote.
+    let changes: [(&str, fn(&mut Vec<u8>)); 3] =
+        [("version", |body| body[0] = 5), ("algorithm", |body| body[5] = 99), ("cut", |body| body.truncate(60))];
+    for (name, change) in changes {
+        let key = import.generate(&format!("{name} <{name}@example.org>"), &["ed25519/sign,cert", "cv25519/encr"])?;
+        let file = import.export("--export-secret-keys", &key)?;
+        let whole = std::fs::read(&file)?;
+        let secrets = Secrets::of(&whole);
+        let mut changed = Vec::new();
+        for frame in sealcard_openpgp::frames(&whole)? {
+            let mut body = frame.body.to_vec();
+            if frame.tag == tag::SECRET_SUBKEY {
+                change(&mut body);
+            }
+            changed.extend([0xC0 | frame.tag, 0xFF]);
+            changed.extend(u32::try_from(body.len())?.to_be_bytes());
+            changed.extend(body);
+        }
+        std::fs::write(&file, changed)?;
+        let said = import.import(name, &file)?;
+        ensure!(said.contains("left out: subkey") && said.contains("keep the file"), "{said}");
+        ensure!(!said.contains("--delete-secret-keys"), "{said}");
+        std::fs::remove_file(&file)?;
+        import.playground.workstation.run_sealcard(&["sync"])?;
+        let mut files = Vec::new();
+        walk(import.playground.scratch.path(), &mut files)?;
+        let mut with_key = 0;
+        for path in files {
+            let content = std::fs::read(&path)?;
+            let blocks = armored(&content);
+            ensure!(!secrets.are_in(&content), "{} holds a secret", path.display());
+            ensure!(!blocks.iter().any(|block| secrets.are_in(block)), "{} publishes a secret", path.display());
+            with_key += usize::from(!blocks.is_empty());
+        }
+        // The database and the list of cards: the search sees what it should.
+        ensure!(with_key >= 2, "certificates in {with_key} files only");
+    }
+    import.verify_record()
+}
+
+fn walk(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            walk(&entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// The armored keys in a file of any kind.
+fn armored(content: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8_lossy(content).replace("\\n", "\n");
+    let blocks = text.split("-----BEGIN PGP PUBLIC KEY BLOCK-----").skip(1).filter_map(|rest| {
+        let (block, _) = rest.split_once("-----END PGP")?;
+        let block = format!("-----BEGIN PGP PUBLIC KEY BLOCK-----{block}-----END PGP PUBLIC KEY BLOCK-----\n");
+        Some(sealcard_openpgp::blocks(block.as_bytes()).ok()?.remove(0).bytes.to_vec())
+    });
+    blocks.collect()
 }
 
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);

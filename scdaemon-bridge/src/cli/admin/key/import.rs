@@ -1,5 +1,7 @@
 //! `sealcard admin key import`.
 
+mod report;
+
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
@@ -8,11 +10,11 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueHint};
 use sealcard_api::{
-    import::{ImportPlan, ImportPlanRequest, ImportRequest, ImportedComponent, PlannedComponent},
+    import::{ImportPlan, ImportPlanRequest, ImportRequest, ImportedComponent, MAX_CERTIFICATE, PlannedComponent},
     keys::Key,
 };
 use sealcard_envelope::{Binding, KeyFingerprint, Purpose, RecipientKey};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretSlice};
 use zeroize::Zeroizing;
 
 use super::{NewName, full_name, print, revocation_hint};
@@ -21,8 +23,7 @@ use crate::{
         App,
         admin::signer_trust::{self, Asked},
         ask,
-        output::{BOLD, clean, line, note, show, warn},
-        when,
+        output::{clean, line, note, show, warn},
     },
     import::{ExportedKey, ImportError, SecretState},
     remote::path,
@@ -48,6 +49,9 @@ pub(in super::super) struct Arguments {
     /// The fingerprint of the signer's envelope key, which `sealcard-server init` printed; trusted without asking
     #[arg(long, value_name = "HEX")]
     signer_fingerprint: Option<KeyFingerprint>,
+    /// Leave photos out; they make the certificate long for everyone who gets it
+    #[arg(long)]
+    without_photos: bool,
     /// What `gpg --export-secret-keys` wrote, armored or not (default: standard input)
     #[arg(value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
@@ -56,7 +60,7 @@ pub(in super::super) struct Arguments {
 pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::Result<()> {
     let remote = &app.remote;
     let exported = read(arguments.file.as_deref())?;
-    let certificate = exported.certificate()?;
+    let certificate = certificate(&exported, arguments.without_photos)?;
     let secrets = exported.secrets();
     let here = secrets.iter().filter(|(_, state)| *state != SecretState::Elsewhere);
     let request = ImportPlanRequest {
@@ -70,13 +74,12 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
     if exported.fingerprint() != Some(plan.fingerprint) {
         bail!("the server's answer is about another key, {}; nothing was sent", plan.fingerprint);
     }
-    describe(&plan);
-    let offline =
-        secrets.iter().any(|(fingerprint, state)| *fingerprint == plan.fingerprint && *state == SecretState::Elsewhere);
-    if offline {
+    report::describe(&exported, &plan);
+    let without_primary = plan.components.iter().all(|component| component.fingerprint != plan.fingerprint);
+    if without_primary {
         warn(
-            "the primary key's secret is not in the file. The subkeys work, but the key can be neither prolonged nor \
-             revoked here: keep the primary key for that",
+            "the primary key's secret is not imported. The subkeys work, but the key can be neither extended nor revoked \
+             here: keep the primary key for that",
         );
     }
     let recipient =
@@ -98,11 +101,16 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
     show(json, &key, |key| {
         line(format!("Imported the key {}.", full_name(key)));
         print(key);
-        note(
-            "Members with the role key-user get it with `sealcard sync`. The file still holds the secret key: once all is \
-              well, remove it and gpg's own copy (gpg --delete-secret-keys), or keep it offline as a backup.",
-        );
-        if !offline {
+        note("Members with the role key-user get it with `sealcard sync`.");
+        if report::is_complete(&exported, &plan) {
+            note(
+                "The file still holds the secret key. Once all is well, remove it and gpg's own copy \
+                 (gpg --delete-secret-keys), or keep it offline as a backup.",
+            );
+        } else {
+            warn("keep the file and gpg's own copy of the key: what was left out is nowhere else");
+        }
+        if !without_primary {
             revocation_hint(key);
         }
     })
@@ -120,35 +128,39 @@ fn read(file: Option<&Path>) -> anyhow::Result<ExportedKey> {
     Ok(ExportedKey::read(&bytes)?)
 }
 
-fn describe(plan: &ImportPlan) {
-    note(format!("{BOLD}{}{BOLD:#}  {}", plan.fingerprint, clean(&plan.user_id)));
-    for PlannedComponent { role, algorithm, fingerprint, .. } in &plan.components {
-        note(format!("  {:<12}  {:<13}  {fingerprint}", role.name(), algorithm.name()));
+/// What is sent of the certificate, ASCII-armored.
+fn certificate(exported: &ExportedKey, without_photos: bool) -> anyhow::Result<String> {
+    let certificate = exported.certificate();
+    let photos = certificate.photo_bytes();
+    let armored = if without_photos { certificate.clone().without_photos().armored() } else { certificate.armored() };
+    let armored = armored.map_err(ImportError::from)?;
+    if armored.len() > MAX_CERTIFICATE {
+        let (kb, most) = (armored.len() / 1000, MAX_CERTIFICATE / 1000);
+        let help = match photos {
+            1.. if !without_photos => "leave its photos out with --without-photos",
+            _ => "export it without the signatures of others: gpg --export-options export-minimal --export-secret-keys",
+        };
+        bail!("the public part of the key has {kb} KB, and at most {most} KB can be imported; {help}");
     }
-    for out in &plan.left_out {
-        note(format!("  left out      {}  {}", out.fingerprint, clean(&out.reason)));
-    }
-    if let Some(expires) = plan.expires {
-        note(format!("  expires {}", when::with_distance(expires)));
-    }
+    Ok(armored)
 }
 
 /// The passphrases that opened something; gpg protects all keys of a certificate with the same one, but need not.
 struct Passphrases {
     from_file: bool,
-    known: Vec<SecretString>,
+    known: Vec<SecretSlice<u8>>,
 }
 
 impl Passphrases {
     fn new(file: Option<&Path>) -> anyhow::Result<Self> {
         Ok(match file {
-            Some(file) => Self { from_file: true, known: vec![ask::secret_from_file(file)?] },
+            Some(file) => Self { from_file: true, known: vec![ask::passphrase_from_file(file)?] },
             None => Self { from_file: false, known: Vec::new() },
         })
     }
 
     fn open(&mut self, exported: &ExportedKey, component: &PlannedComponent) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-        let attempt = |passphrase: Option<&SecretString>| {
+        let attempt = |passphrase: Option<&SecretSlice<u8>>| {
             exported.secret(component.fingerprint, component.algorithm, &component.public_key, passphrase)
         };
         match attempt(None) {
@@ -167,6 +179,7 @@ impl Passphrases {
         }
         for _ in 0..ATTEMPTS {
             let passphrase = ask::password(&format!("Passphrase of the secret key {}", component.fingerprint))?;
+            let passphrase = SecretSlice::from(passphrase.expose_secret().as_bytes().to_vec());
             match attempt(Some(&passphrase)) {
                 Err(error @ ImportError::WrongPassphrase(_)) => note(error.to_string()),
                 result => {

@@ -1,0 +1,346 @@
+//! A certificate that may be published.
+
+use sealcard_api::import::{CertificatePart, LeftOut, LeftOutReason};
+use sequoia_openpgp::{
+    Cert, Packet,
+    armor::{Kind, Writer},
+    packet::{Signature, UserAttribute, UserID},
+    serialize::Serialize as _,
+};
+
+use crate::{
+    BlockKind, Part, ReadError, algorithm_name, blocks, frames,
+    part::tag,
+    signatures::{Maker, Primary, Subject, Subkey, judge},
+};
+
+/// A certificate that holds only parts that were understood and that its primary key has signed.
+///
+/// INVARIANT: every user id, photo and subkey has at least one valid signature by the primary key, and nothing else is in it
+/// but public keys of version 4, signatures of versions 3 and 4, and what they are about.
+#[derive(Clone)]
+pub struct PublicCertificate {
+    primary: Signed<Primary>,
+    identities: Vec<Signed<Identity>>,
+    subkeys: Vec<Signed<Subkey>>,
+    left_out: Vec<LeftOut>,
+}
+
+/// A part with the signatures about it.
+#[derive(Clone)]
+struct Signed<T> {
+    part: T,
+    /// By the primary key, verified.
+    own: Vec<Signature>,
+    /// By others.
+    others: Vec<Signature>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Identity {
+    UserId(UserID),
+    Photo(UserAttribute),
+}
+
+impl PublicCertificate {
+    /// Reads one certificate, armored or not.
+    ///
+    /// # Errors
+    ///
+    /// When it is not exactly one certificate, or holds any secret packet, understood or not.
+    pub fn read(bytes: &[u8]) -> Result<Self, ReadError> {
+        let blocks = blocks(bytes)?;
+        if blocks.iter().any(|block| block.kind == BlockKind::Secret) {
+            return Err(ReadError::Secret);
+        }
+        let [block] = blocks.as_slice() else { return Err(ReadError::Several(blocks.len())) };
+        if block.kind == BlockKind::Other {
+            return Err(ReadError::NotAKey);
+        }
+        let frames = frames(&block.bytes)?;
+        if frames.iter().any(|frame| matches!(frame.tag, tag::SECRET_KEY | tag::SECRET_SUBKEY)) {
+            return Err(ReadError::Secret);
+        }
+        let keys = frames.iter().filter(|frame| frame.tag == tag::PUBLIC_KEY).count();
+        if keys > 1 {
+            return Err(ReadError::Several(keys));
+        }
+        Self::from_parts(frames.iter().map(Part::read))
+    }
+
+    /// Puts a certificate together from its parts, the primary key first. A part that is not signed is left out.
+    ///
+    /// # Errors
+    ///
+    /// When there is no usable primary key, or it has signed nothing.
+    pub fn from_parts(parts: impl IntoIterator<Item = Part>) -> Result<Self, ReadError> {
+        let mut parts = parts.into_iter().filter(|part| !matches!(part, Part::Ignored));
+        let primary = match parts.next() {
+            Some(Part::Understood(Packet::PublicKey(primary))) => primary,
+            Some(Part::LeftOut(out)) if out.part == CertificatePart::PrimaryKey => return Err(ReadError::Primary(out)),
+            Some(_) => return Err(ReadError::NotAKey),
+            None => return Err(ReadError::Empty),
+        };
+        if !is_supported(&primary) {
+            return Err(ReadError::Primary(LeftOut {
+                part: CertificatePart::PrimaryKey,
+                fingerprint: Some(primary.fingerprint().to_hex()),
+                reason: LeftOutReason::Algorithm,
+                detail: Some(algorithm_name(&primary)),
+            }));
+        }
+        let mut builder = Builder {
+            certificate: Self {
+                primary: Signed::new(primary),
+                identities: Vec::new(),
+                subkeys: Vec::new(),
+                left_out: Vec::new(),
+            },
+            current: Current::Primary,
+            not_cross_signed: Vec::new(),
+        };
+        for part in parts {
+            builder.add(part)?;
+        }
+        builder.finish()
+    }
+
+    /// The fingerprint of the primary key.
+    #[must_use]
+    pub fn fingerprint(&self) -> sequoia_openpgp::Fingerprint {
+        self.primary.part.fingerprint()
+    }
+
+    /// What was in the input and is not here.
+    #[must_use]
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// The first user id, in one line. Empty if there is none.
+    #[must_use]
+    pub fn user_id(&self) -> String {
+        let first = self.identities.iter().find_map(|identity| match &identity.part {
+            Identity::UserId(id) => Some(String::from_utf8_lossy(id.value()).into_owned()),
+            Identity::Photo(_) => None,
+        });
+        first.unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
+
+    /// How many bytes its photos take.
+    #[must_use]
+    pub fn photo_bytes(&self) -> usize {
+        let photos = self.identities.iter().filter_map(|identity| match &identity.part {
+            Identity::Photo(photo) => Some(photo.value().len()),
+            Identity::UserId(_) => None,
+        });
+        photos.sum()
+    }
+
+    /// The certificate without its photos.
+    #[must_use]
+    pub fn without_photos(mut self) -> Self {
+        self.identities.retain(|identity| matches!(identity.part, Identity::UserId(_)));
+        self
+    }
+
+    /// The certificate without signatures by others.
+    #[must_use]
+    pub fn without_certifications(mut self) -> Self {
+        self.primary.others.clear();
+        for identity in &mut self.identities {
+            identity.others.clear();
+        }
+        self
+    }
+
+    /// Its packets, in the order that its owner knows.
+    pub fn packets(&self) -> impl Iterator<Item = Packet> {
+        let primary = self.primary.with_signatures(|key| Packet::PublicKey(key.clone()));
+        let identities = self.identities.iter().flat_map(|identity| {
+            identity.with_signatures(|identity| match identity {
+                Identity::UserId(id) => Packet::UserID(id.clone()),
+                Identity::Photo(photo) => Packet::UserAttribute(photo.clone()),
+            })
+        });
+        let subkeys = self.subkeys.iter();
+        let subkeys = subkeys.flat_map(|subkey| subkey.with_signatures(|key| Packet::PublicSubkey(key.clone())));
+        primary.chain(identities).chain(subkeys)
+    }
+
+    /// The library's view of it.
+    ///
+    /// # Errors
+    ///
+    /// When the library does not take it.
+    pub fn cert(&self) -> Result<Cert, ReadError> {
+        Cert::from_packets(self.packets()).map_err(|_| ReadError::NotAKey)
+    }
+
+    /// The certificate, ASCII-armored.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written.
+    pub fn armored(&self) -> Result<String, ReadError> {
+        let mut writer = Writer::new(Vec::new(), Kind::PublicKey).map_err(|_| ReadError::Write)?;
+        for packet in self.packets() {
+            packet.serialize(&mut writer).map_err(|_| ReadError::Write)?;
+        }
+        let bytes = writer.finalize().map_err(|_| ReadError::Write)?;
+        String::from_utf8(bytes).map_err(|_| ReadError::Write)
+    }
+}
+
+/// Whether signatures by a key can be verified here.
+fn is_supported(key: &Primary) -> bool {
+    use sequoia_openpgp::crypto::mpi::PublicKey;
+    let curve = match key.mpis() {
+        PublicKey::EdDSA { curve, .. } | PublicKey::ECDSA { curve, .. } => curve.is_supported(),
+        _ => true,
+    };
+    curve && key.pk_algo().is_supported() && key.pk_algo().for_signing()
+}
+
+impl<T> Signed<T> {
+    const fn new(part: T) -> Self {
+        Self { part, own: Vec::new(), others: Vec::new() }
+    }
+
+    fn add(&mut self, maker: Maker, signature: Signature) {
+        let signatures = match maker {
+            Maker::Own => &mut self.own,
+            Maker::Other => &mut self.others,
+        };
+        if !signatures.contains(&signature) {
+            signatures.push(signature);
+        }
+    }
+
+    fn with_signatures(&self, packet: impl FnOnce(&T) -> Packet) -> impl Iterator<Item = Packet> {
+        let signatures = self.own.iter().chain(&self.others).map(|signature| Packet::Signature(signature.clone()));
+        std::iter::once(packet(&self.part)).chain(signatures)
+    }
+}
+
+/// What the next signature is about.
+#[derive(Clone, Copy)]
+enum Current {
+    Primary,
+    Identity(usize),
+    Subkey(usize),
+    /// A part that was not understood.
+    LeftOut,
+}
+
+struct Builder {
+    certificate: PublicCertificate,
+    current: Current,
+    /// Subkeys, by their place.
+    not_cross_signed: Vec<usize>,
+}
+
+impl Builder {
+    fn add(&mut self, part: Part) -> Result<(), ReadError> {
+        match part {
+            Part::Ignored => {}
+            Part::LeftOut(out) => {
+                // A signature that is not understood is about the same part as its neighbours.
+                if out.part != CertificatePart::Signature {
+                    self.current = Current::LeftOut;
+                }
+                self.certificate.left_out.push(out);
+            }
+            Part::Understood(Packet::UserID(id)) => self.identity(Identity::UserId(id)),
+            Part::Understood(Packet::UserAttribute(photo)) => self.identity(Identity::Photo(photo)),
+            Part::Understood(Packet::PublicSubkey(subkey)) => {
+                let subkeys = &mut self.certificate.subkeys;
+                let known = subkeys.iter().position(|known| known.part == subkey);
+                self.current = Current::Subkey(known.unwrap_or_else(|| {
+                    subkeys.push(Signed::new(subkey));
+                    subkeys.len() - 1
+                }));
+            }
+            Part::Understood(Packet::Signature(signature)) => self.signature(signature),
+            Part::Understood(Packet::PublicKey(_)) => return Err(ReadError::Several(2)),
+            Part::Understood(_) => return Err(ReadError::NotAKey),
+        }
+        Ok(())
+    }
+
+    fn identity(&mut self, identity: Identity) {
+        let identities = &mut self.certificate.identities;
+        let known = identities.iter().position(|known| known.part == identity);
+        self.current = Current::Identity(known.unwrap_or_else(|| {
+            identities.push(Signed::new(identity));
+            identities.len() - 1
+        }));
+    }
+
+    fn signature(&mut self, signature: Signature) {
+        let PublicCertificate { primary, identities, subkeys, left_out } = &mut self.certificate;
+        let key = primary.part.clone();
+        let result = match self.current {
+            Current::LeftOut => return,
+            Current::Primary => {
+                judge(signature, &key, &Subject::Primary).map(|(maker, signature)| primary.add(maker, signature))
+            }
+            Current::Identity(at) => {
+                let Some(identity) = identities.get_mut(at) else { return };
+                let subject = match &identity.part {
+                    Identity::UserId(id) => Subject::UserId(id),
+                    Identity::Photo(photo) => Subject::Photo(photo),
+                };
+                judge(signature, &key, &subject).map(|(maker, signature)| identity.add(maker, signature))
+            }
+            Current::Subkey(at) => {
+                let Some(subkey) = subkeys.get_mut(at) else { return };
+                let result = judge(signature, &key, &Subject::Subkey(&subkey.part));
+                if result.as_ref().err() == Some(&LeftOutReason::NotCrossSigned) {
+                    self.not_cross_signed.push(at);
+                    return;
+                }
+                result.map(|(maker, signature)| subkey.add(maker, signature))
+            }
+        };
+        if let Err(reason) = result {
+            left_out.push(LeftOut { part: CertificatePart::Signature, fingerprint: None, reason, detail: None });
+        }
+    }
+
+    /// Takes out what is not signed.
+    fn finish(self) -> Result<PublicCertificate, ReadError> {
+        let Self { mut certificate, not_cross_signed, .. } = self;
+        let PublicCertificate { primary, identities, subkeys, left_out } = &mut certificate;
+        let mut unsigned = Vec::new();
+        identities.retain(|identity| {
+            let part = match identity.part {
+                Identity::UserId(_) => CertificatePart::UserId,
+                Identity::Photo(_) => CertificatePart::Photo,
+            };
+            if identity.own.is_empty() {
+                unsigned.push(LeftOut { part, fingerprint: None, reason: LeftOutReason::NotSigned, detail: None });
+            }
+            !identity.own.is_empty()
+        });
+        let mut at = 0..;
+        subkeys.retain(|subkey| {
+            let at = at.next();
+            if subkey.own.is_empty() {
+                let crossed = at.is_none_or(|at| !not_cross_signed.contains(&at));
+                unsigned.push(LeftOut {
+                    part: CertificatePart::Subkey,
+                    fingerprint: Some(subkey.part.fingerprint().to_hex()),
+                    reason: if crossed { LeftOutReason::NotSigned } else { LeftOutReason::NotCrossSigned },
+                    detail: None,
+                });
+            }
+            !subkey.own.is_empty()
+        });
+        left_out.extend(unsigned);
+        if primary.own.is_empty() && identities.is_empty() {
+            return Err(ReadError::Unsigned);
+        }
+        Ok(certificate)
+    }
+}

@@ -1,0 +1,114 @@
+//! What an import says of each part of a key: taken or left out, why, and what helps.
+
+use sealcard_api::{
+    algorithm::ComponentRole,
+    import::{CertificatePart, ImportPlan, LeftOut, LeftOutReason, PlannedComponent},
+};
+
+use crate::{
+    cli::{
+        output::{BOLD, clean, count, note, warn},
+        when,
+    },
+    import::ExportedKey,
+};
+
+/// Lists what is taken and what is left out.
+pub(super) fn describe(exported: &ExportedKey, plan: &ImportPlan) {
+    note(format!("{BOLD}{}{BOLD:#}  {}", plan.fingerprint, clean(&plan.user_id)));
+    for PlannedComponent { role, algorithm, fingerprint, .. } in &plan.components {
+        note(format!("  {:<12}  {:<13}  {fingerprint}", role.name(), algorithm.name()));
+    }
+    if let Some(expires) = plan.expires {
+        note(format!("  expires {}", when::with_distance(expires)));
+    }
+    if exported.others() > 0 {
+        note(format!("The file also holds {}, which is not imported.", count(exported.others(), "public key")));
+    }
+    let all = exported.left_out().iter().chain(&plan.left_out);
+    let (signatures, parts): (Vec<_>, Vec<_>) = all.partition(|out| out.part == CertificatePart::Signature);
+    for out in parts {
+        warn(format!("left out: {}", clean(&out.to_string())));
+        if let Some(help) = help(out, plan) {
+            note(format!("  {help}"));
+        }
+    }
+    if !signatures.is_empty() {
+        let unsigned = signatures.iter().filter(|out| out.reason != LeftOutReason::Local).count();
+        if unsigned > 0 {
+            note(format!("Left out: {} that can't be verified.", count(unsigned, "signature")));
+        }
+    }
+    for component in &plan.components {
+        warn_of_lost_uses(component, plan);
+    }
+    if plan.sha1 {
+        warn(
+            "the key's signatures about itself are made with SHA-1. gpg takes them; apt of Debian 13, rpm of Fedora and other \
+             programs refuse the key",
+        );
+        note(format!(
+            "  Renew them in gpg, then export and import again:\n  \
+             gpg --cert-digest-algo SHA512 --quick-set-expire {0} 2y\n  \
+             gpg --cert-digest-algo SHA512 --quick-set-expire {0} 2y '*'",
+            plan.fingerprint
+        ));
+    }
+}
+
+/// Whether every secret of the file is taken, for every use.
+pub(super) fn is_complete(exported: &ExportedKey, plan: &ImportPlan) -> bool {
+    let mut left_out = exported.left_out().iter().chain(&plan.left_out);
+    !left_out.any(|out| {
+        matches!(out.part, CertificatePart::PrimaryKey | CertificatePart::Subkey | CertificatePart::Packet)
+    }) && plan.components.iter().all(|component| component.lost_uses.is_empty())
+}
+
+/// What the person can do about it.
+fn help(out: &LeftOut, plan: &ImportPlan) -> Option<String> {
+    let key = plan.fingerprint;
+    let subkey = out.fingerprint.as_deref().unwrap_or_default();
+    match out.reason {
+        LeftOutReason::NotCrossSigned => {
+            Some(format!("Sign it in gpg, then export again: gpg --edit-key {key} cross-certify save"))
+        }
+        LeftOutReason::Expired => Some(format!("Extend it in gpg, then export again: gpg --quick-set-expire {key} 2y {subkey}")),
+        LeftOutReason::NoUse => {
+            Some(format!("Say in gpg what it is for (change-usage), then export again: gpg --edit-key {key}"))
+        }
+        LeftOutReason::WeakSignature => Some(format!(
+            "Renew it in gpg, then export again: gpg --cert-digest-algo SHA512 --quick-set-expire {key} 2y {subkey}"
+        )),
+        LeftOutReason::NewerKey if out.detail.as_deref().is_some_and(|uses| uses.contains(ComponentRole::Decrypt.name())) => {
+            Some("Messages that are encrypted to it can be decrypted only with gpg's own copy: keep it.".to_owned())
+        }
+        LeftOutReason::Damaged if out.part != CertificatePart::UserId => {
+            Some("Export the key again. If that does not help, it is damaged in gpg too.".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn warn_of_lost_uses(component: &PlannedComponent, plan: &ImportPlan) {
+    for lost in &component.lost_uses {
+        let (use_, usage) = match lost {
+            ComponentRole::Authenticate => ("authenticates (ssh)", "auth"),
+            ComponentRole::Decrypt => ("decrypts", "encr"),
+            ComponentRole::Sign => ("signs", "sign"),
+            ComponentRole::Certify => continue,
+        };
+        let algorithm = match lost {
+            ComponentRole::Decrypt => "cv25519",
+            _ => "ed25519",
+        };
+        warn(format!(
+            "{} also {use_} elsewhere. Here each key has one use, and this one is for: {}",
+            component.fingerprint,
+            component.role.name()
+        ));
+        note(format!(
+            "  Add a subkey for it in gpg, then export again: gpg --quick-add-key {} {algorithm} {usage}",
+            plan.fingerprint
+        ));
+    }
+}
