@@ -1,5 +1,7 @@
 //! A certificate that may be published.
 
+use std::io::Write as _;
+
 use sealcard_api::import::{CertificatePart, LeftOut, LeftOutReason};
 use sequoia_openpgp::{
     Cert, Packet,
@@ -177,6 +179,19 @@ impl PublicCertificate {
         Cert::from_packets(self.packets()).map_err(|_| ReadError::NotAKey)
     }
 
+    /// The certificate, binary.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written.
+    pub fn bytes(&self) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = Vec::new();
+        for packet in self.packets() {
+            packet.serialize(&mut bytes).map_err(|_| ReadError::Write)?;
+        }
+        Ok(bytes)
+    }
+
     /// The certificate, ASCII-armored.
     ///
     /// # Errors
@@ -184,9 +199,7 @@ impl PublicCertificate {
     /// When it can't be written.
     pub fn armored(&self) -> Result<String, ReadError> {
         let mut writer = Writer::new(Vec::new(), Kind::PublicKey).map_err(|_| ReadError::Write)?;
-        for packet in self.packets() {
-            packet.serialize(&mut writer).map_err(|_| ReadError::Write)?;
-        }
+        writer.write_all(&self.bytes()?).map_err(|_| ReadError::Write)?;
         let bytes = writer.finalize().map_err(|_| ReadError::Write)?;
         String::from_utf8(bytes).map_err(|_| ReadError::Write)
     }

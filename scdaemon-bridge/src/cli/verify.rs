@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     cards::cache,
-    openpgp::{Certificates, Form, Judgement, OpenPgpError, Verdict, verify_detached, verify_inline},
+    openpgp::{Certificates, Form, Judgement, OpenPgpError, Verdict, received, verify_detached, verify_inline},
 };
 
 #[derive(Debug, Args)]
@@ -101,7 +101,7 @@ fn certificates(app: &App, files: &[PathBuf]) -> anyhow::Result<Certificates> {
     }
     if let Some(cache) = cache::load(&app.paths.cards_file())? {
         for card in cache.list.cards.iter().chain(&cache.retired) {
-            certificates.add(card.certificate.as_bytes()).with_context(|| clean(&card.name))?;
+            certificates.add_certificate(&received(card)?)?;
         }
     }
     if certificates.is_empty() {

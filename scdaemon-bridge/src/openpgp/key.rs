@@ -7,17 +7,15 @@ use sealcard_api::{
     ids::KeyId,
 };
 use sequoia_openpgp::{
-    Cert,
     crypto::mpi::{self, MPI, PublicKey},
     packet::{
         Key,
         key::{PublicParts, UnspecifiedRole},
     },
-    parse::Parse as _,
     types::Curve,
 };
 
-use super::OpenPgpError;
+use super::{OpenPgpError, received};
 
 /// What is needed to make signatures with a card's key, but the server's part.
 #[derive(Debug, Clone)]
@@ -41,7 +39,7 @@ impl SigningKey {
             .iter()
             .find(|component| component.role == ComponentRole::Sign)
             .ok_or_else(|| wrong("it has no key for signatures".to_owned()))?;
-        let certificate = Cert::from_bytes(card.certificate.as_bytes()).map_err(|error| wrong(format!("{error:#}")))?;
+        let certificate = received(card)?.cert().map_err(|error| wrong(error.to_string()))?;
         let public = certificate
             .keys()
             .map(|key| key.key().clone())

@@ -1,11 +1,12 @@
 //! OpenPGP signatures of files, made and verified without gpg. Only the `sealcard` command links this.
 //!
 //! [`SigningKey`] is what a card says of its signing key; a [`Draft`] is a signature that lacks only what the server makes;
-//! [`verify_detached`] and [`verify_inline`] judge signatures by certificates that are at hand.
+//! [`received`] reads what the server says is a card's certificate; [`verify_detached`] and [`verify_inline`] judge signatures by certificates that are at hand.
 
 mod cleartext;
 mod draft;
 mod key;
+mod received;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests;
@@ -14,6 +15,7 @@ mod verify;
 pub use cleartext::Cleartext;
 pub use draft::{Draft, Form};
 pub use key::SigningKey;
+pub use received::received;
 pub use verify::{Certificates, Judgement, Verdict, verify_detached, verify_inline};
 
 use std::io::Read as _;
@@ -50,15 +52,4 @@ impl From<anyhow::Error> for OpenPgpError {
     fn from(error: anyhow::Error) -> Self {
         Self::Library(format!("{error:#}"))
     }
-}
-
-/// The bytes inside an ASCII armor.
-///
-/// # Errors
-///
-/// When it is no armor, or damaged.
-pub fn dearmored(text: &[u8]) -> Result<Vec<u8>, OpenPgpError> {
-    let mut bytes = Vec::new();
-    armor::Reader::from_bytes(text, armor::ReaderMode::Tolerant(None)).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

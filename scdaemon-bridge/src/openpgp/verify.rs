@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 
 use sealcard_api::Timestamp;
+use sealcard_openpgp::PublicCertificate;
 use sequoia_openpgp::{
     Cert, KeyHandle,
     cert::{CertParser, amalgamation::ValidAmalgamation as _},
@@ -13,7 +14,6 @@ use sequoia_openpgp::{
             VerificationHelper, VerificationResult, VerifierBuilder,
         },
     },
-    policy::StandardPolicy,
 };
 use serde::Serialize;
 
@@ -38,6 +38,16 @@ impl Certificates {
             0 => Err(OpenPgpError::Library("no certificate is in it".to_owned())),
             added => Ok(added),
         }
+    }
+
+    /// Adds one that was read before.
+    ///
+    /// # Errors
+    ///
+    /// When the library does not take it.
+    pub fn add_certificate(&mut self, certificate: &PublicCertificate) -> Result<(), OpenPgpError> {
+        self.0.push(certificate.cert().map_err(|error| OpenPgpError::Library(error.to_string()))?);
+        Ok(())
     }
 
     /// How many there are.
@@ -116,7 +126,7 @@ pub fn verify_detached(
     signature: &[u8],
     content: impl Read + Send + Sync,
 ) -> Result<Vec<Verdict>, OpenPgpError> {
-    let policy = StandardPolicy::new();
+    let policy = sealcard_openpgp::policy();
     let no_signature = |error: anyhow::Error| OpenPgpError::NoSignature(format!("{error:#}"));
     // Of a signed text the library would take the signature alone, and judge it over another content.
     if is_cleartext(signature) {
@@ -146,7 +156,7 @@ pub fn verify_inline(
     message: &[u8],
     output: &mut dyn Write,
 ) -> Result<Vec<Verdict>, OpenPgpError> {
-    let policy = StandardPolicy::new();
+    let policy = sealcard_openpgp::policy();
     let no_signature = |error: anyhow::Error| OpenPgpError::NoSignature(format!("{error:#}"));
     let mut verifier = VerifierBuilder::from_bytes(message)
         .map_err(no_signature)?

@@ -156,12 +156,13 @@ fn import(app: &App, cards: &[Card]) -> anyhow::Result<Vec<Imported>> {
     let mut readable = Vec::new();
     let mut refused: Vec<Option<Imported>> = Vec::new();
     for card in cards {
-        let certificate = openpgp::dearmored(card.certificate.as_bytes());
+        let certificate = openpgp::received(card)
+            .and_then(|read| read.bytes().map_err(|error| openpgp::OpenPgpError::Library(error.to_string())));
         refused.push(
             certificate
                 .as_ref()
                 .err()
-                .map(|error| Imported::Refused { reason: format!("the server's certificate can't be read: {error}") }),
+                .map(|error| Imported::Refused { reason: error.to_string() }),
         );
         readable.extend(certificate.ok().map(|certificate| (card.fingerprint, certificate)));
     }
