@@ -26,32 +26,41 @@ pub(super) fn check(app: &App, key: &RecipientKey, asked: &Asked<'_>) -> anyhow:
     let name = what.map_or_else(|| (*environment).to_owned(), |what| format!("{environment} {what}"));
     let server = Config::load(&app.paths)?.map(|config| config.server).unwrap_or_default();
     let mut known = KnownSigners::load(&app.paths)?;
+    // The fingerprint that the server offers is never shown: who copies it compares nothing.
+    let other_key = || {
+        format!("the signer of the environment {environment} has another key than the one with that fingerprint; no secret was sent")
+    };
     if let Some(expected) = *expected {
         if seen != expected {
-            bail!("the signer of the environment {environment} has another key, {seen}; no secret was sent");
+            bail!(other_key());
         }
         return known.trust(&app.paths, &server, &name, seen);
     }
     match known.judge(&server, &name, seen) {
         SignerTrust::Trusted => return Ok(()),
         SignerTrust::Changed => bail!(
-            "the signer of the environment {environment} has another key than the one that you trusted, {seen}; no secret \
-             was sent. Ask the administrator whether the key store was made anew, and pass `--signer-fingerprint`"
+            "the signer of the environment {environment} has another key than the one that you trusted; no secret was sent. \
+             Ask the administrator whether the key store was made anew, and pass its fingerprint with `--signer-fingerprint`"
         ),
         SignerTrust::Unknown => {}
     }
-    note(format!(
-        "\nThe secrets are encrypted to the signer of the environment {environment}. Its key is\n\n  {seen}\n"
-    ));
     let command = what.map_or("envelope-key", |_| "keeper-key");
-    note(format!(
-        "It was printed when the environment was made; on the server, `sealcard-signer {command}` prints it again."
-    ));
+    let source = format!(
+        "It was printed when the environment was made; on the server, `sealcard-signer {command}` prints it again"
+    );
     if !ask::can_ask() {
-        bail!("nobody can be asked here: pass `--signer-fingerprint {seen}` once you compared it");
+        bail!(
+            "the secrets are encrypted to the signer of the environment {environment}, whose key you have not trusted yet, and \
+             nobody can be asked here: pass its fingerprint with `--signer-fingerprint`. {source}"
+        );
     }
-    if !ask::confirm("Is it the same?")? {
-        bail!("no secret was sent");
+    note(format!(
+        "\nThe secrets are encrypted to the signer of the environment {environment}. Enter its key's fingerprint, as you have it \
+         from the administrator. {source}."
+    ));
+    let expected: KeyFingerprint = ask::text("Fingerprint", None)?.replace(' ', "").parse()?;
+    if seen != expected {
+        bail!(other_key());
     }
     known.trust(&app.paths, &server, &name, seen)
 }
