@@ -179,7 +179,9 @@ impl std::fmt::Display for LeftOut {
             LeftOutReason::WeakSignature => {
                 f.write_str("the primary key's signature about it is made in a way that is not trusted any more")
             }
-            LeftOutReason::NoUse => f.write_str("no signature says what it may be used for (its key flags are missing)"),
+            LeftOutReason::NoUse => {
+                f.write_str("no signature says what it may be used for (its key flags are missing)")
+            }
             LeftOutReason::NewerKey => write!(f, "a newer key has the same use ({detail})"),
         }
     }

@@ -31,6 +31,7 @@ pub mod tag {
 }
 
 /// A packet that was understood, or what is said of one that was not.
+#[allow(clippy::large_enum_variant)] // nearly all are of that one
 pub enum Part {
     /// A public key, subkey, user id, attribute or signature of a version and algorithm that is known.
     Understood(Packet),

@@ -51,7 +51,9 @@ pub(crate) fn judge(
     let fits = match subject {
         // Statements and revocations of keys that the owner named.
         Subject::Primary => matches!(kind, SignatureType::DirectKey | SignatureType::KeyRevocation),
-        Subject::UserId(_) | Subject::Photo(_) => is_certification(kind) || kind == SignatureType::CertificationRevocation,
+        Subject::UserId(_) | Subject::Photo(_) => {
+            is_certification(kind) || kind == SignatureType::CertificationRevocation
+        }
         Subject::Subkey(_) => false,
     };
     if !fits || signature.signature_creation_time().is_none() {

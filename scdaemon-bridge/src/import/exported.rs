@@ -100,9 +100,8 @@ impl ExportedKey {
         if keys.is_empty() {
             return Err(ReadError::NotAKey.into());
         }
-        let is_secret = |key: &&Vec<Frame<'_>>| {
-            key.iter().any(|frame| matches!(frame.tag, tag::SECRET_KEY | tag::SECRET_SUBKEY))
-        };
+        let is_secret =
+            |key: &&Vec<Frame<'_>>| key.iter().any(|frame| matches!(frame.tag, tag::SECRET_KEY | tag::SECRET_SUBKEY));
         let mut secret = keys.iter().filter(is_secret);
         let key = match (secret.next(), secret.count()) {
             (Some(key), 0) => key,

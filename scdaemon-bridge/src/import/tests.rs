@@ -79,9 +79,8 @@ fn passphrases_need_not_be_utf_8() {
     let (fingerprint, state) = key.secrets()[0];
     assert_eq!(state, SecretState::Protected);
     let public = PublicKey::Ec { curve: Curve::Ed25519, point: vec![0; 32].into() };
-    let secret = |word: &[u8]| {
-        key.secret(fingerprint, ComponentAlgorithm::EddsaEd25519, &public, Some(&passphrase(word)))
-    };
+    let secret =
+        |word: &[u8]| key.secret(fingerprint, ComponentAlgorithm::EddsaEd25519, &public, Some(&passphrase(word)));
     assert_eq!(secret(b"p\xE4ss").unwrap().len(), 32);
     assert!(matches!(secret("päss".as_bytes()), Err(ImportError::WrongPassphrase(_))));
 }
@@ -135,7 +134,10 @@ fn secret_packets_that_are_not_understood_are_left_out_and_named() {
 #[test]
 fn a_subkey_without_its_cross_signature_is_left_out_by_name() {
     for export in [&case!("certify-no-cross-signature.bin")[..], case!("sign-certify-no-cross-signature.bin")] {
-        assert_eq!(out(&ExportedKey::read(export).unwrap()), [(CertificatePart::Subkey, LeftOutReason::NotCrossSigned)]);
+        assert_eq!(
+            out(&ExportedKey::read(export).unwrap()),
+            [(CertificatePart::Subkey, LeftOutReason::NotCrossSigned)]
+        );
     }
 }
 

@@ -70,7 +70,8 @@ mod tests {
         let secret = String::from_utf8(mine.as_tsk().armored().to_vec().unwrap()).unwrap();
         let both = format!("{}{}", armored(&mine), armored(&other));
         let joined = [mine.to_vec().unwrap(), other.to_vec().unwrap()].concat();
-        let mut joined_armor = sequoia_openpgp::armor::Writer::new(Vec::new(), sequoia_openpgp::armor::Kind::PublicKey).unwrap();
+        let mut joined_armor =
+            sequoia_openpgp::armor::Writer::new(Vec::new(), sequoia_openpgp::armor::Kind::PublicKey).unwrap();
         std::io::Write::write_all(&mut joined_armor, &joined).unwrap();
         let joined = String::from_utf8(joined_armor.finalize().unwrap()).unwrap();
         let cases = [
@@ -95,8 +96,7 @@ mod tests {
         let (mine, other) = (made("Mine"), made("Other"));
         let mut signer = other.primary_key().key().clone().parts_into_secret().unwrap().into_keypair().unwrap();
         let id = mine.userids().next().unwrap().userid().clone();
-        let by_other =
-            id.bind(&mut signer, &mine, SignatureBuilder::new(SignatureType::GenericCertification)).unwrap();
+        let by_other = id.bind(&mut signer, &mine, SignatureBuilder::new(SignatureType::GenericCertification)).unwrap();
         let (signed, _) = mine.clone().insert_packets(by_other).unwrap();
         let taken = received(&card(&mine, armored(&signed))).unwrap();
         assert_eq!(published(&taken), published(&received(&card(&mine, armored(&mine))).unwrap()));

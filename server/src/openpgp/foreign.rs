@@ -36,7 +36,9 @@ pub enum ForeignError {
     #[error("The certificate holds secret keys. They must not be sent to the server; use `sealcard admin key import`.")]
     Secret,
     /// Longer than others should have to fetch.
-    #[error("The certificate has {0} bytes, and at most {MAX_CERTIFICATE} can be imported. Leave photos and the signatures of others out.")]
+    #[error(
+        "The certificate has {0} bytes, and at most {MAX_CERTIFICATE} can be imported. Leave photos and the signatures of others out."
+    )]
     TooLong(usize),
     /// Signed in a way that nobody should trust.
     #[error("The key's own signatures are made in a way that is not trusted any more.")]

@@ -133,9 +133,10 @@ fn a_key_whose_primary_key_is_offline_is_imported_without_it(flavour: Flavour) -
 
 #[test]
 fn secret_packets_that_are_not_understood_are_stored_nowhere() -> Result<()> {
+    type Change = fn(&mut Vec<u8>);
     let import = Import::start(Flavour::Machine)?;
-    // Another version, an unknown algorithm, and a packet more than gpg wrote.
-    let changes: [(&str, fn(&mut Vec<u8>)); 3] =
+    // Another version, an unknown algorithm, and a part of what gpg wrote.
+    let changes: [(&str, Change); 3] =
         [("version", |body| body[0] = 5), ("algorithm", |body| body[5] = 99), ("cut", |body| body.truncate(60))];
     for (name, change) in changes {
         let key = import.generate(&format!("{name} <{name}@example.org>"), &["ed25519/sign,cert", "cv25519/encr"])?;

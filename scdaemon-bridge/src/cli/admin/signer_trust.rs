@@ -28,7 +28,9 @@ pub(super) fn check(app: &App, key: &RecipientKey, asked: &Asked<'_>) -> anyhow:
     let mut known = KnownSigners::load(&app.paths)?;
     // The fingerprint that the server offers is never shown: who copies it compares nothing.
     let other_key = || {
-        format!("the signer of the environment {environment} has another key than the one with that fingerprint; no secret was sent")
+        format!(
+            "the signer of the environment {environment} has another key than the one with that fingerprint; no secret was sent"
+        )
     };
     if let Some(expected) = *expected {
         if seen != expected {

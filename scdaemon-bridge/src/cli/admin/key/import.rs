@@ -23,7 +23,7 @@ use crate::{
         App,
         admin::signer_trust::{self, Asked},
         ask,
-        output::{clean, line, note, show, warn},
+        output::{line, note, show, warn},
     },
     import::{ExportedKey, ImportError, SecretState},
     remote::path,

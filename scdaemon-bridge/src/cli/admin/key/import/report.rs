@@ -59,9 +59,9 @@ pub(super) fn describe(exported: &ExportedKey, plan: &ImportPlan) {
 /// Whether every secret of the file is taken, for every use.
 pub(super) fn is_complete(exported: &ExportedKey, plan: &ImportPlan) -> bool {
     let mut left_out = exported.left_out().iter().chain(&plan.left_out);
-    !left_out.any(|out| {
-        matches!(out.part, CertificatePart::PrimaryKey | CertificatePart::Subkey | CertificatePart::Packet)
-    }) && plan.components.iter().all(|component| component.lost_uses.is_empty())
+    !left_out
+        .any(|out| matches!(out.part, CertificatePart::PrimaryKey | CertificatePart::Subkey | CertificatePart::Packet))
+        && plan.components.iter().all(|component| component.lost_uses.is_empty())
 }
 
 /// What the person can do about it.
@@ -72,14 +72,18 @@ fn help(out: &LeftOut, plan: &ImportPlan) -> Option<String> {
         LeftOutReason::NotCrossSigned => {
             Some(format!("Sign it in gpg, then export again: gpg --edit-key {key} cross-certify save"))
         }
-        LeftOutReason::Expired => Some(format!("Extend it in gpg, then export again: gpg --quick-set-expire {key} 2y {subkey}")),
+        LeftOutReason::Expired => {
+            Some(format!("Extend it in gpg, then export again: gpg --quick-set-expire {key} 2y {subkey}"))
+        }
         LeftOutReason::NoUse => {
             Some(format!("Say in gpg what it is for (change-usage), then export again: gpg --edit-key {key}"))
         }
         LeftOutReason::WeakSignature => Some(format!(
             "Renew it in gpg, then export again: gpg --cert-digest-algo SHA512 --quick-set-expire {key} 2y {subkey}"
         )),
-        LeftOutReason::NewerKey if out.detail.as_deref().is_some_and(|uses| uses.contains(ComponentRole::Decrypt.name())) => {
+        LeftOutReason::NewerKey
+            if out.detail.as_deref().is_some_and(|uses| uses.contains(ComponentRole::Decrypt.name())) =>
+        {
             Some("Messages that are encrypted to it can be decrypted only with gpg's own copy: keep it.".to_owned())
         }
         LeftOutReason::Damaged if out.part != CertificatePart::UserId => {
