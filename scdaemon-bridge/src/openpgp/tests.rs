@@ -30,8 +30,9 @@ impl Owner {
         let pair = subkey.key().clone().into_keypair().unwrap();
         let mut card = sample_list().cards.remove(0);
         card.certificate = String::from_utf8(certificate.armored().to_vec().unwrap()).unwrap();
-        let component = card.components.iter_mut().find(|part| part.role == ComponentRole::Sign).unwrap();
-        component.fingerprint = Fingerprint(pair.public().fingerprint().as_bytes().try_into().unwrap());
+        card.fingerprint = Fingerprint(certificate.fingerprint().as_bytes().try_into().unwrap());
+        card.components.retain(|part| part.role == ComponentRole::Sign);
+        card.components[0].fingerprint = Fingerprint(pair.public().fingerprint().as_bytes().try_into().unwrap());
         Self { key: SigningKey::of(&card).unwrap(), certificate, pair }
     }
 
