@@ -18,9 +18,6 @@ pub use key::SigningKey;
 pub use received::received;
 pub use verify::{Certificates, Judgement, Verdict, verify_detached, verify_inline};
 
-use std::io::Read as _;
-
-use sequoia_openpgp::armor;
 use thiserror::Error;
 
 /// Why a signature could not be made or read. Retrying with the same input can't help.

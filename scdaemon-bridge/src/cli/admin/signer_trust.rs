@@ -47,9 +47,7 @@ pub(super) fn check(app: &App, key: &RecipientKey, asked: &Asked<'_>) -> anyhow:
         SignerTrust::Unknown => {}
     }
     let command = what.map_or("envelope-key", |_| "keeper-key");
-    let source = format!(
-        "It was printed when the environment was made; on the server, `sealcard-signer {command}` prints it again"
-    );
+    let source = format!("On the server, `sealcard-signer {command}` prints it");
     if !ask::can_ask() {
         bail!(
             "the secrets are encrypted to the signer of the environment {environment}, whose key you have not trusted yet, and \

@@ -158,12 +158,7 @@ fn import(app: &App, cards: &[Card]) -> anyhow::Result<Vec<Imported>> {
     for card in cards {
         let certificate = openpgp::received(card)
             .and_then(|read| read.bytes().map_err(|error| openpgp::OpenPgpError::Library(error.to_string())));
-        refused.push(
-            certificate
-                .as_ref()
-                .err()
-                .map(|error| Imported::Refused { reason: error.to_string() }),
-        );
+        refused.push(certificate.as_ref().err().map(|error| Imported::Refused { reason: error.to_string() }));
         readable.extend(certificate.ok().map(|certificate| (card.fingerprint, certificate)));
     }
     let mut imported = app.gnupg.import(&readable)?.into_iter();

@@ -46,7 +46,7 @@ pub(in super::super) struct Arguments {
     /// Read the passphrase from the first line of this file instead of asking
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     passphrase_file: Option<PathBuf>,
-    /// The fingerprint of the signer's envelope key, which `sealcard-server init` printed; trusted without asking
+    /// The fingerprint of the signer's envelope key, which `sealcard-signer envelope-key` prints on the server
     #[arg(long, value_name = "HEX")]
     signer_fingerprint: Option<KeyFingerprint>,
     /// Leave photos out; they make the certificate long for everyone who gets it
