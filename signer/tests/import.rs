@@ -51,7 +51,7 @@ fn an_imported_key_is_used_like_one_that_was_made_here_and_the_journal_tells_of_
         let key = imported(signer.ask(body));
         assert_eq!((key.algorithm, key.role, &key.public_key), (algorithm, role, &made.public_key));
         if role == Sign {
-            let sign = Operation::Sign { hash: HashAlgorithm::Sha256, digest: vec![7; 32] };
+            let sign = Operation::Sign { hash: HashAlgorithm::Sha512, digest: vec![7; 64] };
             assert!(matches!(signer.operate(&key, sign), Ok(ResponseBody::Signature(_))));
         }
     }

@@ -15,7 +15,10 @@ use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
 use sealcard_signer::protocol::{Operation, PublicKeyBytes, RequestBody, ResponseBody, SignerError};
 
 fn sign(byte: u8) -> Operation {
-    Operation::Sign { hash: HashAlgorithm::Sha256, digest: vec![byte; 32] }
+    let mut digest = vec![byte; 32];
+    // None begins with many zeros.
+    digest[0] |= 1;
+    Operation::Sign { hash: HashAlgorithm::Sha256, digest }
 }
 
 #[test]

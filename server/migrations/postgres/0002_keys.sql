@@ -23,6 +23,19 @@ CREATE TABLE pin_attempt (
     at             BIGINT NOT NULL
 );
 
+-- Component keys that are being made, before their key is stored. What is left here when nobody makes them any more may lie on
+-- a token and is removed from there.
+CREATE TABLE component_attempt (
+    component_id   UUID PRIMARY KEY,
+    key_id         UUID NOT NULL,
+    project_id     UUID NOT NULL REFERENCES project (id),
+    environment_id UUID NOT NULL REFERENCES environment (id),
+    role           TEXT NOT NULL,
+    request_id     UUID NOT NULL,
+    node_id        UUID NOT NULL,
+    failed         BOOLEAN NOT NULL
+);
+
 CREATE TABLE signing_key (
     id             UUID PRIMARY KEY,
     project_id     UUID NOT NULL REFERENCES project (id),

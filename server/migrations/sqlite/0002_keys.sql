@@ -24,6 +24,19 @@ CREATE TABLE pin_attempt (
     at             INTEGER NOT NULL
 ) STRICT;
 
+-- Component keys that are being made, before their key is stored. What is left here when nobody makes them any more may lie on
+-- a token and is removed from there.
+CREATE TABLE component_attempt (
+    component_id   BLOB PRIMARY KEY,
+    key_id         BLOB NOT NULL,
+    project_id     BLOB NOT NULL REFERENCES project (id),
+    environment_id BLOB NOT NULL REFERENCES environment (id),
+    role           TEXT NOT NULL,
+    request_id     BLOB NOT NULL,
+    node_id        BLOB NOT NULL,
+    failed         INTEGER NOT NULL CHECK (failed IN (0, 1))
+) STRICT;
+
 CREATE TABLE signing_key (
     id             BLOB PRIMARY KEY CHECK (length(id) = 16),
     project_id     BLOB NOT NULL REFERENCES project (id),

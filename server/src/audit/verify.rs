@@ -203,7 +203,9 @@ impl Told {
                 let input = input_sha256.unwrap_or_default();
                 *self.certified.entry(((request, component), input)).or_default() += 1;
             }
-            (RecordKind::Administration, _) if event.as_deref() == Some("key-destroy-begun") => {
+            (RecordKind::Administration, _)
+                if matches!(event.as_deref(), Some("key-destroy-begun" | "key-discard-begun")) =>
+            {
                 self.destroyed.extend(components.into_iter().map(|component| (request, component)));
             }
             _ => {}

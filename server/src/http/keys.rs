@@ -260,9 +260,12 @@ impl From<KeyError> for ApiError {
 impl From<UseError> for ApiError {
     fn from(error: UseError) -> Self {
         match error {
-            UseError::Refused(SignerError::Sealed | SignerError::Locked | SignerError::PinRefused { .. }) => {
-                Self::sealed()
-            }
+            UseError::Refused(
+                SignerError::Sealed
+                | SignerError::Locked
+                | SignerError::PinRefused { .. }
+                | SignerError::PinNotTried(_),
+            ) => Self::sealed(),
             UseError::Refused(error @ (SignerError::Token { .. } | SignerError::TokenAbsent(_))) => {
                 Self::new(ProblemCode::SignerUnavailable).detail(sentence(&error.to_string()))
             }

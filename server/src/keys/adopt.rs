@@ -11,8 +11,11 @@ use sealcard_api::{
 use sealcard_signer::protocol::{KeyLocator, RequestBody, ResponseBody};
 use serde_json::json;
 
-use super::{Held, KeyError, KeyPlan, Maker, backdated, begin, certify, generate, note, signer};
-use crate::{signers::Signers, storage::Store};
+use super::{Held, KeyError, KeyPlan, Maker, backdated, begin, certify, fail, generate, is_token, signer};
+use crate::{
+    signers::Signers,
+    storage::{Attempt, Store},
+};
 
 /// Keys that are to be adopted. The plan's algorithm is that of the key in the role `sign` once it is found.
 #[derive(Debug, Clone)]
@@ -77,11 +80,14 @@ pub async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption
         "profile": adoption.plan.profile,
         "components": components.iter().map(|(component, ..)| component).collect::<Vec<_>>(),
     });
-    begin(store, project, maker, id, begun).await?;
+    let attempt = Attempt { key: id, project, environment: adoption.plan.environment, request: maker.request_id };
+    let to_make = components.iter().filter(|(_, _, locator)| locator.is_none());
+    let to_make = to_make.map(|(component, role, _)| (*component, *role)).collect();
+    let making = is_token(signers, attempt.environment).then_some((attempt, to_make));
+    begin(store, project, maker, id, begun, making).await?;
     let result = take_over(store, signers, maker, adoption, id, components).await;
     if let Err(error) = &result {
-        let failed = json!({"event": "key-failed", "error": error.to_string()});
-        note(store, project, maker, id, failed).await?;
+        fail(store, signers, maker, attempt, error).await?;
     }
     result
 }

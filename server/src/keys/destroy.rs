@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use sealcard_api::{algorithm::ComponentRole, ids::ComponentId};
-use sealcard_signer::protocol::{RequestBody, ResponseBody, SignerError};
+use sealcard_api::{ids::ComponentId, tokens::ComponentEvidence};
+use sealcard_signer::protocol::{RequestBody, ResponseBody, SignerError, is_made_here};
 use serde_json::json;
 
 use super::{KeyError, Maker, entry, note, signer};
@@ -12,19 +12,21 @@ use crate::{
     storage::{KeyRow, Store},
 };
 
-/// What the signer calls the key that it makes on a token for this component. Adopted ones have other labels, also those
-/// that another server has made.
-fn own_label(role: ComponentRole, component: ComponentId) -> String {
-    format!("sealcard/{role}/{component}")
-}
-
 /// Destroys the private halves of a key that can't be used any more. From then on it can't be enabled again, also if not all
 /// of them could be destroyed; then it may be asked for once more. The record tells of each one.
 ///
 /// # Errors
 /// [`KeyError::State`] if the key is still in use or was adopted; see [`KeyError`].
 pub async fn destroy(store: &Store, signers: &Arc<Signers>, maker: Maker, key: &KeyRow) -> Result<(), KeyError> {
-    if store.evidence(key.id).await?.iter().any(|one| one.evidence.label != own_label(one.role, one.component)) {
+    let evidence = store.evidence(key.id).await?;
+    if evidence.is_empty() {
+        return Err(KeyError::State(
+            "Only keys on tokens can be destroyed. The key is in a sealed store: disable it, or revoke it.",
+        ));
+    }
+    let is_ours =
+        |one: &ComponentEvidence| is_made_here(one.role, one.component.0, &one.evidence.label, &one.evidence.id);
+    if !evidence.iter().all(is_ours) {
         return Err(KeyError::State(
             "The key was adopted, not made by Sealcard; others may use it. Destroy it with the token's own tools.",
         ));

@@ -69,7 +69,7 @@ pub async fn import(
         "fingerprint": read.fingerprint,
         "components": pairs.iter().map(|(_, component)| component.id).collect::<Vec<ComponentId>>(),
     });
-    begin(store, place.project, maker, id, begun).await?;
+    begin(store, place.project, maker, id, begun, None).await?;
     let project = place.project;
     let result = take_in(store, signers, maker, place, id, Foreign { read, pairs }).await;
     if let Err(error) = &result {

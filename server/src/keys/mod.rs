@@ -36,7 +36,7 @@ use crate::{
     authn::{Rights, RightsLost},
     openpgp::{self, CertificateError, CertificateRequest, ForeignError},
     signers::{Signer, Signers, UseError},
-    storage::{Draft, NewComponentRow, NewKeyRow, StorageError, Store},
+    storage::{Attempt, Draft, NewComponentRow, NewKeyRow, StorageError, Store},
 };
 
 /// Days until a key expires when nothing else is asked for.
@@ -144,11 +144,12 @@ pub async fn create(store: &Store, signers: &Arc<Signers>, maker: Maker, plan: K
         "profile": plan.profile,
         "components": components.iter().map(|(component, _)| component).collect::<Vec<_>>(),
     });
-    begin(store, plan.project, maker, id, begun).await?;
+    let attempt = Attempt { key: id, project: plan.project, environment: plan.environment, request: maker.request_id };
+    let making = is_token(signers, plan.environment).then(|| (attempt, components.clone()));
+    begin(store, plan.project, maker, id, begun, making).await?;
     let result = make(store, signers, maker, &plan, id, &components).await;
     if let Err(error) = &result {
-        let failed = json!({"event": "key-failed", "error": error.to_string()});
-        note(store, plan.project, maker, id, failed).await?;
+        fail(store, signers, maker, attempt, error).await?;
     }
     result
 }
@@ -256,6 +257,7 @@ async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static 
                     row.serial = draw_serial()?;
                 }
                 tx.insert_key(&row).await?;
+                tx.finish_attempt(row.id).await?;
                 tx.append_record(entry);
                 Ok::<_, KeyError>(())
             })
@@ -284,11 +286,25 @@ async fn generate(
         tasks.spawn(async move { signer(&signers, environment)?.ask(body).await });
     }
     let mut keys = Vec::with_capacity(components.len());
+    let mut failure = None;
+    // All answers are waited for: what is still being made can't be removed.
     while let Some(answer) = tasks.join_next().await {
-        match answer.map_err(|error| KeyError::Fault(error.to_string()))?? {
-            ResponseBody::Generated { key, evidence } => keys.push((key, evidence)),
-            _ => return Err(KeyError::Fault("the signer answered something else than was asked".to_owned())),
+        match answer.map_err(|error| KeyError::Fault(error.to_string())) {
+            Ok(Ok(ResponseBody::Generated { key, evidence })) => keys.push((key, evidence)),
+            Ok(Ok(_)) => {
+                let why = "the signer answered something else than was asked".to_owned();
+                failure.get_or_insert(KeyError::Fault(why));
+            }
+            Ok(Err(error)) => {
+                failure.get_or_insert(KeyError::Signer(error));
+            }
+            Err(error) => {
+                failure.get_or_insert(error);
+            }
         }
+    }
+    if let Some(failure) = failure {
+        return Err(failure);
     }
     let complete = components.iter().all(|(component, role)| {
         keys.iter().any(|(key, _): &Held| {
@@ -302,6 +318,10 @@ async fn generate(
     } else {
         Err(KeyError::Fault("the signer made other keys than it was asked for".to_owned()))
     }
+}
+
+fn is_token(signers: &Signers, environment: EnvironmentId) -> bool {
+    signers.get(environment).is_some_and(Signer::is_token)
 }
 
 fn signer(signers: &Signers, environment: EnvironmentId) -> Result<Arc<Signer>, UseError> {
@@ -320,18 +340,47 @@ fn draw_serial() -> Result<u64, KeyError> {
     }
 }
 
-/// The first entry of a piece of work, if its maker may still do it.
-async fn begin(store: &Store, project: ProjectId, maker: Maker, id: KeyId, details: Value) -> Result<(), KeyError> {
+/// The first entry of a piece of work, if its maker may still do it, with the components that the signer is to make.
+async fn begin(
+    store: &Store,
+    project: ProjectId,
+    maker: Maker,
+    id: KeyId,
+    details: Value,
+    making: Option<(Attempt, Vec<(ComponentId, ComponentRole)>)>,
+) -> Result<(), KeyError> {
     let entry = entry(project, maker, id, details);
+    let node = store.node();
     store
         .write(move |tx| {
             Box::pin(async move {
                 maker.rights.expect(tx, Some(project)).await?;
+                if let Some((attempt, components)) = making {
+                    tx.insert_attempt(node, attempt, &components).await?;
+                }
                 tx.append_record(entry);
                 Ok(())
             })
         })
         .await
+}
+
+/// The last entry of a piece of work that came to nothing. What was made on a token for it is removed from there, now or
+/// when the token can be used again.
+async fn fail(
+    store: &Store,
+    signers: &Signers,
+    maker: Maker,
+    attempt: Attempt,
+    error: &KeyError,
+) -> Result<(), KeyError> {
+    let failed = json!({"event": "key-failed", "error": error.to_string()});
+    note(store, attempt.project, maker, attempt.key, failed).await?;
+    store.fail_attempt(attempt.key).await?;
+    if let Some(signer) = signers.get(attempt.environment) {
+        signer.try_again();
+    }
+    Ok(())
 }
 
 async fn note(store: &Store, project: ProjectId, maker: Maker, id: KeyId, details: Value) -> Result<(), StorageError> {

@@ -224,14 +224,21 @@ impl Signer {
             | RequestBody::Unlock
             | RequestBody::Probe
             | RequestBody::Adopt { .. }
-            | RequestBody::Destroy { .. } => USE_DEADLINE,
+            | RequestBody::Destroy { .. }
+            | RequestBody::Discard { .. } => USE_DEADLINE,
             RequestBody::Status | RequestBody::Recipient => STATUS_DEADLINE,
         };
         let connection = self.connection().await?;
         connection.ask(body, deadline).await
     }
 
-    /// Lets the token be opened again: a person has acted.
+    /// Whether it keeps its keys on a token.
+    #[must_use]
+    pub const fn is_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Lets the token be opened again: a person has acted, or there is something to remove from it.
     pub fn try_again(&self) {
         if let Some(token) = &self.token {
             token.again.notify_one();

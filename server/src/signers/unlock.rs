@@ -38,6 +38,9 @@ pub(super) struct Unlocker {
     pub(super) blocked: bool,
 }
 
+/// How long to wait after a token could not remove what is to be removed.
+const LOOK_FOR_LEFTOVERS: Duration = Duration::from_secs(60);
+
 enum Next {
     /// Nothing to do before the signer changes.
     Wait,
@@ -80,7 +83,7 @@ impl Unlocker {
                 if std::mem::take(&mut self.blocked) {
                     self.conclude().await?;
                 }
-                Ok(Next::Wait)
+                self.discard_leftovers(connection).await
             }
             Ok(ResponseBody::Status { state: StoreState::Absent(why), .. }) => {
                 self.note.send_replace(Some(why));
@@ -92,6 +95,24 @@ impl Unlocker {
             }
             _ => Ok(Next::Look(LOOK_FOR_A_PERSON)),
         }
+    }
+
+    /// Removes from the token what was made for keys that came to nothing.
+    async fn discard_leftovers(&self, connection: &Connection) -> Result<Next, StorageError> {
+        for leftover in self.store.leftovers(self.environment).await? {
+            self.store.begin_discard(leftover).await?;
+            let (component, role, request) = (leftover.component.0, leftover.role, leftover.request.0);
+            match connection.ask(RequestBody::Discard { component, role, request }, USE_DEADLINE).await {
+                Ok(ResponseBody::Destroyed) => self.store.finish_discard(leftover).await?,
+                outcome => {
+                    let why = outcome.map_or_else(|error| error.to_string(), |_| "an odd answer".to_owned());
+                    tracing::error!(environment = self.name, %component, why,
+                        "token: a key that was made for nothing can't be removed yet");
+                    return Ok(Next::Look(LOOK_FOR_LEFTOVERS));
+                }
+            }
+        }
+        Ok(Next::Wait)
     }
 
     async fn unlock(&mut self, connection: &Connection) -> Result<Next, StorageError> {
@@ -115,7 +136,9 @@ impl Unlocker {
         let (outcome, note) = match connection.ask(RequestBody::Unlock, USE_DEADLINE).await {
             Ok(ResponseBody::Unlocked) => (PinOutcome::Good, None),
             // Sealed: the token has refused the PIN meanwhile, when somebody else gave it.
-            Err(UseError::Refused(error @ (SignerError::PinRefused { .. } | SignerError::Sealed))) => {
+            Err(UseError::Refused(
+                error @ (SignerError::PinRefused { .. } | SignerError::PinNotTried(_) | SignerError::Sealed),
+            )) => {
                 let next = format!("put it right, then run: sealcard admin environment unseal {}", self.name);
                 (PinOutcome::Refused, Some(format!("{error}; {next}")))
             }

@@ -15,6 +15,7 @@ mod to_its_end;
 mod verify;
 
 use std::{
+    fmt::Write as _,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -353,9 +354,9 @@ fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (RequestS
             return (RequestState::Signed, Ok(Product::Plaintext(plaintext)));
         }
         Ok(_) => SigningError::Fault("the signer answered something else than was asked".to_owned()),
-        Err(UseError::Refused(SignerError::Sealed | SignerError::Locked | SignerError::PinRefused { .. })) => {
-            SigningError::Sealed
-        }
+        Err(UseError::Refused(
+            SignerError::Sealed | SignerError::Locked | SignerError::PinRefused { .. } | SignerError::PinNotTried(_),
+        )) => SigningError::Sealed,
         Err(UseError::Refused(SignerError::DecryptionFailed)) => SigningError::DecryptionFailed,
         Err(UseError::Refused(error @ (SignerError::Invalid(_) | SignerError::Unsupported(_)))) => {
             SigningError::Unfit(error.to_string())
@@ -443,13 +444,45 @@ fn describe(asker: &Asker, wish: &Wish) -> Map<String, Value> {
             tell("digest", json!(HEXLOWER.encode(digest)));
         }
         Operation::AuthenticateSsh { message } => match SshMessage::parse(message) {
-            Ok(SshMessage::UserAuth { user }) => tell("ssh_user", json!(String::from_utf8_lossy(user))),
-            Ok(SshMessage::SshSig { namespace }) => tell("ssh_namespace", json!(String::from_utf8_lossy(namespace))),
+            Ok(SshMessage::UserAuth { user }) => tell("ssh_user", json!(ssh_text(user))),
+            Ok(SshMessage::SshSig { namespace }) => tell("ssh_namespace", json!(ssh_text(namespace))),
             Err(_) => {}
         },
         Operation::Decrypt { .. } => {}
     }
     details
+}
+
+/// Bytes of an ssh message that the record keeps as they are.
+const SSH_TEXT: usize = 256;
+
+/// A text of an ssh message for the record: two that differ look different. Letters, digits and ASCII stand as they are, all
+/// else as `\xNN`; of a long one the beginning, then how many bytes follow and their SHA-256.
+fn ssh_text(bytes: &[u8]) -> String {
+    let (shown, rest) = bytes.split_at_checked(SSH_TEXT).unwrap_or((bytes, &[]));
+    let mut text = String::with_capacity(shown.len());
+    for chunk in shown.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                '\\' => text.push_str("\\\\"),
+                ' '..='~' => text.push(letter),
+                _ if letter.is_alphanumeric() => text.push(letter),
+                _ => escape(letter.encode_utf8(&mut [0; 4]).as_bytes(), &mut text),
+            }
+        }
+        escape(chunk.invalid(), &mut text);
+    }
+    if !rest.is_empty() {
+        let hash = HEXLOWER.encode(&sha256(rest));
+        let _ = write!(text, "\\+{}:{hash}", rest.len());
+    }
+    text
+}
+
+fn escape(bytes: &[u8], text: &mut String) {
+    for byte in bytes {
+        let _ = write!(text, "\\x{byte:02x}");
+    }
 }
 
 fn draft(
@@ -475,4 +508,39 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, bytes).as_ref());
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssh_texts_that_differ_look_different_in_the_record() {
+        assert_eq!(ssh_text(b"root"), "root");
+        assert_eq!(ssh_text("j\u{f6}rg".as_bytes()), "j\u{f6}rg");
+        let alike = [
+            "root".as_bytes(),
+            b"root\0",
+            b"root\xff",
+            b"root\xfe",
+            "root\u{202e}".as_bytes(),
+            "root\u{fffd}".as_bytes(),
+            b"root\\xff",
+            b"root ",
+        ];
+        let texts: std::collections::HashSet<_> = alike.iter().map(|bytes| ssh_text(bytes)).collect();
+        assert_eq!(texts.len(), alike.len());
+        assert!(texts.iter().all(|text| text.chars().all(|c| !c.is_control() && c != '\u{202e}')));
+    }
+
+    #[test]
+    fn long_ssh_texts_are_cut_and_still_told_apart() {
+        let one = vec![b'a'; 60_000];
+        let mut other = one.clone();
+        other.push(b'b');
+        let (one, other) = (ssh_text(&one), ssh_text(&other));
+        assert!(one.len() < 400 && one.starts_with(&"a".repeat(256)), "{one}");
+        assert_ne!(one, other);
+        assert_eq!(ssh_text(&[b'a'; 256]), "a".repeat(256));
+    }
 }

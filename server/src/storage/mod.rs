@@ -4,6 +4,7 @@
 //! written by one writer (`writer`), which commits all waiting jobs together, so that throughput does not pay one fsync
 //! for each; reads have connections of their own and never wait for the writer.
 
+mod attempts;
 mod environments;
 mod error;
 mod evidence;
@@ -44,6 +45,7 @@ use self::{
     sql::{Conn, Reader, params, postgres, sqlite},
     writer::{PostgresWriter, SqliteWriter, Writer},
 };
+pub use attempts::{Attempt, Leftover};
 pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
 #[allow(unused_imports)]

@@ -1,22 +1,25 @@
 //! Which operation a key may perform. Decided from the row alone, before the key is opened or the journal written.
 
 use sealcard_api::{
-    algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm, Scheme},
+    algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, Scheme},
     ssh::SshMessage,
 };
 
 use crate::{
     crypto,
-    protocol::{Operation, SignerError, StoredKey},
+    protocol::{Operation, PublicKeyBytes, SignerError, StoredKey},
 };
 
 /// The longest message of ssh that is signed, in bytes. Real ones have a few hundred.
 const MAX_SSH_MESSAGE: usize = 64 * 1024;
 
+/// Zero bytes that a digest for ECDSA can't begin with.
+const MOST_LEADING_ZEROS: usize = 8;
+
 /// Whether a key may perform an operation and the operation makes sense. What is not named here is refused.
 ///
 /// # Errors
-/// [`SignerError::RoleMismatch`] or [`SignerError::Invalid`].
+/// [`SignerError::RoleMismatch`], [`SignerError::Invalid`], or [`SignerError::DecryptionFailed`] for what is no ciphertext.
 pub fn check(key: &StoredKey, operation: &Operation) -> Result<(), SignerError> {
     let allowed = matches!(
         (operation, key.role),
@@ -48,11 +51,29 @@ pub fn check(key: &StoredKey, operation: &Operation) -> Result<(), SignerError> 
             }
             _ => Err(invalid("only Ed25519 keys sign whole messages of ssh")),
         },
-        Operation::Decrypt { .. } => match key.algorithm.scheme() {
-            Scheme::Rsa { .. } | Scheme::Ecdh(_) => Ok(()),
-            Scheme::Ecdsa(_) | Scheme::Eddsa => Err(invalid("a key of this algorithm does not decrypt")),
+        Operation::Decrypt { ciphertext } => match (key.algorithm.scheme(), &key.public_key) {
+            (Scheme::Rsa { .. }, PublicKeyBytes::Rsa { n, .. }) => check_rsa_ciphertext(n, ciphertext),
+            (Scheme::Rsa { .. } | Scheme::Ecdh(_), _) => Ok(()),
+            (Scheme::Ecdsa(_) | Scheme::Eddsa, _) => Err(invalid("a key of this algorithm does not decrypt")),
         },
     }
+}
+
+/// Refuses ciphertexts that no one encrypted: 0, 1 and n-1, whose plaintext everybody knows and which some tokens answer in
+/// a way of their own, and what is no number below n. OpenPGP leaves out zeros that a number begins with.
+fn check_rsa_ciphertext(n: &[u8], ciphertext: &[u8]) -> Result<(), SignerError> {
+    let zeros = ciphertext.iter().take_while(|byte| **byte == 0).count();
+    let number = ciphertext.get(zeros..).unwrap_or_default();
+    // n is odd, so n-1 differs from it in the last bit alone.
+    let is_last = n
+        .split_last()
+        .zip(number.split_last())
+        .is_some_and(|((n_end, n_rest), (end, rest))| n_rest == rest && *end == n_end & 0xFE);
+    let is_below = number.len() < n.len() || (number.len() == n.len() && number < n);
+    if ciphertext.len() > n.len() || !is_below || is_last || number.is_empty() || number == [1] {
+        return Err(SignerError::DecryptionFailed);
+    }
+    Ok(())
 }
 
 fn check_digest(algorithm: ComponentAlgorithm, hash: HashAlgorithm, digest: &[u8]) -> Result<(), SignerError> {
@@ -66,8 +87,25 @@ fn check_digest(algorithm: ComponentAlgorithm, hash: HashAlgorithm, digest: &[u8
             Err(invalid("RSA keys sign digests of sha256, sha384 and sha512"))
         }
         (Scheme::Ecdh(_), _) => Err(invalid("a key of this algorithm does not sign")),
+        (Scheme::Ecdsa(curve), _) => check_ecdsa_digest(curve, hash, digest),
         _ => Ok(()),
     }
+}
+
+/// To ECDSA a digest is a number: a short one with zeros before it is the same as a long one. So nothing is signed that could
+/// be the digest of a weaker hash; by chance none in 2^64 begins with so many zeros.
+fn check_ecdsa_digest(curve: Curve, hash: HashAlgorithm, digest: &[u8]) -> Result<(), SignerError> {
+    let least = curve.width().min(HashAlgorithm::Sha512.digest_len());
+    if hash.digest_len() < least {
+        let bits = least * 8;
+        return Err(SignerError::Invalid(format!(
+            "a key of this curve signs digests of {bits} bits or more, not {hash}"
+        )));
+    }
+    if digest.iter().take_while(|byte| **byte == 0).count() >= MOST_LEADING_ZEROS {
+        return Err(invalid("the digest begins with so many zeros that it looks like the digest of a shorter hash"));
+    }
+    Ok(())
 }
 
 fn invalid(why: &str) -> SignerError {
@@ -89,5 +127,51 @@ pub fn input(operation: &Operation) -> &[u8] {
         }
         Operation::AuthenticateSsh { message } => message,
         Operation::Decrypt { ciphertext } => ciphertext,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ComponentAlgorithm::{EcdsaP256, EcdsaP384, EcdsaP521, EddsaEd25519, Rsa2048};
+    use HashAlgorithm::{Sha224, Sha256, Sha384, Sha512};
+
+    use super::*;
+
+    #[test]
+    fn only_numbers_between_one_and_the_last_are_rsa_ciphertexts() {
+        let n = [0xC5, 0, 0, 0x0F];
+        for right in [&[2][..], &[0, 0, 2], &[0xC5, 0, 0, 0x0D], &[0x10, 0, 0, 0]] {
+            assert_eq!(check_rsa_ciphertext(&n, right), Ok(()), "{right:?}");
+        }
+        let wrong = [&[][..], &[0], &[0, 0, 0, 0], &[1], &[0, 0, 0, 1], &[0xC5, 0, 0, 0x0E], &n, &[0xFF; 4], &[0; 5]];
+        for wrong in wrong.into_iter().chain([&[0, 0, 0, 0, 2][..]]) {
+            assert!(check_rsa_ciphertext(&n, wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn ecdsa_digests_are_as_long_as_the_curve_and_begin_with_few_zeros() {
+        let check = |algorithm, hash: HashAlgorithm, zeros: usize| {
+            let digest: Vec<u8> = (0..hash.digest_len()).map(|place| u8::from(place >= zeros)).collect();
+            check_digest(algorithm, hash, &digest).is_ok()
+        };
+        for (algorithm, hash, right) in [
+            (EcdsaP256, Sha224, false),
+            (EcdsaP256, Sha256, true),
+            (EcdsaP256, Sha512, true),
+            (EcdsaP384, Sha256, false),
+            (EcdsaP384, Sha384, true),
+            (EcdsaP521, Sha384, false),
+            (EcdsaP521, Sha512, true),
+        ] {
+            assert_eq!(check(algorithm, hash, 0), right, "{algorithm} {hash}");
+        }
+        // SHA-1 with zeros before it.
+        assert!(!check(EcdsaP256, Sha256, 12));
+        assert!(!check(EcdsaP256, Sha256, 8));
+        assert!(check(EcdsaP256, Sha256, 7));
+        // These name their hash in what they sign, or sign the digest as a message.
+        assert!(check(Rsa2048, Sha256, 12));
+        assert!(check(EddsaEd25519, Sha256, 12));
     }
 }

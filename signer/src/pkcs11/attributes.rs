@@ -36,10 +36,13 @@ impl Attributes {
         self.find(|attribute| if let Attribute::Id(id) = attribute { Some(&id[..]) } else { None })
     }
 
-    /// `CKA_LABEL`; what is not UTF-8 in it is replaced.
+    /// `CKA_LABEL`, up to a NUL; what is not UTF-8 in it is replaced.
     pub(super) fn label(&self) -> Option<String> {
         self.find(|attribute| match attribute {
-            Attribute::Label(label) => Some(String::from_utf8_lossy(label).into_owned()),
+            Attribute::Label(label) => {
+                let text = label.split(|byte| *byte == 0).next().unwrap_or_default();
+                Some(String::from_utf8_lossy(text).into_owned())
+            }
             _ => None,
         })
     }

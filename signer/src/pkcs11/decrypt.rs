@@ -54,21 +54,22 @@ fn decrypt_rsa(
 ) -> Result<Zeroizing<Vec<u8>>, Problem> {
     // OpenPGP strips leading zeros of numbers; the width comes back here.
     let wide = padding::widen(n.len(), ciphertext).ok_or(FAILED)?;
-    // RFC 8017 section 5.1.2. Both have one width, so the order of bytes is that of numbers.
-    if wide.as_slice() >= n {
-        return Err(FAILED);
-    }
     // Without the token's own unpadding there is no return code that tells of it, and its timing is ours.
     if mechanisms.decrypts_raw() {
         let message = session.decrypt(&Mechanism::RsaX509, key, &wide).map(Zeroizing::new);
-        let message = message.map_err(|error| without_raw(error.into(), mechanisms))?;
+        let message = message.map_err(|error| without_raw(error, mechanisms))?;
         let message = padding::widen(n.len(), &message).ok_or_else(|| {
             CallError::senseless(Function::Decrypt, format!("{} bytes instead of {}", message.len(), n.len()))
         })?;
         return padding::unpad(&message).ok_or(FAILED);
     }
-    session.decrypt(&Mechanism::RsaPkcs, key, &wide).map(Zeroizing::new).map_err(|error| match error {
-        // Tokens have many words for wrong padding. One that is out of order will say so of the next operation too.
+    session.decrypt(&Mechanism::RsaPkcs, key, &wide).map(Zeroizing::new).map_err(undecryptable)
+}
+
+/// Tokens have many words for a ciphertext that they do not like. One that is out of order will say so of the next operation
+/// too.
+fn undecryptable(error: Error) -> Problem {
+    match error {
         Error::Pkcs11(
             RvError::EncryptedDataInvalid
             | RvError::EncryptedDataLenRange
@@ -81,17 +82,26 @@ fn decrypt_rsa(
             Function::Decrypt,
         ) => Problem::Spoiled(SignerError::DecryptionFailed),
         error => error.into(),
-    })
+    }
 }
 
-/// No ciphertext can make this way fail. Some tokens do not do it although they say so: then the other way is as good.
-fn without_raw(error: CallError, mechanisms: &Mechanisms) -> Problem {
-    let in_the_way = matches!(error.class, Class::Session | Class::Handle | Class::Login | Class::Full);
-    if !in_the_way && mechanisms.give_up_raw_decryption() {
+/// Some tokens do not decrypt in this way although they say so: then the other way is as good. Only codes about what the
+/// token or the key can do count. Codes about the ciphertext must not: whoever sends it would choose how all others are
+/// decrypted.
+fn without_raw(error: Error, mechanisms: &Mechanisms) -> Problem {
+    let incapable = matches!(
+        error,
+        Error::Pkcs11(
+            RvError::MechanismInvalid | RvError::KeyFunctionNotPermitted | RvError::KeyTypeInconsistent,
+            Function::DecryptInit | Function::Decrypt
+        )
+    );
+    if incapable && mechanisms.give_up_raw_decryption() {
+        let error = CallError::from(error);
         log::event(Level::Warn, "no-raw-decryption", &[("why", &error)]);
         return Problem::OtherWay(error);
     }
-    error.into()
+    undecryptable(error)
 }
 
 /// The X coordinate of the shared point, as wide as the field.

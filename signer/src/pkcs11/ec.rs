@@ -41,18 +41,30 @@ pub(super) fn curve(parameters: &[u8]) -> Option<Curve> {
     })
 }
 
-/// The point of `CKA_EC_POINT`: a DER `OCTET STRING` as the standard has it, or the plain bytes that some tokens give.
+/// The point of `CKA_EC_POINT`: a DER `OCTET STRING` as the standard has it, a `BIT STRING` as PKCS#11 3.0 had it for some
+/// curves, or the plain bytes that some tokens give.
 /// `None` if it is neither of this curve. It need not lie on the curve.
 pub(super) fn point(curve: Curve, value: &[u8]) -> Option<&[u8]> {
     // A plain point can look like an octet string, but never like one that holds a point: it would be longer.
     octet_string(value)
         .filter(|inner| curve.has_form_of(inner))
+        .or_else(|| bit_string(value).filter(|inner| curve.has_form_of(inner)))
         .or_else(|| Some(value).filter(|plain| curve.has_form_of(plain)))
 }
 
 /// The content of a DER `OCTET STRING` that is all there is.
 fn octet_string(value: &[u8]) -> Option<&[u8]> {
-    let (&length, rest) = value.strip_prefix(&[0x04])?.split_first()?;
+    content(0x04, value)
+}
+
+/// The content of a DER `BIT STRING` of whole bytes that is all there is.
+fn bit_string(value: &[u8]) -> Option<&[u8]> {
+    content(0x03, value)?.strip_prefix(&[0])
+}
+
+/// The content of a DER value with this tag that is all there is.
+fn content(tag: u8, value: &[u8]) -> Option<&[u8]> {
+    let (&length, rest) = value.strip_prefix(&[tag])?.split_first()?;
     let (length, content) = match length {
         0..=0x7F => (length, rest),
         0x81 => {

@@ -22,6 +22,16 @@ impl TokenError {
     pub(super) const fn fatal(error: SignerError) -> Self {
         Self { error, fatal: true }
     }
+
+    /// A refused PIN, with what the token says of it.
+    pub(super) fn with_hint(mut self, hint: &str) -> Self {
+        if let SignerError::PinRefused { code } = &mut self.error
+            && !hint.is_empty()
+        {
+            *code = format!("{code}; {hint}");
+        }
+        self
+    }
 }
 
 impl From<SignerError> for TokenError {
@@ -50,6 +60,12 @@ impl CallError {
     /// Nobody is logged in, although the module gave another reason.
     pub(super) fn logged_out() -> Self {
         Error::Pkcs11(RvError::UserNotLoggedIn, Function::FindObjects).into()
+    }
+
+    /// The token has judged a PIN, or can't judge any more.
+    pub(super) fn judges_pin(&self) -> bool {
+        matches!(self.code.as_str(), "CKR_PIN_INCORRECT" | "CKR_PIN_LOCKED" | "CKR_PIN_EXPIRED" | "CKR_PIN_LEN_RANGE")
+            || self.is_fatal()
     }
 
     pub(super) const fn is_fatal(&self) -> bool {

@@ -6,13 +6,14 @@ use cryptoki::{
     object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle},
     session::Session,
 };
+use data_encoding::HEXLOWER;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, Scheme};
 use uuid::Uuid;
 
 use super::{attributes::Attributes, ec, failure::Problem, handle::KeyHandle, pool::Opened};
 use crate::{
     operations::PublicKey,
-    protocol::{PublicKeyBytes, SignerError, StoredKey},
+    protocol::{PublicKeyBytes, SignerError, StoredKey, is_made_here, own_labels},
 };
 
 /// A row, parsed, so that this is not done for each use.
@@ -55,38 +56,151 @@ pub(super) struct Found {
     pub(super) ours: bool,
 }
 
-/// Finds the objects of a row's key and compares them with the row.
+/// A private key on the token, its public half, and the object that holds that.
+pub(super) struct Candidate {
+    pub(super) private: ObjectHandle,
+    pub(super) attributes: Attributes,
+    pub(super) public: Result<PublicHalf, Problem>,
+}
+
+/// The public half of a private key: its object, if there is one, and what it says.
+#[derive(Default)]
+pub(super) struct PublicHalf {
+    pub(super) object: Option<ObjectHandle>,
+    pub(super) value: Option<(ComponentAlgorithm, PublicKeyBytes)>,
+}
+
+/// The private keys with this id and label, each with its public half.
+pub(super) fn candidates(session: &Session, id: &[u8], label: Option<&str>) -> Result<Vec<Candidate>, Problem> {
+    let named = named(session, ObjectClass::PRIVATE_KEY, id, label, PRIVATE)?;
+    Ok(named
+        .into_iter()
+        .map(|(private, attributes)| Candidate { private, public: public_half(session, &attributes), attributes })
+        .collect())
+}
+
+/// Finds the objects of a row's key and compares them with the row. Ids and labels are no more than hints: among several
+/// keys that have them, the public half decides.
 pub(super) fn find(session: &Session, row: &StoredKey, handle: &KeyHandle) -> Result<Found, Problem> {
     let gone =
         |what: &str| not_on_token(format!("the key {} {what} (it was on the token {})", row.component, handle.serial));
-    let mut fitting = Vec::new();
-    for private in session.find_objects(&template(ObjectClass::PRIVATE_KEY, &handle.id, handle.label.as_deref()))? {
-        let attributes = Attributes::read(session, private, PRIVATE)?;
-        if attributes.key_type().is_some_and(|kind| is_type(kind, row.algorithm)) {
-            fitting.push((private, attributes));
-        }
+    let by_label = handle.label.as_deref().filter(|_| handle.id.is_empty());
+    let mut all = candidates(session, &handle.id, by_label)?;
+    all.retain(|one| one.attributes.key_type().is_none_or(|kind| is_type(kind, row.algorithm)));
+    let there = all.len();
+    if there == 0 {
+        return Err(gone("is not on this token"));
     }
-    let [(private, attributes)] = &fitting[..] else {
-        return Err(gone(if fitting.is_empty() { "is not on this token" } else { "is on this token more than once" }));
+    let is_rows = |one: &Candidate| {
+        let half = one.public.as_ref().ok().and_then(|half| half.value.as_ref());
+        half.is_some_and(|(algorithm, bytes)| *bytes == row.public_key && same_key(*algorithm, row.algorithm))
     };
-    let name = attributes.label().unwrap_or_default();
+    let has_label = |one: &Candidate| handle.label.is_some() && one.attributes.label() == handle.label;
+    // Several with the row's public half are the same key: copies of it, or a module that gives objects twice.
+    let place = all.iter().position(|one| is_rows(one) && has_label(one)).or_else(|| all.iter().position(is_rows));
+    let chosen = match place {
+        Some(place) => all.swap_remove(place),
+        None => {
+            if there > 1 {
+                all.retain(has_label);
+            }
+            let (Some(one), true) = (all.pop(), all.is_empty()) else {
+                return Err(gone("is on this token more than once, and no public half tells which it is"));
+            };
+            let Candidate { private, attributes, public } = one;
+            let half = public?;
+            if half.value.is_some() {
+                return Err(gone("has another public half on this token"));
+            }
+            // Each signature is verified with the row's public key before it leaves, which tells as much.
+            if row.role == ComponentRole::Decrypt {
+                return Err(gone("has no public half on this token, so it can't be compared"));
+            }
+            Candidate { private, attributes, public: Ok(half) }
+        }
+    };
+    let name = chosen.attributes.label().unwrap_or_default();
     if let Some(role) = role_of_label(&name).filter(|role| *role != row.role.name()) {
         return Err(gone(&format!("was made for the role {role}")));
     }
-    // Another server's has the id of another component.
-    let ours = name == own_label(row.role, row.component);
-    if attributes.flag(AttributeType::AlwaysAuthenticate) == Some(true) {
+    if chosen.attributes.flag(AttributeType::AlwaysAuthenticate) == Some(true) {
         return Err(unsupported("the token wants the PIN for each use of this key (CKA_ALWAYS_AUTHENTICATE)"));
     }
-    let (public, bytes) = public_key(session, attributes)?;
-    match bytes {
-        Some((algorithm, bytes)) if bytes == row.public_key && same_key(algorithm, row.algorithm) => {}
-        Some(_) => return Err(gone("has another public half on this token")),
-        // Each signature is verified with the row's public key before it leaves, which tells as much.
-        None if row.role != ComponentRole::Decrypt => {}
-        None => return Err(gone("has no public half on this token, so it can't be compared")),
+    let public = chosen.public.ok().and_then(|half| half.object);
+    Ok(Found::of(&chosen.attributes, chosen.private, public, row))
+}
+
+impl Found {
+    fn of(attributes: &Attributes, private: ObjectHandle, public: Option<ObjectHandle>, row: &StoredKey) -> Self {
+        let id = HEXLOWER.encode(attributes.id().unwrap_or_default());
+        let label = attributes.label().unwrap_or_default();
+        Self { private, public, ours: is_made_here(row.role, row.component, &label, &id) }
     }
-    Ok(Found { private: *private, public, ours })
+}
+
+/// Objects that are read at most when a module does not find them by id or label.
+const LOOKED_AT: usize = 500;
+
+/// The objects of a class with this id and label, each once, with what they say of themselves. What a module finds is
+/// compared: some look at a part of a template only. What it does not find is looked for: some labels end with NUL.
+fn named(
+    session: &Session,
+    class: ObjectClass,
+    id: &[u8],
+    label: Option<&str>,
+    wanted: &[AttributeType],
+) -> Result<Vec<(ObjectHandle, Attributes)>, Problem> {
+    let fits = |found: &Attributes| {
+        (id.is_empty() || found.id().is_none_or(|found| found == id))
+            && label.is_none_or(|label| found.label().is_none_or(|found| found == label))
+    };
+    let read = |handles: Vec<ObjectHandle>, wanted: &[AttributeType]| -> Result<Vec<_>, Problem> {
+        let mut objects: Vec<(ObjectHandle, Attributes)> = Vec::new();
+        for handle in handles {
+            if objects.iter().any(|(known, _)| *known == handle) {
+                continue;
+            }
+            let attributes = Attributes::read(session, handle, wanted)?;
+            if fits(&attributes) {
+                objects.push((handle, attributes));
+            }
+        }
+        Ok(objects)
+    };
+    let found = read(session.find_objects(&template(class, id, label))?, wanted)?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let all: Vec<_> = session.find_objects(&template(class, &[], None))?.into_iter().take(LOOKED_AT).collect();
+    let names = read(all, &[AttributeType::Id, AttributeType::Label])?;
+    // An object that does not say what it is called is not what was asked for.
+    let says =
+        |found: &Attributes| (id.is_empty() || found.id().is_some()) && (label.is_none() || found.label().is_some());
+    read(names.into_iter().filter(|(_, found)| says(found)).map(|(handle, _)| handle).collect(), wanted)
+}
+
+/// The objects of a class that were made for a component.
+pub(super) fn made_for(
+    session: &Session,
+    class: ObjectClass,
+    role: ComponentRole,
+    component: Uuid,
+) -> Result<Vec<ObjectHandle>, Problem> {
+    let [long, short] = own_labels(role, component);
+    let id: &[u8] = component.as_bytes();
+    let mut objects = Vec::new();
+    for (id, label) in [(id, None), (&[], Some(long.as_str())), (&[], Some(short.as_str()))] {
+        for handle in session.find_objects(&template(class, id, label))? {
+            let found = Attributes::read(session, handle, &[AttributeType::Id, AttributeType::Label])?;
+            let has_id = HEXLOWER.encode(found.id().unwrap_or_default());
+            // Some modules find more than they were asked for.
+            let ours = is_made_here(role, component, &found.label().unwrap_or_default(), &has_id);
+            if ours && !objects.contains(&handle) {
+                objects.push(handle);
+            }
+        }
+    }
+    Ok(objects)
 }
 
 /// Attributes of a private key that are looked at.
@@ -112,35 +226,58 @@ pub(super) const PRIVATE: &[AttributeType] = &[
 
 pub(super) const PUBLIC: &[AttributeType] = &[
     AttributeType::KeyType,
+    AttributeType::Id,
+    AttributeType::Label,
     AttributeType::Modulus,
     AttributeType::PublicExponent,
     AttributeType::EcParams,
     AttributeType::EcPoint,
 ];
 
-/// The public half of a private key: from the public key object with its id, or label, or from the private key itself.
-/// The algorithm is that of a signing key where a curve serves both.
-#[allow(clippy::type_complexity)] // an object and what it says
-pub(super) fn public_key(
-    session: &Session,
-    attributes: &Attributes,
-) -> Result<(Option<ObjectHandle>, Option<(ComponentAlgorithm, PublicKeyBytes)>), Problem> {
+/// The public half of a private key: from the private key itself, or from the public key object with its id, or label.
+/// Where several keys share an id, the label tells which object belongs to which. The algorithm is that of a signing key
+/// where a curve serves both.
+fn public_half(session: &Session, attributes: &Attributes) -> Result<PublicHalf, Problem> {
     let id = attributes.id().unwrap_or_default();
-    let label = attributes.label().filter(|_| id.is_empty());
-    let mut object = None;
+    let label = attributes.label();
+    let own = parse_public(attributes)?;
+    let mut refusal = None;
+    let mut known = Vec::new();
     if !id.is_empty() || label.is_some() {
-        for public in session.find_objects(&template(ObjectClass::PUBLIC_KEY, id, label.as_deref()))? {
-            let of_public = Attributes::read(session, public, PUBLIC)?;
-            if of_public.key_type() == attributes.key_type() {
-                object = Some(public);
-                if let Some(bytes) = parse_public(&of_public)? {
-                    return Ok((object, Some(bytes)));
-                }
+        let by_label = label.as_deref().filter(|_| id.is_empty());
+        for (object, of_public) in named(session, ObjectClass::PUBLIC_KEY, id, by_label, PUBLIC)? {
+            if of_public.key_type().is_some_and(|kind| Some(kind) != attributes.key_type()) {
+                continue;
+            }
+            match parse_public(&of_public) {
+                Ok(Some(value)) => known.push((object, of_public.label(), value)),
+                Ok(None) => {}
+                Err(problem) => refusal = Some(problem),
             }
         }
     }
-    // Tokens that keep no public key objects tell of it in the private one.
-    Ok((object, parse_public(attributes)?))
+    if let Some(own) = own {
+        let object = known.iter().find(|(_, _, value)| *value == own).map(|(object, ..)| *object);
+        return Ok(PublicHalf { object, value: Some(own) });
+    }
+    let agree = |known: &[(ObjectHandle, Option<String>, _)]| {
+        known.iter().all(|(_, _, value)| known.first().is_some_and(|(_, _, first)| first == value))
+    };
+    if !agree(&known) {
+        known.retain(|(_, of_public, _)| *of_public == label);
+        if known.is_empty() || !agree(&known) {
+            return Err(not_on_token(format!(
+                "several public keys on the token have the id {} of this key, and no label tells which is its own; give \
+                 each key an id of its own",
+                HEXLOWER.encode(id)
+            )));
+        }
+    }
+    match (known.into_iter().next(), refusal) {
+        (Some((object, _, value)), _) => Ok(PublicHalf { object: Some(object), value: Some(value) }),
+        (None, Some(problem)) => Err(problem),
+        (None, None) => Ok(PublicHalf::default()),
+    }
 }
 
 /// Reads the public half out of attributes. `None` if they do not hold one.
@@ -211,11 +348,6 @@ pub(super) fn template(class: ObjectClass, id: &[u8], label: Option<&str>) -> Ve
     template
 }
 
-/// The label of a key that Sealcard makes.
-pub(super) fn own_label(role: ComponentRole, component: Uuid) -> String {
-    format!("sealcard/{role}/{component}")
-}
-
 /// The role in the label of a key that Sealcard made.
 pub(super) fn role_of_label(label: &str) -> Option<&str> {
     label.strip_prefix("sealcard/").map(|rest| rest.split('/').next().unwrap_or_default())
@@ -236,7 +368,9 @@ mod tests {
     #[test]
     fn a_label_tells_the_role() {
         for role in ComponentRole::ALL {
-            assert_eq!(role_of_label(&own_label(role, Uuid::nil())), Some(role.name()));
+            for label in own_labels(role, Uuid::nil()) {
+                assert_eq!(role_of_label(&label), Some(role.name()));
+            }
         }
         assert_eq!(role_of_label("sealcard/"), Some(""));
         assert_eq!(role_of_label("my key"), None);

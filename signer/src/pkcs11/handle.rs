@@ -16,7 +16,7 @@ pub(crate) struct KeyHandle {
     pub(crate) serial: String,
     /// `CKA_ID`; empty if the key has none.
     pub(crate) id: Vec<u8>,
-    /// `CKA_LABEL`, for a key without id.
+    /// `CKA_LABEL`: names a key without id, and tells keys apart that share one.
     pub(crate) label: Option<String>,
 }
 

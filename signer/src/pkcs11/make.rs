@@ -17,9 +17,10 @@ use super::{
     codes::Class,
     ec,
     failure::{CallError, Problem, TokenError},
-    find::{self, Found, not_on_token, unsupported},
+    find::{self, Candidate, Found, not_on_token, unsupported},
     handle::KeyHandle,
     module::Purpose,
+    shape::{Shape, Wanted},
     token::Token,
 };
 use crate::{
@@ -51,21 +52,58 @@ impl Token {
             _ => Mechanism::EccEdwardsKeyPairGen,
         };
         self.with_changes(Purpose::Generation, |session| {
-            let id = component.as_bytes();
-            for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
-                if !session.find_objects(&find::template(class, id, None))?.is_empty() {
-                    return Err(SignerError::Invalid(format!(
-                        "a key with the id of {component} is on the token already"
-                    ))
-                    .into());
+            if !find::made_for(session, ObjectClass::PRIVATE_KEY, role, component)?.is_empty() {
+                let why = format!("a key that was made for {component} is on the token already");
+                return Err(SignerError::Invalid(why).into());
+            }
+            let request = Wanted { mechanism: &mechanism, component, algorithm, role };
+            let remembered = *self.shape.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = [remembered].into_iter().chain(Shape::all()).enumerate();
+            let shapes: Vec<Shape> =
+                first.filter(|(place, shape)| *place == 0 || *shape != remembered).map(|(_, shape)| shape).collect();
+            let mut refusals = Vec::new();
+            for shape in shapes {
+                let id = shape.id(component)?;
+                let taken = find::candidates(session, &id, None)?;
+                if taken.iter().any(|one| one.attributes.id().is_none_or(|found| found == id)) {
+                    refusals.push(format!("a key with the id {} is on the token already", HEXLOWER.encode(&id)));
+                    continue;
                 }
+                let (public, private) = match generate_pair(session, &request, shape, &id) {
+                    Ok(pair) => pair,
+                    Err(Problem::Call(error)) if error.class == Class::Template || error.class == Class::Data => {
+                        refusals.push(error.to_string());
+                        continue;
+                    }
+                    Err(problem) => return Err(problem),
+                };
+                let made = self.take_stock(session, public, private, &request);
+                // A token that cuts ids gives many keys the same one.
+                let is_unique = made
+                    .as_ref()
+                    .is_ok_and(|made| find::candidates(session, &made.id, None).is_ok_and(|same| same.len() == 1));
+                if made.is_ok() && !is_unique && shape != Shape::LAST {
+                    destroy_pair(session, private, Some(public));
+                    refusals.push("the token did not keep the id that the key was given".to_owned());
+                    continue;
+                }
+                if made.is_err() {
+                    destroy_pair(session, private, Some(public));
+                }
+                let made = made?;
+                *self.shape.lock().unwrap_or_else(PoisonError::into_inner) = shape;
+                if let Some(first) = refusals.first() {
+                    let shape = shape.to_string();
+                    log::event(Level::Warn, "key-made-otherwise", &[("how", &shape), ("after", first)]);
+                }
+                return Ok((made.key, made.evidence));
             }
-            let (public, private) = generate_pair(session, &mechanism, component, algorithm, role)?;
-            let made = self.take_stock(session, public, private, component, algorithm, role);
-            if made.is_err() {
-                destroy_pair(session, private, Some(public));
-            }
-            made
+            refusals.dedup();
+            let fewest = Shape::LAST.names(&request).join(", ");
+            Err(unsupported(&format!(
+                "the token makes no {algorithm} key, not even with no other attributes than {fewest} ({})",
+                refusals.join("; ")
+            )))
         })
     }
 
@@ -75,23 +113,33 @@ impl Token {
         session: &Session,
         public: ObjectHandle,
         private: ObjectHandle,
-        component: Uuid,
-        algorithm: ComponentAlgorithm,
-        role: ComponentRole,
-    ) -> Result<(StoredKey, KeyEvidence), Problem> {
+        wanted: &Wanted<'_>,
+    ) -> Result<Made, Problem> {
+        let Wanted { component, algorithm, role, .. } = *wanted;
         let attributes = Attributes::read(session, private, find::PRIVATE)?;
         let evidence = self.evidence(&attributes);
-        if evidence.extractable != Some(false) || evidence.sensitive != Some(true) {
-            return Err(unsupported("the token made a key that may leave it, so the key was destroyed at once"));
+        for (says, wanted, name) in
+            [(evidence.extractable, false, "CKA_EXTRACTABLE"), (evidence.sensitive, true, "CKA_SENSITIVE")]
+        {
+            if says != Some(wanted) {
+                let says = says.map_or_else(|| "says nothing of".to_owned(), |value| format!("says {value} of"));
+                return Err(unsupported(&format!(
+                    "the token made a key that may leave it (it {says} its {name}), so the key was destroyed at once"
+                )));
+            }
         }
         let found = find::parse_public(&Attributes::read(session, public, find::PUBLIC)?)?;
+        let found = if found.is_some() { found } else { find::parse_public(&attributes)? };
         let public_key = match found {
             Some((found, key)) if find::in_role(found, role) == algorithm => key,
             _ => return Err(not_on_token("the token does not give the public half of the key that it made".into())),
         };
         check_public(algorithm, role, &public_key)?;
-        let handle = KeyHandle { serial: self.facts.serial.clone(), id: component.as_bytes().to_vec(), label: None };
-        Ok((StoredKey { component, algorithm, role, public_key, handle: handle.to_bytes() }, evidence))
+        // Some tokens cut or replace what they were given: what they say now is how the key is found again.
+        let id = attributes.id().unwrap_or_default().to_vec();
+        let handle = KeyHandle { serial: self.facts.serial.clone(), id: id.clone(), label: attributes.label() };
+        let key = StoredKey { component, algorithm, role, public_key, handle: handle.to_bytes() };
+        Ok(Made { key, evidence, id })
     }
 
     /// Takes over a key that lies on the token. Nothing on the token changes, and no certificate is needed.
@@ -109,14 +157,9 @@ impl Token {
             return Err(SignerError::Invalid("say which key: its id, its label or both".into()).into());
         }
         let (row, evidence) = self.with_session(|session| {
-            let fitting =
-                session.find_objects(&find::template(ObjectClass::PRIVATE_KEY, id, locator.label.as_deref()))?;
-            let [private] = fitting[..] else {
-                let many = if fitting.is_empty() { "no private key" } else { "more than one private key" };
-                return Err(not_on_token(format!("{many} on the token has this id and label")));
-            };
-            let attributes = Attributes::read(session, private, find::PRIVATE)?;
-            self.adoptable(session, component, role, &attributes)
+            let fitting = find::candidates(session, id, locator.label.as_deref())?;
+            let key = single(fitting)?;
+            self.adoptable(component, role, key)
         })?;
         // The same search that each use begins with.
         self.admit(&row)?;
@@ -125,12 +168,12 @@ impl Token {
 
     fn adoptable(
         &self,
-        session: &Session,
         component: Uuid,
         role: ComponentRole,
-        attributes: &Attributes,
+        key: Candidate,
     ) -> Result<(StoredKey, KeyEvidence), Problem> {
-        let Some((found, public_key)) = find::public_key(session, attributes)?.1 else {
+        let attributes = &key.attributes;
+        let Some((found, public_key)) = key.public?.value else {
             return Err(not_on_token(
                 "the public half of the key is not on the token; put it there with the same id".into(),
             ));
@@ -147,18 +190,27 @@ impl Token {
         if attributes.flag(usage.0) == Some(false) {
             return Err(unsupported(&format!("the key may not be used for that: its {} is false", usage.1)));
         }
-        if attributes.flag(AttributeType::Sensitive) == Some(false) {
-            return Err(unsupported(
-                "the key can be read off the token (CKA_SENSITIVE is false), so it is not taken over",
-            ));
+        match attributes.flag(AttributeType::Sensitive) {
+            Some(true) => {}
+            Some(false) => {
+                return Err(unsupported(
+                    "the key can be read off the token (CKA_SENSITIVE is false), so it is not taken over",
+                ));
+            }
+            None => {
+                return Err(unsupported(
+                    "the token does not say that the key can't be read off it (it has no CKA_SENSITIVE), so it is not \
+                     taken over",
+                ));
+            }
         }
         self.mechanisms.serves(algorithm, role, self.rsa).map_err(|missing| self.lacks(&missing))?;
         check_public(algorithm, role, &public_key)?;
         let id = attributes.id().unwrap_or_default().to_vec();
-        let label = attributes.label().filter(|_| id.is_empty());
+        let label = attributes.label();
         let handle = KeyHandle { serial: self.facts.serial.clone(), id, label };
         let row = StoredKey { component, algorithm, role, public_key, handle: handle.to_bytes() };
-        Ok((row, self.evidence(attributes)))
+        Ok((row, self.evidence(&key.attributes)))
     }
 
     /// Destroys a key that Sealcard made on the token, for good. A key that was adopted stays: others may use it.
@@ -188,6 +240,24 @@ impl Token {
         })?;
         self.forget(row.component);
         // Handles of what is gone may come to mean something else.
+        self.pool.reconnect(&self.module);
+        Ok(())
+    }
+
+    /// Destroys what was made on the token for a component that came to nothing.
+    ///
+    /// # Errors
+    /// If the token fails.
+    pub fn discard(&self, component: Uuid, role: ComponentRole) -> Result<(), TokenError> {
+        self.with_changes(Purpose::Operation, |session| {
+            for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+                for object in find::made_for(session, class, role, component)? {
+                    session.destroy_object(object)?;
+                }
+            }
+            Ok(())
+        })?;
+        self.forget(component);
         self.pool.reconnect(&self.module);
         Ok(())
     }
@@ -250,90 +320,67 @@ impl Token {
     }
 }
 
-/// Makes the pair, with the first form of templates that the token takes.
+/// What was made, and the id that the token says it has.
+struct Made {
+    key: StoredKey,
+    evidence: KeyEvidence,
+    id: Vec<u8>,
+}
+
+/// The one key that was named. Several objects of one key are as good as one.
+fn single(fitting: Vec<Candidate>) -> Result<Candidate, Problem> {
+    let halves: Vec<_> =
+        fitting.iter().map(|one| one.public.as_ref().ok().and_then(|half| half.value.as_ref())).collect();
+    let same = halves.iter().all(|half| half.is_some() && halves.first() == Some(half));
+    let many = fitting.len() > 1 && !same;
+    if many {
+        let names: Vec<String> = fitting
+            .iter()
+            .map(|one| {
+                let id = HEXLOWER.encode(one.attributes.id().unwrap_or_default());
+                format!("label {:?}, id {id}", one.attributes.label().unwrap_or_default())
+            })
+            .collect();
+        return Err(not_on_token(format!(
+            "more than one private key on the token fits: {}; name id and label",
+            names.join("; ")
+        )));
+    }
+    fitting.into_iter().next().ok_or_else(|| not_on_token("no private key on the token has this id and label".into()))
+}
+
+/// Makes the pair, with the first form of the curve's name that the token takes.
 fn generate_pair(
     session: &Session,
-    mechanism: &Mechanism<'_>,
-    component: Uuid,
-    algorithm: ComponentAlgorithm,
-    role: ComponentRole,
+    wanted: &Wanted<'_>,
+    shape: Shape,
+    id: &[u8],
 ) -> Result<(ObjectHandle, ObjectHandle), Problem> {
-    let forms: Vec<Attribute> = match algorithm.scheme() {
+    let forms: Vec<Attribute> = match wanted.algorithm.scheme() {
         Scheme::Rsa { bits } => vec![Attribute::ModulusBits(u64::from(bits).into())],
         Scheme::Ecdsa(curve) | Scheme::Ecdh(curve) => parameters(curve),
         Scheme::Eddsa => parameters(Curve::Ed25519),
     };
     let mut refusal = None;
-    for modifiable in [Some(Attribute::Modifiable(false)), None] {
-        for form in &forms {
-            let public = public_template(component, algorithm, role, form);
-            let private = private_template(component, algorithm, role, modifiable.as_ref());
-            match session.generate_key_pair(mechanism, &public, &private) {
-                Ok(pair) => return Ok(pair),
-                Err(error) => {
-                    let error = CallError::from(error);
-                    if error.class != Class::Template {
-                        return Err(error.into());
-                    }
-                    refusal.get_or_insert(error);
+    for form in &forms {
+        let public = shape.public(wanted, id, form);
+        let private = shape.private(wanted, id);
+        match session.generate_key_pair(wanted.mechanism, &public, &private) {
+            Ok(pair) => return Ok(pair),
+            Err(error) => {
+                let error = CallError::from(error);
+                if error.class != Class::Template {
+                    return Err(error.into());
                 }
+                refusal.get_or_insert(error);
             }
         }
     }
-    let refusal = refusal.map_or_else(String::new, |error| error.to_string());
-    Err(unsupported(&format!("the token makes no {algorithm} key that can't leave it ({refusal})")))
+    Err(refusal.map_or_else(|| unsupported("no form of the curve's name is known"), Problem::Call))
 }
 
 fn parameters(curve: Curve) -> Vec<Attribute> {
     ec::parameters(curve).iter().map(|form| Attribute::EcParams(form.to_vec())).collect()
-}
-
-fn public_template(
-    component: Uuid,
-    algorithm: ComponentAlgorithm,
-    role: ComponentRole,
-    form: &Attribute,
-) -> Vec<Attribute> {
-    let decrypts = role == ComponentRole::Decrypt;
-    let is_rsa = matches!(algorithm.scheme(), Scheme::Rsa { .. });
-    let mut template = vec![
-        Attribute::Token(true),
-        // Seen without a login, so that a report can count keys.
-        Attribute::Private(false),
-        Attribute::Id(component.as_bytes().to_vec()),
-        Attribute::Label(find::own_label(role, component).into_bytes()),
-        Attribute::Verify(!decrypts),
-        Attribute::Encrypt(decrypts && is_rsa),
-        form.clone(),
-    ];
-    if is_rsa {
-        template.push(Attribute::PublicExponent(vec![1, 0, 1]));
-    }
-    template
-}
-
-fn private_template(
-    component: Uuid,
-    algorithm: ComponentAlgorithm,
-    role: ComponentRole,
-    modifiable: Option<&Attribute>,
-) -> Vec<Attribute> {
-    let decrypts = role == ComponentRole::Decrypt;
-    let is_rsa = matches!(algorithm.scheme(), Scheme::Rsa { .. });
-    let mut template = vec![
-        Attribute::Token(true),
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Id(component.as_bytes().to_vec()),
-        Attribute::Label(find::own_label(role, component).into_bytes()),
-        Attribute::Sign(!decrypts),
-        Attribute::Decrypt(decrypts && is_rsa),
-        Attribute::Derive(decrypts && !is_rsa),
-        Attribute::Unwrap(false),
-    ];
-    template.extend(modifiable.cloned());
-    template
 }
 
 /// A public key that could not be used would only be found out later.

@@ -4,18 +4,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki::{
     context::Pkcs11,
-    error::{Error, RvError},
     mechanism::{MechanismInfo, MechanismType},
     slot::Slot,
 };
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, KeyAlgorithm, Scheme};
 
 use super::{config::RsaForm, failure::CallError};
-use crate::protocol::{AlgorithmReport, MechanismReport};
+use crate::{
+    log::{self, Level},
+    protocol::{AlgorithmReport, MechanismReport},
+};
 
 /// The mechanisms of a token.
 pub(super) struct Mechanisms {
     all: Vec<(MechanismType, MechanismInfo)>,
+    /// Mechanisms that the module lists without describing them, and what it said.
+    silent: Vec<(MechanismType, String)>,
     /// Keys of Curve25519 are made and kept as Edwards keys. Only SoftHSM does that.
     montgomery_as_edwards: bool,
     /// The token has failed to decrypt without unpadding, although it says that it can.
@@ -26,18 +30,23 @@ impl Mechanisms {
     /// Asks for all of a token's mechanisms.
     pub(super) fn read(context: &Pkcs11, slot: Slot) -> Result<Self, CallError> {
         let mut all = Vec::new();
+        let mut silent = Vec::new();
         for mechanism in context.get_mechanism_list(slot)? {
             match context.get_mechanism_info(slot, mechanism) {
                 Ok(info) => all.push((mechanism, info)),
-                // It lists what it can't tell of: then it does not count.
-                Err(Error::Pkcs11(RvError::MechanismInvalid | RvError::FunctionFailed, _)) => {}
-                Err(error) => return Err(error.into()),
+                // It lists what it can't describe: then this one does not count, and the others do.
+                Err(error) => {
+                    let why = CallError::from(error);
+                    log::event(Level::Warn, "mechanism-skipped", &[("mechanism", &mechanism), ("why", &why)]);
+                    silent.push((mechanism, why.to_string()));
+                }
             }
         }
-        let manufacturer = context.get_library_info()?.manufacturer_id().to_owned();
+        let manufacturer = context.get_library_info().map(|library| library.manufacturer_id().to_owned());
         Ok(Self {
             all,
-            montgomery_as_edwards: manufacturer.starts_with("SoftHSM"),
+            silent,
+            montgomery_as_edwards: manufacturer.is_ok_and(|name| name.starts_with("SoftHSM")),
             no_raw_decryption: AtomicBool::new(false),
         })
     }
@@ -95,6 +104,9 @@ impl Mechanisms {
     }
 
     fn explain(&self, mechanism: MechanismType, verb: &str) -> String {
+        if let Some((_, why)) = self.silent.iter().find(|(listed, _)| *listed == mechanism) {
+            return format!("{mechanism} {verb}: the module lists it, but {why}");
+        }
         let hashing = mechanism == MechanismType::RSA_PKCS
             && self.find(MechanismType::SHA256_RSA_PKCS, MechanismInfo::sign).is_some();
         match hashing {
@@ -126,7 +138,7 @@ impl Mechanisms {
             {
                 Ok(MechanismType::ECC_EDWARDS_KEY_PAIR_GEN)
             }
-            None => Err(mechanism.to_string()),
+            None => Err(self.explain(mechanism, "to make keys")),
         }
     }
 
@@ -144,6 +156,11 @@ impl Mechanisms {
             .collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
+    }
+
+    /// For the report: mechanisms that the module lists without describing them.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        self.silent.iter().map(|(mechanism, why)| format!("{mechanism} is listed but not described: {why}"))
     }
 
     /// For the report: what keys can be made and used.
@@ -166,9 +183,16 @@ impl Mechanisms {
     }
 }
 
-/// Whether the mechanism takes keys of so many bits. A token that names no largest size has none.
+/// Whether the mechanism takes keys of so many bits. A token that names no largest size has none, and some count bytes:
+/// then the largest is smaller than any that a key could have in bits.
 fn fits(info: &MechanismInfo, bits: usize) -> bool {
-    info.max_key_size() == 0 || (info.min_key_size()..=info.max_key_size()).contains(&bits)
+    size_fits(info.min_key_size(), info.max_key_size(), bits)
+}
+
+const fn size_fits(min: usize, max: usize, bits: usize) -> bool {
+    let most_bytes = if bits >= 2048 { 1024 } else { 100 };
+    let size = if max <= most_bytes { bits.div_ceil(8) } else { bits };
+    max == 0 || (min <= size && size <= max)
 }
 
 const fn field_bits(curve: Curve) -> usize {
@@ -199,4 +223,26 @@ fn flags(info: &MechanismInfo) -> Vec<String> {
         ("CKF_EC_UNCOMPRESS", info.ec_uncompressed()),
     ];
     known.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (*name).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_sizes_in_bits_and_in_bytes_are_told_apart() {
+        for (min, max, bits, fit) in [
+            (512, 4096, 3072, true),
+            (512, 2048, 4096, false),
+            (64, 512, 4096, true),
+            (64, 256, 4096, false),
+            (160, 521, 256, true),
+            (160, 256, 521, false),
+            (32, 66, 521, true),
+            (32, 48, 521, false),
+            (0, 0, 4096, true),
+        ] {
+            assert_eq!(size_fits(min, max, bits), fit, "{min}..{max}, {bits}");
+        }
+    }
 }

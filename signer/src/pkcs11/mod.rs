@@ -9,7 +9,7 @@
 //! - `pool`: sessions.
 //! - `find`, `attributes`, `ec`, `handle`: which object is the key of a row.
 //! - `sign`, `decrypt`, `padding`: uses.
-//! - `make`: making, adopting, destroying.
+//! - `make`, `shape`: making, adopting, destroying.
 //! - `mechanisms`, `probe`: what the token can do.
 //! - `codes`, `failure`, `watch`: what goes wrong.
 
@@ -27,6 +27,7 @@ mod module;
 mod padding;
 mod pool;
 mod probe;
+mod shape;
 mod sign;
 mod slots;
 mod token;

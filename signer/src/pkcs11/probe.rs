@@ -14,6 +14,7 @@ use super::{
     failure::{CallError, Problem, TokenError},
     find,
     module::Purpose,
+    slots,
     token::Token,
 };
 use crate::protocol::TokenReport;
@@ -52,15 +53,16 @@ impl Token {
                 self.config_sessions
             ));
         }
+        warnings.extend(self.mechanisms.warnings());
         warnings.extend(mixed(&labels));
         Ok(TokenReport {
             module: self.path.clone(),
-            library: format!("{} {}", library.library_description(), library.library_version()),
+            library: format!("{} {}", slots::text(library.library_description()), library.library_version()),
             cryptoki: library.cryptoki_version().to_string(),
-            label: info.label().to_owned(),
-            manufacturer: info.manufacturer_id().to_owned(),
-            model: info.model().to_owned(),
-            serial: info.serial_number().to_owned(),
+            label: slots::text(info.label()).to_owned(),
+            manufacturer: slots::text(info.manufacturer_id()).to_owned(),
+            model: slots::text(info.model()).to_owned(),
+            serial: slots::text(info.serial_number()).to_owned(),
             hardware: info.hardware_version().to_string(),
             firmware: info.firmware_version().to_string(),
             max_sessions: info.max_session_count().into(),

@@ -26,6 +26,7 @@ use super::{
     mechanisms::Mechanisms,
     module::{Module, Purpose},
     pool::{self, Pool},
+    shape::Shape,
     sign::sign,
     slots,
     watch::Overdue,
@@ -51,10 +52,16 @@ pub struct Token {
     pub(super) pool: Pool,
     /// Held while objects are made or destroyed: SoftHSM 2.6 fails now and then when two threads do it at once.
     pub(super) changing: Mutex<()>,
+    /// The form of templates that the token took last.
+    pub(super) shape: Mutex<Shape>,
     /// The session that is never used: with the last one a token forgets the login. Locked while somebody logs in.
     keeper: Mutex<Option<Session>>,
     unlocked: AtomicBool,
-    login_required: bool,
+    /// The token does not say that it wants a login. A hint: some forget to say it.
+    says_no_login: bool,
+    /// It is true: the token has refused a login, or shown a private key without one.
+    takes_no_login: AtomicBool,
+    ignores_pin_flags: bool,
     known: Mutex<HashMap<Uuid, Arc<Known>>>,
 }
 
@@ -83,8 +90,8 @@ impl Token {
         Ok(Self {
             slot,
             facts: Facts {
-                label: info.label().to_owned(),
-                serial: info.serial_number().to_owned(),
+                label: slots::text(info.label()).to_owned(),
+                serial: slots::text(info.serial_number()).to_owned(),
                 firmware: info.firmware_version().to_string(),
             },
             mechanisms,
@@ -93,9 +100,12 @@ impl Token {
             path: config.module.display().to_string(),
             pool: Pool::new(sessions),
             changing: Mutex::default(),
+            shape: Mutex::default(),
             keeper: Mutex::new(None),
             unlocked: AtomicBool::new(!info.login_required()),
-            login_required: info.login_required(),
+            says_no_login: !info.login_required(),
+            takes_no_login: AtomicBool::new(false),
+            ignores_pin_flags: config.ignore_pin_flags,
             known: Mutex::new(HashMap::new()),
             module,
         })
@@ -120,7 +130,8 @@ impl Token {
     /// the last attempt that the token allows is not spent.
     ///
     /// # Errors
-    /// [`SignerError::PinRefused`] if the token does not take the PIN; no further attempt may be made with it.
+    /// [`SignerError::PinRefused`] if the token does not take the PIN, [`SignerError::PinNotTried`] if it was not asked; no
+    /// further attempt may be made with it.
     pub fn unlock(&self, pin: &Pin, attended: bool) -> Result<(), TokenError> {
         let mut keeper = self.keeper();
         if self.is_unlocked() {
@@ -129,7 +140,10 @@ impl Token {
         let _calling = self.module.calling(Purpose::Login);
         let context = self.module.context();
         let info = context.get_token_info(self.slot).map_err(CallError::from)?;
-        hopeless(&info, attended).map_or(Ok(()), |code| Err(SignerError::PinRefused { code: code.to_owned() }))?;
+        // Flags are hints, and the login decides. But a wrong PIN would lock the token, which only a person may risk.
+        if info.user_pin_final_try() && !attended && !self.ignores_pin_flags {
+            return Err(SignerError::PinNotTried(LAST_ATTEMPT.into()).into());
+        }
         if keeper.is_none() {
             *keeper = Some(context.open_ro_session(self.slot).map_err(CallError::from)?);
         }
@@ -147,7 +161,16 @@ impl Token {
             Err(error) => {
                 // A session that failed is not the one to wait in.
                 *keeper = None;
-                Err(CallError::from(error).into())
+                let error = CallError::from(error);
+                if !info.login_required() && !error.judges_pin() {
+                    // The token says that it wants no login, and takes none: then that is right.
+                    log::event(Level::Warn, "login-not-wanted", &[("why", &error)]);
+                    self.takes_no_login.store(true, Ordering::Release);
+                    self.unlocked.store(true, Ordering::Release);
+                    return Ok(());
+                }
+                let hints = hints(&info);
+                Err(TokenError::from(error).with_hint(&hints))
             }
         }
     }
@@ -201,6 +224,9 @@ impl Token {
             });
             match result {
                 Ok(made) => {
+                    if self.says_no_login {
+                        self.takes_no_login.store(true, Ordering::Release);
+                    }
                     self.remember(known);
                     return Ok(made);
                 }
@@ -220,7 +246,8 @@ impl Token {
     /// What was found on the token. Without a login private keys are not to be seen, and a token does not say that this is
     /// the reason.
     pub(super) fn seen<T>(&self, session: &Session, found: Result<T, Problem>) -> Result<T, Problem> {
-        if self.login_required
+        // Also if the token says that it wants no login: some forget to say it.
+        if !self.takes_no_login.load(Ordering::Acquire)
             && matches!(found, Err(Problem::Refused(SignerError::NotOnToken(_))))
             && matches!(session.get_session_info()?.session_state(), SessionState::RoPublic | SessionState::RwPublic)
         {
@@ -253,7 +280,7 @@ impl Token {
     }
 
     fn logged_out(&self, keeper: &mut Option<Session>) {
-        if self.login_required && self.unlocked.swap(false, Ordering::AcqRel) {
+        if self.unlocked.swap(false, Ordering::AcqRel) {
             log::event(Level::Warn, "token-logged-out", &[("serial", &self.facts.serial)]);
             *keeper = None;
         }
@@ -298,17 +325,19 @@ impl Token {
     }
 }
 
-/// Why an attempt to log in would be wasted or do harm, as the code that the token would give.
-fn hopeless(info: &TokenInfo, attended: bool) -> Option<&'static str> {
-    if info.user_pin_locked() {
-        return Some("CKF_USER_PIN_LOCKED: the token's PIN is locked");
-    }
-    if !info.user_pin_initialized() {
-        return Some("CKR_USER_PIN_NOT_INITIALIZED");
-    }
-    // A wrong one would lock the token, which only a person may risk.
-    (info.user_pin_final_try() && !attended)
-        .then_some("CKF_USER_PIN_FINAL_TRY: one attempt is left; run sealcard-signer unseal")
+/// Why a PIN that no person gave just now is not tried.
+const LAST_ATTEMPT: &str = "the token says that one attempt is left (CKF_USER_PIN_FINAL_TRY), and only a person may make it; \
+    if the module sets this flag wrongly, say ignore-pin-flags = true in token.toml";
+
+/// What the token says of its PIN, for the message about a login that failed.
+fn hints(info: &TokenInfo) -> String {
+    let told = [
+        (info.user_pin_locked(), "CKF_USER_PIN_LOCKED: the PIN is locked, and the security officer must set a new one"),
+        (!info.user_pin_initialized(), "no CKF_USER_PIN_INITIALIZED: no PIN was set for the token's user"),
+        (info.user_pin_final_try(), "CKF_USER_PIN_FINAL_TRY: one attempt is left"),
+        (info.user_pin_to_be_changed(), "CKF_USER_PIN_TO_BE_CHANGED: the PIN must be changed first"),
+    ];
+    told.iter().filter(|(is, _)| *is).map(|(_, text)| *text).collect::<Vec<_>>().join("; ")
 }
 
 fn absent(error: &CallError) -> TokenError {

@@ -6,9 +6,11 @@
 
 mod frame;
 mod keeper;
+mod labels;
 
 pub use frame::{FrameBuffer, FrameError, MAX_FRAME, decode, encode};
 pub use keeper::{KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, NONCE_LEN, SecretKind};
+pub use labels::{is_made_here, own_labels};
 pub use sealcard_api::tokens::{AlgorithmReport, KeyEvidence, MechanismReport, TokenReport};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, PublicKey};
@@ -88,6 +90,16 @@ pub enum RequestBody {
         role: ComponentRole,
         /// Which key it is.
         locator: KeyLocator,
+        /// The server's request, for the journal.
+        request: Uuid,
+    },
+    /// Removes what was made on the token for a component that came to nothing: nobody knows its public half. Answered by
+    /// [`ResponseBody::Destroyed`], also if there is nothing.
+    Discard {
+        /// The component's id.
+        component: Uuid,
+        /// Its role.
+        role: ComponentRole,
         /// The server's request, for the journal.
         request: Uuid,
     },
@@ -276,7 +288,7 @@ pub enum ResponseBody {
         /// What the token says of it.
         evidence: KeyEvidence,
     },
-    /// To [`RequestBody::Destroy`].
+    /// To [`RequestBody::Destroy`] and [`RequestBody::Discard`].
     Destroyed,
 }
 
@@ -372,6 +384,9 @@ pub enum SignerError {
         /// The module's return code, such as `CKR_PIN_INCORRECT`.
         code: String,
     },
+    /// The token was not asked, since a wrong PIN would lock it for good. Retrying helps once a person has acted.
+    #[error("the PIN was not tried: {0}")]
+    PinNotTried(String),
     /// The PIN is at hand, but nobody has asked to log in with it. Retrying helps once the server has.
     #[error("the token is locked")]
     Locked,

@@ -15,6 +15,7 @@ use super::{
     gate::Gate,
     keys::{Keys, UsableKey},
     leash::Voice,
+    token::TokenKeys,
 };
 use crate::{
     crypto, failpoint,
@@ -60,7 +61,13 @@ impl Work {
     /// Whether it may occupy a thread for seconds: RSA keys do, and on a token whatever makes or destroys keys waits for
     /// them.
     pub(super) const fn takes_seconds(&self) -> bool {
-        matches!(self, Self::Request(Request { body: RequestBody::Generate { .. } | RequestBody::Destroy { .. }, .. }))
+        matches!(
+            self,
+            Self::Request(Request {
+                body: RequestBody::Generate { .. } | RequestBody::Destroy { .. } | RequestBody::Discard { .. },
+                ..
+            })
+        )
     }
 }
 
@@ -176,7 +183,12 @@ impl Engine {
                     Ok(ResponseBody::Adopted { key, evidence })
                 });
             }
-            RequestBody::Destroy { key, request } => return self.destroy(id, &key, request),
+            RequestBody::Destroy { key, request } => {
+                return self.destroy(id, key.component, request, |token| token.destroy(&key));
+            }
+            RequestBody::Discard { component, role, request } => {
+                return self.destroy(id, component, request, |token| token.discard(component, role));
+            }
             RequestBody::Unlock => self.unlock(),
             RequestBody::Probe => self.keys.token().and_then(|token| token.probe()).map(ResponseBody::Probed),
         };
@@ -263,16 +275,22 @@ impl Engine {
     }
 
     /// The journal hears of it before: a key that is gone leaves no other trace.
-    fn destroy(&self, id: u64, row: &StoredKey, request: Uuid) {
+    fn destroy(
+        &self,
+        id: u64,
+        component: Uuid,
+        request: Uuid,
+        work: impl FnOnce(&TokenKeys) -> Result<(), SignerError>,
+    ) {
         let token = match self.keys.token() {
             Ok(token) => token,
             Err(error) => return self.answer(Response { id, result: Err(error) }),
         };
-        let entry = NewEntry { operation: "destroy", component: row.component, request, input_sha256: None };
+        let entry = NewEntry { operation: "destroy", component, request, input_sha256: None };
         let gate = self.enqueue(id, entry);
         self.journal.settle();
         // Without the entry the gate answers with what became of that.
-        let destroyed = if gate.is_durable() { guarded(|| token.destroy(row)) } else { Ok(()) };
+        let destroyed = if gate.is_durable() { guarded(|| work(token)) } else { Ok(()) };
         gate.made(destroyed.map(|()| ResponseBody::Destroyed));
     }
 

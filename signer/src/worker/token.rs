@@ -96,7 +96,7 @@ impl TokenKeys {
                 }
                 Taken::Fine
             }
-            Err(error @ SignerError::PinRefused { .. }) => {
+            Err(error @ (SignerError::PinRefused { .. } | SignerError::PinNotTried(_))) => {
                 *pin = None;
                 log::event(Level::Error, "pin-refused", &[("why", error)]);
                 Taken::Refused(error.to_string())
@@ -146,6 +146,11 @@ impl TokenKeys {
     pub(super) fn destroy(&self, row: &StoredKey) -> Result<(), SignerError> {
         self.unlocked()?;
         self.with(|token| token.destroy(row))
+    }
+
+    pub(super) fn discard(&self, component: Uuid, role: ComponentRole) -> Result<(), SignerError> {
+        self.unlocked()?;
+        self.with(|token| token.discard(component, role))
     }
 
     /// Why the process can't go on, if the module has said so.

@@ -4,6 +4,7 @@
 
 mod adopt;
 mod login;
+mod odd;
 mod probe;
 mod softhsm;
 mod uses;

@@ -38,6 +38,10 @@ pub fn alone(name: &str, test: fn(&SoftHsm)) {
     hsm.make();
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", name, "--nocapture"]).env(CHILD, folder.path()).env("SOFTHSM2_CONF", hsm.conf());
+    // For the module that plays odd tokens.
+    std::fs::write(hsm.folder().join("counts"), "").unwrap();
+    child.env("SEALCARD_SHIM_MODULE", SoftHsm::module());
+    child.env("SEALCARD_SHIM_CONTROL", hsm.rules()).env("SEALCARD_SHIM_COUNTS", hsm.folder().join("counts"));
     let output = child.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -60,6 +64,33 @@ impl SoftHsm {
 
     pub fn conf(&self) -> PathBuf {
         self.0.join("softhsm2.conf")
+    }
+
+    fn rules(&self) -> PathBuf {
+        self.0.join("rules")
+    }
+
+    /// From now on the odd module follows these rules (see `tests/pkcs11-shim`).
+    pub fn play(&self, rules: &[&str]) {
+        std::fs::write(self.rules(), rules.join("\n")).unwrap();
+    }
+
+    /// The token through the module that plays odd ones, nobody logged in.
+    pub fn odd_locked(&self, more: &str) -> Token {
+        // A test program lies in TARGET/debug/deps.
+        let program = std::env::current_exe().unwrap();
+        let odd = program.ancestors().nth(3).unwrap().join("sealcard-e2e/bin/libsealcard_pkcs11_shim.so");
+        assert!(odd.is_file(), "build {} first: cargo xtask test --build-only", odd.display());
+        let text = self.toml(more).replace(Self::module(), odd.to_str().unwrap());
+        Token::open(&TokenConfig::parse(text.as_bytes()).unwrap(), |overdue| panic!("{overdue:?}")).unwrap()
+    }
+
+    /// The token through the module that plays an odd one by these rules, logged in.
+    pub fn odd(&self, rules: &[&str]) -> Token {
+        self.play(rules);
+        let token = self.odd_locked("");
+        token.unlock(&Pin::new(PIN.into()), false).unwrap();
+        token
     }
 
     /// The module of Debian's package `softhsm2`.
@@ -125,7 +156,10 @@ pub fn make(token: &Token, algorithm: ComponentAlgorithm, role: ComponentRole) -
 }
 
 pub fn sign(hash: HashAlgorithm, byte: u8) -> Operation {
-    Operation::Sign { hash, digest: vec![byte; hash.digest_len()] }
+    let mut digest = vec![byte; hash.digest_len()];
+    // None begins with many zeros.
+    digest[0] |= 1;
+    Operation::Sign { hash, digest }
 }
 
 pub fn signature(token: &Token, key: &StoredKey, operation: &Operation) -> Vec<u8> {

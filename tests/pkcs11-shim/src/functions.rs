@@ -2,7 +2,7 @@
 
 #![allow(non_snake_case)]
 
-use std::ffi::c_void;
+use std::{ffi::c_void, slice};
 
 use cryptoki_sys::{
     CK_ATTRIBUTE, CK_BBOOL, CK_BYTE, CK_FLAGS, CK_FUNCTION_LIST, CK_INFO, CK_MECHANISM, CK_MECHANISM_INFO,
@@ -11,19 +11,22 @@ use cryptoki_sys::{
 };
 
 use crate::{
+    control::Facts,
     faults::{call, give, initialize, lacking},
     module::real,
+    odd,
 };
 
-/// Defines a function that only passes on, for each of the list; their places; and the list that callers get.
+/// Defines a function that only passes on, for each of the list after those that are written out below; their places; and
+/// the list that callers get.
 macro_rules! functions {
-    ($($name:ident($($argument:ident: $type:ty),*);)*) => {
+    ([$($own:ident),*] $($name:ident($($argument:ident: $type:ty),*);)*) => {
         /// The functions' names, each at the place by which the other modules know it.
         pub(crate) const NAMES: &[&str] =
-            &["C_Initialize", "C_Sign", "C_Decrypt", "C_GetFunctionList", $(stringify!($name)),*];
+            &[$(stringify!($own),)* $(stringify!($name)),*];
 
         #[allow(non_camel_case_types)]
-        enum Place { C_Initialize, C_Sign, C_Decrypt, C_GetFunctionList, $($name),* }
+        enum Place { $($own,)* $($name),* }
 
         $(unsafe extern "C" fn $name($($argument: $type),*) -> CK_RV {
             call(Place::$name as usize, || {
@@ -34,23 +37,20 @@ macro_rules! functions {
 
         static LIST: CK_FUNCTION_LIST = CK_FUNCTION_LIST {
             version: CK_VERSION { major: 2, minor: 40 },
-            C_Initialize: Some(C_Initialize),
-            C_Sign: Some(C_Sign),
-            C_Decrypt: Some(C_Decrypt),
-            C_GetFunctionList: Some(C_GetFunctionList),
+            $($own: Some($own),)*
             $($name: Some($name)),*
         };
     };
 }
 
 functions! {
+    [C_Initialize, C_Sign, C_Decrypt, C_GetFunctionList, C_GetTokenInfo, C_GetMechanismInfo, C_GetAttributeValue,
+     C_FindObjectsInit, C_FindObjects, C_SignInit, C_DecryptInit, C_GenerateKeyPair]
     C_Finalize(a: *mut c_void);
     C_GetInfo(a: *mut CK_INFO);
     C_GetSlotList(a: CK_BBOOL, b: *mut CK_SLOT_ID, c: *mut CK_ULONG);
     C_GetSlotInfo(a: CK_SLOT_ID, b: *mut CK_SLOT_INFO);
-    C_GetTokenInfo(a: CK_SLOT_ID, b: *mut CK_TOKEN_INFO);
     C_GetMechanismList(a: CK_SLOT_ID, b: *mut CK_MECHANISM_TYPE, c: *mut CK_ULONG);
-    C_GetMechanismInfo(a: CK_SLOT_ID, b: CK_MECHANISM_TYPE, c: *mut CK_MECHANISM_INFO);
     C_InitToken(a: CK_SLOT_ID, b: *mut CK_UTF8CHAR, c: CK_ULONG, d: *mut CK_UTF8CHAR);
     C_InitPIN(a: CK_SESSION_HANDLE, b: *mut CK_UTF8CHAR, c: CK_ULONG);
     C_SetPIN(a: CK_SESSION_HANDLE, b: *mut CK_UTF8CHAR, c: CK_ULONG, d: *mut CK_UTF8CHAR, e: CK_ULONG);
@@ -66,16 +66,12 @@ functions! {
     C_CopyObject(a: CK_SESSION_HANDLE, b: CK_OBJECT_HANDLE, c: *mut CK_ATTRIBUTE, d: CK_ULONG, e: *mut CK_OBJECT_HANDLE);
     C_DestroyObject(a: CK_SESSION_HANDLE, b: CK_OBJECT_HANDLE);
     C_GetObjectSize(a: CK_SESSION_HANDLE, b: CK_OBJECT_HANDLE, c: *mut CK_ULONG);
-    C_GetAttributeValue(a: CK_SESSION_HANDLE, b: CK_OBJECT_HANDLE, c: *mut CK_ATTRIBUTE, d: CK_ULONG);
     C_SetAttributeValue(a: CK_SESSION_HANDLE, b: CK_OBJECT_HANDLE, c: *mut CK_ATTRIBUTE, d: CK_ULONG);
-    C_FindObjectsInit(a: CK_SESSION_HANDLE, b: *mut CK_ATTRIBUTE, c: CK_ULONG);
-    C_FindObjects(a: CK_SESSION_HANDLE, b: *mut CK_OBJECT_HANDLE, c: CK_ULONG, d: *mut CK_ULONG);
     C_FindObjectsFinal(a: CK_SESSION_HANDLE);
     C_EncryptInit(a: CK_SESSION_HANDLE, b: *mut CK_MECHANISM, c: CK_OBJECT_HANDLE);
     C_Encrypt(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: CK_ULONG, d: *mut CK_BYTE, e: *mut CK_ULONG);
     C_EncryptUpdate(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: CK_ULONG, d: *mut CK_BYTE, e: *mut CK_ULONG);
     C_EncryptFinal(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: *mut CK_ULONG);
-    C_DecryptInit(a: CK_SESSION_HANDLE, b: *mut CK_MECHANISM, c: CK_OBJECT_HANDLE);
     C_DecryptUpdate(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: CK_ULONG, d: *mut CK_BYTE, e: *mut CK_ULONG);
     C_DecryptFinal(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: *mut CK_ULONG);
     C_DigestInit(a: CK_SESSION_HANDLE, b: *mut CK_MECHANISM);
@@ -83,7 +79,6 @@ functions! {
     C_DigestUpdate(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: CK_ULONG);
     C_DigestKey(a: CK_SESSION_HANDLE, b: CK_OBJECT_HANDLE);
     C_DigestFinal(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: *mut CK_ULONG);
-    C_SignInit(a: CK_SESSION_HANDLE, b: *mut CK_MECHANISM, c: CK_OBJECT_HANDLE);
     C_SignUpdate(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: CK_ULONG);
     C_SignFinal(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: *mut CK_ULONG);
     C_SignRecoverInit(a: CK_SESSION_HANDLE, b: *mut CK_MECHANISM, c: CK_OBJECT_HANDLE);
@@ -99,7 +94,6 @@ functions! {
     C_SignEncryptUpdate(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: CK_ULONG, d: *mut CK_BYTE, e: *mut CK_ULONG);
     C_DecryptVerifyUpdate(a: CK_SESSION_HANDLE, b: *mut CK_BYTE, c: CK_ULONG, d: *mut CK_BYTE, e: *mut CK_ULONG);
     C_GenerateKey(a: CK_SESSION_HANDLE, b: *mut CK_MECHANISM, c: *mut CK_ATTRIBUTE, d: CK_ULONG, e: *mut CK_OBJECT_HANDLE);
-    C_GenerateKeyPair(a: CK_SESSION_HANDLE, b: *mut CK_MECHANISM, c: *mut CK_ATTRIBUTE, d: CK_ULONG, e: *mut CK_ATTRIBUTE, f: CK_ULONG, g: *mut CK_OBJECT_HANDLE, h: *mut CK_OBJECT_HANDLE);
     C_WrapKey(a: CK_SESSION_HANDLE, b: *mut CK_MECHANISM, c: CK_OBJECT_HANDLE, d: CK_OBJECT_HANDLE, e: *mut CK_BYTE, f: *mut CK_ULONG);
     C_UnwrapKey(a: CK_SESSION_HANDLE, b: *mut CK_MECHANISM, c: CK_OBJECT_HANDLE, d: *mut CK_BYTE, e: CK_ULONG, f: *mut CK_ATTRIBUTE, g: CK_ULONG, h: *mut CK_OBJECT_HANDLE);
     C_DeriveKey(a: CK_SESSION_HANDLE, b: *mut CK_MECHANISM, c: CK_OBJECT_HANDLE, d: *mut CK_ATTRIBUTE, e: CK_ULONG, f: *mut CK_OBJECT_HANDLE);
@@ -164,4 +158,137 @@ unsafe extern "C" fn C_Decrypt(
             real().C_Decrypt.map_or_else(lacking, |function| function(session, data, data_len, output, len))
         })
     }
+}
+
+unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) -> CK_RV {
+    odd::call(Place::C_GetTokenInfo as usize, &Facts { slot: Some(slot), ..Facts::default() }, |odds| {
+        // SAFETY: what the caller promises of the arguments is what the real function demands.
+        let result = real().C_GetTokenInfo.map_or_else(lacking, |function| unsafe { function(slot, info) });
+        // SAFETY: as the caller promises.
+        if let Some(info) = unsafe { info.as_mut() }.filter(|_| result == CKR_OK) {
+            odd::token_info(info, odds);
+        }
+        result
+    })
+}
+
+unsafe extern "C" fn C_GetMechanismInfo(
+    slot: CK_SLOT_ID,
+    mechanism: CK_MECHANISM_TYPE,
+    info: *mut CK_MECHANISM_INFO,
+) -> CK_RV {
+    let facts = Facts { slot: Some(slot), mechanism: Some(mechanism), ..Facts::default() };
+    odd::call(Place::C_GetMechanismInfo as usize, &facts, |odds| {
+        // SAFETY: what the caller promises of the arguments is what the real function demands.
+        let result =
+            real().C_GetMechanismInfo.map_or_else(lacking, |function| unsafe { function(slot, mechanism, info) });
+        // SAFETY: as the caller promises.
+        if let Some(info) = unsafe { info.as_mut() }.filter(|_| result == CKR_OK) {
+            odd::mechanism_info(info, odds);
+        }
+        result
+    })
+}
+
+unsafe extern "C" fn C_GetAttributeValue(
+    session: CK_SESSION_HANDLE,
+    object: CK_OBJECT_HANDLE,
+    template: *mut CK_ATTRIBUTE,
+    count: CK_ULONG,
+) -> CK_RV {
+    let facts = Facts { template: odd::class(session, object), ..Facts::default() };
+    odd::call(Place::C_GetAttributeValue as usize, &facts, |odds| {
+        // SAFETY: as the caller promises.
+        unsafe { odd::get_attributes(session, object, template, count, odds) }
+    })
+}
+
+unsafe extern "C" fn C_FindObjectsInit(
+    session: CK_SESSION_HANDLE,
+    template: *mut CK_ATTRIBUTE,
+    count: CK_ULONG,
+) -> CK_RV {
+    // SAFETY: as the caller promises.
+    let facts = Facts { template: unsafe { odd::attributes(template, count) }, ..Facts::default() };
+    odd::call(Place::C_FindObjectsInit as usize, &facts, |odds| {
+        // SAFETY: as the caller promises.
+        let mut template = unsafe { odd::template(template, count, odds) };
+        let (start, count) = (template.as_mut_ptr(), template.len() as CK_ULONG);
+        // SAFETY: the attributes are the caller's.
+        real().C_FindObjectsInit.map_or_else(lacking, |function| unsafe { function(session, start, count) })
+    })
+}
+
+unsafe extern "C" fn C_FindObjects(
+    session: CK_SESSION_HANDLE,
+    handles: *mut CK_OBJECT_HANDLE,
+    room: CK_ULONG,
+    count: *mut CK_ULONG,
+) -> CK_RV {
+    odd::call(Place::C_FindObjects as usize, &Facts::default(), |odds| {
+        // SAFETY: what the caller promises of the arguments is what the real function demands.
+        let result =
+            real().C_FindObjects.map_or_else(lacking, |function| unsafe { function(session, handles, room, count) });
+        // SAFETY: as the caller promises.
+        if let Some(count) = unsafe { count.as_mut() }.filter(|_| result == CKR_OK && !handles.is_null()) {
+            // SAFETY: as the caller promises.
+            odd::found(unsafe { slice::from_raw_parts_mut(handles, room as usize) }, count, odds);
+        }
+        result
+    })
+}
+
+unsafe extern "C" fn C_SignInit(
+    session: CK_SESSION_HANDLE,
+    mechanism: *mut CK_MECHANISM,
+    key: CK_OBJECT_HANDLE,
+) -> CK_RV {
+    // SAFETY: as the caller promises.
+    let facts = Facts { mechanism: unsafe { odd::mechanism(mechanism) }, ..Facts::default() };
+    odd::call(Place::C_SignInit as usize, &facts, |_| {
+        // SAFETY: what the caller promises of the arguments is what the real function demands.
+        real().C_SignInit.map_or_else(lacking, |function| unsafe { function(session, mechanism, key) })
+    })
+}
+
+unsafe extern "C" fn C_DecryptInit(
+    session: CK_SESSION_HANDLE,
+    mechanism: *mut CK_MECHANISM,
+    key: CK_OBJECT_HANDLE,
+) -> CK_RV {
+    // SAFETY: as the caller promises.
+    let facts = Facts { mechanism: unsafe { odd::mechanism(mechanism) }, ..Facts::default() };
+    odd::call(Place::C_DecryptInit as usize, &facts, |_| {
+        // SAFETY: what the caller promises of the arguments is what the real function demands.
+        real().C_DecryptInit.map_or_else(lacking, |function| unsafe { function(session, mechanism, key) })
+    })
+}
+
+#[allow(clippy::too_many_arguments)] // as Cryptoki has it
+unsafe extern "C" fn C_GenerateKeyPair(
+    session: CK_SESSION_HANDLE,
+    mechanism: *mut CK_MECHANISM,
+    public: *mut CK_ATTRIBUTE,
+    public_count: CK_ULONG,
+    private: *mut CK_ATTRIBUTE,
+    private_count: CK_ULONG,
+    public_key: *mut CK_OBJECT_HANDLE,
+    private_key: *mut CK_OBJECT_HANDLE,
+) -> CK_RV {
+    // SAFETY: as the caller promises.
+    let facts = unsafe {
+        let both = [odd::attributes(public, public_count), odd::attributes(private, private_count)].concat();
+        Facts { mechanism: odd::mechanism(mechanism), template: both, ..Facts::default() }
+    };
+    odd::call(Place::C_GenerateKeyPair as usize, &facts, |odds| {
+        // SAFETY: as the caller promises.
+        let (mut public, mut private) =
+            unsafe { (odd::template(public, public_count, odds), odd::template(private, private_count, odds)) };
+        let (public_count, private_count) = (public.len() as CK_ULONG, private.len() as CK_ULONG);
+        let (public, private) = (public.as_mut_ptr(), private.as_mut_ptr());
+        // SAFETY: the attributes are the caller's.
+        real().C_GenerateKeyPair.map_or_else(lacking, |function| unsafe {
+            function(session, mechanism, public, public_count, private, private_count, public_key, private_key)
+        })
+    })
 }

@@ -10,10 +10,11 @@
 //!
 //! It follows Cryptoki 2.40, whatever the real module does.
 
-#![allow(unsafe_code)] // A C API is served and called: in `functions`, `module` and `counts`.
+#![allow(unsafe_code)] // A C API is served and called: in `functions`, `module`, `odd` and `counts`.
 
 mod control;
 mod counts;
 mod faults;
 mod functions;
 mod module;
+mod odd;

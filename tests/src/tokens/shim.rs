@@ -84,6 +84,14 @@ impl Shim {
         self.add(&format!("{function} always {}\n", fault.rule()))
     }
 
+    /// Adds a rule as `tests/pkcs11-shim` writes it, such as `C_GetTokenInfo always if slot=1 return 0x30`.
+    ///
+    /// # Errors
+    /// The control file can't be written.
+    pub fn rule(&self, rule: &str) -> Result<()> {
+        self.add(&format!("{rule}\n"))
+    }
+
     /// Lets the next call of a function go wrong, and no other. Nobody may be calling it meanwhile.
     ///
     /// # Errors

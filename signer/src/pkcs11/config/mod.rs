@@ -75,6 +75,9 @@ pub struct TokenConfig {
     /// Sessions that are used at once at most; the token's own limit may be lower.
     #[serde(default = "default_sessions", deserialize_with = "sessions")]
     pub sessions: NonZeroU16,
+    /// Tries the PIN also if the token says that one attempt is left. For modules that say so wrongly.
+    #[serde(default)]
+    pub ignore_pin_flags: bool,
     /// How long the module may take.
     #[serde(default)]
     pub deadlines: Deadlines,
