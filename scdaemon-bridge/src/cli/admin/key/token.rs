@@ -60,20 +60,23 @@ struct Which {
     label: Option<String>,
 }
 
-/// Reads `label:TEXT`, `id:HEX` or `id:HEX,label:TEXT`. A label may hold commas, so it comes last.
+/// Reads `label:TEXT`, `id:HEX`, or both with a comma between. A label may hold commas; only what can be an id at its end is
+/// taken for one.
 fn which(text: &str) -> Result<Which, String> {
-    let (id, rest) = match text.strip_prefix("id:") {
-        None => (None, Some(text)),
-        Some(rest) => match rest.split_once(',') {
-            None => (Some(rest), None),
-            Some((id, rest)) => (Some(id), Some(rest)),
-        },
-    };
-    let label = match rest {
-        None => None,
-        Some(rest) => Some(rest.strip_prefix("label:").ok_or("write label:TEXT, id:HEX or id:HEX,label:TEXT")?),
-    };
     let is_hex = |id: &str| !id.is_empty() && id.len().is_multiple_of(2) && id.chars().all(|c| c.is_ascii_hexdigit());
+    let (id, label) = if let Some(rest) = text.strip_prefix("id:") {
+        match rest.split_once(",label:") {
+            Some((id, label)) => (Some(id), Some(label)),
+            None => (Some(rest), None),
+        }
+    } else if let Some(rest) = text.strip_prefix("label:") {
+        match rest.rsplit_once(",id:").filter(|(_, id)| is_hex(id)) {
+            Some((label, id)) => (Some(id), Some(label)),
+            None => (None, Some(rest)),
+        }
+    } else {
+        return Err("write label:TEXT, id:HEX or label:TEXT,id:HEX".to_owned());
+    };
     if id.is_some_and(|id| !is_hex(id)) {
         return Err("an id is written in hexadecimal, two digits for each byte".to_owned());
     }
@@ -188,7 +191,9 @@ mod tests {
         let (id, label) = (Some("0aFF".to_owned()), Some("a, b:c".to_owned()));
         assert_eq!(read("label:a, b:c"), Ok((None, label.clone())));
         assert_eq!(read("id:0aFF"), Ok((id.clone(), None)));
-        assert_eq!(read("id:0aFF,label:a, b:c"), Ok((id, label)));
+        assert_eq!(read("id:0aFF,label:a, b:c"), Ok((id.clone(), label.clone())));
+        assert_eq!(read("label:a, b:c,id:0aFF"), Ok((id, label)));
+        assert_eq!(read("label:a,id:xy"), Ok((None, Some("a,id:xy".to_owned()))));
         for wrong in ["", "release", "id:", "id:abc", "id:xy", "id:0a,release"] {
             assert!(which(wrong).is_err(), "{wrong}");
         }
