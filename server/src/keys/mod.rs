@@ -321,7 +321,7 @@ async fn generate(
 }
 
 fn is_token(signers: &Signers, environment: EnvironmentId) -> bool {
-    signers.get(environment).is_some_and(Signer::is_token)
+    signers.get(environment).is_some_and(|signer| signer.is_token())
 }
 
 fn signer(signers: &Signers, environment: EnvironmentId) -> Result<Arc<Signer>, UseError> {

@@ -49,7 +49,7 @@ pub async fn revoke(
         "name": row.name,
         "reason": reason,
     });
-    begin(store, row.project_id, maker, row.id, begun).await?;
+    begin(store, row.project_id, maker, row.id, begun, None).await?;
     let now = Timestamp::now();
     let (certificate, earlier) = (row.certificate.clone(), row.certificate.clone());
     let revoked = Revoked { time: now, reason, message: message.clone() };
