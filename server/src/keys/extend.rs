@@ -39,7 +39,7 @@ pub async fn extend(
     let primary = store.stored_component(component.ok_or(OFFLINE)?.id).await?.ok_or(OFFLINE)?;
     let (project, id) = (row.project_id, row.id);
     let begun = json!({"event": "key-begun", "by": "extend", "name": row.name, "expires": expires});
-    begin(store, project, maker, id, begun).await?;
+    begin(store, project, maker, id, begun, None).await?;
     let wanted: Vec<_> = row.components.iter().map(|component| component.fingerprint).collect();
     let (certificate, now) = (row.certificate.clone(), Timestamp::now());
     let made = Certifier { store, signers, environment: row.environment_id, project, key: id, maker }
