@@ -18,6 +18,7 @@ pub mod operations;
 pub mod problem;
 pub mod record;
 pub mod ssh;
+pub mod text;
 pub mod tokens;
 
 pub use encoding::{Bytes, CardSerial, Fingerprint, Timestamp};

@@ -52,9 +52,9 @@ pub(super) fn show<T: Serialize>(as_json: bool, value: &T, person: impl FnOnce(&
     Ok(())
 }
 
-/// Text of others without what a terminal would obey: control characters become `?`.
+/// Text of others without what a terminal would obey or hide: control characters become `?`, others a visible escape.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    sealcard_api::text::cleaned(text).into_owned()
 }
 
 /// Whether tables keep all of every cell, though the terminal is too narrow: `--wide`.

@@ -8,6 +8,7 @@ mod generate;
 mod init;
 mod join;
 mod listen;
+mod log;
 mod output;
 mod passwords;
 mod renewal;

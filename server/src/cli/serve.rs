@@ -13,12 +13,11 @@ use clap::Args;
 use sealcard_api::ids::EnvironmentId;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::level_filters::LevelFilter;
 
-use super::{Data, database, files, init::UNFINISHED, listen, renewal::Pair};
+use super::{Data, database, files, init::UNFINISHED, listen, log, renewal::Pair};
 use crate::{
     authn::NameKey,
-    config::{Config, LogConfig, LogFormat, LogLevel},
+    config::Config,
     ends,
     http::{AppState, Server},
     signers::{self, Found, Signers},
@@ -53,7 +52,7 @@ impl Serve {
             format!("{} can't be used (a new data folder is made by: sealcard-server init)", data.display())
         })?;
         config.listen = self.listen.unwrap_or(config.listen);
-        start_log(config.log);
+        log::start(config.log);
         #[cfg(feature = "failpoints")]
         let _failpoints = fail::FailScenario::setup();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -209,20 +208,4 @@ fn url(address: SocketAddr) -> String {
         ip => ip,
     };
     format!("https://{}", SocketAddr::new(ip, address.port()))
-}
-
-fn start_log(config: LogConfig) {
-    let level = match config.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-    };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-    match config.format {
-        LogFormat::Human => {
-            builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
-        }
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
 }

@@ -2,6 +2,8 @@
 
 use sealcard_api::KeyRef;
 
+use sealcard_api::text::is_plain;
+
 /// The rule, for error messages.
 pub const NAME_RULE: &str =
     "1 to 64 characters of a-z A-Z 0-9 . _ - @, not beginning with \"-\" or \".\", and not in the form of an id";
@@ -58,9 +60,11 @@ fn check_text(text: &str, what: &str, max: usize, lines: bool) -> Result<(), Str
     if text.chars().count() > max {
         return Err(format!("The {what} may have {max} characters."));
     }
-    // Control characters would change what a terminal shows.
-    if text.chars().any(|c| c.is_control() && !(lines && c == '\n')) {
-        return Err(format!("The {what} must not contain control characters."));
+    if let Some(c) = text.chars().find(|c| !(is_plain(*c) || lines && *c == '\n')) {
+        return Err(format!(
+            "The {what} must not contain control characters or invisible ones, such as {}.",
+            c.escape_unicode()
+        ));
     }
     Ok(())
 }
@@ -109,6 +113,16 @@ mod tests {
             if check_label(&label).is_ok() {
                 prop_assert!(!label.chars().any(char::is_control));
             }
+        }
+
+        #[test]
+        fn invisible_characters_are_refused_in_labels_and_descriptions(
+            c in proptest::sample::select(vec!['\u{202e}', '\u{2066}', '\u{200b}', '\u{2028}', '\u{feff}', '\u{e0041}']),
+            before in "[a-z]{0,5}",
+        ) {
+            let text = format!("{before}{c}x");
+            prop_assert!(check_label(&text).is_err());
+            prop_assert!(check_description(&text).is_err());
         }
     }
 }

@@ -171,8 +171,8 @@ pub fn check_user_id(user_id: &str) -> Result<(), CertificateError> {
         Err(CertificateError::UserId("begins or ends with a space"))
     } else if user_id.len() > 256 {
         Err(CertificateError::UserId("is longer than 256 bytes"))
-    } else if user_id.chars().any(char::is_control) {
-        Err(CertificateError::UserId("holds control characters"))
+    } else if !user_id.chars().all(sealcard_api::text::is_plain) {
+        Err(CertificateError::UserId("holds control characters or invisible ones"))
     } else {
         Ok(())
     }
