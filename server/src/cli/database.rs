@@ -37,6 +37,7 @@ pub(super) fn of(data: &Path, config: &DatabaseConfig) -> anyhow::Result<Databas
         password,
         host: host(data)?,
         ca_file: config.ca_file.as_ref().map(|file| data.join(file)),
+        allow_cleartext: config.allow_cleartext,
     }))
 }
 
@@ -63,6 +64,9 @@ pub(super) struct DatabaseOptions {
     /// Certificates (PEM) that PostgreSQL's must go back to [default: the system's]
     #[arg(long, value_name = "FILE", requires = "database_url")]
     database_ca_file: Option<PathBuf>,
+    /// Reach PostgreSQL on another machine without TLS; only where the network itself is encrypted
+    #[arg(long, requires = "database_url")]
+    database_allow_cleartext: bool,
 }
 
 impl DatabaseOptions {
@@ -76,6 +80,7 @@ impl DatabaseOptions {
             url: self.database_url.clone(),
             password_file: absolute(&self.database_password_file)?,
             ca_file: absolute(&self.database_ca_file)?,
+            allow_cleartext: self.database_allow_cleartext,
         })
     }
 }

@@ -75,6 +75,9 @@ pub struct DatabaseConfig {
     /// Certificates (PEM) that PostgreSQL's must go back to; the system's if absent. Relative to the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// Whether a PostgreSQL on another machine may be reached without `sslmode=require`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_cleartext: bool,
 }
 
 /// Section `[tls]`.

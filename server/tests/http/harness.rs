@@ -44,8 +44,13 @@ fn database(data: &Path) -> (Database, Option<Cluster>) {
     match std::env::var("SEALCARD_TEST_DATABASE").as_deref() {
         Ok("postgres") => {
             let cluster = Cluster::start().unwrap();
-            let options =
-                PostgresOptions { url: cluster.url(), password: None, host: uuid::Uuid::nil(), ca_file: None };
+            let options = PostgresOptions {
+                url: cluster.url(),
+                password: None,
+                host: uuid::Uuid::nil(),
+                ca_file: None,
+                allow_cleartext: false,
+            };
             (Database::Postgres(options), Some(cluster))
         }
         Ok("sqlite") | Err(_) => (Database::Sqlite(data.join("sealcard.db")), None),

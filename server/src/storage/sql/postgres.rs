@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     path::PathBuf,
     str::FromStr as _,
     sync::{
@@ -15,7 +16,11 @@ use std::{
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex as AsyncMutex;
-use tokio_postgres::{Client, Config, Statement, types::ToSql};
+use tokio_postgres::{
+    Client, Config, Statement,
+    config::{Host, SslMode},
+    types::ToSql,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
@@ -50,6 +55,8 @@ pub struct PostgresOptions {
     pub host: Uuid,
     /// Certificates (PEM) that the server's must go back to; the system's if absent.
     pub ca_file: Option<PathBuf>,
+    /// Whether a server on another machine may be reached without encryption.
+    pub allow_cleartext: bool,
 }
 
 impl PostgresOptions {
@@ -59,6 +66,11 @@ impl PostgresOptions {
         })?;
         if config.get_password().is_some() {
             let message = "the database's url holds a password: put it into a file and name that in password-file";
+            return Err(StorageError::Options(message.to_owned()));
+        }
+        if !self.allow_cleartext && !is_encrypted_or_local(&config) {
+            let message = "the database is on another machine and its url does not say sslmode=require: add that, or, if the \
+                           network itself is encrypted, set allow-cleartext = true in section [database]";
             return Err(StorageError::Options(message.to_owned()));
         }
         if let Some(password) = &self.password {
@@ -115,6 +127,17 @@ impl PostgresOptions {
         }
         Ok(Session { client, statements: Mutex::default(), asked: AtomicU64::new(0), answered: AtomicU64::new(0) })
     }
+}
+
+/// Whether nobody on a network can read along: by default PostgreSQL's clients go on without TLS if the server, or who is in
+/// between, says that it has none.
+fn is_encrypted_or_local(config: &Config) -> bool {
+    let local = |host: &Host| match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
+    };
+    config.get_ssl_mode() == SslMode::Require
+        || (config.get_hosts().iter().all(local) && config.get_hostaddrs().iter().all(IpAddr::is_loopback))
 }
 
 /// One connection with its prepared statements. Several tasks may use it at once.
@@ -246,10 +269,41 @@ mod tests {
 
     use super::{super::params, *};
 
+    #[test]
+    fn another_machine_is_reached_with_tls_only() {
+        let allowed = |url: &str, allow_cleartext| {
+            let url = url.to_owned();
+            PostgresOptions { url, password: None, host: Uuid::nil(), ca_file: None, allow_cleartext }.config().is_ok()
+        };
+        for url in [
+            "postgres://a@db.example/x?sslmode=require",
+            "postgres://a@localhost/x",
+            "postgres://a@127.0.0.1/x?sslmode=disable",
+            "postgres:///x?user=a&host=/run/postgresql",
+        ] {
+            assert!(allowed(url, false), "{url}");
+        }
+        for url in [
+            "postgres://a@db.example/x",
+            "postgres://a@db.example/x?sslmode=prefer",
+            "postgres://a@192.0.2.1/x?sslmode=disable",
+            "postgres://a@localhost,db.example/x",
+            "postgres://a@localhost/x?hostaddr=192.0.2.1",
+        ] {
+            assert!(!allowed(url, false) && allowed(url, true), "{url}");
+        }
+    }
+
     #[tokio::test]
     async fn a_connection_whose_caller_went_away_is_idle_again_after_the_next_answer() {
         let cluster = Cluster::start().unwrap();
-        let options = PostgresOptions { url: cluster.url(), password: None, host: Uuid::nil(), ca_file: None };
+        let options = PostgresOptions {
+            url: cluster.url(),
+            password: None,
+            host: Uuid::nil(),
+            ca_file: None,
+            allow_cleartext: false,
+        };
         let session = options.connect().await.unwrap();
         assert!(session.is_idle());
         let slow = "SELECT 1::BIGINT FROM pg_sleep(0.2)";

@@ -47,6 +47,7 @@ impl Place {
                 password: None,
                 host: Uuid::nil(),
                 ca_file: None,
+                allow_cleartext: false,
             }),
         }
     }
