@@ -140,10 +140,30 @@ fn a_sealed_signer_says_so_until_the_right_passphrase_comes() {
 fn a_passphrase_that_is_too_short_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
-    let output = run(&["init", "--folder", path, "--seal", "passphrase", "--passphrase-file", "-"], "short\n");
+    let output = run(&["init", "--folder", path, "--seal", "passphrase", "--passphrase-file", "-"], "thirteen char\n");
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("at least 8 characters"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("at least 14 characters"));
     assert!(!folder.path().join("seal.json").exists());
+}
+
+#[test]
+fn a_missing_keeper_key_is_made_by_an_explicit_command_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    init(folder.path(), &["--seal", "key-file"], "");
+    let key = folder.path().join("keeper.key");
+    let print = |more: &[&str]| run(&[&["keeper-key", "--folder", path][..], more].concat(), "");
+    let before = String::from_utf8(print(&[]).stdout).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let refused = print(&[]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("keeper-key --new"));
+    assert!(!run(&["serve", "--folder", path, "--socket-fd", "0"], "").status.success());
+    assert!(!key.exists(), "nothing made it silently");
+    let made = String::from_utf8(print(&["--new"]).stdout).unwrap();
+    assert_ne!(made, before);
+    assert_eq!(String::from_utf8(print(&[]).stdout).unwrap(), made);
+    assert!(!print(&["--new"]).status.success(), "an existing one stays");
 }
 
 #[test]

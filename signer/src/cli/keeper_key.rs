@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::{Folder, output};
-use crate::{folder::KEEPER_KEY_FILE, keeper};
+use crate::{folder::SEAL_FILE, keeper, pkcs11::config::TOKEN_FILE};
 
 /// Print the fingerprint of the key that a passphrase or PIN for this signer is encrypted to
 ///
@@ -14,6 +14,9 @@ use crate::{folder::KEEPER_KEY_FILE, keeper};
 pub(super) struct KeeperKey {
     #[command(flatten)]
     folder: Folder,
+    /// Make a new key in place of a lost one; administrators must compare its fingerprint anew
+    #[arg(long)]
+    new: bool,
 }
 
 impl KeeperKey {
@@ -22,8 +25,11 @@ impl KeeperKey {
         if folder.join("socket.toml").exists() {
             bail!("the signer of {} has a folder of its own: ask there, as its user", folder.display());
         }
-        if !folder.join(KEEPER_KEY_FILE).exists() {
-            bail!("{} has no {KEEPER_KEY_FILE}: it is no signer's folder", folder.display());
+        if self.new {
+            if ![SEAL_FILE, TOKEN_FILE].iter().any(|name| folder.join(name).exists()) {
+                bail!("{} is not a signer's folder", folder.display());
+            }
+            keeper::create_identity(folder)?;
         }
         output::line(&keeper::fingerprint(&self.folder.folder)?.to_string());
         Ok(())

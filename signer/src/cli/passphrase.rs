@@ -5,6 +5,7 @@ use std::{fs::File, io::Read as _, path::Path};
 use anyhow::{Context as _, bail, ensure};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::output;
 use crate::seal::{MIN_PASSPHRASE, Passphrase};
 
 const MAX_FILE: u64 = 4096;
@@ -17,17 +18,31 @@ pub(super) fn existing(prompt: &str, file: Option<&Path>) -> anyhow::Result<Pass
     }
 }
 
-/// A new passphrase: asked for twice.
+/// A new passphrase: asked for twice, until both are the same, or generated.
 pub(super) fn new(file: Option<&Path>) -> anyhow::Result<Passphrase> {
-    let Some(file) = file else {
-        let first = ask(&format!("New passphrase for the key store (at least {MIN_PASSPHRASE} characters): "))?;
-        let again = ask("The same again: ")?;
-        if !same(&first, &again) {
-            bail!("the two passphrases differ");
+    if let Some(file) = file {
+        return from_file(file);
+    }
+    loop {
+        output::error(&format!(
+            "The key store needs a passphrase of at least {MIN_PASSPHRASE} characters. Press Enter to get a generated one."
+        ));
+        let mut chosen = ask("New passphrase for the key store: ")?;
+        if chosen.text().is_empty() {
+            chosen = Passphrase::generate()?;
+            output::error(&format!(
+                "\n  {}\n\nWrite it down and keep it apart from this machine: it is shown this once.",
+                chosen.text()
+            ));
         }
-        return Ok(first);
-    };
-    from_file(file)
+        if chosen.chars() < MIN_PASSPHRASE {
+            output::error("It is too short.");
+        } else if same(&chosen, &ask("The same again: ")?) {
+            return Ok(chosen);
+        } else {
+            output::error("The two passphrases differ. Try again.");
+        }
+    }
 }
 
 fn ask(prompt: &str) -> anyhow::Result<Passphrase> {

@@ -7,7 +7,6 @@ use sealcard_envelope::{EnvelopeError, KeyFingerprint, PrivateKey, RecipientKey}
 
 use crate::{
     crypto, folder,
-    log::{self, Level},
     seal::{SealError, secret_file},
 };
 
@@ -18,12 +17,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Reads the folder's key; one that is not there (a folder of an earlier release) is made.
+    /// Reads the folder's key. A missing one is not replaced: administrators would meet a key that nobody announced.
     pub(super) fn load(folder: &Path) -> Result<Self, SealError> {
         let path = folder.join(folder::KEEPER_KEY_FILE);
         if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            let public = create(folder)?;
-            log::event(Level::Warn, "keeper-key-made", &[("fingerprint", &public.fingerprint())]);
+            return Err(SealError::NoKeeperKey(path));
         }
         let private = PrivateKey::new(secret_file::read_key_file(&path)?);
         let public = private.recipient().map_err(|_| SealError::Library)?;

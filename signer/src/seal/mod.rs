@@ -98,6 +98,12 @@ pub enum SealError {
     /// A passphrase is needed and none was given. Retrying with one helps.
     #[error("the key store is sealed with a passphrase; run: sealcard-signer unseal")]
     PassphraseNeeded,
+    /// The keeper's own key is missing. Retrying helps once it was restored, or made anew on purpose.
+    #[error(
+        "{} is missing: restore it from a backup, or make a new one with: sealcard-signer keeper-key --new --folder DIR",
+        .0.display()
+    )]
+    NoKeeperKey(PathBuf),
     /// A token's PIN is needed, and a person has it. Retrying with it helps.
     #[error("a person must give the token's PIN; run: sealcard-signer unseal")]
     PinNeeded,

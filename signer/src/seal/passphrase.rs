@@ -9,8 +9,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::{Argon2Cost, SealError};
 use crate::crypto;
 
-/// The fewest characters of a passphrase.
-pub const MIN_PASSPHRASE: usize = 8;
+/// The fewest characters of a passphrase. The sealed file can be attacked offline.
+pub const MIN_PASSPHRASE: usize = 14;
 
 /// A passphrase: wiped when dropped, never shown.
 #[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
@@ -21,6 +21,23 @@ impl Passphrase {
     #[must_use]
     pub const fn new(text: String) -> Self {
         Self(text)
+    }
+
+    /// A passphrase of 100 random bits, in groups that a person can type.
+    ///
+    /// # Errors
+    /// If the system gives no random bytes.
+    pub fn generate() -> Result<Self, SealError> {
+        const SYMBOLS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        let bytes = crypto::random::<20>()?;
+        let mut text = String::with_capacity(24);
+        for (index, byte) in bytes.iter().enumerate() {
+            if index > 0 && index % 4 == 0 {
+                text.push('-');
+            }
+            text.extend(SYMBOLS.get(usize::from(byte % 32)).map(|symbol| char::from(*symbol)));
+        }
+        Ok(Self(text))
     }
 
     /// The text of these bytes, if they are text.
@@ -35,7 +52,7 @@ impl Passphrase {
     }
 
     /// Its length in characters.
-    pub(super) fn chars(&self) -> usize {
+    pub(crate) fn chars(&self) -> usize {
         self.0.chars().count()
     }
 
