@@ -169,7 +169,7 @@ fn print(status: &Status) {
     let headline = match status.state {
         State::LoggedIn => format!("{GOOD}Logged in.{GOOD:#}"),
         State::EndsSoon => format!("{WARN}Logged in, but the login ends soon:{WARN:#} run `sealcard login`."),
-        State::NotLoggedIn => format!("{BAD}Not logged in.{BAD:#}"),
+        State::NotLoggedIn => format!("{BAD}Not logged in.{BAD:#} Run `sealcard login`."),
         State::Unchecked => format!("{WARN}The server could not be asked.{WARN:#} This machine knows:"),
     };
     line(headline);
@@ -199,7 +199,8 @@ fn print(status: &Status) {
     }
     facts(&rows);
     status.keys.iter().flat_map(|key| &key.texts).for_each(|text| warn(clean(text)));
-    if let Some(error) = &status.error {
+    // The headline has said the plain case.
+    if let Some(error) = status.error.as_ref().filter(|error| *error != "not logged in") {
         note(clean(error));
     }
 }

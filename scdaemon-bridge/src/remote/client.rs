@@ -56,6 +56,12 @@ impl ServerUrl {
         self.0.port_or_known_default().unwrap_or(443)
     }
 
+    /// Whether the address names a port other than the usual one of https.
+    #[must_use]
+    pub fn names_port(&self) -> bool {
+        self.0.port().is_some()
+    }
+
     /// Host and port, as CONNECT names them.
     pub(super) fn authority(&self) -> String {
         format!("{}:{}", self.0.host_str().unwrap_or_default(), self.port())
@@ -75,10 +81,10 @@ impl FromStr for ServerUrl {
         let wrong = |reason: &'static str| ServerUrlError { text: text.to_owned(), reason };
         let url = Url::parse(&with_scheme).map_err(|_| wrong("it is not an address"))?;
         if url.scheme() != "https" {
-            return Err(wrong("only https:// is spoken"));
+            return Err(wrong("it must begin with https://"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("names and passwords don't belong into it; use --user"));
+            return Err(wrong("it must not hold a name or a password; use --user"));
         }
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("nothing may follow the port"));
@@ -101,7 +107,7 @@ impl fmt::Debug for ServerUrl {
 
 /// A text that is no server's address. Retrying the same text can't help.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{text:?} is no server address: {reason} (expected something like https://sealcard.example.org:8443)")]
+#[error("{text:?} is not a server address: {reason} (expected something like https://sealcard.example.org:8443)")]
 pub struct ServerUrlError {
     text: String,
     reason: &'static str,

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Error)]
 pub enum RemoteError {
     /// There is no grant on this machine, or the server takes it no more. Retrying helps after `sealcard login`.
-    #[error("not logged in{}: run `sealcard login`", reason_suffix(reason.as_deref()))]
+    #[error("not logged in{}", reason_suffix(reason.as_deref()))]
     NotLoggedIn {
         /// What the server said of the grant, if it was asked.
         reason: Option<Box<Problem>>,

@@ -5,10 +5,10 @@ use std::{io::IsTerminal, path::Path};
 use anyhow::{Context as _, bail};
 use zeroize::Zeroizing;
 
-use super::files;
+use super::{files, output};
 use crate::authn::check_new_password;
 
-/// The password of a new user: the first line of `file`, or asked twice.
+/// The password of a new user: the first line of `file`, or asked twice, until it is good and both are the same.
 pub(super) fn new_password(
     file: Option<&Path>,
     user: &str,
@@ -24,13 +24,23 @@ pub(super) fn new_password(
         bail!("there is no terminal to ask for the password of {user:?}: give --admin-password-file FILE");
     }
     let prompt = format!("Password for the administrator {user} (at least {min_characters} characters): ");
-    let password = Zeroizing::new(rpassword::prompt_password(prompt).context("can't read the password")?);
-    check(&password, user, min_characters)?;
-    let again = Zeroizing::new(rpassword::prompt_password("The same again: ").context("can't read the password")?);
-    if *password != *again {
-        bail!("the two passwords differ");
+    loop {
+        let password = ask(&prompt)?;
+        if password.is_empty() {
+            bail!("nothing was entered");
+        }
+        if let Err(error) = check(&password, user, min_characters) {
+            output::note(&format!("{error}"));
+        } else if *password == *ask("The same again: ")? {
+            return Ok(password);
+        } else {
+            output::note("The two passwords differ. Try again.");
+        }
     }
-    Ok(password)
+}
+
+fn ask(prompt: &str) -> anyhow::Result<Zeroizing<String>> {
+    rpassword::prompt_password(prompt).map(Zeroizing::new).context("can't read the password")
 }
 
 fn check(password: &str, user: &str, min_characters: usize) -> anyhow::Result<()> {

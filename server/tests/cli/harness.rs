@@ -48,9 +48,15 @@ impl Place {
     }
 
     pub(crate) fn init_command(&self, arguments: &[&str]) -> Command {
+        let mut run = self.typed_init_command();
+        run.arg("--admin-password-file").arg(self.path("password")).args(arguments);
+        run
+    }
+
+    /// An init that asks for the password.
+    pub(crate) fn typed_init_command(&self) -> Command {
         let mut run = self.command(&["init"]);
-        run.arg("--admin-password-file").arg(self.path("password")).arg("--signer-program").arg(signer());
-        run.args(["--listen", "127.0.0.1:0"]).args(arguments);
+        run.arg("--signer-program").arg(signer()).args(["--listen", "127.0.0.1:0"]);
         run
     }
 

@@ -90,6 +90,32 @@ fn an_init_that_fails_leaves_nothing() {
     assert!(!place.data().exists());
 }
 
+/// `script` gives the command a terminal, in which these lines are typed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_password_that_is_short_or_mistyped_is_asked_for_again() {
+    use std::{io::Write, process::Stdio};
+
+    let place = Place::new();
+    let init = place.typed_init_command();
+    let line = std::iter::once(init.get_program())
+        .chain(init.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut script = std::process::Command::new("script");
+    script.args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"]);
+    let mut child = script.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = ["short", PASSWORD, "correct horse batterie", PASSWORD, PASSWORD];
+    child.stdin.take().unwrap().write_all(format!("{}\n", lines.join("\n")).as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let shown = success(&output);
+    for part in ["at least 12 characters.", "The two passwords differ.", "The server is set up"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("correct horse"), "{shown}");
+}
+
 #[test]
 fn an_init_that_was_killed_is_cleaned_up_by_the_next_one() {
     let place = Place::new();
