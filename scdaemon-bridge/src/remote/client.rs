@@ -56,12 +56,6 @@ impl ServerUrl {
         self.0.port_or_known_default().unwrap_or(443)
     }
 
-    /// Whether the address names a port other than the usual one of https.
-    #[must_use]
-    pub fn names_port(&self) -> bool {
-        self.0.port().is_some()
-    }
-
     /// Host and port, as CONNECT names them.
     pub(super) fn authority(&self) -> String {
         format!("{}:{}", self.0.host_str().unwrap_or_default(), self.port())

@@ -20,7 +20,8 @@ pub(crate) fn append_line(path: &Path, limit: u64, text: &str) {
         aside.push(".1");
         let _ = fs::rename(path, aside);
     }
-    let clean: String = text.chars().take(MAX_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean: String =
+        text.chars().take(MAX_LINE).map(|c| if sealcard_api::text::is_plain(c) { c } else { ' ' }).collect();
     let line = format!("{} [{}] {clean}\n", Timestamp::now(), std::process::id());
     if let Some(folder) = path.parent() {
         let _ = crate::config::files::make_private_folder(folder);

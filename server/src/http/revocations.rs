@@ -66,7 +66,7 @@ async fn revoke(
     let (row, roles) = find(&state, &caller, &key).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
     let KeyRevocation { reason, message } = revocation;
-    if message.len() > MAX_MESSAGE || message.chars().any(char::is_control) {
+    if message.len() > MAX_MESSAGE || !message.chars().all(sealcard_api::text::is_plain) {
         return Err(ApiError::invalid(format!("\"message\" may be one line of up to {MAX_MESSAGE} bytes.")));
     }
     let (id, turn) = (row.id, (row.environment_id, KeyTask::Ending, caller.principal));

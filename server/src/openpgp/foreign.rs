@@ -256,7 +256,7 @@ fn fingerprint(bytes: &[u8]) -> Option<Fingerprint> {
 
 /// A user id as people can be shown it.
 fn one_line(user_id: &str) -> String {
-    let text: String = user_id.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = user_id.chars().map(|c| if sealcard_api::text::is_plain(c) { c } else { ' ' }).collect();
     let mut end = text.len().min(MAX_USER_ID);
     while !text.is_char_boundary(end) {
         end = end.saturating_sub(1);

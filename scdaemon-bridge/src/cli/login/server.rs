@@ -54,22 +54,6 @@ impl Way {
             }
             (None, None, None) => bail!("name the server: `sealcard login https://HOST:PORT`"),
         };
-        let names_port = server.names_port();
-        let reached = Self::reach(app, arguments, previous, server).await;
-        reached.map_err(|error| match error.downcast_ref() {
-            Some(RemoteError::Unreachable { .. } | RemoteError::TimedOut { .. }) if !names_port => {
-                error.context("the address names no port, so 443 was tried; Sealcard's port is usually 8443")
-            }
-            _ => error,
-        })
-    }
-
-    async fn reach(
-        app: &App,
-        arguments: &ServerArguments,
-        previous: Option<&Config>,
-        server: ServerUrl,
-    ) -> anyhow::Result<Self> {
         let adopted = AdoptedProxy::of_environment(app, &server)?;
         let route = app.route(&server)?;
         let same_server = previous.filter(|config| config.server == server.to_string());
