@@ -8,7 +8,7 @@ use super::NO_BODY;
 use crate::{
     cli::{
         App,
-        output::{clean, count, line, table},
+        output::{clean, count, line, note, table},
         pages, when,
     },
     remote::path,
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Logins that are valid; with --all, those that ended too
-    #[command(after_help = "The last use is right to within five minutes.")]
+    #[command(after_help = "The last use is right to within five minutes. --json tells the ids too.")]
     List {
         /// Only those of this user or service account
         #[arg(long, value_name = "NAME")]
@@ -77,13 +77,18 @@ async fn revoke(app: &App, who: &str, label: Option<&str>, all: bool, json: bool
     let who = clean(who);
     match grants.len() {
         0 if have == 0 => bail!("{who} has no valid logins"),
-        0 => bail!("no login of {who} has this label; see `sealcard admin grant list --of {who}`"),
+        0 => {
+            bail!("no login of {who} has this label; `sealcard admin grant list --of {who}` shows those that have one")
+        }
         1 => {}
         _ if all => {}
-        several => bail!(
-            "{who} has {several} such logins: choose one with --label or by its id, or end them with --all; see `sealcard \
-             admin grant list --of {who}`"
-        ),
+        several => {
+            for grant in &grants {
+                let used = grant.last_used.map_or_else(|| "never used".to_owned(), |at| when::ago(at, now));
+                note(format!("  {}  {used}  {}", grant.id, clean(&grant.label)));
+            }
+            bail!("{who} has {several} such logins: choose one with --label or by its id, or end them with --all");
+        }
     }
     for grant in &grants {
         app.remote.delete(&path(&["grants", &grant.id.to_string()]), NO_BODY).await?;
@@ -106,11 +111,10 @@ pub(super) fn print(grants: &[GrantInfo], now: Timestamp, if_empty: &str) {
                 grant.last_address.clone().unwrap_or_else(|| "-".to_owned()),
                 when::day(Some(grant.expires)),
                 state(grant, now).to_owned(),
-                grant.id.to_string(),
             ]
         })
         .collect();
-    table(["USER", "KIND", "LABEL", "LAST USED", "FROM", "EXPIRES", "STATE", "ID"], &rows, if_empty);
+    table(["USER", "KIND", "LABEL", "LAST USED", "FROM", "EXPIRES", "STATE"], &rows, if_empty);
 }
 
 /// Whether a login counts now.

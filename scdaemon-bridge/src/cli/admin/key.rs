@@ -375,10 +375,10 @@ fn print(key: &Key) {
         ("id", key.id.to_string()),
         ("environment", key.environment.clone()),
         ("algorithm", key.algorithm.to_string()),
-        ("can", roles.join(", ")),
+        ("capabilities", roles.join(", ")),
         ("card", key.serial.to_string()),
         ("state", key.state.name().to_owned()),
-        ("made", key.created.to_string()),
+        ("created", key.created.to_string()),
         ("expires", key.expires.map_or_else(|| "never".to_owned(), when::with_distance)),
     ]);
     key.life().news(Timestamp::now()).iter().for_each(|text| warn(clean(text)));
