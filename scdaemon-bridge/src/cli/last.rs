@@ -11,13 +11,13 @@ use crate::last::{self, LastOperation, OperationKind, Outcome};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-gpg can only print a few words, such as \"Forbidden\". The whole reason is here, with the id under which the server's
-administrator finds the request.")]
+gpg can only print a few words, such as \"Forbidden\". This command prints the whole reason, and the id by which an
+administrator finds the request on the server.")]
 pub(super) struct Arguments {
-    /// The last one that failed, even if others succeeded since
+    /// Show the last one that failed, even if others succeeded since
     #[arg(long)]
     failed: bool,
-    /// For programs; null if there was none
+    /// Print JSON; null if there was none
     #[arg(long)]
     json: bool,
 }
@@ -26,7 +26,7 @@ pub(super) fn run(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
     let path = app.paths.last_file();
     let operation = if arguments.failed { last::load_failure(&path)? } else { last::load(&path)? };
     show(arguments.json, &operation, |operation| match operation {
-        None => note(format!("Nothing was done with a card here yet. {NOT_ASKED}")),
+        None => note(format!("No key was used here yet. {NOT_ASKED}")),
         Some(operation) => print(operation),
     })
 }

@@ -2,11 +2,12 @@
 
 use std::{
     io::{self, Write as _},
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use anstyle::{AnsiColor, Style};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::table::{GAP, Layout, MIN_TEXT, Table, padded, width, wrap};
 
@@ -37,6 +38,11 @@ pub(super) fn warn(text: impl AsRef<str>) {
     note(format!("{WARN}warning:{WARN:#} {}", text.as_ref()));
 }
 
+/// One of several things failed.
+pub(super) fn failure(text: impl AsRef<str>) {
+    note(format!("{BAD}error:{BAD:#} {}", text.as_ref()));
+}
+
 /// The result for programs: one JSON document.
 pub(super) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     line(serde_json::to_string_pretty(value)?);
@@ -55,6 +61,16 @@ pub(super) fn show<T: Serialize>(as_json: bool, value: &T, person: impl FnOnce(&
 /// Text of others without what a terminal would obey or hide: control characters become `?`, others a visible escape.
 pub(super) fn clean(text: &str) -> String {
     sealcard_api::text::cleaned(text).into_owned()
+}
+
+/// A path for a person.
+pub(super) fn clean_path(path: &Path) -> String {
+    clean(&path.display().to_string())
+}
+
+/// A path in JSON, whose texts are Unicode: what is not becomes U+FFFD.
+pub(super) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// Whether tables keep all of every cell, though the terminal is too narrow: `--wide`.

@@ -18,7 +18,6 @@ use crate::config::{ConfigError, files};
 
 /// One operation of a card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct LastOperation {
     /// When it ended.
     pub time: Timestamp,
@@ -77,7 +76,6 @@ pub enum Outcome {
 
 /// What the file holds: the newest operation, and the newest that failed, so that a success right after does not hide it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 struct Stored {
     newest: LastOperation,
     #[serde(skip_serializing_if = "Option::is_none", default)]

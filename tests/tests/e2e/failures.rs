@@ -202,7 +202,7 @@ fn expect_failure(playground: &Playground, text: &str, code: &str, id: Option<Id
         ensure!(last["outcome"] == "failed" && last["code"] == code, "{last}");
         ensure!(last["gpg-error"] == text, "{last}");
         ensure!(last["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "no reason: {last}");
-        ensure!(id.is_none() || last["request-id"].is_string(), "no request id: {last}");
+        ensure!(id.is_none() || last["request_id"].is_string(), "no request id: {last}");
         // For a person the same stands in words.
         let words = station.run_sealcard(&["last"])?.text();
         ensure!(words.contains(last["reason"].as_str().unwrap_or_default()), "{words}");

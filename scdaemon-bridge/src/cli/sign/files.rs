@@ -1,9 +1,8 @@
-//! Which files are signed, and where their signatures go.
+//! Which files get a signature, and where it is written.
 
 use std::{
-    ffi::OsStr,
     fs::{self, OpenOptions},
-    io::{self, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -11,89 +10,68 @@ use anyhow::{Context as _, bail};
 use uuid::Uuid;
 
 use super::Arguments;
-use crate::openpgp::Form;
+use crate::{
+    cli::selection::{Selection, Skipped, TEMPORARY, repository_around, signature_of},
+    openpgp::Form,
+};
 
 /// A file and the place of its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Job {
     pub(super) file: PathBuf,
     pub(super) signature: PathBuf,
-    pub(super) size: u64,
 }
 
 /// What is to be done.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) jobs: Vec<Job>,
-    /// Files whose signature exists.
-    pub(super) skipped: usize,
+    /// Files that have a signature already.
+    pub(super) already_signed: usize,
+    /// What folders hold that is not signed.
+    pub(super) skipped: Skipped,
 }
 
 /// Looks at every path before anything is signed.
 pub(super) fn plan(arguments: &Arguments, form: Form) -> anyhow::Result<Plan> {
-    let mut found = Vec::new();
-    for path in &arguments.paths {
-        walk(path, &mut found)?;
+    let Selection { files, skipped } = Selection::of(&arguments.paths, arguments.selection)?;
+    if arguments.output.is_some() && files.len() != 1 {
+        bail!("--output names the signature of one file, but there are {}", files.len());
     }
-    if arguments.output.is_some() && found.len() != 1 {
-        bail!("--output names the signature of one file, but there are {}", found.len());
-    }
-    let mut plan = Plan::default();
-    for (file, size) in found {
-        let signature = arguments.output.clone().unwrap_or_else(|| signature_of(&file, form));
+    let all = files.len();
+    let mut plan = Plan { skipped, ..Plan::default() };
+    let mut in_the_way = Vec::new();
+    for file in files {
+        let signature = arguments.output.clone().unwrap_or_else(|| signature_of(&file.path, form));
+        refuse_repository(&signature)?;
         if signature.symlink_metadata().is_err() || arguments.force {
-            plan.jobs.push(Job { file, signature, size });
-        } else if arguments.missing {
-            plan.skipped += 1;
+            plan.jobs.push(Job { file: file.path, signature });
         } else {
-            bail!("{} exists; --force replaces such signatures, --missing leaves them", signature.display());
+            in_the_way.push(signature);
         }
+    }
+    match in_the_way.as_slice() {
+        _ if arguments.missing => plan.already_signed = in_the_way.len(),
+        [] => {}
+        [only] if all == 1 => bail!("{} exists already; --force replaces it", only.display()),
+        some => bail!(
+            "{} of {all} files have a signature already; --missing signs only the others, --force replaces these",
+            some.len()
+        ),
     }
     Ok(plan)
 }
 
-/// Adds a file, or all files in a folder and below it that are no signatures, in the order of their names. Symbolic links
-/// in folders are not followed.
-pub(in crate::cli) fn walk(path: &Path, found: &mut Vec<(PathBuf, u64)>) -> anyhow::Result<()> {
-    let cant_read = || format!("can't read {}", path.display());
-    let facts = fs::metadata(path).with_context(cant_read)?;
-    if !facts.is_dir() {
-        found.push((path.to_owned(), facts.len()));
-        return Ok(());
-    }
-    let mut entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>).with_context(cant_read)?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let kind = entry.file_type().with_context(cant_read)?;
-        let path = entry.path();
-        if kind.is_dir() || (kind.is_file() && !is_signature(&path) && !is_temporary(&path)) {
-            walk(&path, found)?;
-        }
+/// Refuses a signature in a folder of version control.
+pub(super) fn refuse_repository(signature: &Path) -> anyhow::Result<()> {
+    let folder = match signature.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if let Some(repository) = repository_around(folder) {
+        bail!("{} would damage {}, which belongs to version control", signature.display(), repository.display());
     }
     Ok(())
-}
-
-/// Whether a file's name is that of a signature.
-pub(in crate::cli) fn is_signature(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("asc") || extension.eq_ignore_ascii_case("sig"))
-}
-
-/// The name of a file's signature.
-pub(in crate::cli) fn signature_of(file: &Path, form: Form) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(match form {
-        Form::Armored => ".asc",
-        Form::Binary => ".sig",
-    });
-    name.into()
-}
-
-const TEMPORARY: &str = ".sealcard-tmp";
-
-/// What a killed command left.
-fn is_temporary(path: &Path) -> bool {
-    path.extension() == Some(OsStr::new(TEMPORARY.trim_start_matches('.')))
 }
 
 /// Writes a file so that it is there as a whole or not at all. Others may read it as the umask allows.
@@ -119,22 +97,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_gives_its_files_in_order_without_signatures_and_links() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["b", "a", "a.asc", "c.SIG", "d.x.sealcard-tmp", "below/e"] {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, name).unwrap();
-        }
-        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
-        let mut found = Vec::new();
-        walk(folder.path(), &mut found).unwrap();
-        let names: Vec<_> =
-            found.iter().map(|(path, _)| path.strip_prefix(folder.path()).unwrap().to_owned()).collect();
-        assert_eq!(names, [Path::new("a"), Path::new("b"), Path::new("below/e")]);
-    }
-
-    #[test]
     fn a_file_that_can_t_be_written_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("folder");
@@ -143,5 +105,14 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         write_whole(&folder.path().join("file"), b"x").unwrap();
         assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn no_signature_is_written_into_a_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let heads = folder.path().join(".git/refs/heads");
+        fs::create_dir_all(&heads).unwrap();
+        assert!(refuse_repository(&heads.join("main.asc")).is_err());
+        assert!(refuse_repository(&folder.path().join("main.asc")).is_ok());
     }
 }

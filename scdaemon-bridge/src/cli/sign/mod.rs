@@ -3,7 +3,6 @@
 mod files;
 mod key;
 mod pipeline;
-mod progress;
 mod record;
 
 use std::{
@@ -14,32 +13,26 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueHint};
-use sealcard_api::{Bytes, algorithm::HashAlgorithm, operations::SignRequest};
+use sealcard_api::{
+    Bytes,
+    algorithm::HashAlgorithm,
+    ids::RequestId,
+    operations::{SignRequest, SignatureResponse},
+};
 use serde::Serialize;
 use uuid::Uuid;
 
-pub(super) use files::{is_signature, signature_of, walk};
 pub(super) use key::find as find_card;
 
 use super::{
     App,
-    output::{GOOD, clean, count, line, note, show, warn},
+    output::{BAD, GOOD, clean, clean_path, count, failure, line, lossy, note, show, warn},
+    selection::{self, Skipped, signature_of},
 };
 use crate::openpgp::{Cleartext, Draft, Form, SigningKey};
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-gpg is not needed: the files are hashed here, the server signs the digests, and the signatures are what gpg, sq and rpm make
-and verify. Of a folder all files are signed, those below it too, but no signatures (*.asc, *.sig) and nothing that a
-symbolic link leads to. A signature is there as a whole or not at all, also after Ctrl-C; files whose signature exists
-already are skipped with --missing.
-
-Examples:
-  sealcard sign release.tar.gz                  makes release.tar.gz.asc
-  sealcard sign --key release --missing dist/   everything in dist/ that has no signature yet
-  sealcard sign --clear --output - notes.txt    the text with a signature below, to standard output
-
-Exit codes: 0 everything was signed, 1 not everything, 130 interrupted.")]
+#[command(after_help = HELP)]
 pub(super) struct Arguments {
     /// Files and folders (- for standard input, which is signed to standard output)
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
@@ -62,57 +55,89 @@ pub(super) struct Arguments {
     /// Skip files whose signature exists
     #[arg(long)]
     missing: bool,
-    /// sha256, sha384 or sha512 (default: what suits the key)
-    #[arg(long, value_name = "ALGORITHM")]
+    /// The digest that is signed (default: what suits the key)
+    #[arg(long, value_name = "ALGORITHM", value_parser = hashes())]
     hash: Option<HashAlgorithm>,
-    /// Show no progress
+    #[command(flatten)]
+    selection: selection::Options,
+    /// Show no progress and no totals, only what failed
     #[arg(short, long)]
     quiet: bool,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// What came of it.
+const HELP: &str = "\
+gpg is not needed: the files are hashed here, the server signs the digests, and gpg, sq and rpm verify the signatures.
+
+Of a folder, all files in it and below it are signed. Skipped are signatures (*.asc, *.sig), symbolic links, names that \
+begin with a dot (--hidden takes them) and, always, what belongs to version control (such as .git). A folder without \
+files is an error. Files that you name are signed whatever their name.
+
+A signature is there as a whole or not at all, also after Ctrl-C. `sealcard sign --missing` continues.
+
+Examples:
+  sealcard sign release.tar.gz
+      makes release.tar.gz.asc
+  sealcard sign --key tools/release --missing dist/
+      signs everything in dist/ that has no signature yet
+  sealcard sign --clear --output - notes.txt
+      prints the text with a signature below
+
+Exit codes: 0 all files are signed, 1 one is not, 130 interrupted.";
+
+/// The digests that signatures of files may have.
+fn hashes() -> impl clap::builder::TypedValueParser<Value = HashAlgorithm> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+    PossibleValuesParser::new(["sha256", "sha384", "sha512"]).try_map(|name| name.parse::<HashAlgorithm>())
+}
+
+/// What was done.
 #[derive(Debug, Serialize)]
 struct Report {
     key: String,
     fingerprint: sealcard_api::Fingerprint,
     signed: Vec<Signed>,
     failed: Vec<Failed>,
-    skipped: usize,
+    already_signed: usize,
+    skipped: Skipped,
     interrupted: bool,
 }
 
 #[derive(Debug, Serialize)]
 struct Signed {
+    #[serde(serialize_with = "lossy")]
     file: PathBuf,
+    #[serde(serialize_with = "lossy")]
     signature: PathBuf,
-    request_id: sealcard_api::ids::RequestId,
+    request_id: RequestId,
 }
 
 #[derive(Debug, Serialize)]
 struct Failed {
+    #[serde(serialize_with = "lossy")]
     file: PathBuf,
     reason: String,
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let form = if arguments.binary { Form::Binary } else { Form::Armored };
+    let to_stdout = arguments.output.as_deref() == Some(Path::new("-"));
+    let from_stdin = arguments.paths.iter().any(|path| path == Path::new("-"));
+    let is_one = arguments.clear || from_stdin || to_stdout;
+    // What is wrong with the files is said before the server is asked.
+    let plan = if is_one { files::Plan::default() } else { files::plan(&arguments, form)? };
     let key =
         key::choose(app, arguments.key.as_deref()).await.inspect_err(|error| record::failure(app, None, error))?;
     let hash = arguments.hash.unwrap_or_else(|| key.preferred_hash());
-    let to_stdout = arguments.output.as_deref() == Some(Path::new("-"));
-    let from_stdin = arguments.paths.iter().any(|path| path == Path::new("-"));
-    if arguments.clear || from_stdin || to_stdout {
+    if is_one {
         let signed = one(app, &arguments, &key, hash).await;
-        if let Err(error) = &signed {
-            record::failure(app, Some(&key), error);
-        }
-        return signed.map(|()| ExitCode::SUCCESS);
+        let request = signed.inspect_err(|error| record::failure(app, Some(&key), error))?;
+        record::success(app, &key, Some(request));
+        return Ok(ExitCode::SUCCESS);
     }
-    let form = if arguments.binary { Form::Binary } else { Form::Armored };
-    let plan = files::plan(&arguments, form)?;
-    let skipped = plan.skipped;
+    let (already_signed, skipped) = (plan.already_signed, plan.skipped);
     let (signed, failed, interrupted) = pipeline::sign(app, &key, hash, form, plan.jobs, arguments.quiet)
         .await
         .inspect_err(|error| record::failure(app, Some(&key), error))?;
@@ -121,9 +146,16 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         (None, Some(signed)) => record::success(app, &key, Some(signed.request_id)),
         (None, None) => {}
     }
-    let report =
-        Report { key: key.name().to_owned(), fingerprint: key.fingerprint(), signed, failed, skipped, interrupted };
-    show(arguments.json, &report, print)?;
+    let report = Report {
+        key: key.name().to_owned(),
+        fingerprint: key.fingerprint(),
+        signed,
+        failed,
+        already_signed,
+        skipped,
+        interrupted,
+    };
+    show(arguments.json, &report, |report| print(report, arguments.quiet))?;
     Ok(match (report.interrupted, report.failed.is_empty()) {
         (true, _) => ExitCode::from(130),
         (false, true) => ExitCode::SUCCESS,
@@ -131,74 +163,115 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     })
 }
 
-fn print(report: &Report) {
+/// Of more failures than these, the rest is counted.
+const MAX_FAILURES: usize = 20;
+
+fn print(report: &Report, quiet: bool) {
     if let [only] = report.signed.as_slice() {
-        line(clean(&only.signature.display().to_string()));
+        line(clean_path(&only.signature));
     }
-    let key = format!("{} ({})", clean(&report.key), report.fingerprint);
-    let signed = count(report.signed.len(), "file");
-    note(format!("{GOOD}Signed {signed}{GOOD:#} with {key}."));
-    if report.skipped > 0 {
-        note(format!("{} had a signature already.", count(report.skipped, "file")));
+    for failed in report.failed.iter().take(MAX_FAILURES) {
+        failure(format!("{} is not signed: {}", clean_path(&failed.file), clean(&failed.reason)));
     }
-    for failed in &report.failed {
-        warn(format!("{} is not signed: {}", clean(&failed.file.display().to_string()), clean(&failed.reason)));
+    if report.failed.len() > MAX_FAILURES {
+        let more = count(report.failed.len() - MAX_FAILURES, "more file");
+        note(format!("{more} could not be signed; --json lists them all."));
+    }
+    if !quiet {
+        totals(report).iter().for_each(note);
     }
     if report.interrupted {
-        warn("interrupted; `sealcard sign --missing` goes on where this ended");
+        warn("interrupted; `sealcard sign --missing` continues where this ended");
     }
+}
+
+fn totals(report: &Report) -> Vec<String> {
+    let key = format!("{} ({})", clean(&report.key), report.fingerprint);
+    let (signed, failed) = (report.signed.len(), report.failed.len());
+    let mut totals = Vec::new();
+    if failed > 0 {
+        totals.push(format!("{BAD}{signed} of {} signed{BAD:#} with {key}.", signed + failed));
+    } else if signed > 0 || report.already_signed == 0 {
+        totals.push(format!("{GOOD}Signed {}{GOOD:#} with {key}.", count(signed, "file")));
+    }
+    if report.already_signed > 0 {
+        totals.push(format!("{} had a signature already.", count(report.already_signed, "file")));
+    }
+    totals.extend(report.skipped.description());
+    totals
 }
 
 /// The largest text that is signed in clear, in bytes.
 const MAX_TEXT: u64 = 64 * 1024 * 1024;
 
 /// One content, with a signature that may go to standard output.
-async fn one(app: &App, arguments: &Arguments, key: &SigningKey, hash: HashAlgorithm) -> anyhow::Result<()> {
+async fn one(app: &App, arguments: &Arguments, key: &SigningKey, hash: HashAlgorithm) -> anyhow::Result<RequestId> {
     let [path] = arguments.paths.as_slice() else {
         bail!("with --clear, --output - or standard input, exactly one file is signed");
     };
+    let form = if arguments.binary { Form::Binary } else { Form::Armored };
     let from_stdin = path == Path::new("-");
     let mut content: Box<dyn io::Read> = if from_stdin {
         Box::new(io::stdin())
     } else {
         Box::new(std::fs::File::open(path).with_context(|| format!("can't read {}", path.display()))?)
     };
-    let signature = if arguments.clear {
+    let (signature, request) = if arguments.clear {
         let mut text = Vec::new();
         content.take(MAX_TEXT + 1).read_to_end(&mut text).with_context(|| format!("can't read {}", path.display()))?;
         if text.len() as u64 > MAX_TEXT {
             bail!("a text above 64 MiB is not signed in clear: leave --clear out");
         }
         let cleartext = Cleartext::new(key, hash, &text)?;
-        let raw = ask(app, key, cleartext.draft()).await?;
-        cleartext.finish(key, &raw)?
+        let answer = ask(app, key, cleartext.draft()).await?;
+        (cleartext.finish(key, &answer.signature.0)?, answer.request_id)
     } else {
         let draft = Draft::of_content(key, hash, &mut *content)?;
-        let raw = ask(app, key, &draft).await?;
-        draft.finish(key, &raw, if arguments.binary { Form::Binary } else { Form::Armored })?
+        let answer = ask(app, key, &draft).await?;
+        (draft.finish(key, &answer.signature.0, form)?, answer.request_id)
     };
     let output = match &arguments.output {
         Some(output) if output == Path::new("-") => None,
         Some(output) => Some(output.clone()),
         None if from_stdin => None,
-        None => Some(signature_of(path, if arguments.binary { Form::Binary } else { Form::Armored })),
+        None => Some(signature_of(path, form)),
     };
     match output {
-        None => io::stdout().write_all(&signature).context("can't write to standard output"),
+        None => io::stdout().write_all(&signature).context("can't write to standard output")?,
         Some(output) => {
             if output.exists() && !arguments.force {
-                bail!("{} exists; --force replaces it", output.display());
+                bail!("{} exists already; --force replaces it", output.display());
             }
+            files::refuse_repository(&output)?;
             files::write_whole(&output, &signature)?;
-            line(clean(&output.display().to_string()));
-            Ok(())
+            line(clean_path(&output));
         }
     }
+    Ok(request)
 }
 
-async fn ask(app: &App, key: &SigningKey, draft: &Draft) -> anyhow::Result<Vec<u8>> {
+async fn ask(app: &App, key: &SigningKey, draft: &Draft) -> anyhow::Result<SignatureResponse> {
     let request = SignRequest { hash: draft.hash(), digest: Bytes(draft.digest().to_vec()) };
-    let answer = app.remote.sign(key.id(), Uuid::now_v7(), &request).await?;
-    record::success(app, key, Some(answer.request_id));
-    Ok(answer.signature.0)
+    Ok(app.remote.sign(key.id(), Uuid::now_v7(), &request).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_batch_is_not_called_signed() {
+        let report = Report {
+            key: "tags".to_owned(),
+            fingerprint: sealcard_api::Fingerprint([1; 20]),
+            signed: Vec::new(),
+            failed: vec![Failed { file: "a".into(), reason: "it can't be read".to_owned() }],
+            already_signed: 0,
+            skipped: Skipped::default(),
+            interrupted: false,
+        };
+        let totals = totals(&report);
+        assert!(totals.iter().any(|total| total.contains("0 of 1 signed")), "{totals:?}");
+        assert!(totals.iter().all(|total| !total.contains("Signed 0")), "{totals:?}");
+    }
 }

@@ -20,10 +20,9 @@ use uuid::Uuid;
 use super::{
     Failed, Signed,
     files::{Job, write_whole},
-    progress,
 };
 use crate::{
-    cli::App,
+    cli::{App, output::clean_path, progress},
     openpgp::{Draft, Form, OpenPgpError, SigningKey},
     remote::{Remote, RemoteError},
 };
@@ -48,7 +47,7 @@ pub(super) async fn sign(
 ) -> anyhow::Result<Outcome> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let bar = progress::bar(jobs.len(), quiet);
+    let bar = progress::bar(jobs.len(), "signed", quiet);
     let mut work = Work::new(&app.remote, key, hash, form, jobs, &bar);
     let interrupted = tokio::select! {
         done = work.run() => { done?; false }
@@ -140,7 +139,7 @@ impl<'a> Work<'a> {
 
     fn begin_hashing(&mut self, job: Job) {
         let (key, hash) = (self.key.clone(), self.hash);
-        self.bar.set_message(crate::cli::output::clean(&job.file.display().to_string()));
+        self.bar.set_message(clean_path(&job.file));
         self.hashing.spawn_blocking(move || {
             let draft = File::open(&job.file)
                 .map_err(OpenPgpError::from)
@@ -197,7 +196,7 @@ impl<'a> Work<'a> {
         match written {
             Ok(()) => {
                 self.bar.inc(1);
-                let Job { file, signature, .. } = job;
+                let Job { file, signature } = job;
                 self.signed.push(Signed { file, signature, request_id: answer.request_id });
             }
             Err(error) => self.fail(job, format!("{error:#}")),

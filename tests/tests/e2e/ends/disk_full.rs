@@ -66,7 +66,7 @@ fn a_server_without_space_releases_nothing_says_so_and_goes_on_once_there_is_spa
     ensure!(failed.took < Duration::from_secs(20), "{}", failed.description());
     let last = station.run_sealcard(&["last", "--json"])?;
     let last: Value = serde_json::from_slice(&last.stdout).with_context(|| last.description())?;
-    ensure!(last["request-id"].is_string(), "{last}");
+    ensure!(last["request_id"].is_string(), "{last}");
     // What needs no key and no space still works.
     station.run_sealcard(&["keys"])?;
 
