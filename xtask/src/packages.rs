@@ -33,6 +33,7 @@ pub(crate) const TEST: &[&str] = &[
     "gnupg",
     "gnupg2",
     "gpg-agent",
+    "groff-base",
     "opensc",
     "openssh-client",
     "openssh-server",

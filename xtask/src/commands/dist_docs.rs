@@ -42,6 +42,7 @@ impl DistDocs {
         for program in [binaries.sealcard(), binaries.server()] {
             call(&program, &["man", "--out", &pages.to_string_lossy()])?;
         }
+        copy_handwritten(&self.out.join("man"))?;
         for (shell, folder, before, behind) in SHELLS {
             let folder = self.out.join(folder);
             fs::create_dir_all(&folder)?;
@@ -53,6 +54,19 @@ impl DistDocs {
         output::note(&format!("written below {}", self.out.display()));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Copies the pages of what no command describes, each into the folder of its section.
+fn copy_handwritten(manual: &Path) -> Result<()> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/man");
+    for entry in fs::read_dir(&source).with_context(|| format!("reading {}", source.display()))? {
+        let page = entry?.path();
+        let section = page.extension().context("a manual page without a section")?.to_string_lossy().into_owned();
+        let folder = manual.join(format!("man{section}"));
+        fs::create_dir_all(&folder)?;
+        fs::copy(&page, folder.join(page.file_name().context("no name")?))?;
+    }
+    Ok(())
 }
 
 fn programs<'a>(binaries: &Binaries, shell: &'a str) -> [(&'static str, PathBuf, Vec<&'a str>); 3] {

@@ -1,0 +1,201 @@
+//! Completion with real names: those that the server knows, or, for keys, those that the last sync fetched.
+//!
+//! The shell runs this command for each Tab. Which names belong to an argument follows from the argument's name and from
+//! the command that it is in.
+
+use std::{ffi::OsStr, time::Duration};
+
+use clap::{Arg, Command, CommandFactory as _, ValueHint};
+use clap_complete::{
+    CompleteEnv,
+    engine::{ArgValueCompleter, CompletionCandidate},
+};
+use sealcard_api::algorithm::KeyAlgorithm;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::pages;
+use crate::{
+    cards::cache,
+    config::Paths,
+    remote::{Remote, path},
+};
+
+/// A person waits for the answer to Tab no longer.
+const DEADLINE: Duration = Duration::from_millis(1500);
+
+/// Answers a shell that asks what can follow, and ends the process then. Returns in all other cases.
+pub(super) fn answer_shell() {
+    CompleteEnv::with_factory(command).complete();
+}
+
+/// The command's definition, with what completes each argument.
+pub(super) fn command() -> Command {
+    annotate(super::help::flowing(super::Arguments::command()), None)
+}
+
+/// What an argument names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noun {
+    /// A key that the person may use.
+    UsableKey,
+    /// A key that the person may see.
+    Key,
+    User,
+    ServiceAccount,
+    Group,
+    Project,
+    Environment,
+    Algorithm,
+}
+
+impl Noun {
+    /// `parent` is the command that the argument's command belongs to: `user` in `admin user show NAME`.
+    fn of(argument: &Arg, command: &str, parent: Option<&str>) -> Option<Self> {
+        Some(match argument.get_id().as_str() {
+            "key" if command == "sign" || command == "setup" || command == "login" => Self::UsableKey,
+            "key" => Self::Key,
+            "user" => Self::User,
+            "service_account" => Self::ServiceAccount,
+            "group" => Self::Group,
+            "project" => Self::Project,
+            "environment" => Self::Environment,
+            "algorithm" => Self::Algorithm,
+            // A new thing has no name yet.
+            "name" if argument.is_positional() && command != "add" && command != "create" => match parent? {
+                "user" => Self::User,
+                "service-account" | "token" => Self::ServiceAccount,
+                "group" => Self::Group,
+                "project" => Self::Project,
+                "environment" => Self::Environment,
+                _ => return None,
+            },
+            _ => return None,
+        })
+    }
+
+    fn candidates(self, typed: &OsStr) -> Vec<CompletionCandidate> {
+        let typed = typed.to_string_lossy();
+        let names = if self == Self::Algorithm {
+            KeyAlgorithm::ALL.map(|algorithm| Candidate::of(algorithm.name())).to_vec()
+        } else {
+            self.names()
+        };
+        let chosen = names.into_iter().filter(|name| name.begins_with(&typed));
+        chosen.map(|name| CompletionCandidate::new(name.value).help(name.help.map(Into::into))).collect()
+    }
+
+    fn names(self) -> Vec<Candidate> {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return Vec::new();
+        };
+        let names = runtime.block_on(async {
+            let paths = Paths::for_person().ok()?;
+            let asked = match Remote::open(&paths) {
+                Ok(remote) => timeout(DEADLINE, self.ask(&remote)).await.ok().flatten(),
+                Err(_) => None,
+            };
+            asked.or_else(|| self.cached(&paths))
+        });
+        runtime.shutdown_background();
+        names.unwrap_or_default()
+    }
+
+    async fn ask(self, remote: &Remote) -> Option<Vec<Candidate>> {
+        let list = match self {
+            Self::UsableKey => {
+                let cards = remote.cards().await.ok()?.cards;
+                return Some(
+                    cards.iter().map(|card| Candidate::of_key(&card.project, &card.name, &card.user_id)).collect(),
+                );
+            }
+            Self::Key => {
+                let keys: Vec<Key> = pages::all(remote, &path(&["keys"]), &[]).await.ok()?;
+                return Some(keys.iter().map(|key| Candidate::of_key(&key.project, &key.name, &key.user_id)).collect());
+            }
+            Self::User => "users",
+            Self::ServiceAccount => "service-accounts",
+            Self::Group => "groups",
+            Self::Project => "projects",
+            Self::Environment => "environments",
+            Self::Algorithm => return None,
+        };
+        let named: Vec<Named> = pages::all(remote, &path(&[list]), &[]).await.ok()?;
+        Some(named.iter().map(|named| Candidate::of(&named.name)).collect())
+    }
+
+    fn cached(self, paths: &Paths) -> Option<Vec<Candidate>> {
+        if !matches!(self, Self::Key | Self::UsableKey) {
+            return None;
+        }
+        let cards = cache::load(&paths.cards_file()).ok()??.list.cards;
+        Some(cards.iter().map(|card| Candidate::of_key(&card.project, &card.name, &card.user_id)).collect())
+    }
+}
+
+/// What completion needs of a key.
+#[derive(Debug, Deserialize)]
+struct Key {
+    project: String,
+    name: String,
+    user_id: String,
+}
+
+/// What completion needs of anything else.
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Candidate {
+    value: String,
+    /// The value is also found by this.
+    short: Option<String>,
+    help: Option<String>,
+}
+
+impl Candidate {
+    fn of(name: &str) -> Self {
+        Self { value: name.to_owned(), short: None, help: None }
+    }
+
+    fn of_key(project: &str, name: &str, user_id: &str) -> Self {
+        Self { value: format!("{project}/{name}"), short: Some(name.to_owned()), help: Some(user_id.to_owned()) }
+    }
+
+    /// Names with control characters are not given to a shell.
+    fn begins_with(&self, typed: &str) -> bool {
+        let short = self.short.as_ref().is_some_and(|short| short.starts_with(typed));
+        (self.value.starts_with(typed) || short) && !self.value.contains(char::is_control)
+    }
+}
+
+fn annotate(command: Command, parent: Option<&str>) -> Command {
+    let name = command.get_name().to_owned();
+    let command = command.mut_args(|argument| match Noun::of(&argument, &name, parent) {
+        Some(noun) => argument
+            .value_hint(ValueHint::Other)
+            .add(ArgValueCompleter::new(move |typed: &OsStr| noun.candidates(typed))),
+        None => argument,
+    });
+    command.mut_subcommands(|below| annotate(below, Some(&name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_annotated_command_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_is_found_by_project_and_by_name() {
+        let key = Candidate::of_key("release", "tags", "Tags");
+        assert!(key.begins_with("") && key.begins_with("release/t") && key.begins_with("ta"));
+        assert!(!key.begins_with("x"));
+        assert!(!Candidate::of("a\u{1b}[2J").begins_with("a"));
+    }
+}
