@@ -1,7 +1,8 @@
 //! `sealcard keys`.
 
 use clap::Args;
-use sealcard_api::Timestamp;
+use sealcard_api::{Timestamp, cards::Card};
+use serde::Serialize;
 
 use super::{
     App,
@@ -15,12 +16,17 @@ use crate::{cards::cache, remote::RemoteError};
 Example, to sign all commits and tags with a key of this list:
   sealcard setup --git --sign-tags --sign-commits --key PROJECT/NAME")]
 pub(super) struct Arguments {
-    /// Don't ask the server: show what the last sync fetched
+    /// Show what the last sync fetched, without asking the server
     #[arg(long)]
     offline: bool,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    keys: Vec<Card>,
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
@@ -31,15 +37,15 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
         match app.remote.cards().await {
             Ok(list) => list.cards,
             Err(error @ (RemoteError::Unreachable { .. } | RemoteError::TimedOut { .. })) => {
-                warn(format!("this is what the last sync fetched, because {error}"));
+                warn(format!("this list is from the last sync, because the server can't be reached: {error}"));
                 cached()?
             }
             Err(error) => return Err(error.into()),
         }
     };
-    show(arguments.json, &cards, |cards| {
+    show(arguments.json, &Report { keys: cards }, |Report { keys }| {
         let now = Timestamp::now();
-        let rows: Vec<_> = cards
+        let rows: Vec<_> = keys
             .iter()
             .map(|card| {
                 [
@@ -55,6 +61,6 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
             .collect();
         let headings = ["NAME", "PROJECT", "ALGORITHM", "STATE", "FINGERPRINT", "USER ID", "EXPIRES"];
         table(headings, &rows, "You have no keys. Ask an owner of a project for the role key-user.");
-        cards.iter().flat_map(|card| card.life().news(now)).for_each(|text| warn(clean(&text)));
+        keys.iter().flat_map(|card| card.life().news(now)).for_each(|text| warn(clean(&text)));
     })
 }
