@@ -33,7 +33,7 @@ pub(super) struct Arguments {
 enum Command {
     /// Show what was chosen, and what the environment says
     Show {
-        /// For programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },

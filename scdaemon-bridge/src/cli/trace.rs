@@ -12,9 +12,8 @@ use super::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The trace tells what gpg-agent asked of the scdaemon and what was asked of the server, when, how long it took and what came
-of it. It never holds a token, a password, decrypted data or what was signed. The file is yours alone (mode 0600) and is put
-aside at 4 MiB. A scdaemon that runs already is traced too.
+The trace shows what gpg-agent asked of the scdaemon, what was asked of the server, when, how long it took and the result. It never holds a token, a password, decrypted data or what was signed. Only you can read the file (mode 0600). At
+4 MiB a new file is started. A running scdaemon is traced too.
 
 Example:
   sealcard trace on; git tag -s v1.0; sealcard trace off; sealcard trace show")]
@@ -25,11 +24,11 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Command {
-    /// Begin to note
+    /// Start logging
     On,
-    /// Stop to note; what was noted stays
+    /// Stop logging (the log is kept)
     Off,
-    /// Print what was noted
+    /// Print the log
     Show {
         /// Only the last lines
         #[arg(short, long, value_name = "N")]
@@ -37,7 +36,7 @@ enum Command {
     },
     /// Print the name of the file
     Path,
-    /// Remove what was noted
+    /// Remove the log
     Clear,
 }
 
@@ -47,15 +46,15 @@ pub(super) fn run(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
     match arguments.command {
         None => {
             let state = if trace.is_on() { "on" } else { "off" };
-            line(format!("The trace is {state}; it lies in {}.", path.display()));
+            line(format!("The trace is {state}. Its file is {}.", path.display()));
         }
         Some(Command::On) => {
             trace.switch_on()?;
-            line(format!("The trace is on; it lies in {}.", path.display()));
+            line(format!("The trace is on. Its file is {}.", path.display()));
         }
         Some(Command::Off) => {
             let was_on = trace.switch_off()?;
-            line(if was_on { "The trace is off." } else { "The trace was off." });
+            line(if was_on { "The trace is off." } else { "The trace was off already." });
         }
         Some(Command::Show { lines }) => show(app, lines)?,
         Some(Command::Path) => line(path.display().to_string()),
@@ -85,7 +84,7 @@ fn show(app: &App, last: Option<usize>) -> anyhow::Result<()> {
         }
     }
     if noted.is_empty() {
-        note("Nothing was noted. `sealcard trace on` begins.");
+        note("Nothing is logged. `sealcard trace on` starts logging.");
     }
     let skip = last.map_or(0, |last| noted.len().saturating_sub(last));
     noted.iter().skip(skip).for_each(line);

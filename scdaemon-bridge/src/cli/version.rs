@@ -11,7 +11,7 @@ use crate::{config::Config, remote::RemoteError};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
     /// Don't ask the server

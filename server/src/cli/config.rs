@@ -23,7 +23,7 @@ impl ConfigCommand {
         ServerTls::load(certificate.clone(), data.join(&config.tls.key))?;
         output::line(format_args!("{}", toml::to_string(&config)?.trim_end()));
         output::line(format_args!(
-            "\n# All well. Workstations trust SHA-256 {}",
+            "\n# No errors. Workstations trust SHA-256 {}",
             ServerTls::fingerprint(&certificate)?
         ));
         Ok(())

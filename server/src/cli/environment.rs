@@ -21,17 +21,18 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EnvironmentCommand {
-    /// Make an environment: a sealed store, a PKCS#11 token, or a signer that runs as a user of its own
+    /// Create an environment: a sealed store, a PKCS#11 token, or a signer that runs as its own user
     ///
-    /// A running server takes it up at SIGHUP (`systemctl reload sealcard-server`) or at its next start. Where several servers share a database, do the same on each of
-    /// them, with the same name: for a token with the same configuration, for a sealed store with --from.
+    /// A running server uses it after SIGHUP (`systemctl reload sealcard-server`) or its next start. If several servers share a
+    /// database, create the environment on each of them under the same name: for a token with the same configuration, for a
+    /// sealed store with --from.
     #[command(after_help = "\
 Examples:
   sealcard-server environment add tests
   sealcard-server environment add hsm --token-config /etc/sealcard/hsm.toml
   sealcard-server environment add release --socket /run/sealcard-signer/release --kind sealed")]
     Add(Box<Add>),
-    /// The environments that have a folder in this data folder
+    /// List the environments that have a folder in this data folder
     List {
         #[command(flatten)]
         data: Data,
@@ -44,15 +45,15 @@ pub(super) struct Add {
     data: Data,
     /// The name, unique on this server
     name: String,
-    /// Keys lie on the token that this file describes (token.toml); its form is checked and it is copied
+    /// Keep keys on the token that this file describes (token.toml); the file is checked and copied
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seal", "seal_key_file", "seal_passphrase_file", "seal_credential"])]
     token_config: Option<PathBuf>,
-    /// The signer runs as a user of its own and listens on this socket (sealcard-signer@NAME.socket); its folder is made with
-    /// sealcard-signer init or init-token
+    /// Use a signer that runs as its own user and listens on this socket (sealcard-signer@NAME.socket); create its folder
+    /// with sealcard-signer init or init-token
     #[arg(long, value_name = "SOCKET", requires = "kind", conflicts_with_all = ["token_config", "from", "seal",
         "seal_key_file", "seal_passphrase_file", "seal_credential"])]
     socket: Option<PathBuf>,
-    /// What the keys of that signer lie in: sealed (made with init) or pkcs11 (made with init-token)
+    /// How that signer stores keys: sealed (created with init) or pkcs11 (created with init-token)
     #[arg(long, value_name = "KIND", requires = "socket", value_parser = parse_kind)]
     kind: Option<EnvironmentKind>,
     /// Copy the sealed store of another server that shares the database: its folder signer/NAME
@@ -94,11 +95,11 @@ impl Add {
         check_name(&self.name).map_err(anyhow::Error::msg)?;
         let data = std::path::absolute(&self.data.data).context("--data")?;
         let config = Config::load(&data)
-            .with_context(|| format!("{} can't be used (it is made by: sealcard-server init)", data.display()))?;
+            .with_context(|| format!("{} can't be used (create it with: sealcard-server init)", data.display()))?;
         expect_own(&data)?;
         let folder = data.join("signer").join(&self.name);
         if folder.symlink_metadata().is_ok() {
-            bail!("there is an environment {} already", self.name);
+            bail!("an environment named {} already exists", self.name);
         }
         let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
         // Made under a name that no environment can have, so that a server never sees half of it.
@@ -115,7 +116,7 @@ impl Add {
             let _ = fs::remove_dir_all(&making);
         }
         let keys = made?;
-        output::line(format_args!("The environment {} is made in {}.", self.name, folder.display()));
+        output::line(format_args!("Created the environment {} in {}.", self.name, folder.display()));
         if self.token_config.is_none() && self.from.is_none() && self.socket.is_none() {
             output::line(format_args!("Its key store is {}.", self.seal.describe(&folder)));
         }
@@ -129,8 +130,8 @@ impl Add {
             let place = "A PIN file that it names without a folder belongs into";
             output::line(format_args!("  {place} {}, mode 0600, before the server starts", folder.display()));
         }
-        output::line(format_args!("\nIf the server runs, tell it: systemctl reload sealcard-server (SIGHUP)"));
-        output::line(format_args!("Then look: sealcard admin environment list"));
+        output::line(format_args!("\nIf the server runs, reload it: systemctl reload sealcard-server (SIGHUP)"));
+        output::line(format_args!("Then check: sealcard admin environment list"));
         Ok(())
     }
 
@@ -146,7 +147,7 @@ impl Add {
         if let Some(from) = &self.from {
             let from = std::path::absolute(from).context("--from")?;
             if !from.join("seal.json").is_file() {
-                bail!("{} is no folder of a sealed store", from.display());
+                bail!("{} is not the folder of a sealed store", from.display());
             }
             join::join_key_store(&from, folder)?;
             return Ok(Keys { envelope: None, keeper: None });

@@ -32,10 +32,10 @@ use crate::{
     tls::{self, ServerTls},
 };
 
-/// Make a new data folder: configuration, database, key store, certificate and the first administrator
+/// Create a data folder: configuration, database, key store, certificate and the first administrator
 ///
-/// Asks on the terminal for what is missing. A folder that already holds a server is never touched; what an init that was
-/// killed left behind is cleaned up by the next one.
+/// Asks on the terminal for what is missing. A folder that already holds a server is never changed. If init was killed, run
+/// it again: it removes what the earlier run left behind.
 #[derive(Debug, Args)]
 pub(super) struct Init {
     #[command(flatten)]
@@ -65,7 +65,7 @@ pub(super) struct Init {
     /// The private key that belongs to --tls-cert
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The signer's program, if it does not lie beside this one
+    /// The signer's program, if it is not in the folder of this one
     #[arg(long, value_name = "FILE")]
     signer_program: Option<PathBuf>,
 }

@@ -17,11 +17,11 @@ use crate::{
     tls,
 };
 
-/// Make the data folder of one more server that shares the PostgreSQL database of another
+/// Create the data folder of one more server that shares the PostgreSQL database of another
 ///
 /// Takes configuration, certificate and key store from a copy of the other server's data folder (or the folder itself,
-/// on the same machine). Each server has a journal of its own. Put all of them behind one address: any of them serves
-/// any request, and when one ends the others go on.
+/// on the same machine). Each server has its own journal. Put all servers behind one address: each of them
+/// serves any request, and when one stops the others continue.
 #[derive(Debug, Args)]
 pub(super) struct Join {
     #[command(flatten)]
@@ -38,7 +38,7 @@ impl Join {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let data = std::path::absolute(&self.data.data).context("--data")?;
         let from = std::path::absolute(&self.from).context("--from")?;
-        let config = Config::load(&from).with_context(|| format!("{} is no data folder", from.display()))?;
+        let config = Config::load(&from).with_context(|| format!("{} is not a data folder", from.display()))?;
         if config.database.url.is_none() {
             bail!(
                 "the server in {} keeps its data in a file, which only one server can use. Servers share a PostgreSQL \
@@ -55,7 +55,7 @@ impl Join {
             }
         }
         made?;
-        output::line(format_args!("The data folder {} is made.", data.display()));
+        output::line(format_args!("Created the data folder {}.", data.display()));
         output::line(format_args!("\nStart it:\n  sealcard-server serve --data {}", data.display()));
         Ok(())
     }

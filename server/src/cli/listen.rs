@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<SocketAddr, String> {
     }
     // A name may have an address of each family: the older one is what other tools choose.
     let mut addresses: Vec<_> =
-        text.to_socket_addrs().map_err(|error| format!("{host} is no name of this machine: {error}"))?.collect();
+        text.to_socket_addrs().map_err(|error| format!("{host} is not a name of this machine: {error}"))?.collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
     addresses.first().copied().ok_or_else(|| format!("{host} has no address"))
 }

@@ -33,13 +33,13 @@ enum Command {
     Init(Box<init::Init>),
     Join(join::Join),
     Serve(serve::Serve),
-    /// Places where keys are kept
+    /// Manage the places where keys are kept
     #[command(subcommand)]
     Environment(environment::EnvironmentCommand),
-    /// Look at the configuration
+    /// Check the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// The server's certificate
+    /// Manage the server's certificate
     #[command(subcommand)]
     Tls(tls::TlsCommand),
     /// Show the version

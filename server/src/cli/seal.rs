@@ -35,7 +35,7 @@ pub(super) struct SealOptions {
     /// What opens the key store when the server starts
     #[arg(long, value_enum, value_name = "KIND", default_value = "key-file")]
     pub(super) seal: SealKind,
-    /// Where the key file lies; made if absent [default: master.key in the signer's folder]
+    /// The key file; created if it is missing [default: master.key in the signer's folder]
     #[arg(long, value_name = "FILE")]
     seal_key_file: Option<PathBuf>,
     /// Read the passphrase from the first line of this file instead of asking
@@ -96,9 +96,9 @@ impl SealOptions {
             .output()
             .with_context(|| format!("can't start {} (it belongs beside sealcard-server)", program.display()))?;
         if !output.status.success() {
-            bail!("the signer could not make its key store ({})", output.status);
+            bail!("the signer could not create its key store ({})", output.status);
         }
-        serde_json::from_slice(&output.stdout).context("the signer did not say what it made")
+        serde_json::from_slice(&output.stdout).context("the signer's answer is incomplete")
     }
 
     /// One sentence about what opens the key store, for the person who set it up.

@@ -25,7 +25,7 @@ use crate::{
     tls::ServerTls,
 };
 
-/// Run the server until SIGTERM or SIGINT; SIGHUP loads the certificate again and takes up new environments
+/// Run the server until SIGTERM or SIGINT; SIGHUP reloads the certificate and starts using new environments
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -46,10 +46,10 @@ impl Serve {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let data = std::path::absolute(&self.data.data).context("--data")?;
         if data.join(UNFINISHED).exists() {
-            bail!("{} is half made: run sealcard-server init again", data.display());
+            bail!("{} is incomplete: run sealcard-server init again", data.display());
         }
         let mut config = Config::load(&data).with_context(|| {
-            format!("{} can't be used (a new data folder is made by: sealcard-server init)", data.display())
+            format!("{} can't be used (create a data folder with: sealcard-server init)", data.display())
         })?;
         config.listen = self.listen.unwrap_or(config.listen);
         log::start(config.log);
@@ -82,12 +82,12 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
     let folder = data.join("signer");
     let (found, environments) =
-        take_up_environments(&store, &folder).await.context("can't take up the environments")?;
+        take_up_environments(&store, &folder).await.context("can't start using the environments")?;
     let signers = Signers::start(&program, &folder, &found, &store, environments);
     let listen = config.listen;
     let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), NameKey::of(data)?);
     let signing = state.signing.clone();
-    signing.recover().await.context("can't note what an earlier stop left behind")?;
+    signing.recover().await.context("can't record what an earlier stop left behind")?;
     let recovering = tokio::spawn(signing.keep_recovering());
     let noting = tokio::spawn({
         let (state, store) = (state.clone(), store.clone());

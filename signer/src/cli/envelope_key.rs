@@ -8,7 +8,7 @@ use crate::keeper::{ControlReply, ControlRequest, ask};
 
 /// Print the fingerprint of the key that secrets for the running signer are encrypted to
 ///
-/// Who imports a key with `sealcard admin key import` compares it, or passes it with `--signer-fingerprint`. It belongs to
+/// Compare it when you import a key with `sealcard admin key import`, or pass it with `--signer-fingerprint`. It belongs to
 /// the master key and never changes.
 #[derive(Debug, Args)]
 pub(super) struct EnvelopeKey {
@@ -24,7 +24,7 @@ impl EnvelopeKey {
         match reply {
             ControlReply::EnvelopeKey(fingerprint) => output::line(&fingerprint),
             ControlReply::Refused(why) => bail!("{why}"),
-            _ => bail!("the signer gave an answer that was not asked for"),
+            _ => bail!("the signer sent an unexpected answer"),
         }
         Ok(())
     }

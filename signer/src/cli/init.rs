@@ -8,9 +8,9 @@ use clap::{Args, ValueEnum};
 use super::{Folder, output, passphrase};
 use crate::seal::{self, Argon2Cost, SealMethod};
 
-/// Make a key store: a new master key, its seal and an empty journal
+/// Create a key store: a new master key, its seal and an empty journal
 ///
-/// Prints what it made as one line of JSON, nothing secret. An existing key store is never touched.
+/// Prints what it created as one line of JSON, without secrets. An existing key store is never changed.
 #[derive(Debug, Args)]
 pub(super) struct Init {
     #[command(flatten)]
@@ -18,13 +18,13 @@ pub(super) struct Init {
     /// What opens the seal when the server starts
     #[arg(long, value_enum, value_name = "KIND")]
     seal: Kind,
-    /// The key file: 32 random bytes with mode 0600, made if absent. Default: master.key in the folder
+    /// The key file: 32 random bytes with mode 0600, created if it is missing. Default: master.key in the folder
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// Read the passphrase from the first line of this file (- for standard input) instead of asking twice
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// The name of the systemd credential, which must be there now ($CREDENTIALS_DIRECTORY/NAME) and at each start
+    /// The name of the systemd credential, which must exist now ($CREDENTIALS_DIRECTORY/NAME) and at each start
     #[arg(long, value_name = "NAME")]
     credential: Option<String>,
 }
@@ -47,7 +47,7 @@ impl Init {
             (self.credential.is_some(), Kind::SystemdCredential, "--credential"),
         ];
         if let Some((_, _, option)) = foreign.iter().find(|(given, kind, _)| *given && *kind != self.seal) {
-            bail!("{option} does not go with this --seal");
+            bail!("{option} can't be used with this --seal");
         }
         let folder = &self.folder.folder;
         seal::ensure_uninitialized(folder)?;

@@ -13,10 +13,10 @@ use crate::{
     seal,
 };
 
-/// Make the folder of a signer whose keys lie on a PKCS#11 token
+/// Create the folder of a signer whose keys are on a PKCS#11 token
 ///
-/// Checks the description of the token and copies it; the token itself is not touched. Prints what it made as one line of
-/// JSON, nothing secret. An existing folder is never changed.
+/// Checks the description of the token and copies it; the token itself is not changed. Prints what it created as one line
+/// of JSON, without secrets. An existing folder is never changed.
 #[derive(Debug, Args)]
 pub(super) struct InitToken {
     #[command(flatten)]
@@ -40,7 +40,7 @@ impl InitToken {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let length = std::fs::metadata(&self.config).with_context(|| self.config.display().to_string())?.len();
         if length > MAX_TOKEN_FILE as u64 {
-            bail!("{} is too long to describe a token", self.config.display());
+            bail!("{} is too large for a description of a token", self.config.display());
         }
         let text = std::fs::read(&self.config).with_context(|| self.config.display().to_string())?;
         TokenConfig::parse(&text).map_err(|error| anyhow!("{}, {error}", self.config.display()))?;

@@ -8,8 +8,8 @@ use crate::{folder::SEAL_FILE, keeper, pkcs11::config::TOKEN_FILE};
 
 /// Print the fingerprint of the key that a passphrase or PIN for this signer is encrypted to
 ///
-/// Who runs `sealcard admin environment unseal` compares it, or passes it with `--signer-fingerprint`. It lies in the folder's
-/// keeper.key and needs no running signer.
+/// Compare it when you run `sealcard admin environment unseal`, or pass it with `--signer-fingerprint`. It is stored in the
+/// folder's keeper.key; no signer needs to run.
 #[derive(Debug, Args)]
 pub(super) struct KeeperKey {
     #[command(flatten)]
@@ -23,7 +23,7 @@ impl KeeperKey {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let folder = &self.folder.folder;
         if folder.join("socket.toml").exists() {
-            bail!("the signer of {} has a folder of its own: ask there, as its user", folder.display());
+            bail!("the signer of {} has its own folder: run this command there, as its user", folder.display());
         }
         if self.new {
             if ![SEAL_FILE, TOKEN_FILE].iter().any(|name| folder.join(name).exists()) {

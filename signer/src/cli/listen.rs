@@ -18,9 +18,9 @@ use crate::{
 
 /// Serve a server that connects to a socket; a service manager runs this
 ///
-/// Takes the one socket that systemd listens on (`sealcard-signer@.socket`), and starts a keeper (`serve`) for each
-/// connection, one after the other: the next one is taken when the one before has ended, which it does when the server closes
-/// it. So the signer runs as a user of its own, whose files the server can't read.
+/// Uses the socket that systemd listens on (`sealcard-signer@.socket`) and starts a keeper (`serve`) for each connection, one
+/// after the other. A connection ends when the server closes it. The signer runs as its own user, whose files the server
+/// can't read.
 #[derive(Debug, Args)]
 pub(super) struct Listen {
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(super) struct Listen {
 
 impl Listen {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        let listener = os::inherited_listener().context("can't take the socket over")?;
+        let listener = os::inherited_listener().context("can't use the socket that systemd passed")?;
         log::event(Level::Info, "listening", &[("folder", &self.folder.folder.display())]);
         loop {
             match listener.accept() {

@@ -20,8 +20,8 @@ use crate::log::{self, Level};
 
 /// Keeps signing keys and uses them for a Sealcard server.
 ///
-/// The server starts this program by itself (`serve`) and asks it over a socket that only the two share. People need it to
-/// unseal a key store that is sealed with a passphrase, and to check its journal.
+/// The server starts this program (`serve`) and sends requests over a socket that only the two share. Run it yourself to unseal
+/// a key store that is sealed with a passphrase, and to check its journal.
 #[derive(Debug, Parser)]
 #[command(name = "sealcard-signer", version, max_term_width = 100)]
 struct Cli {
@@ -56,8 +56,8 @@ struct Folder {
 
 /// Serve requests from an inherited socket; the server runs this
 ///
-/// Keeps what opens the keys, and starts another process (`worker`) that uses them. Ends when the server closes the socket.
-/// Signals other than KILL are left to the server. Logs go to stderr, one line for each event.
+/// Keeps the secret that opens the keys, and starts another process (`worker`) that uses them. Ends when the server closes the
+/// socket. Ignores signals other than KILL. Logs go to standard error, one line for each event.
 #[derive(Debug, Args)]
 struct Serve {
     #[command(flatten)]

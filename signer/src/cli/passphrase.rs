@@ -46,7 +46,9 @@ pub(super) fn new(file: Option<&Path>) -> anyhow::Result<Passphrase> {
 }
 
 fn ask(prompt: &str) -> anyhow::Result<Passphrase> {
-    rpassword::prompt_password(prompt).map(Passphrase::new).context("no terminal to ask at; use --passphrase-file")
+    rpassword::prompt_password(prompt)
+        .map(Passphrase::new)
+        .context("there is no terminal to ask on; use --passphrase-file")
 }
 
 /// The file's first line. `-` is standard input.

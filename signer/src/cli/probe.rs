@@ -16,10 +16,10 @@ use crate::{
     sandbox::{self, Rules},
 };
 
-/// Ask a token what it is and can do
+/// Show what a token is and what it can do
 ///
 /// Loads the module of the folder's token.toml and asks it for token, firmware, limits and mechanisms. Needs no PIN and uses
-/// no key. Warns of what an administrator should mend.
+/// no key. Warns about what an administrator should correct.
 #[derive(Debug, Args)]
 pub(super) struct Probe {
     #[command(flatten)]
@@ -36,7 +36,7 @@ impl Probe {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let folder = &self.folder.folder;
         let config = TokenConfig::load(folder)?
-            .with_context(|| format!("{} has no {TOKEN_FILE}: it is no token's", folder.display()))?;
+            .with_context(|| format!("{} has no {TOKEN_FILE}: it is not the folder of a token", folder.display()))?;
         if !self.environment_is_set {
             return self.again(&config);
         }
@@ -76,7 +76,7 @@ impl Probe {
 fn print(report: &TokenReport) {
     let sessions = match (report.sessions, report.max_sessions) {
         (Some(open), Some(max)) => format!("{open} of {max} open"),
-        (Some(open), None) => format!("{open} open, no limit told"),
+        (Some(open), None) => format!("{open} open, limit unknown"),
         (None, Some(max)) => format!("{max} at most"),
         (None, None) => "not told".to_owned(),
     };

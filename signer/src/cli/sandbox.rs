@@ -13,10 +13,10 @@ use crate::{
     sandbox::{self, Outcome, Rules},
 };
 
-/// Show from inside what this environment's worker can't do
+/// Show what the sandbox of this environment's worker prevents
 ///
-/// Puts itself into the sandbox of the environment's worker, tries what must fail there and prints what came. Exit code 1 if
-/// anything succeeded. Changes nothing and may run beside the signer; run it as the signer's user.
+/// Enters the sandbox of the environment's worker, tries what must fail there and prints the results. Exit code 1 if an attempt
+/// succeeded. Changes nothing, and can run while the signer runs; run it as the signer's user.
 #[derive(Debug, Args)]
 pub(super) struct Sandbox {
     #[command(flatten)]

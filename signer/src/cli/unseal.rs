@@ -13,8 +13,8 @@ use crate::{
 
 /// Open the seal of the running signer
 ///
-/// The passphrase or PIN goes straight to the signer, not through the server. For a key file, PIN file or credential that was
-/// not there or wrong when the signer started, run this once it is right. A PIN is tried at once, and once.
+/// The passphrase or PIN goes to the signer directly, not through the server. If a key file, PIN file or credential was missing
+/// or wrong when the signer started, correct it and run this command. A PIN is tried once, immediately.
 #[derive(Debug, Args)]
 pub(super) struct Unseal {
     #[command(flatten)]
@@ -49,7 +49,7 @@ impl Unseal {
             ControlReply::AlreadyOpen => output::line("already open"),
             ControlReply::Refused(why) => bail!("{why}"),
             ControlReply::Status { .. } | ControlReply::EnvelopeKey(_) => {
-                bail!("the signer gave an answer that was not asked for")
+                bail!("the signer sent an unexpected answer")
             }
         }
         Ok(())
