@@ -23,7 +23,7 @@ command alike. A user name and password for the proxy are never shown.
 Examples:
   sealcard proxy set http://proxy.example.org:3128 --except .intern.example.org
   sealcard proxy set http://proxy.example.org:3128 --user jane --password-file -
-  sealcard proxy use-environment      take HTTPS_PROXY and NO_PROXY as they are now")]
+  sealcard proxy use-environment      take HTTPS_PROXY and NO_PROXY of now")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

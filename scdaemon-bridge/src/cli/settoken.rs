@@ -22,7 +22,8 @@ Either of two secrets is taken: a service account's token (sct_…), which is ex
 was obtained elsewhere. Nothing is ever asked, and neither gpg's set-up nor its keys are touched.
 
 Example, for a machine that is provisioned by a tool:
-  vault read -field=token … | sealcard settoken https://sealcard.example.org:8443 --ca-file ca.pem
+  vault read -field=token … \\
+    | sealcard settoken https://sealcard.example.org:8443 --ca-file ca.pem
   sealcard setup")]
 pub(super) struct Arguments {
     #[command(flatten)]

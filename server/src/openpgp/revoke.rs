@@ -45,8 +45,8 @@ pub fn revocation(
 
     let failed = |error: std::io::Error| CertificateError::OpenPgp(error.to_string());
     let comments = [
-        ("Comment", "This is a revocation certificate. Importing it makes the key".to_owned()),
-        ("Comment", format!("{} useless for good.", certificate.fingerprint())),
+        ("Comment", "This is a revocation certificate. Importing it revokes the key".to_owned()),
+        ("Comment", format!("{} permanently.", certificate.fingerprint())),
     ];
     let mut writer = Writer::with_headers(Vec::new(), Kind::PublicKey, comments).map_err(failed)?;
     Packet::from(signature).serialize(&mut writer)?;

@@ -35,14 +35,16 @@ pub(super) enum Command {
     /// Make a signing key; its private half never leaves the server's signer
     #[command(after_help = "\
 Example:
-  sealcard admin key create tools/release --user-id 'Tools Release <release@example.org>'")]
+  sealcard admin key create tools/release \\
+    --user-id 'Tools Release <release@example.org>'")]
     Create(CreateArguments),
     /// Bring a key that gpg has to the server's signer, with its fingerprints, user ids and certifications
     #[command(after_help = "\
 The secret key is decrypted on this machine and encrypted to the signer; the server never sees it.
 
 Example:
-  gpg --export-secret-keys release@example.org | sealcard admin key import tools/release
+  gpg --export-secret-keys release@example.org \\
+    | sealcard admin key import tools/release
 
 The pipe leaves no file with the secret key behind. gpg asks for the passphrase, if there is one.")]
     Import(import::Arguments),

@@ -28,9 +28,10 @@ Example, from nothing to a key that jane may use:
   sealcard admin user add jane
   sealcard admin project add tools --description 'Release signing of our tools'
   sealcard admin project add-member tools --user jane --role key-user
-  sealcard admin key create tools/release --user-id 'Tools Release <release@example.org>'")]
+  sealcard admin key create tools/release \\
+    --user-id 'Tools Release <release@example.org>'")]
 pub(super) struct Arguments {
-    /// For programs: print JSON
+    /// Print JSON
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]

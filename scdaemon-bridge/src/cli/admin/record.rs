@@ -21,7 +21,8 @@ pub(super) enum Command {
     #[command(after_help = "\
 Examples:
   sealcard admin record list --limit 20
-  sealcard admin record list --after 0 --limit 1000000 --json    the whole record")]
+  sealcard admin record list --after 0 --limit 1000000 --json
+      prints the whole record")]
     List {
         /// The first ones after this number instead of the newest
         #[arg(long, value_name = "SEQUENCE")]

@@ -75,7 +75,8 @@ pub(super) enum TokenCommand {
     /// Make a token; it is shown once, or written to a file
     #[command(after_help = "\
 Example:
-  sealcard admin service-account token add ci --label 'nightly build' --days 90 --output ci.token
+  sealcard admin service-account token add ci \\
+    --label 'nightly build' --days 90 --output ci.token
 
 Without --output the token is printed alone on standard output, for a pipe to where it is kept.")]
     Add {

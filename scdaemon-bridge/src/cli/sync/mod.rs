@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     /// Trust the keys as your own, so that gpg does not call their signatures untrusted; asks once in a terminal
     #[arg(long)]
     ownertrust: bool,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

@@ -32,7 +32,7 @@ pub(in crate::cli) struct Arguments {
     /// Only keys that you can no longer use, as the last sync found
     #[arg(long)]
     gone: bool,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

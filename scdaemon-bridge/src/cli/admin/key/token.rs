@@ -129,7 +129,7 @@ impl Destroy {
         let typed = match self.yes_destroy {
             Some(typed) => typed,
             None if !ask::can_ask() => {
-                bail!("nobody can be asked here: pass `--yes-destroy` with the key's whole fingerprint")
+                bail!("there is no terminal to ask on: pass `--yes-destroy` with the key's whole fingerprint")
             }
             None => {
                 note(format!(
