@@ -10,7 +10,6 @@ use clap_complete::{
     CompleteEnv,
     engine::{ArgValueCompleter, CompletionCandidate},
 };
-use sealcard_api::algorithm::KeyAlgorithm;
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -46,25 +45,26 @@ enum Noun {
     Group,
     Project,
     Environment,
-    Algorithm,
 }
 
 impl Noun {
     /// `parent` is the command that the argument's command belongs to: `user` in `admin user show NAME`.
     fn of(argument: &Arg, command: &str, parent: Option<&str>) -> Option<Self> {
         Some(match argument.get_id().as_str() {
-            "key" if command == "sign" || command == "setup" || command == "login" => Self::UsableKey,
-            "key" => Self::Key,
-            "user" => Self::User,
-            "service_account" => Self::ServiceAccount,
+            // A new thing has no name yet.
+            "key" | "name" if matches!(command, "add" | "create" | "import" | "adopt") && parent != Some("ssh") => {
+                return None;
+            }
+            "key" if matches!(parent, Some("key" | "record")) => Self::Key,
+            "key" => Self::UsableKey,
+            "user" | "member" | "of" | "who" => Self::User,
+            "service_account" | "account" => Self::ServiceAccount,
             "group" => Self::Group,
             "project" => Self::Project,
             "environment" => Self::Environment,
-            "algorithm" => Self::Algorithm,
-            // A new thing has no name yet.
-            "name" if argument.is_positional() && command != "add" && command != "create" => match parent? {
+            "name" if argument.is_positional() => match parent? {
                 "user" => Self::User,
-                "service-account" | "token" => Self::ServiceAccount,
+                "service-account" => Self::ServiceAccount,
                 "group" => Self::Group,
                 "project" => Self::Project,
                 "environment" => Self::Environment,
@@ -76,12 +76,7 @@ impl Noun {
 
     fn candidates(self, typed: &OsStr) -> Vec<CompletionCandidate> {
         let typed = typed.to_string_lossy();
-        let names = if self == Self::Algorithm {
-            KeyAlgorithm::ALL.map(|algorithm| Candidate::of(algorithm.name())).to_vec()
-        } else {
-            self.names()
-        };
-        let chosen = names.into_iter().filter(|name| name.begins_with(&typed));
+        let chosen = self.names().into_iter().filter(|name| name.begins_with(&typed));
         chosen.map(|name| CompletionCandidate::new(name.value).help(name.help.map(Into::into))).collect()
     }
 
@@ -118,7 +113,6 @@ impl Noun {
             Self::Group => "groups",
             Self::Project => "projects",
             Self::Environment => "environments",
-            Self::Algorithm => return None,
         };
         let named: Vec<Named> = pages::all(remote, &path(&[list]), &[]).await.ok()?;
         Some(named.iter().map(|named| Candidate::of(&named.name)).collect())
