@@ -37,7 +37,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
         match app.remote.cards().await {
             Ok(list) => list.cards,
             Err(error @ (RemoteError::Unreachable { .. } | RemoteError::TimedOut { .. })) => {
-                warn(format!("this list is from the last sync, because the server can't be reached: {error}"));
+                warn(format!("{error}; this list is from the last sync"));
                 cached()?
             }
             Err(error) => return Err(error.into()),
