@@ -125,7 +125,7 @@ fn an_init_that_was_killed_is_cleaned_up_by_the_next_one() {
     fs::write(data.join("signer/default/seal.json"), "{").unwrap();
     fs::write(data.join("sealcard.db"), "half").unwrap();
     let error = failure(&place.run(&["serve"]));
-    assert!(error.contains("half made"), "{error}");
+    assert!(error.contains("incomplete"), "{error}");
     success(&place.init(&[]));
     assert!(!data.join("init-unfinished").exists());
     place.serve().stop();
