@@ -29,9 +29,9 @@ pub(super) enum Command {
     /// End logins; it counts from the next request on
     #[command(after_help = "\
 Examples:
-  sealcard admin grant revoke alice                  alice's login, if she has only one
+  sealcard admin grant revoke alice                  if she has only one
   sealcard admin grant revoke alice --label laptop   the one from her laptop
-  sealcard admin grant revoke alice --all            all of them: she must log in again everywhere")]
+  sealcard admin grant revoke alice --all            all of them")]
     Revoke {
         /// A user's or service account's name, or the id of one login
         who: String,
