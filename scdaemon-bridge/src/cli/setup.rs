@@ -31,9 +31,9 @@ The tools' settings are written into their own files: git's configuration, ~/.rp
 ~/.config/dpkg/buildpackage.conf. What was there before is remembered, and --remove brings it back.
 
 Examples:
-  sealcard setup --git --trust                   git signs with your key, and verifies without a warning
-  sealcard setup --git --rpm --key release/tags  git and rpmsign sign with this key
-  sealcard setup --remove --rpm                  rpmsign's settings become what they were
+  sealcard setup --git --trust                   sign with git, no warnings
+  sealcard setup --git --rpm --key release/tags  with this key
+  sealcard setup --remove --rpm                  undo what --rpm did
   sealcard setup --remove                        everything becomes what it was")]
 pub(super) struct Arguments {
     /// Undo it: gpg-agent.conf becomes what it was, and gpg forgets where the keys were
