@@ -1,0 +1,64 @@
+//! `docs/configuration.md` against the configuration.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use sealcard_server::config::Config;
+use toml::{Table, Value};
+
+/// Section and key (`limits.requests`) with the default as the page writes it.
+fn documented() -> BTreeMap<String, String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let (mut section, mut rows) = (String::new(), BTreeMap::new());
+    for line in fs::read_to_string(page).unwrap().lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            section = title.strip_prefix("`[").map(|title| title.replace("]`", ".")).unwrap_or_default();
+        } else if let Some(row) = line.strip_prefix("| `") {
+            let cells: Vec<_> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            rows.insert(format!("{section}{}", cells[0]), cells[1].to_owned());
+        }
+    }
+    rows
+}
+
+fn flat(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        match value {
+            Value::Table(table) => flat(&format!("{prefix}{key}."), table, into),
+            value => {
+                into.insert(format!("{prefix}{key}"), value.to_string());
+            }
+        }
+    }
+}
+
+#[test]
+fn page_names_every_key_with_its_default() {
+    let mut defaults = BTreeMap::new();
+    flat("", &Table::try_from(Config::default()).unwrap(), &mut defaults);
+    let mut page = documented();
+    page.retain(|_, default| default != "none");
+    assert_eq!(page, defaults);
+}
+
+#[test]
+fn page_names_every_key_without_a_default() {
+    // serde lists the keys that it knows when it finds another one.
+    let known = |text: &str| {
+        let error = toml::from_str::<Config>(text).unwrap_err().to_string();
+        let (_, list) = error.split_once("expected one of ").unwrap();
+        let list = list.lines().next().unwrap();
+        list.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>()
+    };
+    let page = documented();
+    let sections = ["", "database", "tls", "log", "limits"];
+    let keys = sections.iter().flat_map(|section| {
+        let (text, prefix) = match *section {
+            "" => ("unknown-key = 1".to_owned(), String::new()),
+            section => (format!("[{section}]\nunknown-key = 1"), format!("{section}.")),
+        };
+        known(&text).into_iter().map(move |key| format!("{prefix}{key}"))
+    });
+    let mut keys: Vec<_> = keys.filter(|key| !sections.contains(&key.as_str())).collect();
+    keys.sort();
+    assert_eq!(page.into_keys().collect::<Vec<_>>(), keys);
+}
