@@ -18,20 +18,8 @@ use crate::{
 /// # Errors
 /// [`KeyError::State`] if the key is still in use or was adopted; see [`KeyError`].
 pub async fn destroy(store: &Store, signers: &Arc<Signers>, maker: Maker, key: &KeyRow) -> Result<(), KeyError> {
-    let evidence = store.evidence(key.id).await?;
-    if evidence.is_empty() {
-        return Err(KeyError::State(
-            "Only keys on tokens can be destroyed. The key is in a sealed store: disable it, or revoke it.",
-        ));
-    }
-    let is_ours =
-        |one: &ComponentEvidence| is_made_here(one.role, one.component.0, &one.evidence.label, &one.evidence.id);
-    if !evidence.iter().all(is_ours) {
-        return Err(KeyError::State(
-            "The key was adopted, not made by Sealcard; others may use it. Destroy it with the token's own tools.",
-        ));
-    }
-    begin(store, maker, key).await?;
+    let obstacle = obstacle(&store.evidence(key.id).await?);
+    begin(store, maker, key, obstacle).await?;
     let mut outcome = Ok(());
     for component in &key.components {
         let destroyed = match destroy_one(store, signers, maker, key, component.id).await {
@@ -49,8 +37,21 @@ pub async fn destroy(store: &Store, signers: &Arc<Signers>, maker: Maker, key: &
     outcome
 }
 
-/// Ends the key's use for good, in one step with the record of it.
-async fn begin(store: &Store, maker: Maker, key: &KeyRow) -> Result<(), KeyError> {
+/// Why a key with this evidence is never destroyed, whatever its state.
+fn obstacle(evidence: &[ComponentEvidence]) -> Option<&'static str> {
+    let is_ours =
+        |one: &ComponentEvidence| is_made_here(one.role, one.component.0, &one.evidence.label, &one.evidence.id);
+    if evidence.is_empty() {
+        Some("Only keys on tokens can be destroyed. The key is in a sealed store: disable it, or revoke it.")
+    } else if !evidence.iter().all(is_ours) {
+        Some("The key was adopted, not made by Sealcard; others may use it. Destroy it with the token's own tools.")
+    } else {
+        None
+    }
+}
+
+/// Ends the key's use for good, in one step with the record of it. Rights come before obstacles.
+async fn begin(store: &Store, maker: Maker, key: &KeyRow, obstacle: Option<&'static str>) -> Result<(), KeyError> {
     let details = json!({
         "event": "key-destroy-begun",
         "name": key.name,
@@ -63,6 +64,9 @@ async fn begin(store: &Store, maker: Maker, key: &KeyRow) -> Result<(), KeyError
         .write(move |tx| {
             Box::pin(async move {
                 maker.rights.expect(tx, Some(project)).await?;
+                if let Some(obstacle) = obstacle {
+                    return Err(KeyError::State(obstacle));
+                }
                 if !tx.set_key_destroyed(id).await? {
                     return Err(KeyError::State("Only a disabled or revoked key can be destroyed. Disable it first."));
                 }
