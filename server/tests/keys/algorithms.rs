@@ -10,7 +10,7 @@ use std::{
 
 use aws_lc_rs::{
     agreement::{self, PrivateKey, UnparsedPublicKey},
-    digest::{SHA256, SHA512, digest},
+    digest::{SHA256, SHA384, SHA512, digest},
 };
 use sealcard_api::{
     Timestamp,
@@ -25,7 +25,7 @@ use sequoia_openpgp::{
     types::HashAlgorithm as Hash,
 };
 
-use crate::harness::{Place, details, plaintext, sign, signature};
+use crate::harness::{Place, details, plaintext, signature};
 
 /// The certificate's key in a role, as sequoia reads it, which is not what made the signature.
 fn public(
@@ -64,11 +64,17 @@ async fn signs_and_decrypts(algorithm: KeyAlgorithm) {
     let row = place.store().key(id).await.unwrap().unwrap();
     assert_eq!(row.components.iter().map(|c| c.role).collect::<Vec<_>>(), ComponentRole::ALL);
 
-    let digest256 = digest(&SHA256, b"content");
-    let made = signature(place.perform(id, sign(digest256.as_ref().try_into().unwrap())).await.unwrap());
+    // The shortest that the curve may sign (RFC 9580 section 5.2.3.2).
+    let (hash, of_the_library, shortest) = match algorithm {
+        KeyAlgorithm::NistP384 => (HashAlgorithm::Sha384, Hash::SHA384, digest(&SHA384, b"content")),
+        KeyAlgorithm::NistP521 => (HashAlgorithm::Sha512, Hash::SHA512, digest(&SHA512, b"content")),
+        _ => (HashAlgorithm::Sha256, Hash::SHA256, digest(&SHA256, b"content")),
+    };
+    let operation = Operation::Sign { hash, digest: shortest.as_ref().to_vec() };
+    let made = signature(place.perform(id, operation).await.unwrap());
     let key = public(&row, ComponentRole::Sign);
-    key.verify(&to_mpis(algorithm, &made), Hash::SHA256, digest256.as_ref()).unwrap();
-    assert!(key.verify(&to_mpis(algorithm, &made), Hash::SHA256, &[0; 32]).is_err());
+    key.verify(&to_mpis(algorithm, &made), of_the_library, shortest.as_ref()).unwrap();
+    assert!(key.verify(&to_mpis(algorithm, &made), of_the_library, &[0; 64][..shortest.as_ref().len()]).is_err());
 
     // Longer than the orders of P-256 and P-384.
     let digest512 = digest(&SHA512, b"content");
