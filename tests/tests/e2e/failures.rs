@@ -200,7 +200,7 @@ fn expect_failure(playground: &Playground, text: &str, code: &str, id: Option<Id
         let last = station.run_sealcard(&["last", "--json"])?;
         let last: Value = serde_json::from_slice(&last.stdout).with_context(|| last.description())?;
         ensure!(last["outcome"] == "failed" && last["code"] == code, "{last}");
-        ensure!(last["gpg-error"] == text, "{last}");
+        ensure!(last["gpg_error"] == text, "{last}");
         ensure!(last["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "no reason: {last}");
         ensure!(id.is_none() || last["request_id"].is_string(), "no request id: {last}");
         // For a person the same stands in words.

@@ -65,7 +65,10 @@ impl Stage {
             Code::TOO_LARGE => self.signing(code, ProblemCode::TooLarge),
             Code::TRY_LATER => self.signing(code, ProblemCode::TooManyAttempts),
             Code::UNSUPPORTED_OPERATION => self.signing(code, ProblemCode::UnsupportedOperation),
-            Code::UNUSABLE_SECKEY => self.signing(code, ProblemCode::KeyDisabled),
+            Code::UNUSABLE_SECKEY => self.signing(code, ProblemCode::KeyDestroyed),
+            Code::KEY_DISABLED => self.signing(code, ProblemCode::KeyDisabled),
+            Code::KEY_EXPIRED => self.signing(code, ProblemCode::KeyExpired),
+            Code::CERT_REVOKED => self.signing(code, ProblemCode::KeyRevoked),
             Code::DECRYPT_FAILED => self.decrypting(code, ProblemCode::DecryptionFailed),
             Code::INV_RESPONSE => self.answered(code, Answer::Nonsense),
 
@@ -141,7 +144,7 @@ impl Stage {
         ensure!(finished.stderr.contains(&text), "expected {text:?}: {}", finished.description());
         let last = self.playground.workstation.run_sealcard(&["last", "--json"])?;
         let last: Value = serde_json::from_slice(&last.stdout).with_context(|| last.description())?;
-        ensure!(last["outcome"] == "failed" && last["gpg-error"] == code.text(), "{last}");
+        ensure!(last["outcome"] == "failed" && last["gpg_error"] == code.text(), "{last}");
         ensure!(last["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "no reason: {last}");
         Ok(())
     }
