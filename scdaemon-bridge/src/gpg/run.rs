@@ -10,6 +10,7 @@ use std::{
 use super::GpgError;
 use crate::{
     config::{ConfigError, files, gnupg_home},
+    os,
     program::{Output, Program, ProgramError},
 };
 
@@ -127,9 +128,9 @@ impl Gnupg {
     }
 
     /// The process id of the running gpg-agent; `None` if none runs.
-    fn agent_process(&self) -> Result<Option<String>, GpgError> {
+    fn agent_process(&self) -> Result<Option<u32>, GpgError> {
         let answer = self.ask_running_agent(&["GETINFO pid"])?;
-        Ok(answer.and_then(|lines| lines.iter().find_map(|line| line.strip_prefix("D ")).map(ToOwned::to_owned)))
+        Ok(answer.and_then(|lines| lines.iter().find_map(|line| line.strip_prefix("D ")?.parse().ok())))
     }
 
     /// Stops gpg-agent and its scdaemon, if they run; the next gpg starts them again. Says whether one ran.
@@ -142,8 +143,9 @@ impl Gnupg {
         // gpg 2.2 answers "Broken pipe" for up to 4 s after its scdaemon alone was stopped, so the agent goes too.
         self.checked("gpgconf", &["--kill", "gpg-agent"], None)?;
         let deadline = Instant::now() + STOP_LIMIT;
-        // systemd's sockets start another agent as soon as it is asked for; that one has the new configuration.
-        while self.agent_process()?.is_some_and(|running| running == old) {
+        // Its process, not its socket: an agent that ends drops new connections, and with systemd's sockets another agent,
+        // which has the new configuration, answers at once.
+        while os::process_lives(old) {
             if Instant::now() > deadline {
                 return Err(GpgError::StillRuns { home: self.home.clone() });
             }
@@ -278,7 +280,9 @@ mod tests {
         let lines = gnupg.ask_agent(&["GETINFO version"]).unwrap();
         assert!(lines.iter().any(|line| line.starts_with("D 2.")), "{lines:?}");
         assert_eq!(gnupg.agent_state().unwrap(), AgentState::Running);
+        let process = gnupg.agent_process().unwrap().unwrap();
         assert!(gnupg.stop_agent().unwrap());
+        assert!(!os::process_lives(process));
         assert_eq!(gnupg.agent_state().unwrap(), AgentState::Stopped);
     }
 }

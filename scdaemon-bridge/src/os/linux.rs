@@ -48,6 +48,14 @@ pub(crate) fn keyring_entry(service: &str, account: &str) -> Result<Entry, Error
     dbus_secret_service_keyring_store::Store::new()?.build(service, account, None)
 }
 
+/// Whether a process exists and has not ended. One that nobody waits for, a zombie, has ended.
+pub(crate) fn process_lives(id: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { return false };
+    // The state follows the name, which is in parentheses and may hold any (proc_pid_stat(5)).
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
+}
+
 /// Keeps passwords and grants from core images and from debuggers of the same user. To be called first in `main`.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ compile_error!("this system is not supported yet: write its file beside linux.rs
 
 pub(crate) use system::{
     CONFIG_PLACE, MACHINE_FOLDER, MAX_SOCKET_PATH, STATE_PLACE, advice, gnupg_socket_folder, keyring_entry,
-    keyring_is_absent,
+    keyring_is_absent, process_lives,
 };
 pub use system::{adopt_session, shield};
 
