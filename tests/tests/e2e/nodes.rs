@@ -167,7 +167,7 @@ fn what_is_taken_away_at_one_server_gives_nothing_at_the_other() -> Result<()> {
         (
             &["project", "remove-member", project, "--user", USER, "--role", "key-user"],
             &["project", "add-member", project, "--user", USER, "--role", "key-user"],
-            "forbidden",
+            "not-found",
         ),
         (&["key", "disable", key], &["key", "enable", key], "key-disabled"),
     ];

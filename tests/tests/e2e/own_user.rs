@@ -82,7 +82,7 @@ fn a_server_waits_for_a_signer_that_is_not_there_yet() -> Result<()> {
     // Its fingerprint is not to be had here, and none is made up.
     let mut keeper_key = Command::new(playground.binaries.signer());
     let refused = run(keeper_key.args(["keeper-key", "--folder"]).arg(&folder), PATIENCE)?.failure()?;
-    ensure!(refused.stderr.contains("has a folder of its own"), "{}", refused.description());
+    ensure!(refused.stderr.contains("has its own folder"), "{}", refused.description());
 
     // An environment that contradicts the database disturbs no other one.
     playground.server.stop()?;

@@ -52,7 +52,8 @@ fn a_revoked_key_says_so_and_signs_no_more() -> Result<()> {
     let last = station.run_sealcard(&["last"])?.text();
     ensure!(last.contains("is revoked (superseded): rsa4096 takes its place"), "{last}");
     ensure!(validity(station, &key.fingerprint)? != "r", "gpg knows before the sync");
-    let synced = run(&mut station.sealcard(&["sync"]), DEADLINE)?.success()?.text();
+    let synced = run(&mut station.sealcard(&["sync"]), DEADLINE)?.success()?;
+    let synced = format!("{}{}", synced.text(), synced.stderr);
     ensure!(synced.contains("is revoked (superseded): rsa4096 takes its place"), "{synced}");
     ensure!(!synced.contains("delete") && !synced.contains("role"), "{synced}");
     ensure!(validity(station, &key.fingerprint)? == "r", "the revocation does not reach gpg");
