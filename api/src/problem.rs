@@ -61,10 +61,11 @@ macro_rules! codes {
         /// What went wrong, in a form that never changes its meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[serde(rename_all = "kebab-case")]
         pub enum ProblemCode {
-            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+            $($(#[$doc])* $variant,)*
             /// A code of a newer server; [`Problem::status`] and `title` still say what happened.
-            #[serde(other, rename = "unknown")]
+            #[serde(other)]
             Unknown,
         }
 
