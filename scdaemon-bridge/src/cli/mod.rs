@@ -7,6 +7,9 @@ mod admin;
 mod ask;
 mod complete;
 mod doctor;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod documented;
 mod error;
 mod generate;
 mod help;

@@ -23,6 +23,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
+use crate::contract;
+
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -98,14 +100,17 @@ impl Running {
 
     /// Asks without a grant.
     pub(crate) async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
-        let mut request = self.client.request(method, self.url(path));
+        let mut request = self.client.request(method.clone(), self.url(path));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
             request = request.json(&body);
         }
-        Answer::of(request.send().await.unwrap()).await
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        let content_type = answer.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap());
+        contract::check(&method, path, answer.status, content_type, &answer.body);
+        answer
     }
 
     /// All that is in the database's files.

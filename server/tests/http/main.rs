@@ -3,6 +3,7 @@
 
 mod access;
 mod connections;
+mod contract;
 mod documents;
 mod harness;
 mod identity;
