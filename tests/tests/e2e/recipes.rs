@@ -171,7 +171,9 @@ impl Runner {
     fn shell(&self, words: &[&str]) -> Command {
         let path = format!("{}:/usr/bin:/bin", self.playground.binaries.folder().display());
         let mut command = Command::new("env");
-        command.args(["-i", &format!("PATH={path}"), &format!("HOME={}", self.home.display())]);
+        // The sockets of gpg's default home are shared by all of a user's programs, whatever HOME is; so it is another one.
+        let home = self.home.display();
+        command.args(["-i", &format!("PATH={path}"), &format!("HOME={home}"), &format!("GNUPGHOME={home}/gnupg")]);
         command.arg(format!("VERSION={VERSION}")).args(words).current_dir(self.home.join("tree"));
         command
     }
