@@ -119,6 +119,9 @@ impl Add {
         output::line(format_args!("Created the environment {} in {}.", self.name, folder.display()));
         if self.token_config.is_none() && self.from.is_none() && self.socket.is_none() {
             output::line(format_args!("Its key store is {}.", self.seal.describe(&folder)));
+            if let Some(care) = self.seal.care() {
+                output::line(format_args!("{care}"));
+            }
         }
         if let Some(envelope) = keys.envelope {
             output::line(format_args!("  Envelope key    {envelope}"));

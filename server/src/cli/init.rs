@@ -196,6 +196,9 @@ impl Init {
         output::line(format_args!("The server is set up in {}.\n", data.display()));
         output::line(format_args!("  Configuration   {}", config.display()));
         output::line(format_args!("  Key store       {}", self.seal.describe(&data.join("signer/default"))));
+        if let Some(care) = self.seal.care() {
+            output::line(format_args!("                  {care}"));
+        }
         output::line(format_args!("  Administrator   {}", self.admin));
         if let Some(project) = &self.project {
             output::line(format_args!("  Project         {project}"));

@@ -107,7 +107,7 @@ impl SealOptions {
             SealKind::KeyFile => {
                 let default = folder.join("master.key");
                 let file = self.seal_key_file.as_deref().unwrap_or(&default);
-                format!("opened at each start by {} (back it up, apart from the database)", file.display())
+                format!("opened by {}", file.display())
             }
             SealKind::Passphrase => format!(
                 "sealed by your passphrase; after each start run: sealcard-signer unseal --folder {}",
@@ -116,6 +116,14 @@ impl SealOptions {
             SealKind::SystemdCredential => {
                 format!("opened at each start by the systemd credential {}", self.credential())
             }
+        }
+    }
+
+    /// What the person has to do with what opens the key store.
+    pub(super) const fn care(&self) -> Option<&'static str> {
+        match self.seal {
+            SealKind::KeyFile => Some("Back that file up, apart from the database."),
+            SealKind::Passphrase | SealKind::SystemdCredential => None,
         }
     }
 

@@ -354,7 +354,7 @@ pub(super) async fn find(app: &App, wanted: &str) -> anyhow::Result<Key> {
 fn revocation_hint(key: &Key) {
     let (full, name) = (full_name(key), clean(&key.name));
     note(format!(
-        "Save its revocation certificate somewhere safe: sealcard admin key revocation {full} --output {name}.rev"
+        "Save its revocation certificate somewhere safe:\n  sealcard admin key revocation {full} --output {name}.rev"
     ));
 }
 

@@ -217,7 +217,7 @@ async fn run_token(app: &App, command: TokenCommand, json: bool) -> anyhow::Resu
                 return Ok(());
             }
             show(json, &issued, |issued| {
-                note(format!("A token of {}, valid until {until}. It is shown this once:", clean(&account)));
+                note(format!("A token of {}, valid until {until}.\nIt is shown this once:", clean(&account)));
                 line(clean(&issued.secret.0));
             })
         }

@@ -263,11 +263,11 @@ fn hand_over<T: Serialize>(
         }
         (None, Some(json)) => return show(true, json, |_| ()),
         (None, None) => {
-            note(format!("One-time password of {name}, valid until {until}. It is shown this once:"));
+            note(format!("One-time password of {name}, valid until {until}.\nIt is shown this once:"));
             line(clean(&issued.password.0));
         }
     }
-    note(format!("{name} runs `sealcard login`, which asks for a password of their own."));
+    note(format!("{name} runs `sealcard login`, which asks for a new password."));
     Ok(())
 }
 

@@ -45,7 +45,7 @@ pub(in crate::cli) async fn keep(
 /// Says who is logged in now, and where the grant is kept.
 pub(in crate::cli) fn announce(app: &App, grant: &Grant, grant_store: GrantStore) {
     line(format!(
-        "{GOOD}Logged in{GOOD:#} to {} as {BOLD}{}{BOLD:#} until {}.",
+        "{GOOD}Logged in{GOOD:#} to {} as {BOLD}{}{BOLD:#}.\nThe login is valid until {}.",
         grant.server(),
         clean(&grant.info().principal_name),
         when::with_distance(grant.info().expires),

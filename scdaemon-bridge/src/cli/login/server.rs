@@ -198,9 +198,11 @@ async fn system_vouches(route: &Route) -> Result<(), RemoteError> {
 async fn ask_person(route: &Route) -> anyhow::Result<Recognition> {
     let anchor = observe(route).await?.anchor()?;
     let server = route.server();
-    note(format!("The certificate of {BOLD}{server}{BOLD:#} was not issued by an authority this machine trusts."));
+    note(format!(
+        "The certificate of {BOLD}{server}{BOLD:#}\nwas not issued by an authority that this machine trusts."
+    ));
     show_anchor(&anchor);
-    note("Compare it with the fingerprint that your administrator gave you (`sealcard-server init` printed it).");
+    note("Compare it with the fingerprint that your administrator gave you\n(`sealcard-server init` printed it).");
     if !ask::can_ask() {
         bail!("there is no terminal to ask on: pass the administrator's fingerprint with --fingerprint, or --ca-file");
     }
@@ -216,13 +218,13 @@ pub(in crate::cli) fn show_anchor(anchor: &Anchor) {
         Anchor::Authority(certificate) => {
             let CertificateFacts { name, sha256, .. } = CertificateFacts::of(certificate);
             note(format!(
-                "It was issued by the authority {BOLD}{}{BOLD:#}, whose SHA-256 fingerprint is",
+                "It was issued by the authority {BOLD}{}{BOLD:#}.\nThe SHA-256 fingerprint of that authority is",
                 clean(&name)
             ));
             note(format!("\n  {BOLD}{sha256}{BOLD:#}\n"));
         }
         Anchor::Certificate(sha256) => {
-            note("The server shows no authority that issued it. Its own SHA-256 fingerprint, until it is renewed, is");
+            note("The server shows no authority that issued it.\nIts own SHA-256 fingerprint, until it is renewed, is");
             note(format!("\n  {BOLD}{sha256}{BOLD:#}\n"));
         }
     }

@@ -151,7 +151,7 @@ fn install_git(app: &App, arguments: &ToolArguments, key: &str, name: &str) -> a
     match Git::load(&app.paths)?.install(&app.paths, &file, key, &more)? {
         GitChange::None => line(format!("git signs with {name} already ({}).", shown(&file))),
         GitChange::Written(replaced) => {
-            line(format!("{GOOD}git{GOOD:#} signs with {name} now ({}).", shown(&file)));
+            line(format!("{GOOD}git{GOOD:#} signs with {name} ({}).", shown(&file)));
             for (setting, before) in replaced {
                 warn(format!("{setting} was {}; `sealcard setup --remove` brings it back", clean(&before)));
             }
@@ -166,7 +166,7 @@ fn install_git(app: &App, arguments: &ToolArguments, key: &str, name: &str) -> a
 fn tell(tool: &str, name: &str, file: &Path, change: BlockChange) {
     match change {
         BlockChange::Written(aside) => {
-            line(format!("{GOOD}{tool}{GOOD:#} signs with {name} now ({}).", shown(file)));
+            line(format!("{GOOD}{tool}{GOOD:#} signs with {name} ({}).", shown(file)));
             for own in aside {
                 warn(format!("set aside until `sealcard setup --remove`: {}", clean(&own)));
             }
@@ -197,7 +197,7 @@ pub(in crate::cli) fn offer(app: &App) -> anyhow::Result<()> {
     let tools = arguments.names();
     let chosen = match only(&cards) {
         Some(card) => {
-            let question = format!("Let {tools} sign with {}, and trust it as your own?", name(card));
+            let question = format!("Let {tools} sign with {}, and gpg trust it?", name(card));
             ask::confirm(&question)?.then_some(card)
         }
         None => ask_which(&cards, &format!("Which key shall {tools} sign with, and gpg trust as your own?"))?,
