@@ -67,8 +67,10 @@ impl Demo {
         let trust = format!("login {url} --ca-file server/tls/ca.pem");
         stage
             .show(Person::Admin, &format!("sealcard {trust} --user admin --password-file admin.password --no-sync"))?;
-        stage.show(Person::Admin, "sealcard admin user add ada --password-file ada.password")?;
-        stage.show(Person::Admin, "sealcard admin project add-member release --user ada --role key-user")?;
+        stage.show(
+            Person::Admin,
+            "sealcard admin user add ada --project release --role key-user --password-file ada.password",
+        )?;
         let user_id = "'Tags <tags@example.org>'";
         stage.show(
             Person::Admin,
