@@ -148,6 +148,8 @@ codes! {
     TooManyAttempts, "too-many-attempts", 429, "Too many failed attempts";
     /// The server is busy. Retrying helps.
     Overloaded, "overloaded", 503, "The server is busy";
+    /// The server has no space to record anything, so it does nothing. Retrying helps once there is space.
+    DiskFull, "disk-full", 507, "The server's disk is full";
     /// The environment's master key is sealed: a person must unseal it.
     Sealed, "sealed", 503, "The key store is sealed";
     /// The signer does not answer. Retrying may help.

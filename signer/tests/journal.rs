@@ -33,7 +33,7 @@ fn entry(n: u128) -> NewEntry {
     }
 }
 
-fn write(journal: &Journal, count: u128) -> Vec<Result<(), String>> {
+fn write(journal: &Journal, count: u128) -> Vec<Result<(), SignerError>> {
     let (done, results) = mpsc::channel();
     for n in 0..count {
         let done = done.clone();
@@ -239,19 +239,20 @@ fn after_a_full_disk_or_a_failing_sync_the_chain_goes_on_without_a_gap() {
     let journal =
         Journal::with_storage(File::open(&path).unwrap(), scan(&path).unwrap(), Box::new(disk.clone())).unwrap();
     // One after the other, so that each is a write of its own.
-    let outcomes: Vec<bool> = (0..6).map(|_| write(&journal, 1)[0].is_ok()).collect();
-    assert!(outcomes[0] && !outcomes[5], "{outcomes:?}");
+    let outcomes: Vec<_> = (0..6).map(|_| write(&journal, 1).remove(0)).collect();
+    assert!(outcomes[0].is_ok() && matches!(outcomes[5], Err(SignerError::JournalFull(_))), "{outcomes:?}");
     disk.room.store(usize::MAX, Ordering::SeqCst);
     assert_eq!(write(&journal, 1), [Ok(())]);
     disk.failing_syncs.store(2, Ordering::SeqCst);
-    assert!(write(&journal, 1)[0].as_ref().is_err_and(|e| e.contains("the device is gone")));
+    let failed = write(&journal, 1).remove(0);
+    assert!(matches!(&failed, Err(SignerError::Journal(why)) if why.contains("the device is gone")), "{failed:?}");
     assert!(write(&journal, 1)[0].is_err());
     assert_eq!(write(&journal, 1), [Ok(())]);
     let head = journal.head();
     drop(journal);
     std::fs::write(&path, &*disk.content.lock().unwrap()).unwrap();
     let scan = scan(&path).unwrap();
-    let good = outcomes.iter().filter(|ok| **ok).count() as u64 + 2;
+    let good = outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64 + 2;
     assert_eq!((scan.head, scan.torn, scan.head.sequence), (head, None, good));
 }
 

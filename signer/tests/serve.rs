@@ -7,10 +7,11 @@ mod common;
 use std::{
     collections::HashSet,
     io::Write as _,
+    process::Command,
     time::{Duration, Instant},
 };
 
-use common::{Signer, folder, generate, using, verify_journal};
+use common::{BINARY, Signer, folder, generate, using, verify_journal};
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
 use sealcard_signer::protocol::{Operation, PublicKeyBytes, RequestBody, ResponseBody, SignerError};
 
@@ -142,6 +143,15 @@ fn a_second_signer_on_the_same_folder_does_not_start() {
     second.wait_for_log("another signer is using the folder");
     assert!(!second.wait_for_end().success());
     assert!(!first.status().0);
+}
+
+#[test]
+fn a_shell_can_complete_the_signers_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let made = Command::new(BINARY).args(["completions", shell]).output().unwrap();
+        let script = String::from_utf8(made.stdout).unwrap();
+        assert!(made.status.success() && script.contains("sealcard-signer") && script.contains("unseal"), "{script}");
+    }
 }
 
 #[test]

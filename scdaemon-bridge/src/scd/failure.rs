@@ -100,7 +100,7 @@ fn code_of_problem(code: ProblemCode) -> Code {
         ProblemCode::Invalid => Code::INV_VALUE,
         ProblemCode::TooLarge => Code::TOO_LARGE,
         ProblemCode::InProgress | ProblemCode::TooManyAttempts | ProblemCode::Overloaded => Code::TRY_LATER,
-        ProblemCode::Sealed | ProblemCode::SignerUnavailable => Code::NOT_OPERATIONAL,
+        ProblemCode::Sealed | ProblemCode::SignerUnavailable | ProblemCode::DiskFull => Code::NOT_OPERATIONAL,
         ProblemCode::Timeout => Code::TIMEOUT,
         ProblemCode::MethodNotAllowed | ProblemCode::Conflict | ProblemCode::IdempotencyMismatch => Code::INV_RESPONSE,
         ProblemCode::OutcomeUnknown | ProblemCode::Internal | ProblemCode::Unknown => Code::CARD,
@@ -120,6 +120,7 @@ fn advice_for(code: ProblemCode) -> Option<&'static str> {
         }
         ProblemCode::NotFound => "Run `sealcard sync`; the key is gone or you may no longer see it.",
         ProblemCode::Sealed => "Ask an administrator to unseal the key store.",
+        ProblemCode::DiskFull => "Ask an administrator to free space on the server's disk.",
         ProblemCode::SignerUnavailable | ProblemCode::Internal => "Tell an administrator the request id.",
         ProblemCode::InProgress | ProblemCode::Overloaded | ProblemCode::Timeout => "Try again in a moment.",
         ProblemCode::OutcomeUnknown => "Sign again; the server's record shows the first attempt as unknown.",

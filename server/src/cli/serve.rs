@@ -79,6 +79,12 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let tls = Arc::new(ServerTls::load(pair.certificate.clone(), pair.key.clone())?);
     let database = database::of(data, &config.database)?;
     let store = Store::open(&database).await.context("can't open the database")?;
+    if let Some(seconds) = store.clock_behind().await.context("can't read the record")? {
+        tracing::error!(
+            seconds,
+            "the clock is behind the newest entry of the record: set it right before anything is signed"
+        );
+    }
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
     let folder = data.join("signer");
     let (found, environments) =
@@ -111,6 +117,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
         }
+        signers.expect_end();
     };
     let complete = server.run(stop).await;
     if !complete {

@@ -75,6 +75,16 @@ impl ApiError {
         )
     }
 
+    /// Nothing can be written, so nothing is done.
+    #[must_use]
+    pub fn disk_full() -> Self {
+        Self::new(ProblemCode::DiskFull)
+            .detail(
+                "Nothing was given out, since it can't be recorded. An administrator must free space on the server.",
+            )
+            .retry_after(10)
+    }
+
     /// A grant that ended while its request was in work.
     #[must_use]
     pub fn grant_over() -> Self {
@@ -135,10 +145,20 @@ impl ApiError {
 
 impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
-        match &error {
+        Self::from(&error)
+    }
+}
+
+impl From<&StorageError> for ApiError {
+    fn from(error: &StorageError) -> Self {
+        match error {
             StorageError::Taken(_) => Self::conflict(sentence(&error.to_string())),
             StorageError::NotFound(_) => Self::not_found(sentence(&error.to_string())),
-            _ => Self::internal(&error),
+            error if error.is_disk_full() => {
+                tracing::error!(error = %ErrorChain(error), "the disk of the database is full");
+                Self::disk_full()
+            }
+            _ => Self::internal(error),
         }
     }
 }

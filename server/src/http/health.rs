@@ -46,7 +46,9 @@ async fn readyz(State(state): State<AppState>) -> Response {
     if let Err(error) = written {
         reasons.push(format!("The database can't be written: {error}."));
     }
+    reasons.extend(state.disk.reason());
     let database = reasons.is_empty();
+    reasons.extend(clock_reason(&state).await);
     if let Ok(environments) = state.store.environments().await {
         let all = environments.len();
         let before = reasons.len();
@@ -61,17 +63,24 @@ async fn readyz(State(state): State<AppState>) -> Response {
     (status, Json(Readiness { ready, reasons })).into_response()
 }
 
+/// Signatures that are dated before others are worth a warning, but a clock that was ahead once must not stop the server.
+async fn clock_reason(state: &AppState) -> Option<String> {
+    let behind = state.store.clock_behind().await.ok().flatten()?;
+    Some(format!("The server's clock is {behind} seconds behind the newest entry of the record; set it right."))
+}
+
 async fn signer_reason(state: &AppState, environment: EnvironmentRow) -> Option<String> {
-    let signer = match state.signers.get(environment.id) {
-        Some(signer) => signer.state().await,
-        None => EnvironmentState::Unavailable,
+    let (signer, note) = match state.signers.get(environment.id) {
+        Some(signer) => (signer.state().await, signer.note()),
+        None => (EnvironmentState::Unavailable, None),
     };
+    let why = note.map_or_else(String::new, |note| format!(": {note}"));
     let name = environment.name;
     match signer {
         EnvironmentState::Ready => None,
         EnvironmentState::Sealed => Some(format!("The environment {name} is sealed: run sealcard-signer unseal.")),
         EnvironmentState::TokenAbsent => Some(format!("The token of the environment {name} is not there.")),
-        EnvironmentState::Unavailable => Some(format!("The signer of the environment {name} does not answer.")),
+        EnvironmentState::Unavailable => Some(format!("The signer of the environment {name} does not answer{why}.")),
     }
 }
 

@@ -275,6 +275,13 @@ impl From<UseError> for ApiError {
             UseError::Refused(error @ (SignerError::Envelope | SignerError::Mismatch)) => {
                 Self::invalid(format!("The signer refused the secret: {error}."))
             }
+            UseError::Refused(SignerError::JournalFull(why)) => {
+                tracing::error!(why, "the disk of the signer is full");
+                Self::disk_full()
+            }
+            error @ UseError::NotStarted(_) => {
+                Self::new(ProblemCode::SignerUnavailable).detail(sentence(&error.to_string()))
+            }
             UseError::NotAsked | UseError::Unavailable => Self::new(ProblemCode::SignerUnavailable),
             error => Self::internal(&error),
         }

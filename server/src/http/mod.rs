@@ -3,6 +3,7 @@
 //! Each resource has a function `routes() -> OpenApiRouter<AppState>`; [`router`] puts them together, so that the OpenAPI
 //! document lists exactly what is served.
 
+pub mod disk;
 pub mod error;
 mod extensions;
 pub mod extract;

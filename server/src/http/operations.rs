@@ -129,7 +129,11 @@ impl From<SigningError> for ApiError {
             SigningError::DecryptionFailed => Self::new(Code::DecryptionFailed),
             SigningError::SignerUnavailable => Self::new(Code::SignerUnavailable),
             SigningError::Token(why) => Self::new(Code::SignerUnavailable).detail(sentence(&why)),
-            SigningError::Storage(error) => Self::internal(&*error),
+            SigningError::DiskFull(why) => {
+                tracing::error!(why, "the disk of the signer is full");
+                Self::disk_full()
+            }
+            SigningError::Storage(error) => (&*error).into(),
             error @ SigningError::Fault(_) => Self::internal(&error),
         }
     }

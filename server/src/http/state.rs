@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use sealcard_api::ids::ProjectId;
 use uuid::Uuid;
 
-use super::{ApiError, ApiResult, key_work::KeyWork};
+use super::{ApiError, ApiResult, disk::Disk, key_work::KeyWork};
 use crate::{
     authn::{Authentication, NameKey, Rights},
     config::Config,
@@ -32,6 +32,8 @@ pub struct Parts {
     pub authentication: Authentication,
     /// The turns of the work on keys.
     pub key_work: KeyWork,
+    /// Where the signers write.
+    pub disk: Disk,
     /// Made at `init`.
     pub server_id: Uuid,
 }
@@ -44,7 +46,8 @@ impl AppState {
         let authentication = Authentication::new(&config.limits, names);
         let signing = Signing::new(store.clone(), Arc::clone(&signers));
         let key_work = KeyWork::default();
-        Self(Arc::new(Parts { store, signers, signing, config, authentication, key_work, server_id }))
+        let disk = Disk(signers.folder().to_owned());
+        Self(Arc::new(Parts { store, signers, signing, config, authentication, key_work, disk, server_id }))
     }
 
     /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took the

@@ -84,6 +84,9 @@ pub enum UseError {
     /// There is no connection to the signer; it was not asked. Retrying helps once it runs again.
     #[error("the signer process does not run")]
     NotAsked,
+    /// The signer does not start; it was not asked. Retrying helps once that is mended.
+    #[error("the signer does not start: {0}")]
+    NotStarted(String),
     /// The signer was asked and did not answer: the key may have been used. Retrying is a new use.
     #[error("the signer process did not answer")]
     Unavailable,
@@ -95,6 +98,7 @@ pub enum UseError {
 /// All signers of this server.
 pub struct Signers {
     program: PathBuf,
+    folder: PathBuf,
     store: Store,
     by_environment: RwLock<HashMap<EnvironmentId, Arc<Signer>>>,
 }
@@ -110,7 +114,7 @@ impl Signers {
         environments: impl IntoIterator<Item = EnvironmentRow>,
     ) -> Arc<Self> {
         let (program, store) = (program.to_owned(), store.clone());
-        let signers = Self { program, store, by_environment: RwLock::default() };
+        let signers = Self { program, folder: folder.to_owned(), store, by_environment: RwLock::default() };
         signers.start_missing(folder, found, environments);
         Arc::new(signers)
     }
@@ -136,6 +140,12 @@ impl Signers {
         }
     }
 
+    /// The folder of the signers' own folders.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The signer of an environment.
     #[must_use]
     pub fn get(&self, environment: EnvironmentId) -> Option<Arc<Signer>> {
@@ -147,6 +157,13 @@ impl Signers {
     pub fn all(&self) -> Vec<(EnvironmentId, Arc<Signer>)> {
         let signers = self.by_environment.read().unwrap_or_else(PoisonError::into_inner);
         signers.iter().map(|(id, signer)| (*id, Arc::clone(signer))).collect()
+    }
+
+    /// The server is about to stop: signers that end by themselves are not reported as failures.
+    pub fn expect_end(&self) {
+        for (_, signer) in self.all() {
+            signer.supervisor.expect_end();
+        }
     }
 
     /// Ends all signers after the requests in flight.
@@ -161,6 +178,8 @@ impl Signers {
 pub struct Signer {
     connection: watch::Receiver<Option<Arc<Connection>>>,
     link: watch::Receiver<Option<Arc<Link>>>,
+    /// Why the keeper does not start.
+    trouble: watch::Receiver<Option<String>>,
     supervisor: process::Supervisor,
     token: Option<Token>,
     uses: Turns,
@@ -177,7 +196,8 @@ impl Signer {
     fn start(settings: SignerSettings, store: &Store, row: &EnvironmentRow) -> Self {
         let (to_connection, connection) = watch::channel(None);
         let (to_link, link) = watch::channel(None);
-        let current = Current { link: to_link, connection: to_connection };
+        let (to_trouble, trouble) = watch::channel(None);
+        let current = Current { link: to_link, connection: to_connection, trouble: to_trouble };
         let supervisor = process::Supervisor::start(settings, current);
         let token = (row.kind == EnvironmentKind::Pkcs11).then(|| {
             let (sender, note) = watch::channel(None);
@@ -194,7 +214,7 @@ impl Signer {
             Token { note, again, unlocker: tokio::spawn(unlocker.run()).abort_handle() }
         });
         let uses = if token.is_some() { USES_OF_A_TOKEN } else { USES };
-        Self { connection, link, supervisor, token, uses: Turns::new(uses) }
+        Self { connection, link, trouble, supervisor, token, uses: Turns::new(uses) }
     }
 
     /// Waits until the signer can take one more use of a key from this principal; nothing if that is too long.
@@ -245,10 +265,11 @@ impl Signer {
         }
     }
 
-    /// Why the token is not open, for people.
+    /// Why keys can't be used, for people: the signer does not start, or the token is not open.
     #[must_use]
     pub fn note(&self) -> Option<String> {
-        self.token.as_ref().and_then(|token| token.note.borrow().clone())
+        let trouble = self.trouble.borrow().clone();
+        trouble.or_else(|| self.token.as_ref().and_then(|token| token.note.borrow().clone()))
     }
 
     /// How the signer is at this moment.
@@ -309,6 +330,9 @@ impl Signer {
     async fn connection(&self) -> Result<Arc<Connection>, UseError> {
         if let Some(connection) = self.connection.borrow().as_ref() {
             return Ok(Arc::clone(connection));
+        }
+        if let Some(why) = self.trouble.borrow().clone() {
+            return Err(UseError::NotStarted(why));
         }
         let mut changes = self.connection.clone();
         match timeout(STATUS_DEADLINE, changes.wait_for(Option::is_some)).await {

@@ -4,7 +4,10 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -57,10 +60,14 @@ pub(super) struct Current {
     pub(super) link: watch::Sender<Option<Arc<Link>>>,
     /// Its worker.
     pub(super) connection: watch::Sender<Option<Arc<Connection>>>,
+    /// Why the keeper does not start, in its own words.
+    pub(super) trouble: watch::Sender<Option<String>>,
 }
 
 /// Keeps one signer running.
 pub(super) struct Supervisor {
+    /// The server is about to stop, and so is the signer: its end is no failure.
+    ending: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -68,11 +75,18 @@ pub(super) struct Supervisor {
 impl Supervisor {
     pub(super) fn start(settings: SignerSettings, current: Current) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(supervise(settings, current, stopped));
-        Self { stop, task: Mutex::new(Some(task)) }
+        let ending = Arc::new(AtomicBool::new(false));
+        let task = tokio::spawn(supervise(settings, current, stopped, Arc::clone(&ending)));
+        Self { ending, stop, task: Mutex::new(Some(task)) }
+    }
+
+    /// From now on processes that end are expected to.
+    pub(super) fn expect_end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     pub(super) async fn stop(&self) {
+        self.expect_end();
         self.stop.send_replace(true);
         if let Some(task) = self.task.lock().await.take() {
             let _ = task.await;
@@ -80,23 +94,32 @@ impl Supervisor {
     }
 }
 
-async fn supervise(settings: SignerSettings, current: Current, mut stop: watch::Receiver<bool>) {
+async fn supervise(
+    settings: SignerSettings,
+    current: Current,
+    mut stop: watch::Receiver<bool>,
+    ending: Arc<AtomicBool>,
+) {
     let mut pause = FIRST_PAUSE;
     while !*stop.borrow() {
         let started = Instant::now();
         let environment = settings.environment.as_str();
         match &settings.place {
             Place::Here(folder) => match spawn(&settings.program, folder) {
-                Ok((child, stream)) => run(environment, Keeper::Child(child), stream, &current, &mut stop).await,
+                Ok((child, stream)) => {
+                    run(environment, Keeper::Child(child), stream, &current, &mut stop, &ending).await;
+                }
                 Err(error) => {
-                    tracing::error!(environment, program = %settings.program.display(), %error,
-                        "signer: can't be started");
+                    let program = settings.program.display();
+                    let why = format!("{program} can't be started: {error}");
+                    current.fails(environment, None, why, &ending);
                 }
             },
             Place::Socket(path) => match UnixStream::connect(path).await {
-                Ok(stream) => run(environment, Keeper::Elsewhere, stream, &current, &mut stop).await,
+                Ok(stream) => run(environment, Keeper::Elsewhere, stream, &current, &mut stop, &ending).await,
                 Err(error) => {
-                    tracing::error!(environment, socket = %path.display(), %error, "signer: can't be connected to");
+                    let why = format!("its socket {} can't be connected to: {error}", path.display());
+                    current.fails(environment, None, why, &ending);
                 }
             },
         }
@@ -108,6 +131,20 @@ async fn supervise(settings: SignerSettings, current: Current, mut stop: watch::
             () = stopped(&mut stop) => {}
         }
         pause = (pause * 2).min(MAX_PAUSE);
+    }
+}
+
+impl Current {
+    /// Notes why the keeper does not run. What was said before is not said again each time that it is started.
+    fn fails(&self, environment: &str, process: Option<u32>, why: String, ending: &AtomicBool) {
+        if ending.load(Ordering::Relaxed) {
+            tracing::info!(environment, process, why, "signer: has ended");
+        } else if self.trouble.borrow().as_ref() == Some(&why) {
+            tracing::debug!(environment, process, why, "signer: fails as before");
+        } else {
+            tracing::error!(environment, process, why, "signer: fails, is started again with growing pauses");
+        }
+        self.trouble.send_replace(Some(why));
     }
 }
 
@@ -177,6 +214,7 @@ async fn run(
     stream: UnixStream,
     current: &Current,
     stop: &mut watch::Receiver<bool>,
+    ending: &Arc<AtomicBool>,
 ) {
     let process = keeper.process();
     let log = keeper.log().map(|stderr| tokio::spawn(forward_log(environment.to_owned(), stderr)));
@@ -188,21 +226,21 @@ async fn run(
     current.link.send_replace(Some(Arc::clone(&link)));
     let heartbeat = heartbeat(&link, &current.connection);
     tokio::pin!(heartbeat);
-    loop {
+    let failure = loop {
         tokio::select! {
-            Some(news) = told.recv() => take(environment, news, current, &mut workers),
+            Some(news) = told.recv() => take(environment, news, current, &mut workers, ending),
             _ = &mut reader => {
-                tracing::error!(environment, process, "signer: closed its socket");
-                break;
+                if process.is_some() {
+                    // Killed at once it could not say why any more.
+                    let _ = timeout(STATUS_DEADLINE, keeper.ended()).await;
+                }
+                break Some("it closed its socket; its own log says why".to_owned());
             }
             status = keeper.ended() => {
-                tracing::error!(environment, process, ?status, "signer: ended");
-                break;
+                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                break Some(format!("it ended ({status})"));
             }
-            () = &mut heartbeat => {
-                tracing::error!(environment, process, "signer: does not answer, is replaced");
-                break;
-            }
+            () = &mut heartbeat => break Some("it did not answer and was ended".to_owned()),
             () = stopped(stop) => {
                 end(&link, current).await;
                 let ended = async {
@@ -213,10 +251,10 @@ async fn run(
                 };
                 let ended = timeout(STOP_DEADLINE, ended).await;
                 tracing::info!(environment, process, clean = ended.is_ok(), "signer: stopped");
-                break;
+                break None;
             }
         }
-    }
+    };
     current.link.send_replace(None);
     // The worker ends with the keeper; what it has answered before is still read, then everyone who waits is told.
     // One that is not ours to kill ends when nothing more can come.
@@ -228,8 +266,12 @@ async fn run(
         workers.shutdown().await;
     }
     current.connection.send_replace(None);
+    let mut said = None;
     if let Some(log) = log {
-        let _ = timeout(STATUS_DEADLINE, log).await;
+        said = timeout(STATUS_DEADLINE, log).await.ok().and_then(Result::ok).flatten();
+    }
+    if let Some(failure) = failure {
+        current.fails(environment, process, said.unwrap_or(failure), ending);
     }
 }
 
@@ -243,17 +285,23 @@ async fn end(link: &Link, current: &Current) {
 }
 
 /// Takes in what the keeper says by itself.
-fn take(environment: &str, news: News, current: &Current, workers: &mut JoinSet<()>) {
+fn take(environment: &str, news: News, current: &Current, workers: &mut JoinSet<()>, ending: &Arc<AtomicBool>) {
     match news {
         News::State(state) => tracing::info!(environment, ?state, "signer: its state has changed"),
         News::Worker(process, stream) => {
             let (connection, reader) = Connection::new(stream, process);
             current.connection.send_replace(Some(Arc::clone(&connection)));
+            current.trouble.send_replace(None);
             tracing::info!(environment, process, "signer: a worker is ready");
             let (environment, current) = (environment.to_owned(), current.connection.clone());
+            let ending = Arc::clone(ending);
             workers.spawn(async move {
                 reader.await;
-                tracing::warn!(environment, process, "signer: the worker has ended");
+                if ending.load(Ordering::Relaxed) {
+                    tracing::info!(environment, process, "signer: the worker has ended");
+                } else {
+                    tracing::warn!(environment, process, "signer: the worker has ended");
+                }
                 current.send_if_modified(|current| {
                     // Its successor may be there already.
                     let ours = current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &connection));
@@ -290,9 +338,33 @@ async fn heartbeat(link: &Link, connection: &watch::Sender<Option<Arc<Connection
     }
 }
 
-async fn forward_log(environment: String, stderr: ChildStderr) {
+/// Gives the reason of the last failure that the keeper tells of.
+async fn forward_log(environment: String, stderr: ChildStderr) -> Option<String> {
     let mut lines = BufReader::new(stderr).lines();
+    let mut reason = None;
     while let Ok(Some(line)) = lines.next_line().await {
         tracing::info!(target: "signer", environment, "{line}");
+        reason = failure(&line).or(reason);
+    }
+    reason
+}
+
+/// What a line of the signer's log says of why the keeper ends.
+fn failure(line: &str) -> Option<String> {
+    let why = line.strip_prefix("level=error event=failed why=")?;
+    let text = why.strip_prefix('"').and_then(|quoted| quoted.strip_suffix('"'));
+    Some(text.map_or_else(|| why.to_owned(), |text| text.replace("\\\"", "\"").replace("\\\\", "\\")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_failure_is_read_from_the_signers_log() {
+        let line = r#"level=error event=failed why="the journal \"x\" is broken at line 5""#;
+        assert_eq!(failure(line).as_deref(), Some(r#"the journal "x" is broken at line 5"#));
+        assert_eq!(failure("level=error event=failed why=short").as_deref(), Some("short"));
+        assert_eq!(failure("level=info event=started"), None);
     }
 }

@@ -143,7 +143,7 @@ impl Unlocker {
                 (PinOutcome::Refused, Some(format!("{error}; {next}")))
             }
             Err(UseError::Refused(error)) => (PinOutcome::NotJudged, Some(error.to_string())),
-            Err(UseError::NotAsked) => (PinOutcome::NotJudged, None),
+            Err(UseError::NotAsked | UseError::NotStarted(_)) => (PinOutcome::NotJudged, None),
             // The module may have been asked and may have counted it: the claim stays as it is.
             Ok(_) | Err(UseError::Unavailable | UseError::TooLong) => {
                 tracing::error!(environment = self.name, "token: the attempt to log in ended without an outcome");

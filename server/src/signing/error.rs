@@ -51,6 +51,9 @@ pub enum SigningError {
     /// The token, or its module, failed or is not there. Retrying may help.
     #[error("{0}")]
     Token(String),
+    /// The signer's disk is full, so nothing left it. Retrying helps once there is space.
+    #[error("{0}")]
+    DiskFull(String),
     /// The key's row or the signer's answer is not what it must be; the log has more. Retrying may help.
     #[error("{0}")]
     Fault(String),

@@ -367,8 +367,10 @@ fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (RequestS
         Err(UseError::Refused(
             error @ (SignerError::Token { .. } | SignerError::TokenAbsent(_) | SignerError::NotOnToken(_)),
         )) => SigningError::Token(error.to_string()),
+        Err(UseError::Refused(error @ SignerError::JournalFull(_))) => SigningError::DiskFull(error.to_string()),
         Err(UseError::Refused(error)) => SigningError::Fault(error.to_string()),
         Err(UseError::NotAsked) => SigningError::SignerUnavailable,
+        Err(error @ UseError::NotStarted(_)) => SigningError::Token(error.to_string()),
         Err(error @ UseError::TooLong) => SigningError::Unfit(error.to_string()),
         Err(UseError::Unavailable) => return (RequestState::Unknown, Err(SigningError::SignerUnavailable)),
     };

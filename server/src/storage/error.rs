@@ -103,6 +103,14 @@ impl DatabaseError {
         matches!(self, Self::Postgres(error) if error.as_db_error().is_some())
     }
 
+    /// Whether the database has no space to write.
+    fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Postgres(error) => error.code() == Some(&tokio_postgres::error::SqlState::DISK_FULL),
+        }
+    }
+
     /// Whether a row with the same unique value is there already.
     fn is_unique_violation(&self) -> bool {
         match self {
@@ -122,6 +130,12 @@ impl StorageError {
         }
     }
 
+    /// Whether the database has no space to write. Nothing was written.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Database(error) | Self::Commit(error) if error.is_disk_full())
+    }
+
     /// The same, when it was the commit that failed.
     pub(super) fn into_commit(self) -> Self {
         match self {
@@ -132,5 +146,25 @@ impl StorageError {
 
     pub(super) fn file(path: &Path, error: &io::Error) -> Self {
         Self::File { path: path.to_owned(), message: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_without_space_is_told_from_one_that_fails() {
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE filler (bytes BLOB); PRAGMA max_page_count = 8;").unwrap();
+        let full = loop {
+            if let Err(error) = conn.execute("INSERT INTO filler VALUES (zeroblob(4000))", []) {
+                break StorageError::from(error);
+            }
+        };
+        assert!(full.is_disk_full() && full.clone().into_commit().is_disk_full(), "{full}");
+        let other = StorageError::from(conn.execute("INSERT INTO nothing VALUES (1)", []).unwrap_err());
+        assert!(!other.is_disk_full(), "{other}");
     }
 }

@@ -86,6 +86,52 @@ async fn hangup_starts_the_signer_of_a_new_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clean_stop_is_logged_without_a_warning() {
+    let place = Place::new();
+    success(&place.init(&["--name", "127.0.0.1"]));
+    let served = place.serve();
+    ready(&place, &served.address, |status, _| status == 200).await;
+    let log = served.stop();
+    assert!(log.contains("the worker has ended"), "{log}");
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_that_refuses_its_journal_says_why_and_once() {
+    let place = Place::new();
+    success(&place.init(&["--name", "127.0.0.1"]));
+    fs::remove_file(place.data().join("signer/default/journal.jsonl")).unwrap();
+    let served = place.serve();
+    let reasons = ready(&place, &served.address, |_, reasons| reasons.contains("is missing")).await;
+    assert!(reasons.contains("journal.jsonl") && reasons.contains("backup"), "{reasons}");
+    // Its environment says the same.
+    let client = client(&place.data());
+    let login = json!({"type": "password", "user": "admin", "password": PASSWORD});
+    let answer = client.post(format!("{}/v1/login", served.address)).json(&login).send().await.unwrap();
+    let issued: Value = answer.json().await.unwrap();
+    let request = client.get(format!("{}/v1/environments/default", served.address));
+    let answer = request.bearer_auth(issued["token"].as_str().unwrap()).send().await.unwrap();
+    let environment: Value = answer.json().await.unwrap();
+    assert!(environment["detail"].as_str().unwrap().contains("is missing"), "{environment}");
+    let log = served.stop();
+    assert_eq!(log.matches("signer: fails, is started again").count(), 1, "{log}");
+}
+
+/// Asks `/readyz` until its status and text are as wanted, and gives the text.
+async fn ready(place: &Place, address: &str, wanted: impl Fn(u16, &str) -> bool) -> String {
+    let client = client(&place.data());
+    let end = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        let answer = client.get(format!("{address}/readyz")).send().await.unwrap();
+        let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+        if wanted(status, &text) {
+            return text;
+        }
+        assert!(tokio::time::Instant::now() < end, "{status} {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_has_ended_is_renewed_at_the_start() {
     let place = Place::new();
     success(&place.init(&["--name", "127.0.0.1"]));

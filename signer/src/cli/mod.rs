@@ -1,5 +1,6 @@
 //! The command `sealcard-signer`.
 
+mod completions;
 mod envelope_key;
 mod init;
 mod init_token;
@@ -44,6 +45,7 @@ enum Command {
     #[command(subcommand)]
     Journal(journal::Journal),
     Sandbox(sandbox::Sandbox),
+    Completions(completions::Completions),
 }
 
 /// The folder that holds seal and journal.
@@ -67,8 +69,7 @@ struct Serve {
     socket_fd: RawFd,
 }
 
-/// The definition of the command, for manual pages and completions: the server makes them, so that this program needs
-/// nothing for that.
+/// The definition of the command, for manual pages, which the server makes.
 #[must_use]
 pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
@@ -93,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::KeeperKey(key) => key.run(),
         Command::Probe(probe) => probe.run(),
         Command::Journal(journal) => journal.run(),
+        Command::Completions(completions) => completions.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

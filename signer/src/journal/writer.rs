@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     log::{self, Level},
-    protocol::{JournalEntry, JournalHead},
+    protocol::{JournalEntry, JournalHead, SignerError},
 };
 
 /// Entries that share one `fdatasync` at most.
@@ -41,7 +41,7 @@ pub struct NewEntry {
 }
 
 /// Told once the entry is durable, or why it is not. Runs on the thread that wrote it, so it must be short.
-type OnDurable = Box<dyn FnOnce(Result<(), String>) + Send>;
+type OnDurable = Box<dyn FnOnce(Result<(), SignerError>) + Send>;
 
 /// Told after all entries of one write were.
 type AfterWrite = Box<dyn Fn() + Send + Sync>;
@@ -122,7 +122,7 @@ impl Journal {
 
     /// Takes an entry in without writing it: [`Journal::flush`] or [`Journal::wake`] must follow. `on_durable` is called
     /// when it is safe, or when it is not.
-    pub fn enqueue(&self, entry: NewEntry, on_durable: impl FnOnce(Result<(), String>) + Send + 'static) {
+    pub fn enqueue(&self, entry: NewEntry, on_durable: impl FnOnce(Result<(), SignerError>) + Send + 'static) {
         lock(&self.shared.waiting).entries.push_back((entry, Box::new(on_durable)));
     }
 
@@ -210,7 +210,12 @@ impl Shared {
             let (entries, callbacks): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             let outcome = writer.write(&self.durable, entries).map_err(|error| {
                 log::event(Level::Error, "journal-write-failed", &[("entries", &callbacks.len()), ("error", &error)]);
-                error.to_string()
+                match error.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        SignerError::JournalFull(error.to_string())
+                    }
+                    _ => SignerError::Journal(error.to_string()),
+                }
             });
             for callback in callbacks {
                 callback(outcome.clone());

@@ -372,6 +372,9 @@ pub enum SignerError {
     /// The journal could not be made durable, so nothing left the signer. Retrying helps once there is room.
     #[error("the journal could not be written: {0}")]
     Journal(String),
+    /// The disk of the journal is full, so nothing left the signer. Retrying helps once there is room.
+    #[error("the disk of the signer's journal is full: {0}")]
+    JournalFull(String),
     /// The envelope does not open here. Retrying with one that was closed for this signer helps.
     #[error("the envelope is for another signer or another key, or it was changed")]
     Envelope,

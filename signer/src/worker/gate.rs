@@ -18,7 +18,7 @@ pub(super) struct Gate {
 #[derive(Default)]
 struct State {
     made: Option<Result<ResponseBody, SignerError>>,
-    durable: Option<Result<(), String>>,
+    durable: Option<Result<(), SignerError>>,
 }
 
 impl Gate {
@@ -27,7 +27,7 @@ impl Gate {
     }
 
     /// The entry is durable, or can't be made so. [`Answers::flush`] must follow.
-    pub(super) fn durable(&self, outcome: Result<(), String>) {
+    pub(super) fn durable(&self, outcome: Result<(), SignerError>) {
         failpoint::hit("signer::after_journal");
         if let Some(answer) = self.step(|state| state.durable = Some(outcome)) {
             // It goes with those of the other entries that became durable at the same time.
@@ -52,9 +52,7 @@ impl Gate {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
         match (state.made.take(), state.durable.take()) {
-            (Some(made), Some(durable)) => {
-                Some(Response { id: self.id, result: durable.map_err(SignerError::Journal).and(made) })
-            }
+            (Some(made), Some(durable)) => Some(Response { id: self.id, result: durable.and(made) }),
             (made, durable) => {
                 *state = State { made, durable };
                 None

@@ -67,6 +67,7 @@ fn a_server_without_space_releases_nothing_says_so_and_goes_on_once_there_is_spa
     let last = station.run_sealcard(&["last", "--json"])?;
     let last: Value = serde_json::from_slice(&last.stdout).with_context(|| last.description())?;
     ensure!(last["request_id"].is_string(), "{last}");
+    ensure!(last["reason"].as_str().is_some_and(|reason| reason.contains("disk is full")), "{last}");
     // What needs no key and no space still works.
     station.run_sealcard(&["keys"])?;
 

@@ -1,7 +1,8 @@
 //! What an administrator does with keys on a token, with the commands that people have.
 
 use anyhow::{Context, Result, ensure};
-use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Finished, Token, run};
+use cryptoki_sys::CKR_FUNCTION_FAILED;
+use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Fault, Finished, Token, run, wait_until};
 
 use super::{Pin, Scene};
 use crate::support::PATIENCE;
@@ -73,6 +74,45 @@ fn a_destroyed_key_is_gone_from_the_token_and_has_no_way_back() -> Result<()> {
     let revoke = ["key", "revoke", "doomed", "--reason", "retired", "--yes"];
     scene.refuses(&revoke, "Publish the revocation certificate")?;
     admin.admin(&["record", "verify"])?;
+    Ok(())
+}
+
+#[test]
+fn keys_of_a_creation_that_failed_are_removed_from_the_token() -> Result<()> {
+    let scene = Scene::new(DatabaseKind::Sqlite)?;
+    let admin = &scene.playground.admin;
+    let token = scene.playground.token.as_ref().context("there is no token")?;
+    let private_keys = || -> Result<usize> {
+        Ok(token.tool_as_user(&["--list-objects", "--type", "privkey"])?.text().matches("Private Key Object").count())
+    };
+    let before = private_keys()?;
+    // The second of four fails; the module dies in the second.
+    for (key, fault) in
+        [("playground/refused", Fault::Return(CKR_FUNCTION_FAILED)), ("playground/crashed", Fault::Crash)]
+    {
+        scene.shim.nth("C_GenerateKeyPair", 2, fault)?;
+        let place = ["key", "create", key, "--environment", ENVIRONMENT];
+        let create = [place.as_slice(), &["--algorithm", "nistp256", "--user-id", "A <a@example.org>"]].concat();
+        scene.refuses(&create, "")?;
+        wait_until("a token as it was before", PATIENCE, || {
+            let record = admin.admin(&["record", "list", "--json"])?;
+            let discarded = record.text().matches("\\\"key-discarded\\\"").count();
+            Ok((discarded >= 4 && private_keys()? == before).then_some(()))
+        })?;
+    }
+    admin.admin(&["record", "verify"])?;
+    Ok(())
+}
+
+#[test]
+fn a_key_of_a_sealed_store_can_not_be_destroyed() -> Result<()> {
+    let scene = Scene::new(DatabaseKind::Sqlite)?;
+    let admin = &scene.playground.admin;
+    let key = admin.create_key_in("default", Algorithm::NistP256, "sealed")?;
+    scene.refuses(
+        &["key", "destroy", "sealed", "--yes-destroy", &key.fingerprint],
+        "Only keys on a token can be destroyed",
+    )?;
     Ok(())
 }
 
