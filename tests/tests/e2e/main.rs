@@ -25,6 +25,7 @@ mod packages;
 mod parallel;
 mod power_failure;
 mod profiles;
+mod quick_start;
 mod recipes;
 mod renewals;
 mod revocations;

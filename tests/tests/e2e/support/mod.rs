@@ -6,6 +6,7 @@ pub(crate) mod record;
 pub(crate) mod rest;
 pub(crate) mod sshd;
 pub(crate) mod standstill;
+pub(crate) mod terminal;
 
 use std::{process::Command, time::Duration};
 

@@ -36,6 +36,11 @@ impl Page {
         ensure!(!commands.is_empty(), "no commands below {heading}");
         Ok(commands)
     }
+
+    /// All console blocks, in order.
+    pub(crate) fn consoles(&self) -> impl Iterator<Item = &str> {
+        blocks(&self.text, "console")
+    }
 }
 
 fn blocks<'a>(text: &'a str, language: &str) -> impl Iterator<Item = &'a str> {

@@ -1,0 +1,180 @@
+//! `docs/quick-start.md`, typed in a terminal: its commands work, and the terminal shows what the page shows.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use sealcard_tests::{Binaries, Scratch, run, wait_until};
+
+use crate::support::{PATIENCE, page::Page, terminal::Terminal};
+
+/// Commands of the page that the reader types, from nothing to a verified tag.
+const MOST: usize = 8;
+const COLUMNS: usize = 80;
+const ADMIN_PASSWORD: &str = "correct-horse-admin";
+const ALICE_PASSWORD: &str = "battery-staple-alice";
+/// Alone, any number of lines; at the end of a line, any end.
+const ELLIPSIS: &str = "…";
+
+#[test]
+fn the_quick_start_runs_as_it_is_printed() -> Result<()> {
+    let page = Page::read("quick-start.md")?;
+    let binaries = Binaries::for_tests()?;
+    let scratch = Scratch::new()?;
+    let home = scratch.folder("home")?;
+    repository(&home)?;
+    let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port().to_string();
+    let mut terminal = Terminal::open(&home, binaries.folder())?;
+    // The reader's server listens on 8443, which another test may use.
+    terminal.play(&format!("export SEALCARD_SERVER_LISTEN=127.0.0.1:{port}"), &mut |_, _| None)?;
+    terminal.play("cd project", &mut |_, _| None)?;
+    let mut typist = Typist::default();
+    let (mut count, mut verified, mut servers) = (0, false, Vec::new());
+    for block in page.consoles() {
+        for (command, shown) in commands(block) {
+            count += 1;
+            ensure!(command.len() + 2 <= COLUMNS, "too long for {COLUMNS} columns: {command}");
+            if command.contains(" serve") {
+                let mut server = Terminal::open(&home, binaries.folder())?;
+                server.play(&format!("export SEALCARD_SERVER_LISTEN=127.0.0.1:{port}"), &mut |_, _| None)?;
+                server.enter(command)?;
+                let address = format!("127.0.0.1:{port}");
+                wait_until("the server", PATIENCE, || Ok(TcpStream::connect(&address).ok().map(drop)))?;
+                servers.push(server);
+                continue;
+            }
+            let typed = command.replace("8443", &port);
+            let text = terminal.play(&typed, &mut |question, text| typist.answer(&shown, question, text))?;
+            typist.read(&text);
+            let (_, text) = text.split_once('\n').context("the command was not echoed")?;
+            let text = text.replace(&format!(":{port}"), ":8443").replace(&*home.to_string_lossy(), "/home/alice");
+            compare(command, &shown, &text)?;
+            if command.contains("tag -v") {
+                verified = true;
+                ensure!(text.contains("Good signature from"), "no good signature:\n{text}");
+                ensure!(!text.to_lowercase().contains("warning"), "gpg warns:\n{text}");
+            }
+        }
+    }
+    ensure!(verified && count <= MOST, "{count} commands, and the tag verified: {verified}");
+    drop((terminal, servers));
+    run(Command::new("gpgconf").args(["--kill", "all"]).env("HOME", &home).env_remove("GNUPGHOME"), PATIENCE)?;
+    Ok(())
+}
+
+/// The project that the reader already has.
+fn repository(home: &std::path::Path) -> Result<()> {
+    let path = home.join("project");
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home);
+        run(&mut command, Duration::from_secs(30))?.success()
+    };
+    let path = path.to_str().context("a path that is not UTF-8")?;
+    git(&["init", "--quiet", "--initial-branch=main", path])?;
+    git(&["-C", path, "config", "user.name", "Alice"])?;
+    git(&["-C", path, "config", "user.email", "alice@example.org"])?;
+    git(&["-C", path, "commit", "--quiet", "--allow-empty", "--message", "First"])?;
+    Ok(())
+}
+
+/// What the reader types where the page shows a question.
+#[derive(Default)]
+struct Typist {
+    one_time: Option<String>,
+}
+
+impl Typist {
+    /// What the page shows behind the question, or a password. `None` if the page has no such question.
+    fn answer(&mut self, page: &[&str], question: &str, text: &str) -> Option<String> {
+        let told = page.iter().find_map(|line| line.strip_prefix(question.trim_end()))?.trim();
+        match (question.ends_with("] "), told.is_empty()) {
+            (true, false) => return Some(told.to_owned()),
+            (false, true) => {}
+            // The start of a line that the terminal has not shown completely.
+            _ => return None,
+        }
+        let new = question.starts_with("New ") || question.contains("again");
+        let (alice, admin) = (ALICE_PASSWORD.to_owned(), ADMIN_PASSWORD.to_owned());
+        match (question.contains("alice") || text.contains("alice"), new) {
+            (true, false) => self.one_time.clone(),
+            (true, true) => Some(alice),
+            (false, _) => Some(admin),
+        }
+    }
+
+    /// Remembers a one-time password that the terminal shows.
+    fn read(&mut self, text: &str) {
+        if let Some(password) = text.split_whitespace().find(|word| is_one_time(word)) {
+            self.one_time = Some(password.to_owned());
+        }
+    }
+}
+
+/// The commands of a console block, each with what the page shows below it.
+fn commands(block: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in block.lines() {
+        match (line.strip_prefix("$ "), commands.last_mut()) {
+            (Some(command), _) => commands.push((command, Vec::new())),
+            (None, Some((_, shown))) => shown.push(line),
+            (None, None) => {}
+        }
+    }
+    commands
+}
+
+/// Compares what the page shows with what the terminal shows, but for what differs each time.
+fn compare(command: &str, page: &[&str], terminal: &str) -> Result<()> {
+    let real: Vec<String> = terminal.lines().map(|line| normalized(line.trim_end())).collect();
+    let told: Vec<String> = page.iter().map(|line| normalized(line.trim_end())).collect();
+    for line in page.iter().copied().chain(terminal.lines()) {
+        let fits = line.chars().count() <= COLUMNS || line.trim().len() == 95;
+        ensure!(fits, "`{command}`: a line does not fit into {COLUMNS} columns: {line}");
+    }
+    ensure!(matches(&told, &real), "`{command}`: the page shows\n{}\nthe terminal\n{terminal}", page.join("\n"));
+    Ok(())
+}
+
+fn matches(told: &[String], real: &[String]) -> bool {
+    match told.split_first() {
+        None => real.is_empty(),
+        Some((first, rest)) if first == ELLIPSIS => (0..=real.len()).any(|skipped| matches(rest, &real[skipped..])),
+        Some((first, rest)) => real.split_first().is_some_and(|(line, real)| {
+            let same = first.strip_suffix(ELLIPSIS).map_or(line == first, |start| line.starts_with(start));
+            same && matches(rest, real)
+        }),
+    }
+}
+
+/// A line with a letter for each word that differs at each run: hashes, passwords, times and numbers.
+fn normalized(line: &str) -> String {
+    if let Some((before, _)) = line.split_once("Signature made ") {
+        return format!("{before}Signature made");
+    }
+    line.split(' ').map(normalized_word).collect::<Vec<_>>().join(" ")
+}
+
+fn normalized_word(word: &str) -> String {
+    let bare = word.trim_matches(['.', ',', '(', ')', ':', '"']);
+    let is_hex = bare.chars().all(|c| c.is_ascii_hexdigit() || c == ':');
+    let is_number = bare.chars().any(|c| c.is_ascii_digit())
+        && bare.chars().all(|c| c.is_ascii_digit() || ['-', ':', '+', 'T', 'Z'].contains(&c));
+    let letter = match bare.len() {
+        16 | 32 | 40 | 95 if is_hex => "H",
+        36 if bare.matches('-').count() == 4 => "I",
+        _ if is_one_time(bare) => "P",
+        _ if is_number => "N",
+        _ => return word.to_owned(),
+    };
+    word.replace(bare, letter)
+}
+
+fn is_one_time(word: &str) -> bool {
+    let groups: Vec<&str> = word.split('-').collect();
+    let is_group = |group: &&str| group.len() == 4 && group.chars().all(|c| matches!(c, 'a'..='z' | '2'..='7'));
+    groups.len() == 4 && groups.iter().all(is_group)
+}
