@@ -9,7 +9,11 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use sealcard_tests::{Binaries, Scratch, run, wait_until};
 
-use crate::support::{PATIENCE, page::Page, terminal::Terminal};
+use crate::support::{
+    PATIENCE,
+    page::Page,
+    terminal::{GNUPG, Terminal},
+};
 
 /// Commands of the page that the reader types, from nothing to a verified tag.
 const MOST: usize = 8;
@@ -51,6 +55,7 @@ fn the_quick_start_runs_as_it_is_printed() -> Result<()> {
             typist.read(&text);
             let (_, text) = text.split_once('\n').context("the command was not echoed")?;
             let text = text.replace(&format!(":{port}"), ":8443").replace(&*home.to_string_lossy(), "/home/alice");
+            let text = text.replace(&format!("/home/alice/{GNUPG})"), "/home/alice/.gnupg)");
             compare(command, &shown, &text)?;
             if command.contains("tag -v") {
                 verified = true;
@@ -61,7 +66,7 @@ fn the_quick_start_runs_as_it_is_printed() -> Result<()> {
     }
     ensure!(verified && count <= MOST, "{count} commands, and the tag verified: {verified}");
     drop((terminal, servers));
-    run(Command::new("gpgconf").args(["--kill", "all"]).env("HOME", &home).env_remove("GNUPGHOME"), PATIENCE)?;
+    run(Command::new("gpgconf").args(["--kill", "all"]).env("GNUPGHOME", home.join(GNUPG)), PATIENCE)?;
     Ok(())
 }
 

@@ -15,6 +15,9 @@ use super::PATIENCE;
 
 const PROMPT: &str = "$ ";
 
+/// GnuPG's folder in the home.
+pub(crate) const GNUPG: &str = "gnupg";
+
 /// The shell, and everything that the terminal has shown.
 pub(crate) struct Terminal {
     child: Child,
@@ -33,6 +36,8 @@ impl Terminal {
         let mut command = Command::new("script");
         command.args(["--quiet", "--command", shell, "/dev/null"]).current_dir(home).env_clear();
         command.env("PATH", format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", programs.display())).env("HOME", home);
+        // The sockets of gpg's default home are shared by all of a user's programs, whatever HOME is.
+        command.env("GNUPGHOME", home.join(GNUPG));
         command.env("PS1", PROMPT).env("TERM", "xterm").env("LANG", "C.UTF-8").env("SHELL", "/bin/sh");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let keyboard = child.stdin.take().context("no keyboard")?;
