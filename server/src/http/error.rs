@@ -80,7 +80,8 @@ impl ApiError {
     pub fn disk_full() -> Self {
         Self::new(ProblemCode::DiskFull)
             .detail(
-                "Nothing was given out, since it can't be recorded. An administrator must free space on the server.",
+                "The server's disk is full: nothing can be recorded, so nothing was given out. An administrator must free \
+                 space.",
             )
             .retry_after(10)
     }
