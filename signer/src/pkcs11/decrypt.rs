@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     attributes::Attributes,
-    codes::Class,
+    codes::{self, Class},
     failure::{CallError, Problem},
     find::Known,
     mechanisms::Mechanisms,
@@ -57,7 +57,10 @@ fn decrypt_rsa(
     // Without the token's own unpadding there is no return code that tells of it, and its timing is ours.
     if mechanisms.decrypts_raw() {
         let message = session.decrypt(&Mechanism::RsaX509, key, &wide).map(Zeroizing::new);
-        let message = message.map_err(|error| without_raw(error, mechanisms))?;
+        let message = message.map_err(|error| {
+            let probe = || session.decrypt(&Mechanism::RsaX509, key, &padding::widen(n.len(), &[3])?).err();
+            without_raw(error, mechanisms, probe)
+        })?;
         let message = padding::widen(n.len(), &message).ok_or_else(|| {
             CallError::senseless(Function::Decrypt, format!("{} bytes instead of {}", message.len(), n.len()))
         })?;
@@ -85,23 +88,35 @@ fn undecryptable(error: Error) -> Problem {
     }
 }
 
-/// Some tokens do not decrypt in this way although they say so: then the other way is as good. Only codes about what the
-/// token or the key can do count. Codes about the ciphertext must not: whoever sends it would choose how all others are
-/// decrypted.
-fn without_raw(error: Error, mechanisms: &Mechanisms) -> Problem {
-    let incapable = matches!(
-        error,
-        Error::Pkcs11(
-            RvError::MechanismInvalid | RvError::KeyFunctionNotPermitted | RvError::KeyTypeInconsistent,
-            Function::DecryptInit | Function::Decrypt
-        )
-    );
+/// Some tokens do not decrypt in this way although they say so: then the other way is as good. Codes about the ciphertext
+/// must not decide that, since its sender would choose how all others are decrypted. So `probe` decrypts a number of ours,
+/// which every token that can do it takes, and gives the error.
+fn without_raw(error: Error, mechanisms: &Mechanisms, probe: impl FnOnce() -> Option<Error>) -> Problem {
+    let incapable = says_incapable(&error) || (!is_passing(&error) && probe().is_some_and(|error| !is_passing(&error)));
     if incapable && mechanisms.give_up_raw_decryption() {
         let error = CallError::from(error);
         log::event(Level::Warn, "no-raw-decryption", &[("why", &error)]);
         return Problem::OtherWay(error);
     }
     undecryptable(error)
+}
+
+/// Whether the code is about what the token or the key can do.
+const fn says_incapable(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Pkcs11(
+            RvError::MechanismInvalid | RvError::KeyFunctionNotPermitted | RvError::KeyTypeInconsistent,
+            Function::DecryptInit | Function::Decrypt
+        )
+    )
+}
+
+/// Whether the code tells of a session or a token that went away, and nothing of the mechanism.
+fn is_passing(error: &Error) -> bool {
+    let Error::Pkcs11(code, _) = error else { return true };
+    matches!(code, RvError::DeviceRemoved | RvError::TokenNotPresent)
+        || matches!(codes::class(*code), Class::Session | Class::Handle | Class::Login | Class::Full)
 }
 
 /// The X coordinate of the shared point, as wide as the field.
