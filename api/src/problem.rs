@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_title_stands_before_the_detail_only_where_it_adds_something() {
+    fn title_precedes_the_detail_only_where_it_adds_something() {
         let message =
             |code, detail: Option<&str>| Problem { detail: detail.map(str::to_owned), ..Problem::new(code) }.message();
         let taken = "A key named tags already exists in release.";

@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_can_change_is_refused_and_the_error_says_what_to_do() {
+    fn file_that_others_can_change_is_refused_with_advice() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         for mode in [0o620, 0o602, 0o666] {

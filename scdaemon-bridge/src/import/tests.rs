@@ -111,7 +111,7 @@ fn each_block_of_a_file_is_looked_at() {
 }
 
 #[test]
-fn secret_packets_that_are_not_understood_are_left_out_and_named() {
+fn unknown_secret_packets_are_left_out_and_named() {
     let cases: [(&[u8], LeftOutReason, usize); 4] = [
         (case!("subkey-version-5.bin"), LeftOutReason::Version, 0),
         (case!("subkey-cut-number.bin"), LeftOutReason::Damaged, 40),
