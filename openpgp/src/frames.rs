@@ -1,4 +1,4 @@
-//! Where packets begin and end (RFC 9580 section 4.2). What is in them is not looked at.
+//! Where packets begin and end (RFC 9580 section 4.2). Their bodies are not parsed.
 
 use thiserror::Error;
 

@@ -126,7 +126,7 @@ impl Skipped {
     }
 }
 
-/// The folder of version control that a path is or lies in.
+/// The version-control folder that a path is, or is in.
 pub(super) fn repository_around(path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
     path.ancestors().find(|folder| is_version_control(folder) || is_bare_repository(folder)).map(Path::to_owned)

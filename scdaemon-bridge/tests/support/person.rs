@@ -49,7 +49,7 @@ impl Person {
         self.finish(command, input).await
     }
 
-    /// Runs the command in a terminal, into which these lines are typed. What is shown is on standard output.
+    /// Runs the command in a terminal, into which these lines are typed. Standard output has what the terminal shows.
     pub async fn type_into(&self, arguments: &[&str], lines: &[&str]) -> Output {
         let quoted = arguments.iter().map(|argument| format!(" '{argument}'")).collect::<String>();
         let mut command = tokio::process::Command::new("script");
