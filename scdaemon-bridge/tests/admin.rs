@@ -6,7 +6,12 @@ mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
+use sealcard_api::{
+    Bytes,
+    tokens::{KeeperKey, Secret},
+};
 use sealcard_bridge::config::{Config, GrantStore, Trust};
+use sealcard_envelope::{PrivateKey, RecipientKey};
 use serde_json::{Value, json};
 use support::{
     Asked, Identity, Reply, Server,
@@ -33,9 +38,19 @@ fn answer(asked: &Asked) -> Reply {
             "token": {"id": ID, "label": "", "created": "2026-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z"},
         })),
         ("GET", "/v1/users") => page(json!([])),
+        ("GET", "/v1/environments/default/keeper") => Reply::ok(&KeeperKey {
+            recipient: Bytes(signer_key().0.to_vec()),
+            nonce: Bytes(vec![7; 32]),
+            secret: Secret::Passphrase,
+        }),
         ("DELETE", _) => Reply::Json(204, String::new()),
         _ => Reply::problem(sealcard_api::problem::ProblemCode::NotFound),
     }
+}
+
+/// The signer's key that the server offers.
+fn signer_key() -> RecipientKey {
+    PrivateKey::new([2; 32].into()).recipient().unwrap()
 }
 
 /// An administrator who is logged in.
@@ -154,4 +169,39 @@ async fn wrong_values_are_named_by_their_option_with_a_suggestion() {
     assert!(code == 2 && said.contains("such as release/tags"), "{said}");
     let (code, said) = run(&person, &["record", "list", "--limit", "0"]).await;
     assert!(code == 2 && said.contains("--limit"), "{said}");
+}
+
+/// Whether the server got a secret, and what was shown.
+async fn unseal(typed: Option<&[&str]>, more: &[&str]) -> (bool, String) {
+    let identity = Identity::new("localhost");
+    let (person, server) = administrator(&identity).await;
+    let arguments = [&["admin", "environment", "unseal", "default"], more].concat();
+    let output = match typed {
+        Some(lines) => person.type_into(&arguments, lines).await,
+        None => person.run(&arguments, "").await,
+    };
+    (server.asked().iter().any(|asked| asked.path.ends_with("/unseal")), text(&output))
+}
+
+#[tokio::test]
+async fn the_fingerprint_that_a_signer_offers_is_never_shown() {
+    let offered = signer_key().fingerprint().to_string();
+    let (sent, said) = unseal(None, &[]).await;
+    assert!(!sent && said.contains("--signer-fingerprint") && said.contains("sealcard-signer keeper-key"), "{said}");
+    assert!(!said.contains(&offered), "{said}");
+    let (sent, said) = unseal(None, &["--signer-fingerprint", &"00".repeat(32)]).await;
+    assert!(!sent && said.contains("another key") && !said.contains(&offered), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_person_enters_the_signers_fingerprint_and_yes_is_none() {
+    let offered = signer_key().fingerprint().to_string();
+    let spaced = offered.replace(':', " ").to_lowercase();
+    let (sent, said) = unseal(Some(&["yes", "", "secret"]), &[]).await;
+    assert!(!sent && said.contains("64 hexadecimal digits") && !said.contains(&offered), "{said}");
+    let (sent, said) = unseal(Some(&[&"00".repeat(32), "secret"]), &[]).await;
+    assert!(!sent && said.contains("another key") && !said.contains(&offered), "{said}");
+    let (sent, said) = unseal(Some(&["yes", &spaced, "secret"]), &[]).await;
+    assert!(sent, "{said}");
 }

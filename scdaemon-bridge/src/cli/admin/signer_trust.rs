@@ -1,7 +1,7 @@
 //! Whether a secret may be encrypted to a signer's key: once a person has compared its fingerprint.
 
 use anyhow::bail;
-use sealcard_envelope::{KeyFingerprint, RecipientKey};
+use sealcard_envelope::{FingerprintError, KeyFingerprint, RecipientKey};
 
 use crate::{
     cli::{App, ask, output::note},
@@ -27,40 +27,48 @@ pub(super) fn check(app: &App, key: &RecipientKey, asked: &Asked<'_>) -> anyhow:
     let server = Config::load(&app.paths)?.map(|config| config.server).unwrap_or_default();
     let mut known = KnownSigners::load(&app.paths)?;
     // The fingerprint that the server offers is never shown: who copies it compares nothing.
-    let other_key = || {
-        format!(
-            "the signer of the environment {environment} has another key than the one with that fingerprint; no secret was sent"
-        )
+    let trust_if_expected = |expected: KeyFingerprint, known: &mut KnownSigners| {
+        if seen != expected {
+            bail!(
+                "the signer of the environment {environment} has another key than the one with that fingerprint; \
+                 no secret was sent"
+            );
+        }
+        known.trust(&app.paths, &server, &name, seen)
     };
     if let Some(expected) = *expected {
-        if seen != expected {
-            bail!(other_key());
-        }
-        return known.trust(&app.paths, &server, &name, seen);
+        return trust_if_expected(expected, &mut known);
     }
     match known.judge(&server, &name, seen) {
         SignerTrust::Trusted => return Ok(()),
         SignerTrust::Changed => bail!(
-            "the signer of the environment {environment} has another key than the one that you trusted; no secret was sent. \
-             Ask the administrator whether the key store was made anew, and pass its fingerprint with `--signer-fingerprint`"
+            "the signer of the environment {environment} has another key than the one that you trusted; no secret was \
+             sent. Ask the administrator whether the key store was made anew, and pass its fingerprint with \
+             `--signer-fingerprint`"
         ),
         SignerTrust::Unknown => {}
     }
     let command = what.map_or("envelope-key", |_| "keeper-key");
-    let source = format!("On the server, `sealcard-signer {command}` prints it");
     if !ask::can_ask() {
         bail!(
-            "the secrets are encrypted to the signer of the environment {environment}, whose key you have not trusted yet, and \
-             nobody can be asked here: pass its fingerprint with `--signer-fingerprint`. {source}"
+            "you have not trusted the signer of the environment {environment} yet, to which secrets are encrypted: pass \
+             its key's fingerprint with `--signer-fingerprint`. On the server, `sealcard-signer {command}` prints it"
         );
     }
     note(format!(
-        "\nThe secrets are encrypted to the signer of the environment {environment}. Enter its key's fingerprint, as you have it \
-         from the administrator. {source}."
+        "\nSecrets are encrypted to the signer of the environment {environment}.\n\
+         Enter the fingerprint of its key, as your administrator gave it to you.\n\
+         On the server, `sealcard-signer {command}` prints it."
     ));
-    let expected: KeyFingerprint = ask::text("Fingerprint", None)?.replace(' ', "").parse()?;
-    if seen != expected {
-        bail!(other_key());
+    trust_if_expected(ask_fingerprint()?, &mut known)
+}
+
+/// Asks again for what is no fingerprint. Blanks between the digits are left out.
+fn ask_fingerprint() -> anyhow::Result<KeyFingerprint> {
+    loop {
+        match ask::text("Fingerprint", None)?.replace(' ', "").parse() {
+            Ok(fingerprint) => return Ok(fingerprint),
+            Err(error) => note(FingerprintError::to_string(&error)),
+        }
     }
-    known.trust(&app.paths, &server, &name, seen)
 }
