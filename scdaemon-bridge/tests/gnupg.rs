@@ -183,3 +183,25 @@ async fn setup_leaves_a_managed_agent_configuration_alone() {
     succeed(&person, &["setup", "--no-sync"], "").await;
     assert!(home.join("sealcard.conf").exists());
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_slow_gpg_is_named_on_a_terminal_while_it_runs() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let person = person();
+    let slow = person.path("slow");
+    make_home(&slow);
+    fs::write(slow.join("gpg"), "#!/bin/sh\nsleep 3\nexec /usr/bin/gpg \"$@\"\n").unwrap();
+    fs::set_permissions(slow.join("gpg"), fs::Permissions::from_mode(0o700)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", slow.display());
+    let person = person.with("PATH", path);
+    let shown = text(&person.type_into(&["version"], &[]).await);
+    assert_eq!(shown.matches("waiting for gpg …").count(), 1, "{shown}");
+    // The line is gone before the answer is shown.
+    let (_, after) = shown.split_once("waiting for gpg …").unwrap();
+    assert!(after.starts_with("\r\u{1b}[K") && after.contains("gpg"), "{shown:?}");
+    // In a pipe there is only the answer.
+    let piped = text(&person.run(&["version"], "").await);
+    assert!(piped.contains("gpg") && !piped.contains("waiting"), "{piped}");
+}
