@@ -20,6 +20,14 @@ pub fn ends_soon(end: Timestamp, now: Timestamp) -> bool {
     left > 0 && left <= ENDS_SOON_DAYS * DAY
 }
 
+/// Whether a certificate of TLS ends soon. One that lives for 90 days is renewed 30 days before its end, which is no reason
+/// to warn: a quarter of its life is left when that is late.
+#[must_use]
+pub fn certificate_ends_soon(begin: Timestamp, end: Timestamp, now: Timestamp) -> bool {
+    let left = end.unix().saturating_sub(now.unix());
+    ends_soon(end, now) && left <= end.unix().saturating_sub(begin.unix()) / 4
+}
+
 /// `on 2028-11-27 (in 5 days)`, for an end that is to come.
 #[must_use]
 pub fn on_day(end: Timestamp, now: Timestamp) -> String {
@@ -234,6 +242,17 @@ mod tests {
         let end = |seconds| Timestamp::from_unix(NOW.unix() + seconds);
         assert!(ends_soon(end(60 * DAY), NOW) && ends_soon(end(1), NOW));
         assert!(!ends_soon(end(60 * DAY + 1), NOW) && !ends_soon(end(0), NOW) && !ends_soon(end(-1), NOW));
+    }
+
+    #[test]
+    fn a_certificate_that_lives_shortly_is_warned_of_later() {
+        let soon = |lives: i64, left: i64| {
+            let end = Timestamp::from_unix(NOW.unix() + left * DAY);
+            certificate_ends_soon(Timestamp::from_unix(end.unix() - lives * DAY), end, NOW)
+        };
+        assert!(soon(730, 60) && !soon(730, 61));
+        assert!(soon(90, 22) && !soon(90, 30));
+        assert!(!soon(90, 0));
     }
 
     #[test]

@@ -131,7 +131,8 @@ async fn a_login_adopts_the_environments_proxy_for_commands_and_scdaemon_that_la
     let person = person.without_variables();
     let before = proxy.asked().len();
     assert_eq!(person.run(&["status"], "").await.status.code(), Some(0));
-    assert_eq!(proxy.asked().len(), before + 1);
+    // The question who is logged in, and the look at the certificate.
+    assert_eq!(proxy.asked().len(), before + 2);
     for arguments in [&["proxy"][..], &["proxy", "show", "--json"], &["doctor"]] {
         let shown = text(&person.run(arguments, "").await);
         assert!(shown.contains(&proxy.url()) && !shown.contains("s3cret") && !shown.contains("amFuZ"), "{shown}");

@@ -8,7 +8,7 @@ use std::{
 use sealcard_api::{
     Timestamp,
     keys::KeyState,
-    life::{ENDS_SOON_DAYS, ends_soon, on_day},
+    life::{ENDS_SOON_DAYS, certificate_ends_soon, on_day},
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -42,12 +42,13 @@ pub async fn watch(store: Store, certificate: PathBuf) {
 /// What is to be said of the server's certificate. The server's own renews itself before; another one is somebody's work.
 fn of_certificate(certificate: &Path, now: Timestamp) -> Option<String> {
     // One that can't be read is reported where it is used.
-    let end = Timestamp::from_unix(tls::expiry(certificate).ok()?.unix_timestamp());
+    let (begin, end) = tls::validity(certificate).ok()?;
+    let [begin, end] = [begin, end].map(|time| Timestamp::from_unix(time.unix_timestamp()));
     let file = certificate.display();
     if end <= now {
         return Some(format!("the server's certificate {file} expired on {}; replace it and send SIGHUP", end.day()));
     }
-    let when = ends_soon(end, now).then(|| on_day(end, now))?;
+    let when = certificate_ends_soon(begin, end, now).then(|| on_day(end, now))?;
     Some(format!("the server's certificate {file} expires {when}; replace it and send SIGHUP"))
 }
 
@@ -86,7 +87,7 @@ mod tests {
         tls::make_authority(folder.path()).unwrap();
         let (certificate, key) = tls::default_pair(folder.path());
         tls::issue_server(folder.path(), &["localhost".to_owned()], &certificate, &key).unwrap();
-        let end = tls::expiry(&certificate).unwrap().unix_timestamp();
+        let end = tls::validity(&certificate).unwrap().1.unix_timestamp();
         let days_before = |days: i64| of_certificate(&certificate, Timestamp::from_unix(end - days * 86_400));
         assert_eq!(days_before(61), None);
         assert!(days_before(60).is_some_and(|text| text.contains("in 60 days")));

@@ -5,6 +5,7 @@
 
 mod admin;
 mod ask;
+mod certificates;
 mod complete;
 mod doctor;
 #[cfg(test)]

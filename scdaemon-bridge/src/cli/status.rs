@@ -7,7 +7,7 @@ use sealcard_api::{Timestamp, grants::GrantInfo, keys::KeyState};
 use serde::Serialize;
 
 use super::{
-    App,
+    App, certificates,
     output::{BAD, GOOD, WARN, clean, facts, line, note, show, warn},
     setup::{self, ToolState},
     when,
@@ -45,6 +45,8 @@ struct Status {
     grant: Option<GrantInfo>,
     error: Option<String>,
     trust: Option<TrustFacts>,
+    /// What the server shows; absent if it can't be asked.
+    certificate: Option<CertificateFacts>,
     grant_store: Option<GrantStore>,
     /// Keys that can't be used or end soon, as far as the last sync knows.
     keys: Vec<KeyNews>,
@@ -59,6 +61,8 @@ struct Status {
 struct Shown {
     trust: Option<String>,
     grant_store: Option<String>,
+    /// Certificates that end soon.
+    certificates: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -125,6 +129,12 @@ async fn find_out(app: &App, days: u32) -> Status {
             (State::Unchecked, config.as_ref().and_then(|c| stored_grant(&paths, c)), Some(error.to_string()))
         }
     };
+    let certificate = match &config {
+        Some(config) if state != State::Unchecked => certificates::of_server(app, config).await.ok().flatten(),
+        _ => None,
+    };
+    let now = Timestamp::now();
+    let warnings = config.as_ref().map(|config| certificates::warnings(app, config, certificate.as_ref(), now));
     Status {
         state,
         server: config.as_ref().map(|config| config.server.clone()),
@@ -136,8 +146,10 @@ async fn find_out(app: &App, days: u32) -> Status {
         shown: Shown {
             trust: config.as_ref().map(|config| config.trust.describe(&paths)),
             grant_store: config.as_ref().map(|config| config.grant_store.describe(&paths)),
+            certificates: warnings.unwrap_or_default(),
         },
-        keys: key_news(app, Timestamp::now()),
+        certificate,
+        keys: key_news(app, now),
     }
 }
 
@@ -195,9 +207,10 @@ fn print(status: &Status) {
     }
     for tool in &status.tools {
         let key = tool.key.as_ref().unwrap_or(&tool.signing_key);
-        rows.push((tool.tool, format!("signs with {key} ({})", tool.file)));
+        rows.push((tool.tool, format!("signs with {key} ({})", setup::shown(&tool.file))));
     }
     facts(&rows);
+    status.shown.certificates.iter().for_each(warn);
     status.keys.iter().flat_map(|key| &key.texts).for_each(|text| warn(clean(text)));
     // The headline has said the plain case.
     if let Some(error) = status.error.as_ref().filter(|error| *error != "not logged in") {

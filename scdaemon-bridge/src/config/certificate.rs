@@ -1,7 +1,7 @@
 //! What a person is shown of a certificate.
 
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use sealcard_api::Timestamp;
+use sealcard_api::{Timestamp, life};
 use serde::Serialize;
 use x509_cert::{
     Certificate,
@@ -23,6 +23,8 @@ pub struct CertificateFacts {
     /// The end of its time; absent if the certificate can't be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    #[serde(skip)]
+    begin: Option<Timestamp>,
 }
 
 impl CertificateFacts {
@@ -31,11 +33,19 @@ impl CertificateFacts {
     pub fn of(der: &[u8]) -> Self {
         let sha256 = CertificateFingerprint::of(der);
         let Ok(certificate) = Certificate::from_der(der) else {
-            return Self { name: String::new(), sha256, expires: None };
+            return Self { name: String::new(), sha256, expires: None, begin: None };
         };
-        let end = certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs();
-        let expires = i64::try_from(end).ok().map(Timestamp::from_unix);
-        Self { name: name_of(&certificate), sha256, expires }
+        let validity = &certificate.tbs_certificate.validity;
+        let [begin, expires] = [validity.not_before, validity.not_after]
+            .map(|time| i64::try_from(time.to_unix_duration().as_secs()).ok().map(Timestamp::from_unix));
+        Self { name: name_of(&certificate), sha256, expires, begin }
+    }
+
+    /// Its end, if that is near.
+    #[must_use]
+    pub fn near_end(&self, now: Timestamp) -> Option<Timestamp> {
+        let (begin, end) = (self.begin?, self.expires?);
+        life::certificate_ends_soon(begin, end, now).then_some(end)
     }
 
     /// Of each certificate in a PEM file.

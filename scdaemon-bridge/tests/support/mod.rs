@@ -55,14 +55,33 @@ impl Identity {
     }
 
     fn issued_by(ca: Arc<CertifiedIssuer<'static, KeyPair>>, name: &str, shows_authority: bool) -> Self {
+        Self::valid(ca, name, shows_authority, (-365, 365))
+    }
+
+    /// Valid from one day to another, counted from today.
+    fn valid(
+        ca: Arc<CertifiedIssuer<'static, KeyPair>>,
+        name: &str,
+        shows_authority: bool,
+        (from, to): (i64, i64),
+    ) -> Self {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let now = time::OffsetDateTime::now_utc();
+        params.not_before = now + time::Duration::days(from);
+        params.not_after = now + time::Duration::days(to) + time::Duration::minutes(1);
+        let certificate = params.signed_by(&key, &ca).unwrap();
         Self { ca_pem: ca.pem(), certificate: certificate.der().clone(), key, ca, shows_authority }
     }
 
     /// The same, showing the authority's certificate beside its own.
     pub fn with_authority(self) -> Self {
         Self { shows_authority: true, ..self }
+    }
+
+    /// The same, with a certificate that is valid from one day to another, counted from today.
+    pub fn valid_between(self, name: &str, from: i64, to: i64) -> Self {
+        Self::valid(self.ca, name, self.shows_authority, (from, to))
     }
 
     /// Another certificate of the same authority.

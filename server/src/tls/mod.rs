@@ -9,4 +9,4 @@ pub use issue::{
     make_authority,
 };
 pub use reload::{ServerTls, TlsError};
-pub use renew::{RENEW_BEFORE, Renewal, expiry, renew_if_due};
+pub use renew::{RENEW_BEFORE, Renewal, renew_if_due, validity};

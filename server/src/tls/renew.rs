@@ -9,6 +9,7 @@ use x509_cert::{
     Certificate,
     der::Decode as _,
     ext::pkix::{SubjectAltName, name::GeneralName},
+    time::Time,
 };
 
 use super::{
@@ -63,14 +64,14 @@ pub fn renew_if_due(data: &Path, certificate: &Path, key: &Path, now: OffsetDate
     Ok(Renewal::Renewed { expires: until })
 }
 
-/// The end of the first certificate in a PEM file.
+/// The begin and the end of the first certificate in a PEM file.
 ///
 /// # Errors
 /// If there is none that can be read.
-pub fn expiry(certificate: &Path) -> Result<OffsetDateTime, IssueError> {
+pub fn validity(certificate: &Path) -> Result<(OffsetDateTime, OffsetDateTime), IssueError> {
     let chain = chain(certificate)?;
-    let first = chain.first().ok_or(IssueError::Unreadable)?;
-    end_of(&parse(first)?)
+    let first = parse(chain.first().ok_or(IssueError::Unreadable)?)?;
+    Ok((time_of(&first.tbs_certificate.validity.not_before)?, end_of(&first)?))
 }
 
 enum Present {
@@ -122,7 +123,11 @@ fn parse(der: &[u8]) -> Result<Certificate, IssueError> {
 }
 
 fn end_of(certificate: &Certificate) -> Result<OffsetDateTime, IssueError> {
-    let end = certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs();
+    time_of(&certificate.tbs_certificate.validity.not_after)
+}
+
+fn time_of(time: &Time) -> Result<OffsetDateTime, IssueError> {
+    let end = time.to_unix_duration().as_secs();
     i64::try_from(end).ok().and_then(|end| OffsetDateTime::from_unix_timestamp(end).ok()).ok_or(IssueError::Unreadable)
 }
 
@@ -191,7 +196,7 @@ mod tests {
         assert_ne!(fs::read(&place.certificate).unwrap(), before);
         assert_eq!(after[1], chain(&place.folder.path().join(CA_FILE)).unwrap()[0]);
         assert_eq!(names_of(&parse(&after[0]).unwrap()), NAMES);
-        assert_eq!(expiry(&place.certificate).unwrap().unix_timestamp(), expires.unix_timestamp());
+        assert_eq!(validity(&place.certificate).unwrap().1.unix_timestamp(), expires.unix_timestamp());
         assert_eq!(place.renew_in(641), Renewal::NotDue);
         super::super::ServerTls::load(place.certificate, place.key).unwrap();
     }

@@ -144,9 +144,27 @@ async fn a_certificate_that_has_ended_is_renewed_at_the_start() {
     let served = place.serve();
     client(&data).get(format!("{}/healthz", served.address)).send().await.unwrap();
     assert_eq!(success(&place.run(&["tls", "fingerprint"])), trusted);
-    assert!(tls::expiry(&certificate).unwrap() > now + Duration::days(700));
+    assert!(tls::validity(&certificate).unwrap().1 > now + Duration::days(700));
     let log = served.stop();
     assert!(log.contains("certificate has been renewed"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_warns_of_a_certificate_that_ends_in_ten_days() {
+    let place = Place::new();
+    success(&place.init(&["--name", "127.0.0.1"]));
+    let data = place.data();
+    let (certificate, key) = tls::default_pair(&data);
+    let now = OffsetDateTime::now_utc();
+    let ends = (now - Duration::days(720), now + Duration::days(10));
+    tls::issue_server_until(&data, &["127.0.0.1".to_owned()], (&certificate, &key), ends).unwrap();
+    // A certificate from elsewhere is not renewed by the server.
+    fs::remove_file(data.join(tls::CA_KEY_FILE)).unwrap();
+    let served = place.serve();
+    client(&data).get(format!("{}/healthz", served.address)).send().await.unwrap();
+    let log = served.stop();
+    let warning = log.lines().find(|line| line.contains("server.pem expires on ")).unwrap_or_default();
+    assert!(warning.contains("WARN") && warning.contains("days)"), "{log}");
 }
 
 /// SHA-256 of the certificate that the server shows to a new connection.

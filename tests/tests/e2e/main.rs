@@ -19,6 +19,7 @@ mod imports;
 mod machine_login;
 mod mail;
 mod malformed;
+mod near_ends;
 mod nodes;
 mod own_user;
 mod packages;

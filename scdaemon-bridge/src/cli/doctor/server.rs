@@ -6,7 +6,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use super::{Finding, Verdict, custody};
 use crate::{
     cards::cache,
-    cli::{App, login::variable},
+    cli::{App, certificates, login::variable},
     config::{Config, Proxy, ProxyChoice},
     os,
     remote::{RemoteError, ServerUrl},
@@ -35,6 +35,7 @@ pub(super) async fn look(app: &App) -> Vec<Finding> {
             return findings;
         }
     }
+    findings.extend(certificates(app, &config).await);
     let login = login(app).await;
     let nothing_broken = login.iter().all(|finding| finding.verdict != Verdict::Broken);
     findings.extend(login);
@@ -71,6 +72,21 @@ async fn ask(app: &App, config: &Config) -> Result<(String, Option<Timestamp>), 
     // RFC 9110 section 5.6.7 writes GMT, which RFC 2822 knows too.
     let date = date.and_then(|date| OffsetDateTime::parse(&date, &Rfc2822).ok());
     Ok((info.version, date.map(|date| Timestamp::from_unix(date.unix_timestamp()))))
+}
+
+/// What ends soon of what vouches for the server.
+async fn certificates(app: &App, config: &Config) -> Vec<Finding> {
+    const LINK: &str = "certificate";
+    let own = match certificates::of_server(app, config).await {
+        Ok(own) => own,
+        Err(error) => return vec![Finding::warning(LINK, error.to_string(), "sealcard trust")],
+    };
+    let warnings = certificates::warnings(app, config, own.as_ref(), Timestamp::now());
+    if warnings.is_empty() {
+        let end = own.and_then(|own| own.expires);
+        return end.map(|end| Finding::good(LINK, format!("valid until {}", end.day()))).into_iter().collect();
+    }
+    warnings.into_iter().map(|text| Finding { advice: None, ..Finding::warning(LINK, text, "") }).collect()
 }
 
 fn clock(server: Timestamp, here: Timestamp) -> Finding {
