@@ -2,10 +2,11 @@
 
 use clap::Args;
 use sealcard_api::problem::ProblemCode;
+use serde::Serialize;
 
 use super::{
     App, machine,
-    output::{line, note, warn},
+    output::{self, clean, line, note, step, warn},
 };
 use crate::{
     config::{Config, GrantStore},
@@ -13,7 +14,7 @@ use crate::{
     remote::{RemoteError, ServerUrl},
 };
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 #[command(after_help = "\
 The grant is revoked on the server, so that a copy of it is worth nothing, and removed from this machine even if the
 server can't be reached. Keys, stubs and the server's address stay; `sealcard setup --remove` undoes the set-up.")]
@@ -21,44 +22,78 @@ pub(super) struct Arguments {
     /// Log this machine out, as root: the members of its group can sign with it no more
     #[arg(long)]
     machine: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a logout did.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    outcome: Outcome,
+    server: Option<String>,
+    /// Why the grant was not revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Whether the machine's login is used now.
+    machine_login: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    LoggedOut,
+    /// The grant was removed here and stays valid on the server until it expires.
+    NotRevoked,
+    NotLoggedIn,
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
-    if arguments.machine {
-        return log_out(&machine::change(app)?).await;
-    }
-    log_out(app).await?;
-    if app.paths.in_use().is_machine() {
-        note("This machine's login is used now; `sealcard logout --machine`, as root, ends it.");
-    }
-    Ok(())
+    let report = if arguments.machine {
+        step(arguments.json, log_out(&machine::change(app)?).await?, print)
+    } else {
+        log_out_person(app, arguments.json).await?
+    };
+    if arguments.json { output::json(&report) } else { Ok(()) }
 }
 
-async fn log_out(app: &App) -> anyhow::Result<()> {
+/// Logs the person out; the machine's login stays.
+pub(super) async fn log_out_person(app: &App, json: bool) -> anyhow::Result<Report> {
+    let report = log_out(app).await?;
+    Ok(step(json, Report { machine_login: app.paths.in_use().is_machine(), ..report }, print))
+}
+
+async fn log_out(app: &App) -> anyhow::Result<Report> {
+    let report = |outcome, server, reason| Report { outcome, server, reason, machine_login: false };
     let Some(config) = Config::load(&app.paths)? else {
-        line("Not logged in.");
-        return Ok(());
+        return Ok(report(Outcome::NotLoggedIn, None, None));
     };
-    let stored = grant::load(&app.paths, config.grant_store);
-    let revoked = match &stored {
-        Ok(Some(grant)) => Some(revoke(app, &config, grant).await),
-        _ => None,
+    let (outcome, reason) = match grant::load(&app.paths, config.grant_store) {
+        Ok(None) => (Outcome::NotLoggedIn, None),
+        Ok(Some(grant)) => match revoke(app, &config, &grant).await {
+            Ok(()) => (Outcome::LoggedOut, None),
+            Err(error) => (Outcome::NotRevoked, Some(error.to_string())),
+        },
+        Err(error) => (Outcome::NotRevoked, Some(error.to_string())),
     };
     grant::remove(&app.paths, config.grant_store)?;
     Config { grant_store: GrantStore::Nowhere, ..config.clone() }.save(&app.paths)?;
-    match (stored, revoked) {
-        (Ok(None), _) => line("Not logged in."),
-        (Err(error), _) => {
-            line("The grant was removed from this machine.");
-            warn(format!("it could not be read and so not be revoked: {error}"));
+    Ok(report(outcome, Some(config.server), reason))
+}
+
+fn print(report: &Report) {
+    match (report.outcome, &report.server) {
+        (Outcome::LoggedOut, Some(server)) => line(format!("Logged out of {server}.")),
+        (Outcome::NotRevoked, _) => {
+            line("The login was removed from this machine.");
+            let reason = report.reason.as_deref().unwrap_or_default();
+            warn(format!("it was not revoked on the server and stays valid there until it expires: {}", clean(reason)));
         }
-        (Ok(Some(_)), Some(Err(error))) => {
-            line("The grant was removed from this machine.");
-            warn(format!("it could not be revoked on the server and stays valid there until it expires: {error}"));
-        }
-        (Ok(Some(_)), _) => line(format!("Logged out of {}.", config.server)),
+        (Outcome::NotLoggedIn | Outcome::LoggedOut, _) => line("Not logged in."),
     }
-    Ok(())
+    if report.machine_login {
+        note("This machine's login is used now; `sealcard logout --machine`, as root, ends it.");
+    }
 }
 
 /// Gives the grant of the server that was used until now back, because a login to another one takes its place.

@@ -58,6 +58,14 @@ pub(super) fn show<T: Serialize>(as_json: bool, value: &T, person: impl FnOnce(&
     Ok(())
 }
 
+/// A step of a command whose JSON is one document at the end: a person is told at once.
+pub(super) fn step<T>(as_json: bool, done: T, person: impl FnOnce(&T)) -> T {
+    if !as_json {
+        person(&done);
+    }
+    done
+}
+
 /// Text of others without what a terminal would obey or hide: control characters become `?`, others a visible escape.
 pub(super) fn clean(text: &str) -> String {
     sealcard_api::text::cleaned(text).into_owned()

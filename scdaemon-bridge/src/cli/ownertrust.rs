@@ -7,7 +7,7 @@ use sealcard_api::{Fingerprint, cards::Card};
 
 use super::{
     App, ask,
-    output::{GOOD, clean, count, line, note, warn},
+    output::{GOOD, clean, note, warn},
 };
 use crate::{config::Config, gpg::TrustedKeys};
 
@@ -73,19 +73,9 @@ pub(super) fn mention_new(app: &App, cards: &[&Card], imported: bool) -> anyhow:
     Ok(())
 }
 
-/// Forgets all trust that was given here.
-pub(super) fn remove(app: &App) -> anyhow::Result<bool> {
-    let removed = TrustedKeys::load(&app.paths)?.remove(&app.paths, &app.gnupg, |_| true)?;
-    if removed > 0 {
-        line(format!(
-            "{} trusted as your own no more.",
-            match removed {
-                1 => "1 key is".to_owned(),
-                several => format!("{} are", count(several, "key")),
-            }
-        ));
-    }
-    Ok(removed > 0)
+/// Forgets all trust that was given here. Gives the number of keys.
+pub(super) fn remove(app: &App) -> anyhow::Result<usize> {
+    TrustedKeys::load(&app.paths)?.remove(&app.paths, &app.gnupg, |_| true)
 }
 
 /// A name that stands for another key than the one that was trusted is what an attacker would make.

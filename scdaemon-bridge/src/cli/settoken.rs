@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     App, ask,
-    login::{self, ServerArguments, Way},
+    login::{self, Questions, ServerArguments, Way},
 };
 use crate::grant::Grant;
 
@@ -45,7 +45,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     }
     let secret = ask::secret_from_file(&arguments.file)?;
     let previous = login::previous_config(app);
-    let way = Way::find(app, &arguments.server, previous.as_ref()).await?;
+    let way = Way::find(app, &arguments.server, previous.as_ref(), Questions::Nothing).await?;
     let issued = exchange(&way, &secret, arguments.label).await?;
     let grant = Grant::new(way.server().to_string(), issued)?;
     let grant_store = login::keep(app, way, &grant, None, previous, arguments.grant_file).await?;

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 
+use sealcard_api::Fingerprint;
+use serde::Serialize;
+
 use super::{
     App,
-    output::{GOOD, line, note, warn},
+    output::{self, GOOD, line, lossy, note, step, warn},
     sync,
 };
 use crate::{
@@ -17,7 +20,8 @@ use crate::{
     gpg::agent_conf::{self, Change},
 };
 
-pub(super) use tools::{ToolState, offer, states};
+use tools::ToolChange;
+pub(super) use tools::{ToolState, offer, shown, states};
 
 /// The name of the program that gpg-agent shall start.
 const PROGRAM: &str = "sealcard-scdaemon";
@@ -44,33 +48,89 @@ pub(super) struct Arguments {
     no_sync: bool,
     #[command(flatten)]
     tools: tools::ToolArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a set-up did, or the undoing of one.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Report {
+    /// `None` if the tools alone were meant.
+    gpg: Option<GpgChange>,
+    sync: Option<sync::Report>,
+    tools: Vec<ToolChange>,
+    trusted: Vec<Fingerprint>,
+    /// How many keys are trusted no more.
+    trust_removed: usize,
+}
+
+/// What became of gpg's configuration.
+#[derive(Debug, Serialize)]
+pub(super) struct GpgChange {
+    #[serde(serialize_with = "lossy")]
+    home: PathBuf,
+    outcome: Outcome,
+    /// The scdaemon that was set before.
+    replaced_scdaemon: Option<String>,
+    /// Keys of which gpg forgot that they are on cards.
+    stubs_removed: usize,
+    agent_stopped: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    SetUp,
+    AlreadySetUp,
+    Removed,
+    NotSetUp,
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
-    if arguments.remove && arguments.tools.any() {
-        if !tools::remove(app, &arguments.tools)? {
-            line("There is nothing to take back.");
-        }
-        return Ok(());
+    let report = if arguments.remove && arguments.tools.any() {
+        remove_tools(app, &arguments)?
+    } else if arguments.remove {
+        remove(app, arguments.json)?
+    } else {
+        install_all(app, &arguments).await?
+    };
+    if arguments.json {
+        output::json(&report)?;
     }
-    if arguments.remove {
-        return remove(app).map(drop);
-    }
-    install(app)?;
+    report.sync.as_ref().map_or(Ok(()), sync::Report::check)
+}
+
+async fn install_all(app: &App, arguments: &Arguments) -> anyhow::Result<Report> {
+    let json = arguments.json;
+    let mut report = Report { gpg: Some(install(app, json)?), ..Report::default() };
     if Config::load(&app.paths.in_use())?.is_none() {
         if arguments.tools.any() {
             bail!("the tools need a key: run `sealcard login` first");
         }
         note("Now run `sealcard login`.");
-        return Ok(());
+        return Ok(report);
     }
     if !arguments.no_sync {
-        sync::fetch(app, sync::Options::default()).await?;
+        let fetched = sync::fetch(app, sync::Options { json, ..sync::Options::default() }).await?;
+        // What gpg refused must not become the key of a tool.
+        if arguments.tools.any() {
+            fetched.check()?;
+        }
+        report.sync = Some(fetched);
     }
     if arguments.tools.any() {
-        tools::install(app, &arguments.tools)?;
+        (report.tools, report.trusted) = tools::install(app, &arguments.tools, json)?;
     }
-    Ok(())
+    Ok(report)
+}
+
+fn remove_tools(app: &App, arguments: &Arguments) -> anyhow::Result<Report> {
+    let (tools, trust_removed) = tools::remove(app, &arguments.tools, arguments.json)?;
+    if tools.is_empty() && trust_removed == 0 && !arguments.json {
+        line("There is nothing to take back.");
+    }
+    Ok(Report { tools, trust_removed, ..Report::default() })
 }
 
 /// Whether gpg of this home uses Sealcard with this configuration.
@@ -88,7 +148,7 @@ pub(super) fn is_ours(program: &Path) -> bool {
 }
 
 /// Makes gpg use Sealcard.
-pub(super) fn install(app: &App) -> anyhow::Result<()> {
+pub(super) fn install(app: &App, json: bool) -> anyhow::Result<GpgChange> {
     let gnupg = &app.gnupg;
     gnupg.version()?;
     gnupg.make_home()?;
@@ -98,45 +158,57 @@ pub(super) fn install(app: &App) -> anyhow::Result<()> {
     agent_conf::plan(gnupg.home(), &program, expand)?;
     let pointer_changed = pointer::write(gnupg.home(), &app.paths)?;
     let change = agent_conf::install(gnupg.home(), &program, expand)?;
-    let home = gnupg.home().display();
-    match &change {
-        Change::None if !pointer_changed => {
-            line(format!("gpg ({home}) uses Sealcard already."));
-            return Ok(());
-        }
-        Change::Written { replaced: Some(other) } => {
-            warn(format!("{other} was set as scdaemon; it is set aside until `sealcard setup --remove`"));
-        }
-        _ => {}
+    let home = gnupg.home().to_owned();
+    let (outcome, replaced_scdaemon) = match change {
+        Change::None if !pointer_changed => (Outcome::AlreadySetUp, None),
+        Change::Written { replaced } => (Outcome::SetUp, replaced),
+        _ => (Outcome::SetUp, None),
+    };
+    if let Some(other) = &replaced_scdaemon {
+        warn(format!("{other} was set as scdaemon; it is set aside until `sealcard setup --remove`"));
     }
-    if gnupg.stop_agent()? {
-        note("gpg-agent was stopped; the next gpg starts it again.");
-    }
-    line(format!("{GOOD}gpg ({home}) uses Sealcard now.{GOOD:#}"));
-    Ok(())
+    let agent_stopped = outcome == Outcome::SetUp && stop_agent(app)?;
+    let change = GpgChange { home, outcome, replaced_scdaemon, stubs_removed: 0, agent_stopped };
+    Ok(step(json, change, print))
 }
 
-/// Makes gpg what it was before Sealcard. Says whether that changed anything.
-pub(super) fn remove(app: &App) -> anyhow::Result<bool> {
+fn stop_agent(app: &App) -> anyhow::Result<bool> {
+    let stopped = app.gnupg.stop_agent()?;
+    if stopped {
+        note("gpg-agent was stopped; the next gpg starts it again.");
+    }
+    Ok(stopped)
+}
+
+/// Makes gpg what it was before Sealcard.
+pub(super) fn remove(app: &App, json: bool) -> anyhow::Result<Report> {
     let gnupg = &app.gnupg;
-    let tools_removed = tools::remove(app, &tools::ToolArguments::default())?;
+    let (tools, trust_removed) = tools::remove(app, &tools::ToolArguments::default(), json)?;
     // While gpg-agent still knows the stubs.
-    let stubs = sync::undo::remove_stubs(app)?;
+    let stubs_removed = sync::undo::remove_stubs(app)?;
     let change = agent_conf::remove(gnupg.home())?;
     let pointer_removed = pointer::remove(gnupg.home())?;
     let content = files::read_foreign(&gnupg.home().join(agent_conf::FILE_NAME))?.unwrap_or_default();
     if agent_conf::scdaemon_program(&content).is_some_and(|program| is_ours(Path::new(&program))) {
         warn("gpg-agent.conf names sealcard-scdaemon in a line of your own: remove that line");
     }
-    if change == Change::None && !pointer_removed && stubs == 0 && !tools_removed {
-        line(format!("gpg ({}) does not use Sealcard.", gnupg.home().display()));
-        return Ok(false);
-    }
-    if gnupg.stop_agent()? {
-        note("gpg-agent was stopped; the next gpg starts it again.");
-    }
-    line(format!("gpg ({}) is as it was before Sealcard. Public keys stay.", gnupg.home().display()));
-    Ok(true)
+    let nothing = change == Change::None && !pointer_removed && stubs_removed == 0;
+    let nothing = nothing && tools.is_empty() && trust_removed == 0;
+    let outcome = if nothing { Outcome::NotSetUp } else { Outcome::Removed };
+    let agent_stopped = !nothing && stop_agent(app)?;
+    let home = gnupg.home().to_owned();
+    let change = GpgChange { home, outcome, replaced_scdaemon: None, stubs_removed, agent_stopped };
+    Ok(Report { gpg: Some(step(json, change, print)), tools, trust_removed, ..Report::default() })
+}
+
+fn print(change: &GpgChange) {
+    let home = change.home.display();
+    line(match change.outcome {
+        Outcome::SetUp => format!("{GOOD}gpg ({home}) uses Sealcard now.{GOOD:#}"),
+        Outcome::AlreadySetUp => format!("gpg ({home}) uses Sealcard already."),
+        Outcome::Removed => format!("gpg ({home}) is as it was before Sealcard. Public keys stay."),
+        Outcome::NotSetUp => format!("gpg ({home}) does not use Sealcard."),
+    });
 }
 
 /// Beside this program, else where packages put it, else on the search path.

@@ -24,6 +24,12 @@ impl DefaultKey {
         Self { file: gnupg_home.join("gpg.conf") }
     }
 
+    /// The file that names it.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Whether the person has chosen one.
     ///
     /// # Errors

@@ -212,3 +212,91 @@ async fn passwd_says_what_is_missing_before_it_asks() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert!(server.asked().last().unwrap().body.contains(r#""new":"a password of my own""#));
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_login_without_an_address_asks_for_it_and_offers_the_last_one() {
+    let (person, identity) = (Person::new(), Identity::new("localhost"));
+    let server = server(&identity).await;
+    let login = ["login", "--user", "bob", "--no-sync", "--grant-file"];
+    let output = person.type_into(&login, &["http://localhost", &server.url(), "yes", "correct horse"]).await;
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.contains("Server (such as https://"), "{shown}");
+    assert!(shown.contains("must begin with https://"), "{shown}");
+
+    let output = person.type_into(&login, &["", "correct horse"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains(&format!("Server [{}]: ", server.url())), "{}", text(&output));
+
+    // The address is not asked for where nothing else is.
+    let password = person.path("password");
+    fs::write(&password, "correct horse").unwrap();
+    let with_file = [&login[..], &["--password-file", password.to_str().unwrap()]].concat();
+    let output = person.type_into(&with_file, &[]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(!text(&output).contains("Server ["), "{}", text(&output));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn settoken_asks_nothing_in_a_terminal_either() {
+    let (person, identity) = (Person::new(), Identity::new("localhost"));
+    let server = server(&identity).await;
+    fs::write(person.path("token"), "sct_right").unwrap();
+    let (url, token) = (server.url(), person.path("token"));
+    for address in [&[url.as_str()][..], &[]] {
+        let arguments = [&["settoken", "--file", token.to_str().unwrap()], address].concat();
+        let output = person.type_into(&arguments, &[&url, "yes"]).await;
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(!text(&output).contains("[y/N]") && !text(&output).contains("Server"), "{}", text(&output));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_soon_is_warned_of_by_status_and_doctor() {
+    // Of two years, of ninety days as ACME gives them, and one that is pinned.
+    for (from, to, pinned, warned) in
+        [(-720, 10, false, true), (-720, 61, false, false), (-60, 30, false, false), (-80, 10, true, true)]
+    {
+        let (person, identity) = (Person::new(), Identity::new("localhost"));
+        let identity = identity.valid_between("localhost", from, to);
+        let server = server(&identity).await;
+        fs::write(person.path("ca.pem"), &identity.ca_pem).unwrap();
+        let (url, ca, own) = (server.url(), person.path("ca.pem"), identity.fingerprint().hex());
+        let trust = if pinned { ["--fingerprint", &own] } else { ["--ca-file", ca.to_str().unwrap()] };
+        let login = ["login", &url, "--user", "bob", "--password-file", "-", "--no-sync"];
+        let output = person.run(&[&login[..], &trust].concat(), "correct horse\n").await;
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        let warning = format!("the certificate of {url} expires on ");
+        for command in ["status", "doctor"] {
+            let shown = text(&person.run(&[command], "").await);
+            assert_eq!(shown.contains(&warning), warned, "{command}, {from} to {to}: {shown}");
+            let told = shown.contains("(in 10 days)") && shown.contains("sealcard trust") == pinned;
+            assert!(!warned || command == "doctor" || told, "{shown}");
+        }
+        let status = person.run(&["status", "--json"], "").await;
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        assert_eq!(status["certificate"]["sha256"], identity.fingerprint().to_string());
+    }
+}
+
+#[tokio::test]
+async fn an_authority_that_ends_soon_is_warned_of() {
+    let (person, identity) = (Person::new(), Identity::new("localhost"));
+    let server = server(&identity).await;
+    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Old CA");
+    params.not_before = time::OffsetDateTime::now_utc() - time::Duration::days(3000);
+    params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(20);
+    let old = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    fs::write(person.path("ca.pem"), format!("{}{}", identity.ca_pem, old.pem())).unwrap();
+    let (url, ca) = (server.url(), person.path("ca.pem"));
+    let login =
+        ["login", &url, "--ca-file", ca.to_str().unwrap(), "--user", "bob", "--password-file", "-", "--no-sync"];
+    assert_eq!(person.run(&login, "correct horse\n").await.status.code(), Some(0));
+    for command in ["status", "doctor"] {
+        let shown = text(&person.run(&[command], "").await);
+        assert!(shown.contains("the authority Old CA, which vouches for "), "{command}: {shown}");
+    }
+}

@@ -3,10 +3,10 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use sealcard_tests::{Algorithm, Flavour, Workstation, good_signatures, run};
+use sealcard_tests::{Algorithm, Flavour, USER, Workstation, good_signatures, run};
 use serde_json::Value;
 
-use crate::support::{PATIENCE, expect_no_prompt, playground};
+use crate::support::{PATIENCE, builder, expect_no_prompt, playground};
 
 with_every_gpg![a_tag_is_signed_and_verified_without_a_fingerprint_or_warning];
 
@@ -66,10 +66,13 @@ fn setup_remove_gives_every_file_of_the_tools_back() -> Result<()> {
         station.write(name, text)?;
     }
     let trust = station.gpg(&["--export-ownertrust"])?.text();
-    let done = station.run_sealcard(&[&SETUP[..], &["--deb"]].concat())?;
-    ensure!(done.stderr.contains("user.signingkey was ABCD"), "{}", done.stderr);
-    ensure!(done.stderr.contains("gpg.format was ssh"), "{}", done.stderr);
+    let done = station.run_sealcard(&[&SETUP[..], &["--deb", "--json"]].concat())?;
+    ensure!(done.stderr.contains("user.signingkey = ABCD"), "{}", done.stderr);
     ensure!(done.stderr.contains("%_gpg_name Ada"), "{}", done.stderr);
+    let done: Value = serde_json::from_slice(&done.stdout)?;
+    ensure!(outcomes(&done)? == TOOLS.map(|tool| (tool, "set-up")), "{done}");
+    ensure!(done["tools"][0]["set_aside"][1] == "gpg.format = ssh", "{done}");
+    ensure!(done["trusted"].as_array().is_some_and(|keys| keys.len() == 1), "{done}");
     ensure!(station.gpg(&["--export-ownertrust"])?.text() != trust);
     let status: Value = serde_json::from_slice(&station.run_sealcard(&["status", "--json"])?.stdout)?;
     let tools = status["tools"].as_array().context("no tools")?;
@@ -77,13 +80,39 @@ fn setup_remove_gives_every_file_of_the_tools_back() -> Result<()> {
     let key = Some("playground/ed25519");
     ensure!(tools == [(Some("git"), key), (Some("rpmsign"), key), (Some("debsign"), key)], "{status}");
 
-    station.run_sealcard(&["setup", "--remove"])?;
+    let undone: Value = serde_json::from_slice(&station.run_sealcard(&["setup", "--remove", "--json"])?.stdout)?;
+    ensure!(outcomes(&undone)? == TOOLS.map(|tool| (tool, "removed")), "{undone}");
+    ensure!(undone["gpg"]["outcome"] == "removed" && undone["trust_removed"] == 1, "{undone}");
     for (name, text) in own {
         ensure!(fs::read_to_string(station.path(name))? == text, "{name}");
     }
     ensure!(!fs::exists(station.path(".devscripts"))? && !fs::exists(station.path("config/dpkg"))?);
     let is_set = |line: &&str| line.contains(":6:");
     ensure!(station.gpg(&["--export-ownertrust"])?.text().lines().find(is_set).is_none());
+    Ok(())
+}
+
+/// The tools whose files `setup --git --rpm --deb` changes, and gpg, which has several keys to choose from.
+const TOOLS: [&str; 5] = ["git", "rpmsign", "debsign", "dpkg-buildpackage", "gpg"];
+
+fn outcomes(done: &Value) -> Result<Vec<(&str, &str)>> {
+    done["tools"]
+        .as_array()
+        .context("no tools")?
+        .iter()
+        .map(|tool| Ok((tool["tool"].as_str().context("no tool")?, tool["outcome"].as_str().context("no outcome")?)))
+        .collect()
+}
+
+#[test]
+fn the_json_of_a_login_holds_what_was_set_up_and_fetched() -> Result<()> {
+    let playground = builder()?.without_login().start()?;
+    let (station, server) = (&playground.workstation, &playground.server);
+    let done = station.login_as(server, USER, &playground.facts.user_password, &["--setup", "--json"])?;
+    let done: Value = serde_json::from_slice(&done.stdout)?;
+    ensure!(done["gpg"]["outcome"] == "set-up" && done["grant"]["principal_name"] == USER, "{done}");
+    ensure!(done["sync"]["cards"][0]["usable"] == true, "{done}");
+    ensure!(!done.to_string().contains("scg_"), "{done}");
     Ok(())
 }
 

@@ -2,7 +2,10 @@
 
 use super::Finding;
 use crate::{
-    cli::{App, setup::states},
+    cli::{
+        App,
+        setup::{shown, states},
+    },
     tools::{Rpm, signing_key},
 };
 
@@ -15,10 +18,10 @@ pub(super) fn look(app: &App) -> Vec<Finding> {
             _ => "--deb",
         };
         findings.push(match &state.key {
-            Some(key) => Finding::good(state.tool, format!("signs with {key} ({})", state.file)),
+            Some(key) => Finding::good(state.tool, format!("signs with {key} ({})", shown(&state.file))),
             None => Finding::warning(
                 state.tool,
-                format!("{} names {}, which is none of your keys", state.file, state.signing_key),
+                format!("{} names {}, which is none of your keys", shown(&state.file), state.signing_key),
                 format!("sealcard setup {option}"),
             ),
         });

@@ -94,6 +94,13 @@ impl Credentials {
     }
 }
 
+/// Whether nobody need be asked for the password or token.
+pub(super) fn are_given(arguments: &Arguments) -> bool {
+    let files = [&arguments.token_file, &arguments.password_file];
+    let variables = ["SEALCARD_TOKEN_FILE", "SEALCARD_TOKEN", "SEALCARD_PASSWORD_FILE"];
+    files.into_iter().any(Option::is_some) || variables.into_iter().any(|name| variable(name).is_some())
+}
+
 /// A service account's token, if that is what is to be used. Who names a user on the command line means a user.
 fn token(arguments: &Arguments) -> anyhow::Result<Option<SecretString>> {
     if let Some(path) = &arguments.token_file {

@@ -8,17 +8,22 @@ mod server;
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use sealcard_api::grants::GrantInfo;
+use serde::Serialize;
 
 pub(super) use credentials::machine_name;
 pub(super) use keep::{announce, keep};
-pub(super) use server::{ServerArguments, Way, pin, show_anchor};
+pub(super) use server::{Questions, ServerArguments, Way, pin, show_anchor};
 
 use super::{
     App, ask, machine,
-    output::{note, warn},
+    output::{self, note, warn},
     setup, sync,
 };
-use crate::{config::Config, grant::Grant};
+use crate::{
+    config::{Config, GrantStore},
+    grant::Grant,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,18 +76,45 @@ pub(super) struct Arguments {
     no_sync: bool,
     #[command(flatten)]
     machine: machine::LoginArguments,
+    /// Print JSON, without the grant's token; offer no set-up
+    #[arg(long)]
+    json: bool,
+}
+
+/// Who is logged in, and what else was done.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    server: &'a str,
+    grant: &'a GrantInfo,
+    grant_store: GrantStore,
+    #[serde(flatten)]
+    follow_up: &'a FollowUp,
+}
+
+/// What a login did besides.
+#[derive(Debug, Default, Serialize)]
+struct FollowUp {
+    gpg: Option<setup::GpgChange>,
+    sync: Option<sync::Report>,
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     let machine = arguments.machine.prepare(app)?;
     let app = machine.as_ref().unwrap_or(app);
     let previous = previous_config(app);
-    let way = Way::find(app, &arguments.server, previous.as_ref()).await?;
+    let questions = if credentials::are_given(&arguments) { Questions::Missing } else { Questions::All };
+    let way = Way::find(app, &arguments.server, previous.as_ref(), questions).await?;
     let (issued, user) = attempt::log_in(app, &arguments, previous.as_ref(), &way).await?;
     let grant = Grant::new(way.server().to_string(), issued)?;
     let grant_store = keep(app, way, &grant, user, previous, arguments.grant_file).await?;
-    announce(app, &grant, grant_store);
-    follow_up(app, &arguments).await
+    if !arguments.json {
+        announce(app, &grant, grant_store);
+    }
+    let follow_up = follow_up(app, &arguments).await?;
+    if arguments.json {
+        output::json(&Report { server: grant.server(), grant: grant.info(), grant_store, follow_up: &follow_up })?;
+    }
+    follow_up.sync.as_ref().map_or(Ok(()), sync::Report::check)
 }
 
 /// The configuration that a login replaces; one that can't be read counts as none.
@@ -94,27 +126,32 @@ pub(super) fn previous_config(app: &App) -> Option<Config> {
 }
 
 /// Set-up and fetching of keys, as far as they are wanted.
-async fn follow_up(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
+async fn follow_up(app: &App, arguments: &Arguments) -> anyhow::Result<FollowUp> {
+    let mut done = FollowUp::default();
     if app.paths.is_machine() {
         let group = machine::group_name(app.paths.config_folder())?;
         note(format!("Members of the group {group} sign with it where they have no login of their own."));
         note("Each of them runs `sealcard setup` once.");
-        return Ok(());
+        return Ok(done);
     }
-    let (mut ready, mut newly_set_up) = (setup::is_done(app), false);
-    if arguments.setup || (!ready && !arguments.no_sync && ask::can_ask() && offer_setup()?) {
-        setup::install(app)?;
-        (ready, newly_set_up) = (true, true);
+    let json = arguments.json;
+    let can_offer = !json && !arguments.no_sync && ask::can_ask();
+    let ready = setup::is_done(app);
+    if arguments.setup || (!ready && can_offer && offer_setup()?) {
+        done.gpg = Some(setup::install(app, json)?);
     }
     if arguments.no_sync {
-        return Ok(());
+        return Ok(done);
     }
-    if !ready {
+    if !ready && done.gpg.is_none() {
         note("gpg does not use Sealcard yet: run `sealcard setup`.");
-        return Ok(());
+        return Ok(done);
     }
-    sync::fetch(app, sync::Options::default()).await?;
-    if newly_set_up { setup::offer(app) } else { Ok(()) }
+    done.sync = Some(sync::fetch(app, sync::Options { json, ..sync::Options::default() }).await?);
+    if done.gpg.is_some() && can_offer {
+        setup::offer(app)?;
+    }
+    Ok(done)
 }
 
 fn offer_setup() -> anyhow::Result<bool> {

@@ -12,7 +12,9 @@ use crate::{
         output::{BOLD, clean, note},
     },
     config::{CertificateFacts, CertificateFingerprint, Config, GrantStore, Proxy, ProxyChoice, Trust, files},
-    remote::{Anchor, Anonymous, CertificateError, Observed, RemoteError, Route, ServerUrl, observe, tls},
+    remote::{
+        Anchor, Anonymous, CertificateError, Observed, RemoteError, Route, ServerUrl, ServerUrlError, observe, tls,
+    },
 };
 
 #[derive(Debug, Args)]
@@ -26,6 +28,22 @@ pub(in crate::cli) struct ServerArguments {
     /// Trust the server if its authority's certificate, or its own, has this SHA-256 fingerprint
     #[arg(long, value_name = "HEX")]
     fingerprint: Option<CertificateFingerprint>,
+}
+
+/// What a person is asked about the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Questions {
+    Nothing,
+    /// What can't be known otherwise.
+    Missing,
+    /// Also which server, though there is a last one: it is offered.
+    All,
+}
+
+impl Questions {
+    fn can_ask(self) -> bool {
+        self != Self::Nothing && ask::can_ask()
+    }
 }
 
 /// A server that answered and is trusted.
@@ -44,22 +62,19 @@ impl Way {
         app: &App,
         arguments: &ServerArguments,
         previous: Option<&Config>,
+        questions: Questions,
     ) -> anyhow::Result<Self> {
-        let server = match (&arguments.server, variable("SEALCARD_SERVER"), previous) {
-            (Some(server), _, _) => server.clone(),
-            (None, Some(server), _) => server.parse().context("in SEALCARD_SERVER")?,
-            (None, None, Some(config)) => config.server.parse().context("in config.toml")?,
-            (None, None, None) if ask::can_ask() => {
-                ask::text("Server (such as https://sealcard.example.org:8443)", None)?.parse()?
-            }
-            (None, None, None) => bail!("name the server: `sealcard login https://HOST:PORT`"),
+        let server = match (&arguments.server, variable("SEALCARD_SERVER")) {
+            (Some(server), _) => server.clone(),
+            (None, Some(server)) => server.parse().context("in SEALCARD_SERVER")?,
+            (None, None) => choose_server(previous, questions)?,
         };
         let adopted = AdoptedProxy::of_environment(app, &server)?;
         let route = app.route(&server)?;
         let same_server = previous.filter(|config| config.server == server.to_string());
         let (trust, authorities) = match configured_trust(app, arguments, &route, same_server).await? {
             Some(trust) => trust,
-            None => find_trust(app, &route, previous).await?,
+            None => find_trust(app, &route, previous, questions).await?,
         };
         let client = Anonymous::new(route, &trust, authorities.as_deref())?;
         client.server().await?;
@@ -84,6 +99,22 @@ impl Way {
             adopted.keep();
         }
         Ok(self.client)
+    }
+}
+
+/// The server that no option and no variable names.
+fn choose_server(previous: Option<&Config>, questions: Questions) -> anyhow::Result<ServerUrl> {
+    let last = previous.map(|config| config.server.as_str());
+    match last {
+        Some(last) if questions != Questions::All || !questions.can_ask() => last.parse().context("in config.toml"),
+        None if !questions.can_ask() => bail!("name the server: `sealcard login https://HOST:PORT`"),
+        _ => loop {
+            let question = if last.is_some() { "Server" } else { "Server (such as https://sealcard.example.org:8443)" };
+            match ask::text(question, last)?.parse() {
+                Ok(server) => return Ok(server),
+                Err(error) => note(clean(&ServerUrlError::to_string(&error))),
+            }
+        },
     }
 }
 
@@ -167,11 +198,16 @@ pub(in crate::cli) fn pin(observed: &Observed, sha256: CertificateFingerprint) -
 }
 
 /// Whether this machine knows the server's authority; else the person decides.
-async fn find_trust(app: &App, route: &Route, previous: Option<&Config>) -> anyhow::Result<Recognition> {
+async fn find_trust(
+    app: &App,
+    route: &Route,
+    previous: Option<&Config>,
+    questions: Questions,
+) -> anyhow::Result<Recognition> {
     match system_vouches(route).await {
         Ok(()) => Ok((Trust::System {}, None)),
         Err(RemoteError::CertificateChanged(_)) => {
-            let recognition = ask_person(route).await?;
+            let recognition = ask_person(route, questions).await?;
             remember(app, route, previous, &recognition)?;
             Ok(recognition)
         }
@@ -195,7 +231,7 @@ async fn system_vouches(route: &Route) -> Result<(), RemoteError> {
     }
 }
 
-async fn ask_person(route: &Route) -> anyhow::Result<Recognition> {
+async fn ask_person(route: &Route, questions: Questions) -> anyhow::Result<Recognition> {
     let anchor = observe(route).await?.anchor()?;
     let server = route.server();
     note(format!(
@@ -203,8 +239,8 @@ async fn ask_person(route: &Route) -> anyhow::Result<Recognition> {
     ));
     show_anchor(&anchor);
     note("Compare it with the fingerprint that your administrator gave you\n(`sealcard-server init` printed it).");
-    if !ask::can_ask() {
-        bail!("there is no terminal to ask on: pass the administrator's fingerprint with --fingerprint, or --ca-file");
+    if !questions.can_ask() {
+        bail!("it is not trusted yet: pass the administrator's fingerprint with --fingerprint, or --ca-file");
     }
     if !ask::confirm("Is it the same, and do you trust this server?")? {
         bail!("not trusted; nothing was sent");

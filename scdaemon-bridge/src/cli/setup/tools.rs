@@ -1,17 +1,17 @@
 //! `sealcard setup --git --rpm --deb --trust`: the tools' own configuration names the key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
-use sealcard_api::{Timestamp, algorithm::ComponentRole, cards::Card};
+use sealcard_api::{Fingerprint, Timestamp, algorithm::ComponentRole, cards::Card};
 use serde::Serialize;
 
 use crate::{
     cards::cache,
     cli::{
         App, ask,
-        output::{GOOD, clean, line, note, warn},
+        output::{GOOD, clean, count, line, lossy, note, step, warn},
         ownertrust,
         sign::find_card as find,
     },
@@ -81,8 +81,37 @@ impl ToolArguments {
     }
 }
 
-/// Sets the named tools up.
-pub(super) fn install(app: &App, arguments: &ToolArguments) -> anyhow::Result<()> {
+/// What became of a tool's own configuration.
+#[derive(Debug, Serialize)]
+pub(super) struct ToolChange {
+    tool: &'static str,
+    #[serde(serialize_with = "lossy")]
+    file: PathBuf,
+    outcome: ToolOutcome,
+    /// What the file names, while it names a key of ours.
+    signing_key: Option<String>,
+    /// Settings and lines of the person's own that no longer count. They come back with `setup --remove`.
+    set_aside: Vec<String>,
+    #[serde(skip)]
+    name: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum ToolOutcome {
+    SetUp,
+    AlreadySetUp,
+    Removed,
+}
+
+/// Sets the named tools up. Gives what was changed, and the keys that gpg trusts since.
+pub(super) fn install(
+    app: &App,
+    arguments: &ToolArguments,
+    json: bool,
+) -> anyhow::Result<(Vec<ToolChange>, Vec<Fingerprint>)> {
+    let mut changes = Vec::new();
+    let mut trusted = Vec::new();
     let cards = with_cards(app)?;
     if cards.is_empty() {
         bail!("no keys were fetched yet: run `sealcard sync`");
@@ -98,83 +127,120 @@ pub(super) fn install(app: &App, arguments: &ToolArguments) -> anyhow::Result<()
         if let Some(obstacle) = card.life().obstacle_to(ComponentRole::Sign, Timestamp::now()) {
             bail!(clean(&obstacle));
         }
-        install_key(app, arguments, card, &cards)?;
+        changes = install_key(app, arguments, card, &cards, json)?;
     }
     if arguments.trust {
         let cards = match chosen {
             Some(card) => vec![card],
             None => cards.iter().collect(),
         };
-        if ownertrust::trust(app, &cards)?.is_empty() && !ask::can_ask() {
+        trusted = ownertrust::trust(app, &cards)?;
+        if trusted.is_empty() && !ask::can_ask() && !json {
             line("gpg trusts these keys as your own already.");
         }
     }
-    Ok(())
+    Ok((changes, trusted))
 }
 
-fn install_key(app: &App, arguments: &ToolArguments, card: &Card, cards: &[Card]) -> anyhow::Result<()> {
+/// The settings of one key, which the tools' files get.
+struct Installation<'a> {
+    app: &'a App,
+    key: String,
+    name: String,
+    json: bool,
+    changes: Vec<ToolChange>,
+}
+
+fn install_key(
+    app: &App,
+    arguments: &ToolArguments,
+    card: &Card,
+    cards: &[Card],
+    json: bool,
+) -> anyhow::Result<Vec<ToolChange>> {
     let (key, name) = (card.fingerprint.to_string(), name(card));
-    if arguments.git {
-        install_git(app, arguments, &key, &name)?;
-    }
-    if arguments.rpm {
-        let rpm = Rpm::find()?;
-        tell("rpmsign", &name, rpm.file(), rpm.install(&key)?);
-    }
-    if arguments.deb {
-        let debian = Debian::find()?;
-        for (tool, (file, change)) in
-            ["debsign", "dpkg-buildpackage"].into_iter().zip(debian.files().into_iter().zip(debian.install(&key)?))
-        {
-            tell(tool, &name, file, change);
-        }
-    }
-    if is_default_needed(app, cards)? {
-        let default = DefaultKey::of(app.gnupg.home());
-        if let BlockChange::Written(_) = default.install(&key)? {
-            line(format!("gpg signs with {name} where no key is named."));
-        }
-    }
-    Ok(())
+    let mut installation = Installation { app, key, name, json, changes: Vec::new() };
+    installation.install(arguments, cards)?;
+    Ok(installation.changes)
 }
 
-fn install_git(app: &App, arguments: &ToolArguments, key: &str, name: &str) -> anyhow::Result<()> {
-    let scope = if arguments.local { Scope::Local } else { Scope::Global };
-    let file = scope.file()?;
-    let mut more = Vec::new();
-    if arguments.sign_tags {
-        more.push(("tag.gpgSign", "true"));
-    }
-    if arguments.sign_commits {
-        more.push(("commit.gpgSign", "true"));
-    }
-    match Git::load(&app.paths)?.install(&app.paths, &file, key, &more)? {
-        GitChange::None => line(format!("git signs with {name} already ({}).", shown(&file))),
-        GitChange::Written(replaced) => {
-            line(format!("{GOOD}git{GOOD:#} signs with {name} ({}).", shown(&file)));
-            for (setting, before) in replaced {
-                warn(format!("{setting} was {}; `sealcard setup --remove` brings it back", clean(&before)));
+impl Installation<'_> {
+    fn install(&mut self, arguments: &ToolArguments, cards: &[Card]) -> anyhow::Result<()> {
+        if arguments.git {
+            self.install_git(arguments)?;
+        }
+        if arguments.rpm {
+            let rpm = Rpm::find()?;
+            self.add("rpmsign", rpm.file(), rpm.install(&self.key)?);
+        }
+        if arguments.deb {
+            let debian = Debian::find()?;
+            for (tool, (file, change)) in
+                DEBIAN.into_iter().zip(debian.files().into_iter().zip(debian.install(&self.key)?))
+            {
+                self.add(tool, file, change);
             }
         }
+        if is_default_needed(self.app, cards)? {
+            let default = DefaultKey::of(self.app.gnupg.home());
+            if let change @ BlockChange::Written(_) = default.install(&self.key)? {
+                self.add(GPG, default.file(), change);
+            }
+        }
+        Ok(())
     }
-    if let Some((effective, origin)) = tools::signing_key()?.filter(|(effective, _)| effective != key) {
-        warn(format!("in this folder git signs with {}, because {} says so", clean(&effective), clean(&origin)));
+
+    fn install_git(&mut self, arguments: &ToolArguments) -> anyhow::Result<()> {
+        let scope = if arguments.local { Scope::Local } else { Scope::Global };
+        let file = scope.file()?;
+        let mut more = Vec::new();
+        if arguments.sign_tags {
+            more.push(("tag.gpgSign", "true"));
+        }
+        if arguments.sign_commits {
+            more.push(("commit.gpgSign", "true"));
+        }
+        let change = match Git::load(&self.app.paths)?.install(&self.app.paths, &file, &self.key, &more)? {
+            GitChange::None => BlockChange::None,
+            GitChange::Written(replaced) => BlockChange::Written(
+                replaced.into_iter().map(|(setting, before)| format!("{setting} = {before}")).collect(),
+            ),
+        };
+        self.add("git", &file, change);
+        if let Some((effective, origin)) = tools::signing_key()?.filter(|(effective, _)| *effective != self.key) {
+            let (effective, origin) = (clean(&effective), clean(&origin));
+            warn(format!("in this folder git signs with {effective}, because {origin} says so"));
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn add(&mut self, tool: &'static str, file: &Path, change: BlockChange) {
+        let (outcome, set_aside) = match change {
+            BlockChange::Written(set_aside) => (ToolOutcome::SetUp, set_aside),
+            BlockChange::None | BlockChange::Restored => (ToolOutcome::AlreadySetUp, Vec::new()),
+        };
+        let (signing_key, name) = (Some(self.key.clone()), self.name.clone());
+        let change = ToolChange { tool, file: file.to_owned(), outcome, signing_key, set_aside, name };
+        for own in &change.set_aside {
+            warn(format!("set aside until `sealcard setup --remove`: {}", clean(own)));
+        }
+        self.changes.push(step(self.json, change, print));
+    }
 }
 
-fn tell(tool: &str, name: &str, file: &Path, change: BlockChange) {
-    match change {
-        BlockChange::Written(aside) => {
-            line(format!("{GOOD}{tool}{GOOD:#} signs with {name} ({}).", shown(file)));
-            for own in aside {
-                warn(format!("set aside until `sealcard setup --remove`: {}", clean(&own)));
-            }
-        }
-        BlockChange::None | BlockChange::Restored => {
-            line(format!("{tool} signs with {name} already ({}).", shown(file)))
-        }
-    }
+/// The tools that [`Debian`]'s files configure.
+const DEBIAN: [&str; 2] = ["debsign", "dpkg-buildpackage"];
+const GPG: &str = "gpg";
+
+fn print(change: &ToolChange) {
+    let ToolChange { tool, name, .. } = change;
+    let file = shown(&change.file);
+    line(match (change.outcome, *tool) {
+        (ToolOutcome::SetUp, GPG) => format!("{GOOD}gpg{GOOD:#} signs with {name} where no key is named ({file})."),
+        (ToolOutcome::SetUp, _) => format!("{GOOD}{tool}{GOOD:#} signs with {name} ({file})."),
+        (ToolOutcome::AlreadySetUp, _) => format!("{tool} signs with {name} already ({file})."),
+        (ToolOutcome::Removed, _) => format!("{tool}'s settings are as they were ({file})."),
+    });
 }
 
 /// gpg takes the first of several keys where none is named. It is told which only if that can't be a key that the person
@@ -206,7 +272,7 @@ pub(in crate::cli) fn offer(app: &App) -> anyhow::Result<()> {
         note("`sealcard setup --git --trust` does that later.");
         return Ok(());
     };
-    install_key(app, &arguments, card, &cards)?;
+    install_key(app, &arguments, card, &cards, false)?;
     ownertrust::trust_confirmed(app, card)
 }
 
@@ -228,43 +294,57 @@ fn ask_which<'a>(cards: &'a [Card], question: &str) -> anyhow::Result<Option<&'a
     }
 }
 
-/// Takes back what was set up: of the named tools, or of all. Says whether there was anything.
-pub(super) fn remove(app: &App, arguments: &ToolArguments) -> anyhow::Result<bool> {
+/// Takes back what was set up: of the named tools, or of all. Gives what was changed, and how many keys gpg trusts no
+/// more.
+pub(super) fn remove(app: &App, arguments: &ToolArguments, json: bool) -> anyhow::Result<(Vec<ToolChange>, usize)> {
     let all = !arguments.any();
-    let mut removed = false;
+    let mut changes = Vec::new();
+    let mut restored = |tool, file: &Path| {
+        let change = ToolChange {
+            tool,
+            file: file.to_owned(),
+            outcome: ToolOutcome::Removed,
+            signing_key: None,
+            set_aside: Vec::new(),
+            name: String::new(),
+        };
+        changes.push(step(json, change, print));
+    };
     if all || arguments.git {
         for undone in Git::load(&app.paths)?.remove(&app.paths)? {
-            removed = true;
-            line(format!("git's settings are as they were ({}).", shown(&undone.file)));
+            restored("git", &undone.file);
             for setting in undone.left {
                 note(format!("{setting} was changed since and stays."));
             }
         }
     }
-    let mut restored = |file: &Path, change: BlockChange| {
-        if change == BlockChange::Restored {
-            removed = true;
-            line(format!("{} is as it was.", shown(file)));
-        }
-    };
     if all || arguments.rpm {
         let rpm = Rpm::find()?;
-        restored(rpm.file(), rpm.remove()?);
+        if rpm.remove()? == BlockChange::Restored {
+            restored("rpmsign", rpm.file());
+        }
     }
     if all || arguments.deb {
         let debian = Debian::find()?;
-        for (file, change) in debian.files().into_iter().zip(debian.remove()?) {
-            restored(file, change);
+        for (tool, (file, change)) in DEBIAN.into_iter().zip(debian.files().into_iter().zip(debian.remove()?)) {
+            if change == BlockChange::Restored {
+                restored(tool, file);
+            }
         }
     }
     if all {
         let default = DefaultKey::of(app.gnupg.home());
-        restored(&app.gnupg.home().join("gpg.conf"), default.remove()?);
+        if default.remove()? == BlockChange::Restored {
+            restored(GPG, default.file());
+        }
     }
-    if all || arguments.trust {
-        removed |= ownertrust::remove(app)?;
+    let untrusted = if all || arguments.trust { ownertrust::remove(app)? } else { 0 };
+    if untrusted > 0 && !json {
+        let keys = count(untrusted, "key");
+        let verb = if untrusted == 1 { "is" } else { "are" };
+        line(format!("{keys} {verb} no longer trusted as your own."));
     }
-    Ok(removed)
+    Ok((changes, untrusted))
 }
 
 /// What a tool was set up for.
@@ -277,7 +357,8 @@ pub(in crate::cli) struct ToolState {
     /// What the tool's file says.
     pub(in crate::cli) signing_key: String,
     /// The tool's file.
-    pub(in crate::cli) file: String,
+    #[serde(serialize_with = "lossy")]
+    pub(in crate::cli) file: PathBuf,
 }
 
 /// The tools that were set up.
@@ -287,7 +368,7 @@ pub(in crate::cli) fn states(app: &App) -> Vec<ToolState> {
         tool,
         key: cards.iter().find(|card| card.fingerprint.to_string() == key).map(name),
         signing_key: key,
-        file: shown(file),
+        file: file.to_owned(),
     };
     let mut states = Vec::new();
     if let Ok(git) = Git::load(&app.paths) {
@@ -328,7 +409,7 @@ fn names(cards: &[Card]) -> String {
 }
 
 /// A path as a person writes it: with `~` for the home folder.
-fn shown(file: &Path) -> String {
+pub(in crate::cli) fn shown(file: &Path) -> String {
     let below = home().ok().and_then(|home| file.strip_prefix(home).ok().map(Path::to_owned));
     match below {
         Some(below) => format!("~/{}", below.display()),

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{
     App,
-    output::{GOOD, clean, count, facts, line, note, show, warn},
+    output::{self, GOOD, clean, count, facts, line, note, step, warn},
     ownertrust, setup,
 };
 use crate::{
@@ -40,14 +40,19 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
-    fetch(app, Options { ownertrust: arguments.ownertrust, json: arguments.json }).await
+    let report = fetch(app, Options { ownertrust: arguments.ownertrust, json: arguments.json }).await?;
+    if arguments.json {
+        output::json(&report)?;
+    }
+    report.check()
 }
 
 /// What may be chosen about fetching keys.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Options {
-    ownertrust: bool,
-    json: bool,
+    pub(super) ownertrust: bool,
+    /// The caller shows the report.
+    pub(super) json: bool,
 }
 
 /// What to do about more keys than the server lists.
@@ -56,7 +61,7 @@ pub(super) const TOO_MANY: &str =
 
 /// What came of it.
 #[derive(Debug, Serialize)]
-struct Report {
+pub(super) struct Report {
     cards: Vec<Fetched>,
     /// Keys that may be used no more.
     vanished: Vec<Vanished>,
@@ -110,7 +115,7 @@ struct Counts {
 }
 
 /// Fetches the cards, tells gpg, and says what came of it.
-pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
+pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<Report> {
     let Some(config) = Config::load(&app.paths.in_use())? else { bail!("not logged in: run `sealcard login`") };
     let list = app.remote.cards().await?;
     if list.truncated {
@@ -140,15 +145,11 @@ pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<()> {
     let report = Report { ended: ended_of(&ended), trusted, ..Report::new(&cards, &usable, vanished, imported) };
     let now = Timestamp::now();
     let news = ended.iter().chain(&cards).flat_map(|card| card.life().news(now)).collect();
-    let report = Report { news, ..report };
-    show(options.json, &report, print)?;
+    let report = step(options.json, Report { news, ..report }, print);
     if !options.ownertrust {
         ownertrust::mention_new(app, &own, report.imported.new + report.imported.changed > 0)?;
     }
-    match report.refused.len() {
-        0 => Ok(()),
-        refused => bail!("gpg refused {} of {}", refused, count(report.cards.len(), "key")),
-    }
+    Ok(report)
 }
 
 /// Imports the cards' certificates. Gives, for each card, what became of its certificate.
@@ -280,6 +281,14 @@ impl Report {
             })
             .collect();
         Self { cards, vanished, ended: Vec::new(), news: Vec::new(), refused, imported, trusted: Vec::new() }
+    }
+
+    /// Fails if gpg refused a key.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        match self.refused.len() {
+            0 => Ok(()),
+            refused => bail!("gpg refused {} of {}", refused, count(self.cards.len(), "key")),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     cards::{Keygrip, cache},
     cli::{
         App, ask,
-        output::{GOOD, clean, count, facts, line, note, show, warn},
+        output::{GOOD, clean, count, facts, line, note, show, step, warn},
     },
     config::files::{self, FileLock},
     gpg::{CardKey, KeyPlace, TrustedKeys},
@@ -39,7 +39,7 @@ pub(in crate::cli) struct Arguments {
 
 /// What came of it.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+pub(in crate::cli) struct Report {
     /// Stubs that gpg-agent forgot.
     stubs: usize,
     removed: Vec<Fingerprint>,
@@ -87,9 +87,8 @@ impl Which {
 }
 
 /// As `unsync --yes`, for commands that have asked already.
-pub(in crate::cli) fn undo_all(app: &App) -> anyhow::Result<()> {
-    print(&undo(app, Which::All, PublicKeys::Remove)?);
-    Ok(())
+pub(in crate::cli) fn undo_all(app: &App, json: bool) -> anyhow::Result<Report> {
+    Ok(step(json, undo(app, Which::All, PublicKeys::Remove)?, print))
 }
 
 fn undo(app: &App, which: Which, public_keys: PublicKeys) -> anyhow::Result<Report> {
