@@ -13,20 +13,21 @@ use anyhow::{Context, Result, bail};
 use sealcard_tests::{Binaries, command_line, run};
 
 /// What turns on the failpoints that the crash tests need.
-pub(crate) const FAILPOINTS: [&str; 2] = ["--features", "sealcard-server/failpoints,sealcard-signer/failpoints"];
+pub const FAILPOINTS: [&str; 2] = ["--features", "sealcard-server/failpoints,sealcard-signer/failpoints"];
 
 /// The folder of the workspace: the one that cargo was called in. Clones that share a target folder may share this program,
 /// so where it was compiled says nothing.
-pub(crate) fn workspace() -> &'static Path {
+pub fn workspace() -> &'static Path {
     static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
         let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-        Path::new(&package).parent().unwrap_or(Path::new(".")).to_owned()
+        let package = Path::new(&package);
+        package.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap_or(package).to_owned()
     });
     &WORKSPACE
 }
 
 /// A cargo command in the workspace.
-pub(crate) fn cargo(arguments: &[&str]) -> Command {
+pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     command.args(arguments).current_dir(workspace());
     // Set by the `cargo run` that started this program; they would make the inner builds look different from others.
@@ -40,14 +41,14 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 }
 
 /// Runs a command that writes to the terminal itself; it must succeed.
-pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
+pub fn must_succeed(command: &mut Command) -> Result<()> {
     let line = command_line(command);
     let status = command.status().with_context(|| format!("starting {line}"))?;
     if status.success() { Ok(()) } else { bail!("{line} failed ({status})") }
 }
 
 /// The target folder.
-pub(crate) fn target() -> Result<PathBuf> {
+pub fn target() -> Result<PathBuf> {
     let metadata = run(
         cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"]).env_remove("RUSTFLAGS"),
         Duration::from_secs(60),
@@ -59,7 +60,7 @@ pub(crate) fn target() -> Result<PathBuf> {
 }
 
 /// Builds the programs as a user gets them.
-pub(crate) fn build(release: bool) -> Result<Binaries> {
+pub fn build(release: bool) -> Result<Binaries> {
     let mut command =
         cargo(&["build", "--bins", "-p", "sealcard-server", "-p", "sealcard-signer", "-p", "sealcard-bridge"]);
     if release {

@@ -9,8 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use sealcard_tests::{Flavour, chroot_folder, run};
-
-use crate::packages::privileged;
+use xtask::packages::privileged;
 
 const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,rpm,scdaemon";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";

@@ -10,7 +10,7 @@ use signal_hook::{
 
 /// From now on SIGINT, SIGTERM and SIGHUP no longer end this process: each is told to `sender` by its number. Children get
 /// theirs as usual.
-pub(crate) fn hold<T: Send + 'static>(sender: Sender<T>, event: impl Fn(i32) -> T + Send + 'static) -> Result<()> {
+pub fn hold<T: Send + 'static>(sender: Sender<T>, event: impl Fn(i32) -> T + Send + 'static) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::spawn(move || {
         for signal in signals.forever() {

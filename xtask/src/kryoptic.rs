@@ -7,8 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use sealcard_tests::{KRYOPTIC_VERSION, kryoptic_module};
-
-use crate::{
+use xtask::{
     cargo::{cargo, must_succeed, workspace},
     output, packages,
 };

@@ -1,16 +1,13 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 
-mod cargo;
 mod chroot;
 mod commands;
-mod interrupts;
 mod kryoptic;
-mod output;
-mod packages;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::output;
 
 /// The project's own commands. Each installs what it needs and is missing (Debian; as root or through sudo).
 #[derive(Debug, Parser)]
@@ -29,7 +26,6 @@ enum Command {
     Cross(commands::cross::Cross),
     Fuzz(commands::fuzz::Fuzz),
     Playground(commands::playground::Playground),
-    RawToken(commands::bench::RawToken),
 }
 
 fn main() -> ExitCode {
@@ -41,7 +37,6 @@ fn main() -> ExitCode {
         Command::Cross(cross) => cross.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::Playground(playground) => playground.run(),
-        Command::RawToken(token) => token.run(),
     };
     result.unwrap_or_else(|error| {
         output::error(&format!("{error:#}"));

@@ -5,32 +5,32 @@
 use std::io::{self, IsTerminal, Write};
 
 /// A step begins.
-pub(crate) fn step(text: &str) {
+pub fn step(text: &str) {
     line(&mut io::stderr(), &format!("{} {text}", paint(io::stderr().is_terminal(), "1;34", "==>")));
 }
 
 /// Something worth knowing about the current step.
-pub(crate) fn note(text: &str) {
+pub fn note(text: &str) {
     line(&mut io::stderr(), &format!("    {text}"));
 }
 
 /// What went wrong.
-pub(crate) fn error(text: &str) {
+pub fn error(text: &str) {
     line(&mut io::stderr(), &format!("{} {text}", paint(io::stderr().is_terminal(), "1;31", "error:")));
 }
 
 /// A result that was asked for.
-pub(crate) fn result(text: &str) {
+pub fn result(text: &str) {
     line(&mut io::stdout(), text);
 }
 
 /// A headline among results.
-pub(crate) fn headline(text: &str) {
+pub fn headline(text: &str) {
     line(&mut io::stdout(), &format!("\n{}", paint(io::stdout().is_terminal(), "1;34", text)));
 }
 
 /// A command that is about to be run, as a person would type it.
-pub(crate) fn command(who: &str, text: &str) {
+pub fn command(who: &str, text: &str) {
     line(&mut io::stdout(), &paint(io::stdout().is_terminal(), "1;32", &format!("{who}$ {text}")));
 }
 

@@ -9,14 +9,14 @@ use sealcard_tests::run;
 use crate::{cargo::must_succeed, output};
 
 /// What the demo needs: GnuPG and git.
-pub(crate) const DEMO: &[&str] = &["ca-certificates", "git", "gnupg", "gpg-agent", "procps"];
+pub const DEMO: &[&str] = &["ca-certificates", "git", "gnupg", "gpg-agent", "procps"];
 
 /// What the measurements need besides: rpm's own tools.
-pub(crate) const BENCH: &[&str] = &["rpm"];
+pub const BENCH: &[&str] = &["rpm"];
 
 /// What the end-to-end tests need besides: the tools that sign packages and repositories, an ssh server, software
 /// tokens, and what makes the chroot.
-pub(crate) const TEST: &[&str] = &[
+pub const TEST: &[&str] = &[
     "apt-utils",
     "ca-certificates",
     "createrepo-c",
@@ -49,21 +49,21 @@ pub(crate) const TEST: &[&str] = &[
 ];
 
 /// What a playground with keys in SoftHSM needs besides.
-pub(crate) const SOFTHSM: &[&str] = &["softhsm2"];
+pub const SOFTHSM: &[&str] = &["softhsm2"];
 
 /// What building kryoptic and making a token with it needs: its libraries, what makes bindings of their headers, and the
 /// tool that initializes tokens.
-pub(crate) const KRYOPTIC: &[&str] =
+pub const KRYOPTIC: &[&str] =
     &["clang", "gcc", "libc6-dev", "libclang-dev", "libsqlite3-dev", "libssl-dev", "opensc", "pkg-config"];
 
 /// What the link check for macOS needs besides what it keeps in the cache folder: a linker for build scripts, and Python.
-pub(crate) const CROSS: &[&str] = &["ca-certificates", "gcc", "libc6-dev", "python3", "python3-venv"];
+pub const CROSS: &[&str] = &["ca-certificates", "gcc", "libc6-dev", "python3", "python3-venv"];
 
 /// What tests and playgrounds on PostgreSQL need: its server programs. Each makes a cluster of its own.
-pub(crate) const POSTGRES: &[&str] = &["postgresql"];
+pub const POSTGRES: &[&str] = &["postgresql"];
 
 /// Installs those of `packages` that are missing. On other systems than Debian's that is left to the person.
-pub(crate) fn ensure(packages: &[&str]) -> Result<()> {
+pub fn ensure(packages: &[&str]) -> Result<()> {
     if !has_command("apt-get") {
         output::note(&format!(
             "no apt-get here: what these Debian packages hold must be there: {}",
@@ -88,7 +88,7 @@ pub(crate) fn ensure(packages: &[&str]) -> Result<()> {
 }
 
 /// The packages that installing `packages` would bring to this machine: themselves and what they need and it lacks.
-pub(crate) fn simulated_install(packages: &[&str]) -> Result<Vec<String>> {
+pub fn simulated_install(packages: &[&str]) -> Result<Vec<String>> {
     let mut command = Command::new("apt-get");
     command.args(["--simulate", "--no-install-recommends", "install"]).args(packages);
     let answer = run(&mut command, Duration::from_secs(60))?.success()?.text();
@@ -105,7 +105,7 @@ fn no_main_cluster() -> Result<()> {
 }
 
 /// A command that is run as root, through sudo where needed.
-pub(crate) fn privileged(program: &str) -> Result<Command> {
+pub fn privileged(program: &str) -> Result<Command> {
     if Uid::effective().is_root() {
         return Ok(Command::new(program));
     }
@@ -118,7 +118,7 @@ pub(crate) fn privileged(program: &str) -> Result<Command> {
 }
 
 /// Whether a program is on the PATH.
-pub(crate) fn has_command(name: &str) -> bool {
+pub fn has_command(name: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|folder| folder.join(name).is_file())
 }

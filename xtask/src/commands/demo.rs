@@ -11,8 +11,7 @@ use std::{
 use anyhow::{Result, bail};
 use clap::Args;
 use sealcard_tests::{Binaries, Daemon, Scratch, run, wait_until};
-
-use crate::{cargo, interrupts, output, packages};
+use xtask::{cargo, interrupts, output, packages};
 
 /// Show the whole way once, step by step
 ///

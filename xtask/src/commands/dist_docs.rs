@@ -11,8 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Args;
 use sealcard_tests::{Binaries, run};
-
-use crate::{cargo, output};
+use xtask::{cargo, output};
 
 /// Write the manual pages and shell completions of all commands, as they lie below /usr/share
 ///
@@ -39,7 +38,7 @@ impl DistDocs {
         let binaries = cargo::build(self.release)?;
         let pages = self.out.join("man/man1");
         fs::create_dir_all(&pages).with_context(|| format!("making {}", pages.display()))?;
-        for program in [binaries.sealcard(), binaries.server()] {
+        for program in [binaries.sealcard(), binaries.server(), binaries.signer()] {
             call(&program, &["man", "--out", &pages.to_string_lossy()])?;
         }
         copy_handwritten(&self.out.join("man"))?;
@@ -73,7 +72,7 @@ fn programs<'a>(binaries: &Binaries, shell: &'a str) -> [(&'static str, PathBuf,
     [
         ("sealcard", binaries.sealcard(), vec!["completions", shell]),
         ("sealcard-server", binaries.server(), vec!["completions", shell]),
-        ("sealcard-signer", binaries.server(), vec!["completions", shell, "--of", "signer"]),
+        ("sealcard-signer", binaries.signer(), vec!["completions", shell]),
     ]
 }
 

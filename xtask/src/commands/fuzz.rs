@@ -5,8 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Result, bail};
 use clap::Args;
 use sealcard_tests::run;
-
-use crate::{
+use xtask::{
     cargo::{cargo, must_succeed, workspace},
     output, packages,
 };

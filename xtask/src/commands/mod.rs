@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 pub(crate) mod bench;
+pub(crate) mod boundaries;
 pub(crate) mod cross;
 pub(crate) mod demo;
 pub(crate) mod dist_docs;

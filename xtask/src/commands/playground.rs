@@ -18,7 +18,9 @@ use nix::{
 use sealcard_tests::{Algorithm, DatabaseKind, PlaygroundBuilder, StoreKind};
 use signal_hook::consts::SIGINT;
 
-use crate::{cargo, interrupts, kryoptic, output, packages};
+use xtask::{cargo, interrupts, output, packages};
+
+use crate::kryoptic;
 
 /// Start a server with a user, a project and keys, and run a command against it
 ///

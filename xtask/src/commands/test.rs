@@ -11,11 +11,12 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use sealcard_tests::{Binaries, DatabaseKind, StoreKind};
-
-use crate::{
+use xtask::{
     cargo::{FAILPOINTS, cargo, must_succeed, target},
-    chroot, kryoptic, output, packages,
+    output, packages,
 };
+
+use crate::{chroot, commands::boundaries, kryoptic};
 
 /// Run every check that a change must pass
 ///
@@ -80,6 +81,7 @@ impl Test {
         });
         if !self.build_only && self.filter.is_none() {
             summary.step("format", || must_succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
+            summary.step("boundaries between crates", boundaries::check)?;
             summary.step("clippy", || {
                 let mut clippy = cargo(&["clippy", "--all-targets"]);
                 must_succeed(clippy.args(WORKSPACE).args(FAILPOINTS).args(["--", "--deny", "warnings"]))

@@ -16,7 +16,7 @@ use sealcard_tests::run;
 use serde::Deserialize;
 
 use super::Toolchain;
-use crate::{cargo::workspace, output};
+use xtask::{cargo::workspace, output};
 
 /// Writes the stubs of all frameworks that the crates of this target link, as a tiny SDK.
 pub(super) fn write_stubs(toolchain: &Toolchain, sdk: &Path, target: &str) -> Result<()> {

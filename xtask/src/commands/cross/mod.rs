@@ -16,7 +16,7 @@ use clap::Args;
 use sealcard_tests::{cache_folder, run};
 use toolchain::Toolchain;
 
-use crate::{
+use xtask::{
     cargo::{must_succeed, workspace},
     output, packages,
 };

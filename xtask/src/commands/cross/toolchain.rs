@@ -9,8 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use sealcard_tests::run;
-
-use crate::{
+use xtask::{
     cargo::must_succeed,
     output,
     packages::{privileged, simulated_install},

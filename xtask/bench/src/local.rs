@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use sealcard_tests::{Algorithm, Flavour, Playground, Workstation};
 
 use super::side::Person;
-use crate::output;
+use xtask::output;
 
 /// What the two keys consist of that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use cryptoki::{
 use sealcard_tests::{Algorithm, Token, run};
 
 use super::raw::count;
-use crate::output;
+use xtask::output;
 
 /// More threads than processors, as applications have them.
 const MANY: usize = 8;

@@ -4,8 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-
-use crate::output;
+use xtask::output;
 
 /// One measurement beside what it is compared with.
 #[derive(Debug, Clone, PartialEq, Serialize)]

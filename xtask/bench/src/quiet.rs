@@ -4,8 +4,7 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 use sealcard_tests::wait_until;
-
-use crate::output;
+use xtask::output;
 
 /// Waits until the processors are mostly idle, at most half a minute, and says so if they are not: ratios hold on a busy
 /// machine too, but worse.

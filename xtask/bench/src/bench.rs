@@ -1,13 +1,4 @@
-//! `cargo xtask bench`: Sealcard against a local key, measured interleaved in one run.
-
-mod cases;
-mod local;
-mod pkcs11;
-mod processes;
-mod quiet;
-mod report;
-mod side;
-mod throughput;
+//! Sealcard against a local key, measured in turns.
 
 use std::{process::ExitCode, sync::mpsc};
 
@@ -15,8 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use sealcard_tests::{Algorithm, Binaries, DatabaseKind, Playground, PlaygroundBuilder};
 
-pub(crate) use self::throughput::RawToken;
-use self::{
+use crate::{
     cases::{Case, Contest},
     local::{LocalKeys, Shape},
     pkcs11::Pkcs11Key,
@@ -24,7 +14,7 @@ use self::{
     side::{Person, Task},
     throughput::Throughput,
 };
-use crate::{cargo, interrupts, output, packages};
+use xtask::{cargo, interrupts, output, packages};
 
 /// One of each kind: what sizes between them cost lies between them.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rsa4096, Algorithm::NistP256, Algorithm::Ed25519];

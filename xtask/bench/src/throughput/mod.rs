@@ -16,7 +16,7 @@ use super::{
     cases::Contest,
     report::{Report, median},
 };
-use crate::output;
+use xtask::output;
 
 /// Clients at once.
 const CLIENTS: [usize; 2] = [8, 128];

@@ -6,7 +6,7 @@ use super::{
     report::{Report, median},
     side::{Person, Side, Task},
 };
-use crate::output;
+use xtask::output;
 
 /// What is measured: the same task done by both.
 pub(crate) struct Case<'a> {

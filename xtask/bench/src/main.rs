@@ -1,0 +1,46 @@
+//! `cargo xtask bench`: Sealcard against a local key, measured in turns in one run.
+
+mod bench;
+mod cases;
+mod local;
+mod pkcs11;
+mod processes;
+mod quiet;
+mod report;
+mod side;
+mod throughput;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::output;
+
+use bench::Bench;
+use throughput::RawToken;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", max_term_width = 110)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(flatten)]
+    bench: Bench,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    RawToken(RawToken),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.part {
+        Some(Part::RawToken(token)) => token.run(),
+        None => arguments.bench.run(),
+    };
+    result.unwrap_or_else(|error| {
+        output::error(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}

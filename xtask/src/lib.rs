@@ -1,0 +1,6 @@
+//! What the project's commands share.
+
+pub mod cargo;
+pub mod interrupts;
+pub mod output;
+pub mod packages;
