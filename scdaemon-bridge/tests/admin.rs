@@ -11,7 +11,7 @@ use sealcard_api::{
     tokens::{KeeperKey, Secret},
 };
 use sealcard_bridge::config::{Config, GrantStore, Trust};
-use sealcard_envelope::{PrivateKey, RecipientKey};
+use sealcard_signer_protocol::envelope::{PrivateKey, RecipientKey};
 use serde_json::{Value, json};
 use support::{
     Asked, Identity, Reply, Server,

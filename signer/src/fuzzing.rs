@@ -1,11 +1,14 @@
 //! Bodies of the fuzz targets, so that a test can replay their corpora.
 
-use crate::{
+use sealcard_signer_protocol::{
+    self as protocol, KeeperMessage, KeeperRequest,
     journal::{format_line, parse_line},
+};
+
+use crate::{
     keeper::ControlRequest,
     leash::{ToKeeper, ToWorker},
     pkcs11::{KeyHandle, TokenUri, config::TokenConfig},
-    protocol::{self, KeeperMessage, KeeperRequest},
     seal::SealFile,
     worker::decode_request,
 };

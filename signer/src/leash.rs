@@ -6,13 +6,11 @@
 
 use std::time::Duration;
 
+use sealcard_signer_protocol::{JournalHead, StoreState};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{
-    pkcs11::config::{Pin, TokenConfig},
-    protocol::{JournalHead, StoreState},
-};
+use crate::pkcs11::config::{Pin, TokenConfig};
 
 /// Entries of the journal's index in one message: so many fit into a frame.
 pub(crate) const INDEX_PART: usize = 64 * 1024;
@@ -65,7 +63,7 @@ pub(crate) enum Secret {
 /// When a PIN may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PinUse {
-    /// The configured one: when the server asks with [`crate::protocol::RequestBody::Unlock`], once.
+    /// The configured one: when the server asks with [`sealcard_signer_protocol::RequestBody::Unlock`], once.
     WhenAsked,
     /// The token took it before: as soon as the token is there, once.
     AtOnce,

@@ -9,12 +9,9 @@
 //! - [`pkcs11`]: how private keys are kept in a PKCS#11 token.
 //! - [`operations`]: what can be done with an open key.
 //! - [`journal`]: the signer's own hash-chained list of key uses.
-//! - [`protocol`]: what server and signer say to one another.
 //! - [`keeper`] and [`worker`]: the processes.
 //! - [`sandbox`]: what a worker may still do.
-//! - [`channel`]: messages and descriptors between processes.
 
-pub mod channel;
 pub mod cli;
 mod crypto;
 mod failpoint;
@@ -27,7 +24,6 @@ mod log;
 pub mod operations;
 mod os;
 pub mod pkcs11;
-pub mod protocol;
 pub mod sandbox;
 pub mod seal;
 pub mod sealed;

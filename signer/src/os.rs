@@ -2,7 +2,7 @@
 //! an inherited descriptor, locking memory and ending at once have no safe form.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut},
+    io,
     ops::Deref,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
@@ -19,14 +19,11 @@ use nix::{
         prctl,
         resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal},
-        socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockType, getsockopt, recvmsg, sendmsg, sockopt},
+        socket::{MsgFlags, SockType, getsockopt, sockopt},
         stat::{Mode, umask},
     },
 };
 use zeroize::Zeroizing;
-
-/// Descriptors that one message of ours brings along at most.
-const MAX_DESCRIPTORS: usize = 4;
 
 /// Makes the process keep to itself: no core image, no debugger of the same user, new files for the owner only, no
 /// descriptors but stdin, stdout, stderr and `keep`. Call it first, from `main`.
@@ -179,44 +176,6 @@ impl LockedKey {
     pub(crate) const fn is_locked(&self) -> bool {
         self.locked
     }
-}
-
-/// Sends bytes with descriptors, once; gives how many bytes were sent. The descriptors travel with the first byte.
-///
-/// # Errors
-/// If the socket does not take them.
-pub(crate) fn send_with_descriptors(
-    socket: BorrowedFd<'_>,
-    bytes: IoSlice<'_>,
-    descriptors: &[BorrowedFd<'_>],
-) -> io::Result<usize> {
-    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-    let with = [ControlMessage::ScmRights(&numbers)];
-    let with = if numbers.is_empty() { &[] } else { with.as_slice() };
-    Ok(sendmsg::<()>(socket.as_raw_fd(), &[bytes], with, MsgFlags::MSG_NOSIGNAL, None)?)
-}
-
-/// Reads bytes and the descriptors that came with them, once.
-///
-/// # Errors
-/// If the socket can't be read.
-#[allow(unsafe_code)]
-pub(crate) fn receive_with_descriptors(
-    socket: BorrowedFd<'_>,
-    bytes: IoSliceMut<'_>,
-) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
-    let mut parts = [bytes];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
-    let mut descriptors = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(numbers) = control {
-            // SAFETY: the kernel has just made these descriptors for this process; nothing else knows them.
-            descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
-        }
-    }
-    Ok((message.bytes, descriptors))
 }
 
 /// Whether bytes have arrived on the socket that nobody has read.

@@ -6,12 +6,11 @@ use std::path::Path;
 
 use sealcard_signer::{
     fuzzing,
-    journal::parse_line,
     pkcs11::{TokenUri, config::TokenConfig},
-    protocol::{KeeperRequest, decode},
     seal::SealFile,
     worker::decode_request,
 };
+use sealcard_signer_protocol::{KeeperRequest, decode, journal::parse_line};
 
 fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);

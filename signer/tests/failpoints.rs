@@ -6,7 +6,7 @@ mod common;
 
 use common::{Signer, using, verify_journal};
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_signer::protocol::Operation;
+use sealcard_signer_protocol::Operation;
 
 /// The number of journal entries after one key was made and the signer died using it.
 fn entries_after_dying_at(failpoint: &str) -> String {

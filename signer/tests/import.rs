@@ -6,11 +6,9 @@ mod common;
 
 use common::{Signer, folder, init, run, verify_journal};
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_envelope::{Binding, Purpose, RecipientKey};
-use sealcard_signer::{
-    operations::{GeneratedKey, generate},
-    protocol::{Operation, PublicKeyBytes, RequestBody, ResponseBody, SignerError, StoredKey},
-};
+use sealcard_signer::operations::{GeneratedKey, generate};
+use sealcard_signer_protocol::envelope::{Binding, Purpose, RecipientKey};
+use sealcard_signer_protocol::{Operation, PublicKeyBytes, RequestBody, ResponseBody, SignerError, StoredKey};
 use uuid::Uuid;
 
 use ComponentAlgorithm::{EcdhCv25519, EcdsaP521, EddsaEd25519, Rsa2048};

@@ -18,10 +18,8 @@ use std::{
 use common::{DEADLINE, Signer, journal_path, verify_journal};
 use proptest::prelude::*;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_signer::{
-    journal::{Journal, NewEntry, OpenJournal, Storage, TornTail, scan},
-    protocol::{Operation, ResponseBody, SignerError},
-};
+use sealcard_signer::journal::{Journal, NewEntry, OpenJournal, Storage, TornTail, scan};
+use sealcard_signer_protocol::{Operation, ResponseBody, SignerError};
 use uuid::Uuid;
 
 fn entry(n: u128) -> NewEntry {

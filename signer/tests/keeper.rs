@@ -16,8 +16,8 @@ use nix::{
     unistd::Pid,
 };
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_envelope::{Binding, Purpose, RecipientKey};
-use sealcard_signer::protocol::{
+use sealcard_signer_protocol::envelope::{Binding, Purpose, RecipientKey};
+use sealcard_signer_protocol::{
     KeeperAnswer, KeeperRefusal, KeeperRequestBody, Operation, ResponseBody, SecretKind, SignerError, StoreState,
     StoredKey,
 };

@@ -10,12 +10,9 @@ use std::{
 use aws_lc_rs::rsa::{Pkcs1PublicEncryptingKey, PublicEncryptingKey};
 use data_encoding::HEXLOWER_PERMISSIVE as HEX;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_signer::{
-    operations::{GenerateError, GeneratedKey, PrivateKey, check, generate},
-    protocol::{Operation, PublicKeyBytes, ResponseBody, SignerError, StoredKey},
-};
+use sealcard_signer::operations::{GenerateError, GeneratedKey, PrivateKey, generate};
+use sealcard_signer_protocol::{Input, PublicKeyBytes, ResponseBody, SignerError};
 use tempfile::TempDir;
-use uuid::Uuid;
 
 use ComponentAlgorithm::{
     EcdhCv25519, EcdhP256, EcdhP384, EcdhP521, EcdsaP256, EcdsaP384, EcdsaP521, EddsaEd25519, Rsa2048, Rsa3072, Rsa4096,
@@ -118,22 +115,22 @@ fn make(algorithm: ComponentAlgorithm, role: ComponentRole) -> (GeneratedKey, Pr
     (made, key)
 }
 
-fn signature(key: &PrivateKey, operation: &Operation) -> Vec<u8> {
-    match key.perform(operation) {
+fn signature(key: &PrivateKey, input: Input<'_>) -> Vec<u8> {
+    match key.perform(input) {
         Ok(ResponseBody::Signature(signature)) => signature,
         other => panic!("{other:?}"),
     }
 }
 
 fn plaintext(key: &PrivateKey, ciphertext: &[u8]) -> Vec<u8> {
-    match key.perform(&Operation::Decrypt { ciphertext: ciphertext.to_vec() }) {
+    match key.perform(Input::Ciphertext(ciphertext)) {
         Ok(ResponseBody::Plaintext(plaintext)) => plaintext.0.clone(),
         other => panic!("{other:?}"),
     }
 }
 
 fn fails_to_decrypt(key: &PrivateKey, ciphertext: &[u8]) {
-    let result = key.perform(&Operation::Decrypt { ciphertext: ciphertext.to_vec() });
+    let result = key.perform(Input::Ciphertext(ciphertext));
     assert_eq!(result, Err(SignerError::DecryptionFailed), "{} bytes", ciphertext.len());
 }
 
@@ -159,14 +156,12 @@ fn rsa_signatures_are_those_of_openssl(algorithm: ComponentAlgorithm) {
     openssl.file("private.der", &made.private);
     for hash in [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
         let digest = openssl.digest(hash, MESSAGE);
-        let ours = signature(&key, &Operation::Sign { hash, digest: digest.clone() });
+        let ours = signature(&key, Input::Digest(hash, &digest));
         assert!(openssl.verifies(hash, MESSAGE, &ours));
         assert!(!openssl.verifies(hash, b"another message", &ours));
         openssl.file("message", MESSAGE);
         let theirs = openssl.run(&["dgst", &format!("-{hash}"), "-sign", "private.der", "-keyform", "DER", "message"]);
         assert_eq!(ours, theirs);
-        assert_eq!(ours, signature(&key, &Operation::Certify { hash, digest: digest.clone() }));
-        assert_eq!(ours, signature(&key, &Operation::Authenticate { hash, digest }));
     }
 }
 
@@ -239,7 +234,7 @@ fn ecdsa_signatures_verify_in_openssl_for_every_hash() {
         openssl.file("public.der", &spki(algorithm, &made.public_key));
         for hash in HashAlgorithm::ALL {
             let digest = openssl.digest(hash, MESSAGE);
-            let ours = ecdsa_der(width, &signature(&key, &Operation::Sign { hash, digest }));
+            let ours = ecdsa_der(width, &signature(&key, Input::Digest(hash, &digest)));
             assert!(openssl.verifies(hash, MESSAGE, &ours), "{algorithm} {hash}");
             assert!(!openssl.verifies(hash, b"another message", &ours), "{algorithm} {hash}");
         }
@@ -255,10 +250,10 @@ fn ed25519_signatures_are_those_of_rfc_8032() {
     let key = PrivateKey::parse(EddsaEd25519, Sign, &seed, &public).unwrap();
     let expected = "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a";
     let message = vec![0xaf, 0x82];
-    let ours = signature(&key, &Operation::AuthenticateSsh { message: message.clone() });
+    let ours = signature(&key, Input::Message(&message));
     assert_eq!(HEX.encode(&ours), expected);
     // And in OpenPGP the digest is the message.
-    let ours = signature(&key, &Operation::Sign { hash: HashAlgorithm::Sha512, digest: message });
+    let ours = signature(&key, Input::Digest(HashAlgorithm::Sha512, &message));
     assert_eq!(HEX.encode(&ours), expected);
 }
 
@@ -269,7 +264,7 @@ fn ed25519_signatures_verify_in_openssl() {
     openssl.file("public.der", &spki(EddsaEd25519, &made.public_key));
     let digest = openssl.digest(HashAlgorithm::Sha512, MESSAGE);
     openssl.file("digest", &digest);
-    openssl.file("signature", &signature(&key, &Operation::Sign { hash: HashAlgorithm::Sha512, digest }));
+    openssl.file("signature", &signature(&key, Input::Digest(HashAlgorithm::Sha512, &digest)));
     openssl.run(&[
         "pkeyutl",
         "-verify",
@@ -401,85 +396,4 @@ fn keys_are_made_only_for_roles_that_their_algorithm_can_fill() {
     ] {
         assert_eq!(generate(algorithm, role).err(), Some(GenerateError::Mismatch { algorithm, role }));
     }
-}
-
-/// Every combination of operation, role and algorithm, against the list of those that are allowed.
-#[test]
-fn what_is_not_allowed_is_refused() {
-    let hash = HashAlgorithm::Sha512;
-    let digest = vec![7; 64];
-    let message = ssh_login();
-    let operations = [
-        Operation::Sign { hash, digest: digest.clone() },
-        Operation::Certify { hash, digest: digest.clone() },
-        Operation::Authenticate { hash, digest },
-        Operation::AuthenticateSsh { message },
-        Operation::Decrypt { ciphertext: vec![0; 32] },
-    ];
-    let mut allowed = Vec::new();
-    for algorithm in ComponentAlgorithm::ALL {
-        for role in ComponentRole::ALL {
-            for operation in &operations {
-                match check(&row(algorithm, role), operation) {
-                    Ok(()) => allowed.push((algorithm, role, operation.name())),
-                    Err(SignerError::RoleMismatch { .. } | SignerError::Invalid(_)) => {}
-                    Err(other) => panic!("{other:?}"),
-                }
-            }
-        }
-    }
-    let mut expected = Vec::new();
-    for algorithm in ComponentAlgorithm::ALL {
-        let rsa = matches!(algorithm, Rsa2048 | Rsa3072 | Rsa4096);
-        let signs = rsa || matches!(algorithm, EcdsaP256 | EcdsaP384 | EcdsaP521 | EddsaEd25519);
-        if signs {
-            expected.extend([(algorithm, Certify, "certify"), (algorithm, Sign, "sign"), (algorithm, Sign, "certify")]);
-        }
-        if rsa || matches!(algorithm, EcdhP256 | EcdhP384 | EcdhP521 | EcdhCv25519) {
-            expected.push((algorithm, Decrypt, "decrypt"));
-        }
-        if signs {
-            let how = if algorithm == EddsaEd25519 { "authenticate-ssh" } else { "authenticate" };
-            expected.push((algorithm, Authenticate, how));
-        }
-    }
-    assert_eq!(allowed, expected);
-}
-
-#[test]
-fn digests_must_have_the_length_of_their_hash_and_messages_must_be_of_ssh() {
-    for hash in HashAlgorithm::ALL {
-        for len in 0..=80 {
-            let operation = Operation::Sign { hash, digest: vec![7; len] };
-            assert_eq!(check(&row(EddsaEd25519, Sign), &operation).is_ok(), len == hash.digest_len(), "{hash} {len}");
-        }
-    }
-    for message in [vec![], vec![0; 32], vec![0; 64], b"tree 0000".to_vec(), ssh_login()[1..].to_vec()] {
-        let operation = Operation::AuthenticateSsh { message };
-        assert!(matches!(check(&row(EddsaEd25519, Authenticate), &operation), Err(SignerError::Invalid(_))));
-    }
-    // What the library can't encode is refused before a key is touched.
-    let operation = Operation::Sign { hash: HashAlgorithm::Sha224, digest: vec![0; 28] };
-    assert!(matches!(check(&row(Rsa4096, Sign), &operation), Err(SignerError::Invalid(_))));
-}
-
-fn row(algorithm: ComponentAlgorithm, role: ComponentRole) -> StoredKey {
-    let public_key = PublicKeyBytes::Ec { point: vec![] };
-    StoredKey { component: Uuid::nil(), algorithm, role, public_key, handle: vec![] }
-}
-
-fn ssh_login() -> Vec<u8> {
-    let mut message = Vec::new();
-    let mut string = |bytes: &[u8], after: &[u8]| {
-        message.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
-        message.extend_from_slice(bytes);
-        message.extend_from_slice(after);
-    };
-    string(&[7; 32], &[50]);
-    string(b"git", b"");
-    string(b"ssh-connection", b"");
-    string(b"publickey", &[1]);
-    string(b"ssh-ed25519", b"");
-    string(b"key blob", b"");
-    message
 }

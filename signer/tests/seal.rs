@@ -8,7 +8,7 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Instant};
 
 use common::{Signer, generate, init, run, using};
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_signer::protocol::{Operation, ResponseBody, SignerError};
+use sealcard_signer_protocol::{Operation, ResponseBody, SignerError};
 
 const PASSPHRASE: &str = "correct horse battery";
 

@@ -13,7 +13,7 @@ use std::{
 
 use common::{BINARY, Signer, folder, generate, using, verify_journal};
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_signer::protocol::{Operation, PublicKeyBytes, RequestBody, ResponseBody, SignerError};
+use sealcard_signer_protocol::{Operation, PublicKeyBytes, RequestBody, ResponseBody, SignerError};
 
 fn sign(byte: u8) -> Operation {
     let mut digest = vec![byte; 32];

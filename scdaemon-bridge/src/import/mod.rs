@@ -2,7 +2,7 @@
 //!
 //! [`ExportedKey`] reads what `gpg --export-secret-keys` wrote, decrypts it on this machine and gives each secret in the form
 //! that signers seal; [`KnownSigners`] remembers which signer a secret may be encrypted to. What leaves this machine is
-//! closed with `sealcard_envelope`. Only the `sealcard` command links this.
+//! closed with `sealcard_signer_protocol::envelope`. Only the `sealcard` command links this.
 
 mod exported;
 #[doc(hidden)]

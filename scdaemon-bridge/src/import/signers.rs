@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use sealcard_envelope::KeyFingerprint;
+use sealcard_signer_protocol::envelope::KeyFingerprint;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Paths, files};

@@ -1,6 +1,6 @@
 //! Reading a signer's journal, entry by entry, with its chain.
 
-use sealcard_signer::{journal::entry_hash, protocol::JournalEntry};
+use sealcard_signer_protocol::{JournalEntry, journal::entry_hash};
 
 use crate::signers::{Signer, UseError};
 

@@ -10,7 +10,7 @@ use sealcard_api::{
     ids::RequestId,
     record::{RecordKind, RecordVerification, RequestState},
 };
-use sealcard_signer::protocol::JournalEntry;
+use sealcard_signer_protocol::JournalEntry;
 use serde::Deserialize;
 use uuid::Uuid;
 

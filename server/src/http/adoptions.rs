@@ -11,7 +11,7 @@ use sealcard_api::{
     tokens::{AdoptKeys, AdoptedComponent, ComponentEvidence, DestroyKey},
 };
 use sealcard_policy::Action;
-use sealcard_signer::protocol::KeyLocator;
+use sealcard_signer_protocol::KeyLocator;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{

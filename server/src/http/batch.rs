@@ -11,7 +11,7 @@ use sealcard_api::{
     operations::{MAX_BATCH, SignBatchItem, SignBatchRequest, SignBatchResponse, SignBatchResult},
     problem::{Problem, ProblemCode},
 };
-use sealcard_signer::protocol::Operation;
+use sealcard_signer_protocol::Operation;
 use tokio::{sync::Semaphore, task::JoinSet};
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -9,9 +9,7 @@ use sealcard_api::{
     tokens::{KeeperKey, SealedSecret, Secret, TokenReport, Unseal},
 };
 use sealcard_policy::{Action, EnvironmentFacts};
-use sealcard_signer::protocol::{
-    KeeperAnswer, KeeperRefusal, KeeperRequestBody, RequestBody, ResponseBody, SecretKind,
-};
+use sealcard_signer_protocol::{KeeperAnswer, KeeperRefusal, KeeperRequestBody, RequestBody, ResponseBody, SecretKind};
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 

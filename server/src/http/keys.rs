@@ -10,7 +10,7 @@ use sealcard_api::{
     record::RecordKind,
 };
 use sealcard_policy::{Action, Roles};
-use sealcard_signer::protocol::SignerError;
+use sealcard_signer_protocol::SignerError;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -7,7 +7,7 @@ use sealcard_api::{
     operations::{AuthenticateRequest, DecryptRequest, DecryptResponse, SignRequest, SignatureResponse},
     problem::ProblemCode,
 };
-use sealcard_signer::protocol::Operation;
+use sealcard_signer_protocol::Operation;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 

@@ -8,7 +8,7 @@ use sealcard_api::{
     ids::{ComponentId, KeyId},
     keys::KeyProfile,
 };
-use sealcard_signer::protocol::{KeyLocator, RequestBody, ResponseBody};
+use sealcard_signer_protocol::{KeyLocator, RequestBody, ResponseBody};
 use serde_json::json;
 
 use super::{Held, KeyError, KeyPlan, Maker, backdated, begin, certify, fail, generate, is_token, signer};

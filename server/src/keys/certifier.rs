@@ -7,10 +7,7 @@ use sealcard_api::{
     algorithm::HashAlgorithm,
     ids::{EnvironmentId, KeyId, ProjectId},
 };
-use sealcard_signer::{
-    operations,
-    protocol::{Operation, RequestBody, ResponseBody, StoredKey},
-};
+use sealcard_signer_protocol::{Certification, RequestBody, ResponseBody, StoredKey};
 use serde_json::json;
 use tokio::runtime::Handle;
 
@@ -48,14 +45,14 @@ impl Certifier<'_> {
         let runtime = Handle::current();
         let made = tokio::task::spawn_blocking(move || {
             work(&|key, hash, digest| {
-                let operation = Operation::Certify { hash, digest };
+                let certification = Certification { hash, digest };
                 let details = json!({
                     "event": "key-certify",
                     "component": key.component,
-                    "input_sha256": HEXLOWER.encode(&operations::input_sha256(&operation)),
+                    "input_sha256": HEXLOWER.encode(&certification.input().sha256()),
                 });
                 runtime.block_on(note(&store, project, maker, id, details))?;
-                let body = RequestBody::Use { key: key.clone(), operation, request: maker.request_id.0 };
+                let body = RequestBody::Certify { key: key.clone(), certification, request: maker.request_id.0 };
                 match runtime.block_on(signer(&signers, environment)?.ask(body))? {
                     ResponseBody::Signature(signature) => Ok(signature),
                     _ => Err(UseError::Unavailable.into()),

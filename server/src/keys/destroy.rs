@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealcard_api::{ids::ComponentId, tokens::ComponentEvidence};
-use sealcard_signer::protocol::{RequestBody, ResponseBody, SignerError, is_made_here};
+use sealcard_signer_protocol::{RequestBody, ResponseBody, SignerError, is_made_here};
 use serde_json::json;
 
 use super::{KeyError, Maker, entry, note, signer};

@@ -10,7 +10,7 @@ use sealcard_api::{
     import::ImportedComponent,
     keys::RevocationReason,
 };
-use sealcard_signer::protocol::{RequestBody, ResponseBody, StoredKey};
+use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
 use serde_json::json;
 
 use super::{KeyError, KeyPlace, Maker, begin, certifier::Certifier, note, signer, store_key};

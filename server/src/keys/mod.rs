@@ -27,7 +27,7 @@ use sealcard_api::{
     record::RecordKind,
     tokens::KeyEvidence,
 };
-use sealcard_signer::protocol::{RequestBody, ResponseBody, StoredKey};
+use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

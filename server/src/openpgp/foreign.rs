@@ -8,7 +8,7 @@ use sealcard_api::{
     import::{CertificatePart, LeftOut, LeftOutReason, MAX_CERTIFICATE},
 };
 use sealcard_openpgp::{PublicCertificate, ReadError, algorithm_name, policy};
-use sealcard_signer::protocol::PublicKeyBytes;
+use sealcard_signer_protocol::PublicKeyBytes;
 use sequoia_openpgp::{
     cert::{
         ValidCert,

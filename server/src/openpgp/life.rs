@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use sealcard_api::{Fingerprint, Timestamp, algorithm::HashAlgorithm};
-use sealcard_signer::protocol::StoredKey;
+use sealcard_signer_protocol::StoredKey;
 use sequoia_openpgp::{
     Cert, Packet, PacketPile,
     cert::{ValidCert, amalgamation::ValidAmalgamation as _},

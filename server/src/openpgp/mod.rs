@@ -20,7 +20,7 @@ use sealcard_api::{
     Fingerprint, Timestamp,
     algorithm::{ComponentRole, HashAlgorithm},
 };
-use sealcard_signer::protocol::StoredKey;
+use sealcard_signer_protocol::StoredKey;
 use sequoia_openpgp::{
     Cert, Packet,
     armor::{Kind, Writer},

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use sealcard_api::algorithm::{self as api, ComponentAlgorithm, Scheme};
-use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
+use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 use sequoia_openpgp::{
     crypto::mpi::{MPI, PublicKey},
     packet::{

@@ -1,7 +1,7 @@
 //! Revocation certificates: a signature by the primary key that says it no longer counts (RFC 9580 section 5.2.1.11).
 
 use sealcard_api::{Timestamp, algorithm::HashAlgorithm, keys::RevocationReason};
-use sealcard_signer::protocol::StoredKey;
+use sealcard_signer_protocol::StoredKey;
 use sequoia_openpgp::{
     Cert, Packet, PacketPile,
     armor::{Kind, Writer},

@@ -1,7 +1,7 @@
 //! sequoia's view of a key that only the signer process can use.
 
 use sealcard_api::algorithm::{ComponentAlgorithm, HashAlgorithm, Scheme};
-use sealcard_signer::protocol::StoredKey;
+use sealcard_signer_protocol::StoredKey;
 use sequoia_openpgp::{
     Result as OpenPgpResult,
     anyhow::anyhow,

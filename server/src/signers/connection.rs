@@ -1,70 +1,38 @@
-//! One connection to one signer process: frames out, answers back to whoever asked.
+//! One connection to one worker.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use sealcard_signer_protocol::{Request, RequestBody, Response, ResponseBody, SignerError};
+use tokio::net::UnixStream;
+
+use super::{
+    Turn, UseError,
+    questions::{self, NoAnswer, Questions},
 };
-
-use sealcard_signer::protocol::{self, MAX_FRAME, Request, RequestBody, Response, ResponseBody};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::{Mutex as AsyncMutex, oneshot},
-    time::timeout,
-};
-use zeroize::Zeroizing;
-
-use super::{Turn, UseError};
 
 /// What came of one question.
 type Answer = Result<ResponseBody, UseError>;
 
-/// What is still to be answered, by its id. Absent once the connection has ended.
-type Waiting = Mutex<Option<HashMap<u64, Question>>>;
-
-struct Question {
-    /// Who waits for the answer, if anybody still does.
-    asker: oneshot::Sender<Answer>,
-    /// Given back when the signer has answered, since until then the question is in its queue.
-    _turn: Option<Turn>,
-}
-
 pub(super) struct Connection {
-    writer: AsyncMutex<OwnedWriteHalf>,
-    waiting: Arc<Waiting>,
-    next_id: AtomicU64,
-    /// A frame was written in part: what follows would be read as its rest.
-    torn: AtomicBool,
+    questions: Questions<Result<ResponseBody, SignerError>>,
     process_id: u32,
 }
 
 impl Connection {
     /// Takes the stream over. The second value is the reader: run it until it ends, which is when the connection does.
     pub(super) fn new(stream: UnixStream, process_id: u32) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
-        let (read, write) = stream.into_split();
-        let waiting = Arc::new(Mutex::new(Some(HashMap::new())));
-        let connection = Arc::new(Self {
-            writer: AsyncMutex::new(write),
-            waiting: Arc::clone(&waiting),
-            next_id: AtomicU64::new(1),
-            torn: AtomicBool::new(false),
-            process_id,
-        });
+        let (questions, answers) = questions::over(stream);
         let reader = async move {
-            if let Err(error) = read_answers(read, &waiting).await {
+            let read = answers.read(|Response { id, result }, incoming| {
+                // A worker has none to give.
+                while incoming.descriptor().is_some() {}
+                Ok(Some((id, result)))
+            });
+            if let Err(error) = read.await {
                 tracing::error!(%error, "signer: the connection broke");
             }
-            // Dropping the senders tells everyone who waits.
-            lock(&waiting).take();
         };
-        (connection, reader)
+        (Arc::new(Self { questions, process_id }), reader)
     }
 
     pub(super) fn process_id(&self) -> u32 {
@@ -78,100 +46,18 @@ impl Connection {
 
     /// The same with a turn, which is kept until the signer has answered, however late.
     pub(super) async fn ask_in_turn(&self, body: RequestBody, deadline: Duration, turn: Option<Turn>) -> Answer {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let frame = protocol::encode(&Request { id, body }).map_err(|_| UseError::TooLong)?;
-        let (asker, receiver) = oneshot::channel();
-        let keeps_a_turn = turn.is_some();
-        match lock(&self.waiting).as_mut() {
-            Some(waiting) => waiting.insert(id, Question { asker, _turn: turn }),
-            None => return Err(UseError::NotAsked),
-        };
-        let mut forget = Forget { waiting: &self.waiting, id, stays: false };
-        let asked = async {
-            self.send(&frame).await?;
-            forget.stays = keeps_a_turn;
-            receiver.await.map_err(|_| UseError::Unavailable)?
-        };
-        let answer = timeout(deadline, asked).await.unwrap_or(Err(UseError::Unavailable));
-        drop(forget);
-        answer
-    }
-
-    async fn send(&self, frame: &[u8]) -> Result<(), UseError> {
-        // One write under the lock: frames never mix.
-        let mut writer = self.writer.lock().await;
-        if self.torn.load(Ordering::Relaxed) {
-            return Err(UseError::NotAsked);
+        match self.questions.ask(|id| Request { id, body }, deadline, turn).await {
+            Ok(answer) => answer.map_err(UseError::Refused),
+            Err(NoAnswer::NotAsked) => Err(UseError::NotAsked),
+            Err(NoAnswer::Unavailable) => Err(UseError::Unavailable),
+            Err(NoAnswer::TooLong) => Err(UseError::TooLong),
         }
-        // Set for the time of the write, and left set when the deadline cuts the write off.
-        self.torn.store(true, Ordering::Relaxed);
-        writer.write_all(frame).await.map_err(|_| UseError::Unavailable)?;
-        self.torn.store(false, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Tells the signer that nothing more comes; it ends after what it has begun.
     pub(super) async fn shutdown(&self) {
-        let _ = self.writer.lock().await.shutdown().await;
+        self.questions.shutdown().await;
     }
-}
-
-/// Removes the question when nobody waits any more, whether answered or given up, unless the signer has it and it keeps a
-/// turn.
-struct Forget<'a> {
-    waiting: &'a Waiting,
-    id: u64,
-    stays: bool,
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        if !self.stays
-            && let Some(waiting) = lock(self.waiting).as_mut()
-        {
-            waiting.remove(&self.id);
-        }
-    }
-}
-
-/// Why the connection can't be used any longer.
-#[derive(Debug, thiserror::Error)]
-enum BrokenError {
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("{0}")]
-    Frame(#[from] protocol::FrameError),
-}
-
-/// Hands answers out until the signer closes its end, which is no error.
-async fn read_answers(read: OwnedReadHalf, waiting: &Waiting) -> Result<(), BrokenError> {
-    let mut read = BufReader::with_capacity(16 * 1024, read);
-    // An answer may hold a plaintext: the buffer is wiped with each use. (The reader's own is wiped by the allocator.)
-    let mut body = Zeroizing::new(Vec::new());
-    loop {
-        let len = match read.read_u32().await {
-            Ok(len) => usize::try_from(len).unwrap_or(usize::MAX),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        if len > MAX_FRAME {
-            return Err(protocol::FrameError::TooLong(len).into());
-        }
-        body.clear();
-        body.resize(len, 0);
-        read.read_exact(&mut body).await?;
-        let answer: Response = protocol::decode(&body)?;
-        let question = lock(waiting).as_mut().and_then(|waiting| waiting.remove(&answer.id));
-        let result = answer.result.map_err(UseError::Refused);
-        if question.is_none_or(|question| question.asker.send(result).is_err()) {
-            tracing::warn!(id = answer.id, "signer: an answer came after its deadline");
-        }
-    }
-}
-
-/// A panic while the map was held leaves the map whole: nothing in it depends on two steps.
-fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<HashMap<u64, Question>>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -179,8 +65,12 @@ fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<HashMap<u64, Ques
 mod tests {
     use proptest::prelude::*;
     use sealcard_api::ids::PrincipalId;
-    use sealcard_signer::protocol::{JournalHead, SignerError, StoreState};
-    use tokio::{runtime::Builder, task::JoinSet};
+    use sealcard_signer_protocol::{JournalHead, StoreState, decode, encode};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        runtime::Builder,
+        task::JoinSet,
+    };
 
     use super::{super::turns::Turns, *};
 
@@ -194,7 +84,7 @@ mod tests {
         let len = signer.read_u32().await.unwrap();
         let mut body = vec![0; usize::try_from(len).unwrap()];
         signer.read_exact(&mut body).await.unwrap();
-        protocol::decode(&body).unwrap()
+        decode(&body).unwrap()
     }
 
     #[tokio::test]
@@ -214,7 +104,7 @@ mod tests {
         }
         for request in requests.into_iter().rev() {
             let RequestBody::Journal { from, .. } = request.body else { unreachable!() };
-            let frame = protocol::encode(&Response { id: request.id, result: Ok(status(from)) }).unwrap();
+            let frame = encode(&Response { id: request.id, result: Ok(status(from)) }).unwrap();
             signer.write_all(&frame).await.unwrap();
         }
         assert!(tasks.join_all().await.into_iter().all(|right| right));
@@ -250,11 +140,11 @@ mod tests {
         let mut request = read_request(&mut signer).await;
         if request.id == 1 {
             let late = Response { id: request.id, result: Err(SignerError::Sealed) };
-            signer.write_all(&protocol::encode(&late).unwrap()).await.unwrap();
+            signer.write_all(&encode(&late).unwrap()).await.unwrap();
             request = read_request(&mut signer).await;
         }
         let answer = Response { id: request.id, result: Ok(status(7)) };
-        signer.write_all(&protocol::encode(&answer).unwrap()).await.unwrap();
+        signer.write_all(&encode(&answer).unwrap()).await.unwrap();
         assert_eq!(asked.await.unwrap(), Ok(status(7)));
     }
 
@@ -271,7 +161,7 @@ mod tests {
         }
         assert_eq!(turns.left(), 0);
         let late = Response { id: read_request(&mut signer).await.id, result: Err(SignerError::Sealed) };
-        signer.write_all(&protocol::encode(&late).unwrap()).await.unwrap();
+        signer.write_all(&encode(&late).unwrap()).await.unwrap();
         let back = turn().await.unwrap();
         drop(signer);
         reader.await.unwrap();

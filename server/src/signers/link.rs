@@ -1,31 +1,17 @@
 //! The socket to a keeper: what it is asked, and the workers that it brings.
 
 use std::{
-    collections::HashMap,
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::net::UnixStream as StdUnixStream,
-    },
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    sync::Arc,
     time::Duration,
 };
 
-use sealcard_signer::{
-    channel::{ChannelError, Incoming},
-    protocol::{self, KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, StoreState},
+use sealcard_signer_protocol::{
+    KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, StoreState, channel::ChannelError,
 };
-use tokio::{
-    io::{AsyncWriteExt, Interest},
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::{Mutex as AsyncMutex, mpsc, oneshot},
-    time::timeout,
-};
+use tokio::{net::UnixStream, sync::mpsc};
+
+use super::questions::{self, NoAnswer, Questions};
 
 /// Why a keeper gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,16 +35,9 @@ pub(super) enum News {
     State(StoreState),
 }
 
-type Answer = Result<KeeperAnswer, KeeperRefusal>;
-
-/// Who waits for which answer. Absent once the keeper has gone.
-type Waiting = Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>;
-
 /// The socket to one keeper.
 pub(super) struct Link {
-    writer: AsyncMutex<OwnedWriteHalf>,
-    waiting: Arc<Waiting>,
-    next_id: AtomicU64,
+    questions: Questions<Result<KeeperAnswer, KeeperRefusal>>,
 }
 
 impl Link {
@@ -67,98 +46,57 @@ impl Link {
         stream: UnixStream,
         news: mpsc::UnboundedSender<News>,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
-        let (read, write) = stream.into_split();
-        let waiting = Arc::new(Mutex::new(Some(HashMap::new())));
-        let link = Arc::new(Self {
-            writer: AsyncMutex::new(write),
-            waiting: Arc::clone(&waiting),
-            next_id: AtomicU64::new(1),
-        });
+        let (questions, answers) = questions::over(stream);
         let reader = async move {
-            if let Err(error) = read_messages(&read, &waiting, &news).await {
+            let read = answers.read(|message, incoming| {
+                match message {
+                    KeeperMessage::Answer { id, result } => return Ok(Some((id, result))),
+                    KeeperMessage::Worker { process } => {
+                        let descriptor = incoming.descriptor().ok_or(ChannelError::NoDescriptor)?;
+                        let _ = news.send(News::Worker(process, worker(descriptor)?));
+                    }
+                    KeeperMessage::State(state) => {
+                        let _ = news.send(News::State(state));
+                    }
+                }
+                Ok(None)
+            });
+            if let Err(error) = read.await {
                 tracing::error!(%error, "signer: the keeper's socket broke");
             }
-            // Dropping the senders tells everyone who waits.
-            lock(&waiting).take();
         };
-        (link, reader)
+        (Arc::new(Self { questions }), reader)
     }
 
     pub(super) async fn ask(&self, body: KeeperRequestBody, deadline: Duration) -> Result<KeeperAnswer, KeeperError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let frame = protocol::encode(&KeeperRequest { id, body }).map_err(|_| KeeperError::TooLong)?;
-        let (sender, receiver) = oneshot::channel();
-        match lock(&self.waiting).as_mut() {
-            Some(waiting) => waiting.insert(id, sender),
-            None => return Err(KeeperError::Unavailable),
-        };
-        let asked = async {
-            // Requests are far smaller than the socket's buffer, so none is ever written in part.
-            self.writer.lock().await.write_all(&frame).await.map_err(|_| KeeperError::Unavailable)?;
-            Ok(receiver.await.map_err(|_| KeeperError::Unavailable)??)
-        };
-        let answer = timeout(deadline, asked).await.unwrap_or(Err(KeeperError::Unavailable));
-        if let Some(waiting) = lock(&self.waiting).as_mut() {
-            waiting.remove(&id);
+        match self.questions.ask(|id| KeeperRequest { id, body }, deadline, None).await {
+            Ok(answer) => Ok(answer?),
+            Err(NoAnswer::NotAsked | NoAnswer::Unavailable) => Err(KeeperError::Unavailable),
+            Err(NoAnswer::TooLong) => Err(KeeperError::TooLong),
         }
-        answer
     }
 
     /// Tells the keeper that nothing more comes: it ends when its worker has.
     pub(super) async fn shutdown(&self) {
-        let _ = self.writer.lock().await.shutdown().await;
+        self.questions.shutdown().await;
     }
 }
 
-/// Hands answers and news out until the keeper closes its end, which is no error.
-async fn read_messages(
-    read: &OwnedReadHalf,
-    waiting: &Waiting,
-    news: &mpsc::UnboundedSender<News>,
-) -> Result<(), ChannelError> {
-    let socket: &UnixStream = read.as_ref();
-    let mut incoming = Incoming::default();
-    loop {
-        while let Some(message) = incoming.message()? {
-            match message {
-                KeeperMessage::Worker { process } => {
-                    let descriptor = incoming.descriptor().ok_or(ChannelError::NoDescriptor)?;
-                    let _ = news.send(News::Worker(process, stream(descriptor)?));
-                }
-                KeeperMessage::State(state) => {
-                    let _ = news.send(News::State(state));
-                }
-                KeeperMessage::Answer { id, result } => {
-                    let sender = lock(waiting).as_mut().and_then(|waiting| waiting.remove(&id));
-                    if let Some(sender) = sender {
-                        let _ = sender.send(result);
-                    }
-                }
-            }
-        }
-        if socket.async_io(Interest::READABLE, || incoming.read(socket.as_fd())).await? == 0 {
-            return Ok(());
-        }
-    }
-}
-
-fn stream(descriptor: OwnedFd) -> std::io::Result<UnixStream> {
+fn worker(descriptor: OwnedFd) -> std::io::Result<UnixStream> {
     let stream = StdUnixStream::from(descriptor);
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)
-}
-
-/// A panic while the map was held leaves the map whole: nothing in it depends on two steps.
-fn lock(waiting: &Waiting) -> MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Answer>>>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
-    use sealcard_signer::protocol::SecretKind;
-    use tokio::{io::AsyncReadExt, runtime::Builder};
+    use sealcard_signer_protocol::{SecretKind, decode, encode};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        runtime::Builder,
+    };
 
     use super::*;
 
@@ -177,19 +115,19 @@ mod tests {
         let len = keeper.read_u32().await.unwrap();
         let mut body = vec![0; usize::try_from(len).unwrap()];
         keeper.read_exact(&mut body).await.unwrap();
-        let KeeperRequest { id, .. } = protocol::decode(&body).unwrap();
+        let KeeperRequest { id, .. } = decode(&body).unwrap();
         let status = KeeperAnswer::Status { state: StoreState::Sealed, secret: SecretKind::Pin, worker: None };
         for message in [
             KeeperMessage::State(StoreState::Locked),
             KeeperMessage::Answer { id: id + 1, result: Ok(KeeperAnswer::Unsealed) },
             KeeperMessage::Answer { id, result: Ok(status.clone()) },
         ] {
-            keeper.write_all(&protocol::encode(&message).unwrap()).await.unwrap();
+            keeper.write_all(&encode(&message).unwrap()).await.unwrap();
         }
         assert_eq!(asked.await.unwrap(), Ok(status));
         assert!(matches!(told.recv().await, Some(News::State(StoreState::Locked))));
         // A worker without its socket is none.
-        let worker = protocol::encode(&KeeperMessage::Worker { process: 1 }).unwrap();
+        let worker = encode(&KeeperMessage::Worker { process: 1 }).unwrap();
         keeper.write_all(&worker).await.unwrap();
         reader.await.unwrap();
         assert!(told.recv().await.is_none());

@@ -10,6 +10,7 @@ mod connection;
 mod folders;
 mod link;
 mod process;
+mod questions;
 mod turns;
 mod unlock;
 
@@ -24,7 +25,7 @@ use sealcard_api::{
     admin::{EnvironmentKind, EnvironmentState},
     ids::{EnvironmentId, PrincipalId},
 };
-use sealcard_signer::protocol::{
+use sealcard_signer_protocol::{
     JournalEntry, JournalHead, KeeperAnswer, KeeperRequestBody, RequestBody, ResponseBody, SignerError, StoreState,
 };
 use tokio::{
@@ -239,6 +240,7 @@ impl Signer {
         let deadline = match body {
             RequestBody::Generate { .. } => GENERATE_DEADLINE,
             RequestBody::Use { .. }
+            | RequestBody::Certify { .. }
             | RequestBody::Import { .. }
             | RequestBody::Journal { .. }
             | RequestBody::Unlock

@@ -11,10 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealcard_signer::{
-    keeper::INHERITED_VARIABLES,
-    protocol::{KeeperRequestBody, RequestBody},
-};
+use sealcard_signer_protocol::{KeeperRequestBody, RequestBody};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::UnixStream,
@@ -42,6 +39,10 @@ const STEADY: Duration = Duration::from_secs(60);
 
 /// How long a signer may finish what it has begun when the server stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a signer gets of the server's environment: systemd's credentials and, in builds for tests, their failpoints.
+const INHERITED_VARIABLES: &[&str] =
+    if cfg!(feature = "failpoints") { &["CREDENTIALS_DIRECTORY", "FAILPOINTS"] } else { &["CREDENTIALS_DIRECTORY"] };
 
 /// How to reach one signer.
 #[derive(Debug, Clone)]
@@ -161,7 +162,7 @@ fn spawn(program: &Path, folder: &Path) -> std::io::Result<(Child, UnixStream)> 
         .args(["serve", "--socket-fd", "0", "--folder"])
         .arg(folder)
         .env_clear()
-        .envs(INHERITED_VARIABLES.into_iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
+        .envs(INHERITED_VARIABLES.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sealcard_api::ids::EnvironmentId;
-use sealcard_signer::protocol::{RequestBody, ResponseBody, SignerError, StoreState};
+use sealcard_signer_protocol::{RequestBody, ResponseBody, SignerError, StoreState};
 use serde_json::json;
 use tokio::{
     sync::{Notify, watch},

@@ -31,10 +31,7 @@ use sealcard_api::{
     ssh::SshMessage,
 };
 use sealcard_policy::{Action, KeyFacts, KeyOperation, PrincipalFacts};
-use sealcard_signer::{
-    operations,
-    protocol::{Operation, Plaintext, RequestBody, ResponseBody, SignerError, StoredKey},
-};
+use sealcard_signer_protocol::{Input, Operation, Plaintext, RequestBody, ResponseBody, SignerError, StoredKey, check};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -83,7 +80,7 @@ pub struct Wish {
     pub key: KeyId,
     /// One for each use, however often the request is repeated.
     pub idempotency_key: Uuid,
-    /// What is to be done. [`Operation::Certify`] is never done for a caller.
+    /// What is to be done.
     pub operation: Operation,
 }
 
@@ -125,7 +122,7 @@ impl Signing {
     pub async fn perform(&self, asker: Asker, wish: Wish) -> Result<Done, SigningError> {
         let use_of = UseOf {
             key: wish.key,
-            role: component_role(&wish.operation)?,
+            role: component_role(&wish.operation),
             principal: asker.principal,
             grant: asker.grant,
             token: asker.token,
@@ -174,8 +171,8 @@ impl Signing {
         let refusal = match refusal {
             SigningError::Denied { decision, .. } if decision.is_about_the_key() => {
                 let key = self.store.key(wish.key).await?;
-                let role = component_role(&wish.operation).ok();
-                let detail = key.zip(role).and_then(|(key, role)| key.obstacle_to(role, Timestamp::now()));
+                let role = component_role(&wish.operation);
+                let detail = key.and_then(|key| key.obstacle_to(role, Timestamp::now()));
                 SigningError::Denied { decision, detail }
             }
             other => other,
@@ -333,7 +330,7 @@ fn judge(asker: &Asker, wish: &Wish, key: &KeyUse) -> Result<StoredKey, SigningE
         _ if !key.asker_may_ask || key.grant_expires.is_none_or(|expires| expires <= now) => {
             Err(SigningError::GrantOver)
         }
-        Some(component) if decision.allowed() => match operations::check(&component.key, &wish.operation) {
+        Some(component) if decision.allowed() => match check(&component.key, &wish.operation) {
             Ok(()) => Ok(component.key.clone()),
             Err(error) => Err(SigningError::Unfit(error.to_string())),
         },
@@ -388,21 +385,18 @@ fn earlier_answer(known: RequestRow) -> Result<Done, SigningError> {
 }
 
 /// The component that an operation needs.
-fn component_role(operation: &Operation) -> Result<ComponentRole, SigningError> {
+const fn component_role(operation: &Operation) -> ComponentRole {
     match operation {
-        Operation::Sign { .. } => Ok(ComponentRole::Sign),
-        Operation::Decrypt { .. } => Ok(ComponentRole::Decrypt),
-        Operation::Authenticate { .. } | Operation::AuthenticateSsh { .. } => Ok(ComponentRole::Authenticate),
-        Operation::Certify { .. } => {
-            Err(SigningError::Unfit("certificates are made by key management only".to_owned()))
-        }
+        Operation::Sign { .. } => ComponentRole::Sign,
+        Operation::Decrypt { .. } => ComponentRole::Decrypt,
+        Operation::Authenticate { .. } | Operation::AuthenticateSsh { .. } => ComponentRole::Authenticate,
     }
 }
 
 /// What policy is asked. An SSHSIG blob is a signature over data, whichever slot makes it.
 fn policy_operation(operation: &Operation) -> KeyOperation {
     match operation {
-        Operation::Sign { .. } | Operation::Certify { .. } => KeyOperation::Sign,
+        Operation::Sign { .. } => KeyOperation::Sign,
         Operation::Decrypt { .. } => KeyOperation::Decrypt,
         Operation::Authenticate { .. } => KeyOperation::Authenticate,
         Operation::AuthenticateSsh { message } => match SshMessage::parse(message) {
@@ -415,19 +409,18 @@ fn policy_operation(operation: &Operation) -> KeyOperation {
 /// What an idempotency key is bound to besides key and operation: the input and, where there is one, its hash algorithm.
 fn idempotent_input(operation: &Operation) -> [u8; 32] {
     let mut bound = Vec::with_capacity(128);
-    if let Operation::Sign { hash, .. } | Operation::Certify { hash, .. } | Operation::Authenticate { hash, .. } =
-        operation
-    {
+    let input = operation.input();
+    if let Input::Digest(hash, _) = input {
         bound.extend_from_slice(hash.name().as_bytes());
         bound.push(0);
     }
-    bound.extend_from_slice(operations::input(operation));
+    bound.extend_from_slice(input.bytes());
     sha256(&bound)
 }
 
 /// What the record tells of a wish. Digests are told, ciphertexts and ssh's messages only as their SHA-256.
 fn describe(asker: &Asker, wish: &Wish) -> Map<String, Value> {
-    let input = operations::input_sha256(&wish.operation);
+    let input = wish.operation.input().sha256();
     let mut details = Map::new();
     let mut tell = |name: &str, value: Value| {
         details.insert(name.to_owned(), value);
@@ -439,9 +432,7 @@ fn describe(asker: &Asker, wish: &Wish) -> Map<String, Value> {
     tell("grant", json!(asker.grant));
     tell("peer", json!(asker.peer.ip()));
     match &wish.operation {
-        Operation::Sign { hash, digest }
-        | Operation::Certify { hash, digest }
-        | Operation::Authenticate { hash, digest } => {
+        Operation::Sign { hash, digest } | Operation::Authenticate { hash, digest } => {
             tell("hash", json!(hash));
             tell("digest", json!(HEXLOWER.encode(digest)));
         }

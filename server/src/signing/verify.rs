@@ -9,7 +9,7 @@ use aws_lc_rs::{
     },
 };
 use sealcard_api::algorithm::{Curve, HashAlgorithm, Scheme};
-use sealcard_signer::protocol::{Operation, PublicKeyBytes, StoredKey};
+use sealcard_signer_protocol::{Operation, PublicKeyBytes, StoredKey};
 
 /// What is signed does not verify, or can't be. Retrying may help: a fault of the signer or its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +23,7 @@ pub(super) fn verify(key: &StoredKey, operation: &Operation, signature: &[u8]) -
             verify_digest(key, *hash, digest, signature)
         }
         Operation::AuthenticateSsh { message } => verify_message(key, message, signature),
-        Operation::Certify { .. } | Operation::Decrypt { .. } => Err(VerifyError),
+        Operation::Decrypt { .. } => Err(VerifyError),
     }
 }
 

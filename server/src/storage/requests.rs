@@ -19,7 +19,7 @@ pub struct Idempotency {
     pub use_of: UseOf,
     /// The client's value, unique among the requests of one principal.
     pub key: Uuid,
-    /// The operation that it is bound to: [`sealcard_signer::protocol::Operation::name`].
+    /// The operation that it is bound to: [`sealcard_signer_protocol::Operation::name`].
     pub operation: &'static str,
     /// SHA-256 of the input that it is bound to.
     pub input_sha256: [u8; 32],

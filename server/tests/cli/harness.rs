@@ -76,11 +76,11 @@ impl Place {
     }
 }
 
-/// The signer, which cargo builds as an example of this package: beside the folder of this test's executable.
+/// The signer, which a build of the workspace puts beside the folder of this test's executable.
 fn signer() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let path = tests.parent().unwrap().parent().unwrap().join("examples/signer");
-    assert!(path.is_file(), "{} is missing: cargo build --package sealcard-server --examples", path.display());
+    let path = tests.parent().unwrap().parent().unwrap().join("sealcard-signer");
+    assert!(path.is_file(), "{} is missing: cargo build --package sealcard-signer", path.display());
     path
 }
 

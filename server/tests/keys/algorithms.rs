@@ -17,7 +17,7 @@ use sealcard_api::{
     algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, KeyAlgorithm, Scheme},
 };
 use sealcard_server::storage::KeyRow;
-use sealcard_signer::protocol::{Operation, PublicKeyBytes};
+use sealcard_signer_protocol::{Operation, PublicKeyBytes};
 use sequoia_openpgp::{
     Cert,
     crypto::{SessionKey, mpi},

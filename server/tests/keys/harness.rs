@@ -24,7 +24,7 @@ use sealcard_server::{
     signing::{Asker, Done, Product, Signing, SigningError, Wish},
     storage::{Database, Member, NewGrantRow, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError, Store},
 };
-use sealcard_signer::protocol::Operation;
+use sealcard_signer_protocol::Operation;
 use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -217,10 +217,10 @@ async fn start(store: Store, data: &Path) -> Signing {
     signing
 }
 
-/// The signer's program as this package builds it for its tests.
+/// The signer, which a build of the workspace puts beside the folder of this test's executable.
 fn signer_program() -> PathBuf {
-    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/signer");
-    assert!(program.is_file(), "{} is missing: cargo build -p sealcard-server --examples", program.display());
+    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("sealcard-signer");
+    assert!(program.is_file(), "{} is missing: cargo build --package sealcard-signer", program.display());
     program
 }
 

@@ -1,7 +1,7 @@
 //! The record: append-only, and every change of it is found.
 
 use sealcard_api::algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm};
-use sealcard_signer::protocol::{Operation, RequestBody};
+use sealcard_signer_protocol::{Certification, RequestBody};
 
 use crate::harness::Place;
 
@@ -83,9 +83,9 @@ async fn a_certification_that_key_management_did_not_make_is_found() {
     assert!(noted.body.contains("key-certify"), "{noted:?}");
     let primary = row.components.iter().find(|component| component.role == ComponentRole::Certify).unwrap();
     let primary = place.store().stored_component(primary.id).await.unwrap().unwrap();
-    let certify = |digest: Vec<u8>| RequestBody::Use {
+    let certify = |digest: Vec<u8>| RequestBody::Certify {
         key: primary.clone(),
-        operation: Operation::Certify { hash: HashAlgorithm::Sha256, digest },
+        certification: Certification { hash: HashAlgorithm::Sha256, digest },
         request: old.0,
     };
     let signer = place.signing.signers.get(row.environment_id).unwrap();

@@ -2,7 +2,7 @@
 
 use sealcard_api::{algorithm::KeyAlgorithm, ids::GrantId};
 use sealcard_server::signing::{SigningError, Wish};
-use sealcard_signer::protocol::Operation;
+use sealcard_signer_protocol::Operation;
 use uuid::Uuid;
 
 use crate::harness::{Place, plaintext, sign, signature, story, token_of, told};

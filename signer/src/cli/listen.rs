@@ -11,10 +11,13 @@ use clap::Args;
 
 use super::Folder;
 use crate::{
-    keeper::INHERITED_VARIABLES,
     log::{self, Level},
     os,
 };
+
+/// What a keeper gets of this process's environment: systemd's credentials and, in builds for tests, their failpoints.
+const INHERITED_VARIABLES: &[&str] =
+    if cfg!(feature = "failpoints") { &["CREDENTIALS_DIRECTORY", "FAILPOINTS"] } else { &["CREDENTIALS_DIRECTORY"] };
 
 /// Serve a server that connects to a socket; a service manager runs this
 ///
@@ -51,7 +54,7 @@ impl Listen {
             .args(["serve", "--socket-fd", "0", "--folder"])
             .arg(&self.folder.folder)
             .env_clear()
-            .envs(INHERITED_VARIABLES.into_iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
+            .envs(INHERITED_VARIABLES.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
             .stdin(Stdio::from(OwnedFd::from(server)))
             .stdout(Stdio::null())
             .status()

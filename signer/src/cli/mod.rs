@@ -1,7 +1,7 @@
 //! The command `sealcard-signer`.
 
-mod completions;
 mod envelope_key;
+mod generate;
 mod init;
 mod init_token;
 mod journal;
@@ -45,7 +45,8 @@ enum Command {
     #[command(subcommand)]
     Journal(journal::Journal),
     Sandbox(sandbox::Sandbox),
-    Completions(completions::Completions),
+    Completions(generate::Completions),
+    Man(generate::ManPages),
 }
 
 /// The folder that holds seal and journal.
@@ -69,9 +70,7 @@ struct Serve {
     socket_fd: RawFd,
 }
 
-/// The definition of the command, for manual pages, which the server makes.
-#[must_use]
-pub fn command() -> clap::Command {
+fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
@@ -95,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Probe(probe) => probe.run(),
         Command::Journal(journal) => journal.run(),
         Command::Completions(completions) => completions.run(),
+        Command::Man(pages) => pages.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ use std::{os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use sealcard_signer_protocol::{AlgorithmReport, TokenReport};
 
 use super::{Folder, output};
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
         Token,
         config::{TOKEN_FILE, TokenConfig},
     },
-    protocol::{AlgorithmReport, TokenReport},
     sandbox::{self, Rules},
 };
 

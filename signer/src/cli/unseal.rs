@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use sealcard_signer_protocol::SecretKind;
 
 use super::{Folder, output, passphrase};
-use crate::{
-    keeper::{ControlReply, ControlRequest, ask},
-    protocol::SecretKind,
-};
+use crate::keeper::{ControlReply, ControlRequest, ask};
 
 /// Open the seal of the running signer
 ///

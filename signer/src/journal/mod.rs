@@ -1,17 +1,15 @@
 //! The signer's own list of key uses.
 //!
 //! `journal.jsonl` has one JSON object on each line, in order, each with the hash of the one before it bound in
-//! ([`entry_hash`]). An entry is durable before what the key made leaves the signer, and it says that the key **may** have
+//! ([`sealcard_signer_protocol::journal`]). An entry is durable before what the key made leaves the signer, and it says that the key **may** have
 //! been used: an entry is written while the operation runs, so uses that fail afterwards (a ciphertext that does not
 //! decrypt, a process that dies) have one too. Requests that are refused before the key is touched have none.
 
-mod entry;
 mod opened;
 mod reader;
 mod storage;
 mod writer;
 
-pub use entry::{LineError, entry_hash, format_line, parse_line};
 pub use opened::OpenJournal;
 pub use reader::{JournalError, Scan, TornTail, scan};
 pub use storage::Storage;

@@ -7,8 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::entry::{LineError, MAX_LINE, entry_hash, parse_line};
-use crate::protocol::{JournalEntry, JournalHead};
+use sealcard_signer_protocol::{
+    JournalEntry, JournalHead,
+    journal::{LineError, MAX_LINE, entry_hash, parse_line},
+};
 
 /// The chain before its first entry.
 pub(super) const EMPTY: JournalHead = JournalHead { sequence: 0, hash: [0; 32] };

@@ -11,18 +11,18 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use sealcard_signer_protocol::{
+    JournalEntry, JournalHead, SignerError,
+    journal::{entry_hash, format_line},
+};
 use uuid::Uuid;
 
 use super::{
     Storage,
-    entry::{entry_hash, format_line},
     opened::OpenJournal,
     reader::{self, INDEX_STEP, JournalError, Scan},
 };
-use crate::{
-    log::{self, Level},
-    protocol::{JournalEntry, JournalHead, SignerError},
-};
+use crate::log::{self, Level};
 
 /// Entries that share one `fdatasync` at most.
 const MAX_BATCH: usize = 1024;
@@ -30,7 +30,7 @@ const MAX_BATCH: usize = 1024;
 /// What is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
-    /// [`crate::protocol::Operation::name`], `generate` or `import`.
+    /// As [`JournalEntry::operation`].
     pub operation: &'static str,
     /// The component key.
     pub component: Uuid,

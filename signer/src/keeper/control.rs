@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Write as _},
     os::unix::{
         fs::PermissionsExt as _,
         net::{UnixListener, UnixStream},
@@ -13,19 +13,16 @@ use std::{
 };
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use sealcard_signer_protocol::{SecretKind, channel::Incoming, encode};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{custody::Opened, unsealer::Unsealer};
 use crate::{
     folder::{self, LockedFolder},
     log::{self, Level},
-    protocol::{self, SecretKind},
     seal::Passphrase,
 };
 
-/// A request has at most so many bytes.
-const MAX_REQUEST: usize = 16 * 1024;
 /// Whoever connects has so long to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait for a signer that is just starting.
@@ -95,10 +92,9 @@ pub(super) fn remove(folder: &LockedFolder) {
 pub fn ask(folder: &Path, request: &ControlRequest) -> io::Result<ControlReply> {
     let folder = File::open(folder)?;
     let mut socket = connect(&folder)?;
-    let frame = protocol::encode(request).map_err(io::Error::other)?;
+    let frame = encode(request).map_err(io::Error::other)?;
     socket.write_all(&frame)?;
-    let body = read_frame(&mut socket)?;
-    protocol::decode(&body).map_err(io::Error::other)
+    read(&socket)
 }
 
 /// Connects, also to a signer that is just starting: the server serves before its signers are ready.
@@ -130,9 +126,9 @@ impl Control {
         }
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        let request = protocol::decode(&read_frame(&mut socket)?).map_err(io::Error::other)?;
+        let request = read(&socket)?;
         let reply = self.reply(request);
-        let frame = protocol::encode(&reply).map_err(io::Error::other)?;
+        let frame = encode(&reply).map_err(io::Error::other)?;
         socket.write_all(&frame)
     }
 
@@ -153,14 +149,6 @@ impl Control {
     }
 }
 
-fn read_frame(socket: &mut impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut header = [0; 4];
-    socket.read_exact(&mut header)?;
-    let len = usize::try_from(u32::from_be_bytes(header)).unwrap_or(usize::MAX);
-    if len > MAX_REQUEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the frame is too long"));
-    }
-    let mut body = Zeroizing::new(vec![0; len]);
-    socket.read_exact(&mut body)?;
-    Ok(body)
+fn read<T: DeserializeOwned>(socket: &UnixStream) -> io::Result<T> {
+    Incoming::default().wait(socket).map_err(io::Error::other)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }

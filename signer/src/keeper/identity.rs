@@ -3,7 +3,7 @@
 
 use std::{io, path::Path};
 
-use sealcard_envelope::{EnvelopeError, KeyFingerprint, PrivateKey, RecipientKey};
+use sealcard_signer_protocol::envelope::{EnvelopeError, KeyFingerprint, PrivateKey, RecipientKey};
 
 use crate::{
     crypto, folder,

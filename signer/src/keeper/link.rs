@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use super::supervisor::Event;
-use crate::{
+use sealcard_signer_protocol::{
+    KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, StoreState,
     channel::{self, ChannelError, Incoming},
-    protocol::{KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, StoreState},
 };
+
+use super::supervisor::Event;
 
 /// A server that does not read for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(10);

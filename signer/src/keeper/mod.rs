@@ -24,8 +24,9 @@ use std::{
     sync::{Arc, mpsc},
 };
 
+use sealcard_signer_protocol::channel::ChannelError;
+
 use crate::{
-    channel::ChannelError,
     folder::{FolderError, JOURNAL_FILE, LockedFolder},
     journal::{JournalError, OpenJournal},
     log::{self, Level},
@@ -37,9 +38,6 @@ use custody::Custody;
 use link::Link;
 use supervisor::Supervisor;
 use unsealer::Unsealer;
-
-/// What whoever starts a keeper passes on of its own environment: tests' failpoints and systemd's credentials.
-pub const INHERITED_VARIABLES: [&str; 2] = ["FAILPOINTS", "CREDENTIALS_DIRECTORY"];
 
 /// Why the keeper does not start or ended. Retrying can't help unless a variant says so.
 #[derive(Debug, thiserror::Error)]

@@ -16,10 +16,10 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
+use sealcard_signer_protocol::channel::{self, ChannelError, Incoming};
 
 use super::{custody::Custody, supervisor::Event};
 use crate::{
-    channel::{self, ChannelError, Incoming},
     journal::OpenJournal,
     leash::{Ages, Deadlines, INDEX_PART, Start, TOKEN_ABSENT, ToKeeper, ToWorker},
 };

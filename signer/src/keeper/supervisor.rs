@@ -10,6 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sealcard_signer_protocol::{
+    KeeperAnswer, KeeperRefusal, KeeperRequest, KeeperRequestBody, StoreState, channel::ChannelError,
+};
+
 use super::{
     KeeperError,
     backoff::Backoff,
@@ -19,11 +23,9 @@ use super::{
     unsealer::Unsealer,
 };
 use crate::{
-    channel::ChannelError,
     journal::OpenJournal,
     leash::{Deadlines, Taken, ToKeeper, ToWorker},
     log::{self, Level},
-    protocol::{KeeperAnswer, KeeperRefusal, KeeperRequest, KeeperRequestBody, StoreState},
 };
 
 /// How often the worker is asked whether it lives.

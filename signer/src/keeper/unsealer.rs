@@ -5,14 +5,13 @@ use std::{
     time::Duration,
 };
 
+use sealcard_signer_protocol::{KeeperAnswer, KeeperRefusal, NONCE_LEN};
+
 use super::{
     custody::{Custody, Opened},
     supervisor::Event,
 };
-use crate::{
-    protocol::{KeeperAnswer, KeeperRefusal, NONCE_LEN},
-    seal::Passphrase,
-};
+use crate::seal::Passphrase;
 
 /// How long a worker may take to open its keys before whoever asked is answered anyway.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,10 +5,10 @@ use aws_lc_rs::{
     encoding::{AsBigEndian as _, Curve25519SeedBin, EcPrivateKeyBin},
 };
 use sealcard_api::algorithm::Curve;
+use sealcard_signer_protocol::{PublicKeyBytes, SignerError};
 use zeroize::Zeroizing;
 
 use super::{GenerateError, GeneratedKey, KeyMismatchError};
-use crate::protocol::{PublicKeyBytes, SignerError};
 
 /// `None` for Ed25519, which only signs.
 fn algorithm(curve: Curve) -> Option<&'static Algorithm> {

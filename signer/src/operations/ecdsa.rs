@@ -10,10 +10,10 @@ use aws_lc_rs::{
     },
 };
 use sealcard_api::algorithm::Curve;
+use sealcard_signer_protocol::{PublicKeyBytes, SignerError};
 use zeroize::Zeroizing;
 
 use super::{GenerateError, GeneratedKey, KeyMismatchError};
-use crate::protocol::{PublicKeyBytes, SignerError};
 
 /// What the library needs to be told for a curve.
 #[derive(Clone, Copy)]

@@ -4,10 +4,10 @@ use aws_lc_rs::{
     encoding::{AsBigEndian as _, Curve25519SeedBin},
     signature::{ED25519, Ed25519KeyPair, KeyPair as _, ParsedPublicKey},
 };
+use sealcard_signer_protocol::{PublicKeyBytes, SignerError};
 use zeroize::Zeroizing;
 
 use super::{GenerateError, GeneratedKey, KeyMismatchError};
-use crate::protocol::{PublicKeyBytes, SignerError};
 
 pub(super) fn generate() -> Result<GeneratedKey, GenerateError> {
     let pair = Ed25519KeyPair::generate()?;

@@ -3,20 +3,17 @@
 //! Cryptography is aws-lc-rs throughout. No signature is given out unchecked: one that a fault has
 //! spoiled could give the key away (docs/decisions/aws-lc-rs.md).
 
-mod check;
 mod ecdh;
 mod ecdsa;
 mod eddsa;
 mod public;
 mod rsa;
 
-pub use check::{check, input, input_sha256};
 pub use public::{PublicKey, is_fit_for_agreement};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Scheme};
+use sealcard_signer_protocol::{Input, Plaintext, PublicKeyBytes, ResponseBody, SignerError};
 use zeroize::Zeroizing;
-
-use crate::protocol::{Operation, Plaintext, PublicKeyBytes, ResponseBody, SignerError};
 
 /// A private key, parsed and ready.
 pub enum PrivateKey {
@@ -121,37 +118,24 @@ impl PrivateKey {
         })
     }
 
-    /// Performs an operation that [`check`] allowed for the key's row.
+    /// Does what was allowed for the key's row ([`sealcard_signer_protocol::check`]).
     ///
     /// # Errors
-    /// If the operation is not one of this kind of key, a ciphertext does not decrypt, or a fault has spoiled a signature.
-    pub fn perform(&self, operation: &Operation) -> Result<ResponseBody, SignerError> {
-        match (self, operation) {
-            (
-                Self::RsaSign(key),
-                Operation::Sign { hash, digest }
-                | Operation::Certify { hash, digest }
-                | Operation::Authenticate { hash, digest },
-            ) => key.sign(*hash, digest).map(ResponseBody::Signature),
-            (
-                Self::Ecdsa(key),
-                Operation::Sign { digest, .. }
-                | Operation::Certify { digest, .. }
-                | Operation::Authenticate { digest, .. },
-            ) => key.sign(digest).map(ResponseBody::Signature),
-            (Self::Eddsa(key), Operation::Sign { digest, .. } | Operation::Certify { digest, .. }) => {
-                key.sign(digest).map(ResponseBody::Signature)
-            }
-            (Self::Eddsa(key), Operation::AuthenticateSsh { message }) => {
+    /// If this kind of key does not do that, a ciphertext does not decrypt, or a fault has spoiled a signature.
+    pub fn perform(&self, input: Input<'_>) -> Result<ResponseBody, SignerError> {
+        match (self, input) {
+            (Self::RsaSign(key), Input::Digest(hash, digest)) => key.sign(hash, digest).map(ResponseBody::Signature),
+            (Self::Ecdsa(key), Input::Digest(_, digest)) => key.sign(digest).map(ResponseBody::Signature),
+            (Self::Eddsa(key), Input::Digest(_, message) | Input::Message(message)) => {
                 key.sign(message).map(ResponseBody::Signature)
             }
-            (Self::RsaDecrypt(key), Operation::Decrypt { ciphertext }) => {
+            (Self::RsaDecrypt(key), Input::Ciphertext(ciphertext)) => {
                 key.decrypt(ciphertext).map(|plaintext| ResponseBody::Plaintext(Plaintext(plaintext)))
             }
-            (Self::Ecdh(key), Operation::Decrypt { ciphertext }) => {
+            (Self::Ecdh(key), Input::Ciphertext(ciphertext)) => {
                 key.agree(ciphertext).map(|secret| ResponseBody::Plaintext(Plaintext(secret)))
             }
-            _ => Err(SignerError::Invalid(format!("this kind of key does not {}", operation.name()))),
+            _ => Err(SignerError::Invalid("this kind of key does not do that".into())),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, X25519};
 use sealcard_api::algorithm::{ComponentAlgorithm, Curve, Scheme};
+use sealcard_signer_protocol::{Input, PublicKeyBytes, SignerError};
 
 use super::{KeyMismatchError, ecdsa, eddsa, rsa};
-use crate::protocol::{Operation, PublicKeyBytes, SignerError};
 
 /// The public half of a key that signs, parsed and ready.
 pub enum PublicKey {
@@ -30,30 +30,16 @@ impl PublicKey {
         })
     }
 
-    /// Verifies the signature that an operation asked for, in the form of [`crate::protocol::ResponseBody::Signature`].
+    /// Verifies the signature over a digest or message, in the form of
+    /// [`sealcard_signer_protocol::ResponseBody::Signature`].
     ///
     /// # Errors
     /// [`SignerError::SelfCheckFailed`] if it does not verify or is not of that form.
-    pub fn verify(&self, operation: &Operation, signature: &[u8]) -> Result<(), SignerError> {
-        match (self, operation) {
-            (
-                Self::Rsa(key),
-                Operation::Sign { hash, digest }
-                | Operation::Certify { hash, digest }
-                | Operation::Authenticate { hash, digest },
-            ) => key.verify(*hash, digest, signature),
-            (
-                Self::Ecdsa(key),
-                Operation::Sign { digest, .. }
-                | Operation::Certify { digest, .. }
-                | Operation::Authenticate { digest, .. },
-            ) => key.verify(digest, signature),
-            (
-                Self::Eddsa(key),
-                Operation::Sign { digest: message, .. }
-                | Operation::Certify { digest: message, .. }
-                | Operation::AuthenticateSsh { message },
-            ) => key.verify(message, signature),
+    pub fn verify(&self, input: Input<'_>, signature: &[u8]) -> Result<(), SignerError> {
+        match (self, input) {
+            (Self::Rsa(key), Input::Digest(hash, digest)) => key.verify(hash, digest, signature),
+            (Self::Ecdsa(key), Input::Digest(_, digest)) => key.verify(digest, signature),
+            (Self::Eddsa(key), Input::Digest(_, message) | Input::Message(message)) => key.verify(message, signature),
             _ => Err(SignerError::SelfCheckFailed),
         }
     }

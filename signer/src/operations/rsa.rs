@@ -11,10 +11,10 @@ use aws_lc_rs::{
     },
 };
 use sealcard_api::algorithm::HashAlgorithm;
+use sealcard_signer_protocol::{PublicKeyBytes, SignerError};
 use zeroize::Zeroizing;
 
 use super::{GenerateError, GeneratedKey, KeyMismatchError};
-use crate::protocol::{PublicKeyBytes, SignerError};
 
 /// Makes a key with e = 65537. Takes up to seconds.
 pub(super) fn generate(bits: u16) -> Result<GeneratedKey, GenerateError> {

@@ -11,6 +11,7 @@ use cryptoki::{
     session::Session,
 };
 use sealcard_api::algorithm::{Curve, Scheme};
+use sealcard_signer_protocol::{Plaintext, PublicKeyBytes, SignerError};
 use zeroize::Zeroizing;
 
 use super::{
@@ -24,10 +25,9 @@ use super::{
 use crate::{
     log::{self, Level},
     operations::is_fit_for_agreement,
-    protocol::{Plaintext, PublicKeyBytes, SignerError},
 };
 
-/// Decrypts, in the form of [`crate::protocol::ResponseBody::Plaintext`].
+/// Decrypts, in the form of [`sealcard_signer_protocol::ResponseBody::Plaintext`].
 pub(super) fn decrypt(
     session: &Session,
     key: ObjectHandle,

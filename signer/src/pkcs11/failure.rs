@@ -4,9 +4,9 @@ use cryptoki::{
     context::Function,
     error::{Error, RvError},
 };
+use sealcard_signer_protocol::SignerError;
 
 use super::codes::{self, Class};
-use crate::protocol::SignerError;
 
 /// What the server is told, and whether this process can go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,13 +8,11 @@ use cryptoki::{
 };
 use data_encoding::HEXLOWER;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, Scheme};
+use sealcard_signer_protocol::{PublicKeyBytes, SignerError, StoredKey, is_made_here, own_labels};
 use uuid::Uuid;
 
 use super::{attributes::Attributes, ec, failure::Problem, handle::KeyHandle, pool::Opened};
-use crate::{
-    operations::PublicKey,
-    protocol::{PublicKeyBytes, SignerError, StoredKey, is_made_here, own_labels},
-};
+use crate::operations::PublicKey;
 
 /// A row, parsed, so that this is not done for each use.
 pub(super) struct Known {

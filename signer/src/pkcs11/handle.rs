@@ -1,4 +1,4 @@
-//! Where a key lies: what the server's row keeps of a token's key ([`crate::protocol::StoredKey::handle`]).
+//! Where a key lies: what the server's row keeps of a token's key ([`sealcard_signer_protocol::StoredKey::handle`]).
 
 use serde::{Deserialize, Serialize};
 

@@ -10,6 +10,7 @@ use cryptoki::{
 };
 use data_encoding::HEXLOWER;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, Scheme};
+use sealcard_signer_protocol::{KeyEvidence, KeyLocator, PublicKeyBytes, SignerError, StoredKey};
 use uuid::Uuid;
 
 use super::{
@@ -26,7 +27,6 @@ use super::{
 use crate::{
     log::{self, Level},
     operations::{GenerateError, PublicKey, is_fit_for_agreement},
-    protocol::{KeyEvidence, KeyLocator, PublicKeyBytes, SignerError, StoredKey},
 };
 
 impl Token {

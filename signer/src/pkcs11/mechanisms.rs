@@ -8,12 +8,10 @@ use cryptoki::{
     slot::Slot,
 };
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, KeyAlgorithm, Scheme};
+use sealcard_signer_protocol::{AlgorithmReport, MechanismReport};
 
 use super::{config::RsaForm, failure::CallError};
-use crate::{
-    log::{self, Level},
-    protocol::{AlgorithmReport, MechanismReport},
-};
+use crate::log::{self, Level};
 
 /// The mechanisms of a token.
 pub(super) struct Mechanisms {

@@ -10,16 +10,14 @@ use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error, RvError},
 };
+use sealcard_signer_protocol::SignerError;
 
 use super::{
     config::{Deadlines, TokenConfig},
     failure::{CallError, TokenError},
     watch::{Overdue, Watch, Watched},
 };
-use crate::{
-    log::{self, Level},
-    protocol::SignerError,
-};
+use crate::log::{self, Level};
 
 /// A loaded module.
 pub(super) struct Module {

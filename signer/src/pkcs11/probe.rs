@@ -8,6 +8,7 @@ use cryptoki::{
     slot::TokenInfo,
     types::UtcTime,
 };
+use sealcard_signer_protocol::TokenReport;
 
 use super::{
     attributes::Attributes,
@@ -17,7 +18,6 @@ use super::{
     slots,
     token::Token,
 };
-use crate::protocol::TokenReport;
 
 /// Labels that are looked at, at most.
 const LABELS: usize = 2000;

@@ -4,13 +4,11 @@ use std::fmt;
 
 use cryptoki::{mechanism::Mechanism, object::Attribute};
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Scheme};
+use sealcard_signer_protocol::{SignerError, own_labels};
 use uuid::Uuid;
 
 use super::failure::Problem;
-use crate::{
-    crypto,
-    protocol::{SignerError, own_labels},
-};
+use crate::crypto;
 
 /// A key that is to be made.
 pub(super) struct Wanted<'a> {

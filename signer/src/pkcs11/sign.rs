@@ -10,6 +10,7 @@ use cryptoki::{
     session::Session,
 };
 use sealcard_api::algorithm::{Curve, HashAlgorithm, Scheme};
+use sealcard_signer_protocol::{Input, PublicKeyBytes, SignerError, StoredKey};
 
 use super::{
     config::RsaForm,
@@ -18,36 +19,26 @@ use super::{
     find::Known,
     padding,
 };
-use crate::protocol::{Operation, PublicKeyBytes, SignerError, StoredKey};
 
-/// Signs what an operation holds, in the form of [`crate::protocol::ResponseBody::Signature`], and verifies it with the
+/// Signs, in the form of [`sealcard_signer_protocol::ResponseBody::Signature`], and verifies it with the
 /// row's public key.
 pub(super) fn sign(
     session: &Session,
     key: ObjectHandle,
     known: &Known,
     rsa: RsaForm,
-    operation: &Operation,
+    input: Input<'_>,
 ) -> Result<Vec<u8>, Problem> {
-    let refused = || SignerError::Invalid(format!("this kind of key does not {}", operation.name()));
+    let refused = || SignerError::Invalid("this kind of key does not do that".into());
     let public = known.public.as_ref().ok_or_else(refused)?;
-    let signature = match (known.row.algorithm.scheme(), operation) {
-        (
-            Scheme::Rsa { .. },
-            Operation::Sign { hash, digest }
-            | Operation::Certify { hash, digest }
-            | Operation::Authenticate { hash, digest },
-        ) => sign_rsa(session, key, &known.row, rsa, *hash, digest)?,
-        (
-            Scheme::Ecdsa(curve),
-            Operation::Sign { digest, .. } | Operation::Certify { digest, .. } | Operation::Authenticate { digest, .. },
-        ) => sign_ecdsa(session, key, curve, digest)?,
-        (Scheme::Eddsa, Operation::Sign { digest: message, .. } | Operation::Certify { digest: message, .. })
-        | (Scheme::Eddsa, Operation::AuthenticateSsh { message }) => sign_eddsa(session, key, message)?,
+    let signature = match (known.row.algorithm.scheme(), input) {
+        (Scheme::Rsa { .. }, Input::Digest(hash, digest)) => sign_rsa(session, key, &known.row, rsa, hash, digest)?,
+        (Scheme::Ecdsa(curve), Input::Digest(_, digest)) => sign_ecdsa(session, key, curve, digest)?,
+        (Scheme::Eddsa, Input::Digest(_, message) | Input::Message(message)) => sign_eddsa(session, key, message)?,
         _ => return Err(refused().into()),
     };
     // Spoiled: a session that gave a wrong signature is not asked for another one.
-    public.verify(operation, &signature).map_err(Problem::Spoiled)?;
+    public.verify(input, &signature).map_err(Problem::Spoiled)?;
     Ok(signature)
 }
 

@@ -5,16 +5,14 @@ use cryptoki::{
     error::{Error, RvError},
     slot::{Slot, TokenInfo},
 };
+use sealcard_signer_protocol::SignerError;
 
 use super::{
     config::TokenSelector,
     failure::CallError,
     uri::{Attribute, TokenUri},
 };
-use crate::{
-    log::{self, Level},
-    protocol::SignerError,
-};
+use crate::log::{self, Level};
 
 /// A module's text: padded with blanks as the standard has it, or with NUL as some modules do.
 pub(super) fn text(padded: &str) -> &str {

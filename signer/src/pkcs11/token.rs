@@ -15,6 +15,7 @@ use cryptoki::{
     slot::{Slot, TokenInfo},
     types::AuthPin,
 };
+use sealcard_signer_protocol::{Input, ResponseBody, SignerError, StoredKey};
 use uuid::Uuid;
 
 use super::{
@@ -31,11 +32,7 @@ use super::{
     slots,
     watch::Overdue,
 };
-use crate::{
-    log::{self, Level},
-    operations,
-    protocol::{Operation, ResponseBody, SignerError, StoredKey},
-};
+use crate::log::{self, Level};
 
 /// Rows that are kept parsed at most; each takes a few KiB.
 const KNOWN_ROWS: usize = 1024;
@@ -189,19 +186,18 @@ impl Token {
         self.with_key(&known, |_, _| Ok(()))
     }
 
-    /// Performs an operation with a key. A signature is verified with the row's public key before it is given out.
+    /// Does with a key what its row allows (`check` of the protocol). A signature is verified with the row's public key before it is given out.
     ///
     /// # Errors
     /// If the key can't be used, a ciphertext does not decrypt, or the module failed. Then
     /// [`SignerError::Token`] with a function that uses a key says that it may have been used; nothing is tried again.
-    pub fn perform(&self, row: &StoredKey, operation: &Operation) -> Result<ResponseBody, TokenError> {
-        operations::check(row, operation)?;
+    pub fn perform(&self, row: &StoredKey, input: Input<'_>) -> Result<ResponseBody, TokenError> {
         let known = self.known(row)?;
-        self.with_key(&known, |session, key| match operation {
-            Operation::Decrypt { ciphertext } => {
+        self.with_key(&known, |session, key| match input {
+            Input::Ciphertext(ciphertext) => {
                 decrypt(session, key, &known, &self.mechanisms, ciphertext).map(ResponseBody::Plaintext)
             }
-            _ => sign(session, key, &known, self.rsa, operation).map(ResponseBody::Signature),
+            _ => sign(session, key, &known, self.rsa, input).map(ResponseBody::Signature),
         })
     }
 

@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealcard_envelope::PrivateKey;
+use sealcard_signer_protocol::envelope::PrivateKey;
 
 use crate::{
     crypto::{self, CryptoError},

@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use sealcard_signer_protocol::StoredKey;
 use uuid::Uuid;
 
-use crate::{operations::PrivateKey, protocol::StoredKey};
+use crate::operations::PrivateKey;
 
 /// A bounded cache that forgets the key that was not used for the longest time.
 pub(super) struct Cache {

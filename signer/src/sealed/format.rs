@@ -1,13 +1,13 @@
 //! Encrypting one private key.
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::NotOursError;
 use crate::{
     crypto::{self, CryptoError},
-    protocol::{PublicKeyBytes, StoredKey},
     seal::MasterKey,
 };
 

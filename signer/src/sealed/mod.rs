@@ -12,9 +12,8 @@ mod cache;
 mod format;
 mod store;
 
+use sealcard_signer_protocol::StoredKey;
 pub use store::{Store, StoreError};
-
-use crate::protocol::StoredKey;
 
 /// The sealed key does not open: another store's, damaged, or changed. Retrying can't help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -6,15 +6,14 @@ use std::{
 };
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
-use sealcard_envelope::{Binding, EnvelopeError, Purpose, RecipientKey};
+use sealcard_signer_protocol::envelope::{Binding, EnvelopeError, Purpose, RecipientKey};
+use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::{NotOursError, cache::Cache, format};
 use crate::{
     crypto::CryptoError,
     operations::{self, GenerateError, KeyMismatchError, PrivateKey},
-    protocol::{PublicKeyBytes, StoredKey},
     seal::{self, MasterKey, Passphrase, SealError},
 };
 
@@ -119,7 +118,7 @@ impl Store {
             return Ok(key);
         }
         // The lock is not held while decrypting and parsing.
-        let private = self.private_bytes(row)?;
+        let private = format::open(&self.master, row)?;
         let key =
             PrivateKey::parse(row.algorithm, row.role, &private, &row.public_key).map_err(|_| NotOursError::of(row))?;
         let key = Arc::new(key);
@@ -137,7 +136,8 @@ impl Store {
     ///
     /// # Errors
     /// If the row does not open.
-    pub fn private_bytes(&self, row: &StoredKey) -> Result<Zeroizing<Vec<u8>>, NotOursError> {
+    #[cfg(feature = "failpoints")]
+    pub fn private_bytes(&self, row: &StoredKey) -> Result<zeroize::Zeroizing<Vec<u8>>, NotOursError> {
         format::open(&self.master, row)
     }
 

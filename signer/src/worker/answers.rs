@@ -9,10 +9,11 @@ use std::{
     },
 };
 
+use sealcard_signer_protocol::{self as protocol, Response, ResponseBody, SignerError};
+
 use crate::{
     failpoint,
     log::{self, Level},
-    protocol::{self, Response, ResponseBody, SignerError},
 };
 
 /// The writing half of the server's socket.

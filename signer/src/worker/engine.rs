@@ -7,6 +7,7 @@ use std::{
 };
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use sealcard_signer_protocol::{Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey};
 use uuid::Uuid;
 
 use super::{
@@ -15,6 +16,7 @@ use super::{
     gate::Gate,
     keys::{Keys, UsableKey},
     leash::Voice,
+    task::Task,
     token::TokenKeys,
 };
 use crate::{
@@ -22,8 +24,7 @@ use crate::{
     journal::{Journal, NewEntry},
     leash::Secret,
     log::{self, Level},
-    operations, os,
-    protocol::{Operation, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey},
+    os,
 };
 
 /// The exit status of a worker whose module can't be trusted any more.
@@ -45,8 +46,18 @@ pub(super) struct Engine {
 pub(super) enum Work {
     /// All of it.
     Request(Request),
+    /// The use of a key that must be made ready before.
+    Prepare(NewUse),
     /// A use whose journal entry is already on its way to the disk.
     Use(BegunUse),
+}
+
+/// A use as it was asked for.
+pub(super) struct NewUse {
+    id: u64,
+    row: StoredKey,
+    task: Task,
+    request: Uuid,
 }
 
 /// A use of an open key.
@@ -54,7 +65,7 @@ pub(super) struct BegunUse {
     gate: Arc<Gate>,
     key: UsableKey,
     component: Uuid,
-    operation: Operation,
+    task: Task,
 }
 
 impl Work {
@@ -125,13 +136,16 @@ impl Engine {
     /// thread even wakes to use the key. [`Engine::flush_journal`] must follow.
     pub(super) fn begin(&self, request: Request) -> Work {
         let Request { id, body } = request;
-        let RequestBody::Use { key: row, operation, request } = body else {
-            return Work::Request(Request { id, body });
+        let (row, task, request) = match body {
+            RequestBody::Use { key, operation, request } => (key, Task::Use(operation), request),
+            RequestBody::Certify { key, certification, request } => (key, Task::Certify(certification), request),
+            body => return Work::Request(Request { id, body }),
         };
-        match self.keys.ready(&row, &operation) {
+        let new = NewUse { id, row, task, request };
+        match self.keys.ready(&new.row, &new.task) {
             // Written by `Engine::flush_journal`.
-            Some(key) => Work::Use(self.begin_use(id, &row, key, operation, request)),
-            None => Work::Request(Request { id, body: RequestBody::Use { key: row, operation, request } }),
+            Some(key) => Work::Use(self.begin_use(new, key)),
+            None => Work::Prepare(new),
         }
     }
 
@@ -154,6 +168,7 @@ impl Engine {
     pub(super) fn perform(&self, work: Work) {
         match work {
             Work::Request(request) => self.perform_request(request),
+            Work::Prepare(new) => self.use_key(new),
             Work::Use(begun) => self.finish_use(begun),
         }
         self.end_if_doomed();
@@ -166,7 +181,12 @@ impl Engine {
             RequestBody::Generate { component, algorithm, role, request } => {
                 return self.generate(id, component, algorithm, role, request);
             }
-            RequestBody::Use { key, operation, request } => return self.use_key(id, &key, operation, request),
+            RequestBody::Use { key, operation, request } => {
+                return self.use_key(NewUse { id, row: key, task: Task::Use(operation), request });
+            }
+            RequestBody::Certify { key, certification, request } => {
+                return self.use_key(NewUse { id, row: key, task: Task::Certify(certification), request });
+            }
             RequestBody::Recipient => self.keys.recipient(),
             RequestBody::Import { component, algorithm, role, public_key, envelope, request } => {
                 let input_sha256 = Some(crypto::sha256(&envelope));
@@ -201,10 +221,10 @@ impl Engine {
         Ok(ResponseBody::Journal { head, entries })
     }
 
-    fn use_key(&self, id: u64, row: &StoredKey, operation: Operation, request: Uuid) {
-        match guarded(|| self.keys.admit(row, &operation)) {
+    fn use_key(&self, new: NewUse) {
+        match guarded(|| self.keys.admit(&new.row, &new.task)) {
             Ok(key) => {
-                let begun = self.begin_use(id, row, key, operation, request);
+                let begun = self.begin_use(new, key);
                 self.journal.wake();
                 self.finish_use(begun);
             }
@@ -213,31 +233,28 @@ impl Engine {
                     Level::Warn,
                     "refused",
                     &[
-                        ("request", &request),
-                        ("component", &row.component),
-                        ("operation", &operation.name()),
+                        ("request", &new.request),
+                        ("component", &new.row.component),
+                        ("operation", &new.task.name()),
                         ("why", &error),
                     ],
                 );
-                self.answer(Response { id, result: Err(error) });
+                self.answer(Response { id: new.id, result: Err(error) });
             }
         }
     }
 
-    fn begin_use(&self, id: u64, row: &StoredKey, key: UsableKey, operation: Operation, request: Uuid) -> BegunUse {
-        let entry = NewEntry {
-            operation: operation.name(),
-            component: row.component,
-            request,
-            input_sha256: Some(operations::input_sha256(&operation)),
-        };
-        BegunUse { gate: self.enqueue(id, entry), key, component: row.component, operation }
+    fn begin_use(&self, new: NewUse, key: UsableKey) -> BegunUse {
+        let NewUse { id, row: StoredKey { component, .. }, task, request } = new;
+        let input_sha256 = Some(task.input().sha256());
+        let entry = NewEntry { operation: task.name(), component, request, input_sha256 };
+        BegunUse { gate: self.enqueue(id, entry), key, component, task }
     }
 
     fn finish_use(&self, begun: BegunUse) {
-        let BegunUse { gate, key, component, operation } = begun;
+        let BegunUse { gate, key, component, task } = begun;
         failpoint::hit("signer::operation");
-        let result = guarded(|| self.keys.perform(&key, &operation));
+        let result = guarded(|| self.keys.perform(&key, task.input()));
         if matches!(result, Err(SignerError::DecryptionFailed)) {
             self.delay.after_failure(component, move || gate.made(result));
         } else {

@@ -2,11 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sealcard_signer_protocol::{Response, ResponseBody, SignerError};
+
 use super::answers::Answers;
-use crate::{
-    failpoint,
-    protocol::{Response, ResponseBody, SignerError},
-};
+use crate::failpoint;
 
 /// Holds what a key made until its entry is durable, whichever is done first.
 pub(super) struct Gate {

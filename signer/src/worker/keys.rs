@@ -3,13 +3,15 @@
 use std::sync::{Arc, OnceLock};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use sealcard_signer_protocol::{
+    Input, KeyEvidence, KeyLocator, PublicKeyBytes, ResponseBody, SignerError, StoreState, StoredKey,
+};
 use uuid::Uuid;
 
-use super::token::TokenKeys;
+use super::{task::Task, token::TokenKeys};
 use crate::{
     leash::{Secret, Taken},
     operations::{self, PrivateKey},
-    protocol::{KeyEvidence, KeyLocator, Operation, PublicKeyBytes, ResponseBody, SignerError, StoreState, StoredKey},
     seal::MasterKey,
     sealed::{Store, StoreError},
 };
@@ -59,33 +61,33 @@ impl Keys {
     }
 
     /// A key that can be used without preparation. Takes no time.
-    pub(super) fn ready(&self, row: &StoredKey, operation: &Operation) -> Option<UsableKey> {
-        operations::check(row, operation).ok()?;
+    pub(super) fn ready(&self, row: &StoredKey, task: &Task) -> Option<UsableKey> {
+        task.check(row).ok()?;
         match self {
             Self::Store(store) => store.get()?.open_key(row).map(UsableKey::Open),
             Self::Token(token) => token.knows(row).then(|| UsableKey::OnToken(row.clone())),
         }
     }
 
-    /// The key for an operation that may be performed. What is refused here has touched no key.
-    pub(super) fn admit(&self, row: &StoredKey, operation: &Operation) -> Result<UsableKey, SignerError> {
+    /// The key for what it may do. What is refused here has touched no key.
+    pub(super) fn admit(&self, row: &StoredKey, task: &Task) -> Result<UsableKey, SignerError> {
         match self {
             Self::Store(store) => {
                 let store = opened(store)?;
-                operations::check(row, operation)?;
+                task.check(row)?;
                 store.key(row).map(UsableKey::Open).map_err(|_| SignerError::NotOurs)
             }
             Self::Token(token) => {
-                operations::check(row, operation)?;
+                task.check(row)?;
                 token.admit(row).map(|()| UsableKey::OnToken(row.clone()))
             }
         }
     }
 
-    pub(super) fn perform(&self, key: &UsableKey, operation: &Operation) -> Result<ResponseBody, SignerError> {
+    pub(super) fn perform(&self, key: &UsableKey, input: Input<'_>) -> Result<ResponseBody, SignerError> {
         match (self, key) {
-            (_, UsableKey::Open(key)) => key.perform(operation),
-            (Self::Token(token), UsableKey::OnToken(row)) => token.perform(row, operation),
+            (_, UsableKey::Open(key)) => key.perform(input),
+            (Self::Token(token), UsableKey::OnToken(row)) => token.perform(row, input),
             (Self::Store(_), UsableKey::OnToken(_)) => Err(SignerError::NotOurs),
         }
     }

@@ -8,14 +8,17 @@ use std::{
     time::Duration,
 };
 
+use sealcard_signer_protocol::{
+    StoreState,
+    channel::{self, ChannelError, Incoming},
+};
+
 use super::{WorkerError, busy::Busy, engine::Engine};
 use crate::{
-    channel::{self, ChannelError, Incoming},
     journal::Scan,
     leash::{Secret, Start, Taken, ToKeeper, ToWorker},
     log::{self, Level},
     os,
-    protocol::StoreState,
 };
 
 /// What any thread tells the keeper.

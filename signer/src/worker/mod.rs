@@ -14,25 +14,29 @@ mod gate;
 mod keys;
 mod leash;
 mod queue;
+mod task;
 mod token;
 
 use std::{
-    io::{self, BufReader, Read as _},
+    io,
     os::unix::net::UnixStream,
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
+use sealcard_signer_protocol::{
+    self as protocol, Request, RequestBody, Response, SignerError,
+    channel::{ChannelError, Incoming},
+};
+
 use crate::{
-    channel::ChannelError,
     failpoint,
     journal::Journal,
     leash::{PinUse, Secret, TOKEN_ABSENT},
     log::{self, Level},
     os,
     pkcs11::config::{ConfigError, TokenConfig},
-    protocol::{self, MAX_FRAME, Request, RequestBody, Response, SignerError},
     sandbox::{self, Rules, SandboxError},
 };
 use answers::Answers;
@@ -175,16 +179,18 @@ impl Threads {
 
     /// Reads requests until the server closes the socket, then lets the threads finish what they have.
     fn read(self, socket: UnixStream) -> Result<(), WorkerError> {
-        let mut reader = BufReader::with_capacity(16 * 1024, socket);
+        let mut incoming = Incoming::default();
         let outcome = loop {
-            match read_frame(&mut reader) {
-                Ok(Some(body)) => {
-                    if let Err(error) = self.dispatch(&body, &reader) {
+            match incoming.wait_for(&socket, decode_request) {
+                Ok(Some(request)) => {
+                    let more_to_read = || incoming.has_more() || os::is_readable(&socket);
+                    if let Err(error) = self.dispatch(request, more_to_read) {
                         break Err(error);
                     }
                 }
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+                Err(ChannelError::Io(error)) => break Err(WorkerError::Read(error)),
+                Err(error) => break Err(WorkerError::OutOfStep(error.to_string())),
             }
         };
         self.work.close();
@@ -196,8 +202,12 @@ impl Threads {
         outcome
     }
 
-    fn dispatch(&self, body: &[u8], reader: &BufReader<UnixStream>) -> Result<(), WorkerError> {
-        match decode_request(body) {
+    fn dispatch(
+        &self,
+        request: Result<Request, BadRequest>,
+        more_to_read: impl FnOnce() -> bool,
+    ) -> Result<(), WorkerError> {
+        match request {
             // Answered at once: it is the heartbeat, and must not wait behind work.
             Ok(Request { id, body: RequestBody::Status }) => self.engine.status(id),
             Ok(request) => match self.engine.begin(request) {
@@ -206,7 +216,7 @@ impl Threads {
                     let begun = matches!(work, Work::Use(_));
                     self.work.put(work);
                     if begun {
-                        self.engine.flush_journal(more_to_read(reader));
+                        self.engine.flush_journal(more_to_read());
                     }
                 }
             },
@@ -246,37 +256,4 @@ pub fn decode_request(body: &[u8]) -> Result<Request, BadRequest> {
             Err(_) => BadRequest::OutOfStep(error.to_string()),
         }
     })
-}
-
-/// Whether the next request, or a part of it, is there already.
-fn more_to_read(reader: &BufReader<UnixStream>) -> bool {
-    !reader.buffer().is_empty() || os::is_readable(reader.get_ref())
-}
-
-/// Reads one frame's body; `None` at the end of the stream.
-fn read_frame(reader: &mut BufReader<UnixStream>) -> Result<Option<Vec<u8>>, WorkerError> {
-    let mut header = [0; 4];
-    let mut have = 0;
-    while let Some(rest) = header.get_mut(have..).filter(|rest| !rest.is_empty()) {
-        match reader.read(rest) {
-            Ok(0) if have == 0 => return Ok(None),
-            Ok(0) => return Err(WorkerError::OutOfStep("the stream ended inside a frame".into())),
-            Ok(n) => have += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::ConnectionReset && have == 0 => return Ok(None),
-            Err(e) => return Err(WorkerError::Read(e)),
-        }
-    }
-    let len = usize::try_from(u32::from_be_bytes(header)).unwrap_or(usize::MAX);
-    if len > MAX_FRAME {
-        return Err(WorkerError::OutOfStep(format!("a frame of {len} bytes")));
-    }
-    let mut body = vec![0; len];
-    match reader.read_exact(&mut body) {
-        Ok(()) => Ok(Some(body)),
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(WorkerError::OutOfStep("the stream ended inside a frame".into()))
-        }
-        Err(e) => Err(WorkerError::Read(e)),
-    }
 }

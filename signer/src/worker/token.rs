@@ -3,6 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
+use sealcard_signer_protocol::{
+    Input, KeyEvidence, KeyLocator, ResponseBody, SignerError, StoreState, StoredKey, TokenReport,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -13,7 +16,6 @@ use crate::{
         Token, TokenError,
         config::{Pin, TokenConfig},
     },
-    protocol::{KeyEvidence, KeyLocator, Operation, ResponseBody, SignerError, StoreState, StoredKey, TokenReport},
 };
 
 /// The exit status of a worker whose module hangs.
@@ -119,8 +121,8 @@ impl TokenKeys {
         self.with(|token| token.admit(row))
     }
 
-    pub(super) fn perform(&self, row: &StoredKey, operation: &Operation) -> Result<ResponseBody, SignerError> {
-        self.with(|token| token.perform(row, operation))
+    pub(super) fn perform(&self, row: &StoredKey, input: Input<'_>) -> Result<ResponseBody, SignerError> {
+        self.with(|token| token.perform(row, input))
     }
 
     pub(super) fn generate(

@@ -13,12 +13,9 @@ use std::{
 };
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
-use sealcard_signer::{
-    channel::Incoming,
-    protocol::{
-        self, JournalHead, KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, Operation,
-        Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey,
-    },
+use sealcard_signer_protocol::{
+    self as protocol, JournalHead, KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody,
+    Operation, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey, channel::Incoming,
 };
 use uuid::Uuid;
 

@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_signer::protocol::{KeyLocator, Operation, PublicKeyBytes, SignerError};
+use sealcard_signer_protocol::{
+    Certification, KeyLocator, Operation, PublicKeyBytes, SignerError, check_certification,
+};
 use uuid::Uuid;
 
 use super::softhsm::{LABEL, PIN, alone, make, plaintext, run, sign, signature};
@@ -31,8 +33,9 @@ fn keys_of_other_tools_are_adopted_by_label_or_id() {
         assert_eq!(again.public_key, key.public_key);
         let (ed, _) = token.adopt(Uuid::now_v7(), ComponentRole::Certify, &by_id(&[0x0D])).unwrap();
         assert_eq!(ed.algorithm, ComponentAlgorithm::EddsaEd25519);
-        let certify = Operation::Certify { hash: HashAlgorithm::Sha512, digest: vec![9; 64] };
-        signature(&token, &ed, &certify);
+        let certification = Certification { hash: HashAlgorithm::Sha512, digest: vec![9; 64] };
+        check_certification(&ed, &certification).unwrap();
+        token.perform(&ed, certification.input()).unwrap();
         let (agrees, _) = token.adopt(Uuid::now_v7(), ComponentRole::Decrypt, &by_label("agrees")).unwrap();
         assert_eq!(agrees.algorithm, ComponentAlgorithm::EcdhP384);
         let PublicKeyBytes::Ec { point } = &agrees.public_key else { panic!() };

@@ -5,16 +5,14 @@ use cryptoki::{
     session::UserType,
 };
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_signer::{
-    pkcs11::{
-        Token,
-        config::{Pin, TokenConfig},
-    },
-    protocol::{KeyLocator, SignerError},
+use sealcard_signer::pkcs11::{
+    Token,
+    config::{Pin, TokenConfig},
 };
+use sealcard_signer_protocol::{KeyLocator, SignerError};
 use uuid::Uuid;
 
-use super::softhsm::{LABEL, PIN, SoftHsm, alone, make, sign, signature};
+use super::softhsm::{LABEL, PIN, SoftHsm, alone, make, perform, sign, signature};
 
 fn pin(text: &str) -> Pin {
     Pin::new(text.into())
@@ -52,9 +50,9 @@ fn without_a_login_keys_are_neither_made_nor_used() {
         token.unlock(&pin(PIN), false).unwrap();
         let (key, _) = make(&token, algorithm, role);
         another(&token, |module, slot| module.open_ro_session(slot).unwrap().logout().unwrap());
-        locked(token.perform(&key, &sign(HashAlgorithm::Sha256, 1)).unwrap_err());
+        locked(perform(&token, &key, &sign(HashAlgorithm::Sha256, 1)).unwrap_err());
         assert!(!token.is_unlocked());
-        locked(token.perform(&key, &sign(HashAlgorithm::Sha256, 1)).unwrap_err());
+        locked(perform(&token, &key, &sign(HashAlgorithm::Sha256, 1)).unwrap_err());
         locked(token.destroy(&key).unwrap_err());
         token.unlock(&pin(PIN), false).unwrap();
         signature(&token, &key, &sign(HashAlgorithm::Sha256, 1));
@@ -85,11 +83,11 @@ fn lost_sessions_are_reopened_and_a_login_that_went_with_them_is_asked_for() {
         signature(&token, &key, &operation);
         // All sessions go, also the one that kept the login.
         another(&token, |module, _| module.clone().finalize().unwrap());
-        let error = token.perform(&key, &operation).unwrap_err();
+        let error = perform(&token, &key, &operation).unwrap_err();
         assert!(error.fatal && error.to_string().contains("CKR_CRYPTOKI_NOT_INITIALIZED"), "{error}");
         let module = Pkcs11::new(SoftHsm::module()).unwrap();
         module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).unwrap();
-        assert_eq!(token.perform(&key, &operation).unwrap_err().error, SignerError::Locked);
+        assert_eq!(perform(&token, &key, &operation).unwrap_err().error, SignerError::Locked);
         token.unlock(&pin(PIN), false).unwrap();
         signature(&token, &key, &operation);
     });

@@ -2,14 +2,12 @@
 //! them (`tests/pkcs11-shim`).
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_signer::{
-    pkcs11::{Token, config::Pin},
-    protocol::{KeyEvidence, KeyLocator, Operation, PublicKeyBytes, SignerError, StoredKey},
-};
+use sealcard_signer::pkcs11::{Token, config::Pin};
+use sealcard_signer_protocol::{KeyEvidence, KeyLocator, Operation, PublicKeyBytes, SignerError, StoredKey};
 use uuid::Uuid;
 
 use super::{
-    softhsm::{PIN, SoftHsm, alone, make, plaintext, sign, signature},
+    softhsm::{PIN, SoftHsm, alone, make, perform, plaintext, sign, signature},
     uses::encrypted,
 };
 
@@ -60,7 +58,7 @@ rows! {
         ]);
         let (key, evidence) = make(&token, ComponentAlgorithm::EcdsaP256, ComponentRole::Authenticate);
         assert!(evidence.id.len() == 4 && evidence.label.len() <= 40, "{evidence:?}");
-        token.perform(&key, &Operation::Authenticate { hash: HashAlgorithm::Sha256, digest: vec![7; 32] }).unwrap();
+        perform(&token, &key, &Operation::Authenticate { hash: HashAlgorithm::Sha256, digest: vec![7; 32] }).unwrap();
         token.destroy(&key).unwrap();
     };
     a_token_that_takes_no_label_is_refused_with_the_attributes_named: |hsm| {
@@ -240,7 +238,7 @@ rows! {
         let (key, _) = make(&token, ComponentAlgorithm::Rsa2048, ComponentRole::Decrypt);
         let right = encrypted(&key, b"secret");
         hsm.play(&["C_Decrypt 1 return 0x40", "C_DecryptInit always if mechanism=0x1 return 0x70"]);
-        let failed = token.perform(&key, &Operation::Decrypt { ciphertext: right.clone() }).unwrap_err();
+        let failed = perform(&token, &key, &Operation::Decrypt { ciphertext: right.clone() }).unwrap_err();
         assert_eq!(failed.error, SignerError::DecryptionFailed);
         // The token's own unpadding would be refused.
         assert_eq!(plaintext(&token, &key, &right), b"secret");

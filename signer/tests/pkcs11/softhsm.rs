@@ -10,13 +10,11 @@ use std::{
 };
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
-use sealcard_signer::{
-    pkcs11::{
-        Token,
-        config::{Pin, TokenConfig},
-    },
-    protocol::{KeyEvidence, Operation, ResponseBody, StoredKey},
+use sealcard_signer::pkcs11::{
+    Token, TokenError,
+    config::{Pin, TokenConfig},
 };
+use sealcard_signer_protocol::{KeyEvidence, Operation, ResponseBody, StoredKey, check};
 use uuid::Uuid;
 
 pub const PIN: &str = "1234";
@@ -162,15 +160,21 @@ pub fn sign(hash: HashAlgorithm, byte: u8) -> Operation {
     Operation::Sign { hash, digest }
 }
 
+/// Does what a worker does: nothing that the row does not allow.
+pub fn perform(token: &Token, key: &StoredKey, operation: &Operation) -> Result<ResponseBody, TokenError> {
+    check(key, operation)?;
+    token.perform(key, operation.input())
+}
+
 pub fn signature(token: &Token, key: &StoredKey, operation: &Operation) -> Vec<u8> {
-    match token.perform(key, operation) {
+    match perform(token, key, operation) {
         Ok(ResponseBody::Signature(signature)) => signature,
         other => panic!("{other:?}"),
     }
 }
 
 pub fn plaintext(token: &Token, key: &StoredKey, ciphertext: &[u8]) -> Vec<u8> {
-    match token.perform(key, &Operation::Decrypt { ciphertext: ciphertext.to_vec() }) {
+    match perform(token, key, &Operation::Decrypt { ciphertext: ciphertext.to_vec() }) {
         Ok(ResponseBody::Plaintext(plaintext)) => plaintext.0.clone(),
         other => panic!("{other:?}"),
     }

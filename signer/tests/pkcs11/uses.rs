@@ -11,14 +11,13 @@ use aws_lc_rs::{
     signature::RsaPublicKeyComponents,
 };
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm, KeyAlgorithm};
-use sealcard_signer::{
-    operations::PublicKey,
-    pkcs11::Token,
-    protocol::{Operation, PublicKeyBytes, SignerError, StoredKey},
+use sealcard_signer::{operations::PublicKey, pkcs11::Token};
+use sealcard_signer_protocol::{
+    Certification, Input, Operation, PublicKeyBytes, ResponseBody, SignerError, StoredKey, check, check_certification,
 };
 use uuid::Uuid;
 
-use super::softhsm::{self, SoftHsm, alone, make, plaintext, sign, signature};
+use super::softhsm::{self, SoftHsm, alone, make, perform, plaintext, sign, signature};
 
 use ComponentRole::{Authenticate, Certify, Decrypt, Sign};
 
@@ -54,15 +53,16 @@ fn signs(token: &Token, algorithm: ComponentAlgorithm, role: ComponentRole) {
             continue;
         }
         let digest = vec![hash.digest_len() as u8; hash.digest_len()];
-        let operation = match role {
-            Certify => Operation::Certify { hash, digest },
+        match role {
+            Certify => check_certification(&key, &Certification { hash, digest: digest.clone() }).unwrap(),
             Authenticate if algorithm == ComponentAlgorithm::EddsaEd25519 => continue,
-            Authenticate => Operation::Authenticate { hash, digest },
-            _ => Operation::Sign { hash, digest },
-        };
-        let made = signature(token, &key, &operation);
-        public.verify(&operation, &made).unwrap();
-        assert!(public.verify(&sign(hash, 0xEE), &made).is_err(), "{algorithm}");
+            Authenticate => check(&key, &Operation::Authenticate { hash, digest: digest.clone() }).unwrap(),
+            _ => check(&key, &Operation::Sign { hash, digest: digest.clone() }).unwrap(),
+        }
+        let input = Input::Digest(hash, &digest);
+        let Ok(ResponseBody::Signature(made)) = token.perform(&key, input) else { panic!("{algorithm} {role}") };
+        public.verify(input, &made).unwrap();
+        assert!(public.verify(sign(hash, 0xEE).input(), &made).is_err(), "{algorithm}");
     }
 }
 
@@ -73,7 +73,7 @@ fn raw_rsa_gives_the_signatures_of_pkcs1() {
         let (key, _) = make(&token, ComponentAlgorithm::Rsa2048, Sign);
         let public = PublicKey::parse(key.algorithm, &key.public_key).unwrap();
         for hash in [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
-            public.verify(&sign(hash, 3), &signature(&token, &key, &sign(hash, 3))).unwrap();
+            public.verify(sign(hash, 3).input(), &signature(&token, &key, &sign(hash, 3))).unwrap();
         }
     });
 }
@@ -107,7 +107,7 @@ pub fn encrypted(key: &StoredKey, secret: &[u8]) -> Vec<u8> {
 }
 
 fn fails(token: &Token, key: &StoredKey, ciphertext: &[u8]) {
-    let error = token.perform(key, &Operation::Decrypt { ciphertext: ciphertext.to_vec() }).unwrap_err();
+    let error = perform(token, key, &Operation::Decrypt { ciphertext: ciphertext.to_vec() }).unwrap_err();
     assert_eq!(error.error, SignerError::DecryptionFailed);
     assert!(!error.fatal);
 }
@@ -148,15 +148,15 @@ fn a_key_does_only_what_its_role_allows() {
     alone("uses::a_key_does_only_what_its_role_allows", |hsm| {
         let token = hsm.open();
         let (signs, _) = make(&token, ComponentAlgorithm::EcdsaP256, Sign);
-        let error = token.perform(&signs, &Operation::Decrypt { ciphertext: vec![4; 65] }).unwrap_err();
+        let error = perform(&token, &signs, &Operation::Decrypt { ciphertext: vec![4; 65] }).unwrap_err();
         assert!(matches!(error.error, SignerError::RoleMismatch { .. }));
         // A row whose role was changed finds no key: the label on the token tells.
         let row = StoredKey { role: Decrypt, algorithm: ComponentAlgorithm::EcdhP256, ..signs.clone() };
-        let error = token.perform(&row, &Operation::Decrypt { ciphertext: point(&signs) }).unwrap_err();
+        let error = perform(&token, &row, &Operation::Decrypt { ciphertext: point(&signs) }).unwrap_err();
         assert!(error.to_string().contains("was made for the role sign"), "{error}");
         let row = StoredKey { role: Authenticate, ..signs };
         let operation = Operation::Authenticate { hash: HashAlgorithm::Sha256, digest: vec![1; 32] };
-        let error = token.perform(&row, &operation).unwrap_err();
+        let error = perform(&token, &row, &operation).unwrap_err();
         assert!(error.to_string().contains("was made for the role sign"), "{error}");
         let error = token.generate(Uuid::now_v7(), ComponentAlgorithm::EcdsaP256, Decrypt).unwrap_err();
         assert!(matches!(error.error, SignerError::Invalid(_)));
@@ -183,13 +183,13 @@ fn a_row_with_another_public_key_or_place_is_refused() {
                 StoredKey { public_key: two.public_key.clone(), ..one.clone() },
                 StoredKey { handle: two.handle.clone(), ..one.clone() },
             ] {
-                let error = token.perform(&row, &operation).unwrap_err();
+                let error = perform(&token, &row, &operation).unwrap_err();
                 assert!(error.to_string().contains("has another public half"), "{error}");
                 assert!(!token.knows(&row));
             }
             signature(&token, &one, &operation);
         }
-        let error = token.perform(&StoredKey { handle: vec![1, 2, 3], ..one }, &operation).unwrap_err();
+        let error = perform(&token, &StoredKey { handle: vec![1, 2, 3], ..one }, &operation).unwrap_err();
         assert_eq!(error.error, SignerError::NotOurs);
     });
 }
@@ -208,7 +208,7 @@ fn a_destroyed_key_is_gone_for_good() {
         assert!(error.to_string().contains("has another public half"), "{error}");
         signature(&token, &key, &operation);
         token.destroy(&key).unwrap();
-        let error = token.perform(&key, &operation).unwrap_err();
+        let error = perform(&token, &key, &operation).unwrap_err();
         assert!(error.to_string().contains("is not on this token"), "{error}");
         assert!(matches!(token.destroy(&key).unwrap_err().error, SignerError::NotOnToken(_)));
         signature(&token, &other, &operation);
@@ -249,7 +249,7 @@ fn sixteen_threads_share_the_sessions_that_there_are() {
                         let which = usize::from(thread + round) % keys.len();
                         let operation = sign(HashAlgorithm::Sha256, thread.wrapping_mul(61) ^ round);
                         let made = signature(token, &keys[which], &operation);
-                        publics[which].verify(&operation, &made).unwrap();
+                        publics[which].verify(operation.input(), &made).unwrap();
                     }
                 });
             }

@@ -12,9 +12,9 @@ use sealcard_api::{
     algorithm::{ComponentRole, HashAlgorithm},
     record::RecordKind,
 };
-use sealcard_signer::{
+use sealcard_signer_protocol::{
+    self as protocol, KeeperMessage, Operation, Request, RequestBody, Response, ResponseBody, StoreState, StoredKey,
     channel::Incoming,
-    protocol::{self, KeeperMessage, Operation, Request, RequestBody, Response, ResponseBody, StoreState, StoredKey},
 };
 use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Playground, StoreKind, run};
 use uuid::Uuid;

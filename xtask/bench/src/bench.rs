@@ -6,18 +6,20 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use sealcard_tests::{Algorithm, Binaries, DatabaseKind, Playground, PlaygroundBuilder};
 
+use xtask::{cargo, interrupts, output, packages};
+
 use crate::{
     cases::{Case, Contest},
     local::{LocalKeys, Shape},
-    pkcs11::Pkcs11Key,
+    pkcs11::{self, Pkcs11Key},
+    processes, quiet,
     report::Report,
     side::{Person, Task},
     throughput::Throughput,
 };
-use xtask::{cargo, interrupts, output, packages};
 
 /// One of each kind: what sizes between them cost lies between them.
-const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rsa4096, Algorithm::NistP256, Algorithm::Ed25519];
+pub(crate) const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rsa4096, Algorithm::NistP256, Algorithm::Ed25519];
 
 const LOCAL_KEY: &str = "local key";
 const PKCS11: &str = "pkcs11-scd";

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::{
+use crate::{
     report::{Report, median},
     side::{Person, Side, Task},
 };

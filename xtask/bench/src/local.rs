@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use sealcard_tests::{Algorithm, Flavour, Playground, Workstation};
 
-use super::side::Person;
+use crate::side::Person;
 use xtask::output;
 
 /// What the two keys consist of that are compared.

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use sealcard_tests::{Flavour, Playground, Workstation, run};
 
-use super::side::Person;
+use crate::side::Person;
 
 /// The Debian packages that it takes.
 pub(crate) const PACKAGES: &[&str] = &["gnupg-pkcs11-scd", "opensc", "openssl", "softhsm2"];

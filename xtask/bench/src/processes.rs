@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{SysconfVar, sysconf};
 use sealcard_tests::{Algorithm, Playground};
 
-use super::report::{Report, median};
+use crate::report::{Report, median};
 
 /// Memory of server and signer together after one signature, in MiB.
 pub(crate) fn idle_memory(playground: &Playground, wanted: &dyn Fn(&str) -> bool, report: &mut Report) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Whether a secret may be encrypted to a signer's key: once a person has compared its fingerprint.
 
 use anyhow::bail;
-use sealcard_envelope::{FingerprintError, KeyFingerprint, RecipientKey};
+use sealcard_signer_protocol::envelope::{FingerprintError, KeyFingerprint, RecipientKey};
 
 use crate::{
     cli::{App, ask, output::note},

@@ -10,7 +10,7 @@ use sealcard_api::{
     tokens::KeyEvidence,
 };
 use sealcard_policy::{KeyStanding, Roles};
-use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
+use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 use uuid::Uuid;
 
 use super::{

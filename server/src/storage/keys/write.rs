@@ -5,7 +5,7 @@ use sealcard_api::{
     ids::{ComponentId, KeyId},
     keys::Revoked,
 };
-use sealcard_signer::protocol::PublicKeyBytes;
+use sealcard_signer_protocol::PublicKeyBytes;
 
 use super::{NewComponentRow, NewKeyRow, SAME_SUBKEY};
 use crate::{

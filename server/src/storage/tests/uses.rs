@@ -13,7 +13,7 @@ use sealcard_api::{
     record::{RecordKind, RequestState},
 };
 use sealcard_policy::{KeyStanding, PrincipalKind, Roles};
-use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
+use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 
 use super::*;
 

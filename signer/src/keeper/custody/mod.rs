@@ -10,14 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealcard_envelope::{Binding, Purpose, RecipientKey};
+use sealcard_signer_protocol::envelope::{Binding, Purpose, RecipientKey};
+use sealcard_signer_protocol::{KeeperRefusal, NONCE_LEN, SecretKind, StoreState};
 
 use super::{KeeperError, identity::Identity};
 use crate::{
     crypto,
     leash::{Deadlines, Secret, Taken},
     log::{self, Chain, Level},
-    protocol::{KeeperRefusal, NONCE_LEN, SecretKind, StoreState},
     seal::{Passphrase, SealError},
 };
 use store::StoreSecret;

@@ -8,10 +8,10 @@ use std::{
 use super::lock;
 use crate::{
     leash::{KeyBytes, Secret},
-    protocol::SecretKind,
     seal::{self, MasterKey, Passphrase, SealError, SealFile, SealSource},
 };
-use sealcard_envelope::RecipientKey;
+use sealcard_signer_protocol::SecretKind;
+use sealcard_signer_protocol::envelope::RecipientKey;
 
 pub(super) struct StoreSecret {
     folder: PathBuf,

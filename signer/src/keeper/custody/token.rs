@@ -5,11 +5,12 @@ use std::{
     sync::Mutex,
 };
 
+use sealcard_signer_protocol::SecretKind;
+
 use super::lock;
 use crate::{
     leash::{PinUse, Secret},
     pkcs11::config::{ConfigError, Pin, PinSource, TokenConfig, read_pin},
-    protocol::SecretKind,
     seal::{Passphrase, SealError},
 };
 

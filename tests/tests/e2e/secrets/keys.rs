@@ -3,11 +3,8 @@
 use anyhow::{Context, Result, bail};
 use data_encoding::HEXUPPER;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
-use sealcard_signer::{
-    protocol::{PublicKeyBytes, StoredKey},
-    seal::Passphrase,
-    sealed::Store,
-};
+use sealcard_signer::{seal::Passphrase, sealed::Store};
+use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 use sealcard_tests::Playground;
 use serde_json::{Value, json};
 

@@ -4,10 +4,8 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 use sealcard_api::record::{RecordEntry, RecordKind, RequestState};
-use sealcard_signer::{
-    journal::{parse_line, scan},
-    protocol::JournalEntry,
-};
+use sealcard_signer::journal::scan;
+use sealcard_signer_protocol::{JournalEntry, journal::parse_line};
 use serde_json::Value;
 
 use super::rest::Rest;

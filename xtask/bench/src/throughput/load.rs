@@ -23,7 +23,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use uuid::Uuid;
 
-use super::super::processes::processor_time;
+use crate::processes::processor_time;
 
 /// What is counted only once the first connections are warm.
 const WARM_UP: Duration = Duration::from_secs(1);

@@ -11,8 +11,8 @@ use sealcard_tests::{Algorithm, Binaries, Playground, PlaygroundBuilder, StoreKi
 
 use self::load::{Measured, Processes, Target};
 pub(crate) use self::token::RawToken;
-use super::{
-    ALGORITHMS,
+use crate::{
+    bench::ALGORITHMS,
     cases::Contest,
     report::{Report, median},
 };

@@ -9,7 +9,7 @@ use sealcard_api::{
     admin::Environment,
     tokens::{KeeperKey, SealedSecret, Secret, Unseal},
 };
-use sealcard_envelope::{Binding, KeyFingerprint, Purpose, RecipientKey};
+use sealcard_signer_protocol::envelope::{Binding, KeyFingerprint, Purpose, RecipientKey};
 use secrecy::ExposeSecret as _;
 
 use super::state;

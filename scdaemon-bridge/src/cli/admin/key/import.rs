@@ -13,7 +13,7 @@ use sealcard_api::{
     import::{ImportPlan, ImportPlanRequest, ImportRequest, ImportedComponent, MAX_CERTIFICATE, PlannedComponent},
     keys::Key,
 };
-use sealcard_envelope::{Binding, KeyFingerprint, Purpose, RecipientKey};
+use sealcard_signer_protocol::envelope::{Binding, KeyFingerprint, Purpose, RecipientKey};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use zeroize::Zeroizing;
 

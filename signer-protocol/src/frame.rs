@@ -1,7 +1,7 @@
 //! Frames: 4 bytes of big-endian length, then postcard.
 
 use serde::{Serialize, de::DeserializeOwned};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// The largest frame body, in bytes.
 pub const MAX_FRAME: usize = 1024 * 1024;
@@ -45,20 +45,24 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
     if rest.is_empty() { Ok(message) } else { Err(FrameError::TrailingBytes(rest.len())) }
 }
 
-/// Puts frames together again from bytes as they arrive. What it holds is wiped.
+/// Puts frames together again from bytes as they arrive. What it has given out is wiped at the next call.
 #[derive(Default)]
 pub struct FrameBuffer {
     bytes: Zeroizing<Vec<u8>>,
+    /// Where what was not given out yet begins.
+    start: usize,
 }
 
 impl FrameBuffer {
     /// Takes in the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.wipe_read();
         if self.bytes.capacity() < self.bytes.len() + bytes.len() {
+            let rest = self.bytes.get(self.start..).unwrap_or_default();
             // Growing by itself would leave a copy behind.
-            let mut grown = Zeroizing::new(Vec::with_capacity((self.bytes.len() + bytes.len()).max(1024) * 2));
-            grown.extend_from_slice(&self.bytes);
-            self.bytes = grown;
+            let mut grown = Zeroizing::new(Vec::with_capacity((rest.len() + bytes.len()).max(1024) * 2));
+            grown.extend_from_slice(rest);
+            (self.bytes, self.start) = (grown, 0);
         }
         self.bytes.extend_from_slice(bytes);
     }
@@ -67,22 +71,46 @@ impl FrameBuffer {
     ///
     /// # Errors
     /// If the frame is longer than [`MAX_FRAME`].
-    pub fn next_body(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, FrameError> {
-        let Some((header, rest)) = self.bytes.split_first_chunk::<4>() else { return Ok(None) };
+    pub fn next_body(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        self.wipe_read();
+        let Some(len) = self.body_len()? else { return Ok(None) };
+        let body = self.start + 4..self.start + 4 + len;
+        self.start = body.end;
+        Ok(self.bytes.get(body))
+    }
+
+    /// Whether [`FrameBuffer::next_body`] gives one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn has_body(&self) -> Result<bool, FrameError> {
+        Ok(self.body_len()?.is_some())
+    }
+
+    fn body_len(&self) -> Result<Option<usize>, FrameError> {
+        let waiting = self.bytes.get(self.start..).unwrap_or_default();
+        let Some((header, rest)) = waiting.split_first_chunk::<4>() else { return Ok(None) };
         let len = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
         if len > MAX_FRAME {
             return Err(FrameError::TooLong(len));
         }
-        let Some((body, rest)) = rest.split_at_checked(len) else { return Ok(None) };
-        let body = Zeroizing::new(body.to_vec());
-        self.bytes = Zeroizing::new(rest.to_vec());
-        Ok(Some(body))
+        Ok((rest.len() >= len).then_some(len))
     }
 
-    /// Whether a part of a frame is there.
+    /// Whether nothing of a further frame is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.start == self.bytes.len()
+    }
+
+    fn wipe_read(&mut self) {
+        if let Some(read) = self.bytes.get_mut(..self.start) {
+            read.zeroize();
+        }
+        if self.is_empty() {
+            self.bytes.clear();
+            self.start = 0;
+        }
     }
 }
 
@@ -94,17 +122,22 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::protocol::{Operation, PublicKeyBytes, Request, RequestBody, StoredKey};
+    use crate::{
+        Certification, KeeperMessage, KeeperRequest, Operation, PublicKeyBytes, Request, RequestBody, StoredKey,
+    };
 
     fn any_request() -> impl Strategy<Value = Request> {
         let bytes = || proptest::collection::vec(any::<u8>(), 0..600);
-        let key = (any::<[u8; 16]>(), bytes(), bytes()).prop_map(|(id, point, handle)| StoredKey {
-            component: Uuid::from_bytes(id),
-            algorithm: ComponentAlgorithm::EcdsaP256,
-            role: ComponentRole::Sign,
-            public_key: PublicKeyBytes::Ec { point },
-            handle,
-        });
+        let key = || {
+            (any::<[u8; 16]>(), bytes(), bytes()).prop_map(|(id, point, handle)| StoredKey {
+                component: Uuid::from_bytes(id),
+                algorithm: ComponentAlgorithm::EcdsaP256,
+                role: ComponentRole::Sign,
+                public_key: PublicKeyBytes::Ec { point },
+                handle,
+            })
+        };
+        let certification = bytes().prop_map(|digest| Certification { hash: HashAlgorithm::Sha256, digest });
         let operation = prop_oneof![
             bytes().prop_map(|digest| Operation::Sign { hash: HashAlgorithm::Sha384, digest }),
             bytes().prop_map(|message| Operation::AuthenticateSsh { message }),
@@ -113,10 +146,13 @@ mod tests {
         let body = prop_oneof![
             Just(RequestBody::Status),
             (any::<u64>(), any::<u32>()).prop_map(|(from, limit)| RequestBody::Journal { from, limit }),
-            (key, operation, any::<[u8; 16]>()).prop_map(|(key, operation, request)| RequestBody::Use {
+            (key(), operation, any::<[u8; 16]>()).prop_map(|(key, operation, request)| RequestBody::Use {
                 key,
                 operation,
                 request: Uuid::from_bytes(request)
+            }),
+            (key(), certification, any::<[u8; 16]>()).prop_map(|(key, certification, request)| {
+                RequestBody::Certify { key, certification, request: Uuid::from_bytes(request) }
             }),
         ];
         (any::<u64>(), body).prop_map(|(id, body)| Request { id, body })
@@ -146,8 +182,9 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-            crate::fuzzing::request(&bytes);
-            crate::fuzzing::keeper(&bytes);
+            let _ = decode::<Request>(&bytes);
+            let _ = decode::<KeeperRequest>(&bytes);
+            let _ = decode::<KeeperMessage>(&bytes);
         }
 
         #[test]
@@ -161,7 +198,7 @@ mod tests {
             for part in stream.chunks(cut) {
                 buffer.push(part);
                 while let Some(body) = buffer.next_body().unwrap() {
-                    seen.push(decode::<Request>(&body).unwrap());
+                    seen.push(decode::<Request>(body).unwrap());
                 }
             }
             prop_assert_eq!(seen, requests);

@@ -3,7 +3,7 @@
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, PublicKey};
 use uuid::Uuid;
 
-use crate::RecipientKey;
+use super::RecipientKey;
 
 /// The associated data of an envelope: parts, each with its length before it, so that no two lists have the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Frames over a Unix stream socket between two processes of ours, with descriptors.
 
+mod descriptors;
+
 use std::{
     collections::VecDeque,
     io::{self, IoSlice, IoSliceMut},
@@ -10,15 +12,15 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::{
-    os,
-    protocol::{self, FrameBuffer, FrameError},
-};
+use crate::{FrameBuffer, FrameError, decode, encode};
 
 /// Bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
+
+/// Descriptors that wait for their messages at most.
+const MAX_WAITING_DESCRIPTORS: usize = 16;
 
 /// Why a channel can't be used any longer. Retrying can't help.
 #[derive(Debug, thiserror::Error)]
@@ -41,16 +43,12 @@ pub enum ChannelError {
 ///
 /// # Errors
 /// If the other side is gone or the message is too long.
-pub(crate) fn send<T: Serialize>(
-    socket: &UnixStream,
-    message: &T,
-    with: &[BorrowedFd<'_>],
-) -> Result<(), ChannelError> {
-    let frame = protocol::encode(message)?;
+pub fn send<T: Serialize>(socket: &UnixStream, message: &T, with: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+    let frame = encode(message)?;
     let mut rest = frame.as_slice();
     let mut with = with;
     while !rest.is_empty() {
-        match os::send_with_descriptors(socket.as_fd(), IoSlice::new(rest), with) {
+        match descriptors::send_with_descriptors(socket.as_fd(), IoSlice::new(rest), with) {
             Ok(sent) => {
                 rest = rest.get(sent..).unwrap_or_default();
                 // They travel with the first byte.
@@ -63,11 +61,13 @@ pub(crate) fn send<T: Serialize>(
     Ok(())
 }
 
-/// The reading side, apart from the socket, so that a caller with its own way of waiting can use it.
+/// The reading side, apart from the socket, so that a caller with its own way of waiting can use it. What it holds is
+/// wiped once it was read.
 #[derive(Default)]
 pub struct Incoming {
     frames: FrameBuffer,
     descriptors: VecDeque<OwnedFd>,
+    chunk: Zeroizing<Vec<u8>>,
 }
 
 impl Incoming {
@@ -76,10 +76,18 @@ impl Incoming {
     /// # Errors
     /// If the socket can't be read; [`io::ErrorKind::WouldBlock`] if it does not block and nothing is there.
     pub fn read(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        let mut chunk = Zeroizing::new(vec![0; CHUNK]);
-        let (len, descriptors) = os::receive_with_descriptors(socket, IoSliceMut::new(&mut chunk))?;
+        self.chunk.resize(CHUNK, 0);
+        let (len, descriptors) = descriptors::receive_with_descriptors(socket, IoSliceMut::new(&mut self.chunk))?;
         self.descriptors.extend(descriptors);
-        self.frames.push(chunk.get(..len).unwrap_or_default());
+        if self.descriptors.len() > MAX_WAITING_DESCRIPTORS {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "more descriptors than messages that they belong to",
+            ));
+        }
+        let read = self.chunk.get_mut(..len).unwrap_or_default();
+        self.frames.push(read);
+        read.zeroize();
         Ok(len)
     }
 
@@ -88,7 +96,7 @@ impl Incoming {
     /// # Errors
     /// If what arrived is no message.
     pub fn message<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
-        self.frames.next_body()?.map(|body| protocol::decode(&body)).transpose()
+        self.frames.next_body()?.map(decode).transpose()
     }
 
     /// The next descriptor, in the order in which they were sent.
@@ -96,21 +104,42 @@ impl Incoming {
         self.descriptors.pop_front()
     }
 
+    /// Whether bytes have arrived that were not given out.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
     /// Waits for the next message; `None` at the end of the stream.
     ///
     /// # Errors
     /// If the socket fails, or what arrives is no message.
     pub fn wait<T: DeserializeOwned>(&mut self, socket: &UnixStream) -> Result<Option<T>, ChannelError> {
+        Ok(self.wait_for(socket, decode)?.transpose()?)
+    }
+
+    /// The same for a caller that reads the frame's body itself.
+    ///
+    /// # Errors
+    /// If the socket fails, or what arrives is no frame.
+    pub fn wait_for<T>(
+        &mut self,
+        socket: &UnixStream,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, ChannelError> {
         loop {
-            if let Some(message) = self.message()? {
-                return Ok(Some(message));
+            // Looked up again below: what is borrowed here can't be given out of a loop.
+            if self.frames.has_body()? {
+                return Ok(self.frames.next_body()?.map(read));
             }
             match self.read(socket.as_fd()) {
                 Ok(0) if self.frames.is_empty() => return Ok(None),
                 Ok(0) => return Err(ChannelError::CutShort),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset && self.frames.is_empty() => {
+                    return Ok(None);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -126,7 +155,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::protocol::{KeeperMessage, StoreState};
+    use crate::{KeeperMessage, StoreState};
 
     #[test]
     fn descriptors_arrive_in_order_with_their_messages() {

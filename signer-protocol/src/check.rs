@@ -5,10 +5,7 @@ use sealcard_api::{
     ssh::SshMessage,
 };
 
-use crate::{
-    crypto,
-    protocol::{Operation, PublicKeyBytes, SignerError, StoredKey},
-};
+use crate::{Certification, Operation, PublicKeyBytes, SignerError, StoredKey};
 
 /// The longest message of ssh that is signed, in bytes. Real ones have a few hundred.
 const MAX_SSH_MESSAGE: usize = 64 * 1024;
@@ -21,21 +18,14 @@ const MOST_LEADING_ZEROS: usize = 8;
 /// # Errors
 /// [`SignerError::RoleMismatch`], [`SignerError::Invalid`], or [`SignerError::DecryptionFailed`] for what is no ciphertext.
 pub fn check(key: &StoredKey, operation: &Operation) -> Result<(), SignerError> {
-    let allowed = matches!(
-        (operation, key.role),
-        (Operation::Sign { .. }, ComponentRole::Sign)
-            // A signing subkey signs its own binding, so that nobody else can claim it (RFC 9580 section 5.2.1.10).
-            | (Operation::Certify { .. }, ComponentRole::Certify | ComponentRole::Sign)
-            | (Operation::Authenticate { .. } | Operation::AuthenticateSsh { .. }, ComponentRole::Authenticate)
-            | (Operation::Decrypt { .. }, ComponentRole::Decrypt)
-    );
-    if !allowed {
-        return Err(SignerError::RoleMismatch { role: key.role, operation: operation.name().to_owned() });
-    }
+    let role = match operation {
+        Operation::Sign { .. } => ComponentRole::Sign,
+        Operation::Authenticate { .. } | Operation::AuthenticateSsh { .. } => ComponentRole::Authenticate,
+        Operation::Decrypt { .. } => ComponentRole::Decrypt,
+    };
+    check_role(key, &[role], operation.name())?;
     match operation {
-        Operation::Sign { hash, digest } | Operation::Certify { hash, digest } => {
-            check_digest(key.algorithm, *hash, digest)
-        }
+        Operation::Sign { hash, digest } => check_digest(key.algorithm, *hash, digest),
         Operation::Authenticate { hash, digest } => match key.algorithm {
             ComponentAlgorithm::EddsaEd25519 => {
                 Err(invalid("an Ed25519 key authenticates with the whole message of ssh, not with a digest"))
@@ -57,6 +47,23 @@ pub fn check(key: &StoredKey, operation: &Operation) -> Result<(), SignerError> 
             (Scheme::Ecdsa(_) | Scheme::Eddsa, _) => Err(invalid("a key of this algorithm does not decrypt")),
         },
     }
+}
+
+/// Whether a key may make this part of a certificate: a key in the role `certify`, or one in the role `sign`, which signs
+/// its own binding so that nobody else can claim it (RFC 9580 section 5.2.1.10).
+///
+/// # Errors
+/// [`SignerError::RoleMismatch`] or [`SignerError::Invalid`].
+pub fn check_certification(key: &StoredKey, certification: &Certification) -> Result<(), SignerError> {
+    check_role(key, &[ComponentRole::Certify, ComponentRole::Sign], Certification::NAME)?;
+    check_digest(key.algorithm, certification.hash, &certification.digest)
+}
+
+fn check_role(key: &StoredKey, allowed: &[ComponentRole], operation: &str) -> Result<(), SignerError> {
+    if allowed.contains(&key.role) {
+        return Ok(());
+    }
+    Err(SignerError::RoleMismatch { role: key.role, operation: operation.to_owned() })
 }
 
 /// Refuses ciphertexts that no one encrypted: 0, 1 and n-1, whose plaintext everybody knows and which some tokens answer in
@@ -112,28 +119,16 @@ fn invalid(why: &str) -> SignerError {
     SignerError::Invalid(why.to_owned())
 }
 
-/// What journal and record keep of an operation's input: its SHA-256.
-#[must_use]
-pub fn input_sha256(operation: &Operation) -> [u8; 32] {
-    crypto::sha256(input(operation))
-}
-
-/// What an operation works on: the digest, message or ciphertext.
-#[must_use]
-pub fn input(operation: &Operation) -> &[u8] {
-    match operation {
-        Operation::Sign { digest, .. } | Operation::Certify { digest, .. } | Operation::Authenticate { digest, .. } => {
-            digest
-        }
-        Operation::AuthenticateSsh { message } => message,
-        Operation::Decrypt { ciphertext } => ciphertext,
-    }
-}
-
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
-    use ComponentAlgorithm::{EcdsaP256, EcdsaP384, EcdsaP521, EddsaEd25519, Rsa2048};
+    use ComponentAlgorithm::{
+        EcdhCv25519, EcdhP256, EcdhP384, EcdhP521, EcdsaP256, EcdsaP384, EcdsaP521, EddsaEd25519, Rsa2048, Rsa3072,
+        Rsa4096,
+    };
+    use ComponentRole::{Authenticate, Certify, Decrypt, Sign};
     use HashAlgorithm::{Sha224, Sha256, Sha384, Sha512};
+    use uuid::Uuid;
 
     use super::*;
 
@@ -173,5 +168,97 @@ mod tests {
         // These name their hash in what they sign, or sign the digest as a message.
         assert!(check(Rsa2048, Sha256, 12));
         assert!(check(EddsaEd25519, Sha256, 12));
+    }
+
+    /// Every combination of operation, role and algorithm, against the list of those that are allowed.
+    #[test]
+    fn what_is_not_allowed_is_refused() {
+        let hash = Sha512;
+        let digest = vec![7; 64];
+        let message = ssh_login();
+        let certification = Certification { hash, digest: digest.clone() };
+        let operations = [
+            Operation::Sign { hash, digest: digest.clone() },
+            Operation::Authenticate { hash, digest },
+            Operation::AuthenticateSsh { message },
+            Operation::Decrypt { ciphertext: vec![0; 32] },
+        ];
+        let mut allowed = Vec::new();
+        for algorithm in ComponentAlgorithm::ALL {
+            for role in ComponentRole::ALL {
+                let row = row(algorithm, role);
+                let certifies = (Certification::NAME, check_certification(&row, &certification));
+                let others = operations.iter().map(|operation| (operation.name(), check(&row, operation)));
+                for (name, outcome) in others.chain([certifies]) {
+                    match outcome {
+                        Ok(()) => allowed.push((algorithm, role, name)),
+                        Err(SignerError::RoleMismatch { .. } | SignerError::Invalid(_)) => {}
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+            }
+        }
+        let mut expected = Vec::new();
+        for algorithm in ComponentAlgorithm::ALL {
+            let rsa = matches!(algorithm, Rsa2048 | Rsa3072 | Rsa4096);
+            let signs = rsa || matches!(algorithm, EcdsaP256 | EcdsaP384 | EcdsaP521 | EddsaEd25519);
+            if signs {
+                expected.extend([
+                    (algorithm, Certify, "certify"),
+                    (algorithm, Sign, "sign"),
+                    (algorithm, Sign, "certify"),
+                ]);
+            }
+            if rsa || matches!(algorithm, EcdhP256 | EcdhP384 | EcdhP521 | EcdhCv25519) {
+                expected.push((algorithm, Decrypt, "decrypt"));
+            }
+            if signs {
+                let how = if algorithm == EddsaEd25519 { "authenticate-ssh" } else { "authenticate" };
+                expected.push((algorithm, Authenticate, how));
+            }
+        }
+        assert_eq!(allowed, expected);
+    }
+
+    #[test]
+    fn digests_must_have_the_length_of_their_hash_and_messages_must_be_of_ssh() {
+        for hash in HashAlgorithm::ALL {
+            for len in 0..=80 {
+                let operation = Operation::Sign { hash, digest: vec![7; len] };
+                assert_eq!(
+                    check(&row(EddsaEd25519, Sign), &operation).is_ok(),
+                    len == hash.digest_len(),
+                    "{hash} {len}"
+                );
+            }
+        }
+        for message in [vec![], vec![0; 32], vec![0; 64], b"tree 0000".to_vec(), ssh_login()[1..].to_vec()] {
+            let operation = Operation::AuthenticateSsh { message };
+            assert!(matches!(check(&row(EddsaEd25519, Authenticate), &operation), Err(SignerError::Invalid(_))));
+        }
+        // What the library can't encode is refused before a key is touched.
+        let operation = Operation::Sign { hash: Sha224, digest: vec![0; 28] };
+        assert!(matches!(check(&row(Rsa4096, Sign), &operation), Err(SignerError::Invalid(_))));
+    }
+
+    fn row(algorithm: ComponentAlgorithm, role: ComponentRole) -> StoredKey {
+        let public_key = PublicKeyBytes::Ec { point: vec![] };
+        StoredKey { component: Uuid::nil(), algorithm, role, public_key, handle: vec![] }
+    }
+
+    fn ssh_login() -> Vec<u8> {
+        let mut message = Vec::new();
+        let mut string = |bytes: &[u8], after: &[u8]| {
+            message.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
+            message.extend_from_slice(bytes);
+            message.extend_from_slice(after);
+        };
+        string(&[7; 32], &[50]);
+        string(b"git", b"");
+        string(b"ssh-connection", b"");
+        string(b"publickey", &[1]);
+        string(b"ssh-ed25519", b"");
+        string(b"key blob", b"");
+        message
     }
 }

@@ -1,22 +1,16 @@
-//! What server and signer say to one another.
+//! What the server asks a worker, and what the worker answers.
 //!
-//! Each message is a frame: 4 bytes of big-endian length, then that many bytes of postcard. The server sends
-//! [`Request`]s to the worker, which answers each with one [`Response`] of the same `id`, in any order. How the server comes
-//! by the socket to the worker is the keeper's matter: [`KeeperMessage`].
+//! The server sends [`Request`]s; the worker answers each with one [`Response`] of the same `id`, in any order.
 
-mod frame;
-mod keeper;
-mod labels;
-
-pub use frame::{FrameBuffer, FrameError, MAX_FRAME, decode, encode};
-pub use keeper::{KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, NONCE_LEN, SecretKind};
-pub use labels::{is_made_here, own_labels};
-pub use sealcard_api::tokens::{AlgorithmReport, KeyEvidence, MechanismReport, TokenReport};
-
-use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, PublicKey};
+use sealcard_api::{
+    algorithm::{ComponentAlgorithm, ComponentRole},
+    tokens::{KeyEvidence, TokenReport},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::{Certification, JournalEntry, JournalHead, KeyLocator, Operation, PublicKeyBytes, StoredKey};
 
 /// A message from the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +46,15 @@ pub enum RequestBody {
         /// The server's request, for the journal.
         request: Uuid,
     },
+    /// Signs a part of a certificate, for key management. Answered by [`ResponseBody::Signature`].
+    Certify {
+        /// The key, as the signer gave it.
+        key: StoredKey,
+        /// What is certified.
+        certification: Certification,
+        /// The server's request, for the journal.
+        request: Uuid,
+    },
     /// Entries of the journal. Answered by [`ResponseBody::Journal`].
     Journal {
         /// The first sequence number wanted (they begin with 1).
@@ -72,7 +75,7 @@ pub enum RequestBody {
         /// Its public half.
         public_key: PublicKeyBytes,
         /// Its private half, in the form that the signer seals, in an envelope for
-        /// [`sealcard_envelope::Purpose::ImportKey`].
+        /// [`crate::envelope::Purpose::ImportKey`].
         envelope: Vec<u8>,
         /// The server's request, for the journal.
         request: Uuid,
@@ -110,124 +113,6 @@ pub enum RequestBody {
         /// The server's request, for the journal.
         request: Uuid,
     },
-}
-
-/// How a person names a key on a token. What is given must fit exactly one private key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyLocator {
-    /// `CKA_ID`.
-    pub id: Option<Vec<u8>>,
-    /// `CKA_LABEL`.
-    pub label: Option<String>,
-}
-
-/// A component key as it lies in the server's database: only the signer can do anything with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredKey {
-    /// The component's id.
-    pub component: Uuid,
-    /// Its algorithm.
-    pub algorithm: ComponentAlgorithm,
-    /// Its role.
-    pub role: ComponentRole,
-    /// Its public half.
-    pub public_key: PublicKeyBytes,
-    /// A sealed store: the private half, encrypted; id, algorithm, role and public half are its associated data. A token:
-    /// where the key lies on it.
-    pub handle: Vec<u8>,
-}
-
-/// The public half of a component key, in the form of [`sealcard_api::algorithm::PublicKey`] but in plain bytes
-/// (postcard can't carry internally tagged enums).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PublicKeyBytes {
-    /// RSA: modulus and exponent, big-endian, without leading zeros.
-    Rsa {
-        /// Modulus.
-        n: Vec<u8>,
-        /// Public exponent.
-        e: Vec<u8>,
-    },
-    /// An elliptic curve (which one is told by the algorithm): `04 || X || Y`, or the 32 bytes of Ed25519 and Curve25519.
-    Ec {
-        /// The point.
-        point: Vec<u8>,
-    },
-}
-
-impl PublicKeyBytes {
-    /// The form of the wire contract. RSA has no curve, and its public key no place for one.
-    #[must_use]
-    pub fn to_public_key(&self, algorithm: ComponentAlgorithm) -> PublicKey {
-        match self {
-            Self::Rsa { n, e } => PublicKey::Rsa { n: n.clone().into(), e: e.clone().into() },
-            Self::Ec { point } => {
-                let curve = algorithm.curve().unwrap_or(Curve::NistP256);
-                PublicKey::Ec { curve, point: point.clone().into() }
-            }
-        }
-    }
-}
-
-impl From<PublicKey> for PublicKeyBytes {
-    fn from(key: PublicKey) -> Self {
-        match key {
-            PublicKey::Rsa { n, e } => Self::Rsa { n: n.0, e: e.0 },
-            PublicKey::Ec { point, .. } => Self::Ec { point: point.0 },
-        }
-    }
-}
-
-/// A use of a key. There is no "sign these bytes".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Operation {
-    /// A signature over data, with a key in the role `sign`.
-    Sign {
-        /// What made the digest.
-        hash: HashAlgorithm,
-        /// The digest.
-        digest: Vec<u8>,
-    },
-    /// A self-signature or binding of a certificate, with a key in the role `certify`, or the back signature of a key in
-    /// the role `sign`. Only key management asks for it.
-    Certify {
-        /// What made the digest.
-        hash: HashAlgorithm,
-        /// The digest.
-        digest: Vec<u8>,
-    },
-    /// A login, with a key in the role `authenticate` (RSA and ECDSA, where only a digest is known).
-    Authenticate {
-        /// What made the digest.
-        hash: HashAlgorithm,
-        /// The digest.
-        digest: Vec<u8>,
-    },
-    /// A message of ssh, with an Ed25519 key in the role `authenticate`. The signer refuses what
-    /// [`sealcard_api::ssh::SshMessage`] does not know.
-    AuthenticateSsh {
-        /// The message.
-        message: Vec<u8>,
-    },
-    /// Decryption, with a key in the role `decrypt`.
-    Decrypt {
-        /// RSA: as wide as the modulus. ECDH: the ephemeral point, in the form of [`PublicKeyBytes::Ec`].
-        ciphertext: Vec<u8>,
-    },
-}
-
-impl Operation {
-    /// The name as journal and record write it.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Sign { .. } => "sign",
-            Self::Certify { .. } => "certify",
-            Self::Authenticate { .. } => "authenticate",
-            Self::AuthenticateSsh { .. } => "authenticate-ssh",
-            Self::Decrypt { .. } => "decrypt",
-        }
-    }
 }
 
 /// A message from the signer.
@@ -313,34 +198,6 @@ impl std::fmt::Debug for Plaintext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Plaintext({} bytes)", self.0.len())
     }
-}
-
-/// The end of the journal's chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalHead {
-    /// Sequence number of the newest entry, 0 if there is none.
-    pub sequence: u64,
-    /// Its hash, 32 zero bytes if there is none.
-    pub hash: [u8; 32],
-}
-
-/// One entry of the signer's journal: a key is being used. Durable before what the key made leaves the signer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalEntry {
-    /// 1, 2, 3, … without gaps.
-    pub sequence: u64,
-    /// Seconds since 1970-01-01T00:00:00Z.
-    pub unix: i64,
-    /// [`Operation::name`], `generate` or `import`.
-    pub operation: String,
-    /// The component key.
-    pub component: Uuid,
-    /// The server's request.
-    pub request: Uuid,
-    /// SHA-256 of the digest, message, ciphertext or envelope; empty for `generate`.
-    pub input_sha256: Vec<u8>,
-    /// SHA-256 over the previous entry's hash and this entry.
-    pub hash: [u8; 32],
 }
 
 /// Why the signer did not do it. None of them says anything about a secret.

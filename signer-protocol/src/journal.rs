@@ -1,13 +1,42 @@
-//! One line of the journal.
+//! The form of a signer's journal: `journal.jsonl` has one JSON object on each line, in order, each with the hash of the one
+//! before it bound in ([`entry_hash`]).
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{crypto, protocol::JournalEntry};
+use crate::sha256;
 
 /// The longest line, in bytes, line end included.
-pub(super) const MAX_LINE: usize = 1024;
+pub const MAX_LINE: usize = 1024;
+
+/// The end of the journal's chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalHead {
+    /// Sequence number of the newest entry, 0 if there is none.
+    pub sequence: u64,
+    /// Its hash, 32 zero bytes if there is none.
+    pub hash: [u8; 32],
+}
+
+/// One entry of the signer's journal: a key is being used. Durable before what the key made leaves the signer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// 1, 2, 3, … without gaps.
+    pub sequence: u64,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub unix: i64,
+    /// [`Operation::name`], [`Certification::NAME`], `generate`, `import`, `adopt` or `destroy`.
+    pub operation: String,
+    /// The component key.
+    pub component: Uuid,
+    /// The server's request.
+    pub request: Uuid,
+    /// SHA-256 of the digest, message, ciphertext or envelope; empty for `generate`.
+    pub input_sha256: Vec<u8>,
+    /// SHA-256 over the previous entry's hash and this entry.
+    pub hash: [u8; 32],
+}
 
 /// Why a line is not an entry. Retrying can't help.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +80,7 @@ pub fn entry_hash(previous: &[u8; 32], entry: &JournalEntry) -> [u8; 32] {
     data.extend_from_slice(entry.request.as_bytes());
     data.push(u8::try_from(entry.input_sha256.len()).unwrap_or(u8::MAX));
     data.extend_from_slice(&entry.input_sha256);
-    crypto::sha256(&data)
+    sha256(&data)
 }
 
 /// The line of an entry, with its line end.

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::StoreState;
+use crate::StoreState;
 
 /// Bytes of the nonce that an envelope with a secret is bound to.
 pub const NONCE_LEN: usize = 32;
@@ -37,8 +37,8 @@ pub enum KeeperRequestBody {
     UnsealWith {
         /// The nonce that the keeper gave last for this envelope. Each is good for one attempt.
         nonce: [u8; NONCE_LEN],
-        /// The secret in an envelope for [`sealcard_envelope::Purpose::Unseal`], bound by
-        /// [`sealcard_envelope::Binding::unseal`].
+        /// The secret in an envelope for [`crate::envelope::Purpose::Unseal`], bound by
+        /// [`crate::envelope::Binding::unseal`].
         envelope: Vec<u8>,
     },
     /// This worker does not answer the server: end it and start another one. Answered by [`KeeperAnswer::Replacing`], also
