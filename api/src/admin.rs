@@ -73,9 +73,11 @@ pub struct OneTimePassword {
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// 1 to 64 characters of `a-z A-Z 0-9 . _ - @`, unique among users and service accounts.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Name))]
     pub name: String,
     /// At least 12 characters. If absent, the server makes a one-time password.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::NewPassword>))]
     pub password: Option<SecretText>,
     /// Whether the user may administer the server.
     #[serde(default)]
@@ -89,6 +91,7 @@ pub struct NewUser {
 pub struct UserChange {
     /// A new password; revokes the user's grants.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::NewPassword>))]
     pub password: Option<SecretText>,
     /// Whether the user may administer the server.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -98,6 +101,7 @@ pub struct UserChange {
     pub disabled: Option<bool>,
     /// A new name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Name>))]
     pub name: Option<String>,
 }
 
@@ -121,6 +125,7 @@ pub struct ServiceAccount {
 #[serde(deny_unknown_fields)]
 pub struct NewServiceAccount {
     /// As [`NewUser::name`].
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Name))]
     pub name: String,
 }
 
@@ -134,6 +139,7 @@ pub struct ServiceAccountChange {
     pub disabled: Option<bool>,
     /// A new name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Name>))]
     pub name: Option<String>,
 }
 
@@ -162,9 +168,11 @@ pub struct ServiceToken {
 pub struct NewServiceToken {
     /// What it is for.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Label))]
     pub label: String,
     /// Days until it expires, 1 to 3650; 365 if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::TokenDays>))]
     pub days: Option<u32>,
 }
 
@@ -208,6 +216,7 @@ pub struct GroupMember {
 #[serde(deny_unknown_fields)]
 pub struct GroupChange {
     /// A new name.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Name))]
     pub name: String,
 }
 
@@ -217,6 +226,7 @@ pub struct GroupChange {
 #[serde(deny_unknown_fields)]
 pub struct NewGroup {
     /// As [`NewUser::name`], unique among groups.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Name))]
     pub name: String,
 }
 
@@ -384,9 +394,11 @@ pub struct Project {
 #[serde(deny_unknown_fields)]
 pub struct NewProject {
     /// As [`NewUser::name`], unique among projects.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Name))]
     pub name: String,
     /// What it is for.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Description))]
     pub description: String,
 }
 
@@ -398,9 +410,11 @@ pub struct NewProject {
 pub struct ProjectChange {
     /// A new name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Name>))]
     pub name: Option<String>,
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Description>))]
     pub description: Option<String>,
 }
 
@@ -458,4 +472,14 @@ pub struct Environment {
     pub detail: Option<String>,
     /// When it was made.
     pub created: Timestamp,
+}
+
+/// Answer of `GET /readyz`, with status 503 while no key can be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Readiness {
+    /// Whether keys can be used.
+    pub ready: bool,
+    /// What prevents it, can't be used at present or needs a look, one sentence each. Administrators are told more.
+    pub reasons: Vec<String>,
 }

@@ -8,9 +8,17 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Bytes, written as standard base64 with padding (RFC 4648 section 4).
 #[derive(Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(value_type = String, format = Byte))]
 pub struct Bytes(pub Vec<u8>);
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Bytes {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        crate::rules::schemas::base64(None, "Standard base64 with padding (RFC 4648 section 4).").into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Bytes {}
 
 impl Bytes {
     /// The bytes themselves.
@@ -64,9 +72,17 @@ macro_rules! hex_value {
     ($(#[$doc:meta])* $name:ident, $len:literal, $expected:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
         pub struct $name(pub [u8; $len]);
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                crate::rules::schemas::hexadecimal(2 * $len, $expected).into()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,6 +214,53 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// A deserializer that takes an object for a struct and nothing else. serde also takes an array, its items in the order of
+/// the fields, which the API does not promise.
+struct ObjectOnly<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: de::Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(ObjectOnly(deserializer)).map(Self)
+    }
+}
+
+/// Reads a list of structs, each of which must be an object.
+pub(crate) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let items = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(items.into_iter().map(|Object(item)| item).collect())
+}
+
+/// Reads a struct, which must be an object, or `null`.
+pub(crate) fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(value)| value))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -218,6 +281,22 @@ mod tests {
         assert_eq!(Timestamp::from_unix(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!("2026-01-31T13:00:00+01:00".parse(), Ok(Timestamp::from_unix(1_769_860_800)));
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn array_in_place_of_a_nested_object_is_refused() {
+        use crate::tokens::{AdoptedComponent, Unseal};
+        #[derive(Debug, Deserialize)]
+        struct Holder {
+            #[serde(deserialize_with = "objects")]
+            items: Vec<AdoptedComponent>,
+        }
+        let read = serde_json::from_str::<Holder>(r#"{"items": [{"role": "sign", "id": "0a"}]}"#).unwrap();
+        assert_eq!(read.items.len(), 1);
+        assert!(serde_json::from_str::<Holder>(r#"{"items": [["sign", "0a", null]]}"#).is_err());
+        assert!(serde_json::from_str::<Unseal>(r#"{"sealed": ["AA==", "AA=="]}"#).is_err());
+        assert!(serde_json::from_str::<Unseal>(r#"{"sealed": {"nonce": "AA==", "envelope": "AA=="}}"#).is_ok());
+        assert!(serde_json::from_str::<Unseal>(r#"{"sealed": null}"#).is_ok());
     }
 
     proptest! {

@@ -36,9 +36,11 @@ pub enum LoginRequest {
         password: SecretText,
         /// The password that takes the place of a one-time password, which gives no grant without it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::NewPassword>))]
         new_password: Option<SecretText>,
         /// What the grant is for, for the person who looks at the list of grants: usually the machine's name.
         #[serde(default)]
+        #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Label))]
         label: String,
     },
     /// A service account's token.
@@ -47,6 +49,7 @@ pub enum LoginRequest {
         token: SecretText,
         /// As above.
         #[serde(default)]
+        #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Label))]
         label: String,
         /// Whether the grant is for a whole machine. Those who use it there may not write it, so it is never refreshed:
         /// it is valid from the start for as long as refreshes could make it.
@@ -63,6 +66,7 @@ pub struct PasswordChange {
     /// The password until now.
     pub old: SecretText,
     /// The password from now on.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::NewPassword))]
     pub new: SecretText,
 }
 

@@ -14,7 +14,7 @@ use crate::{
 
 /// The longest certificate that is imported, ASCII-armored, in bytes. Everyone who may use the key gets it with each list
 /// of cards.
-pub const MAX_CERTIFICATE: usize = 256 * 1024;
+pub const MAX_CERTIFICATE: usize = crate::rules::Armored::MAX;
 
 /// The largest request body of an import, in bytes: a certificate, and the secrets of a few keys.
 pub const MAX_IMPORT_BODY: usize = 2 * MAX_CERTIFICATE;
@@ -30,8 +30,10 @@ pub struct ImportPlanRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub environment: Option<String>,
     /// 1 to 64 characters of `a-z A-Z 0-9 . _ -`, unique in the project.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::NewKeyName))]
     pub name: String,
     /// The certificate, ASCII-armored.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Armored))]
     pub certificate: String,
     /// Fingerprints of the primary key and subkeys whose secrets the client has.
     pub secrets: Vec<Fingerprint>,
@@ -198,10 +200,13 @@ pub struct ImportRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub environment: Option<String>,
     /// As in [`ImportPlanRequest`].
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::NewKeyName))]
     pub name: String,
     /// As in [`ImportPlanRequest`].
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Armored))]
     pub certificate: String,
     /// Every key that the plan names.
+    #[serde(deserialize_with = "crate::encoding::objects")]
     pub components: Vec<ImportedComponent>,
 }
 

@@ -140,13 +140,13 @@ pub struct KeyRevocation {
     pub reason: RevocationReason,
     /// A sentence for those who read the certificate; may be empty, at most 256 bytes.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::RevocationMessage))]
     pub message: String,
 }
 
 /// Body of `POST /v1/keys/{key}/extend`; the answer is a [`Key`] with its new end. At most one of the two is given; without
 /// either the key lives 730 days from now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyExtension {
     /// Days from now until the key expires, 1 to 3650.
@@ -156,6 +156,27 @@ pub struct KeyExtension {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires: Option<Timestamp>,
 }
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for KeyExtension {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::{KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
+        let absent = || ObjectBuilder::new().schema_type(Type::Null);
+        let days = OneOfBuilder::new().item(absent()).item(crate::rules::KeyDays::schema());
+        let days = crate::rules::schemas::closed().property("expires_days", days).property("expires", absent());
+        let end = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .description(Some("When the key expires: in the future, and not later than the most days."));
+        let end = crate::rules::schemas::closed().property("expires", end).required("expires");
+        let end = end.property("expires_days", absent());
+        let description = "When the key expires: in so many days, or at a moment; without either in 730 days.";
+        OneOfBuilder::new().item(days).item(end).description(Some(description)).into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for KeyExtension {}
 
 /// The revocation certificate that was made together with a key. `GET /v1/keys/{key}/revocation`, for owners and
 /// administrators; each reading is recorded.
@@ -179,13 +200,16 @@ pub struct NewKey {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub environment: Option<String>,
     /// 1 to 64 characters of `a-z A-Z 0-9 . _ -`, unique in the project.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::NewKeyName))]
     pub name: String,
     /// The algorithm.
     pub algorithm: KeyAlgorithm,
     /// The OpenPGP user id, such as `Release <release@example.org>`.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::UserId))]
     pub user_id: String,
     /// Days until the certificate expires, 1 to 3650; 730 if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::KeyDays>))]
     pub expires_days: Option<u32>,
     /// How the certificate is built.
     #[serde(default)]
@@ -202,6 +226,7 @@ pub struct KeyChange {
     pub disabled: Option<bool>,
     /// A new name, unique in the project.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::NewKeyName>))]
     pub name: Option<String>,
 }
 

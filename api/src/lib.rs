@@ -17,6 +17,7 @@ pub mod life;
 pub mod operations;
 pub mod problem;
 pub mod record;
+pub mod rules;
 pub mod ssh;
 pub mod text;
 pub mod tokens;

@@ -13,7 +13,6 @@ pub const MAX_BATCH: usize = 256;
 
 /// Body of `/sign`: a digest for the card's signature slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SignRequest {
     /// The algorithm that made the digest.
@@ -29,6 +28,8 @@ pub struct SignRequest {
 #[serde(deny_unknown_fields)]
 pub struct SignBatchRequest {
     /// The digests, at least one, no idempotency key twice.
+    #[serde(deserialize_with = "crate::encoding::objects")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = schemas::batch))]
     pub items: Vec<SignBatchItem>,
 }
 
@@ -41,7 +42,7 @@ pub struct SignBatchItem {
     pub idempotency_key: Uuid,
     /// The algorithm that made the digest.
     pub hash: HashAlgorithm,
-    /// The digest, exactly as long as the algorithm says.
+    /// The digest, exactly as long as the algorithm says; the result of this item is a problem otherwise.
     pub digest: Bytes,
 }
 
@@ -66,7 +67,6 @@ pub enum SignBatchResult {
 
 /// Body of `/authenticate`, for the card's authentication slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum AuthenticateRequest {
     /// RSA and ECDSA: only a digest is known.
@@ -112,4 +112,64 @@ pub struct DecryptResponse {
     pub plaintext: Bytes,
     /// The request as it stands in the record.
     pub request_id: RequestId,
+}
+
+#[cfg(feature = "openapi")]
+mod schemas {
+    //! Schemas of requests with a digest: its length is that of its algorithm.
+
+    use utoipa::{
+        PartialSchema, ToSchema,
+        openapi::{ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema, Type, schema::Array},
+    };
+
+    use super::{AuthenticateRequest, MAX_BATCH, SignRequest};
+    use crate::{
+        Bytes,
+        algorithm::HashAlgorithm,
+        rules::schemas::{base64, closed, list},
+    };
+
+    /// The object once for each algorithm, with its digest.
+    fn with_digest(object: impl Fn() -> ObjectBuilder) -> impl Iterator<Item = ObjectBuilder> {
+        HashAlgorithm::ALL.into_iter().map(move |hash| {
+            let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([hash.name()]));
+            let digest = base64(Some(hash.digest_len()), "The digest.");
+            object().property("hash", name).required("hash").property("digest", digest).required("digest")
+        })
+    }
+
+    fn one_of(objects: impl Iterator<Item = ObjectBuilder>) -> OneOfBuilder {
+        objects.fold(OneOfBuilder::new(), OneOfBuilder::item)
+    }
+
+    fn kind(name: &str) -> ObjectBuilder {
+        let kind = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([name]));
+        closed().property("type", kind).required("type")
+    }
+
+    pub(super) fn batch() -> Array {
+        list(Ref::from_schema_name("SignBatchItem"), 1, MAX_BATCH)
+    }
+
+    impl PartialSchema for SignRequest {
+        fn schema() -> RefOr<Schema> {
+            one_of(with_digest(closed)).description(Some("A digest for the card's signature slot.")).into()
+        }
+    }
+
+    impl ToSchema for SignRequest {}
+
+    impl PartialSchema for AuthenticateRequest {
+        fn schema() -> RefOr<Schema> {
+            let ssh = kind("ssh").property("message", Bytes::schema()).required("message");
+            one_of(with_digest(|| kind("digest")).chain([ssh]))
+                .description(Some(
+                    "For the card's authentication slot: a digest, or for Ed25519 a whole message of ssh.",
+                ))
+                .into()
+        }
+    }
+
+    impl ToSchema for AuthenticateRequest {}
 }

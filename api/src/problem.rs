@@ -110,7 +110,7 @@ codes! {
     Unauthenticated, "unauthenticated", 401, "Not logged in";
     /// Name, password or token are wrong; which one is not said.
     WrongCredentials, "wrong-credentials", 401, "The name or the password is wrong";
-    /// The one-time password is right, but gives no grant: repeat the login with a new password beside it.
+    /// The one-time password is right, but gives no grant. Repeat the login with a new password beside it.
     PasswordChangeRequired, "password-change-required", 403, "The one-time password must be changed";
     /// The grant's time is over: log in again.
     GrantExpired, "grant-expired", 401, "The grant has expired";
@@ -130,6 +130,8 @@ codes! {
     InProgress, "in-progress", 409, "The same request is still being worked on";
     /// The server stopped between using the key and noting the outcome. It is not repeated; a new request is a new use.
     OutcomeUnknown, "outcome-unknown", 409, "It is not known whether the key was used";
+    /// The body is not JSON by its `Content-Type`.
+    UnsupportedMediaType, "unsupported-media-type", 415, "The body must be JSON";
     /// The body is larger than the server reads.
     TooLarge, "too-large", 413, "The request is too large";
     /// The key has been disabled.

@@ -132,11 +132,14 @@ pub struct AdoptKeys {
     /// The environment's name or id.
     pub environment: String,
     /// The name, unique in the project.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::NewKeyName))]
     pub name: String,
     /// The OpenPGP user id.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::UserId))]
     pub user_id: String,
     /// Days until the certificate expires, 1 to 3650; 730 if absent.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::KeyDays>))]
     pub expires_days: Option<u32>,
     /// How the certificate is built.
     #[serde(default)]
@@ -147,7 +150,15 @@ pub struct AdoptKeys {
     pub created: Option<Timestamp>,
     /// The keys. One in the role `sign` must be among them. The primary key is made anew if none in the role `certify` is
     /// named; other roles stay empty.
+    #[serde(deserialize_with = "crate::encoding::objects")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = adopted_components))]
     pub components: Vec<AdoptedComponent>,
+}
+
+#[cfg(feature = "openapi")]
+fn adopted_components() -> utoipa::openapi::schema::Array {
+    let item = utoipa::openapi::Ref::from_schema_name("AdoptedComponent");
+    crate::rules::schemas::list(item, 1, ComponentRole::ALL.len())
 }
 
 /// One key on a token. What is given must fit exactly one private key there.
@@ -159,6 +170,7 @@ pub struct AdoptedComponent {
     pub role: ComponentRole,
     /// `CKA_ID`, in hexadecimal.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::TokenKeyId>))]
     pub id: Option<String>,
     /// `CKA_LABEL`.
     #[serde(default)]
@@ -205,7 +217,7 @@ pub enum Secret {
 #[serde(deny_unknown_fields)]
 pub struct Unseal {
     /// The passphrase or PIN; absent to have the configured file or credential tried again.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::encoding::optional_object")]
     pub sealed: Option<SealedSecret>,
 }
 
@@ -215,6 +227,7 @@ pub struct Unseal {
 #[serde(deny_unknown_fields)]
 pub struct SealedSecret {
     /// [`KeeperKey::nonce`].
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Nonce))]
     pub nonce: Bytes,
     /// The envelope.
     pub envelope: Bytes,

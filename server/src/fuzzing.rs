@@ -13,6 +13,7 @@ use sealcard_api::{
     import::{ImportPlanRequest, ImportRequest},
     keys::{KeyChange, KeyRevocation, NewKey},
     operations::{AuthenticateRequest, DecryptRequest, SignRequest},
+    rules::{Description, Label, Name},
 };
 use sealcard_openpgp::{
     PublicCertificate,
@@ -20,7 +21,7 @@ use sealcard_openpgp::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{config, http::extract::parse_json, identity, openpgp::ForeignCertificate};
+use crate::{config, http::extract::parse_json, openpgp::ForeignCertificate};
 
 /// Text, or packets put into armor, as a certificate to be imported, with all of its keys: nothing panics, each role is given once, and what would be
 /// stored has no secret packet. Input with one is refused.
@@ -96,11 +97,11 @@ pub fn server_config(data: &[u8]) {
             let _ = config::parse(Path::new(config::FILE), "", overlay);
         }
     }
-    if identity::check_name(&text).is_ok() {
+    if Name::check(&text).is_ok() {
         assert!(text.bytes().all(|b| b.is_ascii_graphic()));
     }
-    let _ = identity::check_label(&text);
-    let _ = identity::check_description(&text);
+    let _ = Label::check(&text);
+    let _ = Description::check(&text);
 }
 
 #[cfg(test)]

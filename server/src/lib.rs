@@ -1,4 +1,4 @@
-//! The Sealcard server: who asks (`authn`, `identity`), whether they may (`sealcard_policy`), what happened (`audit`,
+//! The Sealcard server: who asks (`authn`), whether they may (`sealcard_policy`), what happened (`audit`,
 //! `storage`), and the way to the process that holds the keys (`signers`, `signing`).
 //!
 //! This process speaks to the network and therefore never holds a private key or an unsealing secret.
@@ -6,12 +6,12 @@
 pub mod audit;
 pub mod authn;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod ends;
 mod failpoint;
 pub mod fuzzing;
 pub mod http;
-pub mod identity;
 pub mod keys;
 pub mod memory;
 pub mod openpgp;

@@ -88,7 +88,7 @@ mod tests {
         let (a, b) = (one_time_password().unwrap(), one_time_password().unwrap());
         assert_ne!(a, b);
         assert_eq!(a.split('-').map(str::len).collect::<Vec<_>>(), [4, 4, 4, 4]);
-        assert_eq!(super::super::check_new_password(&a, "alice", 12), Ok(()));
+        assert_eq!(sealcard_api::rules::NewPassword::check(&a, "alice", 12), Ok(()));
     }
 
     #[test]

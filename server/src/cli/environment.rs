@@ -10,12 +10,11 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use nix::unistd::{Uid, User, geteuid};
-use sealcard_api::admin::EnvironmentKind;
+use sealcard_api::{admin::EnvironmentKind, rules::Name};
 
 use super::{Data, files, join, output, seal::SealOptions};
 use crate::{
     config::Config,
-    identity::check_name,
     signers::{self, Place, SOCKET_FILE, SocketFile, discover},
 };
 
@@ -92,7 +91,7 @@ impl EnvironmentCommand {
 impl Add {
     fn run(self) -> anyhow::Result<()> {
         self.seal.check()?;
-        check_name(&self.name).map_err(anyhow::Error::msg)?;
+        Name::check(&self.name).map_err(anyhow::Error::msg)?;
         let data = std::path::absolute(&self.data.data).context("--data")?;
         let config = Config::load(&data)
             .with_context(|| format!("{} can't be used (create it with: sealcard-server init)", data.display()))?;

@@ -12,6 +12,7 @@ use clap::Args;
 use sealcard_api::{
     Timestamp,
     ids::{PrincipalId, ProjectId},
+    rules::Name,
 };
 use sealcard_policy::PrincipalKind;
 use serde_json::json;
@@ -26,7 +27,6 @@ use super::{
 use crate::{
     authn::{NAME_KEY_FILE, NameKey, hash_password_now},
     config::{self, Config, Limits},
-    identity::check_name,
     signers,
     storage::{Database, Draft, PrincipalRow, ProjectRow, StorageError, Store},
     tls::{self, ServerTls},
@@ -91,9 +91,9 @@ impl Init {
     pub(super) fn run(mut self: Box<Self>) -> anyhow::Result<()> {
         // Everything that can be refused is refused before anything is made.
         self.seal.check()?;
-        check_name(&self.admin).map_err(anyhow::Error::msg).context("--admin")?;
+        Name::check(&self.admin).map_err(anyhow::Error::msg).context("--admin")?;
         if let Some(project) = &self.project {
-            check_name(project).map_err(anyhow::Error::msg).context("--project")?;
+            Name::check(project).map_err(anyhow::Error::msg).context("--project")?;
         }
         if self.names.is_empty() {
             self.names = tls::default_names();

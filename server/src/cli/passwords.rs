@@ -3,10 +3,10 @@
 use std::{io::IsTerminal, path::Path};
 
 use anyhow::{Context as _, bail};
+use sealcard_api::rules::NewPassword;
 use zeroize::Zeroizing;
 
 use super::{files, output};
-use crate::authn::check_new_password;
 
 /// The password of a new user: the first line of `file`, or asked twice, until it is good and both are the same.
 pub(super) fn new_password(
@@ -44,5 +44,5 @@ fn ask(prompt: &str) -> anyhow::Result<Zeroizing<String>> {
 }
 
 fn check(password: &str, user: &str, min_characters: usize) -> anyhow::Result<()> {
-    check_new_password(password, user, min_characters).map_err(anyhow::Error::msg)
+    NewPassword::check(password, user, min_characters).map_err(anyhow::Error::msg)
 }

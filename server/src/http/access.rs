@@ -10,6 +10,7 @@ use sealcard_api::{
     ids::PrincipalId,
     keys::{KeyUser, KeyUsers},
     problem::ProblemCode,
+    rules::KeyPathName,
 };
 use sealcard_policy::{self as policy, Action};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -101,7 +102,7 @@ fn held_role(row: HeldRoleRow) -> ApiResult<HeldRole> {
 
 /// Who can use a key: everyone with the role key-user in its project, and through which groups.
 #[utoipa::path(get, path = "/v1/keys/{key}/users", tag = "keys",
-    params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = KeyUsers)))]
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = KeyUsers)))]
 async fn key_users(
     State(state): State<AppState>,
     caller: Caller,

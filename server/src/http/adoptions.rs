@@ -1,13 +1,13 @@
 //! Keys on tokens: `/v1/keys/adopt`, `/v1/keys/{key}/evidence`, `/v1/keys/{key}/destroy`.
 
 use axum::{extract::State, http::StatusCode};
-use data_encoding::HEXLOWER_PERMISSIVE;
 use sealcard_api::{
     Timestamp,
     admin::EnvironmentKind,
     algorithm::KeyAlgorithm,
     keys::Key,
     problem::ProblemCode,
+    rules::{KeyDays, KeyPathName, NewKeyName, TokenKeyId, UserId},
     tokens::{AdoptKeys, AdoptedComponent, ComponentEvidence, DestroyKey},
 };
 use sealcard_policy::Action;
@@ -20,10 +20,7 @@ use super::{
     keys::{KEY_PARAMETER, find, to_key},
     projects,
 };
-use crate::{
-    identity::check_key_name,
-    keys::{self, Adoption, DEFAULT_DAYS, KeyPlan, MAX_DAYS},
-};
+use crate::keys::{self, Adoption, DEFAULT_DAYS, KeyPlan};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(adopt)).routes(routes!(evidence)).routes(routes!(destroy))
@@ -40,19 +37,23 @@ async fn adopt(
     let (project, roles) = projects::find(&state, &caller, &wanted.project, Action::ManageProject).await?;
     // Which keys lie on a token is the business of those who look after the server, not of every project's owner.
     let maker = caller.maker(roles, &[Action::ManageProject, Action::ManageServer])?;
-    check_key_name(&wanted.name).map_err(ApiError::invalid)?;
+    NewKeyName::check(&wanted.name).map_err(ApiError::invalid)?;
+    UserId::check(&wanted.user_id).map_err(ApiError::invalid)?;
     let days = wanted.expires_days.unwrap_or(DEFAULT_DAYS);
-    if !(1..=MAX_DAYS).contains(&days) {
-        return Err(ApiError::invalid(format!("\"expires_days\" may be 1 to {MAX_DAYS}.")));
-    }
+    KeyDays::check("expires_days", days).map_err(ApiError::invalid)?;
     if wanted.created.is_some_and(|created| created > Timestamp::now() || created.unix() <= 0) {
         return Err(ApiError::invalid("\"created\" must be a time in the past, after 1970."));
     }
+    let components = wanted.components.into_iter().map(|component| Ok((component.role, locator(component)?)));
+    let components = components.collect::<ApiResult<Vec<_>>>()?;
+    Adoption::check(wanted.profile, &components).map_err(ApiError::invalid)?;
     let environment = environments::find(&state, &caller, Some(&wanted.environment)).await?;
     if environment.kind != EnvironmentKind::Pkcs11 {
-        return Err(ApiError::invalid("Only keys on a token can be adopted; into a sealed store they are imported."));
+        return Err(ApiError::conflict(format!(
+            "Only keys on a token can be adopted, and {} is a sealed store. Import the key: sealcard admin key import",
+            environment.name
+        )));
     }
-    let components = wanted.components.into_iter().map(|component| Ok((component.role, locator(component)?)));
     let adoption = Adoption {
         plan: KeyPlan {
             project: project.id,
@@ -65,9 +66,8 @@ async fn adopt(
             profile: wanted.profile,
         },
         created: wanted.created,
-        components: components.collect::<ApiResult<_>>()?,
+        components,
     };
-    adoption.check().map_err(ApiError::invalid)?;
     let task_state = state.clone();
     let made = async move { keys::adopt(&task_state.store, &task_state.signers, maker, adoption).await };
     let id = state.key_work.carry_out((environment.id, KeyTask::Making, caller.principal), made).await?;
@@ -76,14 +76,21 @@ async fn adopt(
 }
 
 fn locator(component: AdoptedComponent) -> ApiResult<KeyLocator> {
-    let id = component.id.map(|id| HEXLOWER_PERMISSIVE.decode(id.as_bytes())).transpose();
-    let id = id.map_err(|_| ApiError::invalid("The \"id\" of a key on a token is written in hexadecimal."))?;
+    let read = |id: String| {
+        TokenKeyId::parse(&id).ok_or_else(|| {
+            ApiError::invalid(format!(
+                "The \"id\" of a key on a token is up to {} hexadecimal digits.",
+                TokenKeyId::MAX
+            ))
+        })
+    };
+    let id = component.id.map(read).transpose()?;
     Ok(KeyLocator { id, label: component.label })
 }
 
 /// What the token said of the key's components when they were made or adopted. Empty for keys of a sealed store.
 #[utoipa::path(get, path = "/v1/keys/{key}/evidence", tag = "keys",
-    params(("key" = String, Path, description = KEY_PARAMETER)),
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)),
     responses((status = 200, body = Vec<ComponentEvidence>)))]
 async fn evidence(
     State(state): State<AppState>,
@@ -96,7 +103,7 @@ async fn evidence(
 
 /// Destroys the private halves of a disabled or revoked key on its token, for good.
 #[utoipa::path(post, path = "/v1/keys/{key}/destroy", tag = "keys", request_body = DestroyKey,
-    params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn destroy(
     State(state): State<AppState>,
     caller: Caller,
@@ -106,11 +113,14 @@ async fn destroy(
     let (row, roles) = find(&state, &caller, &key).await?;
     let maker = caller.maker(roles, &[Action::ManageProject, Action::ManageServer])?;
     if sure.fingerprint != row.fingerprint {
-        return Err(ApiError::invalid("The \"fingerprint\" is not that of this key; nothing was destroyed."));
+        return Err(ApiError::conflict(format!(
+            "The fingerprint is not that of the key {}, so nothing was destroyed.",
+            row.full_name()
+        )));
     }
     let environment = environments::find(&state, &caller, Some(&row.environment_id.to_string())).await?;
     if environment.kind != EnvironmentKind::Pkcs11 {
-        return Err(ApiError::invalid("Only keys on a token can be destroyed; a sealed store's are revoked."));
+        return Err(ApiError::conflict("Only keys on a token can be destroyed. Revoke a key of a sealed store."));
     }
     let (task_state, task_row) = (state.clone(), row.clone());
     let done = async move { keys::destroy(&task_state.store, &task_state.signers, maker, &task_row).await };

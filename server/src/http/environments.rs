@@ -6,6 +6,7 @@ use sealcard_api::{
     admin::{Environment, EnvironmentState, Page},
     problem::ProblemCode,
     record::RecordKind,
+    rules::Nonce,
     tokens::{KeeperKey, SealedSecret, Secret, TokenReport, Unseal},
 };
 use sealcard_policy::{Action, EnvironmentFacts};
@@ -61,7 +62,7 @@ async fn probe(
 ) -> ApiResult<Json<TokenReport>> {
     caller.may_on_server(Action::ManageServer)?;
     let row = find(&state, &caller, Some(&environment)).await?;
-    let signer = state.signers.get(row.id).ok_or_else(|| ApiError::new(ProblemCode::SignerUnavailable))?;
+    let signer = state.signers.get(row.id).ok_or_else(ApiError::signer_unavailable)?;
     match signer.ask(RequestBody::Probe).await? {
         ResponseBody::Probed(report) => Ok(Json(report)),
         _ => Err(ApiError::new(ProblemCode::Internal)),
@@ -78,7 +79,7 @@ async fn keeper(
 ) -> ApiResult<Json<KeeperKey>> {
     caller.may_on_server(Action::ManageServer)?;
     let row = find(&state, &caller, Some(&environment)).await?;
-    let signer = state.signers.get(row.id).ok_or_else(|| ApiError::new(ProblemCode::SignerUnavailable))?;
+    let signer = state.signers.get(row.id).ok_or_else(ApiError::signer_unavailable)?;
     let secret = match signer.ask_keeper(KeeperRequestBody::Status).await? {
         KeeperAnswer::Status { secret, .. } => match secret {
             SecretKind::None => Secret::None,
@@ -106,9 +107,17 @@ async fn unseal(
     Json(wanted): Json<Unseal>,
 ) -> ApiResult<Json<Environment>> {
     caller.may_on_server(Action::ManageServer)?;
+    let (event, body) = match wanted.sealed {
+        None => ("unseal", KeeperRequestBody::Unseal),
+        Some(SealedSecret { nonce, envelope }) => {
+            let nonce = nonce.as_slice().try_into();
+            let nonce =
+                nonce.map_err(|_| ApiError::invalid(format!("The \"nonce\" must have {} bytes.", Nonce::BYTES)))?;
+            ("unseal-with-secret", KeeperRequestBody::UnsealWith { nonce, envelope: envelope.0 })
+        }
+    };
     let row = find(&state, &caller, Some(&environment)).await?;
-    let signer = state.signers.get(row.id).ok_or_else(|| ApiError::new(ProblemCode::SignerUnavailable))?;
-    let event = if wanted.sealed.is_some() { "unseal-with-secret" } else { "unseal" };
+    let signer = state.signers.get(row.id).ok_or_else(ApiError::signer_unavailable)?;
     let entry = Draft {
         kind: RecordKind::Administration,
         request_id: caller.request_id,
@@ -125,13 +134,6 @@ async fn unseal(
             Box::pin(async { Ok(()) })
         })
         .await?;
-    let body = match wanted.sealed {
-        None => KeeperRequestBody::Unseal,
-        Some(SealedSecret { nonce, envelope }) => KeeperRequestBody::UnsealWith {
-            nonce: nonce.as_slice().try_into().map_err(|_| ApiError::invalid("The \"nonce\" has 32 bytes."))?,
-            envelope: envelope.0,
-        },
-    };
     if let Err(error) = signer.ask_keeper(body).await {
         let details =
             json!({"event": "unseal-failed", "environment": row.id, "name": row.name, "error": error.to_string()});
@@ -150,8 +152,8 @@ impl From<KeeperError> for ApiError {
                 Self::new(ProblemCode::Sealed).detail(sentence(&why))
             }
             KeeperError::Refused(refusal) => Self::invalid(sentence(&refusal.to_string())),
-            KeeperError::Unavailable => Self::new(ProblemCode::SignerUnavailable),
-            KeeperError::TooLong => Self::invalid("The envelope is too long."),
+            KeeperError::Unavailable => Self::signer_unavailable(),
+            KeeperError::TooLong => Self::invalid("The \"envelope\" is too long."),
         }
     }
 }
@@ -160,8 +162,9 @@ impl From<KeeperError> for ApiError {
 pub(super) async fn find(state: &AppState, caller: &Caller, wanted: Option<&str>) -> ApiResult<EnvironmentRow> {
     let wanted = wanted.unwrap_or("default");
     let mut rows = visible(state, caller).await?.into_iter();
-    rows.find(|row| row.name == wanted || row.id.to_string() == wanted)
-        .ok_or_else(|| ApiError::not_found(format!("There is no environment {wanted} that you may see.")))
+    rows.find(|row| row.name == wanted || row.id.to_string() == wanted).ok_or_else(|| {
+        ApiError::not_found(format!("There is no environment {wanted}, or no key that you can see is in it."))
+    })
 }
 
 async fn visible(state: &AppState, caller: &Caller) -> ApiResult<Vec<EnvironmentRow>> {

@@ -56,7 +56,7 @@ impl ApiError {
     #[must_use]
     pub fn invisible_key() -> Self {
         Self::not_found(
-            "There is no such key that you may see. If you could see it before, your role in its project was taken away.",
+            "There is no such key, or you have no role in its project. If you could use it before, your role was removed.",
         )
     }
 
@@ -66,12 +66,19 @@ impl ApiError {
         Self::new(ProblemCode::Conflict).detail(detail)
     }
 
+    /// A signer that does not answer, for a reason that is not known.
+    #[must_use]
+    pub fn signer_unavailable() -> Self {
+        Self::new(ProblemCode::SignerUnavailable).detail(
+            "Try again in a moment. If it does not help, ask an administrator: sealcard status tells them more.",
+        )
+    }
+
     /// An environment that a person must open.
     #[must_use]
     pub fn sealed() -> Self {
         Self::new(ProblemCode::Sealed).detail(
-            "A person must open the key store first: sealcard-signer unseal --folder … on the server, or sealcard admin \
-             environment unseal",
+            "An administrator must unseal it: sealcard admin environment unseal, or sealcard-signer unseal on the server.",
         )
     }
 
@@ -90,8 +97,7 @@ impl ApiError {
     #[must_use]
     pub fn grant_over() -> Self {
         Self::new(ProblemCode::GrantRevoked).detail(
-            "The grant was revoked or expired, or the account was disabled or removed, after the request had come. Log in \
-             again: sealcard login",
+            "Your login ended, or your account was disabled or removed, during the request. Log in again: sealcard login",
         )
     }
 
@@ -99,7 +105,8 @@ impl ApiError {
     #[must_use]
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %ErrorChain(error), "internal error");
-        Self::new(ProblemCode::Internal).detail("The server's log has more under the request id.")
+        Self::new(ProblemCode::Internal)
+            .detail("Ask an administrator: the server's log names the cause under the request id.")
     }
 
     /// What a denial becomes. `None` if the decision allows.

@@ -5,6 +5,7 @@ use sealcard_api::{
     Timestamp,
     keys::{Key, KeyExtension},
     problem::ProblemCode,
+    rules::{KeyDays, KeyPathName},
 };
 use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -14,7 +15,7 @@ use super::{
     key_work::KeyTask,
     keys::{find, to_key},
 };
-use crate::keys::{self, DEFAULT_DAYS, MAX_DAYS};
+use crate::keys::{self, DEFAULT_DAYS};
 
 const DAY: i64 = 86_400;
 
@@ -24,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// Lets a key live longer, an expired one too. Its fingerprint stays; the answer's certificate has the new end.
 #[utoipa::path(post, path = "/v1/keys/{key}/extend", tag = "keys", request_body = KeyExtension,
-    params(("key" = String, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+    params(("key" = KeyPathName, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
 async fn extend(
     State(state): State<AppState>,
     caller: Caller,
@@ -45,15 +46,16 @@ async fn extend(
 fn end(extension: &KeyExtension, now: Timestamp) -> ApiResult<Timestamp> {
     let at = |days: u32| Timestamp::from_unix(now.unix().saturating_add(DAY.saturating_mul(days.into())));
     match (extension.expires_days, extension.expires) {
-        (Some(_), Some(_)) => Err(ApiError::invalid("Either \"expires_days\" or \"expires\" may be given, not both.")),
+        (Some(_), Some(_)) => Err(ApiError::invalid("Give \"expires_days\" or \"expires\", not both.")),
         (_, Some(end)) if end <= now => Err(ApiError::invalid("The new end must be in the future.")),
-        (_, Some(end)) if end > at(MAX_DAYS) => {
-            Err(ApiError::invalid(format!("The new end may be at most {MAX_DAYS} days from now.")))
+        (_, Some(end)) if end > at(KeyDays::MAX) => {
+            Err(ApiError::invalid(format!("The new end must be at most {} days from now.", KeyDays::MAX)))
         }
         (_, Some(end)) => Ok(end),
-        (days, None) => match days.unwrap_or(DEFAULT_DAYS) {
-            days if (1..=MAX_DAYS).contains(&days) => Ok(at(days)),
-            _ => Err(ApiError::invalid(format!("A key can be extended by 1 to {MAX_DAYS} days from now."))),
-        },
+        (days, None) => {
+            let days = days.unwrap_or(DEFAULT_DAYS);
+            KeyDays::check("expires_days", days).map_err(ApiError::invalid)?;
+            Ok(at(days))
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     body::{Body, HttpBody as _},
-    extract::{FromRequest, FromRequestParts, Request, rejection::PathRejection},
+    extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request, rejection::PathRejection},
     http::{
         HeaderMap, HeaderValue,
         header::{AUTHORIZATION, CONTENT_TYPE},
@@ -134,6 +134,15 @@ impl FromRequestParts<AppState> for Caller {
     }
 }
 
+/// Nobody, where a grant is not needed: none was shown, or it is not valid.
+impl OptionalFromRequestParts<AppState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Option<Self>, ApiError> {
+        Ok(<Self as FromRequestParts<AppState>>::from_request_parts(parts, state).await.ok())
+    }
+}
+
 /// Who uses a key: let in by what this server believes, if it does, since the use begins only if that is still so.
 pub(super) struct KeyUser {
     caller: Caller,
@@ -192,7 +201,7 @@ impl Admitted {
         if self.believed || caller == self.caller {
             Ok(())
         } else {
-            let changed = "Your account was changed while this request was on its way. Make it again.";
+            let changed = "Your account was changed during the request. Repeat the request.";
             Err(ApiError::new(ProblemCode::Forbidden).detail(changed))
         }
     }
@@ -241,7 +250,8 @@ async fn json_body<T: DeserializeOwned>(request: Request, state: &AppState, limi
     let (parts, body) = request.into_parts();
     let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-        return Err(ApiError::invalid("The request needs a body of Content-Type application/json."));
+        return Err(ApiError::new(ProblemCode::UnsupportedMediaType)
+            .detail("The request needs a body with the header \"Content-Type: application/json\"."));
     }
     let bytes = read_body(body, limit).await?;
     if let Some(admitted) = parts.extensions.get::<Admitted>() {
@@ -251,10 +261,8 @@ async fn json_body<T: DeserializeOwned>(request: Request, state: &AppState, limi
 }
 
 async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let too_large = || {
-        ApiError::new(ProblemCode::TooLarge)
-            .detail(format!("The body may have {limit} bytes; the connection is closed after this answer."))
-    };
+    let too_large =
+        || ApiError::new(ProblemCode::TooLarge).detail(format!("The body must have at most {limit} bytes."));
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
@@ -351,7 +359,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+        match <axum::extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state).await {
             Ok(path) => Ok(Self(path.0)),
             Err(PathRejection::FailedToDeserializePathParams(error)) => {
                 Err(ApiError::invalid(format!("The address can't be understood: {}.", error.body_text())))

@@ -11,6 +11,7 @@ use sealcard_api::{
     ids::GrantId,
     problem::ProblemCode,
     record::RecordKind,
+    rules::PageLimit,
 };
 use sealcard_policy::Action;
 use serde::Deserialize;
@@ -81,8 +82,8 @@ struct ListQuery {
 
 /// Grants, oldest first: one's own, or for administrators everyone's or one principal's.
 #[utoipa::path(get, path = "/v1/grants", tag = "grants", params(
-    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
-    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
     ("principal" = Option<String>, Query, description = "name or id of the holder"),
 ), responses((status = 200, body = Page<GrantInfo>)))]
 async fn list(
@@ -91,6 +92,7 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> ApiResult<Json<Page<GrantInfo>>> {
     let page = PageQuery { limit: query.limit, after: query.after };
+    let (limit, after) = (page.limit()?, page.after()?);
     let principal = match query.principal {
         Some(name) if name == caller.name || name == caller.principal.to_string() => Some(caller.principal),
         Some(name) => {
@@ -101,8 +103,7 @@ async fn list(
         None => Some(caller.principal),
     };
     caller.may_on_server(Action::LookAfterOneself)?;
-    let limit = page.limit()?;
-    let rows = state.store.grants(GrantFilter { principal, after: page.after()? }, limit + 1).await?;
+    let rows = state.store.grants(GrantFilter { principal, after }, limit + 1).await?;
     let page = page_of(rows, limit, |row| row.id);
     let last_uses = &state.authentication.last_uses;
     let items = page.items.into_iter().map(|row| last_uses.apply(row).into()).collect();
@@ -110,10 +111,10 @@ async fn list(
 }
 
 /// Revokes a grant: one's own, or for administrators anyone's.
-#[utoipa::path(delete, path = "/v1/grants/{grant}", tag = "grants", params(("grant" = String, Path, description = "the grant's id")),
+#[utoipa::path(delete, path = "/v1/grants/{grant}", tag = "grants", params(("grant" = GrantId, Path, description = "the grant's id")),
     responses((status = 204, description = "Revoked")))]
 async fn revoke(State(state): State<AppState>, caller: Caller, Path(grant): Path<String>) -> ApiResult<StatusCode> {
-    let id: GrantId = grant.parse().map_err(|_| ApiError::invalid("A login is named by its id."))?;
+    let id: GrantId = grant.parse().map_err(|_| ApiError::invalid("Name the login by its id."))?;
     let row = state.store.grant(id).await?;
     let own = row.as_ref().is_some_and(|row| row.principal == caller.principal);
     let needed: &'static [Action] = if own { &[Action::LookAfterOneself] } else { &[Action::ManageServer] };

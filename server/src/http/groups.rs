@@ -6,6 +6,7 @@ use sealcard_api::{
     admin::{Group, GroupChange, GroupMember, NewGroup, Page, PrincipalKind},
     ids::GroupId,
     problem::ProblemCode,
+    rules::{Name, PageLimit},
 };
 use sealcard_policy::Action;
 use serde_json::json;
@@ -16,7 +17,6 @@ use super::{
 };
 use crate::{
     http::PageQuery,
-    identity::check_name,
     storage::{GroupRow, StorageError, WriteTx},
 };
 
@@ -29,8 +29,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// All groups, oldest first.
 #[utoipa::path(get, path = "/v1/groups", tag = "groups", params(
-    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
-    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
 ), responses((status = 200, body = Page<Group>)))]
 async fn list(
     State(state): State<AppState>,
@@ -52,7 +52,7 @@ async fn create(
     Json(new): Json<NewGroup>,
 ) -> ApiResult<(StatusCode, Json<Group>)> {
     caller.may_on_server(Action::ManageServer)?;
-    check_name(&new.name).map_err(ApiError::invalid)?;
+    Name::check(&new.name).map_err(ApiError::invalid)?;
     let group = Group { id: GroupId::new(), name: new.name, members: Vec::new(), created: Timestamp::now() };
     let stored = group.clone();
     state
@@ -85,7 +85,7 @@ async fn change(
     Json(change): Json<GroupChange>,
 ) -> ApiResult<Json<Group>> {
     caller.may_on_server(Action::ManageServer)?;
-    check_name(&change.name).map_err(ApiError::invalid)?;
+    Name::check(&change.name).map_err(ApiError::invalid)?;
     let id = state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {

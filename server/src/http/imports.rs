@@ -8,6 +8,7 @@ use sealcard_api::{
     import::{ImportPlan, ImportPlanRequest, ImportRequest, PlannedComponent},
     keys::Key,
     problem::ProblemCode,
+    rules::NewKeyName,
 };
 use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -16,7 +17,6 @@ use super::{
     ApiError, ApiResult, AppState, Caller, Json, LargeJson, environments, key_work::KeyTask, keys::to_key, projects,
 };
 use crate::{
-    identity::check_key_name,
     keys::{self, KeyPlace, Maker},
     openpgp::ForeignCertificate,
 };
@@ -39,7 +39,8 @@ async fn plan(
     let planned = keys::plan(&state.signers, &place, &certificate, &secrets).await?;
     let ForeignCertificate { fingerprint, user_id, expires, keys, left_out, sha1, .. } = planned.certificate;
     if state.store.key_by_fingerprint(fingerprint).await?.is_some() {
-        return Err(ApiError::new(ProblemCode::Conflict).detail(format!("The key {fingerprint} is here already.")));
+        return Err(ApiError::new(ProblemCode::Conflict)
+            .detail(format!("A key with the fingerprint {fingerprint} already exists on this server.")));
     }
     let first = keys.iter().find(|key| key.role == ComponentRole::Sign);
     let first = first.or_else(|| keys.iter().find(|key| key.role != ComponentRole::Certify));
@@ -96,7 +97,7 @@ async fn place(
 ) -> ApiResult<(KeyPlace, String, Maker)> {
     let (project, roles) = projects::find(state, caller, project, Action::ManageProject).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
-    check_key_name(&name).map_err(ApiError::invalid)?;
+    NewKeyName::check(&name).map_err(ApiError::invalid)?;
     let environment = environments::find(state, caller, wanted).await?;
     Ok((KeyPlace { project: project.id, environment: environment.id, name }, environment.name, maker))
 }

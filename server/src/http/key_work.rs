@@ -110,7 +110,7 @@ impl KeyWork {
 }
 
 fn busy() -> ApiError {
-    let detail = "The key store is busy with other keys; nothing was begun. Try again in a moment.";
+    let detail = "The key store is busy with other keys, so nothing was done. Try again in a moment.";
     ApiError::new(ProblemCode::Overloaded).detail(detail).retry_after(10)
 }
 

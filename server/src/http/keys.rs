@@ -8,6 +8,7 @@ use sealcard_api::{
     keys::{Key, KeyChange, KeyProfile, NewKey},
     problem::ProblemCode,
     record::RecordKind,
+    rules::{KeyDays, KeyPathName, NewKeyName, PageLimit, UserId},
 };
 use sealcard_policy::{Action, Roles};
 use sealcard_signer_protocol::SignerError;
@@ -20,8 +21,7 @@ use super::{
     key_work::KeyTask, page_of, projects,
 };
 use crate::{
-    identity::check_key_name,
-    keys::{self, DEFAULT_DAYS, KeyError, KeyPlan, MAX_DAYS},
+    keys::{self, DEFAULT_DAYS, KeyError, KeyPlan},
     openpgp::CertificateError,
     signers::UseError,
     storage::{ComponentRow, Draft, KeyFilter, KeyRow, MAX_CANDIDATES},
@@ -46,8 +46,8 @@ struct KeyQuery {
 
 /// Keys of all projects that the caller has a role in, oldest first; for administrators all keys.
 #[utoipa::path(get, path = "/v1/keys", tag = "keys", params(
-    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
-    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
     ("project" = Option<String>, Query, description = "only those of this project: name or id"),
     ("key" = Option<String>, Query, description = "only this one: NAME, PROJECT/NAME, fingerprint, its last 16 digits, or \
         id; a problem if it names none or several"),
@@ -58,15 +58,14 @@ async fn list(
     Query(query): Query<KeyQuery>,
 ) -> ApiResult<Json<Page<Key>>> {
     let now = Timestamp::now();
+    let page = PageQuery { limit: query.limit, after: query.after };
+    let (limit, after) = (page.limit()?, page.after()?);
     if let Some(key) = &query.key {
         let (row, _) = find(&state, &caller, key).await?;
         return Ok(Json(Page { items: vec![to_key(row, now)], next: None }));
     }
-    let page = PageQuery { limit: query.limit, after: query.after };
-    let limit = page.limit()?;
     let visible_to = (!caller.facts().administers()).then_some(caller.principal);
-    let mut filter =
-        KeyFilter { after: page.after()?, limit: limit.saturating_add(1), visible_to, ..KeyFilter::default() };
+    let mut filter = KeyFilter { after, limit: limit.saturating_add(1), visible_to, ..KeyFilter::default() };
     if let Some(project) = &query.project {
         filter.project = Some(projects::find(&state, &caller, project, Action::SeeProject).await?.0.id);
     }
@@ -83,11 +82,10 @@ async fn create(
 ) -> ApiResult<(StatusCode, Json<Key>)> {
     let (project, roles) = projects::find(&state, &caller, &new.project, Action::ManageProject).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
-    check_key_name(&new.name).map_err(ApiError::invalid)?;
+    NewKeyName::check(&new.name).map_err(ApiError::invalid)?;
+    UserId::check(&new.user_id).map_err(ApiError::invalid)?;
     let days = new.expires_days.unwrap_or(DEFAULT_DAYS);
-    if !(1..=MAX_DAYS).contains(&days) {
-        return Err(ApiError::invalid(format!("\"expires_days\" may be 1 to {MAX_DAYS}.")));
-    }
+    KeyDays::check("expires_days", days).map_err(ApiError::invalid)?;
     let environment = environments::find(&state, &caller, new.environment.as_deref()).await?;
     let plan = KeyPlan {
         project: project.id,
@@ -107,7 +105,7 @@ async fn create(
 
 /// One key.
 #[utoipa::path(get, path = "/v1/keys/{key}", tag = "keys",
-    params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(key): Path<String>) -> ApiResult<Json<Key>> {
     let (row, _) = find(&state, &caller, &key).await?;
     Ok(Json(to_key(row, Timestamp::now())))
@@ -115,7 +113,7 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(key): Path<Str
 
 /// Renames, disables or enables a key; seen by the very next request.
 #[utoipa::path(patch, path = "/v1/keys/{key}", tag = "keys", request_body = KeyChange,
-    params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn change(
     State(state): State<AppState>,
     caller: Caller,
@@ -126,10 +124,11 @@ async fn change(
     caller.may(roles, Action::ManageProject)?;
     if let Some(disabled) = change.disabled {
         if row.revoked.is_some() {
-            return Err(ApiError::new(ProblemCode::Conflict).detail("The key has been revoked; there is no way back."));
+            return Err(ApiError::new(ProblemCode::Conflict)
+                .detail("The key is revoked; there is no way back. Use another key."));
         }
         if row.destroyed.is_some() {
-            let detail = "The key's private halves have been destroyed; there is no way back.";
+            let detail = "The key is destroyed; there is no way back. Use another key.";
             return Err(ApiError::new(ProblemCode::Conflict).detail(detail));
         }
         let key = row.id;
@@ -156,7 +155,7 @@ async fn change(
         row.disabled = disabled;
     }
     if let Some(name) = change.name {
-        check_key_name(&name).map_err(ApiError::invalid)?;
+        NewKeyName::check(&name).map_err(ApiError::invalid)?;
         state.store.expect_free_name(row.project_id, &name).await?;
         let (key, new_name) = (row.id, name.clone());
         let entry = Draft {
@@ -185,7 +184,7 @@ async fn change(
 /// The key that is meant by `key`, if the caller may see it, with the caller's roles in its project. Answers 404, not 403,
 /// so that a key's existence is not revealed.
 pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiResult<(KeyRow, Roles)> {
-    let unknown = || ApiError::not_found(format!("There is no key {key} that you may see."));
+    let unknown = || ApiError::not_found(format!("There is no key {key}, or you have no role in its project."));
     let visible_to = (!caller.facts().administers()).then_some(caller.principal);
     let mut rows = state.store.find_keys(&KeyRef::parse(key), visible_to).await?;
     let row = match (rows.pop(), rows.as_slice()) {
@@ -246,7 +245,7 @@ pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {
 impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         match error {
-            KeyError::Certificate(CertificateError::UserId(why)) => Self::invalid(format!("The user id {why}.")),
+            KeyError::Certificate(CertificateError::UserId(why)) => Self::invalid(why),
             KeyError::Certificate(CertificateError::Signer(error)) | KeyError::Signer(error) => error.into(),
             KeyError::Storage(error) | KeyError::Certificate(CertificateError::Record(error)) => error.into(),
             error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
@@ -279,10 +278,11 @@ impl From<UseError> for ApiError {
                 tracing::error!(why, "the disk of the signer is full");
                 Self::disk_full()
             }
+            // Those who ask this manage keys.
             error @ UseError::NotStarted(_) => {
                 Self::new(ProblemCode::SignerUnavailable).detail(sentence(&error.to_string()))
             }
-            UseError::NotAsked | UseError::Unavailable => Self::new(ProblemCode::SignerUnavailable),
+            UseError::NotAsked | UseError::Unavailable => Self::signer_unavailable(),
             error => Self::internal(&error),
         }
     }

@@ -13,6 +13,7 @@ use sealcard_api::{
     ids::{PrincipalId, RequestId},
     problem::ProblemCode,
     record::RecordKind,
+    rules::{Label, NewPassword},
 };
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -21,7 +22,6 @@ use zeroize::Zeroizing;
 use super::{ApiError, ApiResult, AppState, Json, RequestContext, passwords};
 use crate::{
     authn::{self, IssuedTo, SERVICE_TOKEN_PREFIX, Shown, Subject},
-    identity::check_label,
     storage::{Draft, PrincipalChange},
 };
 
@@ -132,7 +132,10 @@ async fn by_password(
     (password, new_password): (Zeroizing<String>, Option<Zeroizing<String>>),
     label: String,
 ) -> ApiResult<Identified> {
-    check_label(&label).map_err(ApiError::invalid)?;
+    Label::check(&label).map_err(ApiError::invalid)?;
+    if let Some(new) = &new_password {
+        NewPassword::check(new, &user, state.config.limits.password_characters).map_err(ApiError::invalid)?;
+    }
     let passwords::Checked { row, right, turn } = passwords::check(state, subjects, &user, password.clone()).await?;
     let row = match row {
         Some(row) if right && !row.disabled => row,
@@ -153,13 +156,12 @@ async fn by_password(
         (None, None) => None,
         (None, Some(_)) => {
             return Err(ApiError::invalid(
-                "Only a one-time password is changed by a login. Leave the new password out and log in, then change it \
-                 with: sealcard passwd",
+                "A login changes one-time passwords only. Log in without a new password, then change yours: sealcard passwd",
             ));
         }
         (Some(until), _) if until <= Timestamp::now().unix() => {
             let details = json!({"by": "password", "user": user, "one_time_expired": true});
-            let text = "The one-time password has expired. An administrator can make a new one: sealcard admin user \
+            let text = "The one-time password has expired. Ask an administrator for a new one: sealcard admin user \
                         reset-password";
             return refuse(state, context, Some(row.id), details, text).await;
         }
@@ -168,10 +170,10 @@ async fn by_password(
                 "event": "password-change-required", "user": user, "by": "password", "peer": context.peer.ip(),
             });
             state.store.append_record(entry(context.request_id, Some(row.id), details)).await?;
-            let detail = "The one-time password is right. Choose a password of your own: sealcard login asks for it.";
+            let detail = "Choose a password of your own in place of the one-time password: sealcard login asks for it.";
             return Err(ApiError::new(ProblemCode::PasswordChangeRequired).detail(detail));
         }
-        (Some(_), Some(new)) => Some(passwords::hash_new(state, &user, &password, new).await?),
+        (Some(_), Some(new)) => Some(passwords::hash_new(state, &password, new).await?),
     };
     let to = IssuedTo { principal: row.id, shown: Shown::Password(row.password), label, machine: false };
     Ok(Identified { to, how: "password", new_password })
@@ -184,7 +186,7 @@ async fn by_token(
     token: Zeroizing<String>,
     label: String,
 ) -> ApiResult<Identified> {
-    check_label(&label).map_err(ApiError::invalid)?;
+    Label::check(&label).map_err(ApiError::invalid)?;
     let hash = authn::hash(token.trim());
     let known = if token.trim().starts_with(SERVICE_TOKEN_PREFIX) {
         state.store.login_token(hash.as_ref()).await?
@@ -240,7 +242,7 @@ pub(super) fn not_too_soon(state: &AppState, subjects: &[Subject]) -> ApiResult<
     let Some(wait) = state.authentication.slowdown.wait(subjects, Instant::now()) else { return Ok(()) };
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Err(ApiError::new(ProblemCode::TooManyAttempts)
-        .detail(format!("Wait {} before the next attempt.", seconds_text(seconds)))
+        .detail(format!("Wait {}, then try again.", seconds_text(seconds)))
         .retry_after(seconds))
 }
 

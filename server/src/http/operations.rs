@@ -121,14 +121,19 @@ impl From<SigningError> for ApiError {
             }
             SigningError::InProgress => Self::new(Code::InProgress).retry_after(1),
             SigningError::Busy => Self::new(Code::Overloaded)
-                .detail("The key store is busy; nothing was begun. Try again in a moment.")
+                .detail("The key store is busy, so the key was not used. Try again in a moment.")
                 .retry_after(2),
             SigningError::OutcomeUnknown => Self::new(Code::OutcomeUnknown)
-                .detail("The key may have been used for this request; the record says so. Sign again to use it anew."),
+                .detail("The key may have been used: the record has this request as unknown. Send a new request to use the key again."),
             SigningError::Sealed => Self::sealed(),
             SigningError::DecryptionFailed => Self::new(Code::DecryptionFailed),
-            SigningError::SignerUnavailable => Self::new(Code::SignerUnavailable),
+            SigningError::SignerUnavailable => Self::signer_unavailable(),
             SigningError::Token(why) => Self::new(Code::SignerUnavailable).detail(sentence(&why)),
+            SigningError::NotStarted { why, caller_may_know: true } => {
+                Self::new(Code::SignerUnavailable).detail(sentence(&format!("the signer does not start: {why}")))
+            }
+            SigningError::NotStarted { .. } => Self::new(Code::SignerUnavailable)
+                .detail("The signer does not start. Ask an administrator: sealcard status tells them why."),
             SigningError::DiskFull(why) => {
                 tracing::error!(why, "the disk of the signer is full");
                 Self::disk_full()

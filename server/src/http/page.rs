@@ -1,6 +1,6 @@
 //! Parts of lists.
 
-use sealcard_api::admin::Page;
+use sealcard_api::{admin::Page, rules::PageLimit};
 use serde::Deserialize;
 
 use super::ApiError;
@@ -16,7 +16,6 @@ pub struct PageQuery {
 }
 
 const DEFAULT_LIMIT: u32 = 100;
-const MAX_LIMIT: u32 = 500;
 
 impl PageQuery {
     /// How many items are wanted.
@@ -24,11 +23,9 @@ impl PageQuery {
     /// # Errors
     /// If it is outside of 1 to 500.
     pub fn limit(&self) -> Result<u32, ApiError> {
-        match self.limit {
-            None => Ok(DEFAULT_LIMIT),
-            Some(limit @ 1..=MAX_LIMIT) => Ok(limit),
-            Some(_) => Err(ApiError::invalid(format!("\"limit\" may be 1 to {MAX_LIMIT}."))),
-        }
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        PageLimit::check("limit", limit).map_err(ApiError::invalid)?;
+        Ok(limit)
     }
 
     /// Where the page begins, as the id that the previous one ended with.
@@ -36,10 +33,11 @@ impl PageQuery {
     /// # Errors
     /// If `after` is not what a previous page gave.
     pub fn after<I: std::str::FromStr>(&self) -> Result<Option<I>, ApiError> {
-        self.after
-            .as_deref()
-            .map(|text| text.parse().map_err(|_| ApiError::invalid("\"after\" must be a previous page's \"next\".")))
-            .transpose()
+        self.after.as_deref().map(|text| text.parse().map_err(|_| Self::foreign_after())).transpose()
+    }
+
+    pub(super) fn foreign_after() -> ApiError {
+        ApiError::invalid("\"after\" must be the \"next\" of the page before.")
     }
 }
 

@@ -9,6 +9,7 @@ use sealcard_api::{
     grants::{PasswordChange, SecretText},
     problem::ProblemCode,
     record::RecordKind,
+    rules::NewPassword,
 };
 use sealcard_policy::{Action, PrincipalKind};
 use serde_json::json;
@@ -21,7 +22,7 @@ use super::{
     users::{find_user, note},
 };
 use crate::{
-    authn::{self, Subject, Turn, check_new_password},
+    authn::{self, Subject, Turn},
     storage::{Draft, PasswordRow, PrincipalChange},
 };
 
@@ -50,6 +51,7 @@ async fn change_own(state: &AppState, caller: Caller, body: Result<Json<Password
     }
     let Json(PasswordChange { old, new }) = body?;
     let (old, new) = (Zeroizing::new(old.0), Zeroizing::new(new.0));
+    NewPassword::check(&new, &caller.name, state.config.limits.password_characters).map_err(ApiError::invalid)?;
     let subjects = [Subject::Account(caller.name.clone()), Subject::Network(authn::network_of(caller.peer.ip()))];
     let checked = check(state, &subjects, &caller.name, old.clone()).await?;
     let Some(row) = checked.row.filter(|row| checked.right && row.id == caller.principal) else {
@@ -60,7 +62,7 @@ async fn change_own(state: &AppState, caller: Caller, body: Result<Json<Password
     };
     drop(checked.turn);
     state.authentication.slowdown.right(&subjects);
-    let hash = hash_new(state, &caller.name, &old, new).await?;
+    let hash = hash_new(state, &old, new).await?;
     let rights = caller.rights(&[Action::LookAfterOneself]);
     state
         .change(rights, None, move |tx| {
@@ -123,9 +125,8 @@ pub(super) async fn one_time(state: &AppState) -> ApiResult<(OneTimePassword, St
     Ok((OneTimePassword { password: SecretText(password.to_string()), expires }, hash))
 }
 
-/// The PHC string of a password that a user has chosen.
-pub(super) async fn hash_new(state: &AppState, user: &str, old: &str, new: Zeroizing<String>) -> ApiResult<String> {
-    check_new_password(&new, user, state.config.limits.password_characters).map_err(ApiError::invalid)?;
+/// The PHC string of a password that a user has chosen, and that [`NewPassword`] has let through.
+pub(super) async fn hash_new(state: &AppState, old: &str, new: Zeroizing<String>) -> ApiResult<String> {
     if *new == *old {
         return Err(ApiError::invalid("The new password must differ from the old one."));
     }

@@ -5,6 +5,7 @@ use sealcard_api::{
     Timestamp,
     admin::{MemberKind, NewProject, Page, Project, ProjectChange, ProjectMember, ProjectRole},
     ids::ProjectId,
+    rules::{Description, Name, PageLimit},
 };
 use sealcard_policy::{Action, PrincipalKind, Roles};
 use serde_json::json;
@@ -13,7 +14,6 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, groups, page_of, users::note};
 use crate::{
     http::PageQuery,
-    identity::{check_description, check_name},
     storage::{Member, ProjectRow, WriteTx},
 };
 
@@ -27,8 +27,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// Projects, oldest first: all for administrators, else those in which the caller has a role.
 #[utoipa::path(get, path = "/v1/projects", tag = "projects", params(
-    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
-    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
 ), responses((status = 200, body = Page<Project>)))]
 async fn list(
     State(state): State<AppState>,
@@ -54,8 +54,8 @@ async fn create(
     Json(new): Json<NewProject>,
 ) -> ApiResult<(StatusCode, Json<Project>)> {
     caller.may_on_server(Action::ManageServer)?;
-    check_name(&new.name).map_err(ApiError::invalid)?;
-    check_description(&new.description).map_err(ApiError::invalid)?;
+    Name::check(&new.name).map_err(ApiError::invalid)?;
+    Description::check(&new.description).map_err(ApiError::invalid)?;
     let row = ProjectRow {
         id: ProjectId::new(),
         name: new.name,
@@ -94,8 +94,8 @@ async fn change(
 ) -> ApiResult<Json<Project>> {
     let (mut row, _) = find(&state, &caller, &project, Action::ManageProject).await?;
     let ProjectChange { name, description } = change;
-    name.as_deref().map_or(Ok(()), check_name).map_err(ApiError::invalid)?;
-    description.as_deref().map_or(Ok(()), check_description).map_err(ApiError::invalid)?;
+    name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
+    description.as_deref().map_or(Ok(()), Description::check).map_err(ApiError::invalid)?;
     let before = row.clone();
     row.name = name.clone().unwrap_or(row.name);
     row.description = description.clone().unwrap_or(row.description);
@@ -247,7 +247,7 @@ pub(super) async fn find(
     name: &str,
     action: Action,
 ) -> ApiResult<(ProjectRow, Roles)> {
-    let unknown = || ApiError::not_found(format!("There is no project {name} that you may see."));
+    let unknown = || ApiError::not_found(format!("There is no project {name}, or you have no role in it."));
     let row = state.store.project(name).await?.ok_or_else(unknown)?;
     let roles = state.store.roles_in_project(caller.principal, row.id).await?;
     caller.may(roles, Action::SeeProject).map_err(|_| unknown())?;

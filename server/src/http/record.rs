@@ -5,6 +5,7 @@ use data_encoding::HEXLOWER;
 use sealcard_api::{
     admin::Page,
     record::{RecordEntry, RecordKind, RecordVerification, RequestState},
+    rules::{EntryNumber, PageLimit},
 };
 use sealcard_policy::{Action, Roles};
 use serde::Deserialize;
@@ -32,9 +33,9 @@ struct RecordQuery {
 }
 
 /// Which entries come first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Order {
+pub(super) enum Order {
     #[default]
     Oldest,
     Newest,
@@ -42,9 +43,9 @@ enum Order {
 
 /// Entries of the record: for administrators all, for auditors those of their project.
 #[utoipa::path(get, path = "/v1/record", tag = "record", params(
-    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
-    ("after" = Option<String>, Query, description = "only entries after this number, or before it with the newest first"),
-    ("order" = Option<String>, Query, description = "which come first: oldest, if absent, or newest"),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<EntryNumber>, Query, description = "only entries after this number, or before it with the newest first"),
+    ("order" = Option<Order>, Query, description = "which come first: oldest, if absent, or newest"),
     ("project" = Option<String>, Query, description = "only those of this project, by name or id"),
     ("key" = Option<String>, Query, description = "only those of this key: NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id"),
 ), responses((status = 200, body = Page<RecordEntry>)))]
@@ -55,8 +56,12 @@ async fn list(
 ) -> ApiResult<Json<Page<RecordEntry>>> {
     let page = PageQuery { limit: query.limit, after: query.after };
     let limit = page.limit()?;
+    let after = match &page.after {
+        Some(text) => Some(EntryNumber::parse(text).ok_or_else(PageQuery::foreign_after)?),
+        None => None,
+    };
     let mut filter = RecordFilter {
-        after: page.after()?,
+        after,
         descending: query.order == Order::Newest,
         limit: limit.saturating_add(1),
         ..RecordFilter::default()

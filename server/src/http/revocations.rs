@@ -6,6 +6,7 @@ use sealcard_api::{
     keys::{Key, KeyRevocation, RevocationCertificate},
     problem::ProblemCode,
     record::RecordKind,
+    rules::{KeyPathName, RevocationMessage},
 };
 use sealcard_policy::Action;
 use serde_json::json;
@@ -16,7 +17,7 @@ use super::{
     key_work::KeyTask,
     keys::{KEY_PARAMETER, find, to_key},
 };
-use crate::{keys, openpgp::MAX_MESSAGE, storage::Draft};
+use crate::{keys, storage::Draft};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read)).routes(routes!(revoke))
@@ -24,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// The revocation certificate that was made together with the key. Each reading is recorded.
 #[utoipa::path(get, path = "/v1/keys/{key}/revocation", tag = "keys",
-    params(("key" = String, Path, description = KEY_PARAMETER)),
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)),
     responses((status = 200, body = RevocationCertificate)))]
 async fn read(
     State(state): State<AppState>,
@@ -56,7 +57,7 @@ async fn read(
 
 /// Revokes a key for good. The answer's certificate says so to everyone who gets it.
 #[utoipa::path(post, path = "/v1/keys/{key}/revoke", tag = "keys", request_body = KeyRevocation,
-    params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn revoke(
     State(state): State<AppState>,
     caller: Caller,
@@ -66,9 +67,7 @@ async fn revoke(
     let (row, roles) = find(&state, &caller, &key).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
     let KeyRevocation { reason, message } = revocation;
-    if message.len() > MAX_MESSAGE || !message.chars().all(sealcard_api::text::is_plain) {
-        return Err(ApiError::invalid(format!("\"message\" may be one line of up to {MAX_MESSAGE} bytes.")));
-    }
+    RevocationMessage::check(&message).map_err(ApiError::invalid)?;
     let (id, turn) = (row.id, (row.environment_id, KeyTask::Ending, caller.principal));
     let task_state = state.clone();
     let done = async move { keys::revoke(&task_state.store, &task_state.signers, maker, &row, reason, message).await };

@@ -1,13 +1,16 @@
 //! All routes, and the document that describes them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Router, response::IntoResponse, routing::get};
-use sealcard_api::problem::{Problem, ProblemCode};
+use sealcard_api::{
+    problem::{Problem, ProblemCode},
+    rules::NewPassword,
+};
 use utoipa::{
-    OpenApi as _,
+    OpenApi as _, ToSchema as _,
     openapi::{
-        ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder, SecurityRequirement,
+        ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema, SecurityRequirement,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -17,11 +20,13 @@ use super::{
     ApiError, AppState, access, adoptions, batch, cards, environments, extensions, grants, groups, health, imports,
     keys, login, operations, passwords, projects, record, revocations, service_accounts, users,
 };
+use crate::config::Limits;
 
 /// The router with everything that is served, and its OpenAPI document.
 pub fn router(state: AppState) -> (Router, Arc<str>) {
     let (routes, document) = api().split_for_parts();
-    let document: Arc<str> = describe(document).to_json().unwrap_or_default().into();
+    let document = describe(document, &state.config.limits);
+    let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let served = Arc::clone(&document);
     let openapi = move || {
         let body = served.to_string();
@@ -35,10 +40,10 @@ pub fn router(state: AppState) -> (Router, Arc<str>) {
     (router, document)
 }
 
-/// The OpenAPI document, as `GET /v1/openapi.json` serves it.
+/// The OpenAPI document, as `GET /v1/openapi.json` serves it with the default configuration.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    describe(api().split_for_parts().1)
+    describe(api().split_for_parts().1, &Limits::default())
 }
 
 fn api() -> OpenApiRouter<AppState> {
@@ -70,29 +75,57 @@ fn api() -> OpenApiRouter<AppState> {
         title = "Sealcard",
         description = "Signing keys behind a policy server. Errors are problem details (RFC 9457) with stable codes."
     ),
-    components(schemas(Problem))
+    components(schemas(
+        Problem,
+        sealcard_api::operations::SignBatchItem,
+        sealcard_api::tokens::AdoptedComponent,
+        sealcard_api::rules::EntryNumber,
+        sealcard_api::rules::KeyPathName,
+        sealcard_api::rules::PageLimit,
+        record::Order,
+    ))
 )]
 struct Base;
 
-/// What is the same for every operation: the grant, and problems in place of an answer.
-fn describe(mut document: OpenApi) -> OpenApi {
-    const PUBLIC: [&str; 4] = ["/healthz", "/readyz", "/v1/server", "/v1/login"];
-    let problem = ResponseBuilder::new()
-        .description("What went wrong")
-        .content(
-            "application/problem+json",
-            ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
-        )
-        .build();
+/// Answers that need no grant.
+const PUBLIC: [&str; 4] = ["/healthz", "/readyz", "/v1/server", "/v1/login"];
+
+/// Adds what is the same for every operation, the grant and the problems in place of an answer, and what is configured.
+fn describe(mut document: OpenApi, limits: &Limits) -> OpenApi {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A grant from /v1/login.")).build();
     if let Some(components) = &mut document.components {
         components.add_security_scheme("grant", SecurityScheme::Http(bearer));
+        let password = components.schemas.get_mut(&*NewPassword::name());
+        if let Some(RefOr::T(Schema::Object(password))) = password {
+            password.min_length = Some(limits.password_characters);
+        }
     }
     for (path, item) in &mut document.paths.paths {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
-        for operation in operations.into_iter().flatten() {
-            operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
-            if !PUBLIC.contains(&path.as_str()) {
+        for (operation, reads) in operations.into_iter().zip([true, false, false, false, false]) {
+            let Some(operation) = operation else { continue };
+            let place = Place {
+                public: PUBLIC.contains(&path.as_str()),
+                login: ["/v1/login", "/v1/password"].contains(&path.as_str()),
+                parameters: operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()),
+                body: operation.request_body.is_some(),
+                reads,
+                uses_key: operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == "operations")),
+            };
+            let mut statuses: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+            for code in ProblemCode::ALL.iter().filter(|code| place.may_answer(**code)) {
+                statuses.entry(code.status()).or_default().push(code.name());
+            }
+            let responses = &mut operation.responses.responses;
+            for (status, codes) in statuses {
+                let problem = problem(&codes.join(", "));
+                match responses.entry(status.to_string()).or_insert_with(|| RefOr::T(problem.clone())) {
+                    RefOr::T(response) => response.content.extend(problem.content),
+                    RefOr::Ref(_) => {}
+                }
+            }
+            responses.insert("default".to_owned(), RefOr::T(problem("What went wrong")));
+            if !place.public {
                 operation.security = Some(vec![SecurityRequirement::new("grant", Vec::<String>::new())]);
             }
         }
@@ -100,12 +133,59 @@ fn describe(mut document: OpenApi) -> OpenApi {
     document
 }
 
+fn problem(description: &str) -> Response {
+    let schema = Ref::from_schema_name("Problem");
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", ContentBuilder::new().schema(Some(schema)).build())
+        .build()
+}
+
+/// What decides by which problems an operation may be answered.
+struct Place {
+    public: bool,
+    /// A password is checked.
+    login: bool,
+    parameters: bool,
+    body: bool,
+    reads: bool,
+    uses_key: bool,
+}
+
+impl Place {
+    fn may_answer(&self, code: ProblemCode) -> bool {
+        use ProblemCode as Code;
+        match code {
+            Code::Invalid => self.parameters || self.body,
+            Code::UnsupportedMediaType | Code::TooLarge => self.body,
+            Code::Unauthenticated | Code::GrantExpired | Code::GrantRevoked | Code::Forbidden => !self.public,
+            Code::WrongCredentials | Code::PasswordChangeRequired | Code::TooManyAttempts => self.login,
+            // What the grant names may be gone too.
+            Code::NotFound => !self.public,
+            // What is stored, or the signer, may refuse.
+            Code::Conflict | Code::Sealed | Code::SignerUnavailable => !self.public && (!self.reads || self.parameters),
+            Code::IdempotencyMismatch
+            | Code::InProgress
+            | Code::OutcomeUnknown
+            | Code::KeyDisabled
+            | Code::KeyExpired
+            | Code::KeyRevoked
+            | Code::KeyDestroyed
+            | Code::UnsupportedOperation
+            | Code::DecryptionFailed => self.uses_key,
+            Code::DiskFull => !self.public || self.login,
+            Code::Overloaded | Code::Timeout | Code::Internal => true,
+            // The document has no such operation.
+            Code::MethodNotAllowed | Code::Unknown => false,
+        }
+    }
+}
+
 fn not_found() -> impl IntoResponse {
-    ApiError::not_found("There is nothing at this address. GET /v1/openapi.json lists what there is.")
+    ApiError::not_found("There is nothing at this address. GET /v1/openapi.json lists all addresses.")
 }
 
 fn method_not_allowed() -> impl IntoResponse {
-    ApiError::new(ProblemCode::MethodNotAllowed).detail(
-        "There is something at this address, but not with this method. GET /v1/openapi.json lists what there is.",
-    )
+    ApiError::new(ProblemCode::MethodNotAllowed)
+        .detail("This address has other methods: the header Allow names them. GET /v1/openapi.json describes them.")
 }

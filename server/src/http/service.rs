@@ -80,6 +80,7 @@ impl Service {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let Ok(_permit) = self.running.try_acquire() else {
             let mut problem = Problem::new(ProblemCode::Overloaded);
+            problem.detail = Some("The server has too many requests at once. Try again in a second.".to_owned());
             problem.retry_after = Some(1);
             return render_later(problem);
         };
@@ -93,7 +94,11 @@ impl Service {
                 tracing::error!(panic = panic_text(&*panic), "a handler panicked");
                 render_later(Problem::new(ProblemCode::Internal))
             }
-            Err(_elapsed) => render_later(Problem::new(ProblemCode::Timeout)),
+            Err(_elapsed) => {
+                let mut problem = Problem::new(ProblemCode::Timeout);
+                problem.detail = Some("Try again. Whether a key was used is in the record.".to_owned());
+                render_later(problem)
+            }
         }
     }
 

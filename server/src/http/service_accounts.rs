@@ -8,6 +8,7 @@ use sealcard_api::{
         ServiceTokenIssued,
     },
     ids::{PrincipalId, ServiceTokenId},
+    rules::{Label, Name, PageLimit, TokenDays},
 };
 use sealcard_policy::{Action, PrincipalKind};
 use serde_json::json;
@@ -22,13 +23,11 @@ use super::{
 use crate::{
     authn::{SERVICE_TOKEN_PREFIX, Secret},
     http::PageQuery,
-    identity::{check_label, check_name},
     storage::{PrincipalChange, PrincipalRow, ServiceTokenRow, WriteTx},
 };
 
 const DAY: i64 = 86_400;
 const DEFAULT_TOKEN_DAYS: u32 = 365;
-const MAX_TOKEN_DAYS: u32 = 3650;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -40,8 +39,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// All service accounts, oldest first.
 #[utoipa::path(get, path = "/v1/service-accounts", tag = "service accounts", params(
-    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
-    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
 ), responses((status = 200, body = Page<ServiceAccount>)))]
 async fn list(
     State(state): State<AppState>,
@@ -64,7 +63,7 @@ async fn create(
     Json(new): Json<NewServiceAccount>,
 ) -> ApiResult<(StatusCode, Json<ServiceAccount>)> {
     caller.may_on_server(Action::ManageServer)?;
-    check_name(&new.name).map_err(ApiError::invalid)?;
+    Name::check(&new.name).map_err(ApiError::invalid)?;
     let row = PrincipalRow {
         id: PrincipalId::new(),
         kind: PrincipalKind::ServiceAccount,
@@ -116,7 +115,7 @@ async fn change(
 ) -> ApiResult<Json<ServiceAccount>> {
     caller.may_on_server(Action::ManageServer)?;
     let ServiceAccountChange { disabled, name } = change;
-    name.as_deref().map_or(Ok(()), check_name).map_err(ApiError::invalid)?;
+    name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     let row = state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {
@@ -149,8 +148,8 @@ async fn remove(State(state): State<AppState>, caller: Caller, Path(account): Pa
 /// A service account's tokens, oldest first, without their secrets.
 #[utoipa::path(get, path = "/v1/service-accounts/{account}/tokens", tag = "service accounts", params(
     ("account" = String, Path, description = "name or id"),
-    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
-    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
 ), responses((status = 200, body = Page<ServiceToken>)))]
 async fn list_tokens(
     State(state): State<AppState>,
@@ -187,11 +186,9 @@ async fn issue_token(
 ) -> ApiResult<Json<ServiceTokenIssued>> {
     caller.may_on_server(Action::ManageServer)?;
     let Json(new) = body?;
-    check_label(&new.label).map_err(ApiError::invalid)?;
+    Label::check(&new.label).map_err(ApiError::invalid)?;
     let days = new.days.unwrap_or(DEFAULT_TOKEN_DAYS);
-    if !(1..=MAX_TOKEN_DAYS).contains(&days) {
-        return Err(ApiError::invalid(format!("\"days\" may be 1 to {MAX_TOKEN_DAYS}.")));
-    }
+    TokenDays::check("days", days).map_err(ApiError::invalid)?;
     let secret = Secret::new(SERVICE_TOKEN_PREFIX).map_err(|error| ApiError::internal(&error))?;
     let hash = secret.hash();
     let now = Timestamp::now().unix();
@@ -222,7 +219,7 @@ async fn issue_token(
 /// Revokes a token and the grants that came of it.
 #[utoipa::path(delete, path = "/v1/service-accounts/{account}/tokens/{token}", tag = "service accounts", params(
     ("account" = String, Path, description = "name or id"),
-    ("token" = String, Path, description = "the token's id"),
+    ("token" = ServiceTokenId, Path, description = "the token's id"),
 ), responses((status = 204, description = "Revoked")))]
 async fn revoke_token(
     State(state): State<AppState>,
@@ -230,7 +227,7 @@ async fn revoke_token(
     Path((account, token)): Path<(String, String)>,
 ) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
-    let token: ServiceTokenId = token.parse().map_err(|_| ApiError::invalid("A token is named by its id."))?;
+    let token: ServiceTokenId = token.parse().map_err(|_| ApiError::invalid("Name the token by its id."))?;
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             Box::pin(async move {

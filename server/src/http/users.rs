@@ -10,6 +10,7 @@ use sealcard_api::{
     admin::{NewUser, Page, User, UserAdded, UserChange},
     ids::{PrincipalId, ProjectId},
     record::RecordKind,
+    rules::{Name, NewPassword, PageLimit},
 };
 use sealcard_policy::{Action, PrincipalKind};
 use serde_json::{Value, json};
@@ -22,9 +23,7 @@ use super::{
     page_of, passwords,
 };
 use crate::{
-    authn::check_new_password,
     http::PageQuery,
-    identity::check_name,
     storage::{Draft, PrincipalChange, PrincipalRow, WriteTx},
 };
 
@@ -34,8 +33,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// All users, oldest first.
 #[utoipa::path(get, path = "/v1/users", tag = "users", params(
-    ("limit" = Option<u32>, Query, description = "1 to 500, 100 if absent"),
-    ("after" = Option<String>, Query, description = "the previous page's `next`"),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
 ), responses((status = 200, body = Page<User>)))]
 async fn list(
     State(state): State<AppState>,
@@ -64,11 +63,11 @@ async fn create_user(
     caller.may_on_server(Action::ManageServer)?;
     let Json(new) = body?;
     let password = new.password.map(|password| Zeroizing::new(password.0));
-    check_name(&new.name).map_err(ApiError::invalid)?;
+    Name::check(&new.name).map_err(ApiError::invalid)?;
     let (one_time_password, hash) = match password {
         Some(password) => {
             let min_characters = state.config.limits.password_characters;
-            check_new_password(&password, &new.name, min_characters).map_err(ApiError::invalid)?;
+            NewPassword::check(&password, &new.name, min_characters).map_err(ApiError::invalid)?;
             (None, passwords::hash(state, password).await?)
         }
         None => passwords::one_time(state).await.map(|(issued, hash)| (Some(issued), hash))?,
@@ -130,12 +129,12 @@ async fn change_user(
     caller.may_on_server(Action::ManageServer)?;
     let Json(change) = body?;
     let (administrator, disabled) = (change.administrator, change.disabled);
-    change.name.as_deref().map_or(Ok(()), check_name).map_err(ApiError::invalid)?;
+    change.name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     let mut change_row = PrincipalChange { administrator, disabled, name: change.name, ..PrincipalChange::default() };
     let new_password = change.password.map(|password| Zeroizing::new(password.0));
     if let Some(password) = new_password {
         let row = state.store.principal(PrincipalKind::User, &user).await?.ok_or_else(|| unknown(&user))?;
-        check_new_password(&password, &row.name, state.config.limits.password_characters).map_err(ApiError::invalid)?;
+        NewPassword::check(&password, &row.name, state.config.limits.password_characters).map_err(ApiError::invalid)?;
         change_row.password = Some(passwords::hash(state, password).await?);
     }
     let user = state

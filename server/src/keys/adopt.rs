@@ -29,12 +29,12 @@ pub struct Adoption {
 }
 
 impl Adoption {
-    /// Refuses what does not go together.
+    /// Refuses components that do not go together.
     ///
     /// # Errors
     /// What is wrong, as a sentence.
-    pub fn check(&self) -> Result<(), String> {
-        let mut roles: Vec<_> = self.components.iter().map(|(role, _)| *role).collect();
+    pub fn check(profile: KeyProfile, components: &[(ComponentRole, KeyLocator)]) -> Result<(), String> {
+        let mut roles: Vec<_> = components.iter().map(|(role, _)| *role).collect();
         roles.sort_unstable();
         if roles.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err("A role can be given to one key only.".to_owned());
@@ -42,11 +42,10 @@ impl Adoption {
         if !roles.contains(&ComponentRole::Sign) {
             return Err("A key that signs must be named.".to_owned());
         }
-        let profile = self.plan.profile;
         if let Some(role) = roles.iter().find(|role| !profile.roles().contains(role)) {
             return Err(format!("With the profile {} no key has the role {role}.", profile.name()));
         }
-        let locators: Vec<_> = self.components.iter().map(|(_, locator)| locator).collect();
+        let locators: Vec<_> = components.iter().map(|(_, locator)| locator).collect();
         if locators.iter().any(|locator| locator.id.is_none() && locator.label.is_none()) {
             return Err("Each key needs an id or a label.".to_owned());
         }
@@ -63,7 +62,7 @@ impl Adoption {
 /// See [`KeyError`].
 pub async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption: Adoption) -> Result<KeyId, KeyError> {
     crate::openpgp::check_user_id(&adoption.plan.user_id)?;
-    adoption.check().map_err(KeyError::Import)?;
+    Adoption::check(adoption.plan.profile, &adoption.components).map_err(KeyError::Import)?;
     store.expect_free_name(adoption.plan.project, &adoption.plan.name).await?;
     let id = KeyId::new();
     let project = adoption.plan.project;

@@ -30,10 +30,10 @@ pub async fn extend(
     const LATER_ALREADY: KeyError = KeyError::State("The key expires later than that already, or never.");
     const CHANGED: KeyError = KeyError::State("The key was changed meanwhile. Try again.");
     if row.revoked.is_some() {
-        return Err(KeyError::State("The key is revoked; there is no way back."));
+        return Err(KeyError::State("The key is revoked; there is no way back. Use another key."));
     }
     if row.destroyed.is_some() {
-        return Err(KeyError::State("The key is destroyed; there is no way back."));
+        return Err(KeyError::State("The key is destroyed; there is no way back. Use another key."));
     }
     let component = row.components.iter().find(|component| component.fingerprint == row.fingerprint);
     let primary = store.stored_component(component.ok_or(OFFLINE)?.id).await?.ok_or(OFFLINE)?;

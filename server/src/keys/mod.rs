@@ -42,9 +42,6 @@ use crate::{
 /// Days until a key expires when nothing else is asked for.
 pub const DEFAULT_DAYS: u32 = 730;
 
-/// The most days that can be asked for.
-pub const MAX_DAYS: u32 = 3650;
-
 const DAY: i64 = 86_400;
 
 /// How much older than it is a new key claims to be. gpg refuses a certificate from the future, so a workstation whose clock

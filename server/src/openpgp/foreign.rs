@@ -30,7 +30,7 @@ const MAX_USER_ID: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForeignError {
     /// Not one certificate.
-    #[error("This is no certificate that can be used: {0}.")]
+    #[error("The certificate can't be used: {0}.")]
     Unreadable(ReadError),
     /// There are secrets in it, which have no business here.
     #[error("The certificate holds secret keys. They must not be sent to the server; use `sealcard admin key import`.")]
@@ -41,13 +41,13 @@ pub enum ForeignError {
     )]
     TooLong(usize),
     /// Signed in a way that nobody should trust.
-    #[error("The key's own signatures are made in a way that is not trusted any more.")]
+    #[error("The key's own signatures use an algorithm that is no longer trusted. Make a new key.")]
     Weak,
     /// It has no user id.
-    #[error("The key has no user ID that it has signed.")]
+    #[error("The key has no user ID with a valid signature by itself.")]
     NoUserId,
     /// Its time is over.
-    #[error("The key has expired. Prolong it first: gpg --quick-set-expire {0} 2y")]
+    #[error("The key has expired. Extend it first: gpg --quick-set-expire {0} 2y")]
     Expired(Fingerprint),
     /// It was revoked.
     #[error("The key has been revoked.")]

@@ -12,13 +12,14 @@ mod signer;
 
 pub use foreign::{ForeignCertificate, ForeignError, ForeignKey};
 pub use life::{ComponentLife, Extended, extend};
-pub use revoke::{MAX_MESSAGE, revocation, with_revocation};
+pub use revoke::{revocation, with_revocation};
 
 use std::time::{Duration, SystemTime};
 
 use sealcard_api::{
     Fingerprint, Timestamp,
     algorithm::{ComponentRole, HashAlgorithm},
+    rules::UserId,
 };
 use sealcard_signer_protocol::StoredKey;
 use sequoia_openpgp::{
@@ -52,8 +53,8 @@ pub enum CertificateError {
     #[error(transparent)]
     Record(#[from] StorageError),
     /// The user id is not one. Retrying can't help.
-    #[error("the user id {0}")]
-    UserId(&'static str),
+    #[error("{0}")]
+    UserId(String),
     /// A fault of this program or of the signer's answer. Retrying can't help.
     #[error("the certificate could not be made: {0}")]
     OpenPgp(String),
@@ -160,22 +161,12 @@ fn armor(parts: &[Packet]) -> Result<String, CertificateError> {
     String::from_utf8(bytes).map_err(|error| CertificateError::OpenPgp(error.to_string()))
 }
 
-/// A user id that gpg and people can read: one line, not empty, at most 256 bytes.
+/// A user id that gpg and people can read.
 ///
 /// # Errors
 /// Saying what is wrong.
 pub fn check_user_id(user_id: &str) -> Result<(), CertificateError> {
-    if user_id.trim().is_empty() {
-        Err(CertificateError::UserId("is empty"))
-    } else if user_id.trim() != user_id {
-        Err(CertificateError::UserId("begins or ends with a space"))
-    } else if user_id.len() > 256 {
-        Err(CertificateError::UserId("is longer than 256 bytes"))
-    } else if !user_id.chars().all(sealcard_api::text::is_plain) {
-        Err(CertificateError::UserId("holds control characters or invisible ones"))
-    } else {
-        Ok(())
-    }
+    UserId::check(user_id).map_err(CertificateError::UserId)
 }
 
 fn system_time(time: Timestamp) -> SystemTime {

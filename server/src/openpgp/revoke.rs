@@ -12,9 +12,6 @@ use sequoia_openpgp::{
 
 use super::{CertificateError, armor, builder, signer::RemoteSigner, system_time, without_critical};
 
-/// The longest message in a revocation, in bytes.
-pub const MAX_MESSAGE: usize = 256;
-
 /// A revocation of a certificate, as armored text that gpg imports. `certify` has the signer sign a digest with the
 /// primary key and may block.
 ///

@@ -5,10 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealcard_api::admin::EnvironmentKind;
+use sealcard_api::{admin::EnvironmentKind, rules::Name};
 use serde::{Deserialize, Serialize};
-
-use crate::identity::check_name;
 
 /// The file that makes a folder a sealed store.
 const SEAL_FILE: &str = "seal.json";
@@ -59,7 +57,7 @@ pub fn discover(folder: &Path) -> io::Result<Vec<Found>> {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         // A folder that is being made has a name that none may have.
-        if check_name(&name).is_err() || !entry.file_type()?.is_dir() {
+        if Name::check(&name).is_err() || !entry.file_type()?.is_dir() {
             continue;
         }
         if let Err(error) = fs::read_dir(entry.path()) {

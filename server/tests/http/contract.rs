@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-static DOCUMENT: LazyLock<Value> =
+pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(sealcard_server::http::openapi()).expect("the document is JSON"));
 
-/// Panics unless the document has the operation, the status and, for a body, a schema that it fits. An address that the
-/// document does not know may only be answered with a problem.
+/// Panics unless the document has the operation, the status and, for a body, a schema that it fits. An address or method that
+/// the document does not know may only be answered with a problem.
 #[track_caller]
 pub(crate) fn check(method: &Method, path: &str, status: StatusCode, content_type: &str, body: &[u8]) {
     let path = path.split('?').next().unwrap_or(path);
@@ -17,9 +17,8 @@ pub(crate) fn check(method: &Method, path: &str, status: StatusCode, content_typ
     let place = format!("{method} {path}: {status}");
     let schema = match operation.map(|operation| &operation["responses"]) {
         Some(responses) => {
-            let code = responses.get(status.as_str());
-            let response = code.or_else(|| responses.get("default")).unwrap_or(&Value::Null);
-            assert!(response.is_object() && (code.is_some() || !status.is_success()), "{place}: not in the document");
+            let response = responses.get(status.as_str()).unwrap_or(&Value::Null);
+            assert!(response.is_object(), "{place}: not in the document: {}", String::from_utf8_lossy(body));
             if body.is_empty() {
                 assert!(response.get("content").is_none(), "{place}: the document promises a body");
                 return;

@@ -35,7 +35,7 @@ async fn wrong_addresses_methods_and_bodies_are_problems() {
     let admin = server.admin().await;
     admin.get("/v2/users").await.problem(ProblemCode::NotFound);
     admin.bare(Method::DELETE, "/v1/users").await.problem(ProblemCode::MethodNotAllowed);
-    admin.bare(Method::POST, "/v1/groups").await.problem(ProblemCode::Invalid);
+    admin.bare(Method::POST, "/v1/groups").await.problem(ProblemCode::UnsupportedMediaType);
     let problem = admin.post("/v1/groups", json!({"nam": "x"})).await.problem(ProblemCode::Invalid);
     assert!(problem.detail.unwrap().contains("unknown field `nam`"));
     let problem = admin.post("/v1/groups", json!({"name": ["x"]})).await.problem(ProblemCode::Invalid);

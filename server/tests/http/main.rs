@@ -11,4 +11,5 @@ mod keys;
 mod login;
 mod overtaken;
 mod passwords;
+mod requests;
 mod tls;

@@ -1,0 +1,420 @@
+//! What requests may contain. Each rule checks a value and describes itself in the OpenAPI document, by the same numbers and
+//! patterns.
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+
+use crate::{KeyRef, text::is_plain};
+
+/// A rule for a text. `$description` is part of the OpenAPI document.
+macro_rules! text_rule {
+    ($name:ident: $min:literal to $max:literal characters, $pattern:expr, $description:literal) => {
+        #[doc = $description]
+        #[derive(Debug, Clone, Copy)]
+        pub enum $name {}
+
+        impl $name {
+            /// The fewest characters.
+            pub const MIN: usize = $min;
+            /// The most characters.
+            pub const MAX: usize = $max;
+            /// A regular expression (ECMA-262) that such texts match, and no others of this length.
+            pub const PATTERN: &str = $pattern;
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                schemas::text(Self::MIN, Self::MAX, Self::PATTERN, $description).into()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
+    };
+}
+
+/// A rule for a number.
+macro_rules! number_rule {
+    ($name:ident: $min:literal to $max:literal, $description:literal) => {
+        #[doc = $description]
+        #[derive(Debug, Clone, Copy)]
+        pub enum $name {}
+
+        impl $name {
+            /// The smallest.
+            pub const MIN: u32 = $min;
+            /// The largest.
+            pub const MAX: u32 = $max;
+
+            /// Checks the number in the field or parameter of this name.
+            ///
+            /// # Errors
+            /// What is wrong, as a sentence.
+            pub fn check(field: &str, number: u32) -> Result<(), String> {
+                if (Self::MIN..=Self::MAX).contains(&number) {
+                    return Ok(());
+                }
+                Err(format!("\"{field}\" must be between {} and {}.", Self::MIN, Self::MAX))
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                schemas::number(Self::MIN, Self::MAX, $description).into()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
+    };
+}
+
+text_rule!(Name: 1 to 64 characters,
+    r"^(?![0-9A-Fa-f]{32}$)(?![0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$)[A-Za-z0-9_@][A-Za-z0-9._@-]*$",
+    "The name of a user, service account, group or project: a-z A-Z 0-9 . _ - @, not beginning with \"-\" or \".\", and not in \
+     the form of an id.");
+
+text_rule!(NewKeyName: 1 to 64 characters,
+    r"^(?!(?:adopt|import)$)(?!(?:0[xX])?(?:[0-9A-Fa-f]{16}|[0-9A-Fa-f]{40})$)(?![0-9A-Fa-f]{32}$)(?![0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$)[A-Za-z0-9_@][A-Za-z0-9._@-]*$",
+    "The name of a key: as other names, but not in the form of a fingerprint or key id, and not \"adopt\" or \"import\", \
+     which are addresses of their own.");
+
+text_rule!(Label: 0 to 200 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
+    "One line of text without control characters and invisible ones.");
+
+text_rule!(Description: 0 to 2000 characters, r"^(?:\n|[^\p{C}\p{Zl}\p{Zp}])*$",
+    "Text of one or several lines, without control characters and invisible ones.");
+
+text_rule!(UserId: 1 to 256 characters,
+    r"^[^\s\p{C}\p{Zl}\p{Zp}](?:[^\p{C}\p{Zl}\p{Zp}]*[^\s\p{C}\p{Zl}\p{Zp}])?$",
+    "An OpenPGP user id, such as \"Release <release@example.org>\": one line that does not begin or end with a space, without \
+     control characters and invisible ones.");
+
+text_rule!(RevocationMessage: 0 to 256 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
+    "One line for those who read the certificate, without control characters and invisible ones.");
+
+text_rule!(NewPassword: 12 to 1024 characters, r"^(?!([\s\S])\1*$)[\s\S]*$",
+    "A new password: not the user's name, and not one character repeated. A server may ask for more characters.");
+
+text_rule!(KeyPathName: 1 to 200 characters, r"^(?!(?:adopt|import)$)[\s\S]*$",
+    "A key: its id, fingerprint, the last 16 digits of the fingerprint, NAME if only one project has it, or PROJECT/NAME with \
+     the slash as %2F.");
+
+text_rule!(Armored: 1 to 262144 characters, r"^[\s\S]*$", "An OpenPGP certificate, ASCII-armored.");
+
+text_rule!(TokenKeyId: 0 to 1024 characters, r"^(?:[0-9A-Fa-f]{2})*$", "`CKA_ID`, in hexadecimal.");
+
+text_rule!(EntryNumber: 1 to 18 characters, r"^[0-9]+$", "The number of an entry of the record.");
+
+number_rule!(KeyDays: 1 to 3650, "Days until a key expires.");
+
+number_rule!(TokenDays: 1 to 3650, "Days until a token expires.");
+
+number_rule!(PageLimit: 1 to 500, "The most items of a page.");
+
+impl Name {
+    /// The rule, for messages.
+    pub const RULE: &str =
+        "1 to 64 characters of a-z A-Z 0-9 . _ - @, not beginning with \"-\" or \".\", and not in the form of an id";
+
+    /// Checks the name of a user, service account, group or project.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(name: &str) -> Result<(), String> {
+        let characters_ok = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
+        // A name in the form of an id could pass for another thing's id; "." and ".." vanish from addresses.
+        let ok = (Self::MIN..=Self::MAX).contains(&name.len())
+            && characters_ok
+            && !name.starts_with(['-', '.'])
+            && uuid::Uuid::try_parse(name).is_err();
+        if ok { Ok(()) } else { Err(format!("The name must have {}.", Self::RULE)) }
+    }
+}
+
+impl NewKeyName {
+    /// Addresses below `/v1/keys/`, which a key of this name would not be found at.
+    pub const ADDRESSES: [&str; 2] = ["adopt", "import"];
+
+    /// Checks the name of a key: it must not read as a fingerprint, key id, id or address.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(name: &str) -> Result<(), String> {
+        Name::check(name)?;
+        if Self::ADDRESSES.contains(&name) {
+            return Err(format!("A key can't be named {name}: choose another name."));
+        }
+        if KeyRef::is_reserved(name) {
+            return Err(
+                "The name must not have the form of a fingerprint or key id (16 or 40 hexadecimal digits).".to_owned()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Label {
+    /// Checks what a grant or token is for.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(label: &str) -> Result<(), String> {
+        plain(label, "label", Self::MAX, false)
+    }
+}
+
+impl Description {
+    /// Checks what a project is for.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(text: &str) -> Result<(), String> {
+        plain(text, "description", Self::MAX, true)
+    }
+}
+
+impl RevocationMessage {
+    /// Checks what a revocation says.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(message: &str) -> Result<(), String> {
+        plain(message, "message", Self::MAX, false)
+    }
+}
+
+impl UserId {
+    /// Checks a user id that gpg and people can read.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(user_id: &str) -> Result<(), String> {
+        if user_id.trim().is_empty() {
+            Err("The user ID must not be empty.".to_owned())
+        } else if user_id.trim() != user_id {
+            Err("The user ID must not begin or end with a space.".to_owned())
+        } else {
+            plain(user_id, "user ID", Self::MAX, false)
+        }
+    }
+}
+
+impl NewPassword {
+    /// Checks a new password of `user`. A server may ask for another number of characters than [`Self::MIN`].
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(password: &str, user: &str, min_characters: usize) -> Result<(), String> {
+        let characters = password.chars().count();
+        if characters < min_characters {
+            return Err(format!("The password must have at least {min_characters} characters."));
+        }
+        if characters > Self::MAX {
+            return Err(format!("The password must have at most {} characters.", Self::MAX));
+        }
+        if password.eq_ignore_ascii_case(user) {
+            return Err("The password must not be the user's name.".to_owned());
+        }
+        if password.chars().all(|c| password.starts_with(c)) {
+            return Err("The password must not be one character repeated.".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl TokenKeyId {
+    /// Reads the id of a key on a token.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Vec<u8>> {
+        (text.len() <= Self::MAX).then(|| HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()).flatten()
+    }
+}
+
+impl EntryNumber {
+    /// Reads the number of an entry.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<u64> {
+        let digits = (Self::MIN..=Self::MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse().ok()).flatten()
+    }
+}
+
+fn plain(text: &str, what: &str, max: usize, lines: bool) -> Result<(), String> {
+    if text.chars().count() > max {
+        return Err(format!("The {what} must have at most {max} characters."));
+    }
+    if let Some(c) = text.chars().find(|c| !(is_plain(*c) || lines && *c == '\n')) {
+        return Err(format!(
+            "The {what} must not contain control characters or invisible ones, such as {}.",
+            c.escape_unicode()
+        ));
+    }
+    Ok(())
+}
+
+/// What binds an envelope to one attempt to open an environment.
+#[derive(Debug, Clone, Copy)]
+pub enum Nonce {}
+
+impl Nonce {
+    /// Its length in bytes.
+    pub const BYTES: usize = 32;
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Nonce {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        schemas::base64(Some(Self::BYTES), "The nonce of the keeper's key.").into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Nonce {}
+
+#[cfg(feature = "openapi")]
+pub(crate) mod schemas {
+    //! Rules as schemas.
+
+    use utoipa::openapi::{
+        Object, ObjectBuilder, Ref, Type,
+        schema::{AdditionalProperties, Array, ArrayBuilder},
+    };
+
+    pub(crate) fn text(min: usize, max: usize, pattern: &str, description: &str) -> Object {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length((min > 0).then_some(min))
+            .max_length(Some(max))
+            .pattern(Some(pattern))
+            .description(Some(description))
+            .build()
+    }
+
+    pub(crate) fn number(min: u32, max: u32, description: &str) -> Object {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(min as usize))
+            .maximum(Some(max as usize))
+            .description(Some(description))
+            .build()
+    }
+
+    /// An object without other fields than those that are named.
+    pub(crate) fn closed() -> ObjectBuilder {
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+    }
+
+    /// A list of so many items.
+    pub(crate) fn list(item: Ref, min: usize, max: usize) -> Array {
+        ArrayBuilder::new().items(item).min_items(Some(min)).max_items(Some(max)).build()
+    }
+
+    /// Standard base64 with padding of so many bytes, or of any number.
+    pub(crate) fn base64(bytes: Option<usize>, description: &str) -> Object {
+        // The bits that no byte takes must be zero.
+        const PATTERN: &str = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
+        let characters = bytes.map(|bytes| bytes.div_ceil(3) * 4);
+        let (filled, padding) = bytes.map_or((0, 0), |bytes| (bytes / 3, bytes % 3));
+        let exact = match padding {
+            1 => format!("^(?:[A-Za-z0-9+/]{{4}}){{{filled}}}[A-Za-z0-9+/][AQgw]==$"),
+            2 => format!("^(?:[A-Za-z0-9+/]{{4}}){{{filled}}}[A-Za-z0-9+/]{{2}}[AEIMQUYcgkosw048]=$"),
+            _ => format!("^(?:[A-Za-z0-9+/]{{4}}){{{filled}}}$"),
+        };
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .content_encoding("base64")
+            .min_length(characters)
+            .max_length(characters)
+            .pattern(Some(if bytes.is_some() { exact } else { PATTERN.to_owned() }))
+            .description(Some(description))
+            .build()
+    }
+
+    pub(crate) fn hexadecimal(digits: usize, description: &str) -> Object {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(format!("^[0-9A-Fa-f]{{{digits}}}$")))
+            .description(Some(description))
+            .build()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_of_people_and_programs_pass() {
+        for name in ["a", "alice", "Alice.B_c-d@example.org", &"x".repeat(64)] {
+            assert_eq!(Name::check(name), Ok(()));
+        }
+    }
+
+    #[test]
+    fn names_that_mislead_are_refused() {
+        let id = uuid::Uuid::now_v7();
+        let (hyphenated, simple) = (id.to_string(), id.simple().to_string());
+        for name in ["", "a b", "ä", "..", "-rf", "a/b", "a\n", &"x".repeat(65), &hyphenated, &simple] {
+            assert!(Name::check(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn key_name_is_no_fingerprint_key_id_or_address() {
+        for name in ["deadbeefdeadbeef", "0xDEADBEEFDEADBEEF", &"0A".repeat(20), "adopt", "import"] {
+            assert!(NewKeyName::check(name).is_err(), "{name}");
+        }
+        assert_eq!(NewKeyName::check("cafe"), Ok(()));
+    }
+
+    #[test]
+    fn weak_passwords_are_refused() {
+        for (password, user) in [("short", "a"), ("aaaaaaaaaaaaaaaa", "a"), ("administrator", "Administrator")] {
+            assert!(NewPassword::check(password, user, 12).is_err(), "{password}");
+        }
+        assert!(NewPassword::check(&"xy".repeat(513), "a", 12).is_err());
+        assert_eq!(NewPassword::check("correct horse battery", "alice", 12), Ok(()));
+    }
+
+    #[test]
+    fn user_ids_are_one_line_of_text() {
+        for bad in ["", " ", " a", "a ", "a\nb", "a\u{202e}b", &"x".repeat(257)] {
+            assert!(UserId::check(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(UserId::check(&"ä".repeat(256)), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_that_passes_is_safe_in_addresses_and_terminals(name: String) {
+            if Name::check(&name).is_ok() {
+                prop_assert!(name.bytes().all(|b| b.is_ascii_graphic() && !b"/?#%\\\"'".contains(&b)));
+                prop_assert!(!name.is_empty() && name.len() <= 64);
+            }
+        }
+
+        #[test]
+        fn a_label_that_passes_is_one_line(label: String) {
+            if Label::check(&label).is_ok() {
+                prop_assert!(!label.chars().any(char::is_control));
+            }
+        }
+
+        #[test]
+        fn invisible_characters_are_refused_in_labels_and_descriptions(
+            c in proptest::sample::select(vec!['\u{202e}', '\u{2066}', '\u{200b}', '\u{2028}', '\u{feff}', '\u{e0041}']),
+            before in "[a-z]{0,5}",
+        ) {
+            let text = format!("{before}{c}x");
+            prop_assert!(Label::check(&text).is_err());
+            prop_assert!(Description::check(&text).is_err());
+        }
+    }
+}
