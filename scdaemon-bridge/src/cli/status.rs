@@ -48,6 +48,8 @@ struct Status {
     /// What the server shows; absent if it can't be asked.
     certificate: Option<CertificateFacts>,
     grant_store: Option<GrantStore>,
+    /// What needs a look on the server, for administrators.
+    server_warnings: Vec<String>,
     /// Keys that can't be used or end soon, as far as the last sync knows.
     keys: Vec<KeyNews>,
     /// The tools that were set up to sign with a key.
@@ -135,8 +137,14 @@ async fn find_out(app: &App, days: u32) -> Status {
     };
     let now = Timestamp::now();
     let warnings = config.as_ref().map(|config| certificates::warnings(app, config, certificate.as_ref(), now));
+    let administrator = state != State::Unchecked && grant.as_ref().is_some_and(|grant| grant.administrator);
+    let server_warnings = match administrator {
+        true => app.remote.readiness().await.map_or_else(|error| vec![error.to_string()], |ready| ready.reasons),
+        false => Vec::new(),
+    };
     Status {
         state,
+        server_warnings,
         server: config.as_ref().map(|config| config.server.clone()),
         grant,
         error,
@@ -211,6 +219,7 @@ fn print(status: &Status) {
     }
     facts(&rows);
     status.shown.certificates.iter().for_each(warn);
+    status.server_warnings.iter().for_each(|text| warn(clean(text)));
     status.keys.iter().flat_map(|key| &key.texts).for_each(|text| warn(clean(text)));
     // The headline has said the plain case.
     if let Some(error) = status.error.as_ref().filter(|error| *error != "not logged in") {

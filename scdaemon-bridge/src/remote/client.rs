@@ -8,7 +8,7 @@ use std::{
 };
 
 use reqwest::{
-    Client, Method, Response, Url,
+    Client, Method, Response, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
@@ -192,6 +192,10 @@ impl Http {
         let mut response = builder.send().await.map_err(transport)?;
         let registry_version = header(&response, REGISTRY_VERSION_HEADER).and_then(|text| text.parse().ok());
         let status = response.status();
+        // `/readyz` answers with 503 too. A problem has a content type of its own.
+        let answers = status.is_success()
+            || status == StatusCode::SERVICE_UNAVAILABLE
+                && header(&response, "content-type") == Some("application/json");
         let date = header(&response, "date").map(ToOwned::to_owned);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(transport)? {
@@ -200,7 +204,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        let outcome = if status.is_success() { Ok(body) } else { Err(self.problem(status.as_u16(), &body)?) };
+        let outcome = if answers { Ok(body) } else { Err(self.problem(status.as_u16(), &body)?) };
         Ok(Answer { registry_version, date, outcome })
     }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::{Method, header::HeaderValue};
 use sealcard_api::{
+    admin::Readiness,
     cards::CardList,
     grants::{GrantInfo, GrantIssued, LoginRequest, SecretText, ServerInfo},
 };
@@ -35,6 +36,15 @@ impl Remote {
     /// See [`RemoteError`].
     pub async fn whoami(&self) -> Result<GrantInfo, RemoteError> {
         self.get("/v1/grants/current").await
+    }
+
+    /// Whether the server can use keys, and what needs a look.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`].
+    pub async fn readiness(&self) -> Result<Readiness, RemoteError> {
+        self.get("/readyz").await
     }
 
     /// Asks for something. `path` begins with `/v1/`.

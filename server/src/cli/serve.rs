@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Data, database, files, init::UNFINISHED, listen, log, renewal::Pair};
 use crate::{
     authn::NameKey,
+    clock,
     config::Config,
     ends,
     http::{AppState, Server},
@@ -79,12 +80,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let tls = Arc::new(ServerTls::load(pair.certificate.clone(), pair.key.clone())?);
     let database = database::of(data, &config.database)?;
     let store = Store::open(&database).await.context("can't open the database")?;
-    if let Some(seconds) = store.clock_behind().await.context("can't read the record")? {
-        tracing::error!(
-            seconds,
-            "the clock is behind the newest entry of the record: set it right before anything is signed"
-        );
-    }
+    let clock_watch = tokio::spawn(clock::watch(store.clone()));
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
     let folder = data.join("signer");
     let (found, environments) =
@@ -128,6 +124,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     watching.abort();
     recovering.abort();
     noting.abort();
+    clock_watch.abort();
     if let Err(error) = last.authentication.last_uses.write(&store).await {
         tracing::warn!(%error, "the last uses of logins could not be written");
     }

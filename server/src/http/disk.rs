@@ -12,11 +12,9 @@ const LEAST_SPACE: u64 = 1024 * 1024;
 pub struct Disk(pub(super) PathBuf);
 
 impl Disk {
-    /// Why nothing can be written there. None also if the system does not tell.
-    pub(super) fn reason(&self) -> Option<String> {
-        let free = statvfs(&self.0).ok()?;
-        let bytes = free.blocks_available().saturating_mul(free.fragment_size());
-        (bytes < LEAST_SPACE).then(|| format!("The disk with {} is full.", self.0.display()))
+    /// Whether nothing can be written there. Not if the system does not tell.
+    pub(super) fn is_full(&self) -> bool {
+        statvfs(&self.0).is_ok_and(|free| free.blocks_available().saturating_mul(free.fragment_size()) < LEAST_SPACE)
     }
 }
 
@@ -27,7 +25,7 @@ mod tests {
     #[test]
     fn a_file_system_without_space_is_full_and_one_that_is_not_there_says_nothing() {
         // It has no blocks at all.
-        assert!(Disk("/proc".into()).reason().is_some());
-        assert_eq!(Disk("/nowhere".into()).reason(), None);
+        assert!(Disk("/proc".into()).is_full());
+        assert!(!Disk("/nowhere".into()).is_full());
     }
 }

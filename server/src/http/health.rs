@@ -5,24 +5,19 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use sealcard_api::{admin::EnvironmentState, grants::ServerInfo};
-use serde::{Deserialize, Serialize};
+use sealcard_api::{
+    Timestamp,
+    admin::{EnvironmentState, Readiness},
+    grants::ServerInfo,
+};
+use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{AppState, Json};
+use super::{AppState, Caller, Json, error::sentence};
 use crate::storage::{EnvironmentRow, StorageError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(server))
-}
-
-/// Answer of `GET /readyz`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub(super) struct Readiness {
-    /// Whether keys can be used.
-    ready: bool,
-    /// What stands against it or can't be used at present, one sentence each.
-    reasons: Vec<String>,
 }
 
 /// The process lives and answers.
@@ -31,29 +26,35 @@ async fn healthz() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Whether the database can be written and the keys of at least one environment can be used.
+/// Whether the database can be written and the keys of at least one environment can be used. Needs no grant; with that of an
+/// administrator the reasons say more.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Readiness, description = "Ready"),
     (status = 503, body = Readiness, description = "Not ready, and why"),
 ))]
-async fn readyz(State(state): State<AppState>) -> Response {
+async fn readyz(State(state): State<AppState>, caller: Option<Caller>) -> Response {
+    let administrator = caller.is_some_and(|caller| caller.may_on_server(Action::ManageServer).is_ok());
+    let because = |why: String| if administrator { format!(": {why}") } else { String::new() };
     let mut reasons = Vec::new();
     let mut usable = true;
     if let Err(error) = state.store.check().await {
-        reasons.push(format!("The database can't be read: {error}."));
+        reasons.push(format!("The database can't be read{}.", because(error.to_string())));
     }
     let written: Result<(), StorageError> = state.store.write(|_| Box::pin(async { Ok(()) })).await;
     if let Err(error) = written {
-        reasons.push(format!("The database can't be written: {error}."));
+        reasons.push(format!("The database can't be written{}.", because(error.to_string())));
     }
-    reasons.extend(state.disk.reason());
+    if state.disk.is_full() {
+        reasons.push(format!("The server's disk is full{}.", because(state.disk.0.display().to_string())));
+    }
     let database = reasons.is_empty();
     reasons.extend(clock_reason(&state).await);
     if let Ok(environments) = state.store.environments().await {
         let all = environments.len();
         let before = reasons.len();
         for environment in environments {
-            reasons.extend(signer_reason(&state, environment).await);
+            let reason = signer_reason(&state, environment).await;
+            reasons.extend(reason.map(|(reason, why)| format!("{reason}{}.", why.map_or_else(String::new, because))));
         }
         // One token that is away must not take the other environments' keys from their users.
         usable = all == 0 || reasons.len() - before < all;
@@ -65,23 +66,24 @@ async fn readyz(State(state): State<AppState>) -> Response {
 
 /// Signatures that are dated before others are worth a warning, but a clock that was ahead once must not stop the server.
 async fn clock_reason(state: &AppState) -> Option<String> {
-    let behind = state.store.clock_behind().await.ok().flatten()?;
-    Some(format!("The server's clock is {behind} seconds behind the newest entry of the record; set it right."))
+    let fault = state.store.clock_fault(Timestamp::now()).await.ok().flatten()?;
+    Some(sentence(&fault.to_string()))
 }
 
-async fn signer_reason(state: &AppState, environment: EnvironmentRow) -> Option<String> {
+/// Why keys of the environment can't be used, and in the signer's own words, which may name files.
+async fn signer_reason(state: &AppState, environment: EnvironmentRow) -> Option<(String, Option<String>)> {
     let (signer, note) = match state.signers.get(environment.id) {
         Some(signer) => (signer.state().await, signer.note()),
         None => (EnvironmentState::Unavailable, None),
     };
-    let why = note.map_or_else(String::new, |note| format!(": {note}"));
     let name = environment.name;
-    match signer {
-        EnvironmentState::Ready => None,
-        EnvironmentState::Sealed => Some(format!("The environment {name} is sealed: run sealcard-signer unseal.")),
-        EnvironmentState::TokenAbsent => Some(format!("The token of the environment {name} is not there.")),
-        EnvironmentState::Unavailable => Some(format!("The signer of the environment {name} does not answer{why}.")),
-    }
+    let reason = match signer {
+        EnvironmentState::Ready => return None,
+        EnvironmentState::Sealed => format!("The environment {name} is sealed; run sealcard-signer unseal"),
+        EnvironmentState::TokenAbsent => format!("The token of the environment {name} is not there"),
+        EnvironmentState::Unavailable => format!("The signer of the environment {name} does not answer"),
+    };
+    Some((reason, note))
 }
 
 /// Who this server is. Needs no grant.

@@ -51,6 +51,14 @@ pub enum SigningError {
     /// The token, or its module, failed or is not there. Retrying may help.
     #[error("{0}")]
     Token(String),
+    /// The signer does not start, so it was not asked. Retrying helps once that is mended.
+    #[error("the signer does not start: {why}")]
+    NotStarted {
+        /// In the signer's own words, which may name files.
+        why: String,
+        /// Whether the caller looks after the server or the project, and may know it.
+        caller_may_know: bool,
+    },
     /// The signer's disk is full, so nothing left it. Retrying helps once there is space.
     #[error("{0}")]
     DiskFull(String),

@@ -30,7 +30,7 @@ use sealcard_api::{
     record::{RecordKind, RequestState},
     ssh::SshMessage,
 };
-use sealcard_policy::{Action, KeyFacts, KeyOperation, PrincipalFacts};
+use sealcard_policy::{Action, KeyFacts, KeyOperation, PrincipalFacts, Role};
 use sealcard_signer_protocol::{Input, Operation, Plaintext, RequestBody, ResponseBody, SignerError, StoredKey, check};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -367,7 +367,10 @@ fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (RequestS
         Err(UseError::Refused(error @ SignerError::JournalFull(_))) => SigningError::DiskFull(error.to_string()),
         Err(UseError::Refused(error)) => SigningError::Fault(error.to_string()),
         Err(UseError::NotAsked) => SigningError::SignerUnavailable,
-        Err(error @ UseError::NotStarted(_)) => SigningError::Token(error.to_string()),
+        Err(UseError::NotStarted(why)) => {
+            let caller_may_know = use_.asker.facts.administers() || use_.judged.roles.contains(Role::Owner);
+            SigningError::NotStarted { why, caller_may_know }
+        }
         Err(error @ UseError::TooLong) => SigningError::Unfit(error.to_string()),
         Err(UseError::Unavailable) => return (RequestState::Unknown, Err(SigningError::SignerUnavailable)),
     };

@@ -5,6 +5,7 @@
 //! for each; reads have connections of their own and never wait for the writer.
 
 mod attempts;
+mod clock;
 mod environments;
 mod error;
 mod evidence;
@@ -40,12 +41,14 @@ use uuid::Uuid;
 
 pub use self::sql::postgres::PostgresOptions;
 use self::{
+    clock::Clock,
     known::{Changes, Known},
     pace::{Pace, Paced},
     sql::{Conn, Reader, params, postgres, sqlite},
     writer::{PostgresWriter, SqliteWriter, Writer},
 };
 pub use attempts::{Attempt, Leftover};
+pub use clock::ClockFault;
 pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
 #[allow(unused_imports)]
@@ -88,6 +91,7 @@ pub struct Store {
     server_id: Uuid,
     node: Uuid,
     host: Option<Uuid>,
+    clock: Arc<Clock>,
     _lock: Option<Arc<Flock<File>>>,
 }
 
@@ -138,6 +142,7 @@ impl Store {
         let mut conn = connect(database).await?;
         migrate::run(&mut conn).await?;
         let (server_id, registry_version) = read_server(&mut conn).await?;
+        let clock = Arc::new(Clock::read(&mut conn, Timestamp::now()).await?);
         let registry_version = Arc::new(AtomicU64::new(registry_version));
         let published = Arc::clone(&registry_version);
         let node = Uuid::now_v7();
@@ -174,6 +179,7 @@ impl Store {
             server_id,
             node,
             host: database.host(),
+            clock,
             _lock: lock,
         })
     }

@@ -146,26 +146,6 @@ pub struct RecordFilter {
     pub key: Option<KeyId>,
 }
 
-/// How far the clock may be behind the newest entry before it is worth a warning, in seconds. Servers that share a database
-/// differ a little.
-const CLOCK_TOLERANCE: i64 = 60;
-
-impl Store {
-    /// By how many seconds this machine's clock is behind the newest entry of the record, if that is more than a little.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn clock_behind(&self) -> Result<Option<i64>, StorageError> {
-        let sql = "SELECT time FROM record ORDER BY sequence DESC LIMIT 1";
-        let newest: Option<(i64,)> = self.reader().optional(sql, params![]).await?;
-        Ok(newest.and_then(|(time,)| behind(time, Timestamp::now().unix())))
-    }
-}
-
-fn behind(newest: i64, now: i64) -> Option<i64> {
-    Some(newest.saturating_sub(now)).filter(|behind| *behind > CLOCK_TOLERANCE)
-}
-
 impl WriteTx {
     /// Appends an entry to the record, in the same transaction as what it tells of. It gets its number and
     /// its time when that is committed.
@@ -305,18 +285,5 @@ pub(super) async fn check_head(conn: &mut Conn) -> Result<(), StorageError> {
         Ok(())
     } else {
         Err(StorageError::Damaged("the record's newest entry is not the one that was written last".to_owned()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_clock_that_is_well_behind_the_newest_entry_is_reported() {
-        assert_eq!(behind(1_000, 1_000), None);
-        assert_eq!(behind(1_060, 1_000), None);
-        assert_eq!(behind(1_000, 900_000), None);
-        assert_eq!(behind(34_561_000, 1_000), Some(34_560_000));
     }
 }

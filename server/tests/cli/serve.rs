@@ -102,19 +102,95 @@ async fn a_signer_that_refuses_its_journal_says_why_and_once() {
     success(&place.init(&["--name", "127.0.0.1"]));
     fs::remove_file(place.data().join("signer/default/journal.jsonl")).unwrap();
     let served = place.serve();
-    let reasons = ready(&place, &served.address, |_, reasons| reasons.contains("is missing")).await;
+    let admin = Caller::log_in(&place, &served.address, "admin").await;
+    let reasons = wait_for_reason(&admin, "is missing").await;
     assert!(reasons.contains("journal.jsonl") && reasons.contains("backup"), "{reasons}");
+    let others = ready(&place, &served.address, |status, _| status == 503).await;
+    assert!(others.contains("does not answer.") && !others.contains("journal"), "{others}");
     // Its environment says the same.
-    let client = client(&place.data());
-    let login = json!({"type": "password", "user": "admin", "password": PASSWORD});
-    let answer = client.post(format!("{}/v1/login", served.address)).json(&login).send().await.unwrap();
-    let issued: Value = answer.json().await.unwrap();
-    let request = client.get(format!("{}/v1/environments/default", served.address));
-    let answer = request.bearer_auth(issued["token"].as_str().unwrap()).send().await.unwrap();
-    let environment: Value = answer.json().await.unwrap();
+    let (_, environment) = admin.ask("GET", "/v1/environments/default", None).await;
     assert!(environment["detail"].as_str().unwrap().contains("is missing"), "{environment}");
     let log = served.stop();
     assert_eq!(log.matches("signer: fails, is started again").count(), 1, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signers_reason_is_told_to_owners_and_not_to_other_key_users() {
+    let place = Place::new();
+    success(&place.init(&["--name", "127.0.0.1"]));
+    let served = place.serve();
+    ready(&place, &served.address, |status, _| status == 200).await;
+    let admin = Caller::log_in(&place, &served.address, "admin").await;
+    let (status, project) = admin.ask("POST", "/v1/projects", Some(json!({"name": "release"}))).await;
+    assert_eq!(status, 201, "{project}");
+    for (user, roles) in [("owner", vec!["owner", "key-user"]), ("worker", vec!["key-user"])] {
+        admin.ask("POST", "/v1/users", Some(json!({"name": user, "password": PASSWORD}))).await;
+        for role in roles {
+            let member = json!({"kind": "user", "name": user, "role": role});
+            let (status, problem) = admin.ask("PUT", "/v1/projects/release/members", Some(member)).await;
+            assert_eq!(status, 204, "{problem}");
+        }
+    }
+    let key = json!({"project": "release", "name": "tags", "algorithm": "ed25519", "user_id": "Tags"});
+    let (status, key) = admin.ask("POST", "/v1/keys", Some(key)).await;
+    assert_eq!(status, 201, "{key}");
+    let sign = format!("/v1/keys/{}/sign", key["id"].as_str().unwrap());
+    served.stop();
+
+    let journal = place.data().join("signer/default/journal.jsonl");
+    let text = fs::read_to_string(&journal).unwrap();
+    fs::write(&journal, text.replacen("\"certify\"", "\"decrypt\"", 1)).unwrap();
+    let served = place.serve();
+    wait_for_reason(&Caller::log_in(&place, &served.address, "admin").await, "line 1").await;
+    let digest = json!({"hash": "sha256", "digest": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="});
+    for (user, told) in [("owner", true), ("worker", false)] {
+        let caller = Caller::log_in(&place, &served.address, user).await;
+        let (status, problem) = caller.ask("POST", &sign, Some(digest.clone())).await;
+        assert_eq!((status, problem["code"].as_str().unwrap()), (503, "signer-unavailable"), "{problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert_eq!(detail.contains("journal.jsonl") && detail.contains("line 1"), told, "{detail}");
+        assert!(detail.starts_with("The signer does not start"), "{detail}");
+    }
+    served.stop();
+}
+
+/// Somebody who is logged in.
+struct Caller {
+    client: Client,
+    address: String,
+    token: String,
+}
+
+impl Caller {
+    async fn log_in(place: &Place, address: &str, user: &str) -> Self {
+        let client = client(&place.data());
+        let login = json!({"type": "password", "user": user, "password": PASSWORD});
+        let answer = client.post(format!("{address}/v1/login")).json(&login).send().await.unwrap();
+        let issued: Value = answer.json().await.unwrap();
+        Self { client, address: address.to_owned(), token: issued["token"].as_str().unwrap().to_owned() }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let url = format!("{}{path}", self.address);
+        let request = self.client.request(method.parse().unwrap(), url).bearer_auth(&self.token);
+        let request = request.header("idempotency-key", uuid::Uuid::now_v7().to_string());
+        let request = body.iter().fold(request, |request, body| request.json(body));
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or(Value::Null))
+    }
+}
+
+/// Asks `/readyz` until it names this, and gives its text.
+async fn wait_for_reason(caller: &Caller, wanted: &str) -> String {
+    let end = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        let (status, answer) = caller.ask("GET", "/readyz", None).await;
+        if answer.to_string().contains(wanted) {
+            return answer.to_string();
+        }
+        assert!(tokio::time::Instant::now() < end, "{status} {answer}");
+    }
 }
 
 /// Asks `/readyz` until its status and text are as wanted, and gives the text.

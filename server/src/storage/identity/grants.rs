@@ -204,18 +204,19 @@ impl Store {
 const ONE_GRANT: &str = grant_query!("WHERE g.id = $1");
 
 impl WriteTx {
-    /// Stores a grant and its first token. Grants that ended a year ago are forgotten on the way.
+    /// Stores a grant and its first token. The principal's grants that ended a year ago are forgotten on the way, unless the
+    /// clock may be wrong: time has passed only if somebody logged in meanwhile.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn add_grant(&mut self, row: &NewGrantRow, token_hash: &[u8]) -> Result<(), StorageError> {
-        const YEAR: i64 = 365 * 86_400;
-        self.conn()
-            .execute(
-                "DELETE FROM access_grant WHERE principal_id = $1 AND (refreshable_until < $2 OR revoked < $2)",
-                params![row.principal.0, row.created - YEAR],
-            )
-            .await?;
+        const DAY: i64 = 86_400;
+        // A clock that jumps ahead makes valid grants look long ended.
+        const FORGET: &str = "DELETE FROM access_grant
+             WHERE principal_id = $1 AND (refreshable_until < $2 OR revoked < $2)
+               AND EXISTS (SELECT 1 FROM access_grant WHERE created BETWEEN $2 AND $3)";
+        let (year_ago, month_ago) = (row.created - 365 * DAY, row.created - 30 * DAY);
+        self.conn().execute(FORGET, params![row.principal.0, year_ago, month_ago]).await?;
         self.conn()
             .execute(
                 "INSERT INTO access_grant

@@ -2,6 +2,8 @@
 
 use std::sync::mpsc;
 
+use sealcard_api::ids::{GrantId, PrincipalId};
+use sealcard_policy::PrincipalKind;
 use sealcard_test_cluster::Cluster;
 use serde_json::json;
 use tempfile::TempDir;
@@ -459,4 +461,91 @@ async fn the_database_is_as_durable_as_promised() {
         })
         .await;
     assert_eq!(pragmas.unwrap(), (Some("wal".to_owned()), Some(2), Some(1)));
+}
+
+/// PostgreSQL refuses what its disk has no space for, and goes on; SQLite's full disk is tested beside its error.
+#[tokio::test]
+async fn full_disk_of_postgres_is_told_from_other_failures_and_passes() {
+    let place = Place::postgres();
+    let store = place.store().await;
+    let refuse = |code: &str| {
+        format!(
+            "CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '{code}'; END $$;
+             CREATE OR REPLACE TRIGGER full_disk BEFORE INSERT ON record FOR EACH ROW EXECUTE FUNCTION full_disk();"
+        )
+    };
+    for (code, full) in [("53100", true), ("58030", false)] {
+        place.tamper(&refuse(code)).unwrap();
+        let error = attempt(&store, 1, false).await.unwrap_err();
+        assert_eq!(error.is_disk_full(), full, "{error}");
+        let problem = crate::http::ApiError::from(error).into_problem();
+        assert_eq!(problem.status, if full { 507 } else { 500 }, "{problem:?}");
+    }
+    place.tamper("DROP TRIGGER full_disk ON record").unwrap();
+    assert_eq!(attempt(&store, 1, false).await.unwrap(), 1);
+}
+
+/// A user whose clock was ahead for one login must not lose what is valid.
+#[tokio::test]
+async fn grants_are_forgotten_a_year_after_their_end_but_not_by_a_clock_that_jumped() {
+    const DAY: i64 = 86_400;
+    for place in Place::both() {
+        let store = place.store().await;
+        let user = PrincipalRow {
+            id: PrincipalId::new(),
+            kind: PrincipalKind::User,
+            name: "user".to_owned(),
+            administrator: false,
+            disabled: false,
+            created: 0,
+            one_time_until: None,
+        };
+        let principal = user.id;
+        let added: Result<(), StorageError> =
+            store.write(move |tx| Box::pin(async move { tx.add_principal(&user, None).await })).await;
+        added.unwrap();
+        let now = 1_800_000_000;
+        let log_in = async |created: i64| {
+            let id = GrantId::new();
+            let row = NewGrantRow {
+                id,
+                principal,
+                service_token: None,
+                label: String::new(),
+                created,
+                expires: created + 30 * DAY,
+                refreshable_until: created + 365 * DAY,
+            };
+            let stored: Result<(), StorageError> =
+                store.write(move |tx| Box::pin(async move { tx.add_grant(&row, id.0.as_bytes()).await })).await;
+            stored.unwrap();
+            id
+        };
+        let kept = async |id: GrantId| store.grant(id).await.unwrap().is_some();
+        let first = log_in(now).await;
+        for jumped in [now + 800 * DAY, now + 800 * DAY + 60] {
+            log_in(jumped).await;
+            assert!(kept(first).await, "forgotten by a clock that is ahead");
+        }
+        // The same time, passed while the server was used.
+        log_in(now + 700 * DAY).await;
+        log_in(now + 800 * DAY).await;
+        assert!(!kept(first).await, "kept for ever");
+    }
+}
+
+#[tokio::test]
+async fn clock_is_compared_with_the_record() {
+    const DAY: i64 = 86_400;
+    for place in Place::both() {
+        let store = place.store().await;
+        attempt(&store, 1, false).await.unwrap();
+        let at = |seconds: i64| Timestamp::from_unix(Timestamp::now().unix() + seconds);
+        assert_eq!(store.clock_fault(at(0)).await.unwrap(), None);
+        let behind = store.clock_fault(at(-400 * DAY)).await.unwrap().unwrap().to_string();
+        assert!(behind.contains("days behind the newest entry"), "{behind}");
+        let ahead = store.clock_fault(at(800 * DAY)).await.unwrap().unwrap().to_string();
+        assert!(ahead.contains("days ahead"), "{ahead}");
+    }
 }

@@ -68,6 +68,8 @@ fn a_server_without_space_releases_nothing_says_so_and_goes_on_once_there_is_spa
     let last: Value = serde_json::from_slice(&last.stdout).with_context(|| last.description())?;
     ensure!(last["request_id"].is_string(), "{last}");
     ensure!(last["reason"].as_str().is_some_and(|reason| reason.contains("disk is full")), "{last}");
+    let ready = Rest::user(&playground)?.readiness()?;
+    ensure!(ready.status == 503 && ready.body.to_string().contains("The server's disk is full."), "{ready:?}");
     // What needs no key and no space still works.
     station.run_sealcard(&["keys"])?;
 

@@ -80,6 +80,11 @@ impl Rest {
         Ok(answer.body)
     }
 
+    /// Whether the server is ready, with status 503 if it is not.
+    pub(crate) fn readiness(&self) -> Result<Answer> {
+        self.call("GET", "/readyz", None)
+    }
+
     /// Sends a body as it is.
     pub(crate) fn post(&self, path: &str, body: &str) -> Result<Answer> {
         self.call("POST", path, Some(("", body)))
