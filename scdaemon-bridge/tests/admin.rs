@@ -43,6 +43,7 @@ fn answer(asked: &Asked) -> Reply {
             nonce: Bytes(vec![7; 32]),
             secret: Secret::Passphrase,
         }),
+        ("GET", "/v1/record") => record(asked),
         ("DELETE", _) => Reply::Json(204, String::new()),
         _ => Reply::problem(sealcard_api::problem::ProblemCode::NotFound),
     }
@@ -51,6 +52,30 @@ fn answer(asked: &Asked) -> Reply {
 /// The signer's key that the server offers.
 fn signer_key() -> RecipientKey {
     PrivateKey::new([2; 32].into()).recipient().unwrap()
+}
+
+/// Entries of the record.
+const ENTRIES: u64 = 40_000;
+
+/// A page of the record.
+fn record(asked: &Asked) -> Reply {
+    let query = asked.path.split_once('?').unwrap().1;
+    let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let number = |name: &str| parameter(name).map(|text| text.parse::<u64>().unwrap());
+    let (limit, after) = (number("limit").unwrap(), number("after"));
+    assert!(limit <= 500);
+    let sequences: Vec<u64> = match parameter("order") {
+        Some("newest") => (1..after.unwrap_or(ENTRIES + 1)).rev().take(limit as usize).collect(),
+        _ => (after.unwrap_or(0) + 1..=ENTRIES).take(limit as usize).collect(),
+    };
+    let entry = |sequence: &u64| {
+        json!({
+            "sequence": sequence, "time": "2026-01-01T00:00:00Z", "kind": "administration", "request_id": ID,
+            "hash": "00".repeat(32), "body": json!({"details": {"event": "e", "text": "x".repeat(1500)}}).to_string(),
+        })
+    };
+    let last = sequences.last().filter(|last| ![1, ENTRIES].contains(*last)).map(u64::to_string);
+    Reply::ok(&json!({"items": sequences.iter().map(entry).collect::<Vec<_>>(), "next": last}))
 }
 
 /// An administrator who is logged in.
@@ -152,6 +177,40 @@ async fn lists_are_objects_for_programs() {
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(document[name].as_array().map(Vec::len), Some(count), "{document}");
     }
+}
+
+/// The sequences of the entries that a command prints as JSON.
+async fn listed(person: &Person, arguments: &[&str]) -> Vec<u64> {
+    let output = person.run(&[&["admin", "record", "list", "--json"], arguments].concat(), "").await;
+    assert!(output.status.success(), "{}", text(&output));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document.as_object().unwrap().len(), 1);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), serde_json::to_string_pretty(&document).unwrap() + "\n");
+    document["entries"].as_array().unwrap().iter().map(|entry| entry["sequence"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn record_is_listed_from_the_oldest_to_the_newest_over_pages() {
+    let identity = Identity::new("localhost");
+    let (person, _server) = administrator(&identity).await;
+    let newest = |count: u64| (ENTRIES - count + 1..=ENTRIES).collect::<Vec<_>>();
+    assert_eq!(listed(&person, &["--limit", "3"]).await, newest(3));
+    assert_eq!(listed(&person, &["--limit", "1200"]).await, newest(1200));
+    assert_eq!(listed(&person, &["--after", "7", "--limit", "601"]).await, (8..=608).collect::<Vec<_>>());
+    assert_eq!(listed(&person, &["--after", &ENTRIES.to_string()]).await, Vec::<u64>::new());
+    let (code, said) = run(&person, &["record", "list", "--limit", "1200"]).await;
+    assert_eq!((code, said.matches("REQUEST").count(), said.lines().count()), (0, 1, 1201));
+}
+
+/// Some 80 MB of JSON.
+#[tokio::test]
+async fn whole_record_is_written_with_the_memory_of_a_few_pages() {
+    let identity = Identity::new("localhost");
+    let (person, _server) = administrator(&identity).await;
+    assert_eq!(listed(&person, &["--after", "0", "--limit", "1000000"]).await.len() as u64, ENTRIES);
+    // Each test is a process of its own, whose largest child this is.
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN).unwrap();
+    assert!(usage.max_rss() < 60 * 1024, "{} KiB", usage.max_rss());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::table::{GAP, Layout, MIN_TEXT, Table, padded, width, wrap};
 
@@ -97,21 +98,84 @@ fn columns() -> Option<usize> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
+/// A list that comes in parts and is written as it comes: a JSON object with the list under a name, or a table.
+pub(super) struct ListWriter<'a> {
+    json: Option<&'a str>,
+    began: bool,
+}
+
+impl<'a> ListWriter<'a> {
+    pub(super) fn new(json: bool, name: &'a str) -> Self {
+        Self { json: json.then_some(name), began: false }
+    }
+
+    /// Writes a part of the list; with `rows` for people.
+    ///
+    /// # Errors
+    /// If standard output has been closed, or is full.
+    pub(super) fn part<T: Serialize, const N: usize>(
+        &mut self,
+        items: &[T],
+        headings: [&str; N],
+        row: impl Fn(&T) -> [String; N],
+    ) -> io::Result<()> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let first = !std::mem::replace(&mut self.began, true);
+        let Some(name) = self.json else {
+            let rows: Vec<_> = items.iter().map(row).collect();
+            write_table(headings, &rows, first);
+            return Ok(());
+        };
+        let mut text = if first { format!("{{\n  {}: [", Value::from(name)) } else { ",".to_owned() };
+        for (number, item) in items.iter().enumerate() {
+            let item = serde_json::to_string_pretty(item)?.replace('\n', "\n    ");
+            text.push_str(if number == 0 { "\n    " } else { ",\n    " });
+            text.push_str(&item);
+        }
+        anstream::stdout().write_all(text.as_bytes())
+    }
+
+    /// Writes what ends the list.
+    ///
+    /// # Errors
+    /// As for [`Self::part`].
+    pub(super) fn end(self, if_empty: &str) -> io::Result<()> {
+        match (self.json, self.began) {
+            (Some(_), true) => writeln!(anstream::stdout(), "\n  ]\n}}"),
+            (Some(name), false) => writeln!(anstream::stdout(), "{{\n  {}: []\n}}", Value::from(name)),
+            (None, true) => Ok(()),
+            (None, false) => {
+                note(if_empty);
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Rows under a heading, with aligned columns that fit the terminal. Nothing but a sentence if there are no rows.
 pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]], if_empty: &str) {
     if rows.is_empty() {
         note(if_empty);
         return;
     }
+    write_table(headings, rows, true);
+}
+
+/// Rows of a table, the first ones under the headings.
+fn write_table<const N: usize>(headings: [&str; N], rows: &[[String; N]], first: bool) {
     let rows = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
     match Table::new(&headings, rows).layout(columns()) {
         Layout::Rows { headings, rows } => {
-            line(format!("{BOLD}{headings}{BOLD:#}"));
+            if first {
+                line(format!("{BOLD}{headings}{BOLD:#}"));
+            }
             rows.iter().for_each(line);
         }
         Layout::Records(records) => {
             for (number, record) in records.iter().enumerate() {
-                if number > 0 {
+                if number > 0 || !first {
                     line("");
                 }
                 let record: Vec<(&str, String)> =

@@ -9,7 +9,8 @@ use crate::{
     cli::{
         App,
         output::{clean, count, line, note, table},
-        pages, when,
+        pages::Pages,
+        when,
     },
     remote::path,
 };
@@ -52,8 +53,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 Some(name) => format!("{} has no valid logins.", clean(name)),
                 None => "Nobody is logged in.".to_owned(),
             };
-            let mut grants: Vec<GrantInfo> = pages::all(&app.remote, &path(&["grants"]), &[("principal", of)]).await?;
-            grants.retain(|grant| all || state(grant, now) == "valid");
+            let grants = chosen(app, of, |grant| all || state(grant, now) == "valid").await?;
             super::show_list(json, "grants", &grants, |grants| print(grants, now, &if_empty))
         }
         Command::Revoke { who, label, all } => revoke(app, &who, label.as_deref(), all, json).await,
@@ -67,9 +67,7 @@ async fn revoke(app: &App, who: &str, label: Option<&str>, all: bool, json: bool
         return Ok(());
     }
     let now = Timestamp::now();
-    let mut grants: Vec<GrantInfo> =
-        pages::all(&app.remote, &path(&["grants"]), &[("principal", Some(who.to_owned()))]).await?;
-    grants.retain(|grant| state(grant, now) == "valid");
+    let mut grants = valid(app, who.to_owned()).await?;
     let have = grants.len();
     if let Some(label) = label {
         grants.retain(|grant| grant.label == label);
@@ -96,6 +94,22 @@ async fn revoke(app: &App, who: &str, label: Option<&str>, all: bool, json: bool
     super::show_list(json, "grants", &grants, |grants| {
         line(format!("Ended {} of {who}.", count(grants.len(), "login")))
     })
+}
+
+/// The logins of a user or service account that are valid now.
+pub(super) async fn valid(app: &App, who: String) -> anyhow::Result<Vec<GrantInfo>> {
+    let now = Timestamp::now();
+    chosen(app, Some(who), |grant| state(grant, now) == "valid").await
+}
+
+/// Logins of one or of all that are wanted. The others, of which there may be very many, are not kept.
+async fn chosen(app: &App, of: Option<String>, wanted: impl Fn(&GrantInfo) -> bool) -> anyhow::Result<Vec<GrantInfo>> {
+    let (path, mut grants) = (path(&["grants"]), Vec::new());
+    let mut pages = Pages::new(&app.remote, &path, &[("principal", of)], usize::MAX);
+    while let Some(page) = pages.next::<GrantInfo>().await? {
+        grants.extend(page.into_iter().filter(&wanted));
+    }
+    Ok(grants)
 }
 
 /// Logins as a table.

@@ -14,11 +14,9 @@ mod user;
 use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::{Args, Subcommand};
-use sealcard_api::{Timestamp, grants::GrantInfo};
 use serde::Serialize;
 
-use super::{App, done, output, pages};
-use crate::remote::path;
+use super::{App, done, output};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -88,14 +86,6 @@ fn show_list<T: Serialize>(json: bool, name: &str, items: &[T], person: impl FnO
     }
     person(items);
     Ok(())
-}
-
-/// The logins of a user or service account that are valid now.
-async fn valid_logins(app: &App, name: String) -> anyhow::Result<Vec<GrantInfo>> {
-    let mut logins: Vec<GrantInfo> = pages::all(&app.remote, &path(&["grants"]), &[("principal", Some(name))]).await?;
-    let now = Timestamp::now();
-    logins.retain(|login| grant::state(login, now) == "valid");
-    Ok(logins)
 }
 
 const fn yes_no(value: bool) -> &'static str {

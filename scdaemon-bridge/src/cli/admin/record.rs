@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::{
     cli::{
         App,
-        output::{BAD, GOOD, clean, count, line, show, table},
-        pages,
+        output::{BAD, GOOD, ListWriter, clean, count, line, show},
+        pages::{self, Pages},
     },
     remote::path,
 };
@@ -49,20 +49,13 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 Some(key) => Some(super::key::find(app, &key).await?.id.to_string()),
                 None => None,
             };
-            let order = if after.is_none() { "newest" } else { "oldest" };
-            let parameters = [
-                ("after", after.map(|after| after.to_string())),
-                ("order", Some(order.to_owned())),
-                ("project", project),
-                ("key", key),
-            ];
-            let mut entries: Vec<RecordEntry> =
-                pages::up_to(&app.remote, &path(&["record"]), &parameters, limit as usize).await?;
-            entries.sort_by_key(|entry| entry.sequence);
-            super::show_list(json, "entries", &entries, |entries| {
-                let rows: Vec<_> = entries.iter().map(row).collect();
-                table(["#", "TIME", "KIND", "STATE", "REQUEST", "DETAILS"], &rows, "The record holds no such entry.");
-            })?;
+            let chosen = [("project", project), ("key", key)];
+            let list = List { app, chosen, limit: limit as usize };
+            match list.write(after, json).await {
+                // A reader that went away (`| head`) is no error of ours.
+                Err(error) if is_broken_pipe(&error) => {}
+                written => written?,
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Verify => {
@@ -72,6 +65,63 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         }
     }
 }
+
+/// Entries of the record. There may be more than memory holds, so that they are written page by page.
+struct List<'a> {
+    app: &'a App,
+    chosen: [(&'static str, Option<String>); 2],
+    limit: usize,
+}
+
+impl List<'_> {
+    /// Writes the first entries after this number, or the newest.
+    async fn write(&self, after: Option<u64>, json: bool) -> anyhow::Result<()> {
+        let path = path(&["record"]);
+        let mut writer = ListWriter::new(json, "entries");
+        let mut part = |mut entries: Vec<RecordEntry>| {
+            entries.sort_by_key(|entry| entry.sequence);
+            writer.part(&entries, HEADINGS, row)
+        };
+        if after.is_none() && self.limit <= pages::PAGE {
+            if let Some(entries) = self.pages(&path, "newest", None).next().await? {
+                part(entries)?;
+            }
+        } else {
+            let after = match after {
+                Some(after) => after,
+                None => self.before_newest(&path).await?,
+            };
+            let mut pages = self.pages(&path, "oldest", Some(after));
+            while let Some(entries) = pages.next().await? {
+                part(entries)?;
+            }
+        }
+        Ok(writer.end("The record holds no such entry.")?)
+    }
+
+    fn pages<'p>(&'p self, path: &'p str, order: &str, after: Option<u64>) -> Pages<'p> {
+        let [project, key] = self.chosen.clone();
+        let after = ("after", after.map(|after| after.to_string()));
+        Pages::new(&self.app.remote, path, &[after, ("order", Some(order.to_owned())), project, key], self.limit)
+    }
+
+    /// The number before the newest entries that are wanted. The server gives those from the end, but they are written from
+    /// the oldest to the newest.
+    async fn before_newest(&self, path: &str) -> anyhow::Result<u64> {
+        let mut first = None;
+        let mut pages = self.pages(path, "newest", None);
+        while let Some(entries) = pages.next::<RecordEntry>().await? {
+            first = entries.last().map(|entry| entry.sequence).or(first);
+        }
+        Ok(first.unwrap_or(1).saturating_sub(1))
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+const HEADINGS: [&str; 6] = ["#", "TIME", "KIND", "STATE", "REQUEST", "DETAILS"];
 
 fn row(entry: &RecordEntry) -> [String; 6] {
     [

@@ -147,7 +147,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             let account: ServiceAccount = remote.get(&path(&["service-accounts", &name])).await?;
             let access: PrincipalAccess = remote.get(&path(&["service-accounts", &name, "access"])).await?;
             let tokens = pages::all(remote, &path(&["service-accounts", &name, "tokens"]), &[]).await?;
-            let logins = super::valid_logins(app, name).await?;
+            let logins = super::grant::valid(app, name).await?;
             show(json, &Shown { account, access, tokens, logins }, print)
         }
         Command::Rename { name, new_name } => {

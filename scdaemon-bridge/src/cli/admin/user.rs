@@ -178,7 +178,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         Command::Show { name } => {
             let user: User = remote.get(&path(&["users", &name])).await?;
             let access: PrincipalAccess = remote.get(&path(&["users", &name, "access"])).await?;
-            let logins = super::valid_logins(app, name).await?;
+            let logins = super::grant::valid(app, name).await?;
             show(json, &Shown { user, access, logins }, |Shown { user, access, logins }| {
                 print(user);
                 super::access::print(access);
