@@ -348,6 +348,9 @@ pub struct PrincipalAccess {
     pub roles: Vec<HeldRole>,
     /// The keys that it has the role to use.
     pub keys: Vec<UsableKey>,
+    /// Whether it may use more keys than are listed.
+    #[serde(default)]
+    pub truncated: bool,
 }
 
 /// What a group gives its members. `GET /v1/groups/{group}/access`.

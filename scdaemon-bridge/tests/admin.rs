@@ -44,6 +44,9 @@ fn answer(asked: &Asked) -> Reply {
             secret: Secret::Passphrase,
         }),
         ("GET", "/v1/record") => record(asked),
+        ("GET", "/v1/cards") => {
+            Reply::ok(&json!({"server_id": ID, "registry_version": 1, "cards": [], "truncated": true}))
+        }
         ("DELETE", _) => Reply::Json(204, String::new()),
         _ => Reply::problem(sealcard_api::problem::ProblemCode::NotFound),
     }
@@ -179,6 +182,14 @@ async fn lists_are_objects_for_programs() {
     }
 }
 
+#[tokio::test]
+async fn sync_says_that_the_server_lists_only_some_of_the_keys() {
+    let identity = Identity::new("localhost");
+    let (person, _server) = administrator(&identity).await;
+    let said = text(&person.run(&["sync"], "").await);
+    assert!(said.contains("the server lists 0 keys at most, and you can use more"), "{said}");
+}
+
 /// The sequences of the entries that a command prints as JSON.
 async fn listed(person: &Person, arguments: &[&str]) -> Vec<u64> {
     let output = person.run(&[&["admin", "record", "list", "--json"], arguments].concat(), "").await;
@@ -200,6 +211,16 @@ async fn record_is_listed_from_the_oldest_to_the_newest_over_pages() {
     assert_eq!(listed(&person, &["--after", &ENTRIES.to_string()]).await, Vec::<u64>::new());
     let (code, said) = run(&person, &["record", "list", "--limit", "1200"]).await;
     assert_eq!((code, said.matches("REQUEST").count(), said.lines().count()), (0, 1, 1201));
+}
+
+#[tokio::test]
+async fn record_is_no_longer_fetched_when_its_reader_went_away() {
+    let identity = Identity::new("localhost");
+    let (person, server) = administrator(&identity).await;
+    let command = "sealcard admin record list --after 0 --limit 1000000 | head -n 2; echo ${PIPESTATUS[0]}";
+    let said = text(&person.run_program("bash", &["-c", command]).await);
+    assert!(said.starts_with("#") && said.ends_with("\n0\n") && said.lines().count() == 3, "{said}");
+    assert!(server.asked().len() < 20, "{}", server.asked().len());
 }
 
 /// Some 80 MB of JSON.

@@ -1,8 +1,6 @@
 //! Who can do what, and through what: `/v1/users/{user}/access`, `/v1/service-accounts/{account}/access`,
 //! `/v1/groups/{group}/access`, `/v1/keys/{key}/users`.
 
-use std::collections::BTreeSet;
-
 use axum::extract::State;
 use sealcard_api::{
     Timestamp,
@@ -63,12 +61,13 @@ async fn of_service_account(
 
 async fn access_of(state: &AppState, principal: PrincipalId) -> ApiResult<Json<PrincipalAccess>> {
     let rows = state.store.roles_of(principal).await?;
-    let usable: BTreeSet<_> =
-        rows.iter().filter(|row| row.role == ProjectRole::KeyUser.name()).map(|row| row.project_id).collect();
-    let filter = KeyFilter { visible_to: Some(principal), limit: MAX_KEYS, ..KeyFilter::default() };
+    // One more, to know whether there are more.
+    let filter = KeyFilter { usable_by: Some(principal), limit: MAX_KEYS + 1, ..KeyFilter::default() };
     let now = Timestamp::now();
-    let keys = state.store.keys(filter).await?.into_iter().filter(|key| usable.contains(&key.project_id));
-    let keys = keys.map(|row| {
+    let mut keys = state.store.keys(filter).await?;
+    let truncated = keys.len() > MAX_KEYS as usize;
+    keys.truncate(MAX_KEYS as usize);
+    let keys = keys.into_iter().map(|row| {
         let key = to_key(row, now);
         UsableKey { id: key.id, project: key.project, name: key.name, fingerprint: key.fingerprint, state: key.state }
     });
@@ -76,6 +75,7 @@ async fn access_of(state: &AppState, principal: PrincipalId) -> ApiResult<Json<P
         groups: state.store.groups_of(principal).await?,
         roles: rows.into_iter().map(held_role).collect::<ApiResult<_>>()?,
         keys: keys.collect(),
+        truncated,
     }))
 }
 

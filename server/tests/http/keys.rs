@@ -3,9 +3,10 @@
 use reqwest::{Method, StatusCode};
 use sealcard_api::{
     Fingerprint, Timestamp,
-    admin::{Page, Project},
+    admin::{Page, PrincipalAccess, Project},
     algorithm::KeyAlgorithm,
-    ids::{KeyId, ProjectId},
+    cards::CardList,
+    ids::{EnvironmentId, KeyId, ProjectId},
     keys::Key,
     problem::ProblemCode,
 };
@@ -14,10 +15,15 @@ use serde_json::json;
 
 use crate::harness::{PASSWORD, Running, Session};
 
-/// A key without components, as good as any to be looked up.
-pub(crate) async fn add_key(server: &Running, project: ProjectId, name: &str, fingerprint: [u8; 20]) -> KeyId {
-    let environment = server.store.environments().await.unwrap()[0].id;
-    let row = NewKeyRow {
+/// A key without components, as good as any to be looked up. The number makes it another one.
+fn new_key(project: ProjectId, environment: EnvironmentId, name: &str, number: u32) -> NewKeyRow {
+    let mut fingerprint = [0; 20];
+    fingerprint[..4].copy_from_slice(&number.to_be_bytes());
+    with_fingerprint(project, environment, name, fingerprint)
+}
+
+fn with_fingerprint(project: ProjectId, environment: EnvironmentId, name: &str, fingerprint: [u8; 20]) -> NewKeyRow {
+    NewKeyRow {
         id: KeyId::new(),
         project,
         environment,
@@ -30,12 +36,53 @@ pub(crate) async fn add_key(server: &Running, project: ProjectId, name: &str, fi
         created: Timestamp::now(),
         revocation: None,
         components: Vec::new(),
-    };
+    }
+}
+
+/// As [`with_fingerprint`], stored.
+pub(crate) async fn add_key(server: &Running, project: ProjectId, name: &str, fingerprint: [u8; 20]) -> KeyId {
+    let environment = server.store.environments().await.unwrap()[0].id;
+    let row = with_fingerprint(project, environment, name, fingerprint);
     let id = row.id;
     let added: Result<(), StorageError> =
         server.store.write(move |tx| Box::pin(async move { tx.insert_key(&row).await })).await;
     added.unwrap();
     id
+}
+
+/// More keys than a list of cards has.
+#[tokio::test]
+async fn list_of_more_than_a_thousand_cards_or_keys_says_that_there_are_more() {
+    let server = Running::start().await;
+    let admin = server.admin().await;
+    admin.add_user("alice").await;
+    let project = add_project(&admin, "release").await;
+    add_member(&admin, "release", "alice", "key-user").await;
+    let environment = server.store.environments().await.unwrap()[0].id;
+    let mut rows: Vec<NewKeyRow> = (0..1001_u32).map(|n| new_key(project, environment, &format!("k{n}"), n)).collect();
+    let last = rows.pop().unwrap();
+    let add = async |rows: Vec<NewKeyRow>| {
+        let added: Result<(), StorageError> = server
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    for row in &rows {
+                        tx.insert_key(row).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await;
+        added.unwrap();
+    };
+    let alice = server.login("alice", PASSWORD).await;
+    for (more, truncated) in [(rows, false), (vec![last], true)] {
+        add(more).await;
+        let list: CardList = alice.get("/v1/cards").await.json(StatusCode::OK);
+        assert_eq!((list.cards.len(), list.truncated), (1000, truncated));
+        let access: PrincipalAccess = alice.get("/v1/users/alice/access").await.json(StatusCode::OK);
+        assert_eq!((access.keys.len(), access.truncated), (1000, truncated));
+    }
 }
 
 pub(crate) async fn add_project(admin: &Session<'_>, name: &str) -> ProjectId {

@@ -2,7 +2,7 @@
 
 use sealcard_api::admin::{HeldRole, PrincipalAccess};
 
-use crate::cli::output::{clean, line, table};
+use crate::cli::output::{clean, count, line, table, warn};
 
 /// Groups, roles and keys.
 pub(super) fn print(access: &PrincipalAccess) {
@@ -19,6 +19,9 @@ pub(super) fn print(access: &PrincipalAccess) {
         .map(|key| [format!("{}/{}", key.project, key.name), key.state.name().to_owned(), key.fingerprint.to_string()])
         .collect();
     table(["KEY", "STATE", "FINGERPRINT"], &rows, "No keys that they may use.");
+    if access.truncated {
+        warn(format!("the server lists {} at most, and they can use more", count(access.keys.len(), "key")));
+    }
 }
 
 /// Roles, and the groups that give them.
