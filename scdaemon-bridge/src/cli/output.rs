@@ -125,8 +125,7 @@ impl<'a> ListWriter<'a> {
         let first = !std::mem::replace(&mut self.began, true);
         let Some(name) = self.json else {
             let rows: Vec<_> = items.iter().map(row).collect();
-            write_table(headings, &rows, first);
-            return Ok(());
+            return write_table(headings, &rows, first);
         };
         let mut text = if first { format!("{{\n  {}: [", Value::from(name)) } else { ",".to_owned() };
         for (number, item) in items.iter().enumerate() {
@@ -160,18 +159,18 @@ pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]], i
         note(if_empty);
         return;
     }
-    write_table(headings, rows, true);
+    // As for lines.
+    let _ = write_table(headings, rows, true);
 }
 
 /// Rows of a table, the first ones under the headings.
-fn write_table<const N: usize>(headings: [&str; N], rows: &[[String; N]], first: bool) {
+fn write_table<const N: usize>(headings: [&str; N], rows: &[[String; N]], first: bool) -> io::Result<()> {
     let rows = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
     match Table::new(&headings, rows).layout(columns()) {
         Layout::Rows { headings, rows } => {
-            if first {
-                line(format!("{BOLD}{headings}{BOLD:#}"));
-            }
-            rows.iter().for_each(line);
+            let headings = if first { format!("{BOLD}{headings}{BOLD:#}\n") } else { String::new() };
+            let rows: String = rows.iter().flat_map(|row| [row, "\n"]).collect();
+            anstream::stdout().write_all(format!("{headings}{rows}").as_bytes())?;
         }
         Layout::Records(records) => {
             for (number, record) in records.iter().enumerate() {
@@ -184,6 +183,7 @@ fn write_table<const N: usize>(headings: [&str; N], rows: &[[String; N]], first:
             }
         }
     }
+    Ok(())
 }
 
 /// Names and values under one another. Long values go on below themselves.
