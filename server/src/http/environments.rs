@@ -3,7 +3,7 @@
 use axum::extract::State;
 use sealcard_api::{
     Bytes,
-    admin::{Environment, EnvironmentState, Page},
+    admin::{Environment, EnvironmentKind, EnvironmentState, Page},
     problem::ProblemCode,
     record::RecordKind,
     rules::Nonce,
@@ -62,6 +62,9 @@ async fn probe(
 ) -> ApiResult<Json<TokenReport>> {
     caller.may_on_server(Action::ManageServer)?;
     let row = find(&state, &caller, Some(&environment)).await?;
+    if row.kind != EnvironmentKind::Pkcs11 {
+        return Err(ApiError::conflict(format!("The environment {} is a sealed store, which has no token.", row.name)));
+    }
     let signer = state.signers.get(row.id).ok_or_else(ApiError::signer_unavailable)?;
     match signer.ask(RequestBody::Probe).await? {
         ResponseBody::Probed(report) => Ok(Json(report)),
@@ -150,6 +153,10 @@ impl From<KeeperError> for ApiError {
         match error {
             KeeperError::Refused(KeeperRefusal::StaysSealed(why)) => {
                 Self::new(ProblemCode::Sealed).detail(sentence(&why))
+            }
+            // The request was right for another state of the signer.
+            KeeperError::Refused(refusal @ (KeeperRefusal::Nonce | KeeperRefusal::NotWanted(_))) => {
+                Self::conflict(sentence(&refusal.to_string()))
             }
             KeeperError::Refused(refusal) => Self::invalid(sentence(&refusal.to_string())),
             KeeperError::Unavailable => Self::signer_unavailable(),

@@ -141,14 +141,14 @@ async fn signers_reason_is_told_to_owners_and_not_to_other_key_users() {
     let text = fs::read_to_string(&journal).unwrap();
     fs::write(&journal, text.replacen("\"certify\"", "\"decrypt\"", 1)).unwrap();
     let served = place.serve();
-    wait_for_reason(&Caller::log_in(&place, &served.address, "admin").await, "line 1").await;
+    wait_for_reason(&Caller::log_in(&place, &served.address, "admin").await, "broken at line").await;
     let digest = json!({"hash": "sha256", "digest": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="});
     for (user, told) in [("owner", true), ("worker", false)] {
         let caller = Caller::log_in(&place, &served.address, user).await;
         let (status, problem) = caller.ask("POST", &sign, Some(digest.clone())).await;
         assert_eq!((status, problem["code"].as_str().unwrap()), (503, "signer-unavailable"), "{problem}");
         let detail = problem["detail"].as_str().unwrap();
-        assert_eq!(detail.contains("journal.jsonl") && detail.contains("line 1"), told, "{detail}");
+        assert_eq!(detail.contains("journal.jsonl") && detail.contains("broken at line"), told, "{detail}");
         assert!(detail.starts_with("The signer does not start"), "{detail}");
     }
     served.stop();

@@ -503,7 +503,7 @@ async fn grants_are_forgotten_a_year_after_their_end_but_not_by_a_clock_that_jum
         };
         let principal = user.id;
         let added: Result<(), StorageError> =
-            store.write(move |tx| Box::pin(async move { tx.add_principal(&user, None).await })).await;
+            store.write(move |tx| Box::pin(async move { tx.add_principal(&user, Some("hash")).await })).await;
         added.unwrap();
         let now = 1_800_000_000;
         let log_in = async |created: i64| {
