@@ -60,7 +60,6 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident, $name:literal, $status:literal, $title:literal;)*) => {
         /// What went wrong, in a form that never changes its meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(rename_all = "kebab-case")]
         pub enum ProblemCode {
             $($(#[$doc])* $variant,)*
@@ -161,6 +160,21 @@ codes! {
     /// A fault of the server; the log has more under the request id.
     Internal, "internal", 500, "Internal error";
 }
+
+/// The codes that are sent: all but [`ProblemCode::Unknown`].
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for ProblemCode {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::Type::String)
+            .enum_values(Some(Self::ALL.iter().map(|code| code.name())))
+            .description(Some("What went wrong, in a form that never changes its meaning."))
+            .into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for ProblemCode {}
 
 impl ProblemCode {
     /// Whether the detail of such a problem needs the title before it to be understood.

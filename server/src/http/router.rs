@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Router, response::IntoResponse, routing::get};
 use sealcard_api::{
+    grants::LoginRequest,
     problem::{Problem, ProblemCode},
     rules::NewPassword,
 };
@@ -11,6 +12,7 @@ use utoipa::{
     OpenApi as _, ToSchema as _,
     openapi::{
         ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema, SecurityRequirement,
+        schema::AdditionalProperties,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -98,6 +100,14 @@ fn describe(mut document: OpenApi, limits: &Limits) -> OpenApi {
         let password = components.schemas.get_mut(&*NewPassword::name());
         if let Some(RefOr::T(Schema::Object(password))) = password {
             password.min_length = Some(limits.password_characters);
+        }
+        // It denies unknown fields, which its derived schema does not say.
+        if let Some(RefOr::T(Schema::OneOf(login))) = components.schemas.get_mut(&*LoginRequest::name()) {
+            for kind in &mut login.items {
+                if let RefOr::T(Schema::Object(kind)) = kind {
+                    kind.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+                }
+            }
         }
     }
     for (path, item) in &mut document.paths.paths {

@@ -2,7 +2,10 @@
 //!
 //! The values come from a fixed seed, so that a failure comes again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, LazyLock, Mutex},
+};
 
 use jsonschema::Validator;
 use proptest::{
@@ -165,6 +168,30 @@ async fn parameter_of_the_document_names_no_other_address() {
             assert!(excluded, "{} and {}", operation.place, other.path);
         }
     }
+}
+
+#[test]
+fn every_object_of_a_request_is_closed() {
+    fn check(schema: &Value, place: &str) {
+        for one in alternatives(schema) {
+            if one["type"] == "object" {
+                assert_eq!(one["additionalProperties"], false, "{place}: {one}");
+            }
+            one["properties"].as_object().into_iter().flatten().for_each(|(_, property)| check(property, place));
+            if one["items"].is_object() {
+                check(&one["items"], place);
+            }
+        }
+    }
+    for operation in operations() {
+        operation.body.iter().for_each(|body| check(body, &operation.place));
+    }
+}
+
+#[test]
+fn document_names_the_problem_codes_that_are_sent() {
+    let codes: Vec<_> = ProblemCode::ALL.iter().map(|code| code.name()).collect();
+    assert_eq!(DOCUMENT["components"]["schemas"]["ProblemCode"]["enum"], json!(codes));
 }
 
 #[test]
@@ -621,9 +648,16 @@ fn resolve(schema: &Value) -> &Value {
     }
 }
 
-fn validator(schema: &Value) -> Validator {
-    let whole = json!({"allOf": [schema], "components": DOCUMENT["components"]});
-    jsonschema::draft202012::options().should_validate_formats(true).build(&whole).expect("the schema is valid")
+/// Made once for each schema, since that takes as long as many requests.
+fn validator(schema: &Value) -> Arc<Validator> {
+    static MADE: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap();
+    let make = || {
+        let whole = json!({"allOf": [schema], "components": DOCUMENT["components"]});
+        let options = jsonschema::draft202012::options().should_validate_formats(true);
+        Arc::new(options.build(&whole).expect("the schema is valid"))
+    };
+    Arc::clone(made.entry(schema.to_string()).or_insert_with(make))
 }
 
 /// A text of this length that keeps most rules.
