@@ -12,7 +12,7 @@ const EXAMPLES: [&str; 4] = ["Example:", "Examples:", "Example, ", "First steps:
 
 impl Block {
     pub(crate) fn is_example(&self) -> bool {
-        !self.indented.is_empty() && (self.starts_with(&EXAMPLES) || self.starts_with(&["When "]))
+        !self.indented.is_empty() && (self.starts_with(&EXAMPLES) || self.starts_with(&["When ", "Then "]))
     }
 
     pub(crate) fn is_exit_status(&self) -> bool {

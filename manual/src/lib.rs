@@ -1,7 +1,14 @@
-//! Manual pages from the definitions of the commands, with the sections that man-pages(7) names.
+//! Manual pages, with the sections that man-pages(7) names, help texts that fit the terminal, and completion, all from
+//! the definitions of the commands.
 
+pub mod check;
+mod completion;
+mod flow;
 mod help;
 mod roff;
+
+pub use completion::{INSTALL, Shell, answer_shell};
+pub use flow::flowing;
 
 use std::{fs, io, path::Path};
 
@@ -218,6 +225,10 @@ fn heading_is_empty(word: &Word, argument: &Arg) -> bool {
 }
 
 fn help_of(argument: &Arg) -> String {
+    // clap's own text names a short form, which is no help in a manual.
+    if argument.get_id() == "help" {
+        return "Print help.".to_owned();
+    }
     let help = argument.get_long_help().or_else(|| argument.get_help()).map(ToString::to_string).unwrap_or_default();
     let mut help = help.trim_end_matches('.').to_owned();
     help.push('.');
@@ -261,7 +272,8 @@ mod tests {
         let key = Arg::new("key").long("key").short('k').value_name("NAME").env("SEALCARD_KEY").help("The key");
         let path = Arg::new("path").required(true).num_args(1..).value_name("PATH").help("Files");
         let sign = Command::new("sign").about("Sign files").arg(key).arg(path).after_help(
-            ".dots and - dashes are text.\n\nExamples:\n  sealcard sign a.tar\n      makes a.tar.asc\n\nExit codes: 0 all, 1 not.",
+            ".dots and - dashes are text.\n\nExamples:\n  sealcard sign a.tar\n      makes a.tar.asc\n\n\
+             Exit codes: 0 all, 1 not.",
         );
         PROGRAM.pages(Command::new("sealcard").version("1.2").about("Sign").subcommand(sign))
     }
@@ -296,7 +308,7 @@ mod tests {
     #[test]
     fn the_synopsis_names_values() {
         let page = page("sealcard-sign.1");
-        assert!(page.contains("[\\fB\\-k\\fR|\\fB\\-\\-key\\fR \\fINAME\\fR]"), "{page}");
+        assert!(page.contains("[\\fB\\-k\\fR|\\fB\\-\\-key\\fR\\ \\fINAME\\fR]"), "{page}");
         assert!(page.contains("\\fIPATH\\fR..."), "{page}");
     }
 

@@ -2,6 +2,10 @@
 
 use crate::{Word, help::Block};
 
+/// Commands that are shorter than this have the rest of their synopsis beside them.
+const MAX_HANGING: usize = 24;
+const SHORT_HANGING: usize = 4;
+
 /// A page that is being written.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -31,11 +35,13 @@ impl Page {
     }
 
     pub(crate) fn synopsis(&mut self, command: &str, parts: &[Vec<Word>]) {
-        // Lines after the first begin below the first part.
-        self.line(&format!(".HP {}", command.len() + 1));
+        // Lines after the first begin below the first part, unless the command is so long that little room is left.
+        let indent = if command.len() < MAX_HANGING { command.len() + 1 } else { SHORT_HANGING };
+        self.line(&format!(".HP {indent}"));
         self.line(&format!("\\fB{}\\fR", text(command)));
         for part in parts {
-            self.line(&line_start(&words(part)));
+            // An option stays on one line with its value.
+            self.line(&line_start(&words(part).replace(' ', "\\ ")));
         }
     }
 
@@ -53,13 +59,11 @@ impl Page {
         }
         let indent = block.indented.iter().map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
         self.begin_paragraph();
-        self.line(".RS 4");
         self.line(".EX");
         for line in &block.indented {
             self.line(&line_start(&text(line.get(indent..).unwrap_or(line))));
         }
         self.line(".EE");
-        self.line(".RE");
     }
 
     pub(crate) fn tagged(&mut self, heading: &[Word], explanation: &str) {

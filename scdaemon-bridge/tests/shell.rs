@@ -4,7 +4,11 @@
 
 mod support;
 
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
 
 use sealcard_api::grants::ServerInfo;
 use serde_json::json;
@@ -44,13 +48,16 @@ async fn logged_in(server: &Server, identity: &Identity) -> Person {
 async fn completed(person: &Person, words: &[&str]) -> Vec<String> {
     let script = person.path("completion.bash");
     fs::write(&script, person.run(&["completions", "bash"], "").await.stdout).unwrap();
-    let drive = "source \"$1\"; shift; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9; \
-                 _clap_complete_sealcard sealcard \"${COMP_WORDS[COMP_CWORD]}\" x; \
-                 printf '%s\\n' \"${COMPREPLY[@]}\"";
-    let arguments = [&["-c", drive, "bash", script.to_str().unwrap()], words].concat();
+    let drive = shells("complete.bash");
+    let arguments = [&[drive.to_str().unwrap(), script.to_str().unwrap(), "sealcard"], words].concat();
     let output = person.run_program("bash", &arguments).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     lines(&output)
+}
+
+/// A program of the folder `tests/shells`.
+fn shells(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/shells").join(name)
 }
 
 fn lines(output: &Output) -> Vec<String> {
@@ -74,6 +81,54 @@ async fn bash_completes_the_names_that_the_server_knows() {
         let mut completed = completed(&person, words).await;
         completed.retain(|name| !name.starts_with('-'));
         assert_eq!(completed, names, "{words:?}");
+    }
+}
+
+/// What zsh and fish load by themselves at the first Tab.
+async fn install(person: &Person, shell: &str, file: &str) -> PathBuf {
+    let path = person.path(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, person.run(&["completions", shell], "").await.stdout).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn an_interactive_zsh_completes_names() {
+    let identity = Identity::new("localhost");
+    let server = server(&identity).await;
+    let person = logged_in(&server, &identity).await;
+    let script = install(&person, "zsh", "functions/_sealcard").await;
+    let folder = script.parent().unwrap().to_str().unwrap();
+    for (typed, whole) in [
+        ("sealcard unsy", "sealcard unsync "),
+        ("sealcard admin user show bo", "sealcard admin user show bob "),
+        ("sealcard admin user show al", "sealcard admin user show al"),
+        ("sealcard admin key show re", "sealcard admin key show release/tags "),
+        ("sealcard admin key show ta", "sealcard admin key show tags "),
+        ("sealcard sign --hash sha5", "sealcard sign --hash sha512 "),
+        ("sealcard admin key list --pro", "sealcard admin key list --project "),
+    ] {
+        let drive = shells("complete.zsh");
+        let output = person.run_program("zsh", &["-f", drive.to_str().unwrap(), folder, typed]).await;
+        assert_eq!(lines(&output), [whole], "{}", text(&output));
+    }
+}
+
+#[tokio::test]
+async fn fish_completes_names() {
+    let identity = Identity::new("localhost");
+    let server = server(&identity).await;
+    let person = logged_in(&server, &identity).await;
+    install(&person, "fish", ".config/fish/completions/sealcard.fish").await;
+    for (typed, offered) in [
+        ("sealcard unsy", &["unsync"][..]),
+        ("sealcard admin user show al", &["alice", "albert"]),
+        ("sealcard admin key show ta", &["release/tags"]),
+        ("sealcard admin key create --algorithm nist", &["nistp256", "nistp384", "nistp521"]),
+    ] {
+        let output = person.run_program("fish", &["-c", &format!("complete -C '{typed}'")]).await;
+        let values: Vec<_> = lines(&output).iter().map(|line| line.split('\t').next().unwrap().to_owned()).collect();
+        assert_eq!(values, offered, "{typed}: {}", text(&output));
     }
 }
 

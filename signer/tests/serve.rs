@@ -150,7 +150,7 @@ fn a_shell_can_complete_the_signers_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let made = Command::new(BINARY).args(["completions", shell]).output().unwrap();
         let script = String::from_utf8(made.stdout).unwrap();
-        assert!(made.status.success() && script.contains("sealcard-signer") && script.contains("unseal"), "{script}");
+        assert!(made.status.success() && script.contains("COMPLETE"), "{script}");
     }
 }
 

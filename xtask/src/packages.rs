@@ -28,6 +28,7 @@ pub const TEST: &[&str] = &[
     "dnf",
     "dpkg-dev",
     "faketime",
+    "fish",
     "git",
     "gnome-keyring",
     "gnupg",
@@ -46,6 +47,7 @@ pub const TEST: &[&str] = &[
     "sqlite3",
     "systemd",
     "util-linux",
+    "zsh",
 ];
 
 /// What a playground with keys in SoftHSM needs besides.

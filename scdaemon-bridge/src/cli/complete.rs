@@ -1,15 +1,12 @@
 //! Completion with real names: those that the server knows, or, for keys, those that the last sync fetched.
 //!
-//! The shell runs this command for each Tab. Which names belong to an argument follows from the argument's name and from
-//! the command that it is in.
+//! The shell runs this command for each Tab. Which names belong to an argument follows from the argument's name and
+//! from the command that it is in.
 
 use std::{ffi::OsStr, time::Duration};
 
 use clap::{Arg, Command, CommandFactory as _, ValueHint};
-use clap_complete::{
-    CompleteEnv,
-    engine::{ArgValueCompleter, CompletionCandidate},
-};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -25,12 +22,12 @@ const DEADLINE: Duration = Duration::from_millis(1500);
 
 /// Answers a shell that asks what can follow, and ends the process then. Returns in all other cases.
 pub(super) fn answer_shell() {
-    CompleteEnv::with_factory(command).complete();
+    sealcard_manual::answer_shell(command);
 }
 
 /// The command's definition, with what completes each argument.
 pub(super) fn command() -> Command {
-    annotate(super::help::flowing(super::Arguments::command()), None)
+    annotate(sealcard_manual::flowing(super::Arguments::command()), None)
 }
 
 /// What an argument names.
@@ -76,8 +73,16 @@ impl Noun {
 
     fn candidates(self, typed: &OsStr) -> Vec<CompletionCandidate> {
         let typed = typed.to_string_lossy();
-        let chosen = self.names().into_iter().filter(|name| name.begins_with(&typed));
-        chosen.map(|name| CompletionCandidate::new(name.value).help(name.help.map(Into::into))).collect()
+        let chosen: Vec<_> = self.names().into_iter().filter(|name| name.begins_with(&typed)).collect();
+        // zsh takes only what begins with what was typed: a name alone, if it is the only one of its kind.
+        let is_zsh = std::env::var_os("COMPLETE").is_some_and(|shell| shell == "zsh");
+        let alone = is_zsh && chosen.len() == 1;
+        let candidate = |name: Candidate| {
+            let Candidate { value, short, help } = name;
+            let value = short.filter(|_| alone && !value.starts_with(&*typed)).unwrap_or(value);
+            CompletionCandidate::new(value).help(help.map(Into::into))
+        };
+        chosen.into_iter().map(candidate).collect()
     }
 
     fn names(self) -> Vec<Candidate> {
@@ -178,11 +183,22 @@ fn annotate(command: Command, parent: Option<&str>) -> Command {
 
 #[cfg(test)]
 mod tests {
+    use sealcard_manual::check;
+
     use super::*;
 
     #[test]
     fn the_annotated_command_is_well_formed() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_has_a_help_text_that_fits() {
+        assert_eq!(check::undocumented(&command()), Vec::<String>::new());
+        for columns in [80, 60] {
+            assert_eq!(check::lines_too_long(&command(), columns), Vec::<String>::new());
+        }
+        assert_eq!(check::examples_too_long(&command()), Vec::<String>::new());
     }
 
     #[test]

@@ -5,49 +5,18 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum, ValueHint};
-use clap_complete::env::Shells;
-use sealcard_manual::Program;
+use anyhow::Context as _;
+use clap::{Args, ValueHint};
+use sealcard_manual::{INSTALL, Program, Shell};
 
 use super::complete;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-The script asks this command at each Tab, so that the names of your keys, projects and users are completed too. Packages
-bring the script.
-
-Examples:
-  mkdir -p ~/.local/share/bash-completion/completions
-  sealcard completions bash \\
-    > ~/.local/share/bash-completion/completions/sealcard
-  sealcard completions zsh > ~/.zfunc/_sealcard
-  sealcard completions fish > ~/.config/fish/completions/sealcard.fish")]
+#[command(after_help = INSTALL.replace("NAME", NAME))]
 pub(super) struct CompletionArguments {
     /// The shell
     #[arg(value_enum)]
     shell: Shell,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Shell {
-    Bash,
-    Elvish,
-    Fish,
-    Powershell,
-    Zsh,
-}
-
-impl Shell {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Bash => "bash",
-            Self::Elvish => "elvish",
-            Self::Fish => "fish",
-            Self::Powershell => "powershell",
-            Self::Zsh => "zsh",
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -84,20 +53,8 @@ const PROGRAM: Program = Program {
     see_also: &["sealcard-scdaemon(1)", "gpg(1)", "gpg-agent(1)"],
 };
 
-/// Zsh loads the script at the first Tab, and then waits for an answer to that Tab.
-const ZSH_FIRST_TAB: &str = "[[ ${funcstack[1]} == _sealcard ]] && _clap_dynamic_completer_sealcard\n";
-
 pub(super) fn completions(arguments: &CompletionArguments) -> anyhow::Result<()> {
-    let mut script = Vec::new();
-    let shells = Shells::builtins();
-    let Some(shell) = shells.completer(arguments.shell.name()) else {
-        bail!("there is no completion for {}", arguments.shell.name());
-    };
-    shell.write_registration("COMPLETE", NAME, NAME, NAME, &mut script)?;
-    if arguments.shell == Shell::Zsh {
-        script.extend_from_slice(ZSH_FIRST_TAB.as_bytes());
-    }
-    write(&script)
+    arguments.shell.print_script(NAME).context("can't write")
 }
 
 pub(super) fn man(arguments: &ManArguments) -> anyhow::Result<()> {

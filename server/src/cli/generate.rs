@@ -1,17 +1,16 @@
 //! `sealcard-server completions` and `man`.
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Args, CommandFactory as _};
-use clap_complete::Shell;
-use sealcard_manual::Program;
+use clap::{Args, ValueHint};
+use sealcard_manual::{INSTALL, Program, Shell};
+
+const NAME: &str = "sealcard-server";
 
 /// Print a script that makes your shell complete this command
 #[derive(Debug, Args)]
+#[command(after_help = INSTALL.replace("NAME", NAME))]
 pub(super) struct Completions {
     /// The shell
     #[arg(value_enum)]
@@ -22,7 +21,7 @@ pub(super) struct Completions {
 #[derive(Debug, Args)]
 pub(super) struct ManPages {
     /// The folder to write them into
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     out: PathBuf,
 }
 
@@ -38,11 +37,7 @@ const MANUAL: Program = Program {
 
 impl Completions {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut command = super::Cli::command();
-        let name = command.get_name().to_owned();
-        let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut command, name, &mut script);
-        io::stdout().write_all(&script).context("can't write")
+        self.shell.print_script(NAME).context("can't write")
     }
 }
 
@@ -50,7 +45,7 @@ impl ManPages {
     pub(super) fn run(self) -> anyhow::Result<()> {
         std::fs::create_dir_all(&self.out).with_context(|| format!("can't make {}", self.out.display()))?;
         MANUAL
-            .write(super::Cli::command(), &self.out)
+            .write(super::command(), &self.out)
             .with_context(|| format!("can't write the pages into {}", self.out.display()))
     }
 }

@@ -18,11 +18,23 @@ mod tls;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
-/// The Sealcard server: signing keys behind a policy server, usable by an unchanged GnuPG
+const EXAMPLES: &str = "\
+First steps:
+  sealcard-server init --name sign.example.org --listen 0.0.0.0:8443
+                              create the server in /var/lib/sealcard
+  sealcard-server serve       run it
+
+Then manage it from any workstation:
+  sealcard login https://sign.example.org:8443 --user admin
+  sealcard admin --help
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+/// Set up and run a Sealcard server, whose keys gpg, git, rpm and ssh use from workstations
 #[derive(Debug, Parser)]
-#[command(name = "sealcard-server", version, max_term_width = 100)]
+#[command(name = "sealcard-server", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,13 +45,13 @@ enum Command {
     Init(Box<init::Init>),
     Join(join::Join),
     Serve(serve::Serve),
-    /// Manage the places where keys are kept
+    /// Add and list environments, the places where private keys are kept
     #[command(subcommand)]
     Environment(environment::EnvironmentCommand),
     /// Check the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Manage the server's certificate
+    /// Renew the server's certificate, or show the fingerprint to compare
     #[command(subcommand)]
     Tls(tls::TlsCommand),
     /// Show the version
@@ -52,14 +64,27 @@ enum Command {
 #[derive(Debug, Clone, Args)]
 struct Data {
     /// The data folder
-    #[arg(long = "data", value_name = "DIR", env = "SEALCARD_SERVER_DATA", default_value = "/var/lib/sealcard")]
+    #[arg(long = "data", value_name = "DIR", env = "SEALCARD_SERVER_DATA", value_hint = ValueHint::DirPath, default_value = "/var/lib/sealcard")]
     data: PathBuf,
+}
+
+/// The definition of the command.
+fn command() -> clap::Command {
+    sealcard_manual::flowing(Cli::command())
+}
+
+/// Ends the process where the arguments can't be understood, or ask for help.
+fn parse() -> Cli {
+    let mut command = command();
+    let matches = command.get_matches_mut();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    sealcard_manual::answer_shell(command);
+    let outcome = match parse().command {
         Command::Init(init) => init.run(),
         Command::Join(join) => join.run(),
         Command::Serve(serve) => serve.run(),
@@ -84,11 +109,21 @@ pub fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use sealcard_manual::check;
+
     use super::*;
 
     #[test]
     fn the_arguments_are_consistent() {
-        use clap::CommandFactory as _;
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_has_a_help_text_that_fits() {
+        assert_eq!(check::undocumented(&command()), Vec::<String>::new());
+        for columns in [80, 60] {
+            assert_eq!(check::lines_too_long(&command(), columns), Vec::<String>::new());
+        }
+        assert_eq!(check::examples_too_long(&command()), Vec::<String>::new());
     }
 }

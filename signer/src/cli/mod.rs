@@ -15,7 +15,7 @@ mod unseal;
 
 use std::{os::fd::RawFd, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 use crate::log::{self, Level};
 
@@ -53,7 +53,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Folder {
     /// The signer's folder, such as /var/lib/sealcard/signer/default
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     folder: PathBuf,
 }
 
@@ -70,15 +70,23 @@ struct Serve {
     socket_fd: RawFd,
 }
 
+/// The definition of the command.
 fn command() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
+    sealcard_manual::flowing(Cli::command())
+}
+
+/// Ends the process where the arguments can't be understood, or ask for help.
+fn parse() -> Cli {
+    let mut command = command();
+    let matches = command.get_matches_mut();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli.command {
+    sealcard_manual::answer_shell(command);
+    let outcome = match parse().command {
         Command::Serve(serve) => return run_process(|| crate::keeper::serve(&serve.folder.folder, serve.socket_fd)),
         Command::Worker(folder) => return run_process(|| crate::worker::run(&folder.folder)),
         Command::Init(init) => init.run(),
@@ -122,10 +130,21 @@ fn run_process<E: std::error::Error>(run: impl FnOnce() -> Result<(), E>) -> Exi
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use sealcard_manual::check;
+
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_has_a_help_text_that_fits() {
+        assert_eq!(check::undocumented(&command()), Vec::<String>::new());
+        for columns in [80, 60] {
+            assert_eq!(check::lines_too_long(&command(), columns), Vec::<String>::new());
+        }
+        assert_eq!(check::examples_too_long(&command()), Vec::<String>::new());
     }
 }

@@ -109,7 +109,7 @@ fn a_traced_signature_tells_every_step_and_nothing_that_was_signed(flavour: Flav
 }
 
 #[test]
-fn every_command_has_a_manual_page_and_completions_are_scripts_that_shells_take() -> Result<()> {
+fn every_command_has_a_manual_page() -> Result<()> {
     let playground = builder()?.without_login().start()?;
     let station = &playground.workstation;
     let pages = station.path("man");
@@ -121,9 +121,48 @@ fn every_command_has_a_manual_page_and_completions_are_scripts_that_shells_take(
         let text = fs::read_to_string(format!("{pages}/{page}.1"))?;
         ensure!(text.contains(".TH") && text.contains(".SH \"NAME\""), "{page}: {text}");
     }
-    let script = station.write("completions.bash", station.run_sealcard(&["completions", "bash"])?.text())?;
-    let listed = station.run("bash", &["-c", &format!("source {script} && complete -p sealcard")])?.text();
-    ensure!(listed.contains("_clap_complete_sealcard"), "{listed}");
+    Ok(())
+}
+
+/// The programs that shells complete, each with a beginning and what follows from it.
+const COMPLETED: [(&str, &str, &str); 5] = [
+    ("sealcard", "unsy", "unsync"),
+    ("sealcard-server", "environ", "environment"),
+    ("sealcard-server", "init --sea", "--seal"),
+    ("sealcard-signer", "unse", "unseal"),
+    ("sealcard-signer", "journal veri", "verify"),
+];
+
+#[test]
+fn bash_zsh_and_fish_complete_all_three_programs() -> Result<()> {
+    let playground = builder()?.without_login().start()?;
+    let (station, programs) = (&playground.workstation, playground.binaries.folder());
+    let run_here = |command: &str, arguments: &[&str]| -> Result<String> {
+        let mut command = station.command(command, arguments);
+        command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
+        Ok(run(command.env("TERM", "dumb"), DEADLINE)?.success()?.text())
+    };
+    let driver = |name: &str| format!("{}/shells/{name}", env!("CARGO_MANIFEST_DIR"));
+    fs::create_dir_all(station.path("config/fish/completions"))?;
+    fs::create_dir_all(station.path("zsh"))?;
+    for (program, typed, whole) in COMPLETED {
+        for (shell, file) in [
+            ("bash", format!("{program}.bash")),
+            ("zsh", format!("zsh/_{program}")),
+            ("fish", format!("config/fish/completions/{program}.fish")),
+        ] {
+            station.write(&file, run_here(program, &["completions", shell])?)?;
+        }
+        let words: Vec<&str> = std::iter::once(program).chain(typed.split(' ')).collect();
+        let script = station.path(&format!("{program}.bash"));
+        let offered = run_here("bash", &[&[&driver("complete.bash"), &script, program], &words[..]].concat())?;
+        ensure!(offered.lines().any(|line| line == whole), "bash: {program} {typed}: {offered}");
+        let fish = run_here("fish", &["-c", &format!("complete -C '{program} {typed}'")])?;
+        ensure!(fish.lines().any(|line| line.split('\t').next() == Some(whole)), "fish: {program} {typed}: {fish}");
+        let drive = ["-f", &driver("complete.zsh"), &station.path("zsh"), &format!("{program} {typed}")];
+        let line = run_here("zsh", &drive)?;
+        ensure!(line.trim_end().ends_with(whole), "zsh: {program} {typed}: {line}");
+    }
     Ok(())
 }
 

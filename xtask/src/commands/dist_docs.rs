@@ -45,8 +45,8 @@ impl DistDocs {
         for (shell, folder, before, behind) in SHELLS {
             let folder = self.out.join(folder);
             fs::create_dir_all(&folder)?;
-            for (name, program, arguments) in programs(&binaries, shell) {
-                let script = call(&program, &arguments)?;
+            for (name, program) in programs(&binaries) {
+                let script = call(&program, &["completions", shell])?;
                 fs::write(folder.join(format!("{before}{name}{behind}")), script)?;
             }
         }
@@ -68,11 +68,11 @@ fn copy_handwritten(manual: &Path) -> Result<()> {
     Ok(())
 }
 
-fn programs<'a>(binaries: &Binaries, shell: &'a str) -> [(&'static str, PathBuf, Vec<&'a str>); 3] {
+fn programs(binaries: &Binaries) -> [(&'static str, PathBuf); 3] {
     [
-        ("sealcard", binaries.sealcard(), vec!["completions", shell]),
-        ("sealcard-server", binaries.server(), vec!["completions", shell]),
-        ("sealcard-signer", binaries.signer(), vec!["completions", shell]),
+        ("sealcard", binaries.sealcard()),
+        ("sealcard-server", binaries.server()),
+        ("sealcard-signer", binaries.signer()),
     ]
 }
 
