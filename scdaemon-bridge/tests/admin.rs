@@ -286,3 +286,22 @@ async fn a_person_enters_the_signers_fingerprint_and_yes_is_none() {
     let (sent, said) = unseal(Some(&["yes", &spaced, "secret"]), &[]).await;
     assert!(sent, "{said}");
 }
+
+#[tokio::test]
+async fn what_was_removed_is_named_in_json() {
+    let identity = Identity::new("localhost");
+    let (person, _server) = administrator(&identity).await;
+    for (arguments, name, value) in [
+        (&["user", "remove", "alice"][..], "removed", "alice"),
+        (&["group", "remove", "builders"], "removed", "builders"),
+        (&["project", "remove", "release"], "removed", "release"),
+        (&["service-account", "remove", "ci"], "removed", "ci"),
+        (&["service-account", "token", "revoke", "ci", ID], "revoked", ID),
+    ] {
+        let output = person.run(&[&["admin"], arguments, &["--yes", "--json"]].concat(), "").await;
+        let done: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
+        assert_eq!(done, json!({name: value}), "{arguments:?}");
+    }
+    let output = person.run(&["admin", "grant", "revoke", ID, "--json"], "").await;
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({"revoked": ID}));
+}

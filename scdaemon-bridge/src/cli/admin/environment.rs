@@ -19,17 +19,17 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// All environments, and whether their keys can be used now
+    /// List environments, and whether their keys can be used now
     List,
-    /// One environment
+    /// Show an environment and its state
     Show {
         /// Name or id
         name: String,
     },
     /// Open an environment whose key store is sealed or whose token is locked
     ///
-    /// The passphrase or PIN is encrypted on this machine to the environment's signer, on the node that answers; the server
-    /// never sees it. Where a file or credential opens it, that is tried once more, after you mended it.
+    /// The passphrase or PIN is encrypted on this machine to the environment's signer, on the node that answers; the
+    /// server never sees it. Where a file or credential opens it, that is tried once more, after you mended it.
     Unseal(unseal::Arguments),
     /// Ask an environment's token what it is and what it can do; needs no PIN
     Probe {

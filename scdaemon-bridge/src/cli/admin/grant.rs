@@ -8,7 +8,7 @@ use super::NO_BODY;
 use crate::{
     cli::{
         App,
-        output::{clean, count, line, note, table},
+        output::{clean, count, line, note, show, table},
         pages::Pages,
         when,
     },
@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Logins that are valid; with --all, those that ended too
+    /// List valid logins; with --all, those that ended too
     #[command(after_help = "The last use is right to within five minutes. --json tells the ids too.")]
     List {
         /// Only those of this user or service account
@@ -30,9 +30,9 @@ pub(super) enum Command {
     /// End logins; it counts from the next request on
     #[command(after_help = "\
 Examples:
-  sealcard admin grant revoke alice                  if she has only one
-  sealcard admin grant revoke alice --label laptop   the one from her laptop
-  sealcard admin grant revoke alice --all            all of them")]
+  sealcard admin grant revoke alice                 if she has only one
+  sealcard admin grant revoke alice --label laptop  the one of her laptop
+  sealcard admin grant revoke alice --all           all of them")]
     Revoke {
         /// A user's or service account's name, or the id of one login
         who: String,
@@ -63,8 +63,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
 async fn revoke(app: &App, who: &str, label: Option<&str>, all: bool, json: bool) -> anyhow::Result<()> {
     if let Ok(id) = who.parse::<GrantId>() {
         app.remote.delete(&path(&["grants", &id.to_string()]), NO_BODY).await?;
-        line(format!("Ended the login {id}."));
-        return Ok(());
+        return show(json, &serde_json::json!({"revoked": id}), |_| line(format!("Ended the login {id}.")));
     }
     let now = Timestamp::now();
     let mut grants = valid(app, who.to_owned()).await?;

@@ -1,10 +1,10 @@
 //! `sealcard admin group`.
 
 use clap::Subcommand;
-use sealcard_api::admin::{Group, GroupAccess, GroupChange, GroupMember, NewGroup};
+use sealcard_api::admin::{Group, GroupAccess, GroupMember, NewGroup};
 use serde::Serialize;
 
-use super::{NO_BODY, access};
+use super::{NO_BODY, access, named};
 use crate::{
     cli::{
         App,
@@ -22,9 +22,9 @@ pub(super) enum Command {
         /// Its name
         name: String,
     },
-    /// All groups
+    /// List all groups
     List,
-    /// One group: its members, and the roles that it gives them
+    /// Show a group: its members, and the roles that it gives them
     Show {
         /// Name or id
         name: String,
@@ -68,6 +68,13 @@ struct Shown {
     access: GroupAccess,
 }
 
+/// Who was put into a group, or taken out of it.
+#[derive(Debug, Serialize)]
+struct Membership {
+    group: String,
+    member: String,
+}
+
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<()> {
     let remote = &app.remote;
     match command {
@@ -89,26 +96,19 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         }
         Command::AddMember { group, member } => {
             remote.put(&path(&["groups", &group, "members", &member]), NO_BODY).await?;
-            line(format!("{} is in the group {} now.", clean(&member), clean(&group)));
-            Ok(())
+            show(json, &Membership { group, member }, |Membership { group, member }| {
+                line(format!("{} is in the group {} now.", clean(member), clean(group)));
+            })
         }
         Command::RemoveMember { group, member } => {
             remote.delete(&path(&["groups", &group, "members", &member]), NO_BODY).await?;
-            line(format!("{} is not in the group {} any more.", clean(&member), clean(&group)));
-            Ok(())
-        }
-        Command::Rename { name, new_name } => {
-            let change = GroupChange { name: new_name };
-            let group: Group = remote.patch(&path(&["groups", &name]), &change).await?;
-            show(json, &group, |group| {
-                line(format!("The group {} is named {} now.", clean(&name), clean(&group.name)));
+            show(json, &Membership { group, member }, |Membership { group, member }| {
+                line(format!("{} is not in the group {} any more.", clean(member), clean(group)));
             })
         }
+        Command::Rename { name, new_name } => named::rename::<Group>(app, &name, new_name, json).await,
         Command::Remove { name, yes } => {
-            yes.confirm(&format!("Remove the group {} and the roles that it gives?", clean(&name)))?;
-            remote.delete(&path(&["groups", &name]), NO_BODY).await?;
-            line(format!("Removed the group {}.", clean(&name)));
-            Ok(())
+            named::remove::<Group>(app, &name, " and the roles that it gives", yes, json).await
         }
     }
 }

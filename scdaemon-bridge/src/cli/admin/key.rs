@@ -56,7 +56,7 @@ Example, with a key that another program made on the token:
     Adopt(token::Adopt),
     /// Destroy the private halves of a disabled or revoked key on its token, for good
     Destroy(token::Destroy),
-    /// What the token said of a key when it was made or adopted there
+    /// Show what the token said of a key when it was made or adopted
     Evidence {
         /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
         key: String,
@@ -72,13 +72,13 @@ Example, with a key that another program made on the token:
 Example:
   sealcard admin key extend release/tags --days 730")]
     Extend(extend::Extend),
-    /// All keys that you may see
+    /// List the keys that you may see
     List {
         /// Only those of this project: name or id
         #[arg(long, value_name = "NAME")]
         project: Option<String>,
     },
-    /// One key: its components, and who can use it
+    /// Show a key: its components, and who can use it
     Show {
         /// NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id
         key: String,

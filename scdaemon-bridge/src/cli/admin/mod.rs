@@ -5,6 +5,7 @@ mod environment;
 mod grant;
 mod group;
 mod key;
+mod named;
 mod project;
 mod record;
 mod service_account;
@@ -24,7 +25,7 @@ You must be logged in as an administrator, or as an owner of the project concern
 
 Example, from nothing to a key that jane may use:
   sealcard admin user add jane
-  sealcard admin project add tools --description 'Release signing of our tools'
+  sealcard admin project add tools --description 'Our tools'
   sealcard admin project add-member tools --user jane --role key-user
   sealcard admin key create tools/release \\
     --user-id 'Tools Release <release@example.org>'")]
@@ -39,28 +40,28 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
 enum Noun {
-    /// People
+    /// Add, change and remove users
     #[command(subcommand)]
     User(user::Command),
-    /// Programs that sign, such as CI jobs, and their tokens
+    /// Manage programs that sign, such as CI jobs, and their tokens
     #[command(subcommand)]
     ServiceAccount(service_account::Command),
-    /// Groups of users and service accounts
+    /// Manage groups of users and service accounts
     #[command(subcommand)]
     Group(group::Command),
-    /// Projects, and who may do what in them
+    /// Manage projects, and who may do what in them
     #[command(subcommand)]
     Project(project::Command),
-    /// Where private keys are kept
+    /// Look at the places where private keys are kept, and open them
     #[command(subcommand)]
     Environment(environment::Command),
-    /// Signing keys
+    /// Make, import, extend, revoke and list signing keys
     #[command(subcommand)]
     Key(Box<key::Command>),
-    /// Logins that are valid
+    /// List and end logins
     #[command(subcommand)]
     Grant(grant::Command),
-    /// What was done with keys and on the server
+    /// Read and verify the record of what was done
     #[command(subcommand)]
     Record(record::Command),
 }

@@ -10,7 +10,7 @@ use sealcard_api::{
 };
 use serde::Serialize;
 
-use super::NO_BODY;
+use super::named;
 use crate::{
     cli::{
         App,
@@ -31,14 +31,14 @@ pub(super) enum Command {
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
     },
-    /// All projects
+    /// List all projects
     List,
-    /// One project: its members and its keys
+    /// Show a project: its members and its keys
     Show {
         /// Name or id
         name: String,
     },
-    /// Describe a project anew
+    /// Change a project's description
     Change {
         /// Name or id
         name: String,
@@ -153,35 +153,25 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             let project: Project = remote.patch(&path(&["projects", &name]), &change).await?;
             show(json, &project, |project| line(format!("Changed the project {}.", clean(&project.name))))
         }
-        Command::Rename { name, new_name } => {
-            let change = ProjectChange { name: Some(new_name), description: None };
-            let project: Project = remote.patch(&path(&["projects", &name]), &change).await?;
-            show(json, &project, |project| {
-                line(format!("The project {} is named {} now.", clean(&name), clean(&project.name)));
-            })
-        }
+        Command::Rename { name, new_name } => named::rename::<Project>(app, &name, new_name, json).await,
         Command::Remove { name, yes } => {
-            yes.confirm(&format!("Remove the project {} and its members' roles?", clean(&name)))?;
-            remote.delete(&path(&["projects", &name]), NO_BODY).await?;
-            line(format!("Removed the project {}.", clean(&name)));
-            Ok(())
+            named::remove::<Project>(app, &name, " and its members' roles", yes, json).await
         }
         Command::AddMember(arguments) => {
             let member = arguments.member()?;
             remote.put(&path(&["projects", &arguments.project, "members"]), Some(&member)).await?;
-            line(format!("{} is {} in {} now.", clean(&member.name), member.role.name(), clean(&arguments.project)));
-            Ok(())
+            show(json, &member, |member| {
+                let (name, project) = (clean(&member.name), clean(&arguments.project));
+                line(format!("{name} is {} in {project} now.", member.role.name()));
+            })
         }
         Command::RemoveMember(arguments) => {
             let member = arguments.member()?;
             remote.delete(&path(&["projects", &arguments.project, "members"]), Some(&member)).await?;
-            line(format!(
-                "{} is not {} in {} any more.",
-                clean(&member.name),
-                member.role.name(),
-                clean(&arguments.project)
-            ));
-            Ok(())
+            show(json, &member, |member| {
+                let (name, project) = (clean(&member.name), clean(&arguments.project));
+                line(format!("{name} is not {} in {project} any more.", member.role.name()));
+            })
         }
     }
 }

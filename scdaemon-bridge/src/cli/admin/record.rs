@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// The newest entries of the record
+    /// Show the newest entries of the record
     #[command(after_help = "\
 Examples:
   sealcard admin record list --limit 20

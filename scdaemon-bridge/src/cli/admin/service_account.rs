@@ -5,16 +5,13 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueHint};
 use sealcard_api::{
     Timestamp,
-    admin::{
-        NewServiceAccount, NewServiceToken, PrincipalAccess, ServiceAccount, ServiceAccountChange, ServiceToken,
-        ServiceTokenIssued,
-    },
+    admin::{NewServiceAccount, NewServiceToken, PrincipalAccess, ServiceAccount, ServiceToken, ServiceTokenIssued},
     grants::GrantInfo,
     ids::ServiceTokenId,
 };
 use serde::Serialize;
 
-use super::NO_BODY;
+use super::{NO_BODY, named};
 use crate::{
     cli::{
         App,
@@ -34,9 +31,9 @@ pub(super) enum Command {
         /// Its name
         name: String,
     },
-    /// All service accounts
+    /// List all service accounts
     List,
-    /// One service account: its groups, roles, keys, tokens and logins
+    /// Show a service account: groups, roles, keys, tokens and logins
     Show {
         /// Name or id
         name: String,
@@ -65,7 +62,7 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
-    /// The tokens with which a service account logs in
+    /// Make, list and revoke a service account's tokens
     #[command(subcommand)]
     Token(TokenCommand),
 }
@@ -92,7 +89,7 @@ Without --output the token is printed alone on standard output, for a pipe to wh
         #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
         output: Option<PathBuf>,
     },
-    /// The tokens of an account, without their secrets
+    /// List the tokens of an account, without their secrets
     List {
         /// The account's name or id
         account: String,
@@ -150,31 +147,14 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             let logins = super::grant::valid(app, name).await?;
             show(json, &Shown { account, access, tokens, logins }, print)
         }
-        Command::Rename { name, new_name } => {
-            let change = ServiceAccountChange { name: Some(new_name), disabled: None };
-            let account: ServiceAccount = remote.patch(&path(&["service-accounts", &name]), &change).await?;
-            show(json, &account, |account| {
-                line(format!("The service account {} is named {} now.", clean(&name), clean(&account.name)));
-            })
-        }
-        Command::Disable { name } => set_disabled(app, &name, true, json).await,
-        Command::Enable { name } => set_disabled(app, &name, false, json).await,
+        Command::Rename { name, new_name } => named::rename::<ServiceAccount>(app, &name, new_name, json).await,
+        Command::Disable { name } => named::set_disabled::<ServiceAccount>(app, &name, true, json).await,
+        Command::Enable { name } => named::set_disabled::<ServiceAccount>(app, &name, false, json).await,
         Command::Remove { name, yes } => {
-            yes.confirm(&format!("Remove the service account {} with its tokens and logins?", clean(&name)))?;
-            remote.delete(&path(&["service-accounts", &name]), NO_BODY).await?;
-            line(format!("Removed the service account {}.", clean(&name)));
-            Ok(())
+            named::remove::<ServiceAccount>(app, &name, " with its tokens and logins", yes, json).await
         }
         Command::Token(command) => run_token(app, command, json).await,
     }
-}
-
-async fn set_disabled(app: &App, name: &str, disabled: bool, json: bool) -> anyhow::Result<()> {
-    let change = ServiceAccountChange { disabled: Some(disabled), name: None };
-    let account: ServiceAccount = app.remote.patch(&path(&["service-accounts", name]), &change).await?;
-    show(json, &account, |account| {
-        line(format!("The service account {} is {} now.", clean(&account.name), state(account)));
-    })
 }
 
 fn print(Shown { account, access, tokens, logins }: &Shown) {
@@ -229,8 +209,9 @@ async fn run_token(app: &App, command: TokenCommand, json: bool) -> anyhow::Resu
         TokenCommand::Revoke { account, token, yes } => {
             yes.confirm(&format!("Revoke this token of {} and end the logins made with it?", clean(&account)))?;
             remote.delete(&path(&["service-accounts", &account, "tokens", &token.to_string()]), NO_BODY).await?;
-            line(format!("Revoked the token {token} of {}.", clean(&account)));
-            Ok(())
+            show(json, &serde_json::json!({"revoked": token}), |_| {
+                line(format!("Revoked the token {token} of {}.", clean(&account)));
+            })
         }
     }
 }

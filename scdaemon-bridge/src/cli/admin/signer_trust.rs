@@ -51,8 +51,9 @@ pub(super) fn check(app: &App, key: &RecipientKey, asked: &Asked<'_>) -> anyhow:
     let command = what.map_or("envelope-key", |_| "keeper-key");
     if !ask::can_ask() {
         bail!(
-            "you have not trusted the signer of the environment {environment} yet, to which secrets are encrypted: pass \
-             its key's fingerprint with `--signer-fingerprint`. On the server, `sealcard-signer {command}` prints it"
+            "you have not trusted the signer of the environment {environment} yet, to which secrets are encrypted: \
+             pass its key's fingerprint with `--signer-fingerprint`. On the server, `sealcard-signer {command}` \
+             prints it"
         );
     }
     note(format!(

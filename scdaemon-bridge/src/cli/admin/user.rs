@@ -15,7 +15,7 @@ use sealcard_api::{
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
-use super::{NO_BODY, yes_no};
+use super::{named, yes_no};
 use crate::{
     cli::{
         App,
@@ -34,7 +34,8 @@ refused after 7 days unless the server's configuration says otherwise.";
 
 #[derive(Debug, Args)]
 pub(super) struct PasswordArguments {
-    /// Set the password in the first line of this file (- for standard input), for good, instead of making a one-time one
+    /// Set the password in the first line of this file (- for standard input), for good, instead of making a one-time
+    /// one
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     password_file: Option<PathBuf>,
     /// Write the one-time password to this new file (mode 0600) instead of showing it
@@ -65,9 +66,9 @@ pub(super) enum Command {
         #[command(flatten)]
         password: PasswordArguments,
     },
-    /// All users
+    /// List all users
     List,
-    /// One user: groups, roles, keys and logins
+    /// Show a user: groups, roles, keys and logins
     Show {
         /// Name or id
         name: String,
@@ -198,26 +199,13 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 print(user);
             })
         }
-        Command::Rename { name, new_name } => {
-            let change = UserChange { name: Some(new_name), ..UserChange::default() };
-            let user: User = remote.patch(&path(&["users", &name]), &change).await?;
-            show(json, &user, |user| line(format!("The user {} is named {} now.", clean(&name), clean(&user.name))))
-        }
-        Command::Disable { name } => set_disabled(app, &name, true, json).await,
-        Command::Enable { name } => set_disabled(app, &name, false, json).await,
+        Command::Rename { name, new_name } => named::rename::<User>(app, &name, new_name, json).await,
+        Command::Disable { name } => named::set_disabled::<User>(app, &name, true, json).await,
+        Command::Enable { name } => named::set_disabled::<User>(app, &name, false, json).await,
         Command::Remove { name, yes } => {
-            yes.confirm(&format!("Remove the user {} and every login of theirs?", clean(&name)))?;
-            remote.delete(&path(&["users", &name]), NO_BODY).await?;
-            line(format!("Removed the user {}.", clean(&name)));
-            Ok(())
+            named::remove::<User>(app, &name, " and every login of theirs", yes, json).await
         }
     }
-}
-
-async fn set_disabled(app: &App, name: &str, disabled: bool, json: bool) -> anyhow::Result<()> {
-    let change = UserChange { disabled: Some(disabled), ..UserChange::default() };
-    let user: User = app.remote.patch(&path(&["users", name]), &change).await?;
-    show(json, &user, |user| line(format!("The user {} is {} now.", clean(&user.name), state(user))))
 }
 
 impl FirstRole {

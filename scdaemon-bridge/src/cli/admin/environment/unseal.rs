@@ -33,7 +33,8 @@ pub(in super::super) struct Arguments {
     /// Read the passphrase or PIN from the first line of this file instead of asking
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     secret_file: Option<PathBuf>,
-    /// The fingerprint of the signer's key, which `sealcard-signer keeper-key` prints on the server; trusted without asking
+    /// The fingerprint of the signer's key, which `sealcard-signer keeper-key` prints on the server; trusted without
+    /// asking
     #[arg(long, value_name = "HEX")]
     signer_fingerprint: Option<KeyFingerprint>,
 }

@@ -78,8 +78,8 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
     let without_primary = plan.components.iter().all(|component| component.fingerprint != plan.fingerprint);
     if without_primary {
         warn(
-            "the primary key's secret is not imported. The subkeys work, but the key can be neither extended nor revoked \
-             here: keep the primary key for that",
+            "the primary key's secret is not imported. The subkeys work, but the key can be neither extended nor \
+             revoked here: keep the primary key for that",
         );
     }
     let recipient =

@@ -4,6 +4,7 @@ use anyhow::bail;
 use clap::Args;
 use sealcard_api::{
     Timestamp,
+    admin::{Environment, EnvironmentKind},
     algorithm::ComponentRole,
     keys::Key,
     tokens::{AdoptKeys, AdoptedComponent, ComponentEvidence, DestroyKey},
@@ -60,8 +61,8 @@ struct Which {
     label: Option<String>,
 }
 
-/// Reads `label:TEXT`, `id:HEX`, or both with a comma between. A label may hold commas; only what can be an id at its end is
-/// taken for one.
+/// Reads `label:TEXT`, `id:HEX`, or both with a comma between. A label may hold commas; only what can be an id at its
+/// end is taken for one.
 fn which(text: &str) -> Result<Which, String> {
     let is_hex = |id: &str| !id.is_empty() && id.len().is_multiple_of(2) && id.chars().all(|c| c.is_ascii_hexdigit());
     let (id, label) = if let Some(rest) = text.strip_prefix("id:") {
@@ -126,6 +127,10 @@ pub(in super::super) struct Destroy {
 impl Destroy {
     pub(super) async fn run(self, app: &App, key: &Key, json: bool) -> anyhow::Result<()> {
         let name = full_name(key);
+        let environment: Environment = app.remote.get(&path(&["environments", &key.environment])).await?;
+        if environment.kind == EnvironmentKind::Sealed {
+            bail!("Only keys on a token can be destroyed. Revoke {name}: sealcard admin key revoke {name}");
+        }
         let typed = match self.yes_destroy {
             Some(typed) => typed,
             None if !ask::can_ask() => {
@@ -133,9 +138,9 @@ impl Destroy {
             }
             None => {
                 note(format!(
-                    "This destroys the private halves of {name} on the token. Nothing brings them back: what was encrypted \
-                     to the key can't be read any more, and the key can't revoke itself any more. If others use its \
-                     certificate, revoke it first: sealcard admin key revoke {name}"
+                    "This destroys the private halves of {name} on the token. Nothing brings them back: what was \
+                     encrypted to the key can't be read any more, and the key can't revoke itself any more. If others \
+                     use its certificate, revoke it first: sealcard admin key revoke {name}"
                 ));
                 ask::text("Type the key's fingerprint to go on", None)?
             }

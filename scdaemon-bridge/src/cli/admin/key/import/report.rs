@@ -44,8 +44,8 @@ pub(super) fn describe(exported: &ExportedKey, plan: &ImportPlan) {
     }
     if plan.sha1 {
         warn(
-            "the key's signatures about itself are made with SHA-1. gpg takes them; apt of Debian 13, rpm of Fedora and other \
-             programs refuse the key",
+            "the key's signatures about itself are made with SHA-1. gpg takes them; apt of Debian 13, rpm of \
+             Fedora and other programs refuse the key",
         );
         note(format!(
             "  Renew them in gpg, then export and import again:\n  \
