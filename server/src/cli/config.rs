@@ -7,7 +7,10 @@ use crate::{config::Config, tls::ServerTls};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Check server.toml, the environment and the certificate, and show what is in force
+    /// Check the configuration and the certificate, and show what is in force
+    ///
+    /// Reads server.toml and the variables SEALCARD_SERVER_…, as `serve` does, and changes nothing. See
+    /// sealcard-server.toml(5).
     Check {
         #[command(flatten)]
         data: Data,

@@ -20,18 +20,21 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EnvironmentCommand {
-    /// Create an environment: a sealed store, a PKCS#11 token, or a signer that runs as its own user
+    /// Create an environment: a sealed store, a token, or a signer of its own user
     ///
-    /// A running server uses it after SIGHUP (`systemctl reload sealcard-server`) or its next start. If several servers share a
+    /// Without --token-config and --socket it is a sealed store: files, encrypted under a key that --seal protects. A running server uses it after SIGHUP (`systemctl reload sealcard-server`) or its next start. If several servers share a
     /// database, create the environment on each of them under the same name: for a token with the same configuration, for a
     /// sealed store with --from.
     #[command(after_help = "\
 Examples:
   sealcard-server environment add tests
   sealcard-server environment add hsm --token-config /etc/sealcard/hsm.toml
-  sealcard-server environment add release --socket /run/sealcard-signer/release --kind sealed")]
+  sealcard-server environment add release --kind sealed \\
+    --socket /run/sealcard-signer/release")]
     Add(Box<Add>),
-    /// List the environments that have a folder in this data folder
+    /// List the environments of this data folder
+    ///
+    /// Shows how each keeps its keys, and where. `sealcard admin environment list` also shows whether they are ready.
     List {
         #[command(flatten)]
         data: Data,

@@ -32,11 +32,17 @@ use crate::{
     tls::{self, ServerTls},
 };
 
-/// Create a data folder: configuration, database, key store, certificate and the first administrator
+/// Create a server: configuration, key store, certificate, administrator
 ///
-/// Asks on the terminal for what is missing. A folder that already holds a server is never changed. If init was killed, run
-/// it again: it removes what the earlier run left behind.
+/// Asks on the terminal for what is missing, and prints what to do next. A folder that already holds a server is never
+/// changed. If init was killed, run it again: it removes what the earlier run left behind.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sealcard-server init --name sign.example.org --listen 0.0.0.0:8443
+  sealcard-server init --seal passphrase --project release
+  sealcard-server init --database-password-file db.password --database-url \\
+    'postgres://sealcard@db.example.org/sealcard?sslmode=require'")]
 pub(super) struct Init {
     #[command(flatten)]
     data: Data,

@@ -17,12 +17,16 @@ use crate::{
     tls,
 };
 
-/// Create the data folder of one more server that shares the PostgreSQL database of another
+/// Create one more server on the PostgreSQL database of another
 ///
 /// Takes configuration, certificate and key store from a copy of the other server's data folder (or the folder itself,
 /// on the same machine). Each server has its own journal. Put all servers behind one address: each of them
 /// serves any request, and when one stops the others continue.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example, with a copy of the first server's data folder:
+  sealcard-server join --from /root/first-server --listen 0.0.0.0:8443
+  sealcard-server serve")]
 pub(super) struct Join {
     #[command(flatten)]
     data: Data,

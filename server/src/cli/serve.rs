@@ -26,8 +26,14 @@ use crate::{
     tls::ServerTls,
 };
 
-/// Run the server until SIGTERM or SIGINT; SIGHUP reloads the certificate and starts using new environments
+/// Run the server
+///
+/// Runs until SIGTERM or SIGINT. SIGHUP makes it load its certificate again and take up new environments. Logs go to standard
+/// error.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example, for a try on this machine alone:
+  sealcard-server serve --data ~/sealcard --listen 127.0.0.1:8443")]
 pub(super) struct Serve {
     #[command(flatten)]
     data: Data,
@@ -79,7 +85,10 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     pair.renew().await;
     let tls = Arc::new(ServerTls::load(pair.certificate.clone(), pair.key.clone())?);
     let database = database::of(data, &config.database)?;
-    let store = Store::open(&database).await.context("can't open the database")?;
+    let store = match Store::open(&database).await {
+        Err(error @ StorageError::InUse(_)) => return Err(error.into()),
+        opened => opened.context("can't open the database")?,
+    };
     let clock_watch = tokio::spawn(clock::watch(store.clone()));
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
     let folder = data.join("signer");

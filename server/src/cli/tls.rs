@@ -11,8 +11,9 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TlsCommand {
-    /// Issue a new server certificate with the server's own authority
+    /// Renew the server's certificate, or change the names in it
     ///
+    /// The server's own authority issues it.
     /// The server does so by itself 90 days before the certificate ends. Workstations trust the authority, so they notice
     /// nothing. A running server takes the certificate up on SIGHUP.
     Renew {
@@ -22,7 +23,9 @@ pub(super) enum TlsCommand {
         #[arg(long = "name", value_name = "HOSTNAME")]
         names: Vec<String>,
     },
-    /// Show the SHA-256 fingerprint that `sealcard login` shows: that of the authority
+    /// Show the fingerprint that people compare at `sealcard login`
+    ///
+    /// It is the SHA-256 of the authority's certificate, and stays the same when the server's certificate is renewed.
     Fingerprint {
         #[command(flatten)]
         data: Data,

@@ -6,11 +6,14 @@ use clap::Args;
 use super::{Folder, output};
 use crate::keeper::{ControlReply, ControlRequest, ask};
 
-/// Print the fingerprint of the key that secrets for the running signer are encrypted to
+/// Print the fingerprint to enter at `sealcard admin key import`
 ///
-/// Compare it when you import a key with `sealcard admin key import`, or pass it with `--signer-fingerprint`. It belongs to
+/// It is that of the key that imported secrets are encrypted to. The signer must run. Enter it when you import a key with `sealcard admin key import`, or pass it with `--signer-fingerprint`. It belongs to
 /// the master key and never changes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sealcard-signer envelope-key --folder /var/lib/sealcard/signer/default")]
 pub(super) struct EnvelopeKey {
     #[command(flatten)]
     folder: Folder,

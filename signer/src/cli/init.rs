@@ -12,6 +12,10 @@ use crate::seal::{self, Argon2Cost, SealMethod};
 ///
 /// Prints what it created as one line of JSON, without secrets. An existing key store is never changed.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example, for a signer of its own user:
+  sealcard-signer init --seal passphrase \\
+    --folder /var/lib/sealcard-signer/release")]
 pub(super) struct Init {
     #[command(flatten)]
     folder: Folder,

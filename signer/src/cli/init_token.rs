@@ -18,6 +18,10 @@ use crate::{
 /// Checks the description of the token and copies it; the token itself is not changed. Prints what it created as one line
 /// of JSON, without secrets. An existing folder is never changed.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example, for a signer of its own user:
+  sealcard-signer init-token --config hsm.toml \\
+    --folder /var/lib/sealcard-signer/hsm")]
 pub(super) struct InitToken {
     #[command(flatten)]
     folder: Folder,

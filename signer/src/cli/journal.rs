@@ -9,13 +9,13 @@ use crate::{
     journal::{Scan, scan},
 };
 
-/// Check the signer's journal of key uses
+/// Check the journal of key uses
 #[derive(Debug, Subcommand)]
 pub(super) enum Journal {
-    /// Verify the chain of hashes from the first entry to the last
+    /// Check that no entry was changed, removed or moved
     ///
-    /// Prints the number of entries and the hash of the last one; compare them with what the server's record says. The signer
-    /// need not run. Exit code 1 if an entry was changed, removed or moved.
+    /// Verifies the chain of hashes, and prints the number of entries and the hash of the last one. Compare them with what the
+    /// server's record says. The signer need not run. Exit code 1 if an entry was changed, removed or moved.
     Verify(Folder),
 }
 

@@ -6,11 +6,14 @@ use clap::Args;
 use super::{Folder, output};
 use crate::{folder::SEAL_FILE, keeper, pkcs11::config::TOKEN_FILE};
 
-/// Print the fingerprint of the key that a passphrase or PIN for this signer is encrypted to
+/// Print the fingerprint to enter at `sealcard admin environment unseal`
 ///
-/// Compare it when you run `sealcard admin environment unseal`, or pass it with `--signer-fingerprint`. It is stored in the
+/// It is that of the key that a passphrase or PIN is encrypted to. Enter it when you run `sealcard admin environment unseal`, or pass it with `--signer-fingerprint`. It is stored in the
 /// folder's keeper.key; no signer needs to run.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sealcard-signer keeper-key --folder /var/lib/sealcard/signer/default")]
 pub(super) struct KeeperKey {
     #[command(flatten)]
     folder: Folder,

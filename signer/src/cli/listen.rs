@@ -19,7 +19,7 @@ use crate::{
 const INHERITED_VARIABLES: &[&str] =
     if cfg!(feature = "failpoints") { &["CREDENTIALS_DIRECTORY", "FAILPOINTS"] } else { &["CREDENTIALS_DIRECTORY"] };
 
-/// Serve a server that connects to a socket; a service manager runs this
+/// Serve a server that connects to a socket (systemd runs this)
 ///
 /// Uses the socket that systemd listens on (`sealcard-signer@.socket`) and starts a keeper (`serve`) for each connection, one
 /// after the other. A connection ends when the server closes it. The signer runs as its own user, whose files the server

@@ -21,6 +21,9 @@ use crate::{
 /// Loads the module of the folder's token.toml and asks it for token, firmware, limits and mechanisms. Needs no PIN and uses
 /// no key. Warns about what an administrator should correct.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sealcard-signer probe --folder /var/lib/sealcard/signer/hsm")]
 pub(super) struct Probe {
     #[command(flatten)]
     folder: Folder,

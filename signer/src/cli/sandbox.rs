@@ -13,11 +13,14 @@ use crate::{
     sandbox::{self, Outcome, Rules},
 };
 
-/// Show what the sandbox of this environment's worker prevents
+/// Show what the sandbox around the keys prevents
 ///
 /// Enters the sandbox of the environment's worker, tries what must fail there and prints the results. Exit code 1 if an attempt
 /// succeeded. Changes nothing, and can run while the signer runs; run it as the signer's user.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sealcard-signer sandbox --folder /var/lib/sealcard/signer/default")]
 pub(super) struct Sandbox {
     #[command(flatten)]
     folder: Folder,

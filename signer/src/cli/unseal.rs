@@ -9,11 +9,16 @@ use sealcard_signer_protocol::SecretKind;
 use super::{Folder, output, passphrase};
 use crate::keeper::{ControlReply, ControlRequest, ask};
 
-/// Open the seal of the running signer
+/// Open the key store of the running signer with its passphrase or PIN
 ///
 /// The passphrase or PIN goes to the signer directly, not through the server. If a key file, PIN file or credential was missing
 /// or wrong when the signer started, correct it and run this command. A PIN is tried once, immediately.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sealcard-signer unseal --folder /var/lib/sealcard/signer/default
+  pass show sealcard | sealcard-signer unseal --passphrase-file - \\
+    --folder /var/lib/sealcard/signer/default")]
 pub(super) struct Unseal {
     #[command(flatten)]
     folder: Folder,
