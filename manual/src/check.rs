@@ -27,7 +27,8 @@ pub fn lines_too_long(command: &Command, columns: usize) -> Vec<String> {
     long
 }
 
-/// Lines of examples that a terminal of 80 columns would wrap, in the help or in the manual page, which is indented more.
+/// Lines of examples that a terminal of 80 columns would wrap, in the help or in the manual page, which is indented
+/// more.
 #[must_use]
 pub fn examples_too_long(command: &Command) -> Vec<String> {
     let mut long = Vec::new();

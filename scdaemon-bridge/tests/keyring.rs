@@ -24,7 +24,8 @@ lock() {
 timeout 20 dbus-send --session --print-reply --dest=org.freedesktop.secrets /org/freedesktop/secrets \
     org.freedesktop.DBus.Peer.Ping >/dev/null
 login() {
-    echo 'correct horse' | "$SEALCARD" login "$SERVER" --fingerprint "$FINGERPRINT" --user jane --password-file - --no-sync
+    echo 'correct horse' |
+        "$SEALCARD" login "$SERVER" --fingerprint "$FINGERPRINT" --user jane --password-file - --no-sync
 }
 "#;
 
@@ -104,7 +105,9 @@ async fn a_login_beside_a_locked_keyring_keeps_the_grant_in_a_file() {
     let (folder, identity) = (tempfile::tempdir().unwrap(), Identity::new("localhost"));
     let server = server(&identity).await;
     // Something must lie in the keyring to be locked; a locked empty one can't be told from an empty one.
-    let script = r#"login; lock; timeout 20 sh -c "$(printf '%s' 'echo "correct horse" | "$SEALCARD" login --user jane --password-file - --no-sync')"; "$SEALCARD" status"#;
+    let script = r#"login; lock
+        again='echo "correct horse" | "$SEALCARD" login --user jane --password-file - --no-sync'
+        timeout 20 sh -c "$again"; "$SEALCARD" status"#;
     let (code, text) = run(folder.path(), &server, &identity, script).await;
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(stored_in(folder.path()), GrantStore::File, "{text}");

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// A folder with the four programs, and for the tests the library that loses unsynced data and the PKCS#11 module that makes
-/// mistakes.
+/// A folder with the four programs, and for the tests the library that loses unsynced data and the PKCS#11 module that
+/// makes mistakes.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     folder: PathBuf,

@@ -116,8 +116,8 @@ impl<'a> PlaygroundBuilder<'a> {
         self
     }
 
-    /// Puts something between the token and the server, or changes its `token.toml`, whose text is what `prepare` gives.
-    /// Whether the token can be used is left to the caller then.
+    /// Puts something between the token and the server, or changes its `token.toml`, whose text is what `prepare`
+    /// gives. Whether the token can be used is left to the caller then.
     #[must_use]
     pub fn prepare_token(mut self, prepare: impl FnOnce(&mut Token) -> Result<String> + 'a) -> Self {
         self.prepare_token = Box::new(prepare);

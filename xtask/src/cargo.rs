@@ -15,8 +15,8 @@ use sealcard_tests::{Binaries, command_line, run};
 /// What turns on the failpoints that the crash tests need.
 pub const FAILPOINTS: [&str; 2] = ["--features", "sealcard-server/failpoints,sealcard-signer/failpoints"];
 
-/// The folder of the workspace: the one that cargo was called in. Clones that share a target folder may share this program,
-/// so where it was compiled says nothing.
+/// The folder of the workspace: the one that cargo was called in. Clones that share a target folder may share this
+/// program, so where it was compiled says nothing.
 pub fn workspace() -> &'static Path {
     static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
         let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());

@@ -14,7 +14,8 @@ use xtask::packages::privileged;
 const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,rpm,scdaemon";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Makes the chroots that are missing, one after the other: about a minute each, mostly unpacking. Nothing stays mounted.
+/// Makes the chroots that are missing, one after the other: about a minute each, mostly unpacking. Nothing stays
+/// mounted.
 pub(crate) fn ensure() -> Result<()> {
     Flavour::ALL.into_iter().filter_map(Flavour::suite).try_for_each(ensure_suite)
 }

@@ -8,8 +8,8 @@ use signal_hook::{
     iterator::Signals,
 };
 
-/// From now on SIGINT, SIGTERM and SIGHUP no longer end this process: each is told to `sender` by its number. Children get
-/// theirs as usual.
+/// From now on SIGINT, SIGTERM and SIGHUP no longer end this process: each is told to `sender` by its number. Children
+/// get theirs as usual.
 pub fn hold<T: Send + 'static>(sender: Sender<T>, event: impl Fn(i32) -> T + Send + 'static) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::spawn(move || {

@@ -53,12 +53,13 @@ pub const TEST: &[&str] = &[
 /// What a playground with keys in SoftHSM needs besides.
 pub const SOFTHSM: &[&str] = &["softhsm2"];
 
-/// What building kryoptic and making a token with it needs: its libraries, what makes bindings of their headers, and the
-/// tool that initializes tokens.
+/// What building kryoptic and making a token with it needs: its libraries, what makes bindings of their headers, and
+/// the tool that initializes tokens.
 pub const KRYOPTIC: &[&str] =
     &["clang", "gcc", "libc6-dev", "libclang-dev", "libsqlite3-dev", "libssl-dev", "opensc", "pkg-config"];
 
-/// What the link check for macOS needs besides what it keeps in the cache folder: a linker for build scripts, and Python.
+/// What the link check for macOS needs besides what it keeps in the cache folder: a linker for build scripts, and
+/// Python.
 pub const CROSS: &[&str] = &["ca-certificates", "gcc", "libc6-dev", "python3", "python3-venv"];
 
 /// What tests and playgrounds on PostgreSQL need: its server programs. Each makes a cluster of its own.

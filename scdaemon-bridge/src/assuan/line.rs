@@ -110,7 +110,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cuts_between_chunks_do_not_matter(lines in prop::collection::vec("[a-z \\x00]{0,30}", 0..6), size in 1_usize..9) {
+        fn the_cuts_between_chunks_do_not_matter(
+            lines in prop::collection::vec("[a-z \\x00]{0,30}", 0..6),
+            size in 1_usize..9,
+        ) {
             let mut bytes = lines.join("\n").into_bytes();
             bytes.push(b'\n');
             let chunks: Vec<&[u8]> = bytes.chunks(size).collect();

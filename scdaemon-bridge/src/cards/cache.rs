@@ -24,9 +24,9 @@ pub struct Cache {
     pub server: String,
     /// What the server said.
     pub list: CardList,
-    /// Cards of the same server that are no longer listed, newest first. They are shown to nobody, but gpg may still hold
-    /// stubs of their keys: with these the daemon can ask the server, which says why, instead of letting gpg ask for a
-    /// card to be inserted.
+    /// Cards of the same server that are no longer listed, newest first. They are shown to nobody, but gpg may still
+    /// hold stubs of their keys: with these the daemon can ask the server, which says why, instead of letting gpg ask
+    /// for a card to be inserted.
     #[serde(default)]
     pub retired: Vec<Card>,
 }

@@ -20,8 +20,8 @@ pub struct CardEntry {
 }
 
 impl CardEntry {
-    /// Works out a card. Components of a form that can't be right, and those without a place on a card, are left out, so
-    /// that one bad key does not spoil the list.
+    /// Works out a card. Components of a form that can't be right, and those without a place on a card, are left out,
+    /// so that one bad key does not spoil the list.
     #[must_use]
     pub fn new(facts: Card, retired: bool) -> Self {
         let serial = facts.serial.to_string();

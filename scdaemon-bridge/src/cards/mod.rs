@@ -1,7 +1,7 @@
 //! What is known of the cards without asking anyone: the cache file, and what gpg-agent wants to know of each card.
 //!
-//! [`cache`] is the file that `sealcard sync` and the daemon write, [`Registry`] what the daemon looks up in it, by serial
-//! number and by keygrip.
+//! [`cache`] is the file that `sealcard sync` and the daemon write, [`Registry`] what the daemon looks up in it, by
+//! serial number and by keygrip.
 
 pub mod cache;
 mod emulated;

@@ -4,7 +4,8 @@ use std::{collections::HashMap, rc::Rc};
 
 use super::{CardEntry, Keygrip, Slot, cache::Cache};
 
-/// All cards of one cache. It never changes; a new cache gives a new registry, and sessions go on with the card they have.
+/// All cards of one cache. It never changes; a new cache gives a new registry, and sessions go on with the card they
+/// have.
 #[derive(Debug, Default)]
 pub struct Registry {
     version: Option<u64>,
@@ -32,14 +33,15 @@ impl Found {
 }
 
 impl Registry {
-    /// The registry of a cache, or an empty one. Of two cards with one serial number, and two keys with one keygrip, the
-    /// first counts.
+    /// The registry of a cache, or an empty one. Of two cards with one serial number, and two keys with one keygrip,
+    /// the first counts.
     #[must_use]
     pub fn new(cache: Option<Cache>) -> Self {
         let Some(cache) = cache else { return Self::default() };
         let mut registry =
             Self { version: Some(cache.list.registry_version), server: Some(cache.server), ..Self::default() };
-        // A card whose key can't be used is as good as gone for gpg, but its stubs' uses go to the server, which says why.
+        // A card whose key can't be used is as good as gone for gpg, but its stubs' uses go to the server, which says
+        // why.
         let listed = cache.list.cards.into_iter().map(|card| {
             let hidden = !card.state.has_card();
             CardEntry::new(card, hidden)

@@ -32,8 +32,9 @@ pub(super) fn run(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// gpg fails without asking when it finds no key that it could ask for.
-const NOT_ASKED: &str = "If gpg failed since, it did not ask Sealcard. For `Unusable secret key`, name the key without `!`: \
-                         the primary key is on no card. For `No secret key`, run `sealcard sync`.";
+const NOT_ASKED: &str = "\
+If gpg failed since, it did not ask Sealcard. For `Unusable secret key`, name the key without `!`: \
+the primary key is on no card. For `No secret key`, run `sealcard sync`.";
 
 fn print(operation: &LastOperation) {
     let what = match operation.operation {

@@ -19,7 +19,7 @@ use crate::{
 The grant is revoked on the server, so that a copy of it is worth nothing, and removed from this machine even if the
 server can't be reached. Keys, stubs and the server's address stay; `sealcard setup --remove` undoes the set-up.")]
 pub(super) struct Arguments {
-    /// Log this machine out, as root: the members of its group can sign with it no more
+    /// Log this machine out, as root: the members of its group can no longer sign with it
     #[arg(long)]
     machine: bool,
     /// Print JSON

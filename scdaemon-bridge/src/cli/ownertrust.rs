@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{config::Config, gpg::TrustedKeys};
 
-/// Trusts those of the keys that are not trusted yet. A person at a terminal is asked; elsewhere the option that led here
-/// is the consent. Gives the keys that are new.
+/// Trusts those of the keys that are not trusted yet. A person at a terminal is asked; elsewhere the option that led
+/// here is the consent. Gives the keys that are new.
 pub(super) fn trust(app: &App, cards: &[&Card]) -> anyhow::Result<Vec<Fingerprint>> {
     let (server, mut known) = (server(app)?, TrustedKeys::load(&app.paths)?);
     let new: Vec<&Card> = cards.iter().filter(|card| !known.contains(card.fingerprint)).copied().collect();

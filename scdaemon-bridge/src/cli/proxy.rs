@@ -17,12 +17,13 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-gpg-agent's environment is not your shell's, so the choice is stored (proxy.toml, mode 0600) and holds for gpg and for this
-command alike. A user name and password for the proxy are never shown.
+gpg-agent's environment is not your shell's, so the choice is stored (proxy.toml, mode 0600) and holds for gpg and for
+this command alike. A user name and password for the proxy are never shown.
 
 Examples:
-  sealcard proxy set http://proxy.example.org:3128 --except .intern.example.org
-  sealcard proxy set http://proxy.example.org:3128 --user jane --password-file -
+  sealcard proxy set http://proxy.example.org:3128 --except .example.org
+  sealcard proxy set http://proxy.example.org:3128 --user jane \\
+    --password-file -
   sealcard proxy use-environment      take HTTPS_PROXY and NO_PROXY of now")]
 pub(super) struct Arguments {
     #[command(subcommand)]

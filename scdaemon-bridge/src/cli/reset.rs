@@ -16,8 +16,8 @@ use crate::config::{ConfigError, Paths, files};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It runs `logout`, `unsync` with all public keys that sync brought, and `setup --remove`, and then removes Sealcard's own \
-files. What gpg had before Sealcard stays.")]
+It runs `logout`, `unsync` with all public keys that sync brought, and `setup --remove`, and then removes Sealcard's \
+own files. What gpg had before Sealcard stays.")]
 pub(super) struct Arguments {
     /// Don't ask
     #[arg(short, long)]
@@ -83,7 +83,8 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
     }
     let json = arguments.json;
     let mut report = Report::default();
-    // A step that fails must not keep the others from being done: this command is what people turn to when all else fails.
+    // A step that fails must not keep the others from being done: this command is what people turn to when all else
+    // fails.
     report.logout = report.judge(Step::Logout, logout::log_out_person(app, json).await);
     report.unsync = report.judge(Step::Unsync, undo::undo_all(app, json));
     report.setup = report.judge(Step::Setup, setup::remove(app, json));

@@ -18,8 +18,8 @@ const GRANT_PREFIX: &str = "scg_";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Either of two secrets is taken: a service account's token (sct_…), which is exchanged for a grant, or a grant (scg_…) that
-was obtained elsewhere. Nothing is ever asked, and neither gpg's set-up nor its keys are touched.
+Either of two secrets is taken: a service account's token (sct_…), which is exchanged for a grant, or a grant (scg_…)
+that was obtained elsewhere. Nothing is ever asked, and neither gpg's set-up nor its keys are touched.
 
 Example, for a machine that is provisioned by a tool:
   vault read -field=token … \\

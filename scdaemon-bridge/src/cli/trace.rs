@@ -12,8 +12,9 @@ use super::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The trace shows what gpg-agent asked of the scdaemon, what was asked of the server, when, how long it took and the result. It never holds a token, a password, decrypted data or what was signed. Only you can read the file (mode 0600). At
-4 MiB a new file is started. A running scdaemon is traced too.
+The trace shows what gpg-agent asked of the scdaemon, what was asked of the server, when, how long it took and the
+result. It never holds a token, a password, decrypted data or what was signed. Only you can read the file (mode 0600).
+At 4 MiB a new file is started. A running scdaemon is traced too.
 
 Example:
   sealcard trace on; git tag -s v1.0; sealcard trace off; sealcard trace show")]

@@ -18,8 +18,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without options it shows the server's certificate and, if it is not trusted, asks whether to trust it from now on. A renewed
-certificate of the same authority is trusted without a question.
+Without options it shows the server's certificate and, if it is not trusted, asks whether to trust it from now on. A
+renewed certificate of the same authority is trusted without a question.
 
 Example, after the server was set up anew and the administrator told its fingerprint:
   sealcard trust --fingerprint 3F:1C:…")]

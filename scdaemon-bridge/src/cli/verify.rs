@@ -23,13 +23,13 @@ use crate::{
 };
 
 const HELP: &str = "\
-gpg is not needed. A signature is judged by the certificates of your keys, as the last sync fetched them, or by those of \
---certificate alone. The signature of FILE is FILE.asc or FILE.sig, or is in FILE itself. If FILE is a signature, the \
-content is beside it.
+gpg is not needed. A signature is judged by the certificates of your keys, as the last sync fetched them, or by those \
+of --certificate alone. The signature of FILE is FILE.asc or FILE.sig, or is in FILE itself. If FILE is a signature, \
+the content is beside it.
 
-Of a folder, all files in it and below it need a signature. Skipped are the signatures, symbolic links, names that begin \
-with a dot (--hidden takes them) and, always, what belongs to version control (such as .git). A folder without files is \
-an error. Of more than 10 files, only those that are not good are listed; --all lists all.
+Of a folder, all files in it and below it need a signature. Skipped are the signatures, symbolic links, names that \
+begin with a dot (--hidden takes them) and, always, what belongs to version control (such as .git). A folder without \
+files is an error. Of more than 10 files, only those that are not good are listed; --all lists all.
 
 Examples:
   sealcard verify release.tar.gz
@@ -38,8 +38,11 @@ Examples:
   sealcard verify --output notes.txt notes.txt.asc
       writes the text without its signature
 
-Exit codes: 0 all are good, 1 one is bad or can't be read, 4 none is bad, but one has no signature, 3 none is bad or \
-missing, but one is by a key that is not known here.";
+Exit codes:
+  0  all are good
+  1  one is bad or can't be read
+  3  none is bad or missing, but one is by a key that is not known here
+  4  none is bad, but one has no signature";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]

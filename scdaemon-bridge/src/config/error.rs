@@ -52,7 +52,8 @@ pub enum ConfigError {
     },
     /// A file of the machine's login is open to more than its group may do.
     #[error(
-        "{} (mode {mode:03o}) is open to others than its group's readers: run `chmod 640 {}` as root and, if someone may \
+        "{} (mode {mode:03o}) is open to others than its group's readers: run `chmod 640 {}` as root and, if \
+         someone may \
          have changed or seen it, `sealcard login --machine`", path.display(), path.display()
     )]
     TooOpen {
@@ -73,7 +74,10 @@ pub enum ConfigError {
         mode: u32,
     },
     /// A file that must be one's own, or root's, belongs to someone else.
-    #[error("{} belongs to user {owner}, who could put anything there: run `chown` as root, or remove it", path.display())]
+    #[error(
+        "{} belongs to user {owner}, who could put anything there: run `chown` as root, or remove it",
+        path.display()
+    )]
     ForeignOwner {
         /// Which one.
         path: PathBuf,

@@ -32,7 +32,8 @@ pub fn make_private_folder(folder: &Path) -> Result<(), ConfigError> {
         .map_err(|error| ConfigError::io("make", folder, error))
 }
 
-/// Replaces a file as a whole: at any moment it is the old one or the new one, durable, with mode 0600. Makes its folder.
+/// Replaces a file as a whole: at any moment it is the old one or the new one, durable, with mode 0600. Makes its
+/// folder.
 ///
 /// # Errors
 ///
@@ -41,7 +42,8 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), ConfigError> {
     replace(path, content, 0o600)
 }
 
-/// Replaces a file that belongs to a login: private if the login is a user's, for the folder's group if it is the machine's.
+/// Replaces a file that belongs to a login: private if the login is a user's, for the folder's group if it is the
+/// machine's.
 ///
 /// # Errors
 ///
@@ -63,8 +65,8 @@ fn write_shared(path: &Path, content: &[u8]) -> Result<(), ConfigError> {
 
 const SHARED_MODE: u32 = 0o640;
 
-/// Makes the machine's folder, or lets this group into it: its members may read what lies there, and nobody else. Without a
-/// group, an existing folder stays as it is.
+/// Makes the machine's folder, or lets this group into it: its members may read what lies there, and nobody else.
+/// Without a group, an existing folder stays as it is.
 ///
 /// # Errors
 ///
@@ -122,8 +124,8 @@ fn write_new(path: &Path, content: &[u8], give_away: impl FnOnce(&mut File) -> i
     file.sync_all()
 }
 
-/// Reads a file of ours; `None` if there is none. Such files decide which server is believed, so nobody else may be able to
-/// change them.
+/// Reads a file of ours; `None` if there is none. Such files decide which server is believed, so nobody else may be
+/// able to change them.
 ///
 /// # Errors
 ///

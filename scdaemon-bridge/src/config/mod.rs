@@ -1,8 +1,8 @@
 //! Where things lie on a workstation, and what `config.toml` says.
 //!
-//! Two folders: the configuration (`config.toml`, a pinned CA, the proxy, and the grant where no keyring holds it) and the state
-//! (the cache of cards, what the last operation came to). [`Paths`] finds them even with an empty environment, because
-//! `sealcard setup` leaves a [`mod@pointer`] in the GnuPG home.
+//! Two folders: the configuration (`config.toml`, a pinned CA, the proxy, and the grant where no keyring holds it) and
+//! the state (the cache of cards, what the last operation came to). [`Paths`] finds them even with an empty
+//! environment, because `sealcard setup` leaves a [`mod@pointer`] in the GnuPG home.
 
 pub mod block;
 mod certificate;

@@ -21,9 +21,9 @@ pub struct Paths {
 
 impl Paths {
     /// As `sealcard-scdaemon` looks for them: what `sealcard.conf` in the GnuPG home says, then
-    /// `SEALCARD_CONFIG_FOLDER` and `SEALCARD_STATE_FOLDER`, then where this system's programs keep such files (on Linux
-    /// the XDG variables, on macOS the Library), in the home folder of the user database if no variable names one.
-    /// `homedir` is the GnuPG home if gpg-agent named one.
+    /// `SEALCARD_CONFIG_FOLDER` and `SEALCARD_STATE_FOLDER`, then where this system's programs keep such files (on
+    /// Linux the XDG variables, on macOS the Library), in the home folder of the user database if no variable names
+    /// one. `homedir` is the GnuPG home if gpg-agent named one.
     ///
     /// # Errors
     ///
@@ -39,8 +39,8 @@ impl Paths {
         }
     }
 
-    /// As the `sealcard` command looks for them: `SEALCARD_CONFIG_FOLDER` and `SEALCARD_STATE_FOLDER` come first, because
-    /// a person who sets them means them. Otherwise as [`Self::discover`], so that both see the same.
+    /// As the `sealcard` command looks for them: `SEALCARD_CONFIG_FOLDER` and `SEALCARD_STATE_FOLDER` come first,
+    /// because a person who sets them means them. Otherwise as [`Self::discover`], so that both see the same.
     ///
     /// # Errors
     ///

@@ -10,8 +10,8 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use super::{ConfigError, home};
 
-/// Looks at the folders above a file, up to the home folder if the file is in there, as sshd does. Links are followed; what
-/// holds them is looked at too.
+/// Looks at the folders above a file, up to the home folder if the file is in there, as sshd does. Links are followed;
+/// what holds them is looked at too.
 ///
 /// # Errors
 ///

@@ -9,8 +9,9 @@ use thiserror::Error;
 
 use super::{CertificateFacts, ConfigError, Paths, files};
 
-const HEADER: &str = "# Written by `sealcard login` and `sealcard trust`. `sealcard logout` leaves it, so that the next login\n\
-                      # needs no address.\n";
+const HEADER: &str = "\
+# Written by `sealcard login` and `sealcard trust`. `sealcard logout` leaves it, so that the next login\n\
+# needs no address.\n";
 
 /// What `config.toml` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +78,8 @@ pub enum GrantStore {
     Keyring,
     /// In the file `grant` beside `config.toml`, mode 0600.
     File,
-    /// In the file `grant` of the machine's folder, mode 0640, for its group. Never renewed: its readers can't write it.
+    /// In the file `grant` of the machine's folder, mode 0640, for its group. Never renewed: its readers can't write
+    /// it.
     Machine,
     /// There is none: its user logged out.
     Nowhere,
@@ -102,8 +104,8 @@ impl GrantStore {
 pub enum Trust {
     /// By the certificate authorities that this machine trusts.
     System {},
-    /// By the authorities in `ca.pem` beside `config.toml`, and no others: what `login --ca-file` was given, or the authority
-    /// that the server showed and a person or `--fingerprint` vouched for.
+    /// By the authorities in `ca.pem` beside `config.toml`, and no others: what `login --ca-file` was given, or the
+    /// authority that the server showed and a person or `--fingerprint` vouched for.
     CaFile {},
     /// By its certificate alone: names, dates and authorities are not looked at.
     Certificate {

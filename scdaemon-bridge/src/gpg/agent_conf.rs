@@ -55,8 +55,8 @@ pub enum Change {
 ///
 /// # Errors
 ///
-/// When a file can't be read, the program's path can't stand in the file, or the file is not ours to change; then the error
-/// names the lines to add.
+/// When a file can't be read, the program's path can't stand in the file, or the file is not ours to change; then the
+/// error names the lines to add.
 pub fn plan(gnupg_home: &Path, program: &Path, expand_secmem: bool) -> Result<Option<Vec<u8>>, AgentConfError> {
     let path = gnupg_home.join(FILE_NAME);
     let program = writable_path(program).map_err(|reason| ConfigError::invalid(program, reason))?;
@@ -113,8 +113,8 @@ pub enum AgentConfError {
     },
 }
 
-/// Writes our block into the file of this GnuPG home. The person's own file is kept as [`BACKUP_NAME`]. Nothing is changed if
-/// that fails.
+/// Writes our block into the file of this GnuPG home. The person's own file is kept as [`BACKUP_NAME`]. Nothing is
+/// changed if that fails.
 ///
 /// # Errors
 ///
@@ -204,7 +204,8 @@ mod tests {
 
     #[test]
     fn a_foreign_scdaemon_is_set_aside_and_comes_back() {
-        let own = b"default-cache-ttl 60\nscdaemon-program /usr/bin/gnupg-pkcs11-scd\n\tdisable-scdaemon\npinentry-program /p";
+        let own = b"default-cache-ttl 60\n\
+            scdaemon-program /usr/bin/gnupg-pkcs11-scd\n\tdisable-scdaemon\npinentry-program /p";
         let edited = with_block(own, PROGRAM, true);
         assert_eq!(scdaemon_program(&edited).as_deref(), Some(PROGRAM));
         let text = String::from_utf8(edited.clone()).unwrap();

@@ -23,8 +23,8 @@ pub enum Imported {
     },
 }
 
-/// What a person's `gpg.conf` may say that keeps certificates out: `import-options merge-only`, `weak-digest SHA1`, and a
-/// clock that is behind the server's.
+/// What a person's `gpg.conf` may say that keeps certificates out: `import-options merge-only`, `weak-digest SHA1`, and
+/// a clock that is behind the server's.
 const AGAINST_GPG_CONF: [&str; 5] =
     ["--import-options", "no-merge-only", "--allow-weak-digest-algos", "--ignore-time-conflict", "--ignore-valid-from"];
 

@@ -143,8 +143,8 @@ impl Gnupg {
         // gpg 2.2 answers "Broken pipe" for up to 4 s after its scdaemon alone was stopped, so the agent goes too.
         self.checked("gpgconf", &["--kill", "gpg-agent"], None)?;
         let deadline = Instant::now() + STOP_LIMIT;
-        // Its process, not its socket: an agent that ends drops new connections, and with systemd's sockets another agent,
-        // which has the new configuration, answers at once.
+        // Its process, not its socket: an agent that ends drops new connections, and with systemd's sockets another
+        // agent, which has the new configuration, answers at once.
         while os::process_lives(old) {
             if Instant::now() > deadline {
                 return Err(GpgError::StillRuns { home: self.home.clone() });

@@ -34,7 +34,8 @@ impl GrantError {
     pub const fn advice(&self) -> Option<&'static str> {
         match self {
             Self::NoKeyring(_) => Some(
-                "Log in to your desktop session, or run `sealcard login --grant-file` to keep the grant in a file instead.",
+                "Log in to your desktop session, or run `sealcard login --grant-file` to keep the grant in a file \
+                 instead.",
             ),
             Self::Locked => {
                 Some("Unlock the keyring and try again, or run `sealcard login --grant-file` to do without it.")

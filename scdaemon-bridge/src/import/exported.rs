@@ -169,8 +169,8 @@ impl ExportedKey {
         secrets.collect()
     }
 
-    /// The secret of one key, in the form that signers seal: PKCS#8 DER for RSA; for NIST curves the secret number, as wide
-    /// as the curve; for Ed25519 the seed, for Curve25519 the secret.
+    /// The secret of one key, in the form that signers seal: PKCS#8 DER for RSA; for NIST curves the secret number, as
+    /// wide as the curve; for Ed25519 the seed, for Curve25519 the secret.
     ///
     /// # Errors
     ///
@@ -234,7 +234,8 @@ fn private_bytes(
     match (algorithm.scheme(), public_key, secret) {
         (Scheme::Rsa { .. }, PublicKey::Rsa { n, e }, Mpis::RSA { d, p, q, u }) => {
             let (d, p, q, u) = (d.value(), p.value(), q.value(), u.value());
-            // OpenPGP's u is p^-1 mod q, PKCS#1's coefficient the inverse of the second prime: the primes change places.
+            // OpenPGP's u is p^-1 mod q, PKCS#1's coefficient the inverse of the second prime: the primes change
+            // places.
             let pair = KeyPair::from_components(&KeyPairComponents {
                 public_key: PublicKeyComponents { n: n.as_slice(), e: e.as_slice() },
                 d,

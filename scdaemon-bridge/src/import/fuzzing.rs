@@ -9,8 +9,9 @@ use secrecy::SecretSlice;
 
 use super::{ExportedKey, SecretState};
 
-/// Reads a key and tries to open each of its secrets: nothing panics, and nothing secret is in what is published, in what is
-/// said of parts that are left out, or in an error. The server, given the same bytes, keeps nothing secret either.
+/// Reads a key and tries to open each of its secrets: nothing panics, and nothing secret is in what is published, in
+/// what is said of parts that are left out, or in an error. The server, given the same bytes, keeps nothing secret
+/// either.
 pub fn exported_key(data: &[u8]) {
     let secrets = Secrets::of(data);
     if let Ok(certificate) = PublicCertificate::read(data) {

@@ -1,7 +1,8 @@
 //! Secrets whose numbers are not written as they should be.
 //!
-//! GnuPG 2.4 writes the secrets of curves in full width, with zeros in front where the number is shorter: every second key.
-//! OpenPGP's numbers have none (RFC 9580 section 3.2), and sequoia refuses such a packet. Here the zeros are taken off.
+//! GnuPG 2.4 writes the secrets of curves in full width, with zeros in front where the number is shorter: every second
+//! key. OpenPGP's numbers have none (RFC 9580 section 3.2), and sequoia refuses such a packet. Here the zeros are taken
+//! off.
 
 use aws_lc_rs::{
     cipher::{AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey},

@@ -1,7 +1,7 @@
 //! What came of the last operation: `last.json` in the state folder, for `sealcard last`.
 //!
-//! libassuan throws away the text behind an error number, so gpg can only print "Forbidden" or "Network error". The whole
-//! reason, with the server's request id, lies here.
+//! libassuan throws away the text behind an error number, so gpg can only print "Forbidden" or "Network error". The
+//! whole reason, with the server's request id, lies here.
 
 use std::{
     fs::{self, OpenOptions},
@@ -74,7 +74,8 @@ pub enum Outcome {
     Failed,
 }
 
-/// What the file holds: the newest operation, and the newest that failed, so that a success right after does not hide it.
+/// What the file holds: the newest operation, and the newest that failed, so that a success right after does not hide
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stored {
     newest: LastOperation,

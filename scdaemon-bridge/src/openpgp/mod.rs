@@ -1,7 +1,8 @@
 //! OpenPGP signatures of files, made and verified without gpg. Only the `sealcard` command links this.
 //!
-//! [`SigningKey`] is what a card says of its signing key; a [`Draft`] is a signature that lacks only what the server makes;
-//! [`received`] reads what the server says is a card's certificate; [`verify_detached`] and [`verify_inline`] judge signatures by certificates that are at hand.
+//! [`SigningKey`] is what a card says of its signing key; a [`Draft`] is a signature that lacks only what the server
+//! makes; [`received`] reads what the server says is a card's certificate; [`verify_detached`] and [`verify_inline`]
+//! judge signatures by certificates that are at hand.
 
 mod cleartext;
 mod draft;

@@ -6,9 +6,9 @@ use sequoia_openpgp::Cert;
 
 use super::OpenPgpError;
 
-/// The certificate of a card: exactly one, with the fingerprint that the card list says and the card's keys. It is written
-/// anew from what was understood and signed by its primary key. Secret keys and signatures by others are not taken, so that
-/// a server can't change what gpg thinks of other keys.
+/// The certificate of a card: exactly one, with the fingerprint that the card list says and the card's keys. It is
+/// written anew from what was understood and signed by its primary key. Secret keys and signatures by others are not
+/// taken, so that a server can't change what gpg thinks of other keys.
 ///
 /// # Errors
 ///

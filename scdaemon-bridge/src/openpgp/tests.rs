@@ -126,7 +126,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn any_text_is_signed_in_clear_and_comes_back(text in "([-a-zF \\t]{0,12}|From me|- x|-----BEGIN PGP|é)(\\n([-a-z \\t]{0,12}|From me))*") {
+    fn any_text_is_signed_in_clear_and_comes_back(
+        text in "([-a-zF \\t]{0,12}|From me|- x|-----BEGIN PGP|é)(\\n([-a-z \\t]{0,12}|From me))*") {
         let mut owner = Owner::new();
         let cleartext = Cleartext::new(&owner.key, owner.key.preferred_hash(), text.as_bytes()).unwrap();
         let raw = owner.raw(cleartext.draft());
@@ -135,7 +136,8 @@ proptest! {
         let verdicts = verify_inline(&owner.certificates(), &message, &mut content).unwrap();
         prop_assert_eq!(Judgement::of(&verdicts), Judgement::Good, "{:?}", verdicts);
         let lines = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n");
-        prop_assert_eq!(lines(&String::from_utf8(content).unwrap()).trim_end().to_owned(), lines(&text).trim_end().to_owned());
+        let content = String::from_utf8(content).unwrap();
+        prop_assert_eq!(lines(&content).trim_end().to_owned(), lines(&text).trim_end().to_owned());
     }
 
     #[test]

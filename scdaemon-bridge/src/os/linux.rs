@@ -91,7 +91,7 @@ fn bus_is_known() -> bool {
 
 #[allow(unsafe_code)]
 fn set_variable(address: &str) {
-    // SAFETY: the contract of `adopt_session` is that no other thread runs yet, so none can read the environment while it
-    // changes.
+    // SAFETY: the contract of `adopt_session` is that no other thread runs yet, so none can read the environment while
+    // it changes.
     unsafe { std::env::set_var(BUS_VARIABLE, address) };
 }

@@ -47,8 +47,8 @@ pub(crate) fn process_lives(id: u32) -> bool {
     i32::try_from(id).is_ok_and(|id| nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), None).is_ok())
 }
 
-/// Keeps passwords and grants from core images. A debugger needs an entitlement of this program on this system, which it does
-/// not have. To be called first in `main`.
+/// Keeps passwords and grants from core images. A debugger needs an entitlement of this program on this system, which
+/// it does not have. To be called first in `main`.
 ///
 /// # Errors
 ///

@@ -44,7 +44,8 @@ impl ProgramError {
         match self {
             Self::Start { program, error } if error.kind() == io::ErrorKind::NotFound => package(program),
             Self::TimedOut { program, .. } if is_gnupg(program) => Some(
-                "Another gpg or a hanging gpg-agent may hold it up: end those, run `gpgconf --kill all`, and try again.",
+                "Another gpg or a hanging gpg-agent may hold it up: end those, run `gpgconf --kill all`, and try \
+                 again.",
             ),
             Self::TimedOut { .. } => Some("Run that command by hand to see what it waits for."),
             Self::Start { .. } | Self::Failed { .. } => None,

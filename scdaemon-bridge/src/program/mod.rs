@@ -1,7 +1,7 @@
 //! Running foreign programs: gpg and its tools, git, rpm.
 //!
-//! Each has a deadline, a person at a terminal sees what is waited for, and each error names the program, the cause and what
-//! to do.
+//! Each has a deadline, a person at a terminal sees what is waited for, and each error names the program, the cause and
+//! what to do.
 
 mod error;
 mod progress;

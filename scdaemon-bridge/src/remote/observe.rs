@@ -33,8 +33,8 @@ impl Observed {
         CertificateFacts::of(&self.certificate)
     }
 
-    /// What the server is best recognised by: the last authority that it shows, if that vouches for it, because it stays when
-    /// the server's own certificate is renewed. Else its own certificate.
+    /// What the server is best recognised by: the last authority that it shows, if that vouches for it, because it
+    /// stays when the server's own certificate is renewed. Else its own certificate.
     ///
     /// # Errors
     ///
@@ -127,8 +127,8 @@ fn pem(certificate: &[u8]) -> String {
     pem
 }
 
-/// Takes part in a TLS handshake, keeps the certificates and closes the connection. No HTTP is spoken with the server. Takes
-/// 5 seconds for the connection, 5 for a proxy's answer and 5 for the handshake at most.
+/// Takes part in a TLS handshake, keeps the certificates and closes the connection. No HTTP is spoken with the server.
+/// Takes 5 seconds for the connection, 5 for a proxy's answer and 5 for the handshake at most.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! Uses of a private key. Each may be repeated with its idempotency key, so a broken connection costs nobody a signature.
+//! Uses of a private key. Each may be repeated with its idempotency key, so a broken connection costs nobody a
+//! signature.
 
 use std::time::Duration;
 
@@ -64,8 +65,8 @@ impl Remote {
         self.operate(key, "decrypt", Some(idempotency), request).await
     }
 
-    /// Signs several digests with the key's signature slot, at most [`MAX_BATCH`]; as [`Self::sign`]. Gives one result for
-    /// each item, in their order.
+    /// Signs several digests with the key's signature slot, at most [`MAX_BATCH`]; as [`Self::sign`]. Gives one result
+    /// for each item, in their order.
     ///
     /// [`MAX_BATCH`]: sealcard_api::operations::MAX_BATCH
     ///
@@ -112,7 +113,8 @@ impl Remote {
         }
     }
 
-    /// Once more after a broken connection; again and again while the server is busy, unless that lasts. The caller sets the end.
+    /// Once more after a broken connection; again and again while the server is busy, unless that lasts. The caller
+    /// sets the end.
     async fn repeat(
         &self,
         session: &std::sync::Arc<super::session::Session>,
@@ -144,8 +146,8 @@ impl Remote {
     }
 }
 
-/// How long a busy server is asked again. What it says then is better than no answer within [`REQUEST_TIMEOUT`]: that nothing
-/// was begun.
+/// How long a busy server is asked again. What it says then is better than no answer within [`REQUEST_TIMEOUT`]: that
+/// nothing was begun.
 const BUSY: Duration = Duration::from_secs(20);
 
 /// The pause before the first repetition to a busy server; doubled each time.

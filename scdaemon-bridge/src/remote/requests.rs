@@ -132,8 +132,8 @@ impl Remote {
         session.http.parse(&answer.outcome.map_err(RemoteError::Problem)?)
     }
 
-    /// One exchange with the grant, two if another process has renewed it meanwhile. The answer may be a problem, but not
-    /// one about the grant.
+    /// One exchange with the grant, two if another process has renewed it meanwhile. The answer may be a problem, but
+    /// not one about the grant.
     pub(super) async fn call(&self, session: &Arc<Session>, call: &Call) -> Result<Answer, RemoteError> {
         let mut grant = session.grant().await?;
         loop {

@@ -58,8 +58,8 @@ pub(super) fn looking_config() -> Result<ClientConfig, TlsError> {
     with_verifier(Arc::new(OneCertificate { expected: None, provider: provider.clone() }), provider)
 }
 
-/// Whether this authority vouches for the server's certificate, for this name and now. `others` is what the server shows
-/// beside its own certificate.
+/// Whether this authority vouches for the server's certificate, for this name and now. `others` is what the server
+/// shows beside its own certificate.
 pub(super) fn vouches(
     authority: &CertificateDer<'_>,
     certificate: &CertificateDer<'_>,

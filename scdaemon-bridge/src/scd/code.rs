@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A code of libgpg-error. The source "SCD" is added when it is sent; the text is for logs, because libassuan throws away
-/// what stands behind the number and gpg prints its own.
+/// A code of libgpg-error. The source "SCD" is added when it is sent; the text is for logs, because libassuan throws
+/// away what stands behind the number and gpg prints its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code {
     code: u32,

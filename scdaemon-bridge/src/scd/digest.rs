@@ -59,8 +59,8 @@ pub(super) fn parse_hash_name(name: &str) -> Result<HashAlgorithm, DigestError> 
     }
 }
 
-/// Reads a `DigestInfo`, byte by byte as RFC 8017 writes it, or a bare digest. `expected` is what the command says; without
-/// it a bare digest's length decides.
+/// Reads a `DigestInfo`, byte by byte as RFC 8017 writes it, or a bare digest. `expected` is what the command says;
+/// without it a bare digest's length decides.
 ///
 /// # Errors
 /// If it is weak, does not agree with `expected`, or is no digest.
@@ -129,7 +129,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_accepted_has_the_length_of_its_algorithm(data: Vec<u8>, cut in 0_usize..90, flip in 0_usize..90) {
+        fn whatever_is_accepted_has_the_length_of_its_algorithm(
+            data: Vec<u8>,
+            cut in 0_usize..90,
+            flip in 0_usize..90,
+        ) {
             for expected in [None, Some(HashAlgorithm::Sha256)] {
                 if let Ok(digest) = parse_digest(&data, expected) {
                     prop_assert_eq!(digest.bytes.len(), digest.hash.digest_len());

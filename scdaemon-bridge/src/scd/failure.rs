@@ -79,8 +79,8 @@ fn code_of(error: &RemoteError) -> Code {
     }
 }
 
-/// The code for a problem that the server sent. CANCELED is never used for a denial: batch tools take it as an act of the
-/// user.
+/// The code for a problem that the server sent. CANCELED is never used for a denial: batch tools take it as an act of
+/// the user.
 fn code_of_problem(code: ProblemCode) -> Code {
     match code {
         ProblemCode::Unauthenticated

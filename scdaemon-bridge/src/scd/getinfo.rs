@@ -3,8 +3,8 @@
 use super::{Code, Session};
 use crate::assuan::Options;
 
-/// What `GETINFO version` answers. gpg warns if its scdaemon is older than itself, so this is newer than any gpg that is
-/// supported; the program's own version is `GETINFO sealcard_version`.
+/// What `GETINFO version` answers. gpg warns if its scdaemon is older than itself, so this is newer than any gpg that
+/// is supported; the program's own version is `GETINFO sealcard_version`.
 const VERSION: &str = "2.5.99";
 
 /// Options that a client may look for before it uses them.

@@ -107,8 +107,8 @@ impl Session {
                     let slot = found.slot().ok_or(Code::NOT_FOUND)?;
                     lines.push(key_info(slot, found.card.serial()));
                 }
-                // gpg-agent 2.4 looks for the key of a stub. An error makes it ask the user, in a loop, to insert a card
-                // that can't be inserted; so it may go on, and the use of the key says what is wrong.
+                // gpg-agent 2.4 looks for the key of a stub. An error makes it ask the user, in a loop, to insert a
+                // card that can't be inserted; so it may go on, and the use of the key says what is wrong.
                 None if after_serialno_all => {
                     let serial = registry.first().map_or_else(|| "0".repeat(32), |card| card.serial().to_owned());
                     lines.push(format!("{grip} T {serial} OPENPGP.1 -"));

@@ -41,7 +41,8 @@ impl Session {
         Ok(())
     }
 
-    /// A client that knows the card cancels, and gets exactly one ERR: anything else would leave the stream out of step.
+    /// A client that knows the card cancels, and gets exactly one ERR: anything else would leave the stream out of
+    /// step.
     async fn ask_whether_card_is_known(&mut self, card: &CardEntry) -> Result<(), Code> {
         self.reply.inquire("KNOWNCARDP", card.serial());
         self.flush().await.map_err(|_| Code::GENERAL)?;

@@ -104,7 +104,8 @@ impl Drop for Listener {
     }
 }
 
-/// Where gpg-agent's scdaemon has its socket: gpg's socket folder if there is one, the GnuPG home, our own state folder.
+/// Where gpg-agent's scdaemon has its socket: gpg's socket folder if there is one, the GnuPG home, our own state
+/// folder.
 #[must_use]
 pub fn socket_candidates(homedir: Option<&Path>, paths: Option<&Paths>) -> Vec<PathBuf> {
     let mut folders = Vec::new();
@@ -120,8 +121,8 @@ pub fn socket_candidates(homedir: Option<&Path>, paths: Option<&Paths>) -> Vec<P
     folders
 }
 
-/// `d.` and 24 characters: how GnuPG names the socket folder of another home (`common/homedir.c`): the first 120 bits of
-/// the path's SHA-1 in z-base-32.
+/// `d.` and 24 characters: how GnuPG names the socket folder of another home (`common/homedir.c`): the first 120 bits
+/// of the path's SHA-1 in z-base-32.
 fn socket_folder_name(home: &Path) -> String {
     const ALPHABET: &[u8; 32] = b"ybndrfg8ejkmcpqxot1uwisza345h769";
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, home.as_os_str().as_bytes());

@@ -1,7 +1,7 @@
 //! The daemon's log: `scdaemon.log` in the state folder.
 //!
-//! gpg-agent gives its scdaemon /dev/null as standard error, so warnings and errors go to a file of limited size. Nothing
-//! that a client sent and no answer of a key is ever written here.
+//! gpg-agent gives its scdaemon /dev/null as standard error, so warnings and errors go to a file of limited size.
+//! Nothing that a client sent and no answer of a key is ever written here.
 
 use std::path::PathBuf;
 

@@ -1,9 +1,9 @@
 //! The replacement scdaemon.
 //!
-//! [`Daemon`] is what all connections share, [`Session`] one connection: the pipe from gpg-agent, or one on the socket. Each
-//! group of commands has its own file. Everything that needs no private key is answered from the cache of cards; only
-//! PKSIGN, PKAUTH and PKDECRYPT ask the server, and only they report its problems: any error of SERIALNO or KEYINFO makes
-//! gpg ask the user to insert a card.
+//! [`Daemon`] is what all connections share, [`Session`] one connection: the pipe from gpg-agent, or one on the socket.
+//! Each group of commands has its own file. Everything that needs no private key is answered from the cache of cards;
+//! only PKSIGN, PKAUTH and PKDECRYPT ask the server, and only they report its problems: any error of SERIALNO or
+//! KEYINFO makes gpg ask the user to insert a card.
 
 mod attributes;
 mod code;

@@ -1,7 +1,7 @@
 //! Using private keys: SETDATA, PKSIGN, PKAUTH, PKDECRYPT.
 //!
-//! Each use goes through the emulated card: its command APDU says what the key is asked to do, the server does it, and the
-//! response APDU holds what gpg gets.
+//! Each use goes through the emulated card: its command APDU says what the key is asked to do, the server does it, and
+//! the response APDU holds what gpg gets.
 
 use std::{rc::Rc, time::Duration};
 
@@ -30,8 +30,8 @@ use crate::{
     last::{LastOperation, OperationKind, Outcome},
 };
 
-/// The longest that one use may take. gpg, gpg-agent and libassuan would wait for ever, and Ctrl-C in gpg does not reach
-/// this program.
+/// The longest that one use may take. gpg, gpg-agent and libassuan would wait for ever, and Ctrl-C in gpg does not
+/// reach this program.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// SETDATA takes this many bytes in all, as scdaemon does.
@@ -160,8 +160,8 @@ impl Session {
         Ok(done)
     }
 
-    /// The key that the command names, if it is the one of slot `number`. A keygrip that is not known yet may belong to a
-    /// new key, or to one of a server that this workstation is no longer logged in to: the server says which.
+    /// The key that the command names, if it is the one of slot `number`. A keygrip that is not known yet may belong to
+    /// a new key, or to one of a server that this workstation is no longer logged in to: the server says which.
     async fn find_for_use(
         &mut self,
         options: &Options<'_>,

@@ -9,8 +9,8 @@ use crate::{
     last::{LastOperation, OperationKind, Outcome},
 };
 
-/// What SERIALNO --all answers when there is no card at all. gpg 2.4 asks it before each use of a key, and takes any error
-/// for a card that must be inserted; with this it goes on to PKSIGN, which says what is really wrong.
+/// What SERIALNO --all answers when there is no card at all. gpg 2.4 asks it before each use of a key, and takes any
+/// error for a card that must be inserted; with this it goes on to PKSIGN, which says what is really wrong.
 const NO_CARD: &str = "D276000124010304FF00000000000000";
 
 impl Session {
@@ -39,8 +39,8 @@ impl Session {
         Ok(())
     }
 
-    /// The error for a demanded card that is not here. Not ENODEV and not CARD_NOT_PRESENT: with them gpg-agent 2.2 asks
-    /// the user to insert it.
+    /// The error for a demanded card that is not here. Not ENODEV and not CARD_NOT_PRESENT: with them gpg-agent 2.2
+    /// asks the user to insert it.
     fn unknown_card(&self, registry: &Registry) -> Code {
         let (code, name, reason) = if registry.version().is_none() {
             (Code::NO_AUTH, "not-logged-in", "gpg asked for a card, but this workstation knows none")

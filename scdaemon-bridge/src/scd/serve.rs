@@ -19,8 +19,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[error("can't serve gpg-agent: {0}")]
 pub struct ServeError(#[from] io::Error);
 
-/// Serves gpg-agent on stdin and stdout and everyone else on the socket, until the agent is gone and the last client with
-/// it, or until KILLSCD. `homedir` is the GnuPG home that gpg-agent named.
+/// Serves gpg-agent on stdin and stdout and everyone else on the socket, until the agent is gone and the last client
+/// with it, or until KILLSCD. `homedir` is the GnuPG home that gpg-agent named.
 ///
 /// # Errors
 /// If the event loop or the pipe can't be set up.

@@ -44,8 +44,8 @@ pub struct Session {
 /// How long the answer of a failed command may wait until the reason lies in `last.json`.
 const NOTE_LIMIT: Duration = Duration::from_millis(500);
 
-/// What the trace tells of a command. Data are told by their size alone, and of commands that could carry a PIN or a key
-/// only the name is told.
+/// What the trace tells of a command. Data are told by their size alone, and of commands that could carry a PIN or a
+/// key only the name is told.
 fn traced(name: &str, rest: &str) -> String {
     match name {
         "SETDATA" => {
@@ -142,8 +142,8 @@ impl Session {
         sent
     }
 
-    /// The card that a use of a key means by `OPENPGP.n`: the current one, even if it is retired, so that the server can
-    /// say why it may no longer be used.
+    /// The card that a use of a key means by `OPENPGP.n`: the current one, even if it is retired, so that the server
+    /// can say why it may no longer be used.
     pub(super) fn card_of_operation(&self) -> Result<Rc<CardEntry>, Code> {
         match &self.current {
             Some(current) => self.daemon.registry().by_serial(current.serial()).cloned().ok_or(Code::CARD_REMOVED),
@@ -221,8 +221,8 @@ impl Session {
             });
         }
         if result.is_err() || matches!(then, Then::Stop) {
-            // A person who reads the error may ask `sealcard last` at once. And who is told that this process ends may expect
-            // it to be gone.
+            // A person who reads the error may ask `sealcard last` at once. And who is told that this process ends may
+            // expect it to be gone.
             let _ = tokio::time::timeout(NOTE_LIMIT, self.daemon.finish()).await;
         }
         self.end_with(result, text);

@@ -37,7 +37,8 @@ impl Rpm {
         &self.file
     }
 
-    /// Makes rpmsign sign with this key, by a gpg that exists: rpm of Debian 12 calls /usr/bin/gpg2, which is often missing.
+    /// Makes rpmsign sign with this key, by a gpg that exists: rpm of Debian 12 calls /usr/bin/gpg2, which is often
+    /// missing.
     ///
     /// # Errors
     ///

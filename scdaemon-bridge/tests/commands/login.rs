@@ -109,7 +109,8 @@ async fn trust_in_an_authority_survives_a_renewal() {
     let output = person.run(&login, "correct horse\n").await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 
-    // A server with another certificate of the same authority, and one of another authority that shows that certificate.
+    // A server with another certificate of the same authority, and one of another authority that shows that
+    // certificate.
     let renewed = server(&identity.renewed("localhost")).await;
     let stranger = server(&Identity::new("localhost").with_authority()).await;
     for (server, code) in [(&renewed, 0), (&stranger, 2)] {

@@ -1,7 +1,7 @@
 //! A PostgreSQL cluster of a test's own, made from the installed programs, that ends with the value that holds it.
 //!
-//! `initdb` takes a second or two, so each machine does it once and tests copy its result. It listens on a Unix socket in
-//! a folder of its own and nowhere else; whoever can reach the socket is let in.
+//! `initdb` takes a second or two, so each machine does it once and tests copy its result. It listens on a Unix socket
+//! in a folder of its own and nowhere else; whoever can reach the socket is let in.
 
 use std::{
     fs::{self, File},

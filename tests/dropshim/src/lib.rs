@@ -2,8 +2,8 @@
 //!
 //! Preloaded into a process (`LD_PRELOAD`) it watches one folder, `DROPSHIM_FOLDER`, and keeps beside it, in
 //! `DROPSHIM_SHADOW`, what a disk would hold after a power failure: a file's content as it was at its last `fsync` or
-//! `fdatasync`, and a folder's names as they were when it was last synced. (As on ext4 and XFS, syncing a new file makes its
-//! name durable too.) A test kills the process, puts the shadow in the folder's place and starts again.
+//! `fdatasync`, and a folder's names as they were when it was last synced. (As on ext4 and XFS, syncing a new file
+//! makes its name durable too.) A test kills the process, puts the shadow in the folder's place and starts again.
 //!
 //! Writes need no interception: what is copied at a sync is the file at that moment, and each file of interest has one
 //! writer at a time, the one that syncs it.

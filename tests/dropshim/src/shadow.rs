@@ -10,7 +10,8 @@ use std::{
 
 /// Notes that what `fd` refers to is durable now.
 ///
-/// If the shadow can't be written the process is aborted: a test must never pass on a shadow that lacks something by mistake.
+/// If the shadow can't be written the process is aborted: a test must never pass on a shadow that lacks something by
+/// mistake.
 pub(crate) fn synced(fd: i32) {
     static SHADOW: OnceLock<Option<Mutex<Shadow>>> = OnceLock::new();
     let shadow = SHADOW.get_or_init(|| Shadow::from_environment().map(Mutex::new));

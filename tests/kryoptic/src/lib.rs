@@ -1,5 +1,5 @@
-//! The symbols that a PKCS#11 module exports, as the package `kryoptic` has them. That one is a library for C alone, which
-//! cargo builds for nobody who depends on it.
+//! The symbols that a PKCS#11 module exports, as the package `kryoptic` has them. That one is a library for C alone,
+//! which cargo builds for nobody who depends on it.
 
 #![allow(non_snake_case)]
 

@@ -1,9 +1,9 @@
 //! The rules: which call goes wrong, and how.
 //!
 //! A line is `FUNCTION WHEN [if CONDITION] ACTION`, such as `C_Sign 17 return 0x30` or
-//! `C_GetTokenInfo always if slot=1 return 0x30`. `WHEN` is `always` or the number of the call, counted over all processes
-//! from 1 on. Later lines lose against earlier ones, except that every line that changes templates or answers applies. A
-//! line that can't be read ends the process: a test must never pass because its fault was misspelt.
+//! `C_GetTokenInfo always if slot=1 return 0x30`. `WHEN` is `always` or the number of the call, counted over all
+//! processes from 1 on. Later lines lose against earlier ones, except that every line that changes templates or answers
+//! applies. A line that can't be read ends the process: a test must never pass because its fault was misspelt.
 
 use std::{env, fs, io::ErrorKind, process};
 

@@ -1,9 +1,9 @@
 //! The file that counts calls: a record of 64 bytes for each function, its name (56 bytes, padded with zeros) and a
 //! number of 8 bytes in the machine's order.
 //!
-//! It is mapped and counted in atomically, so that many processes can share it, a killed one loses nothing, and counting
-//! costs next to nothing under load. One more record, `overlapping`, counts the calls that began in a process while another
-//! one was under way there.
+//! It is mapped and counted in atomically, so that many processes can share it, a killed one loses nothing, and
+//! counting costs next to nothing under load. One more record, `overlapping`, counts the calls that began in a process
+//! while another one was under way there.
 
 use std::{
     env,

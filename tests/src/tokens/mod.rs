@@ -1,5 +1,5 @@
-//! Tokens for tests: each lives in a folder of its own, and can be put behind a daemon ([`P11Kit`]) or behind the module
-//! that makes mistakes on request ([`Shim`]).
+//! Tokens for tests: each lives in a folder of its own, and can be put behind a daemon ([`P11Kit`]) or behind the
+//! module that makes mistakes on request ([`Shim`]).
 
 mod kryoptic;
 mod p11kit;

@@ -1,5 +1,5 @@
-//! Server and signer die at each step of a signature. Afterwards every signature that was released is in the record and in
-//! the journal, and what is not known is said to be unknown.
+//! Server and signer die at each step of a signature. Afterwards every signature that was released is in the record and
+//! in the journal, and what is not known is said to be unknown.
 
 use std::time::Duration;
 

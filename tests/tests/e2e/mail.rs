@@ -106,7 +106,8 @@ fn empty_and_large_mail_is_signed_encrypted_and_read(flavour: Flavour) -> Result
 /// A MIME part with an attachment of so many lines. Lines end in CR LF, as they are sent.
 fn mime_part(lines: usize) -> String {
     let attachment = (0..lines).map(|number| format!("{number:076}\r\n"));
-    let header = "Content-Type: multipart/mixed; boundary=\"b\"\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    let header = "Content-Type: multipart/mixed; boundary=\"b\"\r\n\r\n--b\r\n\
+                  Content-Type: text/plain; charset=utf-8\r\n\
                   Content-Transfer-Encoding: quoted-printable\r\n\r\nHello,=20\r\n- a list\r\nFrom me\r\n--b\r\n\
                   Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n";
     std::iter::once(header.to_owned()).chain(attachment).chain(["--b--\r\n".to_owned()]).collect()

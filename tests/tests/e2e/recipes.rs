@@ -1,5 +1,5 @@
-//! The recipes of `docs/ci.md`, run as each CI system would run them: the shell is read from the page, the environment is
-//! empty but for what the page and the CI system put there.
+//! The recipes of `docs/ci.md`, run as each CI system would run them: the shell is read from the page, the environment
+//! is empty but for what the page and the CI system put there.
 
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, time::Duration};
 
@@ -171,7 +171,8 @@ impl Runner {
     fn shell(&self, words: &[&str]) -> Command {
         let path = format!("{}:/usr/bin:/bin", self.playground.binaries.folder().display());
         let mut command = Command::new("env");
-        // The sockets of gpg's default home are shared by all of a user's programs, whatever HOME is; so it is another one.
+        // The sockets of gpg's default home are shared by all of a user's programs, whatever HOME is; so it is another
+        // one.
         let home = self.home.display();
         command.args(["-i", &format!("PATH={path}"), &format!("HOME={home}"), &format!("GNUPGHOME={home}/gnupg")]);
         command.arg(format!("VERSION={VERSION}")).args(words).current_dir(self.home.join("tree"));

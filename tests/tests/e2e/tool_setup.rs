@@ -1,4 +1,5 @@
-//! git, rpm's and Debian's tools sign after `sealcard setup --git --rpm --deb --trust`, and nobody copies a fingerprint.
+//! git, rpm's and Debian's tools sign after `sealcard setup --git --rpm --deb --trust`, and nobody copies a
+//! fingerprint.
 
 use std::fs;
 

@@ -26,11 +26,11 @@ const PKCS11: &str = "pkcs11-scd";
 
 /// Measure Sealcard against a local key and gnupg-pkcs11-scd
 ///
-/// Measures optimized programs: `gpg --detach-sign`, `git tag -s`, `rpmsign` of 20 packages and a rebase of 200 commits with
-/// a local key and through Sealcard, turn by turn, so that a slow spell of the machine hits both alike; the same with
-/// gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; 8 and 128 clients over HTTPS beside the
-/// cryptographic library alone, and beside a token of SoftHSM alone; start-up time and memory. Prints medians and writes
-/// target/bench/results.json. Quote ratios: the times of two machines do not compare.
+/// Measures optimized programs: `gpg --detach-sign`, `git tag -s`, `rpmsign` of 20 packages and a rebase of 200 commits
+/// with a local key and through Sealcard, turn by turn, so that a slow spell of the machine hits both alike; the same
+/// with gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; 8 and 128 clients over HTTPS
+/// beside the cryptographic library alone, and beside a token of SoftHSM alone; start-up time and memory. Prints
+/// medians and writes target/bench/results.json. Quote ratios: the times of two machines do not compare.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Few repetitions: good enough to see whether it works
@@ -39,8 +39,8 @@ pub(crate) struct Bench {
     /// Measures only what has this in its name
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
-    /// Where the server keeps its data (comma-separated: sqlite, postgres). All is measured on the first; the others are
-    /// compared with it
+    /// Where the server keeps its data (comma-separated: sqlite, postgres). All is measured on the first; the others
+    /// are compared with it
     #[arg(long, value_name = "DATABASES", value_delimiter = ',', default_value = "sqlite,postgres")]
     database: Vec<DatabaseKind>,
 }

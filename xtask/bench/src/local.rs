@@ -50,8 +50,8 @@ pub(crate) struct LocalKeys {
 }
 
 impl LocalKeys {
-    /// What is measured of an algorithm. With RSA the signature itself takes the time, whatever the key consists of; the
-    /// signatures of Ed25519 in a certificate take gpg longer to verify than one takes to make.
+    /// What is measured of an algorithm. With RSA the signature itself takes the time, whatever the key consists of;
+    /// the signatures of Ed25519 in a certificate take gpg longer to verify than one takes to make.
     pub(crate) const fn shapes(algorithm: Algorithm) -> &'static [Shape] {
         match algorithm {
             Algorithm::Ed25519 => &[Shape::Alone, Shape::WithSubkeys, Shape::PrimarySigns],

@@ -88,7 +88,8 @@ fn make_certificate(station: &Workstation) -> Result<String> {
     let line = learned.lines().find(|line| line.contains("KEY-FRIEDNLY")); // its own spelling
     let grip = line.and_then(|line| line.split(' ').nth(2)).context("gnupg-pkcs11-scd shows no key")?;
     let parameters = format!(
-        "%no-protection\nKey-Type: RSA\nKey-Grip: {grip}\nKey-Usage: sign,cert\nName-Real: Token\nExpire-Date: 0\n%commit\n"
+        "%no-protection\nKey-Type: RSA\nKey-Grip: {grip}\nKey-Usage: sign,cert\nName-Real: Token\n\
+         Expire-Date: 0\n%commit\n"
     );
     station.gpg_with_input(&["-q", "--full-generate-key"], parameters.as_bytes())?;
     let list = station.gpg(&["--with-colons", "--list-keys"])?.text();

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use sealcard_tests::wait_until;
 use xtask::output;
 
-/// Waits until the processors are mostly idle, at most half a minute, and says so if they are not: ratios hold on a busy
-/// machine too, but worse.
+/// Waits until the processors are mostly idle, at most half a minute, and says so if they are not: ratios hold on a
+/// busy machine too, but worse.
 pub(crate) fn wait() -> Result<()> {
     let mut earlier = ticks()?;
     let quiet = wait_until("a quiet machine", Duration::from_secs(30), || {

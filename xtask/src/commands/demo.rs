@@ -15,8 +15,8 @@ use xtask::{cargo, interrupts, output, packages};
 
 /// Show the whole way once, step by step
 ///
-/// Shows the whole way once: makes a server in a temporary folder, a user, a project and a signing key; logs the user in;
-/// signs a git tag with an unmodified gpg and verifies it. Every command is shown as you would type it. Removes
+/// Shows the whole way once: makes a server in a temporary folder, a user, a project and a signing key; logs the user
+/// in; signs a git tag with an unmodified gpg and verifies it. Every command is shown as you would type it. Removes
 /// everything afterwards.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {

@@ -12,8 +12,8 @@ use xtask::{
 
 /// Fuzz the parsers of outside bytes
 ///
-/// Fuzzes one target, or each in turn. Findings land in fuzz/artifacts/TARGET, new inputs in fuzz/corpus/TARGET. Without
-/// TARGET it ends after the last; with one and no time limit it runs until Ctrl-C.
+/// Fuzzes one target, or each in turn. Findings land in fuzz/artifacts/TARGET, new inputs in fuzz/corpus/TARGET.
+/// Without TARGET it ends after the last; with one and no time limit it runs until Ctrl-C.
 #[derive(Debug, Args)]
 pub(crate) struct Fuzz {
     /// The target, as `--list` names it; all of them if absent

@@ -25,11 +25,12 @@ use crate::kryoptic;
 /// Start a server with a user, a project and keys, and run a command against it
 ///
 /// Starts a server in a temporary folder with one user (ada), one project (playground) and a key of each algorithm, and
-/// a GnuPG home that is set up for the user. Runs COMMAND with GNUPGHOME and the keys' fingerprints set and gives its exit
-/// code; without COMMAND prints the exports and waits for Ctrl-C. The fingerprints are in SEALCARD_KEY_RSA2048,
+/// a GnuPG home that is set up for the user. Runs COMMAND with GNUPGHOME and the keys' fingerprints set and gives its
+/// exit code; without COMMAND prints the exports and waits for Ctrl-C. The fingerprints are in SEALCARD_KEY_RSA2048,
 /// SEALCARD_KEY_RSA3072, SEALCARD_KEY_RSA4096, SEALCARD_KEY_NISTP256, SEALCARD_KEY_NISTP384, SEALCARD_KEY_NISTP521 and
 /// SEALCARD_KEY_ED25519. With --store softhsm or kryoptic, pkcs11-tool can look at the token: SEALCARD_PKCS11_MODULE is
-/// its module, SEALCARD_PKCS11_PIN_FILE its PIN, and what the module reads is set too. Ends and removes everything afterwards.
+/// its module, SEALCARD_PKCS11_PIN_FILE its PIN, and what the module reads is set too. Ends and removes everything
+/// afterwards.
 ///
 /// Example: cargo xtask playground -- sh -c 'echo hello | gpg --clear-sign -u $SEALCARD_KEY_ED25519'
 #[derive(Debug, Args)]

@@ -29,13 +29,13 @@ pub(crate) struct Test {
     /// sealcard-tests` works by hand
     #[arg(long)]
     build_only: bool,
-    /// The database of the servers in tests that do not say which they need: sqlite or postgres. Without this option all
-    /// tests run with SQLite, and those that tell most of a database once more with PostgreSQL
+    /// The database of the servers in tests that do not say which they need: sqlite or postgres. Without this option
+    /// all tests run with SQLite, and those that tell most of a database once more with PostgreSQL
     #[arg(long, value_name = "DATABASE", default_value_t)]
     database: DatabaseKind,
-    /// Where the keys are in tests that do not say it: sealed, softhsm or kryoptic. With softhsm or kryoptic only the tests run
-    /// that sign with the tools, with every GnuPG. Without this option all tests run with the sealed store, and those that
-    /// tell most of a token once more with each of the two, with the machine's GnuPG
+    /// Where the keys are in tests that do not say it: sealed, softhsm or kryoptic. With softhsm or kryoptic only the
+    /// tests run that sign with the tools, with every GnuPG. Without this option all tests run with the sealed store,
+    /// and those that tell most of a token once more with each of the two, with the machine's GnuPG
     #[arg(long, value_name = "STORE", default_value_t)]
     store: StoreKind,
     /// Runs only the tests whose names contain this, and no other check
@@ -47,7 +47,8 @@ pub(crate) struct Test {
 const ON_BOTH: &str = "binary(http) + (package(sealcard-tests) \
     & (test(first_steps) + test(signing::gpg_2_2) + test(ssh::gpg_2_2) + test(parallel::gpg_2_2::eight)))";
 
-/// What is run with keys on a token: the tools that sign. kryoptic has no Ed25519 on Debian 12, so not those that want it.
+/// What is run with keys on a token: the tools that sign. kryoptic has no Ed25519 on Debian 12, so not those that want
+/// it.
 const fn on_token(store: StoreKind, every_gpg: bool) -> Option<&'static str> {
     match (store, every_gpg) {
         (StoreKind::Sealed, _) => None,
@@ -63,7 +64,8 @@ const fn on_token(store: StoreKind, every_gpg: bool) -> Option<&'static str> {
             Some("package(sealcard-tests) & test(/^(first_steps|mail|packages|parallel|signing|ssh)::/)")
         }
         (StoreKind::Kryoptic, true) => Some(
-            "package(sealcard-tests) & (test(/^(parallel|signing|ssh|packages::rpm::gpg)/) + test(packages::debian::debsig))",
+            "package(sealcard-tests) & (test(/^(parallel|signing|ssh|packages::rpm::gpg)/) \
+             + test(packages::debian::debsig))",
         ),
     }
 }

@@ -33,7 +33,7 @@ Examples:
     sealcard login https://sealcard.example.org:8443 --setup \\
       --ca-file ca.pem --token-file /run/secrets/sealcard
 
-  A machine, for the group ci, as root; each member runs `sealcard setup` once:
+  A machine, for the group ci, as root (each member runs `sealcard setup`):
     sealcard login https://sealcard.example.org:8443 --machine --group ci \\
       --ca-file ca.pem --token-file /run/secrets/sealcard
 

@@ -243,8 +243,8 @@ fn print(change: &ToolChange) {
     });
 }
 
-/// gpg takes the first of several keys where none is named. It is told which only if that can't be a key that the person
-/// has besides Sealcard's.
+/// gpg takes the first of several keys where none is named. It is told which only if that can't be a key that the
+/// person has besides Sealcard's.
 fn is_default_needed(app: &App, cards: &[Card]) -> anyhow::Result<bool> {
     if cards.len() < 2 || DefaultKey::of(app.gnupg.home()).is_chosen()? {
         return Ok(false);

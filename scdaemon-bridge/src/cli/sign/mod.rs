@@ -71,9 +71,9 @@ pub(super) struct Arguments {
 const HELP: &str = "\
 gpg is not needed: the files are hashed here, the server signs the digests, and gpg, sq and rpm verify the signatures.
 
-Of a folder, all files in it and below it are signed. Skipped are signatures (*.asc, *.sig), symbolic links, names that \
-begin with a dot (--hidden takes them) and, always, what belongs to version control (such as .git). A folder without \
-files is an error. Files that you name are signed whatever their name.
+Of a folder, all files in it and below it are signed. Skipped are signatures (*.asc, *.sig), symbolic links, names \
+that begin with a dot (--hidden takes them) and, always, what belongs to version control (such as .git). A folder \
+without files is an error. Files that you name are signed whatever their name.
 
 A signature is there as a whole or not at all, also after Ctrl-C. `sealcard sign --missing` continues.
 

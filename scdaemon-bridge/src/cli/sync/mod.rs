@@ -172,7 +172,8 @@ fn taken(keys: &[Fingerprint], imported: &[Imported]) -> impl Iterator<Item = Fi
     both.filter(|(_, imported)| !matches!(imported, Imported::Refused { .. })).map(|(key, _)| *key)
 }
 
-/// Brings gpg's copies of keys that ended up to date: a revocation must reach it. What gpg does not have is not imported.
+/// Brings gpg's copies of keys that ended up to date: a revocation must reach it. What gpg does not have is not
+/// imported.
 fn tell_of_ended(app: &App, ended: &[Card]) -> anyhow::Result<()> {
     let fingerprints: Vec<Fingerprint> = ended.iter().map(|card| card.fingerprint).collect();
     let present = app.gnupg.public_keys(&fingerprints)?;
@@ -196,8 +197,8 @@ fn ended_of(cards: &[Card]) -> Vec<Ended> {
     cards.iter().map(ended).collect()
 }
 
-/// Makes the stubs that are missing, and anew those that name another card. Gives, for each card, whether gpg will use it
-/// for all its keys. Keys that gpg did not take are not complained about again.
+/// Makes the stubs that are missing, and anew those that name another card. Gives, for each card, whether gpg will use
+/// it for all its keys. Keys that gpg did not take are not complained about again.
 fn make_stubs(app: &App, cards: &[Card], taken: &[Fingerprint]) -> anyhow::Result<Vec<bool>> {
     if !setup::is_done(app) {
         note("gpg does not use Sealcard yet: run `sealcard setup`.");

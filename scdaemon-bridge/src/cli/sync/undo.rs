@@ -19,9 +19,10 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-gpg forgets that the keys' secret halves are on Sealcard's cards. Public keys are removed only if a sync brought them into
-the keyring, if gpg has no secret key of its own for them, and if you say yes: signatures by them can't be verified
-afterwards. What gpg had before Sealcard stays. The login and the set-up stay too; `sealcard sync` fetches everything again.")]
+gpg forgets that the keys' secret halves are on Sealcard's cards. Public keys are removed only if a sync brought them
+into the keyring, if gpg has no secret key of its own for them, and if you say yes: signatures by them can't be verified
+afterwards. What gpg had before Sealcard stays. The login and the set-up stay too; `sealcard sync` fetches everything
+again.")]
 pub(in crate::cli) struct Arguments {
     /// Remove public keys without asking
     #[arg(long, conflicts_with = "keep_public_keys")]

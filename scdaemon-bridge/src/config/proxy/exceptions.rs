@@ -7,8 +7,8 @@ use std::net::IpAddr;
 pub struct Exceptions(Vec<String>);
 
 impl Exceptions {
-    /// Reads a list with commas or blanks. `example.org` and `.example.org` mean the name and all below it, `10.0.0.0/8`
-    /// a network, `host:8443` that port alone, `*` everything.
+    /// Reads a list with commas or blanks. `example.org` and `.example.org` mean the name and all below it,
+    /// `10.0.0.0/8` a network, `host:8443` that port alone, `*` everything.
     #[must_use]
     pub fn parse(list: &str) -> Self {
         let entries = list.split([',', ' ', '\t', '\n', '\r']).filter(|entry| !entry.is_empty());

@@ -1,7 +1,8 @@
 //! `proxy.toml`: whether the server is reached through an HTTP proxy.
 //!
-//! gpg-agent's environment is not the person's, so `HTTPS_PROXY` is read when the person says so, and the choice is kept
-//! here for the command and the scdaemon alike. The file may hold a password: it is read only if nobody else can read it.
+//! gpg-agent's environment is not the person's, so `HTTPS_PROXY` is read when the person says so, and the choice is
+//! kept here for the command and the scdaemon alike. The file may hold a password: it is read only if nobody else can
+//! read it.
 
 mod exceptions;
 

@@ -68,8 +68,8 @@ impl Search {
     }
 }
 
-/// The forms in which bytes could be written: as they are, hexadecimal in both cases, and base64 (both alphabets) at each
-/// of the three offsets to its groups of three bytes, without the characters that neighbours have a part in.
+/// The forms in which bytes could be written: as they are, hexadecimal in both cases, and base64 (both alphabets) at
+/// each of the three offsets to its groups of three bytes, without the characters that neighbours have a part in.
 pub(crate) fn forms(secret: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut forms =
         BTreeSet::from([secret.to_vec(), HEXLOWER.encode(secret).into_bytes(), HEXUPPER.encode(secret).into_bytes()]);

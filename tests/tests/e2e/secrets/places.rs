@@ -37,8 +37,8 @@ pub(crate) fn processes(playground: &Playground) -> Result<Vec<(String, Vec<u8>)
     Ok(found)
 }
 
-/// Shows the memory of a process to `look`, region by region, in parts that overlap. It stands still meanwhile, as in a core
-/// image.
+/// Shows the memory of a process to `look`, region by region, in parts that overlap. It stands still meanwhile, as in a
+/// core image.
 pub(crate) fn memory(pid: u32, mut look: impl FnMut(&str, &[u8])) -> Result<()> {
     const PART: u64 = 16 * 1024 * 1024;
     const OVERLAP: u64 = 4096;

@@ -1,5 +1,5 @@
-//! The same with a token and a passphrase: all that opens keys came through the server, and its memory is searched while
-//! the keys are in use.
+//! The same with a token and a passphrase: all that opens keys came through the server, and its memory is searched
+//! while the keys are in use.
 
 use std::{
     path::Path,

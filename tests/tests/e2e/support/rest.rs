@@ -102,7 +102,8 @@ impl Rest {
         if let Some((idempotency_key, body)) = post {
             let body = body.replace('"', "\\\"");
             config += &format!(
-                "header = \"{IDEMPOTENCY_KEY_HEADER}: {idempotency_key}\"\nheader = \"Content-Type: application/json\"\n\
+                "header = \"{IDEMPOTENCY_KEY_HEADER}: {idempotency_key}\"\n\
+                 header = \"Content-Type: application/json\"\n\
                  data = \"{body}\"\n"
             );
         }

@@ -1,5 +1,5 @@
-//! The table of docs/token-faults.md, a test for each row: what a module does wrong, what the server does then, what is in
-//! the record and what gpg shows.
+//! The table of docs/token-faults.md, a test for each row: what a module does wrong, what the server does then, what is
+//! in the record and what gpg shows.
 
 use std::fs;
 

@@ -111,8 +111,8 @@ struct Attempt {
     ended: Instant,
 }
 
-/// Lets clients sign with the token's key, and one with a key of another environment. `kill`s in the middle of it, which
-/// tells from when on recovery counts; it must be over `within` that time.
+/// Lets clients sign with the token's key, and one with a key of another environment. `kill`s in the middle of it,
+/// which tells from when on recovery counts; it must be over `within` that time.
 fn under_load(playground: &Playground, within: Duration, mut kill: impl FnMut() -> Result<Instant>) -> Result<()> {
     let other = playground.admin.create_key_in("default", Algorithm::Ed25519, "sealed")?;
     let admin = Rest::admin(playground)?;

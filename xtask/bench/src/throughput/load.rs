@@ -1,5 +1,5 @@
-//! Many clients that sign over HTTPS as fast as the server lets them. The client does as little as can be (one connection
-//! and one request at a time for each, its text made once), because it runs on the same processors.
+//! Many clients that sign over HTTPS as fast as the server lets them. The client does as little as can be (one
+//! connection and one request at a time for each, its text made once), because it runs on the same processors.
 
 use std::{
     path::Path,

@@ -82,8 +82,8 @@ impl Throughput<'_> {
         Duration::from_secs(if self.quick { 1 } else { 2 })
     }
 
-    /// Measures ours and `raw` in turns. `raw` gives the rates of all the ways to use the store alone; ours is compared with the
-    /// way whose median is the best.
+    /// Measures ours and `raw` in turns. `raw` gives the rates of all the ways to use the store alone; ours is compared
+    /// with the way whose median is the best.
     fn measure(
         self,
         playground: &Playground,

@@ -1,8 +1,8 @@
 //! Linker stubs for Apple's frameworks.
 //!
-//! A framework's stub exports only the names that the crates themselves declare in `extern "C"` blocks, so a link against
-//! it shows that every other symbol (the C library's, aws-lc's, our own) is there. It does not show that Apple's framework
-//! has those names.
+//! A framework's stub exports only the names that the crates themselves declare in `extern "C"` blocks, so a link
+//! against it shows that every other symbol (the C library's, aws-lc's, our own) is there. It does not show that
+//! Apple's framework has those names.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

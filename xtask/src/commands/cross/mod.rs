@@ -25,11 +25,11 @@ use xtask::{
 ///
 /// Builds `openpgp-card-emu`, `api` and `scdaemon-bridge` for macOS on both processors and links their programs and
 /// libraries. Needs Debian 12: its packages of the Rust compiler bring the standard library's source; zig, from PyPI,
-/// brings macOS's C library and the linker. Nothing is installed into the system except python3, gcc and their likes. Takes
-/// about ten minutes on two processors the first time, and 3 GB in the user's cache folder.
+/// brings macOS's C library and the linker. Nothing is installed into the system except python3, gcc and their likes.
+/// Takes about ten minutes on two processors the first time, and 3 GB in the user's cache folder.
 ///
-/// What it shows: all of it compiles, and every symbol is there that is neither of Apple's frameworks nor of the keychain.
-/// What it can't show: that it runs.
+/// What it shows: all of it compiles, and every symbol is there that is neither of Apple's frameworks nor of the
+/// keychain. What it can't show: that it runs.
 #[derive(Debug, Args)]
 pub(crate) struct Cross {
     /// Only this target; both if absent

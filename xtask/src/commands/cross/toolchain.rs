@@ -15,7 +15,8 @@ use xtask::{
     packages::{privileged, simulated_install},
 };
 
-/// Debian builds its browsers with these; rustup's toolchain has no standard library for macOS and no source to build one.
+/// Debian builds its browsers with these; rustup's toolchain has no standard library for macOS and no source to build
+/// one.
 const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
 /// Versions that are known to work together.
