@@ -14,14 +14,15 @@ fn commands(command: &Command) -> Vec<(String, Command)> {
     all
 }
 
-/// Lines of help texts that are longer than a terminal of this many columns.
+/// Lines of help texts that are longer than a terminal of this many columns. One long word is what it is.
 #[must_use]
 pub fn lines_too_long(command: &Command, columns: usize) -> Vec<String> {
     let mut long = Vec::new();
     for (name, command) in commands(command) {
         let text = command.term_width(columns).render_long_help().to_string();
         // clap does not wrap the line with the usage.
-        let lines = text.lines().filter(|line| !line.starts_with("Usage:") && line.chars().count() > columns);
+        let wrappable = |line: &&str| !line.starts_with("Usage:") && line.trim().contains(' ');
+        let lines = text.lines().filter(wrappable).filter(|line| line.chars().count() > columns);
         long.extend(lines.map(|line| format!("{name}: {line}")));
     }
     long

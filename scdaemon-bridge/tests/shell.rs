@@ -165,7 +165,7 @@ async fn groff_takes_every_manual_page_without_a_warning() {
         check(&person, page).await;
     }
     let sign = fs::read_to_string(folder.join("sealcard-sign.1")).unwrap();
-    assert!(sign.contains("\\fB\\-\\-key\\fR \\fIKEY\\fR]") && sign.contains("SEALCARD_KEY"), "{sign}");
+    assert!(sign.contains("\\fB\\-\\-key\\fR\\ \\fIKEY\\fR]") && sign.contains("SEALCARD_KEY"), "{sign}");
     let handwritten = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/man");
     for entry in fs::read_dir(handwritten).unwrap() {
         check(&person, &entry.unwrap().path()).await;

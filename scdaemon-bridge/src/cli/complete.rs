@@ -3,7 +3,11 @@
 //! The shell runs this command for each Tab. Which names belong to an argument follows from the argument's name and
 //! from the command that it is in.
 
-use std::{ffi::OsStr, time::Duration};
+use std::{
+    ffi::OsStr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use clap::{Arg, Command, CommandFactory as _, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
@@ -20,8 +24,12 @@ use crate::{
 /// A person waits for the answer to Tab no longer.
 const DEADLINE: Duration = Duration::from_millis(1500);
 
+static IS_ZSH: AtomicBool = AtomicBool::new(false);
+
 /// Answers a shell that asks what can follow, and ends the process then. Returns in all other cases.
 pub(super) fn answer_shell() {
+    // The variable is gone by the time that names are asked for.
+    IS_ZSH.store(std::env::var_os("COMPLETE").is_some_and(|shell| shell == "zsh"), Ordering::Relaxed);
     sealcard_manual::answer_shell(command);
 }
 
@@ -75,8 +83,7 @@ impl Noun {
         let typed = typed.to_string_lossy();
         let chosen: Vec<_> = self.names().into_iter().filter(|name| name.begins_with(&typed)).collect();
         // zsh takes only what begins with what was typed: a name alone, if it is the only one of its kind.
-        let is_zsh = std::env::var_os("COMPLETE").is_some_and(|shell| shell == "zsh");
-        let alone = is_zsh && chosen.len() == 1;
+        let alone = IS_ZSH.load(Ordering::Relaxed) && chosen.len() == 1;
         let candidate = |name: Candidate| {
             let Candidate { value, short, help } = name;
             let value = short.filter(|_| alone && !value.starts_with(&*typed)).unwrap_or(value);

@@ -38,7 +38,7 @@ Examples:
   sealcard setup --git --trust                   sign with git, no warnings
   sealcard setup --git --rpm --key release/tags  with this key
   sealcard setup --remove --rpm                  undo what --rpm did
-  sealcard setup --remove                        everything becomes what it was")]
+  sealcard setup --remove                        everything as it was")]
 pub(super) struct Arguments {
     /// Undo it: gpg-agent.conf becomes what it was, and gpg forgets where the keys were
     #[arg(long, conflicts_with = "no_sync")]

@@ -17,7 +17,10 @@ result. It never holds a token, a password, decrypted data or what was signed. O
 At 4 MiB a new file is started. A running scdaemon is traced too.
 
 Example:
-  sealcard trace on; git tag -s v1.0; sealcard trace off; sealcard trace show")]
+  sealcard trace on
+  git tag -s v1.0
+  sealcard trace off
+  sealcard trace show")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

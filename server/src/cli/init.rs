@@ -41,7 +41,7 @@ use crate::{
 Examples:
   sealcard-server init --name sign.example.org --listen 0.0.0.0:8443
   sealcard-server init --seal passphrase --project release
-  sealcard-server init --database-password-file db.password --database-url \\
+  sealcard-server init --database-password-file password --database-url \\
     'postgres://sealcard@db.example.org/sealcard?sslmode=require'")]
 pub(super) struct Init {
     #[command(flatten)]

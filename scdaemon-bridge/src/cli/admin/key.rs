@@ -52,7 +52,7 @@ The pipe leaves no file with the secret key behind. gpg asks for the passphrase,
     #[command(after_help = "\
 Example, with a key that another program made on the token:
   sealcard admin key adopt tools/release --environment hsm \\
-    --user-id 'Tools Release <release@example.org>' --sign label:release-2024")]
+    --sign label:release-2024 --user-id 'Tools <release@example.org>'")]
     Adopt(token::Adopt),
     /// Destroy the private halves of a disabled or revoked key on its token, for good
     Destroy(token::Destroy),
