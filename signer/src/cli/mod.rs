@@ -19,12 +19,23 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 use crate::log::{self, Level};
 
-/// Keeps signing keys and uses them for a Sealcard server.
+const EXAMPLES: &str = "\
+Examples:
+  sealcard-signer unseal --folder /var/lib/sealcard/signer/default
+      gives a key store its passphrase after a start
+  sealcard-signer envelope-key --folder /var/lib/sealcard/signer/default
+      shows the fingerprint that `sealcard admin key import` asks for
+  sealcard-signer probe --folder /var/lib/sealcard/signer/hsm
+      shows what a token can do
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+/// Keep signing keys for a Sealcard server: open them, look at them, check their journal
 ///
 /// The server starts this program (`serve`) and sends requests over a socket that only the two share. Run it yourself to unseal
 /// a key store that is sealed with a passphrase, and to check its journal.
 #[derive(Debug, Parser)]
-#[command(name = "sealcard-signer", version, max_term_width = 100)]
+#[command(name = "sealcard-signer", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,7 +68,7 @@ struct Folder {
     folder: PathBuf,
 }
 
-/// Serve requests from an inherited socket; the server runs this
+/// Serve a server over an inherited socket (the server runs this)
 ///
 /// Keeps the secret that opens the keys, and starts another process (`worker`) that uses them. Ends when the server closes the
 /// socket. Ignores signals other than KILL. Logs go to standard error, one line for each event.

@@ -114,8 +114,9 @@ fn every_command_has_a_manual_page() -> Result<()> {
     let station = &playground.workstation;
     let pages = station.path("man");
     station.run_sealcard(&["man", "--out", &pages])?;
-    run(std::process::Command::new(playground.binaries.server()).args(["man", "--out", &pages]), DEADLINE)?
-        .success()?;
+    for program in [playground.binaries.server(), playground.binaries.signer()] {
+        run(std::process::Command::new(program).args(["man", "--out", &pages]), DEADLINE)?.success()?;
+    }
     for page in ["sealcard", "sealcard-login", "sealcard-admin-key-create", "sealcard-server-serve", "sealcard-signer"]
     {
         let text = fs::read_to_string(format!("{pages}/{page}.1"))?;

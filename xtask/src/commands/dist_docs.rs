@@ -69,11 +69,7 @@ fn copy_handwritten(manual: &Path) -> Result<()> {
 }
 
 fn programs(binaries: &Binaries) -> [(&'static str, PathBuf); 3] {
-    [
-        ("sealcard", binaries.sealcard()),
-        ("sealcard-server", binaries.server()),
-        ("sealcard-signer", binaries.signer()),
-    ]
+    [("sealcard", binaries.sealcard()), ("sealcard-server", binaries.server()), ("sealcard-signer", binaries.signer())]
 }
 
 fn call(program: &Path, arguments: &[&str]) -> Result<Vec<u8>> {
