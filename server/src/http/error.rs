@@ -56,7 +56,7 @@ impl ApiError {
     #[must_use]
     pub fn invisible_key() -> Self {
         Self::not_found(
-            "There is no such key, or you have no role in its project. If you could use it before, your role was removed.",
+            "There is no such key, or you have no role in its project. If you could use it before, you lost the role.",
         )
     }
 
@@ -78,7 +78,7 @@ impl ApiError {
     #[must_use]
     pub fn sealed() -> Self {
         Self::new(ProblemCode::Sealed).detail(
-            "An administrator must unseal it: sealcard admin environment unseal, or sealcard-signer unseal on the server.",
+            "An administrator opens it: sealcard admin environment unseal, or sealcard-signer unseal on the server.",
         )
     }
 
@@ -97,7 +97,7 @@ impl ApiError {
     #[must_use]
     pub fn grant_over() -> Self {
         Self::new(ProblemCode::GrantRevoked).detail(
-            "Your login ended, or your account was disabled or removed, during the request. Log in again: sealcard login",
+            "Your login ended, or your account was disabled or removed, meanwhile. Log in again: sealcard login",
         )
     }
 

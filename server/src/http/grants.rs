@@ -111,7 +111,8 @@ async fn list(
 }
 
 /// Revokes a grant: one's own, or for administrators anyone's.
-#[utoipa::path(delete, path = "/v1/grants/{grant}", tag = "grants", params(("grant" = GrantId, Path, description = "the grant's id")),
+#[utoipa::path(delete, path = "/v1/grants/{grant}", tag = "grants",
+    params(("grant" = GrantId, Path, description = "the grant's id")),
     responses((status = 204, description = "Revoked")))]
 async fn revoke(State(state): State<AppState>, caller: Caller, Path(grant): Path<String>) -> ApiResult<StatusCode> {
     let id: GrantId = grant.parse().map_err(|_| ApiError::invalid("Name the login by its id."))?;

@@ -26,8 +26,8 @@ async fn healthz() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Whether the database can be written and the keys of at least one environment can be used. Needs no grant; with that of an
-/// administrator the reasons say more.
+/// Whether the database can be written and the keys of at least one environment can be used. Needs no grant; with that
+/// of an administrator the reasons say more.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Readiness, description = "Ready"),
     (status = 503, body = Readiness, description = "Not ready, and why"),

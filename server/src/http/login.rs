@@ -156,7 +156,7 @@ async fn by_password(
         (None, None) => None,
         (None, Some(_)) => {
             return Err(ApiError::invalid(
-                "A login changes one-time passwords only. Log in without a new password, then change yours: sealcard passwd",
+                "A login changes one-time passwords only. Log in without a new one, then change yours: sealcard passwd",
             ));
         }
         (Some(until), _) if until <= Timestamp::now().unix() => {

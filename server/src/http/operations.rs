@@ -123,8 +123,9 @@ impl From<SigningError> for ApiError {
             SigningError::Busy => Self::new(Code::Overloaded)
                 .detail("The key store is busy, so the key was not used. Try again in a moment.")
                 .retry_after(2),
-            SigningError::OutcomeUnknown => Self::new(Code::OutcomeUnknown)
-                .detail("The key may have been used: the record has this request as unknown. Send a new request to use the key again."),
+            SigningError::OutcomeUnknown => Self::new(Code::OutcomeUnknown).detail(
+                "The key may have been used: the record has this request as unknown. Use the key with a new request.",
+            ),
             SigningError::Sealed => Self::sealed(),
             SigningError::DecryptionFailed => Self::new(Code::DecryptionFailed),
             SigningError::SignerUnavailable => Self::signer_unavailable(),

@@ -44,7 +44,7 @@ pub(super) enum Order {
 /// Entries of the record: for administrators all, for auditors those of their project.
 #[utoipa::path(get, path = "/v1/record", tag = "record", params(
     ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
-    ("after" = Option<EntryNumber>, Query, description = "only entries after this number, or before it with the newest first"),
+    ("after" = Option<EntryNumber>, Query, description = "only those after this number; before it, newest first"),
     ("order" = Option<Order>, Query, description = "which come first: oldest, if absent, or newest"),
     ("project" = Option<String>, Query, description = "only those of this project, by name or id"),
     ("key" = Option<String>, Query, description = "only those of this key: NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id"),

@@ -1,4 +1,4 @@
-//! Whether this machine's clock can be right: compared with the times in the record, and with how long the server has run.
+//! Whether this machine's clock can be right: compared with the times in the record, and with how long the server runs.
 
 use std::{fmt, time::Instant};
 
@@ -9,8 +9,8 @@ use super::{
     sql::{Conn, params},
 };
 
-/// How far the clock may be behind an earlier time before it is worth a warning, in seconds. Servers that share a database
-/// differ a little.
+/// How far the clock may be behind an earlier time before it is worth a warning, in seconds. Servers that share a
+/// database differ a little.
 const TOLERANCE: i64 = 60;
 
 /// A step ahead that is worth a warning, in days. A server that is used makes an entry more often.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(sealcard_server::http::openapi()).expect("the document is JSON"));
 
-/// Panics unless the document has the operation, the status and, for a body, a schema that it fits. An address or method that
-/// the document does not know may only be answered with a problem.
+/// Panics unless the document has the operation, the status and, for a body, a schema that it fits. An address or
+/// method that the document does not know may only be answered with a problem.
 #[track_caller]
 pub(crate) fn check(method: &Method, path: &str, status: StatusCode, content_type: &str, body: &[u8]) {
     let path = path.split('?').next().unwrap_or(path);

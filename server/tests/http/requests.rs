@@ -1,4 +1,4 @@
-//! Requests that are made from the OpenAPI document: what it allows is not refused for its form, and what it forbids is.
+//! Requests made from the OpenAPI document: what it allows is not refused for its form, and what it forbids is.
 //!
 //! The values come from a fixed seed, so that a failure comes again.
 
@@ -596,6 +596,16 @@ fn changed(schema: &Value, value: &Value) -> Vec<(String, Value)> {
         };
         all.push((0..=max).map(with_own_id).collect());
     }
+    // Two values for each rule are enough.
+    let (validator, mut broken) = (validator(&schema), BTreeMap::<String, u32>::new());
+    all.retain(|value| {
+        let error = validator.iter_errors(value).next().map(|error| error.schema_path().to_string());
+        let times = error.map(|error| broken.entry(error).or_default());
+        times.is_some_and(|times| {
+            *times += 1;
+            *times <= 2
+        })
+    });
     let mut all: Vec<(String, Value)> = all.into_iter().map(|value| (String::new(), value)).collect();
     match value {
         Value::Object(object) => {

@@ -105,8 +105,8 @@ impl List<'_> {
         Pages::new(&self.app.remote, path, &[after, ("order", Some(order.to_owned())), project, key], self.limit)
     }
 
-    /// The number before the newest entries that are wanted. The server gives those from the end, but they are written from
-    /// the oldest to the newest.
+    /// The number before the newest entries that are wanted. The server gives those from the end, but they are written
+    /// from the oldest to the newest.
     async fn before_newest(&self, path: &str) -> anyhow::Result<u64> {
         let mut first = None;
         let mut pages = self.pages(path, "newest", None);

@@ -204,8 +204,8 @@ impl Store {
 const ONE_GRANT: &str = grant_query!("WHERE g.id = $1");
 
 impl WriteTx {
-    /// Stores a grant and its first token. The principal's grants that ended a year ago are forgotten on the way, unless the
-    /// clock may be wrong: time has passed only if somebody logged in meanwhile.
+    /// Stores a grant and its first token. The principal's grants that ended a year ago are forgotten on the way,
+    /// unless the clock may be wrong: time has passed only if somebody logged in meanwhile.
     ///
     /// # Errors
     /// If the database fails.
