@@ -151,6 +151,8 @@ pub enum LeftOutReason {
     NoUse,
     /// A newer key has the same use.
     NewerKey,
+    /// The key has another subkey for the same use here already.
+    UseTaken,
 }
 
 impl std::fmt::Display for LeftOut {
@@ -185,6 +187,7 @@ impl std::fmt::Display for LeftOut {
                 f.write_str("no signature says what it may be used for (its key flags are missing)")
             }
             LeftOutReason::NewerKey => write!(f, "a newer key has the same use ({detail})"),
+            LeftOutReason::UseTaken => write!(f, "the key has another subkey for the same use here ({detail})"),
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod import;
 pub mod key_ref;
 pub mod keys;
 pub mod life;
+pub mod merge;
 pub mod operations;
 pub mod problem;
 pub mod record;

@@ -129,6 +129,12 @@ impl PublicCertificate {
         first.unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
     }
 
+    /// How many photos and other attributes it has.
+    #[must_use]
+    pub fn photos(&self) -> usize {
+        self.identities.iter().filter(|identity| matches!(identity.part, Identity::Photo(_))).count()
+    }
+
     /// How many bytes its photos take.
     #[must_use]
     pub fn photo_bytes(&self) -> usize {
@@ -154,6 +160,47 @@ impl PublicCertificate {
             identity.others.clear();
         }
         self
+    }
+
+    /// The fingerprints of its subkeys.
+    pub fn subkeys(&self) -> impl Iterator<Item = sequoia_openpgp::Fingerprint> {
+        self.subkeys.iter().map(|subkey| subkey.part.fingerprint())
+    }
+
+    /// How many signatures are in it: by its primary key, and by others.
+    #[must_use]
+    pub fn signatures(&self) -> (usize, usize) {
+        let count = |own: usize, others: usize| (own, others);
+        let parts = std::iter::once(count(self.primary.own.len(), self.primary.others.len()))
+            .chain(self.identities.iter().map(|identity| count(identity.own.len(), identity.others.len())))
+            .chain(self.subkeys.iter().map(|subkey| count(subkey.own.len(), subkey.others.len())));
+        parts.fold((0, 0), |sum, part| (sum.0.saturating_add(part.0), sum.1.saturating_add(part.1)))
+    }
+
+    /// The certificate without the subkeys that are named as left out.
+    #[must_use]
+    pub fn without_subkeys(mut self, left_out: &[LeftOut]) -> Self {
+        self.subkeys.retain(|subkey| {
+            let fingerprint = subkey.part.fingerprint().to_hex();
+            !left_out.iter().any(|out| out.fingerprint.as_deref() == Some(fingerprint.as_str()))
+        });
+        self
+    }
+
+    /// The certificate with the parts and signatures that another one of the same primary key has. Older signatures stay:
+    /// they are needed to judge what was signed before.
+    ///
+    /// # Errors
+    ///
+    /// When it has another primary key.
+    pub fn merged(mut self, other: Self) -> Result<Self, ReadError> {
+        if self.primary.part != other.primary.part {
+            return Err(ReadError::Several(2));
+        }
+        self.primary.take_signatures(other.primary);
+        merge_parts(&mut self.identities, other.identities);
+        merge_parts(&mut self.subkeys, other.subkeys);
+        Ok(self)
     }
 
     /// Its packets, in the order that its owner knows.
@@ -225,14 +272,33 @@ impl<T> Signed<T> {
             Maker::Own => &mut self.own,
             Maker::Other => &mut self.others,
         };
-        if !signatures.contains(&signature) {
-            signatures.push(signature);
-        }
+        add_signature(signatures, signature);
+    }
+
+    fn take_signatures(&mut self, other: Self) {
+        other.own.into_iter().for_each(|signature| add_signature(&mut self.own, signature));
+        other.others.into_iter().for_each(|signature| add_signature(&mut self.others, signature));
     }
 
     fn with_signatures(&self, packet: impl FnOnce(&T) -> Packet) -> impl Iterator<Item = Packet> {
         let signatures = self.own.iter().chain(&self.others).map(|signature| Packet::Signature(signature.clone()));
         std::iter::once(packet(&self.part)).chain(signatures)
+    }
+}
+
+/// Programs differ in what they write into the part of a signature that is not signed.
+fn add_signature(signatures: &mut Vec<Signature>, signature: Signature) {
+    if !signatures.iter().any(|known| known.normalized_eq(&signature)) {
+        signatures.push(signature);
+    }
+}
+
+fn merge_parts<T: PartialEq>(known: &mut Vec<Signed<T>>, others: Vec<Signed<T>>) {
+    for other in others {
+        match known.iter_mut().find(|known| known.part == other.part) {
+            Some(known) => known.take_signatures(other),
+            None => known.push(other),
+        }
     }
 }
 

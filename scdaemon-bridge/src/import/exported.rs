@@ -42,6 +42,9 @@ pub enum ImportError {
     /// Only public keys.
     #[error("the file holds no secret key; export it with: gpg --export-secret-keys FINGERPRINT")]
     Public,
+    /// There are several public keys in the file, and no secret one.
+    #[error("the file holds {0} public keys; export one: gpg --export FINGERPRINT")]
+    SeveralPublic(usize),
     /// The passphrase is wrong. Retrying with another helps.
     #[error("the passphrase does not open the secret key {0}")]
     WrongPassphrase(Fingerprint),
@@ -75,6 +78,8 @@ pub struct ExportedKey {
     secrets: Vec<Key<SecretParts, UnspecifiedRole>>,
     /// Other public keys in the file.
     others: usize,
+    /// Whether there is no secret key in the file.
+    public: bool,
 }
 
 impl ExportedKey {
@@ -84,6 +89,18 @@ impl ExportedKey {
     ///
     /// When it is not exactly one secret key, with or without public keys beside it.
     pub fn read(bytes: &[u8]) -> Result<Self, ImportError> {
+        match Self::read_any(bytes) {
+            Ok(Self { public: true, .. }) | Err(ImportError::SeveralPublic(_)) => Err(ImportError::Public),
+            result => result,
+        }
+    }
+
+    /// As [`Self::read`], but without a secret key one public key will do.
+    ///
+    /// # Errors
+    ///
+    /// When it is not exactly one secret key, with or without public keys beside it, or one public key.
+    pub fn read_any(bytes: &[u8]) -> Result<Self, ImportError> {
         if bytes.len() > MAX_FILE {
             return Err(ImportError::TooLarge);
         }
@@ -103,24 +120,26 @@ impl ExportedKey {
         let is_secret =
             |key: &&Vec<Frame<'_>>| key.iter().any(|frame| matches!(frame.tag, tag::SECRET_KEY | tag::SECRET_SUBKEY));
         let mut secret = keys.iter().filter(is_secret);
-        let key = match (secret.next(), secret.count()) {
-            (Some(key), 0) => key,
+        let own = |key: &Vec<Frame<'_>>| key.first().and_then(|frame| sealcard_openpgp::fingerprint(frame.body));
+        let (key, public) = match (secret.next(), secret.count()) {
+            (Some(key), 0) => (key, false),
             (Some(_), more) => return Err(ImportError::Several(more + 1)),
-            (None, _) if keys.iter().flatten().any(|frame| frame.tag == tag::PUBLIC_KEY) => {
-                return Err(ImportError::Public);
+            (None, _) => {
+                let is_public = |key: &&Vec<Frame<'_>>| key.first().is_some_and(|frame| frame.tag == tag::PUBLIC_KEY);
+                let public: Vec<_> = keys.iter().filter(is_public).collect();
+                match public.as_slice() {
+                    [] => return Err(ReadError::NotAKey.into()),
+                    [key] => (*key, true),
+                    keys => return Err(ImportError::SeveralPublic(keys.len())),
+                }
             }
-            (None, _) => return Err(ReadError::NotAKey.into()),
         };
         let mut secrets = Vec::new();
         let parts: Vec<Part> = key.iter().map(|frame| part(frame, &mut secrets)).collect();
         let certificate = PublicCertificate::from_parts(parts)?;
-        let own = certificate.fingerprint().to_hex();
-        let same = |key: &&Vec<Frame<'_>>| {
-            let first = key.first().and_then(|frame| sealcard_openpgp::fingerprint(frame.body));
-            first.is_some_and(|fingerprint| fingerprint == own)
-        };
-        let others = keys.len() - keys.iter().filter(same).count();
-        Ok(Self { certificate, secrets, others })
+        let fingerprint = certificate.fingerprint().to_hex();
+        let others = keys.iter().filter(|key| own(key).as_ref() != Some(&fingerprint)).count();
+        Ok(Self { certificate, secrets, others, public })
     }
 
     /// The certificate's fingerprint; `None` for keys of a version that no card holds.
@@ -145,6 +164,12 @@ impl ExportedKey {
     #[must_use]
     pub fn left_out(&self) -> &[LeftOut] {
         self.certificate.left_out()
+    }
+
+    /// Whether there is no secret key in the file.
+    #[must_use]
+    pub const fn is_public(&self) -> bool {
+        self.public
     }
 
     /// How many other keys the file holds, all public.

@@ -15,7 +15,7 @@ use sealcard_signer_protocol::KeyLocator;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiResult, AppState, Caller, Json, Path, environments,
+    ApiError, ApiResult, AppState, Caller, Json, Path, conflicts, environments,
     key_work::KeyTask,
     keys::{KEY_PARAMETER, find, to_key},
     projects,
@@ -68,9 +68,12 @@ async fn adopt(
         created: wanted.created,
         components,
     };
-    let task_state = state.clone();
-    let made = async move { keys::adopt(&task_state.store, &task_state.signers, maker, adoption).await };
-    let id = state.key_work.carry_out((environment.id, KeyTask::Making, caller.principal), made).await?;
+    let (turn, task_state) = ((environment.id, KeyTask::Making, caller.principal), state.clone());
+    let made = async move {
+        let adopted = keys::adopt(&task_state.store, &task_state.signers, maker, adoption).await;
+        conflicts::named(adopted, &task_state, &caller).await
+    };
+    let id = state.key_work.carry_out(turn, made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
 }

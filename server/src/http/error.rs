@@ -160,7 +160,7 @@ impl From<StorageError> for ApiError {
 impl From<&StorageError> for ApiError {
     fn from(error: &StorageError) -> Self {
         match error {
-            StorageError::Taken(_) => Self::conflict(sentence(&error.to_string())),
+            StorageError::Taken(_) | StorageError::KnownKey { .. } => Self::conflict(sentence(&error.to_string())),
             StorageError::NotFound(_) => Self::not_found(sentence(&error.to_string())),
             error if error.is_disk_full() => {
                 tracing::error!(error = %ErrorChain(error), "the disk of the database is full");

@@ -4,8 +4,7 @@ use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
     Bytes, Timestamp,
     algorithm::ComponentRole,
-    ids::ComponentId,
-    import::{ImportPlan, ImportPlanRequest, ImportRequest, PlannedComponent},
+    import::{ImportPlan, ImportPlanRequest, ImportRequest},
     keys::Key,
     problem::ProblemCode,
     rules::NewKeyName,
@@ -14,10 +13,11 @@ use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiResult, AppState, Caller, Json, LargeJson, environments, key_work::KeyTask, keys::to_key, projects,
+    ApiError, ApiResult, AppState, Caller, Json, LargeJson, conflicts, environments, key_work::KeyTask, keys::to_key,
+    merges::planned_component, projects,
 };
 use crate::{
-    keys::{self, KeyPlace, Maker},
+    keys::{self, KeyError, KeyPlace, Maker},
     openpgp::ForeignCertificate,
 };
 
@@ -36,27 +36,20 @@ async fn plan(
 ) -> ApiResult<Json<ImportPlan>> {
     let ImportPlanRequest { project, environment: wanted, name, certificate, secrets } = request;
     let (place, environment, _) = place(&state, &caller, &project, wanted.as_deref(), name).await?;
-    let planned = keys::plan(&state.signers, &place, &certificate, &secrets).await?;
-    let ForeignCertificate { fingerprint, user_id, expires, keys, left_out, sha1, .. } = planned.certificate;
-    if state.store.key_by_fingerprint(fingerprint).await?.is_some() {
-        return Err(ApiError::new(ProblemCode::Conflict)
-            .detail(format!("A key with the fingerprint {fingerprint} already exists on this server.")));
+    let read = ForeignCertificate::read(&certificate, &secrets, Timestamp::now()).map_err(KeyError::from)?;
+    let ForeignCertificate { fingerprint, user_id, expires, keys: parts, left_out, sha1, .. } = read;
+    if let Some(known) = state.store.key_by_fingerprint(fingerprint).await? {
+        return Err(conflicts::conflict(&state, &caller, known.id, fingerprint).await?);
     }
-    let first = keys.iter().find(|key| key.role == ComponentRole::Sign);
-    let first = first.or_else(|| keys.iter().find(|key| key.role != ComponentRole::Certify));
+    conflicts::expect_unknown(&state, &caller, &parts).await?;
+    let recipient = keys::recipient(&state.signers, place.environment).await?;
+    let first = parts.iter().find(|key| key.role == ComponentRole::Sign);
+    let first = first.or_else(|| parts.iter().find(|key| key.role != ComponentRole::Certify));
     let algorithm = first.ok_or_else(|| ApiError::new(ProblemCode::Internal))?.algorithm.family();
-    let components = keys.into_iter().map(|key| PlannedComponent {
-        id: ComponentId::new(),
-        role: key.role,
-        algorithm: key.algorithm,
-        fingerprint: key.fingerprint,
-        public_key: key.public_key.to_public_key(key.algorithm),
-        created: key.created,
-        lost_uses: key.lost_uses,
-    });
+    let components = parts.into_iter().map(planned_component);
     Ok(Json(ImportPlan {
         environment,
-        recipient: Bytes(planned.recipient.to_vec()),
+        recipient: Bytes(recipient.to_vec()),
         fingerprint,
         user_id,
         algorithm,
@@ -80,7 +73,9 @@ async fn import(
     let turn = (place.environment, KeyTask::Making, caller.principal);
     let task_state = state.clone();
     let made = async move {
-        keys::import(&task_state.store, &task_state.signers, maker, place, certificate, components).await
+        let (store, signers) = (&task_state.store, &task_state.signers);
+        let imported = keys::import(store, signers, maker, place, certificate, components).await;
+        conflicts::named(imported, &task_state, &caller).await
     };
     let id = state.key_work.carry_out(turn, made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;

@@ -250,7 +250,8 @@ impl From<KeyError> for ApiError {
             KeyError::Storage(error) | KeyError::Certificate(CertificateError::Record(error)) => error.into(),
             error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
             KeyError::Rights(lost) => lost.into(),
-            KeyError::State(why) => Self::new(ProblemCode::Conflict).detail(why),
+            KeyError::State(why) => Self::conflict(why),
+            KeyError::Offline(why) => Self::conflict(why),
             error => Self::internal(&error),
         }
     }

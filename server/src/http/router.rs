@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     ApiError, AppState, access, adoptions, batch, cards, environments, extensions, grants, groups, health, imports,
-    keys, login, operations, passwords, projects, record, revocations, service_accounts, users,
+    keys, login, merges, operations, passwords, projects, record, revocations, service_accounts, users,
 };
 use crate::config::Limits;
 
@@ -62,6 +62,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(access::routes())
         .merge(keys::routes())
         .merge(imports::routes())
+        .merge(merges::routes())
         .merge(adoptions::routes())
         .merge(revocations::routes())
         .merge(extensions::routes())

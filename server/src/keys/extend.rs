@@ -23,10 +23,6 @@ pub async fn extend(
     row: &KeyRow,
     expires: Timestamp,
 ) -> Result<(), KeyError> {
-    const OFFLINE: KeyError = KeyError::State(
-        "The key's primary key is not here, so it can't be extended here. Extend it with gpg where the primary key is (gpg \
-         --quick-set-expire), and bring the certificate: sealcard admin key import",
-    );
     const LATER_ALREADY: KeyError = KeyError::State("The key expires later than that already, or never.");
     const CHANGED: KeyError = KeyError::State("The key was changed meanwhile. Try again.");
     if row.revoked.is_some() {
@@ -36,7 +32,11 @@ pub async fn extend(
         return Err(KeyError::State("The key is destroyed; there is no way back. Use another key."));
     }
     let component = row.components.iter().find(|component| component.fingerprint == row.fingerprint);
-    let primary = store.stored_component(component.ok_or(OFFLINE)?.id).await?.ok_or(OFFLINE)?;
+    let primary = match component {
+        Some(component) => store.stored_component(component.id).await?,
+        None => None,
+    };
+    let primary = primary.ok_or_else(|| offline(row))?;
     let (project, id) = (row.project_id, row.id);
     let begun = json!({"event": "key-begun", "by": "extend", "name": row.name, "expires": expires});
     begin(store, project, maker, id, begun, None).await?;
@@ -56,7 +56,7 @@ pub async fn extend(
     store
         .write(move |tx| {
             Box::pin(async move {
-                if !tx.replace_certificate(id, (&earlier, &extended.armored), &extended.lives).await? {
+                if !tx.replace_certificate(id, (&earlier, &extended.armored), None, &extended.lives).await? {
                     return Err(CHANGED);
                 }
                 tx.append_record(entry);
@@ -64,4 +64,13 @@ pub async fn extend(
             })
         })
         .await
+}
+
+fn offline(row: &KeyRow) -> KeyError {
+    let (name, key) = (row.full_name(), row.fingerprint);
+    KeyError::Offline(format!(
+        "The primary key of {name} is not here, so it can't be extended here. Extend it with gpg where the primary key is: \
+         gpg --quick-set-expire {key} 2y && gpg --quick-set-expire {key} 2y '*'. Then bring its certificate: gpg --export \
+         {key} | sealcard admin key import {name}"
+    ))
 }

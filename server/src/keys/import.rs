@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sealcard_api::{
     Fingerprint, Timestamp,
     algorithm::ComponentRole,
-    ids::{ComponentId, KeyId},
+    ids::{ComponentId, EnvironmentId, KeyId},
     import::ImportedComponent,
     keys::RevocationReason,
 };
@@ -20,28 +20,13 @@ use crate::{
     storage::{NewComponentRow, NewKeyRow, Store},
 };
 
-/// What would become of a certificate.
-#[derive(Debug)]
-pub struct ImportPlanned {
-    /// The certificate, read.
-    pub certificate: ForeignCertificate,
-    /// The key that the environment's signer opens envelopes with.
-    pub recipient: [u8; 32],
-}
-
-/// Says what would become of a certificate. Changes nothing.
+/// The key that the environment's signer opens envelopes with.
 ///
 /// # Errors
-/// If the certificate can't be imported, or the signer does not answer.
-pub async fn plan(
-    signers: &Signers,
-    place: &KeyPlace,
-    certificate: &str,
-    secrets: &[Fingerprint],
-) -> Result<ImportPlanned, KeyError> {
-    let certificate = ForeignCertificate::read(certificate, secrets, Timestamp::now())?;
-    match signer(signers, place.environment)?.ask(RequestBody::Recipient).await? {
-        ResponseBody::Recipient { public_key } => Ok(ImportPlanned { certificate, recipient: public_key }),
+/// If the signer does not answer.
+pub async fn recipient(signers: &Signers, environment: EnvironmentId) -> Result<[u8; 32], KeyError> {
+    match signer(signers, environment)?.ask(RequestBody::Recipient).await? {
+        ResponseBody::Recipient { public_key } => Ok(public_key),
         _ => Err(surprise()),
     }
 }
@@ -60,7 +45,7 @@ pub async fn import(
 ) -> Result<KeyId, KeyError> {
     let secrets: Vec<Fingerprint> = components.iter().map(|component| component.fingerprint).collect();
     let read = ForeignCertificate::read(&certificate, &secrets, Timestamp::now())?;
-    let pairs = pair(&read, components)?;
+    let pairs = pair(&read.keys, components)?;
     let id = KeyId::new();
     let begun = json!({
         "event": "key-begun",
@@ -71,7 +56,7 @@ pub async fn import(
     });
     begin(store, place.project, maker, id, begun, None).await?;
     let project = place.project;
-    let result = take_in(store, signers, maker, place, id, Foreign { read, pairs }).await;
+    let result = make(store, signers, maker, place, id, Foreign { read, pairs }).await;
     if let Err(error) = &result {
         let failed = json!({"event": "key-failed", "error": error.to_string()});
         note(store, project, maker, id, failed).await?;
@@ -86,12 +71,12 @@ struct Foreign {
 }
 
 /// Each key that becomes a component with its secret, and no secret left over.
-fn pair(
-    read: &ForeignCertificate,
+pub(super) fn pair(
+    keys: &[ForeignKey],
     mut components: Vec<ImportedComponent>,
 ) -> Result<Vec<(ForeignKey, ImportedComponent)>, KeyError> {
-    let mut pairs = Vec::with_capacity(read.keys.len());
-    for key in &read.keys {
+    let mut pairs = Vec::with_capacity(keys.len());
+    for key in keys {
         let at = components.iter().position(|component| component.fingerprint == key.fingerprint);
         let at = at.ok_or_else(|| KeyError::Import(format!("The secret of {} is missing.", key.fingerprint)))?;
         pairs.push((key.clone(), components.swap_remove(at)));
@@ -104,7 +89,7 @@ fn pair(
     }
 }
 
-async fn take_in(
+async fn make(
     store: &Store,
     signers: &Arc<Signers>,
     maker: Maker,
@@ -113,25 +98,7 @@ async fn take_in(
     foreign: Foreign,
 ) -> Result<KeyId, KeyError> {
     let Foreign { read, pairs } = foreign;
-    let mut components = Vec::with_capacity(pairs.len());
-    for (key, secret) in pairs {
-        let body = RequestBody::Import {
-            component: secret.id.0,
-            algorithm: key.algorithm,
-            role: key.role,
-            public_key: key.public_key.clone(),
-            envelope: secret.envelope.0,
-            request: maker.request_id.0,
-        };
-        let ResponseBody::Imported { key: sealed } = signer(signers, place.environment)?.ask(body).await? else {
-            return Err(surprise());
-        };
-        if !is_that(&sealed, &key, secret.id) {
-            return Err(KeyError::Fault("the signer took in another key than it was given".to_owned()));
-        }
-        let ForeignKey { fingerprint, created, expires, .. } = key;
-        components.push(NewComponentRow { key: sealed, fingerprint, created, expires, evidence: None });
-    }
+    let components = take_in(signers, maker, place.environment, pairs).await?;
     let now = Timestamp::now();
     let primary = components.iter().find(|component| component.fingerprint == read.fingerprint);
     let revocation = match primary.map(|component| component.key.clone()) {
@@ -165,6 +132,35 @@ async fn take_in(
         components,
     };
     store_key(store, maker, row, "key-imported").await
+}
+
+/// Has the signer take the secrets in.
+pub(super) async fn take_in(
+    signers: &Signers,
+    maker: Maker,
+    environment: EnvironmentId,
+    pairs: Vec<(ForeignKey, ImportedComponent)>,
+) -> Result<Vec<NewComponentRow>, KeyError> {
+    let mut components = Vec::with_capacity(pairs.len());
+    for (key, secret) in pairs {
+        let body = RequestBody::Import {
+            component: secret.id.0,
+            algorithm: key.algorithm,
+            role: key.role,
+            public_key: key.public_key.clone(),
+            envelope: secret.envelope.0,
+            request: maker.request_id.0,
+        };
+        let ResponseBody::Imported { key: sealed } = signer(signers, environment)?.ask(body).await? else {
+            return Err(surprise());
+        };
+        if !is_that(&sealed, &key, secret.id) {
+            return Err(KeyError::Fault("the signer took in another key than it was given".to_owned()));
+        }
+        let ForeignKey { fingerprint, created, expires, .. } = key;
+        components.push(NewComponentRow { key: sealed, fingerprint, created, expires, evidence: None });
+    }
+    Ok(components)
 }
 
 fn is_that(sealed: &StoredKey, key: &ForeignKey, id: ComponentId) -> bool {

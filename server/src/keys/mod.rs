@@ -8,12 +8,14 @@ mod destroy;
 mod extend;
 mod import;
 mod life;
+mod merge;
 mod revoke;
 
 pub use adopt::{Adoption, adopt};
 pub use destroy::destroy;
 pub use extend::extend;
-pub use import::{ImportPlanned, import, plan};
+pub use import::{import, recipient};
+pub use merge::{merge, plan_merge};
 pub use revoke::revoke;
 
 use std::{collections::HashMap, sync::Arc};
@@ -72,6 +74,9 @@ pub enum KeyError {
     /// The certificate can't be imported. Retrying can't help.
     #[error(transparent)]
     Foreign(#[from] ForeignError),
+    /// It needs the key's primary key, which is not here. Retrying can't help.
+    #[error("{0}")]
+    Offline(String),
     /// The state of the key does not allow it. Retrying can't help.
     #[error("{0}")]
     State(&'static str),

@@ -27,10 +27,6 @@ pub async fn revoke(
     reason: RevocationReason,
     message: String,
 ) -> Result<(), KeyError> {
-    const OFFLINE: KeyError = KeyError::State(
-        "The key's primary key is not here, so it can't be revoked here. Revoke it with gpg where the primary key is, and \
-         disable it here: sealcard admin key disable",
-    );
     if row.revoked.is_some() {
         return Err(KeyError::State("The key has been revoked already."));
     }
@@ -41,8 +37,11 @@ pub async fn revoke(
         ));
     }
     let component = row.components.iter().find(|component| component.fingerprint == row.fingerprint);
-    let component = component.ok_or(OFFLINE)?;
-    let primary = store.stored_component(component.id).await?.ok_or(OFFLINE)?;
+    let primary = match component {
+        Some(component) => store.stored_component(component.id).await?,
+        None => None,
+    };
+    let primary = primary.ok_or_else(|| offline(row))?;
     let begun = json!({
         "event": "key-begun",
         "by": "revoke",
@@ -85,4 +84,13 @@ pub async fn revoke(
             })
         })
         .await
+}
+
+fn offline(row: &KeyRow) -> KeyError {
+    let (name, key) = (row.full_name(), row.fingerprint);
+    KeyError::Offline(format!(
+        "The primary key of {name} is not here, so it can't be revoked here. Revoke it with gpg where the primary key is: gpg \
+         --edit-key {key} revkey save. Then bring its certificate: gpg --export {key} | sealcard admin key import {name}. \
+         Until then stop its use: sealcard admin key disable {name}"
+    ))
 }

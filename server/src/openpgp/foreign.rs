@@ -1,7 +1,5 @@
 //! Certificates that were made elsewhere, and which of their keys become which component.
 
-use std::time::{Duration, SystemTime};
-
 use sealcard_api::{
     Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole},
@@ -21,7 +19,7 @@ use sequoia_openpgp::{
     types::{HashAlgorithm as Hash, RevocationStatus},
 };
 
-use super::packets;
+use super::{life::timestamp, packets, system_time};
 
 /// User ids are shown up to this length, in bytes.
 const MAX_USER_ID: usize = 256;
@@ -46,6 +44,14 @@ pub enum ForeignError {
     /// It has no user id.
     #[error("The key has no user ID with a valid signature by itself.")]
     NoUserId,
+    /// It is about another key than the one that it was brought for.
+    #[error("The certificate is that of the key {found}, not of {wanted}.")]
+    OtherKey {
+        /// The certificate's.
+        found: Fingerprint,
+        /// The key's.
+        wanted: Fingerprint,
+    },
     /// Its time is over.
     #[error("The key has expired. Extend it first: gpg --quick-set-expire {0} 2y")]
     Expired(Fingerprint),
@@ -96,10 +102,10 @@ pub struct ForeignKey {
 }
 
 /// A key with all that the choice depends on.
-struct Candidate {
-    key: ForeignKey,
+pub(super) struct Candidate {
+    pub(super) key: ForeignKey,
     primary: bool,
-    uses: Vec<ComponentRole>,
+    pub(super) uses: Vec<ComponentRole>,
 }
 
 impl ForeignCertificate {
@@ -121,8 +127,7 @@ impl ForeignCertificate {
         let fingerprint =
             fingerprint(certificate.fingerprint().as_bytes()).ok_or(ForeignError::Unreadable(ReadError::NotAKey))?;
         let policy = policy();
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now.unix().try_into().unwrap_or_default());
-        let valid = certificate.with_policy(&policy, time).map_err(|_| ForeignError::Weak)?;
+        let valid = certificate.with_policy(&policy, system_time(now)).map_err(|_| ForeignError::Weak)?;
         if matches!(valid.revocation_status(), RevocationStatus::Revoked(_)) {
             return Err(ForeignError::Revoked);
         }
@@ -154,14 +159,14 @@ impl From<ReadError> for ForeignError {
 }
 
 /// Whether a signature that counts now is made with SHA-1.
-fn has_sha1(certificate: &ValidCert<'_>) -> bool {
+pub(super) fn has_sha1(certificate: &ValidCert<'_>) -> bool {
     let user_ids = certificate.userids().map(|id| id.binding_signature().hash_algo());
     let keys = certificate.keys().map(|key| key.binding_signature().hash_algo());
     user_ids.chain(keys).any(|hash| hash == Hash::SHA1)
 }
 
 /// What is known of a key, or why it is left out.
-fn candidate(
+pub(super) fn candidate(
     key: &ErasedKeyAmalgamation<'_, PublicParts>,
     certificate: &ValidCert<'_>,
     secrets: &[Fingerprint],
@@ -182,11 +187,7 @@ fn candidate(
     if key.alive().is_err() {
         return Err(out(LeftOutReason::Expired, None));
     }
-    let unix = |time: SystemTime| {
-        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_unix(since.as_secs().try_into().unwrap_or(i64::MAX))
-    };
-    let created = unix(key.key().creation_time());
+    let created = timestamp(key.key().creation_time());
     let fits = |role, allowed: bool| allowed && algorithm.fits(role);
     let mut uses = Vec::new();
     for (role, allowed) in [
@@ -205,7 +206,7 @@ fn candidate(
         return Err(out(LeftOutReason::NoUse, None));
     }
     let certificate_end = certificate.primary_key().key_expiration_time();
-    let expires = key.key_expiration_time().into_iter().chain(certificate_end).min().map(unix);
+    let expires = key.key_expiration_time().into_iter().chain(certificate_end).min().map(timestamp);
     let role = ComponentRole::Certify;
     Ok(Candidate {
         key: ForeignKey { role, algorithm, public_key, fingerprint, created, expires, lost_uses: Vec::new() },
@@ -250,12 +251,12 @@ fn assign(mut candidates: Vec<Candidate>, left_out: &mut Vec<LeftOut>) -> (Vec<F
     (chosen.into_iter().map(|c| c.key).collect(), expires)
 }
 
-fn fingerprint(bytes: &[u8]) -> Option<Fingerprint> {
+pub(super) fn fingerprint(bytes: &[u8]) -> Option<Fingerprint> {
     bytes.try_into().ok().map(Fingerprint)
 }
 
 /// A user id as people can be shown it.
-fn one_line(user_id: &str) -> String {
+pub(super) fn one_line(user_id: &str) -> String {
     let text: String = user_id.chars().map(|c| if sealcard_api::text::is_plain(c) { c } else { ' ' }).collect();
     let mut end = text.len().min(MAX_USER_ID);
     while !text.is_char_boundary(end) {
@@ -267,6 +268,8 @@ fn one_line(user_id: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
     use sequoia_openpgp::{
         Cert,

@@ -4,14 +4,14 @@
 use std::time::{Duration, SystemTime};
 
 use sealcard_api::{Fingerprint, Timestamp, algorithm::HashAlgorithm};
+use sealcard_openpgp::policy;
 use sealcard_signer_protocol::StoredKey;
 use sequoia_openpgp::{
     Cert, Packet, PacketPile,
     cert::{ValidCert, amalgamation::ValidAmalgamation as _},
     packet::{Signature, signature::SignatureBuilder},
     parse::Parse as _,
-    policy::{HashAlgoSecurity, StandardPolicy},
-    types::{HashAlgorithm as Hash, RevocationStatus},
+    types::RevocationStatus,
 };
 
 use super::{
@@ -86,7 +86,8 @@ pub fn extend(
         return Ok(None);
     }
     let armored = armor(&with_signatures(certificate, new)?)?;
-    let lives = lives(&armored, time)?;
+    let parsed = Cert::from_bytes(&armored)?;
+    let lives = lives(&parsed.with_policy(&policy, time)?)?;
     let is_extended = |life: &ComponentLife| life.expires.is_none_or(|end| end >= expires);
     if lives.iter().filter(|life| wanted.contains(&life.fingerprint)).all(|life| life.revoked || is_extended(life)) {
         Ok(Some(Extended { armored, lives }))
@@ -96,10 +97,7 @@ pub fn extend(
 }
 
 /// The ends of a certificate's keys.
-fn lives(certificate: &str, time: SystemTime) -> Result<Vec<ComponentLife>, CertificateError> {
-    let certificate = Cert::from_bytes(certificate)?;
-    let policy = policy();
-    let valid: ValidCert<'_> = certificate.with_policy(&policy, time)?;
+pub(super) fn lives(valid: &ValidCert<'_>) -> Result<Vec<ComponentLife>, CertificateError> {
     let certificate_end = valid.primary_key().key_expiration_time();
     valid
         .keys()
@@ -158,18 +156,11 @@ fn after_all_self_signatures(certificate: &Cert) -> SystemTime {
     newest.map_or(SystemTime::UNIX_EPOCH, |newest| newest + Duration::from_secs(1))
 }
 
-/// Takes self-signatures that gpg takes: old keys have them with SHA-1, of which no second preimage is in reach.
-fn policy() -> StandardPolicy<'static> {
-    let mut policy = StandardPolicy::new();
-    policy.accept_hash_property(Hash::SHA1, HashAlgoSecurity::SecondPreImageResistance);
-    policy
-}
-
-fn is_revoked(status: &RevocationStatus<'_>) -> bool {
+pub(super) fn is_revoked(status: &RevocationStatus<'_>) -> bool {
     matches!(status, RevocationStatus::Revoked(_))
 }
 
-fn timestamp(time: SystemTime) -> Timestamp {
+pub(super) fn timestamp(time: SystemTime) -> Timestamp {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_unix(since.as_secs().try_into().unwrap_or(i64::MAX))
 }

@@ -6,12 +6,14 @@
 
 mod foreign;
 mod life;
+mod merge;
 mod packets;
 mod revoke;
 mod signer;
 
 pub use foreign::{ForeignCertificate, ForeignError, ForeignKey};
 pub use life::{ComponentLife, Extended, extend};
+pub use merge::{KnownKey, MergedCertificate, merge};
 pub use revoke::{revocation, with_revocation};
 
 use std::time::{Duration, SystemTime};

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use sealcard_api::{Fingerprint, ids::KeyId};
+
 use super::sql::sqlite;
 
 /// Why something could not be read or written.
@@ -14,6 +16,14 @@ pub enum StorageError {
     /// The name or id is taken. Retrying the same can't help.
     #[error("{0}")]
     Taken(String),
+    /// A key has it already. The caller may not be allowed to know which one. Retrying can't help.
+    #[error("{fingerprint} is a key or a part of a key here already")]
+    KnownKey {
+        /// The key that has it.
+        key: KeyId,
+        /// The fingerprint of the key or of its part.
+        fingerprint: Fingerprint,
+    },
     /// What is named does not exist. Retrying can't help.
     #[error("no such {0}")]
     NotFound(&'static str),

@@ -9,6 +9,7 @@ mod harness;
 mod identity;
 mod keys;
 mod login;
+mod merges;
 mod overtaken;
 mod passwords;
 mod requests;

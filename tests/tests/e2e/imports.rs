@@ -1,8 +1,10 @@
 //! Keys that gpg made, brought to the server's signer.
 
+mod merges;
+
 use anyhow::{Context, Result, ensure};
 use sealcard_openpgp::{fuzzing::Secrets, tag};
-use sealcard_tests::{Flavour, PROJECT, Playground, Workstation, good_signatures, run};
+use sealcard_tests::{Finished, Flavour, PROJECT, Playground, Workstation, good_signatures, run};
 
 use crate::support::{builder, expect_no_prompt};
 
@@ -41,9 +43,8 @@ fn what_can_not_be_imported_is_refused_with_its_cause_and_nothing_is_kept() -> R
 
     // And the same key can't come twice.
     import.import("mine", &secret)?;
-    let arguments = ["--passphrase-file", &import.passphrase, "--signer-fingerprint", trusted, &secret];
-    let failed = import.run("again", &arguments)?.failure()?;
-    ensure!(failed.stderr.contains("already"), "{}", failed.description());
+    let failed = import.run_with_trust("again", &secret)?.failure()?;
+    ensure!(failed.stderr.contains("it is playground/mine"), "{}", failed.description());
     import.verify_record()
 }
 
@@ -245,20 +246,30 @@ impl Import {
 
     fn export(&self, how: &str, key: &str) -> Result<String> {
         let file = self.source.path(&format!("{key}.secret"));
-        let pass = ["--pinentry-mode", "loopback", "--passphrase-file", &self.passphrase];
-        self.source.gpg(&[pass.as_slice(), &["-o", &file, how, key]].concat())?;
+        self.source_gpg(&["-o", &file, how, key])?;
         Ok(file)
     }
 
-    fn run(&self, name: &str, more: &[&str]) -> Result<sealcard_tests::Finished> {
+    /// gpg where the secret keys are.
+    fn source_gpg(&self, arguments: &[&str]) -> Result<Finished> {
+        let pass = ["--pinentry-mode", "loopback", "--passphrase-file", &self.passphrase];
+        self.source.gpg(&[pass.as_slice(), arguments].concat())
+    }
+
+    fn run(&self, name: &str, more: &[&str]) -> Result<Finished> {
         let mut command = self.playground.admin.command(&["admin", "key", "import", &format!("{PROJECT}/{name}")]);
         run(command.args(more), DEADLINE)
     }
 
     /// Imports the key of a file; gives what was said.
     fn import(&self, name: &str, file: &str) -> Result<String> {
+        Ok(self.run_with_trust(name, file)?.success()?.stderr)
+    }
+
+    /// The same, whatever comes of it.
+    fn run_with_trust(&self, name: &str, file: &str) -> Result<Finished> {
         let trust = ["--passphrase-file", &self.passphrase, "--signer-fingerprint", &self.fingerprint, file];
-        Ok(self.run(name, &trust)?.success()?.stderr)
+        self.run(name, &trust)
     }
 
     fn subkeys(&self, station: &Workstation, key: &str) -> Result<Vec<String>> {

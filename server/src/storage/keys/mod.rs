@@ -123,8 +123,14 @@ pub struct NewComponentRow {
     pub evidence: Option<KeyEvidence>,
 }
 
-/// Why key material can't come in twice. The other key may be one that the caller must not know of.
-const SAME_SUBKEY: &str = "a key with one of these subkeys already exists";
+/// Which key has key material.
+const OWNER: &str = "SELECT key_id, fingerprint FROM component_key WHERE public_key = $1";
+
+/// The key that has key material already, and the component's fingerprint.
+struct Owner {
+    key: KeyId,
+    fingerprint: Fingerprint,
+}
 
 /// Which keys are wanted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -245,6 +251,19 @@ impl FromRow for ComponentRow {
             expires: row.get::<Option<i64>>(7)?.map(Timestamp::from_unix),
             revoked: row.get(8)?,
         })
+    }
+}
+
+impl FromRow for Owner {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self { key: KeyId(row.get(0)?), fingerprint: fingerprint(row, 1)? })
+    }
+}
+
+impl Owner {
+    /// Key material can't come in twice.
+    const fn conflict<T>(self) -> Result<T, StorageError> {
+        Err(StorageError::KnownKey { key: self.key, fingerprint: self.fingerprint })
     }
 }
 
@@ -418,14 +437,11 @@ impl Store {
     /// As [`Store::expect_free_name`], for key material.
     ///
     /// # Errors
-    /// [`StorageError::Taken`] if a key has it.
+    /// [`StorageError::KnownKey`] if a key has it.
     pub async fn expect_unknown(&self, public_key: &PublicKeyBytes) -> Result<(), StorageError> {
         let (PublicKeyBytes::Rsa { n: bytes, .. } | PublicKeyBytes::Ec { point: bytes }) = public_key;
-        let known: Option<(i64,)> = self
-            .reader()
-            .optional("SELECT created FROM component_key WHERE public_key = $1", params![bytes.as_slice()])
-            .await?;
-        if known.is_some() { Err(StorageError::Taken(SAME_SUBKEY.to_owned())) } else { Ok(()) }
+        let owner: Option<Owner> = self.reader().optional(OWNER, params![bytes.as_slice()]).await?;
+        owner.map_or(Ok(()), Owner::conflict)
     }
 
     /// One key by id.

@@ -7,7 +7,7 @@ use sealcard_api::{
 };
 use sealcard_signer_protocol::PublicKeyBytes;
 
-use super::{NewComponentRow, NewKeyRow, SAME_SUBKEY};
+use super::{NewComponentRow, NewKeyRow, OWNER, Owner};
 use crate::{
     openpgp::ComponentLife,
     storage::{StorageError, WriteTx, sql::params},
@@ -22,11 +22,15 @@ impl WriteTx {
     /// Stores a key with its component keys and its card.
     ///
     /// # Errors
-    /// [`StorageError::Taken`] if there is one.
+    /// [`StorageError::Taken`] if the name is taken; [`StorageError::KnownKey`] if it, or a part of it, is here already.
     pub async fn insert_key(&mut self, key: &NewKeyRow) -> Result<(), StorageError> {
         let project = "SELECT created FROM project WHERE id = $1 AND removed IS NULL";
         if self.conn().scalar::<i64>(project, params![key.project.0]).await?.is_none() {
             return Err(StorageError::NotFound("project"));
+        }
+        let known = "SELECT id FROM signing_key WHERE fingerprint = $1";
+        if let Some(known) = self.conn().scalar(known, params![key.fingerprint.0.to_vec()]).await? {
+            return Err(StorageError::KnownKey { key: KeyId(known), fingerprint: key.fingerprint });
         }
         let values = params![
             key.id.0,
@@ -44,42 +48,8 @@ impl WriteTx {
             .execute(INSERT_KEY, values)
             .await
             .map_err(|error| error.taken(format!("a key named {} already exists in this project", key.name)))?;
-        for NewComponentRow { key: component, fingerprint, created, expires, evidence } in &key.components {
-            let (public_key, exponent) = match &component.public_key {
-                PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
-                PublicKeyBytes::Ec { point } => (point, None),
-            };
-            // The fingerprint holds the time too: adopted twice, one key would have two. Key material is in one slot only.
-            let known: Option<(i64,)> = self
-                .conn()
-                .optional("SELECT created FROM component_key WHERE public_key = $1", params![public_key.as_slice()])
-                .await?;
-            if known.is_some() {
-                return Err(StorageError::Taken(SAME_SUBKEY.to_owned()));
-            }
-            self.conn()
-                .execute(
-                    "INSERT INTO component_key (id, key_id, role, algorithm, public_key, public_exponent, handle,
-                    fingerprint, created, expires)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                    params![
-                        component.component,
-                        key.id.0,
-                        component.role.name(),
-                        component.algorithm.name(),
-                        public_key.as_slice(),
-                        exponent.map(Vec::as_slice),
-                        component.handle.as_slice(),
-                        fingerprint.0.to_vec(),
-                        created.unix(),
-                        expires.map(Timestamp::unix)
-                    ],
-                )
-                .await
-                .map_err(|error| error.taken(SAME_SUBKEY))?;
-            if let Some(evidence) = evidence {
-                self.insert_evidence(ComponentId(component.component), evidence).await?;
-            }
+        for component in &key.components {
+            self.insert_component(key.id, component).await?;
         }
         if let Some(certificate) = &key.revocation {
             let sql = "INSERT INTO key_revocation (key_id, certificate) VALUES ($1, $2)";
@@ -87,6 +57,45 @@ impl WriteTx {
         }
         self.conn().execute("INSERT INTO card_counter (key_id, signatures) VALUES ($1, 0)", params![key.id.0]).await?;
         self.bump_registry().await?;
+        Ok(())
+    }
+
+    /// Stores a component key of a key.
+    ///
+    /// # Errors
+    /// [`StorageError::Taken`] if the key has one in its role; [`StorageError::KnownKey`] if a key has it.
+    pub async fn insert_component(&mut self, key: KeyId, new: &NewComponentRow) -> Result<(), StorageError> {
+        let NewComponentRow { key: component, fingerprint, created, expires, evidence } = new;
+        let (public_key, exponent) = match &component.public_key {
+            PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
+            PublicKeyBytes::Ec { point } => (point, None),
+        };
+        // The fingerprint holds the time too: adopted twice, one key would have two. Key material is in one slot only.
+        let owner: Option<Owner> = self.conn().optional(OWNER, params![public_key.as_slice()]).await?;
+        owner.map_or(Ok(()), Owner::conflict)?;
+        self.conn()
+            .execute(
+                "INSERT INTO component_key (id, key_id, role, algorithm, public_key, public_exponent, handle,
+                fingerprint, created, expires)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                params![
+                    component.component,
+                    key.0,
+                    component.role.name(),
+                    component.algorithm.name(),
+                    public_key.as_slice(),
+                    exponent.map(Vec::as_slice),
+                    component.handle.as_slice(),
+                    fingerprint.0.to_vec(),
+                    created.unix(),
+                    expires.map(Timestamp::unix)
+                ],
+            )
+            .await
+            .map_err(|error| error.taken(format!("the key already has a part that can {}", component.role.name())))?;
+        if let Some(evidence) = evidence {
+            self.insert_evidence(ComponentId(component.component), evidence).await?;
+        }
         Ok(())
     }
 
@@ -142,8 +151,8 @@ impl WriteTx {
         Ok(changed)
     }
 
-    /// Gives a key that is not revoked another certificate, and its components the ends in it. Whether its certificate was
-    /// still `earlier`.
+    /// Gives a key that is not revoked another certificate, and its components the ends in it; another user id, if one is
+    /// given. Whether its certificate was still `earlier`.
     ///
     /// # Errors
     /// If the database fails.
@@ -151,13 +160,14 @@ impl WriteTx {
         &mut self,
         key: KeyId,
         (earlier, certificate): (&str, &str),
+        user_id: Option<&str>,
         lives: &[ComponentLife],
     ) -> Result<bool, StorageError> {
-        const CERTIFICATE: &str =
-            "UPDATE signing_key SET certificate = $3 WHERE id = $1 AND certificate = $2 AND revoked IS NULL";
+        const CERTIFICATE: &str = "UPDATE signing_key SET certificate = $3, user_id = coalesce($4, user_id)
+             WHERE id = $1 AND certificate = $2 AND revoked IS NULL";
         const COMPONENT: &str =
             "UPDATE component_key SET expires = $3, revoked = $4 WHERE key_id = $1 AND fingerprint = $2";
-        if self.conn().execute(CERTIFICATE, params![key.0, earlier, certificate]).await? == 0 {
+        if self.conn().execute(CERTIFICATE, params![key.0, earlier, certificate, user_id]).await? == 0 {
             return Ok(false);
         }
         for life in lives {

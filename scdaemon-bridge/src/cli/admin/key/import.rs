@@ -1,5 +1,6 @@
-//! `sealcard admin key import`.
+//! `sealcard admin key import`: a key that is new here, or a newer certificate of one that is not.
 
+mod merge;
 mod report;
 
 use std::{
@@ -12,6 +13,7 @@ use clap::{Args, ValueHint};
 use sealcard_api::{
     import::{ImportPlan, ImportPlanRequest, ImportRequest, ImportedComponent, MAX_CERTIFICATE, PlannedComponent},
     keys::Key,
+    problem::ProblemCode,
 };
 use sealcard_signer_protocol::envelope::{Binding, KeyFingerprint, Purpose, RecipientKey};
 use secrecy::{ExposeSecret as _, SecretSlice};
@@ -22,7 +24,7 @@ use crate::{
     cli::{
         App,
         admin::signer_trust::{self, Asked},
-        ask,
+        ask::{self, Yes},
         output::{line, note, show, warn},
     },
     import::{ExportedKey, ImportError, SecretState},
@@ -37,7 +39,7 @@ const ATTEMPTS: u32 = 3;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct Arguments {
-    /// The project and the new key's name in it
+    /// The project and the new key's name in it; or a key that is here, to merge a newer certificate into it
     #[arg(value_name = "PROJECT/NAME")]
     key: NewName,
     /// Where the private key is kept (default: the environment "default")
@@ -52,7 +54,9 @@ pub(in super::super) struct Arguments {
     /// Leave photos out; they make the certificate long for everyone who gets it
     #[arg(long)]
     without_photos: bool,
-    /// What `gpg --export-secret-keys` wrote, armored or not (default: standard input)
+    #[command(flatten)]
+    yes: Yes,
+    /// What `gpg --export-secret-keys` wrote, or `gpg --export` for a key that is here (default: standard input)
     #[arg(value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
 }
@@ -60,6 +64,15 @@ pub(in super::super) struct Arguments {
 pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::Result<()> {
     let remote = &app.remote;
     let exported = read(arguments.file.as_deref())?;
+    if let Some(key) = known(app, &exported).await? {
+        return merge::run(app, arguments, &exported, key, json).await;
+    }
+    if exported.is_public() {
+        bail!(
+            "{}. There is no such key here that you may see, into which its certificate could be merged",
+            ImportError::Public
+        );
+    }
     let certificate = certificate(&exported, arguments.without_photos)?;
     let secrets = exported.secrets();
     let here = secrets.iter().filter(|(_, state)| *state != SecretState::Elsewhere);
@@ -87,14 +100,7 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
     let asked = Asked { environment: &plan.environment, what: None, expected: arguments.signer_fingerprint };
     signer_trust::check(app, &recipient, &asked)?;
     let mut passphrases = Passphrases::new(arguments.passphrase_file.as_deref())?;
-    let mut components = Vec::new();
-    for component in &plan.components {
-        let secret = passphrases.open(&exported, component)?;
-        let PlannedComponent { id, role, algorithm, fingerprint, public_key, .. } = component;
-        let binding = Binding::component(id.0, *algorithm, *role, public_key);
-        let envelope = recipient.close(Purpose::ImportKey, &binding, &secret).context("can't encrypt to the signer")?;
-        components.push(ImportedComponent { id: *id, fingerprint: *fingerprint, envelope: envelope.into() });
-    }
+    let components = seal(&exported, &plan.components, &recipient, &mut passphrases)?;
     let ImportPlanRequest { project, environment, name, .. } = request;
     let request = ImportRequest { project, environment, name, certificate, components };
     let key: Key = remote.post_patiently(&path(&["keys", "import"]), &request).await?;
@@ -116,6 +122,34 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
     })
 }
 
+/// The key of the file, if it is here and the caller may see it.
+async fn known(app: &App, exported: &ExportedKey) -> anyhow::Result<Option<Key>> {
+    let Some(fingerprint) = exported.fingerprint() else { return Ok(None) };
+    match app.remote.get(&path(&["keys", &fingerprint.to_string()])).await {
+        Ok(key) => Ok(Some(key)),
+        Err(error) if error.code() == Some(ProblemCode::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Each wanted secret, in an envelope for the signer.
+fn seal(
+    exported: &ExportedKey,
+    wanted: &[PlannedComponent],
+    recipient: &RecipientKey,
+    passphrases: &mut Passphrases,
+) -> anyhow::Result<Vec<ImportedComponent>> {
+    let mut components = Vec::with_capacity(wanted.len());
+    for component in wanted {
+        let secret = passphrases.open(exported, component)?;
+        let PlannedComponent { id, role, algorithm, fingerprint, public_key, .. } = component;
+        let binding = Binding::component(id.0, *algorithm, *role, public_key);
+        let envelope = recipient.close(Purpose::ImportKey, &binding, &secret).context("can't encrypt to the signer")?;
+        components.push(ImportedComponent { id: *id, fingerprint: *fingerprint, envelope: envelope.into() });
+    }
+    Ok(components)
+}
+
 fn read(file: Option<&Path>) -> anyhow::Result<ExportedKey> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024));
     match file.filter(|file| *file != Path::new("-")) {
@@ -125,7 +159,7 @@ fn read(file: Option<&Path>) -> anyhow::Result<ExportedKey> {
         }
         None => std::io::stdin().take(MAX_FILE).read_to_end(&mut bytes).context("can't read standard input")?,
     };
-    Ok(ExportedKey::read(&bytes)?)
+    Ok(ExportedKey::read_any(&bytes)?)
 }
 
 /// What is sent of the certificate, ASCII-armored.

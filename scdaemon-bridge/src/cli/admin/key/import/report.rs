@@ -1,6 +1,7 @@
 //! What an import says of each part of a key: taken or left out, why, and what helps.
 
 use sealcard_api::{
+    Fingerprint,
     algorithm::ComponentRole,
     import::{CertificatePart, ImportPlan, LeftOut, LeftOutReason, PlannedComponent},
 };
@@ -22,38 +23,45 @@ pub(super) fn describe(exported: &ExportedKey, plan: &ImportPlan) {
     if let Some(expires) = plan.expires {
         note(format!("  expires {}", when::with_distance(expires)));
     }
+    left_out(exported, &plan.left_out, |out| help(out, plan.fingerprint));
+    for component in &plan.components {
+        warn_of_lost_uses(component, plan.fingerprint);
+    }
+    if plan.sha1 {
+        warn_of_sha1(plan.fingerprint);
+    }
+}
+
+/// Lists what of a file and its certificate is left out, and what helps.
+pub(super) fn left_out(exported: &ExportedKey, by_server: &[LeftOut], help: impl Fn(&LeftOut) -> Option<String>) {
     if exported.others() > 0 {
         note(format!("The file also holds {}, which is not imported.", count(exported.others(), "public key")));
     }
-    let all = exported.left_out().iter().chain(&plan.left_out);
+    let all = exported.left_out().iter().chain(by_server);
     let (signatures, parts): (Vec<_>, Vec<_>) = all.partition(|out| out.part == CertificatePart::Signature);
     for out in parts {
         warn(format!("left out: {}", clean(&out.to_string())));
-        if let Some(help) = help(out, plan) {
+        if let Some(help) = help(out) {
             note(format!("  {help}"));
         }
     }
-    if !signatures.is_empty() {
-        let unsigned = signatures.iter().filter(|out| out.reason != LeftOutReason::Local).count();
-        if unsigned > 0 {
-            note(format!("Left out: {} that can't be verified.", count(unsigned, "signature")));
-        }
+    let unsigned = signatures.iter().filter(|out| out.reason != LeftOutReason::Local).count();
+    if unsigned > 0 {
+        note(format!("Left out: {} that can't be verified.", count(unsigned, "signature")));
     }
-    for component in &plan.components {
-        warn_of_lost_uses(component, plan);
-    }
-    if plan.sha1 {
-        warn(
-            "the key's signatures about itself are made with SHA-1. gpg takes them; apt of Debian 13, rpm of \
-             Fedora and other programs refuse the key",
-        );
-        note(format!(
-            "  Renew them in gpg, then export and import again:\n  \
-             gpg --cert-digest-algo SHA512 --quick-set-expire {0} 2y\n  \
-             gpg --cert-digest-algo SHA512 --quick-set-expire {0} 2y '*'",
-            plan.fingerprint
-        ));
-    }
+}
+
+/// gpg takes them, others don't.
+pub(super) fn warn_of_sha1(key: Fingerprint) {
+    warn(
+        "the key's signatures about itself are made with SHA-1. gpg takes them; apt of Debian 13, rpm of Fedora and other \
+         programs refuse the key",
+    );
+    note(format!(
+        "  Renew them in gpg, then export and import again:\n  \
+         gpg --cert-digest-algo SHA512 --quick-set-expire {key} 2y\n  \
+         gpg --cert-digest-algo SHA512 --quick-set-expire {key} 2y '*'",
+    ));
 }
 
 /// Whether every secret of the file is taken, for every use.
@@ -65,8 +73,7 @@ pub(super) fn is_complete(exported: &ExportedKey, plan: &ImportPlan) -> bool {
 }
 
 /// What the person can do about it.
-fn help(out: &LeftOut, plan: &ImportPlan) -> Option<String> {
-    let key = plan.fingerprint;
+pub(super) fn help(out: &LeftOut, key: Fingerprint) -> Option<String> {
     let subkey = out.fingerprint.as_deref().unwrap_or_default();
     match out.reason {
         LeftOutReason::NotCrossSigned => {
@@ -93,7 +100,7 @@ fn help(out: &LeftOut, plan: &ImportPlan) -> Option<String> {
     }
 }
 
-fn warn_of_lost_uses(component: &PlannedComponent, plan: &ImportPlan) {
+pub(super) fn warn_of_lost_uses(component: &PlannedComponent, key: Fingerprint) {
     for lost in &component.lost_uses {
         let (use_, usage) = match lost {
             ComponentRole::Authenticate => ("authenticates (ssh)", "auth"),
@@ -110,9 +117,6 @@ fn warn_of_lost_uses(component: &PlannedComponent, plan: &ImportPlan) {
             component.fingerprint,
             component.role.name()
         ));
-        note(format!(
-            "  Add a subkey for it in gpg, then export again: gpg --quick-add-key {} {algorithm} {usage}",
-            plan.fingerprint
-        ));
+        note(format!("  Add a subkey for it in gpg, then export again: gpg --quick-add-key {key} {algorithm} {usage}"));
     }
 }
