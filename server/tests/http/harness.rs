@@ -113,6 +113,17 @@ impl Running {
         answer
     }
 
+    /// Changes the database behind the server's back.
+    pub(crate) fn sql(&self, statement: &str) {
+        match &self.cluster {
+            Some(cluster) => drop(cluster.sql(statement).unwrap()),
+            None => {
+                let conn = rusqlite::Connection::open(self.folder.path().join("sealcard.db")).unwrap();
+                conn.execute_batch(statement).unwrap();
+            }
+        }
+    }
+
     /// All that is in the database's files.
     pub(crate) fn database_files(&self) -> Vec<u8> {
         let mut content = Vec::new();

@@ -160,3 +160,28 @@ async fn an_invisible_key_answers_as_an_unknown_one() {
         assert_eq!(seen.detail.unwrap().replace(&name, "none"), unknown.detail.unwrap());
     }
 }
+
+#[tokio::test]
+async fn a_damaged_key_is_left_out_of_lists() {
+    let server = Running::start().await;
+    let admin = server.admin().await;
+    let release = add_project(&admin, "release").await;
+    for number in 1..=5 {
+        add_key(&server, release, &format!("tags{number}"), [number; 20]).await;
+    }
+    server.sql("UPDATE signing_key SET algorithm = 'rsa1' WHERE name IN ('tags2', 'tags3')");
+    // Pages are as long as before, so that a list does not seem to end at a damaged key.
+    let mut names = Vec::new();
+    let mut next = None;
+    loop {
+        let after = next.map(|next| format!("&after={next}")).unwrap_or_default();
+        let page: Page<Key> = admin.get(&format!("/v1/keys?limit=2{after}")).await.json(StatusCode::OK);
+        names.extend(page.items.into_iter().map(|key| key.name));
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(names, ["tags1", "tags4", "tags5"]);
+    admin.get("/v1/keys/release%2Ftags2").await.problem(ProblemCode::Internal);
+}

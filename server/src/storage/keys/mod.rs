@@ -239,6 +239,27 @@ impl FromRow for KeyRow {
     }
 }
 
+/// A key of a list, or the id of one whose row is damaged.
+struct Listed(Result<KeyRow, (KeyId, StorageError)>);
+
+impl Listed {
+    fn id(&self) -> KeyId {
+        match &self.0 {
+            Ok(key) => key.id,
+            Err((id, _)) => *id,
+        }
+    }
+}
+
+impl FromRow for Listed {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        match KeyRow::from_row(row) {
+            Err(error @ StorageError::Damaged(_)) => Ok(Self(Err((KeyId(row.get(0)?), error)))),
+            key => Ok(Self(Ok(key?))),
+        }
+    }
+}
+
 impl FromRow for ComponentRow {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
         Ok(Self {
@@ -463,14 +484,46 @@ impl Store {
         self.with_components(key).await
     }
 
-    /// Keys in the order of their creation.
+    /// Keys in the order of their creation. One that this release can't read is left out and logged, so that the others can
+    /// be listed.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn keys(&self, filter: KeyFilter) -> Result<Vec<KeyRow>, StorageError> {
+    pub async fn keys(&self, mut filter: KeyFilter) -> Result<Vec<KeyRow>, StorageError> {
+        let mut keys = Vec::new();
+        loop {
+            let page = self.page_of_keys(filter).await?;
+            let (read, last) = (page.len(), page.last().map(Listed::id));
+            let before = keys.len();
+            for listed in page {
+                match self.complete(listed).await {
+                    Ok(key) => keys.push(key),
+                    Err((key, error @ StorageError::Damaged(_))) => {
+                        tracing::error!(%key, %error, "a key is left out of every list: its row in the database is damaged");
+                    }
+                    Err((_, error)) => return Err(error),
+                }
+            }
+            let missing = read.saturating_sub(keys.len().saturating_sub(before));
+            // What comes next takes the place of the damaged ones, or a list would seem to end here.
+            if missing == 0 || u32::try_from(read).unwrap_or(u32::MAX) < filter.limit || filter.usable_by.is_some() {
+                return Ok(keys);
+            }
+            filter = KeyFilter { after: last, limit: u32::try_from(missing).unwrap_or(u32::MAX), ..filter };
+        }
+    }
+
+    async fn complete(&self, listed: Listed) -> Result<KeyRow, (KeyId, StorageError)> {
+        let (id, key) = (listed.id(), listed.0);
+        let mut key = key?;
+        key.components = self.components(id).await.map_err(|error| (id, error))?;
+        Ok(key)
+    }
+
+    async fn page_of_keys(&self, filter: KeyFilter) -> Result<Vec<Listed>, StorageError> {
         let after = filter.after.map_or(Uuid::nil(), |id| id.0);
         let project = filter.project.map(|id| id.0);
-        let mut keys: Vec<KeyRow> = match (filter.usable_by, filter.visible_to) {
+        match (filter.usable_by, filter.visible_to) {
             (Some(principal), _) => {
                 self.reader()
                     .all(
@@ -481,7 +534,7 @@ impl Store {
                         ),
                         params![after, i64::from(filter.limit), principal.0],
                     )
-                    .await?
+                    .await
             }
             (None, Some(principal)) => {
                 self.reader()
@@ -493,7 +546,7 @@ impl Store {
                         ),
                         params![after, i64::from(filter.limit), principal.0, project],
                     )
-                    .await?
+                    .await
             }
             (None, None) => {
                 self.reader()
@@ -504,13 +557,9 @@ impl Store {
                         ),
                         params![after, i64::from(filter.limit), project],
                     )
-                    .await?
+                    .await
             }
-        };
-        for key in &mut keys {
-            key.components = self.components(key.id).await?;
         }
-        Ok(keys)
     }
 
     async fn with_components(&self, key: Option<KeyRow>) -> Result<Option<KeyRow>, StorageError> {
