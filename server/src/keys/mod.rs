@@ -219,7 +219,7 @@ async fn certify(
         serial: 0,
         certificate: certificate.armored,
         revocation: Some(revocation),
-        created,
+        created: now,
         components: components
             .map(|(key, fingerprint)| {
                 let evidence = evidence.remove(&key.component).flatten();

@@ -119,6 +119,9 @@ async fn a_new_key_is_taken_where_the_clock_is_behind() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
     let row = place.store().key(key).await.unwrap().unwrap();
+    // People are told when it was made, not what it claims.
+    let (now, claimed) = (Timestamp::now().unix(), row.components[0].created.unix());
+    assert!(now - row.created.unix() < 120 && row.created.unix() - claimed >= 300, "{} {claimed}", row.created);
     let home = tempfile::tempdir().unwrap();
     let then = (Timestamp::now().unix() - 120).to_string();
     let import = ["--faked-system-time", &then, "--import"];
