@@ -155,6 +155,38 @@ pub enum LeftOutReason {
     UseTaken,
 }
 
+impl LeftOut {
+    /// What a person can do about it in gpg, with the fingerprint of the certificate.
+    #[must_use]
+    pub fn advice(&self, key: Fingerprint) -> Option<String> {
+        let subkey = self.fingerprint.as_deref().unwrap_or_default();
+        // gpg takes a subkey's fingerprint beside the key's, and the key's alone for the primary key.
+        let part =
+            if self.part == CertificatePart::Subkey { format!("{key} 2y {subkey}") } else { format!("{key} 2y") };
+        Some(match self.reason {
+            LeftOutReason::NotCrossSigned => {
+                format!("Sign it in gpg, then export again: gpg --edit-key {key} cross-certify save")
+            }
+            LeftOutReason::Expired => format!("Extend it in gpg, then export again: gpg --quick-set-expire {part}"),
+            LeftOutReason::NoUse => {
+                format!("Say in gpg what it is for (change-usage), then export again: gpg --expert --edit-key {key}")
+            }
+            LeftOutReason::WeakSignature => {
+                format!("Renew it in gpg, then export again: gpg --cert-digest-algo SHA512 --quick-set-expire {part}")
+            }
+            LeftOutReason::NewerKey
+                if self.detail.as_deref().is_some_and(|uses| uses.contains(ComponentRole::Decrypt.name())) =>
+            {
+                "Messages that are encrypted to it can be decrypted only with gpg's own copy: keep it.".to_owned()
+            }
+            LeftOutReason::Damaged if self.part != CertificatePart::UserId => {
+                "Export the key again. If that does not help, it is damaged in gpg too.".to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
 impl std::fmt::Display for LeftOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let part = match self.part {

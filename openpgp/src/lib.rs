@@ -53,7 +53,7 @@ pub enum ReadError {
     #[error("it holds {0} keys instead of one")]
     Several(usize),
     /// The primary key is not understood.
-    #[error("its primary key can't be used. {0}")]
+    #[error("its primary key can't be used, and so none of its subkeys: {0}")]
     Primary(LeftOut),
     /// No user id or other statement is signed by the primary key.
     #[error("nothing in it is signed by its primary key")]

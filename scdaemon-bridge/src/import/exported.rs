@@ -32,7 +32,10 @@ const MAX_FILE: usize = 4 * 1024 * 1024;
 pub enum ImportError {
     /// Not what gpg writes. Retrying with the same file can't help.
     #[error("this is no secret key as gpg exports it: {0}")]
-    NotAKey(#[from] ReadError),
+    NotAKey(ReadError),
+    /// A key whose signatures can't be verified here. Retrying can't help.
+    #[error("this key can't be imported: {0}")]
+    Primary(ReadError),
     /// No key is so large.
     #[error("this is no secret key as gpg exports it: it is larger than 4 MiB")]
     TooLarge,
@@ -59,6 +62,12 @@ pub enum ImportError {
         /// What is wrong.
         reason: &'static str,
     },
+}
+
+impl From<ReadError> for ImportError {
+    fn from(error: ReadError) -> Self {
+        if let ReadError::Primary(_) = error { Self::Primary(error) } else { Self::NotAKey(error) }
+    }
 }
 
 /// Where the secret of a key is.

@@ -68,9 +68,12 @@ pub async fn extend(
 
 fn offline(row: &KeyRow) -> KeyError {
     let (name, key) = (row.full_name(), row.fingerprint);
+    // Named one by one: gpg's '*' leaves out subkeys that have expired.
+    let subkeys: Vec<_> = row.components.iter().map(|component| component.fingerprint.to_string()).collect();
+    let subkeys = subkeys.join(" ");
     KeyError::Offline(format!(
-        "The primary key of {name} is not here, so it can't be extended here. Extend it with gpg where the primary key is: \
-         gpg --quick-set-expire {key} 2y && gpg --quick-set-expire {key} 2y '*'. Then bring its certificate: gpg --export \
+        "The primary key of {name} is not here, so it can't be extended here. Extend it with gpg where the primary key is: gpg \
+         --quick-set-expire {key} 2y && gpg --quick-set-expire {key} 2y {subkeys}. Then bring its certificate: gpg --export \
          {key} | sealcard admin key import {name}"
     ))
 }

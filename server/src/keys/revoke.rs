@@ -89,8 +89,8 @@ pub async fn revoke(
 fn offline(row: &KeyRow) -> KeyError {
     let (name, key) = (row.full_name(), row.fingerprint);
     KeyError::Offline(format!(
-        "The primary key of {name} is not here, so it can't be revoked here. Revoke it with gpg where the primary key is: gpg \
-         --edit-key {key} revkey save. Then bring its certificate: gpg --export {key} | sealcard admin key import {name}. \
-         Until then stop its use: sealcard admin key disable {name}"
+        "The primary key of {name} is not here, so it can't be revoked here. Stop its use: sealcard admin key disable {name}. \
+         Then revoke it with gpg where the primary key is: gpg --edit-key {key} revkey save. Then bring its certificate: gpg \
+         --export {key} | sealcard admin key import {name}"
     ))
 }

@@ -59,8 +59,16 @@ pub enum ForeignError {
     #[error("The key has been revoked.")]
     Revoked,
     /// None of its keys can go on a card.
-    #[error("None of its keys can be imported.{}", .0.iter().map(|out| format!(" {out}.")).collect::<String>())]
-    Nothing(Vec<LeftOut>),
+    #[error("None of its keys can be imported. {}", reasons(.0, *.1))]
+    Nothing(Vec<LeftOut>, Fingerprint),
+}
+
+fn reasons(left_out: &[LeftOut], key: Fingerprint) -> String {
+    let reason = |out: &LeftOut| match out.advice(key) {
+        Some(advice) => format!("{out}. {advice}"),
+        None => format!("{out}."),
+    };
+    left_out.iter().map(reason).collect::<Vec<_>>().join(" ")
 }
 
 /// A certificate that was made elsewhere.
@@ -145,7 +153,7 @@ impl ForeignCertificate {
         }
         let (keys, expires) = assign(candidates, &mut left_out);
         if keys.iter().all(|key| key.role == ComponentRole::Certify) {
-            return Err(ForeignError::Nothing(left_out));
+            return Err(ForeignError::Nothing(left_out, fingerprint));
         }
         let sha1 = has_sha1(&valid);
         Ok(Self { armored: public.armored()?, fingerprint, user_id, expires, keys, left_out, sha1 })
@@ -318,7 +326,7 @@ mod tests {
         let out: Vec<_> = read.left_out.iter().map(|out| (out.fingerprint.clone().unwrap(), out.reason)).collect();
         assert_eq!(out, [(secrets[0].to_string(), LeftOutReason::NoSecret)]);
         let only = ForeignCertificate::read(&text(&certificate), &secrets[..1], Timestamp::now());
-        assert!(matches!(only, Err(ForeignError::Nothing(_))), "{only:?}");
+        assert!(matches!(only, Err(ForeignError::Nothing(..))), "{only:?}");
     }
 
     #[test]

@@ -23,11 +23,12 @@ mod tests;
 mod writer;
 
 use std::{
+    collections::HashSet,
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -36,7 +37,11 @@ use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
 };
-use sealcard_api::{Timestamp, admin::EnvironmentKind, ids::EnvironmentId};
+use sealcard_api::{
+    Timestamp,
+    admin::EnvironmentKind,
+    ids::{EnvironmentId, KeyId},
+};
 use uuid::Uuid;
 
 pub use self::sql::postgres::PostgresOptions;
@@ -87,6 +92,8 @@ pub struct Store {
     writer: Writer,
     pace: Arc<Pace>,
     known: Arc<Known>,
+    /// Keys whose rows are damaged, as far as the log names them.
+    damaged: Arc<Mutex<HashSet<KeyId>>>,
     registry_version: Arc<AtomicU64>,
     server_id: Uuid,
     node: Uuid,
@@ -175,6 +182,7 @@ impl Store {
             writer,
             pace,
             known: Arc::new(known),
+            damaged: Arc::default(),
             registry_version,
             server_id,
             node,

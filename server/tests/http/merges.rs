@@ -16,12 +16,12 @@ use sealcard_server::storage::{NewComponentRow, NewKeyRow, StorageError};
 use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
 use sequoia_openpgp::{
     Cert, Packet,
-    cert::{CertBuilder, CertRevocationBuilder, CipherSuite},
+    cert::{CertBuilder, CertRevocationBuilder, CipherSuite, prelude::KeyBuilder},
     crypto::{KeyPair, mpi::PublicKey},
-    parse::Parse as _,
+    packet::signature::SignatureBuilder,
     policy::StandardPolicy,
     serialize::SerializeInto as _,
-    types::ReasonForRevocation,
+    types::{KeyFlags, ReasonForRevocation},
 };
 use serde_json::{Value, json};
 
@@ -56,6 +56,15 @@ fn prolonged(certificate: &Cert) -> Cert {
         packets.extend(subkey.set_expiration_time(&mut primary, Some(&mut own), end).unwrap());
     }
     with(certificate, packets.into_iter().map(Into::into).collect())
+}
+
+/// What `gpg --quick-add-key FINGERPRINT cv25519 encr` does.
+fn with_subkey(certificate: &Cert) -> Cert {
+    let policy = StandardPolicy::new();
+    let valid = certificate.with_policy(&policy, None).unwrap();
+    let builder = KeyBuilder::new(KeyFlags::empty().set_transport_encryption()).set_cipher_suite(CipherSuite::Cv25519);
+    let builder = builder.subkey(valid).unwrap();
+    builder.set_primary_key_signer(signer(certificate)).attach_cert().unwrap()
 }
 
 fn text(certificate: &Cert) -> String {
@@ -216,17 +225,22 @@ async fn a_project_is_removed_when_all_its_keys_are_revoked() {
 async fn a_conflict_names_the_other_key_to_those_who_may_see_it() {
     let server = Running::start().await;
     let tags = Tags::new(&server).await;
-    let read = |bytes: &[u8]| Cert::from_bytes(bytes).unwrap().strip_secret_key_material();
-    let one = read(include_bytes!("../../../openpgp/tests/data/shared-subkey-one.bin"));
-    let other = read(include_bytes!("../../../openpgp/tests/data/shared-subkey-other.bin"));
+    let one = with_subkey(&made());
+    let policy = StandardPolicy::new();
+    let shared = one.keys().subkeys().with_policy(&policy, None).for_transport_encryption().next().unwrap();
+    let other = made();
+    let builder = SignatureBuilder::from(shared.binding_signature().clone());
+    let binding = shared.key().clone().bind(&mut signer(&other), &other, builder).unwrap();
+    let other = with(&other, vec![Packet::PublicSubkey(shared.key().clone().parts_into_public()), binding.into()]);
+    let (shared, other) = (shared.key().fingerprint().to_hex(), other.strip_secret_key_material());
+    let one = one.clone().strip_secret_key_material();
     let hidden = add_project(&tags.admin, "hidden").await;
     add(&server, hidden, "one", &one).await;
     let plan = |certificate: &Cert| {
         let secrets: Vec<_> = certificate.keys().map(|key| fingerprint(&key.key().fingerprint())).collect();
         json!({"project": "release", "name": "new", "certificate": text(certificate), "secrets": secrets})
     };
-    let shared = one.keys().subkeys().map(|key| key.key().fingerprint().to_hex()).collect::<Vec<_>>();
-    for (certificate, what) in [(&one, one.fingerprint().to_hex()), (&other, shared[0].clone())] {
+    for (certificate, what) in [(&one, one.fingerprint().to_hex()), (&other, shared)] {
         let seen = tags.admin.post("/v1/keys/import/plan", plan(certificate)).await.problem(ProblemCode::Conflict);
         let seen = seen.detail.unwrap();
         assert!(seen.contains(&what) && seen.contains("hidden/one"), "{seen}");
@@ -244,11 +258,7 @@ async fn a_conflict_names_the_other_key_to_those_who_may_see_it() {
 async fn a_new_subkey_without_its_secret_stays_out() {
     let server = Running::start().await;
     let tags = Tags::new(&server).await;
-    let policy = StandardPolicy::new();
-    let valid = tags.earlier.with_policy(&policy, None).unwrap();
-    let flags = sequoia_openpgp::types::KeyFlags::empty().set_transport_encryption();
-    let builder = sequoia_openpgp::cert::prelude::KeyBuilder::new(flags).subkey(valid).unwrap();
-    let newer = builder.set_primary_key_signer(signer(&tags.earlier)).attach_cert().unwrap();
+    let newer = with_subkey(&tags.earlier);
     let body = json!({"certificate": text(&newer.strip_secret_key_material())});
     let merged: Merged = tags.alice.post(&tags.path(""), &body).await.json(StatusCode::OK);
     assert_eq!((merged.changes, merged.left_out[0].reason), (Vec::new(), LeftOutReason::NoSecret));

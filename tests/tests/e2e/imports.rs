@@ -1,6 +1,7 @@
 //! Keys that gpg made, brought to the server's signer.
 
 mod merges;
+mod unusual;
 
 use anyhow::{Context, Result, ensure};
 use sealcard_openpgp::{fuzzing::Secrets, tag};

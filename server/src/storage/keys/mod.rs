@@ -2,6 +2,8 @@
 
 mod write;
 
+use std::sync::PoisonError;
+
 use sealcard_api::{
     CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
@@ -499,7 +501,7 @@ impl Store {
                 match self.complete(listed).await {
                     Ok(key) => keys.push(key),
                     Err((key, error @ StorageError::Damaged(_))) => {
-                        tracing::error!(%key, %error, "a key is left out of every list: its row in the database is damaged");
+                        self.note_damage(key, &error);
                     }
                     Err((_, error)) => return Err(error),
                 }
@@ -510,6 +512,13 @@ impl Store {
                 return Ok(keys);
             }
             filter = KeyFilter { after: last, limit: u32::try_from(missing).unwrap_or(u32::MAX), ..filter };
+        }
+    }
+
+    /// Once for each key: workstations ask for the list again and again.
+    fn note_damage(&self, key: KeyId, error: &StorageError) {
+        if self.damaged.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
+            tracing::error!(%key, %error, "a key is left out of every list: its row in the database is damaged");
         }
     }
 

@@ -33,9 +33,12 @@ impl Import {
         self.run("tags", &[more, &[file.as_str()]].concat())
     }
 
+    /// The subkeys by their names, and before the key, which would have expired already.
     fn set_expire(&self, key: &str, when: &str) -> Result<()> {
-        self.source_gpg(&["--quick-set-expire", key, when])?;
-        self.source_gpg(&["--quick-set-expire", key, when, "*"]).map(drop)
+        let keys = self.subkeys(&self.source, key)?;
+        let subkeys: Vec<&str> = keys.iter().skip(1).map(String::as_str).collect();
+        self.source_gpg(&[&["--quick-set-expire", key, when], subkeys.as_slice()].concat())?;
+        self.source_gpg(&["--quick-set-expire", key, when]).map(drop)
     }
 
     fn state(&self) -> Result<String> {
@@ -54,7 +57,7 @@ fn a_key_with_an_offline_primary_key_is_prolonged_after_its_end(flavour: Flavour
     let failed = sealcard_tests::run(&mut { extend }, DEADLINE)?.failure()?;
     ensure!(
         failed.stderr.contains(&format!("gpg --quick-set-expire {key} 2y"))
-            && failed.stderr.contains("sealcard admin key import playground/tags"),
+            && failed.stderr.contains(&format!("gpg --export {key} | sealcard admin key import playground/tags")),
         "{}",
         failed.description()
     );
@@ -94,7 +97,7 @@ fn a_subkey_that_gpg_revokes_is_used_no_more(flavour: Flavour) -> Result<()> {
     let key = import.offline(&["ed25519/cert", "ed25519/sign", "cv25519/encr"])?;
     let station = &import.playground.workstation;
     station.try_sign(&key)?.success()?;
-    let edit = ["--command-fd", "0", "--pinentry-mode", "loopback", "--passphrase-file", &import.passphrase];
+    let edit = ["--batch", "--command-fd", "0", "--pinentry-mode", "loopback", "--passphrase-file", &import.passphrase];
     let mut command = import.source.command("gpg", &[&edit[..], &["--edit-key", &key]].concat());
     run_with_input(&mut command, b"key 1\nrevkey\ny\n1\n\ny\nsave\n", DEADLINE)?.success()?;
 
@@ -143,10 +146,17 @@ fn a_new_subkey_is_added_with_its_secret(flavour: Flavour) -> Result<()> {
 #[test]
 fn another_key_with_the_same_subkey_is_not_merged() -> Result<()> {
     let import = Import::start(Flavour::Machine)?;
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../openpgp/tests/data");
-    let (one, other) = (format!("{data}/shared-subkey-one.bin"), format!("{data}/shared-subkey-other.bin"));
-    import.import("one", &one)?;
+    let one = import.generate("One <one@example.org>", &["ed25519/cert", "ed25519/sign"])?;
+    let other = import.generate("Other <other@example.org>", &["ed25519/cert"])?;
+    let list = import.source.gpg(&["--with-colons", "--with-keygrip", "-k", &one])?.text();
+    let grip = list.lines().rfind(|line| line.starts_with("grp:")).context("no keygrip")?;
+    let grip = grip.split(':').nth(9).context("no keygrip")?;
+    let edit = ["--batch", "--command-fd", "0", "--pinentry-mode", "loopback", "--passphrase-file", &import.passphrase];
+    let mut command = import.source.command("gpg", &[&edit[..], &["--expert", "--edit-key", &other]].concat());
+    run_with_input(&mut command, format!("addkey\n13\n{grip}\nq\n0\nsave\n").as_bytes(), DEADLINE)?.success()?;
+    import.import("one", &import.export("--export-secret-keys", &one)?)?;
     let before = import.playground.admin.json(&["key", "show", "one"])?;
+    let other = import.export("--export-secret-keys", &other)?;
     for name in ["one", "other"] {
         let failed = import.run_with_trust(name, &other)?.failure()?;
         let parts = before["components"].as_array().context("no components")?;

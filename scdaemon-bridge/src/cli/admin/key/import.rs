@@ -69,7 +69,7 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
     }
     if exported.is_public() {
         bail!(
-            "{}. There is no such key here that you may see, into which its certificate could be merged",
+            "{}. A certificate alone can be merged into a key that is on the server; there is no such key that you may see",
             ImportError::Public
         );
     }

@@ -57,7 +57,7 @@ pub(super) async fn run(
     if plan.fingerprint != key.fingerprint {
         bail!("the server's answer is about another key, {}; nothing was sent", plan.fingerprint);
     }
-    describe(exported, &plan, &name);
+    describe(exported, &plan, &key);
     let is_component = |fingerprint| key.components.iter().any(|component| component.fingerprint == fingerprint);
     if here.contains(&key.fingerprint) && !is_component(key.fingerprint) {
         note("The primary key's secret stays out: only subkeys are added to a key that is here.");
@@ -85,23 +85,23 @@ pub(super) async fn run(
     let request = MergeRequest { certificate, components };
     let Merged { key, changes, .. } = app.remote.post_patiently(&path(&route), &request).await?;
     show(json, &Shown { key, changes }, |Shown { key, changes }| {
-        line(format!("The certificate of {name} has what is new:"));
+        line(format!("Merged into the certificate of {name}:"));
         for change in changes.iter().filter(|change| is_worth_a_line(change, changes)) {
             line(format!("  {}", clean(&change.to_string())));
         }
         key.life().news(Timestamp::now()).iter().for_each(|text| warn(clean(text)));
         if key.state == KeyState::Expired {
             note(format!(
-                "  Its subkeys have ends of their own. Prolong them in gpg, then import again:\n  \
-                 gpg --quick-set-expire {} 2y '*'",
-                key.fingerprint
+                "  Its subkeys have ends of their own. Extend them in gpg, then import again:\n  {}",
+                extend_subkeys(key)
             ));
         }
         note(format!("Those who use it run `sealcard sync`. Publish it again: sealcard admin key export {name}"));
     })
 }
 
-fn describe(exported: &ExportedKey, plan: &MergePlan, name: &str) {
+fn describe(exported: &ExportedKey, plan: &MergePlan, key: &Key) {
+    let name = full_name(key);
     report::left_out(exported, &plan.left_out, |out| {
         let subkey = out.fingerprint.as_deref().unwrap_or_default();
         match out.reason {
@@ -109,10 +109,10 @@ fn describe(exported: &ExportedKey, plan: &MergePlan, name: &str) {
                 "Bring it with its secret: gpg --export-secret-subkeys {subkey}! | sealcard admin key import {name}"
             )),
             LeftOutReason::UseTaken => Some(format!(
-                "A key here has one subkey for each use. Prolong that one: gpg --quick-set-expire {} 2y '*'",
-                plan.fingerprint
+                "A key here has one subkey for each use. Extend the one that is here: {}",
+                extend_subkeys(key)
             )),
-            _ => report::help(out, plan.fingerprint),
+            _ => out.advice(plan.fingerprint),
         }
     });
     for component in &plan.components {
@@ -121,6 +121,14 @@ fn describe(exported: &ExportedKey, plan: &MergePlan, name: &str) {
     if plan.sha1 {
         report::warn_of_sha1(plan.fingerprint);
     }
+}
+
+/// Names the subkeys one by one: gpg's `'*'` leaves out those that have expired.
+fn extend_subkeys(key: &Key) -> String {
+    let subkeys = key.components.iter().map(|component| component.fingerprint);
+    let subkeys =
+        subkeys.filter(|fingerprint| *fingerprint != key.fingerprint).map(|fingerprint| format!(" {fingerprint}"));
+    format!("gpg --quick-set-expire {} 2y{}", key.fingerprint, subkeys.collect::<String>())
 }
 
 /// Signatures of the key's own are the form of the other changes.

@@ -23,7 +23,7 @@ pub(super) fn describe(exported: &ExportedKey, plan: &ImportPlan) {
     if let Some(expires) = plan.expires {
         note(format!("  expires {}", when::with_distance(expires)));
     }
-    left_out(exported, &plan.left_out, |out| help(out, plan.fingerprint));
+    left_out(exported, &plan.left_out, |out| out.advice(plan.fingerprint));
     for component in &plan.components {
         warn_of_lost_uses(component, plan.fingerprint);
     }
@@ -70,34 +70,6 @@ pub(super) fn is_complete(exported: &ExportedKey, plan: &ImportPlan) -> bool {
     !left_out
         .any(|out| matches!(out.part, CertificatePart::PrimaryKey | CertificatePart::Subkey | CertificatePart::Packet))
         && plan.components.iter().all(|component| component.lost_uses.is_empty())
-}
-
-/// What the person can do about it.
-pub(super) fn help(out: &LeftOut, key: Fingerprint) -> Option<String> {
-    let subkey = out.fingerprint.as_deref().unwrap_or_default();
-    match out.reason {
-        LeftOutReason::NotCrossSigned => {
-            Some(format!("Sign it in gpg, then export again: gpg --edit-key {key} cross-certify save"))
-        }
-        LeftOutReason::Expired => {
-            Some(format!("Extend it in gpg, then export again: gpg --quick-set-expire {key} 2y {subkey}"))
-        }
-        LeftOutReason::NoUse => {
-            Some(format!("Say in gpg what it is for (change-usage), then export again: gpg --edit-key {key}"))
-        }
-        LeftOutReason::WeakSignature => Some(format!(
-            "Renew it in gpg, then export again: gpg --cert-digest-algo SHA512 --quick-set-expire {key} 2y {subkey}"
-        )),
-        LeftOutReason::NewerKey
-            if out.detail.as_deref().is_some_and(|uses| uses.contains(ComponentRole::Decrypt.name())) =>
-        {
-            Some("Messages that are encrypted to it can be decrypted only with gpg's own copy: keep it.".to_owned())
-        }
-        LeftOutReason::Damaged if out.part != CertificatePart::UserId => {
-            Some("Export the key again. If that does not help, it is damaged in gpg too.".to_owned())
-        }
-        _ => None,
-    }
 }
 
 pub(super) fn warn_of_lost_uses(component: &PlannedComponent, key: Fingerprint) {
