@@ -149,6 +149,8 @@ pub enum LeftOutReason {
     WeakSignature,
     /// The primary key's signature does not say that it signs, decrypts or authenticates.
     NoUse,
+    /// It only certifies other keys, and none of them is taken.
+    OnlyCertifies,
     /// A newer key has the same use.
     NewerKey,
     /// The key has another subkey for the same use here already.
@@ -217,6 +219,9 @@ impl std::fmt::Display for LeftOut {
             }
             LeftOutReason::NoUse => {
                 f.write_str("no signature says what it may be used for (its key flags are missing)")
+            }
+            LeftOutReason::OnlyCertifies => {
+                f.write_str("it only certifies; a card needs a key that signs, decrypts or authenticates")
             }
             LeftOutReason::NewerKey => write!(f, "a newer key has the same use ({detail})"),
             LeftOutReason::UseTaken => write!(f, "the key has another subkey for the same use here ({detail})"),

@@ -48,6 +48,7 @@ fn answer(asked: &Asked) -> Reply {
         ("GET", "/v1/cards") => {
             Reply::ok(&json!({"server_id": ID, "registry_version": 1, "cards": [], "truncated": true}))
         }
+        ("POST", "/v1/keys/import/plan") => Reply::problem(sealcard_api::problem::ProblemCode::Invalid),
         ("DELETE", _) => Reply::Json(204, String::new()),
         _ => Reply::problem(sealcard_api::problem::ProblemCode::NotFound),
     }
@@ -304,4 +305,15 @@ async fn what_was_removed_is_named_in_json() {
     }
     let output = person.run(&["admin", "grant", "revoke", ID, "--json"], "").await;
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({"revoked": ID}));
+}
+
+#[tokio::test]
+async fn a_refused_import_says_what_was_left_out_before() {
+    let identity = Identity::new("localhost");
+    let (person, _server) = administrator(&identity).await;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../openpgp/tests/data/certify-no-cross-signature.bin");
+    let (code, said) = run(&person, &["key", "import", "release/tags", file]).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("left out: subkey") && said.contains("has not signed the primary key in return"), "{said}");
+    assert!(said.contains("gpg --edit-key 4AFBF4CF892C1CDDDABB6FE65CA9C942E0D9E773 cross-certify save"), "{said}");
 }

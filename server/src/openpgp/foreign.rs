@@ -153,6 +153,12 @@ impl ForeignCertificate {
         }
         let (keys, expires) = assign(candidates, &mut left_out);
         if keys.iter().all(|key| key.role == ComponentRole::Certify) {
+            left_out.extend(keys.iter().map(|key| LeftOut {
+                part: CertificatePart::PrimaryKey,
+                fingerprint: Some(key.fingerprint.to_string()),
+                reason: LeftOutReason::OnlyCertifies,
+                detail: None,
+            }));
             return Err(ForeignError::Nothing(left_out, fingerprint));
         }
         let sha1 = has_sha1(&valid);
@@ -326,7 +332,11 @@ mod tests {
         let out: Vec<_> = read.left_out.iter().map(|out| (out.fingerprint.clone().unwrap(), out.reason)).collect();
         assert_eq!(out, [(secrets[0].to_string(), LeftOutReason::NoSecret)]);
         let only = ForeignCertificate::read(&text(&certificate), &secrets[..1], Timestamp::now());
-        assert!(matches!(only, Err(ForeignError::Nothing(..))), "{only:?}");
+        let refused = only.unwrap_err();
+        assert!(matches!(refused, ForeignError::Nothing(..)), "{refused:?}");
+        let text = refused.to_string();
+        assert!(text.contains(&format!("primary key {}: it only certifies", secrets[0])), "{text}");
+        assert!(text.contains(&format!("subkey {}: its secret key is not", secrets[1])), "{text}");
     }
 
     #[test]

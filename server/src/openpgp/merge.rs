@@ -17,7 +17,7 @@ use sequoia_openpgp::{
 };
 
 use super::{
-    ComponentLife, ForeignError, ForeignKey, MAX_MESSAGE,
+    ComponentLife, ForeignError, ForeignKey,
     foreign::{candidate, fingerprint, has_sha1, one_line},
     life::{is_revoked, lives, timestamp},
     system_time,
@@ -210,10 +210,7 @@ fn revocation(certificate: &ValidCert<'_>, now: Timestamp) -> Option<Revoked> {
         Some((_, message)) => (RevocationReason::Unspecified, message),
         None => (RevocationReason::Unspecified, &[][..]),
     };
-    let mut message = one_line(&String::from_utf8_lossy(message));
-    while message.len() > MAX_MESSAGE {
-        message.pop();
-    }
+    let message = one_line(&String::from_utf8_lossy(message));
     let time = signature.signature_creation_time().map_or(now, timestamp);
     Some(Revoked { time, reason, message })
 }

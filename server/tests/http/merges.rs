@@ -13,7 +13,7 @@ use sealcard_api::{
     problem::ProblemCode,
 };
 use sealcard_server::storage::{NewComponentRow, NewKeyRow, StorageError};
-use sealcard_signer::protocol::{PublicKeyBytes, StoredKey};
+use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 use sequoia_openpgp::{
     Cert, Packet,
     cert::{CertBuilder, CertRevocationBuilder, CipherSuite, prelude::KeyBuilder},

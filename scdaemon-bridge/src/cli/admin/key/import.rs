@@ -83,7 +83,14 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
         certificate: certificate.clone(),
         secrets: here.map(|(fingerprint, _)| *fingerprint).collect(),
     };
-    let plan: ImportPlan = remote.post(&path(&["keys", "import", "plan"]), &request).await?;
+    let plan: ImportPlan = match remote.post(&path(&["keys", "import", "plan"]), &request).await {
+        Ok(plan) => plan,
+        Err(error) => {
+            // The server does not know what was left out before, which may be why it refuses the rest.
+            report::left_out(&exported, &[], |out| out.advice(exported.fingerprint()?));
+            return Err(error.into());
+        }
+    };
     if exported.fingerprint() != Some(plan.fingerprint) {
         bail!("the server's answer is about another key, {}; nothing was sent", plan.fingerprint);
     }
