@@ -11,7 +11,6 @@
 mod error;
 mod recover;
 mod running;
-mod to_its_end;
 mod verify;
 
 use std::{
@@ -37,7 +36,6 @@ use uuid::Uuid;
 
 pub use error::SigningError;
 pub use running::Running;
-use to_its_end::ToItsEnd;
 
 use crate::{
     failpoint,
@@ -150,7 +148,7 @@ impl Signing {
             let judged = Use { asker, wish: wish.clone(), of: use_of, component, judged: key, node, host };
             // What has begun is brought to its end even when the caller hangs up.
             let this = self.clone();
-            let run = ToItsEnd::new(async move { this.run(judged, turn).await });
+            let run = tokio::spawn(async move { this.run(judged, turn).await });
             match run.await.map_err(|error| SigningError::Fault(error.to_string()))?? {
                 Ran::Done(done) => return Ok(done),
                 // All is judged anew after a wait.
@@ -191,7 +189,6 @@ impl Signing {
     async fn run(&self, use_: Use, turn: Option<Turn>) -> Result<Ran, SigningError> {
         // Known before the intent is, so that whoever finds the intent can wait.
         let guard = self.running.begin(use_.asker.request_id);
-        let _paced = self.store.begin_use();
         failpoint::hit("server::before_intent");
         let intent = use_.draft(RecordKind::Intent, RequestState::Signing, None);
         match self.store.begin_request(use_.new_request(), use_.judged.clone(), intent).await {

@@ -13,7 +13,6 @@ mod identity;
 mod keys;
 mod known;
 mod migrate;
-mod pace;
 mod record;
 mod requests;
 mod sql;
@@ -48,7 +47,6 @@ pub use self::sql::postgres::PostgresOptions;
 use self::{
     clock::Clock,
     known::{Changes, Known},
-    pace::{Pace, Paced},
     sql::{Conn, Reader, params, postgres, sqlite},
     writer::{PostgresWriter, SqliteWriter, Writer},
 };
@@ -90,7 +88,6 @@ impl Database {
 pub struct Store {
     reader: Arc<Reader>,
     writer: Writer,
-    pace: Arc<Pace>,
     known: Arc<Known>,
     /// Keys whose rows are damaged, as far as the log names them.
     damaged: Arc<Mutex<HashSet<KeyId>>>,
@@ -153,34 +150,22 @@ impl Store {
         let registry_version = Arc::new(AtomicU64::new(registry_version));
         let published = Arc::clone(&registry_version);
         let node = Uuid::now_v7();
-        let pace = Arc::new(Pace::default());
-        let (writer, reader, known) = match database {
+        let changes = Changes::default();
+        let (writer, jobs) = Writer::new();
+        let (reader, known) = match database {
             Database::Sqlite(path) => {
-                let known = Known::new(Changes::default(), true);
-                let changes = known.changes.clone();
-                (
-                    Writer::Sqlite(Arc::new(SqliteWriter::open(path.clone(), Arc::clone(&pace), published, changes)?)),
-                    Reader::Sqlite(sqlite::Readers::open(path)?),
-                    known,
-                )
+                SqliteWriter::start(path.clone(), jobs, published, changes.clone())?;
+                (Reader::Sqlite(sqlite::Readers::open(path)?), Known::new(changes, true))
             }
             Database::Postgres(options) => {
                 record::check_head(&mut conn).await?;
-                let known = Known::new(Changes::default(), false);
-                let changes = known.changes.clone();
-                (
-                    Writer::Postgres(Arc::new(
-                        PostgresWriter::start(options.clone(), node, Arc::clone(&pace), published, changes).await?,
-                    )),
-                    Reader::Postgres(postgres::Readers::new(options.clone())),
-                    known,
-                )
+                PostgresWriter::start(options.clone(), node, jobs, published, changes.clone()).await?;
+                (Reader::Postgres(postgres::Readers::new(options.clone())), Known::new(changes, false))
             }
         };
         Ok(Self {
             reader: Arc::new(reader),
             writer,
-            pace,
             known: Arc::new(known),
             damaged: Arc::default(),
             registry_version,
@@ -205,11 +190,6 @@ impl Store {
         E: From<StorageError> + Send + 'static,
     {
         self.writer.run(job).await
-    }
-
-    /// Says that a use of a key begins: while many are in work, they share commits.
-    pub(crate) fn begin_use(&self) -> Paced<'_> {
-        self.pace.begin()
     }
 
     /// The connections that read. They see what has been committed.

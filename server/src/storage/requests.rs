@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::{
     Draft, KeyUse, StorageError, Store, UseOf, WriteTx,
     sql::{FromRow, Param, Row, params},
-    writer::{JobFuture, Lone, Step, Work},
 };
 
 /// What a use is recognised by when it is repeated.
@@ -88,44 +87,6 @@ impl NewRequest {
         let Self { id, idempotency, component, project, node } = self;
         let Idempotency { use_of, key, operation, .. } = idempotency;
         [&id.0, &use_of.principal.0, key, &use_of.grant.0, &use_of.key.0, component, operation, input, &project.0, node]
-    }
-}
-
-/// The intent to use a key.
-struct Begin {
-    request: NewRequest,
-    judged: KeyUse,
-    intent: Draft,
-}
-
-impl Work<Begun, StorageError> for Begin {
-    fn perform<'c>(self, tx: &'c mut WriteTx) -> JobFuture<'c, Begun, StorageError> {
-        Box::pin(async move { tx.begin_request(&self.request, &self.judged, self.intent).await })
-    }
-
-    fn lone(&self) -> Option<(Lone, Begun)> {
-        let Self { request, judged, intent } = self;
-        let step = Step::Begin { request: *request, as_of: judged.as_of };
-        (!judged.is_over()).then(|| (Lone { step, entry: intent.clone() }, Begun::New))
-    }
-}
-
-/// What came of a use.
-struct Finish {
-    signature: Option<Vec<u8>>,
-    counted: Option<KeyId>,
-    outcome: Draft,
-}
-
-impl Work<(), StorageError> for Finish {
-    fn perform<'c>(self, tx: &'c mut WriteTx) -> JobFuture<'c, (), StorageError> {
-        Box::pin(async move { tx.finish_request(self.signature.as_deref(), self.counted, self.outcome).await })
-    }
-
-    fn lone(&self) -> Option<(Lone, ())> {
-        let Self { signature, counted, outcome } = self;
-        let step = Step::Finish { signature: signature.clone(), counted: *counted };
-        outcome.state.map(|_| (Lone { step, entry: outcome.clone() }, ()))
     }
 }
 
@@ -276,7 +237,7 @@ impl Store {
         judged: KeyUse,
         intent: Draft,
     ) -> Result<Begun, StorageError> {
-        self.writer.run(Begin { request, judged, intent }).await
+        self.write(move |tx| Box::pin(async move { tx.begin_request(&request, &judged, intent).await })).await
     }
 
     /// Notes what came of a use, in table and record. `counted` is the key whose card counts one more signature.
@@ -289,7 +250,8 @@ impl Store {
         counted: Option<KeyId>,
         outcome: Draft,
     ) -> Result<(), StorageError> {
-        self.writer.run(Finish { signature, counted, outcome }).await
+        self.write(move |tx| Box::pin(async move { tx.finish_request(signature.as_deref(), counted, outcome).await }))
+            .await
     }
 
     /// An earlier request of the principal.

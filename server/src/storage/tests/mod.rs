@@ -7,9 +7,11 @@ use sealcard_policy::PrincipalKind;
 use sealcard_test_cluster::Cluster;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::{
+    sync::oneshot,
+    task::{JoinHandle, JoinSet},
+};
 
-mod lone;
 mod uses;
 
 use super::*;
@@ -144,19 +146,28 @@ async fn a_job_that_fails_undoes_itself_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_uses_in_work_share_commits_and_a_panic_among_them_stops_nobody() {
+async fn panicking_job_fails_its_batch_and_nothing_else() {
     for place in Place::both() {
         let store = place.store().await;
-        let uses: Vec<_> = (0..64).map(|_| store.begin_use()).collect();
-        let before = store.commits();
-        let mut jobs = JoinSet::new();
-        for n in 0..64 {
+        assert_eq!(attempt(&store, 1, false).await.unwrap(), 1);
+        // Another caller's job in the same batch has an error, not a panic of its own.
+        let (release, holder) = hold(&store);
+        let (queued, both_wait) = oneshot::channel();
+        let both = tokio::spawn({
             let store = store.clone();
-            jobs.spawn(async move { attempt(&store, n, false).await.is_ok() });
-        }
-        assert!(jobs.join_all().await.into_iter().all(|done| done));
-        check_chain(&store, 64).await;
-        assert!(store.commits() - before < 64, "{} commits", store.commits() - before);
+            async move {
+                let panics = store.write::<(), StorageError, _>(|_| panic!("a job's own fault"));
+                let queued = async { queued.send(()).unwrap() };
+                tokio::join!(biased; panics, attempt(&store, 2, false), queued)
+            }
+        });
+        both_wait.await.unwrap();
+        release.send(()).unwrap();
+        holder.await.unwrap().unwrap();
+        let (panics, other, ()) = both.await.unwrap();
+        assert!(matches!(panics, Err(StorageError::Panicked)), "{panics:?}");
+        assert!(matches!(other, Err(StorageError::Panicked)), "{other:?}");
+        check_chain(&store, 1).await;
 
         let broken: Result<(), StorageError> = store.write(|_| panic!("a job's own fault")).await;
         assert!(matches!(broken, Err(StorageError::Panicked)), "{broken:?}");
@@ -170,9 +181,8 @@ async fn many_uses_in_work_share_commits_and_a_panic_among_them_stops_nobody() {
             })
             .await;
         assert!(matches!(broken, Err(StorageError::Panicked)), "{broken:?}");
-        assert_eq!(attempt(&store, 65, false).await.unwrap(), 65);
-        check_chain(&store, 65).await;
-        drop(uses);
+        assert_eq!(attempt(&store, 65, false).await.unwrap(), 2);
+        check_chain(&store, 2).await;
         store.close().await;
         assert!(attempt(&store, 66, false).await.is_err());
     }

@@ -409,7 +409,6 @@ async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
                 let store = store.clone();
                 all.spawn(async move {
                     for _ in 0..EACH / company {
-                        let _paced = store.begin_use();
                         let request = request(principal, Uuid::new_v4());
                         assert_eq!(begin(&store, &request).await.unwrap(), Begun::New);
                         finish(&store, &request, b"signature").await.unwrap();

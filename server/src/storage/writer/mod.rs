@@ -7,13 +7,22 @@ mod job;
 mod postgres;
 mod sqlite;
 
-use std::sync::Arc;
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+};
 
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-pub use self::job::JobFuture;
-use self::job::Pending;
-pub(super) use self::job::{Lone, Step, Work};
+pub use self::JobFuture;
+use self::job::{Job, Pending};
 pub(super) use self::{postgres::PostgresWriter, sqlite::SqliteWriter};
 use super::{
     AsOf, StorageError,
@@ -117,56 +126,125 @@ impl WriteTx {
     }
 }
 
-/// The callers' side.
+/// How many jobs may wait before callers are refused.
+const QUEUE: usize = 4096;
+
+/// The callers' side. The writer ends when the last one is dropped.
 #[derive(Clone)]
-pub(super) enum Writer {
-    Sqlite(Arc<SqliteWriter>),
-    Postgres(Arc<PostgresWriter>),
+pub(super) struct Writer {
+    queue: mpsc::Sender<Message>,
+    commits: Arc<AtomicU64>,
+}
+
+enum Message {
+    Job(Box<dyn Job>),
+    Close(oneshot::Sender<()>),
 }
 
 impl Writer {
-    pub(super) async fn run<T, E, W>(&self, work: W) -> Result<T, E>
+    pub(super) fn new() -> (Self, Jobs) {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let commits = Arc::new(AtomicU64::new(0));
+        let jobs = Jobs { queue: receiver, close: None, commits: Arc::clone(&commits) };
+        (Self { queue, commits }, jobs)
+    }
+
+    pub(super) async fn run<T, E, F>(&self, work: F) -> Result<T, E>
     where
-        W: Work<T, E>,
+        F: for<'c> FnOnce(&'c mut WriteTx) -> JobFuture<'c, T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StorageError> + Send + 'static,
     {
         let (pending, answered) = Pending::new(work);
-        match self {
-            Self::Sqlite(writer) => writer.submit(Box::new(pending))?,
-            Self::Postgres(writer) => writer.submit(Box::new(pending))?,
-        }
-        // A panic takes the jobs of its batch with it.
-        answered.await.map_err(|_| if self.is_closed() { StorageError::Closed } else { StorageError::Panicked })?
+        self.queue.try_send(Message::Job(Box::new(pending))).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StorageError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StorageError::Closed,
+        })?;
+        answered.await.map_err(|_| StorageError::Closed)?
     }
 
     pub(super) fn commits(&self) -> u64 {
-        match self {
-            Self::Sqlite(writer) => writer.commits(),
-            Self::Postgres(writer) => writer.commits(),
-        }
+        self.commits.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        match self {
-            Self::Sqlite(writer) => writer.is_closed(),
-            Self::Postgres(writer) => writer.is_closed(),
-        }
+        self.queue.is_closed()
     }
 
+    /// Refuses new jobs and waits for those that have been handed in.
     pub(super) async fn close(&self) {
-        match self {
-            Self::Sqlite(writer) => writer.close().await,
-            Self::Postgres(writer) => writer.close().await,
+        let (done, closed) = oneshot::channel();
+        if self.queue.send(Message::Close(done)).await.is_ok() {
+            let _ = closed.await;
         }
     }
+}
+
+/// The writer's side.
+pub(super) struct Jobs {
+    queue: mpsc::Receiver<Message>,
+    /// Who waits until the writer has ended.
+    close: Option<oneshot::Sender<()>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Jobs {
+    /// The next jobs: those that came while the last ones were committed. None when no more will come.
+    async fn next(&mut self) -> Option<Vec<Box<dyn Job>>> {
+        let mut batch = Vec::new();
+        while batch.len() < BATCH && self.close.is_none() {
+            let message = if batch.is_empty() { self.queue.recv().await } else { self.queue.try_recv().ok() };
+            match message {
+                Some(Message::Job(job)) => batch.push(job),
+                Some(Message::Close(done)) => {
+                    self.close = Some(done);
+                    self.queue.close();
+                }
+                None => break,
+            }
+        }
+        if batch.is_empty() { None } else { Some(batch) }
+    }
+
+    /// Answers the callers, once it is known what became of the transaction.
+    fn finish(&self, batch: Vec<Box<dyn Job>>, committed: Result<bool, StorageError>) {
+        if matches!(committed, Ok(true)) {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+        }
+        let failure = committed.err();
+        if let Some(error) = &failure {
+            tracing::error!(%error, jobs = batch.len(), "storage: this batch was not confirmed");
+        }
+        for job in batch {
+            job.finish(failure.clone());
+        }
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        if let Some(done) = self.close.take() {
+            let _ = done.send(());
+        }
+    }
+}
+
+/// The result of `work`, or of its panic: a fault in one job must not end the writer. Its connection is dropped with it, and
+/// so the transaction rolled back.
+async fn caught<T>(work: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| Poll::Ready(Err(StorageError::Panicked)))
+    })
+    .await
 }
 
 /// Says in the database that something else than uses was changed.
 const CHANGED: &str = "UPDATE record_head SET changes = changes + 1";
 
 /// Runs the jobs in one transaction that has begun. Whether any of them changed anything.
-async fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn job::Job>]) -> Result<bool, StorageError> {
+async fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
     if let [only] = jobs {
         // Most transactions on a quiet server: the transaction itself is the savepoint.
         let before = tx.snapshot();
@@ -191,7 +269,7 @@ async fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn job::Job>]) -> Result<boo
 
 /// Performs a job in a savepoint, in place of the savepoint of the job before if there is one. The last one ends with the
 /// transaction.
-async fn in_savepoint(tx: &mut WriteTx, job: &mut Box<dyn job::Job>, another: bool) -> Result<bool, StorageError> {
+async fn in_savepoint(tx: &mut WriteTx, job: &mut Box<dyn Job>, another: bool) -> Result<bool, StorageError> {
     if let Conn::Postgres(session) = &tx.conn {
         // Goes out together with the job's first statement.
         let begin = if another { "RELEASE SAVEPOINT job; SAVEPOINT job" } else { "SAVEPOINT job" };
