@@ -1,6 +1,6 @@
 //! What ended in the middle: a use that nobody works on any more.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use sealcard_api::record::{RecordKind, RequestState};
 use serde_json::json;
@@ -21,8 +21,19 @@ impl Signing {
     /// If the database fails.
     pub async fn recover(&self) -> Result<usize, StorageError> {
         let mut count = 0;
+        // Asked once for each server, and outside the writer: a server that runs may have hundreds of uses in work.
+        let mut ended = HashMap::new();
         for request in self.store.unfinished_requests().await? {
-            count += usize::from(self.settle(request).await?);
+            let has_ended = if request.node == self.store.node() {
+                !self.running.contains(request.id)
+            } else if let Some(known) = ended.get(&request.node) {
+                *known
+            } else {
+                let has_ended = self.store.node_has_ended(request.node).await?;
+                ended.insert(request.node, has_ended);
+                has_ended
+            };
+            count += usize::from(has_ended && self.settle(request).await?);
         }
         Ok(count)
     }
@@ -39,13 +50,8 @@ impl Signing {
         }
     }
 
-    /// Whether the use was one that nobody works on.
+    /// Gives a use that nobody works on its outcome, unless it has one by now.
     async fn settle(&self, request: UnfinishedRequest) -> Result<bool, StorageError> {
-        let own = request.node == self.store.node();
-        if own && self.running.contains(request.id) {
-            return Ok(false);
-        }
-        let node = request.node;
         let outcome = Draft {
             kind: RecordKind::Outcome,
             request_id: request.id,
@@ -59,20 +65,10 @@ impl Signing {
                 "error": "the server stopped before the outcome was noted",
             }),
         };
-        let settled = self
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    if !own && !tx.node_has_ended(node).await? {
-                        return Ok(false);
-                    }
-                    tx.finish_request(None, None, outcome).await.map(|()| true)
-                })
-            })
-            .await;
+        let settled =
+            self.store.write(move |tx| Box::pin(async move { tx.finish_request(None, None, outcome).await })).await;
         match settled {
-            Ok(false) => Ok(false),
-            Ok(true) => {
+            Ok(()) => {
                 tracing::warn!(request_id = %request.id, key = %request.key, operation = request.operation,
                     "signing: it ended before its outcome was noted; it is unknown whether the key was used");
                 Ok(true)

@@ -215,6 +215,23 @@ impl Store {
         self.node
     }
 
+    /// Whether the server that ran as `node` has ended. One file has one server, which is this one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn node_has_ended(&self, node: Uuid) -> Result<bool, StorageError> {
+        match &*self.reader {
+            Reader::Sqlite(_) => Ok(true),
+            // Its lock can be had only when its connection is gone; given back with this statement's transaction.
+            Reader::Postgres(_) => {
+                let number = writer::lock_number(node);
+                let had: Option<(bool,)> =
+                    self.reader.optional("SELECT pg_try_advisory_xact_lock($1)", params![number]).await?;
+                Ok(had == Some((true,)))
+            }
+        }
+    }
+
     /// The machine, if several share the database: whose journals tell of the uses.
     #[must_use]
     pub fn host(&self) -> Option<Uuid> {

@@ -127,11 +127,9 @@ fn first<T: FromRow>(mut rows: Rows<'_>) -> Result<Option<T>, StorageError> {
 
 /// SQLite takes `$2` for a name and numbers names in the order in which they come.
 fn bind(statement: &mut Statement<'_>, params: &[&dyn Param]) -> Result<(), StorageError> {
-    const NAMES: [&str; 16] =
-        ["$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14", "$15", "$16"];
-    for (name, value) in NAMES.iter().zip(params) {
-        let index =
-            statement.parameter_index(name)?.ok_or_else(|| rusqlite::Error::InvalidParameterName((*name).into()))?;
+    for (number, value) in (1..).zip(params) {
+        let name = format!("${number}");
+        let index = statement.parameter_index(&name)?.ok_or(rusqlite::Error::InvalidParameterName(name))?;
         statement.raw_bind_parameter(index, value)?;
     }
     if params.len() == statement.parameter_count() {

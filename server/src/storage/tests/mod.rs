@@ -389,22 +389,33 @@ async fn two_servers_on_one_database_append_to_one_chain() {
 }
 
 #[tokio::test]
+async fn every_parameter_of_a_long_statement_is_bound() {
+    const NAMES: &str =
+        "SELECT json_array($20, $19, $18, $17, $16, $15, $14, $13, $12, $11, $10, $9, $8, $7, $6, $5, $4, $3,
+        $2, $1)";
+    let place = Place::sqlite();
+    let store = place.store().await;
+    let values: Vec<i64> = (1..=20).collect();
+    let params: Vec<&dyn sql::Param> = values.iter().map(|value| value as &dyn sql::Param).collect();
+    let bound: Option<(String,)> = store.reader().optional(NAMES, &params).await.unwrap();
+    let expected: Vec<i64> = values.iter().rev().copied().collect();
+    assert_eq!(bound.unwrap().0, json!(expected).to_string());
+    let short: Result<Option<(String,)>, _> = store.reader().optional(NAMES, &params[..19]).await;
+    assert!(short.is_err());
+}
+
+#[tokio::test]
 async fn a_node_has_ended_when_its_connection_has() {
     let [_, place] = Place::both();
     let (one, other) = (place.store().await, Store::open(&place.database()).await.unwrap());
-    let ended = |node: Uuid| {
-        let one = one.clone();
-        async move {
-            let answer: Result<bool, StorageError> =
-                one.write(move |tx| Box::pin(async move { tx.node_has_ended(node).await })).await;
-            answer.unwrap()
-        }
-    };
+    let before = one.commits();
+    let ended = async |node: Uuid| one.node_has_ended(node).await.unwrap();
     assert!(!ended(other.node()).await);
     other.close().await;
     // PostgreSQL gives the lock back when it has noticed the end.
     for _ in 0..1000 {
         if ended(other.node()).await {
+            assert_eq!(one.commits(), before, "the question is no write");
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

@@ -23,7 +23,10 @@ use uuid::Uuid;
 
 pub use self::JobFuture;
 use self::job::{Job, Pending};
-pub(super) use self::{postgres::PostgresWriter, sqlite::SqliteWriter};
+pub(super) use self::{
+    postgres::{PostgresWriter, lock_number},
+    sqlite::SqliteWriter,
+};
 use super::{
     AsOf, StorageError,
     known::Era,
@@ -72,23 +75,6 @@ impl WriteTx {
         let version = version.ok_or_else(|| StorageError::Damaged("the table server is empty".to_owned()))?;
         self.registry_version = version.cast_unsigned();
         Ok(self.registry_version)
-    }
-
-    /// Whether the server that ran as `node` has ended. One file has one server, which is this one.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn node_has_ended(&mut self, node: Uuid) -> Result<bool, StorageError> {
-        match &self.conn {
-            Conn::Sqlite(_) => Ok(true),
-            // Its lock can be had only when its connection is gone; given back with this transaction.
-            Conn::Postgres(session) => {
-                let had: Option<(bool,)> = session
-                    .optional("SELECT pg_try_advisory_xact_lock($1)", params![postgres::lock_number(node)])
-                    .await?;
-                Ok(had == Some((true,)))
-            }
-        }
     }
 
     /// Whether a job of this transaction, this one included, may have changed what a use is judged by.

@@ -172,7 +172,7 @@ async fn append(session: &Session, entries: &[Entry]) -> Result<(), StorageError
 }
 
 /// What stands for a node among the database's advisory locks.
-pub(super) const fn lock_number(node: Uuid) -> i64 {
+pub(in crate::storage) const fn lock_number(node: Uuid) -> i64 {
     let (_, low) = node.as_u64_pair();
     low.cast_signed()
 }
