@@ -19,6 +19,9 @@ const LANES: u32 = 1;
 /// The longest password that is looked at, in bytes: those of [`NewPassword`] fit.
 const MAX_PASSWORD: usize = 4 * NewPassword::MAX;
 
+/// How many wait for each check that runs: about two seconds' work.
+const WAITING: usize = 32;
+
 /// Why a password could not be hashed or checked. Retrying may help.
 #[derive(Debug, Error)]
 pub enum PasswordError {
@@ -28,23 +31,29 @@ pub enum PasswordError {
     /// The work did not come to its end.
     #[error("the password could not be hashed")]
     Failed,
+    /// Too many wait already.
+    #[error("too many passwords wait to be checked")]
+    Busy,
 }
 
 /// Hashes and checks passwords, a few at once, so that memory stays small.
 pub struct Passwords {
     permits: Arc<Semaphore>,
+    /// Those that wait included.
+    queue: Arc<Semaphore>,
     /// Checked in the place of an unknown user's, so that both take the same time.
     decoy: String,
 }
 
 impl Passwords {
-    /// At most `at_once` checks run together; more wait.
+    /// At most `at_once` checks run together; [`WAITING`] more for each wait.
     #[must_use]
     pub fn new(at_once: usize) -> Self {
         // 22 and 43 base64 characters: salt and hash of the right length that no password leads to.
         let decoy =
             format!("$argon2id$v=19$m={MEMORY},t={PASSES},p={LANES}${}${}", "c2VhbGNhcmRzZWFsY2FyZA", "A".repeat(43));
-        Self { permits: Arc::new(Semaphore::new(at_once)), decoy }
+        let queue = Arc::new(Semaphore::new(at_once * (1 + WAITING)));
+        Self { permits: Arc::new(Semaphore::new(at_once)), queue, decoy }
     }
 
     /// The PHC string to store.
@@ -58,13 +67,11 @@ impl Passwords {
     /// A place to work in; waits until there is one.
     ///
     /// # Errors
-    /// Never, unless the server is being torn down.
+    /// [`PasswordError::Busy`] if too many wait.
     pub async fn turn(&self) -> Result<Turn, PasswordError> {
-        Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map(|permit| Turn { _permit: permit })
-            .map_err(|_| PasswordError::Failed)
+        let queued = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PasswordError::Failed)?;
+        Ok(Turn { _permit: permit, _queued: queued })
     }
 
     /// Whether `password` is the one that `stored` was made from. `None` stands for an unknown user: never right, and it
@@ -89,6 +96,7 @@ impl Passwords {
 #[derive(Debug)]
 pub struct Turn {
     _permit: OwnedSemaphorePermit,
+    _queued: OwnedSemaphorePermit,
 }
 
 impl Turn {

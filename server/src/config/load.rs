@@ -85,12 +85,13 @@ fn merge(table: &mut Table, over: Table) {
 
 fn check(config: &Config) -> Result<(), ConfigError> {
     let limits = &config.limits;
-    let positive: [(&'static str, u64); 11] = [
+    let positive: [(&'static str, u64); 12] = [
         ("limits.handshake-seconds", limits.handshake_seconds),
         ("limits.head-seconds", limits.head_seconds),
         ("limits.request-seconds", limits.request_seconds),
         ("limits.idle-seconds", limits.idle_seconds),
         ("limits.connections", limits.connections as u64),
+        ("limits.anonymous-connections", limits.anonymous_connections as u64),
         ("limits.requests", limits.requests as u64),
         ("limits.grant-days", limits.grant_days.into()),
         ("limits.password-checks", limits.password_checks as u64),

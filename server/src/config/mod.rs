@@ -156,8 +156,10 @@ pub struct Limits {
     pub idle_seconds: u64,
     /// Seconds that running requests get when the server stops.
     pub shutdown_seconds: u64,
-    /// Connections at once; more wait in the system's queue.
+    /// Connections at once. At the limit the longest idle one makes room.
     pub connections: usize,
+    /// Connections of one address (IPv6: /64) on which no request has shown a valid grant.
+    pub anonymous_connections: usize,
     /// Requests at once; more are answered with 503.
     pub requests: usize,
     /// Days until a grant expires.
@@ -186,6 +188,7 @@ impl Default for Limits {
             idle_seconds: 600,
             shutdown_seconds: 30,
             connections: 2048,
+            anonymous_connections: 256,
             requests: 512,
             grant_days: 30,
             grant_refreshable_days: 365,

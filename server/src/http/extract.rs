@@ -4,6 +4,7 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     pin::pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -24,8 +25,9 @@ use sealcard_api::{
 };
 use sealcard_policy::{Action, PrincipalFacts, PrincipalKind, Roles};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 
-use super::{ApiError, AppState};
+use super::{ApiError, AppState, connections::Place, slots::Slot};
 use crate::{
     authn::{self, Rights},
     keys::Maker,
@@ -129,7 +131,7 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let context = RequestContext::from_request_parts(parts, state).await?;
         let caller = authn::authenticate(state, token(&parts.headers)?, context).await?;
-        parts.extensions.insert(Admitted { caller: caller.clone(), believed: false, at: Instant::now() });
+        admit(parts, &caller, false);
         Ok(caller)
     }
 }
@@ -159,7 +161,7 @@ impl FromRequestParts<AppState> for KeyUser {
             Some(caller) => (caller, true),
             None => (authn::authenticate(state, token, context).await?, false),
         };
-        parts.extensions.insert(Admitted { caller: caller.clone(), believed, at: Instant::now() });
+        admit(parts, &caller, believed);
         Ok(Self { caller, believed })
     }
 }
@@ -176,6 +178,14 @@ impl KeyUser {
         }
         Ok(done?)
     }
+}
+
+/// Notes that the request has shown a valid grant, and so the connection that it came on.
+fn admit(parts: &mut Parts, caller: &Caller, believed: bool) {
+    if let Some(place) = parts.extensions.get::<Place>() {
+        place.authenticated();
+    }
+    parts.extensions.insert(Admitted { caller: caller.clone(), believed, at: Instant::now() });
 }
 
 /// Who was let in when the head of the request had come.
@@ -253,14 +263,20 @@ async fn json_body<T: DeserializeOwned>(request: Request, state: &AppState, limi
         return Err(ApiError::new(ProblemCode::UnsupportedMediaType)
             .detail("The request needs a body with the header \"Content-Type: application/json\"."));
     }
-    let bytes = read_body(body, limit).await?;
+    let slot = parts.extensions.get::<Arc<Slot>>().map(|slot| &**slot);
+    let anonymous = parts.extensions.get::<Place>().is_some_and(|place| place.connection().is_anonymous());
+    // Others may take as long as their whole request.
+    let seconds = if anonymous { state.config.limits.head_seconds } else { state.config.limits.request_seconds };
+    let bytes = timeout(Duration::from_secs(seconds), read_body(body, limit, slot)).await;
+    let bytes = bytes.unwrap_or_else(|_| Err(ApiError::new(ProblemCode::Timeout)))?;
     if let Some(admitted) = parts.extensions.get::<Admitted>() {
         admitted.check(state).await?;
     }
     parse_json(&bytes).map_err(ApiError::invalid)
 }
 
-async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+/// The whole body. While it is on its way, the request's slot is free for others.
+async fn read_body(body: Body, limit: usize, slot: Option<&Slot>) -> Result<Vec<u8>, ApiError> {
     let too_large =
         || ApiError::new(ProblemCode::TooLarge).detail(format!("The body must have at most {limit} bytes."));
     if body.size_hint().lower() > limit as u64 {
@@ -270,7 +286,17 @@ async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     // copied and the buffer is given back.
     let mut body = pin!(body);
     let mut bytes = Vec::new();
-    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+    let mut next = async || {
+        poll_fn(|cx| {
+            let frame = body.as_mut().poll_frame(cx);
+            if let (true, Some(slot)) = (frame.is_pending(), slot) {
+                slot.leave();
+            }
+            frame
+        })
+        .await
+    };
+    while let Some(frame) = next().await {
         let frame = frame.map_err(|_| ApiError::invalid("The body ended before its announced length."))?;
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > limit - bytes.len() {
@@ -278,6 +304,7 @@ async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
         }
         bytes.extend_from_slice(&data);
     }
+    slot.map_or(Ok(()), Slot::enter)?;
     Ok(bytes)
 }
 
@@ -443,7 +470,7 @@ mod tests {
     async fn read_byte_by_byte(length: usize, limit: usize) -> (Result<Vec<u8>, ApiError>, usize) {
         let most = Arc::new(AtomicUsize::new(0));
         let body = ByteByByte { left: length, buffers: Arc::default(), most: Arc::clone(&most) };
-        let read = read_body(Body::new(body), limit).await;
+        let read = read_body(Body::new(body), limit, None).await;
         (read, most.load(Ordering::Relaxed))
     }
 

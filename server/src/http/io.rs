@@ -6,10 +6,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -19,30 +16,12 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// What a connection is doing.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Phase(Arc<AtomicU8>);
-
-const IDLE: u8 = 0;
-const HEAD: u8 = 1;
-const REQUEST: u8 = 2;
-
-impl Phase {
-    /// The head is complete.
-    pub(super) fn request(&self) {
-        self.0.store(REQUEST, Ordering::Relaxed);
-    }
-
-    /// The answer is known; only its bytes have to leave.
-    pub(super) fn idle(&self) {
-        self.0.store(IDLE, Ordering::Relaxed);
-    }
-}
+use super::connections::{Connection, Phase};
 
 /// How long a connection may stay in each phase without a byte moving.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PhaseLimits {
-    /// Between requests.
+    /// Between requests, once one has shown a valid grant. Until then it is as short as `head`.
     pub(super) idle: Duration,
     /// From the first byte of a head to its last; not prolonged by the bytes between.
     pub(super) head: Duration,
@@ -53,27 +32,28 @@ pub(super) struct PhaseLimits {
 /// A stream with a limit for each phase.
 pub(super) struct Timed<S> {
     stream: S,
-    phase: Phase,
+    connection: Arc<Connection>,
     limits: PhaseLimits,
     /// The phase that `deadline` was set for.
-    armed: u8,
+    armed: Phase,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl<S> Timed<S> {
-    pub(super) fn new(stream: S, phase: Phase, limits: PhaseLimits) -> Self {
+    pub(super) fn new(stream: S, connection: Arc<Connection>, limits: PhaseLimits) -> Self {
         // The first request has to come soon: who connects has something to say.
-        Self { stream, phase, limits, armed: IDLE, deadline: Box::pin(sleep(limits.head)) }
+        Self { stream, connection, limits, armed: Phase::Idle, deadline: Box::pin(sleep(limits.head)) }
     }
 
     fn arm(&mut self) {
-        let phase = self.phase.0.load(Ordering::Relaxed);
+        let phase = self.connection.phase();
         if phase != self.armed {
             self.armed = phase;
             let limit = match phase {
-                IDLE => self.limits.idle,
-                HEAD => self.limits.head,
-                _ => self.limits.request,
+                Phase::Idle if self.connection.is_anonymous() => self.limits.head.min(self.limits.idle),
+                Phase::Idle => self.limits.idle,
+                Phase::Head => self.limits.head,
+                Phase::Request => self.limits.request,
             };
             self.deadline.as_mut().reset(Instant::now() + limit);
         }
@@ -93,8 +73,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Ready(result) => {
                 if buf.filled().len() > before {
-                    // Only from idle to head: later bytes of a head or of a body change nothing.
-                    let _ = self.phase.0.compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed);
+                    self.connection.received();
                     self.arm();
                 }
                 Poll::Ready(result)

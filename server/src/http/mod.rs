@@ -3,6 +3,7 @@
 //! Each resource has a function `routes() -> OpenApiRouter<AppState>`; [`router`] puts them together, so that the OpenAPI
 //! document lists exactly what is served.
 
+mod connections;
 pub mod disk;
 pub mod error;
 mod extensions;
@@ -12,6 +13,7 @@ mod page;
 mod router;
 mod serve;
 mod service;
+mod slots;
 mod state;
 
 mod access;

@@ -22,7 +22,7 @@ use super::{
     users::{find_user, note},
 };
 use crate::{
-    authn::{self, Subject, Turn},
+    authn::{self, PasswordError, Subject, Turn},
     storage::{Draft, PasswordRow, PrincipalChange},
 };
 
@@ -135,7 +135,7 @@ pub(super) async fn hash_new(state: &AppState, old: &str, new: Zeroizing<String>
 
 /// The PHC string of a password.
 pub(super) async fn hash(state: &AppState, password: Zeroizing<String>) -> ApiResult<String> {
-    state.authentication.passwords.hash(password).await.map_err(|error| ApiError::internal(&error))
+    state.authentication.passwords.hash(password).await.map_err(password_error)
 }
 
 /// What came of looking at a name and a password.
@@ -156,14 +156,23 @@ pub(super) async fn check(
     password: Zeroizing<String>,
 ) -> ApiResult<Checked> {
     not_too_soon(state, subjects)?;
-    let turn = state.authentication.passwords.turn().await.map_err(|error| ApiError::internal(&error))?;
+    let turn = state.authentication.passwords.turn().await.map_err(password_error)?;
     // Again, because attempts made at once wait for their turn together: what the ones before did wrong counts.
     not_too_soon(state, subjects)?;
     let row = state.store.password_of(user).await?;
     let stored = row.as_ref().map(|row| row.password.clone());
     let verified = state.authentication.passwords.verify(turn, password, stored).await;
-    let (right, turn) = verified.map_err(|error| ApiError::internal(&error))?;
+    let (right, turn) = verified.map_err(password_error)?;
     Ok(Checked { row, right, turn })
+}
+
+fn password_error(error: PasswordError) -> ApiError {
+    match error {
+        PasswordError::Busy => ApiError::new(ProblemCode::Overloaded)
+            .detail("Too many passwords wait to be checked. Try again in 2 seconds.")
+            .retry_after(2),
+        PasswordError::Damaged | PasswordError::Failed => ApiError::internal(&error),
+    }
 }
 
 fn entry(caller: &Caller, event: &str) -> Draft {

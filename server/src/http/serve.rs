@@ -9,14 +9,14 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::{
     AppState,
-    io::{Phase, PhaseLimits, Timed},
+    connections::{Connections, Place},
+    io::{PhaseLimits, Timed},
     router,
     service::{KEY_WORK, Service},
 };
@@ -59,24 +59,32 @@ impl Server {
     /// Serves until `stop` is done, then lets running requests end within their time. Whether all did.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let graceful = GracefulShutdown::new();
-        let connections = Arc::new(Semaphore::new(self.limits.connections));
+        let connections = Connections::new(self.limits.connections, self.limits.anonymous_connections);
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
-                accepted = self.accept(&connections) => accepted,
+                accepted = self.accept() => accepted,
             };
-            let Some((stream, peer, permit)) = accepted else { break };
-            let connection = Connection {
+            let (stream, peer) = accepted;
+            let Some(place) = connections.admit(peer.ip()) else {
+                tracing::debug!(%peer, "too many connections");
+                continue;
+            };
+            let connection = Serving {
                 tls: TlsAcceptor::from(self.tls.current()),
                 service: self.service.clone(),
                 limits: self.limits,
                 peer,
+                place,
             };
             let watcher = graceful.watcher();
             tokio::spawn(async move {
-                connection.run(stream, watcher).await;
-                drop(permit);
+                let evicted = Arc::clone(connection.place.connection());
+                tokio::select! {
+                    () = connection.run(stream, watcher) => {}
+                    () = evicted.closed() => tracing::debug!(%peer, "closed an idle connection to make room"),
+                }
             });
         }
         // From here on new connections are refused, not left waiting.
@@ -84,11 +92,10 @@ impl Server {
         timeout(Duration::from_secs(self.limits.shutdown_seconds), graceful.shutdown()).await.is_ok()
     }
 
-    async fn accept(&self, connections: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+    async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, peer)) => return Some((stream, peer, permit)),
+                Ok(accepted) => return accepted,
                 Err(error) => {
                     tracing::warn!(%error, "accept");
                     tokio::time::sleep(OUT_OF_RESOURCES).await;
@@ -98,14 +105,16 @@ impl Server {
     }
 }
 
-struct Connection {
+/// One connection that is being served.
+struct Serving {
     tls: TlsAcceptor,
     service: Service,
     limits: Limits,
     peer: SocketAddr,
+    place: Place,
 }
 
-impl Connection {
+impl Serving {
     async fn run(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
         let peer = self.peer;
         // Answers are small: without this they could wait for the other side's acknowledgement.
@@ -118,21 +127,20 @@ impl Connection {
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake"),
             Err(_elapsed) => return tracing::debug!(%peer, "TLS handshake took too long"),
         };
-        let phase = Phase::default();
         let limits = PhaseLimits {
             idle: Duration::from_secs(self.limits.idle_seconds),
             head: Duration::from_secs(self.limits.head_seconds),
             // Beyond the request's own timeout, so that its answer can still leave.
             request: self.limits.request_timeout().max(KEY_WORK) + Duration::from_secs(self.limits.head_seconds),
         };
-        let stream = TokioIo::new(Timed::new(stream, phase.clone(), limits));
-        let service = self.service;
+        let stream = TokioIo::new(Timed::new(stream, Arc::clone(self.place.connection()), limits));
+        let (service, place) = (self.service, self.place);
         let answer = service_fn(move |request: Request<Incoming>| {
-            phase.request();
-            let (service, phase) = (service.clone(), phase.clone());
+            place.connection().begin_request();
+            let (service, place) = (service.clone(), place.clone());
             async move {
-                let response = service.call(peer, request).await;
-                phase.idle();
+                let response = service.call(peer, place.clone(), request).await;
+                place.connection().end_request();
                 response
             }
         });

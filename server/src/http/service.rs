@@ -19,6 +19,7 @@ use axum::{
         HeaderName, HeaderValue, Method, Request, Response, StatusCode,
         header::{CACHE_CONTROL, CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS},
     },
+    response::IntoResponse as _,
 };
 use hyper::body::Incoming;
 use sealcard_api::{
@@ -26,12 +27,14 @@ use sealcard_api::{
     ids::RequestId,
     problem::{Problem, ProblemCode},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 use tower::Service as _;
 
 use super::{
     AppState, RequestContext,
+    connections::Place,
     error::{PendingProblem, render},
+    slots::Slots,
 };
 
 /// How long work on a key may take, its turn included, if that is more than other requests may.
@@ -42,8 +45,7 @@ pub(super) const KEY_WORK: Duration = Duration::from_secs(240);
 pub(super) struct Service {
     router: Router,
     state: AppState,
-    /// One permit for each request that is being worked on.
-    running: Arc<Semaphore>,
+    slots: Slots,
     timeout: Duration,
     log_requests: bool,
 }
@@ -53,7 +55,7 @@ impl Service {
         let limits = &state.config.limits;
         Self {
             router,
-            running: Arc::new(Semaphore::new(limits.requests)),
+            slots: Slots::new(limits.requests),
             timeout: limits.request_timeout(),
             log_requests: state.config.log.requests,
             state,
@@ -61,11 +63,17 @@ impl Service {
     }
 
     /// Answers one request. There is an answer whatever happens.
-    pub(super) async fn call(self, peer: SocketAddr, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    pub(super) async fn call(
+        self,
+        peer: SocketAddr,
+        place: Place,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
         let started = Instant::now();
         let request_id = RequestId::new();
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(RequestContext { request_id, peer });
+        parts.extensions.insert(place);
         let line = self.log_requests.then(|| (parts.method.clone(), parts.uri.path().to_owned()));
         let request = Request::from_parts(parts, Body::new(body));
 
@@ -77,13 +85,12 @@ impl Service {
         Ok(response)
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let Ok(_permit) = self.running.try_acquire() else {
-            let mut problem = Problem::new(ProblemCode::Overloaded);
-            problem.detail = Some("The server has too many requests at once. Try again in a second.".to_owned());
-            problem.retry_after = Some(1);
-            return render_later(problem);
+    async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
+        let slot = match self.slots.enter(request.uri().path()) {
+            Ok(slot) => Arc::new(slot),
+            Err(error) => return error.into_response(),
         };
+        request.extensions_mut().insert(Arc::clone(&slot));
         let mut router = self.router.clone();
         // RSA primes need luck, and what has been made must not be lost for it.
         let works = request.method() == Method::POST && works_on_key(request.uri().path());

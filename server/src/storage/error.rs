@@ -108,11 +108,6 @@ impl From<tokio_postgres::Error> for StorageError {
 }
 
 impl DatabaseError {
-    /// Whether PostgreSQL answered with it: what was asked was not done.
-    pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Self::Postgres(error) if error.as_db_error().is_some())
-    }
-
     /// Whether the database has no space to write.
     fn is_disk_full(&self) -> bool {
         match self {

@@ -33,11 +33,6 @@ impl AsOf {
         Self(changes.cast_unsigned() & NUMBER)
     }
 
-    /// The number, if it can be compared with those of `era`.
-    pub(super) fn number_in(self, Era(era): Era) -> Option<i64> {
-        (self.0 & !NUMBER == era).then_some((self.0 & NUMBER).cast_signed())
-    }
-
     /// Read in this era.
     pub(super) fn in_era(self, Era(era): Era) -> Self {
         Self(era | (self.0 & NUMBER))

@@ -222,11 +222,9 @@ impl Store {
     pub async fn node_has_ended(&self, node: Uuid) -> Result<bool, StorageError> {
         match &*self.reader {
             Reader::Sqlite(_) => Ok(true),
-            // Its lock can be had only when its connection is gone; given back with this statement's transaction.
             Reader::Postgres(_) => {
-                let number = writer::lock_number(node);
-                let had: Option<(bool,)> =
-                    self.reader.optional("SELECT pg_try_advisory_xact_lock($1)", params![number]).await?;
+                let number = params![writer::lock_number(node)];
+                let had: Option<(bool,)> = self.reader.optional(writer::NODE_HAS_ENDED, number).await?;
                 Ok(had == Some((true,)))
             }
         }

@@ -23,6 +23,10 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::harness::{DEADLINE, PASSWORD, Running, Session};
 
 async fn connect(server: &Running) -> TlsStream<TcpStream> {
+    try_connect(server).await.unwrap()
+}
+
+async fn try_connect(server: &Running) -> io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(server.folder.path().join(CA_FILE)).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -30,7 +34,7 @@ async fn connect(server: &Running) -> TlsStream<TcpStream> {
     let config = config.with_root_certificates(roots).with_no_client_auth();
     let tcp = TcpStream::connect(server.address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
 
 /// Everything until the server closes.
@@ -67,15 +71,20 @@ async fn a_slow_head_ends_the_connection_and_a_quiet_one_between_requests_does_n
     assert_eq!(read_to_close(&mut slow).await, "");
     assert!(started.elapsed() < Duration::from_secs(10));
 
-    // Idle for longer than a head may take: the slow one above gives the time.
-    let mut idle = connect(&server).await;
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 204"));
+    // Idle for longer than a head may take: the slow one and the one without a login give the time.
+    let admin = server.admin().await;
+    let request = format!("HEAD /v1/cards HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n", admin.token);
+    let (mut idle, mut anonymous) = (connect(&server).await, connect(&server).await);
+    idle.write_all(request.as_bytes()).await.unwrap();
+    assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 200"));
+    anonymous.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(read_answer(&mut anonymous).await.starts_with("HTTP/1.1 204"));
     let mut slow = connect(&server).await;
     slow.write_all(b"GET /heal").await.unwrap();
     assert_eq!(read_to_close(&mut slow).await, "");
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 204"));
+    assert_eq!(read_to_close(&mut anonymous).await, "");
+    idle.write_all(request.as_bytes()).await.unwrap();
+    assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]
@@ -118,25 +127,85 @@ async fn a_body_that_does_not_come_is_a_timeout() {
     assert_eq!(problem_of(&answer).code, ProblemCode::Timeout);
 }
 
+/// A request whose body does not come, once the server has asked for it.
+async fn without_body(server: &Running, path: &str, token: Option<&str>) -> TlsStream<TcpStream> {
+    let mut stream = connect(server).await;
+    let authorization = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\n{authorization}content-type: application/json\r\ncontent-length: 9\r\n\
+         expect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 100"));
+    stream
+}
+
+#[tokio::test]
+async fn requests_whose_bodies_do_not_come_keep_nobody_out() {
+    let server = Running::with(|limits| limits.requests = 2).await;
+    let admin = server.admin().await;
+    admin.add_user("other").await;
+    let other = server.login("other", PASSWORD).await;
+    let mut slow = Vec::new();
+    for _ in 0..6 {
+        slow.push(without_body(&server, "/v1/login", None).await);
+        slow.push(without_body(&server, "/v1/groups", Some(&admin.token)).await);
+        slow.push(without_body(&server, "/v1/groups", Some(&other.token)).await);
+    }
+    let _: Page<User> = admin.get("/v1/users").await.json(StatusCode::OK);
+    let _ = server.login("other", PASSWORD).await;
+    for mut stream in slow {
+        stream.write_all(b"{}       ").await.unwrap();
+        assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 4"));
+    }
+}
+
 #[tokio::test]
 async fn more_requests_than_allowed_are_told_to_come_again() {
-    let server = Running::with(|limits| (limits.requests, limits.request_seconds) = (1, 5)).await;
-    // Occupies the only place: its body does not come. The server says so before it waits.
-    let mut first = connect(&server).await;
-    let head = "POST /v1/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n";
-    first.write_all(head.as_bytes()).await.unwrap();
-    assert!(read_answer(&mut first).await.starts_with("HTTP/1.1 100"));
-
-    let response = server.client().get(server.url("/v1/server")).send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let server = Running::with(|limits| (limits.requests, limits.password_checks) = (1, 1)).await;
+    // A login waits until the password of another one was checked.
+    let check = server.state.authentication.passwords.turn().await.unwrap();
+    let waiting = tokio::spawn({
+        let (client, url) = (server.client().clone(), server.url("/v1/login"));
+        let body = json!({"type": "password", "user": "nobody", "password": PASSWORD, "label": "test"});
+        async move { client.post(url).json(&body).send().await.unwrap().status() }
+    });
+    let overloaded = async {
+        loop {
+            let response = server.client().get(server.url("/v1/server")).send().await.unwrap();
+            if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+                return response;
+            }
+        }
+    };
+    let response = timeout(DEADLINE, overloaded).await.unwrap();
     assert_eq!(response.headers()["retry-after"], "1");
     let problem: Problem = response.json().await.unwrap();
     assert_eq!(problem.code, ProblemCode::Overloaded);
 
-    first.write_all(b"{}       ").await.unwrap();
-    assert!(read_to_close(&mut first).await.starts_with("HTTP/1.1 400"));
+    drop(check);
+    assert_eq!(timeout(DEADLINE, waiting).await.unwrap().unwrap(), StatusCode::UNAUTHORIZED);
     let response = server.client().get(server.url("/v1/server")).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn idle_connections_without_a_login_make_room_for_others() {
+    let server = Running::with(|limits| (limits.connections, limits.head_seconds) = (6, 60)).await;
+    let admin = server.admin().await;
+    let mut idle = Vec::new();
+    for _ in 0..5 {
+        let mut stream = connect(&server).await;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 204"));
+        idle.push(stream);
+    }
+    // All places are taken. One that has just become idle is not closed at once.
+    let another = async { while try_connect(&server).await.is_err() {} };
+    timeout(DEADLINE, another).await.unwrap();
+    assert_eq!(read_to_close(&mut idle[0]).await, "");
+    // The connection with a login is still there: a new one would close another of them.
+    let _: Page<User> = admin.get("/v1/users").await.json(StatusCode::OK);
 }
 
 #[tokio::test]

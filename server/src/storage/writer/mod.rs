@@ -21,10 +21,10 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-pub use self::JobFuture;
+pub use self::job::JobFuture;
 use self::job::{Job, Pending};
 pub(super) use self::{
-    postgres::{PostgresWriter, lock_number},
+    postgres::{NODE_HAS_ENDED, PostgresWriter, lock_number},
     sqlite::SqliteWriter,
 };
 use super::{
@@ -75,6 +75,20 @@ impl WriteTx {
         let version = version.ok_or_else(|| StorageError::Damaged("the table server is empty".to_owned()))?;
         self.registry_version = version.cast_unsigned();
         Ok(self.registry_version)
+    }
+
+    /// [`crate::storage::Store::node_has_ended`], inside the transaction.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn node_has_ended(&mut self, node: Uuid) -> Result<bool, StorageError> {
+        match &self.conn {
+            Conn::Sqlite(_) => Ok(true),
+            Conn::Postgres(session) => {
+                let had: Option<(bool,)> = session.optional(NODE_HAS_ENDED, params![lock_number(node)]).await?;
+                Ok(had == Some((true,)))
+            }
+        }
     }
 
     /// Whether a job of this transaction, this one included, may have changed what a use is judged by.

@@ -171,6 +171,10 @@ async fn append(session: &Session, entries: &[Entry]) -> Result<(), StorageError
     session.execute_with(APPEND, &columns).await.map(drop)
 }
 
+/// Whether the node with this lock has ended: the lock can be had only when its connection is gone. It is given back with the
+/// transaction.
+pub(in crate::storage) const NODE_HAS_ENDED: &str = "SELECT pg_try_advisory_xact_lock($1)";
+
 /// What stands for a node among the database's advisory locks.
 pub(in crate::storage) const fn lock_number(node: Uuid) -> i64 {
     let (_, low) = node.as_u64_pair();

@@ -1,0 +1,294 @@
+//! The connections that are open, and which of them makes room for another one.
+//!
+//! A connection is anonymous until a request on it has shown a valid grant. One address may have only so many anonymous
+//! connections. When there is no room, the connection that has been idle for longest is closed, an anonymous one first.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use crate::authn::network_of;
+
+/// A connection that is idle for less is not closed to make room: it may be in its handshake.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It waits for a request, or for its handshake.
+    Idle,
+    /// A part of a request's head has arrived.
+    Head,
+    /// A request is being received or answered.
+    Request,
+}
+
+/// One open connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    network: IpAddr,
+    opened: Instant,
+    phase: AtomicU8,
+    /// Milliseconds from `opened` to when it became idle.
+    idle_since: AtomicU64,
+    known: AtomicBool,
+    closed: Notify,
+}
+
+impl Connection {
+    fn new(network: IpAddr) -> Self {
+        Self {
+            network,
+            opened: Instant::now(),
+            phase: AtomicU8::new(Phase::Idle as u8),
+            idle_since: AtomicU64::new(0),
+            known: AtomicBool::new(false),
+            closed: Notify::new(),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            _ => Phase::Request,
+        }
+    }
+
+    /// Bytes have arrived. The first ones begin a head.
+    pub(super) fn received(&self) {
+        let (idle, head) = (Phase::Idle as u8, Phase::Head as u8);
+        let _ = self.phase.compare_exchange(idle, head, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The head is complete.
+    pub(super) fn begin_request(&self) {
+        self.phase.store(Phase::Request as u8, Ordering::Relaxed);
+    }
+
+    /// The answer is known; only its bytes have to leave.
+    pub(super) fn end_request(&self) {
+        let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.idle_since.store(since, Ordering::Relaxed);
+        self.phase.store(Phase::Idle as u8, Ordering::Relaxed);
+    }
+
+    /// Whether no request on it has shown a valid grant.
+    pub(super) fn is_anonymous(&self) -> bool {
+        !self.known.load(Ordering::Relaxed)
+    }
+
+    /// Returns when it has to make room.
+    pub(super) async fn closed(&self) {
+        self.closed.notified().await;
+    }
+
+    /// For how long it has been idle; a head that is on its way is no request yet.
+    fn idle(&self) -> Option<Duration> {
+        let since = Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
+        (self.phase() != Phase::Request).then(|| self.opened.elapsed().saturating_sub(since))
+    }
+}
+
+/// All open connections of a server.
+#[derive(Debug)]
+pub(super) struct Connections {
+    limit: usize,
+    anonymous_limit: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    all: HashMap<u64, Arc<Connection>>,
+    /// How many anonymous ones each address has.
+    anonymous: HashMap<IpAddr, usize>,
+}
+
+/// A connection's place among those that are open, given back when it is dropped.
+#[derive(Debug, Clone)]
+pub(super) struct Place(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    id: u64,
+    connection: Arc<Connection>,
+    connections: Arc<Connections>,
+}
+
+impl Connections {
+    /// At most `limit` connections, of which one address has `anonymous_limit` anonymous ones.
+    pub(super) fn new(limit: usize, anonymous_limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, anonymous_limit, open: Mutex::default() })
+    }
+
+    /// A place for a connection from `peer`, if there is room or room can be made.
+    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let network = network_of(peer);
+        let mut open = self.lock();
+        if open.anonymous.get(&network).copied().unwrap_or_default() >= self.anonymous_limit {
+            let theirs = |connection: &Connection| connection.is_anonymous() && connection.network == network;
+            open.make_room(theirs)?;
+        }
+        if open.all.len() >= self.limit {
+            open.make_room(Connection::is_anonymous).or_else(|| open.make_room(|_| true))?;
+        }
+        let (id, connection) = (open.next, Arc::new(Connection::new(network)));
+        open.next += 1;
+        open.all.insert(id, Arc::clone(&connection));
+        *open.anonymous.entry(network).or_default() += 1;
+        drop(open);
+        Some(Place(Arc::new(Held { id, connection, connections: Arc::clone(self) })))
+    }
+
+    /// The counts stay right in a panic: each is changed in one step.
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Closes the connection that has been idle for longest among those that `may_go`.
+    fn make_room(&mut self, may_go: impl Fn(&Connection) -> bool) -> Option<()> {
+        let idle = self.all.iter().filter(|(_, connection)| may_go(connection));
+        let idle = idle.filter_map(|(id, connection)| Some((connection.idle().filter(|idle| *idle >= GRACE)?, *id)));
+        let (_, id) = idle.max()?;
+        self.remove(id).map(|connection| connection.closed.notify_one())
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Arc<Connection>> {
+        let connection = self.all.remove(&id)?;
+        if connection.is_anonymous() {
+            self.count_one_less(connection.network);
+        }
+        Some(connection)
+    }
+
+    fn count_one_less(&mut self, network: IpAddr) {
+        if let Some(count) = self.anonymous.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                self.anonymous.remove(&network);
+            }
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.0.connection
+    }
+
+    /// A request on it has shown a valid grant.
+    pub(super) fn authenticated(&self) {
+        let Held { id, connection, connections } = &*self.0;
+        if connection.is_anonymous() {
+            let mut open = connections.lock();
+            // One that makes room just now was counted already.
+            if open.all.contains_key(id) && !connection.known.swap(true, Ordering::Relaxed) {
+                open.count_one_less(connection.network);
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.connections.lock().remove(self.id);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn peer(n: u8) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, n).into()
+    }
+
+    /// Lets a connection have been idle for so many seconds.
+    fn age(place: &Place, seconds: u64) -> Place {
+        let mut open = place.0.connections.lock();
+        let old = open.all.remove(&place.0.id).unwrap();
+        let mut connection = Connection::new(old.network);
+        connection.opened -= Duration::from_secs(seconds);
+        connection.known = AtomicBool::new(!old.is_anonymous());
+        let connection = Arc::new(connection);
+        open.all.insert(place.0.id, Arc::clone(&connection));
+        drop(open);
+        Place(Arc::new(Held { id: place.0.id, connection, connections: Arc::clone(&place.0.connections) }))
+    }
+
+    fn is_closed(place: &Place) -> bool {
+        !place.0.connections.lock().all.contains_key(&place.0.id)
+    }
+
+    #[test]
+    fn one_address_has_so_many_anonymous_connections_and_others_have_theirs() {
+        let connections = Connections::new(100, 2);
+        let places: Vec<_> = (0..2).map(|_| connections.admit(peer(1)).unwrap()).collect();
+        assert!(connections.admit(peer(1)).is_none(), "none has been idle for long");
+        assert!(connections.admit(peer(2)).is_some());
+        places[0].authenticated();
+        places[0].authenticated();
+        let third = connections.admit(peer(1)).unwrap();
+        assert!(connections.admit(peer(1)).is_none());
+        drop(third);
+        assert!(connections.admit(peer(1)).is_some());
+        drop(places);
+        assert!(connections.lock().anonymous.is_empty() && connections.lock().all.is_empty());
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_count_together() {
+        let connections = Connections::new(100, 1);
+        let _first = connections.admit("2001:db8::1".parse().unwrap()).unwrap();
+        assert!(connections.admit("2001:db8::2".parse().unwrap()).is_none());
+        assert!(connections.admit("2001:db8:0:1::1".parse().unwrap()).is_some());
+    }
+
+    #[test]
+    fn longest_idle_anonymous_connection_makes_room() {
+        let connections = Connections::new(4, 10);
+        let places: Vec<_> = (0..4).map(|n| connections.admit(peer(n)).unwrap()).collect();
+        places[0].authenticated();
+        let places: Vec<_> =
+            places.into_iter().zip([90, 20, 30, 40]).map(|(place, idle)| (age(&place, idle), place)).collect();
+        places[3].0.connection().begin_request();
+        let closed = |expected: [bool; 4]| {
+            let found: Vec<_> = places.iter().map(|(place, _)| is_closed(place)).collect();
+            assert_eq!(found, expected);
+        };
+        let _fifth = connections.admit(peer(5)).unwrap();
+        closed([false, false, true, false]);
+        let _sixth = connections.admit(peer(6)).unwrap();
+        closed([false, true, true, false]);
+        // No anonymous one is idle for long any more.
+        let _seventh = connections.admit(peer(7)).unwrap();
+        closed([true, true, true, false]);
+        assert!(connections.admit(peer(8)).is_none(), "a request is not interrupted");
+        places[3].0.connection().end_request();
+        assert!(connections.admit(peer(8)).is_none(), "it became idle just now");
+    }
+
+    #[tokio::test]
+    async fn connection_that_makes_room_is_told() {
+        let connections = Connections::new(1, 1);
+        let place = connections.admit(peer(1)).unwrap();
+        let old = age(&place, 5);
+        let _next = connections.admit(peer(1)).unwrap();
+        old.connection().closed().await;
+    }
+}

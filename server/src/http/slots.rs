@@ -1,0 +1,115 @@
+//! How many requests are worked on at once.
+//!
+//! A request has a slot while it is worked on, and gives it back while it waits for its body: a slow sender keeps nobody else
+//! out. Some slots are kept for everything but the use of keys, so that administrators can act while many sign.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sealcard_api::problem::ProblemCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::ApiError;
+
+/// The part of all slots that is kept: one in so many.
+const KEPT: usize = 8;
+
+/// All slots of a server.
+#[derive(Debug, Clone)]
+pub(super) struct Slots {
+    general: Arc<Semaphore>,
+    kept: Arc<Semaphore>,
+}
+
+impl Slots {
+    pub(super) fn new(all: usize) -> Self {
+        let kept = all / KEPT;
+        Self { general: Arc::new(Semaphore::new(all - kept)), kept: Arc::new(Semaphore::new(kept)) }
+    }
+
+    /// A slot for a request for this path.
+    ///
+    /// # Errors
+    /// [`ProblemCode::Overloaded`] if there is none.
+    pub(super) fn enter(&self, path: &str) -> Result<Slot, ApiError> {
+        let slot = Slot { slots: self.clone(), uses_key: uses_key(path), permit: Mutex::default() };
+        slot.enter().map(|()| slot)
+    }
+
+    fn permit(&self, uses_key: bool) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.general).try_acquire_owned().ok();
+        permit.or_else(|| if uses_key { None } else { Arc::clone(&self.kept).try_acquire_owned().ok() })
+    }
+}
+
+/// The slot of one request.
+#[derive(Debug)]
+pub(super) struct Slot {
+    slots: Slots,
+    uses_key: bool,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Slot {
+    /// Gives the slot back for a time.
+    pub(super) fn leave(&self) {
+        self.lock().take();
+    }
+
+    /// Takes a slot unless it has one.
+    ///
+    /// # Errors
+    /// [`ProblemCode::Overloaded`] if there is none.
+    pub(super) fn enter(&self) -> Result<(), ApiError> {
+        let mut permit = self.lock();
+        if permit.is_none() {
+            *permit = Some(self.slots.permit(self.uses_key).ok_or_else(overloaded)?);
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn overloaded() -> ApiError {
+    ApiError::new(ProblemCode::Overloaded)
+        .detail("The server has too many requests at once. Try again in a second.")
+        .retry_after(1)
+}
+
+/// Whether it is the path of a use of a key.
+fn uses_key(path: &str) -> bool {
+    path.strip_prefix("/v1/keys/")
+        .and_then(|rest| rest.split_once('/'))
+        .is_some_and(|(_, operation)| matches!(operation, "sign" | "sign-batch" | "authenticate" | "decrypt"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_slots_are_kept_for_everything_but_the_use_of_keys() {
+        let slots = Slots::new(16);
+        let uses: Vec<_> = std::iter::from_fn(|| slots.enter("/v1/keys/a/sign").ok()).collect();
+        assert_eq!(uses.len(), 14);
+        let others: Vec<_> = std::iter::from_fn(|| slots.enter("/v1/users").ok()).collect();
+        assert_eq!(others.len(), 2);
+    }
+
+    #[test]
+    fn slot_is_free_while_its_request_waits() {
+        let slots = Slots::new(1);
+        let one = slots.enter("/v1/login").unwrap();
+        assert!(slots.enter("/v1/login").is_err());
+        one.leave();
+        let other = slots.enter("/v1/login").unwrap();
+        assert!(one.enter().is_err());
+        drop(other);
+        one.enter().unwrap();
+        one.enter().unwrap();
+        assert!(slots.enter("/v1/login").is_err());
+    }
+}
