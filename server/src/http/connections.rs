@@ -1,7 +1,8 @@
 //! The connections that are open, and which of them makes room for another one.
 //!
 //! A connection is anonymous until a request on it has shown a valid grant. One address may have only so many anonymous
-//! connections. When there is no room, the connection that has been idle for longest is closed, an anonymous one first.
+//! connections. When there is no room, the anonymous connection that has been idle for longest is closed; one with a login only
+//! if there is no anonymous one.
 
 use std::{
     collections::HashMap,
@@ -140,7 +141,9 @@ impl Connections {
             open.make_room(theirs)?;
         }
         if open.all.len() >= self.limit {
-            open.make_room(Connection::is_anonymous).or_else(|| open.make_room(|_| true))?;
+            // Strangers never cost a connection with a login its place.
+            let strangers = !open.anonymous.is_empty();
+            open.make_room(|connection| !strangers || connection.is_anonymous())?;
         }
         let (id, connection) = (open.next, Arc::new(Connection::new(network)));
         open.next += 1;
@@ -271,13 +274,18 @@ mod tests {
             let found: Vec<_> = places.iter().map(|(place, _)| is_closed(place)).collect();
             assert_eq!(found, expected);
         };
-        let _fifth = connections.admit(peer(5)).unwrap();
+        let fifth = connections.admit(peer(5)).unwrap();
         closed([false, false, true, false]);
-        let _sixth = connections.admit(peer(6)).unwrap();
+        let sixth = connections.admit(peer(6)).unwrap();
         closed([false, true, true, false]);
-        // No anonymous one is idle for long any more.
-        let _seventh = connections.admit(peer(7)).unwrap();
+        // The other anonymous ones have only just come, and the one with a login stays as long as there are any.
+        assert!(connections.admit(peer(7)).is_none());
+        for place in [&fifth, &sixth, &places[3].0] {
+            place.authenticated();
+        }
+        let seventh = connections.admit(peer(7)).unwrap();
         closed([true, true, true, false]);
+        seventh.authenticated();
         assert!(connections.admit(peer(8)).is_none(), "a request is not interrupted");
         places[3].0.connection().end_request();
         assert!(connections.admit(peer(8)).is_none(), "it became idle just now");

@@ -193,6 +193,7 @@ async fn more_requests_than_allowed_are_told_to_come_again() {
 async fn idle_connections_without_a_login_make_room_for_others() {
     let server = Running::with(|limits| (limits.connections, limits.head_seconds) = (6, 60)).await;
     let admin = server.admin().await;
+    let _: Page<User> = admin.get("/v1/users").await.json(StatusCode::OK);
     let mut idle = Vec::new();
     for _ in 0..5 {
         let mut stream = connect(&server).await;
