@@ -27,7 +27,8 @@ Examples:
   NAME completions bash \\
     > ~/.local/share/bash-completion/completions/NAME
   NAME completions zsh > ~/.zfunc/_NAME
-  NAME completions fish > ~/.config/fish/completions/NAME.fish
+  NAME completions fish \\
+    > ~/.config/fish/completions/NAME.fish
 
 bash needs the package bash-completion. zsh needs these lines in ~/.zshrc:
   fpath=(~/.zfunc $fpath)
