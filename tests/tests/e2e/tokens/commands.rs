@@ -24,7 +24,7 @@ fn a_key_that_lies_on_the_token_is_adopted_once_and_signs() -> Result<()> {
     let again = [adopt("playground/again", "id:0a0b").as_slice(), &["--created", "2024-05-01T12:00:00Z"]].concat();
     let on_token = || token.tool_as_user(&["--list-objects", "--type", "privkey"]).map(|listed| listed.text());
     let before = on_token()?;
-    scene.refuses(&again, "already exists")?;
+    scene.refuses(&again, "is here already: it signs in playground/adopted")?;
     ensure!(on_token()? == before, "something was made: {}", on_token()?);
     let evidence = admin.json(&["key", "evidence", "adopted"])?;
     let signs = evidence["evidence"].as_array().and_then(|all| all.iter().find(|one| one["role"] == "sign"));
