@@ -47,6 +47,16 @@ impl Secrets {
     pub fn are_in(&self, bytes: &[u8]) -> bool {
         windows(bytes).any(|window| self.0.contains(&window))
     }
+
+    /// Whether one is in a packet of a certificate. The end of a packet and the header of the next one are not looked at
+    /// together: a secret that happens to have those bytes is not published with them.
+    #[must_use]
+    pub fn are_in_packets(&self, certificate: &[u8]) -> bool {
+        match frames(certificate) {
+            Ok(frames) => frames.iter().any(|frame| self.are_in(frame.body)),
+            Err(_) => self.are_in(certificate),
+        }
+    }
 }
 
 fn windows(bytes: &[u8]) -> impl Iterator<Item = [u8; WINDOW]> {

@@ -121,7 +121,7 @@ fn unknown_secret_packets_are_left_out_and_named() {
     for (export, reason, digits) in cases {
         let key = ExportedKey::read(export).unwrap();
         let secrets = Secrets::of(export);
-        assert!(!secrets.is_empty() && !secrets.are_in(&published(key.certificate())));
+        assert!(!secrets.is_empty() && !secrets.are_in_packets(&published(key.certificate())));
         assert_eq!(out(&key), [(CertificatePart::Subkey, reason)]);
         assert_eq!(key.left_out()[0].fingerprint.as_deref().map_or(0, str::len), digits);
         assert!(!key.left_out()[0].to_string().contains("CANARY"));
@@ -269,7 +269,7 @@ proptest! {
         }
         match ExportedKey::read(&bytes) {
             Ok(key) => {
-                prop_assert!(!secrets.are_in(&published(key.certificate())));
+                prop_assert!(!secrets.are_in_packets(&published(key.certificate())));
                 for out in key.left_out() {
                     prop_assert!(!secrets.are_in(out.to_string().as_bytes()));
                 }
@@ -282,7 +282,7 @@ proptest! {
         }
         // If a client sent it as it is, the server would not keep a secret either.
         if let Ok(certificate) = PublicCertificate::read(&bytes) {
-            prop_assert!(!secrets.are_in(&published(&certificate)));
+            prop_assert!(!secrets.are_in_packets(&published(&certificate)));
         }
     }
 
