@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_has_so_many_anonymous_connections_and_others_have_theirs() {
+    fn anonymous_connections_are_limited_per_address() {
         let connections = Connections::new(100, 2);
         let places: Vec<_> = (0..2).map(|_| connections.admit(peer(1)).unwrap()).collect();
         assert!(connections.admit(peer(1)).is_none(), "none has been idle for long");
