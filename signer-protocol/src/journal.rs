@@ -26,7 +26,7 @@ pub struct JournalEntry {
     pub sequence: u64,
     /// Seconds since 1970-01-01T00:00:00Z.
     pub unix: i64,
-    /// [`Operation::name`], [`Certification::NAME`], `generate`, `import`, `adopt` or `destroy`.
+    /// [`crate::Operation::name`], [`crate::Certification::NAME`], `generate`, `import`, `adopt` or `destroy`.
     pub operation: String,
     /// The component key.
     pub component: Uuid,

@@ -46,7 +46,7 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    /// At most `at_once` checks run together; [`WAITING`] more for each wait.
+    /// At most `at_once` checks run together; 32 more for each wait.
     #[must_use]
     pub fn new(at_once: usize) -> Self {
         // 22 and 43 base64 characters: salt and hash of the right length that no password leads to.

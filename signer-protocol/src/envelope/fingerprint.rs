@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// SHA-256 of a [`crate::RecipientKey`], written as pairs of upper-case hexadecimal digits with colons between them.
+/// SHA-256 of a [`super::RecipientKey`], written as pairs of upper-case hexadecimal digits with colons between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyFingerprint(pub [u8; 32]);
 
