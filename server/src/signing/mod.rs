@@ -149,7 +149,8 @@ impl Signing {
             // What has begun is brought to its end even when the caller hangs up.
             let this = self.clone();
             let run = tokio::spawn(async move { this.run(judged, turn).await });
-            match run.await.map_err(|error| SigningError::Fault(error.to_string()))?? {
+            // A panic's text could hold anything.
+            match run.await.map_err(|_| SigningError::Fault("the work failed inside the server".to_owned()))?? {
                 Ran::Done(done) => return Ok(done),
                 // All is judged anew after a wait.
                 Ran::EarlierOneRuns(id) => self.wait_for(id, deadline).await?,
