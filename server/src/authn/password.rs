@@ -158,6 +158,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn passwords_beyond_the_queue_are_refused() {
+        let passwords = Arc::new(Passwords::new(1));
+        let running = passwords.turn().await.unwrap();
+        let waiting: Vec<_> = (0..WAITING)
+            .map(|_| {
+                let passwords = Arc::clone(&passwords);
+                tokio::spawn(async move { passwords.turn().await.is_ok() })
+            })
+            .collect();
+        while passwords.queue.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(passwords.turn().await, Err(PasswordError::Busy)));
+        drop(running);
+        for turn in waiting {
+            assert!(turn.await.unwrap());
+        }
+        assert!(passwords.turn().await.is_ok());
+    }
+
+    #[tokio::test]
     async fn only_the_right_password_is_right() {
         let passwords = Passwords::new(1);
         let stored = passwords.hash(secret("correct horse")).await.unwrap();
