@@ -158,6 +158,25 @@ mod tests {
     use crate::{KeeperMessage, StoreState};
 
     #[test]
+    fn descriptors_without_messages_that_take_them_end_the_channel() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        for _ in 0..=MAX_WAITING_DESCRIPTORS {
+            send(&ours, &KeeperMessage::State(StoreState::Open), &[file.as_fd()]).unwrap();
+        }
+        let mut incoming = Incoming::default();
+        let mut received = 0;
+        let error = loop {
+            match incoming.wait::<KeeperMessage>(&theirs) {
+                Ok(message) => received += usize::from(message.is_some()),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(received, MAX_WAITING_DESCRIPTORS);
+        assert!(error.to_string().contains("more descriptors than messages"), "{error}");
+    }
+
+    #[test]
     fn descriptors_arrive_in_order_with_their_messages() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let files: Vec<File> = (0..3_u8)
