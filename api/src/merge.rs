@@ -64,7 +64,7 @@ pub struct MergeRequest {
 pub struct Merged {
     /// The key as it is now.
     pub key: Key,
-    /// What is other than before. Empty if the key had all of it already.
+    /// The changes. Empty if the key had all of it already.
     pub changes: Vec<CertificateChange>,
     /// What was not taken, and why.
     pub left_out: Vec<LeftOut>,

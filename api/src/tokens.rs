@@ -161,7 +161,7 @@ fn adopted_components() -> utoipa::openapi::schema::Array {
     crate::rules::schemas::list(item, 1, ComponentRole::ALL.len())
 }
 
-/// One key on a token. What is given must fit exactly one private key there.
+/// One key on a token. Exactly one private key must match there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

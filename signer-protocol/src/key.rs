@@ -4,7 +4,7 @@ use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, Curve, PublicKe
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How a person names a key on a token. What is given must fit exactly one private key.
+/// How a person names a key on a token. Exactly one private key must match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyLocator {
     /// `CKA_ID`.

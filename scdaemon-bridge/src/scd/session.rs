@@ -44,7 +44,7 @@ pub struct Session {
 /// How long the answer of a failed command may wait until the reason lies in `last.json`.
 const NOTE_LIMIT: Duration = Duration::from_millis(500);
 
-/// What the trace tells of a command. Data are told by their size alone, and of commands that could carry a PIN or a
+/// A command as the trace shows it. Data are told by their size alone, and of commands that could carry a PIN or a
 /// key only the name is told.
 fn traced(name: &str, rest: &str) -> String {
     match name {

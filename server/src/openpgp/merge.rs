@@ -47,7 +47,7 @@ pub struct MergedCertificate {
     pub revoked: Option<Revoked>,
     /// New subkeys that become components.
     pub added: Vec<ForeignKey>,
-    /// What is other than before.
+    /// The changes that people are told of.
     pub changes: Vec<CertificateChange>,
     /// What is not taken, and why.
     pub left_out: Vec<LeftOut>,
@@ -92,7 +92,7 @@ pub fn merge(
         return Err(ForeignError::TooLong(armored.len()));
     }
 
-    // 3. What is other than before.
+    // 3. The changes.
     let (cert_before, cert_after) = (before.cert()?, after.cert()?);
     let valid = cert_after.with_policy(&policy, time).map_err(|_| ForeignError::Weak)?;
     let lives = lives(&valid).map_err(|_| ForeignError::Weak)?;

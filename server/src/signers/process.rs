@@ -136,7 +136,7 @@ async fn supervise(
 }
 
 impl Current {
-    /// Notes why the keeper does not run. What was said before is not said again each time that it is started.
+    /// Notes why the keeper does not run. The same reason is logged as an error only once.
     fn fails(&self, environment: &str, process: Option<u32>, why: String, ending: &AtomicBool) {
         if ending.load(Ordering::Relaxed) {
             tracing::info!(environment, process, why, "signer: has ended");
@@ -339,7 +339,7 @@ async fn heartbeat(link: &Link, connection: &watch::Sender<Option<Arc<Connection
     }
 }
 
-/// Gives the reason of the last failure that the keeper tells of.
+/// The reason of the last failure in the keeper's log.
 async fn forward_log(environment: String, stderr: ChildStderr) -> Option<String> {
     let mut lines = BufReader::new(stderr).lines();
     let mut reason = None;
