@@ -20,6 +20,7 @@ const FORBIDDEN: &[(&str, &[&[&str]])] = &[
     ("openpgp-card-emu", &[ASYNC, HTTP, SQL, KEYS, OPENPGP, POLICY, &["sealcard-api"]]),
     ("sealcard-api", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, POLICY, &["sealcard-signer-protocol"]]),
     ("sealcard-policy", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, &["sealcard-signer-protocol"]]),
+    ("sealcard-record", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, POLICY]),
     ("sealcard-openpgp", &[ASYNC, HTTP, SQL, KEYS, CARD, POLICY]),
     ("sealcard-signer-protocol", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, POLICY]),
     ("sealcard-signer", &[ASYNC, HTTP, SQL, CARD, OPENPGP, POLICY]),
