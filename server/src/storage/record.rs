@@ -71,6 +71,25 @@ impl Draft {
     }
 }
 
+impl From<sealcard_record::Draft> for Draft {
+    fn from(draft: sealcard_record::Draft) -> Self {
+        let sealcard_record::Draft { request_id, actor, peer, event } = draft;
+        let mut details = serde_json::to_value(&event).unwrap_or_default();
+        if let (Some(details), Some(peer)) = (details.as_object_mut(), peer) {
+            details.insert("peer".to_owned(), peer.to_string().into());
+        }
+        Self {
+            kind: event.kind().unwrap_or(RecordKind::Administration),
+            request_id,
+            principal: actor.map(|actor| actor.id),
+            project: event.project().map(|project| project.id),
+            key: event.key().map(|key| key.id),
+            state: event.state(),
+            details,
+        }
+    }
+}
+
 /// What is hashed, in this order of fields.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Body<D> {
