@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use aws_lc_rs::digest::{Context, SHA256};
 use sealcard_api::{Timestamp, ids::RequestId};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{Actor, Event, Sha256};
 
@@ -97,6 +98,25 @@ pub struct Body {
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
+}
+
+/// An entry with its hash, as the server answers and exports it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Line {
+    /// The entry's hash.
+    pub hash: Sha256,
+    /// The entry: exactly the bytes that were hashed. They are a JSON object themselves.
+    pub entry: Box<RawValue>,
+}
+
+impl Line {
+    /// What it tells.
+    ///
+    /// # Errors
+    /// If it is no entry. Retrying can't help.
+    pub fn body(&self) -> Result<Body, BodyError> {
+        parse(self.entry.get())
+    }
 }
 
 /// Reads an entry's bytes. An event of a newer schema that can't be read is [`Event::Unknown`].

@@ -4,6 +4,8 @@
 //! - [`Draft`]: an event with who caused it, before it has its place.
 //! - [`Body`]: an entry in its place; its JSON text is what is stored and hashed.
 //! - [`Head`]: the end of the chain.
+//! - [`Line`]: an entry with its hash, as it is exported.
+//! - [`verify`]: the proof that nothing was changed or left out.
 //!
 //! # Canonical bytes
 //!
@@ -24,7 +26,8 @@
 mod entry;
 pub mod event;
 mod values;
+pub mod verify;
 
-pub use entry::{Body, BodyError, Draft, Head, MAX_ENTRY, Placed, SCHEMA, parse};
+pub use entry::{Body, BodyError, Draft, Head, Line, MAX_ENTRY, Placed, SCHEMA, parse};
 pub use event::Event;
 pub use values::{Actor, HexBytes, Named, Sha256};
