@@ -144,12 +144,10 @@ async fn change(
         };
         state
             .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
-                Box::pin(async move {
-                    if tx.set_key_disabled(key, disabled).await? {
-                        tx.append_record(entry);
-                    }
-                    Ok(())
-                })
+                if tx.set_key_disabled(key, disabled)? {
+                    tx.append_record(entry);
+                }
+                Ok(())
             })
             .await?;
         row.disabled = disabled;
@@ -169,11 +167,9 @@ async fn change(
         };
         state
             .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
-                Box::pin(async move {
-                    tx.rename_key(key, &new_name).await?;
-                    tx.append_record(entry);
-                    Ok(())
-                })
+                tx.rename_key(key, &new_name)?;
+                tx.append_record(entry);
+                Ok(())
             })
             .await?;
         row.name = name;
