@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::journal::JournalReader;
 use crate::{
-    signing::Signing,
+    requests::Requests,
     storage::{Body, RecordFilter, RecordHead, RecordRow, StorageError},
 };
 
@@ -78,7 +78,7 @@ struct Details {
 ///
 /// # Errors
 /// If the database fails. What is wrong with the record is no error but a finding.
-pub async fn verify(signing: &Signing) -> Result<RecordVerification, StorageError> {
+pub async fn verify(signing: &Requests) -> Result<RecordVerification, StorageError> {
     let mut findings = Vec::new();
     // First the journals, then the record: every use that is in a journal by now has its intent in the record by now.
     let mut journals = Vec::new();
@@ -138,7 +138,7 @@ pub async fn verify(signing: &Signing) -> Result<RecordVerification, StorageErro
 }
 
 async fn read_record(
-    signing: &Signing,
+    signing: &Requests,
     told: &mut Told,
     findings: &mut Vec<String>,
 ) -> Result<RecordHead, StorageError> {

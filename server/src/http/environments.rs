@@ -132,7 +132,7 @@ async fn unseal(
     };
     let asked = entry.clone();
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.append_record(asked);
             Ok(())
         })

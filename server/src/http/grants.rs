@@ -54,7 +54,7 @@ async fn refresh(
     let presented = zeroize::Zeroizing::new(header.split_once(' ').map_or("", |(_, token)| token.trim()).to_owned());
     let limits = state.config.limits;
     let issued = state
-        .change(caller.rights(&[Action::LookAfterOneself]), None, move |tx| {
+        .change(caller.authorization(&[Action::LookAfterOneself]), None, move |tx| {
             let issued = authn::refresh(tx, caller.grant, &presented, &limits)?;
             tx.append_record(entry(&caller, RecordKind::Authentication, "grant-refreshed", caller.grant));
             Ok::<_, ApiError>(issued)
@@ -132,7 +132,7 @@ async fn revoke_grant(
     kind: RecordKind,
 ) -> ApiResult<StatusCode> {
     state
-        .change(caller.rights(needed), None, move |tx| {
+        .change(caller.authorization(needed), None, move |tx| {
             let row = tx.find_grant(grant)?.ok_or_else(unknown)?;
             if tx.revoke_grant(grant, Timestamp::now().unix())? {
                 let mut entry = entry(&caller, kind, "grant-revoked", grant);

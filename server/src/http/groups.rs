@@ -56,7 +56,7 @@ async fn create(
     let group = Group { id: GroupId::new(), name: new.name, members: Vec::new(), created: Timestamp::now() };
     let stored = group.clone();
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.add_group(stored.id, &stored.name, stored.created.unix())?;
             note(tx, &caller, None, json!({"event": "group-added", "group": stored.id, "name": stored.name}))
         })
@@ -85,7 +85,7 @@ async fn change(
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&change.name).map_err(ApiError::invalid)?;
     let id = state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let id = find_in(tx, &group)?;
             tx.rename_group(id, &change.name)?;
             let details = json!({"event": "group-changed", "group": id, "name": group, "new_name": change.name});
@@ -103,7 +103,7 @@ async fn change(
 async fn remove(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let id = find_in(tx, &group)?;
             tx.remove_group(id)?;
             tx.bump_registry()?;
@@ -149,7 +149,7 @@ async fn change_member(
     caller.may_on_server(Action::ManageServer)?;
     let allowed = state.config.policy.allow_self_grants;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let before = tx.usable_projects(caller.principal)?;
             let id = find_in(tx, &group)?;
             let row = tx.find_principal(&principal)?;

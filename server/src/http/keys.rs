@@ -64,7 +64,7 @@ async fn list(
         let (row, _) = find(&state, &caller, key).await?;
         return Ok(Json(Page { items: vec![to_key(row, now)], next: None }));
     }
-    let visible_to = (!caller.facts().administers()).then_some(caller.principal);
+    let visible_to = (!caller.administers()).then_some(caller.principal);
     let mut filter = KeyFilter { after, limit: limit.saturating_add(1), visible_to, ..KeyFilter::default() };
     if let Some(project) = &query.project {
         filter.project = Some(projects::find(&state, &caller, project, Action::SeeProject).await?.0.id);
@@ -143,7 +143,7 @@ async fn change(
             details: json!({"event": event, "name": row.name}),
         };
         state
-            .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
+            .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
                 if tx.set_key_disabled(key, disabled)? {
                     tx.append_record(entry);
                 }
@@ -166,7 +166,7 @@ async fn change(
             details: json!({"event": "key-renamed", "name": row.name, "new_name": name}),
         };
         state
-            .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
+            .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
                 tx.rename_key(key, &new_name)?;
                 tx.append_record(entry);
                 Ok(())
@@ -181,7 +181,7 @@ async fn change(
 /// so that a key's existence is not revealed.
 pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiResult<(KeyRow, Roles)> {
     let unknown = || ApiError::not_found(format!("There is no key {key}, or you have no role in its project."));
-    let visible_to = (!caller.facts().administers()).then_some(caller.principal);
+    let visible_to = (!caller.administers()).then_some(caller.principal);
     let mut rows = state.store.find_keys(&KeyRef::parse(key), visible_to).await?;
     let row = match (rows.pop(), rows.as_slice()) {
         (None, _) => return Err(unknown()),
@@ -245,7 +245,7 @@ impl From<KeyError> for ApiError {
             KeyError::Certificate(CertificateError::Signer(error)) | KeyError::Signer(error) => error.into(),
             KeyError::Storage(error) | KeyError::Certificate(CertificateError::Record(error)) => error.into(),
             error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
-            KeyError::Rights(lost) => lost.into(),
+            KeyError::Authorization(lost) => lost.into(),
             KeyError::State(why) => Self::conflict(why),
             KeyError::Offline(why) => Self::conflict(why),
             error => Self::internal(&error),

@@ -64,7 +64,7 @@ async fn create(
     };
     let stored = row.clone();
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.add_project(&stored)?;
             let details = json!({"event": "project-added", "name": stored.name});
             note(tx, &caller, Some(stored.id), details)
@@ -98,7 +98,7 @@ async fn change(
     row.name = name.clone().unwrap_or(row.name);
     row.description = description.clone().unwrap_or(row.description);
     state
-        .change(caller.rights(&[Action::ManageProject]), Some(row.id), move |tx| {
+        .change(caller.authorization(&[Action::ManageProject]), Some(row.id), move |tx| {
             tx.change_project(before.id, name.as_deref(), description.as_deref())?;
             tx.bump_registry()?;
             let details = json!({
@@ -119,7 +119,7 @@ async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Pa
     let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
     caller.may_on_server(Action::ManageServer)?;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let living = tx.living_keys(row.id)?;
             if !living.is_empty() {
                 let keys = living.join(", ");
@@ -182,7 +182,7 @@ async fn change_member(
     let project = find(state, &caller, &project, Action::ManageProject).await?.0.id;
     let allowed = state.config.policy.allow_self_grants;
     state
-        .change(caller.rights(&[Action::ManageProject]), Some(project), move |tx| {
+        .change(caller.authorization(&[Action::ManageProject]), Some(project), move |tx| {
             let before = tx.usable_projects(caller.principal)?;
             let whom = resolve(tx, &member)?;
             let (changed, event) = if add {

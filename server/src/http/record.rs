@@ -94,7 +94,7 @@ async fn list(
 #[utoipa::path(get, path = "/v1/record/verify", tag = "record", responses((status = 200, body = RecordVerification)))]
 async fn verify(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<RecordVerification>> {
     caller.may_on_server(Action::ReadWholeRecord)?;
-    Ok(Json(audit::verify(&state.signing).await?))
+    Ok(Json(audit::verify(&state.requests).await?))
 }
 
 fn to_entry(row: RecordRow) -> Result<RecordEntry, StorageError> {

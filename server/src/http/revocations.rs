@@ -47,7 +47,7 @@ async fn read(
         details: json!({"event": "revocation-read", "name": row.name}),
     };
     state
-        .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
+        .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
             tx.append_record(entry);
             Ok(())
         })

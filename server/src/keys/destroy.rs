@@ -62,7 +62,7 @@ async fn begin(store: &Store, maker: Maker, key: &KeyRow, obstacle: Option<&'sta
     let entry = entry(project, maker, id, details);
     store
         .write(move |tx| {
-            maker.rights.expect(tx, Some(project))?;
+            maker.authorization.check(tx, Some(project))?;
             if let Some(obstacle) = obstacle {
                 return Err(KeyError::State(obstacle));
             }

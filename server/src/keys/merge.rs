@@ -101,7 +101,7 @@ async fn store_merged(
     let entry = entry(project, maker, id, details);
     store
         .write(move |tx| {
-            maker.rights.expect(tx, Some(project))?;
+            maker.authorization.check(tx, Some(project))?;
             if !tx.replace_certificate(id, (&earlier, &armored), user_id.as_deref(), &lives)? {
                 return Err(CHANGED);
             }

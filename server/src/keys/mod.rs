@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 
 use self::certifier::Certifier;
 use crate::{
-    authn::{Rights, RightsLost},
+    authn::{Authorization, AuthorizationError},
     openpgp::{self, CertificateError, CertificateRequest, ForeignError},
     signers::{Signer, Signers, UseError},
     storage::{Attempt, Draft, NewComponentRow, NewKeyRow, StorageError, Store},
@@ -82,7 +82,7 @@ pub enum KeyError {
     State(&'static str),
     /// The maker may not do it any more. Nothing was begun.
     #[error(transparent)]
-    Rights(#[from] RightsLost),
+    Authorization(#[from] AuthorizationError),
     /// A fault of this program.
     #[error("{0}")]
     Fault(String),
@@ -124,7 +124,7 @@ pub struct Maker {
     /// The principal.
     pub principal: PrincipalId,
     /// What it needs to be allowed at the moment when the work begins.
-    pub rights: Rights,
+    pub authorization: Authorization,
     /// The HTTP request.
     pub request_id: RequestId,
 }
@@ -353,7 +353,7 @@ async fn begin(
     let node = store.node();
     store
         .write(move |tx| {
-            maker.rights.expect(tx, Some(project))?;
+            maker.authorization.check(tx, Some(project))?;
             if let Some((attempt, components)) = making {
                 tx.insert_attempt(node, attempt, &components)?;
             }

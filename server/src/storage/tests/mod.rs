@@ -2,8 +2,8 @@
 
 use std::sync::mpsc;
 
+use sealcard_api::admin::PrincipalKind;
 use sealcard_api::ids::{GrantId, PrincipalId};
-use sealcard_policy::PrincipalKind;
 use sealcard_test_cluster::Cluster;
 use serde_json::json;
 use tempfile::TempDir;

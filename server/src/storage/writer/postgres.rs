@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::storage::{
     StorageError,
-    known::Changes,
+    cache::{Cache, Version},
     record::{self, Entry, RecordHead},
     sql::{
         Conn, params,
@@ -28,7 +28,7 @@ pub(in crate::storage) struct PostgresWriter {
     runtime: Handle,
     node: Uuid,
     published: Arc<AtomicU64>,
-    changes: Changes,
+    cache: Cache,
 }
 
 impl PostgresWriter {
@@ -39,9 +39,9 @@ impl PostgresWriter {
         node: Uuid,
         jobs: Jobs,
         published: Arc<AtomicU64>,
-        changes: Changes,
+        cache: Cache,
     ) -> Result<(), StorageError> {
-        let mut writer = Self { tx: None, options, runtime, node, published, changes };
+        let mut writer = Self { tx: None, options, runtime, node, published, cache };
         writer.tx = Some(writer.open()?);
         let run = move || jobs.run(|batch| writer.write(batch));
         let started = std::thread::Builder::new().name("writer".into()).spawn(run);
@@ -71,26 +71,21 @@ impl PostgresWriter {
         let mut tx = match usable {
             Some(tx) => tx,
             None => {
-                self.changes.begin_era();
+                self.cache.new_connection();
                 self.open()?
             }
         };
-        tx.more_than_uses = false;
-        tx.era = self.changes.era();
         // Not put back on error: dropping the connection ends whatever is left of the transaction.
-        let committed = transaction(&mut tx, jobs)?;
-        if committed {
-            self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
-        }
-        if let Some(found) = tx.found.take() {
-            self.changes.heard(found);
-        }
+        let committed = transaction(&mut tx, self.cache.connection(), jobs)?;
+        // Also when nothing was committed: another server may have changed something.
+        self.cache.observe(if committed { tx.committed_version() } else { tx.version });
+        self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
         self.tx = Some(tx);
         Ok(committed)
     }
 }
 
-const HEAD: &str = "SELECT sequence, hash FROM record_head FOR UPDATE";
+const HEAD: &str = "SELECT sequence, hash, changes FROM record_head FOR UPDATE";
 /// One entry, which becomes the head.
 const APPEND_ONE: &str = "WITH head AS (UPDATE record_head SET sequence = $1, hash = $10)
     INSERT INTO record (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
@@ -102,8 +97,9 @@ const APPEND: &str = "WITH head AS (UPDATE record_head SET sequence = $11, hash 
         $8::TEXT[], $9::TEXT[], $10::BYTEA[])";
 
 /// Whether anything was committed.
-fn transaction(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
-    let mut head = begin(session(&mut tx.conn)?)?;
+fn transaction(tx: &mut WriteTx, connection: u32, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+    let (mut head, changes) = begin(session(&mut tx.conn)?)?;
+    tx.begin(Version { connection, changes });
     if !perform(tx, jobs)? {
         tx.conn.script("ROLLBACK")?;
         return Ok(false);
@@ -129,15 +125,16 @@ fn session(conn: &mut Conn) -> Result<&mut Blocking, StorageError> {
     }
 }
 
-/// Begins a transaction and takes the record's head, in one exchange.
-fn begin(conn: &mut Blocking) -> Result<RecordHead, StorageError> {
-    let head: Option<(i64, Vec<u8>)> = conn.run(async |session| {
+/// Begins a transaction and takes the record's head and the count of changes, in one exchange.
+fn begin(conn: &mut Blocking) -> Result<(RecordHead, u64), StorageError> {
+    let head: Option<(i64, Vec<u8>, i64)> = conn.run(async |session| {
         let (begun, head) = tokio::join!(biased; session.script("BEGIN READ WRITE"), session.optional(HEAD, params![]));
         begun.and(head)
     })?;
     let damaged = || StorageError::Damaged("the record's head".to_owned());
-    let (sequence, hash) = head.ok_or_else(damaged)?;
-    Ok(RecordHead { sequence: sequence.cast_unsigned(), hash: hash.try_into().map_err(|_| damaged())? })
+    let (sequence, hash, changes) = head.ok_or_else(damaged)?;
+    let hash = hash.try_into().map_err(|_| damaged())?;
+    Ok((RecordHead { sequence: sequence.cast_unsigned(), hash }, changes.cast_unsigned()))
 }
 
 /// Appends entries to the record and notes its new head, which this transaction has locked.
