@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use data_encoding::BASE64;
 use sealcard_api::{
-    Fingerprint, Timestamp,
     admin::{
         NewGroup, NewProject, NewServiceAccount, NewServiceToken, NewUser, ProjectMember, ServiceAccountChange,
         UserChange,
@@ -15,45 +13,9 @@ use sealcard_api::{
     operations::{AuthenticateRequest, DecryptRequest, SignRequest},
     rules::{Description, Label, Name},
 };
-use sealcard_openpgp::{
-    PublicCertificate,
-    fuzzing::{Secrets, published},
-};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{config, http::extract::parse_json, openpgp::ForeignCertificate};
-
-/// Text, or packets put into armor, as a certificate to be imported, with all of its keys: nothing panics, each role is given once, and what would be
-/// stored has no secret packet. Input with one is refused.
-pub fn certificate(data: &[u8]) {
-    let armored;
-    let text = match std::str::from_utf8(data) {
-        Ok(text) => text,
-        Err(_) => {
-            armored = format!(
-                "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{}\n-----END PGP PUBLIC KEY BLOCK-----\n",
-                BASE64.encode(data)
-            );
-            &armored
-        }
-    };
-    let secret = Secrets::of(data);
-    let certificate = PublicCertificate::read(data).and_then(|certificate| certificate.cert());
-    let secrets: Vec<Fingerprint> = match certificate {
-        Ok(cert) => {
-            cert.keys().filter_map(|key| key.key().fingerprint().as_bytes().try_into().ok()).map(Fingerprint).collect()
-        }
-        Err(_) => Vec::new(),
-    };
-    if let Ok(read) = ForeignCertificate::read(text, &secrets, Timestamp::from_unix(1_800_000_000)) {
-        assert!(secret.is_empty(), "a certificate with a secret is taken");
-        let stored = PublicCertificate::read(read.armored.as_bytes());
-        assert!(stored.is_ok_and(|stored| !published(&stored).is_empty()), "what is stored can't be read");
-        let roles: Vec<_> = read.keys.iter().map(|key| key.role).collect();
-        assert!(roles.is_sorted_by(|a, b| a < b), "each role is given once, in order");
-        assert!(read.keys.iter().all(|key| key.algorithm.fits(key.role)), "each key can do what it is for");
-    }
-}
+use crate::{config, http::extract::parse_json};
 
 /// A request body as each of the types that the server reads: nothing panics, a refusal is one short line, and what was
 /// read survives being written.
@@ -122,11 +84,6 @@ mod tests {
     #[test]
     fn the_corpus_of_json_bodies_holds() {
         replay("json_bodies", json_bodies);
-    }
-
-    #[test]
-    fn the_corpus_of_certificates_holds() {
-        replay("import_certificate", certificate);
     }
 
     #[test]

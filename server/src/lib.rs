@@ -14,7 +14,6 @@ pub mod fuzzing;
 pub mod http;
 pub mod keys;
 pub mod memory;
-pub mod openpgp;
 pub mod signers;
 pub mod signing;
 pub mod storage;
