@@ -55,14 +55,14 @@ pub struct IssuedTo {
 /// # Errors
 /// If the principal has been disabled or removed in between, its password changed or its token revoked, or the database
 /// fails.
-pub async fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIssued, ApiError> {
+pub fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIssued, ApiError> {
     let now = Timestamp::now().unix();
     // A password takes its time to be checked. What it was checked against may have been changed meanwhile, which has
     // revoked the grants that there were.
-    let still = tx.find_principal(&to.principal.to_string()).await?.is_some_and(|row| !row.disabled)
+    let still = tx.find_principal(&to.principal.to_string())?.is_some_and(|row| !row.disabled)
         && match &to.shown {
-            Shown::Password(hash) => tx.has_password(to.principal, hash).await?,
-            Shown::ServiceToken(id, _) => tx.is_service_token_good(*id).await?,
+            Shown::Password(hash) => tx.has_password(to.principal, hash)?,
+            Shown::ServiceToken(id, _) => tx.is_service_token_good(*id)?,
         };
     if !still {
         let changed =
@@ -88,28 +88,28 @@ pub async fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<Gr
         refreshable_until,
     };
     let secret = Secret::new(GRANT_PREFIX).map_err(|error| ApiError::internal(&error))?;
-    tx.add_grant(&row, secret.hash().as_ref()).await?;
-    issued(tx, row.id, secret).await
+    tx.add_grant(&row, secret.hash().as_ref())?;
+    issued(tx, row.id, secret)
 }
 
 /// Gives the grant that `presented` belongs to a further token and a later expiry.
 ///
 /// # Errors
 /// If the grant has been revoked in between, or the database fails.
-pub async fn refresh(tx: &mut WriteTx, id: GrantId, presented: &str, limits: &Limits) -> Result<GrantIssued, ApiError> {
+pub fn refresh(tx: &mut WriteTx, id: GrantId, presented: &str, limits: &Limits) -> Result<GrantIssued, ApiError> {
     let now = Timestamp::now().unix();
-    let grant = tx.find_grant(id).await?.filter(|grant| grant.revoked.is_none());
+    let grant = tx.find_grant(id)?.filter(|grant| grant.revoked.is_none());
     let grant = grant.ok_or_else(|| ApiError::new(ProblemCode::GrantRevoked))?;
     let expires = grant.refreshable_until.min(now + i64::from(limits.grant_days) * DAY);
     let retire_at = now + i64::from(limits.grant_overlap_seconds);
     let secret = Secret::new(GRANT_PREFIX).map_err(|error| ApiError::internal(&error))?;
     let old = secret::hash(presented);
-    tx.refresh_grant(id, expires, (old.as_ref(), retire_at), (secret.hash().as_ref(), now)).await?;
-    issued(tx, id, secret).await
+    tx.refresh_grant(id, expires, (old.as_ref(), retire_at), (secret.hash().as_ref(), now))?;
+    issued(tx, id, secret)
 }
 
-async fn issued(tx: &mut WriteTx, id: GrantId, secret: Secret) -> Result<GrantIssued, ApiError> {
-    let row = tx.find_grant(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+fn issued(tx: &mut WriteTx, id: GrantId, secret: Secret) -> Result<GrantIssued, ApiError> {
+    let row = tx.find_grant(id)?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok(GrantIssued { token: secret.into_text(), grant: row.into() })
 }
 
@@ -158,21 +158,19 @@ mod tests {
             one_time_until: None,
         };
         let id = row.id;
-        let added: Result<(), ApiError> =
-            store.write(move |tx| Box::pin(async move { Ok(tx.add_principal(&row, Some("first")).await?) })).await;
+        let added: Result<(), ApiError> = store.write(move |tx| Ok(tx.add_principal(&row, Some("first"))?)).await;
         added.unwrap();
         (store, id)
     }
 
     async fn log_in(store: &Store, principal: PrincipalId, shown: Shown) -> Result<GrantId, ApiError> {
         let to = IssuedTo { principal, shown, label: String::new(), machine: false };
-        let issued = store.write(move |tx| Box::pin(async move { issue(tx, to, &Limits::default()).await })).await?;
+        let issued = store.write(move |tx| issue(tx, to, &Limits::default())).await?;
         Ok(issued.grant.id)
     }
 
     async fn change(store: &Store, id: PrincipalId, change: PrincipalChange) {
-        let changed: Result<(), ApiError> =
-            store.write(move |tx| Box::pin(async move { Ok(tx.change_principal(id, &change).await?) })).await;
+        let changed: Result<(), ApiError> = store.write(move |tx| Ok(tx.change_principal(id, &change)?)).await;
         changed.unwrap();
     }
 
@@ -192,13 +190,11 @@ mod tests {
         let id = ServiceTokenId::new();
         let token = ServiceTokenRow { id, label: String::new(), created: now, expires: now + DAY, revoked: None };
         let shown = Shown::ServiceToken(id, token.expires);
-        let added: Result<(), ApiError> = store
-            .write(move |tx| Box::pin(async move { Ok(tx.add_service_token(user, &token, &[1; 32]).await?) }))
-            .await;
+        let added: Result<(), ApiError> =
+            store.write(move |tx| Ok(tx.add_service_token(user, &token, &[1; 32])?)).await;
         added.unwrap();
         log_in(&store, user, shown.clone()).await.unwrap();
-        let revoked: Result<(), ApiError> =
-            store.write(move |tx| Box::pin(async move { Ok(tx.revoke_service_token(user, id, now).await?) })).await;
+        let revoked: Result<(), ApiError> = store.write(move |tx| Ok(tx.revoke_service_token(user, id, now)?)).await;
         revoked.unwrap();
         assert!(log_in(&store, user, shown).await.is_err());
     }
@@ -210,8 +206,7 @@ mod tests {
         let grant = log_in(&store, user, Shown::Password("first".to_owned())).await.unwrap();
         let still = async || {
             let rights = Rights { grant, actions: &[Action::ManageServer] };
-            let still: Result<(), RightsLost> =
-                store.write(move |tx| Box::pin(async move { rights.expect(tx, None).await })).await;
+            let still: Result<(), RightsLost> = store.write(move |tx| rights.expect(tx, None)).await;
             still.is_ok()
         };
         assert!(still().await);
@@ -224,8 +219,7 @@ mod tests {
             change(&store, user, change_of(true)).await;
             assert!(still().await);
         }
-        let revoked: Result<bool, ApiError> =
-            store.write(move |tx| Box::pin(async move { Ok(tx.revoke_grant(grant, 1).await?) })).await;
+        let revoked: Result<bool, ApiError> = store.write(move |tx| Ok(tx.revoke_grant(grant, 1)?)).await;
         assert!(revoked.unwrap() && !still().await);
     }
 }

@@ -53,12 +53,10 @@ impl LastUses {
         }
         store
             .write(move |tx| {
-                Box::pin(async move {
-                    for (grant, Use { at, address }) in uses {
-                        tx.note_grant_use(grant, at, &address.to_string()).await?;
-                    }
-                    Ok(())
-                })
+                for (grant, Use { at, address }) in uses {
+                    tx.note_grant_use(grant, at, &address.to_string())?;
+                }
+                Ok(())
             })
             .await
     }

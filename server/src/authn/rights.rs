@@ -37,8 +37,8 @@ impl Rights {
     ///
     /// # Errors
     /// See [`RightsLost`].
-    pub async fn expect(self, tx: &mut WriteTx, project: Option<ProjectId>) -> Result<(), RightsLost> {
-        let standing = tx.standing(self.grant, project, Timestamp::now()).await?.ok_or(RightsLost::GrantOver)?;
+    pub fn expect(self, tx: &mut WriteTx, project: Option<ProjectId>) -> Result<(), RightsLost> {
+        let standing = tx.standing(self.grant, project, Timestamp::now())?.ok_or(RightsLost::GrantOver)?;
         for action in self.actions.iter().copied() {
             let question = sealcard_policy::Request { principal: standing.principal, roles: standing.roles, action };
             let decision = sealcard_policy::decide(&question);

@@ -287,16 +287,14 @@ async fn make_database(database: &Database, admin: &str, password: &str, project
     });
     store
         .write(move |tx| {
-            Box::pin(async move {
-                tx.add_principal(&row, Some(&password)).await?;
-                tx.append_record(draft);
-                if let Some(project) = project {
-                    tx.add_project(&project).await?;
-                    let details = json!({"event": "project-added", "by": "init", "name": project.name});
-                    tx.append_record(Draft { project: Some(project.id), ..Draft::of_server(details) });
-                }
-                Ok::<_, StorageError>(())
-            })
+            tx.add_principal(&row, Some(&password))?;
+            tx.append_record(draft);
+            if let Some(project) = project {
+                tx.add_project(&project)?;
+                let details = json!({"event": "project-added", "by": "init", "name": project.name});
+                tx.append_record(Draft { project: Some(project.id), ..Draft::of_server(details) });
+            }
+            Ok::<_, StorageError>(())
         })
         .await?;
     store.close().await;

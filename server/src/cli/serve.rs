@@ -166,11 +166,9 @@ async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<(V
         let added = name.clone();
         let outcome: Result<(), StorageError> = store
             .write(move |tx| {
-                Box::pin(async move {
-                    tx.insert_environment(id, &added, kind).await?;
-                    tx.append_record(entry);
-                    Ok(())
-                })
+                tx.insert_environment(id, &added, kind)?;
+                tx.append_record(entry);
+                Ok(())
             })
             .await;
         match outcome {

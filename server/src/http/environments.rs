@@ -134,7 +134,7 @@ async fn unseal(
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
             tx.append_record(asked);
-            Box::pin(async { Ok(()) })
+            Ok(())
         })
         .await?;
     if let Err(error) = signer.ask_keeper(body).await {

@@ -55,11 +55,9 @@ async fn refresh(
     let limits = state.config.limits;
     let issued = state
         .change(caller.rights(&[Action::LookAfterOneself]), None, move |tx| {
-            Box::pin(async move {
-                let issued = authn::refresh(tx, caller.grant, &presented, &limits).await?;
-                tx.append_record(entry(&caller, RecordKind::Authentication, "grant-refreshed", caller.grant));
-                Ok::<_, ApiError>(issued)
-            })
+            let issued = authn::refresh(tx, caller.grant, &presented, &limits)?;
+            tx.append_record(entry(&caller, RecordKind::Authentication, "grant-refreshed", caller.grant));
+            Ok::<_, ApiError>(issued)
         })
         .await?;
     Ok(Json(issued))
@@ -135,18 +133,16 @@ async fn revoke_grant(
 ) -> ApiResult<StatusCode> {
     state
         .change(caller.rights(needed), None, move |tx| {
-            Box::pin(async move {
-                let row = tx.find_grant(grant).await?.ok_or_else(unknown)?;
-                if tx.revoke_grant(grant, Timestamp::now().unix()).await? {
-                    let mut entry = entry(&caller, kind, "grant-revoked", grant);
-                    if let Some(details) = entry.details.as_object_mut() {
-                        details.insert("name".to_owned(), json!(row.principal_name));
-                        details.insert("label".to_owned(), json!(row.label));
-                    }
-                    tx.append_record(entry);
+            let row = tx.find_grant(grant)?.ok_or_else(unknown)?;
+            if tx.revoke_grant(grant, Timestamp::now().unix())? {
+                let mut entry = entry(&caller, kind, "grant-revoked", grant);
+                if let Some(details) = entry.details.as_object_mut() {
+                    details.insert("name".to_owned(), json!(row.principal_name));
+                    details.insert("label".to_owned(), json!(row.label));
                 }
-                Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-            })
+                tx.append_record(entry);
+            }
+            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
         })
         .await
 }

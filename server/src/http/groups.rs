@@ -57,10 +57,8 @@ async fn create(
     let stored = group.clone();
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                tx.add_group(stored.id, &stored.name, stored.created.unix()).await?;
-                note(tx, &caller, None, json!({"event": "group-added", "group": stored.id, "name": stored.name})).await
-            })
+            tx.add_group(stored.id, &stored.name, stored.created.unix())?;
+            note(tx, &caller, None, json!({"event": "group-added", "group": stored.id, "name": stored.name}))
         })
         .await?;
     Ok((StatusCode::CREATED, Json(group)))
@@ -88,13 +86,11 @@ async fn change(
     Name::check(&change.name).map_err(ApiError::invalid)?;
     let id = state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                let id = find_in(tx, &group).await?;
-                tx.rename_group(id, &change.name).await?;
-                let details = json!({"event": "group-changed", "group": id, "name": group, "new_name": change.name});
-                note(tx, &caller, None, details).await?;
-                Ok::<_, ApiError>(id)
-            })
+            let id = find_in(tx, &group)?;
+            tx.rename_group(id, &change.name)?;
+            let details = json!({"event": "group-changed", "group": id, "name": group, "new_name": change.name});
+            note(tx, &caller, None, details)?;
+            Ok::<_, ApiError>(id)
         })
         .await?;
     let row = state.store.group(&id.to_string()).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
@@ -108,13 +104,11 @@ async fn remove(State(state): State<AppState>, caller: Caller, Path(group): Path
     caller.may_on_server(Action::ManageServer)?;
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                let id = find_in(tx, &group).await?;
-                tx.remove_group(id).await?;
-                tx.bump_registry().await?;
-                note(tx, &caller, None, json!({"event": "group-removed", "group": id, "name": group})).await?;
-                Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-            })
+            let id = find_in(tx, &group)?;
+            tx.remove_group(id)?;
+            tx.bump_registry()?;
+            note(tx, &caller, None, json!({"event": "group-removed", "group": id, "name": group}))?;
+            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
         })
         .await
 }
@@ -156,32 +150,30 @@ async fn change_member(
     let allowed = state.config.policy.allow_self_grants;
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                let before = tx.usable_projects(caller.principal).await?;
-                let id = find_in(tx, &group).await?;
-                let row = tx.find_principal(&principal).await?;
-                let row = row
-                    .ok_or_else(|| ApiError::not_found(format!("There is no user or service account {principal}.")))?;
-                let (changed, event) = if add {
-                    (tx.add_group_member(id, row.id).await?, "group-member-added")
-                } else {
-                    (tx.remove_group_member(id, row.id).await?, "group-member-removed")
-                };
-                if changed {
-                    expect_no_self_grant(tx, &caller, before, allowed).await?;
-                    tx.bump_registry().await?;
-                    let details = json!({"event": event, "group": id, "principal": row.id, "name": row.name});
-                    note(tx, &caller, None, details).await?;
-                }
-                Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-            })
+            let before = tx.usable_projects(caller.principal)?;
+            let id = find_in(tx, &group)?;
+            let row = tx.find_principal(&principal)?;
+            let row =
+                row.ok_or_else(|| ApiError::not_found(format!("There is no user or service account {principal}.")))?;
+            let (changed, event) = if add {
+                (tx.add_group_member(id, row.id)?, "group-member-added")
+            } else {
+                (tx.remove_group_member(id, row.id)?, "group-member-removed")
+            };
+            if changed {
+                expect_no_self_grant(tx, &caller, before, allowed)?;
+                tx.bump_registry()?;
+                let details = json!({"event": event, "group": id, "principal": row.id, "name": row.name});
+                note(tx, &caller, None, details)?;
+            }
+            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
         })
         .await
 }
 
 /// The id of the group of this name or id.
-pub(super) async fn find_in(tx: &mut WriteTx, group: &str) -> ApiResult<GroupId> {
-    match tx.group_id(group).await {
+pub(super) fn find_in(tx: &mut WriteTx, group: &str) -> ApiResult<GroupId> {
+    match tx.group_id(group) {
         Err(StorageError::NotFound(_)) => Err(ApiError::not_found(format!("There is no group {group}."))),
         found => Ok(found?),
     }

@@ -40,7 +40,7 @@ async fn readyz(State(state): State<AppState>, caller: Option<Caller>) -> Respon
     if let Err(error) = state.store.check().await {
         reasons.push(format!("The database can't be read{}.", because(error.to_string())));
     }
-    let written: Result<(), StorageError> = state.store.write(|_| Box::pin(async { Ok(()) })).await;
+    let written: Result<(), StorageError> = state.store.write(|_| Ok(())).await;
     if let Err(error) = written {
         reasons.push(format!("The database can't be written{}.", because(error.to_string())));
     }

@@ -143,12 +143,10 @@ async fn change(
         };
         state
             .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
-                Box::pin(async move {
-                    if tx.set_key_disabled(key, disabled).await? {
-                        tx.append_record(entry);
-                    }
-                    Ok(())
-                })
+                if tx.set_key_disabled(key, disabled)? {
+                    tx.append_record(entry);
+                }
+                Ok(())
             })
             .await?;
         row.disabled = disabled;
@@ -168,11 +166,9 @@ async fn change(
         };
         state
             .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
-                Box::pin(async move {
-                    tx.rename_key(key, &new_name).await?;
-                    tx.append_record(entry);
-                    Ok(())
-                })
+                tx.rename_key(key, &new_name)?;
+                tx.append_record(entry);
+                Ok(())
             })
             .await?;
         row.name = name;

@@ -81,28 +81,26 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
     let issued: ApiResult<GrantIssued> = state
         .store
         .write(move |tx| {
-            Box::pin(async move {
-                let (label, machine) = (to.label.clone(), to.machine);
-                let issued = authn::issue(tx, to, &limits).await?;
-                if let Some(hash) = new_password {
-                    let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
-                    tx.change_principal(principal, &change).await?;
-                    tx.revoke_other_grants(principal, issued.grant.id, issued.grant.created.unix()).await?;
-                    let details = json!({
-                        "event": "password-changed", "user": principal, "name": issued.grant.principal_name,
-                        "one_time": true, "peer": context.peer.ip(),
-                    });
-                    tx.append_record(entry(context.request_id, Some(principal), details));
-                }
-                let mut details = json!({
-                    "event": "login", "by": how, "grant": issued.grant.id, "label": label, "peer": context.peer.ip(),
+            let (label, machine) = (to.label.clone(), to.machine);
+            let issued = authn::issue(tx, to, &limits)?;
+            if let Some(hash) = new_password {
+                let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
+                tx.change_principal(principal, &change)?;
+                tx.revoke_other_grants(principal, issued.grant.id, issued.grant.created.unix())?;
+                let details = json!({
+                    "event": "password-changed", "user": principal, "name": issued.grant.principal_name,
+                    "one_time": true, "peer": context.peer.ip(),
                 });
-                if machine && let Some(details) = details.as_object_mut() {
-                    details.insert("machine".to_owned(), true.into());
-                }
                 tx.append_record(entry(context.request_id, Some(principal), details));
-                Ok(issued)
-            })
+            }
+            let mut details = json!({
+                "event": "login", "by": how, "grant": issued.grant.id, "label": label, "peer": context.peer.ip(),
+            });
+            if machine && let Some(details) = details.as_object_mut() {
+                details.insert("machine".to_owned(), true.into());
+            }
+            tx.append_record(entry(context.request_id, Some(principal), details));
+            Ok(issued)
         })
         .await;
     match &issued {

@@ -66,17 +66,15 @@ async fn change_own(state: &AppState, caller: Caller, body: Result<Json<Password
     let rights = caller.rights(&[Action::LookAfterOneself]);
     state
         .change(rights, None, move |tx| {
-            Box::pin(async move {
-                // The old one may have been changed while it was checked.
-                if !tx.has_password(row.id, &row.password).await? {
-                    return Err(ApiError::new(ProblemCode::WrongCredentials).detail("The old password is wrong."));
-                }
-                let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
-                tx.change_principal(row.id, &change).await?;
-                tx.revoke_other_grants(row.id, caller.grant, Timestamp::now().unix()).await?;
-                tx.append_record(entry(&caller, "password-changed"));
-                Ok(())
-            })
+            // The old one may have been changed while it was checked.
+            if !tx.has_password(row.id, &row.password)? {
+                return Err(ApiError::new(ProblemCode::WrongCredentials).detail("The old password is wrong."));
+            }
+            let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
+            tx.change_principal(row.id, &change)?;
+            tx.revoke_other_grants(row.id, caller.grant, Timestamp::now().unix())?;
+            tx.append_record(entry(&caller, "password-changed"));
+            Ok(())
         })
         .await
 }
@@ -95,22 +93,20 @@ async fn reset_password(state: &AppState, caller: Caller, user: String) -> ApiRe
     let until = issued.expires.unix();
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                let user = find_user(tx, &user).await?;
-                // A one-time password that is not used in time would lock the last administrator out for ever.
-                if user.id == caller.principal {
-                    return Err(ApiError::conflict("This is your own password. Change it with: sealcard passwd"));
-                }
-                let change =
-                    PrincipalChange { password: Some(hash), one_time_until: Some(until), ..PrincipalChange::default() };
-                tx.change_principal(user.id, &change).await?;
-                tx.revoke_grants_of(user.id, Timestamp::now().unix()).await?;
-                let details = json!({
-                    "event": "password-reset", "user": user.id, "name": user.name,
-                    "expires": Timestamp::from_unix(until),
-                });
-                note(tx, &caller, None, details).await
-            })
+            let user = find_user(tx, &user)?;
+            // A one-time password that is not used in time would lock the last administrator out for ever.
+            if user.id == caller.principal {
+                return Err(ApiError::conflict("This is your own password. Change it with: sealcard passwd"));
+            }
+            let change =
+                PrincipalChange { password: Some(hash), one_time_until: Some(until), ..PrincipalChange::default() };
+            tx.change_principal(user.id, &change)?;
+            tx.revoke_grants_of(user.id, Timestamp::now().unix())?;
+            let details = json!({
+                "event": "password-reset", "user": user.id, "name": user.name,
+                "expires": Timestamp::from_unix(until),
+            });
+            note(tx, &caller, None, details)
         })
         .await?;
     Ok(Json(issued))

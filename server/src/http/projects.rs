@@ -65,11 +65,9 @@ async fn create(
     let stored = row.clone();
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                tx.add_project(&stored).await?;
-                let details = json!({"event": "project-added", "name": stored.name});
-                note(tx, &caller, Some(stored.id), details).await
-            })
+            tx.add_project(&stored)?;
+            let details = json!({"event": "project-added", "name": stored.name});
+            note(tx, &caller, Some(stored.id), details)
         })
         .await?;
     Ok((StatusCode::CREATED, Json(with_members(&state, row).await?)))
@@ -101,15 +99,13 @@ async fn change(
     row.description = description.clone().unwrap_or(row.description);
     state
         .change(caller.rights(&[Action::ManageProject]), Some(row.id), move |tx| {
-            Box::pin(async move {
-                tx.change_project(before.id, name.as_deref(), description.as_deref()).await?;
-                tx.bump_registry().await?;
-                let details = json!({
-                    "event": "project-changed", "name": before.name, "new_name": name,
-                    "description": description.is_some(),
-                });
-                note(tx, &caller, Some(before.id), details).await
-            })
+            tx.change_project(before.id, name.as_deref(), description.as_deref())?;
+            tx.bump_registry()?;
+            let details = json!({
+                "event": "project-changed", "name": before.name, "new_name": name,
+                "description": description.is_some(),
+            });
+            note(tx, &caller, Some(before.id), details)
         })
         .await?;
     Ok(Json(with_members(&state, row).await?))
@@ -124,18 +120,16 @@ async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Pa
     caller.may_on_server(Action::ManageServer)?;
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                let living = tx.living_keys(row.id).await?;
-                if !living.is_empty() {
-                    let keys = living.join(", ");
-                    let detail = format!("{} still has keys: {keys}. Revoke or destroy them first.", row.name);
-                    return Err(ApiError::conflict(detail));
-                }
-                tx.remove_project(row.id, Timestamp::now().unix()).await?;
-                tx.bump_registry().await?;
-                note(tx, &caller, Some(row.id), json!({"event": "project-removed", "name": row.name})).await?;
-                Ok(StatusCode::NO_CONTENT)
-            })
+            let living = tx.living_keys(row.id)?;
+            if !living.is_empty() {
+                let keys = living.join(", ");
+                let detail = format!("{} still has keys: {keys}. Revoke or destroy them first.", row.name);
+                return Err(ApiError::conflict(detail));
+            }
+            tx.remove_project(row.id, Timestamp::now().unix())?;
+            tx.bump_registry()?;
+            note(tx, &caller, Some(row.id), json!({"event": "project-removed", "name": row.name}))?;
+            Ok(StatusCode::NO_CONTENT)
         })
         .await
 }
@@ -189,52 +183,45 @@ async fn change_member(
     let allowed = state.config.policy.allow_self_grants;
     state
         .change(caller.rights(&[Action::ManageProject]), Some(project), move |tx| {
-            Box::pin(async move {
-                let before = tx.usable_projects(caller.principal).await?;
-                let whom = resolve(tx, &member).await?;
-                let (changed, event) = if add {
-                    (tx.add_project_member(project, whom, member.role).await?, "project-member-added")
-                } else {
-                    (tx.remove_project_member(project, whom, member.role).await?, "project-member-removed")
+            let before = tx.usable_projects(caller.principal)?;
+            let whom = resolve(tx, &member)?;
+            let (changed, event) = if add {
+                (tx.add_project_member(project, whom, member.role)?, "project-member-added")
+            } else {
+                (tx.remove_project_member(project, whom, member.role)?, "project-member-removed")
+            };
+            if changed {
+                expect_no_self_grant(tx, &caller, before, allowed)?;
+                tx.bump_registry()?;
+                let id = match whom {
+                    Member::Principal(id) => id.0,
+                    Member::Group(id) => id.0,
                 };
-                if changed {
-                    expect_no_self_grant(tx, &caller, before, allowed).await?;
-                    tx.bump_registry().await?;
-                    let id = match whom {
-                        Member::Principal(id) => id.0,
-                        Member::Group(id) => id.0,
-                    };
-                    let details = json!({
-                        "event": event, "kind": member.kind, "member": id, "name": member.name, "role": member.role
-                    });
-                    note(tx, &caller, Some(project), details).await?;
-                }
-                Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-            })
+                let details = json!({
+                    "event": event, "kind": member.kind, "member": id, "name": member.name, "role": member.role
+                });
+                note(tx, &caller, Some(project), details)?;
+            }
+            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
         })
         .await
 }
 
 /// Refuses a change by which its maker could use keys of more projects than `before` it: another person has to make it.
-pub(super) async fn expect_no_self_grant(
-    tx: &mut WriteTx,
-    caller: &Caller,
-    before: i64,
-    allowed: bool,
-) -> ApiResult<()> {
-    if tx.usable_projects(caller.principal).await? > before {
+pub(super) fn expect_no_self_grant(tx: &mut WriteTx, caller: &Caller, before: i64, allowed: bool) -> ApiResult<()> {
+    if tx.usable_projects(caller.principal)? > before {
         caller.may_on_server(Action::GiveOneselfKeys { allowed })?;
     }
     Ok(())
 }
 
-async fn resolve(tx: &mut WriteTx, member: &ProjectMember) -> ApiResult<Member> {
+fn resolve(tx: &mut WriteTx, member: &ProjectMember) -> ApiResult<Member> {
     let (kind, what) = match member.kind {
-        MemberKind::Group => return groups::find_in(tx, &member.name).await.map(Member::Group),
+        MemberKind::Group => return groups::find_in(tx, &member.name).map(Member::Group),
         MemberKind::User => (PrincipalKind::User, "user"),
         MemberKind::ServiceAccount => (PrincipalKind::ServiceAccount, "service account"),
     };
-    let row = tx.find_principal(&member.name).await?.filter(|row| row.kind == kind);
+    let row = tx.find_principal(&member.name)?.filter(|row| row.kind == kind);
     row.map(|row| Member::Principal(row.id))
         .ok_or_else(|| ApiError::not_found(format!("There is no {what} {}.", member.name)))
 }

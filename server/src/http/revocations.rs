@@ -49,7 +49,7 @@ async fn read(
     state
         .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
             tx.append_record(entry);
-            Box::pin(async { Ok(()) })
+            Ok(())
         })
         .await?;
     Ok(Json(RevocationCertificate { fingerprint: row.fingerprint, certificate }))

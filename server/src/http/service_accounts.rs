@@ -76,16 +76,8 @@ async fn create(
     let account = ServiceAccount::from(row.clone());
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                tx.add_principal(&row, None).await?;
-                note(
-                    tx,
-                    &caller,
-                    None,
-                    json!({"event": "service-account-added", "principal": row.id, "name": row.name}),
-                )
-                .await
-            })
+            tx.add_principal(&row, None)?;
+            note(tx, &caller, None, json!({"event": "service-account-added", "principal": row.id, "name": row.name}))
         })
         .await?;
     Ok((StatusCode::CREATED, Json(account)))
@@ -118,21 +110,19 @@ async fn change(
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     let row = state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                let before = find_in(tx, &account).await?;
-                let change = PrincipalChange { disabled, name, ..PrincipalChange::default() };
-                tx.change_principal(before.id, &change).await?;
-                if disabled == Some(true) {
-                    tx.revoke_grants_of(before.id, Timestamp::now().unix()).await?;
-                }
-                tx.bump_registry().await?;
-                let details = json!({
-                    "event": "service-account-changed", "principal": before.id, "name": before.name,
-                    "disabled": disabled, "new_name": change.name,
-                });
-                note(tx, &caller, None, details).await?;
-                find_in(tx, &before.id.to_string()).await
-            })
+            let before = find_in(tx, &account)?;
+            let change = PrincipalChange { disabled, name, ..PrincipalChange::default() };
+            tx.change_principal(before.id, &change)?;
+            if disabled == Some(true) {
+                tx.revoke_grants_of(before.id, Timestamp::now().unix())?;
+            }
+            tx.bump_registry()?;
+            let details = json!({
+                "event": "service-account-changed", "principal": before.id, "name": before.name,
+                "disabled": disabled, "new_name": change.name,
+            });
+            note(tx, &caller, None, details)?;
+            find_in(tx, &before.id.to_string())
         })
         .await?;
     Ok(Json(row.into()))
@@ -202,15 +192,13 @@ async fn issue_token(
     let token = ServiceToken::from(row.clone());
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                let account = find_in(tx, &account).await?;
-                tx.add_service_token(account.id, &row, hash.as_ref()).await?;
-                let details = json!({
-                    "event": "service-token-added", "principal": account.id, "name": account.name, "token": row.id,
-                    "label": row.label, "expires": Timestamp::from_unix(row.expires),
-                });
-                note(tx, &caller, None, details).await
-            })
+            let account = find_in(tx, &account)?;
+            tx.add_service_token(account.id, &row, hash.as_ref())?;
+            let details = json!({
+                "event": "service-token-added", "principal": account.id, "name": account.name, "token": row.id,
+                "label": row.label, "expires": Timestamp::from_unix(row.expires),
+            });
+            note(tx, &caller, None, details)
         })
         .await?;
     Ok(Json(ServiceTokenIssued { secret: secret.into_text(), token }))
@@ -230,15 +218,13 @@ async fn revoke_token(
     let token: ServiceTokenId = token.parse().map_err(|_| ApiError::invalid("Name the token by its id."))?;
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                let account = find_in(tx, &account).await?;
-                tx.revoke_service_token(account.id, token, Timestamp::now().unix()).await?;
-                let details = json!({
-                    "event": "service-token-revoked", "principal": account.id, "name": account.name, "token": token
-                });
-                note(tx, &caller, None, details).await?;
-                Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-            })
+            let account = find_in(tx, &account)?;
+            tx.revoke_service_token(account.id, token, Timestamp::now().unix())?;
+            let details = json!({
+                "event": "service-token-revoked", "principal": account.id, "name": account.name, "token": token
+            });
+            note(tx, &caller, None, details)?;
+            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
         })
         .await
 }
@@ -248,8 +234,8 @@ async fn find(state: &AppState, name: &str) -> ApiResult<PrincipalRow> {
     row.ok_or_else(|| unknown(name))
 }
 
-async fn find_in(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {
-    let row = tx.find_principal(name).await?.filter(|row| row.kind == PrincipalKind::ServiceAccount);
+fn find_in(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {
+    let row = tx.find_principal(name)?.filter(|row| row.kind == PrincipalKind::ServiceAccount);
     row.ok_or_else(|| unknown(name))
 }
 

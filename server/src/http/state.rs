@@ -5,13 +5,13 @@ use std::{ops::Deref, sync::Arc};
 use sealcard_api::ids::ProjectId;
 use uuid::Uuid;
 
-use super::{ApiError, ApiResult, disk::Disk, key_work::KeyWork};
+use super::{ApiResult, disk::Disk, key_work::KeyWork};
 use crate::{
     authn::{Authentication, NameKey, Rights},
     config::Config,
     signers::Signers,
     signing::Signing,
-    storage::{JobFuture, Store, WriteTx},
+    storage::{Store, WriteTx},
 };
 
 /// The server's parts. Cheap to clone.
@@ -57,15 +57,13 @@ impl AppState {
     /// The denial as a problem; the job's own; see [`Store::write`].
     pub async fn change<T, F>(&self, rights: Rights, project: Option<ProjectId>, job: F) -> ApiResult<T>
     where
-        F: for<'c> FnOnce(&'c mut WriteTx) -> JobFuture<'c, T, ApiError> + Send + 'static,
+        F: FnOnce(&mut WriteTx) -> ApiResult<T> + Send + 'static,
         T: Send + 'static,
     {
         self.store
             .write(move |tx| {
-                Box::pin(async move {
-                    rights.expect(tx, project).await?;
-                    job(tx).await
-                })
+                rights.expect(tx, project)?;
+                job(tx)
             })
             .await
     }

@@ -84,14 +84,12 @@ async fn create_user(
     let user = User::from(row.clone());
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                tx.add_principal(&row, Some(&hash)).await?;
-                let details = json!({
-                    "event": "user-added", "user": row.id, "name": row.name, "administrator": row.administrator,
-                    "one_time_password": row.one_time_until.is_some(),
-                });
-                note(tx, &caller, None, details).await
-            })
+            tx.add_principal(&row, Some(&hash))?;
+            let details = json!({
+                "event": "user-added", "user": row.id, "name": row.name, "administrator": row.administrator,
+                "one_time_password": row.one_time_until.is_some(),
+            });
+            note(tx, &caller, None, details)
         })
         .await?;
     Ok(Json(UserAdded { user, one_time_password }))
@@ -139,23 +137,21 @@ async fn change_user(
     }
     let user = state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                let before = find_user(tx, &user).await?;
-                tx.change_principal(before.id, &change_row).await?;
-                must_keep_an_administrator(tx).await?;
-                if change_row.password.is_some() || disabled == Some(true) {
-                    tx.revoke_grants_of(before.id, Timestamp::now().unix()).await?;
-                }
-                if disabled.is_some() {
-                    tx.bump_registry().await?;
-                }
-                let details = json!({
-                    "event": "user-changed", "user": before.id, "name": before.name, "administrator": administrator,
-                    "disabled": disabled, "password": change_row.password.is_some(), "new_name": change_row.name,
-                });
-                note(tx, &caller, None, details).await?;
-                find_user(tx, &before.id.to_string()).await
-            })
+            let before = find_user(tx, &user)?;
+            tx.change_principal(before.id, &change_row)?;
+            must_keep_an_administrator(tx)?;
+            if change_row.password.is_some() || disabled == Some(true) {
+                tx.revoke_grants_of(before.id, Timestamp::now().unix())?;
+            }
+            if disabled.is_some() {
+                tx.bump_registry()?;
+            }
+            let details = json!({
+                "event": "user-changed", "user": before.id, "name": before.name, "administrator": administrator,
+                "disabled": disabled, "password": change_row.password.is_some(), "new_name": change_row.name,
+            });
+            note(tx, &caller, None, details)?;
+            find_user(tx, &before.id.to_string())
         })
         .await?;
     Ok(Json(user.into()))
@@ -179,19 +175,17 @@ pub(super) async fn remove_principal(
     caller.may_on_server(Action::ManageServer)?;
     state
         .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            Box::pin(async move {
-                let row = tx.find_principal(&name).await?.filter(|row| row.kind == kind);
-                let row = row.ok_or_else(|| unknown(&name))?;
-                tx.remove_principal(row.id, Timestamp::now().unix()).await?;
-                must_keep_an_administrator(tx).await?;
-                tx.bump_registry().await?;
-                let event = match kind {
-                    PrincipalKind::User => "user-removed",
-                    PrincipalKind::ServiceAccount => "service-account-removed",
-                };
-                note(tx, &caller, None, json!({"event": event, "principal": row.id, "name": row.name})).await?;
-                Ok(StatusCode::NO_CONTENT)
-            })
+            let row = tx.find_principal(&name)?.filter(|row| row.kind == kind);
+            let row = row.ok_or_else(|| unknown(&name))?;
+            tx.remove_principal(row.id, Timestamp::now().unix())?;
+            must_keep_an_administrator(tx)?;
+            tx.bump_registry()?;
+            let event = match kind {
+                PrincipalKind::User => "user-removed",
+                PrincipalKind::ServiceAccount => "service-account-removed",
+            };
+            note(tx, &caller, None, json!({"event": event, "principal": row.id, "name": row.name}))?;
+            Ok(StatusCode::NO_CONTENT)
         })
         .await
 }
@@ -207,12 +201,7 @@ pub(super) async fn any_principal(state: &AppState, name: &str) -> ApiResult<Pri
 }
 
 /// Appends who changed what to the record, in the same transaction as the change.
-pub(super) async fn note(
-    tx: &mut WriteTx,
-    caller: &Caller,
-    project: Option<ProjectId>,
-    details: Value,
-) -> ApiResult<()> {
+pub(super) fn note(tx: &mut WriteTx, caller: &Caller, project: Option<ProjectId>, details: Value) -> ApiResult<()> {
     let draft = Draft {
         kind: RecordKind::Administration,
         request_id: caller.request_id,
@@ -226,14 +215,14 @@ pub(super) async fn note(
     Ok(())
 }
 
-pub(super) async fn find_user(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {
-    let row = tx.find_principal(name).await?.filter(|row| row.kind == PrincipalKind::User);
+pub(super) fn find_user(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {
+    let row = tx.find_principal(name)?.filter(|row| row.kind == PrincipalKind::User);
     row.ok_or_else(|| unknown(name))
 }
 
 /// Undoes the transaction that would leave nobody to administer the server.
-async fn must_keep_an_administrator(tx: &mut WriteTx) -> ApiResult<()> {
-    if tx.administrators().await? > 0 {
+fn must_keep_an_administrator(tx: &mut WriteTx) -> ApiResult<()> {
+    if tx.administrators()? > 0 {
         return Ok(());
     }
     Err(ApiError::conflict(

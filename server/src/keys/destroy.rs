@@ -62,17 +62,15 @@ async fn begin(store: &Store, maker: Maker, key: &KeyRow, obstacle: Option<&'sta
     let entry = entry(project, maker, id, details);
     store
         .write(move |tx| {
-            Box::pin(async move {
-                maker.rights.expect(tx, Some(project)).await?;
-                if let Some(obstacle) = obstacle {
-                    return Err(KeyError::State(obstacle));
-                }
-                if !tx.set_key_destroyed(id).await? {
-                    return Err(KeyError::State("Only a disabled or revoked key can be destroyed. Disable it first."));
-                }
-                tx.append_record(entry);
-                Ok(())
-            })
+            maker.rights.expect(tx, Some(project))?;
+            if let Some(obstacle) = obstacle {
+                return Err(KeyError::State(obstacle));
+            }
+            if !tx.set_key_destroyed(id)? {
+                return Err(KeyError::State("Only a disabled or revoked key can be destroyed. Disable it first."));
+            }
+            tx.append_record(entry);
+            Ok(())
         })
         .await
 }

@@ -57,13 +57,11 @@ pub async fn extend(
     let (entry, earlier) = (entry(project, maker, id, details), row.certificate.clone());
     store
         .write(move |tx| {
-            Box::pin(async move {
-                if !tx.replace_certificate(id, (&earlier, &extended.armored), None, &extended.lives).await? {
-                    return Err(CHANGED);
-                }
-                tx.append_record(entry);
-                Ok(())
-            })
+            if !tx.replace_certificate(id, (&earlier, &extended.armored), None, &extended.lives)? {
+                return Err(CHANGED);
+            }
+            tx.append_record(entry);
+            Ok(())
         })
         .await
 }

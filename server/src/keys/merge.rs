@@ -101,22 +101,20 @@ async fn store_merged(
     let entry = entry(project, maker, id, details);
     store
         .write(move |tx| {
-            Box::pin(async move {
-                maker.rights.expect(tx, Some(project)).await?;
-                if !tx.replace_certificate(id, (&earlier, &armored), user_id.as_deref(), &lives).await? {
-                    return Err(CHANGED);
-                }
-                for component in &components {
-                    tx.insert_component(id, component).await?;
-                }
-                if let Some(revoked) = &revoked
-                    && !tx.revoke_key(id, (&armored, &armored), revoked).await?
-                {
-                    return Err(CHANGED);
-                }
-                tx.append_record(entry);
-                Ok(())
-            })
+            maker.rights.expect(tx, Some(project))?;
+            if !tx.replace_certificate(id, (&earlier, &armored), user_id.as_deref(), &lives)? {
+                return Err(CHANGED);
+            }
+            for component in &components {
+                tx.insert_component(id, component)?;
+            }
+            if let Some(revoked) = &revoked
+                && !tx.revoke_key(id, (&armored, &armored), revoked)?
+            {
+                return Err(CHANGED);
+            }
+            tx.append_record(entry);
+            Ok(())
         })
         .await?;
     Ok((changes, left_out))

@@ -263,20 +263,18 @@ async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static 
     let entry = entry(row.project, maker, id, details);
     store
         .write(move |tx| {
-            Box::pin(async move {
-                let mut row = row;
-                row.serial = draw_serial()?;
-                for _ in 1..SERIAL_DRAWS {
-                    if !tx.serial_is_taken(row.serial).await? {
-                        break;
-                    }
-                    row.serial = draw_serial()?;
+            let mut row = row;
+            row.serial = draw_serial()?;
+            for _ in 1..SERIAL_DRAWS {
+                if !tx.serial_is_taken(row.serial)? {
+                    break;
                 }
-                tx.insert_key(&row).await?;
-                tx.finish_attempt(row.id).await?;
-                tx.append_record(entry);
-                Ok::<_, KeyError>(())
-            })
+                row.serial = draw_serial()?;
+            }
+            tx.insert_key(&row)?;
+            tx.finish_attempt(row.id)?;
+            tx.append_record(entry);
+            Ok::<_, KeyError>(())
         })
         .await?;
     Ok(id)
@@ -369,14 +367,12 @@ async fn begin(
     let node = store.node();
     store
         .write(move |tx| {
-            Box::pin(async move {
-                maker.rights.expect(tx, Some(project)).await?;
-                if let Some((attempt, components)) = making {
-                    tx.insert_attempt(node, attempt, &components).await?;
-                }
-                tx.append_record(entry);
-                Ok(())
-            })
+            maker.rights.expect(tx, Some(project))?;
+            if let Some((attempt, components)) = making {
+                tx.insert_attempt(node, attempt, &components)?;
+            }
+            tx.append_record(entry);
+            Ok(())
         })
         .await
 }

@@ -73,15 +73,13 @@ pub async fn revoke(
     );
     store
         .write(move |tx| {
-            Box::pin(async move {
-                if !tx.revoke_key(id, (&earlier, &certificate), &revoked).await? {
-                    return Err(KeyError::State(
-                        "The key has been revoked or its certificate changed meanwhile. Try again.",
-                    ));
-                }
-                tx.append_record(entry);
-                Ok(())
-            })
+            if !tx.revoke_key(id, (&earlier, &certificate), &revoked)? {
+                return Err(KeyError::State(
+                    "The key has been revoked or its certificate changed meanwhile. Try again.",
+                ));
+            }
+            tx.append_record(entry);
+            Ok(())
         })
         .await
 }

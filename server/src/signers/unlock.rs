@@ -170,12 +170,10 @@ impl Unlocker {
         let entry = Draft::of_server(json!({"event": "pin-mended", "environment": environment, "name": self.name}));
         self.store
             .write(move |tx| {
-                Box::pin(async move {
-                    if tx.forget_spent_pin_attempt(environment, node).await? {
-                        tx.append_record(entry);
-                    }
-                    Ok(())
-                })
+                if tx.forget_spent_pin_attempt(environment, node)? {
+                    tx.append_record(entry);
+                }
+                Ok(())
             })
             .await
     }
@@ -185,13 +183,11 @@ impl Unlocker {
         let entry = Draft::of_server(json!({"event": "pin-attempt", "environment": environment, "name": self.name}));
         self.store
             .write(move |tx| {
-                Box::pin(async move {
-                    let claim = tx.claim_pin(environment, node).await?;
-                    if claim == PinClaim::Granted {
-                        tx.append_record(entry);
-                    }
-                    Ok(claim)
-                })
+                let claim = tx.claim_pin(environment, node)?;
+                if claim == PinClaim::Granted {
+                    tx.append_record(entry);
+                }
+                Ok(claim)
             })
             .await
     }
@@ -207,11 +203,9 @@ impl Unlocker {
             Draft::of_server(json!({"event": event, "environment": environment, "name": self.name, "error": note}));
         self.store
             .write(move |tx| {
-                Box::pin(async move {
-                    tx.settle_pin(environment, node, outcome).await?;
-                    tx.append_record(entry);
-                    Ok(())
-                })
+                tx.settle_pin(environment, node, outcome)?;
+                tx.append_record(entry);
+                Ok(())
             })
             .await
     }

@@ -65,8 +65,7 @@ impl Signing {
                 "error": "the server stopped before the outcome was noted",
             }),
         };
-        let settled =
-            self.store.write(move |tx| Box::pin(async move { tx.finish_request(None, None, outcome).await })).await;
+        let settled = self.store.write(move |tx| tx.finish_request(None, None, outcome)).await;
         match settled {
             Ok(()) => {
                 tracing::warn!(request_id = %request.id, key = %request.key, operation = request.operation,

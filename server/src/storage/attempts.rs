@@ -58,14 +58,12 @@ impl Store {
         let abandoned: Vec<(Uuid, Uuid)> = self.reader().all(ABANDONED, params![environment.0, own]).await?;
         if !abandoned.is_empty() {
             self.write(move |tx| {
-                Box::pin(async move {
-                    for (component, node) in abandoned {
-                        if tx.node_has_ended(node).await? {
-                            tx.conn().execute(TAKE, params![component, node, own]).await?;
-                        }
+                for (component, node) in abandoned {
+                    if tx.node_has_ended(node)? {
+                        tx.conn().execute(TAKE, params![component, node, own])?;
                     }
-                    Ok::<_, StorageError>(())
-                })
+                }
+                Ok::<_, StorageError>(())
             })
             .await?;
         }
@@ -90,10 +88,8 @@ impl Store {
     /// If the database fails.
     pub async fn fail_attempt(&self, key: KeyId) -> Result<(), StorageError> {
         self.write(move |tx| {
-            Box::pin(async move {
-                let sql = "UPDATE component_attempt SET failed = TRUE WHERE key_id = $1";
-                tx.conn().execute(sql, params![key.0]).await.map(drop)
-            })
+            let sql = "UPDATE component_attempt SET failed = TRUE WHERE key_id = $1";
+            tx.conn().execute(sql, params![key.0]).map(drop)
         })
         .await
     }
@@ -115,12 +111,10 @@ impl Store {
         let details = json!({"event": "key-discarded", "component": leftover.component, "role": leftover.role});
         let entry = entry(leftover, details);
         self.write(move |tx| {
-            Box::pin(async move {
-                let sql = "DELETE FROM component_attempt WHERE component_id = $1";
-                tx.conn().execute(sql, params![leftover.component.0]).await?;
-                tx.append_record(entry);
-                Ok::<_, StorageError>(())
-            })
+            let sql = "DELETE FROM component_attempt WHERE component_id = $1";
+            tx.conn().execute(sql, params![leftover.component.0])?;
+            tx.append_record(entry);
+            Ok::<_, StorageError>(())
         })
         .await
     }
@@ -131,7 +125,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn insert_attempt(
+    pub fn insert_attempt(
         &mut self,
         node: Uuid,
         attempt: Attempt,
@@ -140,7 +134,7 @@ impl WriteTx {
         let Attempt { key, project, environment, request } = attempt;
         for (component, role) in components {
             let params = params![component.0, key.0, project.0, environment.0, role.name(), request.0, node];
-            self.conn().execute(INSERT, params).await?;
+            self.conn().execute(INSERT, params)?;
         }
         Ok(())
     }
@@ -149,9 +143,9 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn finish_attempt(&mut self, key: KeyId) -> Result<(), StorageError> {
+    pub fn finish_attempt(&mut self, key: KeyId) -> Result<(), StorageError> {
         let sql = "DELETE FROM component_attempt WHERE key_id = $1";
-        self.conn().execute(sql, params![key.0]).await.map(drop)
+        self.conn().execute(sql, params![key.0]).map(drop)
     }
 }
 

@@ -65,9 +65,9 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) async fn read(conn: &mut Conn, now: Timestamp) -> Result<Self, StorageError> {
+    pub(super) fn read(conn: &mut Conn, now: Timestamp) -> Result<Self, StorageError> {
         const NEWEST: &str = "SELECT time FROM record ORDER BY sequence DESC LIMIT $1";
-        let times: Vec<(i64,)> = conn.all(NEWEST, params![ENTRIES]).await?;
+        let times: Vec<(i64,)> = conn.all(NEWEST, params![ENTRIES])?;
         Ok(Self::new(times.into_iter().map(|(time,)| time), now))
     }
 

@@ -82,13 +82,13 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Taken`] if there is one of this name.
-    pub async fn insert_environment(
+    pub fn insert_environment(
         &mut self,
         id: EnvironmentId,
         name: &str,
         kind: EnvironmentKind,
     ) -> Result<(), StorageError> {
-        insert(self.conn(), id, name, kind).await
+        insert(self.conn(), id, name, kind)
     }
 
     /// Claims the one attempt to log in to a token with its configured PIN. The claim is durable when the write is, so it
@@ -96,26 +96,22 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn claim_pin(&mut self, environment: EnvironmentId, node: Uuid) -> Result<PinClaim, StorageError> {
+    pub fn claim_pin(&mut self, environment: EnvironmentId, node: Uuid) -> Result<PinClaim, StorageError> {
         let now = Timestamp::now().unix();
-        let claimed = self
-            .conn()
-            .execute(
-                "INSERT INTO pin_attempt (environment_id, state, node_id, at) VALUES ($1, 'trying', $2, $3)
+        let claimed = self.conn().execute(
+            "INSERT INTO pin_attempt (environment_id, state, node_id, at) VALUES ($1, 'trying', $2, $3)
                  ON CONFLICT (environment_id) DO UPDATE SET state = 'trying', node_id = $2, at = $3
                  WHERE pin_attempt.state = 'good'",
-                params![environment.0, node, now],
-            )
-            .await?;
+            params![environment.0, node, now],
+        )?;
         if claimed == 1 {
             return Ok(PinClaim::Granted);
         }
         let row: Option<(String, Uuid)> = self
             .conn()
-            .optional("SELECT state, node_id FROM pin_attempt WHERE environment_id = $1", params![environment.0])
-            .await?;
+            .optional("SELECT state, node_id FROM pin_attempt WHERE environment_id = $1", params![environment.0])?;
         let (state, by) = row.ok_or(StorageError::NotFound("attempt with a PIN"))?;
-        if state == "trying" && by != node && !self.node_has_ended(by).await? {
+        if state == "trying" && by != node && !self.node_has_ended(by)? {
             Ok(PinClaim::Elsewhere)
         } else {
             Ok(PinClaim::Spent)
@@ -126,7 +122,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::NotFound`] if it has none.
-    pub async fn settle_pin(
+    pub fn settle_pin(
         &mut self,
         environment: EnvironmentId,
         node: Uuid,
@@ -137,14 +133,11 @@ impl WriteTx {
             PinOutcome::Good | PinOutcome::NotJudged => "good",
             PinOutcome::Refused => "refused",
         };
-        let changed = self
-            .conn()
-            .execute(
-                "UPDATE pin_attempt SET state = $3, at = $4
+        let changed = self.conn().execute(
+            "UPDATE pin_attempt SET state = $3, at = $4
                  WHERE environment_id = $1 AND node_id = $2 AND state = 'trying'",
-                params![environment.0, node, state, Timestamp::now().unix()],
-            )
-            .await?;
+            params![environment.0, node, state, Timestamp::now().unix()],
+        )?;
         if changed == 1 { Ok(()) } else { Err(StorageError::NotFound("attempt with a PIN")) }
     }
 
@@ -153,29 +146,24 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn forget_spent_pin_attempt(
-        &mut self,
-        environment: EnvironmentId,
-        node: Uuid,
-    ) -> Result<bool, StorageError> {
+    pub fn forget_spent_pin_attempt(&mut self, environment: EnvironmentId, node: Uuid) -> Result<bool, StorageError> {
         let row: Option<(String, Uuid)> = self
             .conn()
-            .optional("SELECT state, node_id FROM pin_attempt WHERE environment_id = $1", params![environment.0])
-            .await?;
+            .optional("SELECT state, node_id FROM pin_attempt WHERE environment_id = $1", params![environment.0])?;
         let spent = match row {
-            Some((state, by)) if state == "trying" => by == node || self.node_has_ended(by).await?,
+            Some((state, by)) if state == "trying" => by == node || self.node_has_ended(by)?,
             Some((state, _)) => state == "refused",
             None => false,
         };
         if spent {
             let sql = "DELETE FROM pin_attempt WHERE environment_id = $1";
-            self.conn().execute(sql, params![environment.0]).await?;
+            self.conn().execute(sql, params![environment.0])?;
         }
         Ok(spent)
     }
 }
 
-pub(super) async fn insert(
+pub(super) fn insert(
     conn: &mut Conn,
     id: EnvironmentId,
     name: &str,
@@ -185,7 +173,6 @@ pub(super) async fn insert(
         "INSERT INTO environment (id, name, kind, created) VALUES ($1, $2, $3, $4)",
         params![id.0, name, kind.name(), Timestamp::now().unix()],
     )
-    .await
     .map_err(|error| error.taken(format!("an environment named {name} already exists")))?;
     Ok(())
 }

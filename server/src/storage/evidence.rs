@@ -45,18 +45,13 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn insert_evidence(
-        &mut self,
-        component: ComponentId,
-        evidence: &KeyEvidence,
-    ) -> Result<(), StorageError> {
+    pub fn insert_evidence(&mut self, component: ComponentId, evidence: &KeyEvidence) -> Result<(), StorageError> {
         let json = serde_json::to_string(evidence).map_err(|error| StorageError::Damaged(error.to_string()))?;
         self.conn()
             .execute(
                 "INSERT INTO key_evidence (component_id, evidence, read) VALUES ($1, $2, $3)",
                 params![component.0, json, Timestamp::now().unix()],
             )
-            .await
             .map(drop)
     }
 }

@@ -28,28 +28,27 @@ const POSTGRES_LOCK: &str = "SELECT pg_advisory_lock(7163384690532115556)";
 const POSTGRES_UNLOCK: &str = "SELECT pg_advisory_unlock(7163384690532115556)";
 
 /// Brings the schema up to date.
-pub(super) async fn run(conn: &mut Conn) -> Result<(), StorageError> {
+pub(super) fn run(conn: &mut Conn) -> Result<(), StorageError> {
     match conn {
         Conn::Sqlite(_) => {
             let table = "CREATE TABLE IF NOT EXISTS schema_step (
                 number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, applied INTEGER NOT NULL) STRICT";
-            conn.script(table).await?;
-            apply_missing(conn, &SQLITE).await
+            conn.script(table)?;
+            apply_missing(conn, &SQLITE)
         }
         Conn::Postgres(_) => {
             let table = "CREATE TABLE IF NOT EXISTS schema_step (
                 number BIGINT PRIMARY KEY, sha256 BYTEA NOT NULL, applied BIGINT NOT NULL)";
-            conn.script(POSTGRES_LOCK).await?;
-            conn.script(table).await?;
-            apply_missing(conn, &POSTGRES).await?;
-            conn.script(POSTGRES_UNLOCK).await
+            conn.script(POSTGRES_LOCK)?;
+            conn.script(table)?;
+            apply_missing(conn, &POSTGRES)?;
+            conn.script(POSTGRES_UNLOCK)
         }
     }
 }
 
-async fn apply_missing(conn: &mut Conn, steps: &[Step]) -> Result<(), StorageError> {
-    let applied: Vec<(i64, Vec<u8>)> =
-        conn.all("SELECT number, sha256 FROM schema_step ORDER BY number", params![]).await?;
+fn apply_missing(conn: &mut Conn, steps: &[Step]) -> Result<(), StorageError> {
+    let applied: Vec<(i64, Vec<u8>)> = conn.all("SELECT number, sha256 FROM schema_step ORDER BY number", params![])?;
     let known = steps.last().map_or(0, |(number, _)| *number);
     if let Some((found, _)) = applied.last().filter(|(found, _)| *found > known) {
         return Err(StorageError::NewerSchema { found: *found, known });
@@ -59,20 +58,19 @@ async fn apply_missing(conn: &mut Conn, steps: &[Step]) -> Result<(), StorageErr
         match applied.iter().find(|(n, _)| *n == number) {
             Some((_, stored)) if stored == checksum.as_ref() => {}
             Some(_) => return Err(StorageError::ChangedSchema(number)),
-            None => apply(conn, number, sql, checksum.as_ref()).await?,
+            None => apply(conn, number, sql, checksum.as_ref())?,
         }
     }
     Ok(())
 }
 
 /// What ends in the middle is undone when the connection is dropped, which the caller does on error.
-async fn apply(conn: &mut Conn, number: i64, sql: &'static str, checksum: &[u8]) -> Result<(), StorageError> {
-    conn.script("BEGIN").await?;
-    conn.script(sql).await?;
+fn apply(conn: &mut Conn, number: i64, sql: &'static str, checksum: &[u8]) -> Result<(), StorageError> {
+    conn.script("BEGIN")?;
+    conn.script(sql)?;
     conn.execute(
         "INSERT INTO schema_step (number, sha256, applied) VALUES ($1, $2, $3)",
         params![number, checksum, Timestamp::now().unix()],
-    )
-    .await?;
-    conn.script("COMMIT").await
+    )?;
+    conn.script("COMMIT")
 }

@@ -41,13 +41,18 @@ use sealcard_api::{
     admin::EnvironmentKind,
     ids::{EnvironmentId, KeyId},
 };
+use tokio::{runtime::Handle, task::spawn_blocking};
 use uuid::Uuid;
 
 pub use self::sql::postgres::PostgresOptions;
 use self::{
     clock::Clock,
     known::{Changes, Known},
-    sql::{Conn, Reader, params, postgres, sqlite},
+    sql::{
+        Conn, Reader, params,
+        postgres::{self, Blocking},
+        sqlite,
+    },
     writer::{PostgresWriter, SqliteWriter, Writer},
 };
 pub use attempts::{Attempt, Leftover};
@@ -63,7 +68,7 @@ pub use known::AsOf;
 pub(crate) use record::Body;
 pub use record::{Draft, RecordFilter, RecordHead, RecordRow};
 pub use requests::{Begun, Idempotency, NewRequest, RequestRow, UnfinishedRequest};
-pub use writer::{JobFuture, WriteTx};
+pub use writer::WriteTx;
 
 /// Which database.
 #[derive(Clone)]
@@ -106,28 +111,11 @@ impl Store {
     /// # Errors
     /// If it can't be made; [`StorageError::Taken`] if the database holds a server.
     pub async fn create(database: &Database) -> Result<Self, StorageError> {
-        if let Database::Sqlite(path) = database {
-            // Created first, so that the database, its WAL and its index are all readable by the owner alone.
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(|error| StorageError::file(path, &error))?;
-        }
-        let mut conn = connect(database).await?;
-        migrate::run(&mut conn).await?;
-        conn.script("BEGIN").await?;
-        conn.execute(
-            "INSERT INTO server (one, server_id, registry_version, created) VALUES (1, $1, 1, $2)",
-            params![Uuid::now_v7(), Timestamp::now().unix()],
-        )
+        Self::waiting(database, |database, runtime| {
+            create(database, &runtime)?;
+            Self::open_at(database, runtime)
+        })
         .await
-        .map_err(|error| error.taken("a Sealcard server already exists in this database"))?;
-        environments::insert(&mut conn, EnvironmentId::new(), "default", EnvironmentKind::Sealed).await?;
-        conn.script("COMMIT").await?;
-        drop(conn);
-        Self::open(database).await
     }
 
     /// Opens a database, brings its schema up to date and starts the writer.
@@ -135,6 +123,19 @@ impl Store {
     /// # Errors
     /// If another process has the file open, if its schema is newer than this release, or if it can't be read.
     pub async fn open(database: &Database) -> Result<Self, StorageError> {
+        Self::waiting(database, Self::open_at).await
+    }
+
+    /// Runs `work` in a thread that may wait.
+    async fn waiting(
+        database: &Database,
+        work: impl FnOnce(&Database, Handle) -> Result<Self, StorageError> + Send + 'static,
+    ) -> Result<Self, StorageError> {
+        let (database, runtime) = (database.clone(), Handle::current());
+        spawn_blocking(move || work(&database, runtime)).await.map_err(|_| StorageError::Panicked)?
+    }
+
+    fn open_at(database: &Database, runtime: Handle) -> Result<Self, StorageError> {
         let lock = match database {
             Database::Sqlite(path) => {
                 let lock = lock(path)?;
@@ -143,10 +144,10 @@ impl Store {
             }
             Database::Postgres(_) => None,
         };
-        let mut conn = connect(database).await?;
-        migrate::run(&mut conn).await?;
-        let (server_id, registry_version) = read_server(&mut conn).await?;
-        let clock = Arc::new(Clock::read(&mut conn, Timestamp::now()).await?);
+        let mut conn = connect(database, &runtime)?;
+        migrate::run(&mut conn)?;
+        let (server_id, registry_version) = read_server(&mut conn)?;
+        let clock = Arc::new(Clock::read(&mut conn, Timestamp::now())?);
         let registry_version = Arc::new(AtomicU64::new(registry_version));
         let published = Arc::clone(&registry_version);
         let node = Uuid::now_v7();
@@ -158,8 +159,8 @@ impl Store {
                 (Reader::Sqlite(sqlite::Readers::open(path)?), Known::new(changes, true))
             }
             Database::Postgres(options) => {
-                record::check_head(&mut conn).await?;
-                PostgresWriter::start(options.clone(), node, jobs, published, changes.clone()).await?;
+                record::check_head(&mut conn)?;
+                PostgresWriter::start(options.clone(), runtime, node, jobs, published, changes.clone())?;
                 (Reader::Postgres(postgres::Readers::new(options.clone())), Known::new(changes, false))
             }
         };
@@ -179,13 +180,13 @@ impl Store {
 
     /// Runs `job` in the writer and answers once its changes are durable. An error of the job undoes the job alone.
     ///
-    /// The job is a boxed future (`|tx| Box::pin(async move { … })`) and should do nothing but SQL: others wait.
+    /// The job runs in the writer's thread and should do nothing but SQL: others wait.
     ///
     /// # Errors
     /// The job's own, or a [`StorageError`] when nothing was committed.
     pub async fn write<T, E, F>(&self, job: F) -> Result<T, E>
     where
-        F: for<'c> FnOnce(&'c mut WriteTx) -> JobFuture<'c, T, E> + Send + 'static,
+        F: FnOnce(&mut WriteTx) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StorageError> + Send + 'static,
     {
@@ -262,10 +263,33 @@ impl Store {
     }
 }
 
-async fn connect(database: &Database) -> Result<Conn, StorageError> {
+/// Makes the schema and the server's row.
+fn create(database: &Database, runtime: &Handle) -> Result<(), StorageError> {
+    if let Database::Sqlite(path) = database {
+        // Created first, so that the database, its WAL and its index are all readable by the owner alone.
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| StorageError::file(path, &error))?;
+    }
+    let mut conn = connect(database, runtime)?;
+    migrate::run(&mut conn)?;
+    conn.script("BEGIN")?;
+    conn.execute(
+        "INSERT INTO server (one, server_id, registry_version, created) VALUES (1, $1, 1, $2)",
+        params![Uuid::now_v7(), Timestamp::now().unix()],
+    )
+    .map_err(|error| error.taken("a Sealcard server already exists in this database"))?;
+    environments::insert(&mut conn, EnvironmentId::new(), "default", EnvironmentKind::Sealed)?;
+    conn.script("COMMIT")
+}
+
+fn connect(database: &Database, runtime: &Handle) -> Result<Conn, StorageError> {
     Ok(match database {
         Database::Sqlite(path) => Conn::Sqlite(sqlite::open(path)?),
-        Database::Postgres(options) => Conn::Postgres(Arc::new(options.connect().await?)),
+        Database::Postgres(options) => Conn::Postgres(Blocking::connect(options, runtime.clone())?),
     })
 }
 
@@ -285,8 +309,8 @@ fn lock(path: &Path) -> Result<Flock<File>, StorageError> {
     })
 }
 
-async fn read_server(conn: &mut Conn) -> Result<(Uuid, u64), StorageError> {
-    let row: Option<(Uuid, i64)> = conn.optional("SELECT server_id, registry_version FROM server", params![]).await?;
+fn read_server(conn: &mut Conn) -> Result<(Uuid, u64), StorageError> {
+    let row: Option<(Uuid, i64)> = conn.optional("SELECT server_id, registry_version FROM server", params![])?;
     let (server_id, version) = row.ok_or_else(|| StorageError::Damaged("the table server is empty".to_owned()))?;
     Ok((server_id, version.cast_unsigned()))
 }

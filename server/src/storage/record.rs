@@ -71,6 +71,25 @@ impl Draft {
     }
 }
 
+impl From<sealcard_record::Draft> for Draft {
+    fn from(draft: sealcard_record::Draft) -> Self {
+        let sealcard_record::Draft { request_id, actor, peer, event } = draft;
+        let mut details = serde_json::to_value(&event).unwrap_or_default();
+        if let (Some(details), Some(peer)) = (details.as_object_mut(), peer) {
+            details.insert("peer".to_owned(), peer.to_string().into());
+        }
+        Self {
+            kind: event.kind().unwrap_or(RecordKind::Administration),
+            request_id,
+            principal: actor.map(|actor| actor.id),
+            project: event.project().map(|project| project.id),
+            key: event.key().map(|key| key.id),
+            state: event.state(),
+            details,
+        }
+    }
+}
+
 /// What is hashed, in this order of fields.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Body<D> {
@@ -219,7 +238,7 @@ impl Store {
     pub async fn append_record(&self, draft: Draft) -> Result<(), StorageError> {
         self.write(move |tx| {
             tx.append_record(draft);
-            Box::pin(std::future::ready(Ok(())))
+            Ok(())
         })
         .await
     }
@@ -261,26 +280,24 @@ impl Store {
     }
 }
 
-pub(super) async fn read_head(conn: &mut Conn) -> Result<RecordHead, StorageError> {
+pub(super) fn read_head(conn: &mut Conn) -> Result<RecordHead, StorageError> {
     let newest: Option<(i64, Vec<u8>)> =
-        conn.optional("SELECT sequence, hash FROM record ORDER BY sequence DESC LIMIT 1", params![]).await?;
+        conn.optional("SELECT sequence, hash FROM record ORDER BY sequence DESC LIMIT 1", params![])?;
     let Some((sequence, hash)) = newest else { return Ok(RecordHead::default()) };
     let hash = hash.try_into().map_err(|_| StorageError::Damaged("the record's newest hash".to_owned()))?;
     Ok(RecordHead { sequence: sequence.cast_unsigned(), hash })
 }
 
 /// The head that is kept beside the record must be that of its newest entry.
-pub(super) async fn check_head(conn: &mut Conn) -> Result<(), StorageError> {
+pub(super) fn check_head(conn: &mut Conn) -> Result<(), StorageError> {
     // One statement, so that it is one moment: others append meanwhile.
-    let fits: Option<(bool,)> = conn
-        .optional(
-            "SELECT CASE WHEN h.sequence = 0 THEN NOT EXISTS (SELECT 1 FROM record)
+    let fits: Option<(bool,)> = conn.optional(
+        "SELECT CASE WHEN h.sequence = 0 THEN NOT EXISTS (SELECT 1 FROM record)
                 ELSE (SELECT max(r.sequence) FROM record r) = h.sequence
                     AND (SELECT r.hash FROM record r WHERE r.sequence = h.sequence) = h.hash END
              FROM record_head h",
-            params![],
-        )
-        .await?;
+        params![],
+    )?;
     if fits == Some((true,)) {
         Ok(())
     } else {

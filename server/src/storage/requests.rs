@@ -150,12 +150,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Stale`] if what was `judged` is not so any more; if the database fails.
-    async fn begin_request(
-        &mut self,
-        request: &NewRequest,
-        judged: &KeyUse,
-        intent: Draft,
-    ) -> Result<Begun, StorageError> {
+    fn begin_request(&mut self, request: &NewRequest, judged: &KeyUse, intent: Draft) -> Result<Begun, StorageError> {
         const BEGIN: &str =
             "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
                 input_sha256, state, project_id, node_id)
@@ -167,18 +162,18 @@ impl WriteTx {
         let idempotency = &request.idempotency;
         let use_of = &idempotency.use_of;
         let input = idempotency.input_sha256.as_slice();
-        let begun: Option<i64> = self.conn_for_uses().scalar(BEGIN, &request.values(&input)).await?;
+        let begun: Option<i64> = self.conn_for_uses().scalar(BEGIN, &request.values(&input))?;
         let (changes, known) = match begun {
             Some(changes) => (changes, None),
             None => {
                 let values = params![use_of.principal.0, idempotency.key];
-                let known: Option<Stored> = self.conn_for_uses().optional(KNOWN, values).await?;
+                let known: Option<Stored> = self.conn_for_uses().optional(KNOWN, values)?;
                 let known = known.ok_or(StorageError::NotFound("request with this idempotency key"))?;
                 (known.changes, Some(known))
             }
         };
         // Whoever was told of a revocation, or of anything else that is judged, finds no use after it in the record.
-        if !self.is_still_so(use_of, judged, changes).await? {
+        if !self.is_still_so(use_of, judged, changes)? {
             return Err(StorageError::Stale);
         }
         if let Some(known) = known {
@@ -188,12 +183,10 @@ impl WriteTx {
             if !known.may_be_done_again() {
                 return Ok(Begun::Known(known.row));
             }
-            self.conn_for_uses()
-                .execute(
-                    "UPDATE key_request SET id = $2, state = 'signing', node_id = $3 WHERE id = $1",
-                    params![known.row.id.0, request.id.0, request.node],
-                )
-                .await?;
+            self.conn_for_uses().execute(
+                "UPDATE key_request SET id = $2, state = 'signing', node_id = $3 WHERE id = $1",
+                params![known.row.id.0, request.id.0, request.node],
+            )?;
         }
         self.append_record(intent);
         Ok(Begun::New)
@@ -203,7 +196,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn finish_request(
+    pub fn finish_request(
         &mut self,
         signature: Option<&[u8]>,
         counted: Option<KeyId>,
@@ -214,12 +207,11 @@ impl WriteTx {
         let state = outcome.state.unwrap_or(RequestState::Unknown);
         let (request, state) = (outcome.request_id.0, state.name());
         let values = params![request, state, signature];
-        let changed = match counted {
-            Some(key) => self.conn_for_uses().execute_both((FINISH, values), (COUNT, params![key.0])).await?.0,
-            None => self.conn_for_uses().execute(FINISH, values).await?,
-        };
-        if changed != 1 {
+        if self.conn_for_uses().execute(FINISH, values)? != 1 {
             return Err(StorageError::NotFound("request in the state signing"));
+        }
+        if let Some(key) = counted {
+            self.conn_for_uses().execute(COUNT, params![key.0])?;
         }
         self.append_record(outcome);
         Ok(())
@@ -237,7 +229,7 @@ impl Store {
         judged: KeyUse,
         intent: Draft,
     ) -> Result<Begun, StorageError> {
-        self.write(move |tx| Box::pin(async move { tx.begin_request(&request, &judged, intent).await })).await
+        self.write(move |tx| tx.begin_request(&request, &judged, intent)).await
     }
 
     /// Notes what came of a use, in table and record. `counted` is the key whose card counts one more signature.
@@ -250,8 +242,7 @@ impl Store {
         counted: Option<KeyId>,
         outcome: Draft,
     ) -> Result<(), StorageError> {
-        self.write(move |tx| Box::pin(async move { tx.finish_request(signature.as_deref(), counted, outcome).await }))
-            .await
+        self.write(move |tx| tx.finish_request(signature.as_deref(), counted, outcome)).await
     }
 
     /// An earlier request of the principal.

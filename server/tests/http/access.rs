@@ -199,7 +199,7 @@ async fn a_project_is_removed_once_it_has_no_living_key() {
     assert!(living.detail.unwrap().contains("tags"));
 
     let revoked: Result<(), sealcard_server::storage::StorageError> =
-        server.store.write(move |tx| Box::pin(async move { tx.set_key_disabled(key, true).await.map(drop) })).await;
+        server.store.write(move |tx| tx.set_key_disabled(key, true).map(drop)).await;
     revoked.unwrap();
     admin.bare(Method::DELETE, "/v1/projects/release").await.problem(ProblemCode::Conflict);
 

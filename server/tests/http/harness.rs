@@ -266,8 +266,7 @@ async fn add_admin(store: &Store) {
         one_time_until: None,
     };
     let password = sealcard_server::authn::hash_password_now(PASSWORD).unwrap();
-    let added: Result<(), StorageError> =
-        store.write(move |tx| Box::pin(async move { tx.add_principal(&row, Some(&password)).await })).await;
+    let added: Result<(), StorageError> = store.write(move |tx| tx.add_principal(&row, Some(&password))).await;
     added.unwrap();
 }
 

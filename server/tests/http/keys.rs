@@ -44,8 +44,7 @@ pub(crate) async fn add_key(server: &Running, project: ProjectId, name: &str, fi
     let environment = server.store.environments().await.unwrap()[0].id;
     let row = with_fingerprint(project, environment, name, fingerprint);
     let id = row.id;
-    let added: Result<(), StorageError> =
-        server.store.write(move |tx| Box::pin(async move { tx.insert_key(&row).await })).await;
+    let added: Result<(), StorageError> = server.store.write(move |tx| tx.insert_key(&row)).await;
     added.unwrap();
     id
 }
@@ -65,12 +64,10 @@ async fn list_of_more_than_a_thousand_cards_or_keys_says_that_there_are_more() {
         let added: Result<(), StorageError> = server
             .store
             .write(move |tx| {
-                Box::pin(async move {
-                    for row in &rows {
-                        tx.insert_key(row).await?;
-                    }
-                    Ok(())
-                })
+                for row in &rows {
+                    tx.insert_key(row)?;
+                }
+                Ok(())
             })
             .await;
         added.unwrap();

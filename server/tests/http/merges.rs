@@ -54,8 +54,7 @@ async fn add(server: &Running, project: ProjectId, name: &str, key: &TestKey) ->
         components: components.collect(),
     };
     let id = row.id;
-    let added: Result<(), StorageError> =
-        server.store.write(move |tx| Box::pin(async move { tx.insert_key(&row).await })).await;
+    let added: Result<(), StorageError> = server.store.write(move |tx| tx.insert_key(&row)).await;
     added.unwrap();
     id
 }

@@ -23,13 +23,13 @@ async fn overtaken(server: &Running, change: PrincipalChange, request: impl Futu
         let job = store.write(move |_| {
             begun.send(()).unwrap();
             held.recv().unwrap();
-            Box::pin(async { Ok::<_, StorageError>(()) })
+            Ok::<_, StorageError>(())
         });
         job.await.unwrap();
     });
     begins.recv().unwrap();
     let other = again.principal(PrincipalKind::User, "other").await.unwrap().unwrap().id;
-    let job = again.write(move |tx| Box::pin(async move { tx.change_principal(other, &change).await }));
+    let job = again.write(move |tx| tx.change_principal(other, &change));
     let mut changed = pin!(job);
     tokio::select! {
         biased;

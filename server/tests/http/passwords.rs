@@ -69,8 +69,7 @@ async fn expired_one_time_password_is_refused() {
     let user: User = admin.get("/v1/users/alice").await.json(StatusCode::OK);
     let stored = sealcard_server::authn::hash_password_now("abcd-efgh-ijkl-mnop").unwrap();
     let change = PrincipalChange { password: Some(stored), one_time_until: Some(1), ..PrincipalChange::default() };
-    let changed: Result<(), StorageError> =
-        server.store.write(move |tx| Box::pin(async move { tx.change_principal(user.id, &change).await })).await;
+    let changed: Result<(), StorageError> = server.store.write(move |tx| tx.change_principal(user.id, &change)).await;
     changed.unwrap();
     let answer = login_with(&server, "alice", "abcd-efgh-ijkl-mnop", CHOSEN).await;
     let problem = answer.problem(ProblemCode::WrongCredentials);

@@ -13,7 +13,7 @@ use sealcard_server::{
     authn::RightsLost,
     keys::{self, KeyError},
     signing::{SigningError, Wish},
-    storage::{JobFuture, KeyFilter, KeyRow, Member, PrincipalChange, StorageError, WriteTx},
+    storage::{KeyFilter, KeyRow, Member, PrincipalChange, StorageError, WriteTx},
 };
 use sealcard_signer_protocol::Operation;
 use uuid::Uuid;
@@ -31,8 +31,7 @@ async fn usable(place: &Place, principal: PrincipalId) -> usize {
 }
 
 async fn set_disabled(place: &Place, key: KeyId, disabled: bool) {
-    let set: Result<bool, StorageError> =
-        place.store().write(move |tx| Box::pin(async move { tx.set_key_disabled(key, disabled).await })).await;
+    let set: Result<bool, StorageError> = place.store().write(move |tx| tx.set_key_disabled(key, disabled)).await;
     assert!(set.unwrap());
 }
 
@@ -116,7 +115,7 @@ async fn four_reasons_are_four_texts() {
     let (project, user) = (place.project, place.user);
     change(&place, move |tx| {
         let member = Member::Principal(user);
-        Box::pin(async move { tx.remove_project_member(project, member, ProjectRole::KeyUser).await.map(drop) })
+        tx.remove_project_member(project, member, ProjectRole::KeyUser).map(drop)
     })
     .await;
     let refused = place.perform(key, sign(&[1; 32])).await;
@@ -160,10 +159,8 @@ async fn only_key_users_use_keys_directly_or_through_a_group() {
 
     let project = place.project;
     let member = Member::Principal(stranger);
-    let given: Result<bool, StorageError> = place
-        .store()
-        .write(move |tx| Box::pin(async move { tx.add_project_member(project, member, ProjectRole::Owner).await }))
-        .await;
+    let given: Result<bool, StorageError> =
+        place.store().write(move |tx| tx.add_project_member(project, member, ProjectRole::Owner)).await;
     assert!(given.unwrap());
     let refused = as_stranger(&place).await;
     assert!(is_denied(&refused, "key-user"), "an owner manages keys and uses none: {refused:?}");
@@ -190,31 +187,29 @@ async fn a_role_that_is_given_or_taken_counts_for_the_very_next_request() {
 
     change(&place, move |tx| {
         let member = Member::Principal(user);
-        Box::pin(async move { tx.remove_project_member(project, member, ProjectRole::KeyUser).await.map(drop) })
+        tx.remove_project_member(project, member, ProjectRole::KeyUser).map(drop)
     })
     .await;
     let refused = place.perform(key, sign(&[1; 32])).await;
     assert!(is_denied(&refused, "key-user"), "{refused:?}");
 
     change(&place, move |tx| {
-        Box::pin(async move {
-            tx.add_group(group, "group", 0).await?;
-            tx.add_project_member(project, Member::Group(group), ProjectRole::KeyUser).await.map(drop)
-        })
+        tx.add_group(group, "group", 0)?;
+        tx.add_project_member(project, Member::Group(group), ProjectRole::KeyUser).map(drop)
     })
     .await;
     let refused = place.perform(key, sign(&[1; 32])).await;
     assert!(is_denied(&refused, "key-user"), "{refused:?}");
 
-    change(&place, move |tx| Box::pin(async move { tx.add_group_member(group, user).await.map(drop) })).await;
+    change(&place, move |tx| tx.add_group_member(group, user).map(drop)).await;
     place.sign(key, &[1; 32]).await;
-    change(&place, move |tx| Box::pin(async move { tx.remove_group_member(group, user).await.map(drop) })).await;
+    change(&place, move |tx| tx.remove_group_member(group, user).map(drop)).await;
     let refused = place.perform(key, sign(&[1; 32])).await;
     assert!(is_denied(&refused, "key-user"), "{refused:?}");
 
-    change(&place, move |tx| Box::pin(async move { tx.add_group_member(group, user).await.map(drop) })).await;
+    change(&place, move |tx| tx.add_group_member(group, user).map(drop)).await;
     place.sign(key, &[1; 32]).await;
-    change(&place, move |tx| Box::pin(async move { tx.remove_group(group).await })).await;
+    change(&place, move |tx| tx.remove_group(group)).await;
     let refused = place.perform(key, sign(&[1; 32])).await;
     assert!(is_denied(&refused, "key-user"), "{refused:?}");
     place.stop().await;
@@ -228,17 +223,17 @@ async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_
     let (user, grant) = (place.user, place.grant);
     place.sign(key, &[1; 32]).await;
     let disabled = |disabled| PrincipalChange { disabled: Some(disabled), ..PrincipalChange::default() };
-    change(&place, move |tx| Box::pin(async move { tx.change_principal(user, &disabled(true)).await })).await;
+    change(&place, move |tx| tx.change_principal(user, &disabled(true))).await;
     let entries = place.record().await.len();
     assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(SigningError::GrantOver)));
     let record = place.record().await;
     let last = record.last().unwrap();
     assert_eq!((last.kind.as_str(), last.key), (RecordKind::Denied.name(), Some(key)));
     assert!(details(last)["reasons"].to_string().contains("the grant is over"), "{last:?}");
-    change(&place, move |tx| Box::pin(async move { tx.change_principal(user, &disabled(false)).await })).await;
+    change(&place, move |tx| tx.change_principal(user, &disabled(false))).await;
     place.sign(key, &[1; 32]).await;
 
-    change(&place, move |tx| Box::pin(async move { tx.revoke_grant(grant, 1).await.map(drop) })).await;
+    change(&place, move |tx| tx.revoke_grant(grant, 1).map(drop)).await;
     assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(SigningError::GrantOver)));
     // One that is somebody else's does not help.
     let stranger = PrincipalId::new();
@@ -284,7 +279,7 @@ async fn no_key_is_made_or_ended_for_somebody_who_may_not_any_more() {
         assert!(matches!(refused, Err(KeyError::Rights(RightsLost::Denied(_)))), "{refused:?}");
     }
     let grant = place.grant;
-    change(&place, move |tx| Box::pin(async move { tx.revoke_grant(grant, 1).await.map(drop) })).await;
+    change(&place, move |tx| tx.revoke_grant(grant, 1).map(drop)).await;
     for refused in attempts(&[]).await {
         assert!(matches!(refused, Err(KeyError::Rights(RightsLost::GrantOver))), "{refused:?}");
     }
@@ -292,10 +287,7 @@ async fn no_key_is_made_or_ended_for_somebody_who_may_not_any_more() {
     place.stop().await;
 }
 
-async fn change(
-    place: &Place,
-    change: impl for<'c> FnOnce(&'c mut WriteTx) -> JobFuture<'c, (), StorageError> + Send + 'static,
-) {
+async fn change(place: &Place, change: impl FnOnce(&mut WriteTx) -> Result<(), StorageError> + Send + 'static) {
     place.store().write(change).await.unwrap();
 }
 

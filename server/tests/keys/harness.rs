@@ -75,10 +75,8 @@ impl Place {
         place
             .store()
             .write(move |tx| {
-                Box::pin(async move {
-                    tx.add_project(&project).await?;
-                    tx.add_project_member(project.id, member, ProjectRole::KeyUser).await.map(drop)
-                })
+                tx.add_project(&project)?;
+                tx.add_project_member(project.id, member, ProjectRole::KeyUser).map(drop)
             })
             .await
             .map_err(|error: StorageError| error)
@@ -96,8 +94,7 @@ impl Place {
             created: Timestamp::now().unix(),
             one_time_until: None,
         };
-        let added: Result<(), StorageError> =
-            self.store().write(move |tx| Box::pin(async move { tx.add_principal(&row, Some("none")).await })).await;
+        let added: Result<(), StorageError> = self.store().write(move |tx| tx.add_principal(&row, Some("none"))).await;
         added.unwrap();
         self.add_grant(GrantId(id.0), id).await;
     }
@@ -114,8 +111,7 @@ impl Place {
             expires: end,
             refreshable_until: end,
         };
-        let added: Result<(), StorageError> =
-            self.store().write(move |tx| Box::pin(async move { tx.add_grant(&row, &token_of(id)).await })).await;
+        let added: Result<(), StorageError> = self.store().write(move |tx| tx.add_grant(&row, &token_of(id))).await;
         added.unwrap();
     }
 

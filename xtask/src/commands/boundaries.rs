@@ -25,6 +25,7 @@ const FORBIDDEN: &[(&str, &[&[&str]])] = &[
     ("openpgp-card-emu", &[ASYNC, HTTP, SQL, KEYS, OPENPGP, IMPORT, POLICY, TESTS, &["sealcard-api"]]),
     ("sealcard-api", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS, &["sealcard-signer-protocol"]]),
     ("sealcard-policy", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, TESTS, &["sealcard-signer-protocol"]]),
+    ("sealcard-record", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS]),
     ("sealcard-openpgp", &[ASYNC, HTTP, SQL, KEYS, CARD, IMPORT, POLICY, TESTS, &["sealcard-signer-protocol"]]),
     ("sealcard-openpgp-import", &[ASYNC, HTTP, SQL, KEYS, CARD, POLICY, TESTS, &["sealcard-signer-protocol"]]),
     ("sealcard-signer-protocol", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS]),

@@ -209,39 +209,37 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn add_grant(&mut self, row: &NewGrantRow, token_hash: &[u8]) -> Result<(), StorageError> {
+    pub fn add_grant(&mut self, row: &NewGrantRow, token_hash: &[u8]) -> Result<(), StorageError> {
         const DAY: i64 = 86_400;
         // A clock that jumps ahead makes valid grants look long ended.
         const FORGET: &str = "DELETE FROM access_grant
              WHERE principal_id = $1 AND (refreshable_until < $2 OR revoked < $2)
                AND EXISTS (SELECT 1 FROM access_grant WHERE created BETWEEN $2 AND $3)";
         let (year_ago, month_ago) = (row.created - 365 * DAY, row.created - 30 * DAY);
-        self.conn().execute(FORGET, params![row.principal.0, year_ago, month_ago]).await?;
-        self.conn()
-            .execute(
-                "INSERT INTO access_grant
+        self.conn().execute(FORGET, params![row.principal.0, year_ago, month_ago])?;
+        self.conn().execute(
+            "INSERT INTO access_grant
              (id, principal_id, service_token_id, label, created, expires, refreshable_until)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                params![
-                    row.id.0,
-                    row.principal.0,
-                    row.service_token.map(|id| id.0),
-                    &row.label,
-                    row.created,
-                    row.expires,
-                    row.refreshable_until
-                ],
-            )
-            .await?;
-        self.add_grant_token(row.id, token_hash, row.created).await
+            params![
+                row.id.0,
+                row.principal.0,
+                row.service_token.map(|id| id.0),
+                &row.label,
+                row.created,
+                row.expires,
+                row.refreshable_until
+            ],
+        )?;
+        self.add_grant_token(row.id, token_hash, row.created)
     }
 
     /// One grant, as this transaction sees it.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn find_grant(&mut self, id: GrantId) -> Result<Option<GrantRow>, StorageError> {
-        self.conn().optional(ONE_GRANT, params![id.0]).await
+    pub fn find_grant(&mut self, id: GrantId) -> Result<Option<GrantRow>, StorageError> {
+        self.conn().optional(ONE_GRANT, params![id.0])
     }
 
     /// Gives a grant one more token and a later expiry, and retires the token it was asked with (unless that has
@@ -249,7 +247,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn refresh_grant(
+    pub fn refresh_grant(
         &mut self,
         id: GrantId,
         expires: i64,
@@ -257,30 +255,26 @@ impl WriteTx {
         (new_hash, now): (&[u8], i64),
     ) -> Result<(), StorageError> {
         self.conn()
-            .execute("UPDATE access_grant SET expires = $2 WHERE id = $1 AND expires < $2", params![id.0, expires])
-            .await?;
-        self.conn()
-            .execute(
-                "UPDATE grant_token SET retired = COALESCE(retired, $2) WHERE hash = $1",
-                params![old_hash, retire_at],
-            )
-            .await?;
-        self.add_grant_token(id, new_hash, now).await?;
-        self.conn()
-            .execute(
-                "DELETE FROM grant_token WHERE grant_id = $1 AND (retired < $2 OR hash NOT IN
+            .execute("UPDATE access_grant SET expires = $2 WHERE id = $1 AND expires < $2", params![id.0, expires])?;
+        self.conn().execute(
+            "UPDATE grant_token SET retired = COALESCE(retired, $2) WHERE hash = $1",
+            params![old_hash, retire_at],
+        )?;
+        self.add_grant_token(id, new_hash, now)?;
+        self.conn().execute(
+            "DELETE FROM grant_token WHERE grant_id = $1 AND (retired < $2 OR hash NOT IN
              (SELECT hash FROM grant_token WHERE grant_id = $1 ORDER BY created DESC, hash LIMIT $3))
              AND hash <> $4",
-                params![id.0, now - RETIRED_KNOWN, i64::from(MAX_TOKENS), new_hash],
-            )
-            .await?;
+            params![id.0, now - RETIRED_KNOWN, i64::from(MAX_TOKENS), new_hash],
+        )?;
         Ok(())
     }
 
-    async fn add_grant_token(&mut self, id: GrantId, hash: &[u8], now: i64) -> Result<(), StorageError> {
-        self.conn()
-            .execute("INSERT INTO grant_token (hash, grant_id, created) VALUES ($1, $2, $3)", params![hash, id.0, now])
-            .await?;
+    fn add_grant_token(&mut self, id: GrantId, hash: &[u8], now: i64) -> Result<(), StorageError> {
+        self.conn().execute(
+            "INSERT INTO grant_token (hash, grant_id, created) VALUES ($1, $2, $3)",
+            params![hash, id.0, now],
+        )?;
         Ok(())
     }
 
@@ -288,10 +282,10 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn note_grant_use(&mut self, id: GrantId, at: i64, address: &str) -> Result<(), StorageError> {
+    pub fn note_grant_use(&mut self, id: GrantId, at: i64, address: &str) -> Result<(), StorageError> {
         const NOTE: &str = "UPDATE access_grant SET last_used = $2, last_address = $3
              WHERE id = $1 AND (last_used IS NULL OR last_used < $2)";
-        self.conn().execute(NOTE, params![id.0, at, address]).await?;
+        self.conn().execute(NOTE, params![id.0, at, address])?;
         Ok(())
     }
 
@@ -299,11 +293,10 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn revoke_grant(&mut self, id: GrantId, now: i64) -> Result<bool, StorageError> {
+    pub fn revoke_grant(&mut self, id: GrantId, now: i64) -> Result<bool, StorageError> {
         let done = self
             .conn()
-            .execute("UPDATE access_grant SET revoked = $2 WHERE id = $1 AND revoked IS NULL", params![id.0, now])
-            .await?;
+            .execute("UPDATE access_grant SET revoked = $2 WHERE id = $1 AND revoked IS NULL", params![id.0, now])?;
         Ok(done == 1)
     }
 
@@ -311,7 +304,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn revoke_other_grants(
+    pub fn revoke_other_grants(
         &mut self,
         principal: PrincipalId,
         kept: GrantId,
@@ -319,21 +312,18 @@ impl WriteTx {
     ) -> Result<u64, StorageError> {
         const REVOKE: &str =
             "UPDATE access_grant SET revoked = $3 WHERE principal_id = $1 AND id <> $2 AND revoked IS NULL";
-        self.conn().execute(REVOKE, params![principal.0, kept.0, now]).await
+        self.conn().execute(REVOKE, params![principal.0, kept.0, now])
     }
 
     /// Revokes every grant of a principal.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn revoke_grants_of(&mut self, principal: PrincipalId, now: i64) -> Result<u64, StorageError> {
-        let done = self
-            .conn()
-            .execute(
-                "UPDATE access_grant SET revoked = $2 WHERE principal_id = $1 AND revoked IS NULL",
-                params![principal.0, now],
-            )
-            .await?;
+    pub fn revoke_grants_of(&mut self, principal: PrincipalId, now: i64) -> Result<u64, StorageError> {
+        let done = self.conn().execute(
+            "UPDATE access_grant SET revoked = $2 WHERE principal_id = $1 AND revoked IS NULL",
+            params![principal.0, now],
+        )?;
         Ok(done)
     }
 }

@@ -78,13 +78,12 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
-    pub async fn add_group(&mut self, id: GroupId, name: &str, created: i64) -> Result<(), StorageError> {
+    pub fn add_group(&mut self, id: GroupId, name: &str, created: i64) -> Result<(), StorageError> {
         self.conn()
             .execute(
                 "INSERT INTO principal_group (id, name, created) VALUES ($1, $2, $3)",
                 params![id.0, name, created],
             )
-            .await
             .map_err(|error| error.taken(format!("a group named {name} already exists")))?;
         Ok(())
     }
@@ -93,11 +92,11 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::NotFound`], or if the database fails.
-    pub async fn group_id(&mut self, name_or_id: &str) -> Result<GroupId, StorageError> {
-        let id: Option<Uuid> = self
-            .conn()
-            .scalar("SELECT id FROM principal_group WHERE name = $1 OR id = $2", params![name_or_id, as_id(name_or_id)])
-            .await?;
+    pub fn group_id(&mut self, name_or_id: &str) -> Result<GroupId, StorageError> {
+        let id: Option<Uuid> = self.conn().scalar(
+            "SELECT id FROM principal_group WHERE name = $1 OR id = $2",
+            params![name_or_id, as_id(name_or_id)],
+        )?;
         id.map(GroupId).ok_or(StorageError::NotFound("group"))
     }
 
@@ -105,10 +104,9 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
-    pub async fn rename_group(&mut self, id: GroupId, name: &str) -> Result<(), StorageError> {
+    pub fn rename_group(&mut self, id: GroupId, name: &str) -> Result<(), StorageError> {
         self.conn()
             .execute("UPDATE principal_group SET name = $2 WHERE id = $1", params![id.0, name])
-            .await
             .map_err(|error| error.taken(format!("a group named {name} already exists")))?;
         Ok(())
     }
@@ -117,8 +115,8 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn remove_group(&mut self, id: GroupId) -> Result<(), StorageError> {
-        self.conn().execute("DELETE FROM principal_group WHERE id = $1", params![id.0]).await?;
+    pub fn remove_group(&mut self, id: GroupId) -> Result<(), StorageError> {
+        self.conn().execute("DELETE FROM principal_group WHERE id = $1", params![id.0])?;
         Ok(())
     }
 
@@ -126,14 +124,11 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn add_group_member(&mut self, group: GroupId, principal: PrincipalId) -> Result<bool, StorageError> {
-        let done = self
-            .conn()
-            .execute(
-                "INSERT INTO group_member (group_id, principal_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-                params![group.0, principal.0],
-            )
-            .await?;
+    pub fn add_group_member(&mut self, group: GroupId, principal: PrincipalId) -> Result<bool, StorageError> {
+        let done = self.conn().execute(
+            "INSERT INTO group_member (group_id, principal_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            params![group.0, principal.0],
+        )?;
         Ok(done == 1)
     }
 
@@ -141,14 +136,11 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn remove_group_member(&mut self, group: GroupId, principal: PrincipalId) -> Result<bool, StorageError> {
-        let done = self
-            .conn()
-            .execute(
-                "DELETE FROM group_member WHERE group_id = $1 AND principal_id = $2",
-                params![group.0, principal.0],
-            )
-            .await?;
+    pub fn remove_group_member(&mut self, group: GroupId, principal: PrincipalId) -> Result<bool, StorageError> {
+        let done = self.conn().execute(
+            "DELETE FROM group_member WHERE group_id = $1 AND principal_id = $2",
+            params![group.0, principal.0],
+        )?;
         Ok(done == 1)
     }
 }

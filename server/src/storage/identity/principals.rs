@@ -134,7 +134,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
-    pub async fn add_principal(&mut self, row: &PrincipalRow, password: Option<&str>) -> Result<(), StorageError> {
+    pub fn add_principal(&mut self, row: &PrincipalRow, password: Option<&str>) -> Result<(), StorageError> {
         self.conn()
             .execute(
                 "INSERT INTO principal (id, kind, name, password, administrator, disabled, created, one_time_until)
@@ -150,7 +150,6 @@ impl WriteTx {
                     row.one_time_until
                 ],
             )
-            .await
             .map_err(|error| error.taken(taken(&row.name)))?;
         Ok(())
     }
@@ -159,9 +158,9 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn find_principal(&mut self, name_or_id: &str) -> Result<Option<PrincipalRow>, StorageError> {
+    pub fn find_principal(&mut self, name_or_id: &str) -> Result<Option<PrincipalRow>, StorageError> {
         let sql = concat!(columns!(), " WHERE (name = $1 OR id = $2) AND removed IS NULL");
-        let row = self.conn().optional(sql, params![name_or_id, as_id(name_or_id)]).await?;
+        let row = self.conn().optional(sql, params![name_or_id, as_id(name_or_id)])?;
         Ok(row)
     }
 
@@ -169,9 +168,9 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn has_password(&mut self, id: PrincipalId, password: &str) -> Result<bool, StorageError> {
+    pub fn has_password(&mut self, id: PrincipalId, password: &str) -> Result<bool, StorageError> {
         let stored: Option<Option<String>> =
-            self.conn().scalar("SELECT password FROM principal WHERE id = $1", params![id.0]).await?;
+            self.conn().scalar("SELECT password FROM principal WHERE id = $1", params![id.0])?;
         Ok(stored.flatten().is_some_and(|stored| stored == password))
     }
 
@@ -179,7 +178,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
-    pub async fn change_principal(&mut self, id: PrincipalId, change: &PrincipalChange) -> Result<(), StorageError> {
+    pub fn change_principal(&mut self, id: PrincipalId, change: &PrincipalChange) -> Result<(), StorageError> {
         self.conn()
             .execute(
                 "UPDATE principal SET password = COALESCE($2, password), administrator = COALESCE($3, administrator),
@@ -195,7 +194,6 @@ impl WriteTx {
                     change.name.as_deref()
                 ],
             )
-            .await
             .map_err(|error| error.taken(taken(change.name.as_deref().unwrap_or_default())))?;
         Ok(())
     }
@@ -205,26 +203,23 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn remove_principal(&mut self, id: PrincipalId, now: i64) -> Result<(), StorageError> {
+    pub fn remove_principal(&mut self, id: PrincipalId, now: i64) -> Result<(), StorageError> {
         self.conn()
             .execute(
                 "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE WHERE id = $1",
                 params![id.0, now],
-            )
-            .await?;
+            )?;
         for sql in [
             "DELETE FROM group_member WHERE principal_id = $1",
             "DELETE FROM project_principal WHERE principal_id = $1",
         ] {
-            self.conn().execute(sql, params![id.0]).await?;
+            self.conn().execute(sql, params![id.0])?;
         }
-        self.conn()
-            .execute(
-                "UPDATE service_token SET revoked = $2 WHERE principal_id = $1 AND revoked IS NULL",
-                params![id.0, now],
-            )
-            .await?;
-        self.revoke_grants_of(id, now).await?;
+        self.conn().execute(
+            "UPDATE service_token SET revoked = $2 WHERE principal_id = $1 AND revoked IS NULL",
+            params![id.0, now],
+        )?;
+        self.revoke_grants_of(id, now)?;
         Ok(())
     }
 
@@ -232,15 +227,12 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn administrators(&mut self) -> Result<i64, StorageError> {
-        let count = self
-            .conn()
-            .scalar::<i64>(
-                "SELECT count(*) FROM principal WHERE administrator AND NOT disabled AND removed IS NULL
+    pub fn administrators(&mut self) -> Result<i64, StorageError> {
+        let count = self.conn().scalar::<i64>(
+            "SELECT count(*) FROM principal WHERE administrator AND NOT disabled AND removed IS NULL
                     AND one_time_until IS NULL",
-                params![],
-            )
-            .await?;
+            params![],
+        )?;
         Ok(count.unwrap_or_default())
     }
 }

@@ -116,13 +116,12 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
-    pub async fn add_project(&mut self, row: &ProjectRow) -> Result<(), StorageError> {
+    pub fn add_project(&mut self, row: &ProjectRow) -> Result<(), StorageError> {
         self.conn()
             .execute(
                 "INSERT INTO project (id, name, description, created) VALUES ($1, $2, $3, $4)",
                 params![row.id.0, &row.name, &row.description, row.created],
             )
-            .await
             .map_err(|error| error.taken(format!("a project named {} already exists", row.name)))?;
         Ok(())
     }
@@ -131,7 +130,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
-    pub async fn change_project(
+    pub fn change_project(
         &mut self,
         id: ProjectId,
         name: Option<&str>,
@@ -141,7 +140,6 @@ impl WriteTx {
              WHERE id = $1";
         self.conn()
             .execute(CHANGE, params![id.0, name, description])
-            .await
             .map_err(|error| error.taken(format!("a project named {} already exists", name.unwrap_or_default())))?;
         Ok(())
     }
@@ -151,12 +149,12 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn remove_project(&mut self, id: ProjectId, now: i64) -> Result<(), StorageError> {
-        self.conn().execute("UPDATE project SET removed = $2 WHERE id = $1", params![id.0, now]).await?;
+    pub fn remove_project(&mut self, id: ProjectId, now: i64) -> Result<(), StorageError> {
+        self.conn().execute("UPDATE project SET removed = $2 WHERE id = $1", params![id.0, now])?;
         for sql in
             ["DELETE FROM project_principal WHERE project_id = $1", "DELETE FROM project_group WHERE project_id = $1"]
         {
-            self.conn().execute(sql, params![id.0]).await?;
+            self.conn().execute(sql, params![id.0])?;
         }
         Ok(())
     }
@@ -165,10 +163,10 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn living_keys(&mut self, project: ProjectId) -> Result<Vec<String>, StorageError> {
+    pub fn living_keys(&mut self, project: ProjectId) -> Result<Vec<String>, StorageError> {
         const LIVING: &str = "SELECT name FROM signing_key
              WHERE project_id = $1 AND revoked IS NULL AND destroyed IS NULL ORDER BY name";
-        let names: Vec<(String,)> = self.conn().all(LIVING, params![project.0]).await?;
+        let names: Vec<(String,)> = self.conn().all(LIVING, params![project.0])?;
         Ok(names.into_iter().map(|(name,)| name).collect())
     }
 
@@ -176,17 +174,17 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn usable_projects(&mut self, principal: PrincipalId) -> Result<i64, StorageError> {
+    pub fn usable_projects(&mut self, principal: PrincipalId) -> Result<i64, StorageError> {
         const USABLE: &str = "SELECT count(DISTINCT project_id) FROM principal_role
              WHERE principal_id = $1 AND role = 'key-user'";
-        Ok(self.conn().scalar::<i64>(USABLE, params![principal.0]).await?.unwrap_or_default())
+        Ok(self.conn().scalar::<i64>(USABLE, params![principal.0])?.unwrap_or_default())
     }
 
     /// Gives a role. Whether it is new.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn add_project_member(
+    pub fn add_project_member(
         &mut self,
         project: ProjectId,
         member: Member,
@@ -202,7 +200,7 @@ impl WriteTx {
                 id.0,
             ),
         };
-        let done = self.conn().execute(sql, params![project.0, id, role.name()]).await?;
+        let done = self.conn().execute(sql, params![project.0, id, role.name()])?;
         Ok(done == 1)
     }
 
@@ -210,7 +208,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn remove_project_member(
+    pub fn remove_project_member(
         &mut self,
         project: ProjectId,
         member: Member,
@@ -224,7 +222,7 @@ impl WriteTx {
                 ("DELETE FROM project_group WHERE project_id = $1 AND group_id = $2 AND role = $3", id.0)
             }
         };
-        let done = self.conn().execute(sql, params![project.0, id, role.name()]).await?;
+        let done = self.conn().execute(sql, params![project.0, id, role.name()])?;
         Ok(done == 1)
     }
 }

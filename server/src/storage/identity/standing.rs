@@ -38,7 +38,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn standing(
+    pub fn standing(
         &mut self,
         grant: GrantId,
         project: Option<ProjectId>,
@@ -50,6 +50,6 @@ impl WriteTx {
              FROM access_grant g JOIN principal p ON p.id = g.principal_id
              WHERE g.id = $1 AND g.revoked IS NULL AND g.expires > $3 AND NOT p.disabled AND p.removed IS NULL";
         let values = params![grant.0, project.map(|id| id.0), now.unix()];
-        self.conn_for_uses().optional(STANDING, values).await
+        self.conn_for_uses().optional(STANDING, values)
     }
 }

@@ -97,13 +97,13 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn add_service_token(
+    pub fn add_service_token(
         &mut self,
         principal: PrincipalId,
         row: &ServiceTokenRow,
         hash: &[u8],
     ) -> Result<(), StorageError> {
-        self.conn().execute("INSERT INTO service_token (id, principal_id, label, hash, created, expires) VALUES ($1, $2, $3, $4, $5, $6)", params![row.id.0, principal.0, &row.label, hash, row.created, row.expires]).await?;
+        self.conn().execute("INSERT INTO service_token (id, principal_id, label, hash, created, expires) VALUES ($1, $2, $3, $4, $5, $6)", params![row.id.0, principal.0, &row.label, hash, row.created, row.expires])?;
         Ok(())
     }
 
@@ -111,9 +111,9 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn is_service_token_good(&mut self, id: ServiceTokenId) -> Result<bool, StorageError> {
+    pub fn is_service_token_good(&mut self, id: ServiceTokenId) -> Result<bool, StorageError> {
         let good: Option<bool> =
-            self.conn().scalar("SELECT revoked IS NULL FROM service_token WHERE id = $1", params![id.0]).await?;
+            self.conn().scalar("SELECT revoked IS NULL FROM service_token WHERE id = $1", params![id.0])?;
         Ok(good == Some(true))
     }
 
@@ -121,28 +121,23 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::NotFound`] if the account has no such token, or if the database fails.
-    pub async fn revoke_service_token(
+    pub fn revoke_service_token(
         &mut self,
         principal: PrincipalId,
         id: ServiceTokenId,
         now: i64,
     ) -> Result<(), StorageError> {
-        let done = self
-            .conn()
-            .execute(
-                "UPDATE service_token SET revoked = COALESCE(revoked, $3) WHERE id = $2 AND principal_id = $1",
-                params![principal.0, id.0, now],
-            )
-            .await?;
+        let done = self.conn().execute(
+            "UPDATE service_token SET revoked = COALESCE(revoked, $3) WHERE id = $2 AND principal_id = $1",
+            params![principal.0, id.0, now],
+        )?;
         if done == 0 {
             return Err(StorageError::NotFound("token"));
         }
-        self.conn()
-            .execute(
-                "UPDATE access_grant SET revoked = $2 WHERE service_token_id = $1 AND revoked IS NULL",
-                params![id.0, now],
-            )
-            .await?;
+        self.conn().execute(
+            "UPDATE access_grant SET revoked = $2 WHERE service_token_id = $1 AND revoked IS NULL",
+            params![id.0, now],
+        )?;
         Ok(())
     }
 }

@@ -379,22 +379,17 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub(super) async fn is_still_so(
-        &mut self,
-        use_of: &UseOf,
-        judged: &KeyUse,
-        changes: i64,
-    ) -> Result<bool, StorageError> {
+    pub(super) fn is_still_so(&mut self, use_of: &UseOf, judged: &KeyUse, changes: i64) -> Result<bool, StorageError> {
         if judged.is_over() {
             return Ok(false);
         }
         if self.as_of(changes) == judged.as_of && !self.more_than_uses() {
             return Ok(true);
         }
-        self.found(changes).await?;
+        self.found(changes)?;
         let token = use_of.token.as_slice();
         let values = params![use_of.key.0, use_of.principal.0, use_of.role.name(), use_of.grant.0, token];
-        let found: Option<KeyUse> = self.conn_for_uses().optional(USED, values).await?;
+        let found: Option<KeyUse> = self.conn_for_uses().optional(USED, values)?;
         Ok(found.is_some_and(|found| KeyUse { as_of: judged.as_of, ..found } == *judged))
     }
 }

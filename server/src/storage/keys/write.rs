@@ -21,13 +21,13 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Taken`] if the name is taken; [`StorageError::KnownKey`] if it, or a part of it, is here already.
-    pub async fn insert_key(&mut self, key: &NewKeyRow) -> Result<(), StorageError> {
+    pub fn insert_key(&mut self, key: &NewKeyRow) -> Result<(), StorageError> {
         let project = "SELECT created FROM project WHERE id = $1 AND removed IS NULL";
-        if self.conn().scalar::<i64>(project, params![key.project.0]).await?.is_none() {
+        if self.conn().scalar::<i64>(project, params![key.project.0])?.is_none() {
             return Err(StorageError::NotFound("project"));
         }
         let known = "SELECT id FROM signing_key WHERE fingerprint = $1";
-        if let Some(known) = self.conn().scalar(known, params![key.fingerprint.0.to_vec()]).await? {
+        if let Some(known) = self.conn().scalar(known, params![key.fingerprint.0.to_vec()])? {
             return Err(StorageError::KnownKey { key: KeyId(known), fingerprint: key.fingerprint });
         }
         let values = params![
@@ -44,17 +44,16 @@ impl WriteTx {
         ];
         self.conn()
             .execute(INSERT_KEY, values)
-            .await
             .map_err(|error| error.taken(format!("a key named {} already exists in this project", key.name)))?;
         for component in &key.components {
-            self.insert_component(key.id, component).await?;
+            self.insert_component(key.id, component)?;
         }
         if let Some(certificate) = &key.revocation {
             let sql = "INSERT INTO key_revocation (key_id, certificate) VALUES ($1, $2)";
-            self.conn().execute(sql, params![key.id.0, certificate]).await?;
+            self.conn().execute(sql, params![key.id.0, certificate])?;
         }
-        self.conn().execute("INSERT INTO card_counter (key_id, signatures) VALUES ($1, 0)", params![key.id.0]).await?;
-        self.bump_registry().await?;
+        self.conn().execute("INSERT INTO card_counter (key_id, signatures) VALUES ($1, 0)", params![key.id.0])?;
+        self.bump_registry()?;
         Ok(())
     }
 
@@ -62,14 +61,14 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Taken`] if the key has one in its role; [`StorageError::KnownKey`] if a key has it.
-    pub async fn insert_component(&mut self, key: KeyId, new: &NewComponentRow) -> Result<(), StorageError> {
+    pub fn insert_component(&mut self, key: KeyId, new: &NewComponentRow) -> Result<(), StorageError> {
         let NewComponentRow { key: component, fingerprint, created, expires, evidence } = new;
         let (public_key, exponent) = match &component.public_key {
             PublicKeyBytes::Rsa { n, e } => (n, Some(e)),
             PublicKeyBytes::Ec { point } => (point, None),
         };
         // The fingerprint holds the time too: adopted twice, one key would have two. Key material is in one slot only.
-        let owner: Option<Owner> = self.conn().optional(OWNER, params![public_key.as_slice()]).await?;
+        let owner: Option<Owner> = self.conn().optional(OWNER, params![public_key.as_slice()])?;
         owner.map_or(Ok(()), Owner::conflict)?;
         self.conn()
             .execute(
@@ -89,10 +88,9 @@ impl WriteTx {
                     expires.map(Timestamp::unix)
                 ],
             )
-            .await
             .map_err(|error| error.taken(format!("the key already has a part that can {}", component.role.name())))?;
         if let Some(evidence) = evidence {
-            self.insert_evidence(ComponentId(component.component), evidence).await?;
+            self.insert_evidence(ComponentId(component.component), evidence)?;
         }
         Ok(())
     }
@@ -101,12 +99,11 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
-    pub async fn rename_key(&mut self, id: KeyId, name: &str) -> Result<(), StorageError> {
+    pub fn rename_key(&mut self, id: KeyId, name: &str) -> Result<(), StorageError> {
         self.conn()
             .execute("UPDATE signing_key SET name = $2 WHERE id = $1", params![id.0, name])
-            .await
             .map_err(|error| error.taken(format!("a key named {name} already exists in this project")))?;
-        self.bump_registry().await?;
+        self.bump_registry()?;
         Ok(())
     }
 
@@ -114,11 +111,9 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn serial_is_taken(&mut self, serial: u64) -> Result<bool, StorageError> {
-        let found: Option<i64> = self
-            .conn()
-            .scalar("SELECT serial FROM signing_key WHERE serial = $1", params![serial.cast_signed()])
-            .await?;
+    pub fn serial_is_taken(&mut self, serial: u64) -> Result<bool, StorageError> {
+        let found: Option<i64> =
+            self.conn().scalar("SELECT serial FROM signing_key WHERE serial = $1", params![serial.cast_signed()])?;
         Ok(found.is_some())
     }
 
@@ -127,24 +122,20 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn revoke_key(
+    pub fn revoke_key(
         &mut self,
         key: KeyId,
         (earlier, certificate): (&str, &str),
         revoked: &Revoked,
     ) -> Result<bool, StorageError> {
-        let changed = self
-            .conn()
-            .execute(
-                "UPDATE signing_key SET certificate = $3, disabled = TRUE, revoked = $4, revocation_reason = $5,
+        let changed = self.conn().execute(
+            "UPDATE signing_key SET certificate = $3, disabled = TRUE, revoked = $4, revocation_reason = $5,
                     revocation_message = $6
                  WHERE id = $1 AND certificate = $2 AND revoked IS NULL",
-                params![key.0, earlier, certificate, revoked.time.unix(), revoked.reason.name(), &revoked.message],
-            )
-            .await?
-            > 0;
+            params![key.0, earlier, certificate, revoked.time.unix(), revoked.reason.name(), &revoked.message],
+        )? > 0;
         if changed {
-            self.bump_registry().await?;
+            self.bump_registry()?;
         }
         Ok(changed)
     }
@@ -154,7 +145,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn replace_certificate(
+    pub fn replace_certificate(
         &mut self,
         key: KeyId,
         (earlier, certificate): (&str, &str),
@@ -165,14 +156,14 @@ impl WriteTx {
              WHERE id = $1 AND certificate = $2 AND revoked IS NULL";
         const COMPONENT: &str =
             "UPDATE component_key SET expires = $3, revoked = $4 WHERE key_id = $1 AND fingerprint = $2";
-        if self.conn().execute(CERTIFICATE, params![key.0, earlier, certificate, user_id]).await? == 0 {
+        if self.conn().execute(CERTIFICATE, params![key.0, earlier, certificate, user_id])? == 0 {
             return Ok(false);
         }
         for life in lives {
             let (fingerprint, expires) = (life.fingerprint.0.to_vec(), life.expires.map(Timestamp::unix));
-            self.conn().execute(COMPONENT, params![key.0, fingerprint, expires, life.revoked]).await?;
+            self.conn().execute(COMPONENT, params![key.0, fingerprint, expires, life.revoked])?;
         }
-        self.bump_registry().await?;
+        self.bump_registry()?;
         Ok(true)
     }
 
@@ -180,17 +171,13 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn set_key_destroyed(&mut self, key: KeyId) -> Result<bool, StorageError> {
-        let changed = self
-            .conn()
-            .execute(
-                "UPDATE signing_key SET destroyed = coalesce(destroyed, $2) WHERE id = $1 AND disabled",
-                params![key.0, Timestamp::now().unix()],
-            )
-            .await?
-            > 0;
+    pub fn set_key_destroyed(&mut self, key: KeyId) -> Result<bool, StorageError> {
+        let changed = self.conn().execute(
+            "UPDATE signing_key SET destroyed = coalesce(destroyed, $2) WHERE id = $1 AND disabled",
+            params![key.0, Timestamp::now().unix()],
+        )? > 0;
         if changed {
-            self.bump_registry().await?;
+            self.bump_registry()?;
         }
         Ok(changed)
     }
@@ -199,18 +186,14 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn set_key_disabled(&mut self, key: KeyId, disabled: bool) -> Result<bool, StorageError> {
-        let changed = self
-            .conn()
-            .execute(
-                "UPDATE signing_key SET disabled = $2
+    pub fn set_key_disabled(&mut self, key: KeyId, disabled: bool) -> Result<bool, StorageError> {
+        let changed = self.conn().execute(
+            "UPDATE signing_key SET disabled = $2
                  WHERE id = $1 AND disabled <> $2 AND revoked IS NULL AND destroyed IS NULL",
-                params![key.0, disabled],
-            )
-            .await?
-            > 0;
+            params![key.0, disabled],
+        )? > 0;
         if changed {
-            self.bump_registry().await?;
+            self.bump_registry()?;
         }
         Ok(changed)
     }

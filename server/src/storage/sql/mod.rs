@@ -7,8 +7,6 @@
 pub(super) mod postgres;
 pub(super) mod sqlite;
 
-use std::sync::Arc;
-
 use super::StorageError;
 
 /// A value that both databases take.
@@ -63,81 +61,63 @@ tuple!(A 0, B 1, C 2);
 tuple!(A 0, B 1, C 2, D 3);
 tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
 
-/// A connection inside a transaction of the writer.
+/// A connection for one thread that may wait: the writer's, and that of the start.
 pub(crate) enum Conn {
     Sqlite(rusqlite::Connection),
-    Postgres(Arc<postgres::Session>),
+    Postgres(postgres::Blocking),
 }
 
-/// A statement and its parameters.
-pub(crate) type Statement<'p> = (&'static str, &'p [&'p dyn Param]);
-
 impl Conn {
-    /// Two statements of which neither needs the other's answer: PostgreSQL gets them in one exchange. How many rows each
-    /// changed.
-    pub(crate) async fn execute_both(
-        &mut self,
-        first: Statement<'_>,
-        second: Statement<'_>,
-    ) -> Result<(u64, u64), StorageError> {
-        match self {
-            Self::Sqlite(conn) => {
-                Ok((sqlite::execute(conn, first.0, first.1)?, sqlite::execute(conn, second.0, second.1)?))
-            }
-            Self::Postgres(session) => {
-                tokio::try_join!(session.execute(first.0, first.1), session.execute(second.0, second.1))
-            }
-        }
-    }
-
     /// How many rows changed.
-    pub(crate) async fn execute(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<u64, StorageError> {
+    pub(crate) fn execute(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<u64, StorageError> {
         match self {
             Self::Sqlite(conn) => sqlite::execute(conn, sql, params),
-            Self::Postgres(session) => session.execute(sql, params).await,
+            Self::Postgres(conn) => conn.run(|session| session.execute(sql, params)),
         }
     }
 
     /// The rows in their order.
-    pub(crate) async fn all<T: FromRow>(
-        &mut self,
-        sql: &'static str,
-        params: &[&dyn Param],
-    ) -> Result<Vec<T>, StorageError> {
+    pub(crate) fn all<T: FromRow>(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<Vec<T>, StorageError> {
         match self {
             Self::Sqlite(conn) => sqlite::all(conn, sql, params),
-            Self::Postgres(session) => session.all(sql, params).await,
+            Self::Postgres(conn) => conn.run(|session| session.all(sql, params)),
         }
     }
 
     /// The first row, if there is one.
-    pub(crate) async fn optional<T: FromRow>(
+    pub(crate) fn optional<T: FromRow>(
         &mut self,
         sql: &'static str,
         params: &[&dyn Param],
     ) -> Result<Option<T>, StorageError> {
         match self {
             Self::Sqlite(conn) => sqlite::optional(conn, sql, params),
-            Self::Postgres(session) => session.optional(sql, params).await,
+            Self::Postgres(conn) => conn.run(|session| session.optional(sql, params)),
         }
     }
 
     /// The first column of the first row, if there is one.
-    pub(crate) async fn scalar<T: Column>(
+    pub(crate) fn scalar<T: Column>(
         &mut self,
         sql: &'static str,
         params: &[&dyn Param],
     ) -> Result<Option<T>, StorageError> {
-        Ok(self.optional::<(T,)>(sql, params).await?.map(|(value,)| value))
+        Ok(self.optional::<(T,)>(sql, params)?.map(|(value,)| value))
     }
-}
 
-impl Conn {
     /// Runs a script of several statements without parameters.
-    pub(crate) async fn script(&mut self, sql: &'static str) -> Result<(), StorageError> {
+    pub(crate) fn script(&mut self, sql: &'static str) -> Result<(), StorageError> {
         match self {
             Self::Sqlite(conn) => sqlite::script(conn, sql),
-            Self::Postgres(session) => session.script(sql).await,
+            Self::Postgres(conn) => conn.run(|session| session.script(sql)),
+        }
+    }
+
+    /// Runs a script before the next statement: PostgreSQL gets both in one exchange.
+    pub(crate) fn script_before_next(&mut self, sql: &'static str) -> Result<(), StorageError> {
+        match self {
+            Self::Sqlite(conn) => sqlite::script(conn, sql),
+            Self::Postgres(conn) => conn.defer(sql),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    future::Future,
     net::IpAddr,
     path::PathBuf,
     str::FromStr as _,
@@ -15,7 +16,7 @@ use std::{
 
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::{runtime::Handle, sync::Mutex as AsyncMutex};
 use tokio_postgres::{
     Client, Config, Statement,
     config::{Host, SslMode},
@@ -226,6 +227,54 @@ impl Session {
 
 fn upcast<'a>(params: &[&'a dyn Param]) -> Vec<&'a (dyn ToSql + Sync)> {
     params.iter().map(|param| *param as &(dyn ToSql + Sync)).collect()
+}
+
+/// A session for a thread that waits for each answer.
+pub(crate) struct Blocking {
+    session: Session,
+    runtime: Handle,
+    /// Goes out with the next statement.
+    deferred: Option<&'static str>,
+}
+
+impl Blocking {
+    /// Connects. The thread must not be one that runs tasks of `runtime`.
+    pub(in crate::storage) fn connect(options: &PostgresOptions, runtime: Handle) -> Result<Self, StorageError> {
+        let session = runtime.block_on(options.connect())?;
+        Ok(Self { session, runtime, deferred: None })
+    }
+
+    pub(in crate::storage) fn is_closed(&self) -> bool {
+        self.session.is_closed()
+    }
+
+    /// Waits for what `work` asks of the session. Statements that it sends at once need one exchange.
+    pub(in crate::storage) fn run<'s, T, F>(
+        &'s mut self,
+        work: impl FnOnce(&'s Session) -> F,
+    ) -> Result<T, StorageError>
+    where
+        F: Future<Output = Result<T, StorageError>>,
+    {
+        let Self { session, runtime, deferred } = self;
+        let work = work(session);
+        match deferred.take() {
+            None => runtime.block_on(work),
+            Some(script) => runtime.block_on(async {
+                let (before, done) = tokio::join!(biased; session.script(script), work);
+                before.and(done)
+            }),
+        }
+    }
+
+    /// Sends `script` together with the next statement.
+    pub(in crate::storage) fn defer(&mut self, script: &'static str) -> Result<(), StorageError> {
+        if self.deferred.is_some() {
+            self.run(async |_| Ok(()))?;
+        }
+        self.deferred = Some(script);
+        Ok(())
+    }
 }
 
 /// A few connections for reading, opened when they are first needed and again after they broke.

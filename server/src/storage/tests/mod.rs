@@ -73,11 +73,9 @@ impl Place {
 async fn attempt(store: &Store, n: u64, fail: bool) -> Result<u64, StorageError> {
     store
         .write(move |tx| {
-            Box::pin(async move {
-                tx.append_record(note(n));
-                tx.bump_registry().await?;
-                if fail { Err(StorageError::NotFound("anything")) } else { Ok(()) }
-            })
+            tx.append_record(note(n));
+            tx.bump_registry()?;
+            if fail { Err(StorageError::NotFound("anything")) } else { Ok(()) }
         })
         .await?;
     let newest = store.record(RecordFilter { limit: 1, descending: true, ..RecordFilter::default() }).await?;
@@ -104,7 +102,7 @@ fn hold(store: &Store) -> (mpsc::Sender<()>, JoinHandle<Result<(), StorageError>
             .write(move |_| {
                 begun.send(()).unwrap();
                 let _ = held.recv();
-                Box::pin(async { Ok::<_, StorageError>(()) })
+                Ok::<_, StorageError>(())
             })
             .await
     });
@@ -173,11 +171,9 @@ async fn panicking_job_fails_its_batch_and_nothing_else() {
         assert!(matches!(broken, Err(StorageError::Panicked)), "{broken:?}");
         let broken: Result<(), StorageError> = store
             .write(|tx| {
-                Box::pin(async move {
-                    tx.append_record(note(65));
-                    tx.bump_registry().await?;
-                    panic!("a job's own fault, later")
-                })
+                tx.append_record(note(65));
+                tx.bump_registry()?;
+                panic!("a job's own fault, later")
             })
             .await;
         assert!(matches!(broken, Err(StorageError::Panicked)), "{broken:?}");
@@ -217,11 +213,9 @@ async fn a_job_whose_sql_fails_leaves_the_writer_working() {
         let store = place.store().await;
         let broken: Result<(), StorageError> = store
             .write(|tx| {
-                Box::pin(async move {
-                    tx.append_record(note(0));
-                    tx.conn().execute("INSERT INTO environment (id) VALUES (1)", params![]).await?;
-                    Ok(())
-                })
+                tx.append_record(note(0));
+                tx.conn().execute("INSERT INTO environment (id) VALUES (1)", params![])?;
+                Ok(())
             })
             .await;
         assert!(matches!(broken, Err(StorageError::Database(_))), "{broken:?}");
@@ -235,10 +229,8 @@ async fn write_outside_a_transaction(store: &Store) {
     let name = "astray";
     let outside: Result<(), StorageError> = store
         .write(move |tx| {
-            Box::pin(async move {
-                tx.conn().script("ROLLBACK").await?;
-                tx.insert_environment(EnvironmentId::new(), name, EnvironmentKind::Sealed).await
-            })
+            tx.conn().script("ROLLBACK")?;
+            tx.insert_environment(EnvironmentId::new(), name, EnvironmentKind::Sealed)
         })
         .await;
     let Err(StorageError::Database(error)) = outside else { panic!("{outside:?}") };
@@ -262,10 +254,8 @@ async fn a_job_that_hides_an_error_is_not_told_of_success() {
     let store = place.store().await;
     let hidden: Result<(), StorageError> = store
         .write(|tx| {
-            Box::pin(async move {
-                assert!(tx.conn().execute("INSERT INTO environment (id) VALUES (1)", params![]).await.is_err());
-                Ok(())
-            })
+            assert!(tx.conn().execute("INSERT INTO environment (id) VALUES (1)", params![]).is_err());
+            Ok(())
         })
         .await;
     assert!(matches!(hidden, Err(StorageError::Commit(_))), "{hidden:?}");
@@ -280,12 +270,10 @@ async fn after_a_failed_commit_nothing_was_written_and_the_next_job_works() {
         let postgres = place.cluster.is_some();
         let lost: Result<(), StorageError> = store
             .write(move |tx| {
-                Box::pin(async move {
-                    tx.append_record(note(0));
-                    let end = if postgres { "SELECT pg_terminate_backend(pg_backend_pid())" } else { "ROLLBACK" };
-                    let ended = tx.conn().execute(end, params![]).await;
-                    if postgres { Ok(()) } else { ended.map(drop) }
-                })
+                tx.append_record(note(0));
+                let end = if postgres { "SELECT pg_terminate_backend(pg_backend_pid())" } else { "ROLLBACK" };
+                let ended = tx.conn().execute(end, params![]);
+                if postgres { Ok(()) } else { ended.map(drop) }
             })
             .await;
         assert!(matches!(lost, Err(StorageError::Commit(_))), "{lost:?}");
@@ -473,12 +461,10 @@ async fn the_database_is_as_durable_as_promised() {
     let store = place.store().await;
     let pragmas: Result<_, StorageError> = store
         .write(|tx| {
-            Box::pin(async move {
-                let mode: Option<String> = tx.conn().scalar("PRAGMA journal_mode", params![]).await?;
-                let synchronous: Option<i64> = tx.conn().scalar("PRAGMA synchronous", params![]).await?;
-                let foreign_keys: Option<i64> = tx.conn().scalar("PRAGMA foreign_keys", params![]).await?;
-                Ok((mode, synchronous, foreign_keys))
-            })
+            let mode: Option<String> = tx.conn().scalar("PRAGMA journal_mode", params![])?;
+            let synchronous: Option<i64> = tx.conn().scalar("PRAGMA synchronous", params![])?;
+            let foreign_keys: Option<i64> = tx.conn().scalar("PRAGMA foreign_keys", params![])?;
+            Ok((mode, synchronous, foreign_keys))
         })
         .await;
     assert_eq!(pragmas.unwrap(), (Some("wal".to_owned()), Some(2), Some(1)));
@@ -523,8 +509,7 @@ async fn grants_are_forgotten_a_year_after_their_end_but_not_by_a_clock_that_jum
             one_time_until: None,
         };
         let principal = user.id;
-        let added: Result<(), StorageError> =
-            store.write(move |tx| Box::pin(async move { tx.add_principal(&user, Some("hash")).await })).await;
+        let added: Result<(), StorageError> = store.write(move |tx| tx.add_principal(&user, Some("hash"))).await;
         added.unwrap();
         let now = 1_800_000_000;
         let log_in = async |created: i64| {
@@ -538,8 +523,7 @@ async fn grants_are_forgotten_a_year_after_their_end_but_not_by_a_clock_that_jum
                 expires: created + 30 * DAY,
                 refreshable_until: created + 365 * DAY,
             };
-            let stored: Result<(), StorageError> =
-                store.write(move |tx| Box::pin(async move { tx.add_grant(&row, id.0.as_bytes()).await })).await;
+            let stored: Result<(), StorageError> = store.write(move |tx| tx.add_grant(&row, id.0.as_bytes())).await;
             stored.unwrap();
             id
         };

@@ -171,34 +171,32 @@ impl Scene {
         let made: Result<(), StorageError> = scene
             .store
             .write(move |tx| {
-                Box::pin(async move {
-                    let (kind, name) = (PrincipalKind::User, "user".to_owned());
-                    let principal = PrincipalRow {
-                        id: user,
-                        kind,
-                        name,
-                        administrator: false,
-                        disabled: false,
-                        created: 0,
-                        one_time_until: None,
-                    };
-                    tx.add_principal(&principal, Some("none")).await?;
-                    let (service_token, label) = (None, String::new());
-                    let held = NewGrantRow {
-                        id: grant,
-                        principal: user,
-                        service_token,
-                        label,
-                        created: 0,
-                        expires: end,
-                        refreshable_until: end,
-                    };
-                    tx.add_grant(&held, &TOKEN).await?;
-                    let (name, description) = ("project".to_owned(), String::new());
-                    tx.add_project(&ProjectRow { id: project, name, description, created: 0 }).await?;
-                    tx.add_project_member(project, Member::Principal(user), ProjectRole::KeyUser).await?;
-                    tx.insert_key(&row).await
-                })
+                let (kind, name) = (PrincipalKind::User, "user".to_owned());
+                let principal = PrincipalRow {
+                    id: user,
+                    kind,
+                    name,
+                    administrator: false,
+                    disabled: false,
+                    created: 0,
+                    one_time_until: None,
+                };
+                tx.add_principal(&principal, Some("none"))?;
+                let (service_token, label) = (None, String::new());
+                let held = NewGrantRow {
+                    id: grant,
+                    principal: user,
+                    service_token,
+                    label,
+                    created: 0,
+                    expires: end,
+                    refreshable_until: end,
+                };
+                tx.add_grant(&held, &TOKEN)?;
+                let (name, description) = ("project".to_owned(), String::new());
+                tx.add_project(&ProjectRow { id: project, name, description, created: 0 })?;
+                tx.add_project_member(project, Member::Principal(user), ProjectRole::KeyUser)?;
+                tx.insert_key(&row)
             })
             .await;
         made.unwrap();
@@ -223,7 +221,7 @@ impl Scene {
     /// Ends, or gives back, what a use needs, in turn.
     pub(super) async fn change(&self, through: &Store, what: usize, away: bool) {
         let change = self.changing(what, away);
-        through.write(move |tx| Box::pin(async move { change.perform(tx).await })).await.unwrap();
+        through.write(move |tx| change.perform(tx)).await.unwrap();
     }
 
     pub(super) fn changing(&self, what: usize, away: bool) -> Changing {
@@ -242,17 +240,17 @@ pub(super) struct Changing {
 }
 
 impl Changing {
-    pub(super) async fn perform(self, tx: &mut WriteTx) -> Result<(), StorageError> {
+    pub(super) fn perform(self, tx: &mut WriteTx) -> Result<(), StorageError> {
         let Self { user, project, key, what, away } = self;
         let member = Member::Principal(user);
         match (what, away) {
             (0, _) => {
                 let change = PrincipalChange { disabled: Some(away), ..PrincipalChange::default() };
-                tx.change_principal(user, &change).await
+                tx.change_principal(user, &change)
             }
-            (1, true) => tx.remove_project_member(project, member, ProjectRole::KeyUser).await.map(drop),
-            (1, false) => tx.add_project_member(project, member, ProjectRole::KeyUser).await.map(drop),
-            _ => tx.set_key_disabled(key, away).await.map(drop),
+            (1, true) => tx.remove_project_member(project, member, ProjectRole::KeyUser).map(drop),
+            (1, false) => tx.add_project_member(project, member, ProjectRole::KeyUser).map(drop),
+            _ => tx.set_key_disabled(key, away).map(drop),
         }
     }
 }
@@ -371,11 +369,7 @@ async fn no_use_begins_with_a_token_that_was_retired() {
         let (expires, retired) = (judged.grant_expires.unwrap().unix(), now + 1);
         let refreshed: Result<(), StorageError> = scene
             .other
-            .write(move |tx| {
-                Box::pin(
-                    async move { tx.refresh_grant(grant, expires, (&TOKEN, retired), (&[6; 32], now)).await.map(drop) },
-                )
-            })
+            .write(move |tx| tx.refresh_grant(grant, expires, (&TOKEN, retired), (&[6; 32], now)).map(drop))
             .await;
         refreshed.unwrap();
         let late = begin_judged(store, &scene.request(), judged).await;

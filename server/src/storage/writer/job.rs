@@ -1,21 +1,13 @@
 //! What waits for the writer.
 
-use std::{future::Future, pin::Pin};
-
 use tokio::sync::oneshot;
 
 use super::{StorageError, WriteTx};
 
-/// What a job gives: its work on the transaction.
-pub type JobFuture<'c, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>;
-
 /// A job with its types erased.
 pub(super) trait Job: Send {
     /// Does the work; whether it succeeded.
-    fn perform<'c>(&'c mut self, tx: &'c mut WriteTx) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>>;
-
-    /// Forgets what came of the work: it was done outside a transaction and is void.
-    fn discard(&mut self);
+    fn perform(&mut self, tx: &mut WriteTx) -> bool;
 
     /// Answers the caller: with the job's result, or with why the transaction failed.
     fn finish(self: Box<Self>, failure: Option<StorageError>);
@@ -36,22 +28,13 @@ impl<T, E, F> Pending<T, E, F> {
 
 impl<T, E, F> Job for Pending<T, E, F>
 where
-    F: for<'c> FnOnce(&'c mut WriteTx) -> JobFuture<'c, T, E> + Send,
+    F: FnOnce(&mut WriteTx) -> Result<T, E> + Send,
     T: Send,
     E: From<StorageError> + Send,
 {
-    fn perform<'c>(&'c mut self, tx: &'c mut WriteTx) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
-        Box::pin(async move {
-            let Some(work) = self.work.take() else { return false };
-            let result = work(tx).await;
-            let ok = result.is_ok();
-            self.result = Some(result);
-            ok
-        })
-    }
-
-    fn discard(&mut self) {
-        self.result = None;
+    fn perform(&mut self, tx: &mut WriteTx) -> bool {
+        let Some(work) = self.work.take() else { return false };
+        self.result.insert(work(tx)).is_ok()
     }
 
     fn finish(self: Box<Self>, failure: Option<StorageError>) {

@@ -8,20 +8,16 @@ mod postgres;
 mod sqlite;
 
 use std::{
-    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::Poll,
 };
 
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-pub use self::job::JobFuture;
 use self::job::{Job, Pending};
 pub(super) use self::{
     postgres::{NODE_HAS_ENDED, PostgresWriter, lock_number},
@@ -67,11 +63,11 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn bump_registry(&mut self) -> Result<u64, StorageError> {
-        let version: Option<i64> = self
-            .conn()
-            .scalar("UPDATE server SET registry_version = registry_version + 1 RETURNING registry_version", params![])
-            .await?;
+    pub fn bump_registry(&mut self) -> Result<u64, StorageError> {
+        let version: Option<i64> = self.conn().scalar(
+            "UPDATE server SET registry_version = registry_version + 1 RETURNING registry_version",
+            params![],
+        )?;
         let version = version.ok_or_else(|| StorageError::Damaged("the table server is empty".to_owned()))?;
         self.registry_version = version.cast_unsigned();
         Ok(self.registry_version)
@@ -81,12 +77,12 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn node_has_ended(&mut self, node: Uuid) -> Result<bool, StorageError> {
+    pub fn node_has_ended(&mut self, node: Uuid) -> Result<bool, StorageError> {
         match &self.conn {
             Conn::Sqlite(_) => Ok(true),
-            Conn::Postgres(session) => {
-                let had: Option<(bool,)> = session.optional(NODE_HAS_ENDED, params![lock_number(node)]).await?;
-                Ok(had == Some((true,)))
+            Conn::Postgres(_) => {
+                let had: Option<bool> = self.conn.scalar(NODE_HAS_ENDED, params![lock_number(node)])?;
+                Ok(had == Some(true))
             }
         }
     }
@@ -105,9 +101,9 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub(super) async fn found(&mut self, changes: i64) -> Result<(), StorageError> {
+    pub(super) fn found(&mut self, changes: i64) -> Result<(), StorageError> {
         self.found = Some(self.as_of(changes));
-        let version: Option<i64> = self.conn.scalar("SELECT registry_version FROM server", params![]).await?;
+        let version: Option<i64> = self.conn.scalar("SELECT registry_version FROM server", params![])?;
         self.registry_version = self.registry_version.max(version.unwrap_or_default().cast_unsigned());
         Ok(())
     }
@@ -151,7 +147,7 @@ impl Writer {
 
     pub(super) async fn run<T, E, F>(&self, work: F) -> Result<T, E>
     where
-        F: for<'c> FnOnce(&'c mut WriteTx) -> JobFuture<'c, T, E> + Send + 'static,
+        F: FnOnce(&mut WriteTx) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StorageError> + Send + 'static,
     {
@@ -189,11 +185,22 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
+    /// Writes what comes with `write` until no more will come. `write` says whether it committed anything; after a panic in it
+    /// the next call begins anew.
+    fn run(mut self, mut write: impl FnMut(&mut [Box<dyn Job>]) -> Result<bool, StorageError>) {
+        while let Some(mut batch) = self.next() {
+            let committed = catch_unwind(AssertUnwindSafe(|| write(&mut batch)));
+            self.finish(batch, committed.unwrap_or(Err(StorageError::Panicked)));
+        }
+        // Its connection is closed before anybody is told that the writer has ended.
+        drop(write);
+    }
+
     /// The next jobs: those that came while the last ones were committed. None when no more will come.
-    async fn next(&mut self) -> Option<Vec<Box<dyn Job>>> {
+    fn next(&mut self) -> Option<Vec<Box<dyn Job>>> {
         let mut batch = Vec::new();
         while batch.len() < BATCH && self.close.is_none() {
-            let message = if batch.is_empty() { self.queue.recv().await } else { self.queue.try_recv().ok() };
+            let message = if batch.is_empty() { self.queue.blocking_recv() } else { self.queue.try_recv().ok() };
             match message {
                 Some(Message::Job(job)) => batch.push(job),
                 Some(Message::Close(done)) => {
@@ -229,26 +236,15 @@ impl Drop for Jobs {
     }
 }
 
-/// The result of `work`, or of its panic: a fault in one job must not end the writer. Its connection is dropped with it, and
-/// so the transaction rolled back.
-async fn caught<T>(work: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(StorageError::Panicked)))
-    })
-    .await
-}
-
 /// Says in the database that something else than uses was changed.
 const CHANGED: &str = "UPDATE record_head SET changes = changes + 1";
 
 /// Runs the jobs in one transaction that has begun. Whether any of them changed anything.
-async fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
     if let [only] = jobs {
         // Most transactions on a quiet server: the transaction itself is the savepoint.
         let before = tx.snapshot();
-        let done = only.perform(tx).await;
+        let done = only.perform(tx);
         if !done {
             tx.restore(before);
         }
@@ -257,29 +253,15 @@ async fn perform(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, St
     let mut any = false;
     for (number, job) in jobs.iter_mut().enumerate() {
         let before = tx.snapshot();
-        if in_savepoint(tx, job, number > 0).await? {
+        // In place of the savepoint of the job before. The last one ends with the transaction.
+        let begin = if number == 0 { "SAVEPOINT job" } else { "RELEASE SAVEPOINT job; SAVEPOINT job" };
+        tx.conn.script_before_next(begin)?;
+        if job.perform(tx) {
             any = true;
         } else {
             tx.restore(before);
-            tx.conn.execute("ROLLBACK TO SAVEPOINT job", params![]).await?;
+            tx.conn.script("ROLLBACK TO SAVEPOINT job")?;
         }
     }
     Ok(any)
-}
-
-/// Performs a job in a savepoint, in place of the savepoint of the job before if there is one. The last one ends with the
-/// transaction.
-async fn in_savepoint(tx: &mut WriteTx, job: &mut Box<dyn Job>, another: bool) -> Result<bool, StorageError> {
-    if let Conn::Postgres(session) = &tx.conn {
-        // Goes out together with the job's first statement.
-        let begin = if another { "RELEASE SAVEPOINT job; SAVEPOINT job" } else { "SAVEPOINT job" };
-        let session = Arc::clone(session);
-        let (begun, done) = tokio::join!(biased; session.script(begin), job.perform(tx));
-        return begun.map(|()| done);
-    }
-    if another {
-        tx.conn.execute("RELEASE SAVEPOINT job", params![]).await?;
-    }
-    tx.conn.execute("SAVEPOINT job", params![]).await?;
-    Ok(job.perform(tx).await)
 }

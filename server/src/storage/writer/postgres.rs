@@ -1,85 +1,91 @@
-//! The writer of PostgreSQL: one task on one connection. Whoever writes holds the row of the record's head, so that the
-//! servers that share the database append one after the other and the chain never forks.
+//! The writer of PostgreSQL: one thread with one connection. It holds the row of the record's head while it writes, so that
+//! the servers that share the database append one after the other and the chain never forks.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
+use tokio::runtime::Handle;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{CHANGED, Job, Jobs, WriteTx, caught, perform};
+use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::storage::{
     StorageError,
     known::Changes,
     record::{self, Entry, RecordHead},
     sql::{
         Conn, params,
-        postgres::{PostgresOptions, Session},
+        postgres::{Blocking, PostgresOptions, Session},
     },
 };
 
 pub(in crate::storage) struct PostgresWriter {
     /// Absent after a failure, until there is a new connection.
-    held: Option<Held>,
+    tx: Option<WriteTx>,
     options: PostgresOptions,
+    runtime: Handle,
     node: Uuid,
     published: Arc<AtomicU64>,
     changes: Changes,
 }
 
-/// One connection.
-struct Held {
-    session: Arc<Session>,
-    /// On the same.
-    tx: WriteTx,
-}
-
 impl PostgresWriter {
-    /// Connects and starts the task. As long as its connection lives, `node` is known to the other servers as running.
-    pub(in crate::storage) async fn start(
+    /// Connects and starts the thread. As long as its connection lives, `node` is known to the other servers as running.
+    pub(in crate::storage) fn start(
         options: PostgresOptions,
+        runtime: Handle,
         node: Uuid,
-        mut jobs: Jobs,
+        jobs: Jobs,
         published: Arc<AtomicU64>,
         changes: Changes,
     ) -> Result<(), StorageError> {
-        let held = Held::open(&options, node, published.load(Ordering::Acquire)).await?;
-        let mut writer = Self { held: Some(held), options, node, published, changes };
-        tokio::spawn(async move {
-            while let Some(mut batch) = jobs.next().await {
-                let committed = caught(writer.write(&mut batch)).await;
-                jobs.finish(batch, committed);
+        let mut writer = Self { tx: None, options, runtime, node, published, changes };
+        writer.tx = Some(writer.open()?);
+        let run = move || jobs.run(|batch| writer.write(batch));
+        let started = std::thread::Builder::new().name("writer".into()).spawn(run);
+        started.map(drop).map_err(|error| StorageError::Options(format!("the writer's thread: {error}")))
+    }
+
+    fn open(&self) -> Result<WriteTx, StorageError> {
+        let mut conn = Blocking::connect(&self.options, self.runtime.clone())?;
+        let lock = lock_number(self.node);
+        conn.run(async |session| {
+            // Held until the connection ends, however it ends.
+            session.execute("SELECT pg_advisory_lock($1)", params![lock]).await?;
+            // A statement outside a transaction must not be committed by itself.
+            session.script("SET default_transaction_read_only = on").await?;
+            // Were they prepared only when they are needed, what is sent after them would overtake them.
+            for sql in [HEAD, APPEND_ONE, APPEND, CHANGED] {
+                session.prepare(sql).await?;
             }
-            // Closed before anybody is told that the writer has ended.
-            drop(writer);
-            drop(jobs);
-        });
-        Ok(())
+            Ok(())
+        })?;
+        Ok(WriteTx::new(Conn::Postgres(conn), self.published.load(Ordering::Acquire)))
     }
 
     /// Whether anything was committed.
-    async fn write(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
-        let usable = self.held.take().filter(|held| !held.session.is_closed());
-        let mut held = match usable {
-            Some(held) => held,
+    fn write(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+        let usable = self.tx.take().filter(|tx| matches!(&tx.conn, Conn::Postgres(conn) if !conn.is_closed()));
+        let mut tx = match usable {
+            Some(tx) => tx,
             None => {
                 self.changes.begin_era();
-                Held::open(&self.options, self.node, self.published.load(Ordering::Acquire)).await?
+                self.open()?
             }
         };
-        held.tx.more_than_uses = false;
-        held.tx.era = self.changes.era();
+        tx.more_than_uses = false;
+        tx.era = self.changes.era();
         // Not put back on error: dropping the connection ends whatever is left of the transaction.
-        let committed = held.transaction(jobs).await?;
+        let committed = transaction(&mut tx, jobs)?;
         if committed {
-            self.published.fetch_max(held.tx.registry_version, Ordering::AcqRel);
+            self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
         }
-        if let Some(found) = held.tx.found.take() {
+        if let Some(found) = tx.found.take() {
             self.changes.heard(found);
         }
-        self.held = Some(held);
+        self.tx = Some(tx);
         Ok(committed)
     }
 }
@@ -95,50 +101,42 @@ const APPEND: &str = "WITH head AS (UPDATE record_head SET sequence = $11, hash 
     SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::UUID[], $5::UUID[], $6::UUID[], $7::UUID[],
         $8::TEXT[], $9::TEXT[], $10::BYTEA[])";
 
-impl Held {
-    async fn open(options: &PostgresOptions, node: Uuid, registry_version: u64) -> Result<Self, StorageError> {
-        let session = options.connect().await?;
-        // Held until the connection ends, however it ends.
-        session.execute("SELECT pg_advisory_lock($1)", params![lock_number(node)]).await?;
-        // Should BEGIN fail, what was sent after it must not be committed statement by statement.
-        session.script("SET default_transaction_read_only = on").await?;
-        // Were they prepared only when they are needed, what is sent after them would overtake them.
-        for sql in [HEAD, APPEND_ONE, APPEND, CHANGED] {
-            session.prepare(sql).await?;
-        }
-        let session = Arc::new(session);
-        let tx = WriteTx::new(Conn::Postgres(Arc::clone(&session)), registry_version);
-        Ok(Self { session, tx })
+/// Whether anything was committed.
+fn transaction(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+    let mut head = begin(session(&mut tx.conn)?)?;
+    if !perform(tx, jobs)? {
+        tx.conn.script("ROLLBACK")?;
+        return Ok(false);
     }
-
-    /// Whether anything was committed.
-    async fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
-        let Self { session, tx } = self;
-        // The jobs' first statement goes out together with these two, and is executed after them.
-        let (head, any) = tokio::join!(biased; begin(session), perform(tx, jobs));
-        let mut head = head.inspect_err(|_| jobs.iter_mut().for_each(|job| job.discard()))?;
-        if !any? {
-            session.script("ROLLBACK").await?;
-            return Ok(false);
-        }
-        let entries = record::chain(&mut head, std::mem::take(&mut tx.appended))?;
-        // What is appended and COMMIT go out together; if one fails, so does what follows.
+    let entries = record::chain(&mut head, std::mem::take(&mut tx.appended))?;
+    let more_than_uses = tx.more_than_uses;
+    // What is appended and COMMIT go out together; if one fails, so does what follows.
+    let committed = session(&mut tx.conn)?.run(async |session| {
         let changed =
-            async { if tx.more_than_uses { session.execute(CHANGED, params![]).await.map(drop) } else { Ok(()) } };
+            async { if more_than_uses { session.execute(CHANGED, params![]).await.map(drop) } else { Ok(()) } };
         let (appended, changed, committed) =
             tokio::join!(biased; append(session, &entries), changed, session.script("COMMIT"));
-        appended.and(changed).and(committed).map_err(StorageError::into_commit)?;
-        Ok(true)
+        appended.and(changed).and(committed)
+    });
+    committed.map_err(StorageError::into_commit)?;
+    Ok(true)
+}
+
+fn session(conn: &mut Conn) -> Result<&mut Blocking, StorageError> {
+    match conn {
+        Conn::Postgres(session) => Ok(session),
+        Conn::Sqlite(_) => Err(StorageError::Closed),
     }
 }
 
 /// Begins a transaction and takes the record's head, in one exchange.
-async fn begin(session: &Session) -> Result<RecordHead, StorageError> {
-    let begin = session.script("BEGIN READ WRITE");
-    let (begun, head) = tokio::join!(biased; begin, session.optional::<(i64, Vec<u8>)>(HEAD, params![]));
-    begun?;
+fn begin(conn: &mut Blocking) -> Result<RecordHead, StorageError> {
+    let head: Option<(i64, Vec<u8>)> = conn.run(async |session| {
+        let (begun, head) = tokio::join!(biased; session.script("BEGIN READ WRITE"), session.optional(HEAD, params![]));
+        begun.and(head)
+    })?;
     let damaged = || StorageError::Damaged("the record's head".to_owned());
-    let (sequence, hash) = head?.ok_or_else(damaged)?;
+    let (sequence, hash) = head.ok_or_else(damaged)?;
     Ok(RecordHead { sequence: sequence.cast_unsigned(), hash: hash.try_into().map_err(|_| damaged())? })
 }
 

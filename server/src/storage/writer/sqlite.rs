@@ -1,19 +1,14 @@
 //! The writer of SQLite: one thread.
 
 use std::{
-    future::Future,
     path::PathBuf,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
 };
 
-use tokio::runtime::Builder;
-
-use super::{CHANGED, Job, Jobs, WriteTx, caught, perform};
+use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::storage::{
     StorageError,
     known::Changes,
@@ -34,31 +29,20 @@ impl SqliteWriter {
     /// told whenever something else than uses was written.
     pub(in crate::storage) fn start(
         path: PathBuf,
-        mut jobs: Jobs,
+        jobs: Jobs,
         published: Arc<AtomicU64>,
         changes: Changes,
     ) -> Result<(), StorageError> {
         let mut writer = Self { path: path.clone(), tx: None, published, changes };
         writer.tx = Some(writer.open()?);
-        let runtime = Builder::new_current_thread().build().map_err(|error| StorageError::file(&path, &error))?;
-        let run = move || {
-            runtime.block_on(async {
-                while let Some(mut batch) = jobs.next().await {
-                    let committed = caught(async { writer.write(&mut batch) }).await;
-                    jobs.finish(batch, committed);
-                }
-            });
-            // Closed before anybody is told that the writer has ended.
-            drop(writer);
-            drop(jobs);
-        };
+        let run = move || jobs.run(|batch| writer.write(batch));
         let started = std::thread::Builder::new().name("writer".into()).spawn(run);
         started.map(drop).map_err(|error| StorageError::file(&path, &error))
     }
 
     fn open(&self) -> Result<(WriteTx, RecordHead), StorageError> {
         let mut conn = Conn::Sqlite(sqlite::open(&self.path)?);
-        let head = at_once(record::read_head(&mut conn))?;
+        let head = record::read_head(&mut conn)?;
         Ok((WriteTx::new(conn, self.published.load(Ordering::Acquire)), head))
     }
 
@@ -70,7 +54,7 @@ impl SqliteWriter {
         };
         // Not put back on error: after a failed commit what SQLite holds of the file can't be trusted (a failed fsync may
         // have dropped pages), so the connection is dropped, which rolls back, and opened anew.
-        let committed = at_once(transaction(&mut tx, &mut head, jobs));
+        let committed = transaction(&mut tx, &mut head, jobs);
         // A commit that failed may yet be found in the file.
         if std::mem::take(&mut tx.more_than_uses) || committed.is_err() {
             self.changes.happened();
@@ -85,22 +69,22 @@ impl SqliteWriter {
 }
 
 /// Whether anything was committed.
-async fn transaction(tx: &mut WriteTx, head: &mut RecordHead, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
-    tx.conn.execute("BEGIN IMMEDIATE", params![]).await?;
-    let any = perform(tx, jobs).await?;
+fn transaction(tx: &mut WriteTx, head: &mut RecordHead, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+    tx.conn.execute("BEGIN IMMEDIATE", params![])?;
+    let any = perform(tx, jobs)?;
     if any {
-        append(tx, head).await.map_err(StorageError::into_commit)?;
+        append(tx, head).map_err(StorageError::into_commit)?;
         if tx.more_than_uses {
-            tx.conn.execute(CHANGED, params![]).await.map_err(StorageError::into_commit)?;
+            tx.conn.execute(CHANGED, params![]).map_err(StorageError::into_commit)?;
         }
     }
     let end = if any { "COMMIT" } else { "ROLLBACK" };
-    tx.conn.execute(end, params![]).await.map_err(StorageError::into_commit)?;
+    tx.conn.execute(end, params![]).map_err(StorageError::into_commit)?;
     Ok(any)
 }
 
 /// Writes what the jobs appended to the record.
-async fn append(tx: &mut WriteTx, head: &mut RecordHead) -> Result<(), StorageError> {
+fn append(tx: &mut WriteTx, head: &mut RecordHead) -> Result<(), StorageError> {
     const APPEND: &str = "INSERT INTO record
             (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
@@ -108,15 +92,7 @@ async fn append(tx: &mut WriteTx, head: &mut RecordHead) -> Result<(), StorageEr
         sqlite::expect_transaction(conn)?;
     }
     for entry in record::chain(head, std::mem::take(&mut tx.appended))? {
-        tx.conn.execute(APPEND, &entry.values()).await?;
+        tx.conn.execute(APPEND, &entry.values())?;
     }
     Ok(())
-}
-
-/// The result of a future that asks SQLite and nothing else, so never waits.
-fn at_once<T>(future: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(StorageError::Damaged("a job waited for something else than the database".to_owned())),
-    }
 }

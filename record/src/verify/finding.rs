@@ -1,0 +1,159 @@
+//! What a verification finds wrong.
+
+use sealcard_api::ids::{ComponentId, RequestId};
+
+use super::Operation;
+
+/// Findings beyond this number are counted only.
+pub(super) const MAX_FINDINGS: usize = 1000;
+
+/// Something that is wrong with record or journals, as a sentence for a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Finding {
+    /// The record has a gap, or an entry that was put in.
+    #[error("entry {expected} is missing: {found} follows {after}")]
+    Missing {
+        /// The number that belongs here.
+        expected: u64,
+        /// The number that is here.
+        found: u64,
+        /// The number before it.
+        after: u64,
+    },
+    /// An entry, or the one before it, was changed.
+    #[error("entry {0}: its hash does not fit its content and the entry before it")]
+    Hash(u64),
+    /// The bytes are no entry.
+    #[error("entry {sequence}: its body can't be read: {error}")]
+    Unreadable {
+        /// The number that belongs here.
+        sequence: u64,
+        /// Why.
+        error: String,
+    },
+    /// The database's columns beside an entry say something else than the entry.
+    #[error("entry {0}: the columns beside its body were changed")]
+    Columns(u64),
+    /// A journal has a gap, or an entry that was put in.
+    #[error("journal {journal}: entry {found} is where {expected} belongs")]
+    JournalMissing {
+        /// Which journal.
+        journal: String,
+        /// The number that belongs here.
+        expected: u64,
+        /// The number that is here.
+        found: u64,
+    },
+    /// A journal's entry, or the one before it, was changed.
+    #[error("journal {journal}: entry {sequence} does not fit the one before it")]
+    JournalHash {
+        /// Which journal.
+        journal: String,
+        /// The entry.
+        sequence: u64,
+    },
+    /// A journal's line can't be read.
+    #[error("journal {journal}: line {line} can't be read: {error}")]
+    JournalUnreadable {
+        /// Which journal.
+        journal: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// Why.
+        error: String,
+    },
+    /// A journal became shorter, or was not given as a whole.
+    #[error("journal {journal}: it has {has} entries of {expected}")]
+    JournalShort {
+        /// Which journal.
+        journal: String,
+        /// How many entries there are.
+        has: u64,
+        /// How many there must be.
+        expected: u64,
+    },
+    /// A journal could not be read, so that uses which the record lacks may be in it.
+    #[error("journal {journal}: it was not compared: {error}")]
+    NotCompared {
+        /// Which journal.
+        journal: String,
+        /// Why.
+        error: String,
+    },
+    /// A journal has an operation that this version does not know.
+    #[error("journal {journal}: entry {sequence} has the unknown operation {operation:?}")]
+    UnknownOperation {
+        /// Which journal.
+        journal: String,
+        /// The entry.
+        sequence: u64,
+        /// Its operation.
+        operation: String,
+    },
+    /// A key was used, made or destroyed and the record does not say so.
+    #[error("{0} is not in the record")]
+    NotInRecord(JournalUse),
+    /// A key was used otherwise than the record says.
+    #[error("{found}, but the record's intent is {intended}")]
+    OtherOperation {
+        /// The journal's entry.
+        found: JournalUse,
+        /// The record's.
+        intended: Operation,
+    },
+    /// A key was used on something else than the record says.
+    #[error("{0}, but the record's intent is over something else")]
+    OtherInput(JournalUse),
+    /// A key was used once more than the record says.
+    #[error("{0}: it was used before for this request")]
+    UsedAgain(JournalUse),
+    /// The record says that a key was used, and no journal does.
+    #[error("request {request}: the record says that component {component} was used, the journals do not")]
+    NotInJournal {
+        /// The request.
+        request: RequestId,
+        /// The component.
+        component: ComponentId,
+    },
+    /// A use has no outcome.
+    #[error("request {request}: an intent without an outcome, it is unknown whether component {component} was used")]
+    NoOutcome {
+        /// The request.
+        request: RequestId,
+        /// The component.
+        component: ComponentId,
+    },
+}
+
+/// An entry of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("journal {journal}: entry {sequence}, {operation} with component {component} for request {request}")]
+pub struct JournalUse {
+    /// Which journal.
+    pub journal: String,
+    /// The entry.
+    pub sequence: u64,
+    /// What was done.
+    pub operation: Operation,
+    /// With which component.
+    pub component: ComponentId,
+    /// For which request.
+    pub request: RequestId,
+}
+
+/// The first findings, and how many more there were.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) first: Vec<Finding>,
+    pub(super) more: u64,
+}
+
+impl Findings {
+    pub(super) fn add(&mut self, finding: Finding) {
+        if self.first.len() < MAX_FINDINGS {
+            self.first.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The proof that the record is whole and tells of every use of a key.
+//!
+//! The chain shows changed, removed and inserted entries. The signers' journals, which the server can't write, show uses
+//! that the record lacks. Every signature that left a signer is in a journal, so they also show an end that was cut off.
+//!
+//! A [`Verifier`] takes the entries of record and journals in any order of the files, and keeps of each a few bytes. Beyond
+//! [`Options::memory`] these are sorted by request through a temporary file, so that memory does not grow with the record.
+//! `docs/decisions/record-verification.md` says why.
+
+mod compare;
+mod fact;
+mod files;
+mod finding;
+mod sort;
+
+use std::{io, path::PathBuf};
+
+use sealcard_signer_protocol::{JournalEntry, journal::entry_hash};
+use uuid::Uuid;
+
+pub use fact::Operation;
+pub use files::{FileError, Progress, read_journal, read_record};
+pub use finding::{Finding, JournalUse};
+
+use self::{
+    fact::{Kind, Origin, Parts},
+    finding::Findings,
+    sort::Sorter,
+};
+use crate::{Body, Event, Head, Sha256, parse};
+
+/// Bytes that a [`Verifier`] keeps in memory if nothing else is said.
+pub const MEMORY: usize = 16 << 20;
+
+/// How to verify.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where the temporary file is made, which has no name.
+    pub folder: PathBuf,
+    /// Bytes of facts that are kept in memory.
+    pub memory: usize,
+    /// Whose uses the journals must have.
+    pub journals: Journals,
+}
+
+/// Whose uses the journals that are compared must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Journals {
+    /// Nobody's: no journals are compared, or not all of those that are needed.
+    None,
+    /// Those of one machine. `None` if only one machine uses the database.
+    OfHost(Option<Uuid>),
+    /// Everybody's: the journals of all machines are compared.
+    All,
+}
+
+/// What a verification came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The record's end.
+    pub head: Head,
+    /// Entries that this version can't read because they are of a newer one. Their places in the chain were checked, and
+    /// what they say was not compared with the journals.
+    pub unknown: u64,
+    /// The first findings.
+    pub findings: Vec<Finding>,
+    /// How many more there were.
+    pub more: u64,
+}
+
+/// A verification in work.
+pub struct Verifier {
+    journals: Journals,
+    head: Head,
+    unknown: u64,
+    names: Vec<String>,
+    findings: Findings,
+    facts: Sorter,
+}
+
+/// How far a journal was read.
+#[derive(Debug)]
+pub struct Journal {
+    /// Its place among the verifier's, from 1.
+    number: u16,
+    sequence: u64,
+    hash: [u8; 32],
+}
+
+impl Journal {
+    /// The number of the newest entry that was read.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+impl Verifier {
+    /// Begins.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let Options { folder, memory, journals } = options;
+        Self {
+            journals,
+            head: Head::EMPTY,
+            unknown: 0,
+            names: Vec::new(),
+            findings: Findings::default(),
+            facts: Sorter::new(folder, memory),
+        }
+    }
+
+    /// The record's end so far.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Notes something that was found otherwise.
+    pub fn add_finding(&mut self, finding: Finding) {
+        self.findings.add(finding);
+    }
+
+    /// Says that not all journals could be read: none is expected to have a use that it lacks.
+    pub const fn expect_no_journal(&mut self) {
+        self.journals = Journals::None;
+    }
+
+    /// Takes the record's next entry, with the hash that is stored with it. Gives its content if it can be read.
+    ///
+    /// # Errors
+    /// If the temporary file can't be written.
+    pub fn entry(&mut self, text: &str, hash: Sha256) -> io::Result<Option<Body>> {
+        let expected = self.head.next(text);
+        let body = match parse(text) {
+            Ok(body) => body,
+            Err(error) => {
+                let sequence = expected.sequence;
+                self.findings.add(Finding::Unreadable { sequence, error: error.to_string() });
+                if hash != expected.hash {
+                    self.findings.add(Finding::Hash(sequence));
+                }
+                self.head = Head { sequence, hash };
+                return Ok(None);
+            }
+        };
+        let sequence = body.sequence;
+        if sequence != expected.sequence {
+            let after = self.head.sequence;
+            self.findings.add(Finding::Missing { expected: expected.sequence, found: sequence, after });
+        }
+        if hash != expected.hash {
+            self.findings.add(Finding::Hash(sequence));
+        }
+        // Goes on from what is stored, so that one change is one finding.
+        self.head = Head { sequence, hash };
+        self.note(&body)?;
+        Ok(Some(body))
+    }
+
+    /// Keeps what the entry says of components.
+    fn note(&mut self, body: &Body) -> io::Result<()> {
+        use Operation::{Certify, Destroy, Generate};
+        let (request, sequence) = (body.request_id.0, body.sequence);
+        let fact = |component: Uuid, kind, operation| Parts::of_record((request, component), kind, operation, sequence);
+        match &body.event {
+            Event::UseIntent(intent) => {
+                let operation = intent.asked.signer_operation.into();
+                let input = intent.asked.input_sha256.map_or([0; 32], |input| input.0);
+                self.facts.push(Parts { input, ..fact(intent.component.0, Kind::Intent, operation) }.encode())
+            }
+            Event::UseOutcome(outcome) => {
+                let in_journal = match self.journals {
+                    Journals::None => false,
+                    Journals::OfHost(host) => outcome.host == host,
+                    Journals::All => true,
+                };
+                let signed = outcome.state == sealcard_api::record::RequestState::Signed && in_journal;
+                let kind = if signed { Kind::Signed } else { Kind::Ended };
+                let operation = outcome.asked.signer_operation.into();
+                self.facts.push(fact(outcome.component.0, kind, operation).encode())
+            }
+            Event::KeyBegun(begun) => {
+                let facts = begun.components.iter().map(|component| fact(component.0, Kind::Made, Generate));
+                facts.into_iter().try_for_each(|fact| self.facts.push(fact.encode()))
+            }
+            Event::KeyCertify(certified) => {
+                let input = certified.input_sha256.0;
+                self.facts.push(Parts { input, ..fact(certified.component.0, Kind::Certified, Certify) }.encode())
+            }
+            Event::KeyDestroyBegun(begun) | Event::KeyDiscardBegun(begun) => {
+                let facts = begun.components.iter().map(|component| fact(component.0, Kind::Destroyed, Destroy));
+                facts.into_iter().try_for_each(|fact| self.facts.push(fact.encode()))
+            }
+            Event::Unknown => {
+                self.unknown += 1;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins another journal. `name` is what findings call it.
+    pub fn journal(&mut self, name: impl Into<String>) -> Journal {
+        self.names.push(name.into());
+        // More journals than that are indistinct in findings, and compared all the same.
+        let number = u16::try_from(self.names.len()).unwrap_or(u16::MAX);
+        Journal { number, sequence: 0, hash: [0; 32] }
+    }
+
+    /// Takes a journal's next entry. `later` if it may be younger than the record that is compared: then it is enough if it
+    /// confirms the record.
+    ///
+    /// # Errors
+    /// If the temporary file can't be written.
+    pub fn journal_entry(&mut self, journal: &mut Journal, entry: &JournalEntry, later: bool) -> io::Result<()> {
+        let expected = journal.sequence.saturating_add(1);
+        let name = || self.names.get(usize::from(journal.number) - 1).cloned().unwrap_or_default();
+        if entry.sequence != expected {
+            self.findings.add(Finding::JournalMissing { journal: name(), expected, found: entry.sequence });
+        } else if entry_hash(&journal.hash, entry) != entry.hash {
+            self.findings.add(Finding::JournalHash { journal: name(), sequence: expected });
+        }
+        journal.sequence = entry.sequence.max(expected);
+        journal.hash = entry.hash;
+        let Some(operation) = Operation::of(entry) else {
+            let (sequence, operation) = (entry.sequence, entry.operation.clone());
+            self.findings.add(Finding::UnknownOperation { journal: name(), sequence, operation });
+            return Ok(());
+        };
+        let kind = match operation {
+            _ if later => Kind::UsedLater,
+            Operation::Certify => Kind::Certified,
+            _ => Kind::Used,
+        };
+        let parts = Parts {
+            id: (entry.request, entry.component),
+            kind,
+            input: entry.input_sha256.as_slice().try_into().unwrap_or_default(),
+            origin: Origin::Journal,
+            operation,
+            journal: journal.number,
+            sequence: entry.sequence,
+        };
+        self.facts.push(parts.encode())
+    }
+
+    /// Compares what was taken.
+    ///
+    /// # Errors
+    /// If the temporary file can't be read or written.
+    pub fn finish(self) -> io::Result<Report> {
+        let Self { head, unknown, names, mut findings, facts, journals } = self;
+        compare::compare(facts.sorted()?, &names, journals, &mut findings)?;
+        Ok(Report { head, unknown, findings: findings.first, more: findings.more })
+    }
+}

@@ -1,0 +1,298 @@
+//! One draft of each event.
+
+use sealcard_api::{
+    Fingerprint, Timestamp,
+    admin::{EnvironmentKind, ProjectRole},
+    algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm},
+    ids::{ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, RequestId, ServiceTokenId},
+    keys::{KeyProfile, RevocationReason},
+    merge::CertificateChange,
+    record::RequestState,
+    tokens::KeyEvidence,
+};
+use sealcard_record::{
+    Actor, Draft, Event, HexBytes, Named, Sha256,
+    event::{
+        Asked, CertificateMerged, DenialCause, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, GrantAct,
+        GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun, KeyCertified, KeyComponentAct,
+        KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login,
+        LoginFailed, LoginFailure, LoginMethod, Member, Operation, PasswordChangeFailed, PasswordChangeRequired,
+        PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
+        ServiceAccountChanged, SignerOperation, SigningKey, TokenAdded, TokenRevoked, UseDenied, UseIntent, UserAdded,
+        UserChanged, Via,
+    },
+};
+use uuid::Uuid;
+
+const fn id(n: u128) -> Uuid {
+    Uuid::from_u128(0x0193_5b6c_7000_7000_8000_0000_0000_0000 + n)
+}
+
+pub(crate) fn request() -> RequestId {
+    RequestId(id(1))
+}
+
+pub(crate) fn alice() -> Actor {
+    Actor::new(PrincipalId(id(2)), "alice", GrantId(id(3)))
+}
+
+pub(crate) fn signing_key() -> SigningKey {
+    SigningKey { project: Named::new(ProjectId(id(4)), "release"), key: Named::new(KeyId(id(5)), "tags") }
+}
+
+fn component() -> ComponentId {
+    ComponentId(id(6))
+}
+
+fn bob() -> Named<PrincipalId> {
+    Named::new(PrincipalId(id(8)), "bob")
+}
+
+fn ci() -> Named<PrincipalId> {
+    Named::new(PrincipalId(id(9)), "ci")
+}
+
+fn grant() -> Named<GrantId> {
+    Named::new(GrantId(id(3)), "alice@laptop")
+}
+
+fn group() -> Named<GroupId> {
+    Named::new(GroupId(id(10)), "developers")
+}
+
+fn project() -> Named<ProjectId> {
+    signing_key().project
+}
+
+fn environment() -> Named<EnvironmentId> {
+    Named::new(EnvironmentId(id(11)), "hsm")
+}
+
+fn token() -> Named<ServiceTokenId> {
+    Named::new(ServiceTokenId(id(12)), "build host")
+}
+
+fn later() -> Timestamp {
+    Timestamp::from_unix(1_827_450_000)
+}
+
+pub(crate) fn intent() -> UseIntent {
+    UseIntent {
+        signing_key: signing_key(),
+        component: component(),
+        asked: Asked {
+            hash: Some(HashAlgorithm::Sha256),
+            digest: Some(HexBytes(vec![0xd1; 32])),
+            input_sha256: Some(Sha256([0xa5; 32])),
+            idempotency_key: Some(id(7)),
+            ..Asked::new(Operation::Sign, SignerOperation::Sign)
+        },
+        host: Some(id(13)),
+    }
+}
+
+/// All of them, uses first.
+pub(crate) fn drafts() -> Vec<Draft> {
+    let by_request = |event| Draft::new(request(), event).by(alice()).from_peer([192, 0, 2, 7].into());
+    let login = |event| Draft::new(request(), event).from_peer("2001:db8::7".parse().unwrap());
+    let mut drafts: Vec<Draft> = uses().into_iter().map(by_request).collect();
+    drafts.extend(logins().into_iter().map(login));
+    drafts.extend(grants_and_passwords().into_iter().map(by_request));
+    drafts.extend(administration().into_iter().map(by_request));
+    drafts.extend(keys().into_iter().map(by_request));
+    drafts.extend(by_the_server().into_iter().map(|event| Draft { request_id: request(), ..Draft::of_server(event) }));
+    drafts
+}
+
+fn uses() -> Vec<Event> {
+    let mut signed = intent().outcome(RequestState::Signed);
+    signed.signature_sha256 = Some(Sha256([0x51; 32]));
+    let mut failed = intent().outcome(RequestState::Failed);
+    failed.error = Some("the key store is sealed".to_owned());
+    let ssh = Asked {
+        input_sha256: Some(Sha256([0xa6; 32])),
+        ssh_namespace: Some("git".to_owned()),
+        ..Asked::new(Operation::Sign, SignerOperation::AuthenticateSsh)
+    };
+    let ssh_login = Asked {
+        ssh_user: Some("root".to_owned()),
+        ..Asked::new(Operation::Authenticate, SignerOperation::AuthenticateSsh)
+    };
+    let stopped = UseIntent { asked: Asked::new(Operation::Decrypt, SignerOperation::Decrypt), host: None, ..intent() };
+    let reasons = vec!["the key is disabled".to_owned()];
+    let denied = UseDenied::of_key(signing_key(), ssh_login, DenialCause::Policy, reasons);
+    vec![
+        Event::UseIntent(intent()),
+        Event::UseOutcome(signed),
+        Event::UseIntent(UseIntent { asked: ssh, host: None, ..intent() }),
+        Event::UseOutcome(failed),
+        Event::UseOutcome(stopped.outcome(RequestState::Unknown)),
+        Event::UseDenied(denied),
+        Event::UseDenied(UseDenied::of_unknown_key(
+            KeyId(id(5)),
+            Asked::new(Operation::Authenticate, SignerOperation::Authenticate),
+        )),
+    ]
+}
+
+fn logins() -> Vec<Event> {
+    let failed = |by, reason| LoginFailed { by, reason, principal: None, token: None, unknown_user: None };
+    let wrong = failed(LoginMethod::Password, LoginFailure::WrongPassword);
+    let unknown = failed(LoginMethod::Password, LoginFailure::UnknownUser);
+    let revoked = failed(LoginMethod::ServiceToken, LoginFailure::UnusableToken);
+    vec![
+        Event::LoginFailed(LoginFailed { principal: Some(bob()), ..wrong }),
+        Event::LoginFailed(LoginFailed { unknown_user: Some("0123456789abcdef".to_owned()), ..unknown }),
+        Event::LoginFailed(LoginFailed { principal: Some(ci()), token: Some(token()), ..revoked }),
+        Event::PasswordChangeRequired(PasswordChangeRequired { principal: bob() }),
+    ]
+}
+
+fn grants_and_passwords() -> Vec<Event> {
+    vec![
+        Event::Login(Login { by: LoginMethod::Password, grant: grant(), machine: false }),
+        Event::Login(Login { by: LoginMethod::ServiceToken, grant: grant(), machine: true }),
+        Event::PasswordChanged(PasswordChanged { one_time: true }),
+        Event::PasswordChangeFailed(PasswordChangeFailed {}),
+        Event::GrantRefreshed(GrantAct { grant: grant() }),
+        Event::Logout(GrantRevoked { grant: grant(), principal: Named::new(alice().id, "alice") }),
+        Event::GrantRevoked(GrantRevoked { grant: grant(), principal: bob() }),
+    ]
+}
+
+fn administration() -> Vec<Event> {
+    vec![
+        Event::UserAdded(UserAdded { principal: bob(), administrator: false, one_time_password: true, via: None }),
+        Event::UserChanged(UserChanged {
+            principal: bob(),
+            new_name: Some("robert".to_owned()),
+            administrator: Some(true),
+            disabled: None,
+            password: true,
+        }),
+        Event::UserRemoved(PrincipalAct { principal: bob() }),
+        Event::PasswordReset(PasswordReset { principal: bob(), expires: later() }),
+        Event::ServiceAccountAdded(PrincipalAct { principal: ci() }),
+        Event::ServiceAccountChanged(ServiceAccountChanged { principal: ci(), new_name: None, disabled: Some(true) }),
+        Event::ServiceAccountRemoved(PrincipalAct { principal: ci() }),
+        Event::ServiceTokenAdded(TokenAdded { principal: ci(), token: token(), expires: later() }),
+        Event::ServiceTokenRevoked(TokenRevoked { principal: ci(), token: token() }),
+        Event::GroupAdded(GroupAct { group: group() }),
+        Event::GroupChanged(GroupChanged { group: group(), new_name: "makers".to_owned() }),
+        Event::GroupRemoved(GroupAct { group: group() }),
+        Event::GroupMemberAdded(GroupMemberAct { group: group(), principal: bob() }),
+        Event::GroupMemberRemoved(GroupMemberAct { group: group(), principal: bob() }),
+        Event::ProjectAdded(ProjectAdded { project: project(), via: None }),
+        Event::ProjectChanged(ProjectChanged {
+            project: project(),
+            new_name: Some("releases".to_owned()),
+            description: true,
+        }),
+        Event::ProjectRemoved(ProjectAct { project: project() }),
+        Event::ProjectMemberAdded(ProjectMemberAct {
+            project: project(),
+            member: Member::Principal(bob()),
+            role: ProjectRole::KeyUser,
+        }),
+        Event::ProjectMemberRemoved(ProjectMemberAct {
+            project: project(),
+            member: Member::Group(group()),
+            role: ProjectRole::Owner,
+        }),
+        Event::Unseal(EnvironmentAct { environment: environment() }),
+        Event::UnsealWithSecret(EnvironmentAct { environment: environment() }),
+        Event::UnsealFailed(EnvironmentFailure { environment: environment(), error: Some("wrong PIN".to_owned()) }),
+    ]
+}
+
+fn keys() -> Vec<Event> {
+    let fingerprint = Fingerprint([0xf1; 20]);
+    let act = || KeyAct { signing_key: signing_key() };
+    let stored = || KeyStored {
+        signing_key: signing_key(),
+        environment: environment(),
+        algorithm: KeyAlgorithm::Ed25519,
+        user_id: "Release <release@example.org>".to_owned(),
+        fingerprint,
+        expires: Some(later()),
+        evidence: Vec::new(),
+    };
+    let evidence = KeyEvidence {
+        token_serial: "1".to_owned(),
+        token_label: "hsm".to_owned(),
+        firmware: "2.6".to_owned(),
+        id: "00".to_owned(),
+        label: "tags".to_owned(),
+        local: Some(true),
+        sensitive: Some(true),
+        always_sensitive: Some(true),
+        extractable: Some(false),
+        never_extractable: Some(true),
+        mechanism: Some("CKM_EC_EDWARDS_KEY_PAIR_GEN".to_owned()),
+    };
+    let components =
+        || KeyComponentsAct { signing_key: signing_key(), components: vec![component()], fingerprint: None };
+    let one = || KeyComponentAct { signing_key: signing_key(), component: component(), role: ComponentRole::Sign };
+    let revoked = |work| KeyRevoked {
+        signing_key: signing_key(),
+        work,
+        reason: RevocationReason::Superseded,
+        message: "A new key takes its place.".to_owned(),
+        changes: Vec::new(),
+    };
+    let user_id = || CertificateChange::UserIdAdded { user_id: "Tags <tags@example.org>".to_owned() };
+    vec![
+        Event::KeyBegun(KeyBegun {
+            components: vec![component()],
+            algorithm: Some(KeyAlgorithm::Ed25519),
+            profile: Some(KeyProfile::Standard),
+            ..KeyBegun::new(signing_key(), KeyWork::Create)
+        }),
+        Event::KeyCertify(KeyCertified {
+            signing_key: signing_key(),
+            component: component(),
+            input_sha256: Sha256([0xa7; 32]),
+        }),
+        Event::KeyCreated(stored()),
+        Event::KeyFailed(KeyFailed { signing_key: signing_key(), error: "the token is full".to_owned() }),
+        Event::KeyImported(KeyStored { expires: None, ..stored() }),
+        Event::KeyAdopted(KeyStored { evidence: vec![evidence], ..stored() }),
+        Event::KeyDisabled(act()),
+        Event::KeyEnabled(act()),
+        Event::KeyRenamed(KeyRenamed { signing_key: signing_key(), new_name: "releases".to_owned() }),
+        Event::KeyExtended(KeyExtended { signing_key: signing_key(), before: None, expires: later() }),
+        Event::CertificateMerged(CertificateMerged { signing_key: signing_key(), changes: vec![user_id()] }),
+        Event::KeyRevoked(revoked(KeyWork::Revoke)),
+        Event::KeyRevoked(KeyRevoked { changes: vec![user_id()], ..revoked(KeyWork::Merge) }),
+        Event::RevocationRead(act()),
+        Event::KeyDestroyBegun(KeyComponentsAct { fingerprint: Some(fingerprint), ..components() }),
+        Event::KeyDestroyed(one()),
+        Event::KeyDestroyFailed(KeyDestroyFailed {
+            signing_key: signing_key(),
+            component: component(),
+            role: ComponentRole::Sign,
+            error: "the token does not answer".to_owned(),
+        }),
+        Event::KeyDiscardBegun(components()),
+        Event::KeyDiscarded(one()),
+    ]
+}
+
+fn by_the_server() -> Vec<Event> {
+    let act = || EnvironmentAct { environment: environment() };
+    let failure = || EnvironmentFailure { environment: environment(), error: Some("no answer".to_owned()) };
+    let via = Some(Via::Init);
+    vec![
+        Event::UserAdded(UserAdded { principal: bob(), administrator: true, one_time_password: false, via }),
+        Event::ProjectAdded(ProjectAdded { project: project(), via }),
+        Event::EnvironmentAdded(EnvironmentAdded {
+            environment: environment(),
+            environment_kind: EnvironmentKind::Pkcs11,
+        }),
+        Event::PinAttempt(act()),
+        Event::PinGood(act()),
+        Event::PinRefused(failure()),
+        Event::PinNotJudged(EnvironmentFailure { error: None, ..failure() }),
+        Event::PinMended(act()),
+    ]
+}
