@@ -12,8 +12,6 @@
 mod card;
 mod command;
 mod data;
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod host;
 mod operation;
 mod pin;

@@ -10,7 +10,6 @@ pub mod clock;
 pub mod config;
 pub mod ends;
 mod failpoint;
-pub mod fuzzing;
 pub mod http;
 pub mod keys;
 pub mod memory;

@@ -26,7 +26,6 @@ mod select;
 mod serve;
 mod session;
 
-pub mod fuzzing;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What fuzz targets and the replay of their corpora run.
+//! The card: APDUs in, APDUs out.
 
-use crate::{
+use openpgp_card_emu::{
     AlgorithmAttributes, Card, CardProfile, Curve, KeyOperation, KeySlot, OperationError, Password, Passwords,
     PinPolicy, PublicKey, Session, SignInput, SigningValidity, Step,
 };
@@ -12,7 +12,7 @@ use crate::{
 ///
 /// # Panics
 /// Where the card broke a promise.
-pub fn apdus(data: &[u8]) {
+pub fn apdu(data: &[u8]) {
     let Some((&choice, mut rest)) = data.split_first() else { return };
     let mut card = card(choice);
     let mut session = Session::new();

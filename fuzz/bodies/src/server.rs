@@ -1,4 +1,4 @@
-//! The bodies of the fuzz targets, for bytes that come from outside of the server.
+//! The server: bodies of requests, and its configuration.
 
 use std::path::Path;
 
@@ -13,12 +13,14 @@ use sealcard_api::{
     operations::{AuthenticateRequest, DecryptRequest, SignRequest},
     rules::{Description, Label, Name},
 };
+use sealcard_server::{config, http::extract::parse_json};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{config, http::extract::parse_json};
-
-/// A request body as each of the types that the server reads: nothing panics, a refusal is one short line, and what was
-/// read survives being written.
+/// A request body as each of the types that the server reads.
+///
+/// # Panics
+///
+/// When a refusal says nothing, or what was read does not survive being written.
 pub fn json_bodies(data: &[u8]) {
     one::<LoginRequest>(data);
     one::<NewUser>(data);
@@ -49,7 +51,11 @@ fn one<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(data: &[u8
     }
 }
 
-/// A configuration file, and names and texts of things: nothing panics, and a name that passes is safe to show.
+/// A configuration file, and names and texts of things.
+///
+/// # Panics
+///
+/// When a name that passes is not safe to show.
 pub fn server_config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _ = config::parse(Path::new(config::FILE), &text, Vec::new());
@@ -64,30 +70,4 @@ pub fn server_config(data: &[u8]) {
     }
     let _ = Label::check(&text);
     let _ = Description::check(&text);
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn replay(target: &str, run: fn(&[u8])) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
-        let mut count = 0;
-        for entry in std::fs::read_dir(folder).unwrap() {
-            run(&std::fs::read(entry.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 0);
-    }
-
-    #[test]
-    fn the_corpus_of_json_bodies_holds() {
-        replay("json_bodies", json_bodies);
-    }
-
-    #[test]
-    fn the_corpus_of_configurations_holds() {
-        replay("server_config", server_config);
-    }
 }

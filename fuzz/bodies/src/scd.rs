@@ -1,18 +1,18 @@
-//! What the fuzz targets call, so that tests can replay their corpora.
+//! The scdaemon: what gpg-agent sends, and the cache of cards.
 
 use std::rc::Rc;
 
-use super::{Connection, Daemon, Misconfigured, Peer, Session};
-use crate::{
+use sealcard_bridge::{
     assuan::{Command, Incoming, InquiryLine, LineBuffer},
     cards::{Registry, advanced, cache::Cache, canonical_len},
+    scd::{Connection, Daemon, Misconfigured, Peer, Session},
 };
 
 /// The cards of the sessions below: public facts of made-up keys.
-const CARDS: &[u8] = include_bytes!("../cards/testdata/cards.json");
+const CARDS: &[u8] = include_bytes!("../../../scdaemon-bridge/src/cards/testdata/cards.json");
 
 /// Cuts bytes into lines and reads each as a command and as an answer to an inquiry.
-pub fn lines(bytes: &[u8]) {
+pub fn assuan_lines(bytes: &[u8]) {
     let mut buffer = LineBuffer::default();
     for chunk in bytes.chunks(37) {
         buffer.push(chunk);
@@ -29,7 +29,7 @@ pub fn lines(bytes: &[u8]) {
 
 /// A whole session: what a client sends, on a daemon with three cards and no server. Gives what was answered.
 #[must_use]
-pub fn session(input: &[u8]) -> Vec<u8> {
+pub fn scd_session(input: &[u8]) -> Vec<u8> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return Vec::new() };
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let daemon = Rc::new(Daemon::with_holder(Rc::new(Misconfigured::new(&"no server")), None));
@@ -44,7 +44,7 @@ pub fn session(input: &[u8]) -> Vec<u8> {
 }
 
 /// A cache file, and all that is worked out from it.
-pub fn cache(bytes: &[u8]) {
+pub fn cards_cache(bytes: &[u8]) {
     if let Ok(cache) = Cache::parse(bytes) {
         let registry = Registry::new(Some(cache));
         for card in registry.listed() {
@@ -54,6 +54,10 @@ pub fn cache(bytes: &[u8]) {
 }
 
 /// An S-expression.
+///
+/// # Panics
+///
+/// When its length and its text disagree about whether it is one.
 pub fn s_expression(bytes: &[u8]) {
     let len = canonical_len(bytes);
     assert!(len.is_none_or(|len| len <= bytes.len()));
