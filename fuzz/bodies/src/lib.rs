@@ -12,7 +12,7 @@ mod workstation;
 
 pub use card::{apdu, card};
 pub use openpgp::{import_certificate, import_exported_key};
-pub use scd::{assuan_lines, cards_cache, s_expression, scd_session};
+pub use scd::{assuan_lines, cards_cache, s_expression, scd_command, scd_session};
 pub use server::{json_bodies, server_config};
 pub use signer::{
     signer_journal_line, signer_keeper, signer_key_handle, signer_request, signer_seal_file, signer_token_config,

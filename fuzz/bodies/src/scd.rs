@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use sealcard_bridge::{
-    assuan::{Command, Incoming, InquiryLine, LineBuffer},
+    assuan::{CommandLine, Incoming, InquiryLine, LineBuffer},
     cards::{Registry, advanced, cache::Cache, canonical_len},
-    scd::{Connection, Daemon, Misconfigured, Peer, Session},
+    scd::{Command, Connection, Daemon, Misconfigured, Peer, Session},
 };
 
 /// The cards of the sessions below: public facts of made-up keys.
@@ -19,11 +19,26 @@ pub fn assuan_lines(bytes: &[u8]) {
         while let Some(incoming) = buffer.next() {
             let Incoming::Line(line) = incoming else { continue };
             let _ = InquiryLine::parse(&line);
-            if let Some(command) = Command::parse(&line) {
-                let options = command.options();
+            if let Some(line) = CommandLine::parse(&line) {
+                let options = line.options();
                 let _ = (options.value("demand"), options.argument(0));
             }
         }
+    }
+}
+
+/// One line as a command with its arguments.
+///
+/// # Panics
+///
+/// When the case of its name matters.
+pub fn scd_command(bytes: &[u8]) {
+    let Some(line) = CommandLine::parse(bytes) else { return };
+    let command = Command::try_from(line);
+    let names = [line.name.to_ascii_lowercase(), line.name.to_ascii_uppercase()];
+    for name in &names {
+        let other = Command::try_from(CommandLine { name, rest: line.rest });
+        assert_eq!(other, command, "{name} differs from {}", line.name);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use sealcard_bridge::{assuan::CommandLine, scd::Command};
 use sealcard_fuzz_bodies as bodies;
 use sealcard_signer::{
     pkcs11::{KeyHandle, TokenUri, config::TokenConfig},
@@ -32,6 +33,7 @@ fn certificates_and_exported_keys_hold() {
 #[test]
 fn inputs_of_the_scdaemon_hold() {
     assert!(replay("assuan_lines", bodies::assuan_lines, |_| true) >= 3);
+    assert!(replay("scd_command", bodies::scd_command, is_command) >= 8);
     assert!(replay("scd_session", |input| drop(bodies::scd_session(input)), |_| true) >= 3);
     assert!(replay("cards_cache", bodies::cards_cache, |_| true) >= 1);
     assert!(replay("s_expression", bodies::s_expression, |_| true) >= 5);
@@ -57,6 +59,10 @@ fn inputs_of_the_signer_hold_and_are_mostly_valid() {
 #[test]
 fn files_of_a_workstation_hold() {
     assert!(replay("workstation_files", bodies::workstation_files, |_| true) >= 5);
+}
+
+fn is_command(data: &[u8]) -> bool {
+    CommandLine::parse(data).is_some_and(|line| Command::try_from(line).is_ok())
 }
 
 fn is_uri(data: &[u8]) -> bool {

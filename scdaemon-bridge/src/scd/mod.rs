@@ -7,6 +7,7 @@
 
 mod attributes;
 mod code;
+mod command;
 mod connection;
 mod daemon;
 mod digest;
@@ -32,6 +33,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use code::Code;
+pub use command::{Command, Info, KeyFormat, KeyUsage, MAX_RANDOM};
 pub use connection::Connection;
 pub use daemon::Daemon;
 pub use failure::Failure;
