@@ -30,11 +30,15 @@ mod signer;
 mod time;
 mod verify;
 
-pub use certificate::{ForeignCertificate, ForeignError, ForeignKey, PublicCertificate, ReadError, card_certificate};
+pub use certificate::{
+    CardCertificateError, ForeignCertificate, ForeignError, ForeignKey, PublicCertificate, card_certificate,
+};
 pub use change::{ComponentLife, Extended, KnownKey, MergedCertificate, extend, merge, revocation, with_revocation};
 pub use create::{Certificate, CertificateRequest, create};
 pub use mpi::ComponentKey;
-pub use packets::{Block, BlockKind, Frame, FrameError, Part, blocks, fingerprint, frames, public_part, tag};
+pub use packets::{
+    Block, BlockKind, Frame, FrameError, Part, ReadError, blocks, fingerprint, frames, public_part, tag,
+};
 pub use sign::{Cleartext, Draft, Form, SignatureError, SigningKey};
 pub use signer::CertificateError;
 pub use verify::{Certificates, Judgement, Verdict, verify_detached, verify_inline};

@@ -4,10 +4,10 @@ use sealcard_api::import::{CertificatePart, LeftOut, LeftOutReason};
 use sequoia_openpgp::{Packet, packet::Signature};
 
 use super::{
-    Identity, PublicCertificate, ReadError, Signed,
+    Identity, PublicCertificate, Signed,
     signatures::{Primary, Subject, judge},
 };
-use crate::packets::PartKind;
+use crate::packets::{PartKind, ReadError};
 
 /// Puts a certificate together, part by part.
 pub(super) struct Builder {

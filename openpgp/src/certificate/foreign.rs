@@ -17,10 +17,10 @@ use sequoia_openpgp::{
     types::{HashAlgorithm as Hash, RevocationStatus},
 };
 
-use super::{PublicCertificate, ReadError, fingerprint, policy};
+use super::{PublicCertificate, fingerprint, policy};
 use crate::{
     mpi,
-    packets::algorithm_name,
+    packets::{ReadError, algorithm_name},
     time::{system_time, timestamp},
 };
 

@@ -2,13 +2,11 @@
 
 mod builder;
 mod card;
-mod error;
 mod foreign;
 mod policy;
 mod signatures;
 
-pub use card::card_certificate;
-pub use error::ReadError;
+pub use card::{CardCertificateError, card_certificate};
 pub use foreign::{ForeignCertificate, ForeignError, ForeignKey};
 
 pub(crate) use foreign::{candidate, has_sha1, one_line};
@@ -31,7 +29,7 @@ use self::{
     builder::Builder,
     signatures::{Maker, Primary, Subkey},
 };
-use crate::packets::{BlockKind, Part, PartKind, algorithm_name, armored, blocks, frames, tag};
+use crate::packets::{BlockKind, Part, PartKind, ReadError, algorithm_name, armored, blocks, frames, tag};
 
 /// A certificate that holds only parts that were understood and that its primary key has signed.
 ///

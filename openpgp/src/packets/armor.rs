@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use sequoia_openpgp::armor::{Kind, Reader, ReaderMode, Writer};
 use zeroize::Zeroizing;
 
-use crate::ReadError;
+use super::ReadError;
 
 const BEGIN: &[u8] = b"-----BEGIN PGP ";
 const END: &[u8] = b"-----END PGP ";

@@ -3,17 +3,14 @@
 use sequoia_openpgp::anyhow;
 use thiserror::Error;
 
+use crate::certificate::CardCertificateError;
+
 /// Why a signature could not be made or read. Retrying with the same input can't help.
 #[derive(Debug, Error)]
 pub enum SignatureError {
     /// The key's certificate is not what it must be.
-    #[error("the certificate of {name} can't be used: {reason}")]
-    Certificate {
-        /// The key's name.
-        name: String,
-        /// What is wrong.
-        reason: String,
-    },
+    #[error(transparent)]
+    Certificate(#[from] CardCertificateError),
     /// The server gave something that is no signature by the key.
     #[error("the server's answer is no signature by the key: {0}")]
     WrongAnswer(String),

@@ -17,7 +17,7 @@ use sequoia_openpgp::{
 
 use super::SignatureError;
 use crate::{
-    certificate::{card_certificate, fingerprint},
+    certificate::{CardCertificateError, card_certificate, fingerprint},
     mpi::{WrongSignature, signature_mpis},
 };
 
@@ -37,7 +37,7 @@ impl SigningKey {
     ///
     /// When the card has no such slot, or its certificate no such key.
     pub fn of(card: &Card) -> Result<Self, SignatureError> {
-        let wrong = |reason: String| SignatureError::Certificate { name: card.name.clone(), reason };
+        let wrong = |reason: String| CardCertificateError { name: card.name.clone(), reason };
         let component = card
             .components
             .iter()
@@ -85,7 +85,7 @@ impl SigningKey {
         signature_mpis(&self.public, raw).map_err(|wrong| match wrong {
             WrongSignature::Length => SignatureError::WrongAnswer(wrong.to_string()),
             WrongSignature::Algorithm => {
-                SignatureError::Certificate { name: self.name.clone(), reason: wrong.to_string() }
+                CardCertificateError { name: self.name.clone(), reason: wrong.to_string() }.into()
             }
         })
     }

@@ -3,7 +3,7 @@
 use sealcard_api::import::LeftOut;
 use thiserror::Error;
 
-use crate::FrameError;
+use super::FrameError;
 
 /// Why a certificate can't be read. Retrying with the same input can't help.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
