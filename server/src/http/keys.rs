@@ -21,8 +21,7 @@ use super::{
     key_work::KeyTask, page_of, projects,
 };
 use crate::{
-    keys::{self, DEFAULT_DAYS, KeyError, KeyPlan},
-    openpgp::CertificateError,
+    keys::{self, CertificateError, DEFAULT_DAYS, KeyError, KeyPlan},
     signers::UseError,
     storage::{ComponentRow, Draft, KeyFilter, KeyRow, MAX_CANDIDATES},
 };

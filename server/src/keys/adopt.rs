@@ -7,11 +7,14 @@ use sealcard_api::{
     algorithm::ComponentRole,
     ids::{ComponentId, KeyId},
     keys::KeyProfile,
+    rules::UserId,
 };
 use sealcard_signer_protocol::{KeyLocator, RequestBody, ResponseBody};
 use serde_json::json;
 
-use super::{Held, KeyError, KeyPlan, Maker, backdated, begin, certify, fail, generate, is_token, signer};
+use super::{
+    CertificateError, Held, KeyError, KeyPlan, Maker, backdated, begin, certify, fail, generate, is_token, signer,
+};
 use crate::{
     signers::Signers,
     storage::{Attempt, Store},
@@ -61,7 +64,7 @@ impl Adoption {
 /// # Errors
 /// See [`KeyError`].
 pub async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption: Adoption) -> Result<KeyId, KeyError> {
-    crate::openpgp::check_user_id(&adoption.plan.user_id)?;
+    UserId::check(&adoption.plan.user_id).map_err(CertificateError::UserId)?;
     Adoption::check(adoption.plan.profile, &adoption.components).map_err(KeyError::Import)?;
     store.expect_free_name(adoption.plan.project, &adoption.plan.name).await?;
     let id = KeyId::new();

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::{KeyError, Maker, begin, certifier::Certifier, entry, note};
 use crate::{
-    openpgp,
     signers::Signers,
     storage::{KeyRow, Store},
 };
@@ -42,8 +41,11 @@ pub async fn extend(
     begin(store, project, maker, id, begun, None).await?;
     let wanted: Vec<_> = row.components.iter().map(|component| component.fingerprint).collect();
     let (certificate, now) = (row.certificate.clone(), Timestamp::now());
-    let made = Certifier { store, signers, environment: row.environment_id, project, key: id, maker }
-        .run(move |certify| openpgp::extend(&certificate, &primary, &wanted, (expires, now), certify));
+    let made =
+        Certifier { store, signers, environment: row.environment_id, project, key: id, maker }.run(move |certify| {
+            let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+            Ok(sealcard_openpgp::extend(&certificate, &wanted, (expires, now), sign)?)
+        });
     let extended = match made.await.and_then(|extended| extended.ok_or(LATER_ALREADY)) {
         Ok(extended) => extended,
         Err(error) => {

@@ -10,12 +10,12 @@ use sealcard_api::{
     import::ImportedComponent,
     keys::RevocationReason,
 };
+use sealcard_openpgp::{ForeignCertificate, ForeignKey};
 use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
 use serde_json::json;
 
 use super::{KeyError, KeyPlace, Maker, begin, certifier::Certifier, note, signer, store_key};
 use crate::{
-    openpgp::{self, ForeignCertificate, ForeignKey},
     signers::Signers,
     storage::{NewComponentRow, NewKeyRow, Store},
 };
@@ -107,7 +107,8 @@ async fn make(
             let text = read.armored.clone();
             let KeyPlace { environment, project, .. } = place;
             let made = Certifier { store, signers, environment, project, key: id, maker }.run(move |certify| {
-                openpgp::revocation(&text, &primary, RevocationReason::Unspecified, "", now, certify)
+                let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+                Ok(sealcard_openpgp::revocation(&text, RevocationReason::Unspecified, "", now, sign)?)
             });
             Some(made.await?)
         }
@@ -147,7 +148,7 @@ pub(super) async fn take_in(
             component: secret.id.0,
             algorithm: key.algorithm,
             role: key.role,
-            public_key: key.public_key.clone(),
+            public_key: key.public_key.clone().into(),
             envelope: secret.envelope.0,
             request: maker.request_id.0,
         };
@@ -167,7 +168,7 @@ fn is_that(sealed: &StoredKey, key: &ForeignKey, id: ComponentId) -> bool {
     sealed.component == id.0
         && sealed.role == key.role
         && sealed.algorithm == key.algorithm
-        && sealed.public_key == key.public_key
+        && sealed.public_key.to_public_key(sealed.algorithm) == key.public_key
 }
 
 fn surprise() -> KeyError {

@@ -8,6 +8,7 @@ use sealcard_api::{
     import::{ImportedComponent, LeftOut},
     merge::CertificateChange,
 };
+use sealcard_openpgp::{KnownKey, MergedCertificate};
 use serde_json::json;
 
 use super::{
@@ -16,7 +17,6 @@ use super::{
     note,
 };
 use crate::{
-    openpgp::{self, KnownKey, MergedCertificate},
     signers::Signers,
     storage::{KeyRow, NewComponentRow, Store},
 };
@@ -74,7 +74,7 @@ pub fn plan_merge(row: &KeyRow, certificate: &str, secrets: &[Fingerprint]) -> R
         fingerprint: row.fingerprint,
         components: row.components.iter().map(|component| (component.fingerprint, component.role)).collect(),
     };
-    Ok(openpgp::merge(&known, certificate, secrets, Timestamp::now())?)
+    Ok(sealcard_openpgp::merge(&known, certificate, secrets, Timestamp::now())?)
 }
 
 async fn store_merged(

@@ -12,6 +12,7 @@ mod merge;
 mod revoke;
 
 pub use adopt::{Adoption, adopt};
+pub use certifier::CertificateError;
 pub use destroy::destroy;
 pub use extend::extend;
 pub use import::{import, recipient};
@@ -27,16 +28,17 @@ use sealcard_api::{
     ids::{ComponentId, EnvironmentId, KeyId, PrincipalId, ProjectId, RequestId},
     keys::{KeyProfile, RevocationReason},
     record::RecordKind,
+    rules::UserId,
     tokens::KeyEvidence,
 };
+use sealcard_openpgp::{CertificateRequest, ForeignError};
 use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use self::certifier::Certifier;
+use self::certifier::{Certifier, component_key};
 use crate::{
     authn::{Authorization, AuthorizationError},
-    openpgp::{self, CertificateError, CertificateRequest, ForeignError},
     signers::{Signer, Signers, UseError},
     storage::{Attempt, Draft, NewComponentRow, NewKeyRow, StorageError, Store},
 };
@@ -134,7 +136,7 @@ pub struct Maker {
 /// # Errors
 /// See [`KeyError`].
 pub async fn create(store: &Store, signers: &Arc<Signers>, maker: Maker, plan: KeyPlan) -> Result<KeyId, KeyError> {
-    openpgp::check_user_id(&plan.user_id)?;
+    UserId::check(&plan.user_id).map_err(CertificateError::UserId)?;
     store.expect_free_name(plan.project, &plan.name).await?;
     let id = KeyId::new();
     let components: Vec<_> = plan.profile.roles().iter().map(|role| (ComponentId::new(), *role)).collect();
@@ -190,24 +192,29 @@ async fn certify(
 ) -> Result<KeyId, KeyError> {
     let now = Timestamp::now();
     let expires = Timestamp::from_unix(now.unix().saturating_add(DAY.saturating_mul(plan.days.into())));
-    let (keys, mut evidence): (Vec<_>, HashMap<_, _>) = held
+    let (mut keys, mut evidence): (Vec<_>, HashMap<_, _>) = held
         .into_iter()
         .map(|(key, evidence)| {
             let id = key.component;
             (key, (id, evidence))
         })
         .unzip();
-    let request = CertificateRequest { keys, user_id: plan.user_id.clone(), created, expires: Some(expires) };
+    keys.sort_by_key(|key: &StoredKey| key.role);
+    let public = keys.iter().map(component_key).collect();
+    let request = CertificateRequest { keys: public, user_id: plan.user_id.clone(), created, expires: Some(expires) };
     let certifier = Certifier { store, signers, environment: plan.environment, project: plan.project, key: id, maker };
     let making = certifier.run(move |certify| {
-        let made = openpgp::make(request, certify)?;
-        let primary = made.components.first().ok_or_else(|| CertificateError::OpenPgp("no key".to_owned()))?;
-        let reason = RevocationReason::Unspecified;
-        let revocation = openpgp::revocation(&made.armored, &primary.0, reason, "", created, certify)?;
-        Ok((made, revocation))
+        let made =
+            sealcard_openpgp::create(request, |role, hash, digest| certify(key_in_role(&keys, role)?, hash, digest))?;
+        let primary = keys.first().ok_or_else(|| CertificateError::OpenPgp("no key".to_owned()))?;
+        let revocation =
+            sealcard_openpgp::revocation(&made.armored, RevocationReason::Unspecified, "", created, |hash, digest| {
+                certify(primary, hash, digest)
+            })?;
+        Ok((made, keys, revocation))
     });
-    let (certificate, revocation) = making.await?;
-    let components = certificate.components.into_iter();
+    let (certificate, keys, revocation) = making.await?;
+    let fingerprints = certificate.components.into_iter().map(|(_, fingerprint)| fingerprint);
     let row = NewKeyRow {
         id,
         project: plan.project,
@@ -220,7 +227,9 @@ async fn certify(
         certificate: certificate.armored,
         revocation: Some(revocation),
         created: now,
-        components: components
+        components: keys
+            .into_iter()
+            .zip(fingerprints)
             .map(|(key, fingerprint)| {
                 let evidence = evidence.remove(&key.component).flatten();
                 NewComponentRow { key, fingerprint, created, expires: Some(expires), evidence }
@@ -228,6 +237,11 @@ async fn certify(
             .collect(),
     };
     store_key(store, maker, row, event).await
+}
+
+fn key_in_role(keys: &[StoredKey], role: ComponentRole) -> Result<&StoredKey, CertificateError> {
+    let key = keys.iter().find(|key| key.role == role);
+    key.ok_or_else(|| CertificateError::OpenPgp(format!("no key in the role {role}")))
 }
 
 /// Stores a key under a card number of its own and records that it is there.

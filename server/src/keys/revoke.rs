@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::{KeyError, Maker, begin, certifier::Certifier, entry, note};
 use crate::{
-    openpgp,
     signers::Signers,
     storage::{KeyRow, Store},
 };
@@ -54,8 +53,9 @@ pub async fn revoke(
     let revoked = Revoked { time: now, reason, message: message.clone() };
     let (environment, project, key) = (row.environment_id, row.project_id, row.id);
     let made = Certifier { store, signers, environment, project, key, maker }.run(move |certify| {
-        let revocation = openpgp::revocation(&certificate, &primary, reason, &message, now, certify)?;
-        openpgp::with_revocation(&certificate, &revocation)
+        let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+        let revocation = sealcard_openpgp::revocation(&certificate, reason, &message, now, sign)?;
+        Ok(sealcard_openpgp::with_revocation(&certificate, &revocation)?)
     });
     let (id, project) = (row.id, row.project_id);
     let certificate = match made.await {
