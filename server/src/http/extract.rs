@@ -24,6 +24,7 @@ use sealcard_api::{
     problem::ProblemCode,
 };
 use sealcard_policy::{Action, PrincipalFacts, PrincipalKind, Roles};
+use sealcard_record::{Actor, Draft, Event};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
@@ -100,7 +101,15 @@ impl Caller {
     /// The first denial as a problem.
     pub fn maker(&self, roles: Roles, actions: &'static [Action]) -> Result<Maker, ApiError> {
         actions.iter().try_for_each(|action| self.may(roles, *action))?;
-        Ok(Maker { principal: self.principal, rights: self.rights(actions), request_id: self.request_id })
+        let actor = Actor::new(self.principal, &self.name, self.grant);
+        Ok(Maker { actor, rights: self.rights(actions), request_id: self.request_id, peer: self.peer.ip() })
+    }
+
+    /// An event that this request causes.
+    #[must_use]
+    pub fn draft(&self, event: Event) -> Draft {
+        let actor = Actor::new(self.principal, &self.name, self.grant);
+        Draft::new(self.request_id, event).by(actor).from_peer(self.peer.ip())
     }
 
     /// The caller as one who uses keys.

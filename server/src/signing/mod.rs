@@ -25,13 +25,16 @@ use data_encoding::HEXLOWER;
 use sealcard_api::{
     Timestamp,
     algorithm::ComponentRole,
-    ids::{GrantId, KeyId, PrincipalId, ProjectId, RequestId},
-    record::{RecordKind, RequestState},
+    ids::{ComponentId, GrantId, KeyId, PrincipalId, RequestId},
+    record::RequestState,
     ssh::SshMessage,
 };
 use sealcard_policy::{Action, KeyFacts, KeyOperation, PrincipalFacts, Role};
+use sealcard_record::{
+    Actor, Draft, Event, HexBytes, Sha256,
+    event::{self, Asked, DenialCause, SigningKey, UseDenied, UseIntent},
+};
 use sealcard_signer_protocol::{Input, Operation, Plaintext, RequestBody, ResponseBody, SignerError, StoredKey, check};
-use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 pub use error::SigningError;
@@ -40,7 +43,7 @@ pub use running::Running;
 use crate::{
     failpoint,
     signers::{Signers, Turn, UseError},
-    storage::{Begun, Draft, Idempotency, KeyUse, NewRequest, RequestRow, StorageError, Store, UseOf},
+    storage::{Begun, Idempotency, KeyUse, NewRequest, RequestRow, StorageError, Store, UseOf},
 };
 
 /// What a use needs of the server.
@@ -138,14 +141,17 @@ impl Signing {
             let component = match judge(&asker, &wish, &key) {
                 Ok(component) => component,
                 Err(_) if is_believed => continue,
-                Err(refusal) => return Err(self.deny(&asker, &wish, key.project, refusal).await?),
+                Err(refusal) => return Err(self.deny(&asker, &wish, refusal).await?),
             };
             let turn = match self.signers.get(key.environment) {
                 Some(signer) => Some(signer.turn(asker.principal).await.ok_or(SigningError::Busy)?),
                 None => None,
             };
             let (node, host) = (self.store.node(), self.store.host());
-            let judged = Use { asker, wish: wish.clone(), of: use_of, component, judged: key, node, host };
+            let (actor, signing_key) = self.names(&asker, wish.key).await?;
+            let intent =
+                UseIntent { signing_key, component: ComponentId(component.component), asked: describe(&wish), host };
+            let judged = Use { asker, wish: wish.clone(), of: use_of, component, judged: key, node, actor, intent };
             // What has begun is brought to its end even when the caller hangs up.
             let this = self.clone();
             let run = tokio::spawn(async move { this.run(judged, turn).await });
@@ -160,13 +166,7 @@ impl Signing {
     }
 
     /// Notes a refusal in the record, and gives it back.
-    async fn deny(
-        &self,
-        asker: &Asker,
-        wish: &Wish,
-        project: ProjectId,
-        refusal: SigningError,
-    ) -> Result<SigningError, StorageError> {
+    async fn deny(&self, asker: &Asker, wish: &Wish, refusal: SigningError) -> Result<SigningError, StorageError> {
         let refusal = match refusal {
             SigningError::Denied { decision, .. } if decision.is_about_the_key() => {
                 let key = self.store.key(wish.key).await?;
@@ -176,14 +176,21 @@ impl Signing {
             }
             other => other,
         };
-        let mut details = describe(asker, wish);
-        let reasons = match &refusal {
-            SigningError::Denied { decision, .. } => decision.reasons(),
-            other => vec![other.to_string()],
+        let (cause, reasons) = match &refusal {
+            SigningError::Denied { decision, .. } => (DenialCause::Policy, decision.reasons()),
+            SigningError::GrantOver => (DenialCause::Grant, vec![refusal.to_string()]),
+            other => (DenialCause::Input, vec![other.to_string()]),
         };
-        details.insert("reasons".to_owned(), json!(reasons));
-        self.store.append_record(draft(RecordKind::Denied, asker, project, wish.key, None, details)).await?;
+        let (actor, signing_key) = self.names(asker, wish.key).await?;
+        let denied = UseDenied::of_key(signing_key, describe(wish), cause, reasons);
+        self.store.append_record(draft(asker, actor, Event::UseDenied(denied))).await?;
         Ok(refusal)
+    }
+
+    /// Who asks for which key, as the record names them.
+    async fn names(&self, asker: &Asker, key: KeyId) -> Result<(Actor, SigningKey), StorageError> {
+        let (name, signing_key) = self.store.use_names(asker.principal, key).await?;
+        Ok((Actor::new(asker.principal, name, asker.grant), signing_key))
     }
 
     /// From the intent to the outcome, unless the same request is being worked on already.
@@ -191,7 +198,7 @@ impl Signing {
         // Known before the intent is, so that whoever finds the intent can wait.
         let guard = self.running.begin(use_.asker.request_id);
         failpoint::hit("server::before_intent");
-        let intent = use_.draft(RecordKind::Intent, RequestState::Signing, None);
+        let intent = draft(&use_.asker, use_.actor.clone(), Event::UseIntent(use_.intent.clone()));
         match self.store.begin_request(use_.new_request(), use_.judged.clone(), intent).await {
             Ok(Begun::New) => {}
             Ok(Begun::Mismatch) => return Err(SigningError::Mismatch),
@@ -244,7 +251,12 @@ impl Signing {
         };
         let counted =
             matches!((result, &use_.wish.operation), (Ok(_), Operation::Sign { .. })).then_some(use_.wish.key);
-        let outcome = use_.draft(RecordKind::Outcome, state, result.as_ref().err());
+        let outcome = event::UseOutcome {
+            error: result.as_ref().err().map(ToString::to_string),
+            signature_sha256: signature.as_deref().map(|signature| Sha256(sha256(signature))),
+            ..use_.intent.outcome(state)
+        };
+        let outcome = draft(&use_.asker, use_.actor.clone(), Event::UseOutcome(outcome));
         Ok(self.store.finish_request(signature, counted, outcome).await?)
     }
 }
@@ -268,8 +280,8 @@ struct Use {
     component: StoredKey,
     /// This run of the server.
     node: Uuid,
-    /// This server's machine, if several share the database.
-    host: Option<Uuid>,
+    actor: Actor,
+    intent: UseIntent,
 }
 
 impl Use {
@@ -294,21 +306,6 @@ impl Use {
             project: self.judged.project,
             node: self.node,
         }
-    }
-
-    fn draft(&self, kind: RecordKind, state: RequestState, error: Option<&SigningError>) -> Draft {
-        let mut details = match kind {
-            RecordKind::Intent => describe(&self.asker, &self.wish),
-            _ => Map::from_iter([("operation".to_owned(), json!(self.wish.operation.name()))]),
-        };
-        details.insert("component".to_owned(), json!(self.component.component));
-        if let Some(host) = self.host {
-            details.insert("host".to_owned(), json!(host));
-        }
-        if let Some(error) = error {
-            details.insert("error".to_owned(), json!(error.to_string()));
-        }
-        draft(kind, &self.asker, self.judged.project, self.wish.key, Some(state), details)
     }
 }
 
@@ -420,31 +417,34 @@ fn idempotent_input(operation: &Operation) -> [u8; 32] {
 }
 
 /// What the record tells of a wish. Digests are told, ciphertexts and ssh's messages only as their SHA-256.
-fn describe(asker: &Asker, wish: &Wish) -> Map<String, Value> {
-    let input = wish.operation.input().sha256();
-    let mut details = Map::new();
-    let mut tell = |name: &str, value: Value| {
-        details.insert(name.to_owned(), value);
+fn describe(wish: &Wish) -> Asked {
+    let operation = match policy_operation(&wish.operation) {
+        KeyOperation::Sign => event::Operation::Sign,
+        KeyOperation::Decrypt => event::Operation::Decrypt,
+        KeyOperation::Authenticate => event::Operation::Authenticate,
     };
-    tell("operation", json!(policy_operation(&wish.operation).to_string()));
-    tell("signer_operation", json!(wish.operation.name()));
-    tell("input_sha256", json!(HEXLOWER.encode(&input)));
-    tell("idempotency_key", json!(wish.idempotency_key));
-    tell("grant", json!(asker.grant));
-    tell("peer", json!(asker.peer.ip()));
+    let signer_operation = match &wish.operation {
+        Operation::Sign { .. } => event::SignerOperation::Sign,
+        Operation::Authenticate { .. } => event::SignerOperation::Authenticate,
+        Operation::AuthenticateSsh { .. } => event::SignerOperation::AuthenticateSsh,
+        Operation::Decrypt { .. } => event::SignerOperation::Decrypt,
+    };
+    let asked = Asked {
+        input_sha256: Some(Sha256(wish.operation.input().sha256())),
+        idempotency_key: Some(wish.idempotency_key),
+        ..Asked::new(operation, signer_operation)
+    };
     match &wish.operation {
         Operation::Sign { hash, digest } | Operation::Authenticate { hash, digest } => {
-            tell("hash", json!(hash));
-            tell("digest", json!(HEXLOWER.encode(digest)));
+            Asked { hash: Some(*hash), digest: Some(HexBytes(digest.clone())), ..asked }
         }
         Operation::AuthenticateSsh { message } => match SshMessage::parse(message) {
-            Ok(SshMessage::UserAuth { user }) => tell("ssh_user", json!(ssh_text(user))),
-            Ok(SshMessage::SshSig { namespace }) => tell("ssh_namespace", json!(ssh_text(namespace))),
-            Err(_) => {}
+            Ok(SshMessage::UserAuth { user }) => Asked { ssh_user: Some(ssh_text(user)), ..asked },
+            Ok(SshMessage::SshSig { namespace }) => Asked { ssh_namespace: Some(ssh_text(namespace)), ..asked },
+            Err(_) => asked,
         },
-        Operation::Decrypt { .. } => {}
+        Operation::Decrypt { .. } => asked,
     }
-    details
 }
 
 /// Bytes of an ssh message that the record keeps as they are.
@@ -479,23 +479,8 @@ fn escape(bytes: &[u8], text: &mut String) {
     }
 }
 
-fn draft(
-    kind: RecordKind,
-    asker: &Asker,
-    project: ProjectId,
-    key: KeyId,
-    state: Option<RequestState>,
-    details: Map<String, Value>,
-) -> Draft {
-    Draft {
-        kind,
-        request_id: asker.request_id,
-        principal: Some(asker.principal),
-        project: Some(project),
-        key: Some(key),
-        state,
-        details: Value::Object(details),
-    }
+fn draft(asker: &Asker, actor: Actor, event: Event) -> Draft {
+    Draft::new(asker.request_id, event).by(actor).from_peer(asker.peer.ip())
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -2,11 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sealcard_api::record::{RecordKind, RequestState};
-use serde_json::json;
+use sealcard_api::{ids::ComponentId, record::RequestState};
+use sealcard_record::{
+    Actor, Draft, Event,
+    event::{self, Asked, SignerOperation, UseIntent},
+};
 
 use super::Signing;
-use crate::storage::{Draft, StorageError, UnfinishedRequest};
+use crate::storage::{StorageError, UnfinishedRequest};
 
 /// How often a running server looks for uses that nobody works on.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -52,19 +55,23 @@ impl Signing {
 
     /// Gives a use that nobody works on its outcome, unless it has one by now.
     async fn settle(&self, request: UnfinishedRequest) -> Result<bool, StorageError> {
-        let outcome = Draft {
-            kind: RecordKind::Outcome,
-            request_id: request.id,
-            principal: Some(request.principal),
-            project: Some(request.project),
-            key: Some(request.key),
-            state: Some(RequestState::Unknown),
-            details: json!({
-                "operation": request.operation,
-                "component": request.component,
-                "error": "the server stopped before the outcome was noted",
-            }),
+        let (name, signing_key) = self.store.use_names(request.principal, request.key).await?;
+        let actor = Actor { id: request.principal, name, grant: None };
+        let signer_operation = request.operation.parse().unwrap_or(SignerOperation::Sign);
+        let operation = match signer_operation {
+            SignerOperation::Sign => event::Operation::Sign,
+            SignerOperation::Decrypt => event::Operation::Decrypt,
+            SignerOperation::Authenticate | SignerOperation::AuthenticateSsh => event::Operation::Authenticate,
         };
+        let intent = UseIntent {
+            signing_key,
+            component: ComponentId(request.component),
+            asked: Asked::new(operation, signer_operation),
+            host: None,
+        };
+        let error = Some("the server stopped before the outcome was noted".to_owned());
+        let outcome = event::UseOutcome { error, ..intent.outcome(RequestState::Unknown) };
+        let outcome = Draft::new(request.id, Event::UseOutcome(outcome)).by(actor);
         let settled = self.store.write(move |tx| tx.finish_request(None, None, outcome)).await;
         match settled {
             Ok(()) => {

@@ -4,10 +4,11 @@ use sealcard_api::{
     ids::{GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     record::RequestState,
 };
+use sealcard_record::Draft;
 use uuid::Uuid;
 
 use super::{
-    Draft, KeyUse, StorageError, Store, UseOf, WriteTx,
+    KeyUse, StorageError, Store, UseOf, WriteTx,
     sql::{FromRow, Param, Row, params},
 };
 
@@ -204,7 +205,7 @@ impl WriteTx {
     ) -> Result<(), StorageError> {
         const FINISH: &str = "UPDATE key_request SET state = $2, signature = $3 WHERE id = $1 AND state = 'signing'";
         const COUNT: &str = "UPDATE card_counter SET signatures = signatures + 1 WHERE key_id = $1";
-        let state = outcome.state.unwrap_or(RequestState::Unknown);
+        let state = outcome.event.state().unwrap_or(RequestState::Unknown);
         let (request, state) = (outcome.request_id.0, state.name());
         let values = params![request, state, signature];
         if self.conn_for_uses().execute(FINISH, values)? != 1 {

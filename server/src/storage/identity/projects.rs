@@ -2,9 +2,10 @@
 
 use sealcard_api::{
     admin::ProjectRole,
-    ids::{GroupId, PrincipalId, ProjectId},
+    ids::{PrincipalId, ProjectId},
 };
 use sealcard_policy::Roles;
+use sealcard_record::{Named, event::Member};
 use uuid::Uuid;
 
 use super::{
@@ -28,19 +29,18 @@ pub struct ProjectRow {
     pub created: i64,
 }
 
+impl ProjectRow {
+    /// As the record names it.
+    #[must_use]
+    pub fn named(&self) -> Named<ProjectId> {
+        Named::new(self.id, &self.name)
+    }
+}
+
 impl FromRow for ProjectRow {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
         Ok(Self { id: ProjectId(row.get(0)?), name: row.get(1)?, description: row.get(2)?, created: row.get(3)? })
     }
-}
-
-/// Whom a role is given to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Member {
-    /// A user or service account.
-    Principal(PrincipalId),
-    /// Each member of a group.
-    Group(GroupId),
 }
 
 impl Store {
@@ -187,15 +187,15 @@ impl WriteTx {
     pub fn add_project_member(
         &mut self,
         project: ProjectId,
-        member: Member,
+        member: &Member,
         role: ProjectRole,
     ) -> Result<bool, StorageError> {
         let (sql, id) = match member {
-            Member::Principal(id) => (
+            Member::Principal(Named { id, .. }) => (
                 "INSERT INTO project_principal (project_id, principal_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 id.0,
             ),
-            Member::Group(id) => (
+            Member::Group(Named { id, .. }) => (
                 "INSERT INTO project_group (project_id, group_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 id.0,
             ),
@@ -211,14 +211,14 @@ impl WriteTx {
     pub fn remove_project_member(
         &mut self,
         project: ProjectId,
-        member: Member,
+        member: &Member,
         role: ProjectRole,
     ) -> Result<bool, StorageError> {
         let (sql, id) = match member {
-            Member::Principal(id) => {
+            Member::Principal(Named { id, .. }) => {
                 ("DELETE FROM project_principal WHERE project_id = $1 AND principal_id = $2 AND role = $3", id.0)
             }
-            Member::Group(id) => {
+            Member::Group(Named { id, .. }) => {
                 ("DELETE FROM project_group WHERE project_id = $1 AND group_id = $2 AND role = $3", id.0)
             }
         };

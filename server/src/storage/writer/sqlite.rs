@@ -8,18 +8,20 @@ use std::{
     },
 };
 
+use sealcard_record::Head;
+
 use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::storage::{
     StorageError,
     known::Changes,
-    record::{self, RecordHead},
+    record,
     sql::{Conn, params, sqlite},
 };
 
 pub(in crate::storage) struct SqliteWriter {
     path: PathBuf,
     /// Absent after a failed commit, until the file has been opened again.
-    tx: Option<(WriteTx, RecordHead)>,
+    tx: Option<(WriteTx, Head)>,
     published: Arc<AtomicU64>,
     changes: Changes,
 }
@@ -40,7 +42,7 @@ impl SqliteWriter {
         started.map(drop).map_err(|error| StorageError::file(&path, &error))
     }
 
-    fn open(&self) -> Result<(WriteTx, RecordHead), StorageError> {
+    fn open(&self) -> Result<(WriteTx, Head), StorageError> {
         let mut conn = Conn::Sqlite(sqlite::open(&self.path)?);
         let head = record::read_head(&mut conn)?;
         Ok((WriteTx::new(conn, self.published.load(Ordering::Acquire)), head))
@@ -69,7 +71,7 @@ impl SqliteWriter {
 }
 
 /// Whether anything was committed.
-fn transaction(tx: &mut WriteTx, head: &mut RecordHead, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+fn transaction(tx: &mut WriteTx, head: &mut Head, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
     tx.conn.execute("BEGIN IMMEDIATE", params![])?;
     let any = perform(tx, jobs)?;
     if any {
@@ -84,10 +86,10 @@ fn transaction(tx: &mut WriteTx, head: &mut RecordHead, jobs: &mut [Box<dyn Job>
 }
 
 /// Writes what the jobs appended to the record.
-fn append(tx: &mut WriteTx, head: &mut RecordHead) -> Result<(), StorageError> {
+fn append(tx: &mut WriteTx, head: &mut Head) -> Result<(), StorageError> {
     const APPEND: &str = "INSERT INTO record
-            (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+            (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256, body, hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     if let Conn::Sqlite(conn) = &tx.conn {
         sqlite::expect_transaction(conn)?;
     }
