@@ -12,7 +12,7 @@ use sealcard_api::{
 };
 use sealcard_record::verify::Report;
 
-use super::verify::{AuditError, Verification, verify};
+use super::verify::{AuditError, IsRunning, Verification, verify};
 use crate::{
     signers::Signers,
     storage::{StorageError, Store},
@@ -26,6 +26,7 @@ struct Parts {
     store: Store,
     signers: Arc<Signers>,
     folder: PathBuf,
+    is_running: Arc<IsRunning>,
     /// The one that runs, or the last one.
     last: Mutex<Option<RecordVerification>>,
 }
@@ -33,8 +34,8 @@ struct Parts {
 impl Audit {
     /// With no verification so far. Temporary files are made in `folder`.
     #[must_use]
-    pub fn new(store: Store, signers: Arc<Signers>, folder: PathBuf) -> Self {
-        Self(Arc::new(Parts { store, signers, folder, last: Mutex::new(None) }))
+    pub fn new(store: Store, signers: Arc<Signers>, folder: PathBuf, is_running: Arc<IsRunning>) -> Self {
+        Self(Arc::new(Parts { store, signers, folder, is_running, last: Mutex::new(None) }))
     }
 
     /// The verification that runs, or the last one. None if there was none since the server started.
@@ -74,8 +75,9 @@ impl Audit {
     async fn run(self) {
         let this = self.clone();
         let work = tokio::spawn(async move {
-            let Parts { store, signers, folder, .. } = &*this.0;
-            verify(Verification { store, signers, folder }, |entries| this.progress(entries)).await
+            let Parts { store, signers, folder, is_running, .. } = &*this.0;
+            verify(Verification { store, signers, folder, is_running: &**is_running }, |entries| this.progress(entries))
+                .await
         });
         // A task of its own, so that a panic in it is an end too.
         let result = work.await.unwrap_or(Err(AuditError::Panicked));
@@ -112,7 +114,9 @@ impl Audit {
     }
 }
 
-fn to_report(report: Report) -> RecordReport {
+/// The report as it is answered.
+#[must_use]
+pub fn to_report(report: Report) -> RecordReport {
     RecordReport {
         entries: report.head.sequence,
         head: report.head.hash.to_string(),

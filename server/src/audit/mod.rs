@@ -6,5 +6,5 @@
 mod job;
 mod verify;
 
-pub use job::Audit;
-pub use verify::{Verification, verify};
+pub use job::{Audit, to_report};
+pub use verify::{AuditError, IsRunning, Verification, verify};

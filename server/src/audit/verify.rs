@@ -4,13 +4,13 @@ use std::path::Path;
 
 use sealcard_api::{
     ids::{EnvironmentId, RequestId},
-    record::{RecordKind, RequestState},
+    record::RecordKind,
 };
 use sealcard_record::verify::{Finding, Journal, Journals, MEMORY, Options, Report, Verifier};
 
 use crate::{
     signers::{Signer, Signers, UseError},
-    storage::{Columns, RecordFilter, StorageError, Store},
+    storage::{RecordFilter, StorageError, Store},
 };
 
 /// Entries that are read at once.
@@ -24,7 +24,12 @@ pub struct Verification<'a> {
     pub signers: &'a Signers,
     /// Where the temporary file is made.
     pub folder: &'a Path,
+    /// Whether this server works on a use.
+    pub is_running: &'a IsRunning,
 }
+
+/// Whether this server works on the use with this id.
+pub type IsRunning = dyn Fn(RequestId) -> bool + Send + Sync;
 
 /// Why the record could not be verified. Retrying helps once that is put right.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +51,7 @@ pub enum AuditError {
 /// # Errors
 /// If the database or the temporary file fails. What is wrong with the record is no error but a finding.
 pub async fn verify(parts: Verification<'_>, progress: impl Fn(u64)) -> Result<Report, AuditError> {
-    let Verification { store, signers, folder } = parts;
+    let Verification { store, signers, folder, is_running } = parts;
     let journals = Journals::OfHost(store.host());
     let mut verifier = Verifier::new(Options { folder: folder.to_owned(), memory: MEMORY, journals });
     let names = store.environments().await?;
@@ -77,7 +82,7 @@ pub async fn verify(parts: Verification<'_>, progress: impl Fn(u64)) -> Result<R
     let mut findings = Vec::with_capacity(report.findings.len());
     for finding in report.findings {
         let is_open = match &finding {
-            Finding::NoOutcome { request, .. } => is_in_work(store, *request).await?,
+            Finding::NoOutcome { request, .. } => is_in_work(store, is_running, *request).await?,
             _ => false,
         };
         if !is_open {
@@ -128,8 +133,7 @@ async fn read_record(store: &Store, verifier: &mut Verifier, progress: impl Fn(u
         for row in &rows {
             if let Some(body) = verifier.entry(&row.body, row.hash)? {
                 // The columns serve searching; a filter must not miss what the entry tells.
-                let differ = Columns::of(&body).is_some_and(|columns| columns != row.columns);
-                if differ || body.sequence != row.sequence {
+                if !row.agrees_with(&body) {
                     verifier.add_finding(Finding::Columns(row.sequence));
                 }
             }
@@ -139,12 +143,16 @@ async fn read_record(store: &Store, verifier: &mut Verifier, progress: impl Fn(u
     }
 }
 
-/// Whether a use without an outcome has got one since the record was read, or will get it: a server works on it, or settles
-/// it soon.
-async fn is_in_work(store: &Store, request: RequestId) -> Result<bool, StorageError> {
+/// Whether a use without an outcome has got one since the record was read, or a server works on it.
+async fn is_in_work(store: &Store, is_running: &IsRunning, request: RequestId) -> Result<bool, StorageError> {
     let entries = store.record_of_request(request).await?;
-    if entries.iter().any(|row| row.columns.is_of(RecordKind::Outcome)) {
+    if entries.iter().any(|row| row.kind == RecordKind::Outcome.name()) {
         return Ok(true);
     }
-    Ok(store.request(request).await?.is_some_and(|row| row.state == RequestState::Signing))
+    let unfinished = store.unfinished_requests().await?;
+    match unfinished.iter().find(|unfinished| unfinished.id == request) {
+        Some(unfinished) if unfinished.node == store.node() => Ok(is_running(request)),
+        Some(unfinished) => Ok(!store.node_has_ended(unfinished.node).await?),
+        None => Ok(false),
+    }
 }

@@ -190,9 +190,9 @@ async fn change_member(
             let before = tx.usable_projects(caller.principal)?;
             let (role, member) = (member.role, resolve(tx, &member)?);
             let changed = if add {
-                tx.add_project_member(project.id, &member, role)?
+                tx.add_project_member(project.id, (&member).into(), role)?
             } else {
-                tx.remove_project_member(project.id, &member, role)?
+                tx.remove_project_member(project.id, (&member).into(), role)?
             };
             if changed {
                 expect_no_self_grant(tx, &caller, before, allowed)?;

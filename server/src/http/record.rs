@@ -158,7 +158,7 @@ async fn may_read(state: &AppState, caller: &Caller, project: Option<ProjectId>)
 }
 
 fn of_project(project: Option<ProjectId>, mut rows: Vec<RecordRow>) -> Vec<RecordRow> {
-    rows.retain(|row| project.is_none_or(|project| row.columns.is_in(project)));
+    rows.retain(|row| project.is_none_or(|project| row.project == Some(project)));
     rows
 }
 

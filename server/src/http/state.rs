@@ -50,9 +50,10 @@ impl AppState {
         let signing = Signing::new(store.clone(), Arc::clone(&signers));
         let key_work = KeyWork::default();
         let disk = Disk(signers.folder().to_owned());
+        let running = signing.running.clone();
         // The data folder: the folder for temporary files may be memory.
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
-        let audit = Audit::new(store.clone(), Arc::clone(&signers), folder);
+        let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
         Self(Arc::new(Parts { store, signers, signing, audit, config, authentication, key_work, disk, server_id }))
     }
 

@@ -12,7 +12,7 @@ pub use access::{HeldRoleRow, KeyUserRow};
 pub use grants::{GrantFilter, GrantRow, HeldGrant, NewGrantRow};
 pub use groups::GroupRow;
 pub use principals::{PasswordRow, PrincipalChange, PrincipalRow};
-pub use projects::ProjectRow;
+pub use projects::{Member, ProjectRow};
 pub use standing::Standing;
 pub use tokens::{LoginToken, ServiceTokenRow};
 

@@ -65,7 +65,7 @@ pub use keys::{
     ComponentRow, KeyFilter, KeyRow, KeyUse, MAX_CANDIDATES, NewComponentRow, NewKeyRow, UsableComponent, UseOf,
 };
 pub use known::AsOf;
-pub use record::{Columns, RecordFilter, RecordRow};
+pub use record::{RecordFilter, RecordRow};
 pub use requests::{Begun, Idempotency, NewRequest, RequestRow, UnfinishedRequest};
 pub use writer::WriteTx;
 

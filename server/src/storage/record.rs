@@ -4,7 +4,7 @@
 use sealcard_api::{
     Timestamp,
     ids::{KeyId, PrincipalId, ProjectId, RequestId},
-    record::RecordKind,
+    record::{RecordKind, RequestState},
 };
 use sealcard_record::{Body, Draft, Head, Named, Placed, Sha256, event::SigningKey};
 use uuid::Uuid;
@@ -14,91 +14,76 @@ use super::{
     sql::{Conn, FromRow, Param, Row, params},
 };
 
-/// An entry as it is stored.
+/// An entry as it is stored. The columns beside the body are for searching; the body is what counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordRow {
     /// Its number.
     pub sequence: u64,
+    /// When it was written.
+    pub time: Timestamp,
+    /// [`RecordKind::name`].
+    pub kind: String,
+    /// [`sealcard_record::Event::name`].
+    pub event: String,
+    /// The request.
+    pub request_id: RequestId,
+    /// The actor, or the principal that the event is about if nobody was authenticated.
+    pub principal: Option<PrincipalId>,
+    /// The project.
+    pub project: Option<ProjectId>,
+    /// The key.
+    pub key: Option<KeyId>,
+    /// [`RequestState::name`].
+    pub state: Option<String>,
+    /// SHA-256 of the signature that an outcome is about.
+    pub signature_sha256: Option<Vec<u8>>,
     /// The exact bytes that were hashed.
     pub body: String,
     /// The hash.
     pub hash: Sha256,
-    /// What is beside them.
-    pub columns: Columns,
 }
 
-/// What is stored beside an entry, for searching.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns {
-    /// When it was written, in seconds since 1970-01-01T00:00:00Z.
-    pub(super) time: i64,
-    /// [`RecordKind::name`].
-    pub(super) kind: String,
-    /// [`sealcard_record::Event::name`].
-    pub(super) event: String,
-    pub(super) request: Uuid,
-    /// The actor, or the principal that the event is about if nobody was authenticated.
-    pub(super) principal: Option<Uuid>,
-    pub(super) project: Option<Uuid>,
-    pub(super) key: Option<Uuid>,
-    /// [`RequestState::name`].
-    pub(super) state: Option<String>,
-    /// SHA-256 of the signature that an outcome is about.
-    pub(super) signature: Option<Vec<u8>>,
-}
-
-impl Columns {
-    /// The columns that belong to an entry. None if it is of a newer release.
+impl RecordRow {
+    /// Whether the columns say what the body says. Those of an entry of a newer release can't be judged.
     #[must_use]
-    pub fn of(body: &Body) -> Option<Self> {
-        let Body { time, request_id, actor, event, .. } = body;
-        let principal = actor.as_ref().map(|actor| actor.id).or(event.principal().map(|principal| principal.id));
-        Some(Self {
-            time: time.unix(),
-            kind: event.kind()?.name().to_owned(),
-            event: event.name().to_owned(),
-            request: request_id.0,
-            principal: principal.map(|id| id.0),
-            project: event.project().map(|project| project.id.0),
-            key: event.key().map(|key| key.id.0),
-            state: event.state().map(|state| state.name().to_owned()),
-            signature: event.signature_sha256().map(|hash| hash.0.to_vec()),
-        })
+    pub fn agrees_with(&self, body: &Body) -> bool {
+        let Body { sequence, time, request_id, event, .. } = body;
+        let Some(kind) = event.kind() else { return true };
+        self.sequence == *sequence
+            && self.time == *time
+            && self.kind == kind.name()
+            && self.event == event.name()
+            && self.request_id == *request_id
+            && self.principal == principal(body)
+            && self.project == event.project().map(|project| project.id)
+            && self.key == event.key().map(|key| key.id)
+            && self.state.as_deref() == event.state().map(RequestState::name)
+            && self.signature_sha256.as_deref() == event.signature_sha256().as_ref().map(|hash| hash.0.as_slice())
     }
 }
 
-impl Columns {
-    /// Whether the entry is of this kind.
-    #[must_use]
-    pub fn is_of(&self, kind: RecordKind) -> bool {
-        self.kind == kind.name()
-    }
-
-    /// Whether the entry is about something of this project.
-    #[must_use]
-    pub fn is_in(&self, project: ProjectId) -> bool {
-        self.project == Some(project.0)
-    }
+/// The actor, or the principal that the event is about if nobody was authenticated.
+fn principal(body: &Body) -> Option<PrincipalId> {
+    let subject = || body.event.principal().map(|principal| principal.id);
+    body.actor.as_ref().map(|actor| actor.id).or_else(subject)
 }
 
 impl FromRow for RecordRow {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        let hash = row.get::<Vec<u8>>(2)?.try_into();
+        let hash = row.get::<Vec<u8>>(11)?.try_into();
         Ok(Self {
             sequence: row.get::<i64>(0)?.cast_unsigned(),
-            body: row.get(1)?,
+            time: Timestamp::from_unix(row.get(1)?),
+            kind: row.get(2)?,
+            event: row.get(3)?,
+            request_id: RequestId(row.get(4)?),
+            principal: row.get::<Option<Uuid>>(5)?.map(PrincipalId),
+            project: row.get::<Option<Uuid>>(6)?.map(ProjectId),
+            key: row.get::<Option<Uuid>>(7)?.map(KeyId),
+            state: row.get(8)?,
+            signature_sha256: row.get(9)?,
+            body: row.get(10)?,
             hash: hash.map(Sha256).map_err(|_| StorageError::Damaged("a hash in the record".to_owned()))?,
-            columns: Columns {
-                time: row.get(3)?,
-                kind: row.get(4)?,
-                event: row.get(5)?,
-                request: row.get(6)?,
-                principal: row.get(7)?,
-                project: row.get(8)?,
-                key: row.get(9)?,
-                state: row.get(10)?,
-                signature: row.get(11)?,
-            },
         })
     }
 }
@@ -106,8 +91,8 @@ impl FromRow for RecordRow {
 /// The columns that [`RecordRow`] is read from.
 macro_rules! columns {
     () => {
-        "SELECT sequence, body, hash, time, kind, event, request_id, principal_id, project_id, key_id, state,
-            signature_sha256 FROM record "
+        "SELECT sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256,
+            body, hash FROM record "
     };
 }
 
@@ -148,20 +133,57 @@ impl WriteTx {
     }
 }
 
-/// An entry in its place in the chain.
+/// An entry in its place in the chain, as its columns.
 pub(super) struct Entry {
     pub(super) sequence: i64,
-    pub(super) columns: Columns,
+    pub(super) time: i64,
+    pub(super) kind: &'static str,
+    pub(super) event: &'static str,
+    pub(super) request_id: Uuid,
+    pub(super) principal_id: Option<Uuid>,
+    pub(super) project_id: Option<Uuid>,
+    pub(super) key_id: Option<Uuid>,
+    pub(super) state: Option<&'static str>,
+    pub(super) signature_sha256: Option<Vec<u8>>,
     pub(super) body: String,
     pub(super) hash: Vec<u8>,
 }
 
 impl Entry {
+    fn new(Placed { head, body, text }: Placed, kind: RecordKind) -> Self {
+        let event = &body.event;
+        Self {
+            sequence: body.sequence.cast_signed(),
+            time: body.time.unix(),
+            kind: kind.name(),
+            event: event.name(),
+            request_id: body.request_id.0,
+            principal_id: principal(&body).map(|id| id.0),
+            project_id: event.project().map(|project| project.id.0),
+            key_id: event.key().map(|key| key.id.0),
+            state: event.state().map(RequestState::name),
+            signature_sha256: event.signature_sha256().map(|hash| hash.0.to_vec()),
+            body: text,
+            hash: head.hash.0.to_vec(),
+        }
+    }
+
     /// The values in the order of the table's columns.
     pub(super) fn values(&self) -> [&dyn Param; 12] {
-        let Self { sequence, columns, body, hash } = self;
-        let Columns { time, kind, event, request, principal, project, key, state, signature } = columns;
-        [sequence, time, kind, event, request, principal, project, key, state, signature, body, hash]
+        [
+            &self.sequence,
+            &self.time,
+            &self.kind,
+            &self.event,
+            &self.request_id,
+            &self.principal_id,
+            &self.project_id,
+            &self.key_id,
+            &self.state,
+            &self.signature_sha256,
+            &self.body,
+            &self.hash,
+        ]
     }
 }
 
@@ -172,10 +194,10 @@ pub(super) fn chain(head: &mut Head, appended: Vec<Draft>) -> Result<Vec<Entry>,
     let time = Timestamp::now();
     let entry = |draft: Draft| {
         let damaged = |error: &dyn std::fmt::Display| StorageError::Damaged(format!("an entry of the record: {error}"));
-        let Placed { head: next, body, text } = draft.place(head, time).map_err(|error| damaged(&error))?;
-        let columns = Columns::of(&body).ok_or_else(|| damaged(&"its event is unknown"))?;
-        *head = next;
-        Ok(Entry { sequence: next.sequence.cast_signed(), columns, body: text, hash: next.hash.0.to_vec() })
+        let kind = draft.event.kind().ok_or_else(|| damaged(&"its event is unknown"))?;
+        let placed = draft.place(head, time).map_err(|error| damaged(&error))?;
+        *head = placed.head;
+        Ok(Entry::new(placed, kind))
     };
     appended.into_iter().map(entry).collect()
 }

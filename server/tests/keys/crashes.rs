@@ -7,12 +7,15 @@ use nix::{
 use sealcard_api::{
     admin::EnvironmentState,
     algorithm::{ComponentRole, KeyAlgorithm},
-    ids::RequestId,
-    record::{RecordKind, RequestState},
+    ids::{ComponentId, RequestId},
+};
+use sealcard_record::{
+    Draft, Event,
+    event::{self, Asked, SignerOperation, UseIntent},
 };
 use sealcard_server::{
     signing::{Done, SigningError, Wish},
-    storage::{Database, Draft, Idempotency, NewRequest, Store, UseOf},
+    storage::{Database, Idempotency, NewRequest, Store, UseOf},
 };
 use sealcard_test_pause::Pause;
 use tokio::time::timeout;
@@ -57,15 +60,13 @@ async fn an_intent_without_outcome_is_named_by_the_verification() {
         project: place.project,
         node: place.store().node(),
     };
-    let intent = Draft {
-        kind: RecordKind::Intent,
-        request_id: request.id,
-        principal: None,
-        project: Some(place.project),
-        key: Some(key),
-        state: Some(RequestState::Signing),
-        details: serde_json::json!({"component": request.component, "signer_operation": "sign"}),
+    let intent = UseIntent {
+        signing_key: place.store().use_names(principal, key).await.unwrap().1,
+        component: ComponentId(request.component),
+        asked: Asked::new(event::Operation::Sign, SignerOperation::Sign),
+        host: None,
     };
+    let intent = Draft::new(request.id, Event::UseIntent(intent));
     let id = request.id;
     let judged = place.store().key_use(use_of).await.unwrap().unwrap();
     place.store().begin_request(request, judged, intent).await.unwrap();

@@ -13,11 +13,12 @@ use sealcard_api::{
     algorithm::{HashAlgorithm, KeyAlgorithm},
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     keys::KeyProfile,
-    record::RecordVerification,
+    record::RecordReport,
 };
 use sealcard_policy::{Action, PrincipalFacts, PrincipalKind};
+use sealcard_record::{Actor, Named};
 use sealcard_server::{
-    audit,
+    audit::{self, Verification},
     authn::Rights,
     keys::{self, KeyPlan, Maker},
     signers::Signers,
@@ -150,8 +151,8 @@ impl Place {
 
     pub(crate) fn plan(&self, name: &str, algorithm: KeyAlgorithm) -> KeyPlan {
         KeyPlan {
-            project: self.project,
-            environment: self.environment,
+            project: Named::new(self.project, "project"),
+            environment: Named::new(self.environment, "default"),
             name: name.to_owned(),
             algorithm,
             user_id: format!("{name} <{name}@example.org>"),
@@ -167,7 +168,8 @@ impl Place {
     /// Who needs to be allowed all of this.
     pub(crate) fn maker_with(&self, actions: &'static [Action]) -> Maker {
         let rights = Rights { grant: self.grant, actions };
-        Maker { principal: self.user, rights, request_id: RequestId::new() }
+        let actor = Actor::new(self.user, "user", self.grant);
+        Maker { actor, rights, request_id: RequestId::new(), peer: [127, 0, 0, 1].into() }
     }
 
     pub(crate) async fn key(&self, algorithm: KeyAlgorithm) -> KeyId {
@@ -200,8 +202,10 @@ impl Place {
         self.store().record(RecordFilter { limit: u32::MAX, ..RecordFilter::default() }).await.unwrap()
     }
 
-    pub(crate) async fn verify(&self) -> RecordVerification {
-        audit::verify(&self.signing).await.unwrap()
+    pub(crate) async fn verify(&self) -> RecordReport {
+        let (store, signers, folder) = (self.store(), &*self.signing.signers, self.folder.path());
+        let parts = Verification { store, signers, folder, is_running: &|_| false };
+        audit::to_report(audit::verify(parts, |_| ()).await.unwrap())
     }
 }
 
@@ -245,7 +249,7 @@ pub(crate) fn story(record: &[RecordRow], request: RequestId) -> Vec<(String, Op
 }
 
 pub(crate) fn details(row: &RecordRow) -> Value {
-    serde_json::from_str::<Value>(&row.body).unwrap()["details"].take()
+    serde_json::from_str(&row.body).unwrap()
 }
 
 pub(crate) fn told(kind: &str, state: &str) -> (String, Option<String>) {

@@ -2,10 +2,10 @@
 
 use sealcard_api::{
     admin::ProjectRole,
-    ids::{PrincipalId, ProjectId},
+    ids::{GroupId, PrincipalId, ProjectId},
 };
 use sealcard_policy::Roles;
-use sealcard_record::{Named, event::Member};
+use sealcard_record::{Named, event};
 use uuid::Uuid;
 
 use super::{
@@ -34,6 +34,24 @@ impl ProjectRow {
     #[must_use]
     pub fn named(&self) -> Named<ProjectId> {
         Named::new(self.id, &self.name)
+    }
+}
+
+/// What a role is given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Member {
+    /// A user or service account.
+    Principal(PrincipalId),
+    /// Each member of a group.
+    Group(GroupId),
+}
+
+impl From<&event::Member> for Member {
+    fn from(member: &event::Member) -> Self {
+        match member {
+            event::Member::Principal(principal) => Self::Principal(principal.id),
+            event::Member::Group(group) => Self::Group(group.id),
+        }
     }
 }
 
@@ -187,15 +205,15 @@ impl WriteTx {
     pub fn add_project_member(
         &mut self,
         project: ProjectId,
-        member: &Member,
+        member: Member,
         role: ProjectRole,
     ) -> Result<bool, StorageError> {
         let (sql, id) = match member {
-            Member::Principal(Named { id, .. }) => (
+            Member::Principal(id) => (
                 "INSERT INTO project_principal (project_id, principal_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 id.0,
             ),
-            Member::Group(Named { id, .. }) => (
+            Member::Group(id) => (
                 "INSERT INTO project_group (project_id, group_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 id.0,
             ),
@@ -211,14 +229,14 @@ impl WriteTx {
     pub fn remove_project_member(
         &mut self,
         project: ProjectId,
-        member: &Member,
+        member: Member,
         role: ProjectRole,
     ) -> Result<bool, StorageError> {
         let (sql, id) = match member {
-            Member::Principal(Named { id, .. }) => {
+            Member::Principal(id) => {
                 ("DELETE FROM project_principal WHERE project_id = $1 AND principal_id = $2 AND role = $3", id.0)
             }
-            Member::Group(Named { id, .. }) => {
+            Member::Group(id) => {
                 ("DELETE FROM project_group WHERE project_id = $1 AND group_id = $2 AND role = $3", id.0)
             }
         };

@@ -9,10 +9,14 @@ use sealcard_api::{
     Fingerprint,
     admin::ProjectRole,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
-    ids::{GrantId, KeyId, PrincipalId, ProjectId, RequestId},
+    ids::{ComponentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     record::{RecordKind, RequestState},
 };
 use sealcard_policy::{KeyStanding, PrincipalKind, Roles};
+use sealcard_record::{
+    Actor, Draft, Event, Named,
+    event::{self, Asked, SignerOperation, SigningKey, UseIntent},
+};
 use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 
 use super::*;
@@ -41,15 +45,21 @@ fn request(principal: PrincipalId, key: Uuid) -> NewRequest {
 }
 
 fn entry(request: &NewRequest, kind: RecordKind, state: RequestState) -> Draft {
-    Draft {
-        kind,
-        request_id: request.id,
-        principal: Some(request.idempotency.use_of.principal),
-        project: None,
-        key: Some(request.idempotency.use_of.key),
-        state: Some(state),
-        details: json!({"text": "a \" and a \\, an ä, a 💳, and \n {\"sequence\":0"}),
-    }
+    let use_of = request.idempotency.use_of;
+    let intent = UseIntent {
+        signing_key: SigningKey {
+            project: Named::new(request.project, "release"),
+            key: Named::new(use_of.key, "a \" and a \\, an ä, a 💳, and \n {\"sequence\":0"),
+        },
+        component: ComponentId(request.component),
+        asked: Asked::new(event::Operation::Sign, SignerOperation::Sign),
+        host: None,
+    };
+    let event = match kind {
+        RecordKind::Intent => Event::UseIntent(intent),
+        _ => Event::UseOutcome(intent.outcome(state)),
+    };
+    Draft::new(request.id, event).by(Actor::new(use_of.principal, "user", use_of.grant))
 }
 
 /// Judged right before.
