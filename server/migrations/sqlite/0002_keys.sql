@@ -29,6 +29,7 @@ CREATE TABLE pin_attempt (
 CREATE TABLE component_attempt (
     component_id   BLOB PRIMARY KEY,
     key_id         BLOB NOT NULL,
+    key_name       TEXT NOT NULL,
     project_id     BLOB NOT NULL REFERENCES project (id),
     environment_id BLOB NOT NULL REFERENCES environment (id),
     role           TEXT NOT NULL,
@@ -131,11 +132,14 @@ CREATE TABLE record (
     sequence     INTEGER PRIMARY KEY,
     time         INTEGER NOT NULL,
     kind         TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'denied', 'authentication', 'administration')),
+    event        TEXT NOT NULL,
     request_id   BLOB NOT NULL,
+    -- The actor, or the principal that the entry is about if nobody was authenticated.
     principal_id BLOB,
     project_id   BLOB,
     key_id       BLOB,
     state        TEXT,
+    signature_sha256 BLOB CHECK (length(signature_sha256) = 32),
     -- The exact bytes that were hashed.
     body         TEXT NOT NULL,
     -- SHA-256 of the previous entry's hash and the body.
@@ -150,6 +154,9 @@ CREATE TABLE record_head (
 ) STRICT;
 INSERT INTO record_head (one) VALUES (1);
 
+CREATE INDEX record_of_request ON record (request_id);
+CREATE INDEX record_of_principal ON record (principal_id, sequence) WHERE principal_id IS NOT NULL;
+CREATE INDEX record_of_signature ON record (signature_sha256) WHERE signature_sha256 IS NOT NULL;
 CREATE INDEX record_of_project ON record (project_id, sequence) WHERE project_id IS NOT NULL;
 CREATE INDEX record_of_key ON record (key_id, sequence) WHERE key_id IS NOT NULL;
 

@@ -189,7 +189,8 @@ mod tests {
             store.write(move |tx| Ok(tx.add_service_token(user, &token, &[1; 32])?)).await;
         added.unwrap();
         log_in(&store, user, shown.clone()).await.unwrap();
-        let revoked: Result<(), ApiError> = store.write(move |tx| Ok(tx.revoke_service_token(user, id, now)?)).await;
+        let revoked: Result<(), ApiError> =
+            store.write(move |tx| Ok(tx.revoke_service_token(user, id, now).map(drop)?)).await;
         revoked.unwrap();
         assert!(log_in(&store, user, shown).await.is_err());
     }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{ApiResult, disk::Disk, key_work::KeyWork};
 use crate::{
+    audit::Audit,
     authn::{Authentication, Authorization, NameKey},
     config::Config,
     requests::Requests,
@@ -26,6 +27,8 @@ pub struct Parts {
     pub signers: Arc<Signers>,
     /// Signing requests.
     pub requests: Requests,
+    /// Verifying the record.
+    pub audit: Audit,
     /// The configuration.
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
@@ -47,7 +50,11 @@ impl AppState {
         let requests = Requests::new(store.clone(), Arc::clone(&signers));
         let key_work = KeyWork::default();
         let disk = Disk(signers.folder().to_owned());
-        Self(Arc::new(Parts { store, signers, requests, config, authentication, key_work, disk, server_id }))
+        let running = requests.running.clone();
+        // The data folder: the folder for temporary files may be memory.
+        let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
+        let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
+        Self(Arc::new(Parts { store, signers, requests, audit, config, authentication, key_work, disk, server_id }))
     }
 
     /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took the

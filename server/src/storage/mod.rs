@@ -65,8 +65,7 @@ pub use facts::{Facts, FactsQuery, Target};
 #[allow(unused_imports)]
 pub use identity::*;
 pub use keys::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
-pub(crate) use record::Body;
-pub use record::{Draft, RecordFilter, RecordHead, RecordRow};
+pub use record::{RecordFilter, RecordRow};
 pub use requests::{Arrival, BeginOutcome, NewRequest, RequestRow, UnfinishedRequest, Verdict};
 pub use writer::WriteTx;
 

@@ -229,7 +229,7 @@ impl WriteTx {
             if arrival == Arrival::New && !(is_new && state == RequestState::Signing) {
                 self.conn_for_uses().execute(REPLACE, params![replaced.0, id.0, state.name(), node])?;
             }
-            self.append_record(entry.into());
+            self.append_record(entry);
         }
         Ok(BeginOutcome { facts, arrival, value })
     }
@@ -255,7 +255,7 @@ impl WriteTx {
         if let Some(key) = counted {
             self.conn_for_uses().execute(COUNT, params![key.0])?;
         }
-        self.append_record(outcome.into());
+        self.append_record(outcome);
         Ok(())
     }
 }
@@ -298,7 +298,7 @@ impl Store {
         self.write(move |tx| {
             let ended = tx.conn_for_uses().execute(END, params![id.0, state.name()])? == 1;
             if ended {
-                tx.append_record(entry.into());
+                tx.append_record(entry);
             }
             Ok(ended)
         })

@@ -2,6 +2,7 @@
 
 use sealcard_api::admin::PrincipalKind;
 use sealcard_api::ids::PrincipalId;
+use sealcard_record::Named;
 use uuid::Uuid;
 
 use super::{
@@ -29,6 +30,14 @@ pub struct PrincipalRow {
     pub created: i64,
     /// Until when the user's one-time password is good, unix seconds; `None` if the user has chosen a password.
     pub one_time_until: Option<i64>,
+}
+
+impl PrincipalRow {
+    /// As the record names it.
+    #[must_use]
+    pub fn named(&self) -> Named<PrincipalId> {
+        Named::new(self.id, &self.name)
+    }
 }
 
 impl FromRow for PrincipalRow {
@@ -92,6 +101,18 @@ impl Store {
         let sql = concat!(columns!(), " WHERE (name = $1 OR id = $2) AND kind = $3 AND removed IS NULL");
         let row = self.reader().optional(sql, params![name_or_id, as_id(name_or_id), kind.name()]).await?;
         Ok(row)
+    }
+
+    /// The id of a user or service account by name or id, also of a removed one. Of several removed ones with this name the one
+    /// that was removed last.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn principal_of_record(&self, name_or_id: &str) -> Result<Option<PrincipalId>, StorageError> {
+        const ANY: &str = "SELECT id FROM principal WHERE name = $1 OR id = $2
+             ORDER BY CASE WHEN removed IS NULL THEN 0 ELSE 1 END, removed DESC LIMIT 1";
+        let row: Option<(Uuid,)> = self.reader().optional(ANY, params![name_or_id, as_id(name_or_id)]).await?;
+        Ok(row.map(|(id,)| PrincipalId(id)))
     }
 
     /// Principals of one kind, oldest first, after the given one.

@@ -11,6 +11,7 @@ use sealcard_api::{
     keys::{RevocationReason, Revoked},
     tokens::KeyEvidence,
 };
+use sealcard_record::{Named, event::SigningKey};
 use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 use uuid::Uuid;
 
@@ -56,6 +57,14 @@ pub struct KeyRow {
     pub signatures: u64,
     /// The component keys, in the order of [`ComponentRole::ALL`].
     pub components: Vec<ComponentRow>,
+}
+
+impl KeyRow {
+    /// As the record names it.
+    #[must_use]
+    pub fn signing_key(&self) -> SigningKey {
+        SigningKey { project: Named::new(self.project_id, &self.project), key: Named::new(self.id, &self.name) }
+    }
 }
 
 /// A component key, without its private half.

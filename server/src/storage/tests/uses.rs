@@ -64,8 +64,8 @@ fn intent(request: &NewRequest) -> UseIntent {
     }
 }
 
-fn draft(request: &NewRequest, event: Event) -> sealcard_record::Draft {
-    sealcard_record::Draft::new(request.id, event)
+fn draft(request: &NewRequest, event: Event) -> Draft {
+    Draft::new(request.id, event)
 }
 
 /// A small policy: what is denied is a request whose grant, holder, role or key is not good.

@@ -15,6 +15,7 @@ use std::{
     },
 };
 
+use sealcard_record::Draft;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -26,7 +27,6 @@ pub(super) use self::{
 use super::{
     StorageError,
     cache::Version,
-    record::Draft,
     sql::{Conn, params},
 };
 

@@ -8,11 +8,13 @@ use std::{
     },
 };
 
+use sealcard_record::Head;
+
 use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::storage::{
     StorageError,
     cache::{Cache, Version},
-    record::{self, RecordHead},
+    record,
     sql::{Conn, params, sqlite},
 };
 
@@ -27,7 +29,7 @@ pub(in crate::storage) struct SqliteWriter {
 /// The open file, and what of it is kept here: nobody else writes to it.
 struct Open {
     tx: WriteTx,
-    head: RecordHead,
+    head: Head,
     version: Version,
 }
 
@@ -81,7 +83,7 @@ impl SqliteWriter {
 }
 
 /// Whether anything was committed.
-fn transaction(tx: &mut WriteTx, head: &mut RecordHead, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+fn transaction(tx: &mut WriteTx, head: &mut Head, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
     tx.conn.execute("BEGIN IMMEDIATE", params![])?;
     let any = perform(tx, jobs)?;
     if any {
@@ -96,10 +98,10 @@ fn transaction(tx: &mut WriteTx, head: &mut RecordHead, jobs: &mut [Box<dyn Job>
 }
 
 /// Writes what the jobs appended to the record.
-fn append(tx: &mut WriteTx, head: &mut RecordHead) -> Result<(), StorageError> {
+fn append(tx: &mut WriteTx, head: &mut Head) -> Result<(), StorageError> {
     const APPEND: &str = "INSERT INTO record
-            (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+            (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256, body, hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     if let Conn::Sqlite(conn) = &tx.conn {
         sqlite::expect_transaction(conn)?;
     }
