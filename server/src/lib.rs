@@ -8,6 +8,7 @@ pub mod authn;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod directory;
 pub mod ends;
 mod failpoint;
 pub mod http;

@@ -11,21 +11,17 @@ use sealcard_api::{
     rules::NewPassword,
 };
 use sealcard_policy::{Action, PrincipalKind};
-use sealcard_record::{
-    Event,
-    event::{PasswordChangeFailed, PasswordChanged, PasswordReset},
-};
+use sealcard_record::{Event, event::PasswordChangeFailed};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path,
     login::{closing, not_too_soon},
-    users::find_user,
 };
 use crate::{
     authn::{self, PasswordError, Subject, Turn},
-    storage::{PasswordRow, PrincipalChange},
+    storage::PasswordRow,
 };
 
 const DAY: i64 = 86_400;
@@ -65,20 +61,7 @@ async fn change_own(state: &AppState, caller: Caller, body: Result<Json<Password
     drop(checked.turn);
     state.authentication.slowdown.right(&subjects);
     let hash = hash_new(state, &old, new).await?;
-    let authorization = caller.authorization(&[Action::LookAfterOneself]);
-    state
-        .change(authorization, None, move |tx| {
-            // The old one may have been changed while it was checked.
-            if !tx.has_password(row.id, &row.password)? {
-                return Err(ApiError::new(ProblemCode::WrongCredentials).detail("The old password is wrong."));
-            }
-            let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
-            tx.change_principal(row.id, &change)?;
-            tx.revoke_other_grants(row.id, caller.grant, Timestamp::now().unix())?;
-            tx.append_record(caller.draft(Event::PasswordChanged(PasswordChanged { one_time: false })));
-            Ok(())
-        })
-        .await
+    Ok(state.directory.change_own_password(caller, row, hash).await?)
 }
 
 /// Gives a user a one-time password in place of the present one, and ends the user's logins. The connection is closed after
@@ -92,23 +75,7 @@ async fn reset(State(state): State<AppState>, caller: Caller, Path(user): Path<S
 async fn reset_password(state: &AppState, caller: Caller, user: String) -> ApiResult<Json<OneTimePassword>> {
     caller.may_on_server(Action::ManageServer)?;
     let (issued, hash) = one_time(state).await?;
-    let until = issued.expires.unix();
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let user = find_user(tx, &user)?;
-            // A one-time password that is not used in time would lock the last administrator out for ever.
-            if user.id == caller.principal {
-                return Err(ApiError::conflict("This is your own password. Change it with: sealcard passwd"));
-            }
-            let change =
-                PrincipalChange { password: Some(hash), one_time_until: Some(until), ..PrincipalChange::default() };
-            tx.change_principal(user.id, &change)?;
-            tx.revoke_grants_of(user.id, Timestamp::now().unix())?;
-            let (principal, expires) = (user.named(), Timestamp::from_unix(until));
-            tx.append_record(caller.draft(Event::PasswordReset(PasswordReset { principal, expires })));
-            Ok(())
-        })
-        .await?;
+    state.directory.reset_password(caller, user, hash, issued.expires).await?;
     Ok(Json(issued))
 }
 

@@ -10,6 +10,7 @@ use crate::{
     audit::Audit,
     authn::{Authentication, Authorization, NameKey},
     config::Config,
+    directory::Directory,
     requests::Requests,
     signers::Signers,
     storage::{Store, WriteTx},
@@ -27,6 +28,8 @@ pub struct Parts {
     pub signers: Arc<Signers>,
     /// Signing requests.
     pub requests: Requests,
+    /// Users, service accounts, groups and projects.
+    pub directory: Directory,
     /// Verifying the record.
     pub audit: Audit,
     /// The configuration.
@@ -54,7 +57,19 @@ impl AppState {
         // The data folder: the folder for temporary files may be memory.
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
         let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
-        Self(Arc::new(Parts { store, signers, requests, audit, config, authentication, key_work, disk, server_id }))
+        let directory = Directory::new(store.clone(), config.policy.allow_self_grants);
+        Self(Arc::new(Parts {
+            directory,
+            store,
+            signers,
+            requests,
+            audit,
+            config,
+            authentication,
+            key_work,
+            disk,
+            server_id,
+        }))
     }
 
     /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took the
