@@ -38,11 +38,19 @@ impl RecordKind {
     }
 }
 
-/// How a use of a key stands.
+/// The state of a signing request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RequestState {
+    /// It has arrived and is not yet decided.
+    Received,
+    /// It may not be done.
+    Denied,
+    /// It waits for what policy demands.
+    Waiting,
+    /// What policy demands is there; it is about to be decided again.
+    Approved,
     /// The signer has been or is about to be asked.
     Signing,
     /// Done; for a decryption or authentication too.
@@ -51,21 +59,52 @@ pub enum RequestState {
     Failed,
     /// The server stopped in between: the key may have been used.
     Unknown,
+    /// An approver refused it.
+    Rejected,
+    /// What policy demands did not come in time.
+    Expired,
+    /// Its requester gave it up.
+    Cancelled,
 }
 
 impl RequestState {
     /// All states.
-    pub const ALL: [Self; 4] = [Self::Signing, Self::Signed, Self::Failed, Self::Unknown];
+    pub const ALL: [Self; 11] = [
+        Self::Received,
+        Self::Denied,
+        Self::Waiting,
+        Self::Approved,
+        Self::Signing,
+        Self::Signed,
+        Self::Failed,
+        Self::Unknown,
+        Self::Rejected,
+        Self::Expired,
+        Self::Cancelled,
+    ];
 
     /// The name as JSON and the database write it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Received => "received",
+            Self::Denied => "denied",
+            Self::Waiting => "waiting",
+            Self::Approved => "approved",
             Self::Signing => "signing",
             Self::Signed => "signed",
             Self::Failed => "failed",
             Self::Unknown => "unknown",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether nothing follows, unless the request is repeated.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Received | Self::Waiting | Self::Approved | Self::Signing)
     }
 }
 

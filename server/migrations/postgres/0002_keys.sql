@@ -115,13 +115,14 @@ CREATE TABLE key_request (
     idempotency_key UUID NOT NULL,
     grant_id        UUID NOT NULL,
     key_id          UUID NOT NULL,
-    component_id    UUID NOT NULL,
+    component_id    UUID,
     operation       TEXT NOT NULL,
     input_sha256    BYTEA NOT NULL CHECK (length(input_sha256) = 32),
-    state           TEXT NOT NULL CHECK (state IN ('signing', 'signed', 'failed', 'unknown')),
+    state           TEXT NOT NULL CHECK (state IN ('received', 'denied', 'waiting', 'approved', 'signing',
+                        'signed', 'failed', 'unknown', 'rejected', 'expired', 'cancelled')),
     -- The signature. Never a decrypted text.
     signature       BYTEA CHECK (signature IS NULL OR operation <> 'decrypt'),
-    project_id      UUID NOT NULL,
+    project_id      UUID,
     -- The running server that works, or worked, on it.
     node_id         UUID NOT NULL,
     UNIQUE (principal_id, idempotency_key)
@@ -139,7 +140,7 @@ CREATE TABLE record (
     principal_id UUID,
     project_id   UUID,
     key_id       UUID,
-    state        TEXT CHECK (state IN ('signing', 'signed', 'failed', 'unknown')),
+    state        TEXT,
     signature_sha256 BYTEA CHECK (length(signature_sha256) = 32),
     -- The exact bytes that were hashed.
     body         TEXT NOT NULL,

@@ -113,13 +113,14 @@ CREATE TABLE key_request (
     idempotency_key BLOB NOT NULL CHECK (length(idempotency_key) = 16),
     grant_id        BLOB NOT NULL,
     key_id          BLOB NOT NULL,
-    component_id    BLOB NOT NULL,
+    component_id    BLOB,
     operation       TEXT NOT NULL,
     input_sha256    BLOB NOT NULL CHECK (length(input_sha256) = 32),
-    state           TEXT NOT NULL CHECK (state IN ('signing', 'signed', 'failed', 'unknown')),
+    state           TEXT NOT NULL CHECK (state IN ('received', 'denied', 'waiting', 'approved', 'signing',
+                        'signed', 'failed', 'unknown', 'rejected', 'expired', 'cancelled')),
     -- The signature. Never a decrypted text.
     signature       BLOB CHECK (signature IS NULL OR operation <> 'decrypt'),
-    project_id      BLOB NOT NULL,
+    project_id      BLOB,
     -- The running server that works, or worked, on it.
     node_id         BLOB NOT NULL CHECK (length(node_id) = 16),
     UNIQUE (principal_id, idempotency_key)
@@ -137,7 +138,7 @@ CREATE TABLE record (
     principal_id BLOB,
     project_id   BLOB,
     key_id       BLOB,
-    state        TEXT CHECK (state IN ('signing', 'signed', 'failed', 'unknown')),
+    state        TEXT,
     signature_sha256 BLOB CHECK (length(signature_sha256) = 32),
     -- The exact bytes that were hashed.
     body         TEXT NOT NULL,

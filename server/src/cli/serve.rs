@@ -96,10 +96,11 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         take_up_environments(&store, &folder).await.context("can't start using the environments")?;
     let signers = Signers::start(&program, &folder, &found, &store, environments);
     let listen = config.listen;
+    let retention = config.limits.request_retention();
     let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), NameKey::of(data)?);
-    let signing = state.signing.clone();
-    signing.recover().await.context("can't record what an earlier stop left behind")?;
-    let recovering = tokio::spawn(signing.keep_recovering());
+    let requests = state.requests.clone();
+    requests.recover().await.context("can't record what an earlier stop left behind")?;
+    let recovering = tokio::spawn(requests.keep_recovering(retention));
     let noting = tokio::spawn({
         let (state, store) = (state.clone(), store.clone());
         async move { state.authentication.last_uses.keep_writing(&store).await }

@@ -123,7 +123,7 @@ async fn unseal(
     let act = EnvironmentAct { environment: row.named() };
     let asked = caller.draft(if with_secret { Event::UnsealWithSecret(act) } else { Event::Unseal(act) });
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.append_record(asked);
             Ok(())
         })

@@ -52,7 +52,7 @@ async fn refresh(
     let presented = zeroize::Zeroizing::new(header.split_once(' ').map_or("", |(_, token)| token.trim()).to_owned());
     let limits = state.config.limits;
     let issued = state
-        .change(caller.rights(&[Action::LookAfterOneself]), None, move |tx| {
+        .change(caller.authorization(&[Action::LookAfterOneself]), None, move |tx| {
             let issued = authn::refresh(tx, caller.grant, &presented, &limits)?;
             let grant = Named::new(issued.grant.id, &issued.grant.label);
             tx.append_record(caller.draft(Event::GrantRefreshed(GrantAct { grant })));
@@ -131,7 +131,7 @@ async fn revoke_grant(
     event: fn(GrantRevoked) -> Event,
 ) -> ApiResult<StatusCode> {
     state
-        .change(caller.rights(needed), None, move |tx| {
+        .change(caller.authorization(needed), None, move |tx| {
             let row = tx.find_grant(grant)?.ok_or_else(unknown)?;
             if tx.revoke_grant(grant, Timestamp::now().unix())? {
                 let grant = Named::new(grant, row.label);

@@ -57,7 +57,7 @@ async fn create(
     let group = Group { id: GroupId::new(), name: new.name, members: Vec::new(), created: Timestamp::now() };
     let stored = group.clone();
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.add_group(stored.id, &stored.name, stored.created.unix())?;
             let group = Named::new(stored.id, stored.name);
             tx.append_record(caller.draft(Event::GroupAdded(GroupAct { group })));
@@ -88,7 +88,7 @@ async fn change(
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&change.name).map_err(ApiError::invalid)?;
     let id = state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let group = find_in(tx, &group)?;
             let id = group.id;
             tx.rename_group(id, &change.name)?;
@@ -106,7 +106,7 @@ async fn change(
 async fn remove(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let group = find_in(tx, &group)?;
             tx.remove_group(group.id)?;
             tx.bump_registry()?;
@@ -152,7 +152,7 @@ async fn change_member(
     caller.may_on_server(Action::ManageServer)?;
     let allowed = state.config.policy.allow_self_grants;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let before = tx.usable_projects(caller.principal)?;
             let group = find_in(tx, &group)?;
             let row = tx.find_principal(&principal)?;

@@ -9,6 +9,7 @@ use sealcard_api::{
     problem::ProblemCode,
     rules::NewKeyName,
 };
+use sealcard_openpgp::ForeignCertificate;
 use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -16,10 +17,7 @@ use super::{
     ApiError, ApiResult, AppState, Caller, Json, LargeJson, conflicts, environments, key_work::KeyTask, keys::to_key,
     merges::planned_component, projects,
 };
-use crate::{
-    keys::{self, KeyError, KeyPlace, Maker},
-    openpgp::ForeignCertificate,
-};
+use crate::keys::{self, KeyError, KeyPlace, Maker};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(plan)).routes(routes!(import))

@@ -23,8 +23,7 @@ use super::{
     key_work::KeyTask, page_of, projects,
 };
 use crate::{
-    keys::{self, DEFAULT_DAYS, KeyError, KeyPlan},
-    openpgp::CertificateError,
+    keys::{self, CertificateError, DEFAULT_DAYS, KeyError, KeyPlan},
     signers::UseError,
     storage::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES},
 };
@@ -66,7 +65,7 @@ async fn list(
         let (row, _) = find(&state, &caller, key).await?;
         return Ok(Json(Page { items: vec![to_key(row, now)], next: None }));
     }
-    let visible_to = (!caller.facts().administers()).then_some(caller.principal);
+    let visible_to = (!caller.administers()).then_some(caller.principal);
     let mut filter = KeyFilter { after, limit: limit.saturating_add(1), visible_to, ..KeyFilter::default() };
     if let Some(project) = &query.project {
         filter.project = Some(projects::find(&state, &caller, project, Action::SeeProject).await?.0.id);
@@ -137,7 +136,7 @@ async fn change(
         let act = KeyAct { signing_key: row.signing_key() };
         let entry = caller.draft(if disabled { Event::KeyDisabled(act) } else { Event::KeyEnabled(act) });
         state
-            .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
+            .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
                 if tx.set_key_disabled(key, disabled)? {
                     tx.append_record(entry);
                 }
@@ -153,7 +152,7 @@ async fn change(
         let renamed = KeyRenamed { signing_key: row.signing_key(), new_name: name.clone() };
         let entry = caller.draft(Event::KeyRenamed(renamed));
         state
-            .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
+            .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
                 tx.rename_key(key, &new_name)?;
                 tx.append_record(entry);
                 Ok(())
@@ -168,7 +167,7 @@ async fn change(
 /// so that a key's existence is not revealed.
 pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiResult<(KeyRow, Roles)> {
     let unknown = || ApiError::not_found(format!("There is no key {key}, or you have no role in its project."));
-    let visible_to = (!caller.facts().administers()).then_some(caller.principal);
+    let visible_to = (!caller.administers()).then_some(caller.principal);
     let mut rows = state.store.find_keys(&KeyRef::parse(key), visible_to).await?;
     let row = match (rows.pop(), rows.as_slice()) {
         (None, _) => return Err(unknown()),
@@ -232,7 +231,7 @@ impl From<KeyError> for ApiError {
             KeyError::Certificate(CertificateError::Signer(error)) | KeyError::Signer(error) => error.into(),
             KeyError::Storage(error) | KeyError::Certificate(CertificateError::Record(error)) => error.into(),
             error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
-            KeyError::Rights(lost) => lost.into(),
+            KeyError::Authorization(lost) => lost.into(),
             KeyError::State(why) => Self::conflict(why),
             KeyError::Offline(why) => Self::conflict(why),
             error => Self::internal(&error),

@@ -65,9 +65,9 @@ async fn change_own(state: &AppState, caller: Caller, body: Result<Json<Password
     drop(checked.turn);
     state.authentication.slowdown.right(&subjects);
     let hash = hash_new(state, &old, new).await?;
-    let rights = caller.rights(&[Action::LookAfterOneself]);
+    let authorization = caller.authorization(&[Action::LookAfterOneself]);
     state
-        .change(rights, None, move |tx| {
+        .change(authorization, None, move |tx| {
             // The old one may have been changed while it was checked.
             if !tx.has_password(row.id, &row.password)? {
                 return Err(ApiError::new(ProblemCode::WrongCredentials).detail("The old password is wrong."));
@@ -94,7 +94,7 @@ async fn reset_password(state: &AppState, caller: Caller, user: String) -> ApiRe
     let (issued, hash) = one_time(state).await?;
     let until = issued.expires.unix();
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let user = find_user(tx, &user)?;
             // A one-time password that is not used in time would lock the last administrator out for ever.
             if user.id == caller.principal {

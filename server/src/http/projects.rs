@@ -67,7 +67,7 @@ async fn create(
     };
     let stored = row.clone();
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.add_project(&stored)?;
             tx.append_record(caller.draft(Event::ProjectAdded(ProjectAdded { project: stored.named(), via: None })));
             Ok(())
@@ -101,7 +101,7 @@ async fn change(
     row.name = name.clone().unwrap_or(row.name);
     row.description = description.clone().unwrap_or(row.description);
     state
-        .change(caller.rights(&[Action::ManageProject]), Some(row.id), move |tx| {
+        .change(caller.authorization(&[Action::ManageProject]), Some(row.id), move |tx| {
             tx.change_project(before.id, name.as_deref(), description.as_deref())?;
             tx.bump_registry()?;
             tx.append_record(caller.draft(Event::ProjectChanged(ProjectChanged {
@@ -123,7 +123,7 @@ async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Pa
     let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
     caller.may_on_server(Action::ManageServer)?;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let living = tx.living_keys(row.id)?;
             if !living.is_empty() {
                 let keys = living.join(", ");
@@ -186,7 +186,7 @@ async fn change_member(
     let project = find(state, &caller, &project, Action::ManageProject).await?.0.named();
     let allowed = state.config.policy.allow_self_grants;
     state
-        .change(caller.rights(&[Action::ManageProject]), Some(project.id), move |tx| {
+        .change(caller.authorization(&[Action::ManageProject]), Some(project.id), move |tx| {
             let before = tx.usable_projects(caller.principal)?;
             let (role, member) = (member.role, resolve(tx, &member)?);
             let changed = if add {

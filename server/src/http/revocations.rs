@@ -38,7 +38,7 @@ async fn read(
     })?;
     let entry = caller.draft(Event::RevocationRead(KeyAct { signing_key: row.signing_key() }));
     state
-        .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
+        .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
             tx.append_record(entry);
             Ok(())
         })

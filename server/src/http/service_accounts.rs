@@ -75,7 +75,7 @@ async fn create(
     };
     let account = ServiceAccount::from(row.clone());
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.add_principal(&row, None)?;
             tx.append_record(caller.draft(Event::ServiceAccountAdded(PrincipalAct { principal: row.named() })));
             Ok(())
@@ -110,7 +110,7 @@ async fn change(
     let ServiceAccountChange { disabled, name } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     let row = state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let before = find_in(tx, &account)?;
             let change = PrincipalChange { disabled, name, ..PrincipalChange::default() };
             tx.change_principal(before.id, &change)?;
@@ -190,7 +190,7 @@ async fn issue_token(
     };
     let token = ServiceToken::from(row.clone());
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let account = find_in(tx, &account)?;
             tx.add_service_token(account.id, &row, hash.as_ref())?;
             tx.append_record(caller.draft(Event::ServiceTokenAdded(TokenAdded {
@@ -217,7 +217,7 @@ async fn revoke_token(
     caller.may_on_server(Action::ManageServer)?;
     let token: ServiceTokenId = token.parse().map_err(|_| ApiError::invalid("Name the token by its id."))?;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let account = find_in(tx, &account)?;
             let token = tx.revoke_service_token(account.id, token, Timestamp::now().unix())?;
             let revoked = TokenRevoked { principal: account.named(), token };

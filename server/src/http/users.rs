@@ -85,7 +85,7 @@ async fn create_user(
     };
     let user = User::from(row.clone());
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.add_principal(&row, Some(&hash))?;
             tx.append_record(caller.draft(Event::UserAdded(event::UserAdded {
                 principal: row.named(),
@@ -140,7 +140,7 @@ async fn change_user(
         change_row.password = Some(passwords::hash(state, password).await?);
     }
     let user = state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let before = find_user(tx, &user)?;
             tx.change_principal(before.id, &change_row)?;
             must_keep_an_administrator(tx)?;
@@ -180,7 +180,7 @@ pub(super) async fn remove_principal(
 ) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let row = tx.find_principal(&name)?.filter(|row| row.kind == kind);
             let row = row.ok_or_else(|| unknown(&name))?;
             tx.remove_principal(row.id, Timestamp::now().unix())?;

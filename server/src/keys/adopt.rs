@@ -7,6 +7,7 @@ use sealcard_api::{
     algorithm::ComponentRole,
     ids::{ComponentId, KeyId},
     keys::KeyProfile,
+    rules::UserId,
 };
 use sealcard_record::{
     Event,
@@ -14,7 +15,9 @@ use sealcard_record::{
 };
 use sealcard_signer_protocol::{KeyLocator, RequestBody, ResponseBody};
 
-use super::{Held, KeyError, KeyPlan, Maker, backdated, begin, certify, fail, generate, is_token, signer};
+use super::{
+    CertificateError, Held, KeyError, KeyPlan, Maker, backdated, begin, certify, fail, generate, is_token, signer,
+};
 use crate::{signers::Signers, storage::Store};
 
 /// Keys that are to be adopted. The plan's algorithm is that of the key in the role `sign` once it is found.
@@ -61,7 +64,7 @@ impl Adoption {
 /// # Errors
 /// See [`KeyError`].
 pub async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption: Adoption) -> Result<KeyId, KeyError> {
-    crate::openpgp::check_user_id(&adoption.plan.user_id)?;
+    UserId::check(&adoption.plan.user_id).map_err(CertificateError::UserId)?;
     Adoption::check(adoption.plan.profile, &adoption.components).map_err(KeyError::Import)?;
     store.expect_free_name(adoption.plan.project.id, &adoption.plan.name).await?;
     let key = adoption.plan.new_key();

@@ -6,6 +6,7 @@ use sealcard_api::{
     algorithm::HashAlgorithm,
     ids::{ComponentId, EnvironmentId},
 };
+use sealcard_openpgp::ComponentKey;
 use sealcard_record::{
     Event, Sha256,
     event::{KeyCertified, SigningKey},
@@ -15,13 +16,44 @@ use tokio::runtime::Handle;
 
 use super::{KeyError, Maker, signer};
 use crate::{
-    openpgp::CertificateError,
     signers::{Signers, UseError},
-    storage::Store,
+    storage::{StorageError, Store},
 };
 
+/// Why a certificate could not be made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CertificateError {
+    /// The signer did not sign. Retrying may help.
+    #[error("the signer: {0}")]
+    Signer(#[from] UseError),
+    /// The record could not be written, so the signer was not asked. Retrying may help.
+    #[error(transparent)]
+    Record(#[from] StorageError),
+    /// The user id is not one. Retrying can't help.
+    #[error("{0}")]
+    UserId(String),
+    /// A fault of this program or of the signer's answer. Retrying can't help.
+    #[error("the certificate could not be made: {0}")]
+    OpenPgp(String),
+}
+
+impl From<sealcard_openpgp::CertificateError<Self>> for CertificateError {
+    fn from(error: sealcard_openpgp::CertificateError<Self>) -> Self {
+        match error {
+            sealcard_openpgp::CertificateError::Signer(error) => error,
+            sealcard_openpgp::CertificateError::UserId(why) => Self::UserId(why),
+            sealcard_openpgp::CertificateError::OpenPgp(why) => Self::OpenPgp(why),
+        }
+    }
+}
+
 /// Has a signer sign a digest for key management.
-pub(super) type Certify<'a> = &'a dyn Fn(&StoredKey, HashAlgorithm, Vec<u8>) -> Result<Vec<u8>, CertificateError>;
+pub(super) type Certify<'a> = &'a dyn Fn(&StoredKey, HashAlgorithm, &[u8]) -> Result<Vec<u8>, CertificateError>;
+
+/// The public half of a stored key.
+pub(super) fn component_key(key: &StoredKey) -> ComponentKey {
+    ComponentKey { role: key.role, algorithm: key.algorithm, public_key: key.public_key.to_public_key(key.algorithm) }
+}
 
 /// For whom and for what it certifies.
 pub(super) struct Certifier<'a> {
@@ -36,7 +68,7 @@ impl Certifier<'_> {
     /// Does work that needs such signatures. Each is in the record, with its input, before the signer is asked: whoever
     /// certifies anything else leaves an entry in the journal that the record does not explain.
     ///
-    /// sequoia asks for one signature after another and waits for each, so this has a thread of its own.
+    /// Certificates ask for one signature after another and wait for each, so this has a thread of its own.
     pub(super) async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce(Certify<'_>) -> Result<T, CertificateError> + Send + 'static,
@@ -47,7 +79,7 @@ impl Certifier<'_> {
         let runtime = Handle::current();
         let made = tokio::task::spawn_blocking(move || {
             work(&|key, hash, digest| {
-                let certification = Certification { hash, digest };
+                let certification = Certification { hash, digest: digest.to_vec() };
                 let entry = maker.draft(Event::KeyCertify(KeyCertified {
                     signing_key: signing_key.clone(),
                     component: ComponentId(key.component),

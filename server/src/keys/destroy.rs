@@ -64,10 +64,10 @@ async fn begin(store: &Store, maker: &Maker, key: &KeyRow, obstacle: Option<&'st
         components: key.components.iter().map(|component| component.id).collect(),
         fingerprint: Some(key.fingerprint),
     }));
-    let (id, project, rights) = (key.id, key.project_id, maker.rights);
+    let (id, project, authorization) = (key.id, key.project_id, maker.authorization);
     store
         .write(move |tx| {
-            rights.expect(tx, Some(project))?;
+            authorization.check(tx, Some(project))?;
             if let Some(obstacle) = obstacle {
                 return Err(KeyError::State(obstacle));
             }

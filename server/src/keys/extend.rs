@@ -10,7 +10,6 @@ use sealcard_record::{
 
 use super::{KeyError, Maker, begin, certifier::Certifier, note_failure};
 use crate::{
-    openpgp,
     signers::Signers,
     storage::{KeyRow, Store},
 };
@@ -45,8 +44,11 @@ pub async fn extend(
     begin(store, &maker, begun, None).await?;
     let wanted: Vec<_> = row.components.iter().map(|component| component.fingerprint).collect();
     let (certificate, now) = (row.certificate.clone(), Timestamp::now());
-    let made = Certifier { store, signers, environment: row.environment_id, key: &signing_key, maker: &maker }
-        .run(move |certify| openpgp::extend(&certificate, &primary, &wanted, (expires, now), certify));
+    let certifier = Certifier { store, signers, environment: row.environment_id, key: &signing_key, maker: &maker };
+    let made = certifier.run(move |certify| {
+        let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+        Ok(sealcard_openpgp::extend(&certificate, &wanted, (expires, now), sign)?)
+    });
     let extended = match made.await.and_then(|extended| extended.ok_or(LATER_ALREADY)) {
         Ok(extended) => extended,
         Err(error) => {

@@ -10,6 +10,7 @@ use sealcard_api::{
     import::ImportedComponent,
     keys::RevocationReason,
 };
+use sealcard_openpgp::{ForeignCertificate, ForeignKey};
 use sealcard_record::{
     Event, Named,
     event::{KeyBegun, KeyWork, SigningKey},
@@ -18,7 +19,6 @@ use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
 
 use super::{KeyError, KeyPlace, Maker, begin, certifier::Certifier, note_failure, signer, store_key};
 use crate::{
-    openpgp::{self, ForeignCertificate, ForeignKey},
     signers::Signers,
     storage::{NewComponentRow, NewKeyRow, Store},
 };
@@ -104,10 +104,11 @@ async fn make(
         None => None,
         Some(primary) => {
             let text = read.armored.clone();
-            let made =
-                Certifier { store, signers, environment: place.environment.id, key: &key, maker }.run(move |certify| {
-                    openpgp::revocation(&text, &primary, RevocationReason::Unspecified, "", now, certify)
-                });
+            let certifier = Certifier { store, signers, environment: place.environment.id, key: &key, maker };
+            let made = certifier.run(move |certify| {
+                let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+                Ok(sealcard_openpgp::revocation(&text, RevocationReason::Unspecified, "", now, sign)?)
+            });
             Some(made.await?)
         }
     };
@@ -146,7 +147,7 @@ pub(super) async fn take_in(
             component: secret.id.0,
             algorithm: key.algorithm,
             role: key.role,
-            public_key: key.public_key.clone(),
+            public_key: key.public_key.clone().into(),
             envelope: secret.envelope.0,
             request: maker.request_id.0,
         };
@@ -166,7 +167,7 @@ fn is_that(sealed: &StoredKey, key: &ForeignKey, id: ComponentId) -> bool {
     sealed.component == id.0
         && sealed.role == key.role
         && sealed.algorithm == key.algorithm
-        && sealed.public_key == key.public_key
+        && sealed.public_key.to_public_key(sealed.algorithm) == key.public_key
 }
 
 fn surprise() -> KeyError {

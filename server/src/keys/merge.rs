@@ -7,7 +7,7 @@ use sealcard_api::{
     import::{ImportedComponent, LeftOut},
     merge::CertificateChange,
 };
-
+use sealcard_openpgp::{KnownKey, MergedCertificate};
 use sealcard_record::{
     Event,
     event::{CertificateMerged, KeyBegun, KeyRevoked, KeyWork},
@@ -19,7 +19,6 @@ use super::{
     note_failure,
 };
 use crate::{
-    openpgp::{self, KnownKey, MergedCertificate},
     signers::Signers,
     storage::{KeyRow, NewComponentRow, Store},
 };
@@ -74,7 +73,7 @@ pub fn plan_merge(row: &KeyRow, certificate: &str, secrets: &[Fingerprint]) -> R
         fingerprint: row.fingerprint,
         components: row.components.iter().map(|component| (component.fingerprint, component.role)).collect(),
     };
-    Ok(openpgp::merge(&known, certificate, secrets, Timestamp::now())?)
+    Ok(sealcard_openpgp::merge(&known, certificate, secrets, Timestamp::now())?)
 }
 
 async fn store_merged(
@@ -97,10 +96,10 @@ async fn store_merged(
             changes: changes.clone(),
         }),
     });
-    let (id, project, earlier, rights) = (row.id, row.project_id, row.certificate.clone(), maker.rights);
+    let (id, project, earlier, authorization) = (row.id, row.project_id, row.certificate.clone(), maker.authorization);
     store
         .write(move |tx| {
-            rights.expect(tx, Some(project))?;
+            authorization.check(tx, Some(project))?;
             if !tx.replace_certificate(id, (&earlier, &armored), user_id.as_deref(), &lives)? {
                 return Err(CHANGED);
             }

@@ -12,6 +12,7 @@ mod merge;
 mod revoke;
 
 pub use adopt::{Adoption, adopt};
+pub use certifier::CertificateError;
 pub use destroy::destroy;
 pub use extend::extend;
 pub use import::{import, recipient};
@@ -26,8 +27,10 @@ use sealcard_api::{
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{ComponentId, EnvironmentId, KeyId, ProjectId, RequestId},
     keys::{KeyProfile, RevocationReason},
+    rules::UserId,
     tokens::KeyEvidence,
 };
+use sealcard_openpgp::{CertificateRequest, ForeignError};
 use sealcard_record::{
     Actor, Draft, Event, Named,
     event::{KeyBegun, KeyFailed, KeyStored, KeyWork, SigningKey},
@@ -35,10 +38,9 @@ use sealcard_record::{
 use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
 use tokio::task::JoinSet;
 
-use self::certifier::Certifier;
+use self::certifier::{Certifier, component_key};
 use crate::{
-    authn::{Rights, RightsLost},
-    openpgp::{self, CertificateError, CertificateRequest, ForeignError},
+    authn::{Authorization, AuthorizationError},
     signers::{Signer, Signers, UseError},
     storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store},
 };
@@ -84,7 +86,7 @@ pub enum KeyError {
     State(&'static str),
     /// The maker may not do it any more. Nothing was begun.
     #[error(transparent)]
-    Rights(#[from] RightsLost),
+    Authorization(#[from] AuthorizationError),
     /// A fault of this program.
     #[error("{0}")]
     Fault(String),
@@ -126,7 +128,7 @@ pub struct Maker {
     /// The principal.
     pub actor: Actor,
     /// What it needs to be allowed at the moment when the work begins.
-    pub rights: Rights,
+    pub authorization: Authorization,
     /// The HTTP request.
     pub request_id: RequestId,
     /// The other end of the connection.
@@ -145,7 +147,7 @@ impl Maker {
 /// # Errors
 /// See [`KeyError`].
 pub async fn create(store: &Store, signers: &Arc<Signers>, maker: Maker, plan: KeyPlan) -> Result<KeyId, KeyError> {
-    openpgp::check_user_id(&plan.user_id)?;
+    UserId::check(&plan.user_id).map_err(CertificateError::UserId)?;
     store.expect_free_name(plan.project.id, &plan.name).await?;
     let key = plan.new_key();
     let components: Vec<_> = plan.profile.roles().iter().map(|role| (ComponentId::new(), *role)).collect();
@@ -211,24 +213,29 @@ async fn certify(
 ) -> Result<KeyId, KeyError> {
     let now = Timestamp::now();
     let expires = Timestamp::from_unix(now.unix().saturating_add(DAY.saturating_mul(plan.days.into())));
-    let (keys, mut evidence): (Vec<_>, HashMap<_, _>) = held
+    let (mut keys, mut evidence): (Vec<_>, HashMap<_, _>) = held
         .into_iter()
         .map(|(key, evidence)| {
             let id = key.component;
             (key, (id, evidence))
         })
         .unzip();
-    let request = CertificateRequest { keys, user_id: plan.user_id.clone(), created, expires: Some(expires) };
+    keys.sort_by_key(|key: &StoredKey| key.role);
+    let public = keys.iter().map(component_key).collect();
+    let request = CertificateRequest { keys: public, user_id: plan.user_id.clone(), created, expires: Some(expires) };
     let certifier = Certifier { store, signers, environment: plan.environment.id, key: &key, maker };
     let making = certifier.run(move |certify| {
-        let made = openpgp::make(request, certify)?;
-        let primary = made.components.first().ok_or_else(|| CertificateError::OpenPgp("no key".to_owned()))?;
-        let reason = RevocationReason::Unspecified;
-        let revocation = openpgp::revocation(&made.armored, &primary.0, reason, "", created, certify)?;
-        Ok((made, revocation))
+        let made =
+            sealcard_openpgp::create(request, |role, hash, digest| certify(key_in_role(&keys, role)?, hash, digest))?;
+        let primary = keys.first().ok_or_else(|| CertificateError::OpenPgp("no key".to_owned()))?;
+        let revocation =
+            sealcard_openpgp::revocation(&made.armored, RevocationReason::Unspecified, "", created, |hash, digest| {
+                certify(primary, hash, digest)
+            })?;
+        Ok((made, keys, revocation))
     });
-    let (certificate, revocation) = making.await?;
-    let components = certificate.components.into_iter();
+    let (certificate, keys, revocation) = making.await?;
+    let fingerprints = certificate.components.into_iter().map(|(_, fingerprint)| fingerprint);
     let row = NewKeyRow {
         id: key.key.id,
         project: plan.project.id,
@@ -241,7 +248,9 @@ async fn certify(
         certificate: certificate.armored,
         revocation: Some(revocation),
         created: now,
-        components: components
+        components: keys
+            .into_iter()
+            .zip(fingerprints)
             .map(|(key, fingerprint)| {
                 let evidence = evidence.remove(&key.component).flatten();
                 NewComponentRow { key, fingerprint, created, expires: Some(expires), evidence }
@@ -249,6 +258,11 @@ async fn certify(
             .collect(),
     };
     store_key(store, maker, (key, plan.environment.clone()), row, event).await
+}
+
+fn key_in_role(keys: &[StoredKey], role: ComponentRole) -> Result<&StoredKey, CertificateError> {
+    let key = keys.iter().find(|key| key.role == role);
+    key.ok_or_else(|| CertificateError::OpenPgp(format!("no key in the role {role}")))
 }
 
 /// Stores a key under a card number of its own and records that it is there.
@@ -371,11 +385,12 @@ async fn begin(
     begun: KeyBegun,
     making: Option<(Attempt, Vec<(ComponentId, ComponentRole)>)>,
 ) -> Result<(), KeyError> {
-    let (project, rights, node) = (begun.signing_key.project.id, maker.rights, store.node());
+    let (project, node) = (begun.signing_key.project.id, store.node());
+    let authorization = maker.authorization;
     let entry = maker.draft(Event::KeyBegun(begun));
     store
         .write(move |tx| {
-            rights.expect(tx, Some(project))?;
+            authorization.check(tx, Some(project))?;
             if let Some((attempt, components)) = making {
                 tx.insert_attempt(node, &attempt, &components)?;
             }

@@ -14,7 +14,6 @@ use sealcard_record::{
 
 use super::{KeyError, Maker, begin, certifier::Certifier, note_failure};
 use crate::{
-    openpgp,
     signers::Signers,
     storage::{KeyRow, Store},
 };
@@ -54,8 +53,9 @@ pub async fn revoke(
     let revoked = Revoked { time: now, reason, message: message.clone() };
     let certifier = Certifier { store, signers, environment: row.environment_id, key: &signing_key, maker: &maker };
     let made = certifier.run(move |certify| {
-        let revocation = openpgp::revocation(&certificate, &primary, reason, &message, now, certify)?;
-        openpgp::with_revocation(&certificate, &revocation)
+        let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+        let revocation = sealcard_openpgp::revocation(&certificate, reason, &message, now, sign)?;
+        Ok(sealcard_openpgp::with_revocation(&certificate, &revocation)?)
     });
     let id = row.id;
     let certificate = match made.await {

@@ -6,7 +6,7 @@ use sealcard_api::{
     ids::{KeyId, PrincipalId, ProjectId, RequestId},
     record::{RecordKind, RequestState},
 };
-use sealcard_record::{Body, Draft, Head, Named, Placed, Sha256, event::SigningKey};
+use sealcard_record::{Body, Draft, Head, Placed, Sha256};
 use uuid::Uuid;
 
 use super::{
@@ -324,20 +324,6 @@ impl Store {
     pub async fn record_of_signature(&self, signature: Sha256) -> Result<Vec<RecordRow>, StorageError> {
         let sql = concat!(columns!(), "WHERE signature_sha256 = $1 ORDER BY sequence LIMIT 1000");
         self.reader().all(sql, params![signature.0.as_slice()]).await
-    }
-
-    /// The name of a principal, and the key of this id with its project, as the record names them.
-    ///
-    /// # Errors
-    /// [`StorageError::NotFound`] if there is no such key; if the database fails.
-    pub async fn use_names(&self, principal: PrincipalId, key: KeyId) -> Result<(String, SigningKey), StorageError> {
-        const NAMES: &str = "SELECT (SELECT name FROM principal WHERE id = $1), p.id, p.name, k.name
-             FROM signing_key k JOIN project p ON p.id = k.project_id WHERE k.id = $2";
-        let row: Option<(Option<String>, Uuid, String, String)> =
-            self.reader().optional(NAMES, params![principal.0, key.0]).await?;
-        let (principal, project_id, project, name) = row.ok_or(StorageError::NotFound("key"))?;
-        let project = Named::new(ProjectId(project_id), project);
-        Ok((principal.unwrap_or_default(), SigningKey { project, key: Named::new(key, name) }))
     }
 
     /// The number of the newest entry, 0 if there is none.

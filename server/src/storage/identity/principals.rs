@@ -1,7 +1,7 @@
 //! Users and service accounts.
 
+use sealcard_api::admin::PrincipalKind;
 use sealcard_api::ids::PrincipalId;
-use sealcard_policy::PrincipalKind;
 use sealcard_record::Named;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::{
         StorageError, Store, WriteTx,
         sql::{FromRow, Row, params},
     },
-    as_id, kind_from, kind_name,
+    as_id, kind_from,
 };
 
 /// A principal that has not been removed.
@@ -99,7 +99,7 @@ impl Store {
     /// If the database fails.
     pub async fn principal(&self, kind: PrincipalKind, name_or_id: &str) -> Result<Option<PrincipalRow>, StorageError> {
         let sql = concat!(columns!(), " WHERE (name = $1 OR id = $2) AND kind = $3 AND removed IS NULL");
-        let row = self.reader().optional(sql, params![name_or_id, as_id(name_or_id), kind_name(kind)]).await?;
+        let row = self.reader().optional(sql, params![name_or_id, as_id(name_or_id), kind.name()]).await?;
         Ok(row)
     }
 
@@ -128,7 +128,7 @@ impl Store {
         let sql = concat!(columns!(), " WHERE kind = $1 AND removed IS NULL AND id > $2 ORDER BY id LIMIT $3");
         let rows = self
             .reader()
-            .all(sql, params![kind_name(kind), after.map_or(Uuid::nil(), |id| id.0), i64::from(limit)])
+            .all(sql, params![kind.name(), after.map_or(Uuid::nil(), |id| id.0), i64::from(limit)])
             .await?;
         Ok(rows)
     }
@@ -162,7 +162,7 @@ impl WriteTx {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 params![
                     row.id.0,
-                    kind_name(row.kind),
+                    row.kind.name(),
                     &row.name,
                     password,
                     row.administrator,

@@ -1,10 +1,10 @@
 //! Projects and who has which role in them.
 
+use sealcard_api::admin::Roles;
 use sealcard_api::{
     admin::ProjectRole,
     ids::{GroupId, PrincipalId, ProjectId},
 };
-use sealcard_policy::Roles;
 use sealcard_record::{Named, event};
 use uuid::Uuid;
 

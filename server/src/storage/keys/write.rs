@@ -5,13 +5,11 @@ use sealcard_api::{
     ids::{ComponentId, KeyId},
     keys::Revoked,
 };
+use sealcard_openpgp::ComponentLife;
 use sealcard_signer_protocol::PublicKeyBytes;
 
 use super::{NewComponentRow, NewKeyRow, OWNER, Owner};
-use crate::{
-    openpgp::ComponentLife,
-    storage::{StorageError, WriteTx, sql::params},
-};
+use crate::storage::{StorageError, WriteTx, sql::params};
 
 const INSERT_KEY: &str =
     "INSERT INTO signing_key (id, project_id, environment_id, name, algorithm, user_id, fingerprint,

@@ -2,8 +2,10 @@
 
 use std::sync::mpsc;
 
-use sealcard_api::ids::{GrantId, GroupId, PrincipalId};
-use sealcard_policy::PrincipalKind;
+use sealcard_api::{
+    admin::PrincipalKind,
+    ids::{GrantId, GroupId, PrincipalId},
+};
 use sealcard_record::{Draft, Event, Head, Named, event::GroupAct};
 use sealcard_test_cluster::Cluster;
 use tempfile::TempDir;

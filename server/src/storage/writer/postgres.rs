@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::storage::{
     StorageError,
-    known::Changes,
+    cache::{Cache, Version},
     record::{self, Entry},
     sql::{
         Conn, params,
@@ -29,7 +29,7 @@ pub(in crate::storage) struct PostgresWriter {
     runtime: Handle,
     node: Uuid,
     published: Arc<AtomicU64>,
-    changes: Changes,
+    cache: Cache,
 }
 
 impl PostgresWriter {
@@ -40,9 +40,9 @@ impl PostgresWriter {
         node: Uuid,
         jobs: Jobs,
         published: Arc<AtomicU64>,
-        changes: Changes,
+        cache: Cache,
     ) -> Result<(), StorageError> {
-        let mut writer = Self { tx: None, options, runtime, node, published, changes };
+        let mut writer = Self { tx: None, options, runtime, node, published, cache };
         writer.tx = Some(writer.open()?);
         let run = move || jobs.run(|batch| writer.write(batch));
         let started = std::thread::Builder::new().name("writer".into()).spawn(run);
@@ -72,26 +72,21 @@ impl PostgresWriter {
         let mut tx = match usable {
             Some(tx) => tx,
             None => {
-                self.changes.begin_era();
+                self.cache.new_connection();
                 self.open()?
             }
         };
-        tx.more_than_uses = false;
-        tx.era = self.changes.era();
         // Not put back on error: dropping the connection ends whatever is left of the transaction.
-        let committed = transaction(&mut tx, jobs)?;
-        if committed {
-            self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
-        }
-        if let Some(found) = tx.found.take() {
-            self.changes.heard(found);
-        }
+        let committed = transaction(&mut tx, self.cache.connection(), jobs)?;
+        // Also when nothing was committed: another server may have changed something.
+        self.cache.observe(if committed { tx.committed_version() } else { tx.version });
+        self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
         self.tx = Some(tx);
         Ok(committed)
     }
 }
 
-const HEAD: &str = "SELECT sequence, hash FROM record_head FOR UPDATE";
+const HEAD: &str = "SELECT sequence, hash, changes FROM record_head FOR UPDATE";
 /// One entry, which becomes the head.
 const APPEND_ONE: &str = "WITH head AS (UPDATE record_head SET sequence = $1, hash = $12)
     INSERT INTO record
@@ -105,8 +100,9 @@ const APPEND: &str = "WITH head AS (UPDATE record_head SET sequence = $13, hash 
         $8::UUID[], $9::TEXT[], $10::BYTEA[], $11::TEXT[], $12::BYTEA[])";
 
 /// Whether anything was committed.
-fn transaction(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
-    let mut head = begin(session(&mut tx.conn)?)?;
+fn transaction(tx: &mut WriteTx, connection: u32, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+    let (mut head, changes) = begin(session(&mut tx.conn)?)?;
+    tx.begin(Version { connection, changes });
     if !perform(tx, jobs)? {
         tx.conn.script("ROLLBACK")?;
         return Ok(false);
@@ -132,14 +128,14 @@ fn session(conn: &mut Conn) -> Result<&mut Blocking, StorageError> {
     }
 }
 
-/// Begins a transaction and takes the record's head, in one exchange.
-fn begin(conn: &mut Blocking) -> Result<Head, StorageError> {
-    let head: Option<(i64, Vec<u8>)> = conn.run(async |session| {
+/// Begins a transaction and takes the record's head and the count of changes, in one exchange.
+fn begin(conn: &mut Blocking) -> Result<(Head, u64), StorageError> {
+    let head: Option<(i64, Vec<u8>, i64)> = conn.run(async |session| {
         let (begun, head) = tokio::join!(biased; session.script("BEGIN READ WRITE"), session.optional(HEAD, params![]));
         begun.and(head)
     })?;
-    let (sequence, hash) = head.ok_or_else(|| StorageError::Damaged("the record's head".to_owned()))?;
-    record::head(sequence, hash)
+    let (sequence, hash, changes) = head.ok_or_else(|| StorageError::Damaged("the record's head".to_owned()))?;
+    Ok((record::head(sequence, hash)?, changes.cast_unsigned()))
 }
 
 /// Appends entries to the record and notes its new head, which this transaction has locked.

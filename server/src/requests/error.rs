@@ -1,0 +1,73 @@
+//! Why a request gave nothing.
+
+use std::sync::Arc;
+
+use sealcard_policy::Decision;
+
+use crate::storage::StorageError;
+
+/// Why a request gave nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RequestError {
+    /// Policy denies it; the denial is in the record. Retrying can't help.
+    #[error("denied: {}", decision.reasons().join("; "))]
+    Denied {
+        /// What stands against it.
+        decision: Decision,
+        /// The key's state, for a person who may know it.
+        detail: Option<String>,
+    },
+    /// The grant is not known any more; in the record as denied. Retrying can't help.
+    #[error("the grant is not known any more")]
+    UnknownGrant,
+    /// The input does not fit the key; in the record as denied. Retrying can't help.
+    #[error("{0}")]
+    Unfit(String),
+    /// The idempotency key belongs to another request; in the record as denied. Retrying needs a new one.
+    #[error("the idempotency key belongs to another request")]
+    Mismatch,
+    /// The same request is being worked on. Retrying helps.
+    #[error("the same request is being worked on")]
+    InProgress,
+    /// The signer has too much to do; in the record as denied. Retrying helps.
+    #[error("the key store is busy")]
+    Busy,
+    /// The key may have been used. It is not used again for this idempotency key.
+    #[error("it is not known whether the key was used")]
+    OutcomeUnknown,
+    /// The environment is sealed. Retrying helps once a person has unsealed it.
+    #[error("the key store is sealed")]
+    Sealed,
+    /// The ciphertext does not decrypt. Retrying can't help.
+    #[error("decryption failed")]
+    DecryptionFailed,
+    /// The signer was not asked or did not answer. Retrying may help.
+    #[error("the signer does not answer")]
+    SignerUnavailable,
+    /// The token, or its module, failed or is not there. Retrying may help.
+    #[error("{0}")]
+    Token(String),
+    /// The signer does not start, so it was not asked. Retrying helps once that is mended.
+    #[error("the signer does not start: {why}")]
+    NotStarted {
+        /// In the signer's own words, which may name files.
+        why: String,
+        /// Whether the caller looks after the server or the project, and may know it.
+        caller_may_know: bool,
+    },
+    /// The signer's disk is full, so nothing left it. Retrying helps once there is space.
+    #[error("{0}")]
+    DiskFull(String),
+    /// The key's row or the signer's answer is not what it must be; the log has more. Retrying may help.
+    #[error("{0}")]
+    Fault(String),
+    /// Nothing was written, so nothing was given out. Retrying helps once the database works.
+    #[error(transparent)]
+    Storage(Arc<StorageError>),
+}
+
+impl From<StorageError> for RequestError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(Arc::new(error))
+    }
+}
