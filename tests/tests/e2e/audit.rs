@@ -1,6 +1,7 @@
 //! What the server says of its record beside its signers' journals, when somebody has tampered with either.
 
 use std::{
+    fs,
     io::{BufReader, Read as _, Write as _},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
@@ -14,7 +15,7 @@ use sealcard_signer_protocol::{
     self as protocol, KeeperMessage, Operation, Request, RequestBody, Response, ResponseBody, StoreState, StoredKey,
     channel::Incoming,
 };
-use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Playground, StoreKind, run};
+use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Finished, Playground, StoreKind, USER, run};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -96,6 +97,61 @@ fn the_record_is_shown_from_its_newest_entries_or_from_a_number_and_for_one_key(
     let of_key = list(&["list", "--key", key["name"].as_str().context("no name")?, "--limit", "2"])?;
     ensure!(of_key.len() == 2 && of_key.iter().all(|line| line["entry"]["key"]["id"] == key["id"]), "{of_key:#?}");
     ensure!(of_key.iter().any(|line| line["entry"]["event"] == "use-outcome"), "{of_key:#?}");
+    Ok(())
+}
+
+#[test]
+fn signature_that_gpg_made_is_found_in_the_record() -> Result<()> {
+    let playground = builder()?.database(DatabaseKind::Sqlite).start()?;
+    let station = &playground.workstation;
+    let file = station.write("release.tar", "content")?;
+    for algorithm in [Algorithm::Ed25519, Algorithm::NistP256, Algorithm::Rsa2048] {
+        let key = playground.key(algorithm)?;
+        let signature = station.path(&format!("{}.sig", algorithm.name()));
+        station.gpg(&["-u", &key.fingerprint, "-o", &signature, "--detach-sign", &file])?;
+        let find =
+            |file: &str| run(&mut playground.admin.command(&["admin", "record", "find", "--json", file]), PATIENCE);
+        let found: Value = serde_json::from_slice(&find(&signature)?.success()?.stdout)?;
+        let entry = &found["entry"];
+        ensure!(entry["event"] == "use-outcome" && entry["state"] == "signed", "{found:#}");
+        ensure!(entry["actor"]["name"] == USER && entry["peer"] == "127.0.0.1", "{found:#}");
+        // The same signature with another last byte is nobody's.
+        let mut bytes = fs::read(&signature)?;
+        *bytes.last_mut().context("an empty signature")? ^= 1;
+        let other = station.write("other.sig", bytes)?;
+        let said = find(&other)?.failure()?.text();
+        ensure!(!said.contains("use-outcome"), "{said}");
+    }
+    let list = playground.admin.admin(&["record", "list", "--user", USER, "--kind", "use", "--since", "1h"])?.text();
+    ensure!(list.lines().count() == 4 && list.lines().skip(1).all(|line| line.contains(" ok")), "{list}");
+    ensure!(list.contains(USER) && list.contains("127.0.0.1") && list.contains("sign sha"), "{list}");
+    let sequence = list.lines().last().and_then(|line| line.split_whitespace().next()).context("no entry")?;
+    let shown = playground.admin.admin(&["record", "show", sequence])?.text();
+    ensure!(shown.contains("signature sha256") && shown.contains("use-outcome"), "{shown}");
+    Ok(())
+}
+
+#[test]
+fn exported_record_and_journal_are_verified_offline() -> Result<()> {
+    let mut playground = signed_once(StoreKind::Sealed)?;
+    let record = playground.scratch.path().join("record.jsonl");
+    let text = record.to_str().context("a path that is not Unicode")?;
+    playground.admin.admin(&["record", "export", text])?;
+    playground.server.stop()?;
+    let journal = playground.server.data().join("signer/default/journal.jsonl");
+    let verify = |record: &Path| -> Result<Finished> {
+        let mut sealcard = playground.admin.command(&["admin", "record", "verify", "--offline"]);
+        run(sealcard.arg(record).arg("--journal").arg(&journal), PATIENCE)
+    };
+    let said = verify(&record)?.success()?.text();
+    ensure!(said.contains("All is well"), "{said}");
+    // The last two entries are the intent and the outcome of the signature.
+    let whole = fs::read_to_string(&record)?;
+    let lines: Vec<&str> = whole.lines().collect();
+    let cut = record.with_extension("cut");
+    fs::write(&cut, lines[..lines.len() - 2].join("\n"))?;
+    let said = verify(&cut)?.failure()?.text();
+    ensure!(said.contains("is not in the record"), "{said}");
     Ok(())
 }
 
