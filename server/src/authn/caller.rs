@@ -92,7 +92,7 @@ impl Caller {
         Actor::new(self.principal, self.name.clone(), self.grant)
     }
 
-    /// An event that the caller's request causes.
+    /// An event that this request causes.
     #[must_use]
     pub fn draft(&self, event: Event) -> Draft {
         Draft::new(self.request_id, event).by(self.actor()).from_peer(self.peer.ip())

@@ -64,8 +64,7 @@ impl Caller {
     pub fn maker(&self, roles: Roles, actions: &'static [Action]) -> ApiResult<Maker> {
         actions.iter().try_for_each(|action| self.may(roles, *action))?;
         let authorization = self.authorization(actions);
-        let peer = self.peer.ip();
-        Ok(Maker { actor: self.actor(), authorization, request_id: self.request_id, peer })
+        Ok(Maker { actor: self.actor(), authorization, request_id: self.request_id, peer: self.peer.ip() })
     }
 }
 

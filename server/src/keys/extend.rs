@@ -44,11 +44,12 @@ pub async fn extend(
     begin(store, &maker, begun, None).await?;
     let wanted: Vec<_> = row.components.iter().map(|component| component.fingerprint).collect();
     let (certificate, now) = (row.certificate.clone(), Timestamp::now());
-    let certifier = Certifier { store, signers, environment: row.environment_id, key: &signing_key, maker: &maker };
-    let made = certifier.run(move |certify| {
-        let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
-        Ok(sealcard_openpgp::extend(&certificate, &wanted, (expires, now), sign)?)
-    });
+    let made = Certifier { store, signers, environment: row.environment_id, key: &signing_key, maker: &maker }.run(
+        move |certify| {
+            let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+            Ok(sealcard_openpgp::extend(&certificate, &wanted, (expires, now), sign)?)
+        },
+    );
     let extended = match made.await.and_then(|extended| extended.ok_or(LATER_ALREADY)) {
         Ok(extended) => extended,
         Err(error) => {

@@ -104,11 +104,11 @@ async fn make(
         None => None,
         Some(primary) => {
             let text = read.armored.clone();
-            let certifier = Certifier { store, signers, environment: place.environment.id, key: &key, maker };
-            let made = certifier.run(move |certify| {
-                let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
-                Ok(sealcard_openpgp::revocation(&text, RevocationReason::Unspecified, "", now, sign)?)
-            });
+            let made =
+                Certifier { store, signers, environment: place.environment.id, key: &key, maker }.run(move |certify| {
+                    let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+                    Ok(sealcard_openpgp::revocation(&text, RevocationReason::Unspecified, "", now, sign)?)
+                });
             Some(made.await?)
         }
     };

@@ -7,7 +7,6 @@ mod certifier;
 mod destroy;
 mod extend;
 mod import;
-mod life;
 mod merge;
 mod revoke;
 
@@ -385,8 +384,7 @@ async fn begin(
     begun: KeyBegun,
     making: Option<(Attempt, Vec<(ComponentId, ComponentRole)>)>,
 ) -> Result<(), KeyError> {
-    let (project, node) = (begun.signing_key.project.id, store.node());
-    let authorization = maker.authorization;
+    let (project, authorization, node) = (begun.signing_key.project.id, maker.authorization, store.node());
     let entry = maker.draft(Event::KeyBegun(begun));
     store
         .write(move |tx| {
