@@ -300,14 +300,6 @@ impl Store {
         self.reader().all(sql, values).await
     }
 
-    /// The entry of this number, if there is one.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn record_entry(&self, sequence: u64) -> Result<Option<RecordRow>, StorageError> {
-        self.reader().optional(concat!(columns!(), "WHERE sequence = $1"), params![sequence.cast_signed()]).await
-    }
-
     /// The entries of a request, oldest first.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod card;
 mod openpgp;
+mod record;
 mod scd;
 mod server;
 mod signer;
@@ -12,6 +13,7 @@ mod workstation;
 
 pub use card::{apdu, card};
 pub use openpgp::{import_certificate, import_exported_key};
+pub use record::{record_entry, record_lines, record_signatures};
 pub use scd::{assuan_lines, cards_cache, s_expression, scd_command, scd_session};
 pub use server::{json_bodies, server_config};
 pub use signer::{

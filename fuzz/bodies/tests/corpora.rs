@@ -61,6 +61,18 @@ fn files_of_a_workstation_hold() {
     assert!(replay("workstation_files", bodies::workstation_files, |_| true) >= 5);
 }
 
+#[test]
+fn entries_of_the_record_hold() {
+    let is_entry = |data: &[u8]| std::str::from_utf8(data).is_ok_and(|text| sealcard_record::parse(text).is_ok());
+    assert!(replay("record_entry", bodies::record_entry, is_entry) >= 5);
+    assert!(replay("record_lines", bodies::record_lines, |_| true) >= 3);
+    assert!(replay("record_signatures", bodies::record_signatures, has_signature) >= 3);
+}
+
+fn has_signature(data: &[u8]) -> bool {
+    !sealcard_bridge::signatures::signatures(data).is_empty()
+}
+
 fn is_command(data: &[u8]) -> bool {
     CommandLine::parse(data).is_some_and(|line| Command::try_from(line).is_ok())
 }

@@ -1,5 +1,6 @@
 //! An entry as a person reads it: one line, or all fields.
 
+use sealcard_api::record::RequestState;
 use sealcard_record::{
     Body, Event,
     event::{Asked, LoginFailure, Member, Operation, SignerOperation},
@@ -133,12 +134,11 @@ fn result(event: &Event) -> String {
     match event {
         Event::UseIntent(_) => "no outcome yet".to_owned(),
         Event::UseOutcome(outcome) => {
-            use sealcard_api::record::RequestState::{Failed, Signed};
-            match outcome.state {
-                Signed => "ok".to_owned(),
-                Failed => failed("failed", outcome.error.as_deref()),
-                _ => failed("unknown", outcome.error.as_deref()),
-            }
+            let what = match outcome.state {
+                RequestState::Signed => return "ok".to_owned(),
+                other => other.name(),
+            };
+            failed(what, outcome.error.as_deref())
         }
         Event::UseDenied(denied) => failed("denied", Some(&denied.reasons.join("; "))),
         Event::LoginFailed(login) => failed(
@@ -157,7 +157,6 @@ fn result(event: &Event) -> String {
         Event::KeyDestroyFailed(act) => failed("failed", Some(&act.error)),
         Event::UnsealFailed(act) | Event::PinNotJudged(act) => failed("failed", act.error.as_deref()),
         Event::PinRefused(act) => failed("refused", act.error.as_deref()),
-        Event::UseCancelled(_) => "cancelled".to_owned(),
         Event::Unknown => "of a newer release".to_owned(),
         _ => "ok".to_owned(),
     }

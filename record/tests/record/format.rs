@@ -1,9 +1,5 @@
 //! The form of entries: what was written once is read for ever.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
-mod samples;
-
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -11,8 +7,10 @@ use sealcard_api::{Timestamp, record::RequestState};
 use sealcard_record::{Body, Draft, Event, Head, MAX_ENTRY, SCHEMA, Sha256, event, parse};
 use serde_json::Value;
 
+use crate::samples;
+
 /// One entry of each event, in the order of [`samples::drafts`]. Never change a line: old records have such entries.
-const ENTRIES: &str = include_str!("entries.jsonl");
+const ENTRIES: &str = include_str!("../entries.jsonl");
 
 fn placed() -> Vec<String> {
     let mut head = Head::EMPTY;
