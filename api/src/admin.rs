@@ -3,6 +3,8 @@
 //! Lists are `GET /v1/{users,service-accounts,groups,projects,environments}` and give [`Page`]; single things are
 //! addressed by name or id: `/v1/users/{name-or-id}`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -255,6 +257,55 @@ impl ProjectRole {
             Self::KeyUser => "key-user",
             Self::Auditor => "auditor",
         }
+    }
+}
+
+impl fmt::Display for ProjectRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl ProjectRole {
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Owner => 1,
+            Self::KeyUser => 2,
+            Self::Auditor => 4,
+        }
+    }
+}
+
+/// A set of roles in one project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// No role.
+    pub const NONE: Self = Self(0);
+
+    /// Whether the role is in the set.
+    #[must_use]
+    pub const fn contains(self, role: ProjectRole) -> bool {
+        self.0 & role.bit() != 0
+    }
+
+    /// The set with one more role.
+    #[must_use]
+    pub const fn with(self, role: ProjectRole) -> Self {
+        Self(self.0 | role.bit())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<ProjectRole> for Roles {
+    fn from_iter<I: IntoIterator<Item = ProjectRole>>(roles: I) -> Self {
+        roles.into_iter().fold(Self::NONE, Self::with)
     }
 }
 

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Timestamp;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -79,3 +81,12 @@ id!(
     /// One HTTP request, as it stands in the record, the logs and in every problem.
     RequestId
 );
+
+impl RequestId {
+    /// The smallest id of this time: all ids that were made earlier are smaller.
+    #[must_use]
+    pub fn first_of(time: Timestamp) -> Self {
+        let milliseconds = time.unix().max(0).cast_unsigned().saturating_mul(1000);
+        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]).into_uuid())
+    }
+}

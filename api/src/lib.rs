@@ -18,6 +18,7 @@ pub mod merge;
 pub mod operations;
 pub mod problem;
 pub mod record;
+pub mod requests;
 pub mod rules;
 pub mod ssh;
 pub mod text;

@@ -116,6 +116,8 @@ number_rule!(TokenDays: 1 to 3650, "Days until a token expires.");
 
 number_rule!(PageLimit: 1 to 500, "The most items of a page.");
 
+number_rule!(WaitSeconds: 0 to 60, "How long an answer may wait, in seconds.");
+
 impl Name {
     /// The rule, for messages.
     pub const RULE: &str =

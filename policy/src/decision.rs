@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{KeyOperation, Role};
 
-/// The answer to a [`crate::Request`], with everything that led to it.
+/// The answer to [`crate::decide`], with everything that led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Decision {
     grounds: Vec<Ground>,
@@ -79,9 +79,21 @@ pub enum Ground {
 /// A reason to refuse. Asking again helps only after someone has changed the fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Denial {
+    /// The principal was removed.
+    #[error("the account has been removed")]
+    AccountRemoved,
     /// The principal is disabled.
-    #[error("the account is disabled")]
-    PrincipalDisabled,
+    #[error("the account has been disabled")]
+    AccountDisabled,
+    /// The grant was revoked.
+    #[error("the grant has been revoked")]
+    GrantRevoked,
+    /// The grant, or the token of it that was shown, has expired.
+    #[error("the grant has expired")]
+    GrantExpired,
+    /// There is no such key.
+    #[error("there is no such key")]
+    UnknownKey,
     /// A role in the project is missing.
     #[error("the role {0} in the project is missing")]
     MissingRole(Role),

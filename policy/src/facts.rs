@@ -2,50 +2,98 @@
 
 use std::fmt;
 
-/// One question: may this principal, with these roles in the project concerned, do this?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Request {
-    /// Who asks.
+use sealcard_api::{
+    Timestamp,
+    admin::{PrincipalKind, Roles},
+};
+
+/// All that a decision is made from, as it was at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// When the request is judged.
+    pub now: Timestamp,
+    /// The grant that was shown.
+    pub grant: GrantFacts,
+    /// The grant's holder.
     pub principal: PrincipalFacts,
-    /// The principal's roles in the project concerned, its groups' roles included. Empty where no project is concerned.
+    /// The holder's roles in the project concerned, its groups' roles included. Empty where no project is concerned.
     pub roles: Roles,
-    /// What is asked.
-    pub action: Action,
+    /// The key concerned, if there is one.
+    pub key: Option<KeyFacts>,
 }
 
-/// What is known of who asks.
+/// The grant that was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrantFacts {
+    /// When its holder logged in.
+    pub issued: Timestamp,
+    /// How its holder logged in.
+    pub method: AuthenticationMethod,
+    /// When it ends, or the token of it that was shown.
+    pub expires: Timestamp,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+/// How a principal proved who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AuthenticationMethod {
+    /// A user's password.
+    Password,
+    /// A service account's token.
+    ServiceToken,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrincipalFacts {
     /// Person or program.
     pub kind: PrincipalKind,
-    /// Whether an administrator stopped it.
-    pub disabled: bool,
     /// Whether it may administer the server. Has no effect on a service account.
     pub administrator: bool,
+    /// Whether an administrator disabled it.
+    pub disabled: bool,
+    /// Whether it was removed.
+    pub removed: bool,
+    /// The names of its groups.
+    pub groups: Vec<String>,
 }
 
 impl PrincipalFacts {
     /// Whether the principal is a person who may administer the server.
     #[must_use]
-    pub const fn administers(self) -> bool {
+    pub const fn administers(&self) -> bool {
         self.administrator && matches!(self.kind, PrincipalKind::User)
     }
 }
 
-/// Person or program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PrincipalKind {
-    /// A person.
-    User,
-    /// A program, such as a CI job. Never an administrator.
-    ServiceAccount,
+/// A key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeyFacts {
+    /// Its use was stopped, until it is enabled again.
+    pub disabled: bool,
+    /// It was revoked for good.
+    pub revoked: bool,
+    /// Its private halves were destroyed.
+    pub destroyed: bool,
+    /// The component for the operation.
+    pub component: Option<ComponentFacts>,
+}
+
+/// A component key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ComponentFacts {
+    /// When it expires, or its certificate if that is earlier.
+    pub expires: Option<Timestamp>,
+    /// Whether it was revoked alone.
+    pub revoked: bool,
 }
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Use of a private key.
-    UseKey(KeyFacts),
+    UseKey(KeyOperation),
     /// Changes of a project's members or keys.
     ManageProject,
     /// Reading a project, its members and its keys' public facts.
@@ -58,7 +106,7 @@ pub enum Action {
     ReadWholeRecord,
     /// Changes of users, service accounts, groups, projects, environments, and of the grants of others.
     ManageServer,
-    /// Reading and revoking one's own grants.
+    /// Reading and revoking one's own grants and requests.
     LookAfterOneself,
     /// Reading how an environment is.
     SeeEnvironment(EnvironmentFacts),
@@ -76,34 +124,6 @@ pub struct EnvironmentFacts {
     pub holds_a_visible_key: bool,
     /// Whether the principal owns some project, and so may have keys made in any environment.
     pub owns_a_project: bool,
-}
-
-/// What is known of a key and of what is wanted from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyFacts {
-    /// What is wanted.
-    pub operation: KeyOperation,
-    /// Whether the key has a component for the operation.
-    pub has_component: bool,
-    /// What an owner or administrator did to the key.
-    pub standing: KeyStanding,
-    /// Whether the component's time is over at the moment of the request. Decryption goes on: messages outlive keys.
-    pub expired: bool,
-    /// Whether the component was revoked, though the key was not. Decryption goes on.
-    pub component_revoked: bool,
-}
-
-/// What an owner or administrator did to a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum KeyStanding {
-    /// Nothing: it may be used.
-    Active,
-    /// Its use was stopped, until it is enabled again.
-    Disabled,
-    /// It was revoked for good.
-    Revoked,
-    /// Its private halves were destroyed.
-    Destroyed,
 }
 
 /// The uses of a private key that can be asked for. Certification is not among them.
@@ -124,72 +144,5 @@ impl fmt::Display for KeyOperation {
             Self::Decrypt => "decrypt",
             Self::Authenticate => "authenticate",
         })
-    }
-}
-
-/// A role in a project. The roles do not contain one another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Manages members and keys.
-    Owner,
-    /// Uses keys.
-    KeyUser,
-    /// Reads the record.
-    Auditor,
-}
-
-impl Role {
-    /// All roles.
-    pub const ALL: [Self; 3] = [Self::Owner, Self::KeyUser, Self::Auditor];
-
-    const fn bit(self) -> u8 {
-        match self {
-            Self::Owner => 1,
-            Self::KeyUser => 2,
-            Self::Auditor => 4,
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Owner => "owner",
-            Self::KeyUser => "key-user",
-            Self::Auditor => "auditor",
-        })
-    }
-}
-
-/// A set of roles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Roles(u8);
-
-impl Roles {
-    /// No role.
-    pub const NONE: Self = Self(0);
-
-    /// Whether the role is in the set.
-    #[must_use]
-    pub const fn contains(self, role: Role) -> bool {
-        self.0 & role.bit() != 0
-    }
-
-    /// The set with one more role.
-    #[must_use]
-    pub const fn with(self, role: Role) -> Self {
-        Self(self.0 | role.bit())
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
-impl FromIterator<Role> for Roles {
-    fn from_iter<I: IntoIterator<Item = Role>>(roles: I) -> Self {
-        roles.into_iter().fold(Self::NONE, Self::with)
     }
 }

@@ -4,6 +4,8 @@
 //! single denial outweighs any number of grounds. That is the shape of a Cedar policy set (`permit`, `forbid`), which
 //! takes this crate's place behind the same function when projects write rules of their own.
 //!
+//! Before all else, the grant must be valid and its holder neither disabled nor removed.
+//!
 //! | Action | Who |
 //! |---|---|
 //! | use a key | its project's key users, while the key is active and, except for decryption, its component neither expired nor revoked; being administrator or owner is not enough |
@@ -22,24 +24,28 @@ mod facts;
 
 pub use decision::{Decision, Denial, Ground};
 pub use facts::{
-    Action, EnvironmentFacts, KeyFacts, KeyOperation, KeyStanding, PrincipalFacts, PrincipalKind, Request, Role, Roles,
+    Action, AuthenticationMethod, ComponentFacts, EnvironmentFacts, Facts, GrantFacts, KeyFacts, KeyOperation,
+    PrincipalFacts,
 };
+pub use sealcard_api::admin::{PrincipalKind, ProjectRole as Role, Roles};
 
 /// Judges one request. The same facts always give the same decision.
 #[must_use]
-pub fn decide(request: &Request) -> Decision {
+pub fn decide(facts: &Facts, action: Action) -> Decision {
     let mut decision = Decision::default();
-    if request.principal.disabled {
-        decision.deny(Denial::PrincipalDisabled);
+    judge_login(facts, &mut decision);
+    // Nothing more is told to somebody whose login is not valid.
+    if !decision.denials().is_empty() {
+        return decision;
     }
-    match request.action {
-        Action::UseKey(key) => use_key(request, key, &mut decision),
-        Action::ManageProject => needs_role_or_administrator(request, &[Role::Owner], &mut decision),
-        Action::SeeProject => needs_role_or_administrator(request, &Role::ALL, &mut decision),
-        Action::ReadProjectRecord => needs_role_or_administrator(request, &[Role::Auditor], &mut decision),
-        Action::ReadWholeRecord | Action::ManageServer => needs_administrator(request, &mut decision),
-        Action::SeeKeyUsers => needs_role_or_administrator(request, &[Role::Owner, Role::Auditor], &mut decision),
-        Action::SeeEnvironment(environment) => see_environment(request, environment, &mut decision),
+    match action {
+        Action::UseKey(operation) => judge_use(facts, operation, &mut decision),
+        Action::ManageProject => needs_role_or_administrator(facts, &[Role::Owner], &mut decision),
+        Action::SeeProject => needs_role_or_administrator(facts, &Role::ALL, &mut decision),
+        Action::ReadProjectRecord => needs_role_or_administrator(facts, &[Role::Auditor], &mut decision),
+        Action::ReadWholeRecord | Action::ManageServer => needs_administrator(facts, &mut decision),
+        Action::SeeKeyUsers => needs_role_or_administrator(facts, &[Role::Owner, Role::Auditor], &mut decision),
+        Action::SeeEnvironment(environment) => judge_environment(facts, environment, &mut decision),
         Action::GiveOneselfKeys { allowed: true } => decision.ground(Ground::Configuration),
         Action::GiveOneselfKeys { allowed: false } => decision.deny(Denial::SelfGrant),
         Action::LookAfterOneself => decision.ground(Ground::LoggedIn),
@@ -47,8 +53,23 @@ pub fn decide(request: &Request) -> Decision {
     decision
 }
 
-fn see_environment(request: &Request, environment: EnvironmentFacts, decision: &mut Decision) {
-    if request.principal.administers() {
+fn judge_login(Facts { now, grant, principal, .. }: &Facts, decision: &mut Decision) {
+    if principal.removed {
+        decision.deny(Denial::AccountRemoved);
+    }
+    if principal.disabled {
+        decision.deny(Denial::AccountDisabled);
+    }
+    if grant.revoked {
+        decision.deny(Denial::GrantRevoked);
+    }
+    if grant.expires <= *now {
+        decision.deny(Denial::GrantExpired);
+    }
+}
+
+fn judge_environment(facts: &Facts, environment: EnvironmentFacts, decision: &mut Decision) {
+    if facts.principal.administers() {
         decision.ground(Ground::Administrator);
     }
     if environment.holds_a_visible_key || environment.owns_a_project {
@@ -59,56 +80,58 @@ fn see_environment(request: &Request, environment: EnvironmentFacts, decision: &
     }
 }
 
-fn use_key(request: &Request, key: KeyFacts, decision: &mut Decision) {
+fn judge_use(facts: &Facts, operation: KeyOperation, decision: &mut Decision) {
+    let Some(key) = facts.key else { return decision.deny(Denial::UnknownKey) };
     // Comes first: the key is not even visible then, and what else is wrong with it must not be told.
-    if request.roles.is_empty() && !request.principal.administers() {
+    if facts.roles.is_empty() && !facts.principal.administers() {
         decision.deny(Denial::NotAMember);
     }
-    if request.roles.contains(Role::KeyUser) {
+    if facts.roles.contains(Role::KeyUser) {
         decision.ground(Ground::Role(Role::KeyUser));
     } else {
         decision.deny(Denial::MissingRole(Role::KeyUser));
     }
-    match key.standing {
-        KeyStanding::Active => {}
-        KeyStanding::Disabled => decision.deny(Denial::KeyDisabled),
-        KeyStanding::Revoked => decision.deny(Denial::KeyRevoked),
-        KeyStanding::Destroyed => decision.deny(Denial::KeyDestroyed),
+    // Destroyed and revoked keys are disabled too: the weightiest is told.
+    let revoked = key.revoked && !key.destroyed;
+    if key.destroyed {
+        decision.deny(Denial::KeyDestroyed);
+    } else if revoked {
+        decision.deny(Denial::KeyRevoked);
+    } else if key.disabled {
+        decision.deny(Denial::KeyDisabled);
     }
+    let Some(component) = key.component else { return decision.deny(Denial::NoComponent(operation)) };
     // What was encrypted to a key is read long after nothing new is.
-    if key.operation != KeyOperation::Decrypt {
-        if key.component_revoked && key.standing != KeyStanding::Revoked {
+    if operation != KeyOperation::Decrypt {
+        if component.revoked && !revoked {
             decision.deny(Denial::KeyRevoked);
         }
-        if key.expired {
+        if component.expires.is_some_and(|expires| expires <= facts.now) {
             decision.deny(Denial::KeyExpired);
         }
     }
-    if !key.has_component {
-        decision.deny(Denial::NoComponent(key.operation));
-    }
 }
 
-fn needs_role_or_administrator(request: &Request, any_of: &[Role], decision: &mut Decision) {
+fn needs_role_or_administrator(facts: &Facts, any_of: &[Role], decision: &mut Decision) {
     for role in any_of {
-        if request.roles.contains(*role) {
+        if facts.roles.contains(*role) {
             decision.ground(Ground::Role(*role));
         }
     }
-    if request.principal.administers() {
+    if facts.principal.administers() {
         decision.ground(Ground::Administrator);
     }
     if decision.grounds().is_empty() {
         decision.deny(match any_of {
-            _ if request.roles.is_empty() => Denial::NotAMember,
+            _ if facts.roles.is_empty() => Denial::NotAMember,
             [one, ..] => Denial::MissingRole(*one),
             [] => Denial::NotAMember,
         });
     }
 }
 
-fn needs_administrator(request: &Request, decision: &mut Decision) {
-    if request.principal.administers() {
+fn needs_administrator(facts: &Facts, decision: &mut Decision) {
+    if facts.principal.administers() {
         decision.ground(Ground::Administrator);
     } else {
         decision.deny(Denial::NotAdministrator);

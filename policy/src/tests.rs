@@ -1,30 +1,34 @@
-use proptest::{prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use sealcard_api::Timestamp;
 
 use super::*;
+
+const NOW: i64 = 1_800_000_000;
 
 fn operations() -> impl Strategy<Value = KeyOperation> {
     select(vec![KeyOperation::Sign, KeyOperation::Decrypt, KeyOperation::Authenticate])
 }
 
-fn standings() -> impl Strategy<Value = KeyStanding> {
-    select(vec![KeyStanding::Active, KeyStanding::Disabled, KeyStanding::Revoked, KeyStanding::Destroyed])
+/// A little before now, now, or a little later.
+fn times() -> impl Strategy<Value = Timestamp> {
+    (NOW - 2..NOW + 3).prop_map(Timestamp::from_unix)
 }
 
 prop_compose! {
-    fn key_facts()(
-        operation in operations(),
-        has_component: bool,
-        standing in standings(),
-        expired: bool,
-        component_revoked: bool,
-    ) -> KeyFacts {
-        KeyFacts { operation, has_component, standing, expired, component_revoked }
+    fn components()(expires in option::of(times()), revoked: bool) -> ComponentFacts {
+        ComponentFacts { expires, revoked }
+    }
+}
+
+prop_compose! {
+    fn keys()(disabled: bool, revoked: bool, destroyed: bool, component in option::of(components())) -> KeyFacts {
+        KeyFacts { disabled, revoked, destroyed, component }
     }
 }
 
 fn actions() -> impl Strategy<Value = Action> {
     prop_oneof![
-        3 => key_facts().prop_map(Action::UseKey),
+        3 => operations().prop_map(Action::UseKey),
         5 => select(vec![
             Action::ManageProject,
             Action::SeeProject,
@@ -43,37 +47,51 @@ fn actions() -> impl Strategy<Value = Action> {
 }
 
 prop_compose! {
-    fn requests()(
+    fn grants()(
+        method in select(vec![AuthenticationMethod::Password, AuthenticationMethod::ServiceToken]),
+        expires in times(),
+        revoked in prop::bool::weighted(0.1),
+    ) -> GrantFacts {
+        GrantFacts { issued: Timestamp::from_unix(NOW - 1000), method, expires, revoked }
+    }
+}
+
+prop_compose! {
+    fn principals()(
         kind in select(vec![PrincipalKind::User, PrincipalKind::ServiceAccount]),
-        disabled: bool,
         administrator: bool,
-        owner: bool,
-        key_user: bool,
-        auditor: bool,
-        action in actions(),
-    ) -> Request {
-        let held = [(owner, Role::Owner), (key_user, Role::KeyUser), (auditor, Role::Auditor)];
-        Request {
-            principal: PrincipalFacts { kind, disabled, administrator },
-            roles: held.into_iter().filter_map(|(has, role)| has.then_some(role)).collect(),
-            action,
-        }
+        disabled in prop::bool::weighted(0.1),
+        removed in prop::bool::weighted(0.1),
+        groups in vec("[a-z]{1,3}", 0..3),
+    ) -> PrincipalFacts {
+        PrincipalFacts { kind, administrator, disabled, removed, groups }
+    }
+}
+
+prop_compose! {
+    fn all_facts()(
+        grant in grants(),
+        principal in principals(),
+        roles in vec(select(Role::ALL.to_vec()), 0..3),
+        key in option::weighted(0.9, keys()),
+    ) -> Facts {
+        Facts { now: Timestamp::from_unix(NOW), grant, principal, roles: roles.into_iter().collect(), key }
     }
 }
 
 /// The table of the crate's documentation, written a second time and without sharing code.
-fn table(request: &Request) -> bool {
-    let Request { principal, roles, action } = *request;
+fn table(facts: &Facts, action: Action) -> bool {
+    let Facts { now, grant, principal, roles, key } = facts;
     let admin = principal.administrator && principal.kind == PrincipalKind::User;
-    !principal.disabled
+    let logged_in = !grant.revoked && *now < grant.expires && !principal.disabled && !principal.removed;
+    logged_in
         && match action {
-            Action::UseKey(key) => {
-                let over = key.expired || key.component_revoked;
-                roles.contains(Role::KeyUser)
-                    && key.has_component
-                    && key.standing == KeyStanding::Active
-                    && (!over || key.operation == KeyOperation::Decrypt)
-            }
+            Action::UseKey(operation) => key.is_some_and(|key| {
+                let untouched = !key.disabled && !key.revoked && !key.destroyed;
+                let Some(component) = key.component else { return false };
+                let over = component.revoked || component.expires.is_some_and(|end| *now >= end);
+                roles.contains(Role::KeyUser) && untouched && (!over || operation == KeyOperation::Decrypt)
+            }),
             Action::ManageProject => admin || roles.contains(Role::Owner),
             Action::SeeProject => admin || !roles.is_empty(),
             Action::ReadProjectRecord => admin || roles.contains(Role::Auditor),
@@ -85,115 +103,149 @@ fn table(request: &Request) -> bool {
         }
 }
 
+/// Each fact made worse, alone.
+fn worse(facts: &Facts) -> Vec<Facts> {
+    let past = Timestamp::from_unix(NOW - 1);
+    let change = |change: &dyn Fn(&mut Facts)| {
+        let mut worse = facts.clone();
+        change(&mut worse);
+        worse
+    };
+    let mut all = vec![
+        change(&|f| f.grant.revoked = true),
+        change(&|f| f.grant.expires = past),
+        change(&|f| f.principal.disabled = true),
+        change(&|f| f.principal.removed = true),
+        change(&|f| f.principal.administrator = false),
+        change(&|f| f.principal.kind = PrincipalKind::ServiceAccount),
+        change(&|f| f.key = None),
+    ];
+    for dropped in Role::ALL {
+        let kept = Role::ALL.into_iter().filter(|role| *role != dropped && facts.roles.contains(*role)).collect();
+        all.push(Facts { roles: kept, ..facts.clone() });
+    }
+    if let Some(key) = facts.key {
+        all.extend(
+            [
+                KeyFacts { disabled: true, ..key },
+                KeyFacts { revoked: true, ..key },
+                KeyFacts { destroyed: true, ..key },
+                KeyFacts { component: None, ..key },
+            ]
+            .map(|key| Facts { key: Some(key), ..facts.clone() }),
+        );
+        if let Some(component) = key.component {
+            all.extend(
+                [ComponentFacts { revoked: true, ..component }, ComponentFacts { expires: Some(past), ..component }]
+                    .map(|component| KeyFacts { component: Some(component), ..key })
+                    .map(|key| Facts { key: Some(key), ..facts.clone() }),
+            );
+        }
+    }
+    all
+}
+
 proptest! {
     #[test]
-    fn decisions_are_those_of_the_table(request in requests()) {
-        prop_assert_eq!(decide(&request).allowed(), table(&request));
+    fn decision_is_that_of_the_table(facts in all_facts(), action in actions()) {
+        prop_assert_eq!(decide(&facts, action).allowed(), table(&facts, action));
     }
 
     #[test]
-    fn without_the_role_no_key_is_ever_used(mut request in requests(), key in key_facts()) {
-        request.action = Action::UseKey(key);
-        request.roles = [Role::Owner, Role::Auditor].into_iter().filter(|r| request.roles.contains(*r)).collect();
-        prop_assert!(!decide(&request).allowed());
+    fn key_is_never_used_without_the_role(mut facts in all_facts(), operation in operations()) {
+        facts.roles = [Role::Owner, Role::Auditor].into_iter().filter(|role| facts.roles.contains(*role)).collect();
+        prop_assert!(!decide(&facts, Action::UseKey(operation)).allowed());
     }
 
     #[test]
-    fn a_disabled_principal_may_nothing(mut request in requests()) {
-        request.principal.disabled = true;
-        prop_assert!(!decide(&request).allowed());
-    }
-
-    #[test]
-    fn a_service_account_never_administers(mut request in requests()) {
-        request.principal.kind = PrincipalKind::ServiceAccount;
-        let with = decide(&Request { principal: PrincipalFacts { administrator: true, ..request.principal }, ..request });
-        let without = decide(&Request { principal: PrincipalFacts { administrator: false, ..request.principal }, ..request });
-        prop_assert_eq!(with.allowed(), without.allowed());
-    }
-
-    #[test]
-    fn a_worse_fact_never_turns_a_denial_into_a_permission(request in requests()) {
-        let mut worse = vec![Request {
-            principal: PrincipalFacts { disabled: true, ..request.principal },
-            ..request
-        }, Request {
-            principal: PrincipalFacts { administrator: false, ..request.principal },
-            ..request
-        }];
-        for dropped in Role::ALL {
-            let roles = Role::ALL.into_iter().filter(|r| *r != dropped && request.roles.contains(*r)).collect();
-            worse.push(Request { roles, ..request });
+    fn invalid_login_allows_nothing_and_learns_nothing(facts in all_facts(), action in actions(), which in 0..4) {
+        let mut facts = facts;
+        match which {
+            0 => facts.grant.revoked = true,
+            1 => facts.grant.expires = facts.now,
+            2 => facts.principal.disabled = true,
+            _ => facts.principal.removed = true,
         }
-        if let Action::UseKey(key) = request.action {
-            for key in [
-                KeyFacts { standing: KeyStanding::Disabled, ..key },
-                KeyFacts { standing: KeyStanding::Revoked, ..key },
-                KeyFacts { standing: KeyStanding::Destroyed, ..key },
-                KeyFacts { expired: true, ..key },
-                KeyFacts { component_revoked: true, ..key },
-                KeyFacts { has_component: false, ..key },
-            ] {
-                worse.push(Request { action: Action::UseKey(key), ..request });
-            }
-        }
-        for w in worse {
-            prop_assert!(decide(&request).allowed() || !decide(&w).allowed(), "{w:?}");
+        let decision = decide(&facts, action);
+        prop_assert!(!decision.allowed());
+        use Denial::{AccountDisabled, AccountRemoved, GrantExpired, GrantRevoked};
+        let of_login = |denial: &Denial| matches!(denial, AccountDisabled | AccountRemoved | GrantExpired | GrantRevoked);
+        prop_assert!(decision.denials().iter().all(of_login));
+    }
+
+    #[test]
+    fn service_account_never_administers(mut facts in all_facts(), action in actions()) {
+        facts.principal.kind = PrincipalKind::ServiceAccount;
+        facts.principal.administrator = true;
+        let with = decide(&facts, action);
+        facts.principal.administrator = false;
+        prop_assert_eq!(with.allowed(), decide(&facts, action).allowed());
+    }
+
+    #[test]
+    fn worse_fact_never_turns_a_denial_into_a_permission(facts in all_facts(), action in actions()) {
+        for worse in worse(&facts) {
+            prop_assert!(decide(&facts, action).allowed() || !decide(&worse, action).allowed(), "{worse:?}");
         }
     }
 
     #[test]
-    fn every_decision_says_why(request in requests()) {
-        let decision = decide(&request);
+    fn decision_always_says_why(facts in all_facts(), action in actions()) {
+        let decision = decide(&facts, action);
         prop_assert!(!decision.reasons().is_empty());
         prop_assert_eq!(decision.allowed(), decision.denials().is_empty());
     }
 }
 
 #[test]
-fn nothing_said_is_a_denial() {
+fn decision_without_grounds_is_a_denial() {
     assert!(!Decision::default().allowed());
 }
 
-#[test]
-fn each_standing_of_a_key_is_a_denial_of_its_own() {
-    let request = |key| Request {
-        principal: PrincipalFacts { kind: PrincipalKind::User, disabled: false, administrator: false },
+/// A key user with a good key.
+fn key_user(key: KeyFacts) -> Facts {
+    Facts {
+        now: Timestamp::from_unix(NOW),
+        grant: GrantFacts {
+            issued: Timestamp::from_unix(NOW - 1),
+            method: AuthenticationMethod::Password,
+            expires: Timestamp::from_unix(NOW + 1),
+            revoked: false,
+        },
+        principal: PrincipalFacts {
+            kind: PrincipalKind::User,
+            administrator: false,
+            disabled: false,
+            removed: false,
+            groups: Vec::new(),
+        },
         roles: Roles::NONE.with(Role::KeyUser),
-        action: Action::UseKey(key),
-    };
-    let key = KeyFacts {
-        operation: KeyOperation::Sign,
-        has_component: true,
-        standing: KeyStanding::Active,
-        expired: false,
-        component_revoked: false,
-    };
-    for (key, denial) in [
-        (KeyFacts { standing: KeyStanding::Disabled, ..key }, Denial::KeyDisabled),
-        (KeyFacts { standing: KeyStanding::Revoked, ..key }, Denial::KeyRevoked),
-        (KeyFacts { standing: KeyStanding::Destroyed, ..key }, Denial::KeyDestroyed),
-        (KeyFacts { expired: true, ..key }, Denial::KeyExpired),
-        (KeyFacts { component_revoked: true, ..key }, Denial::KeyRevoked),
-    ] {
-        assert_eq!(decide(&request(key)).denials(), [denial]);
+        key: Some(key),
     }
 }
 
 #[test]
-fn an_expired_key_decrypts_and_signs_no_more() {
-    let request = |operation| Request {
-        principal: PrincipalFacts { kind: PrincipalKind::User, disabled: false, administrator: false },
-        roles: Roles::NONE.with(Role::KeyUser),
-        action: Action::UseKey(KeyFacts {
-            operation,
-            has_component: true,
-            standing: KeyStanding::Active,
-            expired: true,
-            component_revoked: false,
-        }),
-    };
-    assert!(decide(&request(KeyOperation::Decrypt)).allowed());
-    assert!(!decide(&request(KeyOperation::Sign)).allowed());
-    assert!(!decide(&request(KeyOperation::Authenticate)).allowed());
+fn each_state_of_a_key_is_one_denial() {
+    let component = ComponentFacts::default();
+    let key = KeyFacts { component: Some(component), ..KeyFacts::default() };
+    let with = |component| KeyFacts { component: Some(component), ..key };
+    for (key, denial) in [
+        (KeyFacts { disabled: true, ..key }, Denial::KeyDisabled),
+        (KeyFacts { disabled: true, revoked: true, ..key }, Denial::KeyRevoked),
+        (KeyFacts { disabled: true, revoked: true, destroyed: true, ..key }, Denial::KeyDestroyed),
+        (with(ComponentFacts { expires: Some(Timestamp::from_unix(NOW)), ..component }), Denial::KeyExpired),
+        (with(ComponentFacts { revoked: true, ..component }), Denial::KeyRevoked),
+        (KeyFacts { component: None, ..key }, Denial::NoComponent(KeyOperation::Sign)),
+    ] {
+        assert_eq!(decide(&key_user(key), Action::UseKey(KeyOperation::Sign)).denials(), [denial]);
+    }
+}
+
+#[test]
+fn expired_key_decrypts_but_does_not_sign() {
+    let component = ComponentFacts { expires: Some(Timestamp::from_unix(NOW - 1)), revoked: false };
+    let facts = key_user(KeyFacts { component: Some(component), ..KeyFacts::default() });
+    assert!(decide(&facts, Action::UseKey(KeyOperation::Decrypt)).allowed());
+    assert!(!decide(&facts, Action::UseKey(KeyOperation::Sign)).allowed());
+    assert!(!decide(&facts, Action::UseKey(KeyOperation::Authenticate)).allowed());
 }

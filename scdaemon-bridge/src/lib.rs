@@ -16,5 +16,6 @@ pub mod os;
 pub mod program;
 pub mod remote;
 pub mod scd;
+pub mod signatures;
 pub mod tools;
 pub mod trace;

@@ -1,5 +1,5 @@
 //! The Sealcard server: who asks (`authn`), whether they may (`sealcard_policy`), what happened (`audit`,
-//! `storage`), and the way to the process that holds the keys (`signers`, `signing`).
+//! `storage`), and the way to the process that holds the keys (`signers`); `requests` is the way of a signature.
 //!
 //! This process speaks to the network and therefore never holds a private key or an unsealing secret.
 
@@ -13,7 +13,7 @@ mod failpoint;
 pub mod http;
 pub mod keys;
 pub mod memory;
+pub mod requests;
 pub mod signers;
-pub mod signing;
 pub mod storage;
 pub mod tls;

@@ -26,7 +26,8 @@ pub use keys::{
     KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, SigningKey,
 };
 pub use uses::{
-    Asked, DenialCause, Operation, SignerOperation, UnknownOperationError, UseDenied, UseIntent, UseOutcome,
+    Asked, DenialCause, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied, UseIntent,
+    UseOutcome,
 };
 
 use crate::{Named, Sha256};
@@ -106,6 +107,8 @@ events! {
     UseOutcome(UseOutcome) = "use-outcome", Outcome;
     /// A use that was asked for was not begun.
     UseDenied(UseDenied) = "use-denied", Denied;
+    /// A request that waited was given up by its requester.
+    UseCancelled(UseCancelled) = "use-cancelled", Outcome;
 
     /// A principal has shown its secret and got a grant.
     Login(Login) = "login", Authentication;

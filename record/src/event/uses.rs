@@ -244,6 +244,28 @@ impl UseDenied {
     }
 }
 
+/// A request that waited was given up by its requester.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseCancelled {
+    /// The key.
+    #[serde(flatten)]
+    pub signing_key: SigningKey,
+}
+
+impl Subject for UseCancelled {
+    fn project(&self) -> Option<&Named<ProjectId>> {
+        Some(&self.signing_key.project)
+    }
+
+    fn key(&self) -> Option<&Named<KeyId>> {
+        Some(&self.signing_key.key)
+    }
+
+    fn state(&self) -> Option<RequestState> {
+        Some(RequestState::Cancelled)
+    }
+}
+
 impl Subject for UseIntent {
     fn project(&self) -> Option<&Named<ProjectId>> {
         Some(&self.signing_key.project)

@@ -28,6 +28,7 @@ CREATE TABLE pin_attempt (
 CREATE TABLE component_attempt (
     component_id   UUID PRIMARY KEY,
     key_id         UUID NOT NULL,
+    key_name       TEXT NOT NULL,
     project_id     UUID NOT NULL REFERENCES project (id),
     environment_id UUID NOT NULL REFERENCES environment (id),
     role           TEXT NOT NULL,
@@ -114,13 +115,14 @@ CREATE TABLE key_request (
     idempotency_key UUID NOT NULL,
     grant_id        UUID NOT NULL,
     key_id          UUID NOT NULL,
-    component_id    UUID NOT NULL,
+    component_id    UUID,
     operation       TEXT NOT NULL,
     input_sha256    BYTEA NOT NULL CHECK (length(input_sha256) = 32),
-    state           TEXT NOT NULL CHECK (state IN ('signing', 'signed', 'failed', 'unknown')),
+    state           TEXT NOT NULL CHECK (state IN ('received', 'denied', 'waiting', 'approved', 'signing',
+                        'signed', 'failed', 'unknown', 'rejected', 'expired', 'cancelled')),
     -- The signature. Never a decrypted text.
     signature       BYTEA CHECK (signature IS NULL OR operation <> 'decrypt'),
-    project_id      UUID NOT NULL,
+    project_id      UUID,
     -- The running server that works, or worked, on it.
     node_id         UUID NOT NULL,
     UNIQUE (principal_id, idempotency_key)
@@ -132,17 +134,23 @@ CREATE TABLE record (
     sequence     BIGINT PRIMARY KEY,
     time         BIGINT NOT NULL,
     kind         TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'denied', 'authentication', 'administration')),
+    event        TEXT NOT NULL,
     request_id   UUID NOT NULL,
+    -- The actor, or the principal that the entry is about if nobody was authenticated.
     principal_id UUID,
     project_id   UUID,
     key_id       UUID,
-    state        TEXT CHECK (state IN ('signing', 'signed', 'failed', 'unknown')),
+    state        TEXT,
+    signature_sha256 BYTEA CHECK (length(signature_sha256) = 32),
     -- The exact bytes that were hashed.
     body         TEXT NOT NULL,
     -- SHA-256 of the previous entry's hash and the body.
     hash         BYTEA NOT NULL CHECK (length(hash) = 32)
 );
 
+CREATE INDEX record_of_request ON record (request_id);
+CREATE INDEX record_of_principal ON record (principal_id, sequence) WHERE principal_id IS NOT NULL;
+CREATE INDEX record_of_signature ON record (signature_sha256) WHERE signature_sha256 IS NOT NULL;
 CREATE INDEX record_of_project ON record (project_id, sequence) WHERE project_id IS NOT NULL;
 CREATE INDEX record_of_key ON record (key_id, sequence) WHERE key_id IS NOT NULL;
 

@@ -29,6 +29,7 @@ CREATE TABLE pin_attempt (
 CREATE TABLE component_attempt (
     component_id   BLOB PRIMARY KEY,
     key_id         BLOB NOT NULL,
+    key_name       TEXT NOT NULL,
     project_id     BLOB NOT NULL REFERENCES project (id),
     environment_id BLOB NOT NULL REFERENCES environment (id),
     role           TEXT NOT NULL,
@@ -112,13 +113,14 @@ CREATE TABLE key_request (
     idempotency_key BLOB NOT NULL CHECK (length(idempotency_key) = 16),
     grant_id        BLOB NOT NULL,
     key_id          BLOB NOT NULL,
-    component_id    BLOB NOT NULL,
+    component_id    BLOB,
     operation       TEXT NOT NULL,
     input_sha256    BLOB NOT NULL CHECK (length(input_sha256) = 32),
-    state           TEXT NOT NULL CHECK (state IN ('signing', 'signed', 'failed', 'unknown')),
+    state           TEXT NOT NULL CHECK (state IN ('received', 'denied', 'waiting', 'approved', 'signing',
+                        'signed', 'failed', 'unknown', 'rejected', 'expired', 'cancelled')),
     -- The signature. Never a decrypted text.
     signature       BLOB CHECK (signature IS NULL OR operation <> 'decrypt'),
-    project_id      BLOB NOT NULL,
+    project_id      BLOB,
     -- The running server that works, or worked, on it.
     node_id         BLOB NOT NULL CHECK (length(node_id) = 16),
     UNIQUE (principal_id, idempotency_key)
@@ -130,11 +132,14 @@ CREATE TABLE record (
     sequence     INTEGER PRIMARY KEY,
     time         INTEGER NOT NULL,
     kind         TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'denied', 'authentication', 'administration')),
+    event        TEXT NOT NULL,
     request_id   BLOB NOT NULL,
+    -- The actor, or the principal that the entry is about if nobody was authenticated.
     principal_id BLOB,
     project_id   BLOB,
     key_id       BLOB,
-    state        TEXT CHECK (state IN ('signing', 'signed', 'failed', 'unknown')),
+    state        TEXT,
+    signature_sha256 BLOB CHECK (length(signature_sha256) = 32),
     -- The exact bytes that were hashed.
     body         TEXT NOT NULL,
     -- SHA-256 of the previous entry's hash and the body.
@@ -149,6 +154,9 @@ CREATE TABLE record_head (
 ) STRICT;
 INSERT INTO record_head (one) VALUES (1);
 
+CREATE INDEX record_of_request ON record (request_id);
+CREATE INDEX record_of_principal ON record (principal_id, sequence) WHERE principal_id IS NOT NULL;
+CREATE INDEX record_of_signature ON record (signature_sha256) WHERE signature_sha256 IS NOT NULL;
 CREATE INDEX record_of_project ON record (project_id, sequence) WHERE project_id IS NOT NULL;
 CREATE INDEX record_of_key ON record (key_id, sequence) WHERE key_id IS NOT NULL;
 

@@ -8,7 +8,6 @@ use sealcard_api::{
     ids::{GrantId, PrincipalId, ServiceTokenId},
     problem::ProblemCode,
 };
-use sealcard_policy::PrincipalKind;
 
 use super::{GRANT_PREFIX, Secret, secret};
 use crate::{
@@ -125,10 +124,7 @@ impl From<GrantRow> for GrantInfo {
             expires: Timestamp::from_unix(row.expires),
             refreshable_until: Timestamp::from_unix(row.refreshable_until),
             revoked: row.revoked.map(Timestamp::from_unix),
-            kind: match row.kind {
-                PrincipalKind::User => sealcard_api::admin::PrincipalKind::User,
-                PrincipalKind::ServiceAccount => sealcard_api::admin::PrincipalKind::ServiceAccount,
-            },
+            kind: row.kind,
             last_used: row.last_used.map(Timestamp::from_unix),
             last_address: row.last_address,
         }
@@ -138,11 +134,11 @@ impl From<GrantRow> for GrantInfo {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use sealcard_policy::Action;
+    use sealcard_policy::{Action, PrincipalKind};
 
     use super::*;
     use crate::{
-        authn::{Rights, RightsLost},
+        authn::{Authorization, AuthorizationError},
         storage::{Database, PrincipalChange, PrincipalRow, ServiceTokenRow, Store},
     };
 
@@ -163,10 +159,9 @@ mod tests {
         (store, id)
     }
 
-    async fn log_in(store: &Store, principal: PrincipalId, shown: Shown) -> Result<GrantId, ApiError> {
+    async fn log_in(store: &Store, principal: PrincipalId, shown: Shown) -> Result<GrantIssued, ApiError> {
         let to = IssuedTo { principal, shown, label: String::new(), machine: false };
-        let issued = store.write(move |tx| issue(tx, to, &Limits::default())).await?;
-        Ok(issued.grant.id)
+        store.write(move |tx| issue(tx, to, &Limits::default())).await
     }
 
     async fn change(store: &Store, id: PrincipalId, change: PrincipalChange) {
@@ -194,7 +189,8 @@ mod tests {
             store.write(move |tx| Ok(tx.add_service_token(user, &token, &[1; 32])?)).await;
         added.unwrap();
         log_in(&store, user, shown.clone()).await.unwrap();
-        let revoked: Result<(), ApiError> = store.write(move |tx| Ok(tx.revoke_service_token(user, id, now)?)).await;
+        let revoked: Result<(), ApiError> =
+            store.write(move |tx| Ok(tx.revoke_service_token(user, id, now).map(drop)?)).await;
         revoked.unwrap();
         assert!(log_in(&store, user, shown).await.is_err());
     }
@@ -203,10 +199,11 @@ mod tests {
     async fn an_administrator_is_one_until_dismissed_disabled_or_without_the_grant() {
         let folder = tempfile::tempdir().unwrap();
         let (store, user) = store_with_user(folder.path()).await;
-        let grant = log_in(&store, user, Shown::Password("first".to_owned())).await.unwrap();
+        let issued = log_in(&store, user, Shown::Password("first".to_owned())).await.unwrap();
+        let (grant, token) = (issued.grant.id, secret::hash(&issued.token.0));
         let still = async || {
-            let rights = Rights { grant, actions: &[Action::ManageServer] };
-            let still: Result<(), RightsLost> = store.write(move |tx| rights.expect(tx, None)).await;
+            let authorization = Authorization { token, actions: &[Action::ManageServer] };
+            let still: Result<(), AuthorizationError> = store.write(move |tx| authorization.check(tx, None)).await;
             still.is_ok()
         };
         assert!(still().await);

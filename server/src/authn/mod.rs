@@ -3,11 +3,11 @@
 //! A secret is 32 random bytes in base64url behind a prefix that tells what it is; only its SHA-256 is stored. Grants
 //! are judged anew for each request, or when the use begins that it is for, so that a revocation is seen by the very next one.
 
+mod caller;
 mod grants;
 mod last_uses;
 mod name_key;
 mod password;
-mod rights;
 mod secret;
 mod slowdown;
 
@@ -15,18 +15,18 @@ use std::{fmt, net::IpAddr};
 
 use sealcard_api::{Timestamp, problem::ProblemCode};
 
+pub use caller::{Authorization, AuthorizationError, Caller};
 pub use grants::{IssuedTo, Shown, issue, refresh};
 pub use last_uses::LastUses;
 pub use name_key::{NAME_KEY_FILE, NameKey, NameKeyError};
 pub use password::{PasswordError, Passwords, Turn, hash_now as hash_password_now};
-pub use rights::{Rights, RightsLost};
 pub use secret::{GRANT_PREFIX, SERVICE_TOKEN_PREFIX, Secret, hash, one_time_password};
 pub use slowdown::{Slowdown, Subject};
 
 use crate::{
     config::Limits,
-    http::{ApiError, AppState, Caller, RequestContext},
-    storage::HeldGrant,
+    http::{ApiError, AppState, RequestContext},
+    storage::{Facts, FactsQuery, Target},
 };
 
 /// The parts of authentication that live in memory.
@@ -68,55 +68,47 @@ pub fn hash_of_grant(token: &str) -> Result<[u8; 32], ApiError> {
     if token.starts_with(GRANT_PREFIX) && token.len() <= 128 { Ok(hash(token)) } else { Err(unknown_grant()) }
 }
 
-/// The caller that holds the grant with this [`hash_of_grant`]. Judged anew for each request, so that a revocation is seen by
-/// the next one.
+/// How much the caller's facts must be worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Those of this moment.
+    Now,
+    /// Those that this server knows: good enough for what is judged again in a transaction.
+    Cached,
+}
+
+/// The caller that holds the grant with this [`hash_of_grant`].
 ///
 /// # Errors
 /// [`ProblemCode::Unauthenticated`], [`ProblemCode::GrantExpired`] or [`ProblemCode::GrantRevoked`].
-pub async fn authenticate(state: &AppState, token: [u8; 32], context: RequestContext) -> Result<Caller, ApiError> {
-    let held = state.store.held_grant(token).await?.ok_or_else(unknown_grant)?;
-    admit(state, held, token, context)
-}
-
-/// The same as far as this server has heard, without asking the database; good enough for the use of a key, which begins only
-/// if it is still so. Nobody, if the database is to be asked.
-#[must_use]
-pub fn believe(state: &AppState, token: [u8; 32], context: RequestContext) -> Option<Caller> {
-    admit(state, state.store.believed_grant(token)?, token, context).ok()
+pub async fn authenticate(
+    state: &AppState,
+    token: [u8; 32],
+    context: RequestContext,
+    freshness: Freshness,
+) -> Result<Caller, ApiError> {
+    let query = FactsQuery { token, target: Target::Server };
+    let caller = |facts: Option<Facts>| {
+        let RequestContext { request_id, peer } = context;
+        let facts = facts.ok_or_else(unknown_grant)?;
+        Caller::new(&facts, token, request_id, peer, Timestamp::now())
+            .map_err(|decision| ApiError::from_decision(&decision).unwrap_or_else(unknown_grant))
+    };
+    let mut found = Err(unknown_grant());
+    if freshness == Freshness::Cached {
+        found = caller(state.store.cached_facts(query).await?);
+    }
+    // Nothing is refused for what may be out of date.
+    if found.is_err() {
+        found = caller(state.store.facts(query).await?);
+    }
+    let caller = found?;
+    state.authentication.last_uses.note(caller.grant, context.peer.ip());
+    Ok(caller)
 }
 
 fn unknown_grant() -> ApiError {
     ApiError::new(ProblemCode::Unauthenticated).detail("This server has not issued that grant.")
-}
-
-fn admit(state: &AppState, held: HeldGrant, token: [u8; 32], context: RequestContext) -> Result<Caller, ApiError> {
-    let revoked = |what: &str| Err(ApiError::new(ProblemCode::GrantRevoked).detail(what));
-    if held.removed {
-        return revoked("The account has been removed.");
-    }
-    if held.disabled {
-        return revoked("The account has been disabled. An administrator can enable it.");
-    }
-    if held.revoked {
-        return revoked("The grant has been revoked. Log in again: sealcard login");
-    }
-    let now = Timestamp::now().unix();
-    if held.expires <= now || held.retired.is_some_and(|retired| retired <= now) {
-        return Err(
-            ApiError::new(ProblemCode::GrantExpired).detail("The grant has expired. Log in again: sealcard login")
-        );
-    }
-    state.authentication.last_uses.note(held.grant, context.peer.ip());
-    Ok(Caller {
-        principal: held.principal,
-        name: held.name,
-        kind: held.kind,
-        administrator: held.administrator,
-        grant: held.grant,
-        token,
-        request_id: context.request_id,
-        peer: context.peer,
-    })
 }
 
 /// What is slowed down together: one IPv4 address, or one IPv6 /64, which is what one person easily has.

@@ -15,7 +15,10 @@ use sealcard_api::{
     rules::Name,
 };
 use sealcard_policy::PrincipalKind;
-use serde_json::json;
+use sealcard_record::{
+    Draft, Event,
+    event::{ProjectAdded, UserAdded, Via},
+};
 
 use super::{
     Data,
@@ -28,7 +31,7 @@ use crate::{
     authn::{NAME_KEY_FILE, NameKey, hash_password_now},
     config::{self, Config, Limits},
     signers,
-    storage::{Database, Draft, PrincipalRow, ProjectRow, StorageError, Store},
+    storage::{Database, PrincipalRow, ProjectRow, StorageError, Store},
     tls::{self, ServerTls},
 };
 
@@ -276,9 +279,9 @@ async fn make_database(database: &Database, admin: &str, password: &str, project
         one_time_until: None,
     };
     let password = password.to_owned();
-    let draft = Draft::of_server(
-        json!({"event": "user-added", "by": "init", "user": row.id, "name": admin, "administrator": true}),
-    );
+    let via = Some(Via::Init);
+    let added = UserAdded { principal: row.named(), administrator: true, one_time_password: false, via };
+    let draft = Draft::of_server(Event::UserAdded(added));
     let project = project.map(|name| ProjectRow {
         id: ProjectId::new(),
         name: name.to_owned(),
@@ -291,8 +294,8 @@ async fn make_database(database: &Database, admin: &str, password: &str, project
             tx.append_record(draft);
             if let Some(project) = project {
                 tx.add_project(&project)?;
-                let details = json!({"event": "project-added", "by": "init", "name": project.name});
-                tx.append_record(Draft { project: Some(project.id), ..Draft::of_server(details) });
+                let added = ProjectAdded { project: project.named(), via };
+                tx.append_record(Draft::of_server(Event::ProjectAdded(added)));
             }
             Ok::<_, StorageError>(())
         })

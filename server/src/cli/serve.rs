@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use sealcard_api::ids::EnvironmentId;
-use serde_json::json;
+use sealcard_record::{Draft, Event, Named, event::EnvironmentAdded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Data, database, files, init::UNFINISHED, listen, log, renewal::Pair};
@@ -22,7 +22,7 @@ use crate::{
     ends,
     http::{AppState, Server},
     signers::{self, Found, Signers},
-    storage::{Draft, EnvironmentRow, StorageError, Store},
+    storage::{EnvironmentRow, StorageError, Store},
     tls::ServerTls,
 };
 
@@ -96,10 +96,11 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         take_up_environments(&store, &folder).await.context("can't start using the environments")?;
     let signers = Signers::start(&program, &folder, &found, &store, environments);
     let listen = config.listen;
+    let retention = config.limits.request_retention();
     let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), NameKey::of(data)?);
-    let signing = state.signing.clone();
-    signing.recover().await.context("can't record what an earlier stop left behind")?;
-    let recovering = tokio::spawn(signing.keep_recovering());
+    let requests = state.requests.clone();
+    requests.recover().await.context("can't record what an earlier stop left behind")?;
+    let recovering = tokio::spawn(requests.keep_recovering(retention));
     let noting = tokio::spawn({
         let (state, store) = (state.clone(), store.clone());
         async move { state.authentication.last_uses.keep_writing(&store).await }
@@ -161,8 +162,10 @@ async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<(V
             None => {}
         }
         let id = EnvironmentId::new();
-        let entry =
-            Draft::of_server(json!({"event": "environment-added", "environment": id, "name": name, "kind": kind}));
+        let entry = Draft::of_server(Event::EnvironmentAdded(EnvironmentAdded {
+            environment: Named::new(id, &name),
+            environment_kind: kind,
+        }));
         let added = name.clone();
         let outcome: Result<(), StorageError> = store
             .write(move |tx| {

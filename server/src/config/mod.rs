@@ -162,6 +162,8 @@ pub struct Limits {
     pub anonymous_connections: usize,
     /// Requests at once; more are answered with 503.
     pub requests: usize,
+    /// Hours for which a finished signing request can be asked for and repeated. The record keeps it for good.
+    pub request_retention_hours: u32,
     /// Days until a grant expires.
     pub grant_days: u32,
     /// Days after a login during which its grant can be refreshed.
@@ -190,6 +192,7 @@ impl Default for Limits {
             connections: 2048,
             anonymous_connections: 256,
             requests: 512,
+            request_retention_hours: 24,
             grant_days: 30,
             grant_refreshable_days: 365,
             grant_overlap_seconds: 300,
@@ -202,6 +205,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// How long finished signing requests are kept.
+    #[must_use]
+    pub fn request_retention(&self) -> Duration {
+        Duration::from_hours(self.request_retention_hours.into())
+    }
+
     /// How long one request may take.
     #[must_use]
     pub const fn request_timeout(&self) -> Duration {

@@ -10,7 +10,7 @@ use sealcard_api::{
     problem::ProblemCode,
     rules::KeyPathName,
 };
-use sealcard_policy::{self as policy, Action};
+use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -40,7 +40,7 @@ async fn of_user(
 ) -> ApiResult<Json<PrincipalAccess>> {
     let own = user == caller.name || user == caller.principal.to_string();
     caller.may_on_server(if own { Action::LookAfterOneself } else { Action::ManageServer })?;
-    let row = state.store.principal(policy::PrincipalKind::User, &user).await?;
+    let row = state.store.principal(PrincipalKind::User, &user).await?;
     let row = row.ok_or_else(|| ApiError::not_found(format!("There is no user {user}.")))?;
     access_of(&state, row.id).await
 }
@@ -54,7 +54,7 @@ async fn of_service_account(
     Path(account): Path<String>,
 ) -> ApiResult<Json<PrincipalAccess>> {
     caller.may_on_server(Action::ManageServer)?;
-    let row = state.store.principal(policy::PrincipalKind::ServiceAccount, &account).await?;
+    let row = state.store.principal(PrincipalKind::ServiceAccount, &account).await?;
     let row = row.ok_or_else(|| ApiError::not_found(format!("There is no service account {account}.")))?;
     access_of(&state, row.id).await
 }

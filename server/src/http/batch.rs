@@ -15,8 +15,8 @@ use sealcard_signer_protocol::Operation;
 use tokio::{sync::Semaphore, task::JoinSet};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path, operations::signature};
-use crate::signing::{Asker, Wish};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, extract::Requester, operations::signature};
+use crate::requests::UseRequest;
 
 /// How many digests of one batch are in work at once, so that a batch does not keep everyone else from the signer.
 const AT_ONCE: usize = 16;
@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     params(("key" = KeyId, Path)), responses((status = 200, body = SignBatchResponse)))]
 async fn sign_batch(
     State(state): State<AppState>,
-    caller: Caller,
+    Requester(caller): Requester,
     Path(key): Path<KeyId>,
     Json(body): Json<SignBatchRequest>,
 ) -> ApiResult<Json<SignBatchResponse>> {
@@ -40,12 +40,12 @@ async fn sign_batch(
     let mut tasks = JoinSet::new();
     for (index, item) in body.items.into_iter().enumerate() {
         // Each digest is a request of its own in the record.
-        let asker = Asker { request_id: RequestId::new(), ..caller.asker() };
+        let caller = caller.in_request(RequestId::new());
         let (state, slots) = (state.clone(), Arc::clone(&slots));
         tasks.spawn(async move {
             // The semaphore is never closed; without a permit the digest would only be signed earlier.
             let _slot = slots.acquire().await;
-            (index, one(&state, asker, key, item).await)
+            (index, one(&state, &caller, key, item).await)
         });
     }
     let mut results = vec![None; count];
@@ -70,14 +70,13 @@ fn check(items: &[SignBatchItem]) -> ApiResult<()> {
     Err(ApiError::invalid("Each item of a batch needs an idempotency key of its own."))
 }
 
-async fn one(state: &AppState, asker: Asker, key: KeyId, item: SignBatchItem) -> SignBatchResult {
+async fn one(state: &AppState, caller: &Caller, key: KeyId, item: SignBatchItem) -> SignBatchResult {
     let operation = Operation::Sign { hash: item.hash, digest: item.digest.0 };
-    let wish = Wish { key, idempotency_key: item.idempotency_key, operation };
-    let done = state.signing.perform(asker, wish).await.map_err(ApiError::from);
-    match done.and_then(signature) {
-        Ok(Json(response)) => SignBatchResult::Signed(response),
+    let request = UseRequest { key, idempotency_key: item.idempotency_key, operation };
+    match state.requests.submit(caller, request).await {
+        Ok(response) => SignBatchResult::Signed(signature(response).0),
         Err(error) => {
-            let problem = Problem { request_id: Some(asker.request_id), ..error.into_problem() };
+            let problem = Problem { request_id: Some(caller.request_id), ..ApiError::from(error).into_problem() };
             SignBatchResult::Problem(Box::new(problem))
         }
     }

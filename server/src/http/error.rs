@@ -10,7 +10,7 @@ use axum::{
 use sealcard_api::problem::{Problem, ProblemCode};
 use sealcard_policy::{Decision, Denial};
 
-use crate::{authn::RightsLost, storage::StorageError};
+use crate::{authn::AuthorizationError, storage::StorageError};
 
 /// What a handler gives back instead of an answer. The request id is filled in on the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,12 +93,10 @@ impl ApiError {
             .retry_after(10)
     }
 
-    /// A grant that ended while its request was in work.
+    /// A grant that ended before its end, or that ended while its request was in work.
     #[must_use]
-    pub fn grant_over() -> Self {
-        Self::new(ProblemCode::GrantRevoked).detail(
-            "Your login ended, or your account was disabled or removed, meanwhile. Log in again: sealcard login",
-        )
+    pub fn login_over(detail: &str) -> Self {
+        Self::new(ProblemCode::GrantRevoked).detail(detail)
     }
 
     /// A fault of the server: the log gets `error`, the client only the request id.
@@ -117,13 +115,23 @@ impl ApiError {
         }
         // The caller's own lack of a right is named before the key's state, so that the state stays unknown to strangers.
         let code = match decision.denials().first() {
-            Some(Denial::NotAMember) => return Some(Self::invisible_key()),
+            Some(Denial::NotAMember | Denial::UnknownKey) => return Some(Self::invisible_key()),
+            Some(Denial::AccountRemoved) => return Some(Self::login_over("The account has been removed.")),
+            Some(Denial::AccountDisabled) => {
+                return Some(Self::login_over("The account has been disabled. An administrator can enable it."));
+            }
+            Some(Denial::GrantRevoked) => {
+                return Some(Self::login_over("The grant has been revoked. Log in again: sealcard login"));
+            }
+            Some(Denial::GrantExpired) => {
+                let expired = Self::new(ProblemCode::GrantExpired);
+                return Some(expired.detail("The grant has expired. Log in again: sealcard login"));
+            }
             Some(Denial::KeyDisabled) => ProblemCode::KeyDisabled,
             Some(Denial::KeyRevoked) => ProblemCode::KeyRevoked,
             Some(Denial::KeyDestroyed) => ProblemCode::KeyDestroyed,
             Some(Denial::KeyExpired) => ProblemCode::KeyExpired,
             Some(Denial::NoComponent(_)) => ProblemCode::UnsupportedOperation,
-            Some(Denial::PrincipalDisabled) => ProblemCode::GrantRevoked,
             Some(Denial::ForeignEnvironment) => ProblemCode::NotFound,
             Some(Denial::MissingRole(_) | Denial::SelfGrant | Denial::NotAdministrator) | None => {
                 ProblemCode::Forbidden
@@ -171,17 +179,20 @@ impl From<&StorageError> for ApiError {
     }
 }
 
-impl From<RightsLost> for ApiError {
-    fn from(error: RightsLost) -> Self {
+impl From<AuthorizationError> for ApiError {
+    fn from(error: AuthorizationError) -> Self {
         match error {
-            RightsLost::GrantOver => Self::grant_over(),
-            RightsLost::Denied(decision) => {
+            AuthorizationError::UnknownGrant => Self::login_over(UNKNOWN_GRANT),
+            AuthorizationError::Denied(decision) => {
                 Self::from_decision(&decision).unwrap_or_else(|| Self::new(ProblemCode::Forbidden))
             }
-            RightsLost::Storage(error) => error.into(),
+            AuthorizationError::Storage(error) => error.into(),
         }
     }
 }
+
+/// For a grant that was removed with its holder while the request was in work.
+pub(super) const UNKNOWN_GRANT: &str = "Your login ended meanwhile. Log in again: sealcard login";
 
 /// An error's text as a sentence.
 pub(super) fn sentence(text: &str) -> String {

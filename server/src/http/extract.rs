@@ -1,12 +1,6 @@
 //! What handlers take out of a request. Every refusal is a problem that says what to change.
 
-use std::{
-    future::poll_fn,
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -18,20 +12,15 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use sealcard_api::{
-    ids::{GrantId, PrincipalId, RequestId},
-    import::MAX_IMPORT_BODY,
-    problem::ProblemCode,
-};
-use sealcard_policy::{Action, PrincipalFacts, PrincipalKind, Roles};
+use sealcard_api::{ids::RequestId, import::MAX_IMPORT_BODY, problem::ProblemCode};
+use sealcard_policy::{Action, Roles};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use super::{ApiError, AppState, connections::Place, slots::Slot};
+use super::{ApiError, ApiResult, AppState, connections::Place, slots::Slot};
 use crate::{
-    authn::{self, Rights},
+    authn::{self, Caller, Freshness},
     keys::Maker,
-    signing::{Asker, Done, SigningError, Wish},
 };
 
 /// One request: its id and where it comes from. Known for every request, logged in or not.
@@ -51,88 +40,40 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
     }
 }
 
-/// Who asks: taken from the grant. Anew for each request, unless it is for the use of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The principal's id.
-    pub principal: PrincipalId,
-    /// The principal's name.
-    pub name: String,
-    /// Person or program.
-    pub kind: PrincipalKind,
-    /// Whether the principal may administer the server.
-    pub administrator: bool,
-    /// The grant.
-    pub grant: GrantId,
-    /// SHA-256 of the token that was shown of it.
-    pub token: [u8; 32],
-    /// The request that is being answered.
-    pub request_id: RequestId,
-    /// The other end of the connection.
-    pub peer: SocketAddr,
-}
-
 impl Caller {
-    /// What policy needs to know of the caller. A disabled principal never becomes a caller.
-    #[must_use]
-    pub fn facts(&self) -> PrincipalFacts {
-        PrincipalFacts { kind: self.kind, disabled: false, administrator: self.administrator }
-    }
-
     /// Asks policy whether the caller, with these roles in the project concerned, may do `action`.
     ///
     /// # Errors
     /// The denial as a problem.
-    pub fn may(&self, roles: Roles, action: Action) -> Result<(), ApiError> {
-        let decision = sealcard_policy::decide(&sealcard_policy::Request { principal: self.facts(), roles, action });
-        ApiError::from_decision(&decision).map_or(Ok(()), Err)
-    }
-
-    /// What the caller needs to be allowed at the moment when a change is made: all of these `actions`.
-    #[must_use]
-    pub fn rights(&self, actions: &'static [Action]) -> Rights {
-        Rights { grant: self.grant, actions }
-    }
-
-    /// The caller as one who makes or ends keys, which needs all of these `actions`, now and when the work begins.
-    ///
-    /// # Errors
-    /// The first denial as a problem.
-    pub fn maker(&self, roles: Roles, actions: &'static [Action]) -> Result<Maker, ApiError> {
-        actions.iter().try_for_each(|action| self.may(roles, *action))?;
-        Ok(Maker { principal: self.principal, rights: self.rights(actions), request_id: self.request_id })
-    }
-
-    /// The caller as one who uses keys.
-    #[must_use]
-    pub fn asker(&self) -> Asker {
-        Asker {
-            principal: self.principal,
-            facts: self.facts(),
-            grant: self.grant,
-            token: self.token,
-            request_id: self.request_id,
-            peer: self.peer,
-        }
+    pub fn may(&self, roles: Roles, action: Action) -> ApiResult<()> {
+        ApiError::from_decision(&self.decide(roles, action)).map_or(Ok(()), Err)
     }
 
     /// As [`Self::may`], where no project is concerned.
     ///
     /// # Errors
     /// The denial as a problem.
-    pub fn may_on_server(&self, action: Action) -> Result<(), ApiError> {
+    pub fn may_on_server(&self, action: Action) -> ApiResult<()> {
         self.may(Roles::NONE, action)
+    }
+
+    /// The caller as one who makes or ends keys, which needs all of these `actions`, now and when the work begins.
+    ///
+    /// # Errors
+    /// The first denial as a problem.
+    pub fn maker(&self, roles: Roles, actions: &'static [Action]) -> ApiResult<Maker> {
+        actions.iter().try_for_each(|action| self.may(roles, *action))?;
+        let authorization = self.authorization(actions);
+        Ok(Maker { actor: self.actor(), authorization, request_id: self.request_id, peer: self.peer.ip() })
     }
 }
 
+/// The caller, judged by the facts of this moment.
 impl FromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let context = RequestContext::from_request_parts(parts, state).await?;
-        let caller = authn::authenticate(state, token(&parts.headers)?, context).await?;
-        admit(parts, &caller, false);
-        Ok(caller)
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
+        authenticate(parts, state, Freshness::Now).await
     }
 }
 
@@ -140,81 +81,30 @@ impl FromRequestParts<AppState> for Caller {
 impl OptionalFromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Option<Self>, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Option<Self>> {
         Ok(<Self as FromRequestParts<AppState>>::from_request_parts(parts, state).await.ok())
     }
 }
 
-/// Who uses a key: let in by what this server believes, if it does, since the use begins only if that is still so.
-pub(super) struct KeyUser {
-    caller: Caller,
-    believed: bool,
-}
+/// The caller of a request to use a key, judged by the facts that this server knows: the transaction judges again.
+pub(super) struct Requester(pub(super) Caller);
 
-impl FromRequestParts<AppState> for KeyUser {
+impl FromRequestParts<AppState> for Requester {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let context = RequestContext::from_request_parts(parts, state).await?;
-        let token = token(&parts.headers)?;
-        let (caller, believed) = match authn::believe(state, token, context) {
-            Some(caller) => (caller, true),
-            None => (authn::authenticate(state, token, context).await?, false),
-        };
-        admit(parts, &caller, believed);
-        Ok(Self { caller, believed })
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
+        authenticate(parts, state, Freshness::Cached).await.map(Self)
     }
 }
 
-impl KeyUser {
-    /// Uses a key, if the caller may.
-    pub(super) async fn perform(self, state: &AppState, wish: Wish) -> Result<Done, ApiError> {
-        let done = state.signing.perform(self.caller.asker(), wish).await;
-        // Why the grant is over is for authentication to say; and nobody else learns whether there is such a key.
-        if self.believed && matches!(done, Err(SigningError::GrantOver | SigningError::NoSuchKey | SigningError::Busy))
-        {
-            let Caller { request_id, peer, token, .. } = self.caller;
-            authn::authenticate(state, token, RequestContext { request_id, peer }).await?;
-        }
-        Ok(done?)
-    }
-}
-
-/// Notes that the request has shown a valid grant, and so the connection that it came on.
-fn admit(parts: &mut Parts, caller: &Caller, believed: bool) {
+async fn authenticate(parts: &Parts, state: &AppState, freshness: Freshness) -> ApiResult<Caller> {
+    let context = parts.extensions.get::<RequestContext>().copied();
+    let context = context.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    let caller = authn::authenticate(state, token(&parts.headers)?, context, freshness).await?;
     if let Some(place) = parts.extensions.get::<Place>() {
         place.authenticated();
     }
-    parts.extensions.insert(Admitted { caller: caller.clone(), believed, at: Instant::now() });
-}
-
-/// Who was let in when the head of the request had come.
-#[derive(Clone)]
-struct Admitted {
-    caller: Caller,
-    believed: bool,
-    at: Instant,
-}
-
-/// For how long that is taken to be so while the body comes.
-const STILL_SO: Duration = Duration::from_millis(20);
-
-impl Admitted {
-    /// Judges the caller again when the body took its time: what has been taken away meanwhile must not count any more,
-    /// however early the head was sent.
-    async fn check(&self, state: &AppState) -> Result<(), ApiError> {
-        if self.at.elapsed() < STILL_SO {
-            return Ok(());
-        }
-        let Caller { request_id, peer, token, .. } = self.caller;
-        let caller = authn::authenticate(state, token, RequestContext { request_id, peer }).await?;
-        if self.believed || caller == self.caller {
-            Ok(())
-        } else {
-            let changed = "Your account was changed during the request. Repeat the request.";
-            Err(ApiError::new(ProblemCode::Forbidden).detail(changed))
-        }
-    }
+    Ok(caller)
 }
 
 /// What the grant that is shown is stored as.
@@ -269,9 +159,6 @@ async fn json_body<T: DeserializeOwned>(request: Request, state: &AppState, limi
     let seconds = if anonymous { state.config.limits.head_seconds } else { state.config.limits.request_seconds };
     let bytes = timeout(Duration::from_secs(seconds), read_body(body, limit, slot)).await;
     let bytes = bytes.unwrap_or_else(|_| Err(ApiError::new(ProblemCode::Timeout)))?;
-    if let Some(admitted) = parts.extensions.get::<Admitted>() {
-        admitted.check(state).await?;
-    }
     parse_json(&bytes).map_err(ApiError::invalid)
 }
 

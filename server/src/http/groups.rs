@@ -9,12 +9,13 @@ use sealcard_api::{
     rules::{Name, PageLimit},
 };
 use sealcard_policy::Action;
-use serde_json::json;
+use sealcard_record::{
+    Event, Named,
+    event::{GroupAct, GroupChanged, GroupMemberAct},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of, projects::expect_no_self_grant, users::note,
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of, projects::expect_no_self_grant};
 use crate::{
     http::PageQuery,
     storage::{GroupRow, StorageError, WriteTx},
@@ -56,9 +57,11 @@ async fn create(
     let group = Group { id: GroupId::new(), name: new.name, members: Vec::new(), created: Timestamp::now() };
     let stored = group.clone();
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.add_group(stored.id, &stored.name, stored.created.unix())?;
-            note(tx, &caller, None, json!({"event": "group-added", "group": stored.id, "name": stored.name}))
+            let group = Named::new(stored.id, stored.name);
+            tx.append_record(caller.draft(Event::GroupAdded(GroupAct { group })));
+            Ok(())
         })
         .await?;
     Ok((StatusCode::CREATED, Json(group)))
@@ -85,11 +88,11 @@ async fn change(
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&change.name).map_err(ApiError::invalid)?;
     let id = state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            let id = find_in(tx, &group)?;
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
+            let group = find_in(tx, &group)?;
+            let id = group.id;
             tx.rename_group(id, &change.name)?;
-            let details = json!({"event": "group-changed", "group": id, "name": group, "new_name": change.name});
-            note(tx, &caller, None, details)?;
+            tx.append_record(caller.draft(Event::GroupChanged(GroupChanged { group, new_name: change.name })));
             Ok::<_, ApiError>(id)
         })
         .await?;
@@ -103,11 +106,11 @@ async fn change(
 async fn remove(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
-            let id = find_in(tx, &group)?;
-            tx.remove_group(id)?;
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
+            let group = find_in(tx, &group)?;
+            tx.remove_group(group.id)?;
             tx.bump_registry()?;
-            note(tx, &caller, None, json!({"event": "group-removed", "group": id, "name": group}))?;
+            tx.append_record(caller.draft(Event::GroupRemoved(GroupAct { group })));
             Ok::<_, ApiError>(StatusCode::NO_CONTENT)
         })
         .await
@@ -149,31 +152,29 @@ async fn change_member(
     caller.may_on_server(Action::ManageServer)?;
     let allowed = state.config.policy.allow_self_grants;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let before = tx.usable_projects(caller.principal)?;
-            let id = find_in(tx, &group)?;
+            let group = find_in(tx, &group)?;
             let row = tx.find_principal(&principal)?;
             let row =
                 row.ok_or_else(|| ApiError::not_found(format!("There is no user or service account {principal}.")))?;
-            let (changed, event) = if add {
-                (tx.add_group_member(id, row.id)?, "group-member-added")
-            } else {
-                (tx.remove_group_member(id, row.id)?, "group-member-removed")
-            };
+            let changed =
+                if add { tx.add_group_member(group.id, row.id)? } else { tx.remove_group_member(group.id, row.id)? };
             if changed {
                 expect_no_self_grant(tx, &caller, before, allowed)?;
                 tx.bump_registry()?;
-                let details = json!({"event": event, "group": id, "principal": row.id, "name": row.name});
-                note(tx, &caller, None, details)?;
+                let act = GroupMemberAct { group, principal: row.named() };
+                let event = if add { Event::GroupMemberAdded(act) } else { Event::GroupMemberRemoved(act) };
+                tx.append_record(caller.draft(event));
             }
             Ok::<_, ApiError>(StatusCode::NO_CONTENT)
         })
         .await
 }
 
-/// The id of the group of this name or id.
-pub(super) fn find_in(tx: &mut WriteTx, group: &str) -> ApiResult<GroupId> {
-    match tx.group_id(group) {
+/// The group of this name or id.
+pub(super) fn find_in(tx: &mut WriteTx, group: &str) -> ApiResult<Named<GroupId>> {
+    match tx.find_group(group) {
         Err(StorageError::NotFound(_)) => Err(ApiError::not_found(format!("There is no group {group}."))),
         found => Ok(found?),
     }

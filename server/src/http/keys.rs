@@ -7,13 +7,15 @@ use sealcard_api::{
     algorithm::ComponentRole,
     keys::{Key, KeyChange, KeyProfile, NewKey},
     problem::ProblemCode,
-    record::RecordKind,
     rules::{KeyDays, KeyPathName, NewKeyName, PageLimit, UserId},
 };
 use sealcard_policy::{Action, Roles};
+use sealcard_record::{
+    Event,
+    event::{KeyAct, KeyRenamed},
+};
 use sealcard_signer_protocol::SignerError;
 use serde::Deserialize;
-use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -23,7 +25,7 @@ use super::{
 use crate::{
     keys::{self, CertificateError, DEFAULT_DAYS, KeyError, KeyPlan},
     signers::UseError,
-    storage::{ComponentRow, Draft, KeyFilter, KeyRow, MAX_CANDIDATES},
+    storage::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES},
 };
 
 /// How a path names a key.
@@ -63,7 +65,7 @@ async fn list(
         let (row, _) = find(&state, &caller, key).await?;
         return Ok(Json(Page { items: vec![to_key(row, now)], next: None }));
     }
-    let visible_to = (!caller.facts().administers()).then_some(caller.principal);
+    let visible_to = (!caller.administers()).then_some(caller.principal);
     let mut filter = KeyFilter { after, limit: limit.saturating_add(1), visible_to, ..KeyFilter::default() };
     if let Some(project) = &query.project {
         filter.project = Some(projects::find(&state, &caller, project, Action::SeeProject).await?.0.id);
@@ -87,8 +89,8 @@ async fn create(
     KeyDays::check("expires_days", days).map_err(ApiError::invalid)?;
     let environment = environments::find(&state, &caller, new.environment.as_deref()).await?;
     let plan = KeyPlan {
-        project: project.id,
-        environment: environment.id,
+        project: project.named(),
+        environment: environment.named(),
         name: new.name,
         algorithm: new.algorithm,
         user_id: new.user_id,
@@ -131,18 +133,10 @@ async fn change(
             return Err(ApiError::new(ProblemCode::Conflict).detail(detail));
         }
         let key = row.id;
-        let event = if disabled { "key-disabled" } else { "key-enabled" };
-        let entry = Draft {
-            kind: RecordKind::Administration,
-            request_id: caller.request_id,
-            principal: Some(caller.principal),
-            project: Some(row.project_id),
-            key: Some(key),
-            state: None,
-            details: json!({"event": event, "name": row.name}),
-        };
+        let act = KeyAct { signing_key: row.signing_key() };
+        let entry = caller.draft(if disabled { Event::KeyDisabled(act) } else { Event::KeyEnabled(act) });
         state
-            .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
+            .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
                 if tx.set_key_disabled(key, disabled)? {
                     tx.append_record(entry);
                 }
@@ -155,17 +149,10 @@ async fn change(
         NewKeyName::check(&name).map_err(ApiError::invalid)?;
         state.store.expect_free_name(row.project_id, &name).await?;
         let (key, new_name) = (row.id, name.clone());
-        let entry = Draft {
-            kind: RecordKind::Administration,
-            request_id: caller.request_id,
-            principal: Some(caller.principal),
-            project: Some(row.project_id),
-            key: Some(key),
-            state: None,
-            details: json!({"event": "key-renamed", "name": row.name, "new_name": name}),
-        };
+        let renamed = KeyRenamed { signing_key: row.signing_key(), new_name: name.clone() };
+        let entry = caller.draft(Event::KeyRenamed(renamed));
         state
-            .change(caller.rights(&[Action::ManageProject]), Some(row.project_id), move |tx| {
+            .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
                 tx.rename_key(key, &new_name)?;
                 tx.append_record(entry);
                 Ok(())
@@ -180,7 +167,7 @@ async fn change(
 /// so that a key's existence is not revealed.
 pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiResult<(KeyRow, Roles)> {
     let unknown = || ApiError::not_found(format!("There is no key {key}, or you have no role in its project."));
-    let visible_to = (!caller.facts().administers()).then_some(caller.principal);
+    let visible_to = (!caller.administers()).then_some(caller.principal);
     let mut rows = state.store.find_keys(&KeyRef::parse(key), visible_to).await?;
     let row = match (rows.pop(), rows.as_slice()) {
         (None, _) => return Err(unknown()),
@@ -244,7 +231,7 @@ impl From<KeyError> for ApiError {
             KeyError::Certificate(CertificateError::Signer(error)) | KeyError::Signer(error) => error.into(),
             KeyError::Storage(error) | KeyError::Certificate(CertificateError::Record(error)) => error.into(),
             error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
-            KeyError::Rights(lost) => lost.into(),
+            KeyError::Authorization(lost) => lost.into(),
             KeyError::State(why) => Self::conflict(why),
             KeyError::Offline(why) => Self::conflict(why),
             error => Self::internal(&error),

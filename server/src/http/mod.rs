@@ -34,13 +34,16 @@ mod operations;
 mod passwords;
 mod projects;
 mod record;
+mod requests;
 mod revocations;
 mod service_accounts;
 mod users;
 
 pub use error::{ApiError, ApiResult};
-pub use extract::{Caller, Json, LargeJson, Path, Query, RequestContext};
+pub use extract::{Json, LargeJson, Path, Query, RequestContext};
 pub use page::{PageQuery, page_of};
 pub use router::{openapi, router};
 pub use serve::Server;
 pub use state::AppState;
+
+pub use crate::authn::Caller;

@@ -11,8 +11,12 @@ use sealcard_signer_protocol::Operation;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{ApiError, ApiResult, AppState, Json, Path, error::sentence, extract::KeyUser};
-use crate::signing::{Done, Product, SigningError, Wish};
+use super::{
+    ApiError, ApiResult, AppState, Json, Path,
+    error::{UNKNOWN_GRANT, sentence},
+    extract::Requester,
+};
+use crate::requests::{RequestError, UseRequest, UseResponse};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(sign)).routes(routes!(authenticate)).routes(routes!(decrypt))
@@ -24,13 +28,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     responses((status = 200, body = SignatureResponse)))]
 async fn sign(
     State(state): State<AppState>,
-    user: KeyUser,
+    Requester(caller): Requester,
     Path(key): Path<KeyId>,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(body): Json<SignRequest>,
 ) -> ApiResult<Json<SignatureResponse>> {
     let operation = Operation::Sign { hash: body.hash, digest: body.digest.0 };
-    signature(user.perform(&state, Wish { key, idempotency_key, operation }).await?)
+    let request = UseRequest { key, idempotency_key, operation };
+    Ok(signature(state.requests.submit(&caller, request).await?))
 }
 
 /// A login or an SSHSIG blob, with the key's authentication subkey.
@@ -39,7 +44,7 @@ async fn sign(
     responses((status = 200, body = SignatureResponse)))]
 async fn authenticate(
     State(state): State<AppState>,
-    user: KeyUser,
+    Requester(caller): Requester,
     Path(key): Path<KeyId>,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(body): Json<AuthenticateRequest>,
@@ -48,7 +53,8 @@ async fn authenticate(
         AuthenticateRequest::Digest { hash, digest } => Operation::Authenticate { hash, digest: digest.0 },
         AuthenticateRequest::Ssh { message } => Operation::AuthenticateSsh { message: message.0 },
     };
-    signature(user.perform(&state, Wish { key, idempotency_key, operation }).await?)
+    let request = UseRequest { key, idempotency_key, operation };
+    Ok(signature(state.requests.submit(&caller, request).await?))
 }
 
 /// A decryption, with the key's encryption subkey. What is decrypted is never stored.
@@ -57,30 +63,21 @@ async fn authenticate(
     responses((status = 200, body = DecryptResponse)))]
 async fn decrypt(
     State(state): State<AppState>,
-    user: KeyUser,
+    Requester(caller): Requester,
     Path(key): Path<KeyId>,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(body): Json<DecryptRequest>,
 ) -> ApiResult<Json<DecryptResponse>> {
     let operation = Operation::Decrypt { ciphertext: body.ciphertext.0 };
-    let done = user.perform(&state, Wish { key, idempotency_key, operation }).await?;
-    match done.product {
-        // The one copy goes into the answer; the allocator wipes it with everything else that is freed.
-        Product::Plaintext(mut plaintext) => {
-            let plaintext = Bytes(std::mem::take(&mut plaintext.0));
-            Ok(Json(DecryptResponse { plaintext, request_id: done.request_id }))
-        }
-        Product::Signature(_) => Err(ApiError::new(ProblemCode::Internal)),
-    }
+    let response = state.requests.submit(&caller, UseRequest { key, idempotency_key, operation }).await?;
+    let request_id = response.request_id;
+    // The one copy goes into the answer.
+    Ok(Json(DecryptResponse { plaintext: Bytes(response.into_bytes()), request_id }))
 }
 
-pub(super) fn signature(done: Done) -> ApiResult<Json<SignatureResponse>> {
-    match done.product {
-        Product::Signature(signature) => {
-            Ok(Json(SignatureResponse { signature: Bytes(signature), request_id: done.request_id }))
-        }
-        Product::Plaintext(_) => Err(ApiError::new(ProblemCode::Internal)),
-    }
+pub(super) fn signature(response: UseResponse) -> Json<SignatureResponse> {
+    let request_id = response.request_id;
+    Json(SignatureResponse { signature: Bytes(response.into_bytes()), request_id })
 }
 
 /// The header that makes a repeated request the same request.
@@ -101,11 +98,11 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-impl From<SigningError> for ApiError {
-    fn from(error: SigningError) -> Self {
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
         use ProblemCode as Code;
         match error {
-            SigningError::Denied { decision, detail } => {
+            RequestError::Denied { decision, detail } => {
                 let error = Self::from_decision(&decision).unwrap_or_else(|| Self::new(Code::Forbidden));
                 match detail {
                     // It begins with a name, which must not be changed into a sentence's first word.
@@ -113,34 +110,33 @@ impl From<SigningError> for ApiError {
                     None => error,
                 }
             }
-            SigningError::GrantOver => Self::grant_over(),
-            SigningError::NoSuchKey => Self::invisible_key(),
-            SigningError::Unfit(why) => Self::new(Code::UnsupportedOperation).detail(why),
-            SigningError::Mismatch => {
+            RequestError::UnknownGrant => Self::login_over(UNKNOWN_GRANT),
+            RequestError::Unfit(why) => Self::new(Code::UnsupportedOperation).detail(why),
+            RequestError::Mismatch => {
                 Self::new(Code::IdempotencyMismatch).detail("Use a new idempotency key for a new request.")
             }
-            SigningError::InProgress => Self::new(Code::InProgress).retry_after(1),
-            SigningError::Busy => Self::new(Code::Overloaded)
+            RequestError::InProgress => Self::new(Code::InProgress).retry_after(1),
+            RequestError::Busy => Self::new(Code::Overloaded)
                 .detail("The key store is busy, so the key was not used. Try again in a moment.")
                 .retry_after(2),
-            SigningError::OutcomeUnknown => Self::new(Code::OutcomeUnknown).detail(
+            RequestError::OutcomeUnknown => Self::new(Code::OutcomeUnknown).detail(
                 "The key may have been used: the record has this request as unknown. Use the key with a new request.",
             ),
-            SigningError::Sealed => Self::sealed(),
-            SigningError::DecryptionFailed => Self::new(Code::DecryptionFailed),
-            SigningError::SignerUnavailable => Self::signer_unavailable(),
-            SigningError::Token(why) => Self::new(Code::SignerUnavailable).detail(sentence(&why)),
-            SigningError::NotStarted { why, caller_may_know: true } => {
+            RequestError::Sealed => Self::sealed(),
+            RequestError::DecryptionFailed => Self::new(Code::DecryptionFailed),
+            RequestError::SignerUnavailable => Self::signer_unavailable(),
+            RequestError::Token(why) => Self::new(Code::SignerUnavailable).detail(sentence(&why)),
+            RequestError::NotStarted { why, caller_may_know: true } => {
                 Self::new(Code::SignerUnavailable).detail(sentence(&format!("the signer does not start: {why}")))
             }
-            SigningError::NotStarted { .. } => Self::new(Code::SignerUnavailable)
+            RequestError::NotStarted { .. } => Self::new(Code::SignerUnavailable)
                 .detail("The signer does not start. Ask an administrator: sealcard status tells them why."),
-            SigningError::DiskFull(why) => {
+            RequestError::DiskFull(why) => {
                 tracing::error!(why, "the disk of the signer is full");
                 Self::disk_full()
             }
-            SigningError::Storage(error) => (&*error).into(),
-            error @ SigningError::Fault(_) => Self::internal(&error),
+            RequestError::Storage(error) => (&*error).into(),
+            error @ RequestError::Fault(_) => Self::internal(&error),
         }
     }
 }

@@ -8,22 +8,24 @@ use sealcard_api::{
     admin::OneTimePassword,
     grants::{PasswordChange, SecretText},
     problem::ProblemCode,
-    record::RecordKind,
     rules::NewPassword,
 };
 use sealcard_policy::{Action, PrincipalKind};
-use serde_json::json;
+use sealcard_record::{
+    Event,
+    event::{PasswordChangeFailed, PasswordChanged, PasswordReset},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path,
     login::{closing, not_too_soon},
-    users::{find_user, note},
+    users::find_user,
 };
 use crate::{
     authn::{self, PasswordError, Subject, Turn},
-    storage::{Draft, PasswordRow, PrincipalChange},
+    storage::{PasswordRow, PrincipalChange},
 };
 
 const DAY: i64 = 86_400;
@@ -57,15 +59,15 @@ async fn change_own(state: &AppState, caller: Caller, body: Result<Json<Password
     let Some(row) = checked.row.filter(|row| checked.right && row.id == caller.principal) else {
         state.authentication.slowdown.wrong(&subjects, Instant::now());
         drop(checked.turn);
-        state.store.append_record(entry(&caller, "password-change-failed")).await?;
+        state.store.append_record(caller.draft(Event::PasswordChangeFailed(PasswordChangeFailed {}))).await?;
         return Err(ApiError::new(ProblemCode::WrongCredentials).detail("The old password is wrong."));
     };
     drop(checked.turn);
     state.authentication.slowdown.right(&subjects);
     let hash = hash_new(state, &old, new).await?;
-    let rights = caller.rights(&[Action::LookAfterOneself]);
+    let authorization = caller.authorization(&[Action::LookAfterOneself]);
     state
-        .change(rights, None, move |tx| {
+        .change(authorization, None, move |tx| {
             // The old one may have been changed while it was checked.
             if !tx.has_password(row.id, &row.password)? {
                 return Err(ApiError::new(ProblemCode::WrongCredentials).detail("The old password is wrong."));
@@ -73,7 +75,7 @@ async fn change_own(state: &AppState, caller: Caller, body: Result<Json<Password
             let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
             tx.change_principal(row.id, &change)?;
             tx.revoke_other_grants(row.id, caller.grant, Timestamp::now().unix())?;
-            tx.append_record(entry(&caller, "password-changed"));
+            tx.append_record(caller.draft(Event::PasswordChanged(PasswordChanged { one_time: false })));
             Ok(())
         })
         .await
@@ -92,7 +94,7 @@ async fn reset_password(state: &AppState, caller: Caller, user: String) -> ApiRe
     let (issued, hash) = one_time(state).await?;
     let until = issued.expires.unix();
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let user = find_user(tx, &user)?;
             // A one-time password that is not used in time would lock the last administrator out for ever.
             if user.id == caller.principal {
@@ -102,11 +104,9 @@ async fn reset_password(state: &AppState, caller: Caller, user: String) -> ApiRe
                 PrincipalChange { password: Some(hash), one_time_until: Some(until), ..PrincipalChange::default() };
             tx.change_principal(user.id, &change)?;
             tx.revoke_grants_of(user.id, Timestamp::now().unix())?;
-            let details = json!({
-                "event": "password-reset", "user": user.id, "name": user.name,
-                "expires": Timestamp::from_unix(until),
-            });
-            note(tx, &caller, None, details)
+            let (principal, expires) = (user.named(), Timestamp::from_unix(until));
+            tx.append_record(caller.draft(Event::PasswordReset(PasswordReset { principal, expires })));
+            Ok(())
         })
         .await?;
     Ok(Json(issued))
@@ -168,17 +168,5 @@ fn password_error(error: PasswordError) -> ApiError {
             .detail("Too many passwords wait to be checked. Try again in 2 seconds.")
             .retry_after(2),
         PasswordError::Damaged | PasswordError::Failed => ApiError::internal(&error),
-    }
-}
-
-fn entry(caller: &Caller, event: &str) -> Draft {
-    Draft {
-        kind: RecordKind::Authentication,
-        request_id: caller.request_id,
-        principal: Some(caller.principal),
-        project: None,
-        key: None,
-        state: None,
-        details: json!({"event": event, "user": caller.principal, "name": caller.name, "peer": caller.peer.ip()}),
     }
 }

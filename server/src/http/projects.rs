@@ -8,13 +8,16 @@ use sealcard_api::{
     rules::{Description, Name, PageLimit},
 };
 use sealcard_policy::{Action, PrincipalKind, Roles};
-use serde_json::json;
+use sealcard_record::{
+    Event,
+    event::{Member, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, groups, page_of, users::note};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, groups, page_of};
 use crate::{
     http::PageQuery,
-    storage::{Member, ProjectRow, WriteTx},
+    storage::{ProjectRow, WriteTx},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -64,10 +67,10 @@ async fn create(
     };
     let stored = row.clone();
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.add_project(&stored)?;
-            let details = json!({"event": "project-added", "name": stored.name});
-            note(tx, &caller, Some(stored.id), details)
+            tx.append_record(caller.draft(Event::ProjectAdded(ProjectAdded { project: stored.named(), via: None })));
+            Ok(())
         })
         .await?;
     Ok((StatusCode::CREATED, Json(with_members(&state, row).await?)))
@@ -98,14 +101,15 @@ async fn change(
     row.name = name.clone().unwrap_or(row.name);
     row.description = description.clone().unwrap_or(row.description);
     state
-        .change(caller.rights(&[Action::ManageProject]), Some(row.id), move |tx| {
+        .change(caller.authorization(&[Action::ManageProject]), Some(row.id), move |tx| {
             tx.change_project(before.id, name.as_deref(), description.as_deref())?;
             tx.bump_registry()?;
-            let details = json!({
-                "event": "project-changed", "name": before.name, "new_name": name,
-                "description": description.is_some(),
-            });
-            note(tx, &caller, Some(before.id), details)
+            tx.append_record(caller.draft(Event::ProjectChanged(ProjectChanged {
+                project: before.named(),
+                new_name: name,
+                description: description.is_some(),
+            })));
+            Ok(())
         })
         .await?;
     Ok(Json(with_members(&state, row).await?))
@@ -119,7 +123,7 @@ async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Pa
     let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
     caller.may_on_server(Action::ManageServer)?;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let living = tx.living_keys(row.id)?;
             if !living.is_empty() {
                 let keys = living.join(", ");
@@ -128,7 +132,7 @@ async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Pa
             }
             tx.remove_project(row.id, Timestamp::now().unix())?;
             tx.bump_registry()?;
-            note(tx, &caller, Some(row.id), json!({"event": "project-removed", "name": row.name}))?;
+            tx.append_record(caller.draft(Event::ProjectRemoved(ProjectAct { project: row.named() })));
             Ok(StatusCode::NO_CONTENT)
         })
         .await
@@ -179,28 +183,23 @@ async fn change_member(
     member: ProjectMember,
     add: bool,
 ) -> ApiResult<StatusCode> {
-    let project = find(state, &caller, &project, Action::ManageProject).await?.0.id;
+    let project = find(state, &caller, &project, Action::ManageProject).await?.0.named();
     let allowed = state.config.policy.allow_self_grants;
     state
-        .change(caller.rights(&[Action::ManageProject]), Some(project), move |tx| {
+        .change(caller.authorization(&[Action::ManageProject]), Some(project.id), move |tx| {
             let before = tx.usable_projects(caller.principal)?;
-            let whom = resolve(tx, &member)?;
-            let (changed, event) = if add {
-                (tx.add_project_member(project, whom, member.role)?, "project-member-added")
+            let (role, member) = (member.role, resolve(tx, &member)?);
+            let changed = if add {
+                tx.add_project_member(project.id, (&member).into(), role)?
             } else {
-                (tx.remove_project_member(project, whom, member.role)?, "project-member-removed")
+                tx.remove_project_member(project.id, (&member).into(), role)?
             };
             if changed {
                 expect_no_self_grant(tx, &caller, before, allowed)?;
                 tx.bump_registry()?;
-                let id = match whom {
-                    Member::Principal(id) => id.0,
-                    Member::Group(id) => id.0,
-                };
-                let details = json!({
-                    "event": event, "kind": member.kind, "member": id, "name": member.name, "role": member.role
-                });
-                note(tx, &caller, Some(project), details)?;
+                let act = ProjectMemberAct { project, member, role };
+                let event = if add { Event::ProjectMemberAdded(act) } else { Event::ProjectMemberRemoved(act) };
+                tx.append_record(caller.draft(event));
             }
             Ok::<_, ApiError>(StatusCode::NO_CONTENT)
         })
@@ -222,7 +221,7 @@ fn resolve(tx: &mut WriteTx, member: &ProjectMember) -> ApiResult<Member> {
         MemberKind::ServiceAccount => (PrincipalKind::ServiceAccount, "service account"),
     };
     let row = tx.find_principal(&member.name)?.filter(|row| row.kind == kind);
-    row.map(|row| Member::Principal(row.id))
+    row.map(|row| Member::Principal(row.named()))
         .ok_or_else(|| ApiError::not_found(format!("There is no {what} {}.", member.name)))
 }
 

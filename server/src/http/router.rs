@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     ApiError, AppState, access, adoptions, batch, cards, environments, extensions, grants, groups, health, imports,
-    keys, login, merges, operations, passwords, projects, record, revocations, service_accounts, users,
+    keys, login, merges, operations, passwords, projects, record, requests, revocations, service_accounts, users,
 };
 use crate::config::Limits;
 
@@ -68,6 +68,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(extensions::routes())
         .merge(operations::routes())
         .merge(batch::routes())
+        .merge(requests::routes())
         .merge(cards::routes())
         .merge(record::routes())
 }
@@ -85,6 +86,7 @@ fn api() -> OpenApiRouter<AppState> {
         sealcard_api::rules::EntryNumber,
         sealcard_api::rules::KeyPathName,
         sealcard_api::rules::PageLimit,
+        sealcard_api::rules::WaitSeconds,
         record::Order,
     ))
 )]

@@ -11,14 +11,14 @@ use sealcard_api::{
     rules::{Label, Name, PageLimit, TokenDays},
 };
 use sealcard_policy::{Action, PrincipalKind};
-use serde_json::json;
+use sealcard_record::{
+    Event, Named,
+    event::{PrincipalAct, ServiceAccountChanged, TokenAdded, TokenRevoked},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiResult, AppState, Caller, Json, Path, Query,
-    login::closing,
-    page_of,
-    users::{note, remove_principal},
+    ApiError, ApiResult, AppState, Caller, Json, Path, Query, login::closing, page_of, users::remove_principal,
 };
 use crate::{
     authn::{SERVICE_TOKEN_PREFIX, Secret},
@@ -75,9 +75,10 @@ async fn create(
     };
     let account = ServiceAccount::from(row.clone());
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.add_principal(&row, None)?;
-            note(tx, &caller, None, json!({"event": "service-account-added", "principal": row.id, "name": row.name}))
+            tx.append_record(caller.draft(Event::ServiceAccountAdded(PrincipalAct { principal: row.named() })));
+            Ok(())
         })
         .await?;
     Ok((StatusCode::CREATED, Json(account)))
@@ -109,7 +110,7 @@ async fn change(
     let ServiceAccountChange { disabled, name } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     let row = state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let before = find_in(tx, &account)?;
             let change = PrincipalChange { disabled, name, ..PrincipalChange::default() };
             tx.change_principal(before.id, &change)?;
@@ -117,11 +118,9 @@ async fn change(
                 tx.revoke_grants_of(before.id, Timestamp::now().unix())?;
             }
             tx.bump_registry()?;
-            let details = json!({
-                "event": "service-account-changed", "principal": before.id, "name": before.name,
-                "disabled": disabled, "new_name": change.name,
-            });
-            note(tx, &caller, None, details)?;
+            let (principal, new_name) = (before.named(), change.name);
+            let changed = ServiceAccountChanged { principal, new_name, disabled };
+            tx.append_record(caller.draft(Event::ServiceAccountChanged(changed)));
             find_in(tx, &before.id.to_string())
         })
         .await?;
@@ -191,14 +190,15 @@ async fn issue_token(
     };
     let token = ServiceToken::from(row.clone());
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let account = find_in(tx, &account)?;
             tx.add_service_token(account.id, &row, hash.as_ref())?;
-            let details = json!({
-                "event": "service-token-added", "principal": account.id, "name": account.name, "token": row.id,
-                "label": row.label, "expires": Timestamp::from_unix(row.expires),
-            });
-            note(tx, &caller, None, details)
+            tx.append_record(caller.draft(Event::ServiceTokenAdded(TokenAdded {
+                principal: account.named(),
+                token: Named::new(row.id, row.label),
+                expires: Timestamp::from_unix(row.expires),
+            })));
+            Ok(())
         })
         .await?;
     Ok(Json(ServiceTokenIssued { secret: secret.into_text(), token }))
@@ -217,13 +217,11 @@ async fn revoke_token(
     caller.may_on_server(Action::ManageServer)?;
     let token: ServiceTokenId = token.parse().map_err(|_| ApiError::invalid("Name the token by its id."))?;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let account = find_in(tx, &account)?;
-            tx.revoke_service_token(account.id, token, Timestamp::now().unix())?;
-            let details = json!({
-                "event": "service-token-revoked", "principal": account.id, "name": account.name, "token": token
-            });
-            note(tx, &caller, None, details)?;
+            let token = tx.revoke_service_token(account.id, token, Timestamp::now().unix())?;
+            let revoked = TokenRevoked { principal: account.named(), token };
+            tx.append_record(caller.draft(Event::ServiceTokenRevoked(revoked)));
             Ok::<_, ApiError>(StatusCode::NO_CONTENT)
         })
         .await

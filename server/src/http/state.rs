@@ -7,10 +7,11 @@ use uuid::Uuid;
 
 use super::{ApiResult, disk::Disk, key_work::KeyWork};
 use crate::{
-    authn::{Authentication, NameKey, Rights},
+    audit::Audit,
+    authn::{Authentication, Authorization, NameKey},
     config::Config,
+    requests::Requests,
     signers::Signers,
-    signing::Signing,
     storage::{Store, WriteTx},
 };
 
@@ -24,8 +25,10 @@ pub struct Parts {
     pub store: Store,
     /// The way to the signer processes.
     pub signers: Arc<Signers>,
-    /// Uses of keys.
-    pub signing: Signing,
+    /// Signing requests.
+    pub requests: Requests,
+    /// Verifying the record.
+    pub audit: Audit,
     /// The configuration.
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
@@ -44,10 +47,14 @@ impl AppState {
     pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, names: NameKey) -> Self {
         let server_id = store.server_id();
         let authentication = Authentication::new(&config.limits, names);
-        let signing = Signing::new(store.clone(), Arc::clone(&signers));
+        let requests = Requests::new(store.clone(), Arc::clone(&signers));
         let key_work = KeyWork::default();
         let disk = Disk(signers.folder().to_owned());
-        Self(Arc::new(Parts { store, signers, signing, config, authentication, key_work, disk, server_id }))
+        let running = requests.running.clone();
+        // The data folder: the folder for temporary files may be memory.
+        let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
+        let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
+        Self(Arc::new(Parts { store, signers, requests, audit, config, authentication, key_work, disk, server_id }))
     }
 
     /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took the
@@ -55,14 +62,14 @@ impl AppState {
     ///
     /// # Errors
     /// The denial as a problem; the job's own; see [`Store::write`].
-    pub async fn change<T, F>(&self, rights: Rights, project: Option<ProjectId>, job: F) -> ApiResult<T>
+    pub async fn change<T, F>(&self, authorization: Authorization, project: Option<ProjectId>, job: F) -> ApiResult<T>
     where
         F: FnOnce(&mut WriteTx) -> ApiResult<T> + Send + 'static,
         T: Send + 'static,
     {
         self.store
             .write(move |tx| {
-                rights.expect(tx, project)?;
+                authorization.check(tx, project)?;
                 job(tx)
             })
             .await

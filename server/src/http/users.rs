@@ -8,12 +8,14 @@ use axum::{
 use sealcard_api::{
     Timestamp,
     admin::{NewUser, Page, User, UserAdded, UserChange},
-    ids::{PrincipalId, ProjectId},
-    record::RecordKind,
+    ids::PrincipalId,
     rules::{Name, NewPassword, PageLimit},
 };
 use sealcard_policy::{Action, PrincipalKind};
-use serde_json::{Value, json};
+use sealcard_record::{
+    Event,
+    event::{self, PrincipalAct, UserChanged},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
@@ -24,7 +26,7 @@ use super::{
 };
 use crate::{
     http::PageQuery,
-    storage::{Draft, PrincipalChange, PrincipalRow, WriteTx},
+    storage::{PrincipalChange, PrincipalRow, WriteTx},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -83,13 +85,15 @@ async fn create_user(
     };
     let user = User::from(row.clone());
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.add_principal(&row, Some(&hash))?;
-            let details = json!({
-                "event": "user-added", "user": row.id, "name": row.name, "administrator": row.administrator,
-                "one_time_password": row.one_time_until.is_some(),
-            });
-            note(tx, &caller, None, details)
+            tx.append_record(caller.draft(Event::UserAdded(event::UserAdded {
+                principal: row.named(),
+                administrator: row.administrator,
+                one_time_password: row.one_time_until.is_some(),
+                via: None,
+            })));
+            Ok(())
         })
         .await?;
     Ok(Json(UserAdded { user, one_time_password }))
@@ -136,7 +140,7 @@ async fn change_user(
         change_row.password = Some(passwords::hash(state, password).await?);
     }
     let user = state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let before = find_user(tx, &user)?;
             tx.change_principal(before.id, &change_row)?;
             must_keep_an_administrator(tx)?;
@@ -146,11 +150,13 @@ async fn change_user(
             if disabled.is_some() {
                 tx.bump_registry()?;
             }
-            let details = json!({
-                "event": "user-changed", "user": before.id, "name": before.name, "administrator": administrator,
-                "disabled": disabled, "password": change_row.password.is_some(), "new_name": change_row.name,
-            });
-            note(tx, &caller, None, details)?;
+            tx.append_record(caller.draft(Event::UserChanged(UserChanged {
+                principal: before.named(),
+                new_name: change_row.name,
+                administrator,
+                disabled,
+                password: change_row.password.is_some(),
+            })));
             find_user(tx, &before.id.to_string())
         })
         .await?;
@@ -174,17 +180,18 @@ pub(super) async fn remove_principal(
 ) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
     state
-        .change(caller.rights(&[Action::ManageServer]), None, move |tx| {
+        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             let row = tx.find_principal(&name)?.filter(|row| row.kind == kind);
             let row = row.ok_or_else(|| unknown(&name))?;
             tx.remove_principal(row.id, Timestamp::now().unix())?;
             must_keep_an_administrator(tx)?;
             tx.bump_registry()?;
+            let act = PrincipalAct { principal: row.named() };
             let event = match kind {
-                PrincipalKind::User => "user-removed",
-                PrincipalKind::ServiceAccount => "service-account-removed",
+                PrincipalKind::User => Event::UserRemoved(act),
+                PrincipalKind::ServiceAccount => Event::ServiceAccountRemoved(act),
             };
-            note(tx, &caller, None, json!({"event": event, "principal": row.id, "name": row.name}))?;
+            tx.append_record(caller.draft(event));
             Ok(StatusCode::NO_CONTENT)
         })
         .await
@@ -198,21 +205,6 @@ pub(super) async fn any_principal(state: &AppState, name: &str) -> ApiResult<Pri
         }
     }
     Err(unknown(name))
-}
-
-/// Appends who changed what to the record, in the same transaction as the change.
-pub(super) fn note(tx: &mut WriteTx, caller: &Caller, project: Option<ProjectId>, details: Value) -> ApiResult<()> {
-    let draft = Draft {
-        kind: RecordKind::Administration,
-        request_id: caller.request_id,
-        principal: Some(caller.principal),
-        project,
-        key: None,
-        state: None,
-        details,
-    };
-    tx.append_record(draft);
-    Ok(())
 }
 
 pub(super) fn find_user(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use data_encoding::HEXLOWER;
 use sealcard_api::{
     algorithm::HashAlgorithm,
-    ids::{EnvironmentId, KeyId, ProjectId},
+    ids::{ComponentId, EnvironmentId},
 };
 use sealcard_openpgp::ComponentKey;
+use sealcard_record::{
+    Event, Sha256,
+    event::{KeyCertified, SigningKey},
+};
 use sealcard_signer_protocol::{Certification, RequestBody, ResponseBody, StoredKey};
-use serde_json::json;
 use tokio::runtime::Handle;
 
-use super::{KeyError, Maker, note, signer};
+use super::{KeyError, Maker, signer};
 use crate::{
     signers::{Signers, UseError},
     storage::{StorageError, Store},
@@ -58,9 +60,8 @@ pub(super) struct Certifier<'a> {
     pub(super) store: &'a Store,
     pub(super) signers: &'a Arc<Signers>,
     pub(super) environment: EnvironmentId,
-    pub(super) project: ProjectId,
-    pub(super) key: KeyId,
-    pub(super) maker: Maker,
+    pub(super) key: &'a SigningKey,
+    pub(super) maker: &'a Maker,
 }
 
 impl Certifier<'_> {
@@ -72,18 +73,19 @@ impl Certifier<'_> {
         self,
         work: impl FnOnce(Certify<'_>) -> Result<T, CertificateError> + Send + 'static,
     ) -> Result<T, KeyError> {
-        let Self { store, signers, environment, project, key: id, maker } = self;
+        let Self { store, signers, environment, key: signing_key, maker } = self;
         let (store, signers) = (store.clone(), Arc::clone(signers));
+        let (signing_key, maker) = (signing_key.clone(), maker.clone());
         let runtime = Handle::current();
         let made = tokio::task::spawn_blocking(move || {
             work(&|key, hash, digest| {
                 let certification = Certification { hash, digest: digest.to_vec() };
-                let details = json!({
-                    "event": "key-certify",
-                    "component": key.component,
-                    "input_sha256": HEXLOWER.encode(&certification.input().sha256()),
-                });
-                runtime.block_on(note(&store, project, maker, id, details))?;
+                let entry = maker.draft(Event::KeyCertify(KeyCertified {
+                    signing_key: signing_key.clone(),
+                    component: ComponentId(key.component),
+                    input_sha256: Sha256(certification.input().sha256()),
+                }));
+                runtime.block_on(store.append_record(entry))?;
                 let body = RequestBody::Certify { key: key.clone(), certification, request: maker.request_id.0 };
                 match runtime.block_on(signer(&signers, environment)?.ask(body))? {
                     ResponseBody::Signature(signature) => Ok(signature),

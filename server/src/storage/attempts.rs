@@ -3,35 +3,37 @@
 use sealcard_api::{
     algorithm::ComponentRole,
     ids::{ComponentId, EnvironmentId, KeyId, ProjectId, RequestId},
-    record::RecordKind,
 };
-use serde_json::json;
+use sealcard_record::{
+    Draft, Event, Named,
+    event::{KeyComponentAct, KeyComponentsAct, SigningKey},
+};
 use uuid::Uuid;
 
-use super::{Draft, StorageError, Store, WriteTx, keys::role, sql::params};
+use super::{
+    StorageError, Store, WriteTx,
+    keys::role,
+    sql::{FromRow, Row, params},
+};
 
 /// A component key that came to nothing, and may lie on its token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
     /// The component.
     pub component: ComponentId,
     /// Its role.
     pub role: ComponentRole,
     /// The key that was to have it.
-    pub key: KeyId,
-    /// The key's project.
-    pub project: ProjectId,
+    pub key: SigningKey,
     /// The request that was to make it.
     pub request: RequestId,
 }
 
 /// Where components are being made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Attempt {
     /// The key.
-    pub key: KeyId,
-    /// Its project.
-    pub project: ProjectId,
+    pub key: SigningKey,
     /// Its environment.
     pub environment: EnvironmentId,
     /// The request.
@@ -39,14 +41,29 @@ pub struct Attempt {
 }
 
 const INSERT: &str = "INSERT INTO component_attempt
-    (component_id, key_id, project_id, environment_id, role, request_id, node_id, failed)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, FALSE)";
+    (component_id, key_id, key_name, project_id, environment_id, role, request_id, node_id, failed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, FALSE)";
 const ABANDONED: &str = "SELECT component_id, node_id FROM component_attempt
     WHERE environment_id = $1 AND NOT failed AND node_id <> $2";
 const TAKE: &str = "UPDATE component_attempt SET failed = TRUE, node_id = $3
     WHERE component_id = $1 AND node_id = $2 AND NOT failed";
-const OF_FAILED: &str = "SELECT component_id, role, key_id, project_id, request_id, node_id FROM component_attempt
-    WHERE environment_id = $1 AND failed ORDER BY component_id";
+const OF_FAILED: &str = "SELECT a.component_id, a.role, a.key_id, a.key_name, a.project_id, p.name, a.request_id
+    FROM component_attempt a JOIN project p ON p.id = a.project_id
+    WHERE a.environment_id = $1 AND a.failed ORDER BY a.component_id";
+
+impl FromRow for Leftover {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self {
+            component: ComponentId(row.get(0)?),
+            role: role(1, &row.get::<String>(1)?)?,
+            key: SigningKey {
+                project: Named::new(ProjectId(row.get(4)?), row.get::<String>(5)?),
+                key: Named::new(KeyId(row.get(2)?), row.get::<String>(3)?),
+            },
+            request: RequestId(row.get(6)?),
+        })
+    }
+}
 
 impl Store {
     /// What is to be removed from an environment's token: components of failed attempts, and of servers that have ended.
@@ -67,19 +84,7 @@ impl Store {
             })
             .await?;
         }
-        let rows: Vec<(Uuid, String, Uuid, Uuid, Uuid, Uuid)> =
-            self.reader().all(OF_FAILED, params![environment.0]).await?;
-        rows.into_iter()
-            .map(|(component, of, key, project, request, _)| {
-                Ok(Leftover {
-                    component: ComponentId(component),
-                    role: role(1, &of)?,
-                    key: KeyId(key),
-                    project: ProjectId(project),
-                    request: RequestId(request),
-                })
-            })
-            .collect()
+        self.reader().all(OF_FAILED, params![environment.0]).await
     }
 
     /// Notes that the components of a key came to nothing.
@@ -99,8 +104,9 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn begin_discard(&self, leftover: Leftover) -> Result<(), StorageError> {
-        let details = json!({"event": "key-discard-begun", "components": [leftover.component], "role": leftover.role});
-        self.append_record(entry(leftover, details)).await
+        let begun =
+            KeyComponentsAct { signing_key: leftover.key, components: vec![leftover.component], fingerprint: None };
+        self.append_record(Draft::new(leftover.request, Event::KeyDiscardBegun(begun))).await
     }
 
     /// Records that a leftover is gone from its token.
@@ -108,11 +114,11 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn finish_discard(&self, leftover: Leftover) -> Result<(), StorageError> {
-        let details = json!({"event": "key-discarded", "component": leftover.component, "role": leftover.role});
-        let entry = entry(leftover, details);
+        let Leftover { component, role, key: signing_key, request } = leftover;
+        let entry = Draft::new(request, Event::KeyDiscarded(KeyComponentAct { signing_key, component, role }));
         self.write(move |tx| {
             let sql = "DELETE FROM component_attempt WHERE component_id = $1";
-            tx.conn().execute(sql, params![leftover.component.0])?;
+            tx.conn().execute(sql, params![component.0])?;
             tx.append_record(entry);
             Ok::<_, StorageError>(())
         })
@@ -128,12 +134,13 @@ impl WriteTx {
     pub fn insert_attempt(
         &mut self,
         node: Uuid,
-        attempt: Attempt,
+        attempt: &Attempt,
         components: &[(ComponentId, ComponentRole)],
     ) -> Result<(), StorageError> {
-        let Attempt { key, project, environment, request } = attempt;
+        let Attempt { key: SigningKey { project, key }, environment, request } = attempt;
         for (component, role) in components {
-            let params = params![component.0, key.0, project.0, environment.0, role.name(), request.0, node];
+            let (key_id, project_id, role) = (key.id.0, project.id.0, role.name());
+            let params = params![component.0, key_id, key.name, project_id, environment.0, role, request.0, node];
             self.conn().execute(INSERT, params)?;
         }
         Ok(())
@@ -146,17 +153,5 @@ impl WriteTx {
     pub fn finish_attempt(&mut self, key: KeyId) -> Result<(), StorageError> {
         let sql = "DELETE FROM component_attempt WHERE key_id = $1";
         self.conn().execute(sql, params![key.0]).map(drop)
-    }
-}
-
-fn entry(leftover: Leftover, details: serde_json::Value) -> Draft {
-    Draft {
-        kind: RecordKind::Administration,
-        request_id: leftover.request,
-        principal: None,
-        project: Some(leftover.project),
-        key: Some(leftover.key),
-        state: None,
-        details,
     }
 }

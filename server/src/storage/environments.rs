@@ -1,6 +1,7 @@
 //! Environments: the configured key sources, and the attempts to open their tokens.
 
 use sealcard_api::{Timestamp, admin::EnvironmentKind, ids::EnvironmentId};
+use sealcard_record::Named;
 use uuid::Uuid;
 
 use super::{
@@ -19,6 +20,14 @@ pub struct EnvironmentRow {
     pub kind: EnvironmentKind,
     /// When it was made.
     pub created: Timestamp,
+}
+
+impl EnvironmentRow {
+    /// As the record names it.
+    #[must_use]
+    pub fn named(&self) -> Named<EnvironmentId> {
+        Named::new(self.id, &self.name)
+    }
 }
 
 /// Whether a server may log in to a token with the configured PIN.

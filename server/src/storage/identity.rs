@@ -5,49 +5,32 @@ mod grants;
 mod groups;
 mod principals;
 mod projects;
-mod standing;
 mod tokens;
 
 pub use access::{HeldRoleRow, KeyUserRow};
-pub use grants::{GrantFilter, GrantRow, HeldGrant, NewGrantRow};
+pub use grants::{GrantFilter, GrantRow, NewGrantRow};
 pub use groups::GroupRow;
 pub use principals::{PasswordRow, PrincipalChange, PrincipalRow};
 pub use projects::{Member, ProjectRow};
-pub use standing::Standing;
 pub use tokens::{LoginToken, ServiceTokenRow};
 
-use sealcard_policy::{PrincipalKind, Role, Roles};
+use sealcard_api::admin::{PrincipalKind, ProjectRole, Roles};
 
 use super::StorageError;
 
-/// The name in the database.
-const fn kind_name(kind: PrincipalKind) -> &'static str {
-    match kind {
-        PrincipalKind::User => "user",
-        PrincipalKind::ServiceAccount => "service-account",
-    }
+pub(super) fn kind_from(name: &str) -> Result<PrincipalKind, StorageError> {
+    let kind = [PrincipalKind::User, PrincipalKind::ServiceAccount].into_iter().find(|kind| kind.name() == name);
+    kind.ok_or_else(|| StorageError::Damaged(format!("a principal of the kind {name:?}")))
 }
 
-fn kind_from(name: &str) -> Result<PrincipalKind, StorageError> {
-    match name {
-        "user" => Ok(PrincipalKind::User),
-        "service-account" => Ok(PrincipalKind::ServiceAccount),
-        other => Err(StorageError::Damaged(format!("a principal of the kind {other:?}"))),
-    }
-}
-
-fn role_from(name: &str) -> Result<Role, StorageError> {
-    match name {
-        "owner" => Ok(Role::Owner),
-        "key-user" => Ok(Role::KeyUser),
-        "auditor" => Ok(Role::Auditor),
-        other => Err(StorageError::Damaged(format!("the role {other:?}"))),
-    }
+fn role_from(name: &str) -> Result<ProjectRole, StorageError> {
+    let role = ProjectRole::ALL.into_iter().find(|role| role.name() == name);
+    role.ok_or_else(|| StorageError::Damaged(format!("the role {name:?}")))
 }
 
 /// The roles in a list with commas.
 pub(super) fn roles_from(list: &str) -> Roles {
-    list.split(',').filter_map(|name| Role::ALL.into_iter().find(|role| role.to_string() == name)).collect()
+    list.split(',').filter_map(|name| ProjectRole::ALL.into_iter().find(|role| role.name() == name)).collect()
 }
 
 /// What is addressed by a name or an id.

@@ -5,13 +5,14 @@
 //! for each; reads have connections of their own and never wait for the writer.
 
 mod attempts;
+mod cache;
 mod clock;
 mod environments;
 mod error;
 mod evidence;
+mod facts;
 mod identity;
 mod keys;
-mod known;
 mod migrate;
 mod record;
 mod requests;
@@ -46,8 +47,8 @@ use uuid::Uuid;
 
 pub use self::sql::postgres::PostgresOptions;
 use self::{
+    cache::Cache,
     clock::Clock,
-    known::{Changes, Known},
     sql::{
         Conn, Reader, params,
         postgres::{self, Blocking},
@@ -56,18 +57,16 @@ use self::{
     writer::{PostgresWriter, SqliteWriter, Writer},
 };
 pub use attempts::{Attempt, Leftover};
+pub use cache::Version;
 pub use clock::ClockFault;
 pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
+pub use facts::{Facts, FactsQuery, Target};
 #[allow(unused_imports)]
 pub use identity::*;
-pub use keys::{
-    ComponentRow, KeyFilter, KeyRow, KeyUse, MAX_CANDIDATES, NewComponentRow, NewKeyRow, UsableComponent, UseOf,
-};
-pub use known::AsOf;
-pub(crate) use record::Body;
-pub use record::{Draft, RecordFilter, RecordHead, RecordRow};
-pub use requests::{Begun, Idempotency, NewRequest, RequestRow, UnfinishedRequest};
+pub use keys::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
+pub use record::{RecordFilter, RecordRow};
+pub use requests::{Arrival, BeginOutcome, NewRequest, RequestRow, UnfinishedRequest, Verdict};
 pub use writer::WriteTx;
 
 /// Which database.
@@ -93,7 +92,9 @@ impl Database {
 pub struct Store {
     reader: Arc<Reader>,
     writer: Writer,
-    known: Arc<Known>,
+    cache: Cache,
+    /// Whether no other process writes to the database.
+    writes_alone: bool,
     /// Keys whose rows are damaged, as far as the log names them.
     damaged: Arc<Mutex<HashSet<KeyId>>>,
     registry_version: Arc<AtomicU64>,
@@ -151,23 +152,24 @@ impl Store {
         let registry_version = Arc::new(AtomicU64::new(registry_version));
         let published = Arc::clone(&registry_version);
         let node = Uuid::now_v7();
-        let changes = Changes::default();
+        let cache = Cache::default();
         let (writer, jobs) = Writer::new();
-        let (reader, known) = match database {
+        let reader = match database {
             Database::Sqlite(path) => {
-                SqliteWriter::start(path.clone(), jobs, published, changes.clone())?;
-                (Reader::Sqlite(sqlite::Readers::open(path)?), Known::new(changes, true))
+                SqliteWriter::start(path.clone(), jobs, published, cache.clone())?;
+                Reader::Sqlite(sqlite::Readers::open(path)?)
             }
             Database::Postgres(options) => {
                 record::check_head(&mut conn)?;
-                PostgresWriter::start(options.clone(), runtime, node, jobs, published, changes.clone())?;
-                (Reader::Postgres(postgres::Readers::new(options.clone())), Known::new(changes, false))
+                PostgresWriter::start(options.clone(), runtime, node, jobs, published, cache.clone())?;
+                Reader::Postgres(postgres::Readers::new(options.clone()))
             }
         };
         Ok(Self {
             reader: Arc::new(reader),
             writer,
-            known: Arc::new(known),
+            cache,
+            writes_alone: matches!(database, Database::Sqlite(_)),
             damaged: Arc::default(),
             registry_version,
             server_id,
@@ -238,8 +240,8 @@ impl Store {
     }
 
     /// Takes note of a registry version that was read from the database; another server may have raised it.
-    fn saw_registry_version(&self, version: i64) {
-        self.registry_version.fetch_max(version.cast_unsigned(), Ordering::AcqRel);
+    fn saw_registry_version(&self, version: u64) {
+        self.registry_version.fetch_max(version, Ordering::AcqRel);
     }
 
     /// How often the writer has committed, for measurements.

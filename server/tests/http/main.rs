@@ -13,4 +13,5 @@ mod merges;
 mod overtaken;
 mod passwords;
 mod requests;
+mod signing_requests;
 mod tls;

@@ -175,7 +175,7 @@ async fn the_making_of_a_key_is_recorded_before_the_signer_is_asked() {
     let noted = place.record().await.len();
     let plan = place.plan(KeyAlgorithm::Ed25519.name(), KeyAlgorithm::Ed25519);
     let error =
-        sealcard_server::keys::create(place.store(), &place.signing.signers, place.maker(), plan).await.unwrap_err();
+        sealcard_server::keys::create(place.store(), &place.requests.signers, place.maker(), plan).await.unwrap_err();
     assert!(error.to_string().contains("already exists"), "{error}");
     assert_eq!(place.record().await.len(), noted);
     assert_eq!(place.verify().await.findings, Vec::<String>::new());

@@ -7,12 +7,16 @@ use nix::{
 use sealcard_api::{
     admin::EnvironmentState,
     algorithm::{ComponentRole, KeyAlgorithm},
-    ids::RequestId,
-    record::{RecordKind, RequestState},
+    ids::ComponentId,
+    record::RequestState,
+};
+use sealcard_record::{
+    Event, Named,
+    event::{self, Asked, SignerOperation, SigningKey, UseIntent},
 };
 use sealcard_server::{
-    signing::{Done, SigningError, Wish},
-    storage::{Database, Draft, Idempotency, NewRequest, Store, UseOf},
+    requests::{RequestError, UseRequest, UseResponse},
+    storage::{Arrival, Database, Facts, FactsQuery, NewRequest, Store, Target, Verdict},
 };
 use sealcard_test_pause::Pause;
 use tokio::time::timeout;
@@ -25,8 +29,8 @@ async fn an_intent_without_outcome_is_unknown_after_a_restart_and_is_not_repeate
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
     // What a server leaves behind that dies between intent and outcome.
-    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
-    place.signing.perform(place.asker(), wish.clone()).await.unwrap();
+    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    place.requests.submit(&place.caller(), request.clone()).await.unwrap();
     let place = place
         .tampered(
             "UPDATE key_request SET state = 'signing', signature = NULL;
@@ -36,8 +40,8 @@ async fn an_intent_without_outcome_is_unknown_after_a_restart_and_is_not_repeate
     let record = place.record().await;
     let intent = record.iter().find(|row| row.kind == "intent").unwrap();
     assert_eq!(story(&record, intent.request_id), [told("intent", "signing"), told("outcome", "unknown")]);
-    let refused = place.signing.perform(place.asker(), wish).await;
-    assert!(matches!(refused, Err(SigningError::OutcomeUnknown)), "{refused:?}");
+    let refused = place.requests.submit(&place.caller(), request).await;
+    assert!(matches!(refused, Err(RequestError::OutcomeUnknown)), "{refused:?}");
     place.sign(key, &[1; 32]).await;
     assert_eq!(place.verify().await.findings, Vec::<String>::new());
     place.stop().await;
@@ -47,28 +51,30 @@ async fn an_intent_without_outcome_is_unknown_after_a_restart_and_is_not_repeate
 async fn an_intent_without_outcome_is_named_by_the_verification() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
-    let asker = place.asker();
-    let (principal, grant, token) = (asker.principal, asker.grant, asker.token);
-    let use_of = UseOf { key, role: ComponentRole::Sign, principal, grant, token };
+    let caller = place.caller();
     let request = NewRequest {
-        id: RequestId::new(),
-        idempotency: Idempotency { use_of, key: Uuid::new_v4(), operation: "sign", input_sha256: [0; 32] },
-        component: Uuid::new_v4(),
-        project: place.project,
+        id: caller.request_id,
+        principal: caller.principal,
+        grant: caller.grant,
+        idempotency_key: Uuid::new_v4(),
+        key,
+        operation: "sign",
+        input_sha256: [0; 32],
         node: place.store().node(),
     };
-    let intent = Draft {
-        kind: RecordKind::Intent,
-        request_id: request.id,
-        principal: None,
-        project: Some(place.project),
-        key: Some(key),
-        state: Some(RequestState::Signing),
-        details: serde_json::json!({"component": request.component, "signer_operation": "sign"}),
-    };
+    let query = FactsQuery { token: caller.token, target: Target::Key(key, ComponentRole::Sign) };
+    let intent = Event::UseIntent(UseIntent {
+        signing_key: SigningKey { project: Named::new(place.project, "project"), key: Named::new(key, "ed25519") },
+        component: ComponentId::new(),
+        asked: Asked::new(event::Operation::Sign, SignerOperation::Sign),
+        host: None,
+    });
     let id = request.id;
-    let judged = place.store().key_use(use_of).await.unwrap().unwrap();
-    place.store().begin_request(request, judged, intent).await.unwrap();
+    let begin = move |_: Option<&Facts>, _: &Arrival| Verdict {
+        next: Some((RequestState::Signing, sealcard_record::Draft::new(id, intent))),
+        value: (),
+    };
+    place.store().begin_request(request, query, None, begin).await.unwrap();
     let findings = place.verify().await.findings;
     assert!(findings.len() == 1 && findings[0].contains(&id.to_string()), "{findings:?}");
     place.stop().await;
@@ -78,27 +84,27 @@ async fn an_intent_without_outcome_is_named_by_the_verification() {
 async fn a_signer_that_dies_in_the_middle_leaves_an_unknown_use_and_is_replaced() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
-    let signer = place.signing.signers.get(place.environment).unwrap();
+    let signer = place.requests.signers.get(place.environment).unwrap();
     let mut attempts = 0;
     loop {
         attempts += 1;
         assert!(attempts <= 20, "the signer was never killed in the middle");
         let process = signer.process_id().unwrap();
-        let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
-        let ended = kill_after_intent(&place, process, wish.clone()).await;
+        let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+        let ended = kill_after_intent(&place, process, request.clone()).await;
         let record = place.record().await;
         let state = record.last().unwrap().state.clone().unwrap();
         // The next use finds another process.
         signature(timeout(DEADLINE, place.perform(key, sign(&[2; 32]))).await.unwrap().unwrap());
         assert_ne!(signer.process_id(), Some(process));
         match (ended, state.as_str()) {
-            (Err(SigningError::SignerUnavailable), "unknown") => {
-                let repeated = place.signing.perform(place.asker(), wish).await;
-                assert!(matches!(repeated, Err(SigningError::OutcomeUnknown)), "{repeated:?}");
+            (Err(RequestError::SignerUnavailable), "unknown") => {
+                let repeated = place.requests.submit(&place.caller(), request).await;
+                assert!(matches!(repeated, Err(RequestError::OutcomeUnknown)), "{repeated:?}");
                 break;
             }
             // The request had not left the server yet when the signer died: it was not asked, or another one was.
-            (Err(SigningError::SignerUnavailable), "failed") | (Ok(_), "signed") => {}
+            (Err(RequestError::SignerUnavailable), "failed") | (Ok(_), "signed") => {}
             other => panic!("{other:?}"),
         }
     }
@@ -108,12 +114,12 @@ async fn a_signer_that_dies_in_the_middle_leaves_an_unknown_use_and_is_replaced(
 }
 
 /// What comes of a use whose signer, which stands still, is killed once the intent is durable.
-async fn kill_after_intent(place: &Place, process: u32, wish: Wish) -> Result<Done, SigningError> {
+async fn kill_after_intent(place: &Place, process: u32, request: UseRequest) -> Result<UseResponse, RequestError> {
     let pause = Pause::of(process).unwrap();
     let commits = place.store().commits();
     let task = tokio::spawn({
-        let (signing, asker) = (place.signing.clone(), place.asker());
-        async move { signing.perform(asker, wish).await }
+        let (requests, caller) = (place.requests.clone(), place.caller());
+        async move { requests.submit(&caller, request).await }
     });
     let intent_is_durable = async {
         while place.store().commits() == commits {
@@ -130,14 +136,14 @@ async fn kill_after_intent(place: &Place, process: u32, wish: Wish) -> Result<Do
 async fn without_a_signer_a_use_fails_and_may_be_repeated() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
-    place.signing.signers.stop().await;
-    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
-    let failed = timeout(DEADLINE, place.signing.perform(place.asker(), wish.clone())).await.unwrap();
-    assert!(matches!(failed, Err(SigningError::SignerUnavailable)), "{failed:?}");
+    place.requests.signers.stop().await;
+    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let failed = timeout(DEADLINE, place.requests.submit(&place.caller(), request.clone())).await.unwrap();
+    assert!(matches!(failed, Err(RequestError::SignerUnavailable)), "{failed:?}");
     assert_eq!(place.record().await.last().unwrap().state.as_deref(), Some("failed"));
     place.store().close().await;
     let place = place.started().await;
-    place.signing.perform(place.asker(), wish).await.unwrap();
+    place.requests.submit(&place.caller(), request).await.unwrap();
     place.stop().await;
 }
 

@@ -10,15 +10,15 @@ use sealcard_api::{
 };
 use sealcard_policy::Action;
 use sealcard_server::{
-    authn::RightsLost,
+    authn::AuthorizationError,
     keys::{self, KeyError},
-    signing::{SigningError, Wish},
+    requests::{RequestError, UseRequest},
     storage::{KeyFilter, KeyRow, Member, PrincipalChange, StorageError, WriteTx},
 };
 use sealcard_signer_protocol::Operation;
 use uuid::Uuid;
 
-use crate::harness::{DEADLINE, Place, details, plaintext, sign, signature, token_of};
+use crate::harness::{DEADLINE, Place, details, plaintext, sign, signature};
 
 /// What a workstation is shown.
 async fn cards(place: &Place, principal: PrincipalId) -> Vec<KeyRow> {
@@ -35,8 +35,8 @@ async fn set_disabled(place: &Place, key: KeyId, disabled: bool) {
     assert!(set.unwrap());
 }
 
-fn is_denied(result: &Result<sealcard_server::signing::Done, SigningError>, why: &str) -> bool {
-    matches!(result, Err(error @ SigningError::Denied { .. }) if error.to_string().contains(why))
+fn is_denied(result: &Result<sealcard_server::requests::UseResponse, RequestError>, why: &str) -> bool {
+    matches!(result, Err(error @ RequestError::Denied { .. }) if error.to_string().contains(why))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +102,7 @@ async fn four_reasons_are_four_texts() {
     set_disabled(&place, key, false).await;
 
     let row = place.store().key(key).await.unwrap().unwrap();
-    let (store, signers) = (place.store(), &place.signing.signers);
+    let (store, signers) = (place.store(), &place.requests.signers);
     let message = "ed25519-2 takes its place".to_owned();
     keys::revoke(store, signers, place.maker(), &row, RevocationReason::Superseded, message).await.unwrap();
     let revoked = place.perform(key, sign(&[1; 32])).await;
@@ -120,13 +120,13 @@ async fn four_reasons_are_four_texts() {
     .await;
     let refused = place.perform(key, sign(&[1; 32])).await;
     assert!(is_denied(&refused, "key-user"), "{refused:?}");
-    assert!(matches!(refused, Err(SigningError::Denied { detail: None, .. })), "a stranger learns nothing of the key");
+    assert!(matches!(refused, Err(RequestError::Denied { detail: None, .. })), "a stranger learns nothing of the key");
     place.stop().await;
 }
 
-fn detail(refused: Result<sealcard_server::signing::Done, SigningError>) -> String {
+fn detail(refused: Result<sealcard_server::requests::UseResponse, RequestError>) -> String {
     match refused {
-        Err(SigningError::Denied { detail: Some(detail), .. }) => detail,
+        Err(RequestError::Denied { detail: Some(detail), .. }) => detail,
         other => panic!("{other:?}"),
     }
 }
@@ -144,14 +144,10 @@ async fn only_key_users_use_keys_directly_or_through_a_group() {
     let key = place.key(KeyAlgorithm::Ed25519).await;
     let stranger = PrincipalId::new();
     place.add_user(stranger, "stranger").await;
-    let as_stranger = |place: &Place| {
-        let mut asker = place.asker();
-        asker.principal = stranger;
-        asker.grant = GrantId(stranger.0);
-        asker.token = token_of(asker.grant);
-        let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
-        let signing = place.signing.clone();
-        async move { signing.perform(asker, wish).await }
+    let as_stranger = async |place: &Place| {
+        let caller = place.let_in(GrantId(stranger.0)).await;
+        let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+        place.requests.submit(&caller, request).await
     };
     let refused = as_stranger(&place).await;
     assert!(is_denied(&refused, "key-user"), "{refused:?}");
@@ -225,24 +221,22 @@ async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_
     let disabled = |disabled| PrincipalChange { disabled: Some(disabled), ..PrincipalChange::default() };
     change(&place, move |tx| tx.change_principal(user, &disabled(true))).await;
     let entries = place.record().await.len();
-    assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(SigningError::GrantOver)));
+    assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(RequestError::Denied { .. })));
     let record = place.record().await;
     let last = record.last().unwrap();
     assert_eq!((last.kind.as_str(), last.key), (RecordKind::Denied.name(), Some(key)));
-    assert!(details(last)["reasons"].to_string().contains("the grant is over"), "{last:?}");
+    assert!(details(last)["reasons"].to_string().contains("the account has been disabled"), "{last:?}");
     change(&place, move |tx| tx.change_principal(user, &disabled(false))).await;
     place.sign(key, &[1; 32]).await;
 
     change(&place, move |tx| tx.revoke_grant(grant, 1).map(drop)).await;
-    assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(SigningError::GrantOver)));
+    assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(RequestError::Denied { .. })));
     // One that is somebody else's does not help.
     let stranger = PrincipalId::new();
     place.add_user(stranger, "stranger").await;
-    let mut asker = place.asker();
-    asker.grant = GrantId(stranger.0);
-    asker.token = token_of(asker.grant);
-    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
-    assert!(matches!(place.signing.perform(asker, wish).await, Err(SigningError::GrantOver)));
+    let stranger = place.let_in(GrantId(stranger.0)).await;
+    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    assert!(matches!(place.requests.submit(&stranger, request).await, Err(RequestError::Denied { .. })));
     assert_eq!(place.record().await.len(), entries + 5, "three denials, an intent and an outcome");
     place.stop().await;
 }
@@ -256,7 +250,7 @@ async fn a_grant_that_expires_counts_no_more_for_a_use_that_was_let_in() {
     while place.perform(key, sign(&[1; 32])).await.is_ok() {
         assert!(started.elapsed() < DEADLINE, "it never expires");
     }
-    assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(SigningError::GrantOver)));
+    assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(RequestError::Denied { .. })));
     place.stop().await;
 }
 
@@ -268,20 +262,20 @@ async fn no_key_is_made_or_ended_for_somebody_who_may_not_any_more() {
     let row = place.store().key(key).await.unwrap().unwrap();
     let entries = place.record().await.len();
     let attempts = async |actions: &'static [Action]| {
-        let (store, signers) = (place.store(), &place.signing.signers);
-        let maker = place.maker_with(actions);
-        let made = keys::create(store, signers, maker, place.plan("another", KeyAlgorithm::Ed25519)).await.map(drop);
+        let (store, signers) = (place.store(), &place.requests.signers);
+        let maker = || place.maker_with(actions);
+        let made = keys::create(store, signers, maker(), place.plan("another", KeyAlgorithm::Ed25519)).await.map(drop);
         let (reason, message) = (RevocationReason::Unspecified, String::new());
-        let revoked = keys::revoke(store, signers, maker, &row, reason, message).await;
-        [made, revoked, keys::destroy(store, signers, maker, &row).await]
+        let revoked = keys::revoke(store, signers, maker(), &row, reason, message).await;
+        [made, revoked, keys::destroy(store, signers, maker(), &row).await]
     };
     for refused in attempts(&[Action::ManageProject]).await {
-        assert!(matches!(refused, Err(KeyError::Rights(RightsLost::Denied(_)))), "{refused:?}");
+        assert!(matches!(refused, Err(KeyError::Authorization(AuthorizationError::Denied(_)))), "{refused:?}");
     }
     let grant = place.grant;
     change(&place, move |tx| tx.revoke_grant(grant, 1).map(drop)).await;
     for refused in attempts(&[]).await {
-        assert!(matches!(refused, Err(KeyError::Rights(RightsLost::GrantOver))), "{refused:?}");
+        assert!(matches!(refused, Err(KeyError::Authorization(AuthorizationError::Denied(_)))), "{refused:?}");
     }
     assert_eq!(place.record().await.len(), entries);
     place.stop().await;
@@ -292,9 +286,16 @@ async fn change(place: &Place, change: impl FnOnce(&mut WriteTx) -> Result<(), S
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_does_not_exist_is_not_found() {
+async fn use_of_an_unknown_key_is_denied_and_recorded() {
     let place = Place::new().await;
-    assert!(matches!(place.perform(KeyId::new(), sign(&[1; 32])).await, Err(SigningError::NoSuchKey)));
+    let key = KeyId::new();
+    let refused = place.perform(key, sign(&[1; 32])).await;
+    assert!(is_denied(&refused, "no such key"), "{refused:?}");
+    let record = place.record().await;
+    let last = record.last().unwrap();
+    assert_eq!((last.kind.as_str(), last.principal), (RecordKind::Denied.name(), Some(place.user)));
+    assert_eq!(details(last)["unknown_key"], key.to_string());
+    assert_eq!(details(last)["cause"], "unknown-key");
     place.stop().await;
 }
 
@@ -312,7 +313,7 @@ async fn input_that_does_not_fit_is_refused_recorded_and_never_reaches_the_journ
     let count = unfit.len();
     for operation in unfit {
         let refused = place.perform(key, operation.clone()).await;
-        assert!(matches!(refused, Err(SigningError::Unfit(_))), "{operation:?} gave {refused:?}");
+        assert!(matches!(refused, Err(RequestError::Unfit(_))), "{operation:?} gave {refused:?}");
     }
     let denied = place.record().await.iter().filter(|row| row.kind == "denied").count();
     assert_eq!(denied, count);

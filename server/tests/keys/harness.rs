@@ -13,16 +13,20 @@ use sealcard_api::{
     algorithm::{HashAlgorithm, KeyAlgorithm},
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     keys::KeyProfile,
-    record::RecordVerification,
+    record::RecordReport,
 };
-use sealcard_policy::{Action, PrincipalFacts, PrincipalKind};
+use sealcard_policy::{Action, PrincipalKind};
+use sealcard_record::{Actor, Named};
 use sealcard_server::{
-    audit,
-    authn::Rights,
+    audit::{self, Verification},
+    authn::{Authorization, Caller},
     keys::{self, KeyPlan, Maker},
+    requests::{Output, RequestError, Requests, UseRequest, UseResponse},
     signers::Signers,
-    signing::{Asker, Done, Product, Signing, SigningError, Wish},
-    storage::{Database, Member, NewGrantRow, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError, Store},
+    storage::{
+        Database, FactsQuery, Member, NewGrantRow, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError,
+        Store, Target,
+    },
 };
 use sealcard_signer_protocol::Operation;
 use serde_json::Value;
@@ -40,11 +44,13 @@ pub(crate) fn token_of(grant: GrantId) -> [u8; 32] {
 
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
-    pub(crate) signing: Signing,
+    pub(crate) requests: Requests,
     pub(crate) environment: EnvironmentId,
     pub(crate) project: ProjectId,
     pub(crate) user: PrincipalId,
     pub(crate) grant: GrantId,
+    /// The user, let in when the place was made.
+    caller: Option<Caller>,
 }
 
 impl Place {
@@ -61,10 +67,13 @@ impl Place {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let store = Store::create(&Database::Sqlite(folder.path().join("sealcard.db"))).await.unwrap();
         let environment = store.environments().await.unwrap()[0].id;
-        let signing = start(store, folder.path()).await;
+        let requests = start(store, folder.path()).await;
         let user = PrincipalId::new();
-        let place = Self { folder, signing, environment, project: ProjectId::new(), user, grant: GrantId(user.0) };
+        let grant = GrantId(user.0);
+        let project = ProjectId::new();
+        let mut place = Self { folder, requests, environment, project, user, grant, caller: None };
         place.add_user(place.user, "user").await;
+        place.caller = Some(place.let_in(grant).await);
         let project = ProjectRow {
             id: place.project,
             name: "project".to_owned(),
@@ -116,7 +125,7 @@ impl Place {
     }
 
     pub(crate) fn store(&self) -> &Store {
-        &self.signing.store
+        &self.requests.store
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -131,17 +140,17 @@ impl Place {
     }
 
     pub(crate) async fn stop(&self) {
-        self.signing.signers.stop().await;
+        self.requests.signers.stop().await;
         self.store().close().await;
     }
 
     /// The same folder with a new store, as after a restart of the server.
     pub(crate) async fn started(self) -> Self {
-        let Self { folder, signing, environment, project, user, grant } = self;
+        let Self { folder, requests, environment, project, user, grant, caller } = self;
         let database = folder.path().join("sealcard.db");
-        drop(signing);
-        let signing = start(Store::open(&Database::Sqlite(database)).await.unwrap(), folder.path()).await;
-        Self { folder, signing, environment, project, user, grant }
+        drop(requests);
+        let requests = start(Store::open(&Database::Sqlite(database)).await.unwrap(), folder.path()).await;
+        Self { folder, requests, environment, project, user, grant, caller }
     }
 
     pub(crate) fn raw(&self) -> rusqlite::Connection {
@@ -150,8 +159,8 @@ impl Place {
 
     pub(crate) fn plan(&self, name: &str, algorithm: KeyAlgorithm) -> KeyPlan {
         KeyPlan {
-            project: self.project,
-            environment: self.environment,
+            project: Named::new(self.project, "project"),
+            environment: Named::new(self.environment, "default"),
             name: name.to_owned(),
             algorithm,
             user_id: format!("{name} <{name}@example.org>"),
@@ -166,30 +175,32 @@ impl Place {
 
     /// Who needs to be allowed all of this.
     pub(crate) fn maker_with(&self, actions: &'static [Action]) -> Maker {
-        let rights = Rights { grant: self.grant, actions };
-        Maker { principal: self.user, rights, request_id: RequestId::new() }
+        let authorization = Authorization { token: token_of(self.grant), actions };
+        let actor = Actor::new(self.user, "user", self.grant);
+        Maker { actor, authorization, request_id: RequestId::new(), peer: [127, 0, 0, 1].into() }
     }
 
     pub(crate) async fn key(&self, algorithm: KeyAlgorithm) -> KeyId {
         let plan = self.plan(algorithm.name(), algorithm);
-        keys::create(self.store(), &self.signing.signers, self.maker(), plan).await.unwrap()
+        keys::create(self.store(), &self.requests.signers, self.maker(), plan).await.unwrap()
     }
 
-    pub(crate) fn asker(&self) -> Asker {
-        Asker {
-            principal: self.user,
-            facts: PrincipalFacts { kind: PrincipalKind::User, disabled: false, administrator: false },
-            grant: self.grant,
-            token: token_of(self.grant),
-            request_id: RequestId::new(),
-            peer: ([127, 0, 0, 1], 1).into(),
-        }
+    /// The caller that holds this grant now.
+    pub(crate) async fn let_in(&self, grant: GrantId) -> Caller {
+        let token = token_of(grant);
+        let facts = self.store().facts(FactsQuery { token, target: Target::Server }).await.unwrap().unwrap();
+        Caller::new(&facts, token, RequestId::new(), ([127, 0, 0, 1], 1).into(), Timestamp::now()).unwrap()
+    }
+
+    /// The user in a new HTTP request.
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller.as_ref().unwrap().in_request(RequestId::new())
     }
 
     /// A new use.
-    pub(crate) async fn perform(&self, key: KeyId, operation: Operation) -> Result<Done, SigningError> {
-        let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation };
-        self.signing.perform(self.asker(), wish).await
+    pub(crate) async fn perform(&self, key: KeyId, operation: Operation) -> Result<UseResponse, RequestError> {
+        let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation };
+        self.requests.submit(&self.caller(), request).await
     }
 
     pub(crate) async fn sign(&self, key: KeyId, digest: &[u8; 32]) -> Vec<u8> {
@@ -200,17 +211,19 @@ impl Place {
         self.store().record(RecordFilter { limit: u32::MAX, ..RecordFilter::default() }).await.unwrap()
     }
 
-    pub(crate) async fn verify(&self) -> RecordVerification {
-        audit::verify(&self.signing).await.unwrap()
+    pub(crate) async fn verify(&self) -> RecordReport {
+        let (store, signers, folder) = (self.store(), &*self.requests.signers, self.folder.path());
+        let parts = Verification { store, signers, folder, is_running: &|_| false };
+        audit::to_report(audit::verify(parts, |_| ()).await.unwrap())
     }
 }
 
-async fn start(store: Store, data: &Path) -> Signing {
+async fn start(store: Store, data: &Path) -> Requests {
     let environments = store.environments().await.unwrap();
     let signers = Signers::start(&signer_program(), &data.join("signer"), &[], &store, environments);
-    let signing = Signing::new(store, Arc::clone(&signers));
-    signing.recover().await.unwrap();
-    signing
+    let requests = Requests::new(store, Arc::clone(&signers));
+    requests.recover().await.unwrap();
+    requests
 }
 
 /// The signer, which a build of the workspace puts beside the folder of this test's executable.
@@ -224,17 +237,17 @@ pub(crate) fn sign(digest: &[u8; 32]) -> Operation {
     Operation::Sign { hash: HashAlgorithm::Sha256, digest: digest.to_vec() }
 }
 
-pub(crate) fn signature(done: Done) -> Vec<u8> {
-    match done.product {
-        Product::Signature(signature) => signature,
-        Product::Plaintext(_) => panic!("a plaintext"),
+pub(crate) fn signature(done: UseResponse) -> Vec<u8> {
+    match done.output {
+        Output::Signature(signature) => signature,
+        Output::Plaintext(_) => panic!("a plaintext"),
     }
 }
 
-pub(crate) fn plaintext(done: Done) -> Vec<u8> {
-    match done.product {
-        Product::Plaintext(plaintext) => plaintext.0.clone(),
-        Product::Signature(_) => panic!("a signature"),
+pub(crate) fn plaintext(done: UseResponse) -> Vec<u8> {
+    match done.output {
+        Output::Plaintext(plaintext) => plaintext.0.clone(),
+        Output::Signature(_) => panic!("a signature"),
     }
 }
 
@@ -245,7 +258,7 @@ pub(crate) fn story(record: &[RecordRow], request: RequestId) -> Vec<(String, Op
 }
 
 pub(crate) fn details(row: &RecordRow) -> Value {
-    serde_json::from_str::<Value>(&row.body).unwrap()["details"].take()
+    serde_json::from_str(&row.body).unwrap()
 }
 
 pub(crate) fn told(kind: &str, state: &str) -> (String, Option<String>) {

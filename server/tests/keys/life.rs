@@ -31,7 +31,7 @@ async fn an_expired_key_is_extended_and_gpg_takes_the_new_end() {
     let end = Timestamp::from_unix(Timestamp::now().unix() + 400 * DAY);
     let row = place.store().key(key).await.unwrap().unwrap();
     assert_eq!(row.state(Timestamp::now()), KeyState::Expired);
-    keys::extend(place.store(), &place.signing.signers, place.maker(), &row, end).await.unwrap();
+    keys::extend(place.store(), &place.requests.signers, place.maker(), &row, end).await.unwrap();
     place.sign(key, &[1; 32]).await;
 
     let row = place.store().key(key).await.unwrap().unwrap();
@@ -63,11 +63,11 @@ async fn an_expired_key_is_extended_and_gpg_takes_the_new_end() {
 async fn a_packages_key_is_extended_twice() {
     let place = Place::new().await;
     let plan = keys::KeyPlan { profile: KeyProfile::Packages, ..place.plan("packages", KeyAlgorithm::NistP256) };
-    let key = keys::create(place.store(), &place.signing.signers, place.maker(), plan).await.unwrap();
+    let key = keys::create(place.store(), &place.requests.signers, place.maker(), plan).await.unwrap();
     for days in [100, 200] {
         let end = Timestamp::from_unix(Timestamp::now().unix() + days * DAY);
         let row = place.store().key(key).await.unwrap().unwrap();
-        keys::extend(place.store(), &place.signing.signers, place.maker(), &row, end).await.unwrap();
+        keys::extend(place.store(), &place.requests.signers, place.maker(), &row, end).await.unwrap();
         assert_eq!(place.store().key(key).await.unwrap().unwrap().expires(), Some(end));
     }
     place.stop().await;
@@ -80,12 +80,12 @@ async fn an_earlier_end_and_a_revoked_key_are_refused() {
     let extend = async |days: i64| {
         let row = place.store().key(key).await.unwrap().unwrap();
         let end = Timestamp::from_unix(Timestamp::now().unix() + days * DAY);
-        keys::extend(place.store(), &place.signing.signers, place.maker(), &row, end).await
+        keys::extend(place.store(), &place.requests.signers, place.maker(), &row, end).await
     };
     let refused = extend(3).await.unwrap_err();
     assert!(matches!(refused, KeyError::State(why) if why.contains("later")), "{refused:?}");
     let row = place.store().key(key).await.unwrap().unwrap();
-    let (store, signers) = (place.store(), &place.signing.signers);
+    let (store, signers) = (place.store(), &place.requests.signers);
     keys::revoke(store, signers, place.maker(), &row, RevocationReason::Retired, String::new()).await.unwrap();
     let refused = extend(400).await.unwrap_err();
     assert!(matches!(refused, KeyError::State(why) if why.contains("revoked")), "{refused:?}");
@@ -96,7 +96,7 @@ async fn an_earlier_end_and_a_revoked_key_are_refused() {
 async fn the_log_warns_from_sixty_days_before_the_end_to_sixty_after() {
     let place = Place::new().await;
     let plan = keys::KeyPlan { days: 100, ..place.plan("tags", KeyAlgorithm::Ed25519) };
-    keys::create(place.store(), &place.signing.signers, place.maker(), plan).await.unwrap();
+    keys::create(place.store(), &place.requests.signers, place.maker(), plan).await.unwrap();
     let in_days = async |days: i64| {
         let then = Timestamp::from_unix(Timestamp::now().unix() + days * DAY + 60);
         ends::of_keys(place.store(), then).await.unwrap()

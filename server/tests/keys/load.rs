@@ -14,11 +14,14 @@ async fn two_hundred_uses_at_once_are_all_recorded_in_fewer_commits() {
     let before = place.store().commits();
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..USES {
-        let (signing, asker) = (place.signing.clone(), place.asker());
+        let (requests, caller) = (place.requests.clone(), place.caller());
         let digest = std::array::from_fn(|i| n.to_be_bytes()[i % 8]);
-        let wish =
-            sealcard_server::signing::Wish { key, idempotency_key: uuid::Uuid::new_v4(), operation: sign(&digest) };
-        tasks.spawn(async move { signing.perform(asker, wish).await.unwrap().request_id });
+        let request = sealcard_server::requests::UseRequest {
+            key,
+            idempotency_key: uuid::Uuid::new_v4(),
+            operation: sign(&digest),
+        };
+        tasks.spawn(async move { requests.submit(&caller, request).await.unwrap().request_id });
     }
     let requests: HashSet<_> = tasks.join_all().await.into_iter().collect();
     assert_eq!(requests.len() as u64, USES);

@@ -63,7 +63,7 @@ async fn a_column_that_no_longer_tells_what_the_body_tells_is_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_use_that_was_cut_off_the_end_is_found_in_the_journal() {
     let findings = findings_after("DELETE FROM record WHERE sequence > 12").await;
-    assert!(findings.len() == 1 && findings[0].contains("has no intent in the record"), "{findings:?}");
+    assert!(findings.len() == 1 && findings[0].contains("is not in the record"), "{findings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,10 +88,10 @@ async fn a_certification_that_key_management_did_not_make_is_found() {
         certification: Certification { hash: HashAlgorithm::Sha256, digest },
         request: old.0,
     };
-    let signer = place.signing.signers.get(row.environment_id).unwrap();
+    let signer = place.requests.signers.get(row.environment_id).unwrap();
     signer.ask(certify(vec![7; 32])).await.unwrap();
     let findings = place.verify().await.findings;
-    let what = format!("a certification with component {} for request {old} is not in the record", primary.component);
+    let what = format!("certify with component {} for request {old} is not in the record", primary.component);
     assert!(findings.len() == 1 && findings[0].contains(&what), "{findings:?}");
     place.stop().await;
 }
@@ -100,7 +100,7 @@ async fn a_certification_that_key_management_did_not_make_is_found() {
 async fn a_certification_that_is_taken_out_of_the_record_is_found() {
     let findings =
         findings_after("UPDATE record SET body = replace(body, 'key-certify', 'key-other') WHERE sequence = 3").await;
-    assert!(findings.iter().any(|f| f.contains("a certification with component")), "{findings:?}");
+    assert!(findings.iter().any(|f| f.contains("certify with component")), "{findings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,14 +113,14 @@ async fn a_signature_that_the_journal_lacks_is_found() {
     std::fs::write(&journal, shorter).unwrap();
     let place = place.started().await;
     let findings = place.verify().await.findings;
-    assert!(findings.len() == 1 && findings[0].contains("the journal does not"), "{findings:?}");
+    assert!(findings.len() == 1 && findings[0].contains("the journals do not"), "{findings:?}");
     place.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signer_that_does_not_answer_is_named() {
     let place = used().await;
-    place.signing.signers.stop().await;
+    place.requests.signers.stop().await;
     let findings = place.verify().await.findings;
     assert!(findings.len() == 1 && findings[0].contains("was not compared"), "{findings:?}");
     place.store().close().await;
@@ -138,7 +138,7 @@ async fn a_sealed_key_with_another_public_half_or_from_another_row_does_not_open
         let key = key.unwrap()[0].id;
         let place = place.tampered(change).await;
         let refused = place.perform(key, crate::harness::sign(&[1; 32])).await;
-        assert!(matches!(refused, Err(sealcard_server::signing::SigningError::Fault(_))), "{change}: {refused:?}");
+        assert!(matches!(refused, Err(sealcard_server::requests::RequestError::Fault(_))), "{change}: {refused:?}");
         assert_eq!(place.record().await.last().unwrap().state.as_deref(), Some("failed"), "{change}");
         place.stop().await;
     }

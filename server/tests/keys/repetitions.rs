@@ -1,11 +1,11 @@
 //! Repeated requests: one use for one idempotency key.
 
 use sealcard_api::{algorithm::KeyAlgorithm, ids::GrantId};
-use sealcard_server::signing::{SigningError, Wish};
+use sealcard_server::requests::{RequestError, UseRequest};
 use sealcard_signer_protocol::Operation;
 use uuid::Uuid;
 
-use crate::harness::{Place, plaintext, sign, signature, story, token_of, told};
+use crate::harness::{Place, details, plaintext, sign, signature, story, told};
 
 fn journal_lines(place: &Place) -> usize {
     std::fs::read_to_string(place.folder.path().join("signer/default/journal.jsonl")).unwrap().lines().count()
@@ -16,17 +16,17 @@ async fn the_same_request_gives_the_same_signature_and_uses_the_key_once() {
     let place = Place::new().await;
     // ECDSA signatures differ each time they are made.
     let key = place.key(KeyAlgorithm::NistP256).await;
-    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
     let before = journal_lines(&place);
-    let first = place.signing.perform(place.asker(), wish.clone()).await.unwrap();
-    let again = place.signing.perform(place.asker(), wish.clone()).await.unwrap();
+    let first = place.requests.submit(&place.caller(), request.clone()).await.unwrap();
+    let again = place.requests.submit(&place.caller(), request.clone()).await.unwrap();
     assert_eq!(again.request_id, first.request_id);
     assert_eq!(signature(again), signature(first.clone()));
 
     // Also after a restart.
     place.stop().await;
     let place = place.started().await;
-    assert_eq!(signature(place.signing.perform(place.asker(), wish).await.unwrap()), signature(first));
+    assert_eq!(signature(place.requests.submit(&place.caller(), request).await.unwrap()), signature(first));
     assert_eq!(journal_lines(&place), before + 1);
     assert_eq!(place.store().key(key).await.unwrap().unwrap().signatures, 1);
     assert_eq!(place.verify().await.findings, Vec::<String>::new());
@@ -37,12 +37,12 @@ async fn the_same_request_gives_the_same_signature_and_uses_the_key_once() {
 async fn the_same_request_at_once_waits_for_the_first() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::NistP256).await;
-    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
     let before = journal_lines(&place);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..20 {
-        let (signing, asker, wish) = (place.signing.clone(), place.asker(), wish.clone());
-        tasks.spawn(async move { signature(signing.perform(asker, wish).await.unwrap()) });
+        let (requests, caller, request) = (place.requests.clone(), place.caller(), request.clone());
+        tasks.spawn(async move { signature(requests.submit(&caller, request).await.unwrap()) });
     }
     let signatures = tasks.join_all().await;
     assert!(signatures.iter().all(|signature| *signature == signatures[0]));
@@ -55,26 +55,28 @@ async fn an_idempotency_key_is_bound_to_grant_key_operation_and_input() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
     let other = place.key(KeyAlgorithm::NistP256).await;
-    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
-    place.signing.perform(place.asker(), wish.clone()).await.unwrap();
+    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    place.requests.submit(&place.caller(), request.clone()).await.unwrap();
     let before = journal_lines(&place);
 
-    let mut other_grant = place.asker();
-    other_grant.grant = GrantId::new();
-    other_grant.token = token_of(other_grant.grant);
-    place.add_grant(other_grant.grant, place.user).await;
+    let other_grant = GrantId::new();
+    place.add_grant(other_grant, place.user).await;
+    let other_grant = place.let_in(other_grant).await;
     let ciphertext = vec![9; 32];
     let mismatches = [
-        (other_grant, wish.clone()),
-        (place.asker(), Wish { key: other, ..wish.clone() }),
-        (place.asker(), Wish { operation: Operation::Decrypt { ciphertext }, ..wish.clone() }),
-        (place.asker(), Wish { operation: sign(&[2; 32]), ..wish }),
+        (other_grant, request.clone()),
+        (place.caller(), UseRequest { key: other, ..request.clone() }),
+        (place.caller(), UseRequest { operation: Operation::Decrypt { ciphertext }, ..request.clone() }),
+        (place.caller(), UseRequest { operation: sign(&[2; 32]), ..request }),
     ];
-    for (asker, wish) in mismatches {
-        let refused = place.signing.perform(asker, wish.clone()).await;
-        assert!(matches!(refused, Err(SigningError::Mismatch)), "{wish:?} gave {refused:?}");
+    for (caller, request) in mismatches {
+        let refused = place.requests.submit(&caller, request.clone()).await;
+        assert!(matches!(refused, Err(RequestError::Mismatch)), "{request:?} gave {refused:?}");
     }
     assert_eq!(journal_lines(&place), before);
+    let record = place.record().await;
+    let denied = record.iter().filter(|row| row.kind == "denied" && details(row)["cause"] == "idempotency-key");
+    assert_eq!(denied.count(), 4);
     place.stop().await;
 }
 
@@ -85,9 +87,9 @@ async fn a_decryption_is_done_and_recorded_anew_and_never_stored() {
     // The base point: what comes of it is the public key itself, so the test knows it.
     let mut ciphertext = vec![0; 32];
     ciphertext[0] = 9;
-    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: Operation::Decrypt { ciphertext } };
-    let first = place.signing.perform(place.asker(), wish.clone()).await.unwrap();
-    let again = place.signing.perform(place.asker(), wish).await.unwrap();
+    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: Operation::Decrypt { ciphertext } };
+    let first = place.requests.submit(&place.caller(), request.clone()).await.unwrap();
+    let again = place.requests.submit(&place.caller(), request).await.unwrap();
     assert_ne!(first.request_id, again.request_id);
     let record = place.record().await;
     for request in [first.request_id, again.request_id] {
@@ -107,11 +109,11 @@ async fn a_decryption_is_done_and_recorded_anew_and_never_stored() {
 async fn a_failed_use_may_be_tried_again() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Rsa4096).await;
-    let wish =
-        Wish { key, idempotency_key: Uuid::new_v4(), operation: Operation::Decrypt { ciphertext: vec![1; 512] } };
+    let request =
+        UseRequest { key, idempotency_key: Uuid::new_v4(), operation: Operation::Decrypt { ciphertext: vec![1; 512] } };
     for _ in 0..2 {
-        let failed = place.signing.perform(place.asker(), wish.clone()).await;
-        assert!(matches!(failed, Err(SigningError::DecryptionFailed)), "{failed:?}");
+        let failed = place.requests.submit(&place.caller(), request.clone()).await;
+        assert!(matches!(failed, Err(RequestError::DecryptionFailed)), "{failed:?}");
     }
     let outcomes = place.record().await.into_iter().filter(|row| row.state.as_deref() == Some("failed")).count();
     assert_eq!(outcomes, 2);

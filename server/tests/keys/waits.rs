@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sealcard_api::{algorithm::KeyAlgorithm, record::RecordKind};
 use sealcard_server::{
+    requests::{RequestError, UseRequest},
     signers::USES_OF_ONE,
-    signing::{SigningError, Wish},
     storage::StorageError,
 };
 use sealcard_test_pause::Pause;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::harness::{DEADLINE, Place, sign, signature};
 
 fn stop_worker(place: &Place) -> Pause {
-    Pause::of(place.signing.signers.get(place.environment).unwrap().process_id().unwrap()).unwrap()
+    Pause::of(place.requests.signers.get(place.environment).unwrap().process_id().unwrap()).unwrap()
 }
 
 async fn count(place: &Place, kind: RecordKind) -> usize {
@@ -41,9 +41,9 @@ async fn a_use_whose_caller_has_gone_counts_until_its_end() {
     let pause = stop_worker(&place);
     let mut callers = JoinSet::new();
     for _ in 0..USES_OF_ONE + 8 {
-        let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
-        let (signing, asker) = (place.signing.clone(), place.asker());
-        callers.spawn(async move { signing.perform(asker, wish).await });
+        let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+        let (requests, caller) = (place.requests.clone(), place.caller());
+        callers.spawn(async move { requests.submit(&caller, request).await });
     }
     wait_for(&place, RecordKind::Intent, USES_OF_ONE).await;
     callers.shutdown().await;
@@ -62,10 +62,10 @@ async fn a_use_whose_caller_has_gone_counts_until_its_end() {
 async fn a_repetition_that_waits_is_judged_anew_when_the_first_has_ended() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
-    let wish = Wish { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
     let perform = || {
-        let (signing, asker, wish) = (place.signing.clone(), place.asker(), wish.clone());
-        tokio::spawn(async move { signing.perform(asker, wish).await })
+        let (requests, caller, request) = (place.requests.clone(), place.caller(), request.clone());
+        tokio::spawn(async move { requests.submit(&caller, request).await })
     };
     let pause = stop_worker(&place);
     let first = perform();
@@ -79,6 +79,6 @@ async fn a_repetition_that_waits_is_judged_anew_when_the_first_has_ended() {
     drop(pause);
     signature(timeout(DEADLINE, first).await.unwrap().unwrap().unwrap());
     let refused = timeout(DEADLINE, repetition).await.unwrap().unwrap();
-    assert!(matches!(refused, Err(SigningError::GrantOver)), "{refused:?}");
+    assert!(matches!(refused, Err(RequestError::Denied { .. })), "{refused:?}");
     place.stop().await;
 }

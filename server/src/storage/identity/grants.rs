@@ -1,12 +1,14 @@
 //! Grants and their tokens.
 
-use sealcard_api::ids::{GrantId, PrincipalId, ServiceTokenId};
-use sealcard_policy::PrincipalKind;
+use sealcard_api::{
+    admin::PrincipalKind,
+    ids::{GrantId, PrincipalId, ServiceTokenId},
+};
 use uuid::Uuid;
 
 use super::{
     super::{
-        AsOf, StorageError, Store, WriteTx,
+        StorageError, Store, WriteTx,
         sql::{FromRow, Row, params},
     },
     kind_from,
@@ -60,55 +62,6 @@ impl FromRow for GrantRow {
     }
 }
 
-/// What a presented token stands for, with everything that decides whether it counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldGrant {
-    /// The grant.
-    pub grant: GrantId,
-    /// Who holds it.
-    pub principal: PrincipalId,
-    /// The holder's name.
-    pub name: String,
-    /// Person or program.
-    pub kind: PrincipalKind,
-    /// Whether the holder may administer the server.
-    pub administrator: bool,
-    /// Whether the holder is disabled.
-    pub disabled: bool,
-    /// Whether the holder was removed.
-    pub removed: bool,
-    /// Unix seconds.
-    pub expires: i64,
-    /// Whether the grant was revoked.
-    pub revoked: bool,
-    /// From when on this token of it is refused, unix seconds.
-    pub retired: Option<i64>,
-    /// When all this was so.
-    pub as_of: AsOf,
-    /// The version of what clients may see.
-    registry_version: i64,
-}
-
-impl FromRow for HeldGrant {
-    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        let kind: String = row.get(3)?;
-        Ok(Self {
-            grant: GrantId(row.get(0)?),
-            principal: PrincipalId(row.get(1)?),
-            name: row.get(2)?,
-            kind: kind_from(&kind)?,
-            administrator: row.get(4)?,
-            disabled: row.get(5)?,
-            removed: row.get(6)?,
-            expires: row.get(7)?,
-            revoked: row.get(8)?,
-            retired: row.get(9)?,
-            registry_version: row.get(10)?,
-            as_of: AsOf::number(row.get(11)?),
-        })
-    }
-}
-
 /// A grant to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewGrantRow {
@@ -153,34 +106,6 @@ macro_rules! grant_query {
 const MAX_TOKENS: u32 = 8;
 
 impl Store {
-    /// What the token with this SHA-256 stands for: what each authenticated request asks.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn held_grant(&self, token_hash: [u8; 32]) -> Result<Option<HeldGrant>, StorageError> {
-        const HELD: &str = "SELECT g.id, p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
-                g.expires, g.revoked IS NOT NULL, t.retired, s.registry_version, h.changes
-             FROM server s CROSS JOIN record_head h CROSS JOIN grant_token t
-             JOIN access_grant g ON g.id = t.grant_id
-             JOIN principal p ON p.id = g.principal_id
-             WHERE t.hash = $1";
-        let hash = token_hash.as_slice();
-        let values = params![hash];
-        let asked = self.reader().optional(HELD, values);
-        let held = self.known.answer(&self.known.grants, token_hash, asked, |held| &mut held.as_of).await?;
-        if let Some(held) = &held {
-            self.saw_registry_version(held.registry_version);
-        }
-        Ok(held)
-    }
-
-    /// What the token stood for at [`HeldGrant::as_of`]: good enough to begin a use, since that begins only if it is still so,
-    /// and not to refuse one.
-    #[must_use]
-    pub fn believed_grant(&self, token_hash: [u8; 32]) -> Option<HeldGrant> {
-        self.known.believed(&self.known.grants, &token_hash)
-    }
-
     /// One grant.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Groups.
 
 use sealcard_api::ids::{GroupId, PrincipalId};
+use sealcard_record::Named;
 use uuid::Uuid;
 
 use super::{
@@ -88,16 +89,16 @@ impl WriteTx {
         Ok(())
     }
 
-    /// A group's id by its name or id.
+    /// A group by its name or id.
     ///
     /// # Errors
     /// [`StorageError::NotFound`], or if the database fails.
-    pub fn group_id(&mut self, name_or_id: &str) -> Result<GroupId, StorageError> {
-        let id: Option<Uuid> = self.conn().scalar(
-            "SELECT id FROM principal_group WHERE name = $1 OR id = $2",
+    pub fn find_group(&mut self, name_or_id: &str) -> Result<Named<GroupId>, StorageError> {
+        let row: Option<(Uuid, String)> = self.conn().optional(
+            "SELECT id, name FROM principal_group WHERE name = $1 OR id = $2",
             params![name_or_id, as_id(name_or_id)],
         )?;
-        id.map(GroupId).ok_or(StorageError::NotFound("group"))
+        row.map(|(id, name)| Named::new(GroupId(id), name)).ok_or(StorageError::NotFound("group"))
     }
 
     /// Gives a group another name.

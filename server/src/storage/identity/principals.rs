@@ -1,7 +1,8 @@
 //! Users and service accounts.
 
+use sealcard_api::admin::PrincipalKind;
 use sealcard_api::ids::PrincipalId;
-use sealcard_policy::PrincipalKind;
+use sealcard_record::Named;
 use uuid::Uuid;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
         StorageError, Store, WriteTx,
         sql::{FromRow, Row, params},
     },
-    as_id, kind_from, kind_name,
+    as_id, kind_from,
 };
 
 /// A principal that has not been removed.
@@ -29,6 +30,14 @@ pub struct PrincipalRow {
     pub created: i64,
     /// Until when the user's one-time password is good, unix seconds; `None` if the user has chosen a password.
     pub one_time_until: Option<i64>,
+}
+
+impl PrincipalRow {
+    /// As the record names it.
+    #[must_use]
+    pub fn named(&self) -> Named<PrincipalId> {
+        Named::new(self.id, &self.name)
+    }
 }
 
 impl FromRow for PrincipalRow {
@@ -90,8 +99,20 @@ impl Store {
     /// If the database fails.
     pub async fn principal(&self, kind: PrincipalKind, name_or_id: &str) -> Result<Option<PrincipalRow>, StorageError> {
         let sql = concat!(columns!(), " WHERE (name = $1 OR id = $2) AND kind = $3 AND removed IS NULL");
-        let row = self.reader().optional(sql, params![name_or_id, as_id(name_or_id), kind_name(kind)]).await?;
+        let row = self.reader().optional(sql, params![name_or_id, as_id(name_or_id), kind.name()]).await?;
         Ok(row)
+    }
+
+    /// The id of a user or service account by name or id, also of a removed one. Of several removed ones with this name the one
+    /// that was removed last.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn principal_of_record(&self, name_or_id: &str) -> Result<Option<PrincipalId>, StorageError> {
+        const ANY: &str = "SELECT id FROM principal WHERE name = $1 OR id = $2
+             ORDER BY CASE WHEN removed IS NULL THEN 0 ELSE 1 END, removed DESC LIMIT 1";
+        let row: Option<(Uuid,)> = self.reader().optional(ANY, params![name_or_id, as_id(name_or_id)]).await?;
+        Ok(row.map(|(id,)| PrincipalId(id)))
     }
 
     /// Principals of one kind, oldest first, after the given one.
@@ -107,7 +128,7 @@ impl Store {
         let sql = concat!(columns!(), " WHERE kind = $1 AND removed IS NULL AND id > $2 ORDER BY id LIMIT $3");
         let rows = self
             .reader()
-            .all(sql, params![kind_name(kind), after.map_or(Uuid::nil(), |id| id.0), i64::from(limit)])
+            .all(sql, params![kind.name(), after.map_or(Uuid::nil(), |id| id.0), i64::from(limit)])
             .await?;
         Ok(rows)
     }
@@ -141,7 +162,7 @@ impl WriteTx {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 params![
                     row.id.0,
-                    kind_name(row.kind),
+                    row.kind.name(),
                     &row.name,
                     password,
                     row.administrator,

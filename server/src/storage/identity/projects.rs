@@ -1,10 +1,11 @@
 //! Projects and who has which role in them.
 
+use sealcard_api::admin::Roles;
 use sealcard_api::{
     admin::ProjectRole,
     ids::{GroupId, PrincipalId, ProjectId},
 };
-use sealcard_policy::Roles;
+use sealcard_record::{Named, event};
 use uuid::Uuid;
 
 use super::{
@@ -28,19 +29,36 @@ pub struct ProjectRow {
     pub created: i64,
 }
 
-impl FromRow for ProjectRow {
-    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        Ok(Self { id: ProjectId(row.get(0)?), name: row.get(1)?, description: row.get(2)?, created: row.get(3)? })
+impl ProjectRow {
+    /// As the record names it.
+    #[must_use]
+    pub fn named(&self) -> Named<ProjectId> {
+        Named::new(self.id, &self.name)
     }
 }
 
-/// Whom a role is given to.
+/// What a role is given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Member {
     /// A user or service account.
     Principal(PrincipalId),
     /// Each member of a group.
     Group(GroupId),
+}
+
+impl From<&event::Member> for Member {
+    fn from(member: &event::Member) -> Self {
+        match member {
+            event::Member::Principal(principal) => Self::Principal(principal.id),
+            event::Member::Group(group) => Self::Group(group.id),
+        }
+    }
+}
+
+impl FromRow for ProjectRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self { id: ProjectId(row.get(0)?), name: row.get(1)?, description: row.get(2)?, created: row.get(3)? })
+    }
 }
 
 impl Store {

@@ -1,6 +1,7 @@
 //! Tokens of service accounts.
 
 use sealcard_api::ids::{PrincipalId, ServiceTokenId};
+use sealcard_record::Named;
 use uuid::Uuid;
 
 use super::super::{
@@ -38,10 +39,10 @@ impl FromRow for ServiceTokenRow {
 /// What a presented service token stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginToken {
-    /// The token.
-    pub id: ServiceTokenId,
+    /// The token, with its label.
+    pub token: Named<ServiceTokenId>,
     /// The service account.
-    pub principal: PrincipalId,
+    pub principal: Named<PrincipalId>,
     /// Unix seconds.
     pub expires: i64,
     /// Whether token and account may still be used.
@@ -54,17 +55,17 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn login_token(&self, hash: &[u8]) -> Result<Option<LoginToken>, StorageError> {
-        let row: Option<(Uuid, Uuid, i64, bool)> = self
+        let row: Option<(Uuid, String, Uuid, String, i64, bool)> = self
             .reader()
             .optional(
-                "SELECT t.id, p.id, t.expires, t.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL
+                "SELECT t.id, t.label, p.id, p.name, t.expires, t.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL
              FROM service_token t JOIN principal p ON p.id = t.principal_id WHERE t.hash = $1",
                 params![hash],
             )
             .await?;
-        Ok(row.map(|(id, principal, expires, usable)| LoginToken {
-            id: ServiceTokenId(id),
-            principal: PrincipalId(principal),
+        Ok(row.map(|(id, label, principal, name, expires, usable)| LoginToken {
+            token: Named::new(ServiceTokenId(id), label),
+            principal: Named::new(PrincipalId(principal), name),
             expires,
             usable,
         }))
@@ -117,7 +118,7 @@ impl WriteTx {
         Ok(good == Some(true))
     }
 
-    /// Revokes a token and the grants that came of it.
+    /// Revokes a token and the grants that came of it. The token with its label.
     ///
     /// # Errors
     /// [`StorageError::NotFound`] if the account has no such token, or if the database fails.
@@ -126,18 +127,16 @@ impl WriteTx {
         principal: PrincipalId,
         id: ServiceTokenId,
         now: i64,
-    ) -> Result<(), StorageError> {
-        let done = self.conn().execute(
-            "UPDATE service_token SET revoked = COALESCE(revoked, $3) WHERE id = $2 AND principal_id = $1",
+    ) -> Result<Named<ServiceTokenId>, StorageError> {
+        let label: Option<String> = self.conn().scalar(
+            "UPDATE service_token SET revoked = COALESCE(revoked, $3) WHERE id = $2 AND principal_id = $1 RETURNING label",
             params![principal.0, id.0, now],
         )?;
-        if done == 0 {
-            return Err(StorageError::NotFound("token"));
-        }
+        let label = label.ok_or(StorageError::NotFound("token"))?;
         self.conn().execute(
             "UPDATE access_grant SET revoked = $2 WHERE service_token_id = $1 AND revoked IS NULL",
             params![id.0, now],
         )?;
-        Ok(())
+        Ok(Named::new(id, label))
     }
 }

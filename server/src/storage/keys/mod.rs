@@ -7,17 +7,16 @@ use std::sync::PoisonError;
 use sealcard_api::{
     CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
-    ids::{ComponentId, EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
+    ids::{ComponentId, EnvironmentId, KeyId, PrincipalId, ProjectId},
     keys::{RevocationReason, Revoked},
     tokens::KeyEvidence,
 };
-use sealcard_policy::{KeyStanding, Roles};
+use sealcard_record::{Named, event::SigningKey};
 use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 use uuid::Uuid;
 
 use super::{
-    AsOf, StorageError, Store, WriteTx,
-    identity::roles_from,
+    StorageError, Store,
     sql::{FromRow, Row, params},
 };
 
@@ -58,6 +57,14 @@ pub struct KeyRow {
     pub signatures: u64,
     /// The component keys, in the order of [`ComponentRole::ALL`].
     pub components: Vec<ComponentRow>,
+}
+
+impl KeyRow {
+    /// As the record names it.
+    #[must_use]
+    pub fn signing_key(&self) -> SigningKey {
+        SigningKey { project: Named::new(self.project_id, &self.project), key: Named::new(self.id, &self.name) }
+    }
 }
 
 /// A component key, without its private half.
@@ -147,56 +154,6 @@ pub struct KeyFilter {
     pub project: Option<ProjectId>,
     /// Only keys of projects in which this principal has the role key-user, revoked ones last.
     pub usable_by: Option<PrincipalId>,
-}
-
-/// Which key is to be used, in which role, and for whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct UseOf {
-    /// The key.
-    pub key: KeyId,
-    /// The role of the component.
-    pub role: ComponentRole,
-    /// Who asks.
-    pub principal: PrincipalId,
-    /// The grant.
-    pub grant: GrantId,
-    /// SHA-256 of the token that was shown of it.
-    pub token: [u8; 32],
-}
-
-/// All that one use of a key is judged by, and the component that it needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyUse {
-    /// The project.
-    pub project: ProjectId,
-    /// The environment.
-    pub environment: EnvironmentId,
-    /// The algorithm.
-    pub algorithm: KeyAlgorithm,
-    /// What an owner or administrator did to the key.
-    pub standing: KeyStanding,
-    /// When the component expires, or the certificate if that is earlier.
-    pub expires: Option<Timestamp>,
-    /// Whether the component was revoked alone.
-    pub component_revoked: bool,
-    /// The principal's roles in the project, its groups' roles included.
-    pub roles: Roles,
-    /// The component in the role asked for.
-    pub component: Option<UsableComponent>,
-    /// When the grant expires, or the token of it that was shown.
-    pub grant_expires: Option<Timestamp>,
-    /// Whether the token is one of the grant's, the grant is the principal's and has not been revoked, and the principal is
-    /// neither disabled nor removed.
-    pub asker_may_ask: bool,
-    /// When all this was so.
-    pub as_of: AsOf,
-}
-
-/// A component key with its sealed private half.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsableComponent {
-    /// The key as the signer wants it.
-    pub key: StoredKey,
 }
 
 /// The query that a [`KeyRow`] is read from, with what follows FROM.
@@ -317,102 +274,7 @@ impl FromRow for StoredComponent {
     }
 }
 
-impl FromRow for KeyUse {
-    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        let component = match row.get::<Option<Uuid>>(6)? {
-            None => None,
-            Some(component) => Some(UsableComponent {
-                key: StoredKey {
-                    component,
-                    algorithm: algorithm(7, &row.get::<String>(7)?)?,
-                    role: role(11, &row.get::<String>(11)?)?,
-                    public_key: public_key(row.get(8)?, row.get(9)?),
-                    handle: row.get(10)?,
-                },
-            }),
-        };
-        Ok(Self {
-            project: ProjectId(row.get(0)?),
-            environment: EnvironmentId(row.get(1)?),
-            algorithm: decoded(2, row.get::<String>(2)?.parse().ok())?,
-            standing: match (row.get(15)?, row.get(16)?, row.get(3)?) {
-                (true, _, _) => KeyStanding::Destroyed,
-                (_, true, _) => KeyStanding::Revoked,
-                (_, _, true) => KeyStanding::Disabled,
-                _ => KeyStanding::Active,
-            },
-            expires: row.get::<Option<i64>>(4)?.map(Timestamp::from_unix),
-            component_revoked: row.get::<Option<bool>>(17)? == Some(true),
-            roles: row.get::<Option<String>>(5)?.as_deref().map(roles_from).unwrap_or_default(),
-            component,
-            asker_may_ask: row.get::<Option<bool>>(12)? == Some(true),
-            grant_expires: row.get::<Option<i64>>(13)?.map(Timestamp::from_unix),
-            as_of: AsOf::number(row.get(14)?),
-        })
-    }
-}
-
-impl KeyUse {
-    /// Whether the grant has expired by now, or the key as far as that matters.
-    pub(super) fn is_over(&self) -> bool {
-        let now = Timestamp::now();
-        let decrypts = self.component.as_ref().is_some_and(|found| found.key.role == ComponentRole::Decrypt);
-        let expires = self.expires.filter(|_| !decrypts);
-        [self.grant_expires, expires].into_iter().flatten().any(|end| end <= now)
-    }
-}
-
-const USED: &str = "SELECT k.project_id, k.environment_id, k.algorithm, k.disabled, c.expires,
-        (SELECT string_agg(r.role, ',') FROM principal_role r
-            WHERE r.project_id = k.project_id AND r.principal_id = $2),
-        c.id, c.algorithm, c.public_key, c.public_exponent, c.handle, c.role,
-        t.hash IS NOT NULL AND g.revoked IS NULL AND NOT p.disabled AND p.removed IS NULL,
-        CASE WHEN t.retired < g.expires THEN t.retired ELSE g.expires END, h.changes,
-        k.destroyed IS NOT NULL, k.revoked IS NOT NULL, c.revoked
-     FROM record_head h CROSS JOIN signing_key k LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3
-     LEFT JOIN access_grant g ON g.id = $4 AND g.principal_id = $2 LEFT JOIN principal p ON p.id = g.principal_id
-     LEFT JOIN grant_token t ON t.hash = $5 AND t.grant_id = g.id
-     WHERE k.id = $1";
-
-impl WriteTx {
-    /// Whether what a use was `judged` by is still so in this transaction, in which the database has counted `changes`.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub(super) fn is_still_so(&mut self, use_of: &UseOf, judged: &KeyUse, changes: i64) -> Result<bool, StorageError> {
-        if judged.is_over() {
-            return Ok(false);
-        }
-        if self.as_of(changes) == judged.as_of && !self.more_than_uses() {
-            return Ok(true);
-        }
-        self.found(changes)?;
-        let token = use_of.token.as_slice();
-        let values = params![use_of.key.0, use_of.principal.0, use_of.role.name(), use_of.grant.0, token];
-        let found: Option<KeyUse> = self.conn_for_uses().optional(USED, values)?;
-        Ok(found.is_some_and(|found| KeyUse { as_of: judged.as_of, ..found } == *judged))
-    }
-}
-
 impl Store {
-    /// What a use is judged by, or nothing if there is no such key.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn key_use(&self, use_of: UseOf) -> Result<Option<KeyUse>, StorageError> {
-        let token = use_of.token.as_slice();
-        let values = params![use_of.key.0, use_of.principal.0, use_of.role.name(), use_of.grant.0, token];
-        let asked = self.reader().optional(USED, values);
-        self.known.answer(&self.known.keys, use_of, asked, |found| &mut found.as_of).await
-    }
-
-    /// What it was judged by at [`KeyUse::as_of`]: good enough to begin a use, since that begins only if it is still so, and
-    /// not to refuse one.
-    #[must_use]
-    pub fn believed_key_use(&self, use_of: UseOf) -> Option<KeyUse> {
-        self.known.believed(&self.known.keys, &use_of)
-    }
-
     /// A component key with its sealed private half.
     ///
     /// # Errors
@@ -590,11 +452,11 @@ pub(super) fn role(index: usize, name: &str) -> Result<ComponentRole, StorageErr
     decoded(index, ComponentRole::ALL.into_iter().find(|role| role.name() == name))
 }
 
-fn algorithm(index: usize, name: &str) -> Result<ComponentAlgorithm, StorageError> {
+pub(super) fn algorithm(index: usize, name: &str) -> Result<ComponentAlgorithm, StorageError> {
     decoded(index, ComponentAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name))
 }
 
-fn public_key(key: Vec<u8>, exponent: Option<Vec<u8>>) -> PublicKeyBytes {
+pub(super) fn public_key(key: Vec<u8>, exponent: Option<Vec<u8>>) -> PublicKeyBytes {
     match exponent {
         Some(e) => PublicKeyBytes::Rsa { n: key, e },
         None => PublicKeyBytes::Ec { point: key },
@@ -606,6 +468,6 @@ fn fingerprint(row: &Row<'_>, index: usize) -> Result<Fingerprint, StorageError>
 }
 
 /// A column's value in its own type, or the error that names the column.
-fn decoded<T>(index: usize, value: Option<T>) -> Result<T, StorageError> {
+pub(super) fn decoded<T>(index: usize, value: Option<T>) -> Result<T, StorageError> {
     value.ok_or_else(|| StorageError::Damaged(format!("column {index} of a key holds what this release does not know")))
 }

@@ -35,14 +35,15 @@ const READERS: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every session is set to: promises hold whatever the cluster's defaults are, and a node that hangs does not hold
-/// the record for long. No statement has a better plan for some values than for others, and to plan one takes longer than
-/// to execute it.
+/// the record for long. No statement has a better plan for some values than for others, and to plan or to compile one
+/// takes longer than to execute it.
 const SESSION: &str = "SET synchronous_commit = on;
     SET default_transaction_isolation = 'read committed';
     SET statement_timeout = '20s';
     SET lock_timeout = '10s';
     SET idle_in_transaction_session_timeout = '10s';
     SET plan_cache_mode = force_generic_plan;
+    SET jit = off;
     SET client_min_messages = warning";
 
 /// Where the database is and how it is reached.

@@ -2,10 +2,10 @@
 
 use std::sync::mpsc;
 
-use sealcard_api::ids::{GrantId, PrincipalId};
-use sealcard_policy::PrincipalKind;
+use sealcard_api::admin::PrincipalKind;
+use sealcard_api::ids::{GrantId, GroupId, PrincipalId};
+use sealcard_record::{Draft, Event, Head, Named, event::GroupAct};
 use sealcard_test_cluster::Cluster;
-use serde_json::json;
 use tempfile::TempDir;
 use tokio::{
     sync::oneshot,
@@ -17,7 +17,8 @@ mod uses;
 use super::*;
 
 fn note(n: u64) -> Draft {
-    Draft::of_server(json!({"n": n}))
+    let group = Named::new(GroupId::new(), n.to_string());
+    Draft::of_server(Event::GroupAdded(GroupAct { group }))
 }
 
 /// Where a database lies.
@@ -85,10 +86,10 @@ async fn attempt(store: &Store, n: u64, fail: bool) -> Result<u64, StorageError>
 async fn check_chain(store: &Store, expected: u64) {
     let rows = store.record(RecordFilter { limit: u32::MAX, ..RecordFilter::default() }).await.unwrap();
     assert_eq!(rows.len() as u64, expected);
-    let mut head = RecordHead::default();
+    let mut head = Head::EMPTY;
     for row in rows {
         head = head.next(&row.body);
-        assert_eq!((row.sequence, row.hash.as_slice()), (head.sequence, head.hash.as_slice()));
+        assert_eq!((row.sequence, row.hash), (head.sequence, head.hash));
     }
 }
 
@@ -387,7 +388,7 @@ async fn every_parameter_of_a_long_statement_is_bound() {
     let params: Vec<&dyn sql::Param> = values.iter().map(|value| value as &dyn sql::Param).collect();
     let bound: Option<(String,)> = store.reader().optional(NAMES, &params).await.unwrap();
     let expected: Vec<i64> = values.iter().rev().copied().collect();
-    assert_eq!(bound.unwrap().0, json!(expected).to_string());
+    assert_eq!(bound.unwrap().0, serde_json::json!(expected).to_string());
     let short: Result<Option<(String,)>, _> = store.reader().optional(NAMES, params.split_last().unwrap().1).await;
     assert!(short.is_err());
 }

@@ -1,4 +1,4 @@
-//! Uses of keys: rows of their own, and entries in the record with them.
+//! Signing requests: rows of their own, and entries in the record with them.
 
 use std::{
     future::{Future, ready},
@@ -7,92 +7,124 @@ use std::{
 
 use sealcard_api::{
     Fingerprint,
-    admin::ProjectRole,
+    admin::{PrincipalKind, ProjectRole},
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
-    ids::{GrantId, KeyId, PrincipalId, ProjectId, RequestId},
-    record::{RecordKind, RequestState},
+    ids::{ComponentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
+    record::RequestState,
 };
-use sealcard_policy::{KeyStanding, PrincipalKind, Roles};
+use sealcard_record::{
+    Event, Named,
+    event::{Asked, Operation, SignerOperation, SigningKey, UseDenied, UseIntent},
+};
 use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
 
 use super::*;
 
 const TOKEN: [u8; 32] = [5; 32];
 
-fn request(principal: PrincipalId, key: Uuid) -> NewRequest {
+/// What came of a request's arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Begun {
+    New,
+    Known(RequestRow),
+    Mismatched,
+    Denied,
+}
+
+/// A request for a key that is not there.
+fn request(principal: PrincipalId, idempotency_key: Uuid) -> NewRequest {
     NewRequest {
         id: RequestId::new(),
-        idempotency: Idempotency {
-            use_of: UseOf {
-                key: KeyId::new(),
-                role: ComponentRole::Sign,
-                principal,
-                grant: GrantId::new(),
-                token: TOKEN,
-            },
-            key,
-            operation: "sign",
-            input_sha256: [7; 32],
-        },
-        component: Uuid::new_v4(),
-        project: ProjectId::new(),
+        principal,
+        grant: GrantId::new(),
+        idempotency_key,
+        key: KeyId::new(),
+        operation: "sign",
+        input_sha256: [7; 32],
         node: Uuid::new_v4(),
     }
 }
 
-fn entry(request: &NewRequest, kind: RecordKind, state: RequestState) -> Draft {
-    Draft {
-        kind,
-        request_id: request.id,
-        principal: Some(request.idempotency.use_of.principal),
-        project: None,
-        key: Some(request.idempotency.use_of.key),
-        state: Some(state),
-        details: json!({"text": "a \" and a \\, an ä, a 💳, and \n {\"sequence\":0"}),
+fn query(request: &NewRequest) -> FactsQuery {
+    FactsQuery { token: TOKEN, target: Target::Key(request.key, ComponentRole::Sign) }
+}
+
+/// With a text that JSON escapes.
+fn signing_key(request: &NewRequest) -> SigningKey {
+    let name = "a \" and a \\, an ä, a 💳, and \n {\"sequence\":0";
+    SigningKey { project: Named::new(ProjectId::new(), "project"), key: Named::new(request.key, name) }
+}
+
+fn intent(request: &NewRequest) -> UseIntent {
+    UseIntent {
+        signing_key: signing_key(request),
+        component: ComponentId::new(),
+        asked: Asked::new(Operation::Sign, SignerOperation::Sign),
+        host: None,
     }
 }
 
-/// Judged right before.
-async fn begin(store: &Store, request: &NewRequest) -> Result<Begun, StorageError> {
-    loop {
-        let changes: Option<(i64,)> =
-            store.reader().optional("SELECT changes FROM record_head", params![]).await.unwrap();
-        let begun = begin_judged(store, request, judged_as_of(changes.unwrap().0)).await;
-        if !matches!(begun, Err(StorageError::Stale)) {
-            return begun;
+fn draft(request: &NewRequest, event: Event) -> Draft {
+    Draft::new(request.id, event)
+}
+
+/// A small policy: what is denied is a request whose grant, holder, role or key is not good.
+fn may(facts: &Facts) -> bool {
+    facts.grant.expires > Timestamp::now()
+        && !facts.grant.revoked
+        && !facts.principal.disabled
+        && facts.roles.contains(ProjectRole::KeyUser)
+        && facts.key.as_ref().is_some_and(|key| !key.disabled)
+}
+
+async fn begin_if(
+    store: &Store,
+    request: &NewRequest,
+    query: FactsQuery,
+    cached: Option<Facts>,
+    allowed: fn(Option<&Facts>) -> bool,
+) -> Result<Begun, StorageError> {
+    let copy = *request;
+    let decide = move |facts: Option<&Facts>, arrival: &Arrival| {
+        let denied = |value| {
+            let asked = Asked::new(Operation::Sign, SignerOperation::Sign);
+            let event = Event::UseDenied(UseDenied::of_unknown_key(copy.key, asked));
+            Verdict { next: Some((RequestState::Denied, draft(&copy, event))), value }
+        };
+        match arrival {
+            _ if !allowed(facts) => denied(Begun::Denied),
+            Arrival::Mismatched => denied(Begun::Mismatched),
+            Arrival::Repeated(row) => Verdict { next: None, value: Begun::Known(row.clone()) },
+            Arrival::New => {
+                let event = Event::UseIntent(intent(&copy));
+                Verdict { next: Some((RequestState::Signing, draft(&copy, event))), value: Begun::New }
+            }
         }
-    }
+    };
+    Ok(store.begin_request(*request, query, cached, decide).await?.value)
 }
 
-pub(super) async fn begin_judged(store: &Store, request: &NewRequest, judged: KeyUse) -> Result<Begun, StorageError> {
-    store.begin_request(*request, judged, entry(request, RecordKind::Intent, RequestState::Signing)).await
+/// Always allowed.
+pub(super) async fn begin(store: &Store, request: &NewRequest) -> Result<Begun, StorageError> {
+    begin_if(store, request, query(request), None, |_| true).await
 }
 
-/// Of a key that is not there: what was judged does not matter as long as nothing changes.
-fn judged_as_of(as_of: i64) -> KeyUse {
-    KeyUse {
-        project: ProjectId::new(),
-        environment: EnvironmentId::new(),
-        algorithm: KeyAlgorithm::Ed25519,
-        standing: KeyStanding::Active,
-        expires: None,
-        component_revoked: false,
-        roles: Roles::NONE,
-        component: None,
-        grant_expires: None,
-        asker_may_ask: true,
-        as_of: AsOf::number(as_of),
-    }
+/// Allowed as [`may`] says.
+pub(super) async fn begin_judged(
+    store: &Store,
+    request: &NewRequest,
+    cached: Option<Facts>,
+) -> Result<Begun, StorageError> {
+    begin_if(store, request, query(request), cached, |facts| facts.is_some_and(may)).await
 }
 
 pub(super) async fn finish(store: &Store, request: &NewRequest, signature: &'static [u8]) -> Result<(), StorageError> {
-    let outcome = entry(request, RecordKind::Outcome, RequestState::Signed);
-    let counted = Some(request.idempotency.use_of.key);
-    store.finish_request(Some(signature.to_vec()), counted, outcome).await
+    let outcome = draft(request, Event::UseOutcome(intent(request).outcome(RequestState::Signed)));
+    store.finish_request(Some(signature.to_vec()), Some(request.key), outcome).await
 }
 
 #[tokio::test]
-async fn an_idempotency_key_stands_for_one_use_and_a_use_has_one_outcome() {
+async fn idempotency_key_stands_for_one_use_with_one_outcome() {
     for place in Place::both() {
         let store = place.store().await;
         let first = request(PrincipalId::new(), Uuid::new_v4());
@@ -108,10 +140,77 @@ async fn an_idempotency_key_stands_for_one_use_and_a_use_has_one_outcome() {
         assert_eq!((known.state, known.signature.as_deref()), (RequestState::Signed, Some(b"signature".as_slice())));
 
         let mut other = repeated;
-        other.idempotency.input_sha256 = [8; 32];
-        assert_eq!(begin(&store, &other).await.unwrap(), Begun::Mismatch);
-        // Only what was done is in the record.
+        other.input_sha256 = [8; 32];
+        assert_eq!(begin(&store, &other).await.unwrap(), Begun::Mismatched);
+        // The row of the first is as it was.
+        assert_eq!(store.request(first.id).await.unwrap(), Some(known));
+        check_chain(&store, 3).await;
+    }
+}
+
+#[tokio::test]
+async fn denied_request_has_a_row_and_is_decided_anew() {
+    for place in Place::both() {
+        let store = place.store().await;
+        let first = request(PrincipalId::new(), Uuid::new_v4());
+        let never: fn(Option<&Facts>) -> bool = |_| false;
+        assert_eq!(begin_if(&store, &first, query(&first), None, never).await.unwrap(), Begun::Denied);
+        assert_eq!(store.request(first.id).await.unwrap().unwrap().state, RequestState::Denied);
+        let repeated = NewRequest { id: RequestId::new(), ..first };
+        assert_eq!(begin(&store, &repeated).await.unwrap(), Begun::New);
+        assert_eq!(store.request(first.id).await.unwrap(), None);
+        assert_eq!(store.request(repeated.id).await.unwrap().unwrap().state, RequestState::Signing);
+        finish(&store, &repeated, b"signature").await.unwrap();
+        // What has been signed stays signed, whatever becomes of a repetition.
+        assert_eq!(begin_if(&store, &repeated, query(&repeated), None, never).await.unwrap(), Begun::Denied);
+        assert_eq!(store.request(repeated.id).await.unwrap().unwrap().state, RequestState::Signed);
+        check_chain(&store, 4).await;
+    }
+}
+
+#[tokio::test]
+async fn request_that_waits_is_ended_once() {
+    for place in Place::both() {
+        let store = place.store().await;
+        let waiting = request(PrincipalId::new(), Uuid::new_v4());
+        let denied = || {
+            let asked = Asked::new(Operation::Sign, SignerOperation::Sign);
+            draft(&waiting, Event::UseDenied(UseDenied::of_unknown_key(waiting.key, asked)))
+        };
+        let entry = denied();
+        let wait =
+            move |_: Option<&Facts>, _: &Arrival| Verdict { next: Some((RequestState::Waiting, entry)), value: () };
+        store.begin_request(waiting, query(&waiting), None, wait).await.unwrap();
+        assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Waiting);
+        assert_eq!(store.prune_requests(Timestamp::from_unix(i64::from(u32::MAX))).await.unwrap(), 0);
+        assert!(store.end_waiting(waiting.id, RequestState::Cancelled, denied()).await.unwrap());
+        assert!(!store.end_waiting(waiting.id, RequestState::Expired, denied()).await.unwrap());
+        assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Cancelled);
         check_chain(&store, 2).await;
+    }
+}
+
+#[tokio::test]
+async fn finished_requests_are_deleted_after_their_time() {
+    for place in Place::both() {
+        let store = place.store().await;
+        let principal = PrincipalId::new();
+        let finished = [(); 3].map(|()| request(principal, Uuid::new_v4()));
+        for one in &finished {
+            assert_eq!(begin(&store, one).await.unwrap(), Begun::New);
+            finish(&store, one, b"signature").await.unwrap();
+        }
+        let signing = request(principal, Uuid::new_v4());
+        assert_eq!(begin(&store, &signing).await.unwrap(), Begun::New);
+        let now = Timestamp::now().unix();
+        assert_eq!(store.prune_requests(Timestamp::from_unix(now - 60)).await.unwrap(), 0);
+        assert_eq!(store.prune_requests(Timestamp::from_unix(now + 60)).await.unwrap(), 3);
+        assert!(store.request(signing.id).await.unwrap().is_some());
+        // The idempotency key is free again, and the record has everything.
+        let [first, ..] = finished;
+        let again = NewRequest { id: RequestId::new(), ..first };
+        assert_eq!(begin(&store, &again).await.unwrap(), Begun::New);
+        check_chain(&store, 8).await;
     }
 }
 
@@ -203,19 +302,20 @@ impl Scene {
         scene
     }
 
-    fn use_of(&self) -> UseOf {
-        let Self { key, user: principal, grant, .. } = *self;
-        UseOf { key, role: ComponentRole::Sign, principal, grant, token: TOKEN }
+    fn query(&self) -> FactsQuery {
+        FactsQuery { token: TOKEN, target: Target::Key(self.key, ComponentRole::Sign) }
     }
 
-    pub(super) async fn judged(&self) -> KeyUse {
-        self.store.key_use(self.use_of()).await.unwrap().unwrap()
+    /// The facts as this server knows them.
+    pub(super) async fn facts(&self) -> Option<Facts> {
+        let facts = self.store.facts(self.query()).await.unwrap();
+        assert!(facts.is_some());
+        facts
     }
 
     pub(super) fn request(&self) -> NewRequest {
-        let mut request = request(self.user, Uuid::new_v4());
-        request.idempotency.use_of = self.use_of();
-        request
+        let Self { user, grant, key, .. } = *self;
+        NewRequest { grant, key, ..request(user, Uuid::new_v4()) }
     }
 
     /// Ends, or gives back, what a use needs, in turn.
@@ -260,87 +360,76 @@ async fn waits<T>(mut future: impl Future<Output = T> + Unpin) -> bool {
     tokio::select! { biased; _ = &mut future => false, () = ready(()) => true }
 }
 
-/// Between the judgement and the intent there may be a long wait for the writer.
+/// Between the first look at the facts and the intent there may be a long wait for the writer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_use_begins_only_if_it_would_be_judged_the_same_at_that_moment() {
+async fn request_is_decided_by_the_facts_of_its_transaction() {
     for place in Place::both() {
         let scene = Scene::new(&place).await;
         let store = &scene.store;
-        let judged = scene.judged().await;
+        let cached = scene.facts().await;
         // Something that does not concern it.
         attempt(store, 0, false).await.unwrap();
-        assert_eq!(begin_judged(store, &scene.request(), judged).await.unwrap(), Begun::New);
+        assert_eq!(begin_judged(store, &scene.request(), cached).await.unwrap(), Begun::New);
         let mut entries = 2;
         for what in 0..3 {
-            // The change is there before the use comes to the writer.
-            let judged = scene.judged().await;
+            // The change is there before the request comes to the writer.
+            let cached = scene.facts().await;
             scene.change(&scene.other, what, true).await;
-            let late = begin_judged(store, &scene.request(), judged.clone()).await;
-            assert!(matches!(late, Err(StorageError::Stale)), "{late:?}");
+            assert_eq!(begin_judged(store, &scene.request(), cached.clone()).await.unwrap(), Begun::Denied);
             scene.change(&scene.other, what, false).await;
-            assert_eq!(begin_judged(store, &scene.request(), judged).await.unwrap(), Begun::New);
-            entries += 1;
+            assert_eq!(begin_judged(store, &scene.request(), cached).await.unwrap(), Begun::New);
 
             // Both come to it in one transaction, or in two of which the change's is the first.
-            let judged = scene.judged().await;
+            let cached = scene.facts().await;
             let (release, holder) = hold(store);
             let request = scene.request();
             let mut change = pin!(scene.change(store, what, true));
-            let mut late = pin!(begin_judged(store, &request, judged));
+            let mut late = pin!(begin_judged(store, &request, cached));
             assert!(waits(&mut change).await && waits(&mut late).await);
             release.send(()).unwrap();
             holder.await.unwrap().unwrap();
             change.await;
-            let late = late.await;
-            assert!(matches!(late, Err(StorageError::Stale)), "{late:?}");
+            assert_eq!(late.await.unwrap(), Begun::Denied);
             scene.change(store, what, false).await;
+            entries += 3;
         }
-        // Time passes for what was judged, too.
-        let over = KeyUse { grant_expires: Some(Timestamp::now()), ..scene.judged().await };
-        let late = begin_judged(store, &scene.request(), over).await;
-        assert!(matches!(late, Err(StorageError::Stale)), "{late:?}");
         check_chain(store, entries).await;
     }
 }
 
 /// Another server may have changed everything since.
 #[tokio::test]
-async fn what_is_believed_is_what_the_database_said_last() {
+async fn cached_facts_are_those_that_the_database_gave_last() {
     for place in Place::both() {
         let scene = Scene::new(&place).await;
-        let (store, shared) = (&scene.store, place.cluster.is_some());
-        let ask = async || store.held_grant(TOKEN).await.unwrap().unwrap();
-        let believed = || (store.believed_grant(TOKEN), store.believed_key_use(scene.use_of()));
-        let known = |held: &HeldGrant, judged: &KeyUse| {
-            if shared { (Some(held.clone()), Some(judged.clone())) } else { (None, None) }
-        };
-        let (held, judged) = (ask().await, scene.judged().await);
-        assert_eq!(believed(), known(&held, &judged));
+        let (store, query) = (&scene.store, scene.query());
+        let facts = scene.facts().await;
+        assert_eq!(store.cache.get(&query), facts);
         // Uses change nothing.
-        assert_eq!(begin_judged(store, &scene.request(), judged.clone()).await.unwrap(), Begun::New);
-        assert_eq!(believed(), known(&held, &judged));
+        assert_eq!(begin_judged(store, &scene.request(), facts.clone()).await.unwrap(), Begun::New);
+        assert_eq!(store.cache.get(&query), facts);
 
-        // One use finds that something was changed, the next one asks.
-        attempt(&scene.other, 0, false).await.unwrap();
-        assert_eq!(believed(), known(&held, &judged));
-        assert_eq!(begin_judged(store, &scene.request(), judged.clone()).await.unwrap(), Begun::New);
-        assert_eq!(believed(), (None, None));
-        let newer = scene.judged().await;
-        assert_eq!(believed(), (None, shared.then(|| newer.clone())));
-        let held = ask().await;
-        assert_eq!(believed(), known(&held, &newer));
-        check_chain(store, 3).await;
+        scene.change(&scene.other, 2, true).await;
+        if place.cluster.is_some() {
+            // One request finds that something was changed, the next one reads.
+            assert_eq!(store.cached_facts(query).await.unwrap(), facts);
+            assert_eq!(begin_judged(store, &scene.request(), facts.clone()).await.unwrap(), Begun::Denied);
+        }
+        assert_eq!(store.cache.get(&query), None);
+        let newer = scene.facts().await;
+        assert!(newer.as_ref().unwrap().key.as_ref().unwrap().disabled);
+        assert_eq!(store.cache.get(&query), newer);
     }
 }
 
 /// What is connected to then may be a database that took over, and has counted other changes.
 #[tokio::test]
-async fn nothing_that_was_read_before_the_connection_broke_is_believed_after_it() {
+async fn nothing_that_was_read_before_the_connection_broke_counts_after_it() {
     let place = Place::postgres();
     let scene = Scene::new(&place).await;
     let store = &scene.store;
-    let (held, judged) = (store.held_grant(TOKEN).await.unwrap().unwrap(), scene.judged().await);
-    assert_eq!(store.believed_grant(TOKEN), Some(held));
+    let facts = scene.facts().await;
+    assert_eq!(store.cache.get(&scene.query()), facts);
     // In the new database the user has been disabled, and as many changes have been made.
     let cluster = place.cluster.as_ref().unwrap();
     cluster.sql("UPDATE principal SET disabled = true").unwrap();
@@ -348,47 +437,44 @@ async fn nothing_that_was_read_before_the_connection_broke_is_believed_after_it(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'sealcard' AND pid <> pg_backend_pid()";
     cluster.sql(end).unwrap();
     loop {
-        match begin_judged(store, &scene.request(), judged.clone()).await {
-            Err(StorageError::Stale) => break,
+        match begin_judged(store, &scene.request(), facts.clone()).await {
+            Ok(Begun::Denied) => break,
             Err(error) => assert!(matches!(error, StorageError::Database(_) | StorageError::Commit(_)), "{error:?}"),
             Ok(begun) => panic!("{begun:?}"),
         }
     }
-    assert_eq!((store.believed_grant(TOKEN), store.believed_key_use(scene.use_of())), (None, None));
-    check_chain(store, 0).await;
+    assert_eq!(store.cache.get(&scene.query()), None);
+    check_chain(store, 1).await;
 }
 
 /// A token of a grant that was refreshed is good for some time.
 #[tokio::test]
-async fn no_use_begins_with_a_token_that_was_retired() {
+async fn retired_token_ends_with_its_time() {
     for place in Place::both() {
         let scene = Scene::new(&place).await;
         let store = &scene.store;
-        let judged = scene.judged().await;
+        let cached = scene.facts().await;
         let (grant, now) = (scene.grant, Timestamp::now().unix());
-        let (expires, retired) = (judged.grant_expires.unwrap().unix(), now + 1);
+        let (expires, retired) = (cached.as_ref().unwrap().grant.expires.unix(), now + 1);
         let refreshed: Result<(), StorageError> = scene
             .other
             .write(move |tx| tx.refresh_grant(grant, expires, (&TOKEN, retired), (&[6; 32], now)).map(drop))
             .await;
         refreshed.unwrap();
-        let late = begin_judged(store, &scene.request(), judged).await;
-        assert!(matches!(late, Err(StorageError::Stale)), "{late:?}");
-        let judged = scene.judged().await;
-        assert_eq!(judged.grant_expires.map(Timestamp::unix), Some(retired));
-        while begin_judged(store, &scene.request(), judged.clone()).await.is_ok() {
+        assert_eq!(scene.facts().await.unwrap().grant.expires.unix(), retired);
+        while begin_judged(store, &scene.request(), cached.clone()).await.unwrap() == Begun::New {
             assert!(Timestamp::now().unix() < retired + 60, "it is never over");
         }
         assert!(Timestamp::now().unix() >= retired);
-        // The new one is.
-        let mut request = scene.request();
-        request.idempotency.use_of.token = [6; 32];
-        let judged = store.key_use(request.idempotency.use_of).await.unwrap().unwrap();
-        assert_eq!(begin_judged(store, &request, judged).await.unwrap(), Begun::New);
+        // The new one is good.
+        let request = scene.request();
+        let query = FactsQuery { token: [6; 32], ..scene.query() };
+        let begun = begin_if(store, &request, query, None, |facts| facts.is_some_and(may)).await;
+        assert_eq!(begun.unwrap(), Begun::New);
     }
 }
 
-/// Alone, each has a statement or transaction of its own; in company they share one.
+/// Alone, each has a transaction of its own; in company they share one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
     const EACH: u64 = 40;

@@ -15,6 +15,7 @@ use std::{
     },
 };
 
+use sealcard_record::Draft;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -24,9 +25,8 @@ pub(super) use self::{
     sqlite::SqliteWriter,
 };
 use super::{
-    AsOf, StorageError,
-    known::Era,
-    record::Draft,
+    StorageError,
+    cache::Version,
     sql::{Conn, params},
 };
 
@@ -38,12 +38,10 @@ pub struct WriteTx {
     conn: Conn,
     pub(super) appended: Vec<Draft>,
     registry_version: u64,
-    /// Something else than uses was, or may have been, changed.
+    /// The version when the transaction began.
+    version: Version,
+    /// Whether something else than uses was, or may have been, changed in it.
     more_than_uses: bool,
-    /// In which its numbers of changes are.
-    era: Era,
-    /// What a use was surprised to find.
-    found: Option<AsOf>,
 }
 
 impl WriteTx {
@@ -53,8 +51,7 @@ impl WriteTx {
         &mut self.conn
     }
 
-    /// The same, for what changes nothing that a use is judged by. Whoever writes with it appends an entry to the record too: by
-    /// the record's head another server sees that somebody has written.
+    /// The same, for statements that change nothing that requests are judged by.
     pub(super) fn conn_for_uses(&mut self) -> &mut Conn {
         &mut self.conn
     }
@@ -87,29 +84,30 @@ impl WriteTx {
         }
     }
 
-    /// Whether a job of this transaction, this one included, may have changed what a use is judged by.
-    pub(super) fn more_than_uses(&self) -> bool {
-        self.more_than_uses
+    /// The version of what this transaction sees; none once it may have changed something else than uses.
+    pub(super) fn version(&self) -> Option<Version> {
+        (!self.more_than_uses).then_some(self.version)
     }
 
-    /// When this transaction is, having found that the database has counted so many changes.
-    pub(super) fn as_of(&self, changes: i64) -> AsOf {
-        AsOf::number(changes).in_era(self.era)
+    /// Takes note of a registry version that was read: another server may have raised it.
+    pub(super) fn saw_registry_version(&mut self, version: u64) {
+        self.registry_version = self.registry_version.max(version);
     }
 
-    /// Says that the changes that a use was judged by are not the last ones: another server may have made some.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub(super) fn found(&mut self, changes: i64) -> Result<(), StorageError> {
-        self.found = Some(self.as_of(changes));
-        let version: Option<i64> = self.conn.scalar("SELECT registry_version FROM server", params![])?;
-        self.registry_version = self.registry_version.max(version.unwrap_or_default().cast_unsigned());
-        Ok(())
+    /// Makes ready for a transaction at this version.
+    fn begin(&mut self, version: Version) {
+        self.version = version;
+        self.more_than_uses = false;
+    }
+
+    /// The version after the commit.
+    fn committed_version(&self) -> Version {
+        let Version { connection, changes } = self.version;
+        Version { connection, changes: changes + u64::from(self.more_than_uses) }
     }
 
     fn new(conn: Conn, registry_version: u64) -> Self {
-        Self { conn, appended: Vec::new(), registry_version, more_than_uses: false, era: Era::default(), found: None }
+        Self { conn, appended: Vec::new(), registry_version, version: Version::default(), more_than_uses: false }
     }
 
     fn snapshot(&self) -> (usize, u64) {

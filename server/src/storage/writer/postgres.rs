@@ -6,6 +6,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use sealcard_record::Head;
 use tokio::runtime::Handle;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -13,8 +14,8 @@ use uuid::Uuid;
 use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::storage::{
     StorageError,
-    known::Changes,
-    record::{self, Entry, RecordHead},
+    cache::{Cache, Version},
+    record::{self, Entry},
     sql::{
         Conn, params,
         postgres::{Blocking, PostgresOptions, Session},
@@ -28,7 +29,7 @@ pub(in crate::storage) struct PostgresWriter {
     runtime: Handle,
     node: Uuid,
     published: Arc<AtomicU64>,
-    changes: Changes,
+    cache: Cache,
 }
 
 impl PostgresWriter {
@@ -39,9 +40,9 @@ impl PostgresWriter {
         node: Uuid,
         jobs: Jobs,
         published: Arc<AtomicU64>,
-        changes: Changes,
+        cache: Cache,
     ) -> Result<(), StorageError> {
-        let mut writer = Self { tx: None, options, runtime, node, published, changes };
+        let mut writer = Self { tx: None, options, runtime, node, published, cache };
         writer.tx = Some(writer.open()?);
         let run = move || jobs.run(|batch| writer.write(batch));
         let started = std::thread::Builder::new().name("writer".into()).spawn(run);
@@ -71,39 +72,37 @@ impl PostgresWriter {
         let mut tx = match usable {
             Some(tx) => tx,
             None => {
-                self.changes.begin_era();
+                self.cache.new_connection();
                 self.open()?
             }
         };
-        tx.more_than_uses = false;
-        tx.era = self.changes.era();
         // Not put back on error: dropping the connection ends whatever is left of the transaction.
-        let committed = transaction(&mut tx, jobs)?;
-        if committed {
-            self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
-        }
-        if let Some(found) = tx.found.take() {
-            self.changes.heard(found);
-        }
+        let committed = transaction(&mut tx, self.cache.connection(), jobs)?;
+        // Also when nothing was committed: another server may have changed something.
+        self.cache.observe(if committed { tx.committed_version() } else { tx.version });
+        self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
         self.tx = Some(tx);
         Ok(committed)
     }
 }
 
-const HEAD: &str = "SELECT sequence, hash FROM record_head FOR UPDATE";
+const HEAD: &str = "SELECT sequence, hash, changes FROM record_head FOR UPDATE";
 /// One entry, which becomes the head.
-const APPEND_ONE: &str = "WITH head AS (UPDATE record_head SET sequence = $1, hash = $10)
-    INSERT INTO record (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const APPEND_ONE: &str = "WITH head AS (UPDATE record_head SET sequence = $1, hash = $12)
+    INSERT INTO record
+        (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256, body, hash)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 /// Several entries, in one statement too. It takes PostgreSQL longer than the other takes for a single one.
-const APPEND: &str = "WITH head AS (UPDATE record_head SET sequence = $11, hash = $12)
-    INSERT INTO record (sequence, time, kind, request_id, principal_id, project_id, key_id, state, body, hash)
-    SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::UUID[], $5::UUID[], $6::UUID[], $7::UUID[],
-        $8::TEXT[], $9::TEXT[], $10::BYTEA[])";
+const APPEND: &str = "WITH head AS (UPDATE record_head SET sequence = $13, hash = $14)
+    INSERT INTO record
+        (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256, body, hash)
+    SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::UUID[], $6::UUID[], $7::UUID[],
+        $8::UUID[], $9::TEXT[], $10::BYTEA[], $11::TEXT[], $12::BYTEA[])";
 
 /// Whether anything was committed.
-fn transaction(tx: &mut WriteTx, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
-    let mut head = begin(session(&mut tx.conn)?)?;
+fn transaction(tx: &mut WriteTx, connection: u32, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+    let (mut head, changes) = begin(session(&mut tx.conn)?)?;
+    tx.begin(Version { connection, changes });
     if !perform(tx, jobs)? {
         tx.conn.script("ROLLBACK")?;
         return Ok(false);
@@ -129,15 +128,15 @@ fn session(conn: &mut Conn) -> Result<&mut Blocking, StorageError> {
     }
 }
 
-/// Begins a transaction and takes the record's head, in one exchange.
-fn begin(conn: &mut Blocking) -> Result<RecordHead, StorageError> {
-    let head: Option<(i64, Vec<u8>)> = conn.run(async |session| {
+/// Begins a transaction and takes the record's head and the count of changes, in one exchange.
+fn begin(conn: &mut Blocking) -> Result<(Head, u64), StorageError> {
+    let head: Option<(i64, Vec<u8>, i64)> = conn.run(async |session| {
         let (begun, head) = tokio::join!(biased; session.script("BEGIN READ WRITE"), session.optional(HEAD, params![]));
         begun.and(head)
     })?;
-    let damaged = || StorageError::Damaged("the record's head".to_owned());
-    let (sequence, hash) = head.ok_or_else(damaged)?;
-    Ok(RecordHead { sequence: sequence.cast_unsigned(), hash: hash.try_into().map_err(|_| damaged())? })
+    let head = head.ok_or_else(|| StorageError::Damaged("the record's head".to_owned()))?;
+    let (sequence, hash, changes) = head;
+    Ok((record::head(sequence, hash)?, changes.cast_unsigned()))
 }
 
 /// Appends entries to the record and notes its new head, which this transaction has locked.
@@ -152,15 +151,17 @@ async fn append(session: &Session, entries: &[Entry]) -> Result<(), StorageError
     if let [only] = entries {
         return session.execute(APPEND_ONE, &only.values()).await.map(drop);
     }
-    let columns: [&(dyn ToSql + Sync); 12] = [
+    let columns: [&(dyn ToSql + Sync); 14] = [
         &column!(entry => entry.sequence),
         &column!(entry => entry.time),
         &column!(entry => entry.kind),
+        &column!(entry => entry.event),
         &column!(entry => entry.request_id),
         &column!(entry => entry.principal_id),
         &column!(entry => entry.project_id),
         &column!(entry => entry.key_id),
         &column!(entry => entry.state),
+        &column!(entry => entry.signature_sha256.as_deref()),
         &column!(entry => entry.body.as_str()),
         &column!(entry => entry.hash.as_slice()),
         &last.sequence,

@@ -1,4 +1,4 @@
-//! Why a use of a key gave nothing.
+//! Why a request gave nothing.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use sealcard_policy::Decision;
 
 use crate::storage::StorageError;
 
-/// Why a use of a key gave nothing.
+/// Why a request gave nothing.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum SigningError {
+pub enum RequestError {
     /// Policy denies it; the denial is in the record. Retrying can't help.
     #[error("denied: {}", decision.reasons().join("; "))]
     Denied {
@@ -17,23 +17,19 @@ pub enum SigningError {
         /// The key's state, for a person who may know it.
         detail: Option<String>,
     },
-    /// The grant has ended since it was shown, or its holder was disabled or removed; in the record as denied. Retrying can't
-    /// help.
-    #[error("the grant is over, or its holder may not ask any more")]
-    GrantOver,
-    /// There is no such key. Retrying can't help.
-    #[error("no such key")]
-    NoSuchKey,
+    /// The grant is not known any more; in the record as denied. Retrying can't help.
+    #[error("the grant is not known any more")]
+    UnknownGrant,
     /// The input does not fit the key; in the record as denied. Retrying can't help.
     #[error("{0}")]
     Unfit(String),
-    /// The idempotency key belongs to another request. Retrying needs a new one.
+    /// The idempotency key belongs to another request; in the record as denied. Retrying needs a new one.
     #[error("the idempotency key belongs to another request")]
     Mismatch,
     /// The same request is being worked on. Retrying helps.
     #[error("the same request is being worked on")]
     InProgress,
-    /// The signer has too much to do; nothing was begun. Retrying helps.
+    /// The signer has too much to do; in the record as denied. Retrying helps.
     #[error("the key store is busy")]
     Busy,
     /// The key may have been used. It is not used again for this idempotency key.
@@ -70,7 +66,7 @@ pub enum SigningError {
     Storage(Arc<StorageError>),
 }
 
-impl From<StorageError> for SigningError {
+impl From<StorageError> for RequestError {
     fn from(error: StorageError) -> Self {
         Self::Storage(Arc::new(error))
     }

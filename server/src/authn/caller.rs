@@ -1,0 +1,150 @@
+//! Who asks, as the grant tells.
+
+use std::net::SocketAddr;
+
+use sealcard_api::{
+    Timestamp,
+    admin::{PrincipalKind, Roles},
+    ids::{GrantId, PrincipalId, ProjectId, RequestId},
+};
+use sealcard_policy::{Action, Decision};
+use sealcard_record::{Actor, Draft, Event};
+
+use crate::{
+    requests::policy_facts,
+    storage::{Facts, FactsQuery, StorageError, Target, WriteTx},
+};
+
+/// The principal that sent a request, with a valid grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The principal's id.
+    pub principal: PrincipalId,
+    /// The principal's name.
+    pub name: String,
+    /// Person or program.
+    pub kind: PrincipalKind,
+    /// Whether the principal may administer the server.
+    pub administrator: bool,
+    /// The grant.
+    pub grant: GrantId,
+    /// SHA-256 of the token that was shown of it.
+    pub token: [u8; 32],
+    /// The request that is being answered.
+    pub request_id: RequestId,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// What the caller is judged by where no project is concerned.
+    facts: sealcard_policy::Facts,
+}
+
+impl Caller {
+    /// The caller with these facts, if its grant is valid.
+    ///
+    /// # Errors
+    /// The denial.
+    pub fn new(
+        facts: &Facts,
+        token: [u8; 32],
+        request_id: RequestId,
+        peer: SocketAddr,
+        now: Timestamp,
+    ) -> Result<Self, Decision> {
+        let policy = policy_facts(facts, now);
+        let decision = sealcard_policy::decide(&policy, Action::LookAfterOneself);
+        if !decision.allowed() {
+            return Err(decision);
+        }
+        Ok(Self {
+            principal: facts.principal.id,
+            name: facts.principal.name.clone(),
+            kind: facts.principal.kind,
+            administrator: facts.principal.administrator,
+            grant: facts.grant.id,
+            token,
+            request_id,
+            peer,
+            facts: policy,
+        })
+    }
+
+    /// The same caller in a request of its own.
+    #[must_use]
+    pub fn in_request(&self, request_id: RequestId) -> Self {
+        Self { request_id, ..self.clone() }
+    }
+
+    /// Whether the caller, with these roles in the project concerned, may do `action`, as far as is known now.
+    #[must_use]
+    pub fn decide(&self, roles: Roles, action: Action) -> Decision {
+        sealcard_policy::decide(&sealcard_policy::Facts { roles, ..self.facts.clone() }, action)
+    }
+
+    /// Whether the caller is a person who may administer the server.
+    #[must_use]
+    pub fn administers(&self) -> bool {
+        self.facts.principal.administers()
+    }
+
+    /// The caller as the record names it.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor::new(self.principal, self.name.clone(), self.grant)
+    }
+
+    /// An event that this request causes.
+    #[must_use]
+    pub fn draft(&self, event: Event) -> Draft {
+        Draft::new(self.request_id, event).by(self.actor()).from_peer(self.peer.ip())
+    }
+
+    /// What the caller needs to be allowed at the moment when a change is made: all of these `actions`.
+    #[must_use]
+    pub const fn authorization(&self, actions: &'static [Action]) -> Authorization {
+        Authorization { token: self.token, actions }
+    }
+}
+
+/// What somebody needs to be allowed. It is judged in the transaction that makes the change: the request may have waited, and
+/// what was allowed when it arrived may not be any more.
+#[derive(Debug, Clone, Copy)]
+pub struct Authorization {
+    /// SHA-256 of the token that was shown.
+    pub token: [u8; 32],
+    /// All of these.
+    pub actions: &'static [Action],
+}
+
+/// Why a change is not allowed any more.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorizationError {
+    /// The grant is not known any more. Retrying can't help.
+    #[error("the grant is not known any more")]
+    UnknownGrant,
+    /// Policy denies it. Retrying can't help.
+    #[error("denied: {}", .0.reasons().join("; "))]
+    Denied(Decision),
+    /// The database failed. Retrying may help.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Authorization {
+    /// Asks policy with what this transaction sees.
+    ///
+    /// # Errors
+    /// See [`AuthorizationError`].
+    pub fn check(self, tx: &mut WriteTx, project: Option<ProjectId>) -> Result<(), AuthorizationError> {
+        let target = project.map_or(Target::Server, Target::Project);
+        let facts = tx.facts(&FactsQuery { token: self.token, target }, None)?;
+        let facts = policy_facts(&facts.ok_or(AuthorizationError::UnknownGrant)?, Timestamp::now());
+        // The login must be valid, whatever else is needed.
+        for action in [Action::LookAfterOneself].iter().chain(self.actions) {
+            let decision = sealcard_policy::decide(&facts, *action);
+            if !decision.allowed() {
+                return Err(AuthorizationError::Denied(decision));
+            }
+        }
+        Ok(())
+    }
+}

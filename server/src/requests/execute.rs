@@ -1,0 +1,104 @@
+//! Steps 3 to 5 of a request: the signer is asked, its answer is verified, the outcome is recorded.
+
+use sealcard_api::record::RequestState;
+use sealcard_record::event::UseIntent;
+use sealcard_signer_protocol::{Operation, RequestBody, ResponseBody, SignerError, StoredKey};
+
+use super::{
+    Output, Permit, RequestError, Requests, UseRequest, UseResponse, events,
+    state::{self, Input},
+    verify,
+};
+use crate::{authn::Caller, failpoint, signers::UseError};
+
+/// A use of a key that is allowed, and whose intent is in the record.
+pub(super) struct Use {
+    pub(super) caller: Caller,
+    pub(super) request: UseRequest,
+    pub(super) intent: UseIntent,
+    /// The component that does it.
+    pub(super) component: StoredKey,
+    /// Whether the caller looks after the server or the project, and may know why a signer does not start.
+    pub(super) caller_may_know: bool,
+}
+
+impl Requests {
+    /// Uses the key and records what came of it. Without an outcome in the record nothing is given out.
+    pub(super) async fn execute(&self, use_: Use, permit: Permit) -> Result<UseResponse, RequestError> {
+        // 3 Use.
+        let answer = match permit {
+            Permit::Granted(signer, turn) => signer.use_key(use_.message(), turn).await,
+            Permit::Busy | Permit::NoSigner => Err(UseError::NotAsked),
+        };
+        failpoint::hit("server::after_signer");
+        // 4 Verify.
+        let (input, result) = judge_answer(&use_, answer);
+        // 5 Finish.
+        self.finish(&use_, input, &result).await?;
+        failpoint::hit("server::after_outcome");
+        Ok(UseResponse { request_id: use_.caller.request_id, output: result? })
+    }
+
+    async fn finish(
+        &self,
+        use_: &Use,
+        input: Input,
+        result: &Result<Output, RequestError>,
+    ) -> Result<(), RequestError> {
+        let state = state::next(RequestState::Signing, input).unwrap_or(RequestState::Unknown);
+        let signature = match result {
+            Ok(Output::Signature(signature)) => Some(signature.clone()),
+            _ => None,
+        };
+        let counts = result.is_ok() && matches!(use_.request.operation, Operation::Sign { .. });
+        let counted = counts.then_some(use_.request.key);
+        let outcome = events::outcome(&use_.caller, &use_.intent, state, result);
+        Ok(self.store.finish_request(signature, counted, outcome).await?)
+    }
+}
+
+impl Use {
+    fn message(&self) -> RequestBody {
+        RequestBody::Use {
+            key: self.component.clone(),
+            operation: self.request.operation.clone(),
+            request: self.caller.request_id.0,
+        }
+    }
+}
+
+/// What an answer of the signer means for the request, with promise 8: no signature that does not verify.
+fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (Input, Result<Output, RequestError>) {
+    let error = match answer {
+        Ok(ResponseBody::Signature(signature)) => {
+            match verify::verify(&use_.component, &use_.request.operation, &signature) {
+                Ok(()) => return (Input::Succeed, Ok(Output::Signature(signature))),
+                Err(error) => RequestError::Fault(error.to_string()),
+            }
+        }
+        Ok(ResponseBody::Plaintext(plaintext)) if matches!(use_.request.operation, Operation::Decrypt { .. }) => {
+            return (Input::Succeed, Ok(Output::Plaintext(plaintext)));
+        }
+        Ok(_) => RequestError::Fault("the signer answered something else than was asked".to_owned()),
+        Err(UseError::Refused(
+            SignerError::Sealed | SignerError::Locked | SignerError::PinRefused { .. } | SignerError::PinNotTried(_),
+        )) => RequestError::Sealed,
+        Err(UseError::Refused(SignerError::DecryptionFailed)) => RequestError::DecryptionFailed,
+        Err(UseError::Refused(error @ (SignerError::Invalid(_) | SignerError::Unsupported(_)))) => {
+            RequestError::Unfit(error.to_string())
+        }
+        Err(UseError::Refused(error)) if error.may_have_used_the_key() => {
+            return (Input::Lose, Err(RequestError::Token(error.to_string())));
+        }
+        Err(UseError::Refused(
+            error @ (SignerError::Token { .. } | SignerError::TokenAbsent(_) | SignerError::NotOnToken(_)),
+        )) => RequestError::Token(error.to_string()),
+        Err(UseError::Refused(error @ SignerError::JournalFull(_))) => RequestError::DiskFull(error.to_string()),
+        Err(UseError::Refused(error)) => RequestError::Fault(error.to_string()),
+        Err(UseError::NotAsked) => RequestError::SignerUnavailable,
+        Err(UseError::NotStarted(why)) => RequestError::NotStarted { why, caller_may_know: use_.caller_may_know },
+        Err(error @ UseError::TooLong) => RequestError::Unfit(error.to_string()),
+        Err(UseError::Unavailable) => return (Input::Lose, Err(RequestError::SignerUnavailable)),
+    };
+    (Input::Fail, Err(error))
+}

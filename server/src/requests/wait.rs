@@ -1,0 +1,151 @@
+//! Waiting for a request that is in work, here or at another server.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use sealcard_api::{
+    ids::{ProjectId, RequestId},
+    record::RequestState,
+};
+use sealcard_record::{
+    Event, Named,
+    event::{SigningKey, UseCancelled},
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{
+    RequestError, Requests,
+    state::{self, Input},
+};
+use crate::{
+    authn::Caller,
+    storage::{RequestRow, StorageError},
+};
+
+/// How long a repetition waits for the first request.
+pub(super) const REPETITION_WAIT: Duration = Duration::from_secs(10);
+
+/// How often the state of a request is read that another server works on.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+impl Requests {
+    /// Waits until the request `id`, which has begun, may have ended.
+    pub(super) async fn wait_for(&self, id: RequestId, deadline: Instant) -> Result<(), RequestError> {
+        let here = tokio::time::timeout_at(deadline.into(), self.running.ended(id)).await;
+        if here.map_err(|_| RequestError::InProgress)? {
+            return Ok(());
+        }
+        // Another server works on it, or nobody does.
+        if Instant::now() >= deadline {
+            return Err(RequestError::InProgress);
+        }
+        if self.recover().await? == 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// The request once it has ended, or as it is at the deadline. None if there is no such request.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn watch(&self, id: RequestId, deadline: Instant) -> Result<Option<RequestRow>, StorageError> {
+        loop {
+            let row = self.store.request(id).await?;
+            let open = row.as_ref().is_some_and(|row| !row.state.is_final());
+            if !open || Instant::now() >= deadline {
+                return Ok(row);
+            }
+            let runs_here = matches!(row, Some(RequestRow { state: RequestState::Signing, .. }))
+                && tokio::time::timeout_at(deadline.into(), self.running.ended(id)).await.unwrap_or(true);
+            if !runs_here {
+                let pause = LOOK_AGAIN.min(deadline.saturating_duration_since(Instant::now()));
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+/// Why a request was not cancelled.
+#[derive(Debug, thiserror::Error)]
+pub enum CancelError {
+    /// It is in this state and does not wait. Retrying can't help.
+    #[error("the request is {}", .0.name())]
+    TooLate(RequestState),
+    /// The database failed. Retrying may help.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Requests {
+    /// Gives up a request that waits.
+    ///
+    /// # Errors
+    /// See [`CancelError`].
+    pub async fn cancel(&self, caller: &Caller, row: &RequestRow) -> Result<(), CancelError> {
+        let Some(next) = state::next(row.state, Input::Cancel) else { return Err(CancelError::TooLate(row.state)) };
+        let key = self.store.key(row.key).await?;
+        let signing_key = SigningKey {
+            project: Named::new(
+                row.project.unwrap_or(ProjectId(Uuid::nil())),
+                key.as_ref().map_or("", |key| &key.project),
+            ),
+            key: Named::new(row.key, key.as_ref().map_or("", |key| &key.name)),
+        };
+        let event = Event::UseCancelled(UseCancelled { signing_key });
+        let entry = caller.in_request(row.id).draft(event);
+        if self.store.end_waiting(row.id, next, entry).await? {
+            return Ok(());
+        }
+        let now = self.store.request(row.id).await?;
+        Err(CancelError::TooLate(now.map_or(RequestState::Unknown, |row| row.state)))
+    }
+}
+
+/// The requests that this process works on. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Running(Arc<Mutex<HashMap<RequestId, watch::Receiver<()>>>>);
+
+impl Running {
+    /// Notes a request for as long as the guard lives.
+    pub(super) fn begin(&self, id: RequestId) -> RunningGuard {
+        let (sender, receiver) = watch::channel(());
+        self.lock().insert(id, receiver);
+        RunningGuard { running: self.clone(), id, _sender: sender }
+    }
+
+    /// Whether this process works on the request.
+    pub(crate) fn contains(&self, id: RequestId) -> bool {
+        self.lock().contains_key(&id)
+    }
+
+    /// Waits until the request has ended. `false` at once if this process does not work on it.
+    pub(super) async fn ended(&self, id: RequestId) -> bool {
+        let Some(mut receiver) = self.lock().get(&id).cloned() else { return false };
+        // Nothing is ever sent: the error says that the guard has gone.
+        while receiver.changed().await.is_ok() {}
+        true
+    }
+
+    /// Nothing in the map depends on two steps, so a panic elsewhere leaves it whole.
+    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, watch::Receiver<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request in work.
+pub(super) struct RunningGuard {
+    running: Running,
+    id: RequestId,
+    _sender: watch::Sender<()>,
+}
+
+impl Drop for RunningGuard {
+    fn drop(&mut self) {
+        self.running.lock().remove(&self.id);
+    }
+}

@@ -1,0 +1,286 @@
+//! All that a request is judged by, read by one query.
+
+use sealcard_api::{
+    Timestamp,
+    admin::{PrincipalKind, Roles},
+    algorithm::{ComponentRole, KeyAlgorithm},
+    ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
+};
+use sealcard_signer_protocol::StoredKey;
+use uuid::Uuid;
+
+use super::{
+    StorageError, Store, WriteTx,
+    cache::Version,
+    identity::{kind_from, roles_from},
+    keys::{algorithm, decoded, public_key, role},
+    sql::{FromRow, Row, params},
+};
+
+/// Whose facts, and about what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FactsQuery {
+    /// SHA-256 of the token that was shown of a grant.
+    pub token: [u8; 32],
+    /// What it is about.
+    pub target: Target,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Nothing that belongs to a project.
+    Server,
+    /// A project.
+    Project(ProjectId),
+    /// A key and its component in a role.
+    Key(KeyId, ComponentRole),
+}
+
+/// All that a request is judged by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The grant that the token belongs to.
+    pub grant: Grant,
+    /// Its holder.
+    pub principal: Principal,
+    /// The project that the request is about, or its key's.
+    pub project: Option<Project>,
+    /// The holder's roles in it, its groups' roles included.
+    pub roles: Roles,
+    /// The key, if the request is about one that exists.
+    pub key: Option<Key>,
+    /// When all this was so.
+    pub version: Version,
+    /// The version of what clients may see.
+    registry_version: u64,
+}
+
+/// A grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The id.
+    pub id: GrantId,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// When it ends, or the token of it that was shown.
+    pub expires: Timestamp,
+    /// Whether it was revoked.
+    pub revoked: bool,
+    /// Whether it was issued for a service account's token instead of a password.
+    pub by_service_token: bool,
+}
+
+/// The holder of a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The id.
+    pub id: PrincipalId,
+    /// The name.
+    pub name: String,
+    /// Person or program.
+    pub kind: PrincipalKind,
+    /// Whether it may administer the server.
+    pub administrator: bool,
+    /// Whether it is disabled.
+    pub disabled: bool,
+    /// Whether it was removed.
+    pub removed: bool,
+    /// The names of its groups.
+    pub groups: Vec<String>,
+}
+
+/// A project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// The id.
+    pub id: ProjectId,
+    /// The name.
+    pub name: String,
+}
+
+/// A key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The id.
+    pub id: KeyId,
+    /// The name.
+    pub name: String,
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The algorithm.
+    pub algorithm: KeyAlgorithm,
+    /// Whether its use is stopped.
+    pub disabled: bool,
+    /// Whether it was revoked.
+    pub revoked: bool,
+    /// Whether its private halves were destroyed.
+    pub destroyed: bool,
+    /// The component in the role asked for.
+    pub component: Option<Component>,
+}
+
+/// A component key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// The key as the signer wants it.
+    pub key: StoredKey,
+    /// When it expires, or its certificate if that is earlier.
+    pub expires: Option<Timestamp>,
+    /// Whether it was revoked alone.
+    pub revoked: bool,
+}
+
+const FACTS: &str = "SELECT (SELECT changes FROM record_head), (SELECT registry_version FROM server),
+        g.id, g.created, g.expires, t.retired, g.revoked IS NOT NULL, g.service_token_id IS NOT NULL,
+        p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
+        (SELECT string_agg(n.name, ',') FROM group_member m JOIN principal_group n ON n.id = m.group_id
+            WHERE m.principal_id = p.id),
+        j.id, j.name,
+        (SELECT string_agg(r.role, ',') FROM principal_role r WHERE r.project_id = j.id AND r.principal_id = p.id),
+        k.id, k.name, k.environment_id, k.algorithm, k.disabled, k.revoked IS NOT NULL, k.destroyed IS NOT NULL,
+        c.id, c.role, c.algorithm, c.public_key, c.public_exponent, c.handle, c.expires, c.revoked
+     FROM grant_token t JOIN access_grant g ON g.id = t.grant_id JOIN principal p ON p.id = g.principal_id
+     LEFT JOIN signing_key k ON k.id = $2 LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3
+     LEFT JOIN project j ON j.id = coalesce(k.project_id, $4)
+     WHERE t.hash = $1";
+
+impl FromRow for Facts {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        let project = match row.get::<Option<Uuid>>(15)? {
+            None => None,
+            Some(id) => Some(Project { id: ProjectId(id), name: row.get(16)? }),
+        };
+        let expires: i64 = row.get(4)?;
+        let retired: Option<i64> = row.get(5)?;
+        Ok(Self {
+            version: Version { connection: 0, changes: row.get::<i64>(0)?.cast_unsigned() },
+            registry_version: row.get::<i64>(1)?.cast_unsigned(),
+            grant: Grant {
+                id: GrantId(row.get(2)?),
+                issued: Timestamp::from_unix(row.get(3)?),
+                expires: Timestamp::from_unix(retired.map_or(expires, |retired| retired.min(expires))),
+                revoked: row.get(6)?,
+                by_service_token: row.get(7)?,
+            },
+            principal: Principal {
+                id: PrincipalId(row.get(8)?),
+                name: row.get(9)?,
+                kind: kind_from(&row.get::<String>(10)?)?,
+                administrator: row.get(11)?,
+                disabled: row.get(12)?,
+                removed: row.get(13)?,
+                groups: row.get::<Option<String>>(14)?.map(names).unwrap_or_default(),
+            },
+            project,
+            roles: row.get::<Option<String>>(17)?.as_deref().map(roles_from).unwrap_or_default(),
+            key: key(row)?,
+        })
+    }
+}
+
+/// The names in a list with commas, sorted. No name has a comma.
+fn names(list: String) -> Vec<String> {
+    let mut names: Vec<String> = list.split(',').map(str::to_owned).collect();
+    names.sort_unstable();
+    names
+}
+
+fn key(row: &Row<'_>) -> Result<Option<Key>, StorageError> {
+    let Some(id) = row.get::<Option<Uuid>>(18)? else { return Ok(None) };
+    let component = match row.get::<Option<Uuid>>(25)? {
+        None => None,
+        Some(component) => Some(Component {
+            key: StoredKey {
+                component,
+                role: role(26, &row.get::<String>(26)?)?,
+                algorithm: algorithm(27, &row.get::<String>(27)?)?,
+                public_key: public_key(row.get(28)?, row.get(29)?),
+                handle: row.get(30)?,
+            },
+            expires: row.get::<Option<i64>>(31)?.map(Timestamp::from_unix),
+            revoked: row.get(32)?,
+        }),
+    };
+    Ok(Some(Key {
+        id: KeyId(id),
+        name: row.get(19)?,
+        environment: EnvironmentId(row.get(20)?),
+        algorithm: decoded(21, row.get::<String>(21)?.parse().ok())?,
+        disabled: row.get(22)?,
+        revoked: row.get(23)?,
+        destroyed: row.get(24)?,
+        component,
+    }))
+}
+
+impl FactsQuery {
+    /// The ids of key and project, and the name of the component's role.
+    const fn values(&self) -> (Option<Uuid>, Option<&'static str>, Option<Uuid>) {
+        match self.target {
+            Target::Server => (None, None, None),
+            Target::Project(project) => (None, None, Some(project.0)),
+            Target::Key(key, role) => (Some(key.0), Some(role.name()), None),
+        }
+    }
+}
+
+impl Store {
+    /// The facts of this moment. None if the token belongs to no grant.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn facts(&self, query: FactsQuery) -> Result<Option<Facts>, StorageError> {
+        // Facts of a file that this process writes alone are true until it writes again.
+        if self.writes_alone
+            && let Some(cached) = self.cache.get(&query)
+        {
+            return Ok(Some(cached));
+        }
+        let connection = self.cache.connection();
+        let ((key, role, project), token) = (query.values(), query.token.as_slice());
+        let mut facts: Option<Facts> = self.reader().optional(FACTS, params![token, key, role, project]).await?;
+        if let Some(facts) = &mut facts {
+            facts.version.connection = connection;
+            self.saw_registry_version(facts.registry_version);
+            self.cache.insert(query, facts);
+        }
+        Ok(facts)
+    }
+
+    /// The facts as this server knows them without asking the database, or else those of this moment. Good enough to begin
+    /// what is judged again in a transaction, and not to refuse it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn cached_facts(&self, query: FactsQuery) -> Result<Option<Facts>, StorageError> {
+        match self.cache.get(&query) {
+            Some(cached) => Ok(Some(cached)),
+            None => self.facts(query).await,
+        }
+    }
+}
+
+impl WriteTx {
+    /// The facts as this transaction sees them: those that are cached, if nothing has changed since. None if the token belongs
+    /// to no grant.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn facts(&mut self, query: &FactsQuery, cached: Option<Facts>) -> Result<Option<Facts>, StorageError> {
+        let version = self.version();
+        if let (Some(cached), Some(version)) = (cached, version)
+            && cached.version == version
+        {
+            return Ok(Some(cached));
+        }
+        let ((key, role, project), token) = (query.values(), query.token.as_slice());
+        let mut facts: Option<Facts> = self.conn_for_uses().optional(FACTS, params![token, key, role, project])?;
+        if let Some(facts) = &mut facts {
+            // Facts of a transaction that is not committed have no version that they could be compared by.
+            facts.version = version.unwrap_or_default();
+            self.saw_registry_version(facts.registry_version);
+        }
+        Ok(facts)
+    }
+}
