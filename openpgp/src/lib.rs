@@ -33,7 +33,7 @@ mod verify;
 pub use certificate::{
     CardCertificateError, ForeignCertificate, ForeignError, ForeignKey, PublicCertificate, card_certificate,
 };
-pub use change::{ComponentLife, Extended, KnownKey, MergedCertificate, extend, merge, revocation, with_revocation};
+pub use change::{Extended, KnownKey, MergedCertificate, extend, merge, revocation, with_revocation};
 pub use create::{Certificate, CertificateRequest, create};
 pub use mpi::ComponentKey;
 pub use packets::{

@@ -15,5 +15,6 @@ pub mod keys;
 pub mod memory;
 pub mod requests;
 pub mod signers;
-pub mod storage;
 pub mod tls;
+
+pub use sealcard_storage as storage;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use sealcard_api::{Fingerprint, Timestamp, algorithm::HashAlgorithm};
+use sealcard_api::{Fingerprint, Timestamp, algorithm::HashAlgorithm, life::ComponentLife};
 use sequoia_openpgp::{
     Cert, Packet, PacketPile,
     cert::{ValidCert, amalgamation::ValidAmalgamation as _},
@@ -18,17 +18,6 @@ use crate::{
     signer::{CERTIFICATE_HASH, CertificateError, RemoteSigner, without_critical},
     time::{system_time, timestamp},
 };
-
-/// How long a key of a certificate lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ComponentLife {
-    /// Which key.
-    pub fingerprint: Fingerprint,
-    /// Its end or its certificate's, whichever is earlier.
-    pub expires: Option<Timestamp>,
-    /// Whether it was revoked alone.
-    pub revoked: bool,
-}
 
 /// A certificate with later ends.
 #[derive(Debug, Clone)]

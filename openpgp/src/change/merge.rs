@@ -7,6 +7,7 @@ use sealcard_api::{
     algorithm::ComponentRole,
     import::{CertificatePart, LeftOut, LeftOutReason, MAX_CERTIFICATE},
     keys::{RevocationReason, Revoked},
+    life::ComponentLife,
     merge::{CertificateChange, ChangedPart},
 };
 use sequoia_openpgp::{
@@ -15,10 +16,7 @@ use sequoia_openpgp::{
     types::{ReasonForRevocation, RevocationStatus},
 };
 
-use super::{
-    ComponentLife,
-    extend::{is_revoked, lives},
-};
+use super::extend::{is_revoked, lives};
 use crate::{
     certificate::{ForeignError, ForeignKey, PublicCertificate, candidate, fingerprint, has_sha1, one_line, policy},
     time::{system_time, timestamp},

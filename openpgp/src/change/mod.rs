@@ -4,6 +4,6 @@ mod extend;
 mod merge;
 mod revoke;
 
-pub use extend::{ComponentLife, Extended, extend};
+pub use extend::{Extended, extend};
 pub use merge::{KnownKey, MergedCertificate, merge};
 pub use revoke::{revocation, with_revocation};

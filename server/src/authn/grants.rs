@@ -4,7 +4,7 @@ use std::fmt;
 
 use sealcard_api::{
     Timestamp,
-    grants::{GrantInfo, GrantIssued},
+    grants::GrantIssued,
     ids::{GrantId, PrincipalId, ServiceTokenId},
     problem::ProblemCode,
 };
@@ -13,7 +13,7 @@ use super::{GRANT_PREFIX, Secret, secret};
 use crate::{
     config::Limits,
     http::ApiError,
-    storage::{GrantRow, NewGrantRow, WriteTx},
+    storage::{NewGrantRow, WriteTx},
 };
 
 const DAY: i64 = 86_400;
@@ -110,25 +110,6 @@ pub fn refresh(tx: &mut WriteTx, id: GrantId, presented: &str, limits: &Limits) 
 fn issued(tx: &mut WriteTx, id: GrantId, secret: Secret) -> Result<GrantIssued, ApiError> {
     let row = tx.find_grant(id)?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok(GrantIssued { token: secret.into_text(), grant: row.into() })
-}
-
-impl From<GrantRow> for GrantInfo {
-    fn from(row: GrantRow) -> Self {
-        Self {
-            id: row.id,
-            principal: row.principal,
-            principal_name: row.principal_name,
-            administrator: row.administrator,
-            label: row.label,
-            created: Timestamp::from_unix(row.created),
-            expires: Timestamp::from_unix(row.expires),
-            refreshable_until: Timestamp::from_unix(row.refreshable_until),
-            revoked: row.revoked.map(Timestamp::from_unix),
-            kind: row.kind,
-            last_used: row.last_used.map(Timestamp::from_unix),
-            last_address: row.last_address,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
     Timestamp,
-    admin::{Group, GroupChange, GroupMember, NewGroup, Page, PrincipalKind},
+    admin::{Group, GroupChange, NewGroup, Page},
     ids::GroupId,
     problem::ProblemCode,
     rules::{Name, PageLimit},
@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of, projects::expect_no_self_grant};
 use crate::{
     http::PageQuery,
-    storage::{GroupRow, StorageError, WriteTx},
+    storage::{StorageError, WriteTx},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -177,15 +177,5 @@ pub(super) fn find_in(tx: &mut WriteTx, group: &str) -> ApiResult<Named<GroupId>
     match tx.find_group(group) {
         Err(StorageError::NotFound(_)) => Err(ApiError::not_found(format!("There is no group {group}."))),
         found => Ok(found?),
-    }
-}
-
-impl From<GroupRow> for Group {
-    fn from(row: GroupRow) -> Self {
-        let members = row.members.into_iter().map(|(is_account, name)| {
-            let kind = if is_account { PrincipalKind::ServiceAccount } else { PrincipalKind::User };
-            GroupMember { kind, name }
-        });
-        Self { id: row.id, name: row.name, members: members.collect(), created: Timestamp::from_unix(row.created) }
     }
 }

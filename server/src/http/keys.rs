@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
-    KeyName, KeyRef, Timestamp,
+    KeyRef, Timestamp,
     admin::Page,
     algorithm::ComponentRole,
     keys::{Key, KeyChange, KeyProfile, NewKey},
@@ -183,13 +183,6 @@ fn ambiguous<'a>(key: &str, rows: impl Iterator<Item = &'a KeyRow>) -> ApiError 
     let names: Vec<String> = rows.map(|row| row.full_name().to_string()).collect();
     let more = if names.len() >= MAX_CANDIDATES { ", …" } else { "" };
     ApiError::invalid(format!("Several keys are named {key}: {}{more}. Write PROJECT/NAME.", names.join(", ")))
-}
-
-impl KeyRow {
-    /// `PROJECT/NAME`, for messages.
-    pub(crate) fn full_name(&self) -> KeyName<'_> {
-        KeyName { project: &self.project, name: &self.name }
-    }
 }
 
 pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {

@@ -240,21 +240,3 @@ fn find_in(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {
 fn unknown(name: &str) -> ApiError {
     ApiError::not_found(format!("There is no service account {name}."))
 }
-
-impl From<PrincipalRow> for ServiceAccount {
-    fn from(row: PrincipalRow) -> Self {
-        Self { id: row.id, name: row.name, disabled: row.disabled, created: Timestamp::from_unix(row.created) }
-    }
-}
-
-impl From<ServiceTokenRow> for ServiceToken {
-    fn from(row: ServiceTokenRow) -> Self {
-        Self {
-            id: row.id,
-            label: row.label,
-            created: Timestamp::from_unix(row.created),
-            expires: Timestamp::from_unix(row.expires),
-            revoked: row.revoked.map(Timestamp::from_unix),
-        }
-    }
-}

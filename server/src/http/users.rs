@@ -225,16 +225,3 @@ fn must_keep_an_administrator(tx: &mut WriteTx) -> ApiResult<()> {
 fn unknown(name: &str) -> ApiError {
     ApiError::not_found(format!("There is no user or service account {name}."))
 }
-
-impl From<PrincipalRow> for User {
-    fn from(row: PrincipalRow) -> Self {
-        Self {
-            id: row.id,
-            name: row.name,
-            administrator: row.administrator,
-            disabled: row.disabled,
-            created: Timestamp::from_unix(row.created),
-            one_time_password_expires: row.one_time_until.map(Timestamp::from_unix),
-        }
-    }
-}

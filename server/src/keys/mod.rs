@@ -7,7 +7,6 @@ mod certifier;
 mod destroy;
 mod extend;
 mod import;
-mod life;
 mod merge;
 mod revoke;
 

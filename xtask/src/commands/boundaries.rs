@@ -30,6 +30,7 @@ const FORBIDDEN: &[(&str, &[&[&str]])] = &[
     ("sealcard-openpgp-import", &[ASYNC, HTTP, SQL, KEYS, CARD, POLICY, TESTS, &["sealcard-signer-protocol"]]),
     ("sealcard-signer-protocol", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS]),
     ("sealcard-signer", &[ASYNC, HTTP, SQL, CARD, OPENPGP, IMPORT, POLICY, TESTS]),
+    ("sealcard-storage", &[HTTP, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS]),
     ("sealcard-server", &[KEYS, CARD, IMPORT, TESTS]),
     ("sealcard-bridge", &[SQL, KEYS, POLICY, TESTS]),
 ];

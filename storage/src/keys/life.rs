@@ -1,14 +1,14 @@
 //! A key's state, worked out from its row.
 
 use sealcard_api::{
-    Timestamp,
+    KeyName, Timestamp,
     algorithm::ComponentRole,
     cards::Component,
     keys::KeyState,
     life::{self, KeyLife},
 };
 
-use crate::storage::{ComponentRow, KeyRow};
+use crate::{ComponentRow, KeyRow};
 
 impl KeyRow {
     /// The state at this moment.
@@ -80,5 +80,13 @@ impl ComponentRow {
             expires: self.expires,
             revoked: self.revoked,
         }
+    }
+}
+
+impl KeyRow {
+    /// `PROJECT/NAME`, for messages.
+    #[must_use]
+    pub fn full_name(&self) -> KeyName<'_> {
+        KeyName { project: &self.project, name: &self.name }
     }
 }

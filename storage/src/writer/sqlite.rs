@@ -11,14 +11,14 @@ use std::{
 use sealcard_record::Head;
 
 use super::{CHANGED, Job, Jobs, WriteTx, perform};
-use crate::storage::{
+use crate::{
     StorageError,
     cache::{Cache, Version},
     record,
     sql::{Conn, params, sqlite},
 };
 
-pub(in crate::storage) struct SqliteWriter {
+pub(crate) struct SqliteWriter {
     path: PathBuf,
     /// Absent after a failed commit, until the file has been opened again.
     open: Option<Open>,
@@ -36,7 +36,7 @@ struct Open {
 impl SqliteWriter {
     /// Opens the file at `path` and starts the thread. `published` is the registry version that readers see; `cache` is told
     /// of each version before the callers are answered.
-    pub(in crate::storage) fn start(
+    pub(crate) fn start(
         path: PathBuf,
         jobs: Jobs,
         published: Arc<AtomicU64>,

@@ -70,7 +70,7 @@ impl WriteTx {
         Ok(self.registry_version)
     }
 
-    /// [`crate::storage::Store::node_has_ended`], inside the transaction.
+    /// [`crate::Store::node_has_ended`], inside the transaction.
     ///
     /// # Errors
     /// If the database fails.

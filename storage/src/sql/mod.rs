@@ -21,7 +21,7 @@ impl<T: rusqlite::types::FromSql + for<'r> tokio_postgres::types::FromSql<'r>> C
 
 /// The parameters of one statement.
 macro_rules! params {
-    ($($value:expr),* $(,)?) => { &[$(&$value as &dyn $crate::storage::sql::Param),*] };
+    ($($value:expr),* $(,)?) => { &[$(&$value as &dyn $crate::sql::Param),*] };
 }
 pub(crate) use params;
 

@@ -1,5 +1,6 @@
 //! Signing keys and their component keys.
 
+mod life;
 mod write;
 
 use std::sync::PoisonError;
@@ -300,7 +301,7 @@ impl Store {
         Ok(row.map(|(certificate,)| certificate))
     }
 
-    /// Fails early where [`crate::storage::WriteTx::insert_key`] would fail late: on a token keys have been made by then.
+    /// Fails early where [`crate::WriteTx::insert_key`] would fail late: on a token keys have been made by then.
     ///
     /// # Errors
     /// [`StorageError::Taken`] if the project has a key of this name.

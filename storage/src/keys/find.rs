@@ -3,7 +3,7 @@
 use sealcard_api::{KeyRef, ids::PrincipalId};
 
 use super::KeyRow;
-use crate::storage::{StorageError, Store, identity::as_id, sql::params};
+use crate::{StorageError, Store, identity::as_id, sql::params};
 
 /// Keys that are meant by one name, of those that the principal `$2` may see, or of all.
 macro_rules! find_query {

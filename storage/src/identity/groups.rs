@@ -1,6 +1,10 @@
 //! Groups.
 
-use sealcard_api::ids::{GroupId, PrincipalId};
+use sealcard_api::{
+    Timestamp,
+    admin::{Group, GroupMember, PrincipalKind},
+    ids::{GroupId, PrincipalId},
+};
 use sealcard_record::Named;
 use uuid::Uuid;
 
@@ -143,5 +147,15 @@ impl WriteTx {
             params![group.0, principal.0],
         )?;
         Ok(done == 1)
+    }
+}
+
+impl From<GroupRow> for Group {
+    fn from(row: GroupRow) -> Self {
+        let members = row.members.into_iter().map(|(is_account, name)| {
+            let kind = if is_account { PrincipalKind::ServiceAccount } else { PrincipalKind::User };
+            GroupMember { kind, name }
+        });
+        Self { id: row.id, name: row.name, members: members.collect(), created: Timestamp::from_unix(row.created) }
     }
 }

@@ -1,6 +1,10 @@
 //! Tokens of service accounts.
 
-use sealcard_api::ids::{PrincipalId, ServiceTokenId};
+use sealcard_api::{
+    Timestamp,
+    admin::ServiceToken,
+    ids::{PrincipalId, ServiceTokenId},
+};
 use sealcard_record::Named;
 use uuid::Uuid;
 
@@ -138,5 +142,17 @@ impl WriteTx {
             params![id.0, now],
         )?;
         Ok(Named::new(id, label))
+    }
+}
+
+impl From<ServiceTokenRow> for ServiceToken {
+    fn from(row: ServiceTokenRow) -> Self {
+        Self {
+            id: row.id,
+            label: row.label,
+            created: Timestamp::from_unix(row.created),
+            expires: Timestamp::from_unix(row.expires),
+            revoked: row.revoked.map(Timestamp::from_unix),
+        }
     }
 }

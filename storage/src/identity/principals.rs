@@ -1,7 +1,10 @@
 //! Users and service accounts.
 
-use sealcard_api::admin::PrincipalKind;
-use sealcard_api::ids::PrincipalId;
+use sealcard_api::{
+    Timestamp,
+    admin::{PrincipalKind, ServiceAccount, User},
+    ids::PrincipalId,
+};
 use sealcard_record::Named;
 use uuid::Uuid;
 
@@ -255,5 +258,24 @@ impl WriteTx {
             params![],
         )?;
         Ok(count.unwrap_or_default())
+    }
+}
+
+impl From<PrincipalRow> for User {
+    fn from(row: PrincipalRow) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            administrator: row.administrator,
+            disabled: row.disabled,
+            created: Timestamp::from_unix(row.created),
+            one_time_password_expires: row.one_time_until.map(Timestamp::from_unix),
+        }
+    }
+}
+
+impl From<PrincipalRow> for ServiceAccount {
+    fn from(row: PrincipalRow) -> Self {
+        Self { id: row.id, name: row.name, disabled: row.disabled, created: Timestamp::from_unix(row.created) }
     }
 }

@@ -4,12 +4,12 @@ use sealcard_api::{
     Timestamp,
     ids::{ComponentId, KeyId},
     keys::Revoked,
+    life::ComponentLife,
 };
-use sealcard_openpgp::ComponentLife;
 use sealcard_signer_protocol::PublicKeyBytes;
 
 use super::{NewComponentRow, NewKeyRow, OWNER, Owner};
-use crate::storage::{StorageError, WriteTx, sql::params};
+use crate::{StorageError, WriteTx, sql::params};
 
 const INSERT_KEY: &str =
     "INSERT INTO signing_key (id, project_id, environment_id, name, algorithm, user_id, fingerprint,

@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{CHANGED, Job, Jobs, WriteTx, perform};
-use crate::storage::{
+use crate::{
     StorageError,
     cache::{Cache, Version},
     record::{self, Entry},
@@ -22,7 +22,7 @@ use crate::storage::{
     },
 };
 
-pub(in crate::storage) struct PostgresWriter {
+pub(crate) struct PostgresWriter {
     /// Absent after a failure, until there is a new connection.
     tx: Option<WriteTx>,
     options: PostgresOptions,
@@ -34,7 +34,7 @@ pub(in crate::storage) struct PostgresWriter {
 
 impl PostgresWriter {
     /// Connects and starts the thread. As long as its connection lives, `node` is known to the other servers as running.
-    pub(in crate::storage) fn start(
+    pub(crate) fn start(
         options: PostgresOptions,
         runtime: Handle,
         node: Uuid,
@@ -172,10 +172,10 @@ async fn append(session: &Session, entries: &[Entry]) -> Result<(), StorageError
 
 /// Whether the node with this lock has ended: the lock can be had only when its connection is gone. It is given back with the
 /// transaction.
-pub(in crate::storage) const NODE_HAS_ENDED: &str = "SELECT pg_try_advisory_xact_lock($1)";
+pub(crate) const NODE_HAS_ENDED: &str = "SELECT pg_try_advisory_xact_lock($1)";
 
 /// What stands for a node among the database's advisory locks.
-pub(in crate::storage) const fn lock_number(node: Uuid) -> i64 {
+pub(crate) const fn lock_number(node: Uuid) -> i64 {
     let (_, low) = node.as_u64_pair();
     low.cast_signed()
 }

@@ -1,7 +1,9 @@
 //! Grants and their tokens.
 
 use sealcard_api::{
+    Timestamp,
     admin::PrincipalKind,
+    grants::GrantInfo,
     ids::{GrantId, PrincipalId, ServiceTokenId},
 };
 use uuid::Uuid;
@@ -255,3 +257,22 @@ impl WriteTx {
 
 /// For how many seconds a retired token is still told that it is over, instead of that it never was.
 const RETIRED_KNOWN: i64 = 30 * 86_400;
+
+impl From<GrantRow> for GrantInfo {
+    fn from(row: GrantRow) -> Self {
+        Self {
+            id: row.id,
+            principal: row.principal,
+            principal_name: row.principal_name,
+            administrator: row.administrator,
+            label: row.label,
+            created: Timestamp::from_unix(row.created),
+            expires: Timestamp::from_unix(row.expires),
+            refreshable_until: Timestamp::from_unix(row.refreshable_until),
+            revoked: row.revoked.map(Timestamp::from_unix),
+            kind: row.kind,
+            last_used: row.last_used.map(Timestamp::from_unix),
+            last_address: row.last_address,
+        }
+    }
+}

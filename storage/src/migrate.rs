@@ -13,14 +13,14 @@ type Step = (i64, &'static str);
 
 /// All steps for SQLite. A step that was released is never changed: add another, to both lists.
 const SQLITE: [Step; 2] = [
-    (1, include_str!("../../migrations/sqlite/0001_identity.sql")),
-    (2, include_str!("../../migrations/sqlite/0002_keys.sql")),
+    (1, include_str!("../migrations/sqlite/0001_identity.sql")),
+    (2, include_str!("../migrations/sqlite/0002_keys.sql")),
 ];
 
 /// The same for PostgreSQL.
 const POSTGRES: [Step; 2] = [
-    (1, include_str!("../../migrations/postgres/0001_identity.sql")),
-    (2, include_str!("../../migrations/postgres/0002_keys.sql")),
+    (1, include_str!("../migrations/postgres/0001_identity.sql")),
+    (2, include_str!("../migrations/postgres/0002_keys.sql")),
 ];
 
 /// Held while the schema is changed: several servers may start at once.

@@ -16,7 +16,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, Rows, Statement, config::DbConfig};
 
 use super::{FromRow, Param, Row};
-use crate::storage::StorageError;
+use crate::StorageError;
 
 /// How many connections read; more would only cost memory.
 const READERS: usize = 3;
@@ -32,7 +32,7 @@ const LOG_BYTES: u64 = 1032 * (4096 + 24);
 
 /// Makes the write-ahead log in its full length, if there is none. To overwrite a file's blocks durably takes half the time of
 /// making it longer. SQLite takes a log that begins with zeros for an empty one.
-pub(in crate::storage) fn prepare_log(path: &Path) -> Result<(), StorageError> {
+pub(crate) fn prepare_log(path: &Path) -> Result<(), StorageError> {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     let log = Path::new(&name);
@@ -48,7 +48,7 @@ pub(in crate::storage) fn prepare_log(path: &Path) -> Result<(), StorageError> {
 }
 
 /// Opens the file that exists at `path` for writing.
-pub(in crate::storage) fn open(path: &Path) -> Result<Connection, StorageError> {
+pub(crate) fn open(path: &Path) -> Result<Connection, StorageError> {
     let conn = open_with(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // The answers of both are rows.
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
@@ -77,7 +77,7 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(in crate::storage) fn open(path: &Path) -> Result<Self, StorageError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
         let one = || open_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Mutex::new);
         Ok(Self { all: [one()?, one()?, one()?], next: AtomicUsize::new(0) })
     }
@@ -140,7 +140,7 @@ fn bind(statement: &mut Statement<'_>, params: &[&dyn Param]) -> Result<(), Stor
 }
 
 /// Whether a row with the same unique value is there already.
-pub(in crate::storage) fn is_unique_violation(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_unique_violation(error: &rusqlite::Error) -> bool {
     use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
     error
         .sqlite_error()
@@ -154,7 +154,7 @@ pub(super) fn script(conn: &Connection, sql: &str) -> Result<(), StorageError> {
 
 /// Fails if SQLite has ended the transaction by itself, as it does when the disk is full: what follows would be committed
 /// alone.
-pub(in crate::storage) fn expect_transaction(conn: &Connection) -> Result<(), StorageError> {
+pub(crate) fn expect_transaction(conn: &Connection) -> Result<(), StorageError> {
     if conn.is_autocommit() {
         return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT), None).into());
     }

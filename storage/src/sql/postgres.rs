@@ -26,7 +26,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
 use super::{FromRow, Param, Row};
-use crate::storage::StorageError;
+use crate::StorageError;
 
 /// How many connections read. Several requests share one: their statements queue in it.
 const READERS: usize = 4;
@@ -108,12 +108,12 @@ impl PostgresOptions {
     }
 
     /// Connects, and makes sure that what is committed is on the disk.
-    pub(in crate::storage) async fn connect(&self) -> Result<Session, StorageError> {
+    pub(crate) async fn connect(&self) -> Result<Session, StorageError> {
         let (client, connection) = self.config()?.connect(self.tls()?).await?;
         tokio::spawn(async move {
             // Whoever asks next is told that the connection has ended.
             if let Err(error) = connection.await {
-                tracing::warn!(error = %crate::storage::DatabaseError::from(error), "storage: a connection to the database broke");
+                tracing::warn!(error = %crate::DatabaseError::from(error), "storage: a connection to the database broke");
             }
         });
         client.batch_execute(SESSION).await?;
@@ -153,7 +153,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(in crate::storage) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 
@@ -169,20 +169,16 @@ impl Session {
     }
 
     /// Prepares a statement, unless it is.
-    pub(in crate::storage) async fn prepare(&self, sql: &'static str) -> Result<(), StorageError> {
+    pub(crate) async fn prepare(&self, sql: &'static str) -> Result<(), StorageError> {
         self.statement(sql).await.map(drop)
     }
 
-    pub(in crate::storage) async fn execute(
-        &self,
-        sql: &'static str,
-        params: &[&dyn Param],
-    ) -> Result<u64, StorageError> {
+    pub(crate) async fn execute(&self, sql: &'static str, params: &[&dyn Param]) -> Result<u64, StorageError> {
         self.execute_with(sql, &upcast(params)).await
     }
 
     /// As [`Session::execute`], with parameters of types that only PostgreSQL has.
-    pub(in crate::storage) async fn execute_with(
+    pub(crate) async fn execute_with(
         &self,
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
@@ -199,7 +195,7 @@ impl Session {
         self.rows(sql, params).await?.iter().map(|row| T::from_row(&Row::Postgres(row))).collect()
     }
 
-    pub(in crate::storage) async fn optional<T: FromRow>(
+    pub(crate) async fn optional<T: FromRow>(
         &self,
         sql: &'static str,
         params: &[&dyn Param],
@@ -221,7 +217,7 @@ impl Session {
     }
 
     /// Several statements without parameters and answers.
-    pub(in crate::storage) async fn script(&self, sql: &str) -> Result<(), StorageError> {
+    pub(crate) async fn script(&self, sql: &str) -> Result<(), StorageError> {
         Ok(self.client.batch_execute(sql).await?)
     }
 }
@@ -240,20 +236,17 @@ pub(crate) struct Blocking {
 
 impl Blocking {
     /// Connects. The thread must not be one that runs tasks of `runtime`.
-    pub(in crate::storage) fn connect(options: &PostgresOptions, runtime: Handle) -> Result<Self, StorageError> {
+    pub(crate) fn connect(options: &PostgresOptions, runtime: Handle) -> Result<Self, StorageError> {
         let session = runtime.block_on(options.connect())?;
         Ok(Self { session, runtime, deferred: None })
     }
 
-    pub(in crate::storage) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.session.is_closed()
     }
 
     /// Waits for what `work` asks of the session. Statements that it sends at once need one exchange.
-    pub(in crate::storage) fn run<'s, T, F>(
-        &'s mut self,
-        work: impl FnOnce(&'s Session) -> F,
-    ) -> Result<T, StorageError>
+    pub(crate) fn run<'s, T, F>(&'s mut self, work: impl FnOnce(&'s Session) -> F) -> Result<T, StorageError>
     where
         F: Future<Output = Result<T, StorageError>>,
     {
@@ -269,7 +262,7 @@ impl Blocking {
     }
 
     /// Sends `script` together with the next statement.
-    pub(in crate::storage) fn defer(&mut self, script: &'static str) -> Result<(), StorageError> {
+    pub(crate) fn defer(&mut self, script: &'static str) -> Result<(), StorageError> {
         if self.deferred.is_some() {
             self.run(async |_| Ok(()))?;
         }
@@ -286,7 +279,7 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(in crate::storage) fn new(options: PostgresOptions) -> Self {
+    pub(crate) fn new(options: PostgresOptions) -> Self {
         Self { options, all: Default::default(), next: AtomicUsize::new(0) }
     }
 
