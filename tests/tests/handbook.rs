@@ -41,7 +41,8 @@ fn signature_goes_through_the_named_files_and_functions() {
         let code = read(path);
         assert!(!functions.is_empty(), "{path} names no function");
         for function in functions {
-            let is_there = [format!("fn {function}("), format!("fn {function}<")].iter().any(|text| code.contains(text));
+            let is_there =
+                [format!("fn {function}("), format!("fn {function}<")].iter().any(|text| code.contains(text));
             assert!(is_there, "{path} has no function {function}");
         }
     }
