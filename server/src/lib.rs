@@ -13,6 +13,7 @@ mod failpoint;
 pub mod fuzzing;
 pub mod http;
 pub mod keys;
+pub mod limiter;
 pub mod memory;
 pub mod openpgp;
 pub mod requests;
