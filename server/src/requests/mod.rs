@@ -1,7 +1,7 @@
 //! One signing request, from its arrival to its answer.
 //!
 //! ```text
-//! 1 receive   facts, as far as they are known; a place in the signer's queue
+//! 1 receive   facts, as far as they are known; a permit of the signer's limiter
 //! 2 decide    in one transaction: the idempotency key is compared, policy is asked, the answer is recorded
 //!             ├ denied  → answered
 //!             ├ earlier → the earlier request's answer, or wait for it
@@ -9,7 +9,7 @@
 //! 3 use       the signer is asked
 //! 4 verify    the signature is checked with the public key
 //! 5 finish    the outcome is durable
-//! 6 answer
+//! 6 answer    late, if a key's decryptions fail or too many requests wait
 //! ```
 //!
 //! Nothing that a key made leaves before its outcome is in the record. What ends between 2 and 5 becomes `unknown`: at the
@@ -38,6 +38,7 @@ use sealcard_record::{
     event::{DenialCause, UseIntent},
 };
 use sealcard_signer_protocol::{Input, Operation, Plaintext, StoredKey, check};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 pub use error::RequestError;
@@ -52,7 +53,8 @@ use self::{
 use crate::{
     authn::Caller,
     failpoint,
-    signers::{Signers, Turn},
+    limiter::Busy,
+    signers::{Signer, Signers, UsePermit},
     storage::{Arrival, Facts, FactsQuery, NewRequest, RequestRow, StorageError, Store, Target, Verdict},
 };
 
@@ -123,17 +125,22 @@ impl Requests {
         loop {
             // 1 Receive. The facts may be out of date: the transaction judges again.
             let facts = self.store.cached_facts(query(caller, &request)).await?;
-            let permit = self.permit(caller, facts.as_ref()).await;
+            let permit = self.permit(caller, &request.operation, facts.as_ref()).await;
             // What has begun is brought to its end even when the caller hangs up.
             let (this, attempt) = (self.clone(), (caller.clone(), request.clone()));
             let work = tokio::spawn(async move { this.decide_and_use(attempt.0, attempt.1, facts, permit).await });
             // A panic's text could hold anything.
             let work = work.await.map_err(|_| RequestError::Fault("the work failed inside the server".to_owned()))?;
-            match work? {
+            match work {
                 // 6 Answer.
-                Attempt::Done(response) => return Ok(response),
+                Ok(Attempt::Done(response)) => return Ok(response),
+                Err(error) => {
+                    // The outcome is recorded and the permit given back: nobody else waits meanwhile.
+                    sleep(error.answered_after()).await;
+                    return Err(error);
+                }
                 // A repetition waits for the first request, and then is decided anew.
-                Attempt::EarlierOneRuns(id) => self.wait_for(id, deadline).await?,
+                Ok(Attempt::EarlierOneRuns(id)) => self.wait_for(id, deadline).await?,
             }
         }
     }
@@ -184,15 +191,15 @@ impl Requests {
         }
     }
 
-    /// The place in the signer's queue, before anything is recorded as begun.
-    async fn permit(&self, caller: &Caller, facts: Option<&Facts>) -> Permit {
+    /// The signer's permit, before anything is recorded as begun.
+    async fn permit(&self, caller: &Caller, operation: &Operation, facts: Option<&Facts>) -> Permit {
         let key = facts.and_then(|facts| facts.key.as_ref());
-        match key.and_then(|key| self.signers.get(key.environment)) {
-            None => Permit::NoSigner,
-            Some(signer) => match signer.turn(caller.principal).await {
-                Some(turn) => Permit::Granted(signer, turn),
-                None => Permit::Busy,
-            },
+        let component = key.and_then(|key| Some((key.environment, key.component.as_ref()?.key.algorithm)));
+        let signer = component.and_then(|(environment, algorithm)| Some((self.signers.get(environment)?, algorithm)));
+        let Some((signer, algorithm)) = signer else { return Permit::NoSigner };
+        match signer.permit(caller.principal, (algorithm, operation.name())).await {
+            Ok(permit) => Permit::Granted(signer, permit),
+            Err(Busy) => Permit::Busy,
         }
     }
 
@@ -217,10 +224,10 @@ enum Attempt {
     EarlierOneRuns(RequestId),
 }
 
-/// A place in a signer's queue.
+/// Whether a signer can take the use.
 enum Permit {
-    Granted(Arc<crate::signers::Signer>, Turn),
-    /// It did not come in time.
+    Granted(Arc<Signer>, UsePermit),
+    /// Not now.
     Busy,
     /// The key, or its environment, has no signer here.
     NoSigner,
