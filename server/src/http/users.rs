@@ -68,9 +68,9 @@ async fn create_user(
         Some(password) => {
             let min_characters = state.config.limits.password_characters;
             NewPassword::check(&password, &new.name, min_characters).map_err(ApiError::invalid)?;
-            (None, passwords::hash(state, password).await?)
+            (None, passwords::hash(state, caller.peer.ip(), password).await?)
         }
-        None => passwords::one_time(state).await.map(|(issued, hash)| (Some(issued), hash))?,
+        None => passwords::one_time(state, caller.peer.ip()).await.map(|(issued, hash)| (Some(issued), hash))?,
     };
     let row = PrincipalRow {
         id: PrincipalId::new(),
@@ -133,7 +133,7 @@ async fn change_user(
     if let Some(password) = new_password {
         let row = state.store.principal(PrincipalKind::User, &user).await?.ok_or_else(|| unknown(&user))?;
         NewPassword::check(&password, &row.name, state.config.limits.password_characters).map_err(ApiError::invalid)?;
-        change_row.password = Some(passwords::hash(state, password).await?);
+        change_row.password = Some(passwords::hash(state, caller.peer.ip(), password).await?);
     }
     let user = state
         .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
