@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use sealcard_api::ids::ProjectId;
 use uuid::Uuid;
 
-use super::{ApiResult, disk::Disk, key_work::KeyWork};
+use super::{ApiResult, disk::Disk, key_work::KeyWork, readiness::ReadinessCache};
 use crate::{
     authn::{Authentication, Authorization, NameKey},
     config::Config,
@@ -30,8 +30,10 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
     pub authentication: Authentication,
-    /// The turns of the work on keys.
+    /// Limits the work on keys.
     pub key_work: KeyWork,
+    /// Whether the server can work.
+    pub readiness: ReadinessCache,
     /// Where the signers write.
     pub disk: Disk,
     /// Made at `init`.
@@ -46,8 +48,9 @@ impl AppState {
         let authentication = Authentication::new(&config.limits, names);
         let requests = Requests::new(store.clone(), Arc::clone(&signers));
         let key_work = KeyWork::default();
+        let readiness = ReadinessCache::default();
         let disk = Disk(signers.folder().to_owned());
-        Self(Arc::new(Parts { store, signers, requests, config, authentication, key_work, disk, server_id }))
+        Self(Arc::new(Parts { store, signers, requests, config, authentication, key_work, readiness, disk, server_id }))
     }
 
     /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took the
