@@ -2,7 +2,7 @@
 //! server's answers, in its log and on workstations.
 
 use crate::{
-    Timestamp,
+    Fingerprint, Timestamp,
     algorithm::ComponentRole,
     cards::{Card, Component},
     keys::{Key, KeyState, Revoked},
@@ -204,6 +204,17 @@ const fn purpose(role: ComponentRole) -> &'static str {
         ComponentRole::Decrypt => "encryption",
         ComponentRole::Authenticate => "logins",
     }
+}
+
+/// How long a key of a certificate lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComponentLife {
+    /// Which key.
+    pub fingerprint: Fingerprint,
+    /// Its end or its certificate's, whichever is earlier.
+    pub expires: Option<Timestamp>,
+    /// Whether it was revoked alone.
+    pub revoked: bool,
 }
 
 #[cfg(test)]

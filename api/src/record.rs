@@ -1,11 +1,8 @@
-//! The server's record: `GET /v1/record`.
+//! The server's record. Its entries are defined in `sealcard-record`.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Timestamp,
-    ids::{KeyId, PrincipalId, ProjectId, RequestId},
-};
+use crate::Timestamp;
 
 /// What an entry tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -111,44 +108,55 @@ impl RequestState {
     }
 }
 
-/// One entry. Entries form a chain: each holds the SHA-256 of the one before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How a verification stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct RecordEntry {
-    /// 1, 2, 3, … without gaps.
-    pub sequence: u64,
-    /// When it was written.
-    pub time: Timestamp,
-    /// What it tells.
-    pub kind: RecordKind,
-    /// The request it belongs to.
-    pub request_id: RequestId,
-    /// Who asked, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub principal: Option<PrincipalId>,
-    /// The project concerned.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub project: Option<ProjectId>,
-    /// The key concerned.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub key: Option<KeyId>,
-    /// The state of the use, in intents and outcomes.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub state: Option<RequestState>,
-    /// The exact bytes that were hashed, as text: a JSON object with everything above and the details of the kind.
-    pub body: String,
-    /// SHA-256 of the previous entry's hash (32 zero bytes for the first) and this body, lower-case hexadecimal.
-    pub hash: String,
+#[serde(rename_all = "kebab-case")]
+pub enum VerificationState {
+    /// It reads and compares.
+    Running,
+    /// It is done: there is a report.
+    Finished,
+    /// It could not be done: there is an error.
+    Failed,
 }
 
-/// Answer of `GET /v1/record/verify`: the chain, and every use in the record against the signers' journals.
+/// A verification of the record: `POST /v1/record/verification` starts one, unless one runs already;
+/// `GET /v1/record/verification` says how it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecordVerification {
-    /// How many entries were read.
+    /// How it stands.
+    pub state: VerificationState,
+    /// When it was started.
+    pub started: Timestamp,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub finished: Option<Timestamp>,
+    /// How many entries of the record were read so far.
     pub entries: u64,
-    /// The newest entry's hash.
+    /// How many there are.
+    pub total: u64,
+    /// What it came to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub report: Option<RecordReport>,
+    /// Why it could not be done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+}
+
+/// What a verification came to: the chain, and every use in the record against the signers' journals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RecordReport {
+    /// How many entries there were.
+    pub entries: u64,
+    /// The newest entry's hash, lower-case hexadecimal.
     pub head: String,
+    /// Entries of a newer release: their places in the chain were checked, what they say was not.
+    pub unknown: u64,
     /// What is wrong, one sentence each; empty if all is well.
     pub findings: Vec<String>,
+    /// Findings beyond those.
+    pub more_findings: u64,
 }

@@ -1,4 +1,4 @@
 //! Lines of Assuan, cut from a stream and read as commands and as answers to an inquiry.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_bridge::scd::fuzzing::lines(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_fuzz_bodies::assuan_lines(data));

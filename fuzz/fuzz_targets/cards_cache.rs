@@ -1,4 +1,4 @@
 //! The cache of cards, and all that is worked out from it.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_bridge::scd::fuzzing::cache(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_fuzz_bodies::cards_cache(data));

@@ -1,4 +1,4 @@
 //! A certificate that is to be imported, as the server reads it.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_server::fuzzing::certificate(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_fuzz_bodies::import_certificate(data));

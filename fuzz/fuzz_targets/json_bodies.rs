@@ -1,4 +1,4 @@
 //! Request bodies, as every type that the server reads: nothing panics, and what was read survives being written.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_server::fuzzing::json_bodies(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_fuzz_bodies::json_bodies(data));

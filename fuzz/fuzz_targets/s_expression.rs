@@ -1,4 +1,4 @@
 //! S-expressions in canonical form.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_bridge::scd::fuzzing::s_expression(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_fuzz_bodies::s_expression(data));

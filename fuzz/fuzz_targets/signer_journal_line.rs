@@ -1,4 +1,4 @@
 //! A line of the signer's journal: nothing panics, and an entry has one form.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_signer::fuzzing::journal_line(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_fuzz_bodies::signer_journal_line(data));

@@ -1,4 +1,4 @@
 //! A frame between server, keeper and worker: nothing panics, and a request survives its frame.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_signer::fuzzing::keeper(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_fuzz_bodies::signer_keeper(data));

@@ -1,7 +1,7 @@
 //! A card's persistent state: what stays when a session ends.
 
 use crate::PinPolicy;
-use crate::data::AlgorithmAttributes;
+use crate::attributes::AlgorithmAttributes;
 
 /// One card. Any number of sessions may use it, one command at a time.
 #[derive(Debug, Clone)]

@@ -9,19 +9,19 @@
 //! Sections named in this crate are those of "Functional Specification of the OpenPGP application on ISO Smart Card
 //! Operating Systems", version 3.4.1.
 
+mod attributes;
 mod card;
 mod command;
 mod data;
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod host;
 mod operation;
 mod pin;
 mod session;
+mod state;
 mod tlv;
 
+pub use attributes::{AlgorithmAttributes, Curve, CurveKind, ImportFormat};
 pub use card::{Card, CardProfile, KeySlot, PublicKey, Slot, UserInteraction};
-pub use data::{AlgorithmAttributes, Curve, CurveKind, ImportFormat};
 pub use iso7816::Status;
 pub use operation::{KeyOperation, OperationError, SignInput};
 pub use pin::{Password, PasswordTooLongError, Passwords, PinPolicy, SigningValidity};

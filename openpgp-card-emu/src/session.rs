@@ -7,7 +7,9 @@ use iso7816::command::{CommandView, FromSliceError, class::Class};
 use zeroize::Zeroizing;
 
 use crate::command::{self, Outcome, Request};
-use crate::{Card, KeyOperation, OperationError, Slot};
+use crate::data::MAX_APDU_BYTES;
+use crate::state::State;
+use crate::{Card, KeyOperation, OperationError};
 
 /// One client's connection to a [`Card`]: what it verified and chose, and what it is waiting for.
 ///
@@ -218,54 +220,6 @@ impl fmt::Debug for Step {
     }
 }
 
-/// What a session has verified and chosen; SELECT puts it back.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    /// The OpenPGP application is selected.
-    pub(crate) selected: bool,
-    /// Passwords verified.
-    pub(crate) verified: Verified,
-    /// Keys chosen by MANAGE SECURITY ENVIRONMENT.
-    pub(crate) environment: Environment,
-    /// Occurrence of 7F21 that GET DATA gives.
-    pub(crate) certificate: CertificatePosition,
-}
-
-/// Which passwords are verified.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Verified {
-    /// PW1 in mode 81, for signatures.
-    pub(crate) pw1_sign: bool,
-    /// PW1 in mode 82, for the rest.
-    pub(crate) pw1_other: bool,
-    /// PW3.
-    pub(crate) pw3: bool,
-}
-
-/// Which key each command uses (section 7.2.18).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Environment {
-    /// PSO: DECIPHER.
-    pub(crate) decipher: Slot,
-    /// INTERNAL AUTHENTICATE.
-    pub(crate) authenticate: Slot,
-}
-
-impl Default for Environment {
-    fn default() -> Self {
-        Self { decipher: Slot::Decrypt, authenticate: Slot::Authenticate }
-    }
-}
-
-/// Where GET DATA and GET NEXT DATA are among the certificates.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct CertificatePosition {
-    /// Chosen by SELECT DATA.
-    pub(crate) selected: u8,
-    /// Given last, if any.
-    pub(crate) given: Option<u8>,
-}
-
 struct Chain {
     header: Header,
     data: Zeroizing<Vec<u8>>,
@@ -357,9 +311,6 @@ impl OperationError {
         }
     }
 }
-
-/// Largest command and response APDU in bytes; 7F66 says so. Chained commands have the same limit in all.
-pub(crate) const MAX_APDU_BYTES: usize = 0x4000;
 
 const CLA: u8 = 0x00;
 const CLA_CHAINED: u8 = 0x10;

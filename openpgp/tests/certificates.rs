@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use sealcard_api::import::{CertificatePart, LeftOutReason};
-use sealcard_openpgp::{PublicCertificate, ReadError, fuzzing::published};
+use sealcard_openpgp::{PublicCertificate, ReadError};
+use sealcard_openpgp_testing::published;
 use sequoia_openpgp::{
     Packet,
     cert::{CertBuilder, CipherSuite},

@@ -4,14 +4,14 @@
 
 mod support;
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use sealcard_api::{
     Bytes,
-    record::RecordEntry,
     tokens::{KeeperKey, Secret},
 };
 use sealcard_bridge::config::{Config, GrantStore, Trust};
+use sealcard_record::Head;
 use sealcard_signer_protocol::envelope::{PrivateKey, RecipientKey};
 use serde_json::{Value, json};
 use support::{
@@ -30,7 +30,7 @@ fn grant(id: u32, label: &str) -> Value {
     })
 }
 
-fn answer(asked: &Asked) -> Reply {
+fn answer(number: usize, asked: &Asked) -> Reply {
     let page = |items: Value| Reply::ok(&json!({"items": items}));
     match (asked.method.as_str(), asked.path.split('?').next().unwrap_or_default()) {
         ("GET", "/v1/grants") => page(json!([grant(1, "laptop"), grant(2, "desktop"), grant(3, "desktop")])),
@@ -45,6 +45,7 @@ fn answer(asked: &Asked) -> Reply {
             secret: Secret::Passphrase,
         }),
         ("GET", "/v1/record") => record(asked),
+        (_, "/v1/record/verification") => Reply::ok(&verification(number)),
         ("GET", "/v1/cards") => {
             Reply::ok(&json!({"server_id": ID, "registry_version": 1, "cards": [], "truncated": true}))
         }
@@ -73,20 +74,35 @@ fn record(asked: &Asked) -> Reply {
         Some("newest") => (1..after.unwrap_or(ENTRIES + 1)).rev().take(limit as usize).collect(),
         _ => (after.unwrap_or(0) + 1..=ENTRIES).take(limit as usize).collect(),
     };
-    let entry = |sequence: &u64| {
-        json!({
-            "sequence": sequence, "time": "2026-01-01T00:00:00Z", "kind": "administration", "request_id": ID,
-            "hash": "00".repeat(32), "body": json!({"details": {"event": "e", "text": "x".repeat(1500)}}).to_string(),
-        })
-    };
     let last = sequences.last().filter(|last| ![1, ENTRIES].contains(*last)).map(u64::to_string);
-    Reply::ok(&json!({"items": sequences.iter().map(entry).collect::<Vec<_>>(), "next": last}))
+    Reply::ok(&json!({"items": sequences.into_iter().map(entry).collect::<Vec<_>>(), "next": last}))
+}
+
+/// An entry of the record as the server answers it.
+fn entry(sequence: u64) -> Value {
+    json!({"hash": "00".repeat(32), "entry": {
+        "schema": 1, "sequence": sequence, "time": "2026-01-01T00:00:00Z", "request_id": ID,
+        "actor": {"id": ID, "name": "alice", "grant": ID}, "peer": "192.0.2.7", "event": "use-outcome",
+        "project": {"id": ID, "name": "release"}, "key": {"id": ID, "name": "=tags"}, "component": ID,
+        "operation": "sign", "signer_operation": "sign", "hash": "sha256", "digest": "d1".repeat(32),
+        "state": "failed", "error": "x".repeat(1500),
+    }})
+}
+
+/// A verification of the record, which is done when it was asked for twice.
+fn verification(asked: usize) -> Value {
+    let state = json!({"state": "running", "started": "2026-01-01T00:00:00Z", "entries": asked, "total": 2});
+    if asked < 2 {
+        return state;
+    }
+    json!({"state": "finished", "started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:00:01Z", "entries": 2,
+        "total": 2, "report": {"entries": 2, "head": "ab".repeat(32), "unknown": 0,
+            "findings": ["entry 2: its hash does not fit"], "more_findings": 0}})
 }
 
 /// An administrator who is logged in.
 async fn administrator(identity: &Identity) -> (Person, Server) {
-    let (person, server) =
-        (Person::new(), Server::start(identity.config(&identity.key), |_, asked| answer(asked)).await);
+    let (person, server) = (Person::new(), Server::start(identity.config(&identity.key), answer).await);
     Config {
         server: server.url(),
         user: None,
@@ -192,14 +208,16 @@ async fn sync_says_that_the_server_lists_only_some_of_the_keys() {
     assert!(said.contains("the server lists 0 keys at most, and you can use more"), "{said}");
 }
 
-/// The sequences of the entries that a command prints as JSON.
+/// The sequences of the entries that a command prints as JSON lines.
 async fn listed(person: &Person, arguments: &[&str]) -> Vec<u64> {
-    let output = person.run(&[&["admin", "record", "list", "--json"], arguments].concat(), "").await;
+    let output = person.run(&[&["admin", "record"], arguments, &["--json"]].concat(), "").await;
     assert!(output.status.success(), "{}", text(&output));
-    let document: BTreeMap<String, Vec<RecordEntry>> = serde_json::from_slice(&output.stdout).unwrap();
-    let same = serde_json::to_string_pretty(&document).unwrap() + "\n" == String::from_utf8(output.stdout).unwrap();
-    assert!(same && document.len() == 1, "other JSON than of the whole list");
-    document["entries"].iter().map(|entry| entry.sequence).collect()
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let sequence = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["entry"]["sequence"].as_u64().unwrap()
+    };
+    lines.lines().map(sequence).collect()
 }
 
 #[tokio::test]
@@ -207,21 +225,89 @@ async fn record_is_listed_from_the_oldest_to_the_newest_over_pages() {
     let identity = Identity::new("localhost");
     let (person, _server) = administrator(&identity).await;
     let newest = |count: u64| (ENTRIES - count + 1..=ENTRIES).collect::<Vec<_>>();
-    assert_eq!(listed(&person, &["--limit", "3"]).await, newest(3));
-    assert_eq!(listed(&person, &["--limit", "1200"]).await, newest(1200));
-    assert_eq!(listed(&person, &["--after", "7", "--limit", "601"]).await, (8..=608).collect::<Vec<_>>());
-    assert_eq!(listed(&person, &["--after", &ENTRIES.to_string()]).await, Vec::<u64>::new());
+    assert_eq!(listed(&person, &["list", "--limit", "3"]).await, newest(3));
+    assert_eq!(listed(&person, &["list", "--limit", "1200"]).await, newest(1200));
+    assert_eq!(listed(&person, &["export", "--after", "19399"]).await, newest(601));
+    assert_eq!(listed(&person, &["export", "--after", &ENTRIES.to_string()]).await, Vec::<u64>::new());
     let (code, said) = run(&person, &["record", "list", "--limit", "1200"]).await;
-    assert_eq!((code, said.matches("REQUEST").count(), said.lines().count()), (0, 1, 1201));
+    assert_eq!((code, said.matches("RESULT").count(), said.lines().count()), (0, 1, 1201));
+}
+
+#[tokio::test]
+async fn record_is_listed_with_names_and_without_ids() {
+    let identity = Identity::new("localhost");
+    let (person, server) = administrator(&identity).await;
+    let filters = ["--user", "alice", "--since", "2026-01-01T00:00:00Z", "--kind", "use", "--denied", "--limit", "1"];
+    let (code, said) = run(&person, &[&["record", "list"], &filters[..]].concat()).await;
+    assert!(code == 0 && said.contains("alice") && said.contains("sign sha256:d1d1d1d1"), "{said}");
+    assert!(said.contains("release/=tags") && said.contains("192.0.2.7") && said.contains("failed: xxx"), "{said}");
+    assert!(!said.contains(ID), "{said}");
+    let asked = server.asked().pop().unwrap().path;
+    for parameter in ["user=alice", "since=2026-01-01T00%3A00%3A00Z", "denied=true", "folded=true", "order=newest"] {
+        assert!(asked.contains(parameter), "{asked}");
+    }
+    assert!(asked.contains("kind=intent%2Coutcome%2Cdenied"), "{asked}");
+}
+
+#[tokio::test]
+async fn record_is_safe_in_a_spreadsheet() {
+    let identity = Identity::new("localhost");
+    let (person, _server) = administrator(&identity).await;
+    let (code, said) = run(&person, &["record", "list", "--csv", "--limit", "2"]).await;
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(code == 0 && lines.len() == 3 && lines[0].starts_with("sequence,time,event,who,did,on"), "{said}");
+    assert!(lines[1].contains(",\"'=tags\","), "{said}");
+}
+
+#[tokio::test]
+async fn entry_is_shown_with_all_fields() {
+    let identity = Identity::new("localhost");
+    let (person, _server) = administrator(&identity).await;
+    let (code, said) = run(&person, &["record", "show", "7"]).await;
+    assert!(code == 0 && said.contains("local time") && said.contains(&format!("alice  {ID}")), "{said}");
+    assert!(said.contains("signer operation") && said.contains(&"d1".repeat(32)), "{said}");
+    let (code, said) = run(&person, &["record", "show", &(ENTRIES + 1).to_string()]).await;
+    assert!(code == 1 && said.contains("no entry"), "{said}");
+}
+
+#[tokio::test]
+async fn verification_is_watched_to_its_end() {
+    let identity = Identity::new("localhost");
+    let (person, server) = administrator(&identity).await;
+    let (code, said) = run(&person, &["record", "verify"]).await;
+    assert!(code == 1 && said.contains("1 finding in 2 entries:\n  entry 2: its hash does not fit"), "{said}");
+    let asked: Vec<_> = server.asked().into_iter().map(|asked| asked.method).collect();
+    assert_eq!(asked, ["POST", "GET", "GET"]);
+}
+
+#[tokio::test]
+async fn exported_record_is_verified_without_a_server() {
+    let person = Person::new();
+    let record = person.path("record.jsonl");
+    let (mut head, mut lines) = (Head::EMPTY, String::new());
+    for entry in include_str!("../../record/tests/entries.jsonl").lines() {
+        head = head.next(entry);
+        lines.push_str(&format!("{{\"hash\":\"{}\",\"entry\":{entry}}}\n", head.hash));
+    }
+    fs::write(&record, &lines).unwrap();
+    let verify = async || run(&person, &["record", "verify", "--offline", record.to_str().unwrap()]).await;
+    let (code, said) = verify().await;
+    assert!(code == 0 && said.contains(&format!("All is well: {} entries", head.sequence)), "{said}");
+    fs::write(&record, lines.replacen("192.0.2.7", "192.0.2.8", 1)).unwrap();
+    let (code, said) = verify().await;
+    assert!(code == 1 && said.contains("entry 1: its hash does not fit"), "{said}");
+    fs::write(&record, "nonsense").unwrap();
+    let (code, said) = verify().await;
+    assert!(code == 1 && said.contains("line 1 is no entry of an exported record"), "{said}");
 }
 
 #[tokio::test]
 async fn record_is_no_longer_fetched_when_its_reader_went_away() {
     let identity = Identity::new("localhost");
     let (person, server) = administrator(&identity).await;
-    let command = "sealcard admin record list --after 0 --limit 1000000 | head -n 2; echo ${PIPESTATUS[0]}";
+    let command = "sealcard admin record export | head -n 2; echo ${PIPESTATUS[0]}";
     let said = text(&person.run_program("bash", &["-c", command]).await);
-    assert!(said.starts_with("#") && said.ends_with("\n0\n") && said.lines().count() == 3, "{said}");
+    assert!(said.starts_with("{") && said.ends_with("\n0\n") && said.lines().count() == 3, "{said}");
     assert!(server.asked().len() < 20, "{}", server.asked().len());
 }
 
@@ -230,7 +316,7 @@ async fn record_is_no_longer_fetched_when_its_reader_went_away() {
 async fn whole_record_is_written_with_the_memory_of_a_few_pages() {
     let identity = Identity::new("localhost");
     let (person, _server) = administrator(&identity).await;
-    assert_eq!(listed(&person, &["--after", "0", "--limit", "1000000"]).await.len() as u64, ENTRIES);
+    assert_eq!(listed(&person, &["export"]).await.len() as u64, ENTRIES);
     // Each test is a process of its own, whose largest child this is.
     let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN).unwrap();
     assert!(usage.max_rss() < 60 * 1024, "{} KiB", usage.max_rss());

@@ -4,17 +4,9 @@
 
 mod support;
 
-use std::{fs, io::Write as _, path::Path};
+use std::{fs, path::Path};
 
-use sequoia_openpgp::{
-    Cert,
-    cert::CertBuilder,
-    policy::StandardPolicy,
-    serialize::{
-        Serialize as _,
-        stream::{Armorer, Message, Signer},
-    },
-};
+use sealcard_openpgp_testing::TestKey;
 use serde_json::Value;
 use support::person::{Person, text};
 
@@ -22,15 +14,15 @@ use support::person::{Person, text};
 struct Files {
     person: Person,
     certificate: String,
-    signer: Cert,
+    signer: TestKey,
 }
 
 impl Files {
     fn new(names: &[&str]) -> Self {
         let person = Person::new();
-        let signer = CertBuilder::general_purpose(Some("Release <release@example.org>")).generate().unwrap().0;
+        let signer = TestKey::new("Release <release@example.org>");
         let certificate = person.path("certificate.pgp");
-        signer.armored().serialize(&mut fs::File::create(&certificate).unwrap()).unwrap();
+        fs::write(&certificate, signer.certificate()).unwrap();
         let files = Self { certificate: certificate.to_str().unwrap().to_owned(), person, signer };
         for name in names {
             let path = files.path(name);
@@ -48,15 +40,9 @@ impl Files {
         self.sign_with(&self.signer, name);
     }
 
-    fn sign_with(&self, signer: &Cert, name: &str) {
-        let policy = StandardPolicy::new();
-        let key = signer.keys().with_policy(&policy, None).secret().for_signing().next().unwrap().key().clone();
-        let output = fs::File::create(format!("{}.asc", self.path(name))).unwrap();
-        let message = Armorer::new(Message::new(output)).kind(sequoia_openpgp::armor::Kind::Signature).build().unwrap();
-        let signer = Signer::new(message, key.into_keypair().unwrap()).unwrap();
-        let mut signer = signer.detached().build().unwrap();
-        signer.write_all(&fs::read(self.path(name)).unwrap()).unwrap();
-        signer.finalize().unwrap();
+    fn sign_with(&self, signer: &TestKey, name: &str) {
+        let signature = signer.sign_detached(&fs::read(self.path(name)).unwrap());
+        fs::write(format!("{}.asc", self.path(name)), signature).unwrap();
     }
 
     async fn verify(&self, arguments: &[&str]) -> (i32, String, Value) {
@@ -105,7 +91,7 @@ async fn version_control_is_neither_signed_nor_verified() {
 #[tokio::test]
 async fn missing_bad_and_unknown_key_are_three_things() {
     let files = Files::new(&["dist/good", "dist/bad", "dist/missing", "dist/unknown"]);
-    let stranger = CertBuilder::general_purpose(Some("Stranger")).generate().unwrap().0;
+    let stranger = TestKey::new("Stranger");
     files.sign("dist/good");
     files.sign("dist/bad");
     fs::write(files.path("dist/bad"), "changed").unwrap();

@@ -8,15 +8,15 @@ pub mod authn;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod directory;
 pub mod ends;
 mod failpoint;
-pub mod fuzzing;
 pub mod http;
 pub mod keys;
 pub mod limiter;
 pub mod memory;
-pub mod openpgp;
 pub mod requests;
 pub mod signers;
-pub mod storage;
 pub mod tls;
+
+pub use sealcard_storage as storage;

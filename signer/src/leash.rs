@@ -20,7 +20,7 @@ pub(crate) const TOKEN_ABSENT: i32 = 4;
 
 /// A message from the keeper.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum ToWorker {
+pub enum ToWorker {
     /// The next part of the journal's index.
     Index(Vec<u64>),
     /// All that it needs. Brings the worker's end of the server's socket, then the journal.
@@ -33,7 +33,7 @@ pub(crate) enum ToWorker {
 
 /// What a worker begins with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Start {
+pub struct Start {
     /// The end of the journal's verified part.
     pub(crate) head: JournalHead,
     /// Its length in bytes.
@@ -48,7 +48,7 @@ pub(crate) struct Start {
 
 /// What opens the keys of an environment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Secret {
+pub enum Secret {
     /// The sealed store's master key.
     MasterKey(KeyBytes),
     /// A token's PIN.
@@ -62,7 +62,7 @@ pub(crate) enum Secret {
 
 /// When a PIN may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum PinUse {
+pub enum PinUse {
     /// The configured one: when the server asks with [`sealcard_signer_protocol::RequestBody::Unlock`], once.
     WhenAsked,
     /// The token took it before: as soon as the token is there, once.
@@ -73,7 +73,7 @@ pub(crate) enum PinUse {
 
 /// The bytes of a key: wiped when dropped, never shown.
 #[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
-pub(crate) struct KeyBytes([u8; 32]);
+pub struct KeyBytes([u8; 32]);
 
 impl KeyBytes {
     pub(crate) const fn new(bytes: &[u8; 32]) -> Self {
@@ -93,7 +93,7 @@ impl std::fmt::Debug for KeyBytes {
 
 /// A message from the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum ToKeeper {
+pub enum ToKeeper {
     /// It is shielded and can be asked.
     Ready,
     /// To [`ToWorker::Ping`].
@@ -106,7 +106,7 @@ pub(crate) enum ToKeeper {
 
 /// What came of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Taken {
+pub enum Taken {
     /// It opens the keys.
     Fine,
     /// The token has refused the PIN, and why. Nobody is to try it again.
@@ -117,7 +117,7 @@ pub(crate) enum Taken {
 
 /// How long the oldest operations in progress have taken so far, each in milliseconds; 0 if there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ages {
+pub struct Ages {
     /// Uses of a key, and whatever else takes milliseconds.
     pub(crate) operation_ms: u64,
     /// The making of RSA keys.

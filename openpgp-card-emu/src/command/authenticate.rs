@@ -2,8 +2,8 @@
 
 use iso7816::Status;
 
-use super::{Access, Outcome, sign};
-use crate::session::State;
+use super::{Outcome, sign};
+use crate::state::{Access, State};
 use crate::{Card, KeyOperation};
 
 pub(super) fn internal(card: &Card, state: &State, data: &[u8]) -> Result<Outcome, Status> {

@@ -2,10 +2,10 @@
 
 use iso7816::Status;
 
-use super::{Access, Outcome};
+use super::Outcome;
 use crate::Card;
 use crate::data::{self, CERTIFICATE};
-use crate::session::{CertificatePosition, State};
+use crate::state::{Access, CertificatePosition, State};
 
 /// The value of a data object; for a constructed one its content, without its own tag.
 pub(super) fn get(card: &Card, state: &mut State, tag: u16) -> Result<Outcome, Status> {

@@ -2,9 +2,9 @@
 
 use iso7816::Status;
 
-use super::{Access, Outcome};
-use crate::data::{AlgorithmAttributes, Curve, CurveKind};
-use crate::session::State;
+use super::Outcome;
+use crate::attributes::{AlgorithmAttributes, Curve, CurveKind};
+use crate::state::{Access, State};
 use crate::{Card, KeyOperation, tlv};
 
 pub(super) fn decipher(card: &Card, state: &State, data: &[u8]) -> Result<Outcome, Status> {

@@ -3,7 +3,7 @@
 use iso7816::Status;
 
 use super::Outcome;
-use crate::session::State;
+use crate::state::State;
 use crate::{Slot, tlv};
 
 /// Lets the commands of a role use the decryption or the authentication key, until the next SELECT.

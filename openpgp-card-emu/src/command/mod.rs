@@ -14,8 +14,8 @@ mod verify;
 use iso7816::Status;
 use zeroize::Zeroizing;
 
-use crate::session::State;
-use crate::{Card, KeyOperation, PinPolicy};
+use crate::state::{Access, State};
+use crate::{Card, KeyOperation};
 use parse::Command;
 
 /// A command after the transport is done with it: chained parts joined, lengths read.
@@ -84,34 +84,5 @@ fn execute(card: &mut Card, state: &mut State, request: &Request<'_>) -> Result<
         Command::ChangeReferenceData | Command::ResetRetryCounter => Err(Status::ConditionsOfUseNotSatisfied),
         // The historical bytes say that there is no life cycle management.
         Command::TerminateDf | Command::ActivateFile => Err(Status::InstructionNotSupportedOrInvalid),
-    }
-}
-
-/// Whether a session may do something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Everyone may.
-    Always,
-    /// Who verified PW1 in mode 81.
-    Pw1Sign,
-    /// Who verified PW1 in mode 82.
-    Pw1Other,
-    /// Who verified PW3.
-    Pw3,
-    /// Nobody.
-    Never,
-}
-
-impl Access {
-    pub(crate) fn check(self, card: &Card, state: &State) -> Result<(), Status> {
-        let no_pin = matches!(card.profile().pin_policy, PinPolicy::NotRequired);
-        let allowed = match self {
-            Self::Always => true,
-            Self::Pw1Sign => no_pin || state.verified.pw1_sign,
-            Self::Pw1Other => no_pin || state.verified.pw1_other,
-            Self::Pw3 => state.verified.pw3,
-            Self::Never => false,
-        };
-        if allowed { Ok(()) } else { Err(Status::SecurityStatusNotSatisfied) }
     }
 }

@@ -4,7 +4,7 @@ use iso7816::Status;
 
 use super::Outcome;
 use crate::data::CERTIFICATE;
-use crate::session::{CertificatePosition, State};
+use crate::state::{CertificatePosition, State};
 use crate::{Card, tlv};
 
 /// Selects the application by its identifier or a beginning of it, and takes back all that was verified and chosen.

@@ -2,10 +2,10 @@
 
 use iso7816::Status;
 
-use super::{Access, Outcome};
-use crate::data::AlgorithmAttributes;
+use super::Outcome;
+use crate::attributes::AlgorithmAttributes;
 use crate::pin::SigningValidity;
-use crate::session::State;
+use crate::state::{Access, State};
 use crate::{Card, KeyOperation, KeySlot, PinPolicy, SignInput, Slot};
 
 pub(super) fn compute(card: &Card, state: &mut State, data: &[u8]) -> Result<Outcome, Status> {

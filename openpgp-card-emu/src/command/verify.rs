@@ -5,7 +5,7 @@ use iso7816::Status;
 use super::Outcome;
 use super::parse::PasswordMode;
 use crate::pin::{Password, Passwords, Verification};
-use crate::session::State;
+use crate::state::State;
 use crate::{Card, PinPolicy};
 
 /// Compares a password; without data only says whether it is verified.

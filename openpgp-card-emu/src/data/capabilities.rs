@@ -1,7 +1,9 @@
 //! What the card says about itself: historical bytes, Extended Capabilities, lengths, features.
 
-use crate::session::MAX_APDU_BYTES;
 use crate::{Card, Slot, UserInteraction};
+
+/// Largest command and response APDU in bytes; 7F66 says so. Chained commands have the same limit in all.
+pub(crate) const MAX_APDU_BYTES: usize = 0x4000;
 
 /// Historical bytes (5F52, section 6): card service data and card capabilities, life cycle, status.
 pub(crate) const HISTORICAL_BYTES: [u8; 10] = [

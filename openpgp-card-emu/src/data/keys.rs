@@ -1,7 +1,7 @@
 //! Objects that describe the keys: fingerprints, dates, origin, user interaction, signature counter.
 
-use super::AlgorithmAttributes;
 use super::capabilities::FEATURE_BUTTON;
+use crate::attributes::AlgorithmAttributes;
 use crate::{Card, Slot, UserInteraction};
 
 /// Algorithm attributes (C1, C2, C3); an empty slot has those of a new card.

@@ -1,11 +1,9 @@
 //! The data objects (section 4.4): a table of them, and a file for each that has an inner structure.
 
-mod attributes;
 mod capabilities;
 mod keys;
 mod password_status;
 mod table;
 
-pub use attributes::{AlgorithmAttributes, Curve, CurveKind, ImportFormat};
-pub(crate) use capabilities::MAX_CHALLENGE_BYTES;
+pub(crate) use capabilities::{MAX_APDU_BYTES, MAX_CHALLENGE_BYTES};
 pub(crate) use table::{CERTIFICATE, find, value};

@@ -2,7 +2,7 @@
 
 use super::capabilities::MAX_SPECIAL_BYTES;
 use super::{capabilities, keys, password_status};
-use crate::command::Access::{self, Always, Never, Pw1Other, Pw3};
+use crate::state::Access::{self, Always, Never, Pw1Other, Pw3};
 use crate::{Card, Slot, tlv};
 
 /// One row of the table.

@@ -2,14 +2,14 @@
 
 /// A command line: its name, and the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Command<'a> {
+pub struct CommandLine<'a> {
     /// The first word, as it was sent; names are compared without case.
     pub name: &'a str,
     /// What follows the name, without the blanks around it.
     pub rest: &'a str,
 }
 
-impl<'a> Command<'a> {
+impl<'a> CommandLine<'a> {
     /// Reads a line. `None` if it is not text: no command of this protocol carries raw binary data.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
@@ -129,11 +129,11 @@ mod tests {
 
     #[test]
     fn names_and_rests_are_told_apart() {
-        let command = Command::parse(b"SERIALNO --demand=D276 --all openpgp ").unwrap();
+        let command = CommandLine::parse(b"SERIALNO --demand=D276 --all openpgp ").unwrap();
         assert_eq!((command.name, command.rest), ("SERIALNO", "--demand=D276 --all openpgp"));
-        assert!(Command::parse(b"").unwrap().is_silent());
-        assert!(Command::parse(b"  # comment").unwrap().is_silent());
-        assert_eq!(Command::parse(b"\xFF\xFE"), None);
+        assert!(CommandLine::parse(b"").unwrap().is_silent());
+        assert!(CommandLine::parse(b"  # comment").unwrap().is_silent());
+        assert_eq!(CommandLine::parse(b"\xFF\xFE"), None);
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(line: Vec<u8>) {
-            if let Some(command) = Command::parse(&line) {
+            if let Some(command) = CommandLine::parse(&line) {
                 let options = command.options();
                 let _ = (options.has("x"), options.value("x"), options.argument(3));
             }

@@ -15,6 +15,7 @@ mod error;
 mod generate;
 mod keys;
 mod last;
+mod local_time;
 mod login;
 mod logout;
 mod machine;

@@ -44,6 +44,14 @@ pub(super) fn failure(text: impl AsRef<str>) {
     note(format!("{BAD}error:{BAD:#} {}", text.as_ref()));
 }
 
+/// A part of a result that is written as it comes.
+///
+/// # Errors
+/// If standard output has been closed, or is full.
+pub(super) fn write(text: &str) -> io::Result<()> {
+    anstream::stdout().write_all(text.as_bytes())
+}
+
 /// The result for programs: one JSON document.
 pub(super) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     line(serde_json::to_string_pretty(value)?);

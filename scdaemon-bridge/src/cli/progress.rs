@@ -19,6 +19,19 @@ pub(super) fn bar(files: usize, done: &str, quiet: bool) -> ProgressBar {
     }
 }
 
+/// Of one thing whose size is known, such as bytes or entries: `unit`.
+pub(super) fn amount(size: u64, unit: &str, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr());
+    let columns = terminal_size::terminal_size_of(std::io::stderr()).map_or(WIDE, |(width, _)| width.0);
+    match ProgressStyle::with_template(&template(columns, unit)) {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Err(_) => bar,
+    }
+}
+
 /// One line at any width: a narrow terminal gets the numbers alone.
 fn template(columns: u16, done: &str) -> String {
     if columns < WIDE {

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::output::count;
-use crate::openpgp::Form;
+use sealcard_openpgp::Form;
 
 /// What folders give.
 #[derive(Debug, Clone, Copy, Default, Args)]

@@ -9,6 +9,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueHint};
+use sealcard_openpgp::{
+    Certificates, Form, Judgement, SignatureError, Verdict, card_certificate, verify_detached, verify_inline,
+};
 use serde::Serialize;
 
 use super::{
@@ -17,10 +20,7 @@ use super::{
     progress,
     selection::{self, Selection, Skipped, is_signature, signature_of},
 };
-use crate::{
-    cards::cache,
-    openpgp::{Certificates, Form, Judgement, OpenPgpError, Verdict, received, verify_detached, verify_inline},
-};
+use crate::cards::cache;
 
 const HELP: &str = "\
 gpg is not needed. A signature is judged by the certificates of your keys, as the last sync fetched them, or by those \
@@ -186,7 +186,7 @@ fn certificates(app: &App, files: &[PathBuf]) -> anyhow::Result<Certificates> {
     }
     if let Some(cache) = cache::load(&app.paths.cards_file())? {
         for card in cache.list.cards.iter().chain(&cache.retired) {
-            certificates.add_certificate(&received(card)?)?;
+            certificates.add_certificate(&card_certificate(card)?)?;
         }
     }
     if certificates.is_empty() {
@@ -207,7 +207,7 @@ fn judge(certificates: &Certificates, arguments: &Arguments, file: selection::Fi
         }
         Err(NoVerdict::Missing(reason)) => (FileJudgement::Missing, Vec::new(), Some(reason)),
         Err(NoVerdict::Failed(error)) => {
-            let is_bad = matches!(error.downcast_ref(), Some(OpenPgpError::NoSignature(_)));
+            let is_bad = matches!(error.downcast_ref(), Some(SignatureError::NoSignature(_)));
             let judgement = if is_bad { FileJudgement::Bad } else { FileJudgement::Error };
             (judgement, Vec::new(), Some(format!("{error:#}")))
         }
@@ -234,9 +234,9 @@ fn verdicts(
         let opened = fs::File::open(&content).with_context(|| format!("can't read {}", content.display()))?;
         match verify_detached(certificates, &bytes, opened) {
             // `FILE.asc` may hold a text of its own, as `sign --clear` writes it. That says nothing of FILE.
-            Err(OpenPgpError::NoSignature(_)) if signature == *file => {}
-            Err(OpenPgpError::NoSignature(_)) => {
-                return Err(OpenPgpError::NoSignature(format!(
+            Err(SignatureError::NoSignature(_)) if signature == *file => {}
+            Err(SignatureError::NoSignature(_)) => {
+                return Err(SignatureError::NoSignature(format!(
                     "{} holds no detached signature; to verify what is in it, name that file",
                     signature.display()
                 ))
@@ -247,7 +247,7 @@ fn verdicts(
     }
     match inline(certificates, &bytes, arguments.output.as_deref()) {
         Err(error) if is_alone && is_no_message(&error, &bytes) => Err(NoVerdict::Missing(no_signature_of(file))),
-        Err(error) if matches!(error.downcast_ref(), Some(OpenPgpError::NoSignature(_))) && is_signature(file) => {
+        Err(error) if matches!(error.downcast_ref(), Some(SignatureError::NoSignature(_))) && is_signature(file) => {
             let content = file.with_extension("");
             let content = content.file_name().unwrap_or_default().to_string_lossy();
             Err(NoVerdict::Failed(
@@ -261,7 +261,7 @@ fn verdicts(
 /// Whether this is no damaged message either, but any file.
 fn is_no_message(error: &anyhow::Error, content: &[u8]) -> bool {
     const ARMOR: &[u8] = b"-----BEGIN PGP ";
-    matches!(error.downcast_ref(), Some(OpenPgpError::NoSignature(_)))
+    matches!(error.downcast_ref(), Some(SignatureError::NoSignature(_)))
         && !content.windows(ARMOR.len()).any(|window| window == ARMOR)
 }
 

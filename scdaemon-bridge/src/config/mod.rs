@@ -8,7 +8,6 @@ pub mod block;
 mod certificate;
 mod error;
 pub mod files;
-pub mod fuzzing;
 mod paths;
 pub mod pointer;
 mod proxy;

@@ -2,7 +2,7 @@
 
 use super::{Code, Session};
 use crate::{
-    assuan::{Options, Reply, escape_status},
+    assuan::{Reply, escape_status},
     cards::CardEntry,
 };
 
@@ -23,10 +23,9 @@ pub(super) const LEARNED: [&str; 12] = [
 ];
 
 impl Session {
-    /// `GETATTR NAME [grip]`
-    pub(super) fn getattr(&mut self, options: &Options<'_>) -> Result<(), Code> {
-        let name = options.argument(0).ok_or(Code::PARAMETER)?;
-        let card = match options.argument(1) {
+    /// GETATTR
+    pub(super) fn getattr(&mut self, name: &str, keyref: Option<&str>) -> Result<(), Code> {
+        let card = match keyref {
             Some(keyref) => self.find_key(keyref, None)?.card,
             None => self.card()?,
         };

@@ -147,7 +147,7 @@ impl Daemon {
     }
 
     /// Puts a new registry in place, and tells gpg-agent when a card appeared or vanished.
-    pub(super) fn set_registry(&self, registry: Registry) {
+    pub fn set_registry(&self, registry: Registry) {
         let old = self.registry.replace(Rc::new(registry));
         if !old.lists_the_same(&self.registry.borrow()) {
             self.send_events();

@@ -1,4 +1,4 @@
-//! Finding keys and showing their public halves: READKEY, READCERT, KEYINFO.
+//! Finding keys and showing their public halves: READKEY, KEYINFO.
 
 use data_encoding::BASE64;
 use sealcard_api::{
@@ -6,9 +6,9 @@ use sealcard_api::{
     algorithm::{Curve, PublicKey},
 };
 
-use super::{Code, Session, learn::key_pair_info};
+use super::{Code, KeyFormat, KeyUsage, Session, learn::key_pair_info};
 use crate::{
-    assuan::{Options, hex_upper},
+    assuan::hex_upper,
     cards::{CardEntry, Found, Keygrip, Slot, advanced},
     config::SshKeys,
 };
@@ -46,84 +46,74 @@ impl Session {
         Ok(Found { card: std::rc::Rc::clone(card), number })
     }
 
-    /// `READKEY [--advanced] [--format=advanced|ssh] [--info] [--info-only] [--] keyref`
-    pub(super) fn readkey(&mut self, options: &Options<'_>) -> Result<(), Code> {
-        let keyref = options.argument(0).ok_or(Code::PARAMETER)?;
+    /// READKEY
+    pub(super) fn readkey(&mut self, keyref: &str, info: bool, info_only: bool, format: KeyFormat) -> Result<(), Code> {
         let found = self.find_shown_key(keyref)?;
         let slot = found.slot().ok_or(Code::NOT_FOUND)?;
-        if options.has("info") || options.has("info-only") {
+        if info {
             key_pair_info(&mut self.reply, slot);
         }
-        if options.has("info-only") {
+        if info_only {
             return Ok(());
         }
-        let format = if options.has("advanced") { Some("advanced") } else { options.value("format") };
         match format {
-            None => self.reply.data(&slot.sexp),
-            Some("advanced") => self.reply.data(advanced(&slot.sexp).ok_or(Code::GENERAL)?.as_bytes()),
-            Some("ssh") => self.reply.data(ssh_line(&found.card, slot)?.as_bytes()),
-            Some(_) => return Err(Code::PARAMETER),
+            KeyFormat::Canonical => self.reply.data(&slot.sexp),
+            KeyFormat::Advanced => self.reply.data(advanced(&slot.sexp).ok_or(Code::GENERAL)?.as_bytes()),
+            KeyFormat::Ssh => self.reply.data(ssh_line(&found.card, slot)?.as_bytes()),
+            KeyFormat::Unknown => return Err(Code::PARAMETER),
         }
         Ok(())
     }
 
-    /// `READCERT id`: no card of ours holds X.509 certificates.
-    pub(super) fn readcert(&mut self, options: &Options<'_>) -> Result<(), Code> {
-        options.argument(0).ok_or(Code::PARAMETER)?;
-        Err(Code::NOT_FOUND)
-    }
-
-    /// `KEYINFO [--list[=sign|encr|auth]] [--data] [grip]`
-    pub(super) fn keyinfo(&mut self, options: &Options<'_>, after_serialno_all: bool) -> Result<(), Code> {
+    /// KEYINFO with a keygrip
+    pub(super) fn keyinfo(&mut self, grip: Keygrip, as_data: bool, after_serialno_all: bool) -> Result<(), Code> {
         let registry = self.daemon.registry();
-        let mut lines = Vec::new();
-        if options.has("list") {
-            let wanted = match options.value("list") {
-                None | Some("") => None,
-                Some("sign") => Some("s"),
-                Some("encr") => Some("e"),
-                Some("auth") => Some("a"),
-                Some(_) => return Err(Code::PARAMETER),
-            };
-            // Only ssh asks for these alone.
-            let ssh = if wanted == Some("a") { self.daemon.ssh_keys() } else { SshKeys::All };
-            let now = Timestamp::now();
-            for card in registry.listed().filter(|card| ssh.offers(&card.facts().fingerprint)) {
-                // ssh would offer a key that the server refuses, and each offer counts as an attempt.
-                let is_over = |slot: &&Slot| {
-                    slot.usage() == "a"
-                        && (slot.component.revoked || slot.component.expires.is_some_and(|end| end <= now))
-                };
-                let slots = card.slots().iter().filter(|slot| match wanted {
-                    None => true,
-                    Some(wanted) => slot.usage() == wanted && !is_over(slot),
-                });
-                lines.extend(slots.map(|slot| key_info(slot, card.serial())));
+        let line = match registry.by_grip(&grip) {
+            Some(found) => key_info(found.slot().ok_or(Code::NOT_FOUND)?, found.card.serial()),
+            // gpg-agent 2.4 looks for the key of a stub. An error makes it ask the user, in a loop, to insert a
+            // card that can't be inserted; so it may go on, and the use of the key says what is wrong.
+            None if after_serialno_all => {
+                let serial = registry.first().map_or_else(|| "0".repeat(32), |card| card.serial().to_owned());
+                format!("{grip} T {serial} OPENPGP.1 -")
             }
-        } else {
-            let grip: Keygrip = options.argument(0).ok_or(Code::PARAMETER)?.parse().map_err(|_| Code::INV_ID)?;
-            match registry.by_grip(&grip) {
-                Some(found) => {
-                    let slot = found.slot().ok_or(Code::NOT_FOUND)?;
-                    lines.push(key_info(slot, found.card.serial()));
-                }
-                // gpg-agent 2.4 looks for the key of a stub. An error makes it ask the user, in a loop, to insert a
-                // card that can't be inserted; so it may go on, and the use of the key says what is wrong.
-                None if after_serialno_all => {
-                    let serial = registry.first().map_or_else(|| "0".repeat(32), |card| card.serial().to_owned());
-                    lines.push(format!("{grip} T {serial} OPENPGP.1 -"));
-                }
-                None => return Err(Code::NOT_FOUND),
-            }
-        }
-        for line in lines {
-            if options.has("data") {
-                self.reply.data(format!("{line}\n").as_bytes());
-            } else {
-                self.reply.status("KEYINFO", &line);
-            }
-        }
+            None => return Err(Code::NOT_FOUND),
+        };
+        self.reply_key_info(&line, as_data);
         Ok(())
+    }
+
+    /// KEYINFO --list
+    pub(super) fn list_keys(&mut self, usage: KeyUsage, as_data: bool) {
+        let registry = self.daemon.registry();
+        let letter = match usage {
+            KeyUsage::Any => None,
+            KeyUsage::Sign => Some("s"),
+            KeyUsage::Encrypt => Some("e"),
+            KeyUsage::Authenticate => Some("a"),
+        };
+        let ssh = if usage == KeyUsage::Authenticate { self.daemon.ssh_keys() } else { SshKeys::All };
+        let now = Timestamp::now();
+        for card in registry.listed().filter(|card| ssh.offers(&card.facts().fingerprint)) {
+            // ssh would offer a key that the server refuses, and each offer counts as an attempt.
+            let is_over = |slot: &&Slot| {
+                slot.usage() == "a" && (slot.component.revoked || slot.component.expires.is_some_and(|end| end <= now))
+            };
+            let slots = card.slots().iter().filter(|slot| match letter {
+                None => true,
+                Some(letter) => slot.usage() == letter && !is_over(slot),
+            });
+            for slot in slots {
+                self.reply_key_info(&key_info(slot, card.serial()), as_data);
+            }
+        }
+    }
+
+    fn reply_key_info(&mut self, line: &str, as_data: bool) {
+        if as_data {
+            self.reply.data(format!("{line}\n").as_bytes());
+        } else {
+            self.reply.status("KEYINFO", line);
+        }
     }
 
     fn find_shown_key(&self, keyref: &str) -> Result<Found, Code> {

@@ -7,14 +7,14 @@ use super::{
     attributes::{LEARNED, attribute},
 };
 use crate::{
-    assuan::{Incoming, InquiryLine, Options, Reply},
+    assuan::{Incoming, InquiryLine, Reply},
     cards::{CardEntry, Slot},
 };
 
 impl Session {
-    /// `LEARN [--force] [--keypairinfo] [--multi] [--reread] [--demand=SN] [grip]`
-    pub(super) async fn learn(&mut self, options: &Options<'_>) -> Result<(), Code> {
-        let card = match options.value("demand") {
+    /// LEARN. Unless `force`d, the client is asked whether it knows the card.
+    pub(super) async fn learn(&mut self, demand: Option<&str>, force: bool, only_keys: bool) -> Result<(), Code> {
+        let card = match demand {
             Some(serial) => {
                 let registry = self.daemon.registry();
                 let card = registry.by_serial(serial).filter(|card| !card.is_retired());
@@ -23,8 +23,7 @@ impl Session {
             None => self.card()?,
         };
         self.current = Some(Rc::clone(&card));
-        let only_keys = options.has("keypairinfo");
-        if !only_keys && !options.has("force") {
+        if !only_keys && !force {
             self.ask_whether_card_is_known(&card).await?;
         }
         if !only_keys {

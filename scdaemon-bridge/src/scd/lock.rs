@@ -5,7 +5,6 @@ use std::{cell::Cell, time::Duration};
 use tokio::sync::Notify;
 
 use super::{Code, Session};
-use crate::assuan::Options;
 
 /// Who holds the lock.
 #[derive(Debug, Default)]
@@ -37,10 +36,10 @@ impl CardLock {
 }
 
 impl Session {
-    /// `LOCK [--wait]`
-    pub(super) async fn lock(&mut self, options: &Options<'_>) -> Result<(), Code> {
+    /// LOCK
+    pub(super) async fn lock(&mut self, wait: bool) -> Result<(), Code> {
         while !self.daemon.lock.take(self.id()) {
-            if !options.has("wait") {
+            if !wait {
                 return Err(Code::LOCKED);
             }
             self.reply.status("PROGRESS", "scd_locked . 0 0");
@@ -53,7 +52,7 @@ impl Session {
         Ok(())
     }
 
-    /// `UNLOCK`
+    /// UNLOCK
     pub(super) fn unlock(&mut self) -> Result<(), Code> {
         if self.daemon.lock.release(self.id()) { Ok(()) } else { Err(Code::NOT_LOCKED) }
     }

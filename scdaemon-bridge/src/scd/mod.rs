@@ -7,6 +7,7 @@
 
 mod attributes;
 mod code;
+mod command;
 mod connection;
 mod daemon;
 mod digest;
@@ -26,13 +27,13 @@ mod select;
 mod serve;
 mod session;
 
-pub mod fuzzing;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use code::Code;
+pub use command::{Command, Info, KeyFormat, KeyUsage, MAX_RANDOM};
 pub use connection::Connection;
 pub use daemon::Daemon;
 pub use failure::Failure;

@@ -22,10 +22,8 @@ use zeroize::Zeroizing;
 use super::{
     Code, Failure, KeyHolder, Session,
     digest::{Digest, DigestError, parse_digest, parse_hash_name},
-    keys::parse_hex,
 };
 use crate::{
-    assuan::Options,
     cards::{Found, Keygrip, Slot},
     last::{LastOperation, OperationKind, Outcome},
 };
@@ -41,10 +39,9 @@ const MAX_DATA: usize = 4096;
 const AGENTS_SSH_HEADER: usize = 15;
 
 impl Session {
-    /// `SETDATA [--append] HEX`
-    pub(super) fn setdata(&mut self, options: &Options<'_>) -> Result<(), Code> {
-        let new = parse_hex(options.arguments()).filter(|new| !new.is_empty()).ok_or(Code::PARAMETER)?;
-        let kept = if options.has("append") { self.data.len() } else { 0 };
+    /// SETDATA
+    pub(super) fn setdata(&mut self, new: &[u8], append: bool) -> Result<(), Code> {
+        let kept = if append { self.data.len() } else { 0 };
         if kept + new.len() > MAX_DATA {
             return Err(Code::PARAMETER);
         }
@@ -53,24 +50,24 @@ impl Session {
         Ok(())
     }
 
-    /// `PKSIGN [--hash=NAME] keyref`
-    pub(super) async fn pksign(&mut self, options: &Options<'_>) -> Result<(), Code> {
+    /// PKSIGN
+    pub(super) async fn pksign(&mut self, keyref: Option<&str>, hash: Option<&str>) -> Result<(), Code> {
         let mut about = about(OperationKind::Sign);
-        let result = self.sign(options, &mut about).await;
+        let result = self.sign(keyref, hash, &mut about).await;
         self.finish_operation(result, about).await
     }
 
-    /// `PKAUTH [--challenge-response] keyref`
-    pub(super) async fn pkauth(&mut self, options: &Options<'_>) -> Result<(), Code> {
+    /// PKAUTH
+    pub(super) async fn pkauth(&mut self, keyref: Option<&str>, challenge_response: bool) -> Result<(), Code> {
         let mut about = about(OperationKind::Authenticate);
-        let result = self.authenticate(options, &mut about).await;
+        let result = self.authenticate(keyref, challenge_response, &mut about).await;
         self.finish_operation(result, about).await
     }
 
-    /// `PKDECRYPT keyref`
-    pub(super) async fn pkdecrypt(&mut self, options: &Options<'_>) -> Result<(), Code> {
+    /// PKDECRYPT
+    pub(super) async fn pkdecrypt(&mut self, keyref: Option<&str>) -> Result<(), Code> {
         let mut about = about(OperationKind::Decrypt);
-        let result = self.decrypt(options, &mut about).await;
+        let result = self.decrypt(keyref, &mut about).await;
         if result.is_ok() {
             // The padding is off already; without this line gpg takes it off again.
             self.reply.status("PADDING", "0");
@@ -98,10 +95,15 @@ impl Session {
         }
     }
 
-    async fn sign(&mut self, options: &Options<'_>, about: &mut LastOperation) -> Result<Done, Failure> {
-        let found = self.find_for_use(options, 1, about).await?;
+    async fn sign(
+        &mut self,
+        keyref: Option<&str>,
+        hash: Option<&str>,
+        about: &mut LastOperation,
+    ) -> Result<Done, Failure> {
+        let found = self.find_for_use(keyref, 1, about).await?;
         let slot = slot_of(&found)?;
-        let expected = match options.value("hash") {
+        let expected = match hash {
             None => None,
             Some("none") => {
                 return Err(Failure::local(
@@ -118,9 +120,14 @@ impl Session {
         self.run_card(&found, &command, Some(hash)).await
     }
 
-    async fn authenticate(&mut self, options: &Options<'_>, about: &mut LastOperation) -> Result<Done, Failure> {
-        let found = self.find_for_use(options, 3, about).await?;
-        if options.has("challenge-response") {
+    async fn authenticate(
+        &mut self,
+        keyref: Option<&str>,
+        challenge_response: bool,
+        about: &mut LastOperation,
+    ) -> Result<Done, Failure> {
+        let found = self.find_for_use(keyref, 3, about).await?;
+        if challenge_response {
             return Err(Failure::local(Code::NOT_SUPPORTED, "not-supported", "challenge-response is not supported"));
         }
         let slot = slot_of(&found)?;
@@ -139,8 +146,8 @@ impl Session {
         self.run_card(&found, &HostCommand::internal_authenticate(&input), hash).await
     }
 
-    async fn decrypt(&mut self, options: &Options<'_>, about: &mut LastOperation) -> Result<Done, Failure> {
-        let found = self.find_for_use(options, 2, about).await?;
+    async fn decrypt(&mut self, keyref: Option<&str>, about: &mut LastOperation) -> Result<Done, Failure> {
+        let found = self.find_for_use(keyref, 2, about).await?;
         let slot = slot_of(&found)?;
         let (command, prefix) = match slot.component.algorithm.scheme() {
             Scheme::Ecdh(Curve::Cv25519) => (HostCommand::decipher_ecdh(&montgomery_point(&self.data)?), Some(0x40)),
@@ -164,12 +171,12 @@ impl Session {
     /// a new key, or to one of a server that this workstation is no longer logged in to: the server says which.
     async fn find_for_use(
         &mut self,
-        options: &Options<'_>,
+        keyref: Option<&str>,
         number: u8,
         about: &mut LastOperation,
     ) -> Result<Found, Failure> {
         let missing = || Failure::local(Code::PARAMETER, "invalid-command", "the command names no key");
-        let keyref = options.argument(0).ok_or_else(missing)?;
+        let keyref = keyref.ok_or_else(missing)?;
         let found = match self.find_key(keyref, Some(number)) {
             Err(Code::NOT_FOUND) if keyref.parse::<Keygrip>().is_ok() => {
                 self.daemon.refresh_now().await.map_err(|error| Failure::from(&error))?;

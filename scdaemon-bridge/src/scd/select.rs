@@ -4,7 +4,6 @@ use std::{rc::Rc, time::Duration};
 
 use super::{Code, Session};
 use crate::{
-    assuan::Options,
     cards::{CardEntry, Registry},
     last::{LastOperation, OperationKind, Outcome},
 };
@@ -14,11 +13,10 @@ use crate::{
 const NO_CARD: &str = "D276000124010304FF00000000000000";
 
 impl Session {
-    /// `SERIALNO [--demand=SN] [--all] [app]`
-    pub(super) fn serialno(&mut self, options: &Options<'_>) -> Result<(), Code> {
-        check_application(options.argument(0))?;
+    /// SERIALNO. Without a demanded card, no card at all is an error unless `all` are asked for.
+    pub(super) fn serialno(&mut self, demand: Option<&str>, all: bool) -> Result<(), Code> {
         let registry = self.daemon.registry();
-        let (card, shown) = if let Some(demand) = options.value("demand") {
+        let (card, shown) = if let Some(demand) = demand {
             let card = registry.by_serial(demand).cloned().ok_or_else(|| self.unknown_card(&registry))?;
             // gpg-agent 2.2 compares with what it has in the stub, byte by byte.
             (card, demand.to_owned())
@@ -26,7 +24,7 @@ impl Session {
             let current = self.current.as_ref().and_then(|card| registry.by_serial(card.serial()));
             match current.filter(|card| !card.is_retired()).or_else(|| registry.first()) {
                 Some(card) => (Rc::clone(card), card.serial().to_owned()),
-                None if options.has("all") => {
+                None if all => {
                     self.current = None;
                     self.reply.status("SERIALNO", NO_CARD);
                     return Ok(());
@@ -62,9 +60,9 @@ impl Session {
         code
     }
 
-    /// `SWITCHCARD [--] [SN]`
-    pub(super) fn switch_card(&mut self, options: &Options<'_>) -> Result<(), Code> {
-        let card = match options.argument(0) {
+    /// SWITCHCARD
+    pub(super) fn switch_card(&mut self, serial: Option<&str>) -> Result<(), Code> {
+        let card = match serial {
             Some(serial) => {
                 let registry = self.daemon.registry();
                 registry.by_serial(serial).filter(|card| !card.is_retired()).cloned().ok_or(Code::NOT_FOUND)?
@@ -76,10 +74,10 @@ impl Session {
         Ok(())
     }
 
-    /// `SWITCHAPP [--] [app]`
-    pub(super) fn switch_application(&mut self, options: &Options<'_>) -> Result<(), Code> {
+    /// SWITCHAPP
+    pub(super) fn switch_application(&mut self, application: Option<&str>) -> Result<(), Code> {
         let card = self.card()?;
-        match options.argument(0) {
+        match application {
             None => {}
             Some(name) if name.eq_ignore_ascii_case("openpgp") => {}
             Some(_) => return Err(Code::NOT_FOUND),
@@ -89,14 +87,14 @@ impl Session {
         Ok(())
     }
 
-    /// `DEVINFO [--watch]`
-    pub(super) async fn devinfo(&mut self, options: &Options<'_>) -> Result<(), Code> {
-        if options.has("watch") && self.is_pipe() {
+    /// DEVINFO
+    pub(super) async fn devinfo(&mut self, watch: bool) -> Result<(), Code> {
+        if watch && self.is_pipe() {
             return Err(Code::NOT_SUPPORTED);
         }
         loop {
             let registry = self.daemon.registry();
-            if !options.has("watch") && registry.first().is_none() {
+            if !watch && registry.first().is_none() {
                 return Err(Code::NOT_FOUND);
             }
             self.reply.status("DEVINFO_START", "");
@@ -104,7 +102,7 @@ impl Session {
                 self.reply.status("DEVICE", &format!("generic {} openpgp", card.serial()));
             }
             self.reply.status("DEVINFO_END", "");
-            if !options.has("watch") {
+            if !watch {
                 return Ok(());
             }
             self.flush().await.map_err(|_| Code::GENERAL)?;
@@ -132,13 +130,5 @@ impl Session {
                 .ok_or(Code::CARD_REMOVED),
             None => registry.first().cloned().ok_or(Code::CARD_NOT_PRESENT),
         }
-    }
-}
-
-fn check_application(name: Option<&str>) -> Result<(), Code> {
-    match name {
-        None => Ok(()),
-        Some(name) if name.eq_ignore_ascii_case("openpgp") || name.eq_ignore_ascii_case("undefined") => Ok(()),
-        Some(_) => Err(Code::NOT_SUPPORTED),
     }
 }

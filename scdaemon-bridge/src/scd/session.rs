@@ -10,9 +10,9 @@ use std::{
 use nix::{sys::signal::Signal, unistd::Pid};
 use sealcard_api::CardSerial;
 
-use super::{Code, Connection, Daemon, Failure, daemon::Presence};
+use super::{Code, Command, Connection, Daemon, Failure, command::traced, daemon::Presence};
 use crate::{
-    assuan::{Command, Incoming, Options, Reply},
+    assuan::{CommandLine, Incoming, Reply},
     cards::CardEntry,
     trace::milliseconds,
 };
@@ -44,20 +44,11 @@ pub struct Session {
 /// How long the answer of a failed command may wait until the reason lies in `last.json`.
 const NOTE_LIMIT: Duration = Duration::from_millis(500);
 
-/// A command as the trace shows it. Data are told by their size alone, and of commands that could carry a PIN or a
-/// key only the name is told.
-fn traced(name: &str, rest: &str) -> String {
-    match name {
-        "SETDATA" => {
-            let data = rest.rsplit(' ').next().unwrap_or_default();
-            format!("SETDATA [{} bytes]", data.len() / 2)
-        }
-        "SERIALNO" | "LEARN" | "READKEY" | "READCERT" | "KEYINFO" | "GETATTR" | "GETINFO" | "PKSIGN" | "PKAUTH"
-        | "PKDECRYPT" | "CHECKPIN" | "SWITCHCARD" | "SWITCHAPP" | "DEVINFO" | "LOCK" | "UNLOCK" | "RESTART" => {
-            format!("{name} {rest}").trim_end().to_owned()
-        }
-        _ => name.chars().take(32).collect(),
-    }
+/// How a command that succeeded ends.
+struct Done {
+    /// What stands behind OK, for people.
+    text: &'static str,
+    then: Then,
 }
 
 /// What happens after a command.
@@ -101,13 +92,13 @@ impl Session {
                     self.end_with(Err(Code::LINE_TOO_LONG), "");
                     Then::Continue
                 }
-                Incoming::Line(line) => match Command::parse(&line) {
+                Incoming::Line(line) => match CommandLine::parse(&line) {
                     None => {
                         self.end_with(Err(Code::SYNTAX), "");
                         Then::Continue
                     }
-                    Some(command) if command.is_silent() => Then::Continue,
-                    Some(command) => self.handle(&command).await,
+                    Some(line) if line.is_silent() => Then::Continue,
+                    Some(line) => self.handle(line).await,
                 },
             };
             self.flush().await?;
@@ -151,82 +142,76 @@ impl Session {
         }
     }
 
-    async fn handle(&mut self, command: &Command<'_>) -> Then {
-        let options = command.options();
-        let name = command.name.to_ascii_uppercase();
+    /// Answers one line, whatever is in it.
+    async fn handle(&mut self, line: CommandLine<'_>) -> Then {
         let begin = Instant::now();
-        let after_serialno_all = std::mem::take(&mut self.serialno_all_before);
-        let mut then = Then::Continue;
-        let mut text = "";
-        let result = match name.as_str() {
-            "SERIALNO" => {
-                let result = self.serialno(&options);
-                self.serialno_all_before = result.is_ok() && options.has("all");
-                result
+        let result = match Command::try_from(line) {
+            Ok(command) => self.execute(command).await,
+            Err(code) => {
+                self.serialno_all_before = false;
+                Err(code)
             }
-            "LEARN" => self.learn(&options).await,
-            "READKEY" => self.readkey(&options),
-            "READCERT" => self.readcert(&options),
-            "KEYINFO" => self.keyinfo(&options, after_serialno_all),
-            "SETDATA" => self.setdata(&options),
-            "PKSIGN" => Box::pin(self.pksign(&options)).await,
-            "PKAUTH" => Box::pin(self.pkauth(&options)).await,
-            "PKDECRYPT" => Box::pin(self.pkdecrypt(&options)).await,
-            "GETATTR" => self.getattr(&options),
-            "RANDOM" => self.random(&options),
-            // There is no PIN: the grant of the login says who this is.
-            "CHECKPIN" => Ok(()),
-            "LOCK" => self.lock(&options).await,
-            "UNLOCK" => self.unlock(),
-            "GETINFO" => self.getinfo(&options),
-            "SWITCHCARD" => self.switch_card(&options),
-            "SWITCHAPP" => self.switch_application(&options),
-            "DEVINFO" => self.devinfo(&options).await,
-            // Keys live on the server: nothing on these cards can be written from here, and no APDU may go around the
-            // checks of PKSIGN. gpg sends the data of an inquiry only when asked, so nothing is left in the stream.
-            "SETATTR" | "WRITEKEY" | "WRITECERT" | "GENKEY" | "PASSWD" | "APDU" => Err(Code::NOT_SUPPORTED),
-            "DISCONNECT" => {
-                self.cards.clear();
-                Ok(())
-            }
-            "RESTART" | "RESET" => {
-                self.forget();
-                Ok(())
-            }
-            "OPTION" => {
-                self.option(command.rest);
-                Ok(())
-            }
-            "NOP" | "CANCEL" | "CAN" | "END" | "QUIT" => Ok(()),
-            "HELP" => {
-                text = "see the handbook of Sealcard";
-                Ok(())
-            }
-            "BYE" => {
-                text = "closing connection";
-                then = Then::Close;
-                Ok(())
-            }
-            "KILLSCD" => {
-                then = Then::Stop;
-                Ok(())
-            }
-            _ => Err(Code::UNKNOWN_COMMAND),
         };
         if let Some(trace) = &self.daemon.trace {
             trace.note(|| {
                 let outcome = result.as_ref().err().map_or("OK", |code| code.text());
                 let time = milliseconds(begin.elapsed());
-                format!("scd #{} {}: {outcome} in {time}", self.id(), traced(&name, command.rest))
+                format!("scd #{} {}: {outcome} in {time}", self.id(), traced(&line))
             });
         }
+        let then = result.as_ref().map_or(Then::Continue, |done| done.then);
         if result.is_err() || matches!(then, Then::Stop) {
             // A person who reads the error may ask `sealcard last` at once. And who is told that this process ends may
             // expect it to be gone.
             let _ = tokio::time::timeout(NOTE_LIMIT, self.daemon.finish()).await;
         }
-        self.end_with(result, text);
+        let text = result.as_ref().map_or("", |done| done.text);
+        self.end_with(result.map(|_| ()), text);
         then
+    }
+
+    /// Does what a command asks for.
+    async fn execute(&mut self, command: Command<'_>) -> Result<Done, Code> {
+        let after_serialno_all = std::mem::take(&mut self.serialno_all_before);
+        match command {
+            Command::SerialNo { demand, all } => {
+                self.serialno(demand, all)?;
+                self.serialno_all_before = all;
+            }
+            Command::Learn { demand, force, only_keys } => self.learn(demand, force, only_keys).await?,
+            Command::ReadKey { keyref, info, info_only, format } => self.readkey(keyref, info, info_only, format)?,
+            // No card of ours holds X.509 certificates.
+            Command::ReadCert => return Err(Code::NOT_FOUND),
+            Command::KeyInfo { grip, as_data } => self.keyinfo(grip, as_data, after_serialno_all)?,
+            Command::ListKeys { usage, as_data } => self.list_keys(usage, as_data),
+            Command::SetData { data, append } => self.setdata(data.as_slice(), append)?,
+            Command::PkSign { keyref, hash } => Box::pin(self.pksign(keyref, hash)).await?,
+            Command::PkAuth { keyref, challenge_response } => {
+                Box::pin(self.pkauth(keyref, challenge_response)).await?;
+            }
+            Command::PkDecrypt { keyref } => Box::pin(self.pkdecrypt(keyref)).await?,
+            Command::GetAttr { name, keyref } => self.getattr(name, keyref)?,
+            Command::Random { len } => self.random(len)?,
+            // There is no PIN: the grant of the login says who this is.
+            Command::CheckPin => {}
+            Command::Lock { wait } => self.lock(wait).await?,
+            Command::Unlock => self.unlock()?,
+            Command::GetInfo(what) => self.getinfo(what)?,
+            Command::SwitchCard { serial } => self.switch_card(serial)?,
+            Command::SwitchApp { application } => self.switch_application(application)?,
+            Command::DevInfo { watch } => self.devinfo(watch).await?,
+            // Keys live on the server: nothing on these cards can be written from here, and no APDU may go around the
+            // checks of PKSIGN. gpg sends the data of an inquiry only when asked, so nothing is left in the stream.
+            Command::Administer => return Err(Code::NOT_SUPPORTED),
+            Command::Disconnect => self.cards.clear(),
+            Command::Restart => self.forget(),
+            Command::EventSignal(signal) => self.set_event_signal(signal),
+            Command::OtherOption | Command::Nothing => {}
+            Command::Help => return Ok(Done { text: "see the handbook of Sealcard", then: Then::Continue }),
+            Command::Bye => return Ok(Done { text: "closing connection", then: Then::Close }),
+            Command::KillScd => return Ok(Done { text: "", then: Then::Stop }),
+        }
+        Ok(Done { text: "", then: Then::Continue })
     }
 
     /// The last line of an answer: exactly one for each command.
@@ -245,14 +230,8 @@ impl Session {
         self.daemon.lock.release(self.id());
     }
 
-    /// `OPTION name[=value]`. All are accepted; only `event-signal` means something here.
-    fn option(&mut self, rest: &str) {
-        let rest = rest.trim_start_matches("--");
-        let (name, value) = rest.split_once(['=', ' ']).unwrap_or((rest, ""));
-        if name.trim() != "event-signal" {
-            return;
-        }
-        let signal = value.trim().parse::<i32>().ok().and_then(|number| Signal::try_from(number).ok());
+    /// The signal that tells the client of changes.
+    fn set_event_signal(&self, signal: Option<Signal>) {
         let (Peer::Pipe(pid) | Peer::Socket(pid)) = self.peer;
         // Signals whose default is to end a process that does not expect them are not for a typing error to send.
         let target = match (pid, signal) {
@@ -264,12 +243,8 @@ impl Session {
         self.daemon.set_event_signal(self.id(), target);
     }
 
-    /// `RANDOM n`
-    fn random(&mut self, options: &Options<'_>) -> Result<(), Code> {
-        let len: usize = options.argument(0).and_then(|text| text.parse().ok()).ok_or(Code::PARAMETER)?;
-        if len == 0 || len > 4096 {
-            return Err(Code::INV_VALUE);
-        }
+    /// RANDOM
+    fn random(&mut self, len: usize) -> Result<(), Code> {
         let mut bytes = vec![0; len];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Code::GENERAL)?;
         self.reply.data(&bytes);
@@ -289,19 +264,5 @@ impl Session {
             ..about
         });
         code
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::traced;
-
-    #[test]
-    fn the_trace_tells_no_data_and_no_pin() {
-        assert_eq!(traced("PKSIGN", "--hash=sha256 OPENPGP.1"), "PKSIGN --hash=sha256 OPENPGP.1");
-        assert_eq!(traced("SETDATA", "--append 00112233"), "SETDATA [4 bytes]");
-        for name in ["PASSWD", "WRITEKEY", "APDU", "SETATTR", "NONSENSE"] {
-            assert_eq!(traced(name, "123456"), name);
-        }
     }
 }

@@ -1,9 +1,10 @@
 //! The record: every key use, denial and change, append-only and chained.
 //!
-//! Entries are written by [`crate::storage::WriteTx::append_record`], in the same transaction as what they tell of. Here is
-//! how they are read and how their integrity is proved.
+//! Entries are written by [`crate::storage::WriteTx::append_record`], in the same transaction as what they tell of.
+//! `sealcard_record::verify` proves their integrity; here is what it needs of a running server.
 
-mod journal;
+mod job;
 mod verify;
 
-pub use verify::verify;
+pub use job::{Audit, to_report};
+pub use verify::{AuditError, IsRunning, Verification, verify};

@@ -8,7 +8,7 @@ use sealcard_api::{
     ids::{GrantId, PrincipalId, ProjectId, RequestId},
 };
 use sealcard_policy::{Action, Decision};
-use sealcard_record::Actor;
+use sealcard_record::{Actor, Draft, Event};
 
 use crate::{
     requests::policy_facts,
@@ -90,6 +90,12 @@ impl Caller {
     #[must_use]
     pub fn actor(&self) -> Actor {
         Actor::new(self.principal, self.name.clone(), self.grant)
+    }
+
+    /// An event that this request causes.
+    #[must_use]
+    pub fn draft(&self, event: Event) -> Draft {
+        Draft::new(self.request_id, event).by(self.actor()).from_peer(self.peer.ip())
     }
 
     /// What the caller needs to be allowed at the moment when a change is made: all of these `actions`.

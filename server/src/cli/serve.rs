@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use sealcard_api::ids::EnvironmentId;
-use serde_json::json;
+use sealcard_record::{Draft, Event, Named, event::EnvironmentAdded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Data, database, files, init::UNFINISHED, listen, log, renewal::Pair};
@@ -22,7 +22,7 @@ use crate::{
     ends,
     http::{AppState, Server},
     signers::{self, Found, Signers},
-    storage::{Draft, EnvironmentRow, StorageError, Store},
+    storage::{EnvironmentRow, StorageError, Store},
     tls::ServerTls,
 };
 
@@ -162,8 +162,10 @@ async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<(V
             None => {}
         }
         let id = EnvironmentId::new();
-        let entry =
-            Draft::of_server(json!({"event": "environment-added", "environment": id, "name": name, "kind": kind}));
+        let entry = Draft::of_server(Event::EnvironmentAdded(EnvironmentAdded {
+            environment: Named::new(id, &name),
+            environment_kind: kind,
+        }));
         let added = name.clone();
         let outcome: Result<(), StorageError> = store
             .write(move |tx| {

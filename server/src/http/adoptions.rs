@@ -56,8 +56,8 @@ async fn adopt(
     }
     let adoption = Adoption {
         plan: KeyPlan {
-            project: project.id,
-            environment: environment.id,
+            project: project.named(),
+            environment: environment.named(),
             name: wanted.name,
             // That of the key that signs, once it is found.
             algorithm: KeyAlgorithm::Ed25519,

@@ -1,10 +1,11 @@
 //! What a key that is to come in conflicts with. The storage does not know what the caller may see.
 
 use sealcard_api::{Fingerprint, Timestamp, algorithm::ComponentRole, ids::KeyId};
+use sealcard_openpgp::ForeignKey;
 use sealcard_policy::Action;
 
 use super::{ApiError, ApiResult, AppState, Caller};
-use crate::{keys::KeyError, openpgp::ForeignKey, storage::StorageError};
+use crate::{keys::KeyError, storage::StorageError};
 
 /// Refuses keys whose material is a part of a key already, before anybody is asked for a passphrase.
 ///
@@ -12,7 +13,7 @@ use crate::{keys::KeyError, openpgp::ForeignKey, storage::StorageError};
 /// A conflict that names the other key, if the caller may see it.
 pub(super) async fn expect_unknown(state: &AppState, caller: &Caller, keys: &[ForeignKey]) -> ApiResult<()> {
     for key in keys {
-        let unknown = state.store.expect_unknown(&key.public_key).await;
+        let unknown = state.store.expect_unknown(&key.public_key.clone().into()).await;
         named(unknown.map_err(KeyError::from), state, caller).await?;
     }
     Ok(())

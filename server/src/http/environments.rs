@@ -5,20 +5,19 @@ use sealcard_api::{
     Bytes,
     admin::{Environment, EnvironmentKind, EnvironmentState, Page},
     problem::ProblemCode,
-    record::RecordKind,
     rules::Nonce,
     tokens::{KeeperKey, SealedSecret, Secret, TokenReport, Unseal},
 };
 use sealcard_policy::{Action, EnvironmentFacts};
+use sealcard_record::{
+    Event,
+    event::{EnvironmentAct, EnvironmentFailure},
+};
 use sealcard_signer_protocol::{KeeperAnswer, KeeperRefusal, KeeperRequestBody, RequestBody, ResponseBody, SecretKind};
-use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, error::sentence};
-use crate::{
-    signers::KeeperError,
-    storage::{Draft, EnvironmentRow},
-};
+use crate::{signers::KeeperError, storage::EnvironmentRow};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -110,27 +109,19 @@ async fn unseal(
     Json(wanted): Json<Unseal>,
 ) -> ApiResult<Json<Environment>> {
     caller.may_on_server(Action::ManageServer)?;
-    let (event, body) = match wanted.sealed {
-        None => ("unseal", KeeperRequestBody::Unseal),
+    let (with_secret, body) = match wanted.sealed {
+        None => (false, KeeperRequestBody::Unseal),
         Some(SealedSecret { nonce, envelope }) => {
             let nonce = nonce.as_slice().try_into();
             let nonce =
                 nonce.map_err(|_| ApiError::invalid(format!("The \"nonce\" must have {} bytes.", Nonce::BYTES)))?;
-            ("unseal-with-secret", KeeperRequestBody::UnsealWith { nonce, envelope: envelope.0 })
+            (true, KeeperRequestBody::UnsealWith { nonce, envelope: envelope.0 })
         }
     };
     let row = find(&state, &caller, Some(&environment)).await?;
     let signer = state.signers.get(row.id).ok_or_else(ApiError::signer_unavailable)?;
-    let entry = Draft {
-        kind: RecordKind::Administration,
-        request_id: caller.request_id,
-        principal: Some(caller.principal),
-        project: None,
-        key: None,
-        state: None,
-        details: json!({"event": event, "environment": row.id, "name": row.name}),
-    };
-    let asked = entry.clone();
+    let act = EnvironmentAct { environment: row.named() };
+    let asked = caller.draft(if with_secret { Event::UnsealWithSecret(act) } else { Event::Unseal(act) });
     state
         .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
             tx.append_record(asked);
@@ -138,10 +129,8 @@ async fn unseal(
         })
         .await?;
     if let Err(error) = signer.ask_keeper(body).await {
-        let details =
-            json!({"event": "unseal-failed", "environment": row.id, "name": row.name, "error": error.to_string()});
-        let failed = Draft { details, ..entry };
-        state.store.append_record(failed).await?;
+        let failure = EnvironmentFailure { environment: row.named(), error: Some(error.to_string()) };
+        state.store.append_record(caller.draft(Event::UnsealFailed(failure))).await?;
         return Err(error.into());
     }
     signer.try_again();

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::{ApiError, ApiResult, AppState, connections::Place, slots::Slot};
 use crate::{
-    authn::{self, Caller, Freshness},
+    authn::{self, AuthorizationError, Caller, Freshness},
     keys::Maker,
 };
 
@@ -64,7 +64,7 @@ impl Caller {
     pub fn maker(&self, roles: Roles, actions: &'static [Action]) -> ApiResult<Maker> {
         actions.iter().try_for_each(|action| self.may(roles, *action))?;
         let authorization = self.authorization(actions);
-        Ok(Maker { principal: self.principal, authorization, request_id: self.request_id })
+        Ok(Maker { actor: self.actor(), authorization, request_id: self.request_id, peer: self.peer.ip() })
     }
 }
 
@@ -100,7 +100,9 @@ impl FromRequestParts<AppState> for Requester {
 async fn authenticate(parts: &Parts, state: &AppState, freshness: Freshness) -> ApiResult<Caller> {
     let context = parts.extensions.get::<RequestContext>().copied();
     let context = context.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    let caller = authn::authenticate(state, token(&parts.headers)?, context, freshness).await?;
+    let RequestContext { request_id, peer } = context;
+    let token = token(&parts.headers)?;
+    let caller = state.authentication.authenticate(&state.store, token, (request_id, peer), freshness).await?;
     if let Some(place) = parts.extensions.get::<Place>() {
         place.authenticated();
     }
@@ -109,7 +111,8 @@ async fn authenticate(parts: &Parts, state: &AppState, freshness: Freshness) -> 
 
 /// What the grant that is shown is stored as.
 fn token(headers: &HeaderMap) -> Result<[u8; 32], ApiError> {
-    authn::hash_of_grant(bearer(headers.get(AUTHORIZATION))?)
+    let unknown = || AuthorizationError::UnknownGrant.into();
+    authn::hash_of_grant(bearer(headers.get(AUTHORIZATION))?).ok_or_else(unknown)
 }
 
 fn bearer(header: Option<&HeaderValue>) -> Result<&str, ApiError> {

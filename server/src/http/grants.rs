@@ -10,20 +10,18 @@ use sealcard_api::{
     grants::{GrantInfo, GrantIssued},
     ids::GrantId,
     problem::ProblemCode,
-    record::RecordKind,
     rules::PageLimit,
 };
 use sealcard_policy::Action;
+use sealcard_record::{
+    Event, Named,
+    event::{GrantAct, GrantRevoked},
+};
 use serde::Deserialize;
-use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of};
-use crate::{
-    authn,
-    http::PageQuery,
-    storage::{Draft, GrantFilter},
-};
+use crate::{authn, http::PageQuery, storage::GrantFilter};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -56,7 +54,8 @@ async fn refresh(
     let issued = state
         .change(caller.authorization(&[Action::LookAfterOneself]), None, move |tx| {
             let issued = authn::refresh(tx, caller.grant, &presented, &limits)?;
-            tx.append_record(entry(&caller, RecordKind::Authentication, "grant-refreshed", caller.grant));
+            let grant = Named::new(issued.grant.id, &issued.grant.label);
+            tx.append_record(caller.draft(Event::GrantRefreshed(GrantAct { grant })));
             Ok::<_, ApiError>(issued)
         })
         .await?;
@@ -67,7 +66,7 @@ async fn refresh(
 #[utoipa::path(delete, path = "/v1/grants/current", tag = "grants", responses((status = 204, description = "Revoked")))]
 async fn revoke_current(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
     let grant = caller.grant;
-    revoke_grant(&state, caller, &[Action::LookAfterOneself], grant, RecordKind::Authentication).await
+    revoke_grant(&state, caller, &[Action::LookAfterOneself], grant, Event::Logout).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,7 +94,7 @@ async fn list(
         Some(name) if name == caller.name || name == caller.principal.to_string() => Some(caller.principal),
         Some(name) => {
             caller.may_on_server(Action::ManageServer)?;
-            Some(super::users::any_principal(&state, &name).await?.id)
+            Some(state.directory.principal(&name).await?.id)
         }
         None if caller.may_on_server(Action::ManageServer).is_ok() => None,
         None => Some(caller.principal),
@@ -121,7 +120,7 @@ async fn revoke(State(state): State<AppState>, caller: Caller, Path(grant): Path
         caller.may_on_server(*action)?;
     }
     row.ok_or_else(unknown)?;
-    revoke_grant(&state, caller, needed, id, RecordKind::Administration).await
+    revoke_grant(&state, caller, needed, id, Event::GrantRevoked).await
 }
 
 async fn revoke_grant(
@@ -129,34 +128,19 @@ async fn revoke_grant(
     caller: Caller,
     needed: &'static [Action],
     grant: GrantId,
-    kind: RecordKind,
+    event: fn(GrantRevoked) -> Event,
 ) -> ApiResult<StatusCode> {
     state
         .change(caller.authorization(needed), None, move |tx| {
             let row = tx.find_grant(grant)?.ok_or_else(unknown)?;
             if tx.revoke_grant(grant, Timestamp::now().unix())? {
-                let mut entry = entry(&caller, kind, "grant-revoked", grant);
-                if let Some(details) = entry.details.as_object_mut() {
-                    details.insert("name".to_owned(), json!(row.principal_name));
-                    details.insert("label".to_owned(), json!(row.label));
-                }
-                tx.append_record(entry);
+                let grant = Named::new(grant, row.label);
+                let revoked = GrantRevoked { grant, principal: Named::new(row.principal, row.principal_name) };
+                tx.append_record(caller.draft(event(revoked)));
             }
             Ok::<_, ApiError>(StatusCode::NO_CONTENT)
         })
         .await
-}
-
-fn entry(caller: &Caller, kind: RecordKind, event: &str, grant: GrantId) -> Draft {
-    Draft {
-        kind,
-        request_id: caller.request_id,
-        principal: Some(caller.principal),
-        project: None,
-        key: None,
-        state: None,
-        details: json!({"event": event, "grant": grant, "peer": caller.peer.ip()}),
-    }
 }
 
 fn unknown() -> ApiError {

@@ -2,23 +2,14 @@
 
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
-    Timestamp,
-    admin::{Group, GroupChange, GroupMember, NewGroup, Page, PrincipalKind},
-    ids::GroupId,
-    problem::ProblemCode,
+    admin::{Group, GroupChange, NewGroup, Page},
     rules::{Name, PageLimit},
 };
 use sealcard_policy::Action;
-use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of, projects::expect_no_self_grant, users::note,
-};
-use crate::{
-    http::PageQuery,
-    storage::{GroupRow, StorageError, WriteTx},
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of};
+use crate::http::PageQuery;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -53,15 +44,8 @@ async fn create(
 ) -> ApiResult<(StatusCode, Json<Group>)> {
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&new.name).map_err(ApiError::invalid)?;
-    let group = Group { id: GroupId::new(), name: new.name, members: Vec::new(), created: Timestamp::now() };
-    let stored = group.clone();
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            tx.add_group(stored.id, &stored.name, stored.created.unix())?;
-            note(tx, &caller, None, json!({"event": "group-added", "group": stored.id, "name": stored.name}))
-        })
-        .await?;
-    Ok((StatusCode::CREATED, Json(group)))
+    let group = state.directory.add_group(caller.into(), new.name).await?;
+    Ok((StatusCode::CREATED, Json(group.into())))
 }
 
 /// One group.
@@ -69,8 +53,7 @@ async fn create(
     responses((status = 200, body = Group)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<Json<Group>> {
     caller.may_on_server(Action::ManageServer)?;
-    let row = state.store.group(&group).await?;
-    Ok(Json(row.ok_or_else(|| ApiError::not_found(format!("There is no group {group}.")))?.into()))
+    Ok(Json(state.directory.group(&group).await?.into()))
 }
 
 /// Renames a group.
@@ -84,17 +67,7 @@ async fn change(
 ) -> ApiResult<Json<Group>> {
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&change.name).map_err(ApiError::invalid)?;
-    let id = state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let id = find_in(tx, &group)?;
-            tx.rename_group(id, &change.name)?;
-            let details = json!({"event": "group-changed", "group": id, "name": group, "new_name": change.name});
-            note(tx, &caller, None, details)?;
-            Ok::<_, ApiError>(id)
-        })
-        .await?;
-    let row = state.store.group(&id.to_string()).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    Ok(Json(row.into()))
+    Ok(Json(state.directory.rename_group(caller.into(), group, change.name).await?.into()))
 }
 
 /// Removes a group; its members lose the roles that it gave them.
@@ -102,15 +75,8 @@ async fn change(
     responses((status = 204, description = "Removed")))]
 async fn remove(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let id = find_in(tx, &group)?;
-            tx.remove_group(id)?;
-            tx.bump_registry()?;
-            note(tx, &caller, None, json!({"event": "group-removed", "group": id, "name": group}))?;
-            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-        })
-        .await
+    state.directory.remove_group(caller.into(), group).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Adds a member; adding one twice changes nothing.
@@ -123,7 +89,7 @@ async fn add_member(
     caller: Caller,
     Path((group, principal)): Path<(String, String)>,
 ) -> ApiResult<StatusCode> {
-    change_member(&state, caller, group, principal, true).await
+    set_member(&state, caller, group, principal, true).await
 }
 
 /// Removes a member; removing one that is none changes nothing.
@@ -136,55 +102,17 @@ async fn remove_member(
     caller: Caller,
     Path((group, principal)): Path<(String, String)>,
 ) -> ApiResult<StatusCode> {
-    change_member(&state, caller, group, principal, false).await
+    set_member(&state, caller, group, principal, false).await
 }
 
-async fn change_member(
+async fn set_member(
     state: &AppState,
     caller: Caller,
     group: String,
     principal: String,
-    add: bool,
+    member: bool,
 ) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
-    let allowed = state.config.policy.allow_self_grants;
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let before = tx.usable_projects(caller.principal)?;
-            let id = find_in(tx, &group)?;
-            let row = tx.find_principal(&principal)?;
-            let row =
-                row.ok_or_else(|| ApiError::not_found(format!("There is no user or service account {principal}.")))?;
-            let (changed, event) = if add {
-                (tx.add_group_member(id, row.id)?, "group-member-added")
-            } else {
-                (tx.remove_group_member(id, row.id)?, "group-member-removed")
-            };
-            if changed {
-                expect_no_self_grant(tx, &caller, before, allowed)?;
-                tx.bump_registry()?;
-                let details = json!({"event": event, "group": id, "principal": row.id, "name": row.name});
-                note(tx, &caller, None, details)?;
-            }
-            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-        })
-        .await
-}
-
-/// The id of the group of this name or id.
-pub(super) fn find_in(tx: &mut WriteTx, group: &str) -> ApiResult<GroupId> {
-    match tx.group_id(group) {
-        Err(StorageError::NotFound(_)) => Err(ApiError::not_found(format!("There is no group {group}."))),
-        found => Ok(found?),
-    }
-}
-
-impl From<GroupRow> for Group {
-    fn from(row: GroupRow) -> Self {
-        let members = row.members.into_iter().map(|(is_account, name)| {
-            let kind = if is_account { PrincipalKind::ServiceAccount } else { PrincipalKind::User };
-            GroupMember { kind, name }
-        });
-        Self { id: row.id, name: row.name, members: members.collect(), created: Timestamp::from_unix(row.created) }
-    }
+    state.directory.set_group_member(caller.into(), group, principal, member).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

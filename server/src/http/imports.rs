@@ -9,6 +9,7 @@ use sealcard_api::{
     problem::ProblemCode,
     rules::NewKeyName,
 };
+use sealcard_openpgp::ForeignCertificate;
 use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -16,10 +17,7 @@ use super::{
     ApiError, ApiResult, AppState, Caller, Json, LargeJson, conflicts, environments, key_work::KeyTask, keys::to_key,
     merges::planned_component, projects,
 };
-use crate::{
-    keys::{self, KeyError, KeyPlace, Maker},
-    openpgp::ForeignCertificate,
-};
+use crate::keys::{self, KeyError, KeyPlace, Maker};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(plan)).routes(routes!(import))
@@ -35,20 +33,20 @@ async fn plan(
     LargeJson(request): LargeJson<ImportPlanRequest>,
 ) -> ApiResult<Json<ImportPlan>> {
     let ImportPlanRequest { project, environment: wanted, name, certificate, secrets } = request;
-    let (place, environment, _) = place(&state, &caller, &project, wanted.as_deref(), name).await?;
+    let (place, _) = place(&state, &caller, &project, wanted.as_deref(), name).await?;
     let read = ForeignCertificate::read(&certificate, &secrets, Timestamp::now()).map_err(KeyError::from)?;
     let ForeignCertificate { fingerprint, user_id, expires, keys: parts, left_out, sha1, .. } = read;
     if let Some(known) = state.store.key_by_fingerprint(fingerprint).await? {
         return Err(conflicts::conflict(&state, &caller, known.id, fingerprint).await?);
     }
     conflicts::expect_unknown(&state, &caller, &parts).await?;
-    let recipient = keys::recipient(&state.signers, place.environment).await?;
+    let recipient = keys::recipient(&state.signers, place.environment.id).await?;
     let first = parts.iter().find(|key| key.role == ComponentRole::Sign);
     let first = first.or_else(|| parts.iter().find(|key| key.role != ComponentRole::Certify));
     let algorithm = first.ok_or_else(|| ApiError::new(ProblemCode::Internal))?.algorithm.family();
     let components = parts.into_iter().map(planned_component);
     Ok(Json(ImportPlan {
-        environment,
+        environment: place.environment.name,
         recipient: Bytes(recipient.to_vec()),
         fingerprint,
         user_id,
@@ -69,8 +67,8 @@ async fn import(
     LargeJson(request): LargeJson<ImportRequest>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
     let ImportRequest { project, environment, name, certificate, components } = request;
-    let (place, _, maker) = place(&state, &caller, &project, environment.as_deref(), name).await?;
-    let work = (place.environment, KeyTask::Making, caller.principal);
+    let (place, maker) = place(&state, &caller, &project, environment.as_deref(), name).await?;
+    let work = (place.environment.id, KeyTask::Making, caller.principal);
     let task_state = state.clone();
     let made = async move {
         let (store, signers) = (&task_state.store, &task_state.signers);
@@ -82,17 +80,17 @@ async fn import(
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
 }
 
-/// Where the key is to be, if the caller may put one there; with the environment's name and who puts it there.
+/// Where the key is to be, if the caller may put one there; with who puts it there.
 async fn place(
     state: &AppState,
     caller: &Caller,
     project: &str,
     wanted: Option<&str>,
     name: String,
-) -> ApiResult<(KeyPlace, String, Maker)> {
+) -> ApiResult<(KeyPlace, Maker)> {
     let (project, roles) = projects::find(state, caller, project, Action::ManageProject).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
     NewKeyName::check(&name).map_err(ApiError::invalid)?;
     let environment = environments::find(state, caller, wanted).await?;
-    Ok((KeyPlace { project: project.id, environment: environment.id, name }, environment.name, maker))
+    Ok((KeyPlace { project: project.named(), environment: environment.named(), name }, maker))
 }

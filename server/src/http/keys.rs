@@ -2,18 +2,20 @@
 
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
-    KeyName, KeyRef, Timestamp,
+    KeyRef, Timestamp,
     admin::Page,
     algorithm::ComponentRole,
     keys::{Key, KeyChange, KeyProfile, NewKey},
     problem::ProblemCode,
-    record::RecordKind,
     rules::{KeyDays, KeyPathName, NewKeyName, PageLimit, UserId},
 };
 use sealcard_policy::{Action, Roles};
+use sealcard_record::{
+    Event,
+    event::{KeyAct, KeyRenamed},
+};
 use sealcard_signer_protocol::SignerError;
 use serde::Deserialize;
-use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -21,10 +23,9 @@ use super::{
     key_work::KeyTask, page_of, projects,
 };
 use crate::{
-    keys::{self, DEFAULT_DAYS, KeyError, KeyPlan},
-    openpgp::CertificateError,
+    keys::{self, CertificateError, DEFAULT_DAYS, KeyError, KeyPlan},
     signers::UseError,
-    storage::{ComponentRow, Draft, KeyFilter, KeyRow, MAX_CANDIDATES},
+    storage::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES},
 };
 
 /// How a path names a key.
@@ -88,8 +89,8 @@ async fn create(
     KeyDays::check("expires_days", days).map_err(ApiError::invalid)?;
     let environment = environments::find(&state, &caller, new.environment.as_deref()).await?;
     let plan = KeyPlan {
-        project: project.id,
-        environment: environment.id,
+        project: project.named(),
+        environment: environment.named(),
         name: new.name,
         algorithm: new.algorithm,
         user_id: new.user_id,
@@ -132,16 +133,8 @@ async fn change(
             return Err(ApiError::new(ProblemCode::Conflict).detail(detail));
         }
         let key = row.id;
-        let event = if disabled { "key-disabled" } else { "key-enabled" };
-        let entry = Draft {
-            kind: RecordKind::Administration,
-            request_id: caller.request_id,
-            principal: Some(caller.principal),
-            project: Some(row.project_id),
-            key: Some(key),
-            state: None,
-            details: json!({"event": event, "name": row.name}),
-        };
+        let act = KeyAct { signing_key: row.signing_key() };
+        let entry = caller.draft(if disabled { Event::KeyDisabled(act) } else { Event::KeyEnabled(act) });
         state
             .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
                 if tx.set_key_disabled(key, disabled)? {
@@ -156,15 +149,8 @@ async fn change(
         NewKeyName::check(&name).map_err(ApiError::invalid)?;
         state.store.expect_free_name(row.project_id, &name).await?;
         let (key, new_name) = (row.id, name.clone());
-        let entry = Draft {
-            kind: RecordKind::Administration,
-            request_id: caller.request_id,
-            principal: Some(caller.principal),
-            project: Some(row.project_id),
-            key: Some(key),
-            state: None,
-            details: json!({"event": "key-renamed", "name": row.name, "new_name": name}),
-        };
+        let renamed = KeyRenamed { signing_key: row.signing_key(), new_name: name.clone() };
+        let entry = caller.draft(Event::KeyRenamed(renamed));
         state
             .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
                 tx.rename_key(key, &new_name)?;
@@ -197,13 +183,6 @@ fn ambiguous<'a>(key: &str, rows: impl Iterator<Item = &'a KeyRow>) -> ApiError 
     let names: Vec<String> = rows.map(|row| row.full_name().to_string()).collect();
     let more = if names.len() >= MAX_CANDIDATES { ", …" } else { "" };
     ApiError::invalid(format!("Several keys are named {key}: {}{more}. Write PROJECT/NAME.", names.join(", ")))
-}
-
-impl KeyRow {
-    /// `PROJECT/NAME`, for messages.
-    pub(crate) fn full_name(&self) -> KeyName<'_> {
-        KeyName { project: &self.project, name: &self.name }
-    }
 }
 
 pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {

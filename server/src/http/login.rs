@@ -10,19 +10,21 @@ use axum::{
 use sealcard_api::{
     Timestamp,
     grants::{GrantIssued, LoginRequest},
-    ids::{PrincipalId, RequestId},
+    ids::PrincipalId,
     problem::ProblemCode,
-    record::RecordKind,
     rules::{Label, NewPassword},
 };
-use serde_json::{Value, json};
+use sealcard_record::{
+    Actor, Draft, Event, Named,
+    event::{Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeRequired, PasswordChanged},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
 use super::{ApiError, ApiResult, AppState, Json, RequestContext, passwords};
 use crate::{
     authn::{self, IssuedTo, SERVICE_TOKEN_PREFIX, Shown, Subject},
-    storage::{Draft, PrincipalChange},
+    storage::PrincipalChange,
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -75,9 +77,10 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
             Identified { to: IssuedTo { machine, ..identified.to }, ..identified }
         }
     };
-    let Identified { to, how, new_password } = identified;
+    let Identified { to, by, name, new_password } = identified;
     let limits = state.config.limits;
-    let principal = to.principal;
+    let principal = Named::new(to.principal, name);
+    let actor = Actor { id: principal.id, name: principal.name.clone(), grant: None };
     let issued: ApiResult<GrantIssued> = state
         .store
         .write(move |tx| {
@@ -85,28 +88,21 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
             let issued = authn::issue(tx, to, &limits)?;
             if let Some(hash) = new_password {
                 let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
-                tx.change_principal(principal, &change)?;
-                tx.revoke_other_grants(principal, issued.grant.id, issued.grant.created.unix())?;
-                let details = json!({
-                    "event": "password-changed", "user": principal, "name": issued.grant.principal_name,
-                    "one_time": true, "peer": context.peer.ip(),
-                });
-                tx.append_record(entry(context.request_id, Some(principal), details));
+                tx.change_principal(actor.id, &change)?;
+                tx.revoke_other_grants(actor.id, issued.grant.id, issued.grant.created.unix())?;
+                let event = Event::PasswordChanged(PasswordChanged { one_time: true });
+                tx.append_record(draft(context, event).by(actor.clone()));
             }
-            let mut details = json!({
-                "event": "login", "by": how, "grant": issued.grant.id, "label": label, "peer": context.peer.ip(),
-            });
-            if machine && let Some(details) = details.as_object_mut() {
-                details.insert("machine".to_owned(), true.into());
-            }
-            tx.append_record(entry(context.request_id, Some(principal), details));
+            let grant = Named::new(issued.grant.id, label);
+            tx.append_record(draft(context, Event::Login(Login { by, grant, machine })).by(actor));
             Ok(issued)
         })
         .await;
     match &issued {
         Ok(_) => state.authentication.slowdown.right(&subjects),
         Err(error) if error.code() == ProblemCode::WrongCredentials => {
-            record_failure(state, context, Some(principal), json!({"by": how, "changed": true})).await?;
+            let failure = failure(by, LoginFailure::ChangedMeanwhile, Some(principal));
+            state.store.append_record(draft(context, Event::LoginFailed(failure))).await?;
         }
         Err(_) => {}
     }
@@ -116,8 +112,10 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
 /// Who has shown a secret that is good for a grant.
 struct Identified {
     to: IssuedTo,
-    /// By what, for the record.
-    how: &'static str,
+    /// By what.
+    by: LoginMethod,
+    /// The principal's name.
+    name: String,
     /// The PHC string that takes the place of the one-time password's.
     new_password: Option<String>,
 }
@@ -142,13 +140,18 @@ async fn by_password(
         other => {
             state.authentication.slowdown.wrong(subjects, Instant::now());
             drop(permit);
-            let details = match &other {
-                Some(row) => json!({"by": "password", "user": user, "disabled": right && row.disabled}),
+            let failed = match other {
+                Some(row) => {
+                    let reason = if right { LoginFailure::Disabled } else { LoginFailure::WrongPassword };
+                    failure(LoginMethod::Password, reason, Some(Named::new(row.id, user)))
+                }
                 // It may be a password typed into the wrong field.
-                None => json!({"by": "password", "unknown_user": state.authentication.names.hash(&user)}),
+                None => LoginFailed {
+                    unknown_user: Some(state.authentication.names.hash(&user)),
+                    ..failure(LoginMethod::Password, LoginFailure::UnknownUser, None)
+                },
             };
-            let principal = other.map(|row| row.id);
-            return refuse(state, context, principal, details, "The name or the password is wrong.").await;
+            return refuse(state, context, failed, "The name or the password is wrong.").await;
         }
     };
     drop(permit);
@@ -160,23 +163,22 @@ async fn by_password(
             ));
         }
         (Some(until), _) if until <= Timestamp::now().unix() => {
-            let details = json!({"by": "password", "user": user, "one_time_expired": true});
+            let principal = Some(Named::new(row.id, user));
+            let failed = failure(LoginMethod::Password, LoginFailure::OneTimePasswordExpired, principal);
             let text = "The one-time password has expired. Ask an administrator for a new one: sealcard admin user \
                         reset-password";
-            return refuse(state, context, Some(row.id), details, text).await;
+            return refuse(state, context, failed, text).await;
         }
         (Some(_), None) => {
-            let details = json!({
-                "event": "password-change-required", "user": user, "by": "password", "peer": context.peer.ip(),
-            });
-            state.store.append_record(entry(context.request_id, Some(row.id), details)).await?;
+            let required = PasswordChangeRequired { principal: Named::new(row.id, user) };
+            state.store.append_record(draft(context, Event::PasswordChangeRequired(required))).await?;
             let detail = "Choose a password of your own in place of the one-time password: sealcard login asks for it.";
             return Err(ApiError::new(ProblemCode::PasswordChangeRequired).detail(detail));
         }
         (Some(_), Some(new)) => Some(passwords::hash_new(state, peer, &password, new).await?),
     };
     let to = IssuedTo { principal: row.id, shown: Shown::Password(row.password), label, machine: false };
-    Ok(Identified { to, how: "password", new_password })
+    Ok(Identified { to, by: LoginMethod::Password, name: user, new_password })
 }
 
 async fn by_token(
@@ -196,46 +198,33 @@ async fn by_token(
     let now = Timestamp::now().unix();
     match known {
         Some(token) if token.usable && token.expires > now => {
-            let shown = Shown::ServiceToken(token.id, token.expires);
-            let to = IssuedTo { principal: token.principal, shown, label, machine: false };
-            Ok(Identified { to, how: "service-token", new_password: None })
+            let shown = Shown::ServiceToken(token.token.id, token.expires);
+            let Named { id: principal, name } = token.principal;
+            let to = IssuedTo { principal, shown, label, machine: false };
+            Ok(Identified { to, by: LoginMethod::ServiceToken, name, new_password: None })
         }
         other => {
             state.authentication.slowdown.wrong(subjects, Instant::now());
-            let principal = other.as_ref().map(|token| token.principal);
-            let details = json!({"by": "service-token", "token": other.map(|token| token.id)});
-            refuse(state, context, principal, details, "The token is wrong, revoked or expired.").await
+            let (principal, token) = other.map(|token| (token.principal, token.token)).unzip();
+            let failed = failure(LoginMethod::ServiceToken, LoginFailure::UnusableToken, principal);
+            let failed = LoginFailed { token, ..failed };
+            refuse(state, context, failed, "The token is wrong, revoked or expired.").await
         }
     }
 }
 
-async fn refuse<T>(
-    state: &AppState,
-    context: RequestContext,
-    principal: Option<PrincipalId>,
-    details: Value,
-    text: &'static str,
-) -> ApiResult<T> {
-    record_failure(state, context, principal, details).await?;
+async fn refuse<T>(state: &AppState, context: RequestContext, failed: LoginFailed, text: &'static str) -> ApiResult<T> {
+    state.store.append_record(draft(context, Event::LoginFailed(failed))).await?;
     Err(ApiError::new(ProblemCode::WrongCredentials).detail(text))
 }
 
-/// Every failed login is recorded in this form, with where it came from.
-async fn record_failure(
-    state: &AppState,
-    context: RequestContext,
-    principal: Option<PrincipalId>,
-    mut details: Value,
-) -> ApiResult<()> {
-    if let Some(details) = details.as_object_mut() {
-        details.insert("event".to_owned(), "login-failed".into());
-        details.insert("peer".to_owned(), context.peer.ip().to_string().into());
-    }
-    Ok(state.store.append_record(entry(context.request_id, principal, details)).await?)
+fn failure(by: LoginMethod, reason: LoginFailure, principal: Option<Named<PrincipalId>>) -> LoginFailed {
+    LoginFailed { by, reason, principal, token: None, unknown_user: None }
 }
 
-fn entry(request_id: RequestId, principal: Option<PrincipalId>, details: Value) -> Draft {
-    Draft { kind: RecordKind::Authentication, request_id, principal, project: None, key: None, state: None, details }
+/// An event of this request, which nobody has authenticated yet.
+fn draft(context: RequestContext, event: Event) -> Draft {
+    Draft::new(context.request_id, event).from_peer(context.peer.ip())
 }
 
 pub(super) fn not_too_soon(state: &AppState, subjects: &[Subject]) -> ApiResult<()> {

@@ -8,6 +8,7 @@ use sealcard_api::{
     merge::{MergePlan, MergePlanRequest, MergeRequest, Merged},
     problem::ProblemCode,
 };
+use sealcard_openpgp::{ForeignKey, MergedCertificate};
 use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -16,10 +17,7 @@ use super::{
     key_work::KeyTask,
     keys::{KEY_PARAMETER, find, to_key},
 };
-use crate::{
-    keys,
-    openpgp::{ForeignKey, MergedCertificate},
-};
+use crate::keys;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(plan)).routes(routes!(merge))
@@ -89,7 +87,7 @@ pub(super) fn planned_component(key: ForeignKey) -> PlannedComponent {
         role: key.role,
         algorithm: key.algorithm,
         fingerprint: key.fingerprint,
-        public_key: key.public_key.to_public_key(key.algorithm),
+        public_key: key.public_key,
         created: key.created,
         lost_uses: key.lost_uses,
     }

@@ -11,12 +11,11 @@ use sealcard_signer_protocol::Operation;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{
-    ApiError, ApiResult, AppState, Json, Path,
-    error::{UNKNOWN_GRANT, sentence},
-    extract::Requester,
+use super::{ApiError, ApiResult, AppState, Json, Path, error::sentence, extract::Requester};
+use crate::{
+    authn::AuthorizationError,
+    requests::{RequestError, UseRequest, UseResponse},
 };
-use crate::requests::{RequestError, UseRequest, UseResponse};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(sign)).routes(routes!(authenticate)).routes(routes!(decrypt))
@@ -110,7 +109,7 @@ impl From<RequestError> for ApiError {
                     None => error,
                 }
             }
-            RequestError::UnknownGrant => Self::login_over(UNKNOWN_GRANT),
+            RequestError::UnknownGrant => AuthorizationError::UnknownGrant.into(),
             RequestError::Unfit(why) => Self::new(Code::UnsupportedOperation).detail(why),
             RequestError::Mismatch => {
                 Self::new(Code::IdempotencyMismatch).detail("Use a new idempotency key for a new request.")

@@ -8,22 +8,20 @@ use sealcard_api::{
     admin::OneTimePassword,
     grants::{PasswordChange, SecretText},
     problem::ProblemCode,
-    record::RecordKind,
     rules::NewPassword,
 };
 use sealcard_policy::{Action, PrincipalKind};
-use serde_json::json;
+use sealcard_record::{Event, event::PasswordChangeFailed};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path,
     login::{closing, not_too_soon},
-    users::{find_user, note},
 };
 use crate::{
     authn::{self, PasswordError, PasswordPermit, Subject},
-    storage::{Draft, PasswordRow, PrincipalChange},
+    storage::PasswordRow,
 };
 
 const DAY: i64 = 86_400;
@@ -57,26 +55,13 @@ async fn change_own(state: &AppState, caller: Caller, body: Result<Json<Password
     let Some(row) = checked.row.filter(|row| checked.right && row.id == caller.principal) else {
         state.authentication.slowdown.wrong(&subjects, Instant::now());
         drop(checked.permit);
-        state.store.append_record(entry(&caller, "password-change-failed")).await?;
+        state.store.append_record(caller.draft(Event::PasswordChangeFailed(PasswordChangeFailed {}))).await?;
         return Err(ApiError::new(ProblemCode::WrongCredentials).detail("The old password is wrong."));
     };
     drop(checked.permit);
     state.authentication.slowdown.right(&subjects);
     let hash = hash_new(state, caller.peer.ip(), &old, new).await?;
-    let authorization = caller.authorization(&[Action::LookAfterOneself]);
-    state
-        .change(authorization, None, move |tx| {
-            // The old one may have been changed while it was checked.
-            if !tx.has_password(row.id, &row.password)? {
-                return Err(ApiError::new(ProblemCode::WrongCredentials).detail("The old password is wrong."));
-            }
-            let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
-            tx.change_principal(row.id, &change)?;
-            tx.revoke_other_grants(row.id, caller.grant, Timestamp::now().unix())?;
-            tx.append_record(entry(&caller, "password-changed"));
-            Ok(())
-        })
-        .await
+    Ok(state.directory.change_own_password(caller, row, hash).await?)
 }
 
 /// Gives a user a one-time password in place of the present one, and ends the user's logins. The connection is closed after
@@ -90,25 +75,7 @@ async fn reset(State(state): State<AppState>, caller: Caller, Path(user): Path<S
 async fn reset_password(state: &AppState, caller: Caller, user: String) -> ApiResult<Json<OneTimePassword>> {
     caller.may_on_server(Action::ManageServer)?;
     let (issued, hash) = one_time(state, caller.peer.ip()).await?;
-    let until = issued.expires.unix();
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let user = find_user(tx, &user)?;
-            // A one-time password that is not used in time would lock the last administrator out for ever.
-            if user.id == caller.principal {
-                return Err(ApiError::conflict("This is your own password. Change it with: sealcard passwd"));
-            }
-            let change =
-                PrincipalChange { password: Some(hash), one_time_until: Some(until), ..PrincipalChange::default() };
-            tx.change_principal(user.id, &change)?;
-            tx.revoke_grants_of(user.id, Timestamp::now().unix())?;
-            let details = json!({
-                "event": "password-reset", "user": user.id, "name": user.name,
-                "expires": Timestamp::from_unix(until),
-            });
-            note(tx, &caller, None, details)
-        })
-        .await?;
+    state.directory.reset_password(caller, user, hash, issued.expires).await?;
     Ok(Json(issued))
 }
 
@@ -169,17 +136,5 @@ fn password_error(error: PasswordError) -> ApiError {
             .detail("Too many passwords wait to be checked. Try again in 2 seconds.")
             .retry_after(2),
         PasswordError::Damaged | PasswordError::Failed => ApiError::internal(&error),
-    }
-}
-
-fn entry(caller: &Caller, event: &str) -> Draft {
-    Draft {
-        kind: RecordKind::Authentication,
-        request_id: caller.request_id,
-        principal: Some(caller.principal),
-        project: None,
-        key: None,
-        state: None,
-        details: json!({"event": event, "user": caller.principal, "name": caller.name, "peer": caller.peer.ip()}),
     }
 }

@@ -7,15 +7,11 @@ use sealcard_api::{
     ids::ProjectId,
     rules::{Description, Name, PageLimit},
 };
-use sealcard_policy::{Action, PrincipalKind, Roles};
-use serde_json::json;
+use sealcard_policy::{Action, Roles};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, groups, page_of, users::note};
-use crate::{
-    http::PageQuery,
-    storage::{Member, ProjectRow, WriteTx},
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of};
+use crate::{directory, http::PageQuery, storage::ProjectRow};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change, remove)).routes(routes!(
@@ -56,20 +52,8 @@ async fn create(
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&new.name).map_err(ApiError::invalid)?;
     Description::check(&new.description).map_err(ApiError::invalid)?;
-    let row = ProjectRow {
-        id: ProjectId::new(),
-        name: new.name,
-        description: new.description,
-        created: Timestamp::now().unix(),
-    };
-    let stored = row.clone();
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            tx.add_project(&stored)?;
-            let details = json!({"event": "project-added", "name": stored.name});
-            note(tx, &caller, Some(stored.id), details)
-        })
-        .await?;
+    let new = directory::NewProject { name: new.name, description: new.description };
+    let row = state.directory.add_project(caller.into(), new).await?;
     Ok((StatusCode::CREATED, Json(with_members(&state, row).await?)))
 }
 
@@ -90,24 +74,11 @@ async fn change(
     Path(project): Path<String>,
     Json(change): Json<ProjectChange>,
 ) -> ApiResult<Json<Project>> {
-    let (mut row, _) = find(&state, &caller, &project, Action::ManageProject).await?;
+    let (row, _) = find(&state, &caller, &project, Action::ManageProject).await?;
     let ProjectChange { name, description } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     description.as_deref().map_or(Ok(()), Description::check).map_err(ApiError::invalid)?;
-    let before = row.clone();
-    row.name = name.clone().unwrap_or(row.name);
-    row.description = description.clone().unwrap_or(row.description);
-    state
-        .change(caller.authorization(&[Action::ManageProject]), Some(row.id), move |tx| {
-            tx.change_project(before.id, name.as_deref(), description.as_deref())?;
-            tx.bump_registry()?;
-            let details = json!({
-                "event": "project-changed", "name": before.name, "new_name": name,
-                "description": description.is_some(),
-            });
-            note(tx, &caller, Some(before.id), details)
-        })
-        .await?;
+    let row = state.directory.change_project(caller.into(), row, name, description).await?;
     Ok(Json(with_members(&state, row).await?))
 }
 
@@ -118,20 +89,8 @@ async fn change(
 async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Path<String>) -> ApiResult<StatusCode> {
     let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
     caller.may_on_server(Action::ManageServer)?;
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let living = tx.living_keys(row.id)?;
-            if !living.is_empty() {
-                let keys = living.join(", ");
-                let detail = format!("{} still has keys: {keys}. Revoke or destroy them first.", row.name);
-                return Err(ApiError::conflict(detail));
-            }
-            tx.remove_project(row.id, Timestamp::now().unix())?;
-            tx.bump_registry()?;
-            note(tx, &caller, Some(row.id), json!({"event": "project-removed", "name": row.name}))?;
-            Ok(StatusCode::NO_CONTENT)
-        })
-        .await
+    state.directory.remove_project(caller.into(), row).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A project's members with their roles.
@@ -156,7 +115,7 @@ async fn add_member(
     Path(project): Path<String>,
     Json(member): Json<ProjectMember>,
 ) -> ApiResult<StatusCode> {
-    change_member(&state, caller, project, member, true).await
+    set_member(&state, caller, project, member, true).await
 }
 
 /// Takes a role away; taking one that is not there changes nothing.
@@ -169,61 +128,19 @@ async fn remove_member(
     Path(project): Path<String>,
     Json(member): Json<ProjectMember>,
 ) -> ApiResult<StatusCode> {
-    change_member(&state, caller, project, member, false).await
+    set_member(&state, caller, project, member, false).await
 }
 
-async fn change_member(
+async fn set_member(
     state: &AppState,
     caller: Caller,
     project: String,
     member: ProjectMember,
-    add: bool,
+    has_role: bool,
 ) -> ApiResult<StatusCode> {
-    let project = find(state, &caller, &project, Action::ManageProject).await?.0.id;
-    let allowed = state.config.policy.allow_self_grants;
-    state
-        .change(caller.authorization(&[Action::ManageProject]), Some(project), move |tx| {
-            let before = tx.usable_projects(caller.principal)?;
-            let whom = resolve(tx, &member)?;
-            let (changed, event) = if add {
-                (tx.add_project_member(project, whom, member.role)?, "project-member-added")
-            } else {
-                (tx.remove_project_member(project, whom, member.role)?, "project-member-removed")
-            };
-            if changed {
-                expect_no_self_grant(tx, &caller, before, allowed)?;
-                tx.bump_registry()?;
-                let id = match whom {
-                    Member::Principal(id) => id.0,
-                    Member::Group(id) => id.0,
-                };
-                let details = json!({
-                    "event": event, "kind": member.kind, "member": id, "name": member.name, "role": member.role
-                });
-                note(tx, &caller, Some(project), details)?;
-            }
-            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-        })
-        .await
-}
-
-/// Refuses a change by which its maker could use keys of more projects than `before` it: another person has to make it.
-pub(super) fn expect_no_self_grant(tx: &mut WriteTx, caller: &Caller, before: i64, allowed: bool) -> ApiResult<()> {
-    if tx.usable_projects(caller.principal)? > before {
-        caller.may_on_server(Action::GiveOneselfKeys { allowed })?;
-    }
-    Ok(())
-}
-
-fn resolve(tx: &mut WriteTx, member: &ProjectMember) -> ApiResult<Member> {
-    let (kind, what) = match member.kind {
-        MemberKind::Group => return groups::find_in(tx, &member.name).map(Member::Group),
-        MemberKind::User => (PrincipalKind::User, "user"),
-        MemberKind::ServiceAccount => (PrincipalKind::ServiceAccount, "service account"),
-    };
-    let row = tx.find_principal(&member.name)?.filter(|row| row.kind == kind);
-    row.map(|row| Member::Principal(row.id))
-        .ok_or_else(|| ApiError::not_found(format!("There is no {what} {}.", member.name)))
+    let (project, _) = find(state, &caller, &project, Action::ManageProject).await?;
+    state.directory.set_project_member(caller.into(), project, member, has_role).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The project, if the caller may do `action` with it, with the caller's roles in it. Answers 404, not 403, if the caller

@@ -5,11 +5,10 @@ use sealcard_api::{
     Timestamp,
     keys::{Key, KeyRevocation, RevocationCertificate},
     problem::ProblemCode,
-    record::RecordKind,
     rules::{KeyPathName, RevocationMessage},
 };
 use sealcard_policy::Action;
-use serde_json::json;
+use sealcard_record::{Event, event::KeyAct};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -17,7 +16,7 @@ use super::{
     key_work::KeyTask,
     keys::{KEY_PARAMETER, find, to_key},
 };
-use crate::{keys, storage::Draft};
+use crate::keys;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read)).routes(routes!(revoke))
@@ -37,15 +36,7 @@ async fn read(
     let certificate = state.store.revocation(row.id).await?.ok_or_else(|| {
         ApiError::not_found("The key has no revocation certificate here: its primary key was never here.")
     })?;
-    let entry = Draft {
-        kind: RecordKind::Administration,
-        request_id: caller.request_id,
-        principal: Some(caller.principal),
-        project: Some(row.project_id),
-        key: Some(row.id),
-        state: None,
-        details: json!({"event": "revocation-read", "name": row.name}),
-    };
+    let entry = caller.draft(Event::RevocationRead(KeyAct { signing_key: row.signing_key() }));
     state
         .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
             tx.append_record(entry);

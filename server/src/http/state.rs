@@ -7,8 +7,10 @@ use uuid::Uuid;
 
 use super::{ApiResult, disk::Disk, key_work::KeyWork, readiness::ReadinessCache};
 use crate::{
+    audit::Audit,
     authn::{Authentication, Authorization, NameKey},
     config::Config,
+    directory::Directory,
     requests::Requests,
     signers::Signers,
     storage::{Store, WriteTx},
@@ -26,6 +28,10 @@ pub struct Parts {
     pub signers: Arc<Signers>,
     /// Signing requests.
     pub requests: Requests,
+    /// Users, service accounts, groups and projects.
+    pub directory: Directory,
+    /// Verifying the record.
+    pub audit: Audit,
     /// The configuration.
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
@@ -50,7 +56,24 @@ impl AppState {
         let key_work = KeyWork::default();
         let readiness = ReadinessCache::default();
         let disk = Disk(signers.folder().to_owned());
-        Self(Arc::new(Parts { store, signers, requests, config, authentication, key_work, readiness, disk, server_id }))
+        let running = requests.running.clone();
+        // The data folder: the folder for temporary files may be memory.
+        let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
+        let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
+        let directory = Directory::new(store.clone(), config.policy.allow_self_grants);
+        Self(Arc::new(Parts {
+            directory,
+            store,
+            signers,
+            requests,
+            audit,
+            config,
+            authentication,
+            key_work,
+            readiness,
+            disk,
+            server_id,
+        }))
     }
 
     /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took the

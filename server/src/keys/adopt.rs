@@ -7,15 +7,18 @@ use sealcard_api::{
     algorithm::ComponentRole,
     ids::{ComponentId, KeyId},
     keys::KeyProfile,
+    rules::UserId,
+};
+use sealcard_record::{
+    Event,
+    event::{KeyBegun, KeyWork, SigningKey},
 };
 use sealcard_signer_protocol::{KeyLocator, RequestBody, ResponseBody};
-use serde_json::json;
 
-use super::{Held, KeyError, KeyPlan, Maker, backdated, begin, certify, fail, generate, is_token, signer};
-use crate::{
-    signers::Signers,
-    storage::{Attempt, Store},
+use super::{
+    CertificateError, Held, KeyError, KeyPlan, Maker, backdated, begin, certify, fail, generate, is_token, signer,
 };
+use crate::{signers::Signers, storage::Store};
 
 /// Keys that are to be adopted. The plan's algorithm is that of the key in the role `sign` once it is found.
 #[derive(Debug, Clone)]
@@ -61,32 +64,29 @@ impl Adoption {
 /// # Errors
 /// See [`KeyError`].
 pub async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption: Adoption) -> Result<KeyId, KeyError> {
-    crate::openpgp::check_user_id(&adoption.plan.user_id)?;
+    UserId::check(&adoption.plan.user_id).map_err(CertificateError::UserId)?;
     Adoption::check(adoption.plan.profile, &adoption.components).map_err(KeyError::Import)?;
-    store.expect_free_name(adoption.plan.project, &adoption.plan.name).await?;
-    let id = KeyId::new();
-    let project = adoption.plan.project;
+    store.expect_free_name(adoption.plan.project.id, &adoption.plan.name).await?;
+    let key = adoption.plan.new_key();
     let mut components: Vec<_> =
         adoption.components.iter().map(|(role, locator)| (ComponentId::new(), *role, Some(locator.clone()))).collect();
     let has_primary = components.iter().any(|(_, role, _)| *role == ComponentRole::Certify);
     if adoption.plan.profile != KeyProfile::Packages && !has_primary {
         components.push((ComponentId::new(), ComponentRole::Certify, None));
     }
-    let begun = json!({
-        "event": "key-begun",
-        "by": "adopt",
-        "name": adoption.plan.name,
-        "profile": adoption.plan.profile,
-        "components": components.iter().map(|(component, ..)| component).collect::<Vec<_>>(),
-    });
-    let attempt = Attempt { key: id, project, environment: adoption.plan.environment, request: maker.request_id };
+    let begun = KeyBegun {
+        profile: Some(adoption.plan.profile),
+        components: components.iter().map(|(component, ..)| *component).collect(),
+        ..KeyBegun::new(key.clone(), KeyWork::Adopt)
+    };
+    let attempt = adoption.plan.attempt(&key, &maker);
     let to_make = components.iter().filter(|(_, _, locator)| locator.is_none());
     let to_make = to_make.map(|(component, role, _)| (*component, *role)).collect();
-    let making = is_token(signers, attempt.environment).then_some((attempt, to_make));
-    begin(store, project, maker, id, begun, making).await?;
-    let result = take_over(store, signers, maker, adoption, id, components).await;
+    let making = is_token(signers, attempt.environment).then_some((attempt.clone(), to_make));
+    begin(store, &maker, begun, making).await?;
+    let result = take_over(store, signers, &maker, adoption, key, components).await;
     if let Err(error) = &result {
-        fail(store, signers, maker, attempt, error).await?;
+        fail(store, signers, &maker, &attempt, error).await?;
     }
     result
 }
@@ -94,12 +94,12 @@ pub async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption
 async fn take_over(
     store: &Store,
     signers: &Arc<Signers>,
-    maker: Maker,
+    maker: &Maker,
     mut adoption: Adoption,
-    id: KeyId,
+    signing_key: SigningKey,
     components: Vec<(ComponentId, ComponentRole, Option<KeyLocator>)>,
 ) -> Result<KeyId, KeyError> {
-    let environment = adoption.plan.environment;
+    let environment = adoption.plan.environment.id;
     let mut held: Vec<Held> = Vec::with_capacity(components.len());
     let mut to_make = Vec::new();
     for (component, role, locator) in components {
@@ -128,5 +128,5 @@ async fn take_over(
     adoption.plan.algorithm = signs.algorithm.family();
     held.extend(generate(signers, maker, environment, adoption.plan.algorithm, &to_make).await?);
     let created = adoption.created.unwrap_or_else(|| backdated(Timestamp::now()));
-    certify(store, signers, maker, &adoption.plan, id, held, created, "key-adopted").await
+    certify(store, signers, maker, &adoption.plan, signing_key, held, created, Event::KeyAdopted).await
 }

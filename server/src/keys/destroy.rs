@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use sealcard_api::{ids::ComponentId, tokens::ComponentEvidence};
+use sealcard_record::{
+    Event,
+    event::{KeyComponentAct, KeyComponentsAct, KeyDestroyFailed},
+};
 use sealcard_signer_protocol::{RequestBody, ResponseBody, SignerError, is_made_here};
-use serde_json::json;
 
-use super::{KeyError, Maker, entry, note, signer};
+use super::{KeyError, Maker, signer};
 use crate::{
     signers::{Signers, UseError},
     storage::{KeyRow, Store},
@@ -19,19 +22,23 @@ use crate::{
 /// [`KeyError::State`] if the key is still in use or was adopted; see [`KeyError`].
 pub async fn destroy(store: &Store, signers: &Arc<Signers>, maker: Maker, key: &KeyRow) -> Result<(), KeyError> {
     let obstacle = obstacle(&store.evidence(key.id).await?);
-    begin(store, maker, key, obstacle).await?;
+    begin(store, &maker, key, obstacle).await?;
     let mut outcome = Ok(());
     for component in &key.components {
-        let destroyed = match destroy_one(store, signers, maker, key, component.id).await {
+        let destroyed = match destroy_one(store, signers, &maker, key, component.id).await {
             // An earlier attempt got as far as this.
             Err(KeyError::Signer(UseError::Refused(SignerError::NotOnToken(_)))) if key.destroyed.is_some() => Ok(()),
             outcome => outcome,
         };
-        let details = match &destroyed {
-            Ok(()) => json!({"event": "key-destroyed", "component": component.id, "role": component.role}),
-            Err(error) => json!({"event": "key-destroy-failed", "component": component.id, "error": error.to_string()}),
+        let (signing_key, component, role) = (key.signing_key(), component.id, component.role);
+        let event = match &destroyed {
+            Ok(()) => Event::KeyDestroyed(KeyComponentAct { signing_key, component, role }),
+            Err(error) => {
+                let error = error.to_string();
+                Event::KeyDestroyFailed(KeyDestroyFailed { signing_key, component, role, error })
+            }
         };
-        note(store, key.project_id, maker, key.id, details).await?;
+        store.append_record(maker.draft(event)).await?;
         outcome = outcome.and(destroyed);
     }
     outcome
@@ -51,18 +58,16 @@ fn obstacle(evidence: &[ComponentEvidence]) -> Option<&'static str> {
 }
 
 /// Ends the key's use for good, in one step with the record of it. Rights come before obstacles.
-async fn begin(store: &Store, maker: Maker, key: &KeyRow, obstacle: Option<&'static str>) -> Result<(), KeyError> {
-    let details = json!({
-        "event": "key-destroy-begun",
-        "name": key.name,
-        "fingerprint": key.fingerprint,
-        "components": key.components.iter().map(|component| component.id).collect::<Vec<ComponentId>>(),
-    });
-    let (id, project) = (key.id, key.project_id);
-    let entry = entry(project, maker, id, details);
+async fn begin(store: &Store, maker: &Maker, key: &KeyRow, obstacle: Option<&'static str>) -> Result<(), KeyError> {
+    let entry = maker.draft(Event::KeyDestroyBegun(KeyComponentsAct {
+        signing_key: key.signing_key(),
+        components: key.components.iter().map(|component| component.id).collect(),
+        fingerprint: Some(key.fingerprint),
+    }));
+    let (id, project, authorization) = (key.id, key.project_id, maker.authorization);
     store
         .write(move |tx| {
-            maker.authorization.check(tx, Some(project))?;
+            authorization.check(tx, Some(project))?;
             if let Some(obstacle) = obstacle {
                 return Err(KeyError::State(obstacle));
             }
@@ -78,7 +83,7 @@ async fn begin(store: &Store, maker: Maker, key: &KeyRow, obstacle: Option<&'sta
 async fn destroy_one(
     store: &Store,
     signers: &Signers,
-    maker: Maker,
+    maker: &Maker,
     key: &KeyRow,
     component: ComponentId,
 ) -> Result<(), KeyError> {

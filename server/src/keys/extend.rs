@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use sealcard_api::Timestamp;
-use serde_json::json;
+use sealcard_record::{
+    Event,
+    event::{KeyBegun, KeyExtended, KeyWork},
+};
 
-use super::{KeyError, Maker, begin, certifier::Certifier, entry, note};
+use super::{KeyError, Maker, begin, certifier::Certifier, note_failure};
 use crate::{
-    openpgp,
     signers::Signers,
     storage::{KeyRow, Store},
 };
@@ -37,22 +39,26 @@ pub async fn extend(
         None => None,
     };
     let primary = primary.ok_or_else(|| offline(row))?;
-    let (project, id) = (row.project_id, row.id);
-    let begun = json!({"event": "key-begun", "by": "extend", "name": row.name, "expires": expires});
-    begin(store, project, maker, id, begun, None).await?;
+    let (id, signing_key) = (row.id, row.signing_key());
+    let begun = KeyBegun { expires: Some(expires), ..KeyBegun::new(signing_key.clone(), KeyWork::Extend) };
+    begin(store, &maker, begun, None).await?;
     let wanted: Vec<_> = row.components.iter().map(|component| component.fingerprint).collect();
     let (certificate, now) = (row.certificate.clone(), Timestamp::now());
-    let made = Certifier { store, signers, environment: row.environment_id, project, key: id, maker }
-        .run(move |certify| openpgp::extend(&certificate, &primary, &wanted, (expires, now), certify));
+    let made = Certifier { store, signers, environment: row.environment_id, key: &signing_key, maker: &maker }.run(
+        move |certify| {
+            let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+            Ok(sealcard_openpgp::extend(&certificate, &wanted, (expires, now), sign)?)
+        },
+    );
     let extended = match made.await.and_then(|extended| extended.ok_or(LATER_ALREADY)) {
         Ok(extended) => extended,
         Err(error) => {
-            note(store, project, maker, id, json!({"event": "key-failed", "error": error.to_string()})).await?;
+            note_failure(store, &maker, signing_key, &error).await?;
             return Err(error);
         }
     };
-    let details = json!({"event": "key-extended", "name": row.name, "before": row.expires(), "expires": expires});
-    let (entry, earlier) = (entry(project, maker, id, details), row.certificate.clone());
+    let entry = maker.draft(Event::KeyExtended(KeyExtended { signing_key, before: row.expires(), expires }));
+    let earlier = row.certificate.clone();
     store
         .write(move |tx| {
             if !tx.replace_certificate(id, (&earlier, &extended.armored), None, &extended.lives)? {

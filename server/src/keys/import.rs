@@ -10,12 +10,15 @@ use sealcard_api::{
     import::ImportedComponent,
     keys::RevocationReason,
 };
+use sealcard_openpgp::{ForeignCertificate, ForeignKey};
+use sealcard_record::{
+    Event, Named,
+    event::{KeyBegun, KeyWork, SigningKey},
+};
 use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
-use serde_json::json;
 
-use super::{KeyError, KeyPlace, Maker, begin, certifier::Certifier, note, signer, store_key};
+use super::{KeyError, KeyPlace, Maker, begin, certifier::Certifier, note_failure, signer, store_key};
 use crate::{
-    openpgp::{self, ForeignCertificate, ForeignKey},
     signers::Signers,
     storage::{NewComponentRow, NewKeyRow, Store},
 };
@@ -46,20 +49,16 @@ pub async fn import(
     let secrets: Vec<Fingerprint> = components.iter().map(|component| component.fingerprint).collect();
     let read = ForeignCertificate::read(&certificate, &secrets, Timestamp::now())?;
     let pairs = pair(&read.keys, components)?;
-    let id = KeyId::new();
-    let begun = json!({
-        "event": "key-begun",
-        "by": "import",
-        "name": place.name,
-        "fingerprint": read.fingerprint,
-        "components": pairs.iter().map(|(_, component)| component.id).collect::<Vec<ComponentId>>(),
-    });
-    begin(store, place.project, maker, id, begun, None).await?;
-    let project = place.project;
-    let result = make(store, signers, maker, place, id, Foreign { read, pairs }).await;
+    let key = SigningKey { project: place.project.clone(), key: Named::new(KeyId::new(), &place.name) };
+    let begun = KeyBegun {
+        fingerprint: Some(read.fingerprint),
+        components: pairs.iter().map(|(_, component)| component.id).collect(),
+        ..KeyBegun::new(key.clone(), KeyWork::Import)
+    };
+    begin(store, &maker, begun, None).await?;
+    let result = make(store, signers, &maker, place, key.clone(), Foreign { read, pairs }).await;
     if let Err(error) = &result {
-        let failed = json!({"event": "key-failed", "error": error.to_string()});
-        note(store, project, maker, id, failed).await?;
+        note_failure(store, &maker, key, error).await?;
     }
     result
 }
@@ -92,23 +91,24 @@ pub(super) fn pair(
 async fn make(
     store: &Store,
     signers: &Arc<Signers>,
-    maker: Maker,
+    maker: &Maker,
     place: KeyPlace,
-    id: KeyId,
+    key: SigningKey,
     foreign: Foreign,
 ) -> Result<KeyId, KeyError> {
     let Foreign { read, pairs } = foreign;
-    let components = take_in(signers, maker, place.environment, pairs).await?;
+    let components = take_in(signers, maker, place.environment.id, pairs).await?;
     let now = Timestamp::now();
     let primary = components.iter().find(|component| component.fingerprint == read.fingerprint);
     let revocation = match primary.map(|component| component.key.clone()) {
         None => None,
         Some(primary) => {
             let text = read.armored.clone();
-            let KeyPlace { environment, project, .. } = place;
-            let made = Certifier { store, signers, environment, project, key: id, maker }.run(move |certify| {
-                openpgp::revocation(&text, &primary, RevocationReason::Unspecified, "", now, certify)
-            });
+            let made =
+                Certifier { store, signers, environment: place.environment.id, key: &key, maker }.run(move |certify| {
+                    let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+                    Ok(sealcard_openpgp::revocation(&text, RevocationReason::Unspecified, "", now, sign)?)
+                });
             Some(made.await?)
         }
     };
@@ -117,9 +117,9 @@ async fn make(
     let first = first.or_else(|| components.iter().find(|component| component.key.role != ComponentRole::Certify));
     let algorithm = first.ok_or_else(surprise)?.key.algorithm.family();
     let row = NewKeyRow {
-        id,
-        project: place.project,
-        environment: place.environment,
+        id: key.key.id,
+        project: place.project.id,
+        environment: place.environment.id,
         name: place.name,
         algorithm,
         user_id: read.user_id,
@@ -131,13 +131,13 @@ async fn make(
         created: now,
         components,
     };
-    store_key(store, maker, row, "key-imported").await
+    store_key(store, maker, (key, place.environment), row, Event::KeyImported).await
 }
 
 /// Has the signer take the secrets in.
 pub(super) async fn take_in(
     signers: &Signers,
-    maker: Maker,
+    maker: &Maker,
     environment: EnvironmentId,
     pairs: Vec<(ForeignKey, ImportedComponent)>,
 ) -> Result<Vec<NewComponentRow>, KeyError> {
@@ -147,7 +147,7 @@ pub(super) async fn take_in(
             component: secret.id.0,
             algorithm: key.algorithm,
             role: key.role,
-            public_key: key.public_key.clone(),
+            public_key: key.public_key.clone().into(),
             envelope: secret.envelope.0,
             request: maker.request_id.0,
         };
@@ -167,7 +167,7 @@ fn is_that(sealed: &StoredKey, key: &ForeignKey, id: ComponentId) -> bool {
     sealed.component == id.0
         && sealed.role == key.role
         && sealed.algorithm == key.algorithm
-        && sealed.public_key == key.public_key
+        && sealed.public_key.to_public_key(sealed.algorithm) == key.public_key
 }
 
 fn surprise() -> KeyError {

@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use sealcard_api::{
     Fingerprint, Timestamp,
-    ids::ComponentId,
     import::{ImportedComponent, LeftOut},
     merge::CertificateChange,
 };
-use serde_json::json;
+use sealcard_openpgp::{KnownKey, MergedCertificate};
+use sealcard_record::{
+    Event,
+    event::{CertificateMerged, KeyBegun, KeyRevoked, KeyWork},
+};
 
 use super::{
-    KeyError, Maker, begin, entry,
+    KeyError, Maker, begin,
     import::{pair, take_in},
-    note,
+    note_failure,
 };
 use crate::{
-    openpgp::{self, KnownKey, MergedCertificate},
     signers::Signers,
     storage::{KeyRow, NewComponentRow, Store},
 };
@@ -40,23 +42,20 @@ pub async fn merge(
         return Ok((merged.changes, merged.left_out));
     }
     if pairs.is_empty() {
-        return store_merged(store, maker, row, merged, Vec::new()).await;
+        return store_merged(store, &maker, row, merged, Vec::new()).await;
     }
-    let begun = json!({
-        "event": "key-begun",
-        "by": "merge",
-        "name": row.name,
-        "fingerprint": row.fingerprint,
-        "components": pairs.iter().map(|(_, component)| component.id).collect::<Vec<ComponentId>>(),
-    });
-    begin(store, row.project_id, maker, row.id, begun, None).await?;
-    let result = match take_in(signers, maker, row.environment_id, pairs).await {
-        Ok(components) => store_merged(store, maker, row, merged, components).await,
+    let begun = KeyBegun {
+        fingerprint: Some(row.fingerprint),
+        components: pairs.iter().map(|(_, component)| component.id).collect(),
+        ..KeyBegun::new(row.signing_key(), KeyWork::Merge)
+    };
+    begin(store, &maker, begun, None).await?;
+    let result = match take_in(signers, &maker, row.environment_id, pairs).await {
+        Ok(components) => store_merged(store, &maker, row, merged, components).await,
         Err(error) => Err(error),
     };
     if let Err(error) = &result {
-        let failed = json!({"event": "key-failed", "error": error.to_string()});
-        note(store, row.project_id, maker, row.id, failed).await?;
+        note_failure(store, &maker, row.signing_key(), error).await?;
     }
     result
 }
@@ -74,34 +73,33 @@ pub fn plan_merge(row: &KeyRow, certificate: &str, secrets: &[Fingerprint]) -> R
         fingerprint: row.fingerprint,
         components: row.components.iter().map(|component| (component.fingerprint, component.role)).collect(),
     };
-    Ok(openpgp::merge(&known, certificate, secrets, Timestamp::now())?)
+    Ok(sealcard_openpgp::merge(&known, certificate, secrets, Timestamp::now())?)
 }
 
 async fn store_merged(
     store: &Store,
-    maker: Maker,
+    maker: &Maker,
     row: &KeyRow,
     merged: MergedCertificate,
     components: Vec<NewComponentRow>,
 ) -> Result<(Vec<CertificateChange>, Vec<LeftOut>), KeyError> {
     const CHANGED: KeyError = KeyError::State("The key was changed meanwhile. Try again.");
     let MergedCertificate { armored, user_id, lives, revoked, changes, left_out, .. } = merged;
-    let details = match &revoked {
-        None => json!({"event": "certificate-merged", "name": row.name, "changes": changes}),
-        Some(revoked) => json!({
-            "event": "key-revoked",
-            "by": "merge",
-            "name": row.name,
-            "reason": revoked.reason,
-            "message": revoked.message,
-            "changes": changes,
+    let signing_key = row.signing_key();
+    let entry = maker.draft(match &revoked {
+        None => Event::CertificateMerged(CertificateMerged { signing_key, changes: changes.clone() }),
+        Some(revoked) => Event::KeyRevoked(KeyRevoked {
+            signing_key,
+            work: KeyWork::Merge,
+            reason: revoked.reason,
+            message: revoked.message.clone(),
+            changes: changes.clone(),
         }),
-    };
-    let (id, project, earlier) = (row.id, row.project_id, row.certificate.clone());
-    let entry = entry(project, maker, id, details);
+    });
+    let (id, project, earlier, authorization) = (row.id, row.project_id, row.certificate.clone(), maker.authorization);
     store
         .write(move |tx| {
-            maker.authorization.check(tx, Some(project))?;
+            authorization.check(tx, Some(project))?;
             if !tx.replace_certificate(id, (&earlier, &armored), user_id.as_deref(), &lives)? {
                 return Err(CHANGED);
             }

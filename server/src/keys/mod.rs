@@ -7,38 +7,41 @@ mod certifier;
 mod destroy;
 mod extend;
 mod import;
-mod life;
 mod merge;
 mod revoke;
 
 pub use adopt::{Adoption, adopt};
+pub use certifier::CertificateError;
 pub use destroy::destroy;
 pub use extend::extend;
 pub use import::{import, recipient};
 pub use merge::{merge, plan_merge};
 pub use revoke::revoke;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use aws_lc_rs::rand;
 use sealcard_api::{
     Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
-    ids::{ComponentId, EnvironmentId, KeyId, PrincipalId, ProjectId, RequestId},
+    ids::{ComponentId, EnvironmentId, KeyId, ProjectId, RequestId},
     keys::{KeyProfile, RevocationReason},
-    record::RecordKind,
+    rules::UserId,
     tokens::KeyEvidence,
 };
+use sealcard_openpgp::{CertificateRequest, ForeignError};
+use sealcard_record::{
+    Actor, Draft, Event, Named,
+    event::{KeyBegun, KeyFailed, KeyStored, KeyWork, SigningKey},
+};
 use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use self::certifier::Certifier;
+use self::certifier::{Certifier, component_key};
 use crate::{
     authn::{Authorization, AuthorizationError},
-    openpgp::{self, CertificateError, CertificateRequest, ForeignError},
     signers::{Signer, Signers, UseError},
-    storage::{Attempt, Draft, NewComponentRow, NewKeyRow, StorageError, Store},
+    storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store},
 };
 
 /// Days until a key expires when nothing else is asked for.
@@ -92,9 +95,9 @@ pub enum KeyError {
 #[derive(Debug, Clone)]
 pub struct KeyPlan {
     /// The project.
-    pub project: ProjectId,
+    pub project: Named<ProjectId>,
     /// The environment.
-    pub environment: EnvironmentId,
+    pub environment: Named<EnvironmentId>,
     /// The name.
     pub name: String,
     /// The algorithm.
@@ -111,22 +114,31 @@ pub struct KeyPlan {
 #[derive(Debug, Clone)]
 pub struct KeyPlace {
     /// The project.
-    pub project: ProjectId,
+    pub project: Named<ProjectId>,
     /// The environment.
-    pub environment: EnvironmentId,
+    pub environment: Named<EnvironmentId>,
     /// The name.
     pub name: String,
 }
 
 /// Who makes it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Maker {
     /// The principal.
-    pub principal: PrincipalId,
+    pub actor: Actor,
     /// What it needs to be allowed at the moment when the work begins.
     pub authorization: Authorization,
     /// The HTTP request.
     pub request_id: RequestId,
+    /// The other end of the connection.
+    pub peer: IpAddr,
+}
+
+impl Maker {
+    /// An event that the maker's request causes.
+    fn draft(&self, event: Event) -> Draft {
+        Draft::new(self.request_id, event).by(self.actor.clone()).from_peer(self.peer)
+    }
 }
 
 /// Makes a key. It is there as a whole or not at all, and the record tells of both.
@@ -134,38 +146,48 @@ pub struct Maker {
 /// # Errors
 /// See [`KeyError`].
 pub async fn create(store: &Store, signers: &Arc<Signers>, maker: Maker, plan: KeyPlan) -> Result<KeyId, KeyError> {
-    openpgp::check_user_id(&plan.user_id)?;
-    store.expect_free_name(plan.project, &plan.name).await?;
-    let id = KeyId::new();
+    UserId::check(&plan.user_id).map_err(CertificateError::UserId)?;
+    store.expect_free_name(plan.project.id, &plan.name).await?;
+    let key = plan.new_key();
     let components: Vec<_> = plan.profile.roles().iter().map(|role| (ComponentId::new(), *role)).collect();
     // The signer's journal will tell of uses of these components: the record names them before.
-    let begun = json!({
-        "event": "key-begun",
-        "name": plan.name,
-        "algorithm": plan.algorithm,
-        "profile": plan.profile,
-        "components": components.iter().map(|(component, _)| component).collect::<Vec<_>>(),
-    });
-    let attempt = Attempt { key: id, project: plan.project, environment: plan.environment, request: maker.request_id };
-    let making = is_token(signers, plan.environment).then(|| (attempt, components.clone()));
-    begin(store, plan.project, maker, id, begun, making).await?;
-    let result = make(store, signers, maker, &plan, id, &components).await;
+    let begun = KeyBegun {
+        algorithm: Some(plan.algorithm),
+        profile: Some(plan.profile),
+        components: components.iter().map(|(component, _)| *component).collect(),
+        ..KeyBegun::new(key.clone(), KeyWork::Create)
+    };
+    let attempt = plan.attempt(&key, &maker);
+    let making = is_token(signers, plan.environment.id).then(|| (attempt.clone(), components.clone()));
+    begin(store, &maker, begun, making).await?;
+    let result = make(store, signers, &maker, &plan, key, &components).await;
     if let Err(error) = &result {
-        fail(store, signers, maker, attempt, error).await?;
+        fail(store, signers, &maker, &attempt, error).await?;
     }
     result
+}
+
+impl KeyPlan {
+    /// The key, which gets its id with this.
+    fn new_key(&self) -> SigningKey {
+        SigningKey { project: self.project.clone(), key: Named::new(KeyId::new(), &self.name) }
+    }
+
+    fn attempt(&self, key: &SigningKey, maker: &Maker) -> Attempt {
+        Attempt { key: key.clone(), environment: self.environment.id, request: maker.request_id }
+    }
 }
 
 async fn make(
     store: &Store,
     signers: &Arc<Signers>,
-    maker: Maker,
+    maker: &Maker,
     plan: &KeyPlan,
-    id: KeyId,
+    key: SigningKey,
     components: &[(ComponentId, ComponentRole)],
 ) -> Result<KeyId, KeyError> {
-    let keys = generate(signers, maker, plan.environment, plan.algorithm, components).await?;
-    certify(store, signers, maker, plan, id, keys, backdated(Timestamp::now()), "key-created").await
+    let keys = generate(signers, maker, plan.environment.id, plan.algorithm, components).await?;
+    certify(store, signers, maker, plan, key, keys, backdated(Timestamp::now()), Event::KeyCreated).await
 }
 
 /// The creation time of a key that is made now.
@@ -181,37 +203,42 @@ type Held = (StoredKey, Option<KeyEvidence>);
 async fn certify(
     store: &Store,
     signers: &Arc<Signers>,
-    maker: Maker,
+    maker: &Maker,
     plan: &KeyPlan,
-    id: KeyId,
+    key: SigningKey,
     held: Vec<Held>,
     created: Timestamp,
-    event: &'static str,
+    event: fn(KeyStored) -> Event,
 ) -> Result<KeyId, KeyError> {
     let now = Timestamp::now();
     let expires = Timestamp::from_unix(now.unix().saturating_add(DAY.saturating_mul(plan.days.into())));
-    let (keys, mut evidence): (Vec<_>, HashMap<_, _>) = held
+    let (mut keys, mut evidence): (Vec<_>, HashMap<_, _>) = held
         .into_iter()
         .map(|(key, evidence)| {
             let id = key.component;
             (key, (id, evidence))
         })
         .unzip();
-    let request = CertificateRequest { keys, user_id: plan.user_id.clone(), created, expires: Some(expires) };
-    let certifier = Certifier { store, signers, environment: plan.environment, project: plan.project, key: id, maker };
+    keys.sort_by_key(|key: &StoredKey| key.role);
+    let public = keys.iter().map(component_key).collect();
+    let request = CertificateRequest { keys: public, user_id: plan.user_id.clone(), created, expires: Some(expires) };
+    let certifier = Certifier { store, signers, environment: plan.environment.id, key: &key, maker };
     let making = certifier.run(move |certify| {
-        let made = openpgp::make(request, certify)?;
-        let primary = made.components.first().ok_or_else(|| CertificateError::OpenPgp("no key".to_owned()))?;
-        let reason = RevocationReason::Unspecified;
-        let revocation = openpgp::revocation(&made.armored, &primary.0, reason, "", created, certify)?;
-        Ok((made, revocation))
+        let made =
+            sealcard_openpgp::create(request, |role, hash, digest| certify(key_in_role(&keys, role)?, hash, digest))?;
+        let primary = keys.first().ok_or_else(|| CertificateError::OpenPgp("no key".to_owned()))?;
+        let revocation =
+            sealcard_openpgp::revocation(&made.armored, RevocationReason::Unspecified, "", created, |hash, digest| {
+                certify(primary, hash, digest)
+            })?;
+        Ok((made, keys, revocation))
     });
-    let (certificate, revocation) = making.await?;
-    let components = certificate.components.into_iter();
+    let (certificate, keys, revocation) = making.await?;
+    let fingerprints = certificate.components.into_iter().map(|(_, fingerprint)| fingerprint);
     let row = NewKeyRow {
-        id,
-        project: plan.project,
-        environment: plan.environment,
+        id: key.key.id,
+        project: plan.project.id,
+        environment: plan.environment.id,
         name: plan.name.clone(),
         algorithm: plan.algorithm,
         user_id: plan.user_id.clone(),
@@ -220,33 +247,43 @@ async fn certify(
         certificate: certificate.armored,
         revocation: Some(revocation),
         created: now,
-        components: components
+        components: keys
+            .into_iter()
+            .zip(fingerprints)
             .map(|(key, fingerprint)| {
                 let evidence = evidence.remove(&key.component).flatten();
                 NewComponentRow { key, fingerprint, created, expires: Some(expires), evidence }
             })
             .collect(),
     };
-    store_key(store, maker, row, event).await
+    store_key(store, maker, (key, plan.environment.clone()), row, event).await
+}
+
+fn key_in_role(keys: &[StoredKey], role: ComponentRole) -> Result<&StoredKey, CertificateError> {
+    let key = keys.iter().find(|key| key.role == role);
+    key.ok_or_else(|| CertificateError::OpenPgp(format!("no key in the role {role}")))
 }
 
 /// Stores a key under a card number of its own and records that it is there.
-async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static str) -> Result<KeyId, KeyError> {
+async fn store_key(
+    store: &Store,
+    maker: &Maker,
+    (signing_key, environment): (SigningKey, Named<EnvironmentId>),
+    row: NewKeyRow,
+    event: fn(KeyStored) -> Event,
+) -> Result<KeyId, KeyError> {
     let id = row.id;
     let expires = row.components.iter().find(|component| component.key.role == ComponentRole::Sign);
     let expires = expires.or(row.components.first()).and_then(|component| component.expires);
-    let evidence: Vec<_> = row.components.iter().filter_map(|component| component.evidence.as_ref()).collect();
-    let details = json!({
-        "event": event,
-        "name": row.name,
-        "algorithm": row.algorithm,
-        "user_id": row.user_id,
-        "fingerprint": row.fingerprint,
-        "environment": row.environment,
-        "expires": expires,
-        "evidence": evidence,
-    });
-    let entry = entry(row.project, maker, id, details);
+    let entry = maker.draft(event(KeyStored {
+        signing_key,
+        environment,
+        algorithm: row.algorithm,
+        user_id: row.user_id.clone(),
+        fingerprint: row.fingerprint,
+        expires,
+        evidence: row.components.iter().filter_map(|component| component.evidence.clone()).collect(),
+    }));
     store
         .write(move |tx| {
             let mut row = row;
@@ -269,7 +306,7 @@ async fn store_key(store: &Store, maker: Maker, row: NewKeyRow, event: &'static 
 /// Has the signer make all component keys at once.
 async fn generate(
     signers: &Arc<Signers>,
-    maker: Maker,
+    maker: &Maker,
     environment: EnvironmentId,
     algorithm: KeyAlgorithm,
     components: &[(ComponentId, ComponentRole)],
@@ -343,19 +380,17 @@ fn draw_serial() -> Result<u64, KeyError> {
 /// The first entry of a piece of work, if its maker may still do it, with the components that the signer is to make.
 async fn begin(
     store: &Store,
-    project: ProjectId,
-    maker: Maker,
-    id: KeyId,
-    details: Value,
+    maker: &Maker,
+    begun: KeyBegun,
     making: Option<(Attempt, Vec<(ComponentId, ComponentRole)>)>,
 ) -> Result<(), KeyError> {
-    let entry = entry(project, maker, id, details);
-    let node = store.node();
+    let (project, authorization, node) = (begun.signing_key.project.id, maker.authorization, store.node());
+    let entry = maker.draft(Event::KeyBegun(begun));
     store
         .write(move |tx| {
-            maker.authorization.check(tx, Some(project))?;
+            authorization.check(tx, Some(project))?;
             if let Some((attempt, components)) = making {
-                tx.insert_attempt(node, attempt, &components)?;
+                tx.insert_attempt(node, &attempt, &components)?;
             }
             tx.append_record(entry);
             Ok(())
@@ -368,31 +403,25 @@ async fn begin(
 async fn fail(
     store: &Store,
     signers: &Signers,
-    maker: Maker,
-    attempt: Attempt,
+    maker: &Maker,
+    attempt: &Attempt,
     error: &KeyError,
 ) -> Result<(), KeyError> {
-    let failed = json!({"event": "key-failed", "error": error.to_string()});
-    note(store, attempt.project, maker, attempt.key, failed).await?;
-    store.fail_attempt(attempt.key).await?;
+    note_failure(store, maker, attempt.key.clone(), error).await?;
+    store.fail_attempt(attempt.key.key.id).await?;
     if let Some(signer) = signers.get(attempt.environment) {
         signer.try_again();
     }
     Ok(())
 }
 
-async fn note(store: &Store, project: ProjectId, maker: Maker, id: KeyId, details: Value) -> Result<(), StorageError> {
-    store.append_record(entry(project, maker, id, details)).await
-}
-
-fn entry(project: ProjectId, maker: Maker, id: KeyId, details: Value) -> Draft {
-    Draft {
-        kind: RecordKind::Administration,
-        request_id: maker.request_id,
-        principal: Some(maker.principal),
-        project: Some(project),
-        key: Some(id),
-        state: None,
-        details,
-    }
+/// Records that a piece of work came to nothing.
+async fn note_failure(
+    store: &Store,
+    maker: &Maker,
+    signing_key: SigningKey,
+    error: &KeyError,
+) -> Result<(), StorageError> {
+    let failed = KeyFailed { signing_key, error: error.to_string() };
+    store.append_record(maker.draft(Event::KeyFailed(failed))).await
 }

@@ -6,11 +6,14 @@ use sealcard_api::{
     Timestamp,
     keys::{RevocationReason, Revoked},
 };
-use serde_json::json;
 
-use super::{KeyError, Maker, begin, certifier::Certifier, entry, note};
+use sealcard_record::{
+    Event,
+    event::{KeyBegun, KeyRevoked, KeyWork},
+};
+
+use super::{KeyError, Maker, begin, certifier::Certifier, note_failure};
 use crate::{
-    openpgp,
     signers::Signers,
     storage::{KeyRow, Store},
 };
@@ -42,35 +45,33 @@ pub async fn revoke(
         None => None,
     };
     let primary = primary.ok_or_else(|| offline(row))?;
-    let begun = json!({
-        "event": "key-begun",
-        "by": "revoke",
-        "name": row.name,
-        "reason": reason,
-    });
-    begin(store, row.project_id, maker, row.id, begun, None).await?;
+    let signing_key = row.signing_key();
+    let begun = KeyBegun { reason: Some(reason), ..KeyBegun::new(signing_key.clone(), KeyWork::Revoke) };
+    begin(store, &maker, begun, None).await?;
     let now = Timestamp::now();
     let (certificate, earlier) = (row.certificate.clone(), row.certificate.clone());
     let revoked = Revoked { time: now, reason, message: message.clone() };
-    let (environment, project, key) = (row.environment_id, row.project_id, row.id);
-    let made = Certifier { store, signers, environment, project, key, maker }.run(move |certify| {
-        let revocation = openpgp::revocation(&certificate, &primary, reason, &message, now, certify)?;
-        openpgp::with_revocation(&certificate, &revocation)
+    let certifier = Certifier { store, signers, environment: row.environment_id, key: &signing_key, maker: &maker };
+    let made = certifier.run(move |certify| {
+        let sign = |hash, digest: &[u8]| certify(&primary, hash, digest);
+        let revocation = sealcard_openpgp::revocation(&certificate, reason, &message, now, sign)?;
+        Ok(sealcard_openpgp::with_revocation(&certificate, &revocation)?)
     });
-    let (id, project) = (row.id, row.project_id);
+    let id = row.id;
     let certificate = match made.await {
         Ok(certificate) => certificate,
         Err(error) => {
-            note(store, project, maker, id, json!({"event": "key-failed", "error": error.to_string()})).await?;
+            note_failure(store, &maker, signing_key, &error).await?;
             return Err(error);
         }
     };
-    let entry = entry(
-        project,
-        maker,
-        id,
-        json!({"event": "key-revoked", "name": row.name, "reason": reason, "message": revoked.message}),
-    );
+    let entry = maker.draft(Event::KeyRevoked(KeyRevoked {
+        signing_key,
+        work: KeyWork::Revoke,
+        reason,
+        message: revoked.message.clone(),
+        changes: Vec::new(),
+    }));
     store
         .write(move |tx| {
             if !tx.revoke_key(id, (&earlier, &certificate), &revoked)? {

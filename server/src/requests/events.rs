@@ -29,7 +29,7 @@ pub(super) fn denied(
         None => UseDenied { cause, reasons, ..UseDenied::of_unknown_key(request.key, asked(request)) },
     };
     let component = facts.and_then(component);
-    draft(caller, Event::UseDenied(UseDenied { component, host, ..denied }))
+    caller.draft(Event::UseDenied(UseDenied { component, host, ..denied }))
 }
 
 /// The intent of a request that is allowed. None if the facts have no key, which policy does not allow.
@@ -51,7 +51,7 @@ pub(super) fn outcome(
         Ok(Output::Plaintext(_)) => {}
         Err(error) => outcome.error = Some(error.to_string()),
     }
-    draft(caller, Event::UseOutcome(outcome))
+    caller.draft(Event::UseOutcome(outcome))
 }
 
 /// What refused a request that policy denies.
@@ -62,10 +62,6 @@ pub(super) fn cause(decision: &Decision) -> DenialCause {
         Some(UnknownKey) => DenialCause::UnknownKey,
         _ => DenialCause::Policy,
     }
-}
-
-pub(super) fn draft(caller: &Caller, event: Event) -> Draft {
-    Draft::new(caller.request_id, event).by(caller.actor()).from_peer(caller.peer.ip())
 }
 
 fn signing_key(facts: &Facts) -> Option<SigningKey> {

@@ -34,7 +34,7 @@ use sealcard_api::{
 };
 use sealcard_policy::Action;
 use sealcard_record::{
-    Draft, Event,
+    Event,
     event::{DenialCause, UseIntent},
 };
 use sealcard_signer_protocol::{Input, Operation, Plaintext, StoredKey, check};
@@ -278,7 +278,7 @@ fn decide(
         let error = RequestError::Busy;
         return refuse(state::Input::Refuse, DenialCause::Busy, vec![error.to_string()], error);
     }
-    let entry: Draft = events::draft(caller, Event::UseIntent(intent.clone()));
+    let entry = caller.draft(Event::UseIntent(intent.clone()));
     let next = state::next(RequestState::Received, state::Input::Allow).map(|state| (state, entry));
     Verdict { next, value: Ok(Some((intent, component.key.clone()))) }
 }

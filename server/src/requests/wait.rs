@@ -11,7 +11,7 @@ use sealcard_api::{
     record::RequestState,
 };
 use sealcard_record::{
-    Draft, Event, Named,
+    Event, Named,
     event::{SigningKey, UseCancelled},
 };
 use tokio::sync::watch;
@@ -97,7 +97,7 @@ impl Requests {
             key: Named::new(row.key, key.as_ref().map_or("", |key| &key.name)),
         };
         let event = Event::UseCancelled(UseCancelled { signing_key });
-        let entry = Draft::new(row.id, event).by(caller.actor()).from_peer(caller.peer.ip());
+        let entry = caller.in_request(row.id).draft(event);
         if self.store.end_waiting(row.id, next, entry).await? {
             return Ok(());
         }

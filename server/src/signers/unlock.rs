@@ -8,15 +8,18 @@
 use std::{sync::Arc, time::Duration};
 
 use sealcard_api::ids::EnvironmentId;
+use sealcard_record::{
+    Draft, Event, Named,
+    event::{EnvironmentAct, EnvironmentFailure},
+};
 use sealcard_signer_protocol::{RequestBody, ResponseBody, SignerError, StoreState};
-use serde_json::json;
 use tokio::{
     sync::{Notify, watch},
     time::sleep,
 };
 
 use super::{STATUS_DEADLINE, USE_DEADLINE, UseError, connection::Connection};
-use crate::storage::{Draft, PinClaim, PinOutcome, StorageError, Store};
+use crate::storage::{PinClaim, PinOutcome, StorageError, Store};
 
 /// How often to look at a token that is not there, or at another server's attempt.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -100,7 +103,7 @@ impl Unlocker {
     /// Removes from the token what was made for keys that came to nothing.
     async fn discard_leftovers(&self, connection: &Connection) -> Result<Next, StorageError> {
         for leftover in self.store.leftovers(self.environment).await? {
-            self.store.begin_discard(leftover).await?;
+            self.store.begin_discard(leftover.clone()).await?;
             let (component, role, request) = (leftover.component.0, leftover.role, leftover.request.0);
             match connection.ask(RequestBody::Discard { component, role, request }, USE_DEADLINE).await {
                 Ok(ResponseBody::Destroyed) => self.store.finish_discard(leftover).await?,
@@ -167,7 +170,7 @@ impl Unlocker {
         if !self.store.pin_attempt_is_spent(environment).await? {
             return Ok(());
         }
-        let entry = Draft::of_server(json!({"event": "pin-mended", "environment": environment, "name": self.name}));
+        let entry = Draft::of_server(Event::PinMended(self.act()));
         self.store
             .write(move |tx| {
                 if tx.forget_spent_pin_attempt(environment, node)? {
@@ -178,9 +181,13 @@ impl Unlocker {
             .await
     }
 
+    fn act(&self) -> EnvironmentAct {
+        EnvironmentAct { environment: Named::new(self.environment, &self.name) }
+    }
+
     async fn claim(&self) -> Result<PinClaim, StorageError> {
         let (environment, node) = (self.environment, self.store.node());
-        let entry = Draft::of_server(json!({"event": "pin-attempt", "environment": environment, "name": self.name}));
+        let entry = Draft::of_server(Event::PinAttempt(self.act()));
         self.store
             .write(move |tx| {
                 let claim = tx.claim_pin(environment, node)?;
@@ -194,13 +201,12 @@ impl Unlocker {
 
     async fn settle(&self, outcome: PinOutcome, note: Option<&str>) -> Result<(), StorageError> {
         let (environment, node) = (self.environment, self.store.node());
-        let event = match outcome {
-            PinOutcome::Good => "pin-good",
-            PinOutcome::Refused => "pin-refused",
-            PinOutcome::NotJudged => "pin-not-judged",
-        };
-        let entry =
-            Draft::of_server(json!({"event": event, "environment": environment, "name": self.name, "error": note}));
+        let failure = || EnvironmentFailure { environment: self.act().environment, error: note.map(ToOwned::to_owned) };
+        let entry = Draft::of_server(match outcome {
+            PinOutcome::Good => Event::PinGood(self.act()),
+            PinOutcome::Refused => Event::PinRefused(failure()),
+            PinOutcome::NotJudged => Event::PinNotJudged(failure()),
+        });
         self.store
             .write(move |tx| {
                 tx.settle_pin(environment, node, outcome)?;

@@ -148,8 +148,8 @@ async fn a_revoked_login_is_recorded_with_its_holders_name() {
     let alice = server.login("alice", PASSWORD).await;
     admin.bare(Method::DELETE, &format!("/v1/grants/{}", alice.issued.grant.id)).await.done();
     let record = server.record().await;
-    let details = &record.last().unwrap()["details"];
-    assert_eq!((&details["event"], &details["name"]), (&json!("grant-revoked"), &json!("alice")));
+    let entry = record.last().unwrap();
+    assert_eq!((&entry["event"], &entry["principal"]["name"]), (&json!("grant-revoked"), &json!("alice")));
 }
 
 #[tokio::test]
@@ -179,8 +179,8 @@ async fn names_can_be_changed_and_stay_unique() {
         let changed: Value = admin.send(Method::PATCH, path, json!({"name": new})).await.json(StatusCode::OK);
         assert_eq!(changed["name"], json!(new));
         admin.get(path).await.problem(ProblemCode::NotFound);
-        let details = server.record().await.last().unwrap()["details"].clone();
-        assert_eq!(details["new_name"], json!(new), "{details}");
+        let entry = server.record().await.last().unwrap().clone();
+        assert_eq!(entry["new_name"], json!(new), "{entry}");
     }
     server.login("ada", PASSWORD).await;
 }

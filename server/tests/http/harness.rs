@@ -158,7 +158,7 @@ impl Running {
         self.login(ADMIN, PASSWORD).await
     }
 
-    /// The details of every entry in the record.
+    /// Every entry in the record.
     pub(crate) async fn record(&self) -> Vec<Value> {
         let filter = RecordFilter { limit: 500, ..RecordFilter::default() };
         let rows = self.store.record(filter).await.unwrap();

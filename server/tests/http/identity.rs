@@ -166,10 +166,12 @@ async fn every_change_is_in_the_record_with_who_made_it() {
     admin.add_user("alice").await;
     admin.bare(Method::DELETE, "/v1/users/alice").await.done();
     let entries = server.record().await;
-    let events: Vec<&str> = entries.iter().map(|entry| entry["details"]["event"].as_str().unwrap()).collect();
+    let events: Vec<&str> = entries.iter().map(|entry| entry["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["login", "user-added", "user-removed"]);
     for entry in entries {
-        assert_eq!(entry["principal"], json!(admin.issued.grant.principal), "{entry}");
+        assert_eq!(entry["actor"]["id"], json!(admin.issued.grant.principal), "{entry}");
+        assert_eq!(entry["actor"]["name"], json!(ADMIN), "{entry}");
+        assert_eq!(entry["peer"], json!("127.0.0.1"), "{entry}");
     }
     assert_eq!(admin.issued.grant.principal_name, ADMIN);
 }

@@ -29,7 +29,7 @@ async fn a_wrong_password_and_an_unknown_user_look_the_same_and_are_recorded() {
     let wrong = server.try_login(ADMIN, "wrong horse battery").await.problem(ProblemCode::WrongCredentials);
     let unknown = server.try_login("nobody", "wrong horse battery").await.problem(ProblemCode::WrongCredentials);
     assert_eq!((wrong.detail, wrong.title), (unknown.detail, unknown.title));
-    let events: Vec<_> = server.record().await.into_iter().map(|entry| entry["details"]["event"].clone()).collect();
+    let events: Vec<_> = server.record().await.into_iter().map(|entry| entry["event"].clone()).collect();
     assert_eq!(events, ["login-failed", "login-failed"]);
     let text = serde_json::to_string(&server.record().await).unwrap();
     assert!(!text.contains("wrong horse"), "{text}");
@@ -226,12 +226,11 @@ async fn what_is_typed_as_a_name_is_recorded_as_a_hash() {
     }
     server.try_login(TYPED, "wrong horse battery").await.problem(ProblemCode::TooManyAttempts);
     let record = server.record().await;
-    let details: Vec<_> = record.iter().map(|entry| &entry["details"]).collect();
-    let hash = details[0]["unknown_user"].as_str().unwrap();
+    let hash = record[0]["unknown_user"].as_str().unwrap();
     assert_eq!(hash.len(), 16);
-    for details in &details {
-        assert_eq!((details["unknown_user"].as_str(), &details["peer"]), (Some(hash), &json!("127.0.0.1")));
-        assert!(details.get("user").is_none());
+    for entry in &record {
+        assert_eq!((entry["unknown_user"].as_str(), &entry["peer"]), (Some(hash), &json!("127.0.0.1")));
+        assert!(entry.get("principal").is_none() && entry.get("actor").is_none());
     }
     let bytes = server.database_files();
     assert!(!bytes.windows(TYPED.len()).any(|window| window == TYPED.as_bytes()));
@@ -246,8 +245,10 @@ async fn every_failed_login_is_recorded_with_its_peer() {
     let record = server.record().await;
     assert_eq!(record.len(), 2);
     for entry in &record {
-        assert_eq!(entry["details"]["event"], "login-failed");
-        assert_eq!(entry["details"]["peer"], "127.0.0.1");
+        assert_eq!(entry["event"], "login-failed");
+        assert_eq!(entry["peer"], "127.0.0.1");
     }
-    assert_eq!(record[0]["details"]["user"], ADMIN);
+    assert_eq!(record[0]["principal"]["name"], ADMIN);
+    assert_eq!(record[0]["reason"], "wrong-password");
+    assert_eq!(record[1]["reason"], "unusable-token");
 }

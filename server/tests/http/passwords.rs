@@ -25,7 +25,7 @@ async fn login_with(server: &Running, user: &str, password: &str, new: &str) -> 
 }
 
 async fn events(server: &Running) -> Vec<Value> {
-    server.record().await.into_iter().map(|entry| entry["details"]["event"].clone()).collect()
+    server.record().await.into_iter().map(|entry| entry["event"].clone()).collect()
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn own_password_change_keeps_this_login_and_ends_others() {
     server.try_login("alice", PASSWORD).await.problem(ProblemCode::WrongCredentials);
     server.login("alice", CHOSEN).await;
     let record = server.record().await;
-    let told = |event: &str| record.iter().filter(|entry| entry["details"]["event"] == event).count();
+    let told = |event: &str| record.iter().filter(|entry| entry["event"] == event).count();
     assert_eq!((told("password-change-failed"), told("password-changed")), (1, 1));
     let text = serde_json::to_string(&record).unwrap();
     assert!(!text.contains(CHOSEN) && !text.contains(PASSWORD));

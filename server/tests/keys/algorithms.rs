@@ -14,49 +14,13 @@ use aws_lc_rs::{
 };
 use sealcard_api::{
     Timestamp,
-    algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, KeyAlgorithm, Scheme},
+    algorithm::{ComponentRole, Curve, HashAlgorithm, KeyAlgorithm},
 };
+use sealcard_openpgp_testing::{encrypt_rsa, is_signature};
 use sealcard_server::storage::KeyRow;
 use sealcard_signer_protocol::{Operation, PublicKeyBytes};
-use sequoia_openpgp::{
-    Cert,
-    crypto::{SessionKey, mpi},
-    parse::Parse,
-    types::HashAlgorithm as Hash,
-};
 
 use crate::harness::{Place, details, plaintext, signature};
-
-/// The certificate's key in a role, as sequoia reads it, which is not what made the signature.
-fn public(
-    row: &KeyRow,
-    role: ComponentRole,
-) -> sequoia_openpgp::packet::Key<
-    sequoia_openpgp::packet::key::PublicParts,
-    sequoia_openpgp::packet::key::UnspecifiedRole,
-> {
-    let cert = Cert::from_bytes(&row.certificate).unwrap();
-    let fingerprint = row.components.iter().find(|c| c.role == role).unwrap().fingerprint;
-    cert.keys()
-        .find(|key| key.key().fingerprint().as_bytes() == fingerprint.0)
-        .unwrap()
-        .key()
-        .clone()
-        .role_into_unspecified()
-}
-
-fn to_mpis(algorithm: KeyAlgorithm, signature: &[u8]) -> mpi::Signature {
-    let (r, s) = signature.split_at(signature.len() / 2);
-    let (r, s) = (mpi::MPI::new(r), mpi::MPI::new(s));
-    match ComponentAlgorithm::of(algorithm, ComponentRole::Sign).scheme() {
-        Scheme::Rsa { .. } => mpi::Signature::RSA { s: mpi::MPI::new(signature) },
-        Scheme::Ecdsa(curve) => {
-            assert_eq!(signature.len(), 2 * curve.width());
-            mpi::Signature::ECDSA { r, s }
-        }
-        Scheme::Eddsa | Scheme::Ecdh(_) => mpi::Signature::EdDSA { r, s },
-    }
-}
 
 async fn signs_and_decrypts(algorithm: KeyAlgorithm) {
     let place = Place::new().await;
@@ -65,22 +29,28 @@ async fn signs_and_decrypts(algorithm: KeyAlgorithm) {
     assert_eq!(row.components.iter().map(|c| c.role).collect::<Vec<_>>(), ComponentRole::ALL);
 
     // The shortest that the curve may sign (RFC 9580 section 5.2.3.2).
-    let (hash, of_the_library, shortest) = match algorithm {
-        KeyAlgorithm::NistP384 => (HashAlgorithm::Sha384, Hash::SHA384, digest(&SHA384, b"content")),
-        KeyAlgorithm::NistP521 => (HashAlgorithm::Sha512, Hash::SHA512, digest(&SHA512, b"content")),
-        _ => (HashAlgorithm::Sha256, Hash::SHA256, digest(&SHA256, b"content")),
+    let (hash, shortest) = match algorithm {
+        KeyAlgorithm::NistP384 => (HashAlgorithm::Sha384, digest(&SHA384, b"content")),
+        KeyAlgorithm::NistP521 => (HashAlgorithm::Sha512, digest(&SHA512, b"content")),
+        _ => (HashAlgorithm::Sha256, digest(&SHA256, b"content")),
     };
     let operation = Operation::Sign { hash, digest: shortest.as_ref().to_vec() };
     let made = signature(place.perform(id, operation).await.unwrap());
-    let key = public(&row, ComponentRole::Sign);
-    key.verify(&to_mpis(algorithm, &made), of_the_library, shortest.as_ref()).unwrap();
-    assert!(key.verify(&to_mpis(algorithm, &made), of_the_library, &[0; 64][..shortest.as_ref().len()]).is_err());
+    let component = row.components.iter().find(|c| c.role == ComponentRole::Sign).unwrap();
+    if let Some(curve) = component.algorithm.curve() {
+        assert_eq!(made.len(), 2 * curve.width());
+    }
+    // A library that did not make the signature reads certificate and signature.
+    let verifies =
+        |hash, digest: &[u8], made: &[u8]| is_signature(&row.certificate, component.fingerprint, hash, digest, made);
+    assert!(verifies(hash, shortest.as_ref(), &made));
+    assert!(!verifies(hash, &[0; 64][..shortest.as_ref().len()], &made));
 
     // Longer than the orders of P-256 and P-384.
     let digest512 = digest(&SHA512, b"content");
     let operation = Operation::Sign { hash: HashAlgorithm::Sha512, digest: digest512.as_ref().to_vec() };
     let made = signature(place.perform(id, operation).await.unwrap());
-    key.verify(&to_mpis(algorithm, &made), Hash::SHA512, digest512.as_ref()).unwrap();
+    assert!(verifies(HashAlgorithm::Sha512, digest512.as_ref(), &made));
 
     decrypts(&place, &row).await;
     assert_eq!(place.store().key(id).await.unwrap().unwrap().signatures, 2, "decryptions are not counted");
@@ -92,13 +62,7 @@ async fn signs_and_decrypts(algorithm: KeyAlgorithm) {
 async fn decrypts(place: &Place, row: &KeyRow) {
     let component = row.components.iter().find(|c| c.role == ComponentRole::Decrypt).unwrap();
     let (ciphertext, expected) = match &component.public_key {
-        PublicKeyBytes::Rsa { n, .. } => {
-            let secret = SessionKey::from(vec![7; 35]);
-            let mpi::Ciphertext::RSA { c } = public(row, ComponentRole::Decrypt).encrypt(&secret).unwrap() else {
-                panic!("not RSA");
-            };
-            (c.value_padded(n.len()).unwrap().into_owned(), secret.to_vec())
-        }
+        PublicKeyBytes::Rsa { .. } => (encrypt_rsa(&row.certificate, component.fingerprint, &[7; 35]), vec![7; 35]),
         PublicKeyBytes::Ec { point } => match component.algorithm.curve().unwrap() {
             Curve::NistP256 => agreed(&agreement::ECDH_P256, point),
             Curve::NistP384 => agreed(&agreement::ECDH_P384, point),

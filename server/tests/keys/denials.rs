@@ -263,11 +263,11 @@ async fn no_key_is_made_or_ended_for_somebody_who_may_not_any_more() {
     let entries = place.record().await.len();
     let attempts = async |actions: &'static [Action]| {
         let (store, signers) = (place.store(), &place.requests.signers);
-        let maker = place.maker_with(actions);
-        let made = keys::create(store, signers, maker, place.plan("another", KeyAlgorithm::Ed25519)).await.map(drop);
+        let maker = || place.maker_with(actions);
+        let made = keys::create(store, signers, maker(), place.plan("another", KeyAlgorithm::Ed25519)).await.map(drop);
         let (reason, message) = (RevocationReason::Unspecified, String::new());
-        let revoked = keys::revoke(store, signers, maker, &row, reason, message).await;
-        [made, revoked, keys::destroy(store, signers, maker, &row).await]
+        let revoked = keys::revoke(store, signers, maker(), &row, reason, message).await;
+        [made, revoked, keys::destroy(store, signers, maker(), &row).await]
     };
     for refused in attempts(&[Action::ManageProject]).await {
         assert!(matches!(refused, Err(KeyError::Authorization(AuthorizationError::Denied(_)))), "{refused:?}");

@@ -13,11 +13,12 @@ use sealcard_api::{
     algorithm::{HashAlgorithm, KeyAlgorithm},
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     keys::KeyProfile,
-    record::RecordVerification,
+    record::RecordReport,
 };
 use sealcard_policy::{Action, PrincipalKind};
+use sealcard_record::{Actor, Named};
 use sealcard_server::{
-    audit,
+    audit::{self, Verification},
     authn::{Authorization, Caller},
     keys::{self, KeyPlan, Maker},
     requests::{Output, RequestError, Requests, UseRequest, UseResponse},
@@ -158,8 +159,8 @@ impl Place {
 
     pub(crate) fn plan(&self, name: &str, algorithm: KeyAlgorithm) -> KeyPlan {
         KeyPlan {
-            project: self.project,
-            environment: self.environment,
+            project: Named::new(self.project, "project"),
+            environment: Named::new(self.environment, "default"),
             name: name.to_owned(),
             algorithm,
             user_id: format!("{name} <{name}@example.org>"),
@@ -175,7 +176,8 @@ impl Place {
     /// Who needs to be allowed all of this.
     pub(crate) fn maker_with(&self, actions: &'static [Action]) -> Maker {
         let authorization = Authorization { token: token_of(self.grant), actions };
-        Maker { principal: self.user, authorization, request_id: RequestId::new() }
+        let actor = Actor::new(self.user, "user", self.grant);
+        Maker { actor, authorization, request_id: RequestId::new(), peer: [127, 0, 0, 1].into() }
     }
 
     pub(crate) async fn key(&self, algorithm: KeyAlgorithm) -> KeyId {
@@ -209,8 +211,10 @@ impl Place {
         self.store().record(RecordFilter { limit: u32::MAX, ..RecordFilter::default() }).await.unwrap()
     }
 
-    pub(crate) async fn verify(&self) -> RecordVerification {
-        audit::verify(&self.requests).await.unwrap()
+    pub(crate) async fn verify(&self) -> RecordReport {
+        let (store, signers, folder) = (self.store(), &*self.requests.signers, self.folder.path());
+        let parts = Verification { store, signers, folder, is_running: &|_| false };
+        audit::to_report(audit::verify(parts, |_| ()).await.unwrap())
     }
 }
 
@@ -254,7 +258,7 @@ pub(crate) fn story(record: &[RecordRow], request: RequestId) -> Vec<(String, Op
 }
 
 pub(crate) fn details(row: &RecordRow) -> Value {
-    serde_json::from_str::<Value>(&row.body).unwrap()["details"].take()
+    serde_json::from_str(&row.body).unwrap()
 }
 
 pub(crate) fn told(kind: &str, state: &str) -> (String, Option<String>) {

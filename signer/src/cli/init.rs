@@ -6,7 +6,10 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use super::{Folder, output, passphrase};
-use crate::seal::{self, Argon2Cost, SealMethod};
+use crate::{
+    keeper,
+    seal::{self, Argon2Cost, SealMethod},
+};
 
 /// Create a key store: a new master key, its seal and an empty journal
 ///
@@ -43,6 +46,16 @@ enum Kind {
     SystemdCredential,
 }
 
+/// What was made.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Made {
+    #[serde(flatten)]
+    made: seal::Initialized,
+    /// The fingerprint of the keeper's own key, which a passphrase is encrypted to that comes through the server.
+    keeper_key: String,
+}
+
 impl Init {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let foreign = [
@@ -65,7 +78,8 @@ impl Init {
             }
         };
         let made = seal::init(folder, &method)?;
-        output::line(&serde_json::to_string(&made)?);
+        let keeper_key = keeper::create_identity(folder)?.fingerprint().to_string();
+        output::line(&serde_json::to_string(&Made { made, keeper_key })?);
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ mod uri;
 mod watch;
 
 pub use failure::TokenError;
-pub(crate) use handle::KeyHandle;
+pub use handle::KeyHandle;
 pub use token::Token;
 pub use uri::{TokenUri, UriError};
 pub use watch::Overdue;

@@ -255,4 +255,11 @@ mod tests {
             assert!(refused(UnixDatagram::unbound()) && refused(File::open("/dev/null")));
         });
     }
+
+    #[test]
+    fn a_token_without_a_table_has_no_network_and_no_sockets() {
+        let config = TokenConfig::parse(b"module = \"/m.so\"\ntoken = { label = \"t\" }\npin = \"person\"\n").unwrap();
+        let rules = Rules::of_token(&config);
+        assert!(rules.is_module() && !rules.has_network() && !rules.has_unix_sockets());
+    }
 }

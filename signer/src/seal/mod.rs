@@ -21,7 +21,6 @@ use sealcard_signer_protocol::envelope::PrivateKey;
 use crate::{
     crypto::{self, CryptoError},
     folder::{self, JOURNAL_FILE, KEEPER_KEY_FILE, KEY_FILE, SEAL_FILE},
-    keeper,
     os::LockedKey,
 };
 
@@ -156,8 +155,6 @@ pub struct Initialized {
     pub journal: PathBuf,
     /// The fingerprint of the key that envelopes for this signer are closed with: who imports a key compares it.
     pub envelope_key: String,
-    /// The fingerprint of the keeper's own key, which a passphrase is encrypted to that comes through the server.
-    pub keeper_key: String,
 }
 
 /// Whether a folder has no seal and no journal yet.
@@ -174,7 +171,7 @@ pub fn ensure_uninitialized(folder: &Path) -> Result<(), SealError> {
     Ok(())
 }
 
-/// Makes a signer's folder: a new master key, its seal and an empty journal.
+/// Makes a signer's folder: a new master key, its seal and an empty journal, but no key of the keeper.
 ///
 /// # Errors
 /// If there is a seal already, or the secret can't be had. Nothing that existed is changed.
@@ -216,14 +213,13 @@ pub fn init(folder: &Path, method: &SealMethod) -> Result<Initialized, SealError
     let text = SealFile::new(source, wrapped).to_text();
     folder::write_new(&seal_file, text.as_bytes()).map_err(|e| SealError::File(seal_file.clone(), e))?;
     folder::write_new(&journal, b"").map_err(|e| SealError::File(journal.clone(), e))?;
-    let keeper_key = keeper::create_identity(folder)?.fingerprint().to_string();
     let envelope_key = master.envelope_key()?.recipient().map_err(|_| SealError::Library)?.fingerprint().to_string();
     let seal = match method {
         SealMethod::KeyFile(_) => "key-file",
         SealMethod::Passphrase(..) => "passphrase",
         SealMethod::SystemdCredential(_) => "systemd-credential",
     };
-    Ok(Initialized { seal, seal_file, key_file, key_file_created, journal, envelope_key, keeper_key })
+    Ok(Initialized { seal, seal_file, key_file, key_file_created, journal, envelope_key })
 }
 
 /// Reads the folder's `seal.json`.

@@ -1,6 +1,7 @@
 //! What the server says of its record beside its signers' journals, when somebody has tampered with either.
 
 use std::{
+    fs,
     io::{BufReader, Read as _, Write as _},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
@@ -8,15 +9,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use sealcard_api::{
-    algorithm::{ComponentRole, HashAlgorithm},
-    record::RecordKind,
-};
+use sealcard_api::algorithm::{ComponentRole, HashAlgorithm};
+use sealcard_record::{Body, Event};
 use sealcard_signer_protocol::{
     self as protocol, KeeperMessage, Operation, Request, RequestBody, Response, ResponseBody, StoreState, StoredKey,
     channel::Incoming,
 };
-use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Playground, StoreKind, run};
+use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Finished, Playground, StoreKind, USER, run};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -60,7 +60,7 @@ fn another_use_under_the_id_of_a_recorded_one_is_named() -> Result<()> {
     playground.server.start_again(&[])?;
     playground.admin.wait_for_environment("default")?;
     let findings = findings(&playground)?;
-    for words in ["once more", "over something else"] {
+    for words in ["it was used before", "over something else"] {
         let named = findings.iter().any(|one| one.contains(words) && one.contains(&request.0.to_string()));
         ensure!(named, "no {words:?} in {findings:#?}");
     }
@@ -71,16 +71,19 @@ fn another_use_under_the_id_of_a_recorded_one_is_named() -> Result<()> {
 fn the_record_is_shown_from_its_newest_entries_or_from_a_number_and_for_one_key() -> Result<()> {
     let playground = signed_once(StoreKind::Sealed)?;
     let whole: Vec<u64> = read_record(&Rest::admin(&playground)?)?.iter().map(|entry| entry.sequence).collect();
-    let list = |arguments: &[&str]| -> Result<Vec<serde_json::Value>> {
-        let answer = playground.admin.json(&[["record", "list"].as_slice(), arguments].concat())?;
-        Ok(answer["entries"].as_array().context("no list")?.clone())
+    let list = |arguments: &[&str]| -> Result<Vec<Value>> {
+        let lines = playground.admin.admin(&[["record"].as_slice(), arguments, &["--json"]].concat())?.text();
+        lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     };
-    let numbers = |entries: &[serde_json::Value]| -> Vec<u64> {
-        entries.iter().filter_map(|entry| entry["sequence"].as_u64()).collect()
+    let numbers = |entries: &[Value]| -> Vec<u64> {
+        entries.iter().filter_map(|entry| entry["entry"]["sequence"].as_u64()).collect()
     };
-    ensure!(numbers(&list(&[])?) == whole, "not the whole record");
-    ensure!(numbers(&list(&["--limit", "3"])?) == whole[whole.len() - 3..], "not the newest three");
-    ensure!(numbers(&list(&["--after", "2", "--limit", "3"])?) == [3, 4, 5], "not the three after the second");
+    ensure!(numbers(&list(&["export"])?) == whole, "not the whole record");
+    ensure!(numbers(&list(&["export", "--after", "2"])?) == whole[2..], "not those after the second");
+    // The intent of the signature is told by its outcome.
+    let listed = numbers(&list(&["list"])?);
+    ensure!(listed.len() == whole.len() - 1 && listed.last() == whole.last(), "{listed:?} of {whole:?}");
+    ensure!(numbers(&list(&["list", "--limit", "3"])?) == listed[listed.len() - 3..], "not the newest three");
     let rest = Rest::admin(&playground)?;
     let newest = rest.get("/v1/record?order=newest&limit=2")?;
     let next = newest["next"].as_str().context("no next page")?;
@@ -91,9 +94,64 @@ fn the_record_is_shown_from_its_newest_entries_or_from_a_number_and_for_one_key(
     let keys = playground.admin.json(&["key", "list"])?;
     let key = keys["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["fingerprint"] == name.as_str()));
     let key = key.context("no such key")?;
-    let of_key = list(&["--key", key["name"].as_str().context("no name")?, "--limit", "2"])?;
-    ensure!(of_key.len() == 2 && of_key.iter().all(|entry| entry["key"] == key["id"]), "{of_key:#?}");
-    ensure!(of_key.iter().any(|entry| entry["kind"] == "outcome"), "{of_key:#?}");
+    let of_key = list(&["list", "--key", key["name"].as_str().context("no name")?, "--limit", "2"])?;
+    ensure!(of_key.len() == 2 && of_key.iter().all(|line| line["entry"]["key"]["id"] == key["id"]), "{of_key:#?}");
+    ensure!(of_key.iter().any(|line| line["entry"]["event"] == "use-outcome"), "{of_key:#?}");
+    Ok(())
+}
+
+#[test]
+fn signature_that_gpg_made_is_found_in_the_record() -> Result<()> {
+    let playground = builder()?.database(DatabaseKind::Sqlite).start()?;
+    let station = &playground.workstation;
+    let file = station.write("release.tar", "content")?;
+    for algorithm in [Algorithm::Ed25519, Algorithm::NistP256, Algorithm::Rsa2048] {
+        let key = playground.key(algorithm)?;
+        let signature = station.path(&format!("{}.sig", algorithm.name()));
+        station.gpg(&["-u", &key.fingerprint, "-o", &signature, "--detach-sign", &file])?;
+        let find =
+            |file: &str| run(&mut playground.admin.command(&["admin", "record", "find", "--json", file]), PATIENCE);
+        let found: Value = serde_json::from_slice(&find(&signature)?.success()?.stdout)?;
+        let entry = &found["entry"];
+        ensure!(entry["event"] == "use-outcome" && entry["state"] == "signed", "{found:#}");
+        ensure!(entry["actor"]["name"] == USER && entry["peer"] == "127.0.0.1", "{found:#}");
+        // The same signature with another last byte is nobody's.
+        let mut bytes = fs::read(&signature)?;
+        *bytes.last_mut().context("an empty signature")? ^= 1;
+        let other = station.write("other.sig", bytes)?;
+        let said = find(&other)?.failure()?.text();
+        ensure!(!said.contains("use-outcome"), "{said}");
+    }
+    let list = playground.admin.admin(&["record", "list", "--user", USER, "--kind", "use", "--since", "1h"])?.text();
+    ensure!(list.lines().count() == 4 && list.lines().skip(1).all(|line| line.contains(" ok")), "{list}");
+    ensure!(list.contains(USER) && list.contains("127.0.0.1") && list.contains("sign sha"), "{list}");
+    let sequence = list.lines().last().and_then(|line| line.split_whitespace().next()).context("no entry")?;
+    let shown = playground.admin.admin(&["record", "show", sequence])?.text();
+    ensure!(shown.contains("signature sha256") && shown.contains("use-outcome"), "{shown}");
+    Ok(())
+}
+
+#[test]
+fn exported_record_and_journal_are_verified_offline() -> Result<()> {
+    let mut playground = signed_once(StoreKind::Sealed)?;
+    let record = playground.scratch.path().join("record.jsonl");
+    let text = record.to_str().context("a path that is not Unicode")?;
+    playground.admin.admin(&["record", "export", text])?;
+    playground.server.stop()?;
+    let journal = playground.server.data().join("signer/default/journal.jsonl");
+    let verify = |record: &Path| -> Result<Finished> {
+        let mut sealcard = playground.admin.command(&["admin", "record", "verify", "--offline"]);
+        run(sealcard.arg(record).arg("--journal").arg(&journal), PATIENCE)
+    };
+    let said = verify(&record)?.success()?.text();
+    ensure!(said.contains("All is well"), "{said}");
+    // The last two entries are the intent and the outcome of the signature.
+    let whole = fs::read_to_string(&record)?;
+    let lines: Vec<&str> = whole.lines().collect();
+    let cut = record.with_extension("cut");
+    fs::write(&cut, lines[..lines.len() - 2].join("\n"))?;
+    let said = verify(&cut)?.failure()?.text();
+    ensure!(said.contains("is not in the record"), "{said}");
     Ok(())
 }
 
@@ -109,7 +167,7 @@ fn behind_the_records_back(store: StoreKind, environment: &str) -> Result<()> {
     playground.admin.wait_for_environment(environment)?;
     let findings = findings(&playground)?;
     let [finding] = findings.as_slice() else { bail!("{findings:#?}") };
-    for words in [&request.to_string(), &key.component.to_string(), "sign", "has no intent in the record"] {
+    for words in [&request.to_string(), &key.component.to_string(), "sign", "is not in the record"] {
         ensure!(finding.contains(words), "no {words:?} in {finding:?}");
     }
     Ok(())
@@ -127,7 +185,7 @@ fn removed_from_the_record(store: StoreKind) -> Result<()> {
     let environment = if store == StoreKind::Sealed { "default" } else { ENVIRONMENT };
     playground.admin.wait_for_environment(environment)?;
     let findings = findings(&playground)?;
-    let named = findings.iter().any(|one| one.contains(&request) && one.contains("has no intent in the record"));
+    let named = findings.iter().any(|one| one.contains(&request) && one.contains("is not in the record"));
     ensure!(named, "request {request} is not among {findings:#?}");
     Ok(())
 }
@@ -135,10 +193,11 @@ fn removed_from_the_record(store: StoreKind) -> Result<()> {
 /// The last request that used a key, and the component that it used.
 fn last_use(playground: &Playground) -> Result<(Uuid, Uuid)> {
     let record = read_record(&Rest::admin(playground)?)?;
-    let last = record.iter().rfind(|entry| entry.kind == RecordKind::Outcome).context("no outcome in the record")?;
-    let body: serde_json::Value = serde_json::from_str(&last.body)?;
-    let component = body["details"]["component"].as_str().context("no component")?;
-    Ok((last.request_id.0, component.parse()?))
+    let outcome = |entry: &Body| match &entry.event {
+        Event::UseOutcome(outcome) => Some((entry.request_id.0, outcome.component.0)),
+        _ => None,
+    };
+    record.iter().rev().find_map(outcome).context("no outcome in the record")
 }
 
 /// With a record that is whole.
@@ -152,7 +211,7 @@ fn signed_once(store: StoreKind) -> Result<Playground> {
 /// What `sealcard admin record verify` says, which must not be that all is well.
 fn findings(playground: &Playground) -> Result<Vec<String>> {
     let answer = run(&mut playground.admin.command(&["admin", "record", "verify", "--json"]), PATIENCE)?.failure()?;
-    let answer: serde_json::Value = serde_json::from_slice(&answer.stdout)?;
+    let answer: Value = serde_json::from_slice(&answer.stdout)?;
     Ok(serde_json::from_value(answer["findings"].clone())?)
 }
 

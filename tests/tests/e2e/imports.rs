@@ -4,7 +4,8 @@ mod merges;
 mod unusual;
 
 use anyhow::{Context, Result, ensure};
-use sealcard_openpgp::{fuzzing::Secrets, tag};
+use sealcard_openpgp::tag;
+use sealcard_openpgp_testing::Secrets;
 use sealcard_tests::{Finished, Flavour, PROJECT, Playground, Workstation, good_signatures, run};
 
 use crate::support::{builder, expect_no_prompt};

@@ -5,6 +5,7 @@ mod environment;
 mod grant;
 mod group;
 mod key;
+mod known_signers;
 mod named;
 mod project;
 mod record;

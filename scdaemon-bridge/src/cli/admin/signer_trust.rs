@@ -3,10 +3,10 @@
 use anyhow::bail;
 use sealcard_signer_protocol::envelope::{FingerprintError, KeyFingerprint, RecipientKey};
 
+use super::known_signers::{KnownSigners, SignerTrust};
 use crate::{
     cli::{App, ask, output::note},
     config::Config,
-    import::{KnownSigners, SignerTrust},
 };
 
 /// Which key it is said to be.

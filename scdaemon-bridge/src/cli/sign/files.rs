@@ -7,13 +7,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use sealcard_openpgp::Form;
 use uuid::Uuid;
 
 use super::Arguments;
-use crate::{
-    cli::selection::{Selection, Skipped, TEMPORARY, repository_around, signature_of},
-    openpgp::Form,
-};
+use crate::cli::selection::{Selection, Skipped, TEMPORARY, repository_around, signature_of};
 
 /// A file and the place of its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]

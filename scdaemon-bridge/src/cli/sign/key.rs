@@ -2,11 +2,9 @@
 
 use anyhow::bail;
 use sealcard_api::{KeyRef, Timestamp, algorithm::ComponentRole, cards::Card};
+use sealcard_openpgp::SigningKey;
 
-use crate::{
-    cli::{App, output::clean},
-    openpgp::SigningKey,
-};
+use crate::cli::{App, output::clean};
 
 /// The key of this name among those that the person may use, or the only one that signs now.
 pub(super) async fn choose(app: &App, wanted: Option<&str>) -> anyhow::Result<SigningKey> {

@@ -19,6 +19,7 @@ use sealcard_api::{
     ids::RequestId,
     operations::{SignRequest, SignatureResponse},
 };
+use sealcard_openpgp::{Cleartext, Draft, Form, SigningKey};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -29,7 +30,6 @@ use super::{
     output::{BAD, GOOD, clean, clean_path, count, failure, line, lossy, note, show, warn},
     selection::{self, Skipped, signature_of},
 };
-use crate::openpgp::{Cleartext, Draft, Form, SigningKey};
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]

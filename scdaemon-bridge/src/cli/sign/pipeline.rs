@@ -10,6 +10,7 @@ use sealcard_api::{
     operations::{MAX_BATCH, SignBatchItem, SignBatchRequest, SignBatchResult, SignatureResponse},
     problem::ProblemCode,
 };
+use sealcard_openpgp::{Draft, Form, SignatureError, SigningKey};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -23,7 +24,6 @@ use super::{
 };
 use crate::{
     cli::{App, output::clean_path, progress},
-    openpgp::{Draft, Form, OpenPgpError, SigningKey},
     remote::{Remote, RemoteError},
 };
 
@@ -67,7 +67,7 @@ struct Work<'a> {
     bar: &'a ProgressBar,
     /// Not begun.
     waiting: VecDeque<Job>,
-    hashing: JoinSet<(Job, Result<Draft, OpenPgpError>)>,
+    hashing: JoinSet<(Job, Result<Draft, SignatureError>)>,
     /// Hashed, not sent.
     ready: Vec<Ready>,
     sending: JoinSet<Result<Vec<(Ready, SignBatchResult)>, RemoteError>>,
@@ -142,7 +142,7 @@ impl<'a> Work<'a> {
         self.bar.set_message(clean_path(&job.file));
         self.hashing.spawn_blocking(move || {
             let draft = File::open(&job.file)
-                .map_err(OpenPgpError::from)
+                .map_err(SignatureError::from)
                 .and_then(|mut file| Draft::of_content(&key, hash, &mut file));
             (job, draft)
         });

@@ -1,11 +1,11 @@
 //! Notes for `sealcard last` what came of `sealcard sign`.
 
 use sealcard_api::{Timestamp, ids::RequestId};
+use sealcard_openpgp::SigningKey;
 
 use crate::{
     cli::App,
     last::{self, LastOperation, OperationKind, Outcome},
-    openpgp::SigningKey,
     remote::RemoteError,
     scd::Failure,
 };

@@ -23,7 +23,6 @@ use crate::{
     cards::cache,
     config::{Config, files::FileLock},
     gpg::{CardKey, Imported, KeyPlace},
-    openpgp,
 };
 
 #[derive(Debug, Args)]
@@ -157,9 +156,10 @@ fn import(app: &App, cards: &[Card]) -> anyhow::Result<Vec<Imported>> {
     let mut readable = Vec::new();
     let mut refused: Vec<Option<Imported>> = Vec::new();
     for card in cards {
-        let certificate = openpgp::received(card)
-            .and_then(|read| read.bytes().map_err(|error| openpgp::OpenPgpError::Library(error.to_string())));
-        refused.push(certificate.as_ref().err().map(|error| Imported::Refused { reason: error.to_string() }));
+        let certificate = sealcard_openpgp::card_certificate(card)
+            .map_err(|error| error.to_string())
+            .and_then(|read| read.bytes().map_err(|error| error.to_string()));
+        refused.push(certificate.as_ref().err().map(|reason| Imported::Refused { reason: reason.clone() }));
         readable.extend(certificate.ok().map(|certificate| (card.fingerprint, certificate)));
     }
     let mut imported = app.gnupg.import(&readable)?.into_iter();

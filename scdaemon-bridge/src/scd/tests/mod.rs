@@ -4,7 +4,6 @@
 
 mod absent;
 mod changes;
-mod malformed;
 mod operations;
 mod transcripts;
 
@@ -18,6 +17,12 @@ use crate::{
     cards::{Registry, cache::Cache},
     config::Paths,
 };
+
+#[test]
+fn the_cards_of_the_fuzz_targets_are_the_sample_cards() {
+    let stored = Cache::parse(include_bytes!("../../cards/testdata/cards.json")).unwrap();
+    assert_eq!(stored.list, sample_list());
+}
 
 /// A daemon with the sample cards and nobody to use their keys.
 fn daemon_with_cards() -> Rc<Daemon> {

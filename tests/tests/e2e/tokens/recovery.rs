@@ -11,14 +11,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use sealcard_api::{
-    Bytes,
-    algorithm::HashAlgorithm,
-    ids::KeyId,
-    operations::SignRequest,
-    record::{RecordEntry, RequestState},
-};
+use sealcard_api::{Bytes, algorithm::HashAlgorithm, ids::KeyId, operations::SignRequest, record::RequestState};
 use sealcard_bridge::{config::Paths, remote::Remote};
+use sealcard_record::Body;
 use sealcard_tests::{Algorithm, ENVIRONMENT, KeyFacts, P11Kit, Playground, StoreKind, Token, wait_until};
 use uuid::Uuid;
 
@@ -185,12 +180,12 @@ fn client(paths: &Paths, key: Result<&KeyFacts>, stop: &AtomicBool, attempts: &M
 }
 
 /// Every signature that was given is in the record as signed, once, and nothing is left open.
-fn expect_each_recorded_once<'a>(record: &[RecordEntry], attempts: impl Iterator<Item = &'a Attempt>) -> Result<()> {
+fn expect_each_recorded_once<'a>(record: &[Body], attempts: impl Iterator<Item = &'a Attempt>) -> Result<()> {
     let mut given = HashSet::new();
     for request in attempts.filter_map(|attempt| attempt.request.as_ref()) {
         ensure!(given.insert(request.clone()), "{request} was given twice");
     }
-    let signed = record.iter().filter(|entry| entry.state == Some(RequestState::Signed));
+    let signed = record.iter().filter(|entry| entry.event.state() == Some(RequestState::Signed));
     let signed: Vec<String> = signed.map(|entry| entry.request_id.to_string()).collect();
     let distinct: HashSet<&String> = signed.iter().collect();
     ensure!(distinct.len() == signed.len(), "a request was signed twice");

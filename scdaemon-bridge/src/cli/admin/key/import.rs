@@ -15,6 +15,7 @@ use sealcard_api::{
     keys::Key,
     problem::ProblemCode,
 };
+use sealcard_openpgp_import::{ExportedKey, ImportError, SecretState};
 use sealcard_signer_protocol::envelope::{Binding, KeyFingerprint, Purpose, RecipientKey};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use zeroize::Zeroizing;
@@ -27,7 +28,6 @@ use crate::{
         ask::{self, Yes},
         output::{line, note, show, warn},
     },
-    import::{ExportedKey, ImportError, SecretState},
     remote::path,
 };
 
@@ -87,11 +87,11 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
         Ok(plan) => plan,
         Err(error) => {
             // The server does not know what was left out before, which may be why it refuses the rest.
-            report::left_out(&exported, &[], |out| out.advice(exported.fingerprint()?));
+            report::left_out(&exported, &[], |out| out.advice(exported.fingerprint()));
             return Err(error.into());
         }
     };
-    if exported.fingerprint() != Some(plan.fingerprint) {
+    if exported.fingerprint() != plan.fingerprint {
         bail!("the server's answer is about another key, {}; nothing was sent", plan.fingerprint);
     }
     report::describe(&exported, &plan);
@@ -131,8 +131,7 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
 
 /// The key of the file, if it is here and the caller may see it.
 async fn known(app: &App, exported: &ExportedKey) -> anyhow::Result<Option<Key>> {
-    let Some(fingerprint) = exported.fingerprint() else { return Ok(None) };
-    match app.remote.get(&path(&["keys", &fingerprint.to_string()])).await {
+    match app.remote.get(&path(&["keys", &exported.fingerprint().to_string()])).await {
         Ok(key) => Ok(Some(key)),
         Err(error) if error.code() == Some(ProblemCode::NotFound) => Ok(None),
         Err(error) => Err(error.into()),

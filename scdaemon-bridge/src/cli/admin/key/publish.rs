@@ -5,7 +5,7 @@ use std::{io::Write as _, path::PathBuf};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
 use sealcard_api::keys::{Key, KeyRevocation, RevocationCertificate, RevocationReason};
-use sequoia_openpgp::{Cert, parse::Parse as _, serialize::SerializeInto as _};
+use sealcard_openpgp::PublicCertificate;
 
 use super::full_name;
 use crate::{
@@ -33,8 +33,8 @@ pub(in super::super) struct Export {
 impl Export {
     pub(super) fn run(self, key: &Key) -> anyhow::Result<()> {
         let bytes = if self.binary {
-            Cert::from_bytes(&key.certificate)
-                .and_then(|cert| cert.to_vec())
+            PublicCertificate::read(key.certificate.as_bytes())
+                .and_then(|certificate| certificate.bytes())
                 .context("the certificate can't be read")?
         } else {
             key.certificate.clone().into_bytes()

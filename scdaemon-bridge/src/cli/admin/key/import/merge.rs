@@ -7,6 +7,7 @@ use sealcard_api::{
     keys::{Key, KeyState},
     merge::{CertificateChange, MergePlan, MergePlanRequest, MergeRequest, Merged},
 };
+use sealcard_openpgp_import::{ExportedKey, SecretState};
 use sealcard_signer_protocol::envelope::RecipientKey;
 use serde::Serialize;
 
@@ -17,7 +18,6 @@ use crate::{
         admin::signer_trust::{self, Asked},
         output::{clean, line, note, show, warn},
     },
-    import::{ExportedKey, SecretState},
     remote::path,
 };
 

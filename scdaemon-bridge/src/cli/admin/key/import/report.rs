@@ -5,13 +5,11 @@ use sealcard_api::{
     algorithm::ComponentRole,
     import::{CertificatePart, ImportPlan, LeftOut, LeftOutReason, PlannedComponent},
 };
+use sealcard_openpgp_import::ExportedKey;
 
-use crate::{
-    cli::{
-        output::{BOLD, clean, count, note, warn},
-        when,
-    },
-    import::ExportedKey,
+use crate::cli::{
+    output::{BOLD, clean, count, note, warn},
+    when,
 };
 
 /// Lists what is taken and what is left out.

@@ -1,0 +1,23 @@
+//! The bodies of the fuzz targets: one function for each, which panics when a parser breaks a promise.
+//!
+//! `fuzz/fuzz_targets` calls them with a fuzzer's inputs, `tests/corpora.rs` with the corpora, and the other tests with
+//! inputs that proptest makes.
+
+mod card;
+mod openpgp;
+mod record;
+mod scd;
+mod server;
+mod signer;
+mod workstation;
+
+pub use card::{apdu, card};
+pub use openpgp::{import_certificate, import_exported_key};
+pub use record::{record_entry, record_lines, record_signatures};
+pub use scd::{assuan_lines, cards_cache, s_expression, scd_command, scd_session};
+pub use server::{json_bodies, server_config};
+pub use signer::{
+    signer_journal_line, signer_keeper, signer_key_handle, signer_request, signer_seal_file, signer_token_config,
+    signer_token_uri,
+};
+pub use workstation::workstation_files;

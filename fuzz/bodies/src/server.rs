@@ -1,0 +1,73 @@
+//! The server: bodies of requests, and its configuration.
+
+use std::path::Path;
+
+use sealcard_api::{
+    admin::{
+        NewGroup, NewProject, NewServiceAccount, NewServiceToken, NewUser, ProjectMember, ServiceAccountChange,
+        UserChange,
+    },
+    grants::LoginRequest,
+    import::{ImportPlanRequest, ImportRequest},
+    keys::{KeyChange, KeyRevocation, NewKey},
+    operations::{AuthenticateRequest, DecryptRequest, SignRequest},
+    rules::{Description, Label, Name},
+};
+use sealcard_server::{config, http::extract::parse_json};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A request body as each of the types that the server reads.
+///
+/// # Panics
+///
+/// When a refusal says nothing, or what was read does not survive being written.
+pub fn json_bodies(data: &[u8]) {
+    one::<LoginRequest>(data);
+    one::<NewUser>(data);
+    one::<UserChange>(data);
+    one::<NewServiceAccount>(data);
+    one::<ServiceAccountChange>(data);
+    one::<NewServiceToken>(data);
+    one::<NewGroup>(data);
+    one::<NewProject>(data);
+    one::<ProjectMember>(data);
+    one::<NewKey>(data);
+    one::<KeyChange>(data);
+    one::<KeyRevocation>(data);
+    one::<ImportPlanRequest>(data);
+    one::<ImportRequest>(data);
+    one::<SignRequest>(data);
+    one::<AuthenticateRequest>(data);
+    one::<DecryptRequest>(data);
+}
+
+fn one<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(data: &[u8]) {
+    match parse_json::<T>(data) {
+        Ok(value) => {
+            let written = serde_json::to_vec(&value).unwrap_or_default();
+            assert_eq!(parse_json::<T>(&written).as_ref(), Ok(&value));
+        }
+        Err(reason) => assert!(!reason.is_empty()),
+    }
+}
+
+/// A configuration file, and names and texts of things.
+///
+/// # Panics
+///
+/// When a name that passes is not safe to show.
+pub fn server_config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = config::parse(Path::new(config::FILE), &text, Vec::new());
+    if let Some((name, value)) = text.split_once('=') {
+        let variable = (format!("{}{name}", config::PREFIX), value.to_owned());
+        if let Ok(overlay) = config::overlay([variable]) {
+            let _ = config::parse(Path::new(config::FILE), "", overlay);
+        }
+    }
+    if Name::check(&text).is_ok() {
+        assert!(text.bytes().all(|b| b.is_ascii_graphic()));
+    }
+    let _ = Label::check(&text);
+    let _ = Description::check(&text);
+}

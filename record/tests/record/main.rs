@@ -1,0 +1,7 @@
+//! The record's form, and what a verification finds.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod format;
+mod samples;
+mod verify;

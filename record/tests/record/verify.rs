@@ -1,0 +1,328 @@
+//! What a verification finds, of a record and journals that fit together and of ones that do not.
+
+use std::io::Cursor;
+
+use proptest::prelude::*;
+use sealcard_api::{
+    Timestamp,
+    ids::{ComponentId, RequestId},
+    record::RequestState,
+};
+use sealcard_record::{
+    Draft, Event, Head, Sha256,
+    event::{Asked, KeyBegun, KeyCertified, KeyComponentsAct, KeyWork, Operation, SignerOperation, UseIntent},
+    verify::{Finding, Journals, MEMORY, Options, Report, Verifier, read_journal, read_record},
+};
+use sealcard_signer_protocol::{
+    JournalEntry,
+    journal::{entry_hash, format_line},
+};
+use uuid::Uuid;
+
+use crate::samples;
+
+/// A record and a journal in the making.
+#[derive(Clone, Default)]
+struct Story {
+    head: Head,
+    /// Entries with the hashes that are stored with them.
+    record: Vec<(String, Sha256)>,
+    journal: Vec<JournalEntry>,
+}
+
+const fn request(number: u64) -> Uuid {
+    Uuid::from_u128(0x0193_5b6c_7000_7000_8000_0000_0000_0000 + number as u128)
+}
+
+const COMPONENT: Uuid = Uuid::from_u128(7);
+
+fn intent(input: u8) -> UseIntent {
+    let asked = Asked { input_sha256: Some(Sha256([input; 32])), ..Asked::new(Operation::Sign, SignerOperation::Sign) };
+    UseIntent { signing_key: samples::signing_key(), component: ComponentId(COMPONENT), asked, host: None }
+}
+
+impl Story {
+    fn record(&mut self, number: u64, event: Event) {
+        let draft = Draft::new(RequestId(request(number)), event).by(samples::alice());
+        let placed = draft.place(&self.head, Timestamp::from_unix(1_800_000_000)).unwrap();
+        self.head = placed.head;
+        self.record.push((placed.text, placed.head.hash));
+    }
+
+    fn use_key(&mut self, number: u64, operation: &str, input: u8) {
+        let previous = self.journal.last().map_or([0; 32], |entry| entry.hash);
+        let mut entry = JournalEntry {
+            sequence: self.journal.len() as u64 + 1,
+            unix: 1_800_000_000,
+            operation: operation.to_owned(),
+            component: COMPONENT,
+            request: request(number),
+            input_sha256: if operation == "generate" { Vec::new() } else { vec![input; 32] },
+            hash: [0; 32],
+        };
+        entry.hash = entry_hash(&previous, &entry);
+        self.journal.push(entry);
+    }
+
+    fn outcome(&mut self, number: u64, state: RequestState) {
+        self.record(number, Event::UseOutcome(intent(1).outcome(state)));
+    }
+
+    /// A signature as it should be.
+    fn sign(&mut self, number: u64) {
+        self.record(number, Event::UseIntent(intent(1)));
+        self.use_key(number, "sign", 1);
+        self.outcome(number, RequestState::Signed);
+    }
+
+    /// A key that is made, certifies, signs three times and is destroyed.
+    fn sound() -> Self {
+        let mut story = Self::default();
+        let (signing_key, component) = (samples::signing_key(), ComponentId(COMPONENT));
+        let begun = KeyBegun { components: vec![component], ..KeyBegun::new(signing_key.clone(), KeyWork::Create) };
+        story.record(1, Event::KeyBegun(begun));
+        story.use_key(1, "generate", 0);
+        for input in [3, 4, 4] {
+            let certified =
+                KeyCertified { signing_key: signing_key.clone(), component, input_sha256: Sha256([input; 32]) };
+            story.record(1, Event::KeyCertify(certified));
+            story.use_key(1, "certify", input);
+        }
+        for number in 2..5 {
+            story.sign(number);
+        }
+        let destroyed = KeyComponentsAct { signing_key, components: vec![component], fingerprint: None };
+        story.record(5, Event::KeyDestroyBegun(destroyed));
+        story.use_key(5, "destroy", 9);
+        story
+    }
+
+    fn verify_with(&self, memory: usize, journals: Journals) -> Report {
+        let mut verifier = Verifier::new(Options { folder: std::env::temp_dir(), memory, journals });
+        let mut journal = verifier.journal("default");
+        for entry in &self.journal {
+            verifier.journal_entry(&mut journal, entry, false).unwrap();
+        }
+        for (text, hash) in &self.record {
+            verifier.entry(text, *hash).unwrap();
+        }
+        verifier.finish().unwrap()
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.verify_with(MEMORY, Journals::All).findings
+    }
+
+    /// The only finding.
+    fn finding(&self) -> Finding {
+        let findings = self.findings();
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        findings.into_iter().next().unwrap()
+    }
+}
+
+#[test]
+fn sound_story_has_no_findings() {
+    let story = Story::sound();
+    let report = story.verify_with(MEMORY, Journals::All);
+    let expected = Report { head: story.head, unknown: 0, findings: Vec::new(), more: 0 };
+    assert_eq!(report, expected);
+}
+
+#[test]
+fn changed_entry_is_found_once() {
+    let mut story = Story::sound();
+    story.record[5].0 = story.record[5].0.replacen("alice", "mallory", 1);
+    assert_eq!(story.finding(), Finding::Hash(6));
+}
+
+#[test]
+fn removed_entry_is_found() {
+    let mut story = Story::sound();
+    let outcome = story.record.iter().position(|(text, _)| text.contains("use-outcome")).unwrap();
+    story.record.remove(outcome);
+    let findings = story.findings();
+    let number = outcome as u64 + 1;
+    assert!(
+        findings.contains(&Finding::Missing { expected: number, found: number + 1, after: number - 1 }),
+        "{findings:?}"
+    );
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::NoOutcome { .. })), "{findings:?}");
+}
+
+#[test]
+fn entry_that_can_not_be_read_is_found() {
+    let mut story = Story::sound();
+    let text = "no entry".to_owned();
+    story.head = story.head.next(&text);
+    story.record.push((text, story.head.hash));
+    story.sign(9);
+    assert!(matches!(story.finding(), Finding::Unreadable { .. }));
+}
+
+#[test]
+fn use_behind_the_records_back_is_found() {
+    for operation in ["sign", "certify", "generate", "destroy"] {
+        let mut story = Story::sound();
+        story.use_key(77, operation, 1);
+        let Finding::NotInRecord(found) = story.finding() else { panic!("{operation}: {:?}", story.findings()) };
+        assert_eq!(
+            (found.operation.name(), found.request.0, found.journal.as_str()),
+            (operation, request(77), "default")
+        );
+    }
+}
+
+#[test]
+fn second_certification_of_one_input_needs_a_second_entry() {
+    let mut story = Story::sound();
+    story.use_key(1, "certify", 4);
+    assert!(matches!(story.finding(), Finding::NotInRecord(_)));
+}
+
+#[test]
+fn end_that_was_cut_off_is_found_in_the_journal() {
+    let mut story = Story::sound();
+    story.sign(8);
+    story.record.truncate(story.record.len() - 2);
+    let Finding::NotInRecord(found) = story.finding() else { panic!("{:?}", story.findings()) };
+    assert_eq!(found.request.0, request(8));
+}
+
+#[test]
+fn use_of_something_else_is_found() {
+    let mut story = Story::default();
+    story.record(1, Event::UseIntent(intent(1)));
+    story.use_key(1, "sign", 2);
+    story.outcome(1, RequestState::Signed);
+    assert!(matches!(story.finding(), Finding::OtherInput(_)));
+    story.journal.clear();
+    story.use_key(1, "decrypt", 1);
+    assert!(matches!(story.finding(), Finding::OtherOperation { .. }));
+}
+
+#[test]
+fn second_use_for_a_request_is_found() {
+    let mut story = Story::default();
+    story.sign(1);
+    story.use_key(1, "sign", 1);
+    assert!(matches!(story.finding(), Finding::UsedAgain(_)));
+}
+
+#[test]
+fn signature_that_no_journal_has_is_found_if_all_journals_are_there() {
+    let mut story = Story::default();
+    story.sign(1);
+    story.journal.clear();
+    assert!(matches!(story.finding(), Finding::NotInJournal { .. }));
+    assert_eq!(story.verify_with(MEMORY, Journals::None).findings, Vec::new());
+    // Another machine's signer has it.
+    assert_eq!(story.verify_with(MEMORY, Journals::OfHost(Some(request(3)))).findings, Vec::new());
+}
+
+#[test]
+fn younger_entry_of_a_journal_confirms_and_accuses_nobody() {
+    let mut story = Story::default();
+    story.sign(1);
+    story.use_key(2, "sign", 1);
+    let mut verifier = Verifier::new(Options { folder: std::env::temp_dir(), memory: MEMORY, journals: Journals::All });
+    let mut journal = verifier.journal("default");
+    for entry in &story.journal {
+        verifier.journal_entry(&mut journal, entry, true).unwrap();
+    }
+    for (text, hash) in &story.record {
+        verifier.entry(text, *hash).unwrap();
+    }
+    assert_eq!(verifier.finish().unwrap().findings, Vec::new());
+}
+
+#[test]
+fn intent_without_outcome_is_found() {
+    let mut story = Story::default();
+    story.record(1, Event::UseIntent(intent(1)));
+    let expected = Finding::NoOutcome { request: RequestId(request(1)), component: ComponentId(COMPONENT) };
+    assert_eq!(story.finding(), expected);
+}
+
+#[test]
+fn changed_journal_is_found() {
+    let mut story = Story::sound();
+    story.journal[2].unix += 1;
+    assert!(matches!(story.finding(), Finding::JournalHash { sequence: 3, .. }));
+    let mut story = Story::sound();
+    story.journal.remove(0);
+    assert!(matches!(story.finding(), Finding::JournalMissing { expected: 1, found: 2, .. }));
+    let mut story = Story::sound();
+    story.use_key(1, "export", 1);
+    assert!(matches!(story.finding(), Finding::UnknownOperation { .. }));
+}
+
+#[test]
+fn unknown_events_are_counted_and_keep_the_chain() {
+    let mut story = Story::sound();
+    let text = format!(
+        r#"{{"schema":1,"sequence":{},"time":"2026-11-29T00:00:00Z","request_id":"{}","event":"moon-landed","crew":3}}"#,
+        story.head.sequence + 1,
+        request(4)
+    );
+    story.head = story.head.next(&text);
+    story.record.push((text, story.head.hash));
+    story.sign(9);
+    let report = story.verify_with(MEMORY, Journals::All);
+    assert_eq!((report.unknown, report.findings, report.head), (1, Vec::new(), story.head));
+}
+
+#[test]
+fn findings_are_bounded_and_counted() {
+    let mut story = Story::default();
+    for number in 0..3000 {
+        story.use_key(number, "sign", 1);
+    }
+    let report = story.verify_with(MEMORY, Journals::All);
+    assert_eq!((report.findings.len(), report.more), (1000, 2000));
+}
+
+#[test]
+fn files_are_verified_as_they_are_exported() {
+    let story = Story::sound();
+    let lines = |record: &[(String, Sha256)]| {
+        let line = |(text, hash): &(String, Sha256)| format!("{{\"hash\":\"{hash}\",\"entry\":{text}}}\n");
+        record.iter().map(line).collect::<String>()
+    };
+    let journal: String = story.journal.iter().map(format_line).collect();
+    let verify = |record: &str, journal: &str| {
+        let mut verifier =
+            Verifier::new(Options { folder: std::env::temp_dir(), memory: MEMORY, journals: Journals::All });
+        let mut bytes = 0;
+        read_journal(&mut verifier, "default", Cursor::new(journal), &mut |more| bytes += more).unwrap();
+        read_record(&mut verifier, Cursor::new(record), &mut |more| bytes += more)?;
+        let report = verifier.finish().unwrap();
+        assert!(report.findings.len() == 1 || bytes == (record.len() + journal.len()) as u64);
+        Ok::<_, sealcard_record::verify::FileError>(report)
+    };
+    let record = lines(&story.record);
+    assert_eq!(verify(&record, &journal).unwrap().findings, Vec::new());
+    // The last line needs no end.
+    assert_eq!(verify(record.trim_end(), journal.trim_end()).unwrap().head, story.head);
+    let found = verify(&record, &format!("{journal}nonsense\n")).unwrap().findings;
+    assert!(matches!(found.as_slice(), [Finding::JournalUnreadable { line: 9, .. }]), "{found:?}");
+    assert!(verify("{}\n", &journal).unwrap_err().to_string().contains("line 1"));
+    assert!(verify(&"x".repeat(100_000), &journal).unwrap_err().to_string().contains("longer"));
+}
+
+proptest! {
+    #[test]
+    fn order_of_uses_and_memory_change_nothing(order in Just((1_u64..60).collect::<Vec<_>>()).prop_shuffle(), memory in 1_usize..4000, lost in 1_u64..60) {
+        let mut story = Story::default();
+        for number in 1..60 {
+            story.record(number, Event::UseIntent(intent(1)));
+            story.outcome(number, RequestState::Signed);
+        }
+        for number in order.into_iter().filter(|number| *number != lost) {
+            story.use_key(number, "sign", 1);
+        }
+        let report = story.verify_with(memory, Journals::All);
+        let missing = Finding::NotInJournal { request: RequestId(request(lost)), component: ComponentId(COMPONENT) };
+        prop_assert_eq!(report.findings, vec![missing]);
+    }
+}

@@ -1,0 +1,169 @@
+-- Environments, signing keys, uses of them, and the record. Times are seconds since 1970-01-01T00:00:00Z.
+
+CREATE TABLE server (
+    one              BIGINT PRIMARY KEY CHECK (one = 1),
+    server_id        UUID NOT NULL,
+    registry_version BIGINT NOT NULL,
+    created          BIGINT NOT NULL
+);
+
+CREATE TABLE environment (
+    id      UUID PRIMARY KEY,
+    name    TEXT COLLATE "C" NOT NULL UNIQUE,
+    kind    TEXT NOT NULL CHECK (kind IN ('sealed', 'pkcs11')),
+    created BIGINT NOT NULL
+);
+
+-- How the attempts to log in to a token with the PIN that is configured for it stand, over all servers. A row exists from
+-- the first attempt on; an attempt that nobody concluded is as good as refused.
+CREATE TABLE pin_attempt (
+    environment_id UUID PRIMARY KEY REFERENCES environment (id),
+    state          TEXT NOT NULL CHECK (state IN ('trying', 'good', 'refused')),
+    node_id        UUID NOT NULL,
+    at             BIGINT NOT NULL
+);
+
+-- Component keys that are being made, before their key is stored. What is left here when nobody makes them any more may lie on
+-- a token and is removed from there.
+CREATE TABLE component_attempt (
+    component_id   UUID PRIMARY KEY,
+    key_id         UUID NOT NULL,
+    key_name       TEXT NOT NULL,
+    project_id     UUID NOT NULL REFERENCES project (id),
+    environment_id UUID NOT NULL REFERENCES environment (id),
+    role           TEXT NOT NULL,
+    request_id     UUID NOT NULL,
+    node_id        UUID NOT NULL,
+    failed         BOOLEAN NOT NULL
+);
+
+CREATE TABLE signing_key (
+    id             UUID PRIMARY KEY,
+    project_id     UUID NOT NULL REFERENCES project (id),
+    environment_id UUID NOT NULL REFERENCES environment (id),
+    name           TEXT COLLATE "C" NOT NULL,
+    algorithm      TEXT NOT NULL,
+    user_id        TEXT NOT NULL,
+    fingerprint    BYTEA NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
+    -- 40 bits: the manufacturer's low byte and the four bytes of the card's serial number.
+    serial         BIGINT NOT NULL UNIQUE CHECK (serial BETWEEN 0 AND 1095216660479),
+    certificate    TEXT NOT NULL,
+    disabled       BOOLEAN NOT NULL DEFAULT FALSE,
+    created        BIGINT NOT NULL,
+    -- Then disabled too, and for good.
+    destroyed      BIGINT,
+    -- Then disabled too, and for good.
+    revoked        BIGINT,
+    -- What its certificate says then.
+    revocation_reason  TEXT CHECK (revocation_reason IN ('unspecified', 'compromised', 'superseded', 'retired')),
+    revocation_message TEXT,
+    UNIQUE (project_id, name)
+);
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', TG_ARGV[0];
+END $$;
+
+-- A card's serial number is never used again, so its row never goes.
+CREATE TRIGGER signing_key_stays BEFORE DELETE OR TRUNCATE ON signing_key
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('signing keys are never deleted');
+
+-- Apart from signing_key, whose certificates everyone may see.
+CREATE TABLE key_revocation (
+    key_id      UUID PRIMARY KEY REFERENCES signing_key (id),
+    certificate TEXT NOT NULL
+);
+
+-- Apart from signing_key, whose rows are long: this one is rewritten with each signature.
+CREATE TABLE card_counter (
+    key_id     UUID PRIMARY KEY REFERENCES signing_key (id),
+    signatures BIGINT NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE component_key (
+    id              UUID PRIMARY KEY,
+    key_id          UUID NOT NULL REFERENCES signing_key (id),
+    role            TEXT COLLATE "C" NOT NULL CHECK (role IN ('certify', 'sign', 'decrypt', 'authenticate')),
+    algorithm       TEXT NOT NULL,
+    -- RSA: the modulus. Elliptic curves: the point.
+    public_key      BYTEA NOT NULL,
+    -- RSA only.
+    public_exponent BYTEA,
+    -- How the signer comes to the private half.
+    handle          BYTEA NOT NULL,
+    fingerprint     BYTEA NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
+    created         BIGINT NOT NULL,
+    -- Its own end or its certificate's, whichever is earlier.
+    expires         BIGINT,
+    -- Alone: its key has a time of its own for that.
+    revoked         BOOLEAN NOT NULL DEFAULT FALSE,
+    UNIQUE (key_id, role)
+);
+
+-- What a token said of a key after it was made or adopted there, as JSON.
+CREATE TABLE key_evidence (
+    component_id UUID PRIMARY KEY REFERENCES component_key (id),
+    evidence     TEXT NOT NULL,
+    read         BIGINT NOT NULL
+);
+
+-- One row for each idempotency key. No references: what a row tells stays true when its principal or grant has gone.
+CREATE TABLE key_request (
+    id              UUID PRIMARY KEY,
+    principal_id    UUID NOT NULL,
+    idempotency_key UUID NOT NULL,
+    grant_id        UUID NOT NULL,
+    key_id          UUID NOT NULL,
+    component_id    UUID,
+    operation       TEXT NOT NULL,
+    input_sha256    BYTEA NOT NULL CHECK (length(input_sha256) = 32),
+    state           TEXT NOT NULL CHECK (state IN ('received', 'denied', 'waiting', 'approved', 'signing',
+                        'signed', 'failed', 'unknown', 'rejected', 'expired', 'cancelled')),
+    -- The signature. Never a decrypted text.
+    signature       BYTEA CHECK (signature IS NULL OR operation <> 'decrypt'),
+    project_id      UUID,
+    -- The running server that works, or worked, on it.
+    node_id         UUID NOT NULL,
+    UNIQUE (principal_id, idempotency_key)
+);
+
+CREATE INDEX key_request_unfinished ON key_request (id) WHERE state = 'signing';
+
+CREATE TABLE record (
+    sequence     BIGINT PRIMARY KEY,
+    time         BIGINT NOT NULL,
+    kind         TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'denied', 'authentication', 'administration')),
+    event        TEXT NOT NULL,
+    request_id   UUID NOT NULL,
+    -- The actor, or the principal that the entry is about if nobody was authenticated.
+    principal_id UUID,
+    project_id   UUID,
+    key_id       UUID,
+    state        TEXT,
+    signature_sha256 BYTEA CHECK (length(signature_sha256) = 32),
+    -- The exact bytes that were hashed.
+    body         TEXT NOT NULL,
+    -- SHA-256 of the previous entry's hash and the body.
+    hash         BYTEA NOT NULL CHECK (length(hash) = 32)
+);
+
+CREATE INDEX record_of_request ON record (request_id);
+CREATE INDEX record_of_principal ON record (principal_id, sequence) WHERE principal_id IS NOT NULL;
+CREATE INDEX record_of_signature ON record (signature_sha256) WHERE signature_sha256 IS NOT NULL;
+CREATE INDEX record_of_project ON record (project_id, sequence) WHERE project_id IS NOT NULL;
+CREATE INDEX record_of_key ON record (key_id, sequence) WHERE key_id IS NOT NULL;
+
+CREATE TRIGGER record_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON record
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('the record is append-only');
+
+-- The newest entry's number and hash. Whoever writes holds this row, so that the chain never forks, and changes it: whoever
+-- finds it as it was knows that nothing was written since.
+CREATE TABLE record_head (
+    one      BIGINT PRIMARY KEY CHECK (one = 1),
+    sequence BIGINT NOT NULL,
+    hash     BYTEA NOT NULL CHECK (length(hash) = 32),
+    -- Transactions that have changed anything else than uses: whether what a use was judged by may have changed.
+    changes  BIGINT NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+INSERT INTO record_head (one, sequence, hash) VALUES (1, 0, decode(repeat('00', 32), 'hex'));

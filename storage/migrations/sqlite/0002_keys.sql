@@ -1,0 +1,171 @@
+-- Environments, signing keys, uses of them, and the record.
+-- Ids are UUIDs as 16 bytes, times seconds since 1970-01-01T00:00:00Z.
+
+CREATE TABLE server (
+    one              INTEGER PRIMARY KEY CHECK (one = 1),
+    server_id        BLOB NOT NULL CHECK (length(server_id) = 16),
+    registry_version INTEGER NOT NULL,
+    created          INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE environment (
+    id      BLOB PRIMARY KEY CHECK (length(id) = 16),
+    name    TEXT NOT NULL UNIQUE,
+    kind    TEXT NOT NULL CHECK (kind IN ('sealed', 'pkcs11')),
+    created INTEGER NOT NULL
+) STRICT;
+
+-- How the attempts to log in to a token with the PIN that is configured for it stand, over all servers. A row exists from
+-- the first attempt on; an attempt that nobody concluded is as good as refused.
+CREATE TABLE pin_attempt (
+    environment_id BLOB PRIMARY KEY REFERENCES environment (id),
+    state          TEXT NOT NULL CHECK (state IN ('trying', 'good', 'refused')),
+    node_id        BLOB NOT NULL CHECK (length(node_id) = 16),
+    at             INTEGER NOT NULL
+) STRICT;
+
+-- Component keys that are being made, before their key is stored. What is left here when nobody makes them any more may lie on
+-- a token and is removed from there.
+CREATE TABLE component_attempt (
+    component_id   BLOB PRIMARY KEY,
+    key_id         BLOB NOT NULL,
+    key_name       TEXT NOT NULL,
+    project_id     BLOB NOT NULL REFERENCES project (id),
+    environment_id BLOB NOT NULL REFERENCES environment (id),
+    role           TEXT NOT NULL,
+    request_id     BLOB NOT NULL,
+    node_id        BLOB NOT NULL,
+    failed         INTEGER NOT NULL CHECK (failed IN (0, 1))
+) STRICT;
+
+CREATE TABLE signing_key (
+    id             BLOB PRIMARY KEY CHECK (length(id) = 16),
+    project_id     BLOB NOT NULL REFERENCES project (id),
+    environment_id BLOB NOT NULL REFERENCES environment (id),
+    name           TEXT NOT NULL,
+    algorithm      TEXT NOT NULL,
+    user_id        TEXT NOT NULL,
+    fingerprint    BLOB NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
+    -- 40 bits: the manufacturer's low byte and the four bytes of the card's serial number.
+    serial         INTEGER NOT NULL UNIQUE CHECK (serial BETWEEN 0 AND 1095216660479),
+    certificate    TEXT NOT NULL,
+    disabled       INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),
+    created        INTEGER NOT NULL,
+    -- Then disabled too, and for good.
+    destroyed      INTEGER,
+    -- Then disabled too, and for good.
+    revoked        INTEGER,
+    -- What its certificate says then.
+    revocation_reason  TEXT CHECK (revocation_reason IN ('unspecified', 'compromised', 'superseded', 'retired')),
+    revocation_message TEXT,
+    UNIQUE (project_id, name)
+) STRICT;
+
+-- A card's serial number is never used again, so its row never goes.
+CREATE TRIGGER signing_key_stays BEFORE DELETE ON signing_key
+BEGIN
+    SELECT RAISE(ABORT, 'signing keys are never deleted');
+END;
+
+-- Apart from signing_key, whose certificates everyone may see.
+CREATE TABLE key_revocation (
+    key_id      BLOB PRIMARY KEY REFERENCES signing_key (id),
+    certificate TEXT NOT NULL
+) STRICT;
+
+-- Apart from signing_key, whose rows are long: this one is rewritten with each signature.
+CREATE TABLE card_counter (
+    key_id     BLOB PRIMARY KEY REFERENCES signing_key (id),
+    signatures INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE component_key (
+    id              BLOB PRIMARY KEY CHECK (length(id) = 16),
+    key_id          BLOB NOT NULL REFERENCES signing_key (id),
+    role            TEXT NOT NULL CHECK (role IN ('certify', 'sign', 'decrypt', 'authenticate')),
+    algorithm       TEXT NOT NULL,
+    -- RSA: the modulus. Elliptic curves: the point.
+    public_key      BLOB NOT NULL,
+    -- RSA only.
+    public_exponent BLOB,
+    -- How the signer comes to the private half.
+    handle          BLOB NOT NULL,
+    fingerprint     BLOB NOT NULL UNIQUE CHECK (length(fingerprint) = 20),
+    created         INTEGER NOT NULL,
+    -- Its own end or its certificate's, whichever is earlier.
+    expires         INTEGER,
+    -- Alone: its key has a time of its own for that.
+    revoked         INTEGER NOT NULL DEFAULT 0 CHECK (revoked IN (0, 1)),
+    UNIQUE (key_id, role)
+) STRICT;
+
+-- What a token said of a key after it was made or adopted there, as JSON.
+CREATE TABLE key_evidence (
+    component_id BLOB PRIMARY KEY REFERENCES component_key (id),
+    evidence     TEXT NOT NULL,
+    read         INTEGER NOT NULL
+) STRICT;
+
+-- One row for each idempotency key. No references: what a row tells stays true when its principal or grant has gone.
+CREATE TABLE key_request (
+    id              BLOB PRIMARY KEY CHECK (length(id) = 16),
+    principal_id    BLOB NOT NULL,
+    idempotency_key BLOB NOT NULL CHECK (length(idempotency_key) = 16),
+    grant_id        BLOB NOT NULL,
+    key_id          BLOB NOT NULL,
+    component_id    BLOB,
+    operation       TEXT NOT NULL,
+    input_sha256    BLOB NOT NULL CHECK (length(input_sha256) = 32),
+    state           TEXT NOT NULL CHECK (state IN ('received', 'denied', 'waiting', 'approved', 'signing',
+                        'signed', 'failed', 'unknown', 'rejected', 'expired', 'cancelled')),
+    -- The signature. Never a decrypted text.
+    signature       BLOB CHECK (signature IS NULL OR operation <> 'decrypt'),
+    project_id      BLOB,
+    -- The running server that works, or worked, on it.
+    node_id         BLOB NOT NULL CHECK (length(node_id) = 16),
+    UNIQUE (principal_id, idempotency_key)
+) STRICT;
+
+CREATE INDEX key_request_unfinished ON key_request (id) WHERE state = 'signing';
+
+CREATE TABLE record (
+    sequence     INTEGER PRIMARY KEY,
+    time         INTEGER NOT NULL,
+    kind         TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'denied', 'authentication', 'administration')),
+    event        TEXT NOT NULL,
+    request_id   BLOB NOT NULL,
+    -- The actor, or the principal that the entry is about if nobody was authenticated.
+    principal_id BLOB,
+    project_id   BLOB,
+    key_id       BLOB,
+    state        TEXT,
+    signature_sha256 BLOB CHECK (length(signature_sha256) = 32),
+    -- The exact bytes that were hashed.
+    body         TEXT NOT NULL,
+    -- SHA-256 of the previous entry's hash and the body.
+    hash         BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
+-- The newest entry is the record's head. What several servers keep beside it has a place here too.
+CREATE TABLE record_head (
+    one     INTEGER PRIMARY KEY CHECK (one = 1),
+    -- Transactions that have changed anything else than uses: whether what a use was judged by may have changed.
+    changes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO record_head (one) VALUES (1);
+
+CREATE INDEX record_of_request ON record (request_id);
+CREATE INDEX record_of_principal ON record (principal_id, sequence) WHERE principal_id IS NOT NULL;
+CREATE INDEX record_of_signature ON record (signature_sha256) WHERE signature_sha256 IS NOT NULL;
+CREATE INDEX record_of_project ON record (project_id, sequence) WHERE project_id IS NOT NULL;
+CREATE INDEX record_of_key ON record (key_id, sequence) WHERE key_id IS NOT NULL;
+
+CREATE TRIGGER record_is_never_changed BEFORE UPDATE ON record
+BEGIN
+    SELECT RAISE(ABORT, 'the record is append-only');
+END;
+
+CREATE TRIGGER record_is_never_shortened BEFORE DELETE ON record
+BEGIN
+    SELECT RAISE(ABORT, 'the record is append-only');
+END;

@@ -1,0 +1,278 @@
+//! Grants and their tokens.
+
+use sealcard_api::{
+    Timestamp,
+    admin::PrincipalKind,
+    grants::GrantInfo,
+    ids::{GrantId, PrincipalId, ServiceTokenId},
+};
+use uuid::Uuid;
+
+use super::{
+    super::{
+        StorageError, Store, WriteTx,
+        sql::{FromRow, Row, params},
+    },
+    kind_from,
+};
+
+/// A grant with its holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantRow {
+    /// The grant.
+    pub id: GrantId,
+    /// Who holds it.
+    pub principal: PrincipalId,
+    /// The holder's name.
+    pub principal_name: String,
+    /// Whether the holder may administer the server.
+    pub administrator: bool,
+    /// What the holder called it.
+    pub label: String,
+    /// Unix seconds.
+    pub created: i64,
+    /// Unix seconds.
+    pub expires: i64,
+    /// Unix seconds.
+    pub refreshable_until: i64,
+    /// Unix seconds.
+    pub revoked: Option<i64>,
+    /// Person or program.
+    pub kind: PrincipalKind,
+    /// About when it was used last, unix seconds.
+    pub last_used: Option<i64>,
+    /// From which address.
+    pub last_address: Option<String>,
+}
+
+impl FromRow for GrantRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self {
+            id: GrantId(row.get(0)?),
+            principal: PrincipalId(row.get(1)?),
+            principal_name: row.get(2)?,
+            administrator: row.get(3)?,
+            label: row.get(4)?,
+            created: row.get(5)?,
+            expires: row.get(6)?,
+            refreshable_until: row.get(7)?,
+            revoked: row.get(8)?,
+            kind: kind_from(&row.get::<String>(9)?)?,
+            last_used: row.get(10)?,
+            last_address: row.get(11)?,
+        })
+    }
+}
+
+/// A grant to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewGrantRow {
+    /// The id.
+    pub id: GrantId,
+    /// Who holds it.
+    pub principal: PrincipalId,
+    /// The token it was given for, if it was a token.
+    pub service_token: Option<ServiceTokenId>,
+    /// What the holder called it.
+    pub label: String,
+    /// Unix seconds.
+    pub created: i64,
+    /// Unix seconds.
+    pub expires: i64,
+    /// Unix seconds.
+    pub refreshable_until: i64,
+}
+
+/// Which grants are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GrantFilter {
+    /// One holder's only.
+    pub principal: Option<PrincipalId>,
+    /// After this one.
+    pub after: Option<GrantId>,
+}
+
+/// The query that a [`GrantRow`] is read from, with what follows FROM.
+macro_rules! grant_query {
+    ($rest:literal) => {
+        concat!(
+            "SELECT g.id, g.principal_id, p.name, p.administrator, g.label, g.created, g.expires, g.refreshable_until,
+                g.revoked, p.kind, g.last_used, g.last_address
+             FROM access_grant g JOIN principal p ON p.id = g.principal_id ",
+            $rest
+        )
+    };
+}
+
+/// How many tokens of one grant may be valid at once.
+const MAX_TOKENS: u32 = 8;
+
+impl Store {
+    /// One grant.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn grant(&self, id: GrantId) -> Result<Option<GrantRow>, StorageError> {
+        self.reader().optional(ONE_GRANT, params![id.0]).await
+    }
+
+    /// Grants, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn grants(&self, filter: GrantFilter, limit: u32) -> Result<Vec<GrantRow>, StorageError> {
+        const GRANTS: &str =
+            grant_query!("WHERE g.id > $1 AND (g.principal_id = $2 OR $2 IS NULL) ORDER BY g.id LIMIT $3");
+        let after = filter.after.map_or(Uuid::nil(), |id| id.0);
+        self.reader().all(GRANTS, params![after, filter.principal.map(|id| id.0), i64::from(limit)]).await
+    }
+}
+
+const ONE_GRANT: &str = grant_query!("WHERE g.id = $1");
+
+impl WriteTx {
+    /// Stores a grant and its first token. The principal's grants that ended a year ago are forgotten on the way,
+    /// unless the clock may be wrong: time has passed only if somebody logged in meanwhile.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn add_grant(&mut self, row: &NewGrantRow, token_hash: &[u8]) -> Result<(), StorageError> {
+        const DAY: i64 = 86_400;
+        // A clock that jumps ahead makes valid grants look long ended.
+        const FORGET: &str = "DELETE FROM access_grant
+             WHERE principal_id = $1 AND (refreshable_until < $2 OR revoked < $2)
+               AND EXISTS (SELECT 1 FROM access_grant WHERE created BETWEEN $2 AND $3)";
+        let (year_ago, month_ago) = (row.created - 365 * DAY, row.created - 30 * DAY);
+        self.conn().execute(FORGET, params![row.principal.0, year_ago, month_ago])?;
+        self.conn().execute(
+            "INSERT INTO access_grant
+             (id, principal_id, service_token_id, label, created, expires, refreshable_until)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            params![
+                row.id.0,
+                row.principal.0,
+                row.service_token.map(|id| id.0),
+                &row.label,
+                row.created,
+                row.expires,
+                row.refreshable_until
+            ],
+        )?;
+        self.add_grant_token(row.id, token_hash, row.created)
+    }
+
+    /// One grant, as this transaction sees it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn find_grant(&mut self, id: GrantId) -> Result<Option<GrantRow>, StorageError> {
+        self.conn().optional(ONE_GRANT, params![id.0])
+    }
+
+    /// Gives a grant one more token and a later expiry, and retires the token it was asked with (unless that has
+    /// happened before).
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn refresh_grant(
+        &mut self,
+        id: GrantId,
+        expires: i64,
+        (old_hash, retire_at): (&[u8], i64),
+        (new_hash, now): (&[u8], i64),
+    ) -> Result<(), StorageError> {
+        self.conn()
+            .execute("UPDATE access_grant SET expires = $2 WHERE id = $1 AND expires < $2", params![id.0, expires])?;
+        self.conn().execute(
+            "UPDATE grant_token SET retired = COALESCE(retired, $2) WHERE hash = $1",
+            params![old_hash, retire_at],
+        )?;
+        self.add_grant_token(id, new_hash, now)?;
+        self.conn().execute(
+            "DELETE FROM grant_token WHERE grant_id = $1 AND (retired < $2 OR hash NOT IN
+             (SELECT hash FROM grant_token WHERE grant_id = $1 ORDER BY created DESC, hash LIMIT $3))
+             AND hash <> $4",
+            params![id.0, now - RETIRED_KNOWN, i64::from(MAX_TOKENS), new_hash],
+        )?;
+        Ok(())
+    }
+
+    fn add_grant_token(&mut self, id: GrantId, hash: &[u8], now: i64) -> Result<(), StorageError> {
+        self.conn().execute(
+            "INSERT INTO grant_token (hash, grant_id, created) VALUES ($1, $2, $3)",
+            params![hash, id.0, now],
+        )?;
+        Ok(())
+    }
+
+    /// Notes when and from where a grant was used, unless a later use is noted already.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn note_grant_use(&mut self, id: GrantId, at: i64, address: &str) -> Result<(), StorageError> {
+        const NOTE: &str = "UPDATE access_grant SET last_used = $2, last_address = $3
+             WHERE id = $1 AND (last_used IS NULL OR last_used < $2)";
+        self.conn().execute(NOTE, params![id.0, at, address])?;
+        Ok(())
+    }
+
+    /// Revokes one grant. Whether it was valid before.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn revoke_grant(&mut self, id: GrantId, now: i64) -> Result<bool, StorageError> {
+        let done = self
+            .conn()
+            .execute("UPDATE access_grant SET revoked = $2 WHERE id = $1 AND revoked IS NULL", params![id.0, now])?;
+        Ok(done == 1)
+    }
+
+    /// Revokes every grant of a principal but one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn revoke_other_grants(
+        &mut self,
+        principal: PrincipalId,
+        kept: GrantId,
+        now: i64,
+    ) -> Result<u64, StorageError> {
+        const REVOKE: &str =
+            "UPDATE access_grant SET revoked = $3 WHERE principal_id = $1 AND id <> $2 AND revoked IS NULL";
+        self.conn().execute(REVOKE, params![principal.0, kept.0, now])
+    }
+
+    /// Revokes every grant of a principal.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn revoke_grants_of(&mut self, principal: PrincipalId, now: i64) -> Result<u64, StorageError> {
+        let done = self.conn().execute(
+            "UPDATE access_grant SET revoked = $2 WHERE principal_id = $1 AND revoked IS NULL",
+            params![principal.0, now],
+        )?;
+        Ok(done)
+    }
+}
+
+/// For how many seconds a retired token is still told that it is over, instead of that it never was.
+const RETIRED_KNOWN: i64 = 30 * 86_400;
+
+impl From<GrantRow> for GrantInfo {
+    fn from(row: GrantRow) -> Self {
+        Self {
+            id: row.id,
+            principal: row.principal,
+            principal_name: row.principal_name,
+            administrator: row.administrator,
+            label: row.label,
+            created: Timestamp::from_unix(row.created),
+            expires: Timestamp::from_unix(row.expires),
+            refreshable_until: Timestamp::from_unix(row.refreshable_until),
+            revoked: row.revoked.map(Timestamp::from_unix),
+            kind: row.kind,
+            last_used: row.last_used.map(Timestamp::from_unix),
+            last_address: row.last_address,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Users and service accounts.
+
+use sealcard_api::{
+    Timestamp,
+    admin::{PrincipalKind, ServiceAccount, User},
+    ids::PrincipalId,
+};
+use sealcard_record::Named;
+use uuid::Uuid;
+
+use super::{
+    super::{
+        StorageError, Store, WriteTx,
+        sql::{FromRow, Row, params},
+    },
+    as_id, kind_from,
+};
+
+/// A principal that has not been removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrincipalRow {
+    /// The id.
+    pub id: PrincipalId,
+    /// Person or program.
+    pub kind: PrincipalKind,
+    /// The name.
+    pub name: String,
+    /// Whether it may administer the server.
+    pub administrator: bool,
+    /// Whether its grants are refused.
+    pub disabled: bool,
+    /// Unix seconds.
+    pub created: i64,
+    /// Until when the user's one-time password is good, unix seconds; `None` if the user has chosen a password.
+    pub one_time_until: Option<i64>,
+}
+
+impl PrincipalRow {
+    /// As the record names it.
+    #[must_use]
+    pub fn named(&self) -> Named<PrincipalId> {
+        Named::new(self.id, &self.name)
+    }
+}
+
+impl FromRow for PrincipalRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        let kind: String = row.get(1)?;
+        Ok(Self {
+            id: PrincipalId(row.get(0)?),
+            kind: kind_from(&kind)?,
+            name: row.get(2)?,
+            administrator: row.get(3)?,
+            disabled: row.get(4)?,
+            created: row.get(5)?,
+            one_time_until: row.get(6)?,
+        })
+    }
+}
+
+/// What a login with a password needs.
+pub struct PasswordRow {
+    /// The user.
+    pub id: PrincipalId,
+    /// PHC string.
+    pub password: String,
+    /// Whether the user may log in.
+    pub disabled: bool,
+    /// As in [`PrincipalRow`].
+    pub one_time_until: Option<i64>,
+}
+
+/// What changes of a principal; `None` stays.
+#[derive(Default)]
+pub struct PrincipalChange {
+    /// A new PHC string.
+    pub password: Option<String>,
+    /// Until when the new password is good for one login, unix seconds. `None`: it is the user's own. Only with a password.
+    pub one_time_until: Option<i64>,
+    /// The right to administer the server.
+    pub administrator: Option<bool>,
+    /// Whether its grants are refused.
+    pub disabled: Option<bool>,
+    /// A new name.
+    pub name: Option<String>,
+}
+
+fn taken(name: &str) -> String {
+    format!("a user or service account named {name} already exists")
+}
+
+macro_rules! columns {
+    () => {
+        "SELECT id, kind, name, administrator, disabled, created, one_time_until FROM principal"
+    };
+}
+
+impl Store {
+    /// One principal by name or id.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn principal(&self, kind: PrincipalKind, name_or_id: &str) -> Result<Option<PrincipalRow>, StorageError> {
+        let sql = concat!(columns!(), " WHERE (name = $1 OR id = $2) AND kind = $3 AND removed IS NULL");
+        let row = self.reader().optional(sql, params![name_or_id, as_id(name_or_id), kind.name()]).await?;
+        Ok(row)
+    }
+
+    /// The id of a user or service account by name or id, also of a removed one. Of several removed ones with this name the one
+    /// that was removed last.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn principal_of_record(&self, name_or_id: &str) -> Result<Option<PrincipalId>, StorageError> {
+        const ANY: &str = "SELECT id FROM principal WHERE name = $1 OR id = $2
+             ORDER BY CASE WHEN removed IS NULL THEN 0 ELSE 1 END, removed DESC LIMIT 1";
+        let row: Option<(Uuid,)> = self.reader().optional(ANY, params![name_or_id, as_id(name_or_id)]).await?;
+        Ok(row.map(|(id,)| PrincipalId(id)))
+    }
+
+    /// Principals of one kind, oldest first, after the given one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn principals(
+        &self,
+        kind: PrincipalKind,
+        after: Option<PrincipalId>,
+        limit: u32,
+    ) -> Result<Vec<PrincipalRow>, StorageError> {
+        let sql = concat!(columns!(), " WHERE kind = $1 AND removed IS NULL AND id > $2 ORDER BY id LIMIT $3");
+        let rows = self
+            .reader()
+            .all(sql, params![kind.name(), after.map_or(Uuid::nil(), |id| id.0), i64::from(limit)])
+            .await?;
+        Ok(rows)
+    }
+
+    /// What a login as the user `name` needs.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn password_of(&self, name: &str) -> Result<Option<PasswordRow>, StorageError> {
+        const PASSWORD: &str = "SELECT id, password, disabled, one_time_until FROM principal
+             WHERE name = $1 AND removed IS NULL AND password IS NOT NULL";
+        let row: Option<(Uuid, String, bool, Option<i64>)> = self.reader().optional(PASSWORD, params![name]).await?;
+        Ok(row.map(|(id, password, disabled, one_time_until)| PasswordRow {
+            id: PrincipalId(id),
+            password,
+            disabled,
+            one_time_until,
+        }))
+    }
+}
+
+impl WriteTx {
+    /// Adds a principal. A user has a password (a PHC string), a service account none.
+    ///
+    /// # Errors
+    /// [`StorageError::Taken`], or if the database fails.
+    pub fn add_principal(&mut self, row: &PrincipalRow, password: Option<&str>) -> Result<(), StorageError> {
+        self.conn()
+            .execute(
+                "INSERT INTO principal (id, kind, name, password, administrator, disabled, created, one_time_until)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                params![
+                    row.id.0,
+                    row.kind.name(),
+                    &row.name,
+                    password,
+                    row.administrator,
+                    row.disabled,
+                    row.created,
+                    row.one_time_until
+                ],
+            )
+            .map_err(|error| error.taken(taken(&row.name)))?;
+        Ok(())
+    }
+
+    /// One principal of either kind by name or id, as this transaction sees it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn find_principal(&mut self, name_or_id: &str) -> Result<Option<PrincipalRow>, StorageError> {
+        let sql = concat!(columns!(), " WHERE (name = $1 OR id = $2) AND removed IS NULL");
+        let row = self.conn().optional(sql, params![name_or_id, as_id(name_or_id)])?;
+        Ok(row)
+    }
+
+    /// Whether the user's password is the one with this PHC string.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn has_password(&mut self, id: PrincipalId, password: &str) -> Result<bool, StorageError> {
+        let stored: Option<Option<String>> =
+            self.conn().scalar("SELECT password FROM principal WHERE id = $1", params![id.0])?;
+        Ok(stored.flatten().is_some_and(|stored| stored == password))
+    }
+
+    /// Changes a principal.
+    ///
+    /// # Errors
+    /// [`StorageError::Taken`], or if the database fails.
+    pub fn change_principal(&mut self, id: PrincipalId, change: &PrincipalChange) -> Result<(), StorageError> {
+        self.conn()
+            .execute(
+                "UPDATE principal SET password = COALESCE($2, password), administrator = COALESCE($3, administrator),
+             disabled = COALESCE($4, disabled), one_time_until = CASE WHEN $5 THEN $6 ELSE one_time_until END,
+             name = COALESCE($7, name) WHERE id = $1",
+                params![
+                    id.0,
+                    change.password.as_deref(),
+                    change.administrator,
+                    change.disabled,
+                    change.password.is_some(),
+                    change.one_time_until,
+                    change.name.as_deref()
+                ],
+            )
+            .map_err(|error| error.taken(taken(change.name.as_deref().unwrap_or_default())))?;
+        Ok(())
+    }
+
+    /// Removes a principal: its memberships go, its grants and tokens are revoked, its password is forgotten. The row
+    /// stays for the record.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn remove_principal(&mut self, id: PrincipalId, now: i64) -> Result<(), StorageError> {
+        self.conn()
+            .execute(
+                "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE WHERE id = $1",
+                params![id.0, now],
+            )?;
+        for sql in [
+            "DELETE FROM group_member WHERE principal_id = $1",
+            "DELETE FROM project_principal WHERE principal_id = $1",
+        ] {
+            self.conn().execute(sql, params![id.0])?;
+        }
+        self.conn().execute(
+            "UPDATE service_token SET revoked = $2 WHERE principal_id = $1 AND revoked IS NULL",
+            params![id.0, now],
+        )?;
+        self.revoke_grants_of(id, now)?;
+        Ok(())
+    }
+
+    /// How many users could administer the server now. One that has not logged in with its one-time password yet may never.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn administrators(&mut self) -> Result<i64, StorageError> {
+        let count = self.conn().scalar::<i64>(
+            "SELECT count(*) FROM principal WHERE administrator AND NOT disabled AND removed IS NULL
+                    AND one_time_until IS NULL",
+            params![],
+        )?;
+        Ok(count.unwrap_or_default())
+    }
+}
+
+impl From<PrincipalRow> for User {
+    fn from(row: PrincipalRow) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            administrator: row.administrator,
+            disabled: row.disabled,
+            created: Timestamp::from_unix(row.created),
+            one_time_password_expires: row.one_time_until.map(Timestamp::from_unix),
+        }
+    }
+}
+
+impl From<PrincipalRow> for ServiceAccount {
+    fn from(row: PrincipalRow) -> Self {
+        Self { id: row.id, name: row.name, disabled: row.disabled, created: Timestamp::from_unix(row.created) }
+    }
+}

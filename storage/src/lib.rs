@@ -1,0 +1,318 @@
+//! Durable state: SQL lives here and nowhere else, in methods named after what they keep.
+//!
+//! Two databases: SQLite, a file of one server's own, and PostgreSQL, which several servers share. SQLite in WAL mode with `synchronous=FULL`: what [`Store::write`] has answered survives a power cut. Everything is
+//! written by one writer (`writer`), which commits all waiting jobs together, so that throughput does not pay one fsync
+//! for each; reads have connections of their own and never wait for the writer.
+
+mod attempts;
+mod cache;
+mod clock;
+mod environments;
+mod error;
+mod evidence;
+mod facts;
+mod identity;
+mod keys;
+mod migrate;
+mod record;
+mod requests;
+mod sql;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
+mod writer;
+
+use std::{
+    collections::HashSet,
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+use sealcard_api::{
+    Timestamp,
+    admin::EnvironmentKind,
+    ids::{EnvironmentId, KeyId},
+};
+use tokio::{runtime::Handle, task::spawn_blocking};
+use uuid::Uuid;
+
+pub use self::sql::postgres::PostgresOptions;
+use self::{
+    cache::Cache,
+    clock::Clock,
+    sql::{
+        Conn, Reader, params,
+        postgres::{self, Blocking},
+        sqlite,
+    },
+    writer::{PostgresWriter, SqliteWriter, Writer},
+};
+pub use attempts::{Attempt, Leftover};
+pub use cache::Version;
+pub use clock::ClockFault;
+pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
+pub use error::{DatabaseError, StorageError};
+pub use facts::{Facts, FactsQuery, Target};
+#[allow(unused_imports)]
+pub use identity::*;
+pub use keys::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
+pub use record::{RecordFilter, RecordRow};
+pub use requests::{Arrival, BeginOutcome, NewRequest, RequestRow, UnfinishedRequest, Verdict};
+pub use writer::WriteTx;
+
+/// Which database.
+#[derive(Clone)]
+pub enum Database {
+    /// A file of this server's own.
+    Sqlite(PathBuf),
+    /// One that several servers share.
+    Postgres(PostgresOptions),
+}
+
+impl Database {
+    fn host(&self) -> Option<Uuid> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(options) => Some(options.host),
+        }
+    }
+}
+
+/// The database of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    reader: Arc<Reader>,
+    writer: Writer,
+    cache: Cache,
+    /// Whether no other process writes to the database.
+    writes_alone: bool,
+    /// Keys whose rows are damaged, as far as the log names them.
+    damaged: Arc<Mutex<HashSet<KeyId>>>,
+    registry_version: Arc<AtomicU64>,
+    server_id: Uuid,
+    node: Uuid,
+    host: Option<Uuid>,
+    clock: Arc<Clock>,
+    _lock: Option<Arc<Flock<File>>>,
+}
+
+impl Store {
+    /// Makes a database with one environment named `default` and a new server's id. An SQLite file must not exist; a
+    /// PostgreSQL database must exist and hold no server yet.
+    ///
+    /// # Errors
+    /// If it can't be made; [`StorageError::Taken`] if the database holds a server.
+    pub async fn create(database: &Database) -> Result<Self, StorageError> {
+        Self::waiting(database, |database, runtime| {
+            create(database, &runtime)?;
+            Self::open_at(database, runtime)
+        })
+        .await
+    }
+
+    /// Opens a database, brings its schema up to date and starts the writer.
+    ///
+    /// # Errors
+    /// If another process has the file open, if its schema is newer than this release, or if it can't be read.
+    pub async fn open(database: &Database) -> Result<Self, StorageError> {
+        Self::waiting(database, Self::open_at).await
+    }
+
+    /// Runs `work` in a thread that may wait.
+    async fn waiting(
+        database: &Database,
+        work: impl FnOnce(&Database, Handle) -> Result<Self, StorageError> + Send + 'static,
+    ) -> Result<Self, StorageError> {
+        let (database, runtime) = (database.clone(), Handle::current());
+        spawn_blocking(move || work(&database, runtime)).await.map_err(|_| StorageError::Panicked)?
+    }
+
+    fn open_at(database: &Database, runtime: Handle) -> Result<Self, StorageError> {
+        let lock = match database {
+            Database::Sqlite(path) => {
+                let lock = lock(path)?;
+                sqlite::prepare_log(path)?;
+                Some(Arc::new(lock))
+            }
+            Database::Postgres(_) => None,
+        };
+        let mut conn = connect(database, &runtime)?;
+        migrate::run(&mut conn)?;
+        let (server_id, registry_version) = read_server(&mut conn)?;
+        let clock = Arc::new(Clock::read(&mut conn, Timestamp::now())?);
+        let registry_version = Arc::new(AtomicU64::new(registry_version));
+        let published = Arc::clone(&registry_version);
+        let node = Uuid::now_v7();
+        let cache = Cache::default();
+        let (writer, jobs) = Writer::new();
+        let reader = match database {
+            Database::Sqlite(path) => {
+                SqliteWriter::start(path.clone(), jobs, published, cache.clone())?;
+                Reader::Sqlite(sqlite::Readers::open(path)?)
+            }
+            Database::Postgres(options) => {
+                record::check_head(&mut conn)?;
+                PostgresWriter::start(options.clone(), runtime, node, jobs, published, cache.clone())?;
+                Reader::Postgres(postgres::Readers::new(options.clone()))
+            }
+        };
+        Ok(Self {
+            reader: Arc::new(reader),
+            writer,
+            cache,
+            writes_alone: matches!(database, Database::Sqlite(_)),
+            damaged: Arc::default(),
+            registry_version,
+            server_id,
+            node,
+            host: database.host(),
+            clock,
+            _lock: lock,
+        })
+    }
+
+    /// Runs `job` in the writer and answers once its changes are durable. An error of the job undoes the job alone.
+    ///
+    /// The job runs in the writer's thread and should do nothing but SQL: others wait.
+    ///
+    /// # Errors
+    /// The job's own, or a [`StorageError`] when nothing was committed.
+    pub async fn write<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut WriteTx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StorageError> + Send + 'static,
+    {
+        self.writer.run(job).await
+    }
+
+    /// The connections that read. They see what has been committed.
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The number that grows with every change of what clients may see.
+    #[must_use]
+    pub fn registry_version(&self) -> u64 {
+        self.registry_version.load(Ordering::Acquire)
+    }
+
+    /// The id made at `init`.
+    #[must_use]
+    pub fn server_id(&self) -> Uuid {
+        self.server_id
+    }
+
+    /// The id of this run of the server, by which others that share the database know what it works on.
+    #[must_use]
+    pub fn node(&self) -> Uuid {
+        self.node
+    }
+
+    /// Whether the server that ran as `node` has ended. One file has one server, which is this one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn node_has_ended(&self, node: Uuid) -> Result<bool, StorageError> {
+        match &*self.reader {
+            Reader::Sqlite(_) => Ok(true),
+            Reader::Postgres(_) => {
+                let number = params![writer::lock_number(node)];
+                let had: Option<(bool,)> = self.reader.optional(writer::NODE_HAS_ENDED, number).await?;
+                Ok(had == Some((true,)))
+            }
+        }
+    }
+
+    /// The machine, if several share the database: whose journals tell of the uses.
+    #[must_use]
+    pub fn host(&self) -> Option<Uuid> {
+        self.host
+    }
+
+    /// Takes note of a registry version that was read from the database; another server may have raised it.
+    fn saw_registry_version(&self, version: u64) {
+        self.registry_version.fetch_max(version, Ordering::AcqRel);
+    }
+
+    /// How often the writer has committed, for measurements.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    /// Whether the database can be read and the writer lives: for readiness.
+    ///
+    /// # Errors
+    /// If not.
+    pub async fn check(&self) -> Result<(), StorageError> {
+        self.reader.optional::<(i64,)>("SELECT registry_version FROM server", params![]).await?;
+        if self.writer.is_closed() { Err(StorageError::Closed) } else { Ok(()) }
+    }
+
+    /// Ends the writer after the jobs that wait.
+    pub async fn close(&self) {
+        self.writer.close().await;
+    }
+}
+
+/// Makes the schema and the server's row.
+fn create(database: &Database, runtime: &Handle) -> Result<(), StorageError> {
+    if let Database::Sqlite(path) = database {
+        // Created first, so that the database, its WAL and its index are all readable by the owner alone.
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| StorageError::file(path, &error))?;
+    }
+    let mut conn = connect(database, runtime)?;
+    migrate::run(&mut conn)?;
+    conn.script("BEGIN")?;
+    conn.execute(
+        "INSERT INTO server (one, server_id, registry_version, created) VALUES (1, $1, 1, $2)",
+        params![Uuid::now_v7(), Timestamp::now().unix()],
+    )
+    .map_err(|error| error.taken("a Sealcard server already exists in this database"))?;
+    environments::insert(&mut conn, EnvironmentId::new(), "default", EnvironmentKind::Sealed)?;
+    conn.script("COMMIT")
+}
+
+fn connect(database: &Database, runtime: &Handle) -> Result<Conn, StorageError> {
+    Ok(match database {
+        Database::Sqlite(path) => Conn::Sqlite(sqlite::open(path)?),
+        Database::Postgres(options) => Conn::Postgres(Blocking::connect(options, runtime.clone())?),
+    })
+}
+
+/// The chain's end and the next sequence number are kept in memory: a second server on the same file would fork them.
+fn lock(path: &Path) -> Result<Flock<File>, StorageError> {
+    let lock_path = path.with_extension("lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(|error| StorageError::file(&lock_path, &error))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => StorageError::InUse(lock_path.parent().unwrap_or(path).to_owned()),
+        errno => StorageError::file(&lock_path, &errno.into()),
+    })
+}
+
+fn read_server(conn: &mut Conn) -> Result<(Uuid, u64), StorageError> {
+    let row: Option<(Uuid, i64)> = conn.optional("SELECT server_id, registry_version FROM server", params![])?;
+    let (server_id, version) = row.ok_or_else(|| StorageError::Damaged("the table server is empty".to_owned()))?;
+    Ok((server_id, version.cast_unsigned()))
+}

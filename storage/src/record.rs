@@ -1,0 +1,376 @@
+//! The record: append-only rows, each holding the hash of the one before. The columns beside an entry serve searching; the
+//! entry's own bytes are what counts.
+
+use sealcard_api::{
+    Timestamp,
+    ids::{KeyId, PrincipalId, ProjectId, RequestId},
+    record::{RecordKind, RequestState},
+};
+use sealcard_record::{Body, Draft, Head, Placed, Sha256};
+use uuid::Uuid;
+
+use super::{
+    StorageError, Store, WriteTx,
+    sql::{Conn, FromRow, Param, Row, params},
+};
+
+/// An entry as it is stored. The columns beside the body are for searching; the body is what counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordRow {
+    /// Its number.
+    pub sequence: u64,
+    /// When it was written.
+    pub time: Timestamp,
+    /// [`RecordKind::name`].
+    pub kind: String,
+    /// [`sealcard_record::Event::name`].
+    pub event: String,
+    /// The request.
+    pub request_id: RequestId,
+    /// The actor, or the principal that the event is about if nobody was authenticated.
+    pub principal: Option<PrincipalId>,
+    /// The project.
+    pub project: Option<ProjectId>,
+    /// The key.
+    pub key: Option<KeyId>,
+    /// [`RequestState::name`].
+    pub state: Option<String>,
+    /// SHA-256 of the signature that an outcome is about.
+    pub signature_sha256: Option<Vec<u8>>,
+    /// The exact bytes that were hashed.
+    pub body: String,
+    /// The hash.
+    pub hash: Sha256,
+}
+
+impl RecordRow {
+    /// Whether the columns say what the body says. Those of an entry of a newer release can't be judged.
+    #[must_use]
+    pub fn agrees_with(&self, body: &Body) -> bool {
+        let Body { sequence, time, request_id, event, .. } = body;
+        let Some(kind) = event.kind() else { return true };
+        self.sequence == *sequence
+            && self.time == *time
+            && self.kind == kind.name()
+            && self.event == event.name()
+            && self.request_id == *request_id
+            && self.principal == principal(body)
+            && self.project == event.project().map(|project| project.id)
+            && self.key == event.key().map(|key| key.id)
+            && self.state.as_deref() == event.state().map(RequestState::name)
+            && self.signature_sha256.as_deref() == event.signature_sha256().as_ref().map(|hash| hash.0.as_slice())
+    }
+}
+
+/// The actor, or the principal that the event is about if nobody was authenticated.
+fn principal(body: &Body) -> Option<PrincipalId> {
+    let subject = || body.event.principal().map(|principal| principal.id);
+    body.actor.as_ref().map(|actor| actor.id).or_else(subject)
+}
+
+impl FromRow for RecordRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        let hash = row.get::<Vec<u8>>(11)?.try_into();
+        Ok(Self {
+            sequence: row.get::<i64>(0)?.cast_unsigned(),
+            time: Timestamp::from_unix(row.get(1)?),
+            kind: row.get(2)?,
+            event: row.get(3)?,
+            request_id: RequestId(row.get(4)?),
+            principal: row.get::<Option<Uuid>>(5)?.map(PrincipalId),
+            project: row.get::<Option<Uuid>>(6)?.map(ProjectId),
+            key: row.get::<Option<Uuid>>(7)?.map(KeyId),
+            state: row.get(8)?,
+            signature_sha256: row.get(9)?,
+            body: row.get(10)?,
+            hash: hash.map(Sha256).map_err(|_| StorageError::Damaged("a hash in the record".to_owned()))?,
+        })
+    }
+}
+
+/// The columns that [`RecordRow`] is read from.
+macro_rules! columns {
+    () => {
+        "SELECT sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256,
+            body, hash FROM record "
+    };
+}
+
+/// Which entries are wanted. What is absent restricts nothing.
+#[derive(Debug, Clone, Default)]
+pub struct RecordFilter {
+    /// Only entries after this number in the order that is wanted.
+    pub after: Option<u64>,
+    /// The newest first.
+    pub descending: bool,
+    /// At most so many.
+    pub limit: u32,
+    /// Only what this principal caused, or tried to log in for.
+    pub principal: Option<PrincipalId>,
+    /// Only those of this project.
+    pub project: Option<ProjectId>,
+    /// Only those of this key.
+    pub key: Option<KeyId>,
+    /// Only those of this time or later.
+    pub since: Option<Timestamp>,
+    /// Only those of this time or earlier.
+    pub until: Option<Timestamp>,
+    /// Only those of these kinds. Empty: of all.
+    pub kinds: Vec<RecordKind>,
+    /// Only those of this event.
+    pub event: Option<String>,
+    /// Only what was refused: uses, logins and changes of passwords.
+    pub denied: bool,
+    /// No intent that has an outcome: one entry for each use.
+    pub folded: bool,
+}
+
+impl WriteTx {
+    /// Appends an entry to the record, in the same transaction as what it tells of. It gets its number and
+    /// its time when that is committed.
+    pub fn append_record(&mut self, draft: Draft) {
+        self.appended.push(draft);
+    }
+}
+
+/// An entry in its place in the chain, as its columns.
+pub(super) struct Entry {
+    pub(super) sequence: i64,
+    pub(super) time: i64,
+    pub(super) kind: &'static str,
+    pub(super) event: &'static str,
+    pub(super) request_id: Uuid,
+    pub(super) principal_id: Option<Uuid>,
+    pub(super) project_id: Option<Uuid>,
+    pub(super) key_id: Option<Uuid>,
+    pub(super) state: Option<&'static str>,
+    pub(super) signature_sha256: Option<Vec<u8>>,
+    pub(super) body: String,
+    pub(super) hash: Vec<u8>,
+}
+
+impl Entry {
+    fn new(Placed { head, body, text }: Placed, kind: RecordKind) -> Self {
+        let event = &body.event;
+        Self {
+            sequence: body.sequence.cast_signed(),
+            time: body.time.unix(),
+            kind: kind.name(),
+            event: event.name(),
+            request_id: body.request_id.0,
+            principal_id: principal(&body).map(|id| id.0),
+            project_id: event.project().map(|project| project.id.0),
+            key_id: event.key().map(|key| key.id.0),
+            state: event.state().map(RequestState::name),
+            signature_sha256: event.signature_sha256().map(|hash| hash.0.to_vec()),
+            body: text,
+            hash: head.hash.0.to_vec(),
+        }
+    }
+
+    /// The values in the order of the table's columns.
+    pub(super) fn values(&self) -> [&dyn Param; 12] {
+        [
+            &self.sequence,
+            &self.time,
+            &self.kind,
+            &self.event,
+            &self.request_id,
+            &self.principal_id,
+            &self.project_id,
+            &self.key_id,
+            &self.state,
+            &self.signature_sha256,
+            &self.body,
+            &self.hash,
+        ]
+    }
+}
+
+/// Gives the entries their places after `head`, which becomes the last one, and their time, which is taken while the head is
+/// held, or is void if the head is not found as it was: by one clock that is not set back, times follow one another as numbers
+/// do.
+pub(super) fn chain(head: &mut Head, appended: Vec<Draft>) -> Result<Vec<Entry>, StorageError> {
+    let time = Timestamp::now();
+    let entry = |draft: Draft| {
+        let damaged = |error: &dyn std::fmt::Display| StorageError::Damaged(format!("an entry of the record: {error}"));
+        let kind = draft.event.kind().ok_or_else(|| damaged(&"its event is unknown"))?;
+        let placed = draft.place(head, time).map_err(|error| damaged(&error))?;
+        *head = placed.head;
+        Ok(Entry::new(placed, kind))
+    };
+    appended.into_iter().map(entry).collect()
+}
+
+/// Entries whose clock was set back by more than this are missed by [`RecordFilter::since`] and [`RecordFilter::until`].
+const CLOCK_SLACK: i64 = 24 * 60 * 60;
+
+impl Store {
+    /// Appends an entry by itself.
+    ///
+    /// # Errors
+    /// If it was not committed.
+    pub async fn append_record(&self, draft: Draft) -> Result<(), StorageError> {
+        self.write(move |tx| {
+            tx.append_record(draft);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Entries in the order of their numbers, or in the opposite one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn record(&self, filter: RecordFilter) -> Result<Vec<RecordRow>, StorageError> {
+        /// The condition that an index serves comes without the alternative that its value is absent.
+        macro_rules! select {
+            ($order:literal, $principal:literal, $project:literal, $key:literal) => {
+                concat!(
+                    columns!(),
+                    "WHERE sequence > $1 AND sequence < $2 AND time >= $4 AND time <= $5
+                        AND kind IN ($6, $7, $8, $9, $10) AND (event = $11 OR $11 IS NULL)
+                        AND (NOT $12 OR kind = 'denied' OR event IN ('login-failed', 'password-change-failed'))
+                        AND (NOT $13 OR kind <> 'intent' OR NOT EXISTS (SELECT 1 FROM record ended
+                            WHERE ended.request_id = record.request_id AND ended.kind = 'outcome'))
+                        AND (principal_id = $14",
+                    $principal,
+                    ") AND (project_id = $15",
+                    $project,
+                    ") AND (key_id = $16",
+                    $key,
+                    ") ORDER BY sequence ",
+                    $order,
+                    " LIMIT $3"
+                )
+            };
+            ($order:literal) => {
+                match (filter.key, filter.principal, filter.project) {
+                    (Some(_), ..) => select!($order, " OR $14 IS NULL", " OR $15 IS NULL", ""),
+                    (_, Some(_), _) => select!($order, "", " OR $15 IS NULL", " OR $16 IS NULL"),
+                    (.., Some(_)) => select!($order, " OR $14 IS NULL", "", " OR $16 IS NULL"),
+                    (None, None, None) => {
+                        select!($order, " OR $14 IS NULL", " OR $15 IS NULL", " OR $16 IS NULL")
+                    }
+                }
+            };
+        }
+        let sql = if filter.descending { select!("DESC") } else { select!("ASC") };
+        let (since, until) = (filter.since.map_or(i64::MIN, |t| t.unix()), filter.until.map_or(i64::MAX, |t| t.unix()));
+        let mut above = match filter.since {
+            Some(_) => self.entries_before(since.saturating_sub(CLOCK_SLACK)).await?,
+            None => 0,
+        };
+        let mut below = match filter.until {
+            Some(_) => self.entries_before(until.saturating_add(CLOCK_SLACK)).await?.saturating_add(1),
+            None => i64::MAX,
+        };
+        match (filter.after.map(u64::cast_signed), filter.descending) {
+            (Some(after), false) => above = above.max(after),
+            (Some(after), true) => below = below.min(after),
+            (None, _) => {}
+        }
+        // As many as there are kinds: what is not wanted is named by one that is.
+        let kind = |n: usize| match filter.kinds.as_slice() {
+            [] => RecordKind::ALL.get(n),
+            wanted @ [first, ..] => wanted.get(n).or(Some(first)),
+        };
+        let kinds: Vec<&str> = (0..RecordKind::ALL.len()).filter_map(kind).map(|kind| kind.name()).collect();
+        let [first, second, third, fourth, fifth] = kinds.as_slice() else { return Ok(Vec::new()) };
+        let (principal, project) = (filter.principal.map(|id| id.0), filter.project.map(|id| id.0));
+        let (key, limit) = (filter.key.map(|id| id.0), i64::from(filter.limit));
+        let values = params![
+            above,
+            below,
+            limit,
+            since,
+            until,
+            first,
+            second,
+            third,
+            fourth,
+            fifth,
+            filter.event,
+            filter.denied,
+            filter.folded,
+            principal,
+            project,
+            key
+        ];
+        self.reader().all(sql, values).await
+    }
+
+    /// The entries of a request, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn record_of_request(&self, request: RequestId) -> Result<Vec<RecordRow>, StorageError> {
+        let sql = concat!(columns!(), "WHERE request_id = $1 ORDER BY sequence LIMIT 1000");
+        self.reader().all(sql, params![request.0]).await
+    }
+
+    /// The outcomes that a signature with this SHA-256 came of, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn record_of_signature(&self, signature: Sha256) -> Result<Vec<RecordRow>, StorageError> {
+        let sql = concat!(columns!(), "WHERE signature_sha256 = $1 ORDER BY sequence LIMIT 1000");
+        self.reader().all(sql, params![signature.0.as_slice()]).await
+    }
+
+    /// The number of the newest entry, 0 if there is none.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn record_length(&self) -> Result<u64, StorageError> {
+        let newest: Option<(Option<i64>,)> =
+            self.reader().optional("SELECT max(sequence) FROM record", params![]).await?;
+        Ok(newest.and_then(|(newest,)| newest).unwrap_or_default().cast_unsigned())
+    }
+
+    /// How many entries there are before the first one of this time or later. Numbers have no gaps and times grow with them
+    /// where the clock was not set back, so that halving finds it.
+    async fn entries_before(&self, time: i64) -> Result<i64, StorageError> {
+        let (mut low, mut high) = (0, self.record_length().await?.cast_signed());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry: Option<(i64,)> =
+                self.reader().optional("SELECT time FROM record WHERE sequence = $1", params![middle + 1]).await?;
+            if entry.is_some_and(|(entry,)| entry < time) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+}
+
+pub(super) fn read_head(conn: &mut Conn) -> Result<Head, StorageError> {
+    let newest: Option<(i64, Vec<u8>)> =
+        conn.optional("SELECT sequence, hash FROM record ORDER BY sequence DESC LIMIT 1", params![])?;
+    newest.map_or(Ok(Head::EMPTY), |(sequence, hash)| head(sequence, hash))
+}
+
+/// The head that these columns say.
+pub(super) fn head(sequence: i64, hash: Vec<u8>) -> Result<Head, StorageError> {
+    let hash = hash.try_into().map_err(|_| StorageError::Damaged("the record's newest hash".to_owned()))?;
+    Ok(Head { sequence: sequence.cast_unsigned(), hash: Sha256(hash) })
+}
+
+/// The head that is kept beside the record must be that of its newest entry.
+pub(super) fn check_head(conn: &mut Conn) -> Result<(), StorageError> {
+    // One statement, so that it is one moment: others append meanwhile.
+    let fits: Option<(bool,)> = conn.optional(
+        "SELECT CASE WHEN h.sequence = 0 THEN NOT EXISTS (SELECT 1 FROM record)
+                ELSE (SELECT max(r.sequence) FROM record r) = h.sequence
+                    AND (SELECT r.hash FROM record r WHERE r.sequence = h.sequence) = h.hash END
+             FROM record_head h",
+        params![],
+    )?;
+    if fits == Some((true,)) {
+        Ok(())
+    } else {
+        Err(StorageError::Damaged("the record's newest entry is not the one that was written last".to_owned()))
+    }
+}

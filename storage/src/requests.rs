@@ -1,0 +1,358 @@
+//! Signing requests: one row for each idempotency key.
+
+use sealcard_api::{
+    Timestamp,
+    ids::{ComponentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
+    record::RequestState,
+};
+use sealcard_record::{
+    Actor, Draft, Named,
+    event::{SignerOperation, SigningKey},
+};
+use uuid::Uuid;
+
+use super::{
+    Facts, FactsQuery, StorageError, Store, WriteTx,
+    sql::{FromRow, Row, params},
+};
+
+/// A request that has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewRequest {
+    /// The HTTP request.
+    pub id: RequestId,
+    /// The requester.
+    pub principal: PrincipalId,
+    /// The grant that was shown. The idempotency key is bound to it.
+    pub grant: GrantId,
+    /// The client's value, unique among the requests of one principal.
+    pub idempotency_key: Uuid,
+    /// The signing key that the idempotency key is bound to.
+    pub key: KeyId,
+    /// The operation that it is bound to: [`sealcard_signer_protocol::Operation::name`].
+    pub operation: &'static str,
+    /// SHA-256 of the input that it is bound to.
+    pub input_sha256: [u8; 32],
+    /// The run of the server that works on it: [`Store::node`].
+    pub node: Uuid,
+}
+
+/// What is known of an earlier request with the same idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRow {
+    /// The HTTP request that used the key.
+    pub id: RequestId,
+    /// How it stands.
+    pub state: RequestState,
+    /// What came of it.
+    pub signature: Option<Vec<u8>>,
+    /// The requester.
+    pub principal: PrincipalId,
+    /// The project, if there is such a key.
+    pub project: Option<ProjectId>,
+    /// The signing key.
+    pub key: KeyId,
+    /// The operation.
+    pub operation: String,
+}
+
+/// How a request compares with earlier ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// Its idempotency key is new, or nothing came of it that could be given again.
+    New,
+    /// The same request was made before.
+    Repeated(RequestRow),
+    /// Its idempotency key belongs to another grant, signing key, operation or input.
+    Mismatched,
+}
+
+/// What is decided about a request.
+#[derive(Debug)]
+pub struct Verdict<T> {
+    /// What becomes of the request: its new state and the entry that goes with it. None if an earlier one answers it.
+    pub next: Option<(RequestState, Draft)>,
+    /// What the caller makes of it.
+    pub value: T,
+}
+
+/// What came of a request's arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeginOutcome<T> {
+    /// What it was decided from.
+    pub facts: Option<Facts>,
+    /// How it compares with earlier ones.
+    pub arrival: Arrival,
+    /// As the verdict had it.
+    pub value: T,
+}
+
+/// A request without an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedRequest {
+    /// The HTTP request.
+    pub id: RequestId,
+    /// The requester.
+    pub requester: Actor,
+    /// The signing key.
+    pub signing_key: SigningKey,
+    /// The component key.
+    pub component: ComponentId,
+    /// The operation.
+    pub operation: SignerOperation,
+    /// The run of the server that works, or worked, on it.
+    pub node: Uuid,
+}
+
+struct Stored {
+    row: RequestRow,
+    grant: GrantId,
+    input_sha256: Vec<u8>,
+}
+
+impl FromRow for Stored {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self { row: RequestRow::from_row(row)?, grant: GrantId(row.get(7)?), input_sha256: row.get(8)? })
+    }
+}
+
+impl FromRow for RequestRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self {
+            id: RequestId(row.get(0)?),
+            state: state(&row.get::<String>(1)?)?,
+            signature: row.get(2)?,
+            principal: PrincipalId(row.get(3)?),
+            project: row.get::<Option<Uuid>>(4)?.map(ProjectId),
+            key: KeyId(row.get(5)?),
+            operation: row.get(6)?,
+        })
+    }
+}
+
+impl FromRow for UnfinishedRequest {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        let name = |index| Ok::<_, StorageError>(row.get::<Option<String>>(index)?.unwrap_or_default());
+        let operation: String = row.get(9)?;
+        let damaged = |_| StorageError::Damaged(format!("a request with the operation {operation:?}"));
+        Ok(Self {
+            id: RequestId(row.get(0)?),
+            requester: Actor::new(PrincipalId(row.get(1)?), name(2)?, GrantId(row.get(3)?)),
+            signing_key: SigningKey {
+                project: Named::new(ProjectId(row.get(4)?), name(5)?),
+                key: Named::new(KeyId(row.get(6)?), name(7)?),
+            },
+            component: ComponentId(row.get(8)?),
+            operation: operation.parse().map_err(damaged)?,
+            node: row.get(10)?,
+        })
+    }
+}
+
+impl Stored {
+    fn arrival(self, request: &NewRequest) -> Arrival {
+        let bound = self.grant == request.grant
+            && self.row.key == request.key
+            && self.row.operation == request.operation
+            && self.input_sha256 == request.input_sha256;
+        if !bound {
+            Arrival::Mismatched
+        } else if self.may_be_done_again() {
+            Arrival::New
+        } else {
+            Arrival::Repeated(self.row)
+        }
+    }
+
+    /// Whether nothing came of it that could be given again: a decrypted text is never kept.
+    fn may_be_done_again(&self) -> bool {
+        match self.row.state {
+            RequestState::Signed => self.row.signature.is_none(),
+            RequestState::Denied
+            | RequestState::Failed
+            | RequestState::Rejected
+            | RequestState::Expired
+            | RequestState::Cancelled => true,
+            RequestState::Received
+            | RequestState::Waiting
+            | RequestState::Approved
+            | RequestState::Signing
+            | RequestState::Unknown => false,
+        }
+    }
+}
+
+impl WriteTx {
+    /// Decides about a request that has arrived, and notes in table and record what becomes of it. `decide` gets the facts as
+    /// this transaction sees them.
+    ///
+    /// # Errors
+    /// If the database fails.
+    fn begin_request<T>(
+        &mut self,
+        request: &NewRequest,
+        query: &FactsQuery,
+        cached: Option<Facts>,
+        decide: impl FnOnce(Option<&Facts>, &Arrival) -> Verdict<T>,
+    ) -> Result<BeginOutcome<T>, StorageError> {
+        const ARRIVE: &str =
+            "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
+                input_sha256, state, project_id, node_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'signing', $9, $10)
+             ON CONFLICT (principal_id, idempotency_key) DO NOTHING";
+        const EARLIER: &str =
+            "SELECT id, state, signature, principal_id, project_id, key_id, operation, grant_id, input_sha256
+             FROM key_request WHERE principal_id = $1 AND idempotency_key = $2";
+        const REPLACE: &str =
+            "UPDATE key_request SET id = $2, state = $3, node_id = $4, signature = NULL WHERE id = $1";
+        let facts = self.facts(query, cached)?;
+        let component = facts.as_ref().and_then(|facts| Some(facts.key.as_ref()?.component.as_ref()?.key.component));
+        let project = facts.as_ref().and_then(|facts| Some(facts.project.as_ref()?.id.0));
+        let input = request.input_sha256.as_slice();
+        let NewRequest { id, principal, grant, idempotency_key, key, operation, node, .. } = request;
+        let values =
+            params![id.0, principal.0, idempotency_key, grant.0, key.0, component, operation, input, project, node];
+        let is_new = self.conn_for_uses().execute(ARRIVE, values)? == 1;
+        let mut replaced = *id;
+        let arrival = if is_new {
+            Arrival::New
+        } else {
+            let values = params![principal.0, idempotency_key];
+            let earlier: Option<Stored> = self.conn_for_uses().optional(EARLIER, values)?;
+            let earlier = earlier.ok_or(StorageError::NotFound("request with this idempotency key"))?;
+            replaced = earlier.row.id;
+            earlier.arrival(request)
+        };
+        let Verdict { next, value } = decide(facts.as_ref(), &arrival);
+        if let Some((state, entry)) = next {
+            // Most requests are new and allowed: they have their state from the start.
+            if arrival == Arrival::New && !(is_new && state == RequestState::Signing) {
+                self.conn_for_uses().execute(REPLACE, params![replaced.0, id.0, state.name(), node])?;
+            }
+            self.append_record(entry);
+        }
+        Ok(BeginOutcome { facts, arrival, value })
+    }
+
+    /// Notes what came of a request, in table and record. `counted` is the key whose card counts one more signature.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] if the request is not in the state `signing`; if the database fails.
+    pub fn finish_request(
+        &mut self,
+        signature: Option<&[u8]>,
+        counted: Option<KeyId>,
+        outcome: Draft,
+    ) -> Result<(), StorageError> {
+        const FINISH: &str = "UPDATE key_request SET state = $2, signature = $3 WHERE id = $1 AND state = 'signing'";
+        const COUNT: &str = "UPDATE card_counter SET signatures = signatures + 1 WHERE key_id = $1";
+        let state = outcome.event.state().unwrap_or(RequestState::Unknown);
+        let (request, state) = (outcome.request_id.0, state.name());
+        let values = params![request, state, signature];
+        if self.conn_for_uses().execute(FINISH, values)? != 1 {
+            return Err(StorageError::NotFound("request in the state signing"));
+        }
+        if let Some(key) = counted {
+            self.conn_for_uses().execute(COUNT, params![key.0])?;
+        }
+        self.append_record(outcome);
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Decides about a request that has arrived, and notes in table and record what becomes of it, in one transaction.
+    /// `cached` are facts that the decision is made from if they are still true; else the transaction reads them.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn begin_request<T: Send + 'static>(
+        &self,
+        request: NewRequest,
+        query: FactsQuery,
+        cached: Option<Facts>,
+        decide: impl FnOnce(Option<&Facts>, &Arrival) -> Verdict<T> + Send + 'static,
+    ) -> Result<BeginOutcome<T>, StorageError> {
+        self.write(move |tx| tx.begin_request(&request, &query, cached, decide)).await
+    }
+
+    /// Notes what came of a request, in table and record. `counted` is the key whose card counts one more signature.
+    ///
+    /// # Errors
+    /// As [`WriteTx::finish_request`].
+    pub async fn finish_request(
+        &self,
+        signature: Option<Vec<u8>>,
+        counted: Option<KeyId>,
+        outcome: Draft,
+    ) -> Result<(), StorageError> {
+        self.write(move |tx| tx.finish_request(signature.as_deref(), counted, outcome)).await
+    }
+
+    /// Gives a request that waits another state, with an entry in the record. False if it does not wait any more.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn end_waiting(&self, id: RequestId, state: RequestState, entry: Draft) -> Result<bool, StorageError> {
+        const END: &str = "UPDATE key_request SET state = $2 WHERE id = $1 AND state = 'waiting'";
+        self.write(move |tx| {
+            let ended = tx.conn_for_uses().execute(END, params![id.0, state.name()])? == 1;
+            if ended {
+                tx.append_record(entry);
+            }
+            Ok(ended)
+        })
+        .await
+    }
+
+    /// A request.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn request(&self, id: RequestId) -> Result<Option<RequestRow>, StorageError> {
+        const ONE: &str = "SELECT id, state, signature, principal_id, project_id, key_id, operation FROM key_request
+             WHERE id = $1";
+        self.reader().optional(ONE, params![id.0]).await
+    }
+
+    /// The requests whose outcome is not known, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn unfinished_requests(&self) -> Result<Vec<UnfinishedRequest>, StorageError> {
+        const UNFINISHED: &str =
+            "SELECT r.id, r.principal_id, p.name, r.grant_id, r.project_id, j.name, r.key_id, k.name,
+                r.component_id, r.operation, r.node_id
+             FROM key_request r LEFT JOIN principal p ON p.id = r.principal_id
+             LEFT JOIN project j ON j.id = r.project_id LEFT JOIN signing_key k ON k.id = r.key_id
+             WHERE r.state = 'signing' ORDER BY r.id";
+        self.reader().all(UNFINISHED, params![]).await
+    }
+
+    /// Deletes requests that arrived before `end` and are finished: what happened is in the record. Returns how many.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn prune_requests(&self, end: Timestamp) -> Result<u64, StorageError> {
+        const PRUNE: &str = "DELETE FROM key_request WHERE id IN (SELECT id FROM key_request
+             WHERE id < $1 AND state NOT IN ('received', 'waiting', 'approved', 'signing') ORDER BY id LIMIT $2)";
+        let first_kept = RequestId::first_of(end);
+        let mut pruned = 0;
+        loop {
+            let some =
+                self.write(move |tx| tx.conn_for_uses().execute(PRUNE, params![first_kept.0, PRUNED_AT_ONCE])).await?;
+            pruned += some;
+            if some < PRUNED_AT_ONCE.cast_unsigned() {
+                return Ok(pruned);
+            }
+        }
+    }
+}
+
+/// How many requests one transaction deletes: signatures wait behind it.
+const PRUNED_AT_ONCE: i64 = 500;
+
+fn state(name: &str) -> Result<RequestState, StorageError> {
+    let state = RequestState::ALL.into_iter().find(|state| state.name() == name);
+    state.ok_or_else(|| StorageError::Damaged(format!("a request in the state {name:?}")))
+}
