@@ -13,6 +13,7 @@ pub mod ends;
 mod failpoint;
 pub mod http;
 pub mod keys;
+pub mod limiter;
 pub mod memory;
 pub mod requests;
 pub mod signers;

@@ -22,7 +22,7 @@ pub use caller::{Authorization, AuthorizationError, Caller};
 pub use grants::{IssueError, IssuedTo, Shown, issue, refresh};
 pub use last_uses::LastUses;
 pub use name_key::{NAME_KEY_FILE, NameKey, NameKeyError};
-pub use password::{PasswordError, Passwords, Turn, hash_now as hash_password_now};
+pub use password::{PasswordError, PasswordPermit, Passwords, hash_now as hash_password_now};
 pub use secret::{GRANT_PREFIX, SERVICE_TOKEN_PREFIX, Secret, hash, one_time_password};
 pub use slowdown::{Slowdown, Subject};
 

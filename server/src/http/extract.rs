@@ -194,7 +194,7 @@ async fn read_body(body: Body, limit: usize, slot: Option<&Slot>) -> Result<Vec<
         }
         bytes.extend_from_slice(&data);
     }
-    slot.map_or(Ok(()), Slot::enter)?;
+    slot.map_or(Ok(()), Slot::body_read)?;
     Ok(bytes)
 }
 

@@ -122,7 +122,7 @@ impl From<RequestError> for ApiError {
                 "The key may have been used: the record has this request as unknown. Use the key with a new request.",
             ),
             RequestError::Sealed => Self::sealed(),
-            RequestError::DecryptionFailed => Self::new(Code::DecryptionFailed),
+            RequestError::DecryptionFailed { .. } => Self::new(Code::DecryptionFailed),
             RequestError::SignerUnavailable => Self::signer_unavailable(),
             RequestError::Token(why) => Self::new(Code::SignerUnavailable).detail(sentence(&why)),
             RequestError::NotStarted { why, caller_may_know: true } => {

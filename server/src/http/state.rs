@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use sealcard_api::ids::ProjectId;
 use uuid::Uuid;
 
-use super::{ApiResult, disk::Disk, key_work::KeyWork};
+use super::{ApiResult, disk::Disk, key_work::KeyWork, readiness::ReadinessCache};
 use crate::{
     audit::Audit,
     authn::{Authentication, Authorization, NameKey},
@@ -36,8 +36,10 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
     pub authentication: Authentication,
-    /// The turns of the work on keys.
+    /// Limits the work on keys.
     pub key_work: KeyWork,
+    /// Whether the server can work.
+    pub readiness: ReadinessCache,
     /// Where the signers write.
     pub disk: Disk,
     /// Made at `init`.
@@ -52,6 +54,7 @@ impl AppState {
         let authentication = Authentication::new(&config.limits, names);
         let requests = Requests::new(store.clone(), Arc::clone(&signers));
         let key_work = KeyWork::default();
+        let readiness = ReadinessCache::default();
         let disk = Disk(signers.folder().to_owned());
         let running = requests.running.clone();
         // The data folder: the folder for temporary files may be memory.
@@ -67,6 +70,7 @@ impl AppState {
             config,
             authentication,
             key_work,
+            readiness,
             disk,
             server_id,
         }))

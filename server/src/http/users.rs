@@ -53,9 +53,9 @@ async fn create_user(
         Some(password) => {
             let min_characters = state.config.limits.password_characters;
             NewPassword::check(&password, &new.name, min_characters).map_err(ApiError::invalid)?;
-            (None, passwords::hash(state, password).await?)
+            (None, passwords::hash(state, caller.peer.ip(), password).await?)
         }
-        None => passwords::one_time(state).await.map(|(issued, hash)| (Some(issued), hash))?,
+        None => passwords::one_time(state, caller.peer.ip()).await.map(|(issued, hash)| (Some(issued), hash))?,
     };
     let one_time_until = one_time_password.as_ref().map(|issued| issued.expires);
     let new = directory::NewUser { name: new.name, administrator: new.administrator, password: hash, one_time_until };
@@ -101,7 +101,7 @@ async fn change_user(
             let row = state.directory.user(&user).await?;
             let min_characters = state.config.limits.password_characters;
             NewPassword::check(&password, &row.name, min_characters).map_err(ApiError::invalid)?;
-            Some(passwords::hash(state, password).await?)
+            Some(passwords::hash(state, caller.peer.ip(), password).await?)
         }
     };
     let change = directory::UserChange { name, administrator, disabled, password };

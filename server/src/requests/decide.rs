@@ -6,7 +6,7 @@ use sealcard_record::{
     Event,
     event::{DenialCause, UseIntent},
 };
-use sealcard_signer_protocol::{StoredKey, check};
+use sealcard_signer_protocol::{Operation, StoredKey, check};
 use uuid::Uuid;
 
 use super::{
@@ -36,6 +36,12 @@ pub(super) struct Allowed {
     pub(super) component: StoredKey,
     /// Whether the caller looks after the server or the project, and may know why a signer does not start.
     pub(super) caller_may_know: bool,
+}
+
+/// Whether policy allows it now, from these facts.
+pub(super) fn may_use(operation: &Operation, facts: &Facts) -> bool {
+    let action = Action::UseKey(policy_operation(operation));
+    sealcard_policy::decide(&policy_facts(facts, Timestamp::now()), action).allowed()
 }
 
 /// Decides from the facts as the transaction sees them. `busy`: the signer has no place for one more use.

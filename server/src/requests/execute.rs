@@ -24,8 +24,8 @@ impl Requests {
     pub(super) async fn execute(&self, use_: Use, permit: Permit) -> Result<UseResponse, RequestError> {
         // 3 Use.
         let answer = match permit {
-            Permit::Granted(signer, turn) => signer.use_key(use_.message(), turn).await,
-            Permit::Busy | Permit::NoSigner => Err(UseError::NotAsked),
+            Permit::Granted(signer, permit) => signer.use_key(use_.message(), permit).await,
+            Permit::Busy | Permit::NotAllowed | Permit::NoSigner => Err(UseError::NotAsked),
         };
         failpoint::hit("server::after_signer");
         // 4 Verify.
@@ -80,7 +80,7 @@ fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (Input, R
         Err(UseError::Refused(
             SignerError::Sealed | SignerError::Locked | SignerError::PinRefused { .. } | SignerError::PinNotTried(_),
         )) => RequestError::Sealed,
-        Err(UseError::Refused(SignerError::DecryptionFailed)) => RequestError::DecryptionFailed,
+        Err(UseError::DecryptionFailed { delay }) => RequestError::DecryptionFailed { delay },
         Err(UseError::Refused(error @ (SignerError::Invalid(_) | SignerError::Unsupported(_)))) => {
             RequestError::Unfit(error.to_string())
         }

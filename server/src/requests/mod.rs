@@ -1,7 +1,7 @@
 //! One signing request, from its arrival to its answer.
 //!
 //! ```text
-//! 1 receive   facts, as far as they are known; a place in the signer's queue
+//! 1 receive   facts, as far as they are known; a permit of the signer's limiter
 //! 2 decide    in one transaction: the idempotency key is compared, policy is asked, the answer is recorded
 //!             ├ denied  → answered
 //!             ├ earlier → the earlier request's answer, or wait for it
@@ -9,7 +9,7 @@
 //! 3 use       the signer is asked
 //! 4 verify    the signature is checked with the public key
 //! 5 finish    the outcome is durable
-//! 6 answer
+//! 6 answer    late, if a key's decryptions fail or too many requests wait
 //! ```
 //!
 //! Nothing that a key made leaves before its outcome is in the record. What ends between 2 and 5 becomes `unknown`: at the
@@ -29,9 +29,11 @@ mod wait;
 use std::{sync::Arc, time::Instant};
 
 use sealcard_api::{ids::RequestId, record::RequestState};
+use sealcard_signer_protocol::Operation;
+use tokio::time::sleep;
 
 use self::{
-    decide::{Decided, decide},
+    decide::{Decided, decide, may_use},
     execute::Use,
     wait::REPETITION_WAIT,
 };
@@ -44,8 +46,9 @@ pub use self::{
 use crate::{
     authn::Caller,
     failpoint,
-    signers::{Signer, Signers, Turn},
-    storage::{Arrival, Facts, RequestRow, Store},
+    limiter::Busy,
+    signers::{Signer, Signers, UsePermit},
+    storage::{Arrival, Facts, RequestRow, StorageError, Store},
 };
 
 /// What signing requests need of the server. Cheap to clone.
@@ -74,18 +77,23 @@ impl Requests {
         let deadline = Instant::now() + REPETITION_WAIT;
         loop {
             // 1 Receive. The facts may be out of date: the transaction judges again.
-            let facts = self.store.cached_facts(request.query(caller)).await?;
-            let permit = self.permit(caller, facts.as_ref()).await;
+            let facts = self.facts(caller, &request).await?;
+            let permit = self.permit(caller, &request.operation, facts.as_ref()).await;
             // What has begun is brought to its end even when the caller hangs up.
             let (this, attempt) = (self.clone(), (caller.clone(), request.clone()));
             let work = tokio::spawn(async move { this.decide_and_use(attempt.0, attempt.1, facts, permit).await });
             // A panic's text could hold anything.
             let work = work.await.map_err(|_| RequestError::Fault("the work failed inside the server".to_owned()))?;
-            match work? {
+            match work {
                 // 6 Answer.
-                Attempt::Done(response) => return Ok(response),
+                Ok(Attempt::Done(response)) => return Ok(response),
+                Err(error) => {
+                    // The outcome is recorded and the permit given back: nobody else waits meanwhile.
+                    sleep(error.answered_after()).await;
+                    return Err(error);
+                }
                 // A repetition waits for the first request, and then is decided anew.
-                Attempt::EarlierOneRuns(id) => self.wait_for(id, deadline).await?,
+                Ok(Attempt::EarlierOneRuns(id)) => self.wait_for(id, deadline).await?,
             }
         }
     }
@@ -103,7 +111,7 @@ impl Requests {
         failpoint::hit("server::before_intent");
         // 2 Decide.
         let (arrived, query) = (request.arrived(&caller, self.store.node()), request.query(&caller));
-        let (busy, host) = (matches!(permit, Permit::Busy), self.store.host());
+        let (busy, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
         let asked = (caller.clone(), request.clone());
         let judge = move |facts: Option<&Facts>, arrival: &Arrival| {
             let (caller, request) = &asked;
@@ -120,15 +128,28 @@ impl Requests {
         Ok(Attempt::Done(response))
     }
 
-    /// The place in the signer's queue, before anything is recorded as begun.
-    async fn permit(&self, caller: &Caller, facts: Option<&Facts>) -> Permit {
+    /// What is known of the request: cached facts if they allow it, else those of this moment.
+    async fn facts(&self, caller: &Caller, request: &UseRequest) -> Result<Option<Facts>, StorageError> {
+        let query = request.query(caller);
+        let cached = self.store.cached_facts(query).await?;
+        if cached.as_ref().is_some_and(|facts| may_use(&request.operation, facts)) {
+            return Ok(cached);
+        }
+        self.store.facts(query).await
+    }
+
+    /// The signer's permit, before anything is recorded as begun.
+    async fn permit(&self, caller: &Caller, operation: &Operation, facts: Option<&Facts>) -> Permit {
         let key = facts.and_then(|facts| facts.key.as_ref());
-        match key.and_then(|key| self.signers.get(key.environment)) {
-            None => Permit::NoSigner,
-            Some(signer) => match signer.turn(caller.principal).await {
-                Some(turn) => Permit::Granted(signer, turn),
-                None => Permit::Busy,
-            },
+        let component = key.and_then(|key| Some((key.environment, key.component.as_ref()?.key.algorithm)));
+        let signer = component.and_then(|(environment, algorithm)| Some((self.signers.get(environment)?, algorithm)));
+        let Some((signer, algorithm)) = signer else { return Permit::NoSigner };
+        if !facts.is_some_and(|facts| may_use(operation, facts)) {
+            return Permit::NotAllowed;
+        }
+        match signer.permit(caller.principal, (algorithm, operation.name())).await {
+            Ok(permit) => Permit::Granted(signer, permit),
+            Err(Busy) => Permit::Busy,
         }
     }
 }
@@ -140,11 +161,13 @@ enum Attempt {
     EarlierOneRuns(RequestId),
 }
 
-/// A place in a signer's queue.
+/// Whether a signer can take the use.
 enum Permit {
-    Granted(Arc<Signer>, Turn),
-    /// It did not come in time.
+    Granted(Arc<Signer>, UsePermit),
+    /// Not now.
     Busy,
+    /// The requester may not use the key, so none was taken.
+    NotAllowed,
     /// The key, or its environment, has no signer here.
     NoSigner,
 }
