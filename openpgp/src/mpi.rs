@@ -137,3 +137,68 @@ const fn curve(curve: api::Curve) -> Curve {
 fn native(point: &[u8]) -> MPI {
     MPI::new(&[&[0x40], point].concat())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A public half of the right form; it need not be a point of the curve.
+    fn public_key(algorithm: ComponentAlgorithm, seed: u8) -> ApiKey {
+        match algorithm.scheme() {
+            Scheme::Rsa { bits } => {
+                let mut n = vec![seed; usize::from(bits / 8)];
+                *n.first_mut().unwrap() |= 0x80;
+                ApiKey::Rsa { n: n.into(), e: vec![1, 0, 1].into() }
+            }
+            _ => {
+                let curve = algorithm.curve().unwrap();
+                let mut point = vec![seed; curve.point_len()];
+                if curve.is_nist() {
+                    *point.first_mut().unwrap() = 4;
+                }
+                ApiKey::Ec { curve, point: point.into() }
+            }
+        }
+    }
+
+    fn packet(algorithm: ComponentAlgorithm, public_key: ApiKey) -> OpenPgpResult<Key<PublicParts, UnspecifiedRole>> {
+        let key = ComponentKey { role: ComponentRole::Sign, algorithm, public_key };
+        Ok(key.packet(SystemTime::UNIX_EPOCH)?.into())
+    }
+
+    proptest! {
+        #[test]
+        fn a_component_key_survives_its_packet(at in 0..ComponentAlgorithm::ALL.len(), seed: u8) {
+            let algorithm = *ComponentAlgorithm::ALL.get(at).unwrap();
+            let public_key = public_key(algorithm, seed);
+            let packet = packet(algorithm, public_key.clone()).unwrap();
+            prop_assert_eq!(component(&packet), Some((algorithm, public_key)));
+        }
+
+        #[test]
+        fn a_public_key_of_another_algorithm_is_refused(
+            one in prop::sample::select(ComponentAlgorithm::ALL.to_vec()),
+            other in prop::sample::select(ComponentAlgorithm::ALL.to_vec()),
+        ) {
+            if one.curve() != other.curve() {
+                prop_assert!(packet(one, public_key(other, 7)).is_err());
+            }
+        }
+
+        #[test]
+        fn signatures_of_curves_have_two_halves(raw in prop::collection::vec(any::<u8>(), 0..140)) {
+            let key = packet(ComponentAlgorithm::EcdsaP256, public_key(ComponentAlgorithm::EcdsaP256, 7)).unwrap();
+            let expected = !raw.is_empty() && raw.len() % 2 == 0;
+            prop_assert_eq!(signature_mpis(&key, &raw).is_ok(), expected);
+        }
+    }
+
+    #[test]
+    fn keys_that_decrypt_make_no_signature() {
+        let key = packet(ComponentAlgorithm::EcdhP256, public_key(ComponentAlgorithm::EcdhP256, 7)).unwrap();
+        assert_eq!(signature_mpis(&key, &[7; 64]).err(), Some(WrongSignature::Algorithm));
+    }
+}

@@ -264,3 +264,18 @@ fn it_says_its_version() {
     assert!(output.status.success());
     assert_eq!(output.stdout, format!("sealcard-scdaemon {}\n", env!("CARGO_PKG_VERSION")).into_bytes());
 }
+
+/// It starts with every gpg-agent, so it links nothing that only the commands need (docs/decisions/file-signatures.md).
+#[test]
+#[cfg(target_os = "linux")]
+fn it_links_no_openpgp_library() {
+    let symbols = |program: &str| {
+        let output = Command::new("nm").arg(program).output().unwrap();
+        assert!(output.status.success(), "{program}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for library in ["sequoia_openpgp", "sealcard_openpgp_import"] {
+        assert!(symbols(env!("CARGO_BIN_EXE_sealcard")).contains(library), "the command has no {library}");
+        assert!(!symbols(env!("CARGO_BIN_EXE_sealcard-scdaemon")).contains(library), "the daemon has {library}");
+    }
+}

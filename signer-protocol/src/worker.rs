@@ -122,6 +122,18 @@ pub struct Response {
     pub id: u64,
     /// The answer, or why there is none.
     pub result: Result<ResponseBody, SignerError>,
+    /// Microseconds that the use of a key took: of processor time for a sealed store, of time for a token.
+    pub spent_us: u64,
+    /// Milliseconds that the server waits before it tells its caller, who makes decryptions fail.
+    pub delay_ms: u32,
+}
+
+impl Response {
+    /// The answer to what uses no key.
+    #[must_use]
+    pub const fn new(id: u64, result: Result<ResponseBody, SignerError>) -> Self {
+        Self { id, result, spent_us: 0, delay_ms: 0 }
+    }
 }
 
 /// What the signer answers.

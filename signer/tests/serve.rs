@@ -183,26 +183,44 @@ fn a_folder_that_others_may_write_to_is_refused() {
 }
 
 #[test]
-fn failing_decryptions_are_answered_later_and_later_and_hold_up_nobody() {
+fn failing_decryptions_ask_for_longer_and_longer_delays() {
     let folder = folder();
     let mut signer = Signer::start(folder.path());
     let key = signer.generate(ComponentAlgorithm::EcdhP256, ComponentRole::Decrypt);
     let PublicKeyBytes::Ec { point } = key.public_key.clone() else { panic!() };
-    let start = Instant::now();
-    let bad: Vec<u64> =
-        (0..7).map(|n| signer.send(using(&key, Operation::Decrypt { ciphertext: vec![n; 65] }))).collect();
-    let good = signer.send(using(&key, Operation::Decrypt { ciphertext: point }));
-    let answers: Vec<_> = (0..8).map(|_| signer.receive()).collect();
-    let place = answers.iter().position(|answer| answer.id == good).unwrap();
-    assert!(place < 7, "sent last, it waits for none of the long delays: {answers:?}");
-    assert!(matches!(answers[place].result, Ok(ResponseBody::Plaintext(_))));
-    for answer in answers.iter().filter(|answer| answer.id != good) {
-        assert!(bad.contains(&answer.id));
+    let mut delays = Vec::new();
+    for n in 0..7 {
+        signer.send(using(&key, Operation::Decrypt { ciphertext: vec![n; 65] }));
+        let answer = signer.receive();
         assert_eq!(answer.result, Err(SignerError::DecryptionFailed));
+        delays.push(answer.delay_ms);
     }
-    assert!(start.elapsed() >= Duration::from_millis(1280), "the seventh waits 64 times as long as the first");
+    assert_eq!(delays, [20, 40, 80, 160, 320, 640, 1280]);
+    signer.send(using(&key, Operation::Decrypt { ciphertext: point }));
+    let good = signer.receive();
+    assert!(matches!(good.result, Ok(ResponseBody::Plaintext(_))), "{good:?}");
+    assert_eq!(good.delay_ms, 0);
     // They are uses of the key, so the journal has them.
     assert_eq!(signer.status().1.sequence, 9);
+}
+
+#[test]
+fn answer_says_what_a_use_took() {
+    let folder = folder();
+    let mut signer = Signer::start(folder.path());
+    let cheap = signer.generate(ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign);
+    let expensive = signer.generate(ComponentAlgorithm::Rsa4096, ComponentRole::Sign);
+    let mut spent = |key| {
+        // The first use of a key opens it too.
+        let mut answers = (0..2).map(|n| {
+            signer.send(using(key, sign(n)));
+            signer.receive()
+        });
+        answers.next();
+        answers.next().unwrap().spent_us
+    };
+    let (cheap, expensive) = (spent(&cheap), spent(&expensive));
+    assert!(cheap > 0 && expensive > 3 * cheap, "{cheap} and {expensive} microseconds");
 }
 
 #[test]

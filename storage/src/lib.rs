@@ -66,7 +66,7 @@ pub use facts::{Facts, FactsQuery, Target};
 pub use identity::*;
 pub use keys::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
 pub use record::{RecordFilter, RecordRow};
-pub use requests::{Arrival, BeginOutcome, NewRequest, RequestRow, UnfinishedRequest, Verdict};
+pub use requests::{Arrival, NewRequest, RequestRow, UnfinishedRequest, Verdict};
 pub use writer::WriteTx;
 
 /// Which database.

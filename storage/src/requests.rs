@@ -76,17 +76,6 @@ pub struct Verdict<T> {
     pub value: T,
 }
 
-/// What came of a request's arrival.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BeginOutcome<T> {
-    /// What it was decided from.
-    pub facts: Option<Facts>,
-    /// How it compares with earlier ones.
-    pub arrival: Arrival,
-    /// As the verdict had it.
-    pub value: T,
-}
-
 /// A request without an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnfinishedRequest {
@@ -194,7 +183,7 @@ impl WriteTx {
         query: &FactsQuery,
         cached: Option<Facts>,
         decide: impl FnOnce(Option<&Facts>, &Arrival) -> Verdict<T>,
-    ) -> Result<BeginOutcome<T>, StorageError> {
+    ) -> Result<T, StorageError> {
         const ARRIVE: &str =
             "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
                 input_sha256, state, project_id, node_id)
@@ -231,7 +220,7 @@ impl WriteTx {
             }
             self.append_record(entry);
         }
-        Ok(BeginOutcome { facts, arrival, value })
+        Ok(value)
     }
 
     /// Notes what came of a request, in table and record. `counted` is the key whose card counts one more signature.
@@ -272,7 +261,7 @@ impl Store {
         query: FactsQuery,
         cached: Option<Facts>,
         decide: impl FnOnce(Option<&Facts>, &Arrival) -> Verdict<T> + Send + 'static,
-    ) -> Result<BeginOutcome<T>, StorageError> {
+    ) -> Result<T, StorageError> {
         self.write(move |tx| tx.begin_request(&request, &query, cached, decide)).await
     }
 

@@ -6,14 +6,12 @@ use sealcard_api::{
     Timestamp,
     grants::GrantIssued,
     ids::{GrantId, PrincipalId, ServiceTokenId},
-    problem::ProblemCode,
 };
 
 use super::{GRANT_PREFIX, Secret, secret};
 use crate::{
     config::Limits,
-    http::ApiError,
-    storage::{NewGrantRow, WriteTx},
+    storage::{NewGrantRow, StorageError, WriteTx},
 };
 
 const DAY: i64 = 86_400;
@@ -49,12 +47,29 @@ pub struct IssuedTo {
     pub machine: bool,
 }
 
+/// Why no grant was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The account, its password or its token was changed since it was checked. Retrying with what is valid now helps.
+    #[error("the account, its password or its token was changed during the login")]
+    Changed,
+    /// The grant was revoked. Retrying can't help.
+    #[error("the grant has been revoked")]
+    Revoked,
+    /// The system gave no random bytes.
+    #[error("there are no random bytes")]
+    NoRandomness,
+    /// The database failed. Retrying may help.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
 /// Stores a new grant.
 ///
 /// # Errors
 /// If the principal has been disabled or removed in between, its password changed or its token revoked, or the database
 /// fails.
-pub fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIssued, ApiError> {
+pub fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIssued, IssueError> {
     let now = Timestamp::now().unix();
     // A password takes its time to be checked. What it was checked against may have been changed meanwhile, which has
     // revoked the grants that there were.
@@ -64,9 +79,7 @@ pub fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIss
             Shown::ServiceToken(id, _) => tx.is_service_token_good(*id)?,
         };
     if !still {
-        let changed =
-            "The account, its password or its token was changed during the login. Log in again with what is valid now.";
-        return Err(ApiError::new(ProblemCode::WrongCredentials).detail(changed));
+        return Err(IssueError::Changed);
     }
     let mut refreshable_until = now + i64::from(limits.grant_refreshable_days) * DAY;
     let service_token = match to.shown {
@@ -86,7 +99,7 @@ pub fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIss
         expires: refreshable_until.min(now + i64::from(days) * DAY),
         refreshable_until,
     };
-    let secret = Secret::new(GRANT_PREFIX).map_err(|error| ApiError::internal(&error))?;
+    let secret = Secret::new(GRANT_PREFIX).map_err(|_| IssueError::NoRandomness)?;
     tx.add_grant(&row, secret.hash().as_ref())?;
     issued(tx, row.id, secret)
 }
@@ -95,20 +108,20 @@ pub fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIss
 ///
 /// # Errors
 /// If the grant has been revoked in between, or the database fails.
-pub fn refresh(tx: &mut WriteTx, id: GrantId, presented: &str, limits: &Limits) -> Result<GrantIssued, ApiError> {
+pub fn refresh(tx: &mut WriteTx, id: GrantId, presented: &str, limits: &Limits) -> Result<GrantIssued, IssueError> {
     let now = Timestamp::now().unix();
     let grant = tx.find_grant(id)?.filter(|grant| grant.revoked.is_none());
-    let grant = grant.ok_or_else(|| ApiError::new(ProblemCode::GrantRevoked))?;
+    let grant = grant.ok_or(IssueError::Revoked)?;
     let expires = grant.refreshable_until.min(now + i64::from(limits.grant_days) * DAY);
     let retire_at = now + i64::from(limits.grant_overlap_seconds);
-    let secret = Secret::new(GRANT_PREFIX).map_err(|error| ApiError::internal(&error))?;
+    let secret = Secret::new(GRANT_PREFIX).map_err(|_| IssueError::NoRandomness)?;
     let old = secret::hash(presented);
     tx.refresh_grant(id, expires, (old.as_ref(), retire_at), (secret.hash().as_ref(), now))?;
     issued(tx, id, secret)
 }
 
-fn issued(tx: &mut WriteTx, id: GrantId, secret: Secret) -> Result<GrantIssued, ApiError> {
-    let row = tx.find_grant(id)?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+fn issued(tx: &mut WriteTx, id: GrantId, secret: Secret) -> Result<GrantIssued, IssueError> {
+    let row = tx.find_grant(id)?.ok_or(IssueError::Revoked)?;
     Ok(GrantIssued { token: secret.into_text(), grant: row.into() })
 }
 
@@ -135,18 +148,18 @@ mod tests {
             one_time_until: None,
         };
         let id = row.id;
-        let added: Result<(), ApiError> = store.write(move |tx| Ok(tx.add_principal(&row, Some("first"))?)).await;
+        let added: Result<(), StorageError> = store.write(move |tx| tx.add_principal(&row, Some("first"))).await;
         added.unwrap();
         (store, id)
     }
 
-    async fn log_in(store: &Store, principal: PrincipalId, shown: Shown) -> Result<GrantIssued, ApiError> {
+    async fn log_in(store: &Store, principal: PrincipalId, shown: Shown) -> Result<GrantIssued, IssueError> {
         let to = IssuedTo { principal, shown, label: String::new(), machine: false };
         store.write(move |tx| issue(tx, to, &Limits::default())).await
     }
 
     async fn change(store: &Store, id: PrincipalId, change: PrincipalChange) {
-        let changed: Result<(), ApiError> = store.write(move |tx| Ok(tx.change_principal(id, &change)?)).await;
+        let changed: Result<(), StorageError> = store.write(move |tx| tx.change_principal(id, &change)).await;
         changed.unwrap();
     }
 
@@ -159,19 +172,18 @@ mod tests {
         log_in(&store, user, password("first")).await.unwrap();
         change(&store, user, PrincipalChange { password: Some("second".to_owned()), ..Default::default() }).await;
         let late = log_in(&store, user, password("first")).await.unwrap_err();
-        assert_eq!(late.into_problem().code, ProblemCode::WrongCredentials);
+        assert!(matches!(late, IssueError::Changed), "{late:?}");
         log_in(&store, user, password("second")).await.unwrap();
 
         let now = Timestamp::now().unix();
         let id = ServiceTokenId::new();
         let token = ServiceTokenRow { id, label: String::new(), created: now, expires: now + DAY, revoked: None };
         let shown = Shown::ServiceToken(id, token.expires);
-        let added: Result<(), ApiError> =
-            store.write(move |tx| Ok(tx.add_service_token(user, &token, &[1; 32])?)).await;
+        let added: Result<(), StorageError> = store.write(move |tx| tx.add_service_token(user, &token, &[1; 32])).await;
         added.unwrap();
         log_in(&store, user, shown.clone()).await.unwrap();
-        let revoked: Result<(), ApiError> =
-            store.write(move |tx| Ok(tx.revoke_service_token(user, id, now).map(drop)?)).await;
+        let revoked: Result<(), StorageError> =
+            store.write(move |tx| tx.revoke_service_token(user, id, now).map(drop)).await;
         revoked.unwrap();
         assert!(log_in(&store, user, shown).await.is_err());
     }
@@ -197,7 +209,7 @@ mod tests {
             change(&store, user, change_of(true)).await;
             assert!(still().await);
         }
-        let revoked: Result<bool, ApiError> = store.write(move |tx| Ok(tx.revoke_grant(grant, 1)?)).await;
+        let revoked: Result<bool, StorageError> = store.write(move |tx| tx.revoke_grant(grant, 1)).await;
         assert!(revoked.unwrap() && !still().await);
     }
 }

@@ -11,22 +11,24 @@ mod password;
 mod secret;
 mod slowdown;
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
-use sealcard_api::{Timestamp, problem::ProblemCode};
+use sealcard_api::{Timestamp, ids::RequestId};
 
 pub use caller::{Authorization, AuthorizationError, Caller};
-pub use grants::{IssuedTo, Shown, issue, refresh};
+pub use grants::{IssueError, IssuedTo, Shown, issue, refresh};
 pub use last_uses::LastUses;
 pub use name_key::{NAME_KEY_FILE, NameKey, NameKeyError};
-pub use password::{PasswordError, Passwords, Turn, hash_now as hash_password_now};
+pub use password::{PasswordError, PasswordPermit, Passwords, hash_now as hash_password_now};
 pub use secret::{GRANT_PREFIX, SERVICE_TOKEN_PREFIX, Secret, hash, one_time_password};
 pub use slowdown::{Slowdown, Subject};
 
 use crate::{
     config::Limits,
-    http::{ApiError, AppState, RequestContext},
-    storage::{Facts, FactsQuery, Target},
+    storage::{Facts, FactsQuery, Store, Target},
 };
 
 /// The parts of authentication that live in memory.
@@ -60,12 +62,10 @@ impl fmt::Debug for Authentication {
     }
 }
 
-/// What the grant `token` is stored as.
-///
-/// # Errors
-/// [`ProblemCode::Unauthenticated`] if no server issues such tokens.
-pub fn hash_of_grant(token: &str) -> Result<[u8; 32], ApiError> {
-    if token.starts_with(GRANT_PREFIX) && token.len() <= 128 { Ok(hash(token)) } else { Err(unknown_grant()) }
+/// What the grant `token` is stored as; none if no server issues such tokens.
+#[must_use]
+pub fn hash_of_grant(token: &str) -> Option<[u8; 32]> {
+    (token.starts_with(GRANT_PREFIX) && token.len() <= 128).then(|| hash(token))
 }
 
 /// How much the caller's facts must be worth.
@@ -77,38 +77,35 @@ pub enum Freshness {
     Cached,
 }
 
-/// The caller that holds the grant with this [`hash_of_grant`].
-///
-/// # Errors
-/// [`ProblemCode::Unauthenticated`], [`ProblemCode::GrantExpired`] or [`ProblemCode::GrantRevoked`].
-pub async fn authenticate(
-    state: &AppState,
-    token: [u8; 32],
-    context: RequestContext,
-    freshness: Freshness,
-) -> Result<Caller, ApiError> {
-    let query = FactsQuery { token, target: Target::Server };
-    let caller = |facts: Option<Facts>| {
-        let RequestContext { request_id, peer } = context;
-        let facts = facts.ok_or_else(unknown_grant)?;
-        Caller::new(&facts, token, request_id, peer, Timestamp::now())
-            .map_err(|decision| ApiError::from_decision(&decision).unwrap_or_else(unknown_grant))
-    };
-    let mut found = Err(unknown_grant());
-    if freshness == Freshness::Cached {
-        found = caller(state.store.cached_facts(query).await?);
+impl Authentication {
+    /// The caller that holds the grant with this [`hash_of_grant`].
+    ///
+    /// # Errors
+    /// See [`AuthorizationError`].
+    pub async fn authenticate(
+        &self,
+        store: &Store,
+        token: [u8; 32],
+        (request_id, peer): (RequestId, SocketAddr),
+        freshness: Freshness,
+    ) -> Result<Caller, AuthorizationError> {
+        let query = FactsQuery { token, target: Target::Server };
+        let caller = |facts: Option<Facts>| {
+            let facts = facts.ok_or(AuthorizationError::UnknownGrant)?;
+            Caller::new(&facts, token, request_id, peer, Timestamp::now()).map_err(AuthorizationError::Denied)
+        };
+        let mut found = Err(AuthorizationError::UnknownGrant);
+        if freshness == Freshness::Cached {
+            found = caller(store.cached_facts(query).await?);
+        }
+        // Nothing is refused for what may be out of date.
+        if found.is_err() {
+            found = caller(store.facts(query).await?);
+        }
+        let caller = found?;
+        self.last_uses.note(caller.grant, peer.ip());
+        Ok(caller)
     }
-    // Nothing is refused for what may be out of date.
-    if found.is_err() {
-        found = caller(state.store.facts(query).await?);
-    }
-    let caller = found?;
-    state.authentication.last_uses.note(caller.grant, context.peer.ip());
-    Ok(caller)
-}
-
-fn unknown_grant() -> ApiError {
-    ApiError::new(ProblemCode::Unauthenticated).detail("This server has not issued that grant.")
 }
 
 /// What is slowed down together: one IPv4 address, or one IPv6 /64, which is what one person easily has.

@@ -1,6 +1,6 @@
 //! Passwords: argon2id (RFC 9106), as PHC strings.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -8,8 +8,9 @@ use argon2::{
 };
 use sealcard_api::rules::NewPassword;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
+
+use crate::limiter::{Bound, Busy, FairLimiter, Limits, Permit};
 
 /// KiB of memory, passes and lanes: what OWASP's password storage cheat sheet names first.
 const MEMORY: u32 = 19 * 1024;
@@ -19,8 +20,14 @@ const LANES: u32 = 1;
 /// The longest password that is looked at, in bytes: those of [`NewPassword`] fit.
 const MAX_PASSWORD: usize = 4 * NewPassword::MAX;
 
-/// How many wait for each check that runs: about two seconds' work.
+/// How many of one network wait for each check that may run: about two seconds' work.
 const WAITING: usize = 32;
+
+/// How long a check is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a check is thought to take.
+const ESTIMATE: Duration = Duration::from_millis(50);
 
 /// Why a password could not be hashed or checked. Retrying may help.
 #[derive(Debug, Error)]
@@ -36,77 +43,69 @@ pub enum PasswordError {
     Busy,
 }
 
-/// Hashes and checks passwords, a few at once, so that memory stays small.
+/// Hashes and checks passwords, a few at once, so that memory stays small, and in turn for all networks.
 pub struct Passwords {
-    permits: Arc<Semaphore>,
-    /// Those that wait included.
-    queue: Arc<Semaphore>,
+    limiter: FairLimiter<IpAddr>,
     /// Checked in the place of an unknown user's, so that both take the same time.
     decoy: String,
 }
 
+/// The right to one hashing or checking.
+pub type PasswordPermit = Permit<IpAddr>;
+
 impl Passwords {
-    /// At most `at_once` checks run together; 32 more for each wait.
+    /// At most `at_once` checks run together; of each network, 32 more for each of them wait.
     #[must_use]
     pub fn new(at_once: usize) -> Self {
         // 22 and 43 base64 characters: salt and hash of the right length that no password leads to.
         let decoy =
             format!("$argon2id$v=19$m={MEMORY},t={PASSES},p={LANES}${}${}", "c2VhbGNhcmRzZWFsY2FyZA", "A".repeat(43));
-        let queue = Arc::new(Semaphore::new(at_once * (1 + WAITING)));
-        Self { permits: Arc::new(Semaphore::new(at_once)), queue, decoy }
+        let all = Bound::count(at_once);
+        // All may come from one network, behind a proxy.
+        let limits = Limits { all, of_one: all, waiting_of_one: at_once * WAITING };
+        Self { limiter: FairLimiter::new(limits, PATIENCE), decoy }
     }
 
     /// The PHC string to store.
     ///
     /// # Errors
-    /// If there is no memory or no randomness.
-    pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, PasswordError> {
-        self.turn().await?.work(move || hash_now(&password)).await?.0
+    /// If there is no memory or no randomness; [`PasswordError::Busy`] if too many of this network wait.
+    pub async fn hash(&self, network: IpAddr, password: Zeroizing<String>) -> Result<String, PasswordError> {
+        work(self.permit(network).await?, move || hash_now(&password)).await?.0
     }
 
-    /// A place to work in; waits until there is one.
+    /// The right to check a password for a [`super::network_of`] an address; waits for it.
     ///
     /// # Errors
-    /// [`PasswordError::Busy`] if too many wait.
-    pub async fn turn(&self) -> Result<Turn, PasswordError> {
-        let queued = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PasswordError::Failed)?;
-        Ok(Turn { _permit: permit, _queued: queued })
+    /// [`PasswordError::Busy`] if too many of this network wait.
+    pub async fn permit(&self, network: IpAddr) -> Result<PasswordPermit, PasswordError> {
+        self.limiter.permit(network, ESTIMATE).await.map_err(|Busy| PasswordError::Busy)
     }
 
     /// Whether `password` is the one that `stored` was made from. `None` stands for an unknown user: never right, and it
-    /// takes as long. Gives the turn back: to be kept until a wrong attempt has been counted.
+    /// takes as long. Gives the permit back: to be kept until a wrong attempt has been counted.
     ///
     /// # Errors
     /// If `stored` is damaged or the check could not be made.
     pub async fn verify(
         &self,
-        turn: Turn,
+        permit: PasswordPermit,
         password: Zeroizing<String>,
         stored: Option<String>,
-    ) -> Result<(bool, Turn), PasswordError> {
+    ) -> Result<(bool, PasswordPermit), PasswordError> {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.clone());
-        let (right, turn) = turn.work(move || verify_now(&password, &stored)).await?;
-        Ok((right? && known, turn))
+        let (right, permit) = work(permit, move || verify_now(&password, &stored)).await?;
+        Ok((right? && known, permit))
     }
 }
 
-/// The right to one hashing or checking.
-#[derive(Debug)]
-pub struct Turn {
-    _permit: OwnedSemaphorePermit,
-    _queued: OwnedSemaphorePermit,
-}
-
-impl Turn {
-    async fn work<T: Send + 'static>(
-        self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<(T, Self), PasswordError> {
-        // The permit goes along: a caller that gives up must not let another check start beside this one.
-        tokio::task::spawn_blocking(move || (work(), self)).await.map_err(|_| PasswordError::Failed)
-    }
+async fn work<T: Send + 'static>(
+    permit: PasswordPermit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<(T, PasswordPermit), PasswordError> {
+    // The permit goes along: a caller that gives up must not let another check start beside this one.
+    tokio::task::spawn_blocking(move || (work(), permit)).await.map_err(|_| PasswordError::Failed)
 }
 
 impl fmt::Debug for Passwords {
@@ -146,42 +145,53 @@ fn verify_now(password: &str, stored: &str) -> Result<bool, PasswordError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::{net::Ipv4Addr, sync::Arc};
+
+    use tokio::sync::mpsc;
+
     use super::*;
 
     fn secret(text: &str) -> Zeroizing<String> {
         Zeroizing::new(text.to_owned())
     }
 
+    const NETWORK: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+
     async fn verify(passwords: &Passwords, password: Zeroizing<String>, stored: Option<String>) -> bool {
-        let turn = passwords.turn().await.unwrap();
-        passwords.verify(turn, password, stored).await.unwrap().0
+        let permit = passwords.permit(NETWORK).await.unwrap();
+        passwords.verify(permit, password, stored).await.unwrap().0
     }
 
     #[tokio::test]
-    async fn passwords_beyond_the_queue_are_refused() {
+    async fn passwords_beyond_the_queue_of_a_network_are_refused() {
         let passwords = Arc::new(Passwords::new(1));
-        let running = passwords.turn().await.unwrap();
-        let waiting: Vec<_> = (0..WAITING)
-            .map(|_| {
-                let passwords = Arc::clone(&passwords);
-                tokio::spawn(async move { passwords.turn().await.is_ok() })
-            })
-            .collect();
-        while passwords.queue.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        assert!(matches!(passwords.turn().await, Err(PasswordError::Busy)));
+        let running = passwords.permit(NETWORK).await.unwrap();
+        let (told, mut order) = mpsc::unbounded_channel();
+        let wait = |network: IpAddr| {
+            let (passwords, told) = (Arc::clone(&passwords), told.clone());
+            tokio::spawn(async move {
+                let permit = passwords.permit(network).await;
+                told.send((network, permit.is_ok())).unwrap();
+            });
+        };
+        (0..=WAITING).for_each(|_| wait(NETWORK));
+        assert_eq!(order.recv().await, Some((NETWORK, false)));
+        wait(OTHER);
+        tokio::task::yield_now().await;
+        // The network that has only just come is next.
         drop(running);
-        for turn in waiting {
-            assert!(turn.await.unwrap());
+        assert_eq!(order.recv().await, Some((OTHER, true)));
+        for _ in 0..WAITING {
+            assert_eq!(order.recv().await, Some((NETWORK, true)));
         }
-        assert!(passwords.turn().await.is_ok());
+        assert!(passwords.permit(NETWORK).await.is_ok());
     }
 
     #[tokio::test]
     async fn only_the_right_password_is_right() {
         let passwords = Passwords::new(1);
-        let stored = passwords.hash(secret("correct horse")).await.unwrap();
+        let stored = passwords.hash(NETWORK, secret("correct horse")).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert!(verify(&passwords, secret("correct horse"), Some(stored.clone())).await);
         assert!(!verify(&passwords, secret("correct hors"), Some(stored.clone())).await);

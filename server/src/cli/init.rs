@@ -9,16 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use sealcard_api::{
-    Timestamp,
-    ids::{PrincipalId, ProjectId},
-    rules::Name,
-};
-use sealcard_policy::PrincipalKind;
-use sealcard_record::{
-    Draft, Event,
-    event::{ProjectAdded, UserAdded, Via},
-};
+use sealcard_api::rules::Name;
 
 use super::{
     Data,
@@ -30,8 +21,9 @@ use super::{
 use crate::{
     authn::{NAME_KEY_FILE, NameKey, hash_password_now},
     config::{self, Config, Limits},
+    directory::{Author, Directory, NewProject, NewUser},
     signers,
-    storage::{Database, PrincipalRow, ProjectRow, StorageError, Store},
+    storage::{Database, Store},
     tls::{self, ServerTls},
 };
 
@@ -269,37 +261,14 @@ pub(super) fn clean(data: &Path) -> anyhow::Result<()> {
 
 async fn make_database(database: &Database, admin: &str, password: &str, project: Option<&str>) -> anyhow::Result<()> {
     let store = Store::create(database).await?;
-    let row = PrincipalRow {
-        id: PrincipalId::new(),
-        kind: PrincipalKind::User,
-        name: admin.to_owned(),
-        administrator: true,
-        disabled: false,
-        created: Timestamp::now().unix(),
-        one_time_until: None,
-    };
-    let password = password.to_owned();
-    let via = Some(Via::Init);
-    let added = UserAdded { principal: row.named(), administrator: true, one_time_password: false, via };
-    let draft = Draft::of_server(Event::UserAdded(added));
-    let project = project.map(|name| ProjectRow {
-        id: ProjectId::new(),
-        name: name.to_owned(),
-        description: String::new(),
-        created: row.created,
-    });
-    store
-        .write(move |tx| {
-            tx.add_principal(&row, Some(&password))?;
-            tx.append_record(draft);
-            if let Some(project) = project {
-                tx.add_project(&project)?;
-                let added = ProjectAdded { project: project.named(), via };
-                tx.append_record(Draft::of_server(Event::ProjectAdded(added)));
-            }
-            Ok::<_, StorageError>(())
-        })
-        .await?;
+    let directory = Directory::new(store.clone(), false);
+    let admin =
+        NewUser { name: admin.to_owned(), administrator: true, password: password.to_owned(), one_time_until: None };
+    directory.add_user(Author::Init, admin).await?;
+    if let Some(name) = project {
+        let project = NewProject { name: name.to_owned(), description: String::new() };
+        directory.add_project(Author::Init, project).await?;
+    }
     store.close().await;
     Ok(())
 }

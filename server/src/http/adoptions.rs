@@ -68,12 +68,12 @@ async fn adopt(
         created: wanted.created,
         components,
     };
-    let (turn, task_state) = ((environment.id, KeyTask::Making, caller.principal), state.clone());
+    let (work, task_state) = ((environment.id, KeyTask::Making, caller.principal), state.clone());
     let made = async move {
         let adopted = keys::adopt(&task_state.store, &task_state.signers, maker, adoption).await;
         conflicts::named(adopted, &task_state, &caller).await
     };
-    let id = state.key_work.carry_out(turn, made).await?;
+    let id = state.key_work.carry_out(work, made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
 }

@@ -10,7 +10,11 @@ use axum::{
 use sealcard_api::problem::{Problem, ProblemCode};
 use sealcard_policy::{Decision, Denial};
 
-use crate::{authn::AuthorizationError, storage::StorageError};
+use crate::{
+    authn::{AuthorizationError, IssueError},
+    directory::DirectoryError,
+    storage::StorageError,
+};
 
 /// What a handler gives back instead of an answer. The request id is filled in on the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +186,9 @@ impl From<&StorageError> for ApiError {
 impl From<AuthorizationError> for ApiError {
     fn from(error: AuthorizationError) -> Self {
         match error {
-            AuthorizationError::UnknownGrant => Self::login_over(UNKNOWN_GRANT),
+            AuthorizationError::UnknownGrant => {
+                Self::new(ProblemCode::Unauthenticated).detail("This server does not know that grant.")
+            }
             AuthorizationError::Denied(decision) => {
                 Self::from_decision(&decision).unwrap_or_else(|| Self::new(ProblemCode::Forbidden))
             }
@@ -191,8 +197,35 @@ impl From<AuthorizationError> for ApiError {
     }
 }
 
-/// For a grant that was removed with its holder while the request was in work.
-pub(super) const UNKNOWN_GRANT: &str = "Your login ended meanwhile. Log in again: sealcard login";
+impl From<IssueError> for ApiError {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Changed => Self::new(ProblemCode::WrongCredentials).detail(
+                "The account, its password or its token was changed during the login. Log in again with what is valid now.",
+            ),
+            IssueError::Revoked => Self::new(ProblemCode::GrantRevoked),
+            IssueError::Storage(error) => error.into(),
+            error @ IssueError::NoRandomness => Self::internal(&error),
+        }
+    }
+}
+
+impl From<DirectoryError> for ApiError {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::NotFound(text) => Self::not_found(text),
+            DirectoryError::Conflict(text) => Self::conflict(text),
+            DirectoryError::WrongPassword => {
+                Self::new(ProblemCode::WrongCredentials).detail("The old password is wrong.")
+            }
+            DirectoryError::Denied(decision) => {
+                Self::from_decision(&decision).unwrap_or_else(|| Self::new(ProblemCode::Forbidden))
+            }
+            DirectoryError::Authorization(error) => error.into(),
+            DirectoryError::Storage(error) => error.into(),
+        }
+    }
+}
 
 /// An error's text as a sentence.
 pub(super) fn sentence(text: &str) -> String {

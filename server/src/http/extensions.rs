@@ -35,10 +35,10 @@ async fn extend(
     let (row, roles) = find(&state, &caller, &key).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
     let expires = end(&extension, Timestamp::now())?;
-    let (id, turn) = (row.id, (row.environment_id, KeyTask::Making, caller.principal));
+    let (id, work) = (row.id, (row.environment_id, KeyTask::Making, caller.principal));
     let task_state = state.clone();
     let done = async move { keys::extend(&task_state.store, &task_state.signers, maker, &row, expires).await };
-    state.key_work.carry_out(turn, done).await?;
+    state.key_work.carry_out(work, done).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok(Json(to_key(key, Timestamp::now())))
 }

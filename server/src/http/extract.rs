@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::{ApiError, ApiResult, AppState, connections::Place, slots::Slot};
 use crate::{
-    authn::{self, Caller, Freshness},
+    authn::{self, AuthorizationError, Caller, Freshness},
     keys::Maker,
 };
 
@@ -100,7 +100,9 @@ impl FromRequestParts<AppState> for Requester {
 async fn authenticate(parts: &Parts, state: &AppState, freshness: Freshness) -> ApiResult<Caller> {
     let context = parts.extensions.get::<RequestContext>().copied();
     let context = context.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    let caller = authn::authenticate(state, token(&parts.headers)?, context, freshness).await?;
+    let RequestContext { request_id, peer } = context;
+    let token = token(&parts.headers)?;
+    let caller = state.authentication.authenticate(&state.store, token, (request_id, peer), freshness).await?;
     if let Some(place) = parts.extensions.get::<Place>() {
         place.authenticated();
     }
@@ -109,7 +111,8 @@ async fn authenticate(parts: &Parts, state: &AppState, freshness: Freshness) -> 
 
 /// What the grant that is shown is stored as.
 fn token(headers: &HeaderMap) -> Result<[u8; 32], ApiError> {
-    authn::hash_of_grant(bearer(headers.get(AUTHORIZATION))?)
+    let unknown = || AuthorizationError::UnknownGrant.into();
+    authn::hash_of_grant(bearer(headers.get(AUTHORIZATION))?).ok_or_else(unknown)
 }
 
 fn bearer(header: Option<&HeaderValue>) -> Result<&str, ApiError> {
@@ -191,7 +194,7 @@ async fn read_body(body: Body, limit: usize, slot: Option<&Slot>) -> Result<Vec<
         }
         bytes.extend_from_slice(&data);
     }
-    slot.map_or(Ok(()), Slot::enter)?;
+    slot.map_or(Ok(()), Slot::body_read)?;
     Ok(bytes)
 }
 

@@ -94,7 +94,7 @@ async fn list(
         Some(name) if name == caller.name || name == caller.principal.to_string() => Some(caller.principal),
         Some(name) => {
             caller.may_on_server(Action::ManageServer)?;
-            Some(super::users::any_principal(&state, &name).await?.id)
+            Some(state.directory.principal(&name).await?.id)
         }
         None if caller.may_on_server(Action::ManageServer).is_ok() => None,
         None => Some(caller.principal),

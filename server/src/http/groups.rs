@@ -2,24 +2,14 @@
 
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
-    Timestamp,
     admin::{Group, GroupChange, NewGroup, Page},
-    ids::GroupId,
-    problem::ProblemCode,
     rules::{Name, PageLimit},
 };
 use sealcard_policy::Action;
-use sealcard_record::{
-    Event, Named,
-    event::{GroupAct, GroupChanged, GroupMemberAct},
-};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of, projects::expect_no_self_grant};
-use crate::{
-    http::PageQuery,
-    storage::{StorageError, WriteTx},
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of};
+use crate::http::PageQuery;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -54,17 +44,8 @@ async fn create(
 ) -> ApiResult<(StatusCode, Json<Group>)> {
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&new.name).map_err(ApiError::invalid)?;
-    let group = Group { id: GroupId::new(), name: new.name, members: Vec::new(), created: Timestamp::now() };
-    let stored = group.clone();
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            tx.add_group(stored.id, &stored.name, stored.created.unix())?;
-            let group = Named::new(stored.id, stored.name);
-            tx.append_record(caller.draft(Event::GroupAdded(GroupAct { group })));
-            Ok(())
-        })
-        .await?;
-    Ok((StatusCode::CREATED, Json(group)))
+    let group = state.directory.add_group(caller.into(), new.name).await?;
+    Ok((StatusCode::CREATED, Json(group.into())))
 }
 
 /// One group.
@@ -72,8 +53,7 @@ async fn create(
     responses((status = 200, body = Group)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<Json<Group>> {
     caller.may_on_server(Action::ManageServer)?;
-    let row = state.store.group(&group).await?;
-    Ok(Json(row.ok_or_else(|| ApiError::not_found(format!("There is no group {group}.")))?.into()))
+    Ok(Json(state.directory.group(&group).await?.into()))
 }
 
 /// Renames a group.
@@ -87,17 +67,7 @@ async fn change(
 ) -> ApiResult<Json<Group>> {
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&change.name).map_err(ApiError::invalid)?;
-    let id = state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let group = find_in(tx, &group)?;
-            let id = group.id;
-            tx.rename_group(id, &change.name)?;
-            tx.append_record(caller.draft(Event::GroupChanged(GroupChanged { group, new_name: change.name })));
-            Ok::<_, ApiError>(id)
-        })
-        .await?;
-    let row = state.store.group(&id.to_string()).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    Ok(Json(row.into()))
+    Ok(Json(state.directory.rename_group(caller.into(), group, change.name).await?.into()))
 }
 
 /// Removes a group; its members lose the roles that it gave them.
@@ -105,15 +75,8 @@ async fn change(
     responses((status = 204, description = "Removed")))]
 async fn remove(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let group = find_in(tx, &group)?;
-            tx.remove_group(group.id)?;
-            tx.bump_registry()?;
-            tx.append_record(caller.draft(Event::GroupRemoved(GroupAct { group })));
-            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-        })
-        .await
+    state.directory.remove_group(caller.into(), group).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Adds a member; adding one twice changes nothing.
@@ -126,7 +89,7 @@ async fn add_member(
     caller: Caller,
     Path((group, principal)): Path<(String, String)>,
 ) -> ApiResult<StatusCode> {
-    change_member(&state, caller, group, principal, true).await
+    set_member(&state, caller, group, principal, true).await
 }
 
 /// Removes a member; removing one that is none changes nothing.
@@ -139,43 +102,17 @@ async fn remove_member(
     caller: Caller,
     Path((group, principal)): Path<(String, String)>,
 ) -> ApiResult<StatusCode> {
-    change_member(&state, caller, group, principal, false).await
+    set_member(&state, caller, group, principal, false).await
 }
 
-async fn change_member(
+async fn set_member(
     state: &AppState,
     caller: Caller,
     group: String,
     principal: String,
-    add: bool,
+    member: bool,
 ) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
-    let allowed = state.config.policy.allow_self_grants;
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let before = tx.usable_projects(caller.principal)?;
-            let group = find_in(tx, &group)?;
-            let row = tx.find_principal(&principal)?;
-            let row =
-                row.ok_or_else(|| ApiError::not_found(format!("There is no user or service account {principal}.")))?;
-            let changed =
-                if add { tx.add_group_member(group.id, row.id)? } else { tx.remove_group_member(group.id, row.id)? };
-            if changed {
-                expect_no_self_grant(tx, &caller, before, allowed)?;
-                tx.bump_registry()?;
-                let act = GroupMemberAct { group, principal: row.named() };
-                let event = if add { Event::GroupMemberAdded(act) } else { Event::GroupMemberRemoved(act) };
-                tx.append_record(caller.draft(event));
-            }
-            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-        })
-        .await
-}
-
-/// The group of this name or id.
-pub(super) fn find_in(tx: &mut WriteTx, group: &str) -> ApiResult<Named<GroupId>> {
-    match tx.find_group(group) {
-        Err(StorageError::NotFound(_)) => Err(ApiError::not_found(format!("There is no group {group}."))),
-        found => Ok(found?),
-    }
+    state.directory.set_group_member(caller.into(), group, principal, member).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

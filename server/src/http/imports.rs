@@ -68,14 +68,14 @@ async fn import(
 ) -> ApiResult<(StatusCode, Json<Key>)> {
     let ImportRequest { project, environment, name, certificate, components } = request;
     let (place, maker) = place(&state, &caller, &project, environment.as_deref(), name).await?;
-    let turn = (place.environment.id, KeyTask::Making, caller.principal);
+    let work = (place.environment.id, KeyTask::Making, caller.principal);
     let task_state = state.clone();
     let made = async move {
         let (store, signers) = (&task_state.store, &task_state.signers);
         let imported = keys::import(store, signers, maker, place, certificate, components).await;
         conflicts::named(imported, &task_state, &caller).await
     };
-    let id = state.key_work.carry_out(turn, made).await?;
+    let id = state.key_work.carry_out(work, made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
 }

@@ -11,63 +11,54 @@ use sealcard_api::{
     ids::{EnvironmentId, PrincipalId},
     problem::ProblemCode,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
 
 use super::{ApiError, ApiResult};
+use crate::limiter::{Bound, Busy, FairLimiter, Limits};
 
 /// How much work of one kind is done at once in one environment, so that nobody can fill the signer's queue with it, or the
 /// threads that check passwords.
 const AT_ONCE: usize = 4;
 
-/// How much of that one principal may have, so that others have their turn.
+/// How much of that one principal may have, so that others find room.
 const OF_ONE: usize = 2;
 
 /// How many more requests of one principal wait.
 const WAITING: usize = 8;
 
-/// How long a request waits for its turn: much less than the time that it is given, so that what it begins can be answered.
+/// How long a request waits: much less than the time that it is given, so that what it begins can be answered.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What work is thought to take.
+const ESTIMATE: Duration = Duration::from_secs(1);
 
 /// What is done with keys. One kind does not wait for the other: a key can be revoked while others are being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyTask {
-    /// A key comes to be here.
+    /// A key is created, imported, adopted or extended.
     Making,
     /// A key's use ends.
     Ending,
 }
 
-/// Who waits for one another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Line {
-    environment: EnvironmentId,
-    task: KeyTask,
-    /// One principal's own line, in which its requests wait before they come to the one of all.
-    of: Option<PrincipalId>,
-}
-
-/// The turns of the work on keys.
+/// Limits the work on keys, for each environment and kind.
 #[derive(Debug, Clone)]
 pub struct KeyWork {
-    lines: Arc<Mutex<HashMap<Line, Arc<Semaphore>>>>,
+    limiters: Arc<Mutex<HashMap<(EnvironmentId, KeyTask), FairLimiter<PrincipalId>>>>,
     patience: Duration,
 }
 
 impl Default for KeyWork {
     fn default() -> Self {
-        Self { lines: Arc::default(), patience: PATIENCE }
+        Self { limiters: Arc::default(), patience: PATIENCE }
     }
 }
 
 impl KeyWork {
-    /// Does the work in its environment when it is its turn. It goes on when the caller hangs up: what it makes is there as a
-    /// whole or not at all, never half noted. Who hangs up before its turn has begun nothing.
+    /// Does the work in its environment when there is a permit. It goes on when the caller hangs up: what it makes is there
+    /// as a whole or not at all, never half noted. A caller that hangs up before has begun nothing.
     ///
     /// # Errors
-    /// The work's own; [`ProblemCode::Overloaded`] if its turn does not come, or too many of this principal wait.
+    /// The work's own; [`ProblemCode::Overloaded`] if there is no permit in time, or too many of this principal wait.
     pub async fn carry_out<T, E>(
         &self,
         (environment, task, principal): (EnvironmentId, KeyTask, PrincipalId),
@@ -77,35 +68,24 @@ impl KeyWork {
         T: Send + 'static,
         E: Into<ApiError> + Send + 'static,
     {
-        let turn = async {
-            let own = self.turn(Line { environment, task, of: Some(principal) }).await?;
-            let of_all = self.turn(Line { environment, task, of: None }).await?;
-            Ok((own, of_all))
-        };
-        let turn = timeout(self.patience, turn).await.unwrap_or_else(|_| Err(busy()))?;
+        let limiter = self.limiter(environment, task);
+        let permit = limiter.permit(principal, ESTIMATE).await.map_err(|Busy| busy())?;
         let running = tokio::spawn(async move {
             let result = work.await;
-            drop(turn);
+            drop(permit);
             result
         });
         running.await.map_err(|error| ApiError::internal(&error))?.map_err(Into::into)
     }
 
-    async fn turn(&self, line: Line) -> ApiResult<OwnedSemaphorePermit> {
-        let semaphore = {
-            // Whole after a panic: a line that is missing is made anew.
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            // Whoever has a turn or waits for it holds its line.
-            lines.retain(|other, semaphore| *other == line || Arc::strong_count(semaphore) > 1);
-            let size = if line.of.is_some() { OF_ONE } else { AT_ONCE };
-            let semaphore = lines.entry(line).or_insert_with(|| Arc::new(Semaphore::new(size)));
-            // Each of them, beside the one in the map, keeps a place among all requests that the server works on.
-            if line.of.is_some() && Arc::strong_count(semaphore) > OF_ONE + WAITING {
-                return Err(busy());
-            }
-            Arc::clone(semaphore)
+    fn limiter(&self, environment: EnvironmentId, task: KeyTask) -> FairLimiter<PrincipalId> {
+        // Whole after a panic: one that is missing is made anew.
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            let limits = Limits { all: Bound::count(AT_ONCE), of_one: Bound::count(OF_ONE), waiting_of_one: WAITING };
+            FairLimiter::new(limits, self.patience)
         };
-        semaphore.acquire_owned().await.map_err(|error| ApiError::internal(&error))
+        limiters.entry((environment, task)).or_insert_with(new).clone()
     }
 }
 
@@ -119,7 +99,7 @@ fn busy() -> ApiError {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::{sync::watch, task::JoinSet};
+    use tokio::{sync::watch, task::JoinSet, time::timeout};
 
     use super::*;
 
@@ -128,7 +108,7 @@ mod tests {
 
     /// Work that lasts until it is told to end.
     struct Bench {
-        turns: KeyWork,
+        work: KeyWork,
         go: watch::Sender<bool>,
         begun: Arc<AtomicUsize>,
         done: Arc<AtomicUsize>,
@@ -137,7 +117,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             Self {
-                turns: KeyWork::default(),
+                work: KeyWork::default(),
                 go: watch::Sender::new(false),
                 begun: Arc::default(),
                 done: Arc::default(),
@@ -152,7 +132,7 @@ mod tests {
                 done.fetch_add(1, Ordering::SeqCst);
                 Ok::<_, ApiError>(())
             };
-            self.turns.carry_out((environment, task, principal), work).await
+            self.work.carry_out((environment, task, principal), work).await
         }
 
         async fn all_done(&self, number: usize) {
@@ -160,7 +140,7 @@ mod tests {
                 while self.done.load(Ordering::SeqCst) < number {
                     tokio::task::yield_now().await;
                 }
-                // Then they give back their turns.
+                // Then they give back their permits.
                 tokio::task::yield_now().await;
             };
             timeout(DEADLINE, all).await.unwrap();
@@ -175,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_has_its_turn_goes_on_without_its_caller_and_what_has_none_never_begins() {
+    async fn work_with_a_permit_goes_on_without_its_caller() {
         let bench = Bench::new();
         let environment = EnvironmentId::new();
         for n in 0..AT_ONCE + 3 {
@@ -188,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_one_principal_only_a_few_requests_wait() {
+    async fn only_a_few_requests_of_one_principal_wait() {
         let bench = Arc::new(Bench::new());
         let (environment, principal) = (EnvironmentId::new(), PrincipalId::new());
         let mut callers = JoinSet::new();
@@ -203,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_principal_environment_or_kind_of_work_does_not_keep_others_from_their_turn() {
+    async fn one_principal_environment_or_kind_leaves_room_for_others() {
         let bench = Bench::new();
         let (environment, busy) = (EnvironmentId::new(), PrincipalId::new());
         for n in 0..AT_ONCE {
@@ -215,19 +195,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_whose_turn_does_not_come_is_told_so_and_lines_that_are_empty_are_forgotten() {
+    async fn request_without_a_permit_is_told_when_to_try_again() {
         let mut bench = Bench::new();
+        bench.work.patience = SHORT * 3;
         let (environment, principal) = (EnvironmentId::new(), PrincipalId::new());
         for _ in 0..OF_ONE {
             assert!(bench.gives_up(environment, KeyTask::Ending, principal).await);
         }
-        bench.turns.patience = SHORT;
         let refused = bench.one(environment, KeyTask::Ending, principal).await.unwrap_err().into_problem();
         assert_eq!((refused.code, refused.retry_after), (ProblemCode::Overloaded, Some(10)));
-        assert_eq!(bench.turns.lines.lock().unwrap().len(), 2);
+        assert_eq!(bench.work.limiter(environment, KeyTask::Ending).sizes(), (OF_ONE, 1));
         bench.go.send(true).unwrap();
         bench.all_done(OF_ONE).await;
-        bench.one(EnvironmentId::new(), KeyTask::Making, principal).await.unwrap();
-        assert_eq!(bench.turns.lines.lock().unwrap().len(), 2, "only those of the last one");
+        assert_eq!(bench.work.limiter(environment, KeyTask::Ending).sizes(), (0, 0));
     }
 }

@@ -132,12 +132,14 @@ async fn by_password(
     if let Some(new) = &new_password {
         NewPassword::check(new, &user, state.config.limits.password_characters).map_err(ApiError::invalid)?;
     }
-    let passwords::Checked { row, right, turn } = passwords::check(state, subjects, &user, password.clone()).await?;
+    let peer = context.peer.ip();
+    let checked = passwords::check(state, peer, subjects, &user, password.clone()).await?;
+    let passwords::Checked { row, right, permit } = checked;
     let row = match row {
         Some(row) if right && !row.disabled => row,
         other => {
             state.authentication.slowdown.wrong(subjects, Instant::now());
-            drop(turn);
+            drop(permit);
             let failed = match other {
                 Some(row) => {
                     let reason = if right { LoginFailure::Disabled } else { LoginFailure::WrongPassword };
@@ -152,7 +154,7 @@ async fn by_password(
             return refuse(state, context, failed, "The name or the password is wrong.").await;
         }
     };
-    drop(turn);
+    drop(permit);
     let new_password = match (row.one_time_until, new_password) {
         (None, None) => None,
         (None, Some(_)) => {
@@ -173,7 +175,7 @@ async fn by_password(
             let detail = "Choose a password of your own in place of the one-time password: sealcard login asks for it.";
             return Err(ApiError::new(ProblemCode::PasswordChangeRequired).detail(detail));
         }
-        (Some(_), Some(new)) => Some(passwords::hash_new(state, &password, new).await?),
+        (Some(_), Some(new)) => Some(passwords::hash_new(state, peer, &password, new).await?),
     };
     let to = IssuedTo { principal: row.id, shown: Shown::Password(row.password), label, machine: false };
     Ok(Identified { to, by: LoginMethod::Password, name: user, new_password })

@@ -68,14 +68,14 @@ async fn merge(
     let MergeRequest { certificate, components } = request;
     // A revocation must not wait behind keys that are being made.
     let task = if components.is_empty() { KeyTask::Ending } else { KeyTask::Making };
-    let (id, turn) = (row.id, (row.environment_id, task, caller.principal));
+    let (id, work) = (row.id, (row.environment_id, task, caller.principal));
     let task_state = state.clone();
     let done = async move {
         let (store, signers) = (&task_state.store, &task_state.signers);
         let merged = keys::merge(store, signers, maker, &row, &certificate, components).await;
         conflicts::named(merged, &task_state, &caller).await
     };
-    let (changes, left_out) = state.key_work.carry_out(turn, done).await?;
+    let (changes, left_out) = state.key_work.carry_out(work, done).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok(Json(Merged { key: to_key(key, Timestamp::now()), changes, left_out }))
 }

@@ -33,6 +33,7 @@ mod merges;
 mod operations;
 mod passwords;
 mod projects;
+mod readiness;
 mod record;
 mod requests;
 mod revocations;

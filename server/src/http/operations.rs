@@ -11,12 +11,11 @@ use sealcard_signer_protocol::Operation;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{
-    ApiError, ApiResult, AppState, Json, Path,
-    error::{UNKNOWN_GRANT, sentence},
-    extract::Requester,
+use super::{ApiError, ApiResult, AppState, Json, Path, error::sentence, extract::Requester};
+use crate::{
+    authn::AuthorizationError,
+    requests::{RequestError, UseRequest, UseResponse},
 };
-use crate::requests::{RequestError, UseRequest, UseResponse};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(sign)).routes(routes!(authenticate)).routes(routes!(decrypt))
@@ -110,7 +109,7 @@ impl From<RequestError> for ApiError {
                     None => error,
                 }
             }
-            RequestError::UnknownGrant => Self::login_over(UNKNOWN_GRANT),
+            RequestError::UnknownGrant => AuthorizationError::UnknownGrant.into(),
             RequestError::Unfit(why) => Self::new(Code::UnsupportedOperation).detail(why),
             RequestError::Mismatch => {
                 Self::new(Code::IdempotencyMismatch).detail("Use a new idempotency key for a new request.")
@@ -123,7 +122,7 @@ impl From<RequestError> for ApiError {
                 "The key may have been used: the record has this request as unknown. Use the key with a new request.",
             ),
             RequestError::Sealed => Self::sealed(),
-            RequestError::DecryptionFailed => Self::new(Code::DecryptionFailed),
+            RequestError::DecryptionFailed { .. } => Self::new(Code::DecryptionFailed),
             RequestError::SignerUnavailable => Self::signer_unavailable(),
             RequestError::Token(why) => Self::new(Code::SignerUnavailable).detail(sentence(&why)),
             RequestError::NotStarted { why, caller_may_know: true } => {

@@ -1,6 +1,6 @@
 //! Passwords: one's own (`POST /v1/password`), and one-time passwords that administrators give out.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use sealcard_api::{
@@ -11,21 +11,17 @@ use sealcard_api::{
     rules::NewPassword,
 };
 use sealcard_policy::{Action, PrincipalKind};
-use sealcard_record::{
-    Event,
-    event::{PasswordChangeFailed, PasswordChanged, PasswordReset},
-};
+use sealcard_record::{Event, event::PasswordChangeFailed};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path,
     login::{closing, not_too_soon},
-    users::find_user,
 };
 use crate::{
-    authn::{self, PasswordError, Subject, Turn},
-    storage::{PasswordRow, PrincipalChange},
+    authn::{self, PasswordError, PasswordPermit, Subject},
+    storage::PasswordRow,
 };
 
 const DAY: i64 = 86_400;
@@ -55,30 +51,17 @@ async fn change_own(state: &AppState, caller: Caller, body: Result<Json<Password
     let (old, new) = (Zeroizing::new(old.0), Zeroizing::new(new.0));
     NewPassword::check(&new, &caller.name, state.config.limits.password_characters).map_err(ApiError::invalid)?;
     let subjects = [Subject::Account(caller.name.clone()), Subject::Network(authn::network_of(caller.peer.ip()))];
-    let checked = check(state, &subjects, &caller.name, old.clone()).await?;
+    let checked = check(state, caller.peer.ip(), &subjects, &caller.name, old.clone()).await?;
     let Some(row) = checked.row.filter(|row| checked.right && row.id == caller.principal) else {
         state.authentication.slowdown.wrong(&subjects, Instant::now());
-        drop(checked.turn);
+        drop(checked.permit);
         state.store.append_record(caller.draft(Event::PasswordChangeFailed(PasswordChangeFailed {}))).await?;
         return Err(ApiError::new(ProblemCode::WrongCredentials).detail("The old password is wrong."));
     };
-    drop(checked.turn);
+    drop(checked.permit);
     state.authentication.slowdown.right(&subjects);
-    let hash = hash_new(state, &old, new).await?;
-    let authorization = caller.authorization(&[Action::LookAfterOneself]);
-    state
-        .change(authorization, None, move |tx| {
-            // The old one may have been changed while it was checked.
-            if !tx.has_password(row.id, &row.password)? {
-                return Err(ApiError::new(ProblemCode::WrongCredentials).detail("The old password is wrong."));
-            }
-            let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
-            tx.change_principal(row.id, &change)?;
-            tx.revoke_other_grants(row.id, caller.grant, Timestamp::now().unix())?;
-            tx.append_record(caller.draft(Event::PasswordChanged(PasswordChanged { one_time: false })));
-            Ok(())
-        })
-        .await
+    let hash = hash_new(state, caller.peer.ip(), &old, new).await?;
+    Ok(state.directory.change_own_password(caller, row, hash).await?)
 }
 
 /// Gives a user a one-time password in place of the present one, and ends the user's logins. The connection is closed after
@@ -91,47 +74,31 @@ async fn reset(State(state): State<AppState>, caller: Caller, Path(user): Path<S
 
 async fn reset_password(state: &AppState, caller: Caller, user: String) -> ApiResult<Json<OneTimePassword>> {
     caller.may_on_server(Action::ManageServer)?;
-    let (issued, hash) = one_time(state).await?;
-    let until = issued.expires.unix();
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let user = find_user(tx, &user)?;
-            // A one-time password that is not used in time would lock the last administrator out for ever.
-            if user.id == caller.principal {
-                return Err(ApiError::conflict("This is your own password. Change it with: sealcard passwd"));
-            }
-            let change =
-                PrincipalChange { password: Some(hash), one_time_until: Some(until), ..PrincipalChange::default() };
-            tx.change_principal(user.id, &change)?;
-            tx.revoke_grants_of(user.id, Timestamp::now().unix())?;
-            let (principal, expires) = (user.named(), Timestamp::from_unix(until));
-            tx.append_record(caller.draft(Event::PasswordReset(PasswordReset { principal, expires })));
-            Ok(())
-        })
-        .await?;
+    let (issued, hash) = one_time(state, caller.peer.ip()).await?;
+    state.directory.reset_password(caller, user, hash, issued.expires).await?;
     Ok(Json(issued))
 }
 
 /// A new one-time password and its PHC string.
-pub(super) async fn one_time(state: &AppState) -> ApiResult<(OneTimePassword, String)> {
+pub(super) async fn one_time(state: &AppState, peer: IpAddr) -> ApiResult<(OneTimePassword, String)> {
     let password = authn::one_time_password().map_err(|error| ApiError::internal(&error))?;
-    let hash = hash(state, password.clone()).await?;
+    let hash = hash(state, peer, password.clone()).await?;
     let days = i64::from(state.config.limits.one_time_password_days);
     let expires = Timestamp::from_unix(Timestamp::now().unix() + days * DAY);
     Ok((OneTimePassword { password: SecretText(password.to_string()), expires }, hash))
 }
 
 /// The PHC string of a password that a user has chosen, and that [`NewPassword`] has let through.
-pub(super) async fn hash_new(state: &AppState, old: &str, new: Zeroizing<String>) -> ApiResult<String> {
+pub(super) async fn hash_new(state: &AppState, peer: IpAddr, old: &str, new: Zeroizing<String>) -> ApiResult<String> {
     if *new == *old {
         return Err(ApiError::invalid("The new password must differ from the old one."));
     }
-    hash(state, new).await
+    hash(state, peer, new).await
 }
 
-/// The PHC string of a password.
-pub(super) async fn hash(state: &AppState, password: Zeroizing<String>) -> ApiResult<String> {
-    state.authentication.passwords.hash(password).await.map_err(password_error)
+/// The PHC string of a password that came from `peer`.
+pub(super) async fn hash(state: &AppState, peer: IpAddr, password: Zeroizing<String>) -> ApiResult<String> {
+    state.authentication.passwords.hash(authn::network_of(peer), password).await.map_err(password_error)
 }
 
 /// What came of looking at a name and a password.
@@ -141,25 +108,26 @@ pub(super) struct Checked {
     /// Whether the password is the user's.
     pub(super) right: bool,
     /// To be kept until a wrong attempt has been counted.
-    pub(super) turn: Turn,
+    pub(super) permit: PasswordPermit,
 }
 
-/// Checks a password. An unknown user's takes as long as any other.
+/// Checks a password that came from `peer`. An unknown user's takes as long as any other.
 pub(super) async fn check(
     state: &AppState,
+    peer: IpAddr,
     subjects: &[Subject],
     user: &str,
     password: Zeroizing<String>,
 ) -> ApiResult<Checked> {
     not_too_soon(state, subjects)?;
-    let turn = state.authentication.passwords.turn().await.map_err(password_error)?;
-    // Again, because attempts made at once wait for their turn together: what the ones before did wrong counts.
+    let passwords = &state.authentication.passwords;
+    let permit = passwords.permit(authn::network_of(peer)).await.map_err(password_error)?;
+    // Again, because attempts made at once wait for their permits together: what the ones before did wrong counts.
     not_too_soon(state, subjects)?;
     let row = state.store.password_of(user).await?;
     let stored = row.as_ref().map(|row| row.password.clone());
-    let verified = state.authentication.passwords.verify(turn, password, stored).await;
-    let (right, turn) = verified.map_err(password_error)?;
-    Ok(Checked { row, right, turn })
+    let (right, permit) = passwords.verify(permit, password, stored).await.map_err(password_error)?;
+    Ok(Checked { row, right, permit })
 }
 
 fn password_error(error: PasswordError) -> ApiError {

@@ -7,18 +7,11 @@ use sealcard_api::{
     ids::ProjectId,
     rules::{Description, Name, PageLimit},
 };
-use sealcard_policy::{Action, PrincipalKind, Roles};
-use sealcard_record::{
-    Event,
-    event::{Member, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct},
-};
+use sealcard_policy::{Action, Roles};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, groups, page_of};
-use crate::{
-    http::PageQuery,
-    storage::{ProjectRow, WriteTx},
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of};
+use crate::{directory, http::PageQuery, storage::ProjectRow};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change, remove)).routes(routes!(
@@ -59,20 +52,8 @@ async fn create(
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&new.name).map_err(ApiError::invalid)?;
     Description::check(&new.description).map_err(ApiError::invalid)?;
-    let row = ProjectRow {
-        id: ProjectId::new(),
-        name: new.name,
-        description: new.description,
-        created: Timestamp::now().unix(),
-    };
-    let stored = row.clone();
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            tx.add_project(&stored)?;
-            tx.append_record(caller.draft(Event::ProjectAdded(ProjectAdded { project: stored.named(), via: None })));
-            Ok(())
-        })
-        .await?;
+    let new = directory::NewProject { name: new.name, description: new.description };
+    let row = state.directory.add_project(caller.into(), new).await?;
     Ok((StatusCode::CREATED, Json(with_members(&state, row).await?)))
 }
 
@@ -93,25 +74,11 @@ async fn change(
     Path(project): Path<String>,
     Json(change): Json<ProjectChange>,
 ) -> ApiResult<Json<Project>> {
-    let (mut row, _) = find(&state, &caller, &project, Action::ManageProject).await?;
+    let (row, _) = find(&state, &caller, &project, Action::ManageProject).await?;
     let ProjectChange { name, description } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     description.as_deref().map_or(Ok(()), Description::check).map_err(ApiError::invalid)?;
-    let before = row.clone();
-    row.name = name.clone().unwrap_or(row.name);
-    row.description = description.clone().unwrap_or(row.description);
-    state
-        .change(caller.authorization(&[Action::ManageProject]), Some(row.id), move |tx| {
-            tx.change_project(before.id, name.as_deref(), description.as_deref())?;
-            tx.bump_registry()?;
-            tx.append_record(caller.draft(Event::ProjectChanged(ProjectChanged {
-                project: before.named(),
-                new_name: name,
-                description: description.is_some(),
-            })));
-            Ok(())
-        })
-        .await?;
+    let row = state.directory.change_project(caller.into(), row, name, description).await?;
     Ok(Json(with_members(&state, row).await?))
 }
 
@@ -122,20 +89,8 @@ async fn change(
 async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Path<String>) -> ApiResult<StatusCode> {
     let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
     caller.may_on_server(Action::ManageServer)?;
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let living = tx.living_keys(row.id)?;
-            if !living.is_empty() {
-                let keys = living.join(", ");
-                let detail = format!("{} still has keys: {keys}. Revoke or destroy them first.", row.name);
-                return Err(ApiError::conflict(detail));
-            }
-            tx.remove_project(row.id, Timestamp::now().unix())?;
-            tx.bump_registry()?;
-            tx.append_record(caller.draft(Event::ProjectRemoved(ProjectAct { project: row.named() })));
-            Ok(StatusCode::NO_CONTENT)
-        })
-        .await
+    state.directory.remove_project(caller.into(), row).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A project's members with their roles.
@@ -160,7 +115,7 @@ async fn add_member(
     Path(project): Path<String>,
     Json(member): Json<ProjectMember>,
 ) -> ApiResult<StatusCode> {
-    change_member(&state, caller, project, member, true).await
+    set_member(&state, caller, project, member, true).await
 }
 
 /// Takes a role away; taking one that is not there changes nothing.
@@ -173,56 +128,19 @@ async fn remove_member(
     Path(project): Path<String>,
     Json(member): Json<ProjectMember>,
 ) -> ApiResult<StatusCode> {
-    change_member(&state, caller, project, member, false).await
+    set_member(&state, caller, project, member, false).await
 }
 
-async fn change_member(
+async fn set_member(
     state: &AppState,
     caller: Caller,
     project: String,
     member: ProjectMember,
-    add: bool,
+    has_role: bool,
 ) -> ApiResult<StatusCode> {
-    let project = find(state, &caller, &project, Action::ManageProject).await?.0.named();
-    let allowed = state.config.policy.allow_self_grants;
-    state
-        .change(caller.authorization(&[Action::ManageProject]), Some(project.id), move |tx| {
-            let before = tx.usable_projects(caller.principal)?;
-            let (role, member) = (member.role, resolve(tx, &member)?);
-            let changed = if add {
-                tx.add_project_member(project.id, (&member).into(), role)?
-            } else {
-                tx.remove_project_member(project.id, (&member).into(), role)?
-            };
-            if changed {
-                expect_no_self_grant(tx, &caller, before, allowed)?;
-                tx.bump_registry()?;
-                let act = ProjectMemberAct { project, member, role };
-                let event = if add { Event::ProjectMemberAdded(act) } else { Event::ProjectMemberRemoved(act) };
-                tx.append_record(caller.draft(event));
-            }
-            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-        })
-        .await
-}
-
-/// Refuses a change by which its maker could use keys of more projects than `before` it: another person has to make it.
-pub(super) fn expect_no_self_grant(tx: &mut WriteTx, caller: &Caller, before: i64, allowed: bool) -> ApiResult<()> {
-    if tx.usable_projects(caller.principal)? > before {
-        caller.may_on_server(Action::GiveOneselfKeys { allowed })?;
-    }
-    Ok(())
-}
-
-fn resolve(tx: &mut WriteTx, member: &ProjectMember) -> ApiResult<Member> {
-    let (kind, what) = match member.kind {
-        MemberKind::Group => return groups::find_in(tx, &member.name).map(Member::Group),
-        MemberKind::User => (PrincipalKind::User, "user"),
-        MemberKind::ServiceAccount => (PrincipalKind::ServiceAccount, "service account"),
-    };
-    let row = tx.find_principal(&member.name)?.filter(|row| row.kind == kind);
-    row.map(|row| Member::Principal(row.named()))
-        .ok_or_else(|| ApiError::not_found(format!("There is no {what} {}.", member.name)))
+    let (project, _) = find(state, &caller, &project, Action::ManageProject).await?;
+    state.directory.set_project_member(caller.into(), project, member, has_role).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The project, if the caller may do `action` with it, with the caller's roles in it. Answers 404, not 403, if the caller

@@ -59,10 +59,10 @@ async fn revoke(
     let maker = caller.maker(roles, &[Action::ManageProject])?;
     let KeyRevocation { reason, message } = revocation;
     RevocationMessage::check(&message).map_err(ApiError::invalid)?;
-    let (id, turn) = (row.id, (row.environment_id, KeyTask::Ending, caller.principal));
+    let (id, work) = (row.id, (row.environment_id, KeyTask::Ending, caller.principal));
     let task_state = state.clone();
     let done = async move { keys::revoke(&task_state.store, &task_state.signers, maker, &row, reason, message).await };
-    state.key_work.carry_out(turn, done).await?;
+    state.key_work.carry_out(work, done).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok(Json(to_key(key, Timestamp::now())))
 }

@@ -7,23 +7,17 @@ use sealcard_api::{
         NewServiceAccount, NewServiceToken, Page, ServiceAccount, ServiceAccountChange, ServiceToken,
         ServiceTokenIssued,
     },
-    ids::{PrincipalId, ServiceTokenId},
+    ids::ServiceTokenId,
     rules::{Label, Name, PageLimit, TokenDays},
 };
 use sealcard_policy::{Action, PrincipalKind};
-use sealcard_record::{
-    Event, Named,
-    event::{PrincipalAct, ServiceAccountChanged, TokenAdded, TokenRevoked},
-};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    ApiError, ApiResult, AppState, Caller, Json, Path, Query, login::closing, page_of, users::remove_principal,
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, login::closing, page_of};
 use crate::{
     authn::{SERVICE_TOKEN_PREFIX, Secret},
+    directory::NewToken,
     http::PageQuery,
-    storage::{PrincipalChange, PrincipalRow, ServiceTokenRow, WriteTx},
 };
 
 const DAY: i64 = 86_400;
@@ -64,24 +58,8 @@ async fn create(
 ) -> ApiResult<(StatusCode, Json<ServiceAccount>)> {
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&new.name).map_err(ApiError::invalid)?;
-    let row = PrincipalRow {
-        id: PrincipalId::new(),
-        kind: PrincipalKind::ServiceAccount,
-        name: new.name,
-        administrator: false,
-        disabled: false,
-        created: Timestamp::now().unix(),
-        one_time_until: None,
-    };
-    let account = ServiceAccount::from(row.clone());
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            tx.add_principal(&row, None)?;
-            tx.append_record(caller.draft(Event::ServiceAccountAdded(PrincipalAct { principal: row.named() })));
-            Ok(())
-        })
-        .await?;
-    Ok((StatusCode::CREATED, Json(account)))
+    let account = state.directory.add_service_account(caller.into(), new.name).await?;
+    Ok((StatusCode::CREATED, Json(account.into())))
 }
 
 /// One service account.
@@ -93,7 +71,7 @@ async fn show(
     Path(account): Path<String>,
 ) -> ApiResult<Json<ServiceAccount>> {
     caller.may_on_server(Action::ManageServer)?;
-    Ok(Json(find(&state, &account).await?.into()))
+    Ok(Json(state.directory.service_account(&account).await?.into()))
 }
 
 /// Renames, disables or enables a service account. Disabling revokes its grants.
@@ -109,21 +87,7 @@ async fn change(
     caller.may_on_server(Action::ManageServer)?;
     let ServiceAccountChange { disabled, name } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
-    let row = state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let before = find_in(tx, &account)?;
-            let change = PrincipalChange { disabled, name, ..PrincipalChange::default() };
-            tx.change_principal(before.id, &change)?;
-            if disabled == Some(true) {
-                tx.revoke_grants_of(before.id, Timestamp::now().unix())?;
-            }
-            tx.bump_registry()?;
-            let (principal, new_name) = (before.named(), change.name);
-            let changed = ServiceAccountChanged { principal, new_name, disabled };
-            tx.append_record(caller.draft(Event::ServiceAccountChanged(changed)));
-            find_in(tx, &before.id.to_string())
-        })
-        .await?;
+    let row = state.directory.change_service_account(caller.into(), account, name, disabled).await?;
     Ok(Json(row.into()))
 }
 
@@ -131,7 +95,9 @@ async fn change(
 #[utoipa::path(delete, path = "/v1/service-accounts/{account}", tag = "service accounts",
     params(("account" = String, Path, description = "name or id")), responses((status = 204, description = "Removed")))]
 async fn remove(State(state): State<AppState>, caller: Caller, Path(account): Path<String>) -> ApiResult<StatusCode> {
-    remove_principal(&state, caller, PrincipalKind::ServiceAccount, account).await
+    caller.may_on_server(Action::ManageServer)?;
+    state.directory.remove_principal(caller.into(), PrincipalKind::ServiceAccount, account).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A service account's tokens, oldest first, without their secrets.
@@ -147,7 +113,7 @@ async fn list_tokens(
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<ServiceToken>>> {
     caller.may_on_server(Action::ManageServer)?;
-    let account = find(&state, &account).await?;
+    let account = state.directory.service_account(&account).await?;
     let limit = query.limit()?;
     let rows = state.store.service_tokens(account.id, query.after()?, limit + 1).await?;
     let page = page_of(rows, limit, |row| row.id);
@@ -179,28 +145,9 @@ async fn issue_token(
     let days = new.days.unwrap_or(DEFAULT_TOKEN_DAYS);
     TokenDays::check("days", days).map_err(ApiError::invalid)?;
     let secret = Secret::new(SERVICE_TOKEN_PREFIX).map_err(|error| ApiError::internal(&error))?;
-    let hash = secret.hash();
-    let now = Timestamp::now().unix();
-    let row = ServiceTokenRow {
-        id: ServiceTokenId::new(),
-        label: new.label,
-        created: now,
-        expires: now + i64::from(days) * DAY,
-        revoked: None,
-    };
-    let token = ServiceToken::from(row.clone());
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let account = find_in(tx, &account)?;
-            tx.add_service_token(account.id, &row, hash.as_ref())?;
-            tx.append_record(caller.draft(Event::ServiceTokenAdded(TokenAdded {
-                principal: account.named(),
-                token: Named::new(row.id, row.label),
-                expires: Timestamp::from_unix(row.expires),
-            })));
-            Ok(())
-        })
-        .await?;
+    let expires = Timestamp::from_unix(Timestamp::now().unix() + i64::from(days) * DAY);
+    let new = NewToken { label: new.label, expires, hash: secret.hash() };
+    let token = state.directory.add_token(caller.into(), account, new).await?.into();
     Ok(Json(ServiceTokenIssued { secret: secret.into_text(), token }))
 }
 
@@ -216,27 +163,6 @@ async fn revoke_token(
 ) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;
     let token: ServiceTokenId = token.parse().map_err(|_| ApiError::invalid("Name the token by its id."))?;
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let account = find_in(tx, &account)?;
-            let token = tx.revoke_service_token(account.id, token, Timestamp::now().unix())?;
-            let revoked = TokenRevoked { principal: account.named(), token };
-            tx.append_record(caller.draft(Event::ServiceTokenRevoked(revoked)));
-            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-        })
-        .await
-}
-
-async fn find(state: &AppState, name: &str) -> ApiResult<PrincipalRow> {
-    let row = state.store.principal(PrincipalKind::ServiceAccount, name).await?;
-    row.ok_or_else(|| unknown(name))
-}
-
-fn find_in(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {
-    let row = tx.find_principal(name)?.filter(|row| row.kind == PrincipalKind::ServiceAccount);
-    row.ok_or_else(|| unknown(name))
-}
-
-fn unknown(name: &str) -> ApiError {
-    ApiError::not_found(format!("There is no service account {name}."))
+    state.directory.revoke_token(caller.into(), account, token).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,8 @@
 //! How many requests are worked on at once.
 //!
 //! A request has a slot while it is worked on, and gives it back while it waits for its body: a slow sender keeps nobody else
-//! out. Some slots are kept for everything but the use of keys, so that administrators can act while many sign.
+//! out. A use of a key has none any more once its body is there: the limiter of its signer counts it from then on. Some slots
+//! are kept for everything but the use of keys, so that administrators can act while many sign.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,11 +56,19 @@ impl Slot {
         self.lock().take();
     }
 
-    /// Takes a slot unless it has one.
+    /// The body is there. A use of a key needs no slot any more; others take one unless they have it.
     ///
     /// # Errors
     /// [`ProblemCode::Overloaded`] if there is none.
-    pub(super) fn enter(&self) -> Result<(), ApiError> {
+    pub(super) fn body_read(&self) -> Result<(), ApiError> {
+        if self.uses_key {
+            self.leave();
+            return Ok(());
+        }
+        self.enter()
+    }
+
+    fn enter(&self) -> Result<(), ApiError> {
         let mut permit = self.lock();
         if permit.is_none() {
             *permit = Some(self.slots.permit(self.uses_key).ok_or_else(overloaded)?);
@@ -106,10 +115,22 @@ mod tests {
         assert!(slots.enter("/v1/login").is_err());
         one.leave();
         let other = slots.enter("/v1/login").unwrap();
-        assert!(one.enter().is_err());
+        assert!(one.body_read().is_err());
         drop(other);
-        one.enter().unwrap();
-        one.enter().unwrap();
+        one.body_read().unwrap();
+        one.body_read().unwrap();
         assert!(slots.enter("/v1/login").is_err());
+    }
+
+    #[test]
+    fn use_of_a_key_has_no_slot_after_its_body() {
+        let slots = Slots::new(8);
+        let mut uses = Vec::new();
+        for _ in 0..100 {
+            let slot = slots.enter("/v1/keys/a/decrypt").unwrap();
+            slot.body_read().unwrap();
+            uses.push(slot);
+        }
+        assert!(slots.enter("/v1/users").is_ok());
     }
 }

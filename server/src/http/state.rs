@@ -5,11 +5,12 @@ use std::{ops::Deref, sync::Arc};
 use sealcard_api::ids::ProjectId;
 use uuid::Uuid;
 
-use super::{ApiResult, disk::Disk, key_work::KeyWork};
+use super::{ApiResult, disk::Disk, key_work::KeyWork, readiness::ReadinessCache};
 use crate::{
     audit::Audit,
     authn::{Authentication, Authorization, NameKey},
     config::Config,
+    directory::Directory,
     requests::Requests,
     signers::Signers,
     storage::{Store, WriteTx},
@@ -27,14 +28,18 @@ pub struct Parts {
     pub signers: Arc<Signers>,
     /// Signing requests.
     pub requests: Requests,
+    /// Users, service accounts, groups and projects.
+    pub directory: Directory,
     /// Verifying the record.
     pub audit: Audit,
     /// The configuration.
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
     pub authentication: Authentication,
-    /// The turns of the work on keys.
+    /// Limits the work on keys.
     pub key_work: KeyWork,
+    /// Whether the server can work.
+    pub readiness: ReadinessCache,
     /// Where the signers write.
     pub disk: Disk,
     /// Made at `init`.
@@ -49,12 +54,26 @@ impl AppState {
         let authentication = Authentication::new(&config.limits, names);
         let requests = Requests::new(store.clone(), Arc::clone(&signers));
         let key_work = KeyWork::default();
+        let readiness = ReadinessCache::default();
         let disk = Disk(signers.folder().to_owned());
         let running = requests.running.clone();
         // The data folder: the folder for temporary files may be memory.
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
         let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
-        Self(Arc::new(Parts { store, signers, requests, audit, config, authentication, key_work, disk, server_id }))
+        let directory = Directory::new(store.clone(), config.policy.allow_self_grants);
+        Self(Arc::new(Parts {
+            directory,
+            store,
+            signers,
+            requests,
+            audit,
+            config,
+            authentication,
+            key_work,
+            readiness,
+            disk,
+            server_id,
+        }))
     }
 
     /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took the

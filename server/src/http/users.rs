@@ -1,33 +1,16 @@
 //! People: `/v1/users`.
 
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use sealcard_api::{
-    Timestamp,
     admin::{NewUser, Page, User, UserAdded, UserChange},
-    ids::PrincipalId,
     rules::{Name, NewPassword, PageLimit},
 };
 use sealcard_policy::{Action, PrincipalKind};
-use sealcard_record::{
-    Event,
-    event::{self, PrincipalAct, UserChanged},
-};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
-use super::{
-    ApiError, ApiResult, AppState, Caller, Json, Path, Query,
-    login::{close_after, closing},
-    page_of, passwords,
-};
-use crate::{
-    http::PageQuery,
-    storage::{PrincipalChange, PrincipalRow, WriteTx},
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, login::closing, page_of, passwords};
+use crate::{directory, http::PageQuery};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change, remove))
@@ -70,32 +53,13 @@ async fn create_user(
         Some(password) => {
             let min_characters = state.config.limits.password_characters;
             NewPassword::check(&password, &new.name, min_characters).map_err(ApiError::invalid)?;
-            (None, passwords::hash(state, password).await?)
+            (None, passwords::hash(state, caller.peer.ip(), password).await?)
         }
-        None => passwords::one_time(state).await.map(|(issued, hash)| (Some(issued), hash))?,
+        None => passwords::one_time(state, caller.peer.ip()).await.map(|(issued, hash)| (Some(issued), hash))?,
     };
-    let row = PrincipalRow {
-        id: PrincipalId::new(),
-        kind: PrincipalKind::User,
-        name: new.name,
-        administrator: new.administrator,
-        disabled: false,
-        created: Timestamp::now().unix(),
-        one_time_until: one_time_password.as_ref().map(|issued| issued.expires.unix()),
-    };
-    let user = User::from(row.clone());
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            tx.add_principal(&row, Some(&hash))?;
-            tx.append_record(caller.draft(Event::UserAdded(event::UserAdded {
-                principal: row.named(),
-                administrator: row.administrator,
-                one_time_password: row.one_time_until.is_some(),
-                via: None,
-            })));
-            Ok(())
-        })
-        .await?;
+    let one_time_until = one_time_password.as_ref().map(|issued| issued.expires);
+    let new = directory::NewUser { name: new.name, administrator: new.administrator, password: hash, one_time_until };
+    let user = state.directory.add_user(caller.into(), new).await?.into();
     Ok(Json(UserAdded { user, one_time_password }))
 }
 
@@ -105,8 +69,7 @@ async fn create_user(
 async fn show(State(state): State<AppState>, caller: Caller, Path(user): Path<String>) -> ApiResult<Json<User>> {
     let own = user == caller.name || user == caller.principal.to_string();
     caller.may_on_server(if own { Action::LookAfterOneself } else { Action::ManageServer })?;
-    let row = state.store.principal(PrincipalKind::User, &user).await?;
-    Ok(Json(row.ok_or_else(|| ApiError::not_found(format!("There is no user {user}.")))?.into()))
+    Ok(Json(state.directory.user(&user).await?.into()))
 }
 
 /// Changes a user: name, password, right to administer, disabled. A new password and disabling revoke the user's grants. The
@@ -130,98 +93,29 @@ async fn change_user(
 ) -> ApiResult<Json<User>> {
     caller.may_on_server(Action::ManageServer)?;
     let Json(change) = body?;
-    let (administrator, disabled) = (change.administrator, change.disabled);
-    change.name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
-    let mut change_row = PrincipalChange { administrator, disabled, name: change.name, ..PrincipalChange::default() };
-    let new_password = change.password.map(|password| Zeroizing::new(password.0));
-    if let Some(password) = new_password {
-        let row = state.store.principal(PrincipalKind::User, &user).await?.ok_or_else(|| unknown(&user))?;
-        NewPassword::check(&password, &row.name, state.config.limits.password_characters).map_err(ApiError::invalid)?;
-        change_row.password = Some(passwords::hash(state, password).await?);
-    }
-    let user = state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let before = find_user(tx, &user)?;
-            tx.change_principal(before.id, &change_row)?;
-            must_keep_an_administrator(tx)?;
-            if change_row.password.is_some() || disabled == Some(true) {
-                tx.revoke_grants_of(before.id, Timestamp::now().unix())?;
-            }
-            if disabled.is_some() {
-                tx.bump_registry()?;
-            }
-            tx.append_record(caller.draft(Event::UserChanged(UserChanged {
-                principal: before.named(),
-                new_name: change_row.name,
-                administrator,
-                disabled,
-                password: change_row.password.is_some(),
-            })));
-            find_user(tx, &before.id.to_string())
-        })
-        .await?;
-    Ok(Json(user.into()))
+    let UserChange { name, administrator, disabled, password } = change;
+    name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
+    let password = match password.map(|password| Zeroizing::new(password.0)) {
+        None => None,
+        Some(password) => {
+            let row = state.directory.user(&user).await?;
+            let min_characters = state.config.limits.password_characters;
+            NewPassword::check(&password, &row.name, min_characters).map_err(ApiError::invalid)?;
+            Some(passwords::hash(state, caller.peer.ip(), password).await?)
+        }
+    };
+    let change = directory::UserChange { name, administrator, disabled, password };
+    Ok(Json(state.directory.change_user(caller.into(), user, change).await?.into()))
 }
 
 /// Removes a user and every grant of the user. The record keeps the id.
 #[utoipa::path(delete, path = "/v1/users/{user}", tag = "users", params(("user" = String, Path, description = "name or id")),
     responses((status = 204, description = "Removed")))]
 async fn remove(State(state): State<AppState>, caller: Caller, Path(user): Path<String>) -> Response {
-    let result = remove_principal(&state, caller, PrincipalKind::User, user).await;
-    close_after(result.into_response())
-}
-
-/// Removes a principal with its memberships, grants and tokens.
-pub(super) async fn remove_principal(
-    state: &AppState,
-    caller: Caller,
-    kind: PrincipalKind,
-    name: String,
-) -> ApiResult<StatusCode> {
-    caller.may_on_server(Action::ManageServer)?;
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            let row = tx.find_principal(&name)?.filter(|row| row.kind == kind);
-            let row = row.ok_or_else(|| unknown(&name))?;
-            tx.remove_principal(row.id, Timestamp::now().unix())?;
-            must_keep_an_administrator(tx)?;
-            tx.bump_registry()?;
-            let act = PrincipalAct { principal: row.named() };
-            let event = match kind {
-                PrincipalKind::User => Event::UserRemoved(act),
-                PrincipalKind::ServiceAccount => Event::ServiceAccountRemoved(act),
-            };
-            tx.append_record(caller.draft(event));
-            Ok(StatusCode::NO_CONTENT)
-        })
-        .await
-}
-
-/// A user or service account by name or id.
-pub(super) async fn any_principal(state: &AppState, name: &str) -> ApiResult<PrincipalRow> {
-    for kind in [PrincipalKind::User, PrincipalKind::ServiceAccount] {
-        if let Some(row) = state.store.principal(kind, name).await? {
-            return Ok(row);
-        }
-    }
-    Err(unknown(name))
-}
-
-pub(super) fn find_user(tx: &mut WriteTx, name: &str) -> ApiResult<PrincipalRow> {
-    let row = tx.find_principal(name)?.filter(|row| row.kind == PrincipalKind::User);
-    row.ok_or_else(|| unknown(name))
-}
-
-/// Undoes the transaction that would leave nobody to administer the server.
-fn must_keep_an_administrator(tx: &mut WriteTx) -> ApiResult<()> {
-    if tx.administrators()? > 0 {
-        return Ok(());
-    }
-    Err(ApiError::conflict(
-        "This is the last administrator with a password of their own. Make another user administrator first.",
-    ))
-}
-
-fn unknown(name: &str) -> ApiError {
-    ApiError::not_found(format!("There is no user or service account {name}."))
+    let removed = async {
+        caller.may_on_server(Action::ManageServer)?;
+        state.directory.remove_principal(caller.into(), PrincipalKind::User, user).await?;
+        Ok(())
+    };
+    closing(StatusCode::NO_CONTENT, removed.await)
 }

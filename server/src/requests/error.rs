@@ -1,10 +1,14 @@
 //! Why a request gave nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sealcard_policy::Decision;
 
 use crate::storage::StorageError;
+
+/// How late a request is answered that found too many waiting, so that a caller that does not wait before its next one has
+/// to.
+const BUSY_DELAY: Duration = Duration::from_secs(1);
 
 /// Why a request gave nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,7 +44,10 @@ pub enum RequestError {
     Sealed,
     /// The ciphertext does not decrypt. Retrying can't help.
     #[error("decryption failed")]
-    DecryptionFailed,
+    DecryptionFailed {
+        /// How long its caller waits for the answer.
+        delay: Duration,
+    },
     /// The signer was not asked or did not answer. Retrying may help.
     #[error("the signer does not answer")]
     SignerUnavailable,
@@ -64,6 +71,17 @@ pub enum RequestError {
     /// Nothing was written, so nothing was given out. Retrying helps once the database works.
     #[error(transparent)]
     Storage(Arc<StorageError>),
+}
+
+impl RequestError {
+    /// How long the caller waits for the answer, without a permit or a slot.
+    pub(super) const fn answered_after(&self) -> Duration {
+        match self {
+            Self::DecryptionFailed { delay } => *delay,
+            Self::Busy => BUSY_DELAY,
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 impl From<StorageError> for RequestError {

@@ -12,7 +12,7 @@ use sealcard_record::{
 use sealcard_signer_protocol::Operation;
 use uuid::Uuid;
 
-use super::{Output, RequestError, UseRequest, facts::policy_operation, sha256};
+use super::{Output, RequestError, UseRequest, facts::policy_operation, request::sha256};
 use crate::{authn::Caller, storage::Facts};
 
 /// A request that was denied, or refused before policy was asked. `facts` are those that it was decided from.

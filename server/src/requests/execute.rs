@@ -1,11 +1,12 @@
 //! Steps 3 to 5 of a request: the signer is asked, its answer is verified, the outcome is recorded.
 
 use sealcard_api::record::RequestState;
-use sealcard_record::event::UseIntent;
-use sealcard_signer_protocol::{Operation, RequestBody, ResponseBody, SignerError, StoredKey};
+use sealcard_signer_protocol::{Operation, RequestBody, ResponseBody, SignerError};
 
 use super::{
-    Output, Permit, RequestError, Requests, UseRequest, UseResponse, events,
+    Output, Permit, RequestError, Requests, UseRequest, UseResponse,
+    decide::Allowed,
+    events,
     state::{self, Input},
     verify,
 };
@@ -15,11 +16,7 @@ use crate::{authn::Caller, failpoint, signers::UseError};
 pub(super) struct Use {
     pub(super) caller: Caller,
     pub(super) request: UseRequest,
-    pub(super) intent: UseIntent,
-    /// The component that does it.
-    pub(super) component: StoredKey,
-    /// Whether the caller looks after the server or the project, and may know why a signer does not start.
-    pub(super) caller_may_know: bool,
+    pub(super) allowed: Allowed,
 }
 
 impl Requests {
@@ -27,8 +24,8 @@ impl Requests {
     pub(super) async fn execute(&self, use_: Use, permit: Permit) -> Result<UseResponse, RequestError> {
         // 3 Use.
         let answer = match permit {
-            Permit::Granted(signer, turn) => signer.use_key(use_.message(), turn).await,
-            Permit::Busy | Permit::NoSigner => Err(UseError::NotAsked),
+            Permit::Granted(signer, permit) => signer.use_key(use_.message(), permit).await,
+            Permit::Busy | Permit::NotAllowed | Permit::NoSigner => Err(UseError::NotAsked),
         };
         failpoint::hit("server::after_signer");
         // 4 Verify.
@@ -52,7 +49,7 @@ impl Requests {
         };
         let counts = result.is_ok() && matches!(use_.request.operation, Operation::Sign { .. });
         let counted = counts.then_some(use_.request.key);
-        let outcome = events::outcome(&use_.caller, &use_.intent, state, result);
+        let outcome = events::outcome(&use_.caller, &use_.allowed.intent, state, result);
         Ok(self.store.finish_request(signature, counted, outcome).await?)
     }
 }
@@ -60,7 +57,7 @@ impl Requests {
 impl Use {
     fn message(&self) -> RequestBody {
         RequestBody::Use {
-            key: self.component.clone(),
+            key: self.allowed.component.clone(),
             operation: self.request.operation.clone(),
             request: self.caller.request_id.0,
         }
@@ -71,7 +68,7 @@ impl Use {
 fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (Input, Result<Output, RequestError>) {
     let error = match answer {
         Ok(ResponseBody::Signature(signature)) => {
-            match verify::verify(&use_.component, &use_.request.operation, &signature) {
+            match verify::verify(&use_.allowed.component, &use_.request.operation, &signature) {
                 Ok(()) => return (Input::Succeed, Ok(Output::Signature(signature))),
                 Err(error) => RequestError::Fault(error.to_string()),
             }
@@ -83,7 +80,7 @@ fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (Input, R
         Err(UseError::Refused(
             SignerError::Sealed | SignerError::Locked | SignerError::PinRefused { .. } | SignerError::PinNotTried(_),
         )) => RequestError::Sealed,
-        Err(UseError::Refused(SignerError::DecryptionFailed)) => RequestError::DecryptionFailed,
+        Err(UseError::DecryptionFailed { delay }) => RequestError::DecryptionFailed { delay },
         Err(UseError::Refused(error @ (SignerError::Invalid(_) | SignerError::Unsupported(_)))) => {
             RequestError::Unfit(error.to_string())
         }
@@ -96,7 +93,9 @@ fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (Input, R
         Err(UseError::Refused(error @ SignerError::JournalFull(_))) => RequestError::DiskFull(error.to_string()),
         Err(UseError::Refused(error)) => RequestError::Fault(error.to_string()),
         Err(UseError::NotAsked) => RequestError::SignerUnavailable,
-        Err(UseError::NotStarted(why)) => RequestError::NotStarted { why, caller_may_know: use_.caller_may_know },
+        Err(UseError::NotStarted(why)) => {
+            RequestError::NotStarted { why, caller_may_know: use_.allowed.caller_may_know }
+        }
         Err(error @ UseError::TooLong) => RequestError::Unfit(error.to_string()),
         Err(UseError::Unavailable) => return (Input::Lose, Err(RequestError::SignerUnavailable)),
     };

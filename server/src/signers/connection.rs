@@ -6,15 +6,15 @@ use sealcard_signer_protocol::{Request, RequestBody, Response, ResponseBody, Sig
 use tokio::net::UnixStream;
 
 use super::{
-    Turn, UseError,
-    questions::{self, NoAnswer, Questions},
+    UseError, UsePermit,
+    questions::{self, NoAnswer, OnAnswer, Questions},
 };
 
 /// What came of one question.
 type Answer = Result<ResponseBody, UseError>;
 
 pub(super) struct Connection {
-    questions: Questions<Result<ResponseBody, SignerError>>,
+    questions: Questions<Response>,
     process_id: u32,
 }
 
@@ -23,10 +23,10 @@ impl Connection {
     pub(super) fn new(stream: UnixStream, process_id: u32) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (questions, answers) = questions::over(stream);
         let reader = async move {
-            let read = answers.read(|Response { id, result }, incoming| {
+            let read = answers.read(|response: Response, incoming| {
                 // A worker has none to give.
                 while incoming.descriptor().is_some() {}
-                Ok(Some((id, result)))
+                Ok(Some((response.id, response)))
             });
             if let Err(error) = read.await {
                 tracing::error!(%error, "signer: the connection broke");
@@ -41,13 +41,24 @@ impl Connection {
 
     /// Asks, and waits for the answer or the deadline.
     pub(super) async fn ask(&self, body: RequestBody, deadline: Duration) -> Answer {
-        self.ask_in_turn(body, deadline, None).await
+        self.ask_with(body, deadline, None).await
     }
 
-    /// The same with a turn, which is kept until the signer has answered, however late.
-    pub(super) async fn ask_in_turn(&self, body: RequestBody, deadline: Duration, turn: Option<Turn>) -> Answer {
-        match self.questions.ask(|id| Request { id, body }, deadline, turn).await {
-            Ok(answer) => answer.map_err(UseError::Refused),
+    /// The same with a permit, which is kept until the signer has answered, however late, and then pays what it spent.
+    pub(super) async fn use_key(&self, body: RequestBody, deadline: Duration, mut permit: UsePermit) -> Answer {
+        permit.asked();
+        let pay = move |response: &Response| {
+            permit.answered(Duration::from_micros(response.spent_us), response.result.is_ok());
+        };
+        self.ask_with(body, deadline, Some(Box::new(pay))).await
+    }
+
+    async fn ask_with(&self, body: RequestBody, deadline: Duration, on_answer: Option<OnAnswer<Response>>) -> Answer {
+        match self.questions.ask(|id| Request { id, body }, deadline, on_answer).await {
+            Ok(Response { result: Err(SignerError::DecryptionFailed), delay_ms, .. }) => {
+                Err(UseError::DecryptionFailed { delay: Duration::from_millis(delay_ms.into()) })
+            }
+            Ok(response) => response.result.map_err(UseError::Refused),
             Err(NoAnswer::NotAsked) => Err(UseError::NotAsked),
             Err(NoAnswer::Unavailable) => Err(UseError::Unavailable),
             Err(NoAnswer::TooLong) => Err(UseError::TooLong),
@@ -64,7 +75,7 @@ impl Connection {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
-    use sealcard_api::ids::PrincipalId;
+    use sealcard_api::{algorithm::ComponentAlgorithm, ids::PrincipalId};
     use sealcard_signer_protocol::{JournalHead, StoreState, decode, encode};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -72,7 +83,8 @@ mod tests {
         task::JoinSet,
     };
 
-    use super::{super::turns::Turns, *};
+    use super::{super::uses::Uses, *};
+    use crate::limiter::Bound;
 
     const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -104,7 +116,7 @@ mod tests {
         }
         for request in requests.into_iter().rev() {
             let RequestBody::Journal { from, .. } = request.body else { unreachable!() };
-            let frame = encode(&Response { id: request.id, result: Ok(status(from)) }).unwrap();
+            let frame = encode(&Response::new(request.id, Ok(status(from)))).unwrap();
             signer.write_all(&frame).await.unwrap();
         }
         assert!(tasks.join_all().await.into_iter().all(|right| right));
@@ -139,35 +151,55 @@ mod tests {
         // The first question may or may not have been sent before its deadline.
         let mut request = read_request(&mut signer).await;
         if request.id == 1 {
-            let late = Response { id: request.id, result: Err(SignerError::Sealed) };
+            let late = Response::new(request.id, Err(SignerError::Sealed));
             signer.write_all(&encode(&late).unwrap()).await.unwrap();
             request = read_request(&mut signer).await;
         }
-        let answer = Response { id: request.id, result: Ok(status(7)) };
+        let answer = Response::new(request.id, Ok(status(7)));
         signer.write_all(&encode(&answer).unwrap()).await.unwrap();
         assert_eq!(asked.await.unwrap(), Ok(status(7)));
     }
 
     #[tokio::test]
-    async fn a_question_keeps_its_turn_until_it_is_answered_or_the_signer_goes() {
-        let turns = Turns::new(2);
-        let turn = async || turns.next(PrincipalId::new(), DEADLINE).await;
+    async fn use_keeps_its_permit_until_it_is_answered_or_the_signer_goes() {
+        let uses = Uses::new(Bound::count(8));
+        let permit = async || uses.permit(PrincipalId::new(), (ComponentAlgorithm::Rsa4096, "sign")).await.unwrap();
         let (ours, mut signer) = UnixStream::pair().unwrap();
         let (connection, reader) = Connection::new(ours, 1);
         let reader = tokio::spawn(reader);
         for _ in 0..2 {
-            let given_up = connection.ask_in_turn(RequestBody::Status, Duration::from_millis(20), turn().await).await;
+            let given_up = connection.use_key(RequestBody::Status, Duration::from_millis(20), permit().await).await;
             assert_eq!(given_up, Err(UseError::Unavailable));
         }
-        assert_eq!(turns.left(), 0);
-        let late = Response { id: read_request(&mut signer).await.id, result: Err(SignerError::Sealed) };
+        assert_eq!(uses.in_progress(), 2);
+        let late = Response::new(read_request(&mut signer).await.id, Err(SignerError::Sealed));
         signer.write_all(&encode(&late).unwrap()).await.unwrap();
-        let back = turn().await.unwrap();
+        while uses.in_progress() > 1 {
+            tokio::task::yield_now().await;
+        }
         drop(signer);
         reader.await.unwrap();
-        assert_eq!(turns.left(), 1);
-        assert_eq!(connection.ask_in_turn(RequestBody::Status, DEADLINE, Some(back)).await, Err(UseError::NotAsked));
-        assert_eq!(turns.left(), 2);
+        assert_eq!(uses.in_progress(), 0);
+        let not_asked = connection.use_key(RequestBody::Status, DEADLINE, permit().await).await;
+        assert_eq!((not_asked, uses.in_progress()), (Err(UseError::NotAsked), 0));
+    }
+
+    #[tokio::test]
+    async fn failed_decryption_gives_its_permit_back_before_its_delay() {
+        let uses = Uses::new(Bound::count(1));
+        let kind = (ComponentAlgorithm::Rsa4096, "decrypt");
+        let permit = uses.permit(PrincipalId::new(), kind).await.unwrap();
+        let (ours, mut signer) = UnixStream::pair().unwrap();
+        let (connection, reader) = Connection::new(ours, 1);
+        tokio::spawn(reader);
+        let asked = tokio::spawn(async move { connection.use_key(RequestBody::Status, DEADLINE, permit).await });
+        let id = read_request(&mut signer).await.id;
+        let failed =
+            Response { spent_us: 4000, delay_ms: 5000, ..Response::new(id, Err(SignerError::DecryptionFailed)) };
+        signer.write_all(&encode(&failed).unwrap()).await.unwrap();
+        let delay = Duration::from_secs(5);
+        assert_eq!(asked.await.unwrap(), Err(UseError::DecryptionFailed { delay }));
+        assert_eq!(uses.in_progress(), 0);
     }
 
     proptest! {

@@ -11,8 +11,8 @@ mod folders;
 mod link;
 mod process;
 mod questions;
-mod turns;
 mod unlock;
+mod uses;
 
 use std::{
     collections::HashMap,
@@ -33,7 +33,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::storage::{EnvironmentRow, Store};
+use crate::{
+    limiter::Busy,
+    storage::{EnvironmentRow, Store},
+};
 use connection::Connection;
 pub use folders::{Found, Place, discover};
 pub(crate) use folders::{SOCKET_FILE, SocketFile};
@@ -41,9 +44,9 @@ pub use link::KeeperError;
 use link::Link;
 use process::Current;
 pub use process::SignerSettings;
-pub use turns::Turn;
-use turns::Turns;
 use unlock::Unlocker;
+use uses::Uses;
+pub use uses::{UseKind, UsePermit};
 
 /// How long a use of a key may take.
 pub const USE_DEADLINE: Duration = Duration::from_secs(10);
@@ -60,19 +63,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long an attempt to unseal may take. A wrong passphrase is answered late.
 const UNSEAL_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How many uses of keys a sealed store's signer has at once: fewer than fit in its queue.
-const USES: usize = 512;
-
-/// How many of them one principal has.
-pub const USES_OF_ONE: usize = turns::of_one(USES);
-
-/// How many a token's signer has. Tokens may be slow: who waits before the intent is told to try again, who waits in the
-/// signer's queue until the deadline leaves a use whose outcome is unknown.
-const USES_OF_A_TOKEN: usize = 64;
-
-/// How long a use waits until the signer can take it.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Journal entries in one answer.
 const JOURNAL_PAGE: u32 = 1000;
 
@@ -82,6 +72,12 @@ pub enum UseError {
     /// The signer answered with an error: the key was not used, or what it made was thrown away.
     #[error(transparent)]
     Refused(#[from] SignerError),
+    /// The ciphertext does not decrypt. Whoever sent it is told after the delay. Retrying can't help.
+    #[error("decryption failed")]
+    DecryptionFailed {
+        /// Longer with each failure of the key.
+        delay: Duration,
+    },
     /// There is no connection to the signer; it was not asked. Retrying helps once it runs again.
     #[error("the signer process does not run")]
     NotAsked,
@@ -183,7 +179,7 @@ pub struct Signer {
     trouble: watch::Receiver<Option<String>>,
     supervisor: process::Supervisor,
     token: Option<Token>,
-    uses: Turns,
+    uses: Uses,
 }
 
 /// What goes on around the token of an environment that has one.
@@ -214,22 +210,25 @@ impl Signer {
             };
             Token { note, again, unlocker: tokio::spawn(unlocker.run()).abort_handle() }
         });
-        let uses = if token.is_some() { USES_OF_A_TOKEN } else { USES };
-        Self { connection, link, trouble, supervisor, token, uses: Turns::new(uses) }
+        let uses = if token.is_some() { Uses::of_a_token() } else { Uses::of_a_store() };
+        Self { connection, link, trouble, supervisor, token, uses }
     }
 
-    /// Waits until the signer can take one more use of a key from this principal; nothing if that is too long.
-    pub async fn turn(&self, principal: PrincipalId) -> Option<Turn> {
-        self.uses.next(principal, PATIENCE).await
+    /// Waits until the signer can take one more use of a key from this principal.
+    ///
+    /// # Errors
+    /// [`Busy`] if that takes too long, at once if too many of its uses wait.
+    pub async fn permit(&self, principal: PrincipalId, kind: UseKind) -> Result<UsePermit, Busy> {
+        self.uses.permit(principal, kind).await
     }
 
-    /// Uses a key, which takes a turn: it is given back when the signer has answered, whether anybody still waits for
+    /// Uses a key, which takes a permit: it is given back when the signer has answered, whether anybody still waits for
     /// that or not.
     ///
     /// # Errors
     /// See [`UseError`].
-    pub async fn use_key(&self, body: RequestBody, turn: Turn) -> Result<ResponseBody, UseError> {
-        self.connection().await?.ask_in_turn(body, USE_DEADLINE, Some(turn)).await
+    pub async fn use_key(&self, body: RequestBody, permit: UsePermit) -> Result<ResponseBody, UseError> {
+        self.connection().await?.use_key(body, USE_DEADLINE, permit).await
     }
 
     /// Asks the signer, and waits for the answer or the deadline.

@@ -26,8 +26,6 @@ use tokio::{
     time::timeout,
 };
 
-use super::Turn;
-
 /// Why a question has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoAnswer {
@@ -45,9 +43,12 @@ type Waiting<A> = Mutex<Option<HashMap<u64, Question<A>>>>;
 struct Question<A> {
     /// Who waits for the answer, if anybody still does.
     asker: oneshot::Sender<A>,
-    /// Given back when the signer has answered, since until then the question is in its queue.
-    _turn: Option<Turn>,
+    on_answer: Option<OnAnswer<A>>,
 }
+
+/// Called with the answer, however late it comes; dropped when none can come. It may hold a permit, since until then the
+/// question is in the signer's queue.
+pub(super) type OnAnswer<A> = Box<dyn FnOnce(&A) + Send>;
 
 /// The side that asks.
 pub(super) struct Questions<A> {
@@ -78,26 +79,25 @@ pub(super) fn over<A>(stream: UnixStream) -> (Questions<A>, Answers<A>) {
 }
 
 impl<A> Questions<A> {
-    /// Asks, and waits for the answer or the deadline. `message` makes the question of its id. A turn is kept until the
-    /// other side has answered, however late.
+    /// Asks, and waits for the answer or the deadline. `message` makes the question of its id.
     pub(super) async fn ask<Q: Serialize>(
         &self,
         message: impl FnOnce(u64) -> Q,
         deadline: Duration,
-        turn: Option<Turn>,
+        on_answer: Option<OnAnswer<A>>,
     ) -> Result<A, NoAnswer> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let frame = encode(&message(id)).map_err(|_| NoAnswer::TooLong)?;
         let (asker, receiver) = oneshot::channel();
-        let keeps_a_turn = turn.is_some();
+        let awaited = on_answer.is_some();
         match lock(&self.waiting).as_mut() {
-            Some(waiting) => waiting.insert(id, Question { asker, _turn: turn }),
+            Some(waiting) => waiting.insert(id, Question { asker, on_answer }),
             None => return Err(NoAnswer::NotAsked),
         };
         let mut forget = Forget { waiting: &self.waiting, id, stays: false };
         let asked = async {
             self.send(&frame).await?;
-            forget.stays = keeps_a_turn;
+            forget.stays = awaited;
             receiver.await.map_err(|_| NoAnswer::Unavailable)
         };
         let answer = timeout(deadline, asked).await.unwrap_or(Err(NoAnswer::Unavailable));
@@ -124,8 +124,8 @@ impl<A> Questions<A> {
     }
 }
 
-/// Removes the question when nobody waits any more, whether answered or given up, unless the signer has it and it keeps a
-/// turn.
+/// Removes the question when nobody waits any more, whether answered or given up, unless the signer has it and its answer
+/// is waited for all the same.
 struct Forget<'a, A> {
     waiting: &'a Waiting<A>,
     id: u64,
@@ -169,7 +169,13 @@ impl<A> Answers<A> {
 
     fn answer(&self, id: u64, answer: A) {
         let question = lock(&self.waiting).as_mut().and_then(|waiting| waiting.remove(&id));
-        if question.is_none_or(|question| question.asker.send(answer).is_err()) {
+        let asker = question.map(|Question { asker, on_answer }| {
+            if let Some(on_answer) = on_answer {
+                on_answer(&answer);
+            }
+            asker
+        });
+        if asker.is_none_or(|asker| asker.send(answer).is_err()) {
             tracing::warn!(id, "signer: an answer came after its deadline");
         }
     }

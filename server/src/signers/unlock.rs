@@ -148,7 +148,7 @@ impl Unlocker {
             Err(UseError::Refused(error)) => (PinOutcome::NotJudged, Some(error.to_string())),
             Err(UseError::NotAsked | UseError::NotStarted(_)) => (PinOutcome::NotJudged, None),
             // The module may have been asked and may have counted it: the claim stays as it is.
-            Ok(_) | Err(UseError::Unavailable | UseError::TooLong) => {
+            Ok(_) | Err(UseError::Unavailable | UseError::TooLong | UseError::DecryptionFailed { .. }) => {
                 tracing::error!(environment = self.name, "token: the attempt to log in ended without an outcome");
                 return Ok(Next::Look(LOOK_FOR_A_PERSON));
             }

@@ -1,6 +1,11 @@
 //! Limits of time and number, and stopping.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use reqwest::{Method, StatusCode};
 use rustls::{
@@ -36,6 +41,9 @@ async fn try_connect(server: &Running) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
+
+/// Where requests come from.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Everything until the server closes.
 async fn read_to_close(stream: &mut TlsStream<TcpStream>) -> String {
@@ -169,7 +177,7 @@ async fn requests_whose_bodies_do_not_come_keep_nobody_out() {
 async fn more_requests_than_allowed_are_told_to_come_again() {
     let server = Running::with(|limits| (limits.requests, limits.password_checks) = (1, 1)).await;
     // A login waits until the password of another one was checked.
-    let check = server.state.authentication.passwords.turn().await.unwrap();
+    let check = server.state.authentication.passwords.permit(LOOPBACK).await.unwrap();
     let waiting = tokio::spawn({
         let (client, url) = (server.client().clone(), server.url("/v1/login"));
         let body = json!({"type": "password", "user": "nobody", "password": PASSWORD, "label": "test"});

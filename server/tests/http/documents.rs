@@ -26,6 +26,9 @@ async fn readiness_says_what_is_missing() {
     let server = Running::start().await;
     let ready: Value = server.ask(Method::GET, "/readyz", None, None).await.json(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(ready["ready"], false);
+    assert_eq!(ready["reasons"], json!(["The signer of an environment does not answer."]));
+    let admin = server.admin().await;
+    let ready: Value = admin.get("/readyz").await.json(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(ready["reasons"], json!(["The signer of the environment default does not answer."]));
 }
 

@@ -113,7 +113,7 @@ async fn a_failed_use_may_be_tried_again() {
         UseRequest { key, idempotency_key: Uuid::new_v4(), operation: Operation::Decrypt { ciphertext: vec![1; 512] } };
     for _ in 0..2 {
         let failed = place.requests.submit(&place.caller(), request.clone()).await;
-        assert!(matches!(failed, Err(RequestError::DecryptionFailed)), "{failed:?}");
+        assert!(matches!(failed, Err(RequestError::DecryptionFailed { .. })), "{failed:?}");
     }
     let outcomes = place.record().await.into_iter().filter(|row| row.state.as_deref() == Some("failed")).count();
     assert_eq!(outcomes, 2);

@@ -48,7 +48,7 @@ impl Answers {
             Ok(frame) => frame,
             Err(error) => {
                 log::event(Level::Error, "answer-not-encodable", &[("id", &response.id), ("error", &error)]);
-                let refusal = Response { id: response.id, result: Err(SignerError::Invalid(error.to_string())) };
+                let refusal = Response::new(response.id, Err(SignerError::Invalid(error.to_string())));
                 match protocol::encode(&refusal) {
                     Ok(frame) => frame,
                     Err(_) => return,

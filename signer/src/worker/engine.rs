@@ -1,9 +1,9 @@
 //! Performing requests.
 
 use std::{
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use super::{
     answers::Answers,
-    delay::Delay,
-    gate::Gate,
+    delay::Delays,
+    gate::{Gate, Made},
     keys::{Keys, UsableKey},
     leash::Voice,
+    stopwatch::Stopwatch,
     task::Task,
     token::TokenKeys,
 };
@@ -39,7 +40,7 @@ pub(super) struct Engine {
     voice: Voice,
     journal: Journal,
     answers: Arc<Answers>,
-    delay: Delay,
+    delays: Delays,
 }
 
 /// What a thread is to do.
@@ -65,28 +66,42 @@ pub(super) struct BegunUse {
     gate: Arc<Gate>,
     key: UsableKey,
     component: Uuid,
+    algorithm: ComponentAlgorithm,
     task: Task,
 }
 
+/// How long work keeps a thread busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Length {
+    /// Less than a millisecond.
+    Short,
+    /// Milliseconds of a processor: a use of an RSA key.
+    Long,
+    /// Seconds: RSA keys, and on a token whatever makes or destroys keys waits for them.
+    Generation,
+}
+
 impl Work {
-    /// Whether it may occupy a thread for seconds: RSA keys do, and on a token whatever makes or destroys keys waits for
-    /// them.
-    pub(super) const fn takes_seconds(&self) -> bool {
-        matches!(
-            self,
-            Self::Request(Request {
-                body: RequestBody::Generate { .. } | RequestBody::Destroy { .. } | RequestBody::Discard { .. },
-                ..
-            })
-        )
+    pub(super) const fn length(&self) -> Length {
+        let algorithm = match self {
+            Self::Request(Request { body, .. }) => match body {
+                RequestBody::Generate { .. } | RequestBody::Destroy { .. } | RequestBody::Discard { .. } => {
+                    return Length::Generation;
+                }
+                _ => return Length::Short,
+            },
+            Self::Prepare(new) => new.row.algorithm,
+            Self::Use(begun) => begun.algorithm,
+        };
+        if algorithm.curve().is_none() { Length::Long } else { Length::Short }
     }
 }
 
 impl Engine {
-    pub(super) fn new(keys: Keys, voice: Voice, journal: Journal, answers: Arc<Answers>) -> io::Result<Self> {
+    pub(super) fn new(keys: Keys, voice: Voice, journal: Journal, answers: Arc<Answers>) -> Self {
         let flushed = Arc::clone(&answers);
         journal.after_each_write(move || flushed.flush());
-        Ok(Self { keys, voice, journal, answers, delay: Delay::start()? })
+        Self { keys, voice, journal, answers, delays: Delays::default() }
     }
 
     /// Whether keys can be used.
@@ -125,7 +140,7 @@ impl Engine {
     /// Answers the heartbeat.
     pub(super) fn status(&self, id: u64) {
         let body = ResponseBody::Status { state: self.state(), journal: self.journal.head() };
-        self.answer(Response { id, result: Ok(body) });
+        self.answer(Response::new(id, Ok(body)));
     }
 
     pub(super) fn answer(&self, response: Response) {
@@ -169,7 +184,7 @@ impl Engine {
         match work {
             Work::Request(request) => self.perform_request(request),
             Work::Prepare(new) => self.use_key(new),
-            Work::Use(begun) => self.finish_use(begun),
+            Work::Use(begun) => self.finish_use(begun, &self.keys.stopwatch()),
         }
         self.end_if_doomed();
     }
@@ -212,7 +227,7 @@ impl Engine {
             RequestBody::Unlock => self.unlock(),
             RequestBody::Probe => self.keys.token().and_then(|token| token.probe()).map(ResponseBody::Probed),
         };
-        self.answer(Response { id, result });
+        self.answer(Response::new(id, result));
     }
 
     fn journal_page(&self, from: u64, limit: u32) -> Result<ResponseBody, SignerError> {
@@ -222,11 +237,12 @@ impl Engine {
     }
 
     fn use_key(&self, new: NewUse) {
+        let stopwatch = self.keys.stopwatch();
         match guarded(|| self.keys.admit(&new.row, &new.task)) {
             Ok(key) => {
                 let begun = self.begin_use(new, key);
                 self.journal.wake();
-                self.finish_use(begun);
+                self.finish_use(begun, &stopwatch);
             }
             Err(error) => {
                 log::event(
@@ -239,27 +255,27 @@ impl Engine {
                         ("why", &error),
                     ],
                 );
-                self.answer(Response { id: new.id, result: Err(error) });
+                self.answer(Response::new(new.id, Err(error)));
             }
         }
     }
 
     fn begin_use(&self, new: NewUse, key: UsableKey) -> BegunUse {
-        let NewUse { id, row: StoredKey { component, .. }, task, request } = new;
+        let NewUse { id, row: StoredKey { component, algorithm, .. }, task, request } = new;
         let input_sha256 = Some(task.input().sha256());
         let entry = NewEntry { operation: task.name(), component, request, input_sha256 };
-        BegunUse { gate: self.enqueue(id, entry), key, component, task }
+        BegunUse { gate: self.enqueue(id, entry), key, component, algorithm, task }
     }
 
-    fn finish_use(&self, begun: BegunUse) {
-        let BegunUse { gate, key, component, task } = begun;
+    fn finish_use(&self, begun: BegunUse, stopwatch: &Stopwatch) {
+        let BegunUse { gate, key, component, task, .. } = begun;
         failpoint::hit("signer::operation");
         let result = guarded(|| self.keys.perform(&key, task.input()));
-        if matches!(result, Err(SignerError::DecryptionFailed)) {
-            self.delay.after_failure(component, move || gate.made(result));
-        } else {
-            gate.made(result);
-        }
+        let delay = match &result {
+            Err(SignerError::DecryptionFailed) => self.delays.after_failure(component, Instant::now()),
+            _ => Duration::ZERO,
+        };
+        gate.made(Made { result, spent: stopwatch.elapsed(), delay });
     }
 
     fn generate(&self, id: u64, component: Uuid, algorithm: ComponentAlgorithm, role: ComponentRole, request: Uuid) {
@@ -270,7 +286,7 @@ impl Engine {
                 self.journal.wake();
                 gate.made(Ok(ResponseBody::Generated { key, evidence }));
             }
-            Err(error) => self.answer(Response { id, result: Err(error) }),
+            Err(error) => self.answer(Response::new(id, Err(error))),
         }
     }
 
@@ -286,7 +302,7 @@ impl Engine {
                 let facts: &[(&str, &dyn std::fmt::Display)] =
                     &[("request", &request), ("component", &component), ("operation", &operation), ("why", &error)];
                 log::event(Level::Warn, "refused", facts);
-                self.answer(Response { id, result: Err(error) });
+                self.answer(Response::new(id, Err(error)));
             }
         }
     }
@@ -301,7 +317,7 @@ impl Engine {
     ) {
         let token = match self.keys.token() {
             Ok(token) => token,
-            Err(error) => return self.answer(Response { id, result: Err(error) }),
+            Err(error) => return self.answer(Response::new(id, Err(error))),
         };
         let entry = NewEntry { operation: "destroy", component, request, input_sha256: None };
         let gate = self.enqueue(id, entry);

@@ -1,6 +1,9 @@
 //! Nothing leaves before its journal entry is durable.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use sealcard_signer_protocol::{Response, ResponseBody, SignerError};
 
@@ -14,9 +17,18 @@ pub(super) struct Gate {
     state: Mutex<State>,
 }
 
+/// What came of an operation.
+pub(super) struct Made {
+    pub(super) result: Result<ResponseBody, SignerError>,
+    /// What the use of the key took.
+    pub(super) spent: Duration,
+    /// How long its caller has to wait for it.
+    pub(super) delay: Duration,
+}
+
 #[derive(Default)]
 struct State {
-    made: Option<Result<ResponseBody, SignerError>>,
+    made: Option<Made>,
     durable: Option<Result<(), SignerError>>,
 }
 
@@ -40,8 +52,9 @@ impl Gate {
     }
 
     /// The operation has ended.
-    pub(super) fn made(&self, result: Result<ResponseBody, SignerError>) {
-        if let Some(answer) = self.step(|state| state.made = Some(result)) {
+    pub(super) fn made(&self, made: impl Into<Made>) {
+        let made = made.into();
+        if let Some(answer) = self.step(|state| state.made = Some(made)) {
             self.answers.send(&answer);
         }
     }
@@ -51,11 +64,28 @@ impl Gate {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
         match (state.made.take(), state.durable.take()) {
-            (Some(made), Some(durable)) => Some(Response { id: self.id, result: durable.and(made) }),
+            (Some(made), Some(durable)) => Some(made.response(self.id, durable)),
             (made, durable) => {
                 *state = State { made, durable };
                 None
             }
         }
+    }
+}
+
+impl Made {
+    fn response(self, id: u64, durable: Result<(), SignerError>) -> Response {
+        Response {
+            id,
+            result: durable.and(self.result),
+            spent_us: u64::try_from(self.spent.as_micros()).unwrap_or(u64::MAX),
+            delay_ms: u32::try_from(self.delay.as_millis()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl From<Result<ResponseBody, SignerError>> for Made {
+    fn from(result: Result<ResponseBody, SignerError>) -> Self {
+        Self { result, spent: Duration::ZERO, delay: Duration::ZERO }
     }
 }

@@ -8,7 +8,7 @@ use sealcard_signer_protocol::{
 };
 use uuid::Uuid;
 
-use super::{task::Task, token::TokenKeys};
+use super::{stopwatch::Stopwatch, task::Task, token::TokenKeys};
 use crate::{
     leash::{Secret, Taken},
     operations::{self, PrivateKey},
@@ -81,6 +81,14 @@ impl Keys {
                 task.check(row)?;
                 token.admit(row).map(|()| UsableKey::OnToken(row.clone()))
             }
+        }
+    }
+
+    /// Measures what a use takes.
+    pub(super) fn stopwatch(&self) -> Stopwatch {
+        match self {
+            Self::Store(_) => Stopwatch::of_thread(),
+            Self::Token(_) => Stopwatch::of_clock(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! The process that uses keys: frames in, frames out.
 //!
-//! One thread reads requests; a thread for each processor performs them; RSA keys are generated on threads of their own,
-//! because that takes seconds; the reading thread writes the journal while a key works, or, when more is there to be read,
+//! One thread reads requests; a thread for each processor performs them. RSA keys of a sealed store are used on as many
+//! other threads, so that what takes microseconds never waits in a queue behind what takes milliseconds: the system shares
+//! the processors among the threads. RSA keys are generated on threads of their own, because that takes seconds. The reading thread writes the journal while a key works, or, when more is there to be read,
 //! a thread of its own. Nothing is locked while a key works. An answer leaves as soon as both the operation and its journal
 //! entry are done, so answers come in any order. The keeper, which started the process, gives it all that it needs and
 //! watches over it; the server's requests come on a socket of their own.
@@ -14,6 +15,7 @@ mod gate;
 mod keys;
 mod leash;
 mod queue;
+mod stopwatch;
 mod task;
 mod token;
 
@@ -41,7 +43,7 @@ use crate::{
 };
 use answers::Answers;
 use busy::{Busy, Kind};
-use engine::{Engine, Work};
+use engine::{Engine, Length, Work};
 use keys::Keys;
 use leash::Leash;
 use queue::Queue;
@@ -115,9 +117,11 @@ pub fn run(folder: &Path) -> Result<(), WorkerError> {
     let journal = Journal::resume(briefing.journal, briefing.scan).map_err(WorkerError::Thread)?;
     let answers = Arc::new(Answers::new(briefing.server.try_clone().map_err(WorkerError::Read)?));
     let voice = leash.voice().map_err(WorkerError::Thread)?;
-    let engine = Arc::new(Engine::new(keys, voice.clone(), journal, answers).map_err(WorkerError::Thread)?);
+    let engine = Arc::new(Engine::new(keys, voice.clone(), journal, answers));
     let busy = Arc::new(Busy::new());
-    let threads = Threads::start(&engine, &busy, threads).map_err(WorkerError::Thread)?;
+    // A token's work does not keep a processor busy.
+    let long = if config.is_none() { threads } else { 0 };
+    let threads = Threads::start(&engine, &busy, threads, long).map_err(WorkerError::Thread)?;
     // Taken before anybody can ask for the state, unless that means to log in, which takes as long as the token wants.
     let at_once = briefing
         .secret
@@ -152,13 +156,16 @@ fn look_again_later(after: Duration) -> io::Result<()> {
 struct Threads {
     engine: Arc<Engine>,
     work: Arc<Queue<Work>>,
+    /// Another one than `work` if long work has threads of its own.
+    long: Arc<Queue<Work>>,
     generate: Arc<Queue<Work>>,
     workers: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Threads {
-    fn start(engine: &Arc<Engine>, busy: &Busy, count: usize) -> io::Result<Self> {
+    fn start(engine: &Arc<Engine>, busy: &Busy, count: usize, for_long: usize) -> io::Result<Self> {
         let work = Arc::new(Queue::new(QUEUE));
+        let long = if for_long == 0 { Arc::clone(&work) } else { Arc::new(Queue::new(QUEUE)) };
         let generate = Arc::new(Queue::new(QUEUE));
         let spawn = |name: &str, queue: &Arc<Queue<Work>>, kind| {
             let (engine, queue, slot) = (Arc::clone(engine), Arc::clone(queue), busy.slot(kind));
@@ -169,12 +176,13 @@ impl Threads {
                 }
             })
         };
-        let workers = (0..count).map(|_| spawn("worker", &work, Kind::Operation)).collect::<io::Result<_>>()?;
+        let queues = std::iter::repeat_n(&work, count).chain(std::iter::repeat_n(&long, for_long));
+        let workers = queues.map(|queue| spawn("worker", queue, Kind::Operation)).collect::<io::Result<_>>()?;
         for _ in 0..count.min(4) {
             // Never joined: the process does not wait for a key that nobody can receive any more.
             spawn("generate", &generate, Kind::Generation)?;
         }
-        Ok(Self { engine: Arc::clone(engine), work, generate, workers })
+        Ok(Self { engine: Arc::clone(engine), work, long, generate, workers })
     }
 
     /// Reads requests until the server closes the socket, then lets the threads finish what they have.
@@ -194,6 +202,7 @@ impl Threads {
             }
         };
         self.work.close();
+        self.long.close();
         self.generate.close();
         for worker in self.workers {
             let _ = worker.join();
@@ -210,19 +219,21 @@ impl Threads {
         match request {
             // Answered at once: it is the heartbeat, and must not wait behind work.
             Ok(Request { id, body: RequestBody::Status }) => self.engine.status(id),
-            Ok(request) => match self.engine.begin(request) {
-                work if work.takes_seconds() => self.generate.put(work),
-                work => {
-                    let begun = matches!(work, Work::Use(_));
-                    self.work.put(work);
-                    if begun {
-                        self.engine.flush_journal(more_to_read());
-                    }
+            Ok(request) => {
+                let work = self.engine.begin(request);
+                let begun = matches!(work, Work::Use(_));
+                match work.length() {
+                    Length::Short => self.work.put(work),
+                    Length::Long => self.long.put(work),
+                    Length::Generation => self.generate.put(work),
                 }
-            },
+                if begun {
+                    self.engine.flush_journal(more_to_read());
+                }
+            }
             Err(BadRequest::Answerable { id, error }) => {
                 log::event(Level::Warn, "malformed-request", &[("id", &id), ("error", &error)]);
-                self.engine.answer(Response { id, result: Err(SignerError::Invalid(error)) });
+                self.engine.answer(Response::new(id, Err(SignerError::Invalid(error))));
             }
             Err(BadRequest::OutOfStep(error)) => return Err(WorkerError::OutOfStep(error)),
         }

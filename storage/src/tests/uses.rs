@@ -101,7 +101,7 @@ async fn begin_if(
             }
         }
     };
-    Ok(store.begin_request(*request, query, cached, decide).await?.value)
+    store.begin_request(*request, query, cached, decide).await
 }
 
 /// Always allowed.

@@ -9,6 +9,7 @@ use sealcard_tests::{Algorithm, Binaries, DatabaseKind, Playground, PlaygroundBu
 use xtask::{cargo, interrupts, output, packages};
 
 use crate::{
+    abuse::Abuse,
     cases::{Case, Contest},
     local::{LocalKeys, Shape},
     pkcs11::{self, Pkcs11Key},
@@ -29,8 +30,9 @@ const PKCS11: &str = "pkcs11-scd";
 /// Measures optimized programs: `gpg --detach-sign`, `git tag -s`, `rpmsign` of 20 packages and a rebase of 200 commits
 /// with a local key and through Sealcard, turn by turn, so that a slow spell of the machine hits both alike; the same
 /// with gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; 8 and 128 clients over HTTPS
-/// beside the cryptographic library alone, and beside a token of SoftHSM alone; start-up time and memory. Prints
-/// medians and writes target/bench/results.json. Quote ratios: the times of two machines do not compare.
+/// beside the cryptographic library alone, and beside a token of SoftHSM alone; start-up time and memory; and how four
+/// clients fare while another party abuses the server (--filter abuse). Prints medians and writes
+/// target/bench/results.json. Quote ratios: the times of two machines do not compare.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Few repetitions: good enough to see whether it works
@@ -47,8 +49,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        packages::ensure(&[packages::DEMO, packages::BENCH, pkcs11::PACKAGES].concat())?;
-        if self.database.contains(&DatabaseKind::Postgres) {
+        let only_abuse = self.filter.starts_with(Abuse::PREFIX);
+        if !only_abuse {
+            packages::ensure(&[packages::DEMO, packages::BENCH, pkcs11::PACKAGES].concat())?;
+        }
+        if !only_abuse && self.database.contains(&DatabaseKind::Postgres) {
             packages::ensure(packages::POSTGRES)?;
         }
         output::step("building optimized programs");
@@ -61,6 +66,11 @@ impl Bench {
         };
         let wanted = |name: &str| name.contains(&self.filter);
         let contest = Contest { check: &check, wanted: &wanted };
+        let abuse = Abuse { contest: &contest, quick: self.quick };
+        if only_abuse {
+            abuse.run(&binaries)?;
+            return Ok(ExitCode::SUCCESS);
+        }
 
         let (database, others) = self.database.split_first().context("no database to measure on")?;
         output::step(&format!("starting a server on {database} and a workstation"));
@@ -82,6 +92,7 @@ impl Bench {
         let file = cargo::target()?.join("bench").join("results.json");
         report.write(&file)?;
         output::note(&format!("written to {}", file.display()));
+        abuse.run(&binaries)?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: Sealcard against a local key, measured in turns in one run.
 
+mod abuse;
 mod bench;
 mod cases;
+mod client;
 mod local;
 mod pkcs11;
 mod processes;

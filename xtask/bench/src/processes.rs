@@ -92,7 +92,8 @@ pub(crate) fn processor_time(pid: u32) -> Result<f64> {
     Ok(ticks / second as f64)
 }
 
-fn resident(pid: u32) -> Result<f64> {
+/// Memory of a process, in MiB.
+pub(crate) fn resident(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;

@@ -9,11 +9,12 @@ use std::{thread::available_parallelism, time::Duration};
 use anyhow::{Context, Result};
 use sealcard_tests::{Algorithm, Binaries, Playground, PlaygroundBuilder, StoreKind, USER};
 
-use self::load::{Measured, Processes, Target};
+use self::load::{Measured, Processes};
 pub(crate) use self::token::RawToken;
 use crate::{
     bench::ALGORITHMS,
     cases::Contest,
+    client::Client,
     report::{Report, median},
 };
 use xtask::output;
@@ -94,7 +95,7 @@ impl Throughput<'_> {
         raw: impl Fn(Algorithm) -> Result<Vec<f64>>,
     ) -> Result<()> {
         let server = &playground.server;
-        let target = Target::login(server.url(), &server.ca(), USER, &playground.facts.user_password)?;
+        let target = Client::login(server.url(), &server.ca(), USER, &playground.facts.user_password)?;
         let processes = Processes { server: server.pid(), signers: server.signers()? };
         for algorithm in algorithms {
             let mut cases: Vec<_> =
@@ -107,7 +108,8 @@ impl Throughput<'_> {
                 alone.push(raw(*algorithm)?);
                 for (clients, _, measured) in &mut cases {
                     (self.contest.check)()?;
-                    measured.push(target.run(&playground.key(*algorithm)?.id, *clients, self.turn(), &processes)?);
+                    let key = &playground.key(*algorithm)?.id;
+                    measured.push(load::run(&target, key, *clients, self.turn(), &processes)?);
                 }
             }
             let alone = best(&alone)?;

@@ -1,0 +1,130 @@
+//! Projects and their members.
+
+use sealcard_api::{
+    Timestamp,
+    admin::{MemberKind, ProjectMember},
+    ids::ProjectId,
+};
+use sealcard_policy::PrincipalKind;
+use sealcard_record::{
+    Event,
+    event::{Member, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct},
+};
+
+use super::{Author, Directory, DirectoryError, MANAGE_PROJECT, MANAGE_SERVER, Result, groups};
+use crate::storage::{ProjectRow, WriteTx};
+
+/// A project to be added.
+#[derive(Debug, Clone)]
+pub struct NewProject {
+    /// The name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+}
+
+impl Directory {
+    /// Adds a project without members.
+    ///
+    /// # Errors
+    /// See [`DirectoryError`].
+    pub async fn add_project(&self, author: Author, new: NewProject) -> Result<ProjectRow> {
+        let NewProject { name, description } = new;
+        let row = ProjectRow { id: ProjectId::new(), name, description, created: Timestamp::now().unix() };
+        self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            tx.add_project(&row)?;
+            let added = ProjectAdded { project: row.named(), via: author.via() };
+            tx.append_record(author.draft(Event::ProjectAdded(added)));
+            Ok(row)
+        })
+        .await
+    }
+
+    /// Renames a project or describes it anew.
+    ///
+    /// # Errors
+    /// See [`DirectoryError`].
+    pub async fn change_project(
+        &self,
+        author: Author,
+        before: ProjectRow,
+        new_name: Option<String>,
+        description: Option<String>,
+    ) -> Result<ProjectRow> {
+        self.change(author, MANAGE_PROJECT, Some(before.id), move |tx, author| {
+            tx.change_project(before.id, new_name.as_deref(), description.as_deref())?;
+            tx.bump_registry()?;
+            tx.append_record(author.draft(Event::ProjectChanged(ProjectChanged {
+                project: before.named(),
+                new_name: new_name.clone(),
+                description: description.is_some(),
+            })));
+            let name = new_name.unwrap_or(before.name);
+            Ok(ProjectRow { name, description: description.unwrap_or(before.description), ..before })
+        })
+        .await
+    }
+
+    /// Removes a project whose keys are all revoked or destroyed.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Conflict`] if it has other keys.
+    pub async fn remove_project(&self, author: Author, project: ProjectRow) -> Result<()> {
+        self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let living = tx.living_keys(project.id)?;
+            if !living.is_empty() {
+                let (name, keys) = (&project.name, living.join(", "));
+                let conflict = format!("{name} still has keys: {keys}. Revoke or destroy them first.");
+                return Err(DirectoryError::Conflict(conflict));
+            }
+            tx.remove_project(project.id, Timestamp::now().unix())?;
+            tx.bump_registry()?;
+            tx.append_record(author.draft(Event::ProjectRemoved(ProjectAct { project: project.named() })));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a role in a project, or takes it away. What is so already is not recorded.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Denied`] if its author would get the use of keys by it.
+    pub async fn set_project_member(
+        &self,
+        author: Author,
+        project: ProjectRow,
+        member: ProjectMember,
+        has_role: bool,
+    ) -> Result<()> {
+        let allowed = self.allow_self_grants;
+        self.change(author, MANAGE_PROJECT, Some(project.id), move |tx, author| {
+            let before = author.usable_projects(tx)?;
+            let (role, member) = (member.role, find_member(tx, &member)?);
+            let changed = if has_role {
+                tx.add_project_member(project.id, (&member).into(), role)?
+            } else {
+                tx.remove_project_member(project.id, (&member).into(), role)?
+            };
+            if changed {
+                author.expect_no_self_grant(tx, before, allowed)?;
+                tx.bump_registry()?;
+                let act = ProjectMemberAct { project: project.named(), member, role };
+                let event = if has_role { Event::ProjectMemberAdded(act) } else { Event::ProjectMemberRemoved(act) };
+                tx.append_record(author.draft(event));
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn find_member(tx: &mut WriteTx, member: &ProjectMember) -> Result<Member> {
+    let (kind, what) = match member.kind {
+        MemberKind::Group => return groups::find_group(tx, &member.name).map(Member::Group),
+        MemberKind::User => (PrincipalKind::User, "user"),
+        MemberKind::ServiceAccount => (PrincipalKind::ServiceAccount, "service account"),
+    };
+    let row = tx.find_principal(&member.name)?.filter(|row| row.kind == kind);
+    let unknown = || DirectoryError::NotFound(format!("There is no {what} {}.", member.name));
+    row.map(|row| Member::Principal(row.named())).ok_or_else(unknown)
+}

@@ -1,0 +1,132 @@
+//! Service accounts and their tokens.
+
+use sealcard_api::{
+    Timestamp,
+    ids::{PrincipalId, ServiceTokenId},
+};
+use sealcard_policy::PrincipalKind;
+use sealcard_record::{
+    Event, Named,
+    event::{PrincipalAct, ServiceAccountChanged, TokenAdded, TokenRevoked},
+};
+
+use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result};
+use crate::storage::{PrincipalChange, PrincipalRow, ServiceTokenRow, WriteTx};
+
+/// A token to be added.
+#[derive(Clone)]
+pub struct NewToken {
+    /// What it is for.
+    pub label: String,
+    /// When it expires.
+    pub expires: Timestamp,
+    /// SHA-256 of its secret.
+    pub hash: [u8; 32],
+}
+
+impl Directory {
+    /// Adds a service account.
+    ///
+    /// # Errors
+    /// See [`DirectoryError`].
+    pub async fn add_service_account(&self, author: Author, name: String) -> Result<PrincipalRow> {
+        let row = PrincipalRow {
+            id: PrincipalId::new(),
+            kind: PrincipalKind::ServiceAccount,
+            name,
+            administrator: false,
+            disabled: false,
+            created: Timestamp::now().unix(),
+            one_time_until: None,
+        };
+        self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            tx.add_principal(&row, None)?;
+            tx.append_record(author.draft(Event::ServiceAccountAdded(PrincipalAct { principal: row.named() })));
+            Ok(row)
+        })
+        .await
+    }
+
+    /// Renames, disables or enables a service account. Disabling revokes its grants.
+    ///
+    /// # Errors
+    /// See [`DirectoryError`].
+    pub async fn change_service_account(
+        &self,
+        author: Author,
+        account: String,
+        new_name: Option<String>,
+        disabled: Option<bool>,
+    ) -> Result<PrincipalRow> {
+        self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let before = find(tx, &account)?;
+            let change = PrincipalChange { disabled, name: new_name, ..PrincipalChange::default() };
+            tx.change_principal(before.id, &change)?;
+            if disabled == Some(true) {
+                tx.revoke_grants_of(before.id, Timestamp::now().unix())?;
+            }
+            tx.bump_registry()?;
+            let (principal, new_name) = (before.named(), change.name);
+            let changed = ServiceAccountChanged { principal, new_name, disabled };
+            tx.append_record(author.draft(Event::ServiceAccountChanged(changed)));
+            find(tx, &before.id.to_string())
+        })
+        .await
+    }
+
+    /// Adds a token to a service account.
+    ///
+    /// # Errors
+    /// See [`DirectoryError`].
+    pub async fn add_token(&self, author: Author, account: String, new: NewToken) -> Result<ServiceTokenRow> {
+        let NewToken { label, expires, hash } = new;
+        let row = ServiceTokenRow {
+            id: ServiceTokenId::new(),
+            label,
+            created: Timestamp::now().unix(),
+            expires: expires.unix(),
+            revoked: None,
+        };
+        self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let account = find(tx, &account)?;
+            tx.add_service_token(account.id, &row, &hash)?;
+            let (principal, token) = (account.named(), Named::new(row.id, &row.label));
+            tx.append_record(author.draft(Event::ServiceTokenAdded(TokenAdded { principal, token, expires })));
+            Ok(row)
+        })
+        .await
+    }
+
+    /// Revokes a token and the grants that came of it.
+    ///
+    /// # Errors
+    /// See [`DirectoryError`].
+    pub async fn revoke_token(&self, author: Author, account: String, token: ServiceTokenId) -> Result<()> {
+        self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let account = find(tx, &account)?;
+            let token = tx.revoke_service_token(account.id, token, Timestamp::now().unix())?;
+            let revoked = TokenRevoked { principal: account.named(), token };
+            tx.append_record(author.draft(Event::ServiceTokenRevoked(revoked)));
+            Ok(())
+        })
+        .await
+    }
+
+    /// A service account by name or id.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NotFound`] if there is none.
+    pub async fn service_account(&self, name: &str) -> Result<PrincipalRow> {
+        let row = self.store.principal(PrincipalKind::ServiceAccount, name).await?;
+        row.ok_or_else(|| unknown(name))
+    }
+}
+
+fn find(tx: &mut WriteTx, name: &str) -> Result<PrincipalRow> {
+    let row = tx.find_principal(name)?.filter(|row| row.kind == PrincipalKind::ServiceAccount);
+    row.ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &str) -> DirectoryError {
+    DirectoryError::NotFound(format!("There is no service account {name}."))
+}

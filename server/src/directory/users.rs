@@ -1,0 +1,203 @@
+//! Users, and what they have in common with service accounts.
+
+use sealcard_api::{Timestamp, ids::PrincipalId};
+use sealcard_policy::{Action, PrincipalKind};
+use sealcard_record::{
+    Event,
+    event::{self, PasswordChanged, PasswordReset, PrincipalAct, UserAdded},
+};
+
+use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result};
+use crate::{
+    authn::Caller,
+    storage::{PasswordRow, PrincipalChange, PrincipalRow, WriteTx},
+};
+
+/// A user to be added.
+#[derive(Clone)]
+pub struct NewUser {
+    /// The name.
+    pub name: String,
+    /// Whether the user may administer the server.
+    pub administrator: bool,
+    /// The password's PHC string.
+    pub password: String,
+    /// Until when the password may be used, if it is a one-time password.
+    pub one_time_until: Option<Timestamp>,
+}
+
+/// What is to be changed of a user.
+#[derive(Clone, Default)]
+pub struct UserChange {
+    /// Another name.
+    pub name: Option<String>,
+    /// Whether the user may administer the server.
+    pub administrator: Option<bool>,
+    /// Whether the user is disabled.
+    pub disabled: Option<bool>,
+    /// Another password's PHC string.
+    pub password: Option<String>,
+}
+
+impl Directory {
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// See [`DirectoryError`].
+    pub async fn add_user(&self, author: Author, new: NewUser) -> Result<PrincipalRow> {
+        let NewUser { name, administrator, password, one_time_until } = new;
+        let row = PrincipalRow {
+            id: PrincipalId::new(),
+            kind: PrincipalKind::User,
+            name,
+            administrator,
+            disabled: false,
+            created: Timestamp::now().unix(),
+            one_time_until: one_time_until.map(Timestamp::unix),
+        };
+        self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            tx.add_principal(&row, Some(&password))?;
+            tx.append_record(author.draft(Event::UserAdded(UserAdded {
+                principal: row.named(),
+                administrator,
+                one_time_password: one_time_until.is_some(),
+                via: author.via(),
+            })));
+            Ok(row)
+        })
+        .await
+    }
+
+    /// Changes a user. A new password, and disabling, revoke the user's grants.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Conflict`] if nobody would be left to administer the server.
+    pub async fn change_user(&self, author: Author, user: String, change: UserChange) -> Result<PrincipalRow> {
+        self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let UserChange { name, administrator, disabled, password } = change;
+            let before = find_user(tx, &user)?;
+            let row = PrincipalChange { name, administrator, disabled, password, ..PrincipalChange::default() };
+            tx.change_principal(before.id, &row)?;
+            must_keep_an_administrator(tx)?;
+            if row.password.is_some() || disabled == Some(true) {
+                tx.revoke_grants_of(before.id, Timestamp::now().unix())?;
+            }
+            if disabled.is_some() {
+                tx.bump_registry()?;
+            }
+            tx.append_record(author.draft(Event::UserChanged(event::UserChanged {
+                principal: before.named(),
+                new_name: row.name,
+                administrator,
+                disabled,
+                password: row.password.is_some(),
+            })));
+            find_user(tx, &before.id.to_string())
+        })
+        .await
+    }
+
+    /// Gives a user a one-time password in place of the present one, and revokes the user's grants.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Conflict`] if it is the author's own.
+    pub async fn reset_password(&self, caller: Caller, user: String, hash: String, until: Timestamp) -> Result<()> {
+        let own = caller.principal;
+        self.change(caller.into(), MANAGE_SERVER, None, move |tx, author| {
+            let user = find_user(tx, &user)?;
+            // A one-time password that is not used in time would lock the last administrator out for ever.
+            if user.id == own {
+                let conflict = "This is your own password. Change it with: sealcard passwd";
+                return Err(DirectoryError::Conflict(conflict.to_owned()));
+            }
+            let one_time_until = Some(until.unix());
+            let change = PrincipalChange { password: Some(hash), one_time_until, ..PrincipalChange::default() };
+            tx.change_principal(user.id, &change)?;
+            tx.revoke_grants_of(user.id, Timestamp::now().unix())?;
+            let reset = PasswordReset { principal: user.named(), expires: until };
+            tx.append_record(author.draft(Event::PasswordReset(reset)));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes the caller's own password, which `old` was, and revokes the caller's other grants.
+    ///
+    /// # Errors
+    /// [`DirectoryError::WrongPassword`] if the password was changed meanwhile.
+    pub async fn change_own_password(&self, caller: Caller, old: PasswordRow, hash: String) -> Result<()> {
+        let grant = caller.grant;
+        self.change(caller.into(), &[Action::LookAfterOneself], None, move |tx, author| {
+            if !tx.has_password(old.id, &old.password)? {
+                return Err(DirectoryError::WrongPassword);
+            }
+            let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
+            tx.change_principal(old.id, &change)?;
+            tx.revoke_other_grants(old.id, grant, Timestamp::now().unix())?;
+            tx.append_record(author.draft(Event::PasswordChanged(PasswordChanged { one_time: false })));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a user or service account with memberships, tokens and grants.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Conflict`] if nobody would be left to administer the server.
+    pub async fn remove_principal(&self, author: Author, kind: PrincipalKind, name: String) -> Result<()> {
+        self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let row = tx.find_principal(&name)?.filter(|row| row.kind == kind);
+            let row = row.ok_or_else(|| unknown(&name))?;
+            tx.remove_principal(row.id, Timestamp::now().unix())?;
+            must_keep_an_administrator(tx)?;
+            tx.bump_registry()?;
+            let act = PrincipalAct { principal: row.named() };
+            tx.append_record(author.draft(match kind {
+                PrincipalKind::User => Event::UserRemoved(act),
+                PrincipalKind::ServiceAccount => Event::ServiceAccountRemoved(act),
+            }));
+            Ok(())
+        })
+        .await
+    }
+
+    /// A user or service account by name or id.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NotFound`] if there is none.
+    pub async fn principal(&self, name: &str) -> Result<PrincipalRow> {
+        for kind in [PrincipalKind::User, PrincipalKind::ServiceAccount] {
+            if let Some(row) = self.store.principal(kind, name).await? {
+                return Ok(row);
+            }
+        }
+        Err(unknown(name))
+    }
+
+    /// A user by name or id.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NotFound`] if there is none.
+    pub async fn user(&self, name: &str) -> Result<PrincipalRow> {
+        let row = self.store.principal(PrincipalKind::User, name).await?;
+        row.ok_or_else(|| DirectoryError::NotFound(format!("There is no user {name}.")))
+    }
+}
+
+fn find_user(tx: &mut WriteTx, name: &str) -> Result<PrincipalRow> {
+    let row = tx.find_principal(name)?.filter(|row| row.kind == PrincipalKind::User);
+    row.ok_or_else(|| unknown(name))
+}
+
+/// Undoes the transaction that would leave nobody to administer the server.
+fn must_keep_an_administrator(tx: &mut WriteTx) -> Result<()> {
+    if tx.administrators()? > 0 {
+        return Ok(());
+    }
+    let last = "This is the last administrator with a password of their own. Make another user administrator first.";
+    Err(DirectoryError::Conflict(last.to_owned()))
+}
+
+pub(super) fn unknown(name: &str) -> DirectoryError {
+    DirectoryError::NotFound(format!("There is no user or service account {name}."))
+}
