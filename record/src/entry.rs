@@ -51,15 +51,20 @@ impl Draft {
         Self { peer: Some(peer), ..self }
     }
 
-    /// Gives the event its place behind `head`.
+    /// Gives the event its place behind `head`. Texts of others, such as errors and user ids, are cut if the entry is too long
+    /// otherwise: what one request brings must not keep the entries of others out.
     ///
     /// # Errors
-    /// If the entry is longer than [`MAX_ENTRY`].
+    /// If the entry is longer than [`MAX_ENTRY`] all the same.
     pub fn place(self, head: &Head, time: Timestamp) -> Result<Placed, BodyError> {
         let Self { request_id, actor, peer, event } = self;
         let sequence = head.sequence.saturating_add(1);
-        let body = Body { schema: SCHEMA, sequence, time, request_id, actor, peer, event };
-        let text = serde_json::to_string(&body)?;
+        let mut body = Body { schema: SCHEMA, sequence, time, request_id, actor, peer, event };
+        let mut text = serde_json::to_string(&body)?;
+        if text.len() > MAX_ENTRY {
+            body.event.shorten();
+            text = serde_json::to_string(&body)?;
+        }
         if text.len() > MAX_ENTRY {
             return Err(BodyError::TooLong(text.len()));
         }

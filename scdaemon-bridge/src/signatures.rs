@@ -1,6 +1,7 @@
 //! What a server answered for the OpenPGP signatures in a file: the value that the record has the hash of.
 
-use sealcard_openpgp::{blocks, frames};
+use data_encoding::BASE64;
+use sealcard_openpgp::frames;
 
 /// Signature packets (RFC 9580 section 5.2).
 const SIGNATURE: u8 = 2;
@@ -41,11 +42,18 @@ fn packets(file: &[u8]) -> Vec<Vec<u8>> {
     while let Some((_, after)) = rest.split_once(BEGIN)
         && let Some((inside, after)) = after.split_once(END)
     {
-        let block = format!("{BEGIN}{inside}{END}\n");
-        packets.extend(blocks(block.as_bytes()).into_iter().flatten().map(|block| block.bytes.to_vec()));
+        packets.extend(unarmored(inside));
         rest = after;
     }
     packets
+}
+
+/// What is between the lines around an armored block (RFC 9580 section 6.2): headers, an empty line, base64, and perhaps a
+/// checksum, which is not looked at.
+fn unarmored(inside: &str) -> Option<Vec<u8>> {
+    let lines = inside.lines().skip(1).skip_while(|line| !line.trim().is_empty());
+    let data = lines.map(str::trim).filter(|line| !line.starts_with('='));
+    BASE64.decode(data.collect::<String>().as_bytes()).ok()
 }
 
 /// The forms of what a signature packet holds. None if it is none of the kinds that Sealcard makes.
@@ -101,7 +109,6 @@ fn padded(number: &[u8], width: usize) -> Vec<u8> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use data_encoding::BASE64;
     use proptest::prelude::*;
 
     use super::*;
@@ -118,7 +125,9 @@ mod tests {
     }
 
     fn armored(packet: &[u8]) -> String {
-        format!("{BEGIN}\n\n{}\n{END}\n", BASE64.encode(packet))
+        let text = BASE64.encode(packet);
+        let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("{BEGIN}\nVersion: 1\n\n{}\n=abcd\n{END}\n", lines.join("\n"))
     }
 
     #[test]

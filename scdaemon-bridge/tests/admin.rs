@@ -89,10 +89,10 @@ fn entry(sequence: u64) -> Value {
     }})
 }
 
-/// A verification of the record, which is done when it was asked for twice.
+/// A verification of the record, which is done when it was asked for three times.
 fn verification(asked: usize) -> Value {
     let state = json!({"state": "running", "started": "2026-01-01T00:00:00Z", "entries": asked, "total": 2});
-    if asked < 2 {
+    if asked < 3 {
         return state;
     }
     json!({"state": "finished", "started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:00:01Z", "entries": 2,

@@ -4,6 +4,7 @@ mod administration;
 mod authentication;
 mod environments;
 mod keys;
+mod shorten;
 mod uses;
 
 use sealcard_api::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use sealcard_api::{Timestamp, record::RequestState};
+use sealcard_api::{Timestamp, merge::CertificateChange, record::RequestState};
 use sealcard_record::{Body, Draft, Event, Head, MAX_ENTRY, SCHEMA, Sha256, event, parse};
 use serde_json::Value;
 
@@ -88,7 +88,7 @@ fn hash_of_known_entries_never_changes() {
     assert_eq!(head.sequence, ENTRIES.lines().count() as u64);
     // (h=$(printf '%064d' 0); while read -r l; do
     //   h=$( (printf %s "$h" | xxd -r -p; printf %s "$l") | sha256sum | cut -d' ' -f1); done; echo $h) < entries.jsonl
-    assert_eq!(head.hash.to_string(), "9340f6020f3b43c60656f6f261a826ddff577689fc6fd1d63d47e9ed2558c75e");
+    assert_eq!(head.hash.to_string(), "9b92edb65e8183d7572aa4520a5911d85d32fc0c636e3b5217cbebbf913489e1");
 }
 
 #[test]
@@ -125,15 +125,29 @@ fn unknown_events_are_never_written() {
 
 #[test]
 fn entries_that_are_too_long_are_refused() {
-    let failed = |length| {
-        let signing_key = samples::signing_key();
-        let event = event::KeyFailed { signing_key, error: "x".repeat(length) };
-        Draft::of_server(Event::KeyFailed(event)).place(&Head::EMPTY, Timestamp::from_unix(0))
+    let named = |length| {
+        let mut signing_key = samples::signing_key();
+        signing_key.key.name = "x".repeat(length);
+        Draft::of_server(Event::KeyEnabled(event::KeyAct { signing_key })).place(&Head::EMPTY, Timestamp::from_unix(0))
     };
-    let short = failed(0).unwrap().text.len();
-    assert_eq!(failed(MAX_ENTRY - short).unwrap().text.len(), MAX_ENTRY);
-    failed(MAX_ENTRY - short + 1).unwrap_err();
+    let short = named(0).unwrap().text.len();
+    assert_eq!(named(MAX_ENTRY - short).unwrap().text.len(), MAX_ENTRY);
+    named(MAX_ENTRY - short + 1).unwrap_err();
     parse(&" ".repeat(MAX_ENTRY + 1)).unwrap_err();
+}
+
+#[test]
+fn texts_of_others_are_cut_to_fit() {
+    let signing_key = samples::signing_key();
+    let user_id = |n: usize| CertificateChange::UserIdAdded { user_id: format!("{n}{}", "ü".repeat(5000)) };
+    let merged = event::CertificateMerged { signing_key, changes: (0..500).map(user_id).collect() };
+    let mut failed = samples::intent().outcome(RequestState::Failed);
+    failed.error = Some("\u{1}".repeat(MAX_ENTRY));
+    for event in [Event::CertificateMerged(merged), Event::UseOutcome(failed)] {
+        let placed = Draft::of_server(event).place(&Head::EMPTY, Timestamp::from_unix(0)).unwrap();
+        assert!(placed.text.len() <= MAX_ENTRY && placed.text.contains('…'), "{}", placed.text.len());
+        assert_eq!(parse(&placed.text).unwrap(), placed.body);
+    }
 }
 
 #[test]

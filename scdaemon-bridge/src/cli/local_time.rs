@@ -77,7 +77,7 @@ fn parse_at(text: &str, now: Timestamp) -> Option<Timestamp> {
 /// Seconds of a span such as `2h`.
 fn span(text: &str) -> Option<i64> {
     let unit = text.chars().last()?;
-    let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
+    let [number]: [i32; 1] = numbers(text.strip_suffix(unit)?, '-')?;
     let seconds: i64 = match unit {
         's' => 1,
         'm' => 60,

@@ -31,13 +31,13 @@ Examples:
   sealcard admin record list --key release/tags --since 7d
   sealcard admin record list --user alice --denied
   sealcard admin record list --follow
-  sealcard admin record list --since 2026-01-01 --limit 100000 --csv > january.csv";
+  sealcard admin record list --since 7d --limit 100000 --csv > week.csv";
 
 const SHOW_HELP: &str = "\
 Examples:
   sealcard admin record show 4711
   sealcard admin record show 01935b6c-7000-7000-8000-000000000001
-      shows all entries of a request, by the id that errors and `sealcard last` name";
+      shows all entries of a request, by the id that errors name";
 
 const FIND_HELP: &str = "\
 FILE is a detached signature, a clear-signed text or whatever else has an armored signature in it; - is standard input.
@@ -64,7 +64,8 @@ journal.jsonl. Give the journals of all signers of all machines; without any, on
 
 Examples:
   sealcard admin record verify
-  sealcard admin record verify --offline record.jsonl --journal default.jsonl
+  sealcard admin record verify --offline record.jsonl \\
+    --journal default.jsonl
 
 Exit codes: 0 all is well, 1 something is wrong or it could not be checked.";
 
