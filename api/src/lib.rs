@@ -37,5 +37,9 @@ pub const REQUEST_ID_HEADER: &str = "x-request-id";
 /// Answer header: the number that grows with every change of what cards and keys a client may see.
 pub const REGISTRY_VERSION_HEADER: &str = "sealcard-registry-version";
 
+/// The header in each answer with the seconds that the server gives one request. Clients wait for twice as long: a broken
+/// connection costs one repetition.
+pub const REQUEST_SECONDS_HEADER: &str = "sealcard-request-seconds";
+
 /// The largest request body that the server reads, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;

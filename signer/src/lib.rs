@@ -13,12 +13,12 @@
 //! - [`sandbox`]: what a worker may still do.
 
 pub mod cli;
+pub mod control;
 mod crypto;
 mod failpoint;
 mod folder;
 pub mod journal;
 pub mod keeper;
-pub mod leash;
 mod log;
 pub mod operations;
 mod os;

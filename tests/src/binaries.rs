@@ -56,10 +56,25 @@ impl Binaries {
         Self::in_folder(&Self::test_folder(target)).context("build them first: cargo xtask test --build-only")
     }
 
-    /// Where the programs for the tests lie below a target folder.
+    /// The same programs, built so that they stop where `FAILPOINTS` says. Everything else is tested with what is released.
+    ///
+    /// # Errors
+    /// They have not been built.
+    pub fn with_failpoints(&self) -> Result<Self> {
+        let folder = Self::failpoints_folder(&self.folder);
+        Self::in_folder(&folder).context("build them first: cargo xtask test --build-only")
+    }
+
+    /// Where the programs for the tests are below a target folder.
     #[must_use]
     pub fn test_folder(target: &Path) -> PathBuf {
         target.join("sealcard-e2e").join("bin")
+    }
+
+    /// Where those with failpoints are, beside the others.
+    #[must_use]
+    pub fn failpoints_folder(released: &Path) -> PathBuf {
+        released.with_file_name("bin-failpoints")
     }
 
     /// The folder.

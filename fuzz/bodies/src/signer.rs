@@ -1,8 +1,8 @@
 //! The signer: messages, its journal, and its files.
 
 use sealcard_signer::{
+    control::{ToKeeper, ToWorker},
     keeper::ControlRequest,
-    leash::{ToKeeper, ToWorker},
     pkcs11::{KeyHandle, TokenUri, config::TokenConfig},
     seal::SealFile,
     worker::decode_request,

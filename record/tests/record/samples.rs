@@ -18,8 +18,8 @@ use sealcard_record::{
         KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login,
         LoginFailed, LoginFailure, LoginMethod, Member, Operation, PasswordChangeFailed, PasswordChangeRequired,
         PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
-        ServiceAccountChanged, SignerOperation, SigningKey, TokenAdded, TokenRevoked, UseDenied, UseIntent, UserAdded,
-        UserChanged, Via,
+        ServiceAccountChanged, SignerOperation, SigningKey, TokenAdded, TokenRevoked, UseCancelled, UseDenied,
+        UseIntent, UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -101,6 +101,7 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.extend(administration().into_iter().map(by_request));
     drafts.extend(keys().into_iter().map(by_request));
     drafts.extend(by_the_server().into_iter().map(|event| Draft { request_id: request(), ..Draft::of_server(event) }));
+    drafts.push(by_request(Event::UseCancelled(UseCancelled { signing_key: signing_key() })));
     drafts
 }
 

@@ -4,6 +4,10 @@ use std::{
     fmt,
     net::SocketAddr,
     str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,7 +17,7 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
 use sealcard_api::{
-    IDEMPOTENCY_KEY_HEADER, REGISTRY_VERSION_HEADER,
+    IDEMPOTENCY_KEY_HEADER, REGISTRY_VERSION_HEADER, REQUEST_SECONDS_HEADER,
     problem::{Problem, ProblemCode},
 };
 use serde::de::DeserializeOwned;
@@ -32,8 +36,11 @@ use crate::{
 /// A connection must stand within this time.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An answer must be complete within this time, repetitions included.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a server gives one request, until it has said it, in seconds.
+const REQUEST_SECONDS: u64 = 30;
+
+/// No server is waited for longer than for this, whatever it says, in seconds.
+const MAX_REQUEST_SECONDS: u64 = 300;
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -113,6 +120,8 @@ pub(super) struct Http {
     client: Client,
     route: Route,
     name: String,
+    /// What the server gives one request, in seconds.
+    request_seconds: Arc<AtomicU64>,
 }
 
 impl Http {
@@ -141,12 +150,17 @@ impl Http {
             .build()
             .map_err(|error| invalid(error.to_string()))?;
         let name = route.name();
-        Ok(Self { client, route, name })
+        Ok(Self { client, route, name, request_seconds: Arc::new(AtomicU64::new(REQUEST_SECONDS)) })
     }
 
     /// The server's address and the proxy before it, for messages.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How long an answer may take, one repetition included: twice what the server gives one request.
+    pub(super) fn time_limit(&self) -> Duration {
+        Duration::from_secs(self.request_seconds.load(Ordering::Relaxed).saturating_mul(2))
     }
 
     /// Sends a request and reads the whole answer, success or problem. Not limited in time as long as the server lives.
@@ -188,9 +202,12 @@ impl Http {
         if let Some(body) = &request.body {
             builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
-        let transport = |error| RemoteError::from_transport(&self.name, REQUEST_TIMEOUT, error);
+        let transport = |error| RemoteError::from_transport(&self.name, self.time_limit(), error);
         let mut response = builder.send().await.map_err(transport)?;
         let registry_version = header(&response, REGISTRY_VERSION_HEADER).and_then(|text| text.parse().ok());
+        if let Some(seconds) = header(&response, REQUEST_SECONDS_HEADER).and_then(|text| text.parse::<u64>().ok()) {
+            self.request_seconds.store(seconds.clamp(1, MAX_REQUEST_SECONDS), Ordering::Relaxed);
+        }
         let status = response.status();
         // `/readyz` answers with 503 too. A problem has a content type of its own.
         let answers = status.is_success()
@@ -242,7 +259,7 @@ pub(super) struct Request<'a> {
 
 /// A request body that repetitions share.
 #[derive(Clone)]
-pub(super) struct Body(std::sync::Arc<[u8]>);
+pub(super) struct Body(Arc<[u8]>);
 
 impl Body {
     pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<Self, RemoteError> {

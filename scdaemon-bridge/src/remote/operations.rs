@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     Remote, RemoteError, UnreachableKind,
-    client::{Answer, Body, REQUEST_TIMEOUT},
+    client::{Answer, Body},
     requests::Call,
 };
 
@@ -96,20 +96,18 @@ impl Remote {
         idempotency: Option<Uuid>,
         body: &B,
     ) -> Result<T, RemoteError> {
-        let deadline = Instant::now() + REQUEST_TIMEOUT;
         let call = Call {
             method: reqwest::Method::POST,
             path: format!("/v1/keys/{key}/{operation}"),
             idempotency,
             body: Some(Body::json(body)?),
         };
+        let begin = Instant::now();
         let session = self.session().await?;
-        match timeout_at(deadline, self.repeat(&session, &call)).await {
+        let limit = session.http.time_limit();
+        match timeout_at(begin + limit, self.repeat(&session, &call)).await {
             Ok(answer) => session.http.parse(&answer?.outcome.map_err(RemoteError::Problem)?),
-            Err(_) => Err(RemoteError::TimedOut {
-                server: session.http.name().to_owned(),
-                seconds: REQUEST_TIMEOUT.as_secs(),
-            }),
+            Err(_) => Err(RemoteError::TimedOut { server: session.http.name().to_owned(), seconds: limit.as_secs() }),
         }
     }
 
@@ -146,7 +144,7 @@ impl Remote {
     }
 }
 
-/// How long a busy server is asked again. What it says then is better than no answer within [`REQUEST_TIMEOUT`]: that
+/// How long a busy server is asked again. What it says then is better than no answer in time: that
 /// nothing was begun.
 const BUSY: Duration = Duration::from_secs(20);
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Remote, RemoteError, Route,
-    client::{Answer, Body, Http, REQUEST_TIMEOUT, Request},
+    client::{Answer, Body, Http, Request},
     session::Session,
 };
 use crate::{config::Trust, grant::GrantError};
@@ -75,7 +75,7 @@ impl Remote {
         path: &str,
         body: &B,
     ) -> Result<T, RemoteError> {
-        self.request_within(PATIENCE, Method::POST, path, Some(body)).await
+        self.request_within(Some(PATIENCE), Method::POST, path, Some(body)).await
     }
 
     /// Changes something.
@@ -115,12 +115,12 @@ impl Remote {
         path: &str,
         body: Option<&B>,
     ) -> Result<T, RemoteError> {
-        self.request_within(REQUEST_TIMEOUT, method, path, body).await
+        self.request_within(None, method, path, body).await
     }
 
     async fn request_within<B: Serialize, T: DeserializeOwned>(
         &self,
-        limit: Duration,
+        limit: Option<Duration>,
         method: Method,
         path: &str,
         body: Option<&B>,
@@ -128,6 +128,7 @@ impl Remote {
         let body = body.map(Body::json).transpose()?;
         let session = self.session().await?;
         let call = Call { method, path: path.to_owned(), idempotency: None, body };
+        let limit = limit.unwrap_or_else(|| session.http.time_limit());
         let answer = within(limit, &session.http, self.call(&session, &call)).await?;
         session.http.parse(&answer.outcome.map_err(RemoteError::Problem)?)
     }
@@ -198,7 +199,7 @@ impl Anonymous {
             idempotency: None,
             body: None,
         };
-        let answer = within(REQUEST_TIMEOUT, &self.http, self.http.exchange(&request)).await?;
+        let answer = within(self.http.time_limit(), &self.http, self.http.exchange(&request)).await?;
         let info = self.http.parse(&answer.outcome.map_err(RemoteError::Problem)?)?;
         Ok((info, answer.date))
     }
@@ -216,7 +217,7 @@ impl Anonymous {
             idempotency: None,
             body: Some(Body::json(login)?),
         };
-        let answer = within(REQUEST_TIMEOUT, &self.http, self.http.exchange(&request)).await?;
+        let answer = within(self.http.time_limit(), &self.http, self.http.exchange(&request)).await?;
         self.http.parse(&answer.outcome.map_err(RemoteError::Problem)?)
     }
 }
@@ -239,7 +240,7 @@ impl Anonymous {
             idempotency: None,
             body: None,
         };
-        let answer = within(REQUEST_TIMEOUT, &self.http, self.http.exchange(&request)).await?;
+        let answer = within(self.http.time_limit(), &self.http, self.http.exchange(&request)).await?;
         let grant = self.http.parse(&answer.outcome.map_err(RemoteError::Problem)?)?;
         Ok(GrantIssued { token, grant })
     }
@@ -257,7 +258,7 @@ impl Anonymous {
             idempotency: None,
             body: None,
         };
-        let answer = within(REQUEST_TIMEOUT, &self.http, self.http.exchange(&request)).await?;
+        let answer = within(self.http.time_limit(), &self.http, self.http.exchange(&request)).await?;
         answer.outcome.map(drop).map_err(RemoteError::Problem)
     }
 }

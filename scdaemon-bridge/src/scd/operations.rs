@@ -3,7 +3,7 @@
 //! Each use goes through the emulated card: its command APDU says what the key is asked to do, the server does it, and
 //! the response APDU holds what gpg gets.
 
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
 
 use openpgp_card_emu::{
     KeyOperation, SignInput, Status, Step,
@@ -27,10 +27,6 @@ use crate::{
     cards::{Found, Keygrip, Slot},
     last::{LastOperation, OperationKind, Outcome},
 };
-
-/// The longest that one use may take. gpg, gpg-agent and libassuan would wait for ever, and Ctrl-C in gpg does not
-/// reach this program.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// SETDATA takes this many bytes in all, as scdaemon does.
 const MAX_DATA: usize = 4096;
@@ -225,16 +221,12 @@ impl Session {
             }
             Step::Random { .. } => return Err(card_fault("the card asked for random bytes".to_owned())),
         };
-        let performed = tokio::time::timeout(TIME_LIMIT, perform(&*holder, facts.key_id, operation, hash)).await;
-        let (mut result, request_id) = performed
-            .unwrap_or_else(|_| {
-                let reason = format!("no answer within {} seconds", TIME_LIMIT.as_secs());
-                Err(Failure::local(Code::TIMEOUT, "timed-out", reason)
-                    .advise("Whether the key was used stands in the server's record. Try again in a moment."))
-            })
-            .inspect_err(|_| {
-                session.abort();
-            })?;
+        // gpg, gpg-agent and libassuan would wait for ever, and Ctrl-C in gpg does not reach this program: the holder has a
+        // limit.
+        let performed = perform(&*holder, facts.key_id, operation, hash).await;
+        let (mut result, request_id) = performed.inspect_err(|_| {
+            session.abort();
+        })?;
         let result = std::mem::take(&mut *result);
         let answer = Zeroizing::new(session.complete(&mut card.borrow_mut(), Ok(result)));
         Ok(Done { output: Zeroizing::new(check_status(&answer)?.to_vec()), request_id })

@@ -12,7 +12,7 @@ use super::{Connection, Daemon, Listener, Peer, Session, socket_candidates};
 use crate::config::Paths;
 
 /// How long the note of the last operation may take when the daemon ends.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const FINISH_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why the daemon could not begin. Retrying can't help.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ async fn run(homedir: Option<&Path>) -> Result<(), ServeError> {
         () = terminated() => {}
     }
     drop(listener);
-    let _ = tokio::time::timeout(LAST_WORDS, daemon.finish()).await;
+    let _ = tokio::time::timeout(FINISH_LIMIT, daemon.finish()).await;
     Ok(())
 }
 

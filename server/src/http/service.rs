@@ -23,7 +23,7 @@ use axum::{
 };
 use hyper::body::Incoming;
 use sealcard_api::{
-    REGISTRY_VERSION_HEADER, REQUEST_ID_HEADER,
+    REGISTRY_VERSION_HEADER, REQUEST_ID_HEADER, REQUEST_SECONDS_HEADER,
     ids::RequestId,
     problem::{Problem, ProblemCode},
 };
@@ -133,6 +133,8 @@ impl Service {
             HeaderName::from_static(REGISTRY_VERSION_HEADER),
             HeaderValue::from(self.state.store.registry_version()),
         );
+        let seconds = HeaderValue::from(self.state.config.limits.request_seconds);
+        headers.insert(HeaderName::from_static(REQUEST_SECONDS_HEADER), seconds);
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));

@@ -30,7 +30,7 @@ use crate::{
 pub async fn recipient(signers: &Signers, environment: EnvironmentId) -> Result<[u8; 32], KeyError> {
     match signer(signers, environment)?.ask(RequestBody::Recipient).await? {
         ResponseBody::Recipient { public_key } => Ok(public_key),
-        _ => Err(surprise()),
+        _ => Err(unexpected_answer()),
     }
 }
 
@@ -115,7 +115,7 @@ async fn make(
     // What it signs with is what a person thinks of as its algorithm.
     let first = components.iter().find(|component| component.key.role == ComponentRole::Sign);
     let first = first.or_else(|| components.iter().find(|component| component.key.role != ComponentRole::Certify));
-    let algorithm = first.ok_or_else(surprise)?.key.algorithm.family();
+    let algorithm = first.ok_or_else(unexpected_answer)?.key.algorithm.family();
     let row = NewKeyRow {
         id: key.key.id,
         project: place.project.id,
@@ -152,7 +152,7 @@ pub(super) async fn take_in(
             request: maker.request_id.0,
         };
         let ResponseBody::Imported { key: sealed } = signer(signers, environment)?.ask(body).await? else {
-            return Err(surprise());
+            return Err(unexpected_answer());
         };
         if !is_that(&sealed, &key, secret.id) {
             return Err(KeyError::Fault("the signer took in another key than it was given".to_owned()));
@@ -170,6 +170,6 @@ fn is_that(sealed: &StoredKey, key: &ForeignKey, id: ComponentId) -> bool {
         && sealed.public_key.to_public_key(sealed.algorithm) == key.public_key
 }
 
-fn surprise() -> KeyError {
+fn unexpected_answer() -> KeyError {
     KeyError::Fault("the signer answered something else than was asked".to_owned())
 }

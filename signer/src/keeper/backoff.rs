@@ -9,7 +9,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// After so long without a worker that lasts, pauses grow further.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest pause of all.
-const LONGEST_OF_ALL: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE_LATER: Duration = Duration::from_secs(30);
 /// A worker that ran so long did not fail at its start.
 const STEADY: Duration = Duration::from_secs(10);
 
@@ -30,7 +30,7 @@ impl Backoff {
                 return Duration::ZERO;
             }
         };
-        let limit = if now.saturating_duration_since(since) < PATIENCE { LONGEST } else { LONGEST_OF_ALL };
+        let limit = if now.saturating_duration_since(since) < PATIENCE { LONGEST } else { LONGEST_PAUSE_LATER };
         self.last = if self.last.is_zero() { FIRST } else { (self.last * 2).min(limit) };
         self.last
     }

@@ -20,8 +20,8 @@ use sealcard_signer_protocol::channel::{self, ChannelError, Incoming};
 
 use super::{custody::Custody, supervisor::Event};
 use crate::{
+    control::{Ages, Deadlines, INDEX_PART, Start, TOKEN_ABSENT, ToKeeper, ToWorker},
     journal::OpenJournal,
-    leash::{Ages, Deadlines, INDEX_PART, Start, TOKEN_ABSENT, ToKeeper, ToWorker},
 };
 
 /// A worker that does not read for so long is hung.
@@ -37,14 +37,14 @@ const INHERITED_VARIABLES: &[&str] = &[];
 /// A worker, from its start until it was reaped.
 pub(super) struct Worker {
     child: Child,
-    leash: UnixStream,
+    control: UnixStream,
     /// Tells the events of this worker from those of the one before.
     pub(super) generation: u64,
     pub(super) started: Instant,
     /// The server's end of its socket, until the server has it.
     pub(super) server_end: Option<UnixStream>,
     ready: bool,
-    heard: Instant,
+    last_message: Instant,
     /// Why the keeper has killed it.
     killed: Option<&'static str>,
 }
@@ -60,8 +60,8 @@ impl Worker {
         look_again: Duration,
         events: &mpsc::Sender<Event>,
     ) -> Result<Self, ChannelError> {
-        let (leash, theirs) = UnixStream::pair()?;
-        leash.set_write_timeout(Some(PATIENCE))?;
+        let (control, theirs) = UnixStream::pair()?;
+        control.set_write_timeout(Some(PATIENCE))?;
         let (server_end, workers_end) = UnixStream::pair()?;
         // Itself, also when the file has been replaced by another release meanwhile.
         let child = Command::new("/proc/self/exe")
@@ -78,8 +78,16 @@ impl Worker {
             .spawn()?;
         let now = Instant::now();
         let server_end = Some(server_end);
-        let worker =
-            Self { child, leash, generation, started: now, server_end, ready: false, heard: now, killed: None };
+        let worker = Self {
+            child,
+            control,
+            generation,
+            started: now,
+            server_end,
+            ready: false,
+            last_message: now,
+            killed: None,
+        };
         let outcome = worker.brief(journal, custody, look_again, &workers_end).and_then(|()| worker.listen(events));
         if let Err(error) = outcome {
             worker.reap()?;
@@ -106,15 +114,15 @@ impl Worker {
             token: custody.is_of_token(),
             look_again,
         });
-        channel::send(&self.leash, &start, &[workers_end.as_fd(), journal.file().as_fd()])
+        channel::send(&self.control, &start, &[workers_end.as_fd(), journal.file().as_fd()])
     }
 
     /// Starts the thread that reads what the worker says.
     fn listen(&self, events: &mpsc::Sender<Event>) -> Result<(), ChannelError> {
-        let (leash, events, generation) = (self.leash.try_clone()?, events.clone(), self.generation);
-        std::thread::Builder::new().name("leash".into()).spawn(move || {
+        let (control, events, generation) = (self.control.try_clone()?, events.clone(), self.generation);
+        std::thread::Builder::new().name("control".into()).spawn(move || {
             let mut incoming = Incoming::default();
-            while let Ok(Some(message)) = incoming.wait::<ToKeeper>(&leash) {
+            while let Ok(Some(message)) = incoming.wait::<ToKeeper>(&control) {
                 if events.send(Event::Worker(generation, message)).is_err() {
                     return;
                 }
@@ -133,24 +141,24 @@ impl Worker {
     }
 
     pub(super) fn send(&self, message: &ToWorker) -> Result<(), ChannelError> {
-        channel::send(&self.leash, message, &[])
+        channel::send(&self.control, message, &[])
     }
 
     /// It has said that it can be asked.
     pub(super) fn has_started(&mut self) {
         self.ready = true;
-        self.heard = Instant::now();
+        self.last_message = Instant::now();
     }
 
     /// It has answered; what is wrong with the answer, in words.
     pub(super) fn is_alive(&mut self, ages: Ages, deadlines: &Deadlines) -> Option<&'static str> {
-        self.heard = Instant::now();
+        self.last_message = Instant::now();
         deadlines.overdue(ages)
     }
 
     /// Asks whether it lives; what is wrong if it has not answered for too long, in words.
     pub(super) fn check(&self, deadlines: &Deadlines) -> Option<&'static str> {
-        let silent = self.heard.elapsed();
+        let silent = self.last_message.elapsed();
         if !self.ready {
             return (silent > deadlines.start).then_some("it does not get ready");
         }

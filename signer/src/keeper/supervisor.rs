@@ -23,8 +23,8 @@ use super::{
     unsealer::Unsealer,
 };
 use crate::{
+    control::{Deadlines, Taken, ToKeeper, ToWorker},
     journal::OpenJournal,
-    leash::{Deadlines, Taken, ToKeeper, ToWorker},
     log::{self, Level},
 };
 
@@ -54,10 +54,10 @@ pub(super) enum Event {
 /// How often to look for a token that was there a moment ago.
 const LOOK_OFTEN: Duration = Duration::from_secs(1);
 
-/// How often to look for one that has been away for longer than [`SOON_BACK`]. Each look is a process, and lines in the log.
+/// How often to look for one that has been away for longer than [`BRIEF_ABSENCE`]. Each look is a process, and lines in the log.
 const LOOK_RARELY: Duration = Duration::from_secs(20);
 
-const SOON_BACK: Duration = Duration::from_secs(60);
+const BRIEF_ABSENCE: Duration = Duration::from_secs(60);
 
 /// Keeps a worker running.
 pub(super) struct Supervisor {
@@ -180,7 +180,7 @@ impl Supervisor {
 
     fn start_worker(&mut self) -> Result<(), KeeperError> {
         self.generations += 1;
-        let long = self.absent_since.is_some_and(|since| since.elapsed() >= SOON_BACK);
+        let long = self.absent_since.is_some_and(|since| since.elapsed() >= BRIEF_ABSENCE);
         let look_again = if long { LOOK_RARELY } else { LOOK_OFTEN };
         match Worker::start(&self.folder, &self.journal, &self.custody, self.generations, look_again, &self.events) {
             Ok(worker) => self.worker = Some(worker),

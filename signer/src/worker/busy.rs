@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use crate::leash::Ages;
+use crate::control::Ages;
 
 /// How long operations of a kind may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

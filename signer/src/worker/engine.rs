@@ -12,18 +12,18 @@ use uuid::Uuid;
 
 use super::{
     answers::Answers,
+    control::KeeperHandle,
     delay::Delays,
     gate::{Gate, Made},
     keys::{Keys, UsableKey},
-    leash::Voice,
     stopwatch::Stopwatch,
     task::Task,
     token::TokenKeys,
 };
 use crate::{
+    control::Secret,
     crypto, failpoint,
     journal::{Journal, NewEntry},
-    leash::Secret,
     log::{self, Level},
     os,
 };
@@ -37,7 +37,7 @@ const JOURNAL_PAGE: usize = 1000;
 /// What all threads share.
 pub(super) struct Engine {
     keys: Keys,
-    voice: Voice,
+    keeper: KeeperHandle,
     journal: Journal,
     answers: Arc<Answers>,
     delays: Delays,
@@ -98,10 +98,10 @@ impl Work {
 }
 
 impl Engine {
-    pub(super) fn new(keys: Keys, voice: Voice, journal: Journal, answers: Arc<Answers>) -> Self {
+    pub(super) fn new(keys: Keys, keeper: KeeperHandle, journal: Journal, answers: Arc<Answers>) -> Self {
         let flushed = Arc::clone(&answers);
         journal.after_each_write(move || flushed.flush());
-        Self { keys, voice, journal, answers, delays: Delays::default() }
+        Self { keys, keeper, journal, answers, delays: Delays::default() }
     }
 
     /// Whether keys can be used.
@@ -112,9 +112,9 @@ impl Engine {
     /// Takes in what opens the keys, for all threads, and tells the keeper what came of it.
     pub(super) fn take(&self, secret: Secret) {
         let taken = self.keys.take(secret);
-        self.voice.state(self.state());
+        self.keeper.state(self.state());
         if let Some(taken) = taken {
-            self.voice.taken(taken);
+            self.keeper.taken(taken);
         }
         self.end_if_doomed();
     }
@@ -122,15 +122,15 @@ impl Engine {
     /// Logs in with the configured PIN, which the server has noted before.
     fn unlock(&self) -> Result<ResponseBody, SignerError> {
         let (outcome, taken) = self.keys.token()?.unlock();
-        self.voice.state(self.state());
-        self.voice.taken(taken);
+        self.keeper.state(self.state());
+        self.keeper.taken(taken);
         outcome
     }
 
     /// Ends the process if a module has said that it can't go on. What is on its way to the disk and the server gets there
     /// before.
     fn end_if_doomed(&self) {
-        if let Some(why) = self.keys.doom() {
+        if let Some(why) = self.keys.fatal_error() {
             self.journal.settle();
             log::event(Level::Error, "token-failed", &[("why", &why)]);
             os::end_at_once(DOOMED);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{stopwatch::Stopwatch, task::Task, token::TokenKeys};
 use crate::{
-    leash::{Secret, Taken},
+    control::{Secret, Taken},
     operations::{self, PrivateKey},
     seal::MasterKey,
     sealed::{Store, StoreError},
@@ -161,10 +161,10 @@ impl Keys {
     }
 
     /// Why the process can't go on, if a module has said so.
-    pub(super) fn doom(&self) -> Option<String> {
+    pub(super) fn fatal_error(&self) -> Option<String> {
         match self {
             Self::Store(_) => None,
-            Self::Token(token) => token.doom(),
+            Self::Token(token) => token.fatal_error(),
         }
     }
 }

@@ -9,11 +9,11 @@
 
 mod answers;
 mod busy;
+mod control;
 mod delay;
 mod engine;
 mod gate;
 mod keys;
-mod leash;
 mod queue;
 mod stopwatch;
 mod task;
@@ -33,9 +33,9 @@ use sealcard_signer_protocol::{
 };
 
 use crate::{
+    control::{PinUse, Secret, TOKEN_ABSENT},
     failpoint,
     journal::Journal,
-    leash::{PinUse, Secret, TOKEN_ABSENT},
     log::{self, Level},
     os,
     pkcs11::config::{ConfigError, TokenConfig},
@@ -43,9 +43,9 @@ use crate::{
 };
 use answers::Answers;
 use busy::{Busy, Kind};
+use control::ControlChannel;
 use engine::{Engine, Length, Work};
 use keys::Keys;
-use leash::Leash;
 use queue::Queue;
 use token::TokenKeys;
 
@@ -96,10 +96,10 @@ pub fn run(folder: &Path) -> Result<(), WorkerError> {
     os::die_with_parent().map_err(WorkerError::Harden)?;
     os::lock_memory();
     let socket = os::inherited_socket(KEEPERS_SOCKET).map_err(WorkerError::NoKeeper)?;
-    let mut leash = Leash::new(socket);
-    let briefing = leash.briefing()?;
+    let mut control = ControlChannel::new(socket);
+    let given = control.worker_config()?;
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let config = if briefing.token { TokenConfig::load(folder)? } else { None };
+    let config = if given.token { TokenConfig::load(folder)? } else { None };
     let rules = config.as_ref().map_or_else(Rules::sealed_store, Rules::of_token);
     // A test's storage layer lives in this process and writes files.
     if !failpoint::is_set("signer::no_sandbox") {
@@ -114,33 +114,33 @@ pub fn run(folder: &Path) -> Result<(), WorkerError> {
         Keys::Store(_) => (cpus, false),
         Keys::Token(token) => (cpus.max(token.sessions()), token.is_absent()),
     };
-    let journal = Journal::resume(briefing.journal, briefing.scan).map_err(WorkerError::Thread)?;
-    let answers = Arc::new(Answers::new(briefing.server.try_clone().map_err(WorkerError::Read)?));
-    let voice = leash.voice().map_err(WorkerError::Thread)?;
-    let engine = Arc::new(Engine::new(keys, voice.clone(), journal, answers));
+    let journal = Journal::resume(given.journal, given.scan).map_err(WorkerError::Thread)?;
+    let answers = Arc::new(Answers::new(given.server.try_clone().map_err(WorkerError::Read)?));
+    let keeper = control.keeper().map_err(WorkerError::Thread)?;
+    let engine = Arc::new(Engine::new(keys, keeper.clone(), journal, answers));
     let busy = Arc::new(Busy::new());
     // A token's work does not keep a processor busy.
     let long = if config.is_none() { threads } else { 0 };
     let threads = Threads::start(&engine, &busy, threads, long).map_err(WorkerError::Thread)?;
     // Taken before anybody can ask for the state, unless that means to log in, which takes as long as the token wants.
-    let at_once = briefing
+    let at_once = given
         .secret
         .as_ref()
         .is_some_and(|secret| matches!(secret, Secret::MasterKey(_) | Secret::Pin { usage: PinUse::WhenAsked, .. }));
     let later = if at_once {
-        briefing.secret.into_iter().for_each(|secret| engine.take(secret));
+        given.secret.into_iter().for_each(|secret| engine.take(secret));
         None
     } else {
-        briefing.secret
+        given.secret
     };
-    leash.attend(voice, Arc::clone(&engine), busy)?;
+    control.serve_keeper(keeper, Arc::clone(&engine), busy)?;
     if let Some(secret) = later {
-        leash::take_aside(&engine, secret).map_err(WorkerError::Thread)?;
+        control::take_aside(&engine, secret).map_err(WorkerError::Thread)?;
     }
     if absent {
-        look_again_later(briefing.look_again).map_err(WorkerError::Thread)?;
+        look_again_later(given.look_again).map_err(WorkerError::Thread)?;
     }
-    threads.read(briefing.server)
+    threads.read(given.server)
 }
 
 /// Ends the process after a while: another one may find the token. Meanwhile it says that there is none.

@@ -9,7 +9,7 @@ use sealcard_signer_protocol::{
 use uuid::Uuid;
 
 use crate::{
-    leash::{PinUse, Taken},
+    control::{PinUse, Taken},
     log::{self, Level},
     os,
     pkcs11::{
@@ -25,7 +25,7 @@ const HUNG: i32 = 5;
 pub(super) struct TokenKeys {
     token: Result<Token, String>,
     pin: Mutex<Option<(Pin, PinUse)>>,
-    doom: Mutex<Option<String>>,
+    fatal_error: Mutex<Option<String>>,
 }
 
 impl TokenKeys {
@@ -48,7 +48,7 @@ impl TokenKeys {
             SignerError::TokenAbsent(why) => why,
             other => other.to_string(),
         });
-        Self { token, pin: Mutex::default(), doom: Mutex::default() }
+        Self { token, pin: Mutex::default(), fatal_error: Mutex::default() }
     }
 
     /// Whether there is no token; a later worker may find it.
@@ -156,8 +156,8 @@ impl TokenKeys {
     }
 
     /// Why the process can't go on, if the module has said so.
-    pub(super) fn doom(&self) -> Option<String> {
-        lock(&self.doom).clone()
+    pub(super) fn fatal_error(&self) -> Option<String> {
+        lock(&self.fatal_error).clone()
     }
 
     /// Without a PIN nobody but a person can help, which is another answer than that the server has to ask first.
@@ -178,7 +178,7 @@ impl TokenKeys {
 
     fn note(&self, TokenError { error, fatal }: TokenError) -> SignerError {
         if fatal {
-            lock(&self.doom).get_or_insert_with(|| error.to_string());
+            lock(&self.fatal_error).get_or_insert_with(|| error.to_string());
         }
         error
     }

@@ -8,7 +8,7 @@ use sealcard_api::record::RequestState;
 use sealcard_tests::{Algorithm, Flavour, Playground, wait_until};
 
 use crate::support::{
-    expect_no_prompt, playground,
+    builder_with_failpoints, expect_no_prompt,
     record::{expect_no_findings, expect_recorded, read_journal, read_record, state_of, uses_in_state},
     rest::{Answer, Rest},
 };
@@ -95,7 +95,7 @@ fn a_signer_that_dies_before_its_answer_releases_nothing_and_the_use_stays_in_th
 with_every_gpg![gpg_is_told_of_every_death_and_signs_after_the_restart];
 
 fn gpg_is_told_of_every_death_and_signs_after_the_restart(flavour: Flavour) -> Result<()> {
-    let mut playground = playground(flavour)?;
+    let mut playground = builder_with_failpoints()?.flavour(flavour).start()?;
     let key = playground.key(Algorithm::Ed25519)?.fingerprint.clone();
     for point in [
         "server::before_intent",
@@ -129,7 +129,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Result<Self> {
-        let playground = playground(Flavour::Machine)?;
+        let playground = builder_with_failpoints()?.start()?;
         let user = Rest::user(&playground)?;
         let key = playground.key(Algorithm::Ed25519)?.id.clone();
         let journal_before = read_journal(playground.server.data())?.len();

@@ -18,7 +18,7 @@ use sealcard_api::record::RequestState;
 use sealcard_tests::{Algorithm, Binaries, Flavour, Playground, Scratch, run, wait_until};
 
 use crate::support::{
-    builder,
+    builder_with_failpoints,
     record::{expect_no_findings, expect_recorded, read_journal, read_record, uses_in_state},
     rest::Rest,
 };
@@ -78,9 +78,9 @@ const ENOUGH: usize = 60;
 
 /// A playground whose server and signer run on the storage layer that loses what was not synced.
 fn start(shadow: &Path) -> Result<Playground> {
-    let binaries = Binaries::for_tests()?;
+    let binaries = Binaries::for_tests()?.with_failpoints()?;
     // Until it is known where the data folder lies, the server runs on ordinary storage.
-    let mut playground = builder()?.flavour(Flavour::Machine).start()?;
+    let mut playground = builder_with_failpoints()?.flavour(Flavour::Machine).start()?;
     playground.server.stop()?;
     let data = playground.server.data().to_owned();
     // All that is there now has been synced long ago.

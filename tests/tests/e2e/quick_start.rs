@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// Commands of the page that the reader types, from nothing to a verified tag.
-const MOST: usize = 8;
+const MAX_COMMANDS: usize = 8;
 const COLUMNS: usize = 80;
 const ADMIN_PASSWORD: &str = "correct-horse-admin";
 const ALICE_PASSWORD: &str = "battery-staple-alice";
@@ -64,7 +64,7 @@ fn the_quick_start_runs_as_it_is_printed() -> Result<()> {
             }
         }
     }
-    ensure!(verified && count <= MOST, "{count} commands, and the tag verified: {verified}");
+    ensure!(verified && count <= MAX_COMMANDS, "{count} commands, and the tag verified: {verified}");
     drop((terminal, servers));
     run(Command::new("gpgconf").args(["--kill", "all"]).env("GNUPGHOME", home.join(GNUPG)), PATIENCE)?;
     Ok(())

@@ -158,13 +158,19 @@ fn install() -> Result<()> {
     Ok(())
 }
 
-/// Builds all targets with one selection of packages and features, so that nothing is compiled twice, and copies the
-/// programs to where the end-to-end tests look: a build by hand does not replace them there.
+/// Builds all targets with one selection of packages and features, and then the programs as they are released. Copies both
+/// to where the end-to-end tests look: a build by hand does not replace them there.
 fn build() -> Result<()> {
-    must_succeed(cargo(&["build", "--all-targets"]).args(WORKSPACE).args(FAILPOINTS))?;
     let target = target()?;
-    let folder = Binaries::test_folder(&target);
-    fs::create_dir_all(&folder)?;
+    let released = Binaries::test_folder(&target);
+    must_succeed(cargo(&["build", "--all-targets"]).args(WORKSPACE).args(FAILPOINTS))?;
+    copy_programs(&target, &Binaries::failpoints_folder(&released))?;
+    must_succeed(cargo(&["build", "--bins"]).args(WORKSPACE))?;
+    copy_programs(&target, &released)
+}
+
+fn copy_programs(target: &Path, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
     for name in Binaries::FILES {
         copy_if_newer(&target.join("debug").join(name), &folder.join(name))?;
     }

@@ -15,8 +15,8 @@ use sealcard_signer_protocol::{KeeperRefusal, NONCE_LEN, SecretKind, StoreState}
 
 use super::{KeeperError, identity::Identity};
 use crate::{
+    control::{Deadlines, Secret, Taken},
     crypto,
-    leash::{Deadlines, Secret, Taken},
     log::{self, Chain, Level},
     seal::{Passphrase, SealError},
 };

@@ -7,7 +7,7 @@ use std::{
 
 use super::lock;
 use crate::{
-    leash::{KeyBytes, Secret},
+    control::{KeyBytes, Secret},
     seal::{self, MasterKey, Passphrase, SealError, SealFile, SealSource},
 };
 use sealcard_signer_protocol::SecretKind;

@@ -9,7 +9,7 @@ use sealcard_signer_protocol::SecretKind;
 
 use super::lock;
 use crate::{
-    leash::{PinUse, Secret},
+    control::{PinUse, Secret},
     pkcs11::config::{ConfigError, Pin, PinSource, TokenConfig, read_pin},
     seal::{Passphrase, SealError},
 };

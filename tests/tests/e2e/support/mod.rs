@@ -37,6 +37,11 @@ pub(crate) fn builder<'a>() -> Result<PlaygroundBuilder<'a>> {
     Ok(PlaygroundBuilder::new(Binaries::for_tests()?))
 }
 
+/// The same with programs that stop where `FAILPOINTS` says.
+pub(crate) fn builder_with_failpoints<'a>() -> Result<PlaygroundBuilder<'a>> {
+    Ok(PlaygroundBuilder::new(Binaries::for_tests()?.with_failpoints()?))
+}
+
 /// A playground that is ready to sign with.
 pub(crate) fn playground(flavour: Flavour) -> Result<Playground> {
     builder()?.flavour(flavour).start()

@@ -15,17 +15,17 @@ use sealcard_signer_protocol::{
 
 use super::{WorkerError, busy::Busy, engine::Engine};
 use crate::{
+    control::{Secret, Start, Taken, ToKeeper, ToWorker},
     journal::Scan,
-    leash::{Secret, Start, Taken, ToKeeper, ToWorker},
     log::{self, Level},
     os,
 };
 
 /// What any thread tells the keeper.
 #[derive(Clone)]
-pub(super) struct Voice(Arc<Mutex<UnixStream>>);
+pub(super) struct KeeperHandle(Arc<Mutex<UnixStream>>);
 
-impl Voice {
+impl KeeperHandle {
     pub(super) fn state(&self, state: StoreState) {
         self.say(&ToKeeper::State(state));
     }
@@ -44,13 +44,13 @@ impl Voice {
 }
 
 /// The socket and what has been read of it.
-pub(super) struct Leash {
+pub(super) struct ControlChannel {
     socket: UnixStream,
     incoming: Incoming,
 }
 
 /// What the keeper gave.
-pub(super) struct Briefing {
+pub(super) struct WorkerConfig {
     /// The socket that the server asks on.
     pub(super) server: UnixStream,
     /// The journal, open for reading and appending.
@@ -65,18 +65,18 @@ pub(super) struct Briefing {
     pub(super) look_again: Duration,
 }
 
-impl Leash {
+impl ControlChannel {
     pub(super) fn new(socket: UnixStream) -> Self {
         Self { socket, incoming: Incoming::default() }
     }
 
     /// What other threads speak with.
-    pub(super) fn voice(&self) -> io::Result<Voice> {
-        Ok(Voice(Arc::new(Mutex::new(self.socket.try_clone()?))))
+    pub(super) fn keeper(&self) -> io::Result<KeeperHandle> {
+        Ok(KeeperHandle(Arc::new(Mutex::new(self.socket.try_clone()?))))
     }
 
     /// Waits for what the keeper gives.
-    pub(super) fn briefing(&mut self) -> Result<Briefing, WorkerError> {
+    pub(super) fn worker_config(&mut self) -> Result<WorkerConfig, WorkerError> {
         let mut index = Vec::new();
         loop {
             match self.incoming.wait(&self.socket)? {
@@ -85,7 +85,7 @@ impl Leash {
                     let server = UnixStream::from(self.descriptor()?);
                     let journal = File::from(self.descriptor()?);
                     let scan = Scan { head, torn: None, len, index };
-                    return Ok(Briefing { server, journal, scan, secret, token, look_again });
+                    return Ok(WorkerConfig { server, journal, scan, secret, token, look_again });
                 }
                 Some(ToWorker::Secret(_) | ToWorker::Ping) => {}
                 None => return Err(WorkerError::KeeperGone),
@@ -99,13 +99,18 @@ impl Leash {
 
     /// Says that requests can come, and answers the keeper from now on, on a thread of its own. The end of the keeper is the
     /// end of this process.
-    pub(super) fn attend(mut self, voice: Voice, engine: Arc<Engine>, busy: Arc<Busy>) -> Result<(), WorkerError> {
-        voice.say(&ToKeeper::Ready);
-        voice.state(engine.state());
+    pub(super) fn serve_keeper(
+        mut self,
+        keeper: KeeperHandle,
+        engine: Arc<Engine>,
+        busy: Arc<Busy>,
+    ) -> Result<(), WorkerError> {
+        keeper.say(&ToKeeper::Ready);
+        keeper.state(engine.state());
         std::thread::Builder::new()
-            .name("leash".into())
+            .name("control".into())
             .spawn(move || {
-                let outcome = self.serve(&voice, &engine, &busy);
+                let outcome = self.serve(&keeper, &engine, &busy);
                 let why = outcome.err().map_or_else(|| "the keeper has ended".to_owned(), |error| error.to_string());
                 log::event(Level::Warn, "worker-stopped", &[("why", &why)]);
                 // Nobody is to use a key that nobody watches over.
@@ -115,10 +120,10 @@ impl Leash {
         Ok(())
     }
 
-    fn serve(&mut self, voice: &Voice, engine: &Arc<Engine>, busy: &Busy) -> Result<(), ChannelError> {
+    fn serve(&mut self, keeper: &KeeperHandle, engine: &Arc<Engine>, busy: &Busy) -> Result<(), ChannelError> {
         while let Some(message) = self.incoming.wait(&self.socket)? {
             match message {
-                ToWorker::Ping => voice.say(&ToKeeper::Alive(busy.ages())),
+                ToWorker::Ping => keeper.say(&ToKeeper::Alive(busy.ages())),
                 ToWorker::Secret(secret) => take_aside(engine, secret)?,
                 // Said once, at the start.
                 ToWorker::Index(_) | ToWorker::Start(_) => {}
