@@ -43,9 +43,11 @@ pub enum KeyTask {
 /// Limits the work on keys, for each environment and kind.
 #[derive(Debug, Clone)]
 pub struct KeyWork {
-    limiters: Arc<Mutex<HashMap<(EnvironmentId, KeyTask), FairLimiter<PrincipalId>>>>,
+    limiters: Arc<Mutex<Limiters>>,
     patience: Duration,
 }
+
+type Limiters = HashMap<(EnvironmentId, KeyTask), FairLimiter<PrincipalId>>;
 
 impl Default for KeyWork {
     fn default() -> Self {

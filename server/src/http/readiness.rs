@@ -24,10 +24,13 @@ const DATABASE_DEADLINE: Duration = Duration::from_secs(5);
 /// What was found last. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct ReadinessCache {
-    last: Arc<RwLock<Option<(Instant, Arc<Found>)>>>,
+    last: Arc<RwLock<Last>>,
     /// Held by the one that looks.
     looking: Arc<Mutex<()>>,
 }
+
+/// When it was found. Nothing before the first time.
+type Last = Option<(Instant, Arc<Found>)>;
 
 /// Whether the server is ready, and what prevents it.
 #[derive(Debug, Default)]
@@ -93,7 +96,7 @@ impl ReadinessCache {
         looked.await.unwrap_or_default()
     }
 
-    fn last(&self) -> Option<(Instant, Arc<Found>)> {
+    fn last(&self) -> Last {
         self.last.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

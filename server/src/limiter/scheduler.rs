@@ -193,7 +193,7 @@ impl Load {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use std::{cmp::Reverse, collections::BinaryHeap};
 

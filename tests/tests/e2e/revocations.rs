@@ -31,7 +31,7 @@ fn a_certificate_is_exported_and_its_revocation_made_at_creation_revokes_it() ->
     let id = &playground.key(Algorithm::Ed25519)?.id;
     let mut user = playground.workstation.sealcard(&["admin", "key", "revocation", id]);
     run(&mut user, DEADLINE)?.failure()?;
-    let record = admin.json(&["record", "list"])?.to_string();
+    let record = admin.admin(&["record", "list", "--json"])?.text();
     ensure!(record.matches("revocation-read").count() == Algorithm::ALL.len(), "{record}");
     Ok(())
 }
