@@ -132,7 +132,7 @@ impl Add {
             output::line(format_args!("  Keeper key      {keeper}"));
         }
         if self.token_config.is_some() {
-            let place = "A PIN file that it names without a folder belongs into";
+            let place = "Put a PIN file that it names without a folder into";
             output::line(format_args!("  {place} {}, mode 0600, before the server starts", folder.display()));
         }
         output::line(format_args!("\nIf the server runs, reload it: systemctl reload sealcard-server (SIGHUP)"));
