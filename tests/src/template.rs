@@ -36,7 +36,9 @@ impl Template {
     /// # Errors
     /// It can't be made.
     pub fn get(binaries: &Binaries, database: DatabaseKind, store: StoreKind) -> Result<Self> {
-        let shelf = binaries.folder().parent().context("the programs lie in no folder")?.join("templates");
+        // Each kind of build has its own: those of older builds of the same kind are removed.
+        let name = binaries.folder().file_name().context("the programs' folder has no name")?;
+        let shelf = binaries.folder().with_file_name("templates").join(name);
         fs::create_dir_all(&shelf)?;
         let identity = format!("{:016x}", binaries.identity()?);
         let folder = shelf.join(format!("{identity}-{database}-{store}"));
