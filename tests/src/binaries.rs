@@ -56,7 +56,8 @@ impl Binaries {
         Self::in_folder(&Self::test_folder(target)).context("build them first: cargo xtask test --build-only")
     }
 
-    /// The same programs, built so that they stop where `FAILPOINTS` says. Everything else is tested with what is released.
+    /// The same programs, built so that they stop where `FAILPOINTS` says. Everything else is tested with what is
+    /// released.
     ///
     /// # Errors
     /// They have not been built.

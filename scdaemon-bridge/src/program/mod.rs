@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         mpsc::{self, RecvTimeoutError},
     },
     thread,
@@ -20,6 +20,7 @@ use std::{
 };
 
 pub use error::ProgramError;
+use parking_lot::Mutex;
 use progress::Progress;
 
 /// How long a program may take unless its caller knows better. gpg waits for locks and its agent for longer than that.
@@ -237,7 +238,7 @@ impl Collected {
             let mut pipe = pipe.take(MAX_OUTPUT);
             let mut chunk = [0; 8192];
             while let Ok(size @ 1..) = pipe.read(&mut chunk) {
-                let mut filled = filled.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut filled = filled.lock();
                 filled.extend_from_slice(chunk.get(..size).unwrap_or_default());
             }
             // Nobody waits any more after the program ended.
@@ -247,7 +248,7 @@ impl Collected {
     }
 
     fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.lock())
     }
 }
 

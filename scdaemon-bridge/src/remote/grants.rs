@@ -1,6 +1,6 @@
 //! The grant in use: read when first needed, renewed in time, read again when the server refuses it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use reqwest::Method;
 use sealcard_api::{Timestamp, grants::GrantIssued, problem::ProblemCode};
@@ -21,7 +21,7 @@ impl Remote {
     /// Waits for a renewal of the grant that is under way. For programs that end: one that runs on need not.
     pub async fn settle(&self) {
         let Some(session) = self.shared.session.lock().await.clone() else { return };
-        let task = session.refresh.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = session.refresh.lock().take();
         if let Some(task) = task {
             // A renewal that fails is tried again by the next request, long before the grant ends.
             let _ = task.await;
@@ -74,7 +74,7 @@ impl Session {
         if !grant.is_due(Timestamp::now()) {
             return;
         }
-        let mut task = self.refresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut task = self.refresh.lock();
         if task.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }

@@ -1,16 +1,13 @@
 //! The client that belongs to the present configuration.
 
-use std::{
-    os::unix::fs::MetadataExt as _,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
 use super::{Remote, RemoteError, Route, client::Http};
 use crate::{
     config::{Config, ConfigError, Paths, Trust, files},
     grant::Grant,
 };
+use parking_lot::Mutex;
 
 /// Connections and grant for one state of `config.toml` and `proxy.toml`.
 pub(super) struct Session {
@@ -51,11 +48,11 @@ impl Session {
     }
 
     pub(super) fn cached_grant(&self) -> Option<Arc<Grant>> {
-        self.grant.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.grant.lock().clone()
     }
 
     pub(super) fn set_grant(&self, grant: Option<Arc<Grant>>) {
-        *self.grant.lock().unwrap_or_else(PoisonError::into_inner) = grant;
+        *self.grant.lock() = grant;
     }
 }
 

@@ -1,9 +1,10 @@
 //! The signer's own list of key uses.
 //!
 //! `journal.jsonl` has one JSON object on each line, in order, each with the hash of the one before it bound in
-//! ([`sealcard_signer_protocol::journal`]). An entry is durable before what the key made leaves the signer, and it says that the key **may** have
-//! been used: an entry is written while the operation runs, so uses that fail afterwards (a ciphertext that does not
-//! decrypt, a process that dies) have one too. Requests that are refused before the key is touched have none.
+//! ([`sealcard_signer_protocol::journal`]). An entry is durable before what the key made leaves the signer, and it says
+//! that the key **may** have been used: an entry is written while the operation runs, so uses that fail afterwards (a
+//! ciphertext that does not decrypt, a process that dies) have one too. Requests that are refused before the key is
+//! touched have none.
 
 mod opened;
 mod reader;

@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often to look.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// A verified journal, open for reading and appending. The file's lock is shared with whoever is given the descriptor, so
-/// that no other signer verifies it while somebody may still append.
+/// A verified journal, open for reading and appending. The file's lock is shared with whoever is given the descriptor,
+/// so that no other signer verifies it while somebody may still append.
 pub struct OpenJournal {
     path: PathBuf,
     file: File,
@@ -32,7 +32,8 @@ pub struct OpenJournal {
 }
 
 impl OpenJournal {
-    /// Opens and locks the file, verifies all of it and cuts a torn tail off, which is kept in a file beside the journal.
+    /// Opens and locks the file, verifies all of it and cuts a torn tail off, which is kept in a file beside the
+    /// journal.
     ///
     /// # Errors
     /// If the file is missing, broken or held by another process.

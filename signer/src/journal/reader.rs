@@ -57,7 +57,8 @@ pub enum JournalError {
     },
 }
 
-/// The remains of a write that a crash interrupted: it was never durable, so nothing that belongs to it left the signer.
+/// The remains of a write that a crash interrupted: it was never durable, so nothing that belongs to it left the
+/// signer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TornTail {
     /// Where it begins, in bytes.

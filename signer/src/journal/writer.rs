@@ -6,11 +6,12 @@ use std::{
     fs::File,
     io,
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     thread::JoinHandle,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::{Condvar, Mutex};
 use sealcard_signer_protocol::{
     JournalEntry, JournalHead, SignerError,
     journal::{entry_hash, format_line},
@@ -115,40 +116,41 @@ impl Journal {
         Ok(Self { file, shared, thread: Some(thread) })
     }
 
-    /// What is called each time that entries were written and whoever waits for them was told. Only the first one counts.
+    /// What is called each time that entries were written and whoever waits for them was told. Only the first one
+    /// counts.
     pub fn after_each_write(&self, tell: impl Fn() + Send + Sync + 'static) {
         let _ = self.shared.after_write.set(Box::new(tell));
     }
 
-    /// Takes an entry in without writing it: [`Journal::flush`] or [`Journal::wake`] must follow. `on_durable` is called
-    /// when it is safe, or when it is not.
+    /// Takes an entry in without writing it: [`Journal::flush`] or [`Journal::wake`] must follow. `on_durable` is
+    /// called when it is safe, or when it is not.
     pub fn enqueue(&self, entry: NewEntry, on_durable: impl FnOnce(Result<(), SignerError>) + Send + 'static) {
-        lock(&self.shared.waiting).entries.push_back((entry, Box::new(on_durable)));
+        self.shared.waiting.lock().entries.push_back((entry, Box::new(on_durable)));
     }
 
     /// Lets the thread write what waits.
     pub fn wake(&self) {
-        lock(&self.shared.waiting).wanted = true;
+        self.shared.waiting.lock().wanted = true;
         self.shared.filled.notify_one();
     }
 
     /// Writes what waits in this thread, which saves waking another one; unless that one is at work, then it does it.
     pub fn flush(&self) {
         match self.shared.writer.try_lock() {
-            Ok(mut writer) => self.shared.write_waiting(&mut writer),
-            Err(_) => self.wake(),
+            Some(mut writer) => self.shared.write_waiting(&mut writer),
+            None => self.wake(),
         }
     }
 
     /// Returns when all that was taken in before is durable, or can't be, and whoever waits for it was told.
     pub fn settle(&self) {
-        self.shared.write_waiting(&mut lock(&self.shared.writer));
+        self.shared.write_waiting(&mut self.shared.writer.lock());
     }
 
     /// The newest durable entry.
     #[must_use]
     pub fn head(&self) -> JournalHead {
-        lock(&self.shared.durable).head
+        self.shared.durable.lock().head
     }
 
     /// Durable entries from sequence number `from` on, at most `limit`, with the head that holds for them.
@@ -157,7 +159,7 @@ impl Journal {
     /// If the file can't be read. Retrying may help.
     pub fn read(&self, from: u64, limit: usize) -> io::Result<(JournalHead, Vec<JournalEntry>)> {
         let (head, len, index) = {
-            let durable = lock(&self.shared.durable);
+            let durable = self.shared.durable.lock();
             (durable.head, durable.len, durable.index.clone())
         };
         Ok((head, reader::read(&self.file, &index, len, from, limit)?))
@@ -166,7 +168,7 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        lock(&self.shared.waiting).closed = true;
+        self.shared.waiting.lock().closed = true;
         self.shared.filled.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -174,23 +176,18 @@ impl Drop for Journal {
     }
 }
 
-/// A panic leaves what is locked whole: lengths and heads change last.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Shared {
     /// The thread.
     fn run(&self) {
         loop {
-            let mut waiting = lock(&self.waiting);
+            let mut waiting = self.waiting.lock();
             while !waiting.wanted && !waiting.closed {
-                waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                self.filled.wait(&mut waiting);
             }
             waiting.wanted = false;
             let closed = waiting.closed;
             drop(waiting);
-            self.write_waiting(&mut lock(&self.writer));
+            self.write_waiting(&mut self.writer.lock());
             if closed {
                 return;
             }
@@ -200,7 +197,7 @@ impl Shared {
     fn write_waiting(&self, writer: &mut Writer) {
         loop {
             let batch: Vec<_> = {
-                let mut waiting = lock(&self.waiting);
+                let mut waiting = self.waiting.lock();
                 let count = waiting.entries.len().min(MAX_BATCH);
                 waiting.entries.drain(..count).collect()
             };
@@ -238,7 +235,7 @@ impl Writer {
     /// Makes all entries durable, or none of them.
     fn write(&mut self, durable: &Mutex<Durable>, entries: Vec<NewEntry>) -> io::Result<()> {
         let (mut head, start) = {
-            let durable = lock(durable);
+            let durable = durable.lock();
             (durable.head, durable.len)
         };
         if self.dirty {
@@ -270,7 +267,7 @@ impl Writer {
         self.storage.append(text.as_bytes())?;
         self.storage.sync()?;
         self.dirty = false;
-        let mut durable = lock(durable);
+        let mut durable = durable.lock();
         durable.head = head;
         durable.len = start + text.len() as u64;
         durable.index.extend(index);

@@ -1,5 +1,5 @@
-//! The keeper's own key: what a passphrase or PIN for it is encrypted to. It does not depend on the master key, so it can be
-//! used while that is sealed.
+//! The keeper's own key: what a passphrase or PIN for it is encrypted to. It does not depend on the master key, so it
+//! can be used while that is sealed.
 
 use std::{io, path::Path};
 

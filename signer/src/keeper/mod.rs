@@ -1,9 +1,9 @@
 //! The process that the server starts: it keeps the secrets and sees to it that a worker runs.
 //!
-//! The keeper loads no vendor code and uses no signing key. It opens the folder, verifies the journal, holds the unsealed
-//! master key or the token's PIN, listens for `unseal`, and starts the worker ([`crate::worker`]), a process of its own, which
-//! it replaces when that dies or hangs; nobody has to enter a secret again. Requests do not pass through here: the server
-//! is handed a socket to each worker.
+//! The keeper loads no vendor code and uses no signing key. It opens the folder, verifies the journal, holds the
+//! unsealed master key or the token's PIN, listens for `unseal`, and starts the worker ([`crate::worker`]), a process
+//! of its own, which it replaces when that dies or hangs; nobody has to enter a secret again. Requests do not pass
+//! through here: the server is handed a socket to each worker.
 
 mod backoff;
 mod control;

@@ -54,7 +54,8 @@ pub(super) enum Event {
 /// How often to look for a token that was there a moment ago.
 const LOOK_OFTEN: Duration = Duration::from_secs(1);
 
-/// How often to look for one that has been away for longer than [`BRIEF_ABSENCE`]. Each look is a process, and lines in the log.
+/// How often to look for one that has been away for longer than [`BRIEF_ABSENCE`]. Each look is a process, and lines in
+/// the log.
 const LOOK_RARELY: Duration = Duration::from_secs(20);
 
 const BRIEF_ABSENCE: Duration = Duration::from_secs(60);

@@ -154,8 +154,8 @@ mod tests {
 
     use super::*;
 
-    /// The codes of the standard, by number (PKCS#11 3.1, `pkcs11t.h`), and what is to be done about each: written down a
-    /// second time, by hand, so that a slip in the table shows.
+    /// The codes of the standard, by number (PKCS#11 3.1, `pkcs11t.h`), and what is to be done about each: written down
+    /// a second time, by hand, so that a slip in the table shows.
     const EXPECTED: &[(Class, &[u64])] = &[
         (Class::Fatal, &[0x02, 0x03, 0x05, 0x30, 0x32, 0xE0, 0xE1, 0x190, 0x1A0, 0x1A1, 0x1B6, 0x1B7]),
         (Class::Session, &[0x90, 0x91, 0xB0, 0xB3]),

@@ -69,8 +69,8 @@ fn decrypt_rsa(
     session.decrypt(&Mechanism::RsaPkcs, key, &wide).map(Zeroizing::new).map_err(undecryptable)
 }
 
-/// Tokens have many words for a ciphertext that they do not like. One that is out of order will say so of the next operation
-/// too.
+/// Tokens have many words for a ciphertext that they do not like. One that is out of order will say so of the next
+/// operation too.
 fn undecryptable(error: Error) -> Problem {
     match error {
         Error::Pkcs11(
@@ -88,9 +88,9 @@ fn undecryptable(error: Error) -> Problem {
     }
 }
 
-/// Some tokens do not decrypt in this way although they say so: then the other way is as good. Codes about the ciphertext
-/// must not decide that, since its sender would choose how all others are decrypted. So `probe` decrypts a number of ours,
-/// which every token that can do it takes, and gives the error.
+/// Some tokens do not decrypt in this way although they say so: then the other way is as good. Codes about the
+/// ciphertext must not decide that, since its sender would choose how all others are decrypted. So `probe` decrypts a
+/// number of ours, which every token that can do it takes, and gives the error.
 fn without_raw(error: Error, mechanisms: &Mechanisms, probe: impl FnOnce() -> Option<Error>) -> Problem {
     let incapable = says_incapable(&error) || (!is_passing(&error) && probe().is_some_and(|error| !is_passing(&error)));
     if incapable && mechanisms.give_up_raw_decryption() {
@@ -121,8 +121,8 @@ fn is_passing(error: &Error) -> bool {
 
 /// The X coordinate of the shared point, as wide as the field.
 fn agree(session: &Session, key: ObjectHandle, curve: Curve, ephemeral: &[u8]) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    // A token that does not look at the point gives away bits of its key, one that does fails in its own way; so it is never
-    // asked.
+    // A token that does not look at the point gives away bits of its key, one that does fails in its own way; so it is
+    // never asked.
     if !is_fit_for_agreement(curve, ephemeral) {
         return Err(FAILED);
     }

@@ -2,8 +2,8 @@
 
 use sealcard_api::algorithm::Curve;
 
-/// `CKA_EC_PARAMS` for a key that is to be made, best first. Tokens of the 2.40 time know the Edwards and Montgomery curves
-/// by name only (RFC 8410 was not there yet), later ones by object identifier too.
+/// `CKA_EC_PARAMS` for a key that is to be made, best first. Tokens of the 2.40 time know the Edwards and Montgomery
+/// curves by name only (RFC 8410 was not there yet), later ones by object identifier too.
 pub(super) const fn parameters(curve: Curve) -> &'static [&'static [u8]] {
     match curve {
         Curve::NistP256 => &[P256],
@@ -41,9 +41,9 @@ pub(super) fn curve(parameters: &[u8]) -> Option<Curve> {
     })
 }
 
-/// The point of `CKA_EC_POINT`: a DER `OCTET STRING` as the standard has it, a `BIT STRING` as PKCS#11 3.0 had it for some
-/// curves, or the plain bytes that some tokens give.
-/// `None` if it is neither of this curve. It need not lie on the curve.
+/// The point of `CKA_EC_POINT`: a DER `OCTET STRING` as the standard has it, a `BIT STRING` as PKCS#11 3.0 had it for
+/// some curves, or the plain bytes that some tokens give. `None` if it is neither of this curve. It need not lie on the
+/// curve.
 pub(super) fn point(curve: Curve, value: &[u8]) -> Option<&[u8]> {
     // A plain point can look like an octet string, but never like one that holds a point: it would be longer.
     octet_string(value)

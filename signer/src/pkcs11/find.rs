@@ -77,8 +77,8 @@ pub(super) fn candidates(session: &Session, id: &[u8], label: Option<&str>) -> R
         .collect())
 }
 
-/// Finds the objects of a row's key and compares them with the row. Ids and labels are no more than hints: among several
-/// keys that have them, the public half decides.
+/// Finds the objects of a row's key and compares them with the row. Ids and labels are no more than hints: among
+/// several keys that have them, the public half decides.
 pub(super) fn find(session: &Session, row: &StoredKey, handle: &KeyHandle) -> Result<Found, Problem> {
     let gone =
         |what: &str| not_on_token(format!("the key {} {what} (it was on the token {})", row.component, handle.serial));
@@ -233,8 +233,8 @@ pub(super) const PUBLIC: &[AttributeType] = &[
 ];
 
 /// The public half of a private key: from the private key itself, or from the public key object with its id, or label.
-/// Where several keys share an id, the label tells which object belongs to which. The algorithm is that of a signing key
-/// where a curve serves both.
+/// Where several keys share an id, the label tells which object belongs to which. The algorithm is that of a signing
+/// key where a curve serves both.
 fn public_half(session: &Session, attributes: &Attributes) -> Result<PublicHalf, Problem> {
     let id = attributes.id().unwrap_or_default();
     let label = attributes.label();
@@ -265,8 +265,8 @@ fn public_half(session: &Session, attributes: &Attributes) -> Result<PublicHalf,
         known.retain(|(_, of_public, _)| *of_public == label);
         if known.is_empty() || !agree(&known) {
             return Err(not_on_token(format!(
-                "several public keys on the token have the id {} of this key, and no label tells which is its own; give \
-                 each key an id of its own",
+                "several public keys on the token have the id {} of this key, and no label tells which is its own; \
+                 give each key an id of its own",
                 HEXLOWER.encode(id)
             )));
         }

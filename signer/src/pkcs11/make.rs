@@ -1,7 +1,5 @@
 //! Making keys on a token, taking over those that are there, and destroying them.
 
-use std::sync::PoisonError;
-
 use cryptoki::{
     mechanism::Mechanism,
     mechanism::MechanismType,
@@ -57,7 +55,7 @@ impl Token {
                 return Err(SignerError::Invalid(why).into());
             }
             let request = Wanted { mechanism: &mechanism, component, algorithm, role };
-            let remembered = *self.shape.lock().unwrap_or_else(PoisonError::into_inner);
+            let remembered = *self.shape.lock();
             let first = [remembered].into_iter().chain(Shape::all()).enumerate();
             let shapes: Vec<Shape> =
                 first.filter(|(place, shape)| *place == 0 || *shape != remembered).map(|(_, shape)| shape).collect();
@@ -91,7 +89,7 @@ impl Token {
                     destroy_pair(session, private, Some(public));
                 }
                 let made = made?;
-                *self.shape.lock().unwrap_or_else(PoisonError::into_inner) = shape;
+                *self.shape.lock() = shape;
                 if let Some(first) = refusals.first() {
                     let shape = shape.to_string();
                     log::event(Level::Warn, "key-made-otherwise", &[("how", &shape), ("after", first)]);
@@ -296,8 +294,7 @@ impl Token {
     ) -> Result<T, TokenError> {
         self.must_be_unlocked()?;
         let result = {
-            // It guards nothing that a panic could leave half done.
-            let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _changing = self.changing.lock();
             let _calling = self.module.calling(purpose);
             let session = self.module.context().open_rw_session(self.slot);
             session.map_err(Problem::from).and_then(|session| {

@@ -1,7 +1,7 @@
 //! Keys in a PKCS#11 token.
 //!
-//! One [`Token`] is open in a process, because a module is loaded and initialised once. All threads share it; each has a
-//! session of its own while it works. What the module says is sorted by one table (`codes`): some return codes cost a
+//! One [`Token`] is open in a process, because a module is loaded and initialised once. All threads share it; each has
+//! a session of its own while it works. What the module says is sorted by one table (`codes`): some return codes cost a
 //! session, some the whole process, and whatever failed while a key was used is never tried again.
 //!
 //! - [`config`]: the file `token.toml`.

@@ -1,15 +1,12 @@
 //! The module: loaded once in a process, initialised, and called under a deadline.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error, RvError},
 };
+use parking_lot::{Mutex, MutexGuard};
 use sealcard_signer_protocol::SignerError;
 
 use super::{
@@ -67,7 +64,7 @@ impl Module {
     /// To be held during each call, also that of a session or object of this module.
     pub(super) fn calling(&self, purpose: Purpose) -> Calling<'_> {
         // Waiting for another call's end takes nothing from this one's time: the other one is watched too.
-        let serial = self.serial.as_ref().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+        let serial = self.serial.as_ref().map(|lock| lock.lock());
         let (what, deadline) = self.limit(purpose);
         Calling { _watched: self.watch.call(what, deadline), _serial: serial }
     }

@@ -24,8 +24,8 @@ pub(super) fn encode(width: usize, hash: HashAlgorithm, digest: &[u8]) -> Option
     Some(message)
 }
 
-/// Removes the padding of RSAES-PKCS1-v1_5. Looks at every byte whatever it finds; only whether the padding was right, and
-/// the length of what it held, can be told from outside. `None` if it was not.
+/// Removes the padding of RSAES-PKCS1-v1_5. Looks at every byte whatever it finds; only whether the padding was right,
+/// and the length of what it held, can be told from outside. `None` if it was not.
 pub(super) fn unpad(message: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     // 00 02 padding 00 plaintext
     let mut right = Choice::from(1);

@@ -1,14 +1,12 @@
 //! Sessions: as many as are needed at once, never more than the token has room for.
 //!
-//! A session belongs to one thread at a time; the one that was used last is used next, so a quiet signer has one session
-//! and a busy one as many as it may.
+//! A session belongs to one thread at a time; the one that was used last is used next, so a quiet signer has one
+//! session and a busy one as many as it may.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use cryptoki::{object::ObjectHandle, session::Session, slot::Slot};
+use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
 use super::{
@@ -57,7 +55,7 @@ impl Pool {
 
     /// How many sessions may be used at once.
     pub(super) fn limit(&self) -> usize {
-        self.lock().limit
+        self.state.lock().limit
     }
 
     /// Does some work with a session: one that is idle, a new one, or, if the token has no room, the next that is free.
@@ -82,7 +80,7 @@ impl Pool {
     }
 
     fn take(&self, module: &Module, slot: Slot) -> Result<Opened, CallError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if let Some(opened) = state.idle.pop() {
                 return Ok(opened);
@@ -98,7 +96,7 @@ impl Pool {
                 match session.map_err(CallError::from) {
                     Ok(session) => return Ok(Opened { session, handles: HashMap::new(), generation }),
                     Err(error) => {
-                        state = self.lock();
+                        state = self.state.lock();
                         state.open -= 1;
                         // Other applications have taken the room: go on with what there is.
                         if error.class != Class::Full || state.open == 0 {
@@ -109,7 +107,7 @@ impl Pool {
                     }
                 }
             } else {
-                state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                self.freed.wait(&mut state);
             }
         }
     }
@@ -117,7 +115,7 @@ impl Pool {
     /// Closes the sessions that are idle; those on loan are closed when they come back.
     pub(super) fn reconnect(&self, module: &Module) {
         let idle = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.generation += 1;
             state.open -= state.idle.len();
             std::mem::take(&mut state.idle)
@@ -125,10 +123,6 @@ impl Pool {
         self.freed.notify_all();
         let _calling = module.calling(Purpose::Operation);
         drop(idle);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,7 +135,7 @@ struct Count<'a> {
 impl Count<'_> {
     /// Gives the session back. What may not be used again is returned, to be closed.
     fn release(&mut self, opened: Opened, spoiled: bool) -> Option<Opened> {
-        let mut state = self.pool.lock();
+        let mut state = self.pool.state.lock();
         self.released = true;
         let unfit = if spoiled || opened.generation != state.generation {
             state.open -= 1;
@@ -158,7 +152,7 @@ impl Count<'_> {
 impl Drop for Count<'_> {
     fn drop(&mut self) {
         if !self.released {
-            self.pool.lock().open -= 1;
+            self.pool.state.lock().open -= 1;
             self.pool.freed.notify_one();
         }
     }

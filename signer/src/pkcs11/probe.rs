@@ -95,7 +95,8 @@ fn mixed(labels: &[String]) -> Option<String> {
     let (test, other): (Vec<&String>, Vec<&String>) = labels.iter().partition(|label| is_test(label));
     let (test, other) = (test.first()?, other.first()?);
     Some(format!(
-        "keys that look like test keys ({test:?}) lie beside others ({other:?}): give production a token or partition of its own"
+        "keys that look like test keys ({test:?}) lie beside others ({other:?}): give production a token or \
+         partition of its own"
     ))
 }
 

@@ -18,8 +18,8 @@ pub(super) struct Wanted<'a> {
     pub(super) role: ComponentRole,
 }
 
-/// A form of templates. What is left out of them is what a key has by default or what the token sets by itself; whether the
-/// key can leave the token is asked of the key that was made.
+/// A form of templates. What is left out of them is what a key has by default or what the token sets by itself; whether
+/// the key can leave the token is asked of the key that was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Shape {
     short_id: bool,

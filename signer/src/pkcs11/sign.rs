@@ -62,8 +62,8 @@ fn sign_rsa(
 }
 
 fn sign_ecdsa(session: &Session, key: ObjectHandle, curve: Curve, digest: &[u8]) -> Result<Vec<u8>, Problem> {
-    // FIPS 186-5 section 6.4.1 step 2: the leftmost bits of a digest that is longer than the order. Some tokens do that by
-    // themselves, some refuse.
+    // FIPS 186-5 section 6.4.1 step 2: the leftmost bits of a digest that is longer than the order. Some tokens do that
+    // by themselves, some refuse.
     let number = digest.get(..curve.width()).unwrap_or(digest);
     let made = session.sign(&Mechanism::Ecdsa, key, number)?;
     ec::signature(curve.width(), &made).ok_or_else(|| odd_length(made.len(), 2 * curve.width()))

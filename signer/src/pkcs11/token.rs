@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -15,6 +15,7 @@ use cryptoki::{
     slot::{Slot, TokenInfo},
     types::AuthPin,
 };
+use parking_lot::{Mutex, MutexGuard};
 use sealcard_signer_protocol::{Input, ResponseBody, SignerError, StoredKey};
 use uuid::Uuid;
 
@@ -72,7 +73,8 @@ pub(super) struct Facts {
 impl Token {
     /// Loads the module and finds the token. Once in a process.
     ///
-    /// `overdue` is told of calls that take longer than their deadline. They can't be cancelled: it should end the process.
+    /// `overdue` is told of calls that take longer than their deadline. They can't be cancelled: it should end the
+    /// process.
     ///
     /// # Errors
     /// [`SignerError::TokenAbsent`], always fatal: a module may learn of a token only when it starts.
@@ -123,12 +125,12 @@ impl Token {
         (&self.facts.label, &self.facts.serial)
     }
 
-    /// Logs in: at most one `C_Login`, and none if it is done already. `attended` if a person gave the PIN just now; else
-    /// the last attempt that the token allows is not spent.
+    /// Logs in: at most one `C_Login`, and none if it is done already. `attended` if a person gave the PIN just now;
+    /// else the last attempt that the token allows is not spent.
     ///
     /// # Errors
-    /// [`SignerError::PinRefused`] if the token does not take the PIN, [`SignerError::PinNotTried`] if it was not asked; no
-    /// further attempt may be made with it.
+    /// [`SignerError::PinRefused`] if the token does not take the PIN, [`SignerError::PinNotTried`] if it was not
+    /// asked; no further attempt may be made with it.
     pub fn unlock(&self, pin: &Pin, attended: bool) -> Result<(), TokenError> {
         let mut keeper = self.keeper();
         if self.is_unlocked() {
@@ -186,7 +188,8 @@ impl Token {
         self.with_key(&known, |_, _| Ok(()))
     }
 
-    /// Does with a key what its row allows (`check` of the protocol). A signature is verified with the row's public key before it is given out.
+    /// Does with a key what its row allows (`check` of the protocol). A signature is verified with the row's public key
+    /// before it is given out.
     ///
     /// # Errors
     /// If the key can't be used, a ciphertext does not decrypt, or the module failed. Then
@@ -201,8 +204,8 @@ impl Token {
         })
     }
 
-    /// Does some work with a key in a session. If what failed came before any use of a key, and another session or a new
-    /// search may help, it is tried once more.
+    /// Does some work with a key in a session. If what failed came before any use of a key, and another session or a
+    /// new search may help, it is tried once more.
     fn with_key<T>(
         &self,
         known: &Arc<Known>,
@@ -239,8 +242,8 @@ impl Token {
         }
     }
 
-    /// What was found on the token. Without a login private keys are not to be seen, and a token does not say that this is
-    /// the reason.
+    /// What was found on the token. Without a login private keys are not to be seen, and a token does not say that this
+    /// is the reason.
     pub(super) fn seen<T>(&self, session: &Session, found: Result<T, Problem>) -> Result<T, Problem> {
         // Also if the token says that it wants no login: some forget to say it.
         if !self.takes_no_login.load(Ordering::Acquire)
@@ -296,12 +299,12 @@ impl Token {
     }
 
     fn remembered(&self, row: &StoredKey) -> Option<Arc<Known>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         known.get(&row.component).filter(|known| known.row == *row).cloned()
     }
 
     fn remember(&self, known: &Arc<Known>) {
-        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.known.lock();
         if all.get(&known.row.component).is_some_and(|same| Arc::ptr_eq(same, known)) {
             return;
         }
@@ -313,17 +316,17 @@ impl Token {
 
     /// Forgets a row: its key is gone.
     pub(super) fn forget(&self, component: Uuid) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&component);
+        self.known.lock().remove(&component);
     }
 
     fn keeper(&self) -> MutexGuard<'_, Option<Session>> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+        self.keeper.lock()
     }
 }
 
 /// Why a PIN that no person gave just now is not tried.
-const LAST_ATTEMPT: &str = "the token says that one attempt is left (CKF_USER_PIN_FINAL_TRY), and only a person may make it; \
-    if the module sets this flag wrongly, say ignore-pin-flags = true in token.toml";
+const LAST_ATTEMPT: &str = "the token says that one attempt is left (CKF_USER_PIN_FINAL_TRY), and only a person may \
+    make it; if the module sets this flag wrongly, say ignore-pin-flags = true in token.toml";
 
 /// What the token says of its PIN, for the message about a login that failed.
 fn hints(info: &TokenInfo) -> String {

@@ -1,15 +1,16 @@
 //! A deadline for each call into the module.
 //!
-//! A call that hangs can't be cancelled: only the end of the process helps. So one thread watches over all calls, and tells
-//! whoever opened the token when one has taken too long.
+//! A call that hangs can't be cancelled: only the end of the process helps. So one thread watches over all calls, and
+//! tells whoever opened the token when one has taken too long.
 
 use std::{
     collections::BTreeMap,
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::{Condvar, Mutex};
 /// What is told of a call that has taken too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overdue {
@@ -52,7 +53,7 @@ impl Watch {
     /// A call begins.
     pub(super) fn call(&self, what: &'static str, deadline: Duration) -> Watched<'_> {
         let due = Instant::now() + deadline;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let id = state.next;
         state.next += 1;
         state.calls.insert(id, (due, Overdue { what, deadline }));
@@ -65,12 +66,12 @@ impl Watch {
 
     /// Ends the thread.
     pub(super) fn end(&self) {
-        self.lock().ended = true;
+        self.state.lock().ended = true;
         self.changed.notify_one();
     }
 
     fn run(&self, overdue: impl Fn(Overdue)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while !state.ended {
             let now = Instant::now();
             let late: Vec<u64> = state.calls.iter().filter(|(_, (due, _))| *due <= now).map(|(id, _)| *id).collect();
@@ -79,28 +80,23 @@ impl Watch {
                 drop(state);
                 late.into_iter().for_each(&overdue);
                 // Much may have happened meanwhile, so all is looked at again.
-                state = self.lock();
+                state = self.state.lock();
                 continue;
             }
             state.looks = state.calls.values().map(|(due, _)| *due).min();
-            state = match state.looks {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            match state.looks {
+                None => self.changed.wait(&mut state),
                 Some(looks) => {
-                    let wait = looks.saturating_duration_since(Instant::now());
-                    self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
+                    self.changed.wait_until(&mut state, looks);
                 }
-            };
+            }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        self.watch.lock().calls.remove(&self.id);
+        self.watch.state.lock().calls.remove(&self.id);
     }
 }
 

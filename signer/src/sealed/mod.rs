@@ -1,8 +1,8 @@
 //! How private keys are kept.
 //!
-//! Each private key is encrypted with AES-256-GCM under a data key of its own, and the data key with AES-256-GCM under the
-//! master key. Associated data of both binds component id, algorithm, role, public key and the format's version, so a row
-//! of the database can be neither changed nor put in another's place. The form of [`StoredKey::handle`]:
+//! Each private key is encrypted with AES-256-GCM under a data key of its own, and the data key with AES-256-GCM under
+//! the master key. Associated data of both binds component id, algorithm, role, public key and the format's version, so
+//! a row of the database can be neither changed nor put in another's place. The form of [`StoredKey::handle`]:
 //!
 //! ```text
 //! 01 · wrapped data key (12 nonce, 32, 16 tag) · private key (12 nonce, n, 16 tag)

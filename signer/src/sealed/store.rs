@@ -1,10 +1,8 @@
 //! The sealed store: the master key in memory, and what it opens.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::Path, sync::Arc};
 
+use parking_lot::Mutex;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer_protocol::envelope::{Binding, EnvelopeError, Purpose, RecipientKey};
 use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
@@ -122,13 +120,13 @@ impl Store {
         let key =
             PrivateKey::parse(row.algorithm, row.role, &private, &row.public_key).map_err(|_| NotOursError::of(row))?;
         let key = Arc::new(key);
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).put(row.clone(), Arc::clone(&key));
+        self.open.lock().put(row.clone(), Arc::clone(&key));
         Ok(key)
     }
 
     /// The parsed private key of a row, if it was opened before: takes no time.
     pub(crate) fn open_key(&self, row: &StoredKey) -> Option<Arc<PrivateKey>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(row)
+        self.open.lock().get(row)
     }
 
     /// The private key of a row in the clear: PKCS#8 DER for RSA, the secret number or seed (32 bytes) for curves. For

@@ -3,8 +3,6 @@
 mod life;
 mod write;
 
-use std::sync::PoisonError;
-
 use sealcard_api::{
     CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
@@ -344,8 +342,8 @@ impl Store {
         self.with_components(key).await
     }
 
-    /// Keys in the order of their creation. One that this release can't read is left out and logged, so that the others can
-    /// be listed.
+    /// Keys in the order of their creation. One that this release can't read is left out and logged, so that the others
+    /// can be listed.
     ///
     /// # Errors
     /// If the database fails.
@@ -375,7 +373,7 @@ impl Store {
 
     /// Once for each key: workstations ask for the list again and again.
     fn note_damage(&self, key: KeyId, error: &StorageError) {
-        if self.damaged.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
+        if self.damaged.lock().insert(key) {
             tracing::error!(%key, %error, "a key is left out of every list: its row in the database is damaged");
         }
     }
@@ -407,7 +405,8 @@ impl Store {
                 self.reader()
                     .all(
                         key_query!(
-                            "WHERE k.id > $1 AND p.removed IS NULL AND (k.project_id = $4 OR $4 IS NULL) AND k.project_id IN
+                            "WHERE k.id > $1 AND p.removed IS NULL AND (k.project_id = $4 OR $4 IS NULL) AND \
+                             k.project_id IN
                         (SELECT r.project_id FROM principal_role r WHERE r.principal_id = $3)
                      ORDER BY k.id LIMIT $2"
                         ),

@@ -1,8 +1,8 @@
 //! One way to speak SQL to both databases.
 //!
 //! Statements are written once, in what SQLite and PostgreSQL have in common: placeholders are `$1`, `$2`, …; truth is
-//! `BOOLEAN` in one and 0 or 1 in the other, so conditions say `disabled` and `NOT disabled`; ids are `UUID` or 16 bytes.
-//! What differs (the schema, opening and committing a transaction) has a file for each.
+//! `BOOLEAN` in one and 0 or 1 in the other, so conditions say `disabled` and `NOT disabled`; ids are `UUID` or 16
+//! bytes. What differs (the schema, opening and committing a transaction) has a file for each.
 
 pub(super) mod postgres;
 pub(super) mod sqlite;

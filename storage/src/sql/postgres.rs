@@ -8,12 +8,13 @@ use std::{
     path::PathBuf,
     str::FromStr as _,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{runtime::Handle, sync::Mutex as AsyncMutex};
@@ -71,8 +72,8 @@ impl PostgresOptions {
             return Err(StorageError::Options(message.to_owned()));
         }
         if !self.allow_cleartext && !is_encrypted_or_local(&config) {
-            let message = "the database is on another machine and its url does not say sslmode=require: add that, or, if the \
-                           network itself is encrypted, set allow-cleartext = true in section [database]";
+            let message = "the database is on another machine and its url does not say sslmode=require: add that, or, \
+                           if the network itself is encrypted, set allow-cleartext = true in section [database]";
             return Err(StorageError::Options(message.to_owned()));
         }
         if let Some(password) = &self.password {
@@ -113,7 +114,8 @@ impl PostgresOptions {
         tokio::spawn(async move {
             // Whoever asks next is told that the connection has ended.
             if let Err(error) = connection.await {
-                tracing::warn!(error = %crate::DatabaseError::from(error), "storage: a connection to the database broke");
+                tracing::warn!(error = %crate::DatabaseError::from(error), "storage: a connection to the database \
+                    broke");
             }
         });
         client.batch_execute(SESSION).await?;
@@ -131,8 +133,8 @@ impl PostgresOptions {
     }
 }
 
-/// Whether nobody on a network can read along: by default PostgreSQL's clients go on without TLS if the server, or who is in
-/// between, says that it has none.
+/// Whether nobody on a network can read along: by default PostgreSQL's clients go on without TLS if the server, or who
+/// is in between, says that it has none.
 fn is_encrypted_or_local(config: &Config) -> bool {
     let local = |host: &Host| match host {
         Host::Unix(_) => true,
@@ -158,13 +160,12 @@ impl Session {
     }
 
     async fn statement(&self, sql: &'static str) -> Result<Statement, StorageError> {
-        // A panic elsewhere leaves the map whole.
-        let known = self.statements.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        let known = self.statements.lock().get(sql).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
         let new = self.client.prepare(sql).await?;
-        self.statements.lock().unwrap_or_else(PoisonError::into_inner).insert(sql, new.clone());
+        self.statements.lock().insert(sql, new.clone());
         Ok(new)
     }
 

@@ -6,13 +6,11 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, Rows, Statement, config::DbConfig};
 
 use super::{FromRow, Param, Row};
@@ -30,8 +28,8 @@ const CACHED_STATEMENTS: usize = 128;
 /// As large as the log gets before SQLite begins at its start again (1000 pages with their headers), and a little more.
 const LOG_BYTES: u64 = 1032 * (4096 + 24);
 
-/// Makes the write-ahead log in its full length, if there is none. To overwrite a file's blocks durably takes half the time of
-/// making it longer. SQLite takes a log that begins with zeros for an empty one.
+/// Makes the write-ahead log in its full length, if there is none. To overwrite a file's blocks durably takes half the
+/// time of making it longer. SQLite takes a log that begins with zeros for an empty one.
 pub(crate) fn prepare_log(path: &Path) -> Result<(), StorageError> {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
@@ -64,8 +62,8 @@ fn open_with(path: &Path, access: OpenFlags) -> Result<Connection, StorageError>
     let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-    // Otherwise a statement is prepared anew each time that another value is bound in its conditions, in case the statistics
-    // (STAT4) speak for another plan. There are none.
+    // Otherwise a statement is prepared anew each time that another value is bound in its conditions, in case the
+    // statistics (STAT4) speak for another plan. There are none.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(conn)
 }
@@ -84,13 +82,12 @@ impl Readers {
 
     /// A connection for one statement: a free one, else the next in turn when it is free.
     pub(super) fn one(&self) -> MutexGuard<'_, Connection> {
-        if let Some(free) = self.all.iter().find_map(|conn| conn.try_lock().ok()) {
+        if let Some(free) = self.all.iter().find_map(|conn| conn.try_lock()) {
             return free;
         }
         let [first, others @ ..] = &self.all;
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % READERS;
-        // A panic left no statement open: rusqlite resets them when they are dropped.
-        turn.checked_sub(1).and_then(|n| others.get(n)).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
+        turn.checked_sub(1).and_then(|n| others.get(n)).unwrap_or(first).lock()
     }
 }
 
@@ -152,8 +149,8 @@ pub(super) fn script(conn: &Connection, sql: &str) -> Result<(), StorageError> {
     Ok(conn.execute_batch(sql)?)
 }
 
-/// Fails if SQLite has ended the transaction by itself, as it does when the disk is full: what follows would be committed
-/// alone.
+/// Fails if SQLite has ended the transaction by itself, as it does when the disk is full: what follows would be
+/// committed alone.
 pub(crate) fn expect_transaction(conn: &Connection) -> Result<(), StorageError> {
     if conn.is_autocommit() {
         return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT), None).into());

@@ -5,15 +5,13 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
+use parking_lot::Mutex;
 use sealcard_api::record::RequestState;
 use sealcard_tests::{Algorithm, Binaries, Flavour, Playground, Scratch, run, wait_until};
 
@@ -125,7 +123,7 @@ fn sign_until_power_fails(playground: &mut Playground, user: &Rest, key: &str, f
                     match user.sign(key, &digest, &idempotency_key(number)) {
                         Ok(answer) if answer.status == 200 => {
                             let request = answer.request_id().unwrap_or_default().to_owned();
-                            released.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+                            released.lock().push(request);
                         }
                         _ => break,
                     }
@@ -133,13 +131,13 @@ fn sign_until_power_fails(playground: &mut Playground, user: &Rest, key: &str, f
             });
         }
         let enough = wait_until("enough signatures", Duration::from_secs(60), || {
-            let count = released.lock().unwrap_or_else(PoisonError::into_inner).len();
+            let count = released.lock().len();
             Ok((count >= ENOUGH).then_some(()))
         });
         // Whatever happened: without the server the clients end.
         playground.server.kill().and(enough)
     })?;
-    Ok(released.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(released.into_inner())
 }
 
 /// Puts what was durable in the data folder's place.

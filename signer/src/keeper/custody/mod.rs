@@ -6,10 +6,10 @@ mod token;
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use sealcard_signer_protocol::envelope::{Binding, Purpose, RecipientKey};
 use sealcard_signer_protocol::{KeeperRefusal, NONCE_LEN, SecretKind, StoreState};
 
@@ -167,10 +167,10 @@ impl Custody {
         }
     }
 
-    /// Opens the seal with what a person has given or mended. A wrong passphrase is slow; whether a PIN is right, the worker
-    /// says. The error is for people.
+    /// Opens the seal with what a person has given or mended. A wrong passphrase is slow; whether a PIN is right, the
+    /// worker says. The error is for people.
     pub(super) fn open(&self, typed: Option<&Passphrase>) -> Result<Opened, String> {
-        let mut failures = lock(&self.failures);
+        let mut failures = self.failures.lock();
         if self.is_open() {
             return Ok(Opened::Before);
         }
@@ -201,7 +201,7 @@ impl Custody {
     /// The key that a passphrase is encrypted to, and a nonce that makes the envelope good for one attempt.
     pub(super) fn recipient(&self) -> Result<(RecipientKey, [u8; NONCE_LEN]), KeeperRefusal> {
         let nonce = crypto::random::<NONCE_LEN>().map_err(|e| KeeperRefusal::Invalid(e.to_string()))?;
-        let mut nonces = lock(&self.nonces);
+        let mut nonces = self.nonces.lock();
         nonces.retain(|(_, given)| given.elapsed() < NONCE_LIFE);
         if nonces.len() >= NONCES {
             nonces.remove(0);
@@ -213,7 +213,7 @@ impl Custody {
     /// The passphrase in an envelope. Its nonce is used up, whatever is in it.
     pub(super) fn read_envelope(&self, nonce: &[u8; NONCE_LEN], envelope: &[u8]) -> Result<Passphrase, KeeperRefusal> {
         let known = {
-            let mut nonces = lock(&self.nonces);
+            let mut nonces = self.nonces.lock();
             nonces.retain(|(_, given)| given.elapsed() < NONCE_LIFE);
             let place = nonces.iter().position(|(known, _)| known == nonce);
             place.map(|place| nonces.remove(place)).is_some()
@@ -229,9 +229,4 @@ impl Custody {
             self.identity.private().open(Purpose::Unseal, &binding, envelope).map_err(|_| KeeperRefusal::Envelope)?;
         Passphrase::from_utf8(secret).ok_or(KeeperRefusal::Envelope)
     }
-}
-
-/// A panic leaves what is locked whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

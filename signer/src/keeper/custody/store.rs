@@ -1,11 +1,8 @@
 //! The secret of a sealed store: its master key.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Mutex,
-};
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
 
-use super::lock;
 use crate::{
     control::{KeyBytes, Secret},
     seal::{self, MasterKey, Passphrase, SealError, SealFile, SealSource},
@@ -36,24 +33,24 @@ impl StoreSecret {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        lock(&self.master).is_some()
+        self.master.lock().is_some()
     }
 
     pub(super) fn is_locked_in_memory(&self) -> bool {
-        lock(&self.master).as_ref().is_some_and(MasterKey::is_locked_in_memory)
+        self.master.lock().as_ref().is_some_and(MasterKey::is_locked_in_memory)
     }
 
     pub(super) fn open(&self, passphrase: Option<&Passphrase>) -> Result<(), SealError> {
         let master = seal::unseal(&self.seal, &self.folder, passphrase)?;
-        *lock(&self.master) = Some(master);
+        *self.master.lock() = Some(master);
         Ok(())
     }
 
     pub(super) fn secret(&self) -> Option<Secret> {
-        lock(&self.master).as_ref().map(|master| Secret::MasterKey(KeyBytes::new(master.bytes())))
+        self.master.lock().as_ref().map(|master| Secret::MasterKey(KeyBytes::new(master.bytes())))
     }
 
     pub(super) fn envelope_key(&self) -> Option<RecipientKey> {
-        lock(&self.master).as_ref()?.envelope_key().ok()?.recipient().ok()
+        self.master.lock().as_ref()?.envelope_key().ok()?.recipient().ok()
     }
 }

@@ -1,13 +1,10 @@
 //! The secret of a token: its PIN.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Mutex,
-};
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
 
 use sealcard_signer_protocol::SecretKind;
 
-use super::lock;
 use crate::{
     control::{PinUse, Secret},
     pkcs11::config::{ConfigError, Pin, PinSource, TokenConfig, read_pin},
@@ -62,42 +59,42 @@ impl TokenSecret {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        *lock(&self.open)
+        *self.open.lock()
     }
 
     pub(super) fn set_open(&self, open: bool) {
-        *lock(&self.open) = open;
+        *self.open.lock() = open;
     }
 
     /// Reads the configured PIN. It is used when the server asks, which has noted the attempt before.
     pub(super) fn read(&self) -> Result<(), SealError> {
         let pin = read_pin(&self.folder, &self.config.pin)?.ok_or(SealError::PinNeeded)?;
-        *lock(&self.held) = Some(Held { pin, usage: PinUse::WhenAsked, attended: false });
+        *self.held.lock() = Some(Held { pin, usage: PinUse::WhenAsked, attended: false });
         Ok(())
     }
 
-    /// Takes the PIN of a person, who may also say that the configured one is right now. It is used at once, unless it is
-    /// configured still as the token has refused it: that would cost another attempt for nothing.
+    /// Takes the PIN of a person, who may also say that the configured one is right now. It is used at once, unless it
+    /// is configured still as the token has refused it: that would cost another attempt for nothing.
     pub(super) fn take(&self, typed: Option<&Passphrase>) -> Result<(), SealError> {
         let pin = match typed {
             Some(typed) => Pin::from(typed),
             None => {
                 let pin = read_pin(&self.folder, &self.config.pin)?.ok_or(SealError::PinNeeded)?;
-                if lock(&self.refused).as_ref().is_some_and(|refused| refused.is(&pin)) {
+                if self.refused.lock().as_ref().is_some_and(|refused| refused.is(&pin)) {
                     return Err(SealError::PinUnchanged);
                 }
                 pin
             }
         };
-        *lock(&self.held) = Some(Held { pin, usage: PinUse::Attended, attended: false });
+        *self.held.lock() = Some(Held { pin, usage: PinUse::Attended, attended: false });
         Ok(())
     }
 
-    /// The token has taken the PIN: a person's is good for later workers. With the configured one they wait until the server
-    /// has noted the attempt: it may have been changed on the token meanwhile.
+    /// The token has taken the PIN: a person's is good for later workers. With the configured one they wait until the
+    /// server has noted the attempt: it may have been changed on the token meanwhile.
     pub(super) fn was_right(&self) {
-        *lock(&self.refused) = None;
-        if let Some(held) = &mut *lock(&self.held)
+        *self.refused.lock() = None;
+        if let Some(held) = &mut *self.held.lock()
             && held.attended
             && self.wanted() == SecretKind::Pin
         {
@@ -107,13 +104,13 @@ impl TokenSecret {
 
     /// The token has refused the PIN: nobody tries it again.
     pub(super) fn forget(&self) {
-        *lock(&self.refused) = lock(&self.held).take().map(|held| held.pin);
+        *self.refused.lock() = self.held.lock().take().map(|held| held.pin);
     }
 
-    /// What a worker is given. A person's PIN is tried at once by one worker only: if that one ends without having said what
-    /// came of it, the token may have counted the attempt, so the server is asked before the next.
+    /// What a worker is given. A person's PIN is tried at once by one worker only: if that one ends without having said
+    /// what came of it, the token may have counted the attempt, so the server is asked before the next.
     pub(super) fn secret(&self) -> Option<Secret> {
-        let mut held = lock(&self.held);
+        let mut held = self.held.lock();
         let held = held.as_mut()?;
         let usage = held.usage;
         if usage == PinUse::Attended {

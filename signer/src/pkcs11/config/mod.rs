@@ -1,7 +1,7 @@
 //! `token.toml`: which token an environment uses, and what its module may touch.
 //!
-//! The file lies in the signer's folder. Whoever may change it decides which code is loaded beside the PIN, so it is only
-//! read if nobody but its owner (the signer's user or root) can use it.
+//! The file lies in the signer's folder. Whoever may change it decides which code is loaded beside the PIN, so it is
+//! only read if nobody but its owner (the signer's user or root) can use it.
 
 mod pin;
 mod sandbox;
@@ -35,8 +35,8 @@ pub enum ConfigError {
     /// It can't be read, or others may change it.
     #[error(transparent)]
     File(#[from] SealError),
-    /// Something in it is missing, misspelled, unknown or out of bounds. Says on which line, and never repeats the line:
-    /// somebody may have written the PIN there.
+    /// Something in it is missing, misspelled, unknown or out of bounds. Says on which line, and never repeats the
+    /// line: somebody may have written the PIN there.
     #[error("{}, line {line}: {message}", .path.display())]
     Content {
         /// The file.

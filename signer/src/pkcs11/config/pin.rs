@@ -112,7 +112,8 @@ struct SourceVisitor;
 impl SourceVisitor {
     fn error<E: de::Error>(self) -> E {
         E::custom(
-            "pin is \"person\", { file = \"PATH\" } or { systemd-credential = \"NAME\" }; the PIN itself has no place here",
+            "pin is \"person\", { file = \"PATH\" } or { systemd-credential = \"NAME\" }; the PIN itself has no \
+             place here",
         )
     }
 }

@@ -4,12 +4,13 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     crypto::aws_lc_rs,
@@ -70,7 +71,7 @@ impl OneAnswer {
 
     /// From now on, this is the answer.
     pub(super) fn set(&self, answer: Answer) {
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+        *self.answer.lock() = answer;
     }
 }
 
@@ -93,7 +94,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, answer: &Mutex<Answer>) -
             }
         }
         stream.by_ref().take(length).read_to_end(&mut Vec::new())?;
-        let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let answer = answer.lock().clone();
         let (status, kind, body) = match answer {
             Answer::Close => return Ok(()),
             Answer::Nonsense => (200, "text/html", "<html>Welcome to the guest network</html>".to_owned()),

@@ -4,11 +4,12 @@ use std::{
     io::{Read, Write},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
 };
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use sealcard_tests::wait_until;
 
 use super::PATIENCE;
@@ -47,7 +48,7 @@ impl Terminal {
         thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut bytes) {
-                let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut shown = shown.lock();
                 shown.extend_from_slice(&bytes[..count]);
             }
         });
@@ -120,7 +121,7 @@ impl Terminal {
 
     /// Everything shown, without colours, as lines.
     fn text(&self) -> String {
-        let bytes = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.screen.lock();
         plain(&String::from_utf8_lossy(&bytes))
     }
 }

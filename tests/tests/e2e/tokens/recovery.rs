@@ -2,15 +2,13 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
+use parking_lot::Mutex;
 use sealcard_api::{Bytes, algorithm::HashAlgorithm, ids::KeyId, operations::SignRequest, record::RequestState};
 use sealcard_bridge::{config::Paths, remote::Remote};
 use sealcard_record::Body;
@@ -128,8 +126,7 @@ fn under_load(playground: &Playground, within: Duration, mut kill: impl FnMut() 
         wait_until("enough signatures after it", PATIENCE, || Ok((after() >= ENOUGH).then_some(())))?;
         Ok(died)
     })?;
-    let lock = |list: Mutex<Vec<Attempt>>| list.into_inner().map_err(|_| anyhow!("a client panicked"));
-    let (attempts, others) = (lock(attempts)?, lock(others)?);
+    let (attempts, others) = (attempts.into_inner(), others.into_inner());
 
     let first = attempts.iter().filter(|attempt| attempt.request.is_some() && attempt.began > died);
     let first = first.map(|attempt| attempt.ended).min().context("nothing was signed afterwards")?;
@@ -154,7 +151,7 @@ impl Drop for Stop<'_> {
 }
 
 fn count(attempts: &Mutex<Vec<Attempt>>, wanted: impl Fn(&Attempt) -> bool) -> usize {
-    attempts.lock().map_or(0, |attempts| attempts.iter().filter(|attempt| wanted(attempt)).count())
+    attempts.lock().iter().filter(|attempt| wanted(attempt)).count()
 }
 
 /// Signs until it is told to stop. What fails is not tried again.
@@ -170,7 +167,7 @@ fn client(paths: &Paths, key: Result<&KeyFacts>, stop: &AtomicBool, attempts: &M
             let answer = remote.sign(key, Uuid::new_v4(), &request).await;
             let failed = answer.is_err();
             let request = answer.ok().map(|answer| answer.request_id.to_string());
-            attempts.lock().unwrap().push(Attempt { request, began, ended: Instant::now() });
+            attempts.lock().push(Attempt { request, began, ended: Instant::now() });
             if failed {
                 // As a person would: not at once.
                 tokio::time::sleep(Duration::from_millis(20)).await;
