@@ -107,7 +107,8 @@ fn apply(rules: &Rules) -> Result<LandlockStatus, RulesetError> {
     Ok(ruleset.restrict_self()?.landlock)
 }
 
-/// Allows access to a path and what is below it. One that is not there can't be allowed: of what was declared, that is said.
+/// Allows access to a path and what is below it. One that is not there can't be allowed: of what was declared, that is
+/// said.
 fn allow(
     ruleset: RulesetCreated,
     path: &Path,

@@ -1,9 +1,10 @@
 //! What a worker may still do once it has all that it needs.
 //!
-//! Two layers. Landlock takes away the file system, TCP, signals to others and abstract sockets, but for what is declared.
-//! Seccomp takes away system calls: a sealed store's worker is left with those that a program needs that computes and answers
-//! on open sockets; a worker with a vendor's module, whose needs nobody knows, loses those that no module needs. What is
-//! taken away fails with EPERM or EACCES. Both hold for every thread that is started afterwards, and can't be undone.
+//! Two layers. Landlock takes away the file system, TCP, signals to others and abstract sockets, but for what is
+//! declared. Seccomp takes away system calls: a sealed store's worker is left with those that a program needs that
+//! computes and answers on open sockets; a worker with a vendor's module, whose needs nobody knows, loses those that no
+//! module needs. What is taken away fails with EPERM or EACCES. Both hold for every thread that is started afterwards,
+//! and can't be undone.
 
 mod files;
 mod probe;
@@ -136,8 +137,8 @@ impl fmt::Display for Enforced {
     }
 }
 
-/// Puts this thread, and those that it starts from now on, into the sandbox. Call it before any other thread runs and after
-/// everything is open that is not declared.
+/// Puts this thread, and those that it starts from now on, into the sandbox. Call it before any other thread runs and
+/// after everything is open that is not declared.
 ///
 /// # Errors
 /// If a rule that must be enforced can't be. Then no key may be used.

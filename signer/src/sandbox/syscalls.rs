@@ -43,8 +43,8 @@ fn apply(filter: Filter, others: SeccompAction, these: SeccompAction) -> Result<
     Ok(apply_filter(&program)?)
 }
 
-/// What the worker's own code needs: the C library's allocator and threads, the cryptographic library, open sockets, and the
-/// journal. No call among them names a file, makes a socket or reaches another process.
+/// What the worker's own code needs: the C library's allocator and threads, the cryptographic library, open sockets,
+/// and the journal. No call among them names a file, makes a socket or reaches another process.
 fn own() -> Result<Filter, BackendError> {
     let plain = [
         // Open descriptors.
@@ -82,6 +82,7 @@ fn own() -> Result<Filter, BackendError> {
         libc::SYS_getpid,
         libc::SYS_sched_yield,
         libc::SYS_sched_getaffinity,
+        libc::SYS_setpriority,
         libc::SYS_membarrier,
         libc::SYS_exit,
         libc::SYS_exit_group,

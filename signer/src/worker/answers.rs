@@ -3,12 +3,10 @@
 use std::{
     io::Write as _,
     os::unix::net::UnixStream,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
+use parking_lot::Mutex;
 use sealcard_signer_protocol::{self as protocol, Response, ResponseBody, SignerError};
 
 use crate::{
@@ -55,23 +53,19 @@ impl Answers {
                 }
             }
         };
-        lock(&self.outbox).append(&mut frame);
+        self.outbox.lock().append(&mut frame);
     }
 
-    /// Writes what waits. If the server is gone there is nobody to tell; the reading thread notices and ends the process.
+    /// Writes what waits. If the server is gone there is nobody to tell; the reading thread notices and ends the
+    /// process.
     pub(super) fn flush(&self) {
-        let mut socket = lock(&self.socket);
+        let mut socket = self.socket.lock();
         // Whoever waited for the socket finds here that its answer has gone with another one's.
-        let frames = std::mem::take(&mut *lock(&self.outbox));
+        let frames = std::mem::take(&mut *self.outbox.lock());
         if let Err(error) = socket.write_all(&frames)
             && !self.gone.swap(true, Ordering::Relaxed)
         {
             log::event(Level::Warn, "server-gone", &[("error", &error)]);
         }
     }
-}
-
-/// A panic leaves what is locked whole: frames are appended in one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,13 +2,14 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
 
 use crate::control::Ages;
+use parking_lot::Mutex;
 
 /// How long operations of a kind may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +45,14 @@ impl Busy {
     /// A place for one more thread.
     pub(crate) fn slot(&self, kind: Kind) -> Slot {
         let since = Arc::new(AtomicU64::new(0));
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).push((kind, Arc::clone(&since)));
+        self.slots.lock().push((kind, Arc::clone(&since)));
         Slot { start: self.start, since }
     }
 
     /// How long the oldest operations have taken.
     pub(crate) fn ages(&self) -> Ages {
         let now = millis(self.start);
-        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.lock();
         let oldest = |wanted: Kind| {
             let since =
                 slots.iter().filter(|(kind, _)| *kind == wanted).map(|(_, since)| since.load(Ordering::Relaxed));

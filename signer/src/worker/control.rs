@@ -4,10 +4,11 @@ use std::{
     fs::File,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use sealcard_signer_protocol::{
     StoreState,
     channel::{self, ChannelError, Incoming},
@@ -36,7 +37,7 @@ impl KeeperHandle {
 
     /// A keeper that is gone is noticed by the thread that reads.
     fn say(&self, message: &ToKeeper) {
-        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = self.0.lock();
         if let Err(error) = channel::send(&socket, message, &[]) {
             log::event(Level::Warn, "keeper-gone", &[("error", &error)]);
         }
@@ -97,8 +98,8 @@ impl ControlChannel {
         self.incoming.descriptor().ok_or(ChannelError::NoDescriptor)
     }
 
-    /// Says that requests can come, and answers the keeper from now on, on a thread of its own. The end of the keeper is the
-    /// end of this process.
+    /// Says that requests can come, and answers the keeper from now on, on a thread of its own. The end of the keeper
+    /// is the end of this process.
     pub(super) fn serve_keeper(
         mut self,
         keeper: KeeperHandle,
@@ -133,7 +134,8 @@ impl ControlChannel {
     }
 }
 
-/// Takes a secret in on a thread of its own: a token may take its time over a PIN, and the keeper wants answers meanwhile.
+/// Takes a secret in on a thread of its own: a token may take its time over a PIN, and the keeper wants answers
+/// meanwhile.
 pub(super) fn take_aside(engine: &Arc<Engine>, secret: Secret) -> io::Result<()> {
     let engine = Arc::clone(engine);
     std::thread::Builder::new().name("secret".into()).spawn(move || engine.take(secret))?;

@@ -1,15 +1,15 @@
 //! Slowing down whoever makes decryptions fail.
 //!
-//! Attacks on PKCS#1 v1.5 padding (Bleichenbacher, Marvin) need many thousands of failing decryptions. Each failure of a key
-//! is answered later than the one before. The signer only counts and says how long: the server waits, so that nothing here
-//! is kept meanwhile.
+//! Attacks on PKCS#1 v1.5 padding (Bleichenbacher, Marvin) need many thousands of failing decryptions. Each failure of
+//! a key is answered later than the one before. The signer only counts and says how long: the server waits, so that
+//! nothing here is kept meanwhile.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 /// The first failure's delay.
@@ -36,7 +36,7 @@ struct Failures {
 impl Delays {
     /// Counts a failure of a key at `now`. How long its caller has to wait for the answer.
     pub(super) fn after_failure(&self, key: Uuid, now: Instant) -> Duration {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures.lock();
         if failures.len() >= KEYS {
             failures.retain(|_, f| f.now(now) > 0);
         }

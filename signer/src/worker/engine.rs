@@ -127,8 +127,8 @@ impl Engine {
         outcome
     }
 
-    /// Ends the process if a module has said that it can't go on. What is on its way to the disk and the server gets there
-    /// before.
+    /// Ends the process if a module has said that it can't go on. What is on its way to the disk and the server gets
+    /// there before.
     fn end_if_doomed(&self) {
         if let Some(why) = self.keys.fatal_error() {
             self.journal.settle();
@@ -164,8 +164,8 @@ impl Engine {
         }
     }
 
-    /// Writes the journal entries of what was begun: in this thread if it has nothing to read, else in the journal's own,
-    /// so that those that come with the next requests share the write.
+    /// Writes the journal entries of what was begun: in this thread if it has nothing to read, else in the journal's
+    /// own, so that those that come with the next requests share the write.
     pub(super) fn flush_journal(&self, more_to_read: bool) {
         if more_to_read {
             self.journal.wake();

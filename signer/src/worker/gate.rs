@@ -1,10 +1,8 @@
 //! Nothing leaves before its journal entry is durable.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use sealcard_signer_protocol::{Response, ResponseBody, SignerError};
 
 use super::answers::Answers;
@@ -48,7 +46,7 @@ impl Gate {
 
     /// Whether the entry is safe on the disk by now.
     pub(super) fn is_durable(&self) -> bool {
-        matches!(self.state.lock().unwrap_or_else(PoisonError::into_inner).durable, Some(Ok(())))
+        matches!(self.state.lock().durable, Some(Ok(())))
     }
 
     /// The operation has ended.
@@ -61,7 +59,7 @@ impl Gate {
 
     /// The answer, once both are there.
     fn step(&self, change: impl FnOnce(&mut State)) -> Option<Response> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         change(&mut state);
         match (state.made.take(), state.durable.take()) {
             (Some(made), Some(durable)) => Some(made.response(self.id, durable)),

@@ -1,11 +1,12 @@
 //! The process that uses keys: frames in, frames out.
 //!
 //! One thread reads requests; a thread for each processor performs them. RSA keys of a sealed store are used on as many
-//! other threads, so that what takes microseconds never waits in a queue behind what takes milliseconds: the system shares
-//! the processors among the threads. RSA keys are generated on threads of their own, because that takes seconds. The reading thread writes the journal while a key works, or, when more is there to be read,
-//! a thread of its own. Nothing is locked while a key works. An answer leaves as soon as both the operation and its journal
-//! entry are done, so answers come in any order. The keeper, which started the process, gives it all that it needs and
-//! watches over it; the server's requests come on a socket of their own.
+//! other threads, so that what takes microseconds never waits in a queue behind what takes milliseconds: the system
+//! shares the processors among the threads. RSA keys are generated on threads of their own, because that takes seconds.
+//! The reading thread writes the journal while a key works, or, when more is there to be read, a thread of its own.
+//! Nothing is locked while a key works. An answer leaves as soon as both the operation and its journal entry are done,
+//! so answers come in any order. The keeper, which started the process, gives it all that it needs and watches over it;
+//! the server's requests come on a socket of their own.
 
 mod answers;
 mod busy;
@@ -87,7 +88,8 @@ pub enum WorkerError {
     Read(#[source] io::Error),
 }
 
-/// Serves the server's requests until it closes the socket that the keeper has given to both. `folder` is the environment's.
+/// Serves the server's requests until it closes the socket that the keeper has given to both. `folder` is the
+/// environment's.
 ///
 /// # Errors
 /// If the worker can't start, or what it reads makes no sense.
@@ -167,9 +169,14 @@ impl Threads {
         let work = Arc::new(Queue::new(QUEUE));
         let long = if for_long == 0 { Arc::clone(&work) } else { Arc::new(Queue::new(QUEUE)) };
         let generate = Arc::new(Queue::new(QUEUE));
+        let separate = !Arc::ptr_eq(&work, &long);
         let spawn = |name: &str, queue: &Arc<Queue<Work>>, kind| {
+            let is_long = separate && Arc::ptr_eq(queue, &long) || kind == Kind::Generation;
             let (engine, queue, slot) = (Arc::clone(engine), Arc::clone(queue), busy.slot(kind));
             std::thread::Builder::new().name(name.into()).spawn(move || {
+                if is_long {
+                    os::give_way_to_short_work();
+                }
                 while let Some(work) = queue.take() {
                     let _working = slot.begin();
                     engine.perform(work);

@@ -1,10 +1,8 @@
 //! A bounded queue between the reading thread and the working ones.
 
-use std::{
-    collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::VecDeque;
 
+use parking_lot::{Condvar, Mutex};
 /// First in, first out; putting waits while it is full.
 pub(super) struct Queue<T> {
     limit: usize,
@@ -26,9 +24,9 @@ impl<T> Queue<T> {
 
     /// Puts an item at the end, when there is room.
     pub(super) fn put(&self, item: T) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while state.items.len() >= self.limit && !state.closed {
-            state = self.emptied.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.emptied.wait(&mut state);
         }
         state.items.push_back(item);
         self.filled.notify_one();
@@ -36,7 +34,7 @@ impl<T> Queue<T> {
 
     /// Takes the first item, when there is one; `None` once the queue is closed and empty.
     pub(super) fn take(&self) -> Option<T> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if let Some(item) = state.items.pop_front() {
                 self.emptied.notify_one();
@@ -45,18 +43,14 @@ impl<T> Queue<T> {
             if state.closed {
                 return None;
             }
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.filled.wait(&mut state);
         }
     }
 
     /// Ends the queue: what is in it can still be taken.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        self.state.lock().closed = true;
         self.filled.notify_all();
         self.emptied.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,6 @@
 //! A token and its PIN.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::Mutex;
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer_protocol::{
     Input, KeyEvidence, KeyLocator, ResponseBody, SignerError, StoreState, StoredKey, TokenReport,
@@ -65,18 +64,19 @@ impl TokenKeys {
         match &self.token {
             Err(why) => StoreState::Absent(why.clone()),
             Ok(token) if token.is_unlocked() => StoreState::Open,
-            Ok(_) if lock(&self.pin).is_some() => StoreState::Locked,
+            Ok(_) if self.pin.lock().is_some() => StoreState::Locked,
             Ok(_) => StoreState::Sealed,
         }
     }
 
     /// Takes the PIN, and uses it if that may be. What came of using it.
     pub(super) fn take(&self, pin: Pin, usage: PinUse) -> Option<Taken> {
-        *lock(&self.pin) = Some((pin, usage));
+        *self.pin.lock() = Some((pin, usage));
         if usage == PinUse::WhenAsked { None } else { Some(self.log_in().1) }
     }
 
-    /// Logs in with the configured PIN, as the server asks: one attempt. What the server is told, and what the keeper is.
+    /// Logs in with the configured PIN, as the server asks: one attempt. What the server is told, and what the keeper
+    /// is.
     pub(super) fn unlock(&self) -> (Result<ResponseBody, SignerError>, Taken) {
         let (outcome, taken) = self.log_in();
         (outcome.map(|()| ResponseBody::Unlocked), taken)
@@ -84,7 +84,7 @@ impl TokenKeys {
 
     fn log_in(&self) -> (Result<(), SignerError>, Taken) {
         // Held until the token has judged: there is never more than one attempt.
-        let mut pin = lock(&self.pin);
+        let mut pin = self.pin.lock();
         let outcome = self.present().and_then(|token| match &*pin {
             None => Err(SignerError::Sealed),
             Some((pin, usage)) => token.unlock(pin, *usage == PinUse::Attended).map_err(|error| self.note(error)),
@@ -157,7 +157,7 @@ impl TokenKeys {
 
     /// Why the process can't go on, if the module has said so.
     pub(super) fn fatal_error(&self) -> Option<String> {
-        lock(&self.fatal_error).clone()
+        self.fatal_error.lock().clone()
     }
 
     /// Without a PIN nobody but a person can help, which is another answer than that the server has to ask first.
@@ -178,13 +178,8 @@ impl TokenKeys {
 
     fn note(&self, TokenError { error, fatal }: TokenError) -> SignerError {
         if fatal {
-            lock(&self.fatal_error).get_or_insert_with(|| error.to_string());
+            self.fatal_error.lock().get_or_insert_with(|| error.to_string());
         }
         error
     }
-}
-
-/// A panic leaves what is locked whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
