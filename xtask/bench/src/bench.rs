@@ -10,17 +10,14 @@ use xtask::{cargo, interrupts, output, packages};
 
 use crate::{
     abuse::Abuse,
-    cases::{Case, Contest},
+    cases::{ALGORITHMS, Case, Contest},
     local::{LocalKeys, Shape},
     pkcs11::{self, Pkcs11Key},
-    processes, quiet,
+    processes, quiet, record,
     report::Report,
     side::{Person, Task},
     throughput::Throughput,
 };
-
-/// One of each kind: what sizes between them cost lies between them.
-pub(crate) const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rsa4096, Algorithm::NistP256, Algorithm::Ed25519];
 
 const LOCAL_KEY: &str = "local key";
 const PKCS11: &str = "pkcs11-scd";
@@ -31,7 +28,8 @@ const PKCS11: &str = "pkcs11-scd";
 /// with a local key and through Sealcard, turn by turn, so that a slow spell of the machine hits both alike; the same
 /// with gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; 8 and 128 clients over HTTPS
 /// beside the cryptographic library alone, and beside a token of SoftHSM alone; start-up time and memory; and how four
-/// clients fare while another party abuses the server (--filter abuse). Prints medians and writes
+/// clients fare while another party abuses the server (--filter abuse). Only when asked for, since it takes minutes: the
+/// memory that `record verify` takes over two million entries (--filter record). Prints medians and writes
 /// target/bench/results.json. Quote ratios: the times of two machines do not compare.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -76,6 +74,11 @@ impl Bench {
         output::step(&format!("starting a server on {database} and a workstation"));
         let playground = start(&binaries, *database)?;
         let mut report = Report::default();
+        if self.filter.starts_with(record::PREFIX) {
+            record::verification(&playground, &contest, self.quick, &mut report)?;
+            report.print();
+            return Ok(ExitCode::SUCCESS);
+        }
         processes::idle_memory(&playground, &wanted, &mut report)?;
         processes::start_up(&playground, &wanted, if self.quick { 10 } else { 50 }, &mut report)?;
         self.against_local_keys(&playground, &contest, &mut report)?;

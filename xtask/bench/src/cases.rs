@@ -1,12 +1,16 @@
 //! Two sides at the same task, turn by turn.
 
 use anyhow::{Result, bail};
+use sealcard_tests::Algorithm;
 
 use crate::{
     report::{Report, median},
     side::{Person, Side, Task},
 };
 use xtask::output;
+
+/// One of each kind: what sizes between them cost lies between them.
+pub(crate) const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rsa4096, Algorithm::NistP256, Algorithm::Ed25519];
 
 /// What is measured: the same task done by both.
 pub(crate) struct Case<'a> {

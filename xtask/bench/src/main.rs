@@ -8,6 +8,7 @@ mod local;
 mod pkcs11;
 mod processes;
 mod quiet;
+mod record;
 mod report;
 mod side;
 mod throughput;

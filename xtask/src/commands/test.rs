@@ -158,8 +158,8 @@ fn install() -> Result<()> {
     Ok(())
 }
 
-/// Builds all targets with one selection of packages and features, and then the programs as they are released. Copies both
-/// to where the end-to-end tests look: a build by hand does not replace them there.
+/// Builds all targets with one selection of packages and features, and then the programs as they are released. Copies
+/// both to where the end-to-end tests look: a build by hand does not replace them there.
 fn build() -> Result<()> {
     let target = target()?;
     let released = Binaries::test_folder(&target);

@@ -1,11 +1,12 @@
 //! Clients that sign, and one that opens a new connection now and then.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use tokio::{
     net::TcpStream,
     task::JoinSet,
@@ -64,7 +65,7 @@ impl Clients {
 }
 
 fn take(seen: &Mutex<Seen>) -> Seen {
-    std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner))
+    std::mem::take(&mut *seen.lock())
 }
 
 /// One client.
@@ -123,7 +124,7 @@ impl One {
     }
 
     fn note(&self, note: impl FnOnce(&mut Seen)) {
-        note(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        note(&mut self.seen.lock());
     }
 }
 

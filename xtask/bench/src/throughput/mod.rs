@@ -9,11 +9,11 @@ use std::{thread::available_parallelism, time::Duration};
 use anyhow::{Context, Result};
 use sealcard_tests::{Algorithm, Binaries, Playground, PlaygroundBuilder, StoreKind, USER};
 
-use self::load::{Measured, Processes};
+use self::load::Measured;
+pub(crate) use self::load::{Load, Processes};
 pub(crate) use self::token::RawToken;
 use crate::{
-    bench::ALGORITHMS,
-    cases::Contest,
+    cases::{ALGORITHMS, Contest},
     client::Client,
     report::{Report, median},
 };
@@ -109,7 +109,8 @@ impl Throughput<'_> {
                 for (clients, _, measured) in &mut cases {
                     (self.contest.check)()?;
                     let key = &playground.key(*algorithm)?.id;
-                    measured.push(load::run(&target, key, *clients, self.turn(), &processes)?);
+                    let load = Load { target: &target, key, clients: *clients, time: self.turn() };
+                    measured.push(load.run(&processes)?);
                 }
             }
             let alone = best(&alone)?;
