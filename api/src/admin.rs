@@ -3,8 +3,6 @@
 //! Lists are `GET /v1/{users,service-accounts,groups,projects,environments}` and give [`Page`]; single things are
 //! addressed by name or id: `/v1/users/{name-or-id}`.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -12,6 +10,7 @@ use crate::{
     grants::SecretText,
     ids::{EnvironmentId, GroupId, KeyId, PrincipalId, ProjectId, ServiceTokenId},
     keys::KeyState,
+    roles::{MemberKind, PrincipalKind, ProjectRole},
 };
 
 /// A part of a list. Query parameters of every list: `limit` (1 to 500, 100 if absent) and `after` (the previous
@@ -40,8 +39,8 @@ pub struct User {
     pub disabled: bool,
     /// When it was made.
     pub created: Timestamp,
-    /// Until when the user may log in with a one-time password, and must choose another one then. Absent once the user has
-    /// a password of their own.
+    /// Until when the user may log in with a one-time password, and must choose another one then. Absent once the user
+    /// has a password of their own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub one_time_password_expires: Option<Timestamp>,
 }
@@ -232,133 +231,6 @@ pub struct NewGroup {
     pub name: String,
 }
 
-/// What a member of a project may do. The roles do not contain one another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum ProjectRole {
-    /// Manages the project's members and keys; may not use the keys.
-    Owner,
-    /// Uses the project's keys.
-    KeyUser,
-    /// Reads the project's record.
-    Auditor,
-}
-
-impl ProjectRole {
-    /// All roles.
-    pub const ALL: [Self; 3] = [Self::Owner, Self::KeyUser, Self::Auditor];
-
-    /// The name as JSON and commands write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::KeyUser => "key-user",
-            Self::Auditor => "auditor",
-        }
-    }
-}
-
-impl fmt::Display for ProjectRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl ProjectRole {
-    const fn bit(self) -> u8 {
-        match self {
-            Self::Owner => 1,
-            Self::KeyUser => 2,
-            Self::Auditor => 4,
-        }
-    }
-}
-
-/// A set of roles in one project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Roles(u8);
-
-impl Roles {
-    /// No role.
-    pub const NONE: Self = Self(0);
-
-    /// Whether the role is in the set.
-    #[must_use]
-    pub const fn contains(self, role: ProjectRole) -> bool {
-        self.0 & role.bit() != 0
-    }
-
-    /// The set with one more role.
-    #[must_use]
-    pub const fn with(self, role: ProjectRole) -> Self {
-        Self(self.0 | role.bit())
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
-impl FromIterator<ProjectRole> for Roles {
-    fn from_iter<I: IntoIterator<Item = ProjectRole>>(roles: I) -> Self {
-        roles.into_iter().fold(Self::NONE, Self::with)
-    }
-}
-
-/// Person or program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum PrincipalKind {
-    /// A person.
-    User,
-    /// A program, such as a CI job.
-    ServiceAccount,
-}
-
-impl PrincipalKind {
-    /// The name as JSON and commands write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::ServiceAccount => "service-account",
-        }
-    }
-}
-
-/// Whom a role is given to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum MemberKind {
-    /// A person.
-    User,
-    /// A program, such as a CI job.
-    ServiceAccount,
-    /// A group: each of its members.
-    Group,
-}
-
-impl MemberKind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::User, Self::ServiceAccount, Self::Group];
-
-    /// The name as JSON and commands write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::ServiceAccount => "service-account",
-            Self::Group => "group",
-        }
-    }
-}
-
 /// A role in a project, and what gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -412,8 +284,8 @@ pub struct GroupAccess {
     pub roles: Vec<HeldRole>,
 }
 
-/// A role of a user, service account or group in a project. `PUT` and `DELETE /v1/projects/{project}/members` take it as
-/// body.
+/// A role of a user, service account or group in a project. `PUT` and `DELETE /v1/projects/{project}/members` take it
+/// as body.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -456,8 +328,8 @@ pub struct NewProject {
     pub description: String,
 }
 
-/// Body of `PATCH /v1/projects/{project}`: only what is named changes. `DELETE` removes a project whose keys are all revoked
-/// or destroyed.
+/// Body of `PATCH /v1/projects/{project}`: only what is named changes. `DELETE` removes a project whose keys are all
+/// revoked or destroyed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CardSerial, Fingerprint, Timestamp,
-    algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm, PublicKey},
+    algorithm::KeyAlgorithm,
     ids::{KeyId, ProjectId},
-    keys::{KeyState, Revoked},
+    keys::{Component, KeyState, Revoked},
 };
 
-/// Answer of `GET /v1/cards`: one card for each key of a project in which the caller has the role key-user, whatever state
-/// the key is in.
+/// Answer of `GET /v1/cards`: one card for each key of a project in which the caller has the role key-user, whatever
+/// state the key is in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CardList {
@@ -58,26 +58,4 @@ pub struct Card {
     pub expires: Option<Timestamp>,
     /// The certificate, ASCII-armored (RFC 9580 section 6.2).
     pub certificate: String,
-}
-
-/// One key slot of a card.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Component {
-    /// The slot.
-    pub role: ComponentRole,
-    /// The algorithm.
-    pub algorithm: ComponentAlgorithm,
-    /// The public half.
-    pub public_key: PublicKey,
-    /// Fingerprint of the subkey.
-    pub fingerprint: Fingerprint,
-    /// Creation time of the subkey, part of its fingerprint.
-    pub created: Timestamp,
-    /// When it expires, or its certificate if that is earlier. Decryption goes on after that.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expires: Option<Timestamp>,
-    /// Whether it was revoked, though the certificate may not be.
-    #[serde(default)]
-    pub revoked: bool,
 }

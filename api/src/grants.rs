@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Timestamp,
-    admin::PrincipalKind,
     ids::{GrantId, PrincipalId},
+    roles::PrincipalKind,
 };
 
 /// A password, token or other secret on the wire. Wiped by whoever reads it; never shown.
@@ -70,8 +70,8 @@ pub struct PasswordChange {
     pub new: SecretText,
 }
 
-/// Answer of `POST /v1/login` and `POST /v1/grants/refresh`. The refreshed grant's earlier token stays valid for a short
-/// while, so that two processes may refresh at once.
+/// Answer of `POST /v1/login` and `POST /v1/grants/refresh`. The refreshed grant's earlier token stays valid for a
+/// short while, so that two processes may refresh at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GrantIssued {

@@ -1,8 +1,8 @@
 //! Importing keys that were made elsewhere.
 //!
 //! `POST /v1/keys/import/plan` says what would become of a certificate and which key its secrets are encrypted to;
-//! `POST /v1/keys/import` brings the secrets, each in an envelope that only the environment's signer can open. The server
-//! never sees one. A plan reserves nothing and changes nothing.
+//! `POST /v1/keys/import` brings the secrets, each in an envelope that only the environment's signer can open. The
+//! server never sees one. A plan reserves nothing and changes nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,8 @@ use crate::{
     ids::ComponentId,
 };
 
-/// The longest certificate that is imported, ASCII-armored, in bytes. Everyone who may use the key gets it with each list
-/// of cards.
+/// The longest certificate that is imported, ASCII-armored, in bytes. Everyone who may use the key gets it with each
+/// list of cards.
 pub const MAX_CERTIFICATE: usize = crate::rules::Armored::MAX;
 
 /// The largest request body of an import, in bytes: a certificate, and the secrets of a few keys.
@@ -92,8 +92,8 @@ pub struct PlannedComponent {
 pub struct LeftOut {
     /// What it is.
     pub part: CertificatePart,
-    /// For keys: the fingerprint, in upper-case hexadecimal, where it can be computed. 40 digits for keys of version 4, 64
-    /// for later ones.
+    /// For keys: the fingerprint, in upper-case hexadecimal, where it can be computed. 40 digits for keys of version 4,
+    /// 64 for later ones.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fingerprint: Option<String>,
     /// Why.
@@ -259,7 +259,8 @@ pub struct ImportedComponent {
     pub id: ComponentId,
     /// The key's fingerprint.
     pub fingerprint: Fingerprint,
-    /// The private half in an envelope for the signer. In it lies PKCS#8 DER for RSA; for NIST curves the secret number,
-    /// big-endian, as wide as the curve; for Ed25519 the seed (RFC 8032) and for Curve25519 the secret (RFC 7748).
+    /// The private half in an envelope for the signer. In it lies PKCS#8 DER for RSA; for NIST curves the secret
+    /// number, big-endian, as wide as the curve; for Ed25519 the seed (RFC 8032) and for Curve25519 the secret (RFC
+    /// 7748).
     pub envelope: Bytes,
 }

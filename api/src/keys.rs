@@ -4,10 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CardSerial, Fingerprint, Timestamp,
-    admin::PrincipalKind,
-    algorithm::{ComponentRole, KeyAlgorithm},
-    cards::Component,
+    algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm, PublicKey},
     ids::{EnvironmentId, KeyId, ProjectId},
+    roles::PrincipalKind,
 };
 
 /// Where a signing key is in its life.
@@ -144,8 +143,8 @@ pub struct KeyRevocation {
     pub message: String,
 }
 
-/// Body of `POST /v1/keys/{key}/extend`; the answer is a [`Key`] with its new end. At most one of the two is given; without
-/// either the key lives 730 days from now.
+/// Body of `POST /v1/keys/{key}/extend`; the answer is a [`Key`] with its new end. At most one of the two is given;
+/// without either the key lives 730 days from now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyExtension {
@@ -294,4 +293,26 @@ pub struct Key {
     pub expires: Option<Timestamp>,
     /// The certificate, ASCII-armored.
     pub certificate: String,
+}
+
+/// One key slot of a card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Component {
+    /// The slot.
+    pub role: ComponentRole,
+    /// The algorithm.
+    pub algorithm: ComponentAlgorithm,
+    /// The public half.
+    pub public_key: PublicKey,
+    /// Fingerprint of the subkey.
+    pub fingerprint: Fingerprint,
+    /// Creation time of the subkey, part of its fingerprint.
+    pub created: Timestamp,
+    /// When it expires, or its certificate if that is earlier. Decryption goes on after that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires: Option<Timestamp>,
+    /// Whether it was revoked, though the certificate may not be.
+    #[serde(default)]
+    pub revoked: bool,
 }

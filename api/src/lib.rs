@@ -19,6 +19,7 @@ pub mod operations;
 pub mod problem;
 pub mod record;
 pub mod requests;
+pub mod roles;
 pub mod rules;
 pub mod ssh;
 pub mod text;
@@ -37,8 +38,8 @@ pub const REQUEST_ID_HEADER: &str = "x-request-id";
 /// Answer header: the number that grows with every change of what cards and keys a client may see.
 pub const REGISTRY_VERSION_HEADER: &str = "sealcard-registry-version";
 
-/// The header in each answer with the seconds that the server gives one request. Clients wait for twice as long: a broken
-/// connection costs one repetition.
+/// The header in each answer with the seconds that the server gives one request. Clients wait for twice as long: a
+/// broken connection costs one repetition.
 pub const REQUEST_SECONDS_HEADER: &str = "sealcard-request-seconds";
 
 /// The largest request body that the server reads, in bytes.

@@ -1,11 +1,11 @@
-//! A key's life: until when it can be used, whether that ends soon, and why it can't be used. The texts are the same in the
-//! server's answers, in its log and on workstations.
+//! A key's life: until when it can be used, whether that ends soon, and why it can't be used. The texts are the same in
+//! the server's answers, in its log and on workstations.
 
 use crate::{
     Fingerprint, Timestamp,
     algorithm::ComponentRole,
-    cards::{Card, Component},
-    keys::{Key, KeyState, Revoked},
+    cards::Card,
+    keys::{Component, Key, KeyState, Revoked},
 };
 
 /// From so many days before its end on, everything warns of it.
@@ -20,8 +20,8 @@ pub fn ends_soon(end: Timestamp, now: Timestamp) -> bool {
     left > 0 && left <= ENDS_SOON_DAYS * DAY
 }
 
-/// Whether a certificate of TLS ends soon. One that lives for 90 days is renewed 30 days before its end, which is no reason
-/// to warn: a quarter of its life is left when that is late.
+/// Whether a certificate of TLS ends soon. One that lives for 90 days is renewed 30 days before its end, which is no
+/// reason to warn: a quarter of its life is left when that is late.
 #[must_use]
 pub fn certificate_ends_soon(begin: Timestamp, end: Timestamp, now: Timestamp) -> bool {
     let left = end.unix().saturating_sub(now.unix());
@@ -120,7 +120,8 @@ impl KeyLife<'_> {
         })
     }
 
-    /// As [`Self::obstacle`], for one use of the key: decryption goes on after the end, and other components may end earlier.
+    /// As [`Self::obstacle`], for one use of the key: decryption goes on after the end, and other components may end
+    /// earlier.
     #[must_use]
     pub fn obstacle_to(&self, role: ComponentRole, now: Timestamp) -> Option<String> {
         if matches!(self.state, KeyState::Disabled | KeyState::Revoked | KeyState::Destroyed) {

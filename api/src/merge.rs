@@ -1,7 +1,9 @@
-//! Newer certificates of known keys: prolonged with gpg where the primary key is, with another user id, with a revocation.
+//! Newer certificates of known keys: prolonged with gpg where the primary key is, with another user id, with a
+//! revocation.
 //!
 //! `POST /v1/keys/{key}/certificate/plan` says what a certificate would change, and `POST /v1/keys/{key}/certificate`
-//! changes it. Nothing is ever taken out of a key's certificate: old signatures are needed to judge what was signed before.
+//! changes it. Nothing is ever taken out of a key's certificate: old signatures are needed to judge what was signed
+//! before.
 
 use serde::{Deserialize, Serialize};
 

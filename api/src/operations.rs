@@ -1,7 +1,8 @@
 //! Uses of a private key: `POST /v1/keys/{key_id}/sign`, `/sign-batch`, `/decrypt`, `/authenticate`.
 //!
-//! Each but the batch carries the header [`crate::IDEMPOTENCY_KEY_HEADER`]. A repetition with the same key and the same content gives
-//! the first answer again (a decryption is done again: plaintext is never stored); with other content it is 409.
+//! Each but the batch carries the header [`crate::IDEMPOTENCY_KEY_HEADER`]. A repetition with the same key and the same
+//! content gives the first answer again (a decryption is done again: plaintext is never stored); with other content it
+//! is 409.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 //! What ssh asks an authentication key to sign.
 //!
-//! gpg-agent hands the whole message over when the key is Ed25519 (no digest precedes the signature). Bridge, server and
-//! signer each look at it, so that an authentication key signs nothing but what ssh defines.
+//! gpg-agent hands the whole message over when the key is Ed25519 (no digest precedes the signature). Bridge, server
+//! and signer each look at it, so that an authentication key signs nothing but what ssh defines.
 
 use std::fmt;
 

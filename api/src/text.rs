@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-/// Whether the character is shown as itself and changes nothing around it. False for control characters, for format characters
-/// (Unicode category Cf, such as those that turn the direction of writing or have no width), for separators of lines and
-/// paragraphs, and for characters of private use or without a meaning.
+/// Whether the character is shown as itself and changes nothing around it. False for control characters, for format
+/// characters (Unicode category Cf, such as those that turn the direction of writing or have no width), for separators
+/// of lines and paragraphs, and for characters of private use or without a meaning.
 #[must_use]
 pub fn is_plain(c: char) -> bool {
     if c.is_ascii() {

@@ -148,8 +148,8 @@ pub struct AdoptKeys {
     /// that the keys have elsewhere.
     #[serde(default)]
     pub created: Option<Timestamp>,
-    /// The keys. One in the role `sign` must be among them. The primary key is made anew if none in the role `certify` is
-    /// named; other roles stay empty.
+    /// The keys. One in the role `sign` must be among them. The primary key is made anew if none in the role `certify`
+    /// is named; other roles stay empty.
     #[serde(deserialize_with = "crate::encoding::objects")]
     #[cfg_attr(feature = "openapi", schema(schema_with = adopted_components))]
     pub components: Vec<AdoptedComponent>,

@@ -13,8 +13,8 @@
 //! | verify a file or a text | [`verify_detached`], [`verify_inline`], [`Certificates`] | `verify` |
 //! | split a file into packets | [`blocks`], [`frames`], [`Part`], [`public_part`] | `packets` |
 //!
-//! A certificate that came from outside is never passed on as it came. [`PublicCertificate`] is built from parts that were
-//! understood and that the primary key has signed; everything else is left out, and named in
+//! A certificate that came from outside is never passed on as it came. [`PublicCertificate`] is built from parts that
+//! were understood and that the primary key has signed; everything else is left out, and named in
 //! [`PublicCertificate::left_out`].
 //!
 //! Texts and errors of what is read hold no bytes of the input: a damaged packet may hold a secret where a name was

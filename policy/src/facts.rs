@@ -4,7 +4,7 @@ use std::fmt;
 
 use sealcard_api::{
     Timestamp,
-    admin::{PrincipalKind, Roles},
+    roles::{PrincipalKind, Roles},
 };
 
 /// All that a decision is made from, as it was at one moment.

@@ -27,7 +27,7 @@ pub use facts::{
     Action, AuthenticationMethod, ComponentFacts, EnvironmentFacts, Facts, GrantFacts, KeyFacts, KeyOperation,
     PrincipalFacts,
 };
-pub use sealcard_api::admin::{PrincipalKind, ProjectRole as Role, Roles};
+pub use sealcard_api::roles::{PrincipalKind, ProjectRole as Role, Roles};
 
 /// Judges one request. The same facts always give the same decision.
 #[must_use]

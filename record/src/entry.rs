@@ -51,8 +51,8 @@ impl Draft {
         Self { peer: Some(peer), ..self }
     }
 
-    /// Gives the event its place behind `head`. Texts of others, such as errors and user ids, are cut if the entry is too long
-    /// otherwise: what one request brings must not keep the entries of others out.
+    /// Gives the event its place behind `head`. Texts of others, such as errors and user ids, are cut if the entry is
+    /// too long otherwise: what one request brings must not keep the entries of others out.
     ///
     /// # Errors
     /// If the entry is longer than [`MAX_ENTRY`] all the same.

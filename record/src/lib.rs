@@ -9,19 +9,20 @@
 //!
 //! # Canonical bytes
 //!
-//! The bytes that [`Draft::place`] makes are stored, exported and hashed as they are. Nothing writes them a second time, so a
-//! verifier needs no rule for writing JSON. They are one JSON object in UTF-8 without line breaks: the fields of [`Body`] in
-//! their order, then `event` with the event's name, then the event's fields in their order. Absent optional fields are
-//! left out. There are no floating-point numbers, and no maps with keys that are data.
+//! The bytes that [`Draft::place`] makes are stored, exported and hashed as they are. Nothing writes them a second
+//! time, so a verifier needs no rule for writing JSON. They are one JSON object in UTF-8 without line breaks: the
+//! fields of [`Body`] in their order, then `event` with the event's name, then the event's fields in their order.
+//! Absent optional fields are left out. There are no floating-point numbers, and no maps with keys that are data.
 //!
-//! An entry has at most [`MAX_ENTRY`] bytes. Its hash is SHA-256 over the hash of the entry before it (32 zero bytes for the
-//! first) and its own bytes.
+//! An entry has at most [`MAX_ENTRY`] bytes. Its hash is SHA-256 over the hash of the entry before it (32 zero bytes
+//! for the first) and its own bytes.
 //!
 //! # What may change
 //!
-//! New events and new optional fields keep [`SCHEMA`]. Readers ignore fields that they don't know, and read an event with an
-//! unknown name as [`Event::Unknown`]; the chain can be checked all the same. Whatever else changes, a new value in one of the
-//! enums for instance, needs a higher `SCHEMA`: then older readers know that they can't read everything.
+//! New events and new optional fields keep [`SCHEMA`]. Readers ignore fields that they don't know, and read an event
+//! with an unknown name as [`Event::Unknown`]; the chain can be checked all the same. Whatever else changes, a new
+//! value in one of the enums for instance, needs a higher `SCHEMA`: then older readers know that they can't read
+//! everything.
 
 mod entry;
 pub mod event;

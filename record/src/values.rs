@@ -6,8 +6,8 @@ use data_encoding::HEXLOWER;
 use sealcard_api::ids::{GrantId, PrincipalId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A thing with the name that it had at the time: `{"id": …, "name": …}`. The record is read without looking up ids, also
-/// after the thing was renamed or removed.
+/// A thing with the name that it had at the time: `{"id": …, "name": …}`. The record is read without looking up ids,
+/// also after the thing was renamed or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Named<Id> {
     /// The id. It never changes and is never given to another thing.

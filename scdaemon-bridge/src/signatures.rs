@@ -13,8 +13,8 @@ const BEGIN: &str = "-----BEGIN PGP SIGNATURE-----";
 const END: &str = "-----END PGP SIGNATURE-----";
 
 /// Each signature in a file, which is binary or holds armored signatures between any other text, as git's objects and
-/// clear-signed texts do. OpenPGP cuts zeros off the beginning of numbers, so a signature has several forms that the server
-/// may have answered.
+/// clear-signed texts do. OpenPGP cuts zeros off the beginning of numbers, so a signature has several forms that the
+/// server may have answered.
 #[must_use]
 pub fn signatures(file: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut found = Vec::new();
@@ -48,8 +48,8 @@ fn packets(file: &[u8]) -> Vec<Vec<u8>> {
     packets
 }
 
-/// What is between the lines around an armored block (RFC 9580 section 6.2): headers, an empty line, base64, and perhaps a
-/// checksum, which is not looked at.
+/// What is between the lines around an armored block (RFC 9580 section 6.2): headers, an empty line, base64, and
+/// perhaps a checksum, which is not looked at.
 fn unarmored(inside: &str) -> Option<Vec<u8>> {
     let lines = inside.lines().skip(1).skip_while(|line| !line.trim().is_empty());
     let data = lines.map(str::trim).filter(|line| !line.starts_with('='));
@@ -84,7 +84,8 @@ const RSA_BYTES: [usize; 3] = [256, 384, 512];
 /// Bytes of each half of a signature with the curves P-256 and Ed25519, P-384, and P-521.
 const HALF_BYTES: [usize; 3] = [32, 48, 66];
 
-/// The widths that a number of so many bytes may have had. One byte in 256 is zero, so that the narrowest is nearly always it.
+/// The widths that a number of so many bytes may have had. One byte in 256 is zero, so that the narrowest is nearly
+/// always it.
 fn widths(all: &'static [usize], bytes: usize) -> impl Iterator<Item = usize> {
     all.iter().copied().filter(move |width| *width >= bytes)
 }
@@ -158,7 +159,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_signature_has_its_form(raw in prop::collection::vec(any::<u8>(), 64), wide in prop::collection::vec(any::<u8>(), 512)) {
+        fn every_signature_has_its_form(
+            raw in prop::collection::vec(any::<u8>(), 64),
+            wide in prop::collection::vec(any::<u8>(), 512),
+        ) {
             let ecdsa = packet(19, &[mpi(&raw[..32]), mpi(&raw[32..])].concat());
             prop_assert!(signatures(&ecdsa)[0].contains(&raw));
             prop_assert!(signatures(&packet(27, &raw))[0].contains(&raw));

@@ -38,7 +38,8 @@ pub enum ForeignError {
     Secret,
     /// Longer than others should have to fetch.
     #[error(
-        "The certificate has {0} bytes, and at most {MAX_CERTIFICATE} can be imported. Leave photos and the signatures of others out."
+        "The certificate has {0} bytes, and at most {MAX_CERTIFICATE} can be imported. Leave photos and the \
+         signatures of others out."
     )]
     TooLong(usize),
     /// Signed in a way that nobody should trust.

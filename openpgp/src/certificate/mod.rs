@@ -33,8 +33,8 @@ use crate::packets::{BlockKind, Part, PartKind, ReadError, algorithm_name, armor
 
 /// A certificate that holds only parts that were understood and that its primary key has signed.
 ///
-/// INVARIANT: every user id, photo and subkey has at least one valid signature by the primary key, and nothing else is in it
-/// but public keys of version 4, signatures of versions 3 and 4, and what they are about.
+/// INVARIANT: every user id, photo and subkey has at least one valid signature by the primary key, and nothing else is
+/// in it but public keys of version 4, signatures of versions 3 and 4, and what they are about.
 #[derive(Clone)]
 pub struct PublicCertificate {
     primary: Signed<Primary>,
@@ -200,8 +200,8 @@ impl PublicCertificate {
         self
     }
 
-    /// The certificate with the parts and signatures that another one of the same primary key has. Older signatures stay:
-    /// they are needed to judge what was signed before.
+    /// The certificate with the parts and signatures that another one of the same primary key has. Older signatures
+    /// stay: they are needed to judge what was signed before.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Ends of a certificate's keys, and later ones: new self-signatures beside the old ones, which are needed to judge what was
-//! signed before.
+//! Ends of a certificate's keys, and later ones: new self-signatures beside the old ones, which are needed to judge
+//! what was signed before.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,8 +28,8 @@ pub struct Extended {
     pub lives: Vec<ComponentLife>,
 }
 
-/// Lets the keys in `wanted` live until `expires` at least, and their certificate with them. Nothing, if they do already.
-/// `sign` has a digest signed with the primary key, and may block.
+/// Lets the keys in `wanted` live until `expires` at least, and their certificate with them. Nothing, if they do
+/// already. `sign` has a digest signed with the primary key, and may block.
 ///
 /// # Errors
 ///

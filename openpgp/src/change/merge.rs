@@ -54,8 +54,8 @@ pub struct MergedCertificate {
     pub sha1: bool,
 }
 
-/// Merges a newer certificate into that of a known key. A subkey that the key does not have is taken only if its secret is
-/// among `secrets` and no component has its use: others would encrypt to it, and nobody here could decrypt.
+/// Merges a newer certificate into that of a known key. A subkey that the key does not have is taken only if its secret
+/// is among `secrets` and no component has its use: others would encrypt to it, and nobody here could decrypt.
 ///
 /// # Errors
 ///

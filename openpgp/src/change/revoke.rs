@@ -15,8 +15,8 @@ use crate::{
     time::system_time,
 };
 
-/// A revocation of a certificate, as armored text that gpg imports. `sign` has a digest signed with the primary key, and
-/// may block.
+/// A revocation of a certificate, as armored text that gpg imports. `sign` has a digest signed with the primary key,
+/// and may block.
 ///
 /// # Errors
 ///

@@ -113,7 +113,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_files_never_panic(bytes: Vec<u8>, text in "(-----(BEGIN|END) PGP (PUBLIC KEY BLOCK|x)-----|=|\n|a){0,9}") {
+        fn arbitrary_files_never_panic(bytes: Vec<u8>, text in "(-----(BEGIN|END) PGP (PUBLIC KEY \
+            BLOCK|x)-----|=|\n|a){0,9}") {
             let _ = blocks(&bytes);
             let _ = blocks(text.as_bytes());
         }

@@ -69,7 +69,8 @@ pub fn public_part(body: &[u8]) -> Option<(&[u8], &[u8])> {
     body.split_at_checked(body.len().checked_sub(rest.len())?)
 }
 
-/// The fingerprint of a key packet's body, in upper-case hexadecimal (RFC 9580 section 5.5.4; version 5 as GnuPG has it).
+/// The fingerprint of a key packet's body, in upper-case hexadecimal (RFC 9580 section 5.5.4; version 5 as GnuPG has
+/// it).
 #[must_use]
 pub fn fingerprint(body: &[u8]) -> Option<String> {
     let (public, _) = public_part(body)?;

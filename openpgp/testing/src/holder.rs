@@ -23,8 +23,8 @@ use sequoia_openpgp::{
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-/// A key of Ed25519 whose primary key certifies and whose first subkey signs, with all secrets in the clear. It was made
-/// an hour ago and ends a year later.
+/// A key of Ed25519 whose primary key certifies and whose first subkey signs, with all secrets in the clear. It was
+/// made an hour ago and ends a year later.
 #[derive(Debug, Clone)]
 pub struct TestKey(Cert);
 

@@ -48,8 +48,8 @@ impl Secrets {
         windows(bytes).any(|window| self.0.contains(&window))
     }
 
-    /// Whether one is in a packet of a certificate. The end of a packet and the header of the next one are not looked at
-    /// together: a secret that happens to have those bytes is not published with them.
+    /// Whether one is in a packet of a certificate. The end of a packet and the header of the next one are not looked
+    /// at together: a secret that happens to have those bytes is not published with them.
     #[must_use]
     pub fn are_in_packets(&self, certificate: &[u8]) -> bool {
         match frames(certificate) {

@@ -3,9 +3,9 @@
 use sealcard_api::{
     CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, Curve, KeyAlgorithm, PublicKey},
-    cards::{Card, Component},
+    cards::Card,
     ids::{KeyId, ProjectId},
-    keys::KeyState,
+    keys::{Component, KeyState},
 };
 use sequoia_openpgp::{Cert, Fingerprint as OfLibrary};
 

@@ -2,8 +2,8 @@
 
 use sealcard_api::{
     Timestamp,
-    admin::ProjectRole,
     ids::{GroupId, PrincipalId, ProjectId, ServiceTokenId},
+    roles::ProjectRole,
 };
 use serde::{Deserialize, Serialize};
 

@@ -218,7 +218,8 @@ events! {
     KeyDestroyed(KeyComponentAct) = "key-destroyed", Administration;
     /// A component's private half could not be destroyed.
     KeyDestroyFailed(KeyDestroyFailed) = "key-destroy-failed", Administration;
-    /// A component that a failed work left on a token is about to be removed from there. Durable before the signer is asked.
+    /// A component that a failed work left on a token is about to be removed from there. Durable before the signer is
+    /// asked.
     KeyDiscardBegun(KeyComponentsAct) = "key-discard-begun", Administration;
     /// That component is gone from the token.
     KeyDiscarded(KeyComponentAct) = "key-discarded", Administration;

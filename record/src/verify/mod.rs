@@ -1,11 +1,12 @@
 //! The proof that the record is whole and tells of every use of a key.
 //!
-//! The chain shows changed, removed and inserted entries. The signers' journals, which the server can't write, show uses
-//! that the record lacks. Every signature that left a signer is in a journal, so they also show an end that was cut off.
+//! The chain shows changed, removed and inserted entries. The signers' journals, which the server can't write, show
+//! uses that the record lacks. Every signature that left a signer is in a journal, so they also show an end that was
+//! cut off.
 //!
-//! A [`Verifier`] takes the entries of record and journals in any order of the files, and keeps of each a few bytes. Beyond
-//! [`Options::memory`] these are sorted by request through a temporary file, so that memory does not grow with the record.
-//! `docs/decisions/record-verification.md` says why.
+//! A [`Verifier`] takes the entries of record and journals in any order of the files, and keeps of each a few bytes.
+//! Beyond [`Options::memory`] these are sorted by request through a temporary file, so that memory does not grow with
+//! the record. `docs/decisions/record-verification.md` says why.
 
 mod compare;
 mod fact;
@@ -59,8 +60,8 @@ pub enum Journals {
 pub struct Report {
     /// The record's end.
     pub head: Head,
-    /// Entries that this version can't read because they are of a newer one. Their places in the chain were checked, and
-    /// what they say was not compared with the journals.
+    /// Entries that this version can't read because they are of a newer one. Their places in the chain were checked,
+    /// and what they say was not compared with the journals.
     pub unknown: u64,
     /// The first findings.
     pub findings: Vec<Finding>,
@@ -208,8 +209,8 @@ impl Verifier {
         Journal { number, sequence: 0, hash: [0; 32] }
     }
 
-    /// Takes a journal's next entry. `later` if it may be younger than the record that is compared: then it is enough if it
-    /// confirms the record.
+    /// Takes a journal's next entry. `later` if it may be younger than the record that is compared: then it is enough
+    /// if it confirms the record.
     ///
     /// # Errors
     /// If the temporary file can't be written.

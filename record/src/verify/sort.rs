@@ -132,7 +132,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn facts_are_sorted_whatever_fits_into_memory(seeds in prop::collection::vec(any::<u16>(), 0..3000), memory in 1_usize..200_000) {
+        fn facts_are_sorted_whatever_fits_into_memory(
+            seeds in prop::collection::vec(any::<u16>(), 0..3000),
+            memory in 1_usize..200_000,
+        ) {
             let fact = |seed: u16| {
                 let mut fact = [0; LENGTH];
                 fact[..2].copy_from_slice(&seed.to_be_bytes());

@@ -2,12 +2,13 @@
 
 use sealcard_api::{
     Fingerprint, Timestamp,
-    admin::{EnvironmentKind, ProjectRole},
+    admin::EnvironmentKind,
     algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm},
     ids::{ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, RequestId, ServiceTokenId},
     keys::{KeyProfile, RevocationReason},
     merge::CertificateChange,
     record::RequestState,
+    roles::ProjectRole,
     tokens::KeyEvidence,
 };
 use sealcard_record::{

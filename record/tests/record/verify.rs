@@ -312,7 +312,11 @@ fn files_are_verified_as_they_are_exported() {
 
 proptest! {
     #[test]
-    fn order_of_uses_and_memory_change_nothing(order in Just((1_u64..60).collect::<Vec<_>>()).prop_shuffle(), memory in 1_usize..4000, lost in 1_u64..60) {
+    fn order_of_uses_and_memory_change_nothing(
+        order in Just((1_u64..60).collect::<Vec<_>>()).prop_shuffle(),
+        memory in 1_usize..4000,
+        lost in 1_u64..60,
+    ) {
         let mut story = Story::default();
         for number in 1..60 {
             story.record(number, Event::UseIntent(intent(1)));

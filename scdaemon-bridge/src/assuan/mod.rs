@@ -1,7 +1,7 @@
 //! The Assuan protocol, from the server's side: bytes in, bytes out, no sockets.
 //!
-//! [`LineBuffer`] cuts what arrives into lines, [`CommandLine`] reads one, [`Reply`] builds the answer. Lines have at most
-//! [`MAX_LINE`] bytes and a line feed (libassuan manual, "Server responses" and "Client requests").
+//! [`LineBuffer`] cuts what arrives into lines, [`CommandLine`] reads one, [`Reply`] builds the answer. Lines have at
+//! most [`MAX_LINE`] bytes and a line feed (libassuan manual, "Server responses" and "Client requests").
 
 mod command;
 mod escape;

@@ -4,7 +4,8 @@ use std::cell::{OnceCell, RefCell};
 
 use sealcard_api::{
     algorithm::{ComponentRole, Curve, PublicKey, Scheme},
-    cards::{Card, Component},
+    cards::Card,
+    keys::Component,
 };
 
 use super::{EmulationError, Keygrip, emulate, keygrip, public_key_sexp};

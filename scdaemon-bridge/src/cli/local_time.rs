@@ -21,15 +21,15 @@ pub(super) fn shown(time: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
-/// A point in time as a person writes it: RFC 3339, a local date with or without a time, a time of today, or a span before
-/// now, such as `30m`, `2h`, `7d` or `4w`.
+/// A point in time as a person writes it: RFC 3339, a local date with or without a time, a time of today, or a span
+/// before now, such as `30m`, `2h`, `7d` or `4w`.
 ///
 /// # Errors
 /// What is expected, as a sentence.
 pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
     parse_at(text, Timestamp::now()).ok_or_else(|| {
-        "expected a time such as 2026-01-31, 2026-01-31T14:05, 14:05 or 2026-01-31T13:05:00Z, or a span before now such as \
-         30m, 2h, 7d or 4w"
+        "expected a time such as 2026-01-31, 2026-01-31T14:05, 14:05 or 2026-01-31T13:05:00Z, or a span before now \
+         such as 30m, 2h, 7d or 4w"
             .to_owned()
     })
 }

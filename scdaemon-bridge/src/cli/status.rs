@@ -230,8 +230,8 @@ fn print(status: &Status) {
 #[cfg(test)]
 mod tests {
     use sealcard_api::{
-        admin::PrincipalKind,
         ids::{GrantId, PrincipalId},
+        roles::PrincipalKind,
     };
 
     use super::*;

@@ -135,9 +135,9 @@ impl<'de> Deserialize<'de> for WipedText {
 mod tests {
     use proptest::prelude::*;
     use sealcard_api::{
-        admin::PrincipalKind,
         grants::SecretText,
         ids::{GrantId, PrincipalId},
+        roles::PrincipalKind,
     };
 
     use super::*;

@@ -221,8 +221,8 @@ impl Session {
             }
             Step::Random { .. } => return Err(card_fault("the card asked for random bytes".to_owned())),
         };
-        // gpg, gpg-agent and libassuan would wait for ever, and Ctrl-C in gpg does not reach this program: the holder has a
-        // limit.
+        // gpg, gpg-agent and libassuan would wait for ever, and Ctrl-C in gpg does not reach this program: the holder
+        // has a limit.
         let performed = perform(&*holder, facts.key_id, operation, hash).await;
         let (mut result, request_id) = performed.inspect_err(|_| {
             session.abort();

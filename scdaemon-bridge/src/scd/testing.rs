@@ -19,9 +19,9 @@ use aws_lc_rs::{
 use sealcard_api::{
     Bytes, CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, KeyAlgorithm, PublicKey, Scheme},
-    cards::{Card, CardList, Component},
+    cards::{Card, CardList},
     ids::{KeyId, ProjectId, RequestId},
-    keys::KeyState,
+    keys::{Component, KeyState},
     operations::{AuthenticateRequest, DecryptRequest, DecryptResponse, SignRequest, SignatureResponse},
     problem::{Problem, ProblemCode},
 };

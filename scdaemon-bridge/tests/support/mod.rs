@@ -20,10 +20,10 @@ use rustls::{
 };
 use sealcard_api::{
     Timestamp,
-    admin::PrincipalKind,
     grants::{GrantInfo, GrantIssued, SecretText},
     ids::{GrantId, PrincipalId},
     problem::{Problem, ProblemCode},
+    roles::PrincipalKind,
 };
 use sealcard_bridge::{
     config::{CertificateFingerprint, Config, GrantStore, Paths, Trust, files},

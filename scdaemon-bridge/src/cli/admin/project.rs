@@ -5,8 +5,9 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use sealcard_api::{
-    admin::{MemberKind, NewProject, Project, ProjectChange, ProjectMember, ProjectRole},
+    admin::{NewProject, Project, ProjectChange, ProjectMember},
     keys::Key,
+    roles::{MemberKind, ProjectRole},
 };
 use serde::Serialize;
 

@@ -6,11 +6,9 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueHint};
 use sealcard_api::{
     Timestamp,
-    admin::{
-        MemberKind, NewUser, OneTimePassword, PrincipalAccess, Project, ProjectMember, ProjectRole, User, UserAdded,
-        UserChange,
-    },
+    admin::{NewUser, OneTimePassword, PrincipalAccess, Project, ProjectMember, User, UserAdded, UserChange},
     grants::{GrantInfo, SecretText},
+    roles::{MemberKind, ProjectRole},
 };
 use secrecy::ExposeSecret as _;
 use serde::Serialize;

@@ -69,7 +69,8 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
     }
     if exported.is_public() {
         bail!(
-            "{}. A certificate alone can be merged into a key that is on the server; there is no such key that you may see",
+            "{}. A certificate alone can be merged into a key that is on the server; there is no such key that you \
+             may see",
             ImportError::Public
         );
     }

@@ -162,7 +162,8 @@ fn result(event: &Event) -> String {
     }
 }
 
-/// All fields of an entry in their order, those inside others under the names of both. A thing with id and name is one field.
+/// All fields of an entry in their order, those inside others under the names of both. A thing with id and name is one
+/// field.
 ///
 /// # Errors
 /// If it is no JSON object.

@@ -22,8 +22,8 @@ use crate::{
 };
 
 const LIST_HELP: &str = "\
-One line is one use of a key, with its outcome, or one act of administration. The newest are the last. TIME is local. Times \
-are given as 2026-01-31, 14:05, 2026-01-31T14:05, 2026-01-31T13:05:00Z, or as a span before now such as 2h or 7d.
+One line is one use of a key, with its outcome, or one act of administration. The newest are the last. TIME is local. \
+Times are given as 2026-01-31, 14:05, 2026-01-31T14:05, 2026-01-31T13:05:00Z, or as a span before now such as 2h or 7d.
 
 With --json each line is one object, {\"hash\": …, \"entry\": {…}}. The entry is exactly what was hashed.
 
@@ -49,8 +49,8 @@ Examples:
 Exit codes: 0 all signatures were found, 1 one was not or something failed.";
 
 const EXPORT_HELP: &str = "\
-Writes the whole record as JSON lines, {\"hash\": …, \"entry\": {…}}, the oldest entry first. `sealcard admin record verify \
---offline` reads them.
+Writes the whole record as JSON lines, {\"hash\": …, \"entry\": {…}}, the oldest entry first. `sealcard admin record \
+verify --offline` reads them.
 
 Example:
   sealcard admin record export record.jsonl";

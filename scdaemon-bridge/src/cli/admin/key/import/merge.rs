@@ -39,7 +39,8 @@ pub(super) async fn run(
     let name = full_name(&key);
     if (&key.project, &key.name) != (&arguments.key.project, &arguments.key.name) {
         bail!(
-            "the key {} is here already: it is {name}. Bring a newer certificate of it with: sealcard admin key import {name}",
+            "the key {} is here already: it is {name}. Bring a newer certificate of it with: sealcard admin key \
+             import {name}",
             key.fingerprint
         );
     }

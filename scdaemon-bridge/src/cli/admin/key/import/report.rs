@@ -52,8 +52,8 @@ pub(super) fn left_out(exported: &ExportedKey, by_server: &[LeftOut], help: impl
 /// gpg takes them, others don't.
 pub(super) fn warn_of_sha1(key: Fingerprint) {
     warn(
-        "the key's signatures about itself are made with SHA-1. gpg takes them; apt of Debian 13, rpm of Fedora and other \
-         programs refuse the key",
+        "the key's signatures about itself are made with SHA-1. gpg takes them; apt of Debian 13, rpm of Fedora and \
+         other programs refuse the key",
     );
     note(format!(
         "  Renew them in gpg, then export and import again:\n  \
