@@ -66,7 +66,8 @@ impl FromRow for Leftover {
 }
 
 impl Store {
-    /// What is to be removed from an environment's token: components of failed attempts, and of servers that have ended.
+    /// What is to be removed from an environment's token: components of failed attempts, and of servers that have
+    /// ended.
     ///
     /// # Errors
     /// If the database fails.

@@ -1,29 +1,17 @@
 //! Facts that were read, kept until something that they tell may have changed.
 //!
-//! The database counts the transactions that change anything else than uses of keys: `record_head.changes`. Facts carry the
-//! count of their moment. This process writes an SQLite file alone, so there the newest count is known and cached facts are
-//! true. PostgreSQL is shared, so there cached facts may be out of date: they are good enough to begin a use, because the
-//! transaction in which it begins compares the counts again.
+//! The database counts the transactions that change anything else than uses of keys: `record_head.changes`. Facts carry
+//! the count of their moment. This process writes an SQLite file alone, so there the newest count is known and cached
+//! facts are true. PostgreSQL is shared, so there cached facts may be out of date: they are good enough to begin a use,
+//! because the transaction in which it begins compares the counts again.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
-use super::facts::{Facts, FactsQuery};
+use super::facts::{Facts, FactsQuery, Version};
+use parking_lot::Mutex;
 
 /// Facts that are kept at most; then all are read again.
 const ENTRIES: usize = 2048;
-
-/// How often the database had changed when facts were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Version {
-    /// Which connection of the writer this is. Counts of different connections are not comparable: the database may have been
-    /// restored, or another one may have taken over.
-    pub(super) connection: u32,
-    /// What the database counts.
-    pub(super) changes: u64,
-}
 
 /// The newest version that this process knows of, and what was read at it. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -39,12 +27,12 @@ struct State {
 impl Cache {
     /// What was read at the newest known version.
     pub(super) fn get(&self, query: &FactsQuery) -> Option<Facts> {
-        self.lock().facts.get(query).cloned()
+        self.0.lock().facts.get(query).cloned()
     }
 
     /// Keeps facts that were read through `connection`, unless a newer version is known.
     pub(super) fn insert(&self, query: FactsQuery, facts: &Facts) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.observe(facts.version);
         if facts.version == state.version {
             if state.facts.len() >= ENTRIES {
@@ -54,14 +42,15 @@ impl Cache {
         }
     }
 
-    /// Takes note of a version. Where this process writes alone, call it after the commit and before anybody is told of it.
+    /// Takes note of a version. Where this process writes alone, call it after the commit and before anybody is told of
+    /// it.
     pub(super) fn observe(&self, version: Version) {
-        self.lock().observe(version);
+        self.0.lock().observe(version);
     }
 
     /// Forgets everything: the writer has a new connection. Returns its number.
     pub(super) fn new_connection(&self) -> u32 {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let connection = state.version.connection.saturating_add(1);
         state.observe(Version { connection, changes: 0 });
         connection
@@ -69,12 +58,7 @@ impl Cache {
 
     /// The writer's connection at this moment.
     pub(super) fn connection(&self) -> u32 {
-        self.lock().version.connection
-    }
-
-    /// A panic elsewhere leaves the map whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().version.connection
     }
 }
 

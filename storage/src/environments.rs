@@ -97,16 +97,17 @@ impl WriteTx {
         name: &str,
         kind: EnvironmentKind,
     ) -> Result<(), StorageError> {
-        insert(self.conn(), id, name, kind)
+        let now = self.now();
+        insert(self.conn(), id, name, kind, now)
     }
 
-    /// Claims the one attempt to log in to a token with its configured PIN. The claim is durable when the write is, so it
-    /// outlives a crash during the attempt.
+    /// Claims the one attempt to log in to a token with its configured PIN. The claim is durable when the write is, so
+    /// it outlives a crash during the attempt.
     ///
     /// # Errors
     /// If the database fails.
     pub fn claim_pin(&mut self, environment: EnvironmentId, node: Uuid) -> Result<PinClaim, StorageError> {
-        let now = Timestamp::now().unix();
+        let now = self.now().unix();
         let claimed = self.conn().execute(
             "INSERT INTO pin_attempt (environment_id, state, node_id, at) VALUES ($1, 'trying', $2, $3)
                  ON CONFLICT (environment_id) DO UPDATE SET state = 'trying', node_id = $2, at = $3
@@ -142,16 +143,17 @@ impl WriteTx {
             PinOutcome::Good | PinOutcome::NotJudged => "good",
             PinOutcome::Refused => "refused",
         };
+        let now = self.now().unix();
         let changed = self.conn().execute(
             "UPDATE pin_attempt SET state = $3, at = $4
                  WHERE environment_id = $1 AND node_id = $2 AND state = 'trying'",
-            params![environment.0, node, state, Timestamp::now().unix()],
+            params![environment.0, node, state, now],
         )?;
         if changed == 1 { Ok(()) } else { Err(StorageError::NotFound("attempt with a PIN")) }
     }
 
-    /// Allows attempts again after one that failed or that nobody can conclude any more. Whether there was one. One that
-    /// another server has under way stays.
+    /// Allows attempts again after one that failed or that nobody can conclude any more. Whether there was one. One
+    /// that another server has under way stays.
     ///
     /// # Errors
     /// If the database fails.
@@ -177,10 +179,11 @@ pub(super) fn insert(
     id: EnvironmentId,
     name: &str,
     kind: EnvironmentKind,
+    now: Timestamp,
 ) -> Result<(), StorageError> {
     conn.execute(
         "INSERT INTO environment (id, name, kind, created) VALUES ($1, $2, $3, $4)",
-        params![id.0, name, kind.name(), Timestamp::now().unix()],
+        params![id.0, name, kind.name(), now.unix()],
     )
     .map_err(|error| error.taken(format!("an environment named {name} already exists")))?;
     Ok(())

@@ -30,8 +30,8 @@ pub enum StorageError {
     /// The database refused or failed. Retrying helps if the disk was full or busy, or the connection broke.
     #[error("database: {0}")]
     Database(Arc<DatabaseError>),
-    /// The transaction was not confirmed. With SQLite nothing of it is there; with PostgreSQL all or nothing. Retrying helps
-    /// once the disk or the connection works.
+    /// The transaction was not confirmed. With SQLite nothing of it is there; with PostgreSQL all or nothing. Retrying
+    /// helps once the disk or the connection works.
     #[error("the transaction could not be committed: {0}")]
     Commit(Arc<DatabaseError>),
     /// What a use was judged by has changed since. Retrying helps, with a new judgement.
@@ -68,8 +68,8 @@ pub enum StorageError {
         /// What the system said.
         message: String,
     },
-    /// This job panicked, or another one of the same transaction, of which nothing was written. Retrying helps unless it was this
-    /// one.
+    /// This job panicked, or another one of the same transaction, of which nothing was written. Retrying helps unless
+    /// it was this one.
     #[error("a fault in the server ended the transaction")]
     Panicked,
     /// The writer has stopped. Retrying can't help before a restart.

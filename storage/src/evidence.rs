@@ -47,10 +47,11 @@ impl WriteTx {
     /// If the database fails.
     pub fn insert_evidence(&mut self, component: ComponentId, evidence: &KeyEvidence) -> Result<(), StorageError> {
         let json = serde_json::to_string(evidence).map_err(|error| StorageError::Damaged(error.to_string()))?;
+        let now = self.now().unix();
         self.conn()
             .execute(
                 "INSERT INTO key_evidence (component_id, evidence, read) VALUES ($1, $2, $3)",
-                params![component.0, json, Timestamp::now().unix()],
+                params![component.0, json, now],
             )
             .map(drop)
     }

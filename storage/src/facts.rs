@@ -2,20 +2,29 @@
 
 use sealcard_api::{
     Timestamp,
-    admin::{PrincipalKind, Roles},
     algorithm::{ComponentRole, KeyAlgorithm},
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
+    roles::{PrincipalKind, Roles},
 };
 use sealcard_signer_protocol::StoredKey;
 use uuid::Uuid;
 
 use super::{
     StorageError, Store, WriteTx,
-    cache::Version,
     identity::{kind_from, roles_from},
     keys::{algorithm, decoded, public_key, role},
     sql::{FromRow, Row, params},
 };
+
+/// How often the database had changed when facts were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Version {
+    /// Which connection of the writer this is. Counts of different connections are not comparable: the database may
+    /// have been restored, or another one may have taken over.
+    pub(super) connection: u32,
+    /// What the database counts.
+    pub(super) changes: u64,
+}
 
 /// Whose facts, and about what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -248,8 +257,8 @@ impl Store {
         Ok(facts)
     }
 
-    /// The facts as this server knows them without asking the database, or else those of this moment. Good enough to begin
-    /// what is judged again in a transaction, and not to refuse it.
+    /// The facts as this server knows them without asking the database, or else those of this moment. Good enough to
+    /// begin what is judged again in a transaction, and not to refuse it.
     ///
     /// # Errors
     /// If the database fails.
@@ -262,8 +271,8 @@ impl Store {
 }
 
 impl WriteTx {
-    /// The facts as this transaction sees them: those that are cached, if nothing has changed since. None if the token belongs
-    /// to no grant.
+    /// The facts as this transaction sees them: those that are cached, if nothing has changed since. None if the token
+    /// belongs to no grant.
     ///
     /// # Errors
     /// If the database fails.

@@ -1,8 +1,9 @@
 //! Durable state: SQL lives here and nowhere else, in methods named after what they keep.
 //!
-//! Two databases: SQLite, a file of one server's own, and PostgreSQL, which several servers share. SQLite in WAL mode with `synchronous=FULL`: what [`Store::write`] has answered survives a power cut. Everything is
-//! written by one writer (`writer`), which commits all waiting jobs together, so that throughput does not pay one fsync
-//! for each; reads have connections of their own and never wait for the writer.
+//! Two databases: SQLite, a file of one server's own, and PostgreSQL, which several servers share. SQLite in WAL mode
+//! with `synchronous=FULL`: what [`Store::write`] has answered survives a power cut. Everything is written by one
+//! writer (`writer`), which commits all waiting jobs together, so that throughput does not pay one fsync for each;
+//! reads have connections of their own and never wait for the writer.
 
 mod attempts;
 mod cache;
@@ -28,7 +29,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -37,6 +38,7 @@ use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
 };
+use parking_lot::Mutex;
 use sealcard_api::{
     Timestamp,
     admin::EnvironmentKind,
@@ -57,16 +59,15 @@ use self::{
     writer::{PostgresWriter, SqliteWriter, Writer},
 };
 pub use attempts::{Attempt, Leftover};
-pub use cache::Version;
 pub use clock::ClockFault;
 pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
-pub use facts::{Facts, FactsQuery, Target};
+pub use facts::{Facts, FactsQuery, Target, Version};
 #[allow(unused_imports)]
 pub use identity::*;
 pub use keys::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
 pub use record::{RecordFilter, RecordRow};
-pub use requests::{Arrival, NewRequest, RequestRow, UnfinishedRequest, Verdict};
+pub use requests::{Arrival, NewRequest, RequestRow, Snapshot, UnfinishedRequest, Verdict};
 pub use writer::WriteTx;
 
 /// Which database.
@@ -278,13 +279,14 @@ fn create(database: &Database, runtime: &Handle) -> Result<(), StorageError> {
     }
     let mut conn = connect(database, runtime)?;
     migrate::run(&mut conn)?;
+    let now = Timestamp::now();
     conn.script("BEGIN")?;
     conn.execute(
         "INSERT INTO server (one, server_id, registry_version, created) VALUES (1, $1, 1, $2)",
-        params![Uuid::now_v7(), Timestamp::now().unix()],
+        params![Uuid::now_v7(), now.unix()],
     )
     .map_err(|error| error.taken("a Sealcard server already exists in this database"))?;
-    environments::insert(&mut conn, EnvironmentId::new(), "default", EnvironmentKind::Sealed)?;
+    environments::insert(&mut conn, EnvironmentId::new(), "default", EnvironmentKind::Sealed, now)?;
     conn.script("COMMIT")
 }
 

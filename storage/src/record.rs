@@ -1,5 +1,5 @@
-//! The record: append-only rows, each holding the hash of the one before. The columns beside an entry serve searching; the
-//! entry's own bytes are what counts.
+//! The record: append-only rows, each holding the hash of the one before. The columns beside an entry serve searching;
+//! the entry's own bytes are what counts.
 
 use sealcard_api::{
     Timestamp,
@@ -187,9 +187,9 @@ impl Entry {
     }
 }
 
-/// Gives the entries their places after `head`, which becomes the last one, and their time, which is taken while the head is
-/// held, or is void if the head is not found as it was: by one clock that is not set back, times follow one another as numbers
-/// do.
+/// Gives the entries their places after `head`, which becomes the last one, and their time, which is taken while the
+/// head is held, or is void if the head is not found as it was: by one clock that is not set back, times follow one
+/// another as numbers do.
 pub(super) fn chain(head: &mut Head, appended: Vec<Draft>) -> Result<Vec<Entry>, StorageError> {
     let time = Timestamp::now();
     let entry = |draft: Draft| {
@@ -202,7 +202,8 @@ pub(super) fn chain(head: &mut Head, appended: Vec<Draft>) -> Result<Vec<Entry>,
     appended.into_iter().map(entry).collect()
 }
 
-/// Entries whose clock was set back by more than this are missed by [`RecordFilter::since`] and [`RecordFilter::until`].
+/// Entries whose clock was set back by more than this are missed by [`RecordFilter::since`] and
+/// [`RecordFilter::until`].
 const CLOCK_SLACK: i64 = 24 * 60 * 60;
 
 impl Store {
@@ -328,8 +329,8 @@ impl Store {
         Ok(newest.and_then(|(newest,)| newest).unwrap_or_default().cast_unsigned())
     }
 
-    /// How many entries there are before the first one of this time or later. Numbers have no gaps and times grow with them
-    /// where the clock was not set back, so that halving finds it.
+    /// How many entries there are before the first one of this time or later. Numbers have no gaps and times grow with
+    /// them where the clock was not set back, so that halving finds it.
     async fn entries_before(&self, time: i64) -> Result<i64, StorageError> {
         let (mut low, mut high) = (0, self.record_length().await?.cast_signed());
         while low < high {

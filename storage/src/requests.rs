@@ -67,6 +67,17 @@ pub enum Arrival {
     Mismatched,
 }
 
+/// What the transaction sees when a request is decided in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'a> {
+    /// What the request is judged by; none if its grant is unknown.
+    pub facts: Option<&'a Facts>,
+    /// Whether the request is new.
+    pub arrival: &'a Arrival,
+    /// The transaction's time.
+    pub now: Timestamp,
+}
+
 /// What is decided about a request.
 #[derive(Debug)]
 pub struct Verdict<T> {
@@ -172,8 +183,8 @@ impl Stored {
 }
 
 impl WriteTx {
-    /// Decides about a request that has arrived, and notes in table and record what becomes of it. `decide` gets the facts as
-    /// this transaction sees them.
+    /// Decides about a request that has arrived, and notes in table and record what becomes of it. `decide` gets the
+    /// what this transaction sees.
     ///
     /// # Errors
     /// If the database fails.
@@ -182,7 +193,7 @@ impl WriteTx {
         request: &NewRequest,
         query: &FactsQuery,
         cached: Option<Facts>,
-        decide: impl FnOnce(Option<&Facts>, &Arrival) -> Verdict<T>,
+        decide: impl FnOnce(Snapshot<'_>) -> Verdict<T>,
     ) -> Result<T, StorageError> {
         const ARRIVE: &str =
             "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
@@ -212,7 +223,7 @@ impl WriteTx {
             replaced = earlier.row.id;
             earlier.arrival(request)
         };
-        let Verdict { next, value } = decide(facts.as_ref(), &arrival);
+        let Verdict { next, value } = decide(Snapshot { facts: facts.as_ref(), arrival: &arrival, now: self.now() });
         if let Some((state, entry)) = next {
             // Most requests are new and allowed: they have their state from the start.
             if arrival == Arrival::New && !(is_new && state == RequestState::Signing) {
@@ -260,7 +271,7 @@ impl Store {
         request: NewRequest,
         query: FactsQuery,
         cached: Option<Facts>,
-        decide: impl FnOnce(Option<&Facts>, &Arrival) -> Verdict<T> + Send + 'static,
+        decide: impl FnOnce(Snapshot<'_>) -> Verdict<T> + Send + 'static,
     ) -> Result<T, StorageError> {
         self.write(move |tx| tx.begin_request(&request, &query, cached, decide)).await
     }

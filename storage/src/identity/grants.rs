@@ -2,9 +2,9 @@
 
 use sealcard_api::{
     Timestamp,
-    admin::PrincipalKind,
     grants::GrantInfo,
     ids::{GrantId, PrincipalId, ServiceTokenId},
+    roles::PrincipalKind,
 };
 use uuid::Uuid;
 
@@ -179,8 +179,9 @@ impl WriteTx {
         id: GrantId,
         expires: i64,
         (old_hash, retire_at): (&[u8], i64),
-        (new_hash, now): (&[u8], i64),
+        new_hash: &[u8],
     ) -> Result<(), StorageError> {
+        let now = self.now().unix();
         self.conn()
             .execute("UPDATE access_grant SET expires = $2 WHERE id = $1 AND expires < $2", params![id.0, expires])?;
         self.conn().execute(
@@ -220,7 +221,8 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn revoke_grant(&mut self, id: GrantId, now: i64) -> Result<bool, StorageError> {
+    pub fn revoke_grant(&mut self, id: GrantId) -> Result<bool, StorageError> {
+        let now = self.now().unix();
         let done = self
             .conn()
             .execute("UPDATE access_grant SET revoked = $2 WHERE id = $1 AND revoked IS NULL", params![id.0, now])?;
@@ -231,14 +233,10 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn revoke_other_grants(
-        &mut self,
-        principal: PrincipalId,
-        kept: GrantId,
-        now: i64,
-    ) -> Result<u64, StorageError> {
+    pub fn revoke_other_grants(&mut self, principal: PrincipalId, kept: GrantId) -> Result<u64, StorageError> {
         const REVOKE: &str =
             "UPDATE access_grant SET revoked = $3 WHERE principal_id = $1 AND id <> $2 AND revoked IS NULL";
+        let now = self.now().unix();
         self.conn().execute(REVOKE, params![principal.0, kept.0, now])
     }
 
@@ -246,7 +244,8 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn revoke_grants_of(&mut self, principal: PrincipalId, now: i64) -> Result<u64, StorageError> {
+    pub fn revoke_grants_of(&mut self, principal: PrincipalId) -> Result<u64, StorageError> {
+        let now = self.now().unix();
         let done = self.conn().execute(
             "UPDATE access_grant SET revoked = $2 WHERE principal_id = $1 AND revoked IS NULL",
             params![principal.0, now],

@@ -2,8 +2,9 @@
 
 use sealcard_api::{
     Timestamp,
-    admin::{Group, GroupMember, PrincipalKind},
+    admin::{Group, GroupMember},
     ids::{GroupId, PrincipalId},
+    roles::PrincipalKind,
 };
 use sealcard_record::Named;
 use uuid::Uuid;

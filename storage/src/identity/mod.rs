@@ -14,7 +14,7 @@ pub use principals::{PasswordRow, PrincipalChange, PrincipalRow};
 pub use projects::{Member, ProjectRow};
 pub use tokens::{LoginToken, ServiceTokenRow};
 
-use sealcard_api::admin::{PrincipalKind, ProjectRole, Roles};
+use sealcard_api::roles::{PrincipalKind, ProjectRole, Roles};
 
 use super::StorageError;
 

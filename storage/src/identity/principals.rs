@@ -2,8 +2,9 @@
 
 use sealcard_api::{
     Timestamp,
-    admin::{PrincipalKind, ServiceAccount, User},
+    admin::{ServiceAccount, User},
     ids::PrincipalId,
+    roles::PrincipalKind,
 };
 use sealcard_record::Named;
 use uuid::Uuid;
@@ -75,7 +76,8 @@ pub struct PasswordRow {
 pub struct PrincipalChange {
     /// A new PHC string.
     pub password: Option<String>,
-    /// Until when the new password is good for one login, unix seconds. `None`: it is the user's own. Only with a password.
+    /// Until when the new password is good for one login, unix seconds. `None`: it is the user's own. Only with a
+    /// password.
     pub one_time_until: Option<i64>,
     /// The right to administer the server.
     pub administrator: Option<bool>,
@@ -106,8 +108,8 @@ impl Store {
         Ok(row)
     }
 
-    /// The id of a user or service account by name or id, also of a removed one. Of several removed ones with this name the one
-    /// that was removed last.
+    /// The id of a user or service account by name or id, also of a removed one. Of several removed ones with this name
+    /// the one that was removed last.
     ///
     /// # Errors
     /// If the database fails.
@@ -227,12 +229,13 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn remove_principal(&mut self, id: PrincipalId, now: i64) -> Result<(), StorageError> {
-        self.conn()
-            .execute(
-                "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE WHERE id = $1",
-                params![id.0, now],
-            )?;
+    pub fn remove_principal(&mut self, id: PrincipalId) -> Result<(), StorageError> {
+        let now = self.now().unix();
+        self.conn().execute(
+            "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE \
+                 WHERE id = $1",
+            params![id.0, now],
+        )?;
         for sql in [
             "DELETE FROM group_member WHERE principal_id = $1",
             "DELETE FROM project_principal WHERE principal_id = $1",
@@ -243,11 +246,12 @@ impl WriteTx {
             "UPDATE service_token SET revoked = $2 WHERE principal_id = $1 AND revoked IS NULL",
             params![id.0, now],
         )?;
-        self.revoke_grants_of(id, now)?;
+        self.revoke_grants_of(id)?;
         Ok(())
     }
 
-    /// How many users could administer the server now. One that has not logged in with its one-time password yet may never.
+    /// How many users could administer the server now. One that has not logged in with its one-time password yet may
+    /// never.
     ///
     /// # Errors
     /// If the database fails.

@@ -1,9 +1,9 @@
 //! Projects and who has which role in them.
 
-use sealcard_api::admin::Roles;
+use sealcard_api::roles::Roles;
 use sealcard_api::{
-    admin::ProjectRole,
     ids::{GroupId, PrincipalId, ProjectId},
+    roles::ProjectRole,
 };
 use sealcard_record::{Named, event};
 use uuid::Uuid;
@@ -87,8 +87,10 @@ impl Store {
         after: Option<ProjectId>,
         limit: u32,
     ) -> Result<Vec<ProjectRow>, StorageError> {
-        const PROJECTS: &str = "SELECT id, name, description, created FROM project WHERE id > $1 AND removed IS NULL AND
-             (id IN (SELECT project_id FROM principal_role WHERE principal_id = $2) OR $2 IS NULL) ORDER BY id LIMIT $3";
+        const PROJECTS: &str =
+            "SELECT id, name, description, created FROM project WHERE id > $1 AND removed IS NULL AND
+             (id IN (SELECT project_id FROM principal_role WHERE principal_id = $2) OR $2 IS NULL)
+             ORDER BY id LIMIT $3";
         let after = after.map_or(Uuid::nil(), |id| id.0);
         self.reader().all(PROJECTS, params![after, member.map(|id| id.0), i64::from(limit)]).await
     }
@@ -162,12 +164,13 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Removes a project: its members go, its name is free again. The row stays, since keys that are revoked or destroyed
-    /// and the record refer to it.
+    /// Removes a project: its members go, its name is free again. The row stays, since keys that are revoked or
+    /// destroyed and the record refer to it.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn remove_project(&mut self, id: ProjectId, now: i64) -> Result<(), StorageError> {
+    pub fn remove_project(&mut self, id: ProjectId) -> Result<(), StorageError> {
+        let now = self.now().unix();
         self.conn().execute("UPDATE project SET removed = $2 WHERE id = $1", params![id.0, now])?;
         for sql in
             ["DELETE FROM project_principal WHERE project_id = $1", "DELETE FROM project_group WHERE project_id = $1"]
@@ -210,7 +213,8 @@ impl WriteTx {
     ) -> Result<bool, StorageError> {
         let (sql, id) = match member {
             Member::Principal(id) => (
-                "INSERT INTO project_principal (project_id, principal_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                "INSERT INTO project_principal (project_id, principal_id, role) VALUES ($1, $2, $3) ON CONFLICT DO \
+                 NOTHING",
                 id.0,
             ),
             Member::Group(id) => (

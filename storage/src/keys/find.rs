@@ -22,8 +22,8 @@ macro_rules! find_query {
 pub const MAX_CANDIDATES: usize = 20;
 
 impl Store {
-    /// The keys that are meant by `wanted`, ordered by project, at most [`MAX_CANDIDATES`]: more than one only for a name
-    /// that several projects have, or a short id. With `visible_to` only those of projects in which it has a role.
+    /// The keys that are meant by `wanted`, ordered by project, at most [`MAX_CANDIDATES`]: more than one only for a
+    /// name that several projects have, or a short id. With `visible_to` only those of projects in which it has a role.
     ///
     /// # Errors
     /// If the database fails.

@@ -3,8 +3,7 @@
 use sealcard_api::{
     KeyName, Timestamp,
     algorithm::ComponentRole,
-    cards::Component,
-    keys::KeyState,
+    keys::{Component, KeyState},
     life::{self, KeyLife},
 };
 

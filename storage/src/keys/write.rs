@@ -20,7 +20,8 @@ impl WriteTx {
     /// Stores a key with its component keys and its card.
     ///
     /// # Errors
-    /// [`StorageError::Taken`] if the name is taken; [`StorageError::KnownKey`] if it, or a part of it, is here already.
+    /// [`StorageError::Taken`] if the name is taken; [`StorageError::KnownKey`] if it, or a part of it, is here
+    /// already.
     pub fn insert_key(&mut self, key: &NewKeyRow) -> Result<(), StorageError> {
         let project = "SELECT created FROM project WHERE id = $1 AND removed IS NULL";
         if self.conn().scalar::<i64>(project, params![key.project.0])?.is_none() {
@@ -117,8 +118,8 @@ impl WriteTx {
         Ok(found.is_some())
     }
 
-    /// Revokes a key for good: its certificate says so, and its use is stopped. Whether it was not revoked before and its
-    /// certificate was still `earlier`.
+    /// Revokes a key for good: its certificate says so, and its use is stopped. Whether it was not revoked before and
+    /// its certificate was still `earlier`.
     ///
     /// # Errors
     /// If the database fails.
@@ -140,8 +141,8 @@ impl WriteTx {
         Ok(changed)
     }
 
-    /// Gives a key that is not revoked another certificate, and its components the ends in it; another user id, if one is
-    /// given. Whether its certificate was still `earlier`.
+    /// Gives a key that is not revoked another certificate, and its components the ends in it; another user id, if one
+    /// is given. Whether its certificate was still `earlier`.
     ///
     /// # Errors
     /// If the database fails.
@@ -172,9 +173,10 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub fn set_key_destroyed(&mut self, key: KeyId) -> Result<bool, StorageError> {
+        let now = self.now().unix();
         let changed = self.conn().execute(
             "UPDATE signing_key SET destroyed = coalesce(destroyed, $2) WHERE id = $1 AND disabled",
-            params![key.0, Timestamp::now().unix()],
+            params![key.0, now],
         )? > 0;
         if changed {
             self.bump_registry()?;

@@ -2,8 +2,8 @@
 
 use std::sync::mpsc;
 
-use sealcard_api::admin::PrincipalKind;
 use sealcard_api::ids::{GrantId, GroupId, PrincipalId};
+use sealcard_api::roles::PrincipalKind;
 use sealcard_record::{Draft, Event, Head, Named, event::GroupAct};
 use sealcard_test_cluster::Cluster;
 use tempfile::TempDir;

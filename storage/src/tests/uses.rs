@@ -7,10 +7,10 @@ use std::{
 
 use sealcard_api::{
     Fingerprint,
-    admin::{PrincipalKind, ProjectRole},
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{ComponentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     record::RequestState,
+    roles::{PrincipalKind, ProjectRole},
 };
 use sealcard_record::{
     Event, Named,
@@ -85,7 +85,7 @@ async fn begin_if(
     allowed: fn(Option<&Facts>) -> bool,
 ) -> Result<Begun, StorageError> {
     let copy = *request;
-    let decide = move |facts: Option<&Facts>, arrival: &Arrival| {
+    let decide = move |Snapshot { facts, arrival, .. }: Snapshot<'_>| {
         let denied = |value| {
             let asked = Asked::new(Operation::Sign, SignerOperation::Sign);
             let event = Event::UseDenied(UseDenied::of_unknown_key(copy.key, asked));
@@ -178,8 +178,7 @@ async fn request_that_waits_is_ended_once() {
             draft(&waiting, Event::UseDenied(UseDenied::of_unknown_key(waiting.key, asked)))
         };
         let entry = denied();
-        let wait =
-            move |_: Option<&Facts>, _: &Arrival| Verdict { next: Some((RequestState::Waiting, entry)), value: () };
+        let wait = move |_: Snapshot<'_>| Verdict { next: Some((RequestState::Waiting, entry)), value: () };
         store.begin_request(waiting, query(&waiting), None, wait).await.unwrap();
         assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Waiting);
         assert_eq!(store.prune_requests(Timestamp::from_unix(i64::from(u32::MAX))).await.unwrap(), 0);
@@ -456,10 +455,8 @@ async fn retired_token_ends_with_its_time() {
         let cached = scene.facts().await;
         let (grant, now) = (scene.grant, Timestamp::now().unix());
         let (expires, retired) = (cached.as_ref().unwrap().grant.expires.unix(), now + 1);
-        let refreshed: Result<(), StorageError> = scene
-            .other
-            .write(move |tx| tx.refresh_grant(grant, expires, (&TOKEN, retired), (&[6; 32], now)).map(drop))
-            .await;
+        let refreshed: Result<(), StorageError> =
+            scene.other.write(move |tx| tx.refresh_grant(grant, expires, (&TOKEN, retired), &[6; 32]).map(drop)).await;
         refreshed.unwrap();
         assert_eq!(scene.facts().await.unwrap().grant.expires.unix(), retired);
         while begin_judged(store, &scene.request(), cached.clone()).await.unwrap() == Begun::New {

@@ -1,5 +1,6 @@
 //! What waits for the writer.
 
+use sealcard_api::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{StorageError, WriteTx};
@@ -34,6 +35,7 @@ where
 {
     fn perform(&mut self, tx: &mut WriteTx) -> bool {
         let Some(work) = self.work.take() else { return false };
+        tx.now = Timestamp::now();
         self.result.insert(work(tx)).is_ok()
     }
 

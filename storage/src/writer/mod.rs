@@ -15,6 +15,7 @@ use std::{
     },
 };
 
+use sealcard_api::Timestamp;
 use sealcard_record::Draft;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -25,8 +26,7 @@ pub(super) use self::{
     sqlite::SqliteWriter,
 };
 use super::{
-    StorageError,
-    cache::Version,
+    StorageError, Version,
     sql::{Conn, params},
 };
 
@@ -42,6 +42,8 @@ pub struct WriteTx {
     version: Version,
     /// Whether something else than uses was, or may have been, changed in it.
     more_than_uses: bool,
+    /// When the present job began.
+    now: Timestamp,
 }
 
 impl WriteTx {
@@ -84,6 +86,12 @@ impl WriteTx {
         }
     }
 
+    /// The time of everything that this job decides and writes.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// The version of what this transaction sees; none once it may have changed something else than uses.
     pub(super) fn version(&self) -> Option<Version> {
         (!self.more_than_uses).then_some(self.version)
@@ -107,7 +115,14 @@ impl WriteTx {
     }
 
     fn new(conn: Conn, registry_version: u64) -> Self {
-        Self { conn, appended: Vec::new(), registry_version, version: Version::default(), more_than_uses: false }
+        Self {
+            conn,
+            appended: Vec::new(),
+            registry_version,
+            version: Version::default(),
+            more_than_uses: false,
+            now: Timestamp::now(),
+        }
     }
 
     fn snapshot(&self) -> (usize, u64) {
@@ -183,8 +198,8 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    /// Writes what comes with `write` until no more will come. `write` says whether it committed anything; after a panic in it
-    /// the next call begins anew.
+    /// Writes what comes with `write` until no more will come. `write` says whether it committed anything; after a
+    /// panic in it the next call begins anew.
     fn run(mut self, mut write: impl FnMut(&mut [Box<dyn Job>]) -> Result<bool, StorageError>) {
         while let Some(mut batch) = self.next() {
             let committed = catch_unwind(AssertUnwindSafe(|| write(&mut batch)));

@@ -1,5 +1,5 @@
-//! The writer of PostgreSQL: one thread with one connection. It holds the row of the record's head while it writes, so that
-//! the servers that share the database append one after the other and the chain never forks.
+//! The writer of PostgreSQL: one thread with one connection. It holds the row of the record's head while it writes, so
+//! that the servers that share the database append one after the other and the chain never forks.
 
 use std::sync::{
     Arc,
@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::{
-    StorageError,
-    cache::{Cache, Version},
+    StorageError, Version,
+    cache::Cache,
     record::{self, Entry},
     sql::{
         Conn, params,
@@ -33,7 +33,8 @@ pub(crate) struct PostgresWriter {
 }
 
 impl PostgresWriter {
-    /// Connects and starts the thread. As long as its connection lives, `node` is known to the other servers as running.
+    /// Connects and starts the thread. As long as its connection lives, `node` is known to the other servers as
+    /// running.
     pub(crate) fn start(
         options: PostgresOptions,
         runtime: Handle,
@@ -170,8 +171,8 @@ async fn append(session: &Session, entries: &[Entry]) -> Result<(), StorageError
     session.execute_with(APPEND, &columns).await.map(drop)
 }
 
-/// Whether the node with this lock has ended: the lock can be had only when its connection is gone. It is given back with the
-/// transaction.
+/// Whether the node with this lock has ended: the lock can be had only when its connection is gone. It is given back
+/// with the transaction.
 pub(crate) const NODE_HAS_ENDED: &str = "SELECT pg_try_advisory_xact_lock($1)";
 
 /// What stands for a node among the database's advisory locks.

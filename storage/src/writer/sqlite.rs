@@ -12,8 +12,8 @@ use sealcard_record::Head;
 
 use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::{
-    StorageError,
-    cache::{Cache, Version},
+    StorageError, Version,
+    cache::Cache,
     record,
     sql::{Conn, params, sqlite},
 };
@@ -34,8 +34,8 @@ struct Open {
 }
 
 impl SqliteWriter {
-    /// Opens the file at `path` and starts the thread. `published` is the registry version that readers see; `cache` is told
-    /// of each version before the callers are answered.
+    /// Opens the file at `path` and starts the thread. `published` is the registry version that readers see; `cache` is
+    /// told of each version before the callers are answered.
     pub(crate) fn start(
         path: PathBuf,
         jobs: Jobs,
@@ -66,8 +66,8 @@ impl SqliteWriter {
             None => self.open()?,
         };
         open.tx.begin(open.version);
-        // Not put back on error: after a failed commit what SQLite holds of the file can't be trusted (a failed fsync may
-        // have dropped pages), so the connection is dropped, which rolls back, and opened anew.
+        // Not put back on error: after a failed commit what SQLite holds of the file can't be trusted (a failed fsync
+        // may have dropped pages), so the connection is dropped, which rolls back, and opened anew.
         let committed = transaction(&mut open.tx, &mut open.head, jobs).inspect_err(|_| {
             // A commit that failed may yet be found in the file.
             self.cache.new_connection();
@@ -100,7 +100,8 @@ fn transaction(tx: &mut WriteTx, head: &mut Head, jobs: &mut [Box<dyn Job>]) -> 
 /// Writes what the jobs appended to the record.
 fn append(tx: &mut WriteTx, head: &mut Head) -> Result<(), StorageError> {
     const APPEND: &str = "INSERT INTO record
-            (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256, body, hash)
+            (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256,
+             body, hash)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     if let Conn::Sqlite(conn) = &tx.conn {
         sqlite::expect_transaction(conn)?;
