@@ -67,7 +67,8 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// T=1; the historical bytes are those of data object 5F52; the last byte is the exclusive or of those between it and the first.
+/// T=1; the historical bytes are those of data object 5F52; the last byte is the exclusive or of those between it and
+/// the first.
 const ATR: [u8; 21] = [
     0x3B, 0xDA, 0x11, 0xFF, 0x81, 0xB1, 0xFE, 0x55, 0x1F, 0x03, 0x00, 0x31, 0xC5, 0x73, 0xC0, 0x01, 0xE0, 0x00, 0x90,
     0x00, 0x85,

@@ -18,7 +18,8 @@ pub enum KeyOperation {
     Decipher {
         /// The key: [`Slot::Decrypt`], or [`Slot::Authenticate`] after MANAGE SECURITY ENVIRONMENT chose it.
         slot: Slot,
-        /// RSA: the cryptogram, as wide as the modulus. ECDH: the ephemeral point, `04 || X || Y` or 32 bytes (X448: 56).
+        /// RSA: the cryptogram, as wide as the modulus. ECDH: the ephemeral point, `04 || X || Y` or 32 bytes (X448:
+        /// 56).
         ciphertext: Vec<u8>,
     },
 }

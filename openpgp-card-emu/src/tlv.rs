@@ -46,7 +46,8 @@ pub(crate) fn only(bytes: &[u8], tag: u16) -> Option<&[u8]> {
     }
 }
 
-/// The value of the first data object with this tag in a sequence. `None` also where the sequence is malformed before it.
+/// The value of the first data object with this tag in a sequence. `None` also where the sequence is malformed before
+/// it.
 pub(crate) fn find(mut bytes: &[u8], tag: u16) -> Option<&[u8]> {
     loop {
         let (found, value, rest) = read(bytes)?;

@@ -1,4 +1,5 @@
-//! Warns in the log of keys, and of the TLS certificate, that end soon or have ended: when the server starts, and once a day.
+//! Warns in the log of keys, and of the TLS certificate, that end soon or have ended: when the server starts, and once
+//! a day.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,14 +14,12 @@ use sealcard_api::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
+    limits,
     storage::{KeyFilter, StorageError, Store},
     tls,
 };
 
 const DAY: Duration = Duration::from_hours(24);
-
-/// Keys that are read at once.
-const PAGE: u32 = 500;
 
 /// Warns until it is dropped.
 pub async fn watch(store: Store, certificate: PathBuf) {
@@ -39,7 +38,8 @@ pub async fn watch(store: Store, certificate: PathBuf) {
     }
 }
 
-/// What is to be said of the server's certificate. The server's own renews itself before; another one is somebody's work.
+/// What is to be said of the server's certificate. The server's own renews itself before; another one is somebody's
+/// work.
 fn of_certificate(certificate: &Path, now: Timestamp) -> Option<String> {
     // One that can't be read is reported where it is used.
     let (begin, end) = tls::validity(certificate).ok()?;
@@ -52,14 +52,15 @@ fn of_certificate(certificate: &Path, now: Timestamp) -> Option<String> {
     Some(format!("the server's certificate {file} expires {when}; replace it and send SIGHUP"))
 }
 
-/// What is to be said of all keys at this moment. A key that expired is forgotten after as long a time as it was warned of.
+/// What is to be said of all keys at this moment. A key that expired is forgotten after as long a time as it was warned
+/// of.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn of_keys(store: &Store, now: Timestamp) -> Result<Vec<String>, StorageError> {
     let forgotten = Timestamp::from_unix(now.unix().saturating_sub(ENDS_SOON_DAYS.saturating_mul(86_400)));
     let mut warnings = Vec::new();
-    let mut filter = KeyFilter { limit: PAGE, ..KeyFilter::default() };
+    let mut filter = KeyFilter { limit: limits::ENDS_PAGE, ..KeyFilter::default() };
     loop {
         let keys = store.keys(filter).await?;
         for key in &keys {
@@ -69,7 +70,7 @@ pub async fn of_keys(store: &Store, now: Timestamp) -> Result<Vec<String>, Stora
             }
         }
         match keys.last() {
-            Some(last) if keys.len() >= PAGE as usize => filter.after = Some(last.id),
+            Some(last) if keys.len() >= limits::ENDS_PAGE as usize => filter.after = Some(last.id),
             _ => return Ok(warnings),
         }
     }

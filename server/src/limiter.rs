@@ -1,17 +1,18 @@
 //! The one limiter: how much is in progress at once, and whose turn it is.
 //!
-//! It is fair by the time that is used, not by the number of permits: a party whose work takes a hundred times as long gets
-//! a hundredth of the permits while others wait.
+//! It is fair by the time that is used, not by the number of permits: a party whose work takes a hundred times as long
+//! gets a hundredth of the permits while others wait.
 
 mod scheduler;
 
 use std::{
     fmt::Debug,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::oneshot, time::timeout};
 
 pub use scheduler::{Bound, Limits};
@@ -50,7 +51,7 @@ impl<K: Key> FairLimiter<K> {
     /// [`Busy`], at once if too many of this party wait.
     pub async fn permit(&self, key: K, estimate: Duration) -> Result<Permit<K>, Busy> {
         let (waiter, granted) = oneshot::channel();
-        let ticket = self.0.lock().wait(&key, estimate, waiter).ok_or(Busy)?;
+        let ticket = self.0.scheduler.lock().wait(&key, estimate, waiter).ok_or(Busy)?;
         let _in_line = InLine { shared: &self.0, key, ticket };
         self.0.grant();
         match timeout(self.0.patience, granted).await {
@@ -62,7 +63,7 @@ impl<K: Key> FairLimiter<K> {
     /// How many permits are given, and how many parties are remembered.
     #[cfg(test)]
     pub(crate) fn sizes(&self) -> (usize, usize) {
-        self.0.lock().sizes()
+        self.0.scheduler.lock().sizes()
     }
 }
 
@@ -70,17 +71,12 @@ impl<K: Key> Shared<K> {
     /// Gives out all permits that can be given now.
     fn grant(self: &Arc<Self>) {
         loop {
-            let next = self.lock().grant();
+            let next = self.scheduler.lock().grant();
             let Some(Granted { key, estimate, waiter }) = next else { return };
             let permit = Permit { shared: Arc::clone(self), key, estimate, since: Instant::now(), cost: None };
             // Without anybody who waits for it, it is dropped, and thereby given back.
             let _ = waiter.send(permit);
         }
-    }
-
-    /// A panic leaves the scheduler whole: it calls nothing that could panic between two steps.
-    fn lock(&self) -> MutexGuard<'_, Scheduler<K, oneshot::Sender<Permit<K>>>> {
-        self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,7 +89,7 @@ struct InLine<'a, K: Key> {
 
 impl<K: Key> Drop for InLine<'_, K> {
     fn drop(&mut self) {
-        self.shared.lock().leave(&self.key, self.ticket);
+        self.shared.scheduler.lock().leave(&self.key, self.ticket);
         self.shared.grant();
     }
 }
@@ -119,7 +115,7 @@ impl<K: Key> Permit<K> {
 impl<K: Key> Drop for Permit<K> {
     fn drop(&mut self) {
         let cost = self.cost.unwrap_or_else(|| self.since.elapsed());
-        self.shared.lock().finish(&self.key, self.estimate, cost);
+        self.shared.scheduler.lock().finish(&self.key, self.estimate, cost);
         self.shared.grant();
     }
 }
@@ -196,7 +192,7 @@ mod tests {
                 1
             });
         }
-        while limiter.0.lock().sizes().1 < 2 {
+        while limiter.0.scheduler.lock().sizes().1 < 2 {
             tokio::task::yield_now().await;
         }
         for _ in 0..100 {

@@ -8,10 +8,12 @@ const LARGE: std::ffi::c_int = 1 << 20;
 #[cfg(target_env = "gnu")]
 const TRIM: std::ffi::c_int = 2 << 20;
 
-/// Has large blocks given back to the system as soon as they are freed, and what is free at the end of the heap when it is much.
+/// Has large blocks given back to the system as soon as they are freed, and what is free at the end of the heap when it
+/// is much.
 ///
-/// glibc raises its own bound with each such block that is freed (`mallopt(3)`, `M_MMAP_THRESHOLD`): after the first check
-/// of a password, the 19 MiB of each further one would stay with the process. To be called before there are other threads.
+/// glibc raises its own bound with each such block that is freed (`mallopt(3)`, `M_MMAP_THRESHOLD`): after the first
+/// check of a password, the 19 MiB of each further one would stay with the process. To be called before there are other
+/// threads.
 pub fn return_large_blocks() {
     #[cfg(target_env = "gnu")]
     #[allow(unsafe_code)]
@@ -23,8 +25,8 @@ pub fn return_large_blocks() {
     debug_assert_eq!(set, [1, 1], "mallopt refuses a bound");
 }
 
-/// Keeps passwords, grants and decrypted texts from core images and from debuggers of the same user. To be called first in
-/// `main`.
+/// Keeps passwords, grants and decrypted texts from core images and from debuggers of the same user. To be called first
+/// in `main`.
 ///
 /// # Errors
 ///

@@ -16,7 +16,8 @@ const MOST_LEADING_ZEROS: usize = 8;
 /// Whether a key may perform an operation and the operation makes sense. What is not named here is refused.
 ///
 /// # Errors
-/// [`SignerError::RoleMismatch`], [`SignerError::Invalid`], or [`SignerError::DecryptionFailed`] for what is no ciphertext.
+/// [`SignerError::RoleMismatch`], [`SignerError::Invalid`], or [`SignerError::DecryptionFailed`] for what is no
+/// ciphertext.
 pub fn check(key: &StoredKey, operation: &Operation) -> Result<(), SignerError> {
     let role = match operation {
         Operation::Sign { .. } => ComponentRole::Sign,
@@ -49,8 +50,8 @@ pub fn check(key: &StoredKey, operation: &Operation) -> Result<(), SignerError> 
     }
 }
 
-/// Whether a key may make this part of a certificate: a key in the role `certify`, or one in the role `sign`, which signs
-/// its own binding so that nobody else can claim it (RFC 9580 section 5.2.1.10).
+/// Whether a key may make this part of a certificate: a key in the role `certify`, or one in the role `sign`, which
+/// signs its own binding so that nobody else can claim it (RFC 9580 section 5.2.1.10).
 ///
 /// # Errors
 /// [`SignerError::RoleMismatch`] or [`SignerError::Invalid`].
@@ -66,8 +67,8 @@ fn check_role(key: &StoredKey, allowed: &[ComponentRole], operation: &str) -> Re
     Err(SignerError::RoleMismatch { role: key.role, operation: operation.to_owned() })
 }
 
-/// Refuses ciphertexts that no one encrypted: 0, 1 and n-1, whose plaintext everybody knows and which some tokens answer in
-/// a way of their own, and what is no number below n. OpenPGP leaves out zeros that a number begins with.
+/// Refuses ciphertexts that no one encrypted: 0, 1 and n-1, whose plaintext everybody knows and which some tokens
+/// answer in a way of their own, and what is no number below n. OpenPGP leaves out zeros that a number begins with.
 fn check_rsa_ciphertext(n: &[u8], ciphertext: &[u8]) -> Result<(), SignerError> {
     let zeros = ciphertext.iter().take_while(|byte| **byte == 0).count();
     let number = ciphertext.get(zeros..).unwrap_or_default();
@@ -99,8 +100,8 @@ fn check_digest(algorithm: ComponentAlgorithm, hash: HashAlgorithm, digest: &[u8
     }
 }
 
-/// To ECDSA a digest is a number: a short one with zeros before it is the same as a long one. So nothing is signed that could
-/// be the digest of a weaker hash; by chance none in 2^64 begins with so many zeros.
+/// To ECDSA a digest is a number: a short one with zeros before it is the same as a long one. So nothing is signed that
+/// could be the digest of a weaker hash; by chance none in 2^64 begins with so many zeros.
 fn check_ecdsa_digest(curve: Curve, hash: HashAlgorithm, digest: &[u8]) -> Result<(), SignerError> {
     let least = curve.width().min(HashAlgorithm::Sha512.digest_len());
     if hash.digest_len() < least {

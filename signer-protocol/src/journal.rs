@@ -1,5 +1,5 @@
-//! The form of a signer's journal: `journal.jsonl` has one JSON object on each line, in order, each with the hash of the one
-//! before it bound in ([`entry_hash`]).
+//! The form of a signer's journal: `journal.jsonl` has one JSON object on each line, in order, each with the hash of
+//! the one before it bound in ([`entry_hash`]).
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -64,9 +64,9 @@ struct Line<'a> {
     hash: String,
 }
 
-/// The hash of an entry: SHA-256 over the previous entry's hash (32 zero bytes before the first) and, each in big-endian
-/// order, `sequence` (8 bytes), `unix` (8), the length of `operation` (1) and its bytes, `component` (16), `request` (16),
-/// the length of `input_sha256` (1) and its bytes.
+/// The hash of an entry: SHA-256 over the previous entry's hash (32 zero bytes before the first) and, each in
+/// big-endian order, `sequence` (8 bytes), `unix` (8), the length of `operation` (1) and its bytes, `component` (16),
+/// `request` (16), the length of `input_sha256` (1) and its bytes.
 #[must_use]
 pub fn entry_hash(previous: &[u8; 32], entry: &JournalEntry) -> [u8; 32] {
     let mut data = Vec::with_capacity(160);
@@ -159,7 +159,8 @@ mod tests {
             input_sha256: vec![3; 32],
             hash: [0; 32],
         };
-        // printf '%064x%016x%016x04%s%032x%032x20%s' 0 1 1700000000 $(printf sign | xxd -p) 1 2 $(printf '03%.0s' {1..32}) | xxd -r -p | sha256sum
+        // printf '%064x%016x%016x04%s%032x%032x20%s' 0 1 1700000000 $(printf sign | xxd -p) 1 2 $(printf '03%.0s'
+        // {1..32}) | xxd -r -p | sha256sum
         let expected = "9b5d9de412874159f72608dbf34cdeb8c653173a94e4b94f9acbe343569f3293";
         assert_eq!(HEXLOWER.encode(&entry_hash(&[0; 32], &entry)), expected);
     }

@@ -1,8 +1,8 @@
 //! What server and keeper say to one another over the socket that the keeper was started with.
 //!
 //! Frames as everywhere. The server sends [`KeeperRequest`]s; the keeper sends [`KeeperMessage`]s: an answer to each
-//! request, and what happens by itself. A [`KeeperMessage::Worker`] brings a descriptor along (`SCM_RIGHTS`, on the frame's
-//! first byte): the server's end of a stream socket to that worker, on which [`super::Request`]s go and
+//! request, and what happens by itself. A [`KeeperMessage::Worker`] brings a descriptor along (`SCM_RIGHTS`, on the
+//! frame's first byte): the server's end of a stream socket to that worker, on which [`super::Request`]s go and
 //! [`super::Response`]s come. When a worker ends, that socket closes, and another message brings the next one.
 
 use serde::{Deserialize, Serialize};
@@ -29,11 +29,11 @@ pub enum KeeperRequestBody {
     /// The key that a passphrase or PIN for this keeper is encrypted to, with a fresh nonce. Answered by
     /// [`KeeperAnswer::Recipient`].
     Recipient,
-    /// Opens the seal with what needs no person: a key file, a PIN file or a credential that was not there before. Answered
-    /// by [`KeeperAnswer::Unsealed`] or [`KeeperAnswer::AlreadyOpen`].
+    /// Opens the seal with what needs no person: a key file, a PIN file or a credential that was not there before.
+    /// Answered by [`KeeperAnswer::Unsealed`] or [`KeeperAnswer::AlreadyOpen`].
     Unseal,
-    /// Opens the seal with a passphrase or PIN. Answered as [`KeeperRequestBody::Unseal`]; a wrong secret is answered late,
-    /// after up to 30 seconds.
+    /// Opens the seal with a passphrase or PIN. Answered as [`KeeperRequestBody::Unseal`]; a wrong secret is answered
+    /// late, after up to 30 seconds.
     UnsealWith {
         /// The nonce that the keeper gave last for this envelope. Each is good for one attempt.
         nonce: [u8; NONCE_LEN],
@@ -41,8 +41,8 @@ pub enum KeeperRequestBody {
         /// [`crate::envelope::Binding::unseal`].
         envelope: Vec<u8>,
     },
-    /// This worker does not answer the server: end it and start another one. Answered by [`KeeperAnswer::Replacing`], also
-    /// when it had ended already.
+    /// This worker does not answer the server: end it and start another one. Answered by [`KeeperAnswer::Replacing`],
+    /// also when it had ended already.
     ReplaceWorker {
         /// Its process id.
         process: u32,

@@ -24,8 +24,8 @@ pub struct StoredKey {
     pub role: ComponentRole,
     /// Its public half.
     pub public_key: PublicKeyBytes,
-    /// A sealed store: the private half, encrypted; id, algorithm, role and public half are its associated data. A token:
-    /// where the key lies on it.
+    /// A sealed store: the private half, encrypted; id, algorithm, role and public half are its associated data. A
+    /// token: where the key lies on it.
     pub handle: Vec<u8>,
 }
 
@@ -40,7 +40,8 @@ pub enum PublicKeyBytes {
         /// Public exponent.
         e: Vec<u8>,
     },
-    /// An elliptic curve (which one is told by the algorithm): `04 || X || Y`, or the 32 bytes of Ed25519 and Curve25519.
+    /// An elliptic curve (which one is told by the algorithm): `04 || X || Y`, or the 32 bytes of Ed25519 and
+    /// Curve25519.
     Ec {
         /// The point.
         point: Vec<u8>,

@@ -3,8 +3,8 @@
 use sealcard_api::algorithm::ComponentRole;
 use uuid::Uuid;
 
-/// The labels that a key made for a component can have: the long one, and one of 40 characters at most for tokens that have
-/// no room for it.
+/// The labels that a key made for a component can have: the long one, and one of 40 characters at most for tokens that
+/// have no room for it.
 #[must_use]
 pub fn own_labels(role: ComponentRole, component: Uuid) -> [String; 2] {
     // The end of a time-ordered UUID is random.

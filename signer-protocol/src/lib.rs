@@ -4,8 +4,8 @@
 //! [`channel`]).
 //!
 //! - [`Request`] and [`Response`]: between the server and a worker, which uses keys.
-//! - [`KeeperRequest`] and [`KeeperMessage`]: between the server and a keeper, which holds what opens the keys and brings the
-//!   server its sockets to workers.
+//! - [`KeeperRequest`] and [`KeeperMessage`]: between the server and a keeper, which holds what opens the keys and
+//!   brings the server its sockets to workers.
 //! - [`check`] and [`check_certification`]: which key may do what.
 //! - [`journal`]: the form of a signer's own list of key uses.
 //! - [`envelope`]: secrets on their way to a signer, closed to every process between.

@@ -58,8 +58,8 @@ impl Operation {
     }
 }
 
-/// A self-signature or binding of a certificate, with a key in the role `certify`, or the back signature of a key in the
-/// role `sign`. Only key management asks for it.
+/// A self-signature or binding of a certificate, with a key in the role `certify`, or the back signature of a key in
+/// the role `sign`. Only key management asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certification {
     /// What made the digest.

@@ -96,8 +96,8 @@ pub enum RequestBody {
         /// The server's request, for the journal.
         request: Uuid,
     },
-    /// Removes what was made on the token for a component that came to nothing: nobody knows its public half. Answered by
-    /// [`ResponseBody::Destroyed`], also if there is nothing.
+    /// Removes what was made on the token for a component that came to nothing: nobody knows its public half. Answered
+    /// by [`ResponseBody::Destroyed`], also if there is nothing.
     Discard {
         /// The component's id.
         component: Uuid,

@@ -1,8 +1,8 @@
 //! What keeper and worker say to one another, over the socket that is the worker's standard input.
 //!
-//! The keeper sends [`ToWorker::Index`] as often as it takes, then [`ToWorker::Start`] with two descriptors: the worker's end
-//! of the server's socket, and the journal. The worker says [`ToKeeper::Ready`] when it is shielded and can be asked. Either
-//! side takes the end of this socket for the end of the other.
+//! The keeper sends [`ToWorker::Index`] as often as it takes, then [`ToWorker::Start`] with two descriptors: the
+//! worker's end of the server's socket, and the journal. The worker says [`ToKeeper::Ready`] when it is shielded and
+//! can be asked. Either side takes the end of this socket for the end of the other.
 
 use std::time::Duration;
 
@@ -149,8 +149,8 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
-    /// Those that a `token.toml` sets. The worker notices each call that takes longer, and ends; the keeper waits a little
-    /// more, for the case that it does not.
+    /// Those that a `token.toml` sets. The worker notices each call that takes longer, and ends; the keeper waits a
+    /// little more, for the case that it does not.
     pub(crate) fn of_token(config: &TokenConfig) -> Self {
         const MORE: Duration = Duration::from_secs(2);
         let set = config.deadlines;

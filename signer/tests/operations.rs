@@ -199,8 +199,8 @@ fn rsa_decrypts_what_openssl_encrypts(algorithm: ComponentAlgorithm, width: usiz
     let mut buffer = vec![0; width];
     while public.encrypt(MESSAGE, &mut buffer).unwrap()[0] != 0 {}
     assert_eq!(plaintext(&key, &buffer[1..]), MESSAGE);
-    // Blocks that differ from a right one (00 02, at least 8 bytes without zeros, 00, message) in one point each. Random
-    // changes won't do: one in 65536 decrypts.
+    // Blocks that differ from a right one (00 02, at least 8 bytes without zeros, 00, message) in one point each.
+    // Random changes won't do: one in 65536 decrypts.
     let block = |start: &[u8], change: Option<(usize, u8)>| {
         let mut block = vec![7; width];
         block[..2].copy_from_slice(start);

@@ -197,7 +197,8 @@ fn a_systemd_credential_opens_the_seal() {
     });
     assert!(!signer.status().0);
     assert!(signer.stop().success());
-    // An access control list shows in the group's bits, but only what is root's and its group's can have one of systemd's.
+    // An access control list shows in the group's bits, but only what is root's and its group's can have one of
+    // systemd's.
     let root = nix::unistd::geteuid().is_root();
     let foreign_group = root.then_some((0o440, Some(1), true));
     for (mode, group, sealed) in

@@ -146,7 +146,8 @@ fn a_wrong_pin_is_tried_once_and_forgotten_until_a_person_acts() {
     let unsealed = run(&["unseal", "--folder", folder.to_str().unwrap()], "");
     assert!(unsealed.status.success(), "{}", String::from_utf8_lossy(&unsealed.stderr));
     assert_eq!(state(&mut signer), StoreState::Open);
-    // It was right, but the token may have another one by now: a later worker waits until the server has noted the attempt.
+    // It was right, but the token may have another one by now: a later worker waits until the server has noted the
+    // attempt.
     kill_worker(&mut signer);
     assert_eq!(state(&mut signer), StoreState::Locked);
     assert_eq!(signer.ask(RequestBody::Unlock), Ok(ResponseBody::Unlocked));

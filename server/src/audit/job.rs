@@ -1,11 +1,9 @@
-//! Verifying the record takes as long as the record is long, so it is a job of its own: one at a time, which anybody who may
-//! read the record can watch.
+//! Verifying the record takes as long as the record is long, so it is a job of its own: one at a time, which anybody
+//! who may read the record can watch.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 
+use parking_lot::Mutex;
 use sealcard_api::{
     Timestamp,
     record::{RecordReport, RecordVerification, VerificationState},
@@ -41,7 +39,7 @@ impl Audit {
     /// The verification that runs, or the last one. None if there was none since the server started.
     #[must_use]
     pub fn last(&self) -> Option<RecordVerification> {
-        self.lock().clone()
+        self.0.last.lock().clone()
     }
 
     /// Starts a verification, unless one runs. The one that runs then.
@@ -59,7 +57,7 @@ impl Audit {
             report: None,
             error: None,
         };
-        let mut last = self.lock();
+        let mut last = self.0.last.lock();
         if let Some(running) = &*last
             && running.state == VerificationState::Running
         {
@@ -84,7 +82,7 @@ impl Audit {
         if let Err(error) = &result {
             tracing::error!(%error, "record: it could not be verified");
         }
-        if let Some(last) = &mut *self.lock() {
+        if let Some(last) = &mut *self.0.last.lock() {
             last.finished = Some(Timestamp::now());
             match result {
                 Ok(report) => {
@@ -101,16 +99,11 @@ impl Audit {
     }
 
     fn progress(&self, entries: u64) {
-        if let Some(last) = &mut *self.lock() {
+        if let Some(last) = &mut *self.0.last.lock() {
             last.entries = entries;
             // Others append meanwhile.
             last.total = last.total.max(entries);
         }
-    }
-
-    /// Each change is one step, so a panic elsewhere leaves it whole.
-    fn lock(&self) -> MutexGuard<'_, Option<RecordVerification>> {
-        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,12 +9,10 @@ use sealcard_api::{
 use sealcard_record::verify::{Finding, Journal, Journals, MEMORY, Options, Report, Verifier};
 
 use crate::{
+    limits,
     signers::{Signer, Signers, UseError},
     storage::{RecordFilter, StorageError, Store},
 };
-
-/// Entries that are read at once.
-const PAGE: u32 = 500;
 
 /// What a verification reads.
 pub struct Verification<'a> {
@@ -45,8 +43,8 @@ pub enum AuditError {
     Panicked,
 }
 
-/// Verifies the whole record, alone and against the journals of all signers that answer. `progress` is told how many entries
-/// of the record were read.
+/// Verifies the whole record, alone and against the journals of all signers that answer. `progress` is told how many
+/// entries of the record were read.
 ///
 /// # Errors
 /// If the database or the temporary file fails. What is wrong with the record is no error but a finding.
@@ -126,7 +124,8 @@ fn expect_length(verifier: &mut Verifier, name: &str, journal: &Journal, expecte
 async fn read_record(store: &Store, verifier: &mut Verifier, progress: impl Fn(u64)) -> Result<(), AuditError> {
     loop {
         let after = Some(verifier.head().sequence);
-        let rows = store.record(RecordFilter { after, limit: PAGE, ..RecordFilter::default() }).await?;
+        let rows =
+            store.record(RecordFilter { after, limit: limits::VERIFIED_PAGE, ..RecordFilter::default() }).await?;
         if rows.is_empty() {
             return Ok(());
         }

@@ -4,16 +4,14 @@ use std::net::SocketAddr;
 
 use sealcard_api::{
     Timestamp,
-    admin::{PrincipalKind, Roles},
     ids::{GrantId, PrincipalId, ProjectId, RequestId},
+    roles::{PrincipalKind, Roles},
 };
 use sealcard_policy::{Action, Decision};
 use sealcard_record::{Actor, Draft, Event};
 
-use crate::{
-    requests::policy_facts,
-    storage::{Facts, FactsQuery, StorageError, Target, WriteTx},
-};
+use super::policy_facts;
+use crate::storage::{Facts, FactsQuery, StorageError, Target, WriteTx};
 
 /// The principal that sent a request, with a valid grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +32,8 @@ pub struct Caller {
     pub request_id: RequestId,
     /// The other end of the connection.
     pub peer: SocketAddr,
+    /// When the request arrived.
+    pub received: Timestamp,
     /// What the caller is judged by where no project is concerned.
     facts: sealcard_policy::Facts,
 }
@@ -46,11 +46,9 @@ impl Caller {
     pub fn new(
         facts: &Facts,
         token: [u8; 32],
-        request_id: RequestId,
-        peer: SocketAddr,
-        now: Timestamp,
+        (request_id, peer, received): (RequestId, SocketAddr, Timestamp),
     ) -> Result<Self, Decision> {
-        let policy = policy_facts(facts, now);
+        let policy = policy_facts(facts, received);
         let decision = sealcard_policy::decide(&policy, Action::LookAfterOneself);
         if !decision.allowed() {
             return Err(decision);
@@ -64,6 +62,7 @@ impl Caller {
             token,
             request_id,
             peer,
+            received,
             facts: policy,
         })
     }
@@ -105,8 +104,8 @@ impl Caller {
     }
 }
 
-/// What somebody needs to be allowed. It is judged in the transaction that makes the change: the request may have waited, and
-/// what was allowed when it arrived may not be any more.
+/// What somebody needs to be allowed. It is judged in the transaction that makes the change: the request may have
+/// waited, and what was allowed when it arrived may not be any more.
 #[derive(Debug, Clone, Copy)]
 pub struct Authorization {
     /// SHA-256 of the token that was shown.
@@ -137,7 +136,7 @@ impl Authorization {
     pub fn check(self, tx: &mut WriteTx, project: Option<ProjectId>) -> Result<(), AuthorizationError> {
         let target = project.map_or(Target::Server, Target::Project);
         let facts = tx.facts(&FactsQuery { token: self.token, target }, None)?;
-        let facts = policy_facts(&facts.ok_or(AuthorizationError::UnknownGrant)?, Timestamp::now());
+        let facts = policy_facts(&facts.ok_or(AuthorizationError::UnknownGrant)?, tx.now());
         // The login must be valid, whatever else is needed.
         for action in [Action::LookAfterOneself].iter().chain(self.actions) {
             let decision = sealcard_policy::decide(&facts, *action);

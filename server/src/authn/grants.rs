@@ -3,7 +3,6 @@
 use std::fmt;
 
 use sealcard_api::{
-    Timestamp,
     grants::GrantIssued,
     ids::{GrantId, PrincipalId, ServiceTokenId},
 };
@@ -70,7 +69,7 @@ pub enum IssueError {
 /// If the principal has been disabled or removed in between, its password changed or its token revoked, or the database
 /// fails.
 pub fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIssued, IssueError> {
-    let now = Timestamp::now().unix();
+    let now = tx.now().unix();
     // A password takes its time to be checked. What it was checked against may have been changed meanwhile, which has
     // revoked the grants that there were.
     let still = tx.find_principal(&to.principal.to_string())?.is_some_and(|row| !row.disabled)
@@ -109,14 +108,14 @@ pub fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIss
 /// # Errors
 /// If the grant has been revoked in between, or the database fails.
 pub fn refresh(tx: &mut WriteTx, id: GrantId, presented: &str, limits: &Limits) -> Result<GrantIssued, IssueError> {
-    let now = Timestamp::now().unix();
+    let now = tx.now().unix();
     let grant = tx.find_grant(id)?.filter(|grant| grant.revoked.is_none());
     let grant = grant.ok_or(IssueError::Revoked)?;
     let expires = grant.refreshable_until.min(now + i64::from(limits.grant_days) * DAY);
     let retire_at = now + i64::from(limits.grant_overlap_seconds);
     let secret = Secret::new(GRANT_PREFIX).map_err(|_| IssueError::NoRandomness)?;
     let old = secret::hash(presented);
-    tx.refresh_grant(id, expires, (old.as_ref(), retire_at), (secret.hash().as_ref(), now))?;
+    tx.refresh_grant(id, expires, (old.as_ref(), retire_at), secret.hash().as_ref())?;
     issued(tx, id, secret)
 }
 
@@ -128,6 +127,7 @@ fn issued(tx: &mut WriteTx, id: GrantId, secret: Secret) -> Result<GrantIssued, 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use sealcard_api::Timestamp;
     use sealcard_policy::{Action, PrincipalKind};
 
     use super::*;
@@ -183,7 +183,7 @@ mod tests {
         added.unwrap();
         log_in(&store, user, shown.clone()).await.unwrap();
         let revoked: Result<(), StorageError> =
-            store.write(move |tx| tx.revoke_service_token(user, id, now).map(drop)).await;
+            store.write(move |tx| tx.revoke_service_token(user, id).map(drop)).await;
         revoked.unwrap();
         assert!(log_in(&store, user, shown).await.is_err());
     }
@@ -209,7 +209,7 @@ mod tests {
             change(&store, user, change_of(true)).await;
             assert!(still().await);
         }
-        let revoked: Result<bool, StorageError> = store.write(move |tx| tx.revoke_grant(grant, 1)).await;
+        let revoked: Result<bool, StorageError> = store.write(move |tx| tx.revoke_grant(grant)).await;
         assert!(revoked.unwrap() && !still().await);
     }
 }

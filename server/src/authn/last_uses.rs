@@ -1,14 +1,9 @@
-//! When and from where grants were used last: kept in memory with each request, written to the database now and then, so
-//! that the use of a key waits for nothing more.
+//! When and from where grants were used last: kept in memory with each request, written to the database now and then,
+//! so that the use of a key waits for nothing more.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    net::IpAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, net::IpAddr, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use sealcard_api::{Timestamp, ids::GrantId};
 
 use crate::storage::{GrantRow, StorageError, Store};
@@ -27,9 +22,9 @@ struct Use {
 }
 
 impl LastUses {
-    /// The grant is used now.
-    pub fn note(&self, grant: GrantId, address: IpAddr) {
-        self.uses().insert(grant, Use { at: Timestamp::now().unix(), address: address.to_canonical() });
+    /// The grant is used at this time, from this address.
+    pub fn note(&self, grant: GrantId, address: IpAddr, at: Timestamp) {
+        self.uses().insert(grant, Use { at: at.unix(), address: address.to_canonical() });
     }
 
     /// The grant as it was read, with its last use here if that was later.
@@ -72,7 +67,7 @@ impl LastUses {
     }
 
     fn uses(&self) -> MutexGuard<'_, HashMap<GrantId, Use>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,9 +1,11 @@
 //! Who asks: passwords, service tokens and grants.
 //!
 //! A secret is 32 random bytes in base64url behind a prefix that tells what it is; only its SHA-256 is stored. Grants
-//! are judged anew for each request, or when the use begins that it is for, so that a revocation is seen by the very next one.
+//! are judged anew for each request, or when the use begins that it is for, so that a revocation is seen by the very
+//! next one.
 
 mod caller;
+mod facts;
 mod grants;
 mod last_uses;
 mod name_key;
@@ -19,6 +21,7 @@ use std::{
 use sealcard_api::{Timestamp, ids::RequestId};
 
 pub use caller::{Authorization, AuthorizationError, Caller};
+pub use facts::policy_facts;
 pub use grants::{IssueError, IssuedTo, Shown, issue, refresh};
 pub use last_uses::LastUses;
 pub use name_key::{NAME_KEY_FILE, NameKey, NameKeyError};
@@ -86,13 +89,13 @@ impl Authentication {
         &self,
         store: &Store,
         token: [u8; 32],
-        (request_id, peer): (RequestId, SocketAddr),
+        request: (RequestId, SocketAddr, Timestamp),
         freshness: Freshness,
     ) -> Result<Caller, AuthorizationError> {
         let query = FactsQuery { token, target: Target::Server };
         let caller = |facts: Option<Facts>| {
             let facts = facts.ok_or(AuthorizationError::UnknownGrant)?;
-            Caller::new(&facts, token, request_id, peer, Timestamp::now()).map_err(AuthorizationError::Denied)
+            Caller::new(&facts, token, request).map_err(AuthorizationError::Denied)
         };
         let mut found = Err(AuthorizationError::UnknownGrant);
         if freshness == Freshness::Cached {
@@ -103,7 +106,7 @@ impl Authentication {
             found = caller(store.facts(query).await?);
         }
         let caller = found?;
-        self.last_uses.note(caller.grant, peer.ip());
+        self.last_uses.note(caller.grant, caller.peer.ip(), caller.received);
         Ok(caller)
     }
 }

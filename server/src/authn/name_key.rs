@@ -1,4 +1,5 @@
-//! Names typed at login that belong to no user. One may be a password in the wrong field, so only a keyed hash is recorded.
+//! Names typed at login that belong to no user. One may be a password in the wrong field, so only a keyed hash is
+//! recorded.
 
 use std::{fmt, path::Path};
 
@@ -9,7 +10,7 @@ use aws_lc_rs::{
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
-use crate::cli::files::{self, FileError};
+use crate::files::{self, FileError};
 
 /// The key's file in the data folder. Apart from the database: who has only that can't try out what was typed.
 pub const NAME_KEY_FILE: &str = "login-names.key";
@@ -43,7 +44,8 @@ impl NameKey {
         Ok(Self(Key::new(HMAC_SHA256, random()?.as_ref())))
     }
 
-    /// The key of the data folder; made if it is absent. A new key only means that earlier hashes are not recognised again.
+    /// The key of the data folder; made if it is absent. A new key only means that earlier hashes are not recognised
+    /// again.
     ///
     /// # Errors
     /// See [`NameKeyError`].

@@ -1,33 +1,23 @@
 //! Passwords: argon2id (RFC 9106), as PHC strings.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use sealcard_api::rules::NewPassword;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::limiter::{Bound, Busy, FairLimiter, Limits, Permit};
+use crate::{
+    limiter::{Bound, Busy, FairLimiter, Limits, Permit},
+    limits,
+};
 
 /// KiB of memory, passes and lanes: what OWASP's password storage cheat sheet names first.
 const MEMORY: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
-
-/// The longest password that is looked at, in bytes: those of [`NewPassword`] fit.
-const MAX_PASSWORD: usize = 4 * NewPassword::MAX;
-
-/// How many of one network wait for each check that may run: about two seconds' work.
-const WAITING: usize = 32;
-
-/// How long a check is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What a check is thought to take.
-const ESTIMATE: Duration = Duration::from_millis(50);
 
 /// Why a password could not be hashed or checked. Retrying may help.
 #[derive(Debug, Error)]
@@ -62,8 +52,8 @@ impl Passwords {
             format!("$argon2id$v=19$m={MEMORY},t={PASSES},p={LANES}${}${}", "c2VhbGNhcmRzZWFsY2FyZA", "A".repeat(43));
         let all = Bound::count(at_once);
         // All may come from one network, behind a proxy.
-        let limits = Limits { all, of_one: all, waiting_of_one: at_once * WAITING };
-        Self { limiter: FairLimiter::new(limits, PATIENCE), decoy }
+        let limits = Limits { all, of_one: all, waiting_of_one: at_once * limits::WAITING_PASSWORDS };
+        Self { limiter: FairLimiter::new(limits, limits::PASSWORD_WAIT), decoy }
     }
 
     /// The PHC string to store.
@@ -79,11 +69,11 @@ impl Passwords {
     /// # Errors
     /// [`PasswordError::Busy`] if too many of this network wait.
     pub async fn permit(&self, network: IpAddr) -> Result<PasswordPermit, PasswordError> {
-        self.limiter.permit(network, ESTIMATE).await.map_err(|Busy| PasswordError::Busy)
+        self.limiter.permit(network, limits::PASSWORD_ESTIMATE).await.map_err(|Busy| PasswordError::Busy)
     }
 
-    /// Whether `password` is the one that `stored` was made from. `None` stands for an unknown user: never right, and it
-    /// takes as long. Gives the permit back: to be kept until a wrong attempt has been counted.
+    /// Whether `password` is the one that `stored` was made from. `None` stands for an unknown user: never right, and
+    /// it takes as long. Gives the permit back: to be kept until a wrong attempt has been counted.
     ///
     /// # Errors
     /// If `stored` is damaged or the check could not be made.
@@ -133,7 +123,7 @@ pub fn hash_now(password: &str) -> Result<String, PasswordError> {
 
 fn verify_now(password: &str, stored: &str) -> Result<bool, PasswordError> {
     let stored = PasswordHash::new(stored).map_err(|_| PasswordError::Damaged)?;
-    let in_bounds = password.len() <= MAX_PASSWORD;
+    let in_bounds = password.len() <= limits::MAX_PASSWORD;
     let password = if in_bounds { password } else { "" };
     match argon2()?.verify_password(password.as_bytes(), &stored) {
         Ok(()) => Ok(in_bounds),
@@ -175,14 +165,14 @@ mod tests {
                 told.send((network, permit.is_ok())).unwrap();
             });
         };
-        (0..=WAITING).for_each(|_| wait(NETWORK));
+        (0..=limits::WAITING_PASSWORDS).for_each(|_| wait(NETWORK));
         assert_eq!(order.recv().await, Some((NETWORK, false)));
         wait(OTHER);
         tokio::task::yield_now().await;
         // The network that has only just come is next.
         drop(running);
         assert_eq!(order.recv().await, Some((OTHER, true)));
-        for _ in 0..WAITING {
+        for _ in 0..limits::WAITING_PASSWORDS {
             assert_eq!(order.recv().await, Some((NETWORK, true)));
         }
         assert!(passwords.permit(NETWORK).await.is_ok());

@@ -6,10 +6,11 @@ use std::{
     collections::HashMap,
     fmt,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use crate::limits;
+use parking_lot::Mutex;
 /// Who is slowed down.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {
@@ -31,21 +32,6 @@ struct Wrong {
     last: Instant,
 }
 
-/// A network may hold many people: it gets this many times the attempts of an account.
-const NETWORK_FACTOR: u32 = 4;
-
-/// The longest wait.
-const MAX_WAIT: Duration = Duration::from_secs(300);
-
-/// After so long without a wrong attempt all is forgotten.
-const FORGET: Duration = Duration::from_secs(3600);
-
-/// How many subjects are remembered.
-const MAX_SUBJECTS: usize = 16_384;
-
-/// The longest account name that is remembered as it is; no account has a longer one.
-const MAX_NAME: usize = 64;
-
 impl Slowdown {
     /// So many wrong attempts cost nothing.
     #[must_use]
@@ -56,19 +42,19 @@ impl Slowdown {
     /// How long the one of `subjects` that must wait longest has to wait still; `None` if none must.
     #[must_use]
     pub fn wait(&self, subjects: &[Subject], now: Instant) -> Option<Duration> {
-        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let wrong = self.wrong.lock();
         subjects.iter().filter_map(|subject| self.wait_of(&wrong, subject, now)).max()
     }
 
     /// The attempt was wrong.
     pub fn wrong(&self, subjects: &[Subject], now: Instant) {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wrong = self.wrong.lock();
         for subject in subjects {
-            if wrong.len() >= MAX_SUBJECTS {
+            if wrong.len() >= limits::MAX_SUBJECTS {
                 make_room(&mut wrong, now);
             }
             let entry = wrong.entry(bounded(subject)).or_insert(Wrong { count: 0, last: now });
-            if now.saturating_duration_since(entry.last) > FORGET {
+            if now.saturating_duration_since(entry.last) > limits::ATTEMPTS_FORGOTTEN {
                 entry.count = 0;
             }
             *entry = Wrong { count: entry.count.saturating_add(1), last: now };
@@ -78,7 +64,7 @@ impl Slowdown {
     /// The attempt was right: the account starts anew. Its network does not, or one right account would free all others
     /// from there.
     pub fn right(&self, subjects: &[Subject]) {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wrong = self.wrong.lock();
         for subject in subjects {
             if let Subject::Account(_) = subject {
                 wrong.remove(&bounded(subject));
@@ -90,18 +76,18 @@ impl Slowdown {
         let entry = wrong.get(&bounded(subject))?;
         let free = match subject {
             Subject::Account(_) => self.free,
-            Subject::Network(_) => self.free.saturating_mul(NETWORK_FACTOR),
+            Subject::Network(_) => self.free.saturating_mul(limits::NETWORK_ATTEMPTS),
         };
         let beyond = entry.count.checked_sub(free)?;
-        let needed = Duration::from_secs(1_u64 << beyond.min(16)).min(MAX_WAIT);
+        let needed = Duration::from_secs(1_u64 << beyond.min(16)).min(limits::MAX_LOGIN_DELAY);
         needed.checked_sub(now.saturating_duration_since(entry.last)).filter(|wait| !wait.is_zero())
     }
 }
 
 /// Forgets what is old, or else the half that was wrong the longest ago.
 fn make_room(wrong: &mut HashMap<Subject, Wrong>, now: Instant) {
-    wrong.retain(|_, entry| now.saturating_duration_since(entry.last) <= FORGET);
-    if wrong.len() >= MAX_SUBJECTS {
+    wrong.retain(|_, entry| now.saturating_duration_since(entry.last) <= limits::ATTEMPTS_FORGOTTEN);
+    if wrong.len() >= limits::MAX_SUBJECTS {
         let mut times: Vec<Instant> = wrong.values().map(|entry| entry.last).collect();
         let middle = times.len() / 2;
         let (_, median, _) = times.select_nth_unstable(middle);
@@ -112,7 +98,7 @@ fn make_room(wrong: &mut HashMap<Subject, Wrong>, now: Instant) {
 
 fn bounded(subject: &Subject) -> Subject {
     match subject {
-        Subject::Account(name) if name.len() > MAX_NAME => Subject::Account(String::new()),
+        Subject::Account(name) if name.len() > limits::MAX_SUBJECT_NAME => Subject::Account(String::new()),
         other => other.clone(),
     }
 }
@@ -152,12 +138,12 @@ mod tests {
         let mut last = Duration::ZERO;
         for _ in 0..12 {
             let wait = wrong(&slowdown, &alice, now).unwrap();
-            assert!(wait > last || wait == MAX_WAIT, "{wait:?}");
+            assert!(wait > last || wait == limits::MAX_LOGIN_DELAY, "{wait:?}");
             last = wait;
             now += wait;
             assert_eq!(wrong(&slowdown, &alice, now), None, "after the wait there is one attempt");
         }
-        assert_eq!(last, MAX_WAIT);
+        assert_eq!(last, limits::MAX_LOGIN_DELAY);
         assert_eq!(wrong(&slowdown, &[account("bob")], now), None, "others are not concerned");
         slowdown.right(&alice);
         assert_eq!(slowdown.wait(&alice, now), None);
@@ -191,16 +177,16 @@ mod tests {
         let now = Instant::now();
         assert_eq!(wrong(&slowdown, &[account("a")], now), None);
         assert!(wrong(&slowdown, &[account("a")], now).is_some());
-        assert_eq!(wrong(&slowdown, &[account("a")], now + FORGET * 2), None);
+        assert_eq!(wrong(&slowdown, &[account("a")], now + limits::ATTEMPTS_FORGOTTEN * 2), None);
     }
 
     #[test]
     fn memory_is_bounded() {
         let slowdown = Slowdown::new(1);
         let now = Instant::now();
-        for n in 0..u32::try_from(MAX_SUBJECTS * 2).unwrap() {
+        for n in 0..u32::try_from(limits::MAX_SUBJECTS * 2).unwrap() {
             slowdown.wrong(&[account(&n.to_string())], now + Duration::from_millis(n.into()));
         }
-        assert!(slowdown.wrong.lock().unwrap().len() <= MAX_SUBJECTS);
+        assert!(slowdown.wrong.lock().len() <= limits::MAX_SUBJECTS);
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::files;
+use crate::files;
 use crate::{
     config::DatabaseConfig,
     storage::{Database, PostgresOptions},

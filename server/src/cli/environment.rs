@@ -12,9 +12,10 @@ use clap::{Args, Subcommand};
 use nix::unistd::{Uid, User, geteuid};
 use sealcard_api::{admin::EnvironmentKind, rules::Name};
 
-use super::{Data, files, join, output, seal::SealOptions};
+use super::{Data, join, output, seal::SealOptions};
 use crate::{
     config::Config,
+    files,
     signers::{self, Place, SOCKET_FILE, SocketFile, discover},
 };
 
@@ -22,9 +23,10 @@ use crate::{
 pub(super) enum EnvironmentCommand {
     /// Create an environment: a sealed store, a token, or a signer of its own user
     ///
-    /// Without --token-config and --socket it is a sealed store: files, encrypted under a key that --seal protects. A running server uses it after SIGHUP (`systemctl reload sealcard-server`) or its next start. If several servers share a
-    /// database, create the environment on each of them under the same name: for a token with the same configuration, for a
-    /// sealed store with --from.
+    /// Without --token-config and --socket it is a sealed store: files, encrypted under a key that --seal protects. A
+    /// running server uses it after SIGHUP (`systemctl reload sealcard-server`) or its next start. If several servers
+    /// share a database, create the environment on each of them under the same name: for a token with the same
+    /// configuration, for a sealed store with --from.
     #[command(after_help = "\
 Examples:
   sealcard-server environment add tests
@@ -48,10 +50,11 @@ pub(super) struct Add {
     /// The name, unique on this server
     name: String,
     /// Keep keys on the token that this file describes (token.toml); the file is checked and copied
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seal", "seal_key_file", "seal_passphrase_file", "seal_credential"])]
+    #[arg(long, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["seal", "seal_key_file", "seal_passphrase_file", "seal_credential"])]
     token_config: Option<PathBuf>,
-    /// Use a signer that runs as its own user and listens on this socket (sealcard-signer@NAME.socket); create its folder
-    /// with sealcard-signer init or init-token
+    /// Use a signer that runs as its own user and listens on this socket (sealcard-signer@NAME.socket); create its
+    /// folder with sealcard-signer init or init-token
     #[arg(long, value_name = "SOCKET", requires = "kind", conflicts_with_all = ["token_config", "from", "seal",
         "seal_key_file", "seal_passphrase_file", "seal_credential"])]
     socket: Option<PathBuf>,
@@ -59,7 +62,8 @@ pub(super) struct Add {
     #[arg(long, value_name = "KIND", requires = "socket", value_parser = parse_kind)]
     kind: Option<EnvironmentKind>,
     /// Copy the sealed store of another server that shares the database: its folder signer/NAME
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["token_config", "seal", "seal_key_file", "seal_passphrase_file",
+    #[arg(long, value_name = "DIR")]
+    #[arg(conflicts_with_all = ["token_config", "seal", "seal_key_file", "seal_passphrase_file",
         "seal_credential"])]
     from: Option<PathBuf>,
     #[command(flatten)]

@@ -14,7 +14,7 @@ use sealcard_api::rules::Name;
 use super::{
     Data,
     database::{self, DatabaseOptions},
-    files, listen, output,
+    listen, output,
     passwords::new_password,
     seal::SealOptions,
 };
@@ -22,7 +22,7 @@ use crate::{
     authn::{NAME_KEY_FILE, NameKey, hash_password_now},
     config::{self, Config, Limits},
     directory::{Author, Directory, NewProject, NewUser},
-    signers,
+    files, signers,
     storage::{Database, Store},
     tls::{self, ServerTls},
 };
@@ -44,7 +44,8 @@ pub(super) struct Init {
     /// Where the server will listen
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen::parse, default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
-    /// A name or address that clients will use; may be repeated [default: localhost, 127.0.0.1, ::1 and this host's name]
+    /// A name or address that clients will use; may be repeated [default: localhost, 127.0.0.1, ::1 and this host's
+    /// name]
     #[arg(long = "name", value_name = "HOSTNAME")]
     names: Vec<String>,
     /// The first administrator

@@ -9,10 +9,11 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::{Data, database, files, init, listen, output};
+use super::{Data, database, init, listen, output};
 use crate::{
     authn::NAME_KEY_FILE,
     config::{self, Config},
+    files,
     storage::Store,
     tls,
 };

@@ -22,8 +22,8 @@ pub(super) fn start(config: LogConfig) {
     }
 }
 
-/// Standard error, with escapes for what a terminal would hide or turn. Control characters are the formatter's: it escapes those of
-/// others itself.
+/// Standard error, with escapes for what a terminal would hide or turn. Control characters are the formatter's: it
+/// escapes those of others itself.
 #[derive(Debug, Clone, Copy)]
 struct Stderr;
 

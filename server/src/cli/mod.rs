@@ -3,7 +3,6 @@
 mod config;
 mod database;
 mod environment;
-pub mod files;
 mod generate;
 mod init;
 mod join;
@@ -64,7 +63,8 @@ enum Command {
 #[derive(Debug, Clone, Args)]
 struct Data {
     /// The data folder
-    #[arg(long = "data", value_name = "DIR", env = "SEALCARD_SERVER_DATA", value_hint = ValueHint::DirPath, default_value = "/var/lib/sealcard")]
+    #[arg(long = "data", value_name = "DIR", env = "SEALCARD_SERVER_DATA", value_hint = ValueHint::DirPath)]
+    #[arg(default_value = "/var/lib/sealcard")]
     data: PathBuf,
 }
 

@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail};
 use sealcard_api::rules::NewPassword;
 use zeroize::Zeroizing;
 
-use super::{files, output};
+use super::output;
+use crate::files;
 
 /// The password of a new user: the first line of `file`, or asked twice, until it is good and both are the same.
 pub(super) fn new_password(

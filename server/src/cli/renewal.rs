@@ -42,7 +42,8 @@ impl Pair {
                 true
             }
             Ok(Ok(Renewal::AuthorityEnds { expires })) => {
-                tracing::error!(expires = %expires.date(), "the server's own certificate authority ends: make a new one");
+                tracing::error!(expires = %expires.date(), "the server's own certificate authority ends: make a new \
+                    one");
                 false
             }
             Ok(Ok(Renewal::NotDue | Renewal::NotOurs)) => false,

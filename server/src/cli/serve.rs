@@ -14,12 +14,12 @@ use sealcard_api::ids::EnvironmentId;
 use sealcard_record::{Draft, Event, Named, event::EnvironmentAdded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Data, database, files, init::UNFINISHED, listen, log, renewal::Pair};
+use super::{Data, database, init::UNFINISHED, listen, log, renewal::Pair};
 use crate::{
     authn::NameKey,
     clock,
     config::Config,
-    ends,
+    ends, files,
     http::{AppState, Server},
     signers::{self, Found, Signers},
     storage::{EnvironmentRow, StorageError, Store},
@@ -28,8 +28,8 @@ use crate::{
 
 /// Run the server
 ///
-/// Runs until SIGTERM or SIGINT. SIGHUP makes it load its certificate again and take up new environments. Logs go to standard
-/// error.
+/// Runs until SIGTERM or SIGINT. SIGHUP makes it load its certificate again and take up new environments. Logs go to
+/// standard error.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example, for a try on this machine alone:
@@ -144,8 +144,8 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     Ok(())
 }
 
-/// Stores environments that were added beside the server. Gives those that have a folder here, and all environments that a
-/// signer is started for: not those whose folder is of another kind than the database says.
+/// Stores environments that were added beside the server. Gives those that have a folder here, and all environments
+/// that a signer is started for: not those whose folder is of another kind than the database says.
 async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<(Vec<Found>, Vec<EnvironmentRow>)> {
     let known = store.environments().await?;
     let all = signers::discover(folder)?;

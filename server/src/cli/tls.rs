@@ -13,9 +13,8 @@ use crate::{
 pub(super) enum TlsCommand {
     /// Renew the server's certificate, or change the names in it
     ///
-    /// The server's own authority issues it.
-    /// The server does so by itself 90 days before the certificate ends. Workstations trust the authority, so they notice
-    /// nothing. A running server takes the certificate up on SIGHUP.
+    /// The server's own authority issues it. The server does so by itself 90 days before the certificate ends.
+    /// Workstations trust the authority, so they notice nothing. A running server takes the certificate up on SIGHUP.
     Renew {
         #[command(flatten)]
         data: Data,

@@ -85,13 +85,14 @@ fn merge(table: &mut Table, over: Table) {
 
 fn check(config: &Config) -> Result<(), ConfigError> {
     let limits = &config.limits;
-    let positive: [(&'static str, u64); 12] = [
+    let positive: [(&'static str, u64); 13] = [
         ("limits.handshake-seconds", limits.handshake_seconds),
         ("limits.head-seconds", limits.head_seconds),
         ("limits.request-seconds", limits.request_seconds),
         ("limits.idle-seconds", limits.idle_seconds),
         ("limits.connections", limits.connections as u64),
         ("limits.anonymous-connections", limits.anonymous_connections as u64),
+        ("limits.anonymous-requests", limits.anonymous_requests.into()),
         ("limits.requests", limits.requests as u64),
         ("limits.grant-days", limits.grant_days.into()),
         ("limits.password-checks", limits.password_checks as u64),

@@ -160,6 +160,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one address (IPv6: /64) on which no request has shown a valid grant.
     pub anonymous_connections: usize,
+    /// Requests a second of one address (IPv6: /64) on such connections. More have to wait, then are answered with 503.
+    pub anonymous_requests: u32,
     /// Requests at once; more are answered with 503.
     pub requests: usize,
     /// Hours for which a finished signing request can be asked for and repeated. The record keeps it for good.
@@ -191,6 +193,7 @@ impl Default for Limits {
             shutdown_seconds: 30,
             connections: 2048,
             anonymous_connections: 256,
+            anonymous_requests: 200,
             requests: 512,
             request_retention_hours: 24,
             grant_days: 30,

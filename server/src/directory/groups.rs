@@ -1,6 +1,6 @@
 //! Groups of users and service accounts.
 
-use sealcard_api::{Timestamp, ids::GroupId};
+use sealcard_api::ids::GroupId;
 use sealcard_record::{
     Event, Named,
     event::{GroupAct, GroupChanged, GroupMemberAct},
@@ -15,8 +15,8 @@ impl Directory {
     /// # Errors
     /// See [`DirectoryError`].
     pub async fn add_group(&self, author: Author, name: String) -> Result<GroupRow> {
-        let row = GroupRow { id: GroupId::new(), name, members: Vec::new(), created: Timestamp::now().unix() };
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let row = GroupRow { id: GroupId::new(), name, members: Vec::new(), created: tx.now().unix() };
             tx.add_group(row.id, &row.name, row.created)?;
             let group = Named::new(row.id, &row.name);
             tx.append_record(author.draft(Event::GroupAdded(GroupAct { group })));

@@ -90,7 +90,8 @@ impl Author {
         }
     }
 
-    /// Refuses a change by which its author could use keys of more projects than `before` it: another person has to make it.
+    /// Refuses a change by which its author could use keys of more projects than `before` it: another person has to
+    /// make it.
     fn expect_no_self_grant(&self, tx: &mut WriteTx, before: i64, allowed: bool) -> Result<()> {
         let Self::Caller(caller) = self else { return Ok(()) };
         if self.usable_projects(tx)? > before {

@@ -1,10 +1,6 @@
 //! Projects and their members.
 
-use sealcard_api::{
-    Timestamp,
-    admin::{MemberKind, ProjectMember},
-    ids::ProjectId,
-};
+use sealcard_api::{admin::ProjectMember, ids::ProjectId, roles::MemberKind};
 use sealcard_policy::PrincipalKind;
 use sealcard_record::{
     Event,
@@ -30,8 +26,8 @@ impl Directory {
     /// See [`DirectoryError`].
     pub async fn add_project(&self, author: Author, new: NewProject) -> Result<ProjectRow> {
         let NewProject { name, description } = new;
-        let row = ProjectRow { id: ProjectId::new(), name, description, created: Timestamp::now().unix() };
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let row = ProjectRow { id: ProjectId::new(), name, description, created: tx.now().unix() };
             tx.add_project(&row)?;
             let added = ProjectAdded { project: row.named(), via: author.via() };
             tx.append_record(author.draft(Event::ProjectAdded(added)));
@@ -77,7 +73,7 @@ impl Directory {
                 let conflict = format!("{name} still has keys: {keys}. Revoke or destroy them first.");
                 return Err(DirectoryError::Conflict(conflict));
             }
-            tx.remove_project(project.id, Timestamp::now().unix())?;
+            tx.remove_project(project.id)?;
             tx.bump_registry()?;
             tx.append_record(author.draft(Event::ProjectRemoved(ProjectAct { project: project.named() })));
             Ok(())

@@ -30,16 +30,16 @@ impl Directory {
     /// # Errors
     /// See [`DirectoryError`].
     pub async fn add_service_account(&self, author: Author, name: String) -> Result<PrincipalRow> {
-        let row = PrincipalRow {
-            id: PrincipalId::new(),
-            kind: PrincipalKind::ServiceAccount,
-            name,
-            administrator: false,
-            disabled: false,
-            created: Timestamp::now().unix(),
-            one_time_until: None,
-        };
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let row = PrincipalRow {
+                id: PrincipalId::new(),
+                kind: PrincipalKind::ServiceAccount,
+                name,
+                administrator: false,
+                disabled: false,
+                created: tx.now().unix(),
+                one_time_until: None,
+            };
             tx.add_principal(&row, None)?;
             tx.append_record(author.draft(Event::ServiceAccountAdded(PrincipalAct { principal: row.named() })));
             Ok(row)
@@ -63,7 +63,7 @@ impl Directory {
             let change = PrincipalChange { disabled, name: new_name, ..PrincipalChange::default() };
             tx.change_principal(before.id, &change)?;
             if disabled == Some(true) {
-                tx.revoke_grants_of(before.id, Timestamp::now().unix())?;
+                tx.revoke_grants_of(before.id)?;
             }
             tx.bump_registry()?;
             let (principal, new_name) = (before.named(), change.name);
@@ -80,14 +80,14 @@ impl Directory {
     /// See [`DirectoryError`].
     pub async fn add_token(&self, author: Author, account: String, new: NewToken) -> Result<ServiceTokenRow> {
         let NewToken { label, expires, hash } = new;
-        let row = ServiceTokenRow {
-            id: ServiceTokenId::new(),
-            label,
-            created: Timestamp::now().unix(),
-            expires: expires.unix(),
-            revoked: None,
-        };
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let row = ServiceTokenRow {
+                id: ServiceTokenId::new(),
+                label,
+                created: tx.now().unix(),
+                expires: expires.unix(),
+                revoked: None,
+            };
             let account = find(tx, &account)?;
             tx.add_service_token(account.id, &row, &hash)?;
             let (principal, token) = (account.named(), Named::new(row.id, &row.label));
@@ -104,7 +104,7 @@ impl Directory {
     pub async fn revoke_token(&self, author: Author, account: String, token: ServiceTokenId) -> Result<()> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let account = find(tx, &account)?;
-            let token = tx.revoke_service_token(account.id, token, Timestamp::now().unix())?;
+            let token = tx.revoke_service_token(account.id, token)?;
             let revoked = TokenRevoked { principal: account.named(), token };
             tx.append_record(author.draft(Event::ServiceTokenRevoked(revoked)));
             Ok(())

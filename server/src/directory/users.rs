@@ -46,16 +46,16 @@ impl Directory {
     /// See [`DirectoryError`].
     pub async fn add_user(&self, author: Author, new: NewUser) -> Result<PrincipalRow> {
         let NewUser { name, administrator, password, one_time_until } = new;
-        let row = PrincipalRow {
-            id: PrincipalId::new(),
-            kind: PrincipalKind::User,
-            name,
-            administrator,
-            disabled: false,
-            created: Timestamp::now().unix(),
-            one_time_until: one_time_until.map(Timestamp::unix),
-        };
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let row = PrincipalRow {
+                id: PrincipalId::new(),
+                kind: PrincipalKind::User,
+                name,
+                administrator,
+                disabled: false,
+                created: tx.now().unix(),
+                one_time_until: one_time_until.map(Timestamp::unix),
+            };
             tx.add_principal(&row, Some(&password))?;
             tx.append_record(author.draft(Event::UserAdded(UserAdded {
                 principal: row.named(),
@@ -80,7 +80,7 @@ impl Directory {
             tx.change_principal(before.id, &row)?;
             must_keep_an_administrator(tx)?;
             if row.password.is_some() || disabled == Some(true) {
-                tx.revoke_grants_of(before.id, Timestamp::now().unix())?;
+                tx.revoke_grants_of(before.id)?;
             }
             if disabled.is_some() {
                 tx.bump_registry()?;
@@ -113,7 +113,7 @@ impl Directory {
             let one_time_until = Some(until.unix());
             let change = PrincipalChange { password: Some(hash), one_time_until, ..PrincipalChange::default() };
             tx.change_principal(user.id, &change)?;
-            tx.revoke_grants_of(user.id, Timestamp::now().unix())?;
+            tx.revoke_grants_of(user.id)?;
             let reset = PasswordReset { principal: user.named(), expires: until };
             tx.append_record(author.draft(Event::PasswordReset(reset)));
             Ok(())
@@ -133,7 +133,7 @@ impl Directory {
             }
             let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
             tx.change_principal(old.id, &change)?;
-            tx.revoke_other_grants(old.id, grant, Timestamp::now().unix())?;
+            tx.revoke_other_grants(old.id, grant)?;
             tx.append_record(author.draft(Event::PasswordChanged(PasswordChanged { one_time: false })));
             Ok(())
         })
@@ -148,7 +148,7 @@ impl Directory {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let row = tx.find_principal(&name)?.filter(|row| row.kind == kind);
             let row = row.ok_or_else(|| unknown(&name))?;
-            tx.remove_principal(row.id, Timestamp::now().unix())?;
+            tx.remove_principal(row.id)?;
             must_keep_an_administrator(tx)?;
             tx.bump_registry()?;
             let act = PrincipalAct { principal: row.named() };

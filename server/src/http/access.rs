@@ -4,10 +4,11 @@
 use axum::extract::State;
 use sealcard_api::{
     Timestamp,
-    admin::{GroupAccess, HeldRole, PrincipalAccess, PrincipalKind, ProjectRole, UsableKey},
+    admin::{GroupAccess, HeldRole, PrincipalAccess, UsableKey},
     ids::PrincipalId,
     keys::{KeyUser, KeyUsers},
     problem::ProblemCode,
+    roles::{PrincipalKind, ProjectRole},
     rules::KeyPathName,
 };
 use sealcard_policy::Action;
@@ -17,10 +18,10 @@ use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path,
     keys::{self, KEY_PARAMETER, to_key},
 };
-use crate::storage::{HeldRoleRow, KeyFilter, KeyUserRow};
-
-/// More keys than anyone could look through.
-const MAX_KEYS: u32 = 1000;
+use crate::{
+    limits,
+    storage::{HeldRoleRow, KeyFilter, KeyUserRow},
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -42,7 +43,7 @@ async fn of_user(
     caller.may_on_server(if own { Action::LookAfterOneself } else { Action::ManageServer })?;
     let row = state.store.principal(PrincipalKind::User, &user).await?;
     let row = row.ok_or_else(|| ApiError::not_found(format!("There is no user {user}.")))?;
-    access_of(&state, row.id).await
+    access_of(&state, row.id, caller.received).await
 }
 
 /// A service account's groups, roles and keys.
@@ -56,17 +57,16 @@ async fn of_service_account(
     caller.may_on_server(Action::ManageServer)?;
     let row = state.store.principal(PrincipalKind::ServiceAccount, &account).await?;
     let row = row.ok_or_else(|| ApiError::not_found(format!("There is no service account {account}.")))?;
-    access_of(&state, row.id).await
+    access_of(&state, row.id, caller.received).await
 }
 
-async fn access_of(state: &AppState, principal: PrincipalId) -> ApiResult<Json<PrincipalAccess>> {
+async fn access_of(state: &AppState, principal: PrincipalId, now: Timestamp) -> ApiResult<Json<PrincipalAccess>> {
     let rows = state.store.roles_of(principal).await?;
     // One more, to know whether there are more.
-    let filter = KeyFilter { usable_by: Some(principal), limit: MAX_KEYS + 1, ..KeyFilter::default() };
-    let now = Timestamp::now();
+    let filter = KeyFilter { usable_by: Some(principal), limit: limits::MAX_USABLE_KEYS + 1, ..KeyFilter::default() };
     let mut keys = state.store.keys(filter).await?;
-    let truncated = keys.len() > MAX_KEYS as usize;
-    keys.truncate(MAX_KEYS as usize);
+    let truncated = keys.len() > limits::MAX_USABLE_KEYS as usize;
+    keys.truncate(limits::MAX_USABLE_KEYS as usize);
     let keys = keys.into_iter().map(|row| {
         let key = to_key(row, now);
         UsableKey { id: key.id, project: key.project, name: key.name, fingerprint: key.fingerprint, state: key.state }

@@ -2,7 +2,6 @@
 
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
-    Timestamp,
     admin::EnvironmentKind,
     algorithm::KeyAlgorithm,
     keys::Key,
@@ -26,7 +25,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(adopt)).routes(routes!(evidence)).routes(routes!(destroy))
 }
 
-/// Takes over keys that lie on a token: each is found by label or id, and the certificate and the card are made for them.
+/// Takes over keys that lie on a token: each is found by label or id, and the certificate and the card are made for
+/// them.
 #[utoipa::path(post, path = "/v1/keys/adopt", tag = "keys", request_body = AdoptKeys,
     responses((status = 201, body = Key)))]
 async fn adopt(
@@ -41,7 +41,7 @@ async fn adopt(
     UserId::check(&wanted.user_id).map_err(ApiError::invalid)?;
     let days = wanted.expires_days.unwrap_or(DEFAULT_DAYS);
     KeyDays::check("expires_days", days).map_err(ApiError::invalid)?;
-    if wanted.created.is_some_and(|created| created > Timestamp::now() || created.unix() <= 0) {
+    if wanted.created.is_some_and(|created| created > caller.received || created.unix() <= 0) {
         return Err(ApiError::invalid("\"created\" must be a time in the past, after 1970."));
     }
     let components = wanted.components.into_iter().map(|component| Ok((component.role, locator(component)?)));
@@ -69,13 +69,14 @@ async fn adopt(
         components,
     };
     let (work, task_state) = ((environment.id, KeyTask::Making, caller.principal), state.clone());
+    let received = caller.received;
     let made = async move {
         let adopted = keys::adopt(&task_state.store, &task_state.signers, maker, adoption).await;
         conflicts::named(adopted, &task_state, &caller).await
     };
     let id = state.key_work.carry_out(work, made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
+    Ok((StatusCode::CREATED, Json(to_key(key, received))))
 }
 
 fn locator(component: AdoptedComponent) -> ApiResult<KeyLocator> {
@@ -129,5 +130,5 @@ async fn destroy(
     let done = async move { keys::destroy(&task_state.store, &task_state.signers, maker, &task_row).await };
     state.key_work.carry_out((environment.id, KeyTask::Ending, caller.principal), done).await?;
     let key = state.store.key(row.id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    Ok(Json(to_key(key, Timestamp::now())))
+    Ok(Json(to_key(key, caller.received)))
 }

@@ -1,7 +1,7 @@
 //! Several digests in one request: `POST /v1/keys/{key}/sign-batch`, for tools that sign many files.
 //!
-//! Each digest goes the whole way of a single request: decision, intent, signer, verification, outcome. What is saved is
-//! the way over the network; and since they go at once, the record's writer makes them durable together.
+//! Each digest goes the whole way of a single request: decision, intent, signer, verification, outcome. What is saved
+//! is the way over the network; and since they go at once, the record's writer makes them durable together.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -16,10 +16,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, extract::Requester, operations::signature};
-use crate::requests::UseRequest;
-
-/// How many digests of one batch are in work at once, so that a batch does not keep everyone else from the signer.
-const AT_ONCE: usize = 16;
+use crate::{limits, requests::UseRequest};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(sign_batch))
@@ -35,7 +32,7 @@ async fn sign_batch(
     Json(body): Json<SignBatchRequest>,
 ) -> ApiResult<Json<SignBatchResponse>> {
     check(&body.items)?;
-    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let slots = Arc::new(Semaphore::new(limits::BATCH_CONCURRENCY));
     let count = body.items.len();
     let mut tasks = JoinSet::new();
     for (index, item) in body.items.into_iter().enumerate() {

@@ -9,25 +9,25 @@ use sealcard_api::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiResult, AppState, Caller, Json};
-use crate::storage::{ComponentRow, KeyFilter, KeyRow};
-
-/// More cards than any gpg could cope with.
-const MAX_CARDS: u32 = 1000;
+use crate::{
+    limits,
+    storage::{ComponentRow, KeyFilter, KeyRow},
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// One card for each key of the projects in which the caller has the role key-user, directly or through a group. A card's
-/// state says whether its key may be used, and why not.
+/// One card for each key of the projects in which the caller has the role key-user, directly or through a group. A
+/// card's state says whether its key may be used, and why not.
 #[utoipa::path(get, path = "/v1/cards", tag = "cards", responses((status = 200, body = CardList)))]
 async fn list(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<CardList>> {
     // Read before the keys: a change in between makes the client ask once more than needed, never once too few.
     let registry_version = state.store.registry_version();
-    let (usable_by, now) = (Some(caller.principal), Timestamp::now());
+    let (usable_by, now) = (Some(caller.principal), caller.received);
     // One more, to know whether there are more.
-    let keys = state.store.keys(KeyFilter { usable_by, limit: MAX_CARDS + 1, ..KeyFilter::default() }).await?;
-    let (keys, truncated) = first(keys, MAX_CARDS as usize);
+    let keys = state.store.keys(KeyFilter { usable_by, limit: limits::MAX_CARDS + 1, ..KeyFilter::default() }).await?;
+    let (keys, truncated) = first(keys, limits::MAX_CARDS as usize);
     let cards = keys.into_iter().map(|row| to_card(row, now)).collect();
     Ok(Json(CardList { server_id: state.server_id, registry_version, cards, truncated }))
 }

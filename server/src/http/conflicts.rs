@@ -1,6 +1,6 @@
 //! What a key that is to come in conflicts with. The storage does not know what the caller may see.
 
-use sealcard_api::{Fingerprint, Timestamp, algorithm::ComponentRole, ids::KeyId};
+use sealcard_api::{Fingerprint, algorithm::ComponentRole, ids::KeyId};
 use sealcard_openpgp::ForeignKey;
 use sealcard_policy::Action;
 
@@ -52,15 +52,15 @@ pub(super) async fn conflict(
     }
     let name = row.full_name();
     if is_key && (row.revoked.is_some() || row.destroyed.is_some()) {
-        let state = row.state(Timestamp::now()).name();
+        let state = row.state(caller.received).name();
         let detail =
             format!("The key {fingerprint} is here already: it is {name}, which is {state}. It can't come back.");
         return Ok(ApiError::conflict(detail));
     }
     if is_key {
         return Ok(ApiError::conflict(format!(
-            "The key {fingerprint} is here already: it is {name}. Bring a newer certificate of it with: sealcard admin key \
-             import {name}"
+            "The key {fingerprint} is here already: it is {name}. Bring a newer certificate of it with: sealcard \
+             admin key import {name}"
         )));
     }
     let role = row.components.iter().find(|component| component.fingerprint == fingerprint);

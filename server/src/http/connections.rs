@@ -1,25 +1,24 @@
 //! The connections that are open, and which of them makes room for another one.
 //!
 //! A connection is anonymous until a request on it has shown a valid grant. One address may have only so many anonymous
-//! connections. When there is no room, the anonymous connection that has been idle for longest is closed; one with a login only
-//! if there is no anonymous one.
+//! connections. When there is no room, the anonymous connection that has been idle for longest is closed; one with a
+//! login only if there is no anonymous one.
 
 use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::authn::network_of;
-
-/// A connection that is idle for less is not closed to make room: it may be in its handshake.
-const GRACE: Duration = Duration::from_secs(1);
+use super::anonymous_rate::AnonymousRate;
+use crate::{authn::network_of, config::Limits, limits};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +103,7 @@ impl Connection {
 pub(super) struct Connections {
     limit: usize,
     anonymous_limit: usize,
+    rate: Mutex<AnonymousRate>,
     open: Mutex<Open>,
 }
 
@@ -127,15 +127,19 @@ struct Held {
 }
 
 impl Connections {
-    /// At most `limit` connections, of which one address has `anonymous_limit` anonymous ones.
-    pub(super) fn new(limit: usize, anonymous_limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, anonymous_limit, open: Mutex::default() })
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            limit: limits.connections,
+            anonymous_limit: limits.anonymous_connections,
+            rate: Mutex::new(AnonymousRate::new(limits.anonymous_requests)),
+            open: Mutex::default(),
+        })
     }
 
     /// A place for a connection from `peer`, if there is room or room can be made.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let network = network_of(peer);
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         if open.anonymous.get(&network).copied().unwrap_or_default() >= self.anonymous_limit {
             let theirs = |connection: &Connection| connection.is_anonymous() && connection.network == network;
             open.make_room(theirs)?;
@@ -152,18 +156,15 @@ impl Connections {
         drop(open);
         Some(Place(Arc::new(Held { id, connection, connections: Arc::clone(self) })))
     }
-
-    /// The counts stay right in a panic: each is changed in one step.
-    fn lock(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Open {
     /// Closes the connection that has been idle for longest among those that `may_go`.
     fn make_room(&mut self, may_go: impl Fn(&Connection) -> bool) -> Option<()> {
         let idle = self.all.iter().filter(|(_, connection)| may_go(connection));
-        let idle = idle.filter_map(|(id, connection)| Some((connection.idle().filter(|idle| *idle >= GRACE)?, *id)));
+        let idle = idle.filter_map(|(id, connection)| {
+            Some((connection.idle().filter(|idle| *idle >= limits::EVICTION_GRACE)?, *id))
+        });
         let (_, id) = idle.max()?;
         self.remove(id).map(|connection| connection.closed.notify_one())
     }
@@ -191,11 +192,20 @@ impl Place {
         &self.0.connection
     }
 
+    /// How long a request on it waits that arrives now: only as long as none has shown a valid grant. None if that is too long.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        let Held { connection, connections, .. } = &*self.0;
+        if !connection.is_anonymous() {
+            return Some(Duration::ZERO);
+        }
+        connections.rate.lock().delay(connection.network, Instant::now())
+    }
+
     /// A request on it has shown a valid grant.
     pub(super) fn authenticated(&self) {
         let Held { id, connection, connections } = &*self.0;
         if connection.is_anonymous() {
-            let mut open = connections.lock();
+            let mut open = connections.open.lock();
             // One that makes room just now was counted already.
             if open.all.contains_key(id) && !connection.known.swap(true, Ordering::Relaxed) {
                 open.count_one_less(connection.network);
@@ -206,7 +216,7 @@ impl Place {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.connections.lock().remove(self.id);
+        self.connections.open.lock().remove(self.id);
     }
 }
 
@@ -221,9 +231,13 @@ mod tests {
         Ipv4Addr::new(192, 0, 2, n).into()
     }
 
+    fn connections(connections: usize, anonymous_connections: usize) -> Arc<Connections> {
+        Connections::new(&Limits { connections, anonymous_connections, ..Limits::default() })
+    }
+
     /// Lets a connection have been idle for so many seconds.
     fn age(place: &Place, seconds: u64) -> Place {
-        let mut open = place.0.connections.lock();
+        let mut open = place.0.connections.open.lock();
         let old = open.all.remove(&place.0.id).unwrap();
         let mut connection = Connection::new(old.network);
         connection.opened -= Duration::from_secs(seconds);
@@ -235,12 +249,12 @@ mod tests {
     }
 
     fn is_closed(place: &Place) -> bool {
-        !place.0.connections.lock().all.contains_key(&place.0.id)
+        !place.0.connections.open.lock().all.contains_key(&place.0.id)
     }
 
     #[test]
     fn anonymous_connections_are_limited_per_address() {
-        let connections = Connections::new(100, 2);
+        let connections = connections(100, 2);
         let places: Vec<_> = (0..2).map(|_| connections.admit(peer(1)).unwrap()).collect();
         assert!(connections.admit(peer(1)).is_none(), "none has been idle for long");
         assert!(connections.admit(peer(2)).is_some());
@@ -251,12 +265,12 @@ mod tests {
         drop(third);
         assert!(connections.admit(peer(1)).is_some());
         drop(places);
-        assert!(connections.lock().anonymous.is_empty() && connections.lock().all.is_empty());
+        assert!(connections.open.lock().anonymous.is_empty() && connections.open.lock().all.is_empty());
     }
 
     #[test]
     fn addresses_of_one_ipv6_network_count_together() {
-        let connections = Connections::new(100, 1);
+        let connections = connections(100, 1);
         let _first = connections.admit("2001:db8::1".parse().unwrap()).unwrap();
         assert!(connections.admit("2001:db8::2".parse().unwrap()).is_none());
         assert!(connections.admit("2001:db8:0:1::1".parse().unwrap()).is_some());
@@ -264,7 +278,7 @@ mod tests {
 
     #[test]
     fn longest_idle_anonymous_connection_makes_room() {
-        let connections = Connections::new(4, 10);
+        let connections = connections(4, 10);
         let places: Vec<_> = (0..4).map(|n| connections.admit(peer(n)).unwrap()).collect();
         places[0].authenticated();
         let places: Vec<_> =
@@ -293,7 +307,7 @@ mod tests {
 
     #[tokio::test]
     async fn connection_that_makes_room_is_told() {
-        let connections = Connections::new(1, 1);
+        let connections = connections(1, 1);
         let place = connections.admit(peer(1)).unwrap();
         let old = age(&place, 5);
         let _next = connections.admit(peer(1)).unwrap();

@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::limits;
 use nix::sys::statvfs::statvfs;
-
-/// With less than this, in bytes, nothing more can be signed soon.
-const LEAST_SPACE: u64 = 1024 * 1024;
 
 /// The disk with this folder.
 #[derive(Debug, Clone)]
@@ -14,7 +12,8 @@ pub struct Disk(pub(super) PathBuf);
 impl Disk {
     /// Whether nothing can be written there. Not if the system does not tell.
     pub(super) fn is_full(&self) -> bool {
-        statvfs(&self.0).is_ok_and(|free| free.blocks_available().saturating_mul(free.fragment_size()) < LEAST_SPACE)
+        statvfs(&self.0)
+            .is_ok_and(|free| free.blocks_available().saturating_mul(free.fragment_size()) < limits::LEAST_DISK_SPACE)
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// The environments that hold keys of the caller's projects, with the state of their signers on this node; all for
 /// administrators, and for owners of a project, who may have keys made in any.
-#[utoipa::path(get, path = "/v1/environments", tag = "environments", responses((status = 200, body = Page<Environment>)))]
+#[utoipa::path(get, path = "/v1/environments", tag = "environments",
+    responses((status = 200, body = Page<Environment>)))]
 async fn list(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<Page<Environment>>> {
     let mut items = Vec::new();
     for row in visible(&state, &caller).await? {
@@ -98,8 +99,8 @@ async fn keeper(
     }
 }
 
-/// Opens an environment on this node: with a secret that only its signer can read, or with the configured one once more.
-/// A wrong secret is answered late.
+/// Opens an environment on this node: with a secret that only its signer can read, or with the configured one once
+/// more. A wrong secret is answered late.
 #[utoipa::path(post, path = "/v1/environments/{environment}/unseal", tag = "environments", request_body = Unseal,
     params(("environment" = String, Path, description = "name or id")), responses((status = 200, body = Environment)))]
 async fn unseal(

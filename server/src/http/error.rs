@@ -91,8 +91,8 @@ impl ApiError {
     pub fn disk_full() -> Self {
         Self::new(ProblemCode::DiskFull)
             .detail(
-                "The server's disk is full: nothing can be recorded, so nothing was given out. An administrator must free \
-                 space.",
+                "The server's disk is full: nothing can be recorded, so nothing was given out. An administrator must \
+                 free space.",
             )
             .retry_after(10)
     }
@@ -117,7 +117,8 @@ impl ApiError {
         if decision.allowed() {
             return None;
         }
-        // The caller's own lack of a right is named before the key's state, so that the state stays unknown to strangers.
+        // The caller's own lack of a right is named before the key's state, so that the state stays unknown to
+        // strangers.
         let code = match decision.denials().first() {
             Some(Denial::NotAMember | Denial::UnknownKey) => return Some(Self::invisible_key()),
             Some(Denial::AccountRemoved) => return Some(Self::login_over("The account has been removed.")),
@@ -201,7 +202,8 @@ impl From<IssueError> for ApiError {
     fn from(error: IssueError) -> Self {
         match error {
             IssueError::Changed => Self::new(ProblemCode::WrongCredentials).detail(
-                "The account, its password or its token was changed during the login. Log in again with what is valid now.",
+                "The account, its password or its token was changed during the login. Log in again with what is \
+                 valid now.",
             ),
             IssueError::Revoked => Self::new(ProblemCode::GrantRevoked),
             IssueError::Storage(error) => error.into(),

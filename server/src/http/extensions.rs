@@ -34,13 +34,13 @@ async fn extend(
 ) -> ApiResult<Json<Key>> {
     let (row, roles) = find(&state, &caller, &key).await?;
     let maker = caller.maker(roles, &[Action::ManageProject])?;
-    let expires = end(&extension, Timestamp::now())?;
+    let expires = end(&extension, caller.received)?;
     let (id, work) = (row.id, (row.environment_id, KeyTask::Making, caller.principal));
     let task_state = state.clone();
     let done = async move { keys::extend(&task_state.store, &task_state.signers, maker, &row, expires).await };
     state.key_work.carry_out(work, done).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    Ok(Json(to_key(key, Timestamp::now())))
+    Ok(Json(to_key(key, caller.received)))
 }
 
 fn end(extension: &KeyExtension, now: Timestamp) -> ApiResult<Timestamp> {

@@ -12,7 +12,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use sealcard_api::{ids::RequestId, import::MAX_IMPORT_BODY, problem::ProblemCode};
+use sealcard_api::{Timestamp, ids::RequestId, import::MAX_IMPORT_BODY, problem::ProblemCode};
 use sealcard_policy::{Action, Roles};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
@@ -30,6 +30,8 @@ pub struct RequestContext {
     pub request_id: RequestId,
     /// The other end of the connection.
     pub peer: SocketAddr,
+    /// When its head was read: the time of everything that it does.
+    pub received: Timestamp,
 }
 
 impl<S: Sync> FromRequestParts<S> for RequestContext {
@@ -100,9 +102,10 @@ impl FromRequestParts<AppState> for Requester {
 async fn authenticate(parts: &Parts, state: &AppState, freshness: Freshness) -> ApiResult<Caller> {
     let context = parts.extensions.get::<RequestContext>().copied();
     let context = context.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    let RequestContext { request_id, peer } = context;
+    let RequestContext { request_id, peer, received } = context;
     let token = token(&parts.headers)?;
-    let caller = state.authentication.authenticate(&state.store, token, (request_id, peer), freshness).await?;
+    let caller =
+        state.authentication.authenticate(&state.store, token, (request_id, peer, received), freshness).await?;
     if let Some(place) = parts.extensions.get::<Place>() {
         place.authenticated();
     }
@@ -172,8 +175,8 @@ async fn read_body(body: Body, limit: usize, slot: Option<&Slot>) -> Result<Vec<
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
-    // Each frame keeps the whole buffer that it was read into: 8 KiB for a body that comes byte by byte. So its bytes are
-    // copied and the buffer is given back.
+    // Each frame keeps the whole buffer that it was read into: 8 KiB for a body that comes byte by byte. So its bytes
+    // are copied and the buffer is given back.
     let mut body = pin!(body);
     let mut bytes = Vec::new();
     let mut next = async || {

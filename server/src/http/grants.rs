@@ -5,7 +5,6 @@ use axum::{
     http::{StatusCode, header::AUTHORIZATION},
 };
 use sealcard_api::{
-    Timestamp,
     admin::Page,
     grants::{GrantInfo, GrantIssued},
     ids::GrantId,
@@ -39,8 +38,8 @@ async fn current(State(state): State<AppState>, caller: Caller) -> ApiResult<Jso
     Ok(Json(state.authentication.last_uses.apply(row).into()))
 }
 
-/// A new token for the grant that this request was made with, and a later expiry. The earlier token stays valid for five
-/// minutes.
+/// A new token for the grant that this request was made with, and a later expiry. The earlier token stays valid for
+/// five minutes.
 #[utoipa::path(post, path = "/v1/grants/refresh", tag = "grants", responses((status = 200, body = GrantIssued)))]
 async fn refresh(
     State(state): State<AppState>,
@@ -133,7 +132,7 @@ async fn revoke_grant(
     state
         .change(caller.authorization(needed), None, move |tx| {
             let row = tx.find_grant(grant)?.ok_or_else(unknown)?;
-            if tx.revoke_grant(grant, Timestamp::now().unix())? {
+            if tx.revoke_grant(grant)? {
                 let grant = Named::new(grant, row.label);
                 let revoked = GrantRevoked { grant, principal: Named::new(row.principal, row.principal_name) };
                 tx.append_record(caller.draft(event(revoked)));

@@ -36,7 +36,8 @@ async fn list(
 }
 
 /// Adds a group without members.
-#[utoipa::path(post, path = "/v1/groups", tag = "groups", request_body = NewGroup, responses((status = 201, body = Group)))]
+#[utoipa::path(post, path = "/v1/groups", tag = "groups", request_body = NewGroup,
+    responses((status = 201, body = Group)))]
 async fn create(
     State(state): State<AppState>,
     caller: Caller,
@@ -49,7 +50,8 @@ async fn create(
 }
 
 /// One group.
-#[utoipa::path(get, path = "/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "name or id")),
+#[utoipa::path(get, path = "/v1/groups/{group}", tag = "groups",
+    params(("group" = String, Path, description = "name or id")),
     responses((status = 200, body = Group)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<Json<Group>> {
     caller.may_on_server(Action::ManageServer)?;
@@ -57,7 +59,8 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(group): Path<S
 }
 
 /// Renames a group.
-#[utoipa::path(patch, path = "/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "name or id")),
+#[utoipa::path(patch, path = "/v1/groups/{group}", tag = "groups",
+    params(("group" = String, Path, description = "name or id")),
     request_body = GroupChange, responses((status = 200, body = Group)))]
 async fn change(
     State(state): State<AppState>,
@@ -71,7 +74,8 @@ async fn change(
 }
 
 /// Removes a group; its members lose the roles that it gave them.
-#[utoipa::path(delete, path = "/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "name or id")),
+#[utoipa::path(delete, path = "/v1/groups/{group}", tag = "groups",
+    params(("group" = String, Path, description = "name or id")),
     responses((status = 204, description = "Removed")))]
 async fn remove(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<StatusCode> {
     caller.may_on_server(Action::ManageServer)?;

@@ -21,8 +21,8 @@ async fn healthz() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Whether the database can be written and the keys of at least one environment can be used, as of the last second or two.
-/// Needs no grant; with that of an administrator the reasons have names and causes.
+/// Whether the database can be written and the keys of at least one environment can be used, as of the last second or
+/// two. Needs no grant; with that of an administrator the reasons have names and causes.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Readiness, description = "Ready"),
     (status = 503, body = Readiness, description = "Not ready, and why"),

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
-    Bytes, Timestamp,
+    Bytes,
     algorithm::ComponentRole,
     import::{ImportPlan, ImportPlanRequest, ImportRequest},
     keys::Key,
@@ -23,8 +23,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(plan)).routes(routes!(import))
 }
 
-/// What would become of a certificate: which of its keys get which role, and the key that their secrets are to be encrypted
-/// to. Reserves and changes nothing.
+/// What would become of a certificate: which of its keys get which role, and the key that their secrets are to be
+/// encrypted to. Reserves and changes nothing.
 #[utoipa::path(post, path = "/v1/keys/import/plan", tag = "keys", request_body = ImportPlanRequest,
     responses((status = 200, body = ImportPlan)))]
 async fn plan(
@@ -34,7 +34,7 @@ async fn plan(
 ) -> ApiResult<Json<ImportPlan>> {
     let ImportPlanRequest { project, environment: wanted, name, certificate, secrets } = request;
     let (place, _) = place(&state, &caller, &project, wanted.as_deref(), name).await?;
-    let read = ForeignCertificate::read(&certificate, &secrets, Timestamp::now()).map_err(KeyError::from)?;
+    let read = ForeignCertificate::read(&certificate, &secrets, caller.received).map_err(KeyError::from)?;
     let ForeignCertificate { fingerprint, user_id, expires, keys: parts, left_out, sha1, .. } = read;
     if let Some(known) = state.store.key_by_fingerprint(fingerprint).await? {
         return Err(conflicts::conflict(&state, &caller, known.id, fingerprint).await?);
@@ -70,6 +70,7 @@ async fn import(
     let (place, maker) = place(&state, &caller, &project, environment.as_deref(), name).await?;
     let work = (place.environment.id, KeyTask::Making, caller.principal);
     let task_state = state.clone();
+    let received = caller.received;
     let made = async move {
         let (store, signers) = (&task_state.store, &task_state.signers);
         let imported = keys::import(store, signers, maker, place, certificate, components).await;
@@ -77,7 +78,7 @@ async fn import(
     };
     let id = state.key_work.carry_out(work, made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
+    Ok((StatusCode::CREATED, Json(to_key(key, received))))
 }
 
 /// Where the key is to be, if the caller may put one there; with who puts it there.

@@ -1,35 +1,18 @@
 //! Work on keys that takes seconds: making, importing, adopting, revoking, destroying them.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use sealcard_api::{
     ids::{EnvironmentId, PrincipalId},
     problem::ProblemCode,
 };
 
 use super::{ApiError, ApiResult};
-use crate::limiter::{Bound, Busy, FairLimiter, Limits};
-
-/// How much work of one kind is done at once in one environment, so that nobody can fill the signer's queue with it, or the
-/// threads that check passwords.
-const AT_ONCE: usize = 4;
-
-/// How much of that one principal may have, so that others find room.
-const OF_ONE: usize = 2;
-
-/// How many more requests of one principal wait.
-const WAITING: usize = 8;
-
-/// How long a request waits: much less than the time that it is given, so that what it begins can be answered.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What work is thought to take.
-const ESTIMATE: Duration = Duration::from_secs(1);
+use crate::{
+    limiter::{Bound, Busy, FairLimiter, Limits},
+    limits,
+};
 
 /// What is done with keys. One kind does not wait for the other: a key can be revoked while others are being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,13 +34,13 @@ type Limiters = HashMap<(EnvironmentId, KeyTask), FairLimiter<PrincipalId>>;
 
 impl Default for KeyWork {
     fn default() -> Self {
-        Self { limiters: Arc::default(), patience: PATIENCE }
+        Self { limiters: Arc::default(), patience: limits::KEY_WORK_WAIT }
     }
 }
 
 impl KeyWork {
-    /// Does the work in its environment when there is a permit. It goes on when the caller hangs up: what it makes is there
-    /// as a whole or not at all, never half noted. A caller that hangs up before has begun nothing.
+    /// Does the work in its environment when there is a permit. It goes on when the caller hangs up: what it makes is
+    /// there as a whole or not at all, never half noted. A caller that hangs up before has begun nothing.
     ///
     /// # Errors
     /// The work's own; [`ProblemCode::Overloaded`] if there is no permit in time, or too many of this principal wait.
@@ -71,7 +54,7 @@ impl KeyWork {
         E: Into<ApiError> + Send + 'static,
     {
         let limiter = self.limiter(environment, task);
-        let permit = limiter.permit(principal, ESTIMATE).await.map_err(|Busy| busy())?;
+        let permit = limiter.permit(principal, limits::KEY_WORK_ESTIMATE).await.map_err(|Busy| busy())?;
         let running = tokio::spawn(async move {
             let result = work.await;
             drop(permit);
@@ -81,10 +64,13 @@ impl KeyWork {
     }
 
     fn limiter(&self, environment: EnvironmentId, task: KeyTask) -> FairLimiter<PrincipalId> {
-        // Whole after a panic: one that is missing is made anew.
-        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut limiters = self.limiters.lock();
         let new = || {
-            let limits = Limits { all: Bound::count(AT_ONCE), of_one: Bound::count(OF_ONE), waiting_of_one: WAITING };
+            let limits = Limits {
+                all: Bound::count(limits::KEY_WORK_CONCURRENCY),
+                of_one: Bound::count(limits::KEY_WORK_OF_ONE),
+                waiting_of_one: limits::WAITING_KEY_WORK,
+            };
             FairLimiter::new(limits, self.patience)
         };
         limiters.entry((environment, task)).or_insert_with(new).clone()
@@ -160,13 +146,16 @@ mod tests {
     async fn work_with_a_permit_goes_on_without_its_caller() {
         let bench = Bench::new();
         let environment = EnvironmentId::new();
-        for n in 0..AT_ONCE + 3 {
-            assert_eq!(bench.gives_up(environment, KeyTask::Making, PrincipalId::new()).await, n < AT_ONCE);
+        for n in 0..limits::KEY_WORK_CONCURRENCY + 3 {
+            assert_eq!(
+                bench.gives_up(environment, KeyTask::Making, PrincipalId::new()).await,
+                n < limits::KEY_WORK_CONCURRENCY
+            );
         }
         bench.go.send(true).unwrap();
         bench.one(environment, KeyTask::Making, PrincipalId::new()).await.unwrap();
-        bench.all_done(AT_ONCE + 1).await;
-        assert_eq!(bench.begun.load(Ordering::SeqCst), AT_ONCE + 1);
+        bench.all_done(limits::KEY_WORK_CONCURRENCY + 1).await;
+        assert_eq!(bench.begun.load(Ordering::SeqCst), limits::KEY_WORK_CONCURRENCY + 1);
     }
 
     #[tokio::test]
@@ -174,7 +163,7 @@ mod tests {
         let bench = Arc::new(Bench::new());
         let (environment, principal) = (EnvironmentId::new(), PrincipalId::new());
         let mut callers = JoinSet::new();
-        for _ in 0..OF_ONE + WAITING + 1 {
+        for _ in 0..limits::KEY_WORK_OF_ONE + limits::WAITING_KEY_WORK + 1 {
             let bench = Arc::clone(&bench);
             callers.spawn(async move { bench.one(environment, KeyTask::Making, principal).await });
         }
@@ -188,8 +177,8 @@ mod tests {
     async fn one_principal_environment_or_kind_leaves_room_for_others() {
         let bench = Bench::new();
         let (environment, busy) = (EnvironmentId::new(), PrincipalId::new());
-        for n in 0..AT_ONCE {
-            assert_eq!(bench.gives_up(environment, KeyTask::Making, busy).await, n < OF_ONE);
+        for n in 0..limits::KEY_WORK_CONCURRENCY {
+            assert_eq!(bench.gives_up(environment, KeyTask::Making, busy).await, n < limits::KEY_WORK_OF_ONE);
         }
         assert!(bench.gives_up(environment, KeyTask::Ending, busy).await);
         assert!(bench.gives_up(EnvironmentId::new(), KeyTask::Making, busy).await);
@@ -201,14 +190,14 @@ mod tests {
         let mut bench = Bench::new();
         bench.work.patience = SHORT * 3;
         let (environment, principal) = (EnvironmentId::new(), PrincipalId::new());
-        for _ in 0..OF_ONE {
+        for _ in 0..limits::KEY_WORK_OF_ONE {
             assert!(bench.gives_up(environment, KeyTask::Ending, principal).await);
         }
         let refused = bench.one(environment, KeyTask::Ending, principal).await.unwrap_err().into_problem();
         assert_eq!((refused.code, refused.retry_after), (ProblemCode::Overloaded, Some(10)));
-        assert_eq!(bench.work.limiter(environment, KeyTask::Ending).sizes(), (OF_ONE, 1));
+        assert_eq!(bench.work.limiter(environment, KeyTask::Ending).sizes(), (limits::KEY_WORK_OF_ONE, 1));
         bench.go.send(true).unwrap();
-        bench.all_done(OF_ONE).await;
+        bench.all_done(limits::KEY_WORK_OF_ONE).await;
         assert_eq!(bench.work.limiter(environment, KeyTask::Ending).sizes(), (0, 0));
     }
 }

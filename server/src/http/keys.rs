@@ -50,15 +50,15 @@ struct KeyQuery {
     ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
     ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
     ("project" = Option<String>, Query, description = "only those of this project: name or id"),
-    ("key" = Option<String>, Query, description = "only this one: NAME, PROJECT/NAME, fingerprint, its last 16 digits, or \
-        id; a problem if it names none or several"),
+    ("key" = Option<String>, Query, description = "only this one: NAME, PROJECT/NAME, fingerprint, its last 16 \
+        digits, or id; a problem if it names none or several"),
 ), responses((status = 200, body = Page<Key>)))]
 async fn list(
     State(state): State<AppState>,
     caller: Caller,
     Query(query): Query<KeyQuery>,
 ) -> ApiResult<Json<Page<Key>>> {
-    let now = Timestamp::now();
+    let now = caller.received;
     let page = PageQuery { limit: query.limit, after: query.after };
     let (limit, after) = (page.limit()?, page.after()?);
     if let Some(key) = &query.key {
@@ -101,7 +101,7 @@ async fn create(
     let made = async move { keys::create(&task_state.store, &task_state.signers, maker, plan).await };
     let id = state.key_work.carry_out((environment.id, KeyTask::Making, caller.principal), made).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    Ok((StatusCode::CREATED, Json(to_key(key, Timestamp::now()))))
+    Ok((StatusCode::CREATED, Json(to_key(key, caller.received))))
 }
 
 /// One key.
@@ -109,7 +109,7 @@ async fn create(
     params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(key): Path<String>) -> ApiResult<Json<Key>> {
     let (row, _) = find(&state, &caller, &key).await?;
-    Ok(Json(to_key(row, Timestamp::now())))
+    Ok(Json(to_key(row, caller.received)))
 }
 
 /// Renames, disables or enables a key; seen by the very next request.
@@ -160,11 +160,11 @@ async fn change(
             .await?;
         row.name = name;
     }
-    Ok(Json(to_key(row, Timestamp::now())))
+    Ok(Json(to_key(row, caller.received)))
 }
 
-/// The key that is meant by `key`, if the caller may see it, with the caller's roles in its project. Answers 404, not 403,
-/// so that a key's existence is not revealed.
+/// The key that is meant by `key`, if the caller may see it, with the caller's roles in its project. Answers 404, not
+/// 403, so that a key's existence is not revealed.
 pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiResult<(KeyRow, Roles)> {
     let unknown = || ApiError::not_found(format!("There is no key {key}, or you have no role in its project."));
     let visible_to = (!caller.administers()).then_some(caller.principal);

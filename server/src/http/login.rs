@@ -8,7 +8,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sealcard_api::{
-    Timestamp,
     grants::{GrantIssued, LoginRequest},
     ids::PrincipalId,
     problem::ProblemCode,
@@ -32,7 +31,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// Proves who one is, by password or token, and gets a grant for it. The connection is closed after the answer.
-#[utoipa::path(post, path = "/v1/login", tag = "grants", request_body = LoginRequest, responses((status = 200, body = GrantIssued)))]
+#[utoipa::path(post, path = "/v1/login", tag = "grants", request_body = LoginRequest,
+    responses((status = 200, body = GrantIssued)))]
 async fn login(
     State(state): State<AppState>,
     context: RequestContext,
@@ -89,7 +89,7 @@ async fn attempt(state: &AppState, context: RequestContext, request: LoginReques
             if let Some(hash) = new_password {
                 let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
                 tx.change_principal(actor.id, &change)?;
-                tx.revoke_other_grants(actor.id, issued.grant.id, issued.grant.created.unix())?;
+                tx.revoke_other_grants(actor.id, issued.grant.id)?;
                 let event = Event::PasswordChanged(PasswordChanged { one_time: true });
                 tx.append_record(draft(context, event).by(actor.clone()));
             }
@@ -162,7 +162,7 @@ async fn by_password(
                 "A login changes one-time passwords only. Log in without a new one, then change yours: sealcard passwd",
             ));
         }
-        (Some(until), _) if until <= Timestamp::now().unix() => {
+        (Some(until), _) if until <= context.received.unix() => {
             let principal = Some(Named::new(row.id, user));
             let failed = failure(LoginMethod::Password, LoginFailure::OneTimePasswordExpired, principal);
             let text = "The one-time password has expired. Ask an administrator for a new one: sealcard admin user \
@@ -195,7 +195,7 @@ async fn by_token(
     } else {
         None
     };
-    let now = Timestamp::now().unix();
+    let now = context.received.unix();
     match known {
         Some(token) if token.usable && token.expires > now => {
             let shown = Shown::ServiceToken(token.token.id, token.expires);

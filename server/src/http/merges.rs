@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use sealcard_api::{
-    Bytes, Timestamp,
+    Bytes,
     ids::ComponentId,
     import::PlannedComponent,
     merge::{MergePlan, MergePlanRequest, MergeRequest, Merged},
@@ -23,7 +23,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(plan)).routes(routes!(merge))
 }
 
-/// What a newer certificate of the key would change, and which new subkeys' secrets are wanted. Reserves and changes nothing.
+/// What a newer certificate of the key would change, and which new subkeys' secrets are wanted. Reserves and changes
+/// nothing.
 #[utoipa::path(post, path = "/v1/keys/{key}/certificate/plan", tag = "keys", request_body = MergePlanRequest,
     params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = MergePlan)))]
 async fn plan(
@@ -53,8 +54,8 @@ async fn plan(
     }))
 }
 
-/// Merges a newer certificate into the key's own: new ends, user ids, revocations and signatures. Nothing is taken out. The
-/// secrets of new subkeys come in envelopes that only the environment's signer can open.
+/// Merges a newer certificate into the key's own: new ends, user ids, revocations and signatures. Nothing is taken out.
+/// The secrets of new subkeys come in envelopes that only the environment's signer can open.
 #[utoipa::path(post, path = "/v1/keys/{key}/certificate", tag = "keys", request_body = MergeRequest,
     params(("key" = String, Path, description = KEY_PARAMETER)), responses((status = 200, body = Merged)))]
 async fn merge(
@@ -70,6 +71,7 @@ async fn merge(
     let task = if components.is_empty() { KeyTask::Ending } else { KeyTask::Making };
     let (id, work) = (row.id, (row.environment_id, task, caller.principal));
     let task_state = state.clone();
+    let received = caller.received;
     let done = async move {
         let (store, signers) = (&task_state.store, &task_state.signers);
         let merged = keys::merge(store, signers, maker, &row, &certificate, components).await;
@@ -77,7 +79,7 @@ async fn merge(
     };
     let (changes, left_out) = state.key_work.carry_out(work, done).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    Ok(Json(Merged { key: to_key(key, Timestamp::now()), changes, left_out }))
+    Ok(Json(Merged { key: to_key(key, received), changes, left_out }))
 }
 
 /// A subkey whose secret is wanted, under a new id.

@@ -1,18 +1,19 @@
 //! The HTTP side: the accept loop, the framework and a file for each resource.
 //!
-//! Each resource has a function `routes() -> OpenApiRouter<AppState>`; [`router`] puts them together, so that the OpenAPI
-//! document lists exactly what is served.
+//! Each resource has a function `routes() -> OpenApiRouter<AppState>`; [`router`] puts them together, so that the
+//! OpenAPI document lists exactly what is served.
 
+mod anonymous_rate;
 mod connections;
 pub mod disk;
 pub mod error;
 mod extensions;
 pub mod extract;
 mod io;
+mod layers;
 mod page;
 mod router;
 mod serve;
-mod service;
 mod slots;
 mod state;
 

@@ -4,6 +4,7 @@ use sealcard_api::{admin::Page, rules::PageLimit};
 use serde::Deserialize;
 
 use super::ApiError;
+use crate::limits;
 
 /// The query parameters of every list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -15,15 +16,13 @@ pub struct PageQuery {
     pub after: Option<String>,
 }
 
-const DEFAULT_LIMIT: u32 = 100;
-
 impl PageQuery {
     /// How many items are wanted.
     ///
     /// # Errors
     /// If it is outside of 1 to 500.
     pub fn limit(&self) -> Result<u32, ApiError> {
-        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        let limit = self.limit.unwrap_or(limits::PAGE_ITEMS);
         PageLimit::check("limit", limit).map_err(ApiError::invalid)?;
         Ok(limit)
     }

@@ -30,8 +30,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(change)).routes(routes!(reset))
 }
 
-/// Changes one's own password. All other logins of the user end; the one that asks stays. The connection is closed after
-/// the answer.
+/// Changes one's own password. All other logins of the user end; the one that asks stays. The connection is closed
+/// after the answer.
 #[utoipa::path(post, path = "/v1/password", tag = "users", request_body = PasswordChange,
     responses((status = 204, description = "Changed")))]
 async fn change(
@@ -64,8 +64,8 @@ async fn change_own(state: &AppState, caller: Caller, body: Result<Json<Password
     Ok(state.directory.change_own_password(caller, row, hash).await?)
 }
 
-/// Gives a user a one-time password in place of the present one, and ends the user's logins. The connection is closed after
-/// the answer.
+/// Gives a user a one-time password in place of the present one, and ends the user's logins. The connection is closed
+/// after the answer.
 #[utoipa::path(post, path = "/v1/users/{user}/one-time-password", tag = "users",
     params(("user" = String, Path, description = "name or id")), responses((status = 201, body = OneTimePassword)))]
 async fn reset(State(state): State<AppState>, caller: Caller, Path(user): Path<String>) -> Response {
@@ -74,17 +74,17 @@ async fn reset(State(state): State<AppState>, caller: Caller, Path(user): Path<S
 
 async fn reset_password(state: &AppState, caller: Caller, user: String) -> ApiResult<Json<OneTimePassword>> {
     caller.may_on_server(Action::ManageServer)?;
-    let (issued, hash) = one_time(state, caller.peer.ip()).await?;
+    let (issued, hash) = one_time(state, &caller).await?;
     state.directory.reset_password(caller, user, hash, issued.expires).await?;
     Ok(Json(issued))
 }
 
 /// A new one-time password and its PHC string.
-pub(super) async fn one_time(state: &AppState, peer: IpAddr) -> ApiResult<(OneTimePassword, String)> {
+pub(super) async fn one_time(state: &AppState, caller: &Caller) -> ApiResult<(OneTimePassword, String)> {
     let password = authn::one_time_password().map_err(|error| ApiError::internal(&error))?;
-    let hash = hash(state, peer, password.clone()).await?;
+    let hash = hash(state, caller.peer.ip(), password.clone()).await?;
     let days = i64::from(state.config.limits.one_time_password_days);
-    let expires = Timestamp::from_unix(Timestamp::now().unix() + days * DAY);
+    let expires = Timestamp::from_unix(caller.received.unix() + days * DAY);
     Ok((OneTimePassword { password: SecretText(password.to_string()), expires }, hash))
 }
 

@@ -3,8 +3,9 @@
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
     Timestamp,
-    admin::{MemberKind, NewProject, Page, Project, ProjectChange, ProjectMember, ProjectRole},
+    admin::{NewProject, Page, Project, ProjectChange, ProjectMember},
     ids::ProjectId,
+    roles::{MemberKind, ProjectRole},
     rules::{Description, Name, PageLimit},
 };
 use sealcard_policy::{Action, Roles};
@@ -43,7 +44,8 @@ async fn list(
 }
 
 /// Adds a project without members.
-#[utoipa::path(post, path = "/v1/projects", tag = "projects", request_body = NewProject, responses((status = 201, body = Project)))]
+#[utoipa::path(post, path = "/v1/projects", tag = "projects", request_body = NewProject,
+    responses((status = 201, body = Project)))]
 async fn create(
     State(state): State<AppState>,
     caller: Caller,
@@ -82,8 +84,8 @@ async fn change(
     Ok(Json(with_members(&state, row).await?))
 }
 
-/// Removes a project whose keys are all revoked or destroyed. Its members lose their roles; its keys, and its entries in
-/// the record, stay for administrators.
+/// Removes a project whose keys are all revoked or destroyed. Its members lose their roles; its keys, and its entries
+/// in the record, stay for administrators.
 #[utoipa::path(delete, path = "/v1/projects/{project}", tag = "projects",
     params(("project" = String, Path, description = "name or id")), responses((status = 204, description = "Removed")))]
 async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Path<String>) -> ApiResult<StatusCode> {
@@ -95,7 +97,8 @@ async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Pa
 
 /// A project's members with their roles.
 #[utoipa::path(get, path = "/v1/projects/{project}/members", tag = "projects",
-    params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Vec<ProjectMember>)))]
+    params(("project" = String, Path, description = "name or id")),
+    responses((status = 200, body = Vec<ProjectMember>)))]
 async fn list_members(
     State(state): State<AppState>,
     caller: Caller,
@@ -143,8 +146,8 @@ async fn set_member(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The project, if the caller may do `action` with it, with the caller's roles in it. Answers 404, not 403, if the caller
-/// may not even see it, so that its existence is not revealed.
+/// The project, if the caller may do `action` with it, with the caller's roles in it. Answers 404, not 403, if the
+/// caller may not even see it, so that its existence is not revealed.
 pub(super) async fn find(
     state: &AppState,
     caller: &Caller,

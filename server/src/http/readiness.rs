@@ -1,11 +1,8 @@
 //! Whether the server can work: found at most once a second, however often it is asked.
 
-use std::{
-    future::Future,
-    sync::{Arc, PoisonError, RwLock},
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Instant};
 
+use parking_lot::RwLock;
 use sealcard_api::{
     Timestamp,
     admin::{EnvironmentState, Readiness},
@@ -13,13 +10,10 @@ use sealcard_api::{
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{AppState, error::sentence};
-use crate::storage::{EnvironmentRow, StorageError};
-
-/// How long what was found is answered.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// How long the database may take.
-const DATABASE_DEADLINE: Duration = Duration::from_secs(5);
+use crate::{
+    limits,
+    storage::{EnvironmentRow, StorageError},
+};
 
 /// What was found last. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -75,20 +69,20 @@ impl ReadinessCache {
         F: Future<Output = Found> + Send,
     {
         let looking = match (self.last(), Arc::clone(&self.looking).try_lock_owned()) {
-            (Some((since, found)), _) if since.elapsed() < FRESH => return found,
+            (Some((since, found)), _) if since.elapsed() < limits::READINESS_AGE => return found,
             (_, Ok(looking)) => looking,
             (Some((_, found)), Err(_)) => return found,
             // The very first one is waited for.
             (None, Err(_)) => Arc::clone(&self.looking).lock_owned().await,
         };
-        if let Some((_, found)) = self.last().filter(|(since, _)| since.elapsed() < FRESH) {
+        if let Some((_, found)) = self.last().filter(|(since, _)| since.elapsed() < limits::READINESS_AGE) {
             return found;
         }
         // It goes on when the caller hangs up, or callers that hang up could make it begin again and again.
         let this = self.clone();
         let looked = tokio::spawn(async move {
             let found = Arc::new(look().await);
-            let mut last = this.last.write().unwrap_or_else(PoisonError::into_inner);
+            let mut last = this.last.write();
             *last = Some((Instant::now(), Arc::clone(&found)));
             drop(looking);
             found
@@ -97,7 +91,7 @@ impl ReadinessCache {
     }
 
     fn last(&self) -> Last {
-        self.last.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last.read().clone()
     }
 }
 
@@ -107,13 +101,13 @@ async fn look(state: &AppState) -> Found {
         reasons.push(Reason { public, full: format!("{}: {why}.", public.trim_end_matches('.')) });
     };
     let deadline = || "it took too long".to_owned();
-    match timeout(DATABASE_DEADLINE, state.store.check()).await {
+    match timeout(limits::DATABASE_DEADLINE, state.store.check()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => add("The database can't be read.", error.to_string()),
         Err(_) => add("The database can't be read.", deadline()),
     }
     let written = state.store.write(|_| Ok::<_, StorageError>(()));
-    match timeout(DATABASE_DEADLINE, written).await {
+    match timeout(limits::DATABASE_DEADLINE, written).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => add("The database can't be written.", error.to_string()),
         Err(_) => add("The database can't be written.", deadline()),
@@ -124,7 +118,7 @@ async fn look(state: &AppState) -> Found {
     let database = reasons.is_empty();
     reasons.extend(clock_reason(state).await);
     let mut usable = true;
-    if let Ok(Ok(environments)) = timeout(DATABASE_DEADLINE, state.store.environments()).await {
+    if let Ok(Ok(environments)) = timeout(limits::DATABASE_DEADLINE, state.store.environments()).await {
         let all = environments.len();
         let before = reasons.len();
         for environment in environments {
@@ -136,9 +130,10 @@ async fn look(state: &AppState) -> Found {
     Found { ready: database && usable, reasons }
 }
 
-/// Signatures that are dated before others are worth a warning, but a clock that was ahead once must not stop the server.
+/// Signatures that are dated before others are worth a warning, but a clock that was ahead once must not stop the
+/// server.
 async fn clock_reason(state: &AppState) -> Option<Reason> {
-    let fault = timeout(DATABASE_DEADLINE, state.store.clock_fault(Timestamp::now())).await;
+    let fault = timeout(limits::DATABASE_DEADLINE, state.store.clock_fault(Timestamp::now())).await;
     let fault = fault.ok()?.ok().flatten()?;
     Some(Reason { public: "The server's clock does not fit its record.", full: sentence(&fault.to_string()) })
 }
@@ -170,7 +165,10 @@ async fn signer_reason(state: &AppState, environment: EnvironmentRow) -> Option<
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
 
     use tokio::{sync::Notify, task::JoinSet};
 
@@ -211,7 +209,7 @@ mod tests {
         assert!(others.join_all().await.into_iter().all(|ready| ready));
         assert_eq!(looks.load(Ordering::SeqCst), 1);
         // What is old is answered while one looks again.
-        cache.last.write().unwrap().as_mut().unwrap().0 -= FRESH;
+        cache.last.write().as_mut().unwrap().0 -= limits::READINESS_AGE;
         let again = tokio::spawn(get());
         while looks.load(Ordering::SeqCst) < 2 {
             tokio::task::yield_now().await;

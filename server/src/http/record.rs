@@ -25,7 +25,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 /// One entry. Entries form a chain: each hash covers the one before.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct RecordEntry {
-    /// SHA-256 of the previous entry's hash (32 zero bytes for the first) and this entry's exact bytes, lower-case hexadecimal.
+    /// SHA-256 of the previous entry's hash (32 zero bytes for the first) and this entry's exact bytes, lower-case
+    /// hexadecimal.
     hash: String,
     /// The entry, exactly as it was hashed.
     #[schema(value_type = Object)]
@@ -71,12 +72,15 @@ pub(super) enum Order {
     ("after" = Option<EntryNumber>, Query, description = "only those after this number; before it, newest first"),
     ("order" = Option<Order>, Query, description = "which come first: oldest, if absent, or newest"),
     ("project" = Option<String>, Query, description = "only those of this project, by name or id"),
-    ("key" = Option<String>, Query, description = "only those of this key: NAME, PROJECT/NAME, fingerprint, its last 16 digits, or id"),
-    ("user" = Option<String>, Query, description = "only what this user or service account did or tried, by name or id"),
+    ("key" = Option<String>, Query, description = "only those of this key: NAME, PROJECT/NAME, fingerprint, its last \
+        16 digits, or id"),
+    ("user" = Option<String>, Query, description = "only what this user or service account did or tried, by name or \
+        id"),
     ("since" = Option<Timestamp>, Query, description = "only those of this time or later"),
     ("until" = Option<Timestamp>, Query, description = "only those of this time or earlier"),
     ("kind" = Option<String>, Query,
-        description = "only those of these kinds, separated by commas: intent, outcome, denied, authentication, administration"),
+        description = "only those of these kinds, separated by commas: intent, outcome, denied, authentication, \
+            administration"),
     ("event" = Option<String>, Query, description = "only those of this event"),
     ("denied" = Option<bool>, Query, description = "only refused uses, logins and changes of passwords"),
     ("folded" = Option<bool>, Query, description = "no intent that has an outcome: one entry for each use"),
@@ -104,7 +108,8 @@ async fn list(
     }
     may_read(&state, &caller, filter.project).await?;
     if let Some(user) = &query.user {
-        // Also a removed one: the record keeps what it did. An auditor does not learn from the answer whether there is one.
+        // Also a removed one: the record keeps what it did. An auditor does not learn from the answer whether there is
+        // one.
         match state.store.principal_of_record(user).await? {
             Some(id) => filter.principal = Some(id),
             None if filter.project.is_some() => return Ok(Json(Page { items: Vec::new(), next: None })),
@@ -169,9 +174,10 @@ fn to_entry(row: RecordRow) -> Result<RecordEntry, StorageError> {
     Ok(RecordEntry { hash: hash.to_string(), entry, sequence })
 }
 
-/// Starts to check the chain of the whole record, and every key use in it against the signers' journals. If a verification
-/// runs already, no other is started.
-#[utoipa::path(post, path = "/v1/record/verification", tag = "record", responses((status = 202, body = RecordVerification)))]
+/// Starts to check the chain of the whole record, and every key use in it against the signers' journals. If a
+/// verification runs already, no other is started.
+#[utoipa::path(post, path = "/v1/record/verification", tag = "record",
+    responses((status = 202, body = RecordVerification)))]
 async fn start_verification(
     State(state): State<AppState>,
     caller: Caller,
@@ -181,7 +187,8 @@ async fn start_verification(
 }
 
 /// How the verification of the record that runs stands, or what the last one came to. Each server has its own.
-#[utoipa::path(get, path = "/v1/record/verification", tag = "record", responses((status = 200, body = RecordVerification)))]
+#[utoipa::path(get, path = "/v1/record/verification", tag = "record",
+    responses((status = 200, body = RecordVerification)))]
 async fn verification(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<RecordVerification>> {
     caller.may_on_server(Action::ReadWholeRecord)?;
     let none = || ApiError::new(ProblemCode::NotFound).detail("No verification was started since the server started.");

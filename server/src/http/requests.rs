@@ -15,14 +15,11 @@ use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, slots::Slot};
-use crate::{requests::CancelError, storage::RequestRow};
+use crate::{limits, requests::CancelError, storage::RequestRow};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(show, cancel))
 }
-
-/// How much earlier than it must a request is answered that waits.
-const MARGIN: Duration = Duration::from_secs(1);
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -31,11 +28,12 @@ struct WaitQuery {
     wait: Option<u32>,
 }
 
-/// A signing request: for its requester, for its project's auditors and for administrators. Finished ones are deleted after a
-/// time (`request-retention-hours`); the record keeps them.
+/// A signing request: for its requester, for its project's auditors and for administrators. Finished ones are deleted
+/// after a time (`request-retention-hours`); the record keeps them.
 #[utoipa::path(get, path = "/v1/requests/{request}", tag = "operations",
     params(("request" = RequestId, Path),
-        ("wait" = Option<WaitSeconds>, Query, description = "seconds to wait until nothing more happens to the request")),
+        ("wait" = Option<WaitSeconds>, Query, description = "seconds to wait until nothing more happens to the \
+            request")),
     responses((status = 200, body = SigningRequest)))]
 async fn show(
     State(state): State<AppState>,
@@ -52,7 +50,8 @@ async fn show(
     let row = if seconds == 0 || row.state.is_final() {
         row
     } else {
-        let seconds = Duration::from_secs(seconds).min(state.config.limits.request_timeout().saturating_sub(MARGIN));
+        let seconds = Duration::from_secs(seconds)
+            .min(state.config.limits.request_timeout().saturating_sub(limits::LONG_POLL_MARGIN));
         // Others may be answered meanwhile.
         slot.leave();
         state.requests.watch(id, Instant::now() + seconds).await?.ok_or_else(unknown)?

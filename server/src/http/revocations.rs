@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use sealcard_api::{
-    Timestamp,
     keys::{Key, KeyRevocation, RevocationCertificate},
     problem::ProblemCode,
     rules::{KeyPathName, RevocationMessage},
@@ -64,5 +63,5 @@ async fn revoke(
     let done = async move { keys::revoke(&task_state.store, &task_state.signers, maker, &row, reason, message).await };
     state.key_work.carry_out(work, done).await?;
     let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    Ok(Json(to_key(key, Timestamp::now())))
+    Ok(Json(to_key(key, caller.received)))
 }

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::{Router, body::Body};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -12,21 +13,21 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
+use tower::Service as _;
 
 use super::{
     AppState,
     connections::{Connections, Place},
     io::{PhaseLimits, Timed},
-    router,
-    service::{KEY_WORK, Service},
+    layers, router,
 };
-use crate::{config::Limits, tls::ServerTls};
+use crate::{config::Limits, limits, tls::ServerTls};
 
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
     tls: Arc<ServerTls>,
-    service: Service,
+    router: Router,
     limits: Limits,
 }
 
@@ -44,8 +45,8 @@ impl Server {
     pub async fn bind(address: SocketAddr, tls: Arc<ServerTls>, state: AppState) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let limits = state.config.limits;
-        let (router, _) = router(state.clone());
-        Ok(Self { listener, tls, service: Service::new(router, state), limits })
+        let router = layers::around(router(state.clone()).0, &state);
+        Ok(Self { listener, tls, router, limits })
     }
 
     /// Where it listens.
@@ -59,7 +60,7 @@ impl Server {
     /// Serves until `stop` is done, then lets running requests end within their time. Whether all did.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let graceful = GracefulShutdown::new();
-        let connections = Connections::new(self.limits.connections, self.limits.anonymous_connections);
+        let connections = Connections::new(&self.limits);
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -73,7 +74,7 @@ impl Server {
             };
             let connection = Serving {
                 tls: TlsAcceptor::from(self.tls.current()),
-                service: self.service.clone(),
+                router: self.router.clone(),
                 limits: self.limits,
                 peer,
                 place,
@@ -108,7 +109,7 @@ impl Server {
 /// One connection that is being served.
 struct Serving {
     tls: TlsAcceptor,
-    service: Service,
+    router: Router,
     limits: Limits,
     peer: SocketAddr,
     place: Place,
@@ -131,15 +132,19 @@ impl Serving {
             idle: Duration::from_secs(self.limits.idle_seconds),
             head: Duration::from_secs(self.limits.head_seconds),
             // Beyond the request's own timeout, so that its answer can still leave.
-            request: self.limits.request_timeout().max(KEY_WORK) + Duration::from_secs(self.limits.head_seconds),
+            request: self.limits.request_timeout().max(limits::KEY_WORK_TIMEOUT)
+                + Duration::from_secs(self.limits.head_seconds),
         };
         let stream = TokioIo::new(Timed::new(stream, Arc::clone(self.place.connection()), limits));
-        let (service, place) = (self.service, self.place);
+        let (router, place) = (self.router, self.place);
         let answer = service_fn(move |request: Request<Incoming>| {
             place.connection().begin_request();
-            let (service, place) = (service.clone(), place.clone());
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(place.clone());
+            let (mut router, place) = (router.clone(), place.clone());
             async move {
-                let response = service.call(peer, place.clone(), request).await;
+                let response = router.call(request).await;
                 place.connection().end_request();
                 response
             }

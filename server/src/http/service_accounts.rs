@@ -145,7 +145,7 @@ async fn issue_token(
     let days = new.days.unwrap_or(DEFAULT_TOKEN_DAYS);
     TokenDays::check("days", days).map_err(ApiError::invalid)?;
     let secret = Secret::new(SERVICE_TOKEN_PREFIX).map_err(|error| ApiError::internal(&error))?;
-    let expires = Timestamp::from_unix(Timestamp::now().unix() + i64::from(days) * DAY);
+    let expires = Timestamp::from_unix(caller.received.unix() + i64::from(days) * DAY);
     let new = NewToken { label: new.label, expires, hash: secret.hash() };
     let token = state.directory.add_token(caller.into(), account, new).await?.into();
     Ok(Json(ServiceTokenIssued { secret: secret.into_text(), token }))

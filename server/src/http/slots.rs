@@ -1,18 +1,17 @@
 //! How many requests are worked on at once.
 //!
-//! A request has a slot while it is worked on, and gives it back while it waits for its body: a slow sender keeps nobody else
-//! out. A use of a key has none any more once its body is there: the limiter of its signer counts it from then on. Some slots
-//! are kept for everything but the use of keys, so that administrators can act while many sign.
+//! A request has a slot while it is worked on, and gives it back while it waits for its body: a slow sender keeps
+//! nobody else out. A use of a key has none any more once its body is there: the limiter of its signer counts it from
+//! then on. Some slots are kept for everything but the use of keys, so that administrators can act while many sign.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sealcard_api::problem::ProblemCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ApiError;
-
-/// The part of all slots that is kept: one in so many.
-const KEPT: usize = 8;
+use crate::limits;
 
 /// All slots of a server.
 #[derive(Debug, Clone)]
@@ -23,7 +22,7 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(all: usize) -> Self {
-        let kept = all / KEPT;
+        let kept = all / limits::RESERVED_SLOTS;
         Self { general: Arc::new(Semaphore::new(all - kept)), kept: Arc::new(Semaphore::new(kept)) }
     }
 
@@ -53,7 +52,7 @@ pub(super) struct Slot {
 impl Slot {
     /// Gives the slot back for a time.
     pub(super) fn leave(&self) {
-        self.lock().take();
+        self.permit.lock().take();
     }
 
     /// The body is there. A use of a key needs no slot any more; others take one unless they have it.
@@ -69,15 +68,11 @@ impl Slot {
     }
 
     fn enter(&self) -> Result<(), ApiError> {
-        let mut permit = self.lock();
+        let mut permit = self.permit.lock();
         if permit.is_none() {
             *permit = Some(self.slots.permit(self.uses_key).ok_or_else(overloaded)?);
         }
         Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

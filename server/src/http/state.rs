@@ -76,8 +76,8 @@ impl AppState {
         }))
     }
 
-    /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took the
-    /// right to it away.
+    /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took
+    /// the right to it away.
     ///
     /// # Errors
     /// The denial as a problem; the job's own; see [`Store::write`].

@@ -33,7 +33,8 @@ async fn list(
     Ok(Json(Page { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
 }
 
-/// Adds a user. Without a password in the request, the answer has a one-time password. The connection is closed after the answer.
+/// Adds a user. Without a password in the request, the answer has a one-time password. The connection is closed after
+/// the answer.
 #[utoipa::path(post, path = "/v1/users", tag = "users", request_body = NewUser,
     responses((status = 201, body = UserAdded)))]
 async fn create(State(state): State<AppState>, caller: Caller, body: Result<Json<NewUser>, ApiError>) -> Response {
@@ -55,7 +56,7 @@ async fn create_user(
             NewPassword::check(&password, &new.name, min_characters).map_err(ApiError::invalid)?;
             (None, passwords::hash(state, caller.peer.ip(), password).await?)
         }
-        None => passwords::one_time(state, caller.peer.ip()).await.map(|(issued, hash)| (Some(issued), hash))?,
+        None => passwords::one_time(state, &caller).await.map(|(issued, hash)| (Some(issued), hash))?,
     };
     let one_time_until = one_time_password.as_ref().map(|issued| issued.expires);
     let new = directory::NewUser { name: new.name, administrator: new.administrator, password: hash, one_time_until };
@@ -64,7 +65,8 @@ async fn create_user(
 }
 
 /// One user.
-#[utoipa::path(get, path = "/v1/users/{user}", tag = "users", params(("user" = String, Path, description = "name or id")),
+#[utoipa::path(get, path = "/v1/users/{user}", tag = "users",
+    params(("user" = String, Path, description = "name or id")),
     responses((status = 200, body = User)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(user): Path<String>) -> ApiResult<Json<User>> {
     let own = user == caller.name || user == caller.principal.to_string();
@@ -72,9 +74,10 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(user): Path<St
     Ok(Json(state.directory.user(&user).await?.into()))
 }
 
-/// Changes a user: name, password, right to administer, disabled. A new password and disabling revoke the user's grants. The
-/// connection is closed after the answer.
-#[utoipa::path(patch, path = "/v1/users/{user}", tag = "users", params(("user" = String, Path, description = "name or id")),
+/// Changes a user: name, password, right to administer, disabled. A new password and disabling revoke the user's
+/// grants. The connection is closed after the answer.
+#[utoipa::path(patch, path = "/v1/users/{user}", tag = "users",
+    params(("user" = String, Path, description = "name or id")),
     request_body = UserChange, responses((status = 200, body = User)))]
 async fn change(
     State(state): State<AppState>,
@@ -109,7 +112,8 @@ async fn change_user(
 }
 
 /// Removes a user and every grant of the user. The record keeps the id.
-#[utoipa::path(delete, path = "/v1/users/{user}", tag = "users", params(("user" = String, Path, description = "name or id")),
+#[utoipa::path(delete, path = "/v1/users/{user}", tag = "users",
+    params(("user" = String, Path, description = "name or id")),
     responses((status = 204, description = "Removed")))]
 async fn remove(State(state): State<AppState>, caller: Caller, Path(user): Path<String>) -> Response {
     let removed = async {

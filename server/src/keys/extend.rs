@@ -76,8 +76,8 @@ fn offline(row: &KeyRow) -> KeyError {
     let subkeys: Vec<_> = row.components.iter().map(|component| component.fingerprint.to_string()).collect();
     let subkeys = subkeys.join(" ");
     KeyError::Offline(format!(
-        "The primary key of {name} is not here, so it can't be extended here. Extend it with gpg where the primary key is: gpg \
-         --quick-set-expire {key} 2y && gpg --quick-set-expire {key} 2y {subkeys}. Then bring its certificate: gpg --export \
-         {key} | sealcard admin key import {name}"
+        "The primary key of {name} is not here, so it can't be extended here. Extend it with gpg where the primary \
+         key is: gpg --quick-set-expire {key} 2y && gpg --quick-set-expire {key} 2y {subkeys}. Then bring its \
+         certificate: gpg --export {key} | sealcard admin key import {name}"
     ))
 }

@@ -23,7 +23,8 @@ use crate::{
     storage::{KeyRow, NewComponentRow, Store},
 };
 
-/// Merges a newer certificate into that of a key, as a whole or not at all. Says what that changed and what is left out.
+/// Merges a newer certificate into that of a key, as a whole or not at all. Says what that changed and what is left
+/// out.
 ///
 /// # Errors
 /// See [`KeyError`].

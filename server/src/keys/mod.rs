@@ -1,6 +1,6 @@
 //! Making signing keys: private halves in the signer, the certificate here, the card's serial number, one row for all.
-//! `import` takes in keys that were made elsewhere, `adopt` those that lie on a token already; `revoke` and `destroy` end a
-//! key's life.
+//! `import` takes in keys that were made elsewhere, `adopt` those that lie on a token already; `revoke` and `destroy`
+//! end a key's life.
 
 mod adopt;
 mod certifier;
@@ -49,8 +49,8 @@ pub const DEFAULT_DAYS: u32 = 730;
 
 const DAY: i64 = 86_400;
 
-/// How much older than it is a new key claims to be. gpg refuses a certificate from the future, so a workstation whose clock
-/// is a little behind could not import a key that was just made.
+/// How much older than it is a new key claims to be. gpg refuses a certificate from the future, so a workstation whose
+/// clock is a little behind could not import a key that was just made.
 const BACKDATE_SECONDS: i64 = 300;
 
 /// A card's serial number has 40 bits.
@@ -398,8 +398,8 @@ async fn begin(
         .await
 }
 
-/// The last entry of a piece of work that came to nothing. What was made on a token for it is removed from there, now or
-/// when the token can be used again.
+/// The last entry of a piece of work that came to nothing. What was made on a token for it is removed from there, now
+/// or when the token can be used again.
 async fn fail(
     store: &Store,
     signers: &Signers,

@@ -35,8 +35,8 @@ pub async fn revoke(
     }
     if row.destroyed.is_some() {
         return Err(KeyError::State(
-            "The key has been destroyed, so it can't sign that it is revoked. Publish the revocation certificate that was made \
-             with it: sealcard admin key revocation",
+            "The key has been destroyed, so it can't sign that it is revoked. Publish the revocation certificate that \
+             was made with it: sealcard admin key revocation",
         ));
     }
     let component = row.components.iter().find(|component| component.fingerprint == row.fingerprint);
@@ -88,8 +88,8 @@ pub async fn revoke(
 fn offline(row: &KeyRow) -> KeyError {
     let (name, key) = (row.full_name(), row.fingerprint);
     KeyError::Offline(format!(
-        "The primary key of {name} is not here, so it can't be revoked here. Stop its use: sealcard admin key disable {name}. \
-         Then revoke it with gpg where the primary key is: gpg --edit-key {key} revkey save. Then bring its certificate: gpg \
-         --export {key} | sealcard admin key import {name}"
+        "The primary key of {name} is not here, so it can't be revoked here. Stop its use: sealcard admin key disable \
+         {name}. Then revoke it with gpg where the primary key is: gpg --edit-key {key} revkey save. Then bring its \
+         certificate: gpg --export {key} | sealcard admin key import {name}"
     ))
 }

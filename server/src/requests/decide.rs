@@ -1,4 +1,5 @@
-//! Step 2 of a request: may it be done? Called inside the transaction that records the answer, so nothing here waits or writes.
+//! Step 2 of a request: may it be done? Called inside the transaction that records the answer, so nothing here waits or
+//! writes.
 
 use sealcard_api::{Timestamp, record::RequestState};
 use sealcard_policy::{Action, Role};
@@ -11,12 +12,12 @@ use uuid::Uuid;
 
 use super::{
     RequestError, Requests, UseRequest, events,
-    facts::{component_role, policy_facts, policy_operation},
+    facts::{component_role, policy_operation},
     state::{self, Input},
 };
 use crate::{
-    authn::Caller,
-    storage::{Arrival, Facts, RequestRow, StorageError, Verdict},
+    authn::{Caller, policy_facts},
+    storage::{Arrival, Facts, RequestRow, Snapshot, StorageError, Verdict},
 };
 
 /// What was decided.
@@ -39,17 +40,16 @@ pub(super) struct Allowed {
 }
 
 /// Whether policy allows it now, from these facts.
-pub(super) fn may_use(operation: &Operation, facts: &Facts) -> bool {
+pub(super) fn may_use(operation: &Operation, facts: &Facts, now: Timestamp) -> bool {
     let action = Action::UseKey(policy_operation(operation));
-    sealcard_policy::decide(&policy_facts(facts, Timestamp::now()), action).allowed()
+    sealcard_policy::decide(&policy_facts(facts, now), action).allowed()
 }
 
-/// Decides from the facts as the transaction sees them. `busy`: the signer has no place for one more use.
+/// Decides from what the transaction sees. `busy`: the signer has no place for one more use.
 pub(super) fn decide(
     caller: &Caller,
     request: &UseRequest,
-    facts: Option<&Facts>,
-    arrival: &Arrival,
+    Snapshot { facts, arrival, now }: Snapshot<'_>,
     busy: bool,
     host: Option<Uuid>,
 ) -> Verdict<Decided> {
@@ -62,7 +62,7 @@ pub(super) fn decide(
     };
     let deny = |cause, error: RequestError| refuse(Input::Deny, cause, vec![error.to_string()], error);
     let Some(known) = facts else { return deny(DenialCause::Grant, RequestError::UnknownGrant) };
-    let policy = policy_facts(known, Timestamp::now());
+    let policy = policy_facts(known, now);
     let decision = sealcard_policy::decide(&policy, Action::UseKey(policy_operation(&request.operation)));
     if !decision.allowed() {
         let cause = events::cause(&decision);
@@ -97,12 +97,13 @@ impl Requests {
         &self,
         error: RequestError,
         request: &UseRequest,
+        now: Timestamp,
     ) -> Result<RequestError, StorageError> {
         match error {
             RequestError::Denied { decision, .. } if decision.is_about_the_key() => {
                 let key = self.store.key(request.key).await?;
                 let role = component_role(&request.operation);
-                let detail = key.and_then(|key| key.obstacle_to(role, Timestamp::now()));
+                let detail = key.and_then(|key| key.obstacle_to(role, now));
                 Ok(RequestError::Denied { decision, detail })
             }
             other => Ok(other),

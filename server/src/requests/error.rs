@@ -4,11 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sealcard_policy::Decision;
 
-use crate::storage::StorageError;
-
-/// How late a request is answered that found too many waiting, so that a caller that does not wait before its next one has
-/// to.
-const BUSY_DELAY: Duration = Duration::from_secs(1);
+use crate::{limits, storage::StorageError};
 
 /// Why a request gave nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -78,7 +74,7 @@ impl RequestError {
     pub(super) const fn answered_after(&self) -> Duration {
         match self {
             Self::DecryptionFailed { delay } => *delay,
-            Self::Busy => BUSY_DELAY,
+            Self::Busy => limits::BUSY_DELAY,
             _ => Duration::ZERO,
         }
     }

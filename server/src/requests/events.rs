@@ -110,8 +110,8 @@ const fn signer_operation(operation: &Operation) -> SignerOperation {
 /// Bytes of an ssh message that the record keeps as they are.
 const SSH_TEXT: usize = 256;
 
-/// A text of an ssh message for the record: two that differ look different. Letters, digits and ASCII stand as they are, all
-/// else as `\xNN`; of a long one the beginning, then how many bytes follow and their SHA-256.
+/// A text of an ssh message for the record: two that differ look different. Letters, digits and ASCII stand as they
+/// are, all else as `\xNN`; of a long one the beginning, then how many bytes follow and their SHA-256.
 fn ssh_text(bytes: &[u8]) -> String {
     let (shown, rest) = bytes.split_at_checked(SSH_TEXT).unwrap_or((bytes, &[]));
     let mut text = String::with_capacity(shown.len());

@@ -12,8 +12,8 @@
 //! 6 answer    late, if a key's decryptions fail or too many requests wait
 //! ```
 //!
-//! Nothing that a key made leaves before its outcome is in the record. What ends between 2 and 5 becomes `unknown`: at the
-//! next start, or at once when the signer does not answer.
+//! Nothing that a key made leaves before its outcome is in the record. What ends between 2 and 5 becomes `unknown`: at
+//! the next start, or at once when the signer does not answer.
 
 mod decide;
 mod error;
@@ -35,11 +35,9 @@ use tokio::time::sleep;
 use self::{
     decide::{Decided, decide, may_use},
     execute::Use,
-    wait::REPETITION_WAIT,
 };
 pub use self::{
     error::RequestError,
-    facts::policy_facts,
     request::{Output, UseRequest, UseResponse},
     wait::{CancelError, Running},
 };
@@ -47,8 +45,9 @@ use crate::{
     authn::Caller,
     failpoint,
     limiter::Busy,
+    limits,
     signers::{Signer, Signers, UsePermit},
-    storage::{Arrival, Facts, RequestRow, StorageError, Store},
+    storage::{Facts, RequestRow, Snapshot, StorageError, Store},
 };
 
 /// What signing requests need of the server. Cheap to clone.
@@ -74,7 +73,7 @@ impl Requests {
     /// # Errors
     /// See [`RequestError`].
     pub async fn submit(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError> {
-        let deadline = Instant::now() + REPETITION_WAIT;
+        let deadline = Instant::now() + limits::REPETITION_WAIT;
         loop {
             // 1 Receive. The facts may be out of date: the transaction judges again.
             let facts = self.facts(caller, &request).await?;
@@ -113,14 +112,11 @@ impl Requests {
         let (arrived, query) = (request.arrived(&caller, self.store.node()), request.query(&caller));
         let (busy, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
         let asked = (caller.clone(), request.clone());
-        let judge = move |facts: Option<&Facts>, arrival: &Arrival| {
-            let (caller, request) = &asked;
-            decide(caller, request, facts, arrival, busy, host)
-        };
+        let judge = move |snapshot: Snapshot<'_>| decide(&asked.0, &asked.1, snapshot, busy, host);
         let allowed = match self.store.begin_request(arrived, query, cached, judge).await? {
             Decided::Begin(allowed) => *allowed,
             Decided::Earlier(row) => return earlier_answer(row),
-            Decided::Refused(error) => return Err(self.explain(error, &request).await?),
+            Decided::Refused(error) => return Err(self.explain(error, &request, caller.received).await?),
         };
         failpoint::hit("server::after_intent");
         // 3 Use, 4 verify, 5 finish.
@@ -132,7 +128,7 @@ impl Requests {
     async fn facts(&self, caller: &Caller, request: &UseRequest) -> Result<Option<Facts>, StorageError> {
         let query = request.query(caller);
         let cached = self.store.cached_facts(query).await?;
-        if cached.as_ref().is_some_and(|facts| may_use(&request.operation, facts)) {
+        if cached.as_ref().is_some_and(|facts| may_use(&request.operation, facts, caller.received)) {
             return Ok(cached);
         }
         self.store.facts(query).await
@@ -144,7 +140,7 @@ impl Requests {
         let component = key.and_then(|key| Some((key.environment, key.component.as_ref()?.key.algorithm)));
         let signer = component.and_then(|(environment, algorithm)| Some((self.signers.get(environment)?, algorithm)));
         let Some((signer, algorithm)) = signer else { return Permit::NoSigner };
-        if !facts.is_some_and(|facts| may_use(operation, facts)) {
+        if !facts.is_some_and(|facts| may_use(operation, facts, caller.received)) {
             return Permit::NotAllowed;
         }
         match signer.permit(caller.principal, (algorithm, operation.name())).await {

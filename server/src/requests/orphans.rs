@@ -15,17 +15,14 @@ use super::{
     Requests,
     state::{self, Input},
 };
-use crate::storage::{StorageError, UnfinishedRequest};
-
-/// How often a running server looks for uses that nobody works on.
-const PERIOD: Duration = Duration::from_secs(2);
-
-/// How often it deletes old requests.
-const PRUNE_PERIOD: Duration = Duration::from_mins(10);
+use crate::{
+    limits,
+    storage::{StorageError, UnfinishedRequest},
+};
 
 impl Requests {
-    /// Marks as unknown every use without an outcome that nobody works on: the server that did has ended, or it could not
-    /// write the outcome. The record gets an outcome that says so. Returns how many there were.
+    /// Marks as unknown every use without an outcome that nobody works on: the server that did has ended, or it could
+    /// not write the outcome. The record gets an outcome that says so. Returns how many there were.
     ///
     /// Call it at start, before the first request.
     ///
@@ -53,14 +50,14 @@ impl Requests {
     /// Does the same now and then, for ever, and deletes requests that finished longer ago than `retention`.
     pub async fn keep_recovering(self, retention: Duration) {
         let mut pruned: Option<Instant> = None;
-        let mut period = tokio::time::interval(PERIOD);
+        let mut period = tokio::time::interval(limits::ORPHANS_PERIOD);
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             period.tick().await;
             if let Err(error) = self.recover().await {
                 tracing::warn!(%error, "signing: what was left unfinished can't be noted yet");
             }
-            if pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNE_PERIOD) {
+            if pruned.is_none_or(|pruned| pruned.elapsed() >= limits::PRUNE_PERIOD) {
                 pruned = Some(Instant::now());
                 let end = Timestamp::now().unix().saturating_sub_unsigned(retention.as_secs());
                 if let Err(error) = self.store.prune_requests(Timestamp::from_unix(end)).await {

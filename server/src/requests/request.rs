@@ -73,7 +73,8 @@ impl UseRequest {
     }
 }
 
-/// What an idempotency key is bound to besides key and operation: the input and, where there is one, its hash algorithm.
+/// What an idempotency key is bound to besides key and operation: the input and, where there is one, its hash
+/// algorithm.
 fn idempotent_input(operation: &Operation) -> [u8; 32] {
     let mut bound = Vec::with_capacity(128);
     let input = operation.input();

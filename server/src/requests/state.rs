@@ -113,7 +113,10 @@ mod tests {
         }
 
         #[test]
-        fn final_state_is_left_only_by_a_repetition(state in select(State::ALL.to_vec()), input in select(Input::ALL.to_vec())) {
+        fn final_state_is_left_only_by_a_repetition(
+            state in select(State::ALL.to_vec()),
+            input in select(Input::ALL.to_vec()),
+        ) {
             if state.is_final() && input != Input::Repeat {
                 prop_assert_eq!(next(state, input), None);
             }

@@ -1,11 +1,8 @@
 //! Waiting for a request that is in work, here or at another server.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
+use parking_lot::Mutex;
 use sealcard_api::{
     ids::{ProjectId, RequestId},
     record::RequestState,
@@ -23,14 +20,9 @@ use super::{
 };
 use crate::{
     authn::Caller,
+    limits,
     storage::{RequestRow, StorageError},
 };
-
-/// How long a repetition waits for the first request.
-pub(super) const REPETITION_WAIT: Duration = Duration::from_secs(10);
-
-/// How often the state of a request is read that another server works on.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Requests {
     /// Waits until the request `id`, which has begun, may have ended.
@@ -44,7 +36,7 @@ impl Requests {
             return Err(RequestError::InProgress);
         }
         if self.recover().await? == 0 {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(limits::STATE_POLL).await;
         }
         Ok(())
     }
@@ -63,7 +55,7 @@ impl Requests {
             let runs_here = matches!(row, Some(RequestRow { state: RequestState::Signing, .. }))
                 && tokio::time::timeout_at(deadline.into(), self.running.ended(id)).await.unwrap_or(true);
             if !runs_here {
-                let pause = LOOK_AGAIN.min(deadline.saturating_duration_since(Instant::now()));
+                let pause = limits::STATE_POLL.min(deadline.saturating_duration_since(Instant::now()));
                 tokio::time::sleep(pause).await;
             }
         }
@@ -114,26 +106,21 @@ impl Running {
     /// Notes a request for as long as the guard lives.
     pub(super) fn begin(&self, id: RequestId) -> RunningGuard {
         let (sender, receiver) = watch::channel(());
-        self.lock().insert(id, receiver);
+        self.0.lock().insert(id, receiver);
         RunningGuard { running: self.clone(), id, _sender: sender }
     }
 
     /// Whether this process works on the request.
     pub(crate) fn contains(&self, id: RequestId) -> bool {
-        self.lock().contains_key(&id)
+        self.0.lock().contains_key(&id)
     }
 
     /// Waits until the request has ended. `false` at once if this process does not work on it.
     pub(super) async fn ended(&self, id: RequestId) -> bool {
-        let Some(mut receiver) = self.lock().get(&id).cloned() else { return false };
+        let Some(mut receiver) = self.0.lock().get(&id).cloned() else { return false };
         // Nothing is ever sent: the error says that the guard has gone.
         while receiver.changed().await.is_ok() {}
         true
-    }
-
-    /// Nothing in the map depends on two steps, so a panic elsewhere leaves it whole.
-    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, watch::Receiver<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,6 +133,6 @@ pub(super) struct RunningGuard {
 
 impl Drop for RunningGuard {
     fn drop(&mut self) {
-        self.running.lock().remove(&self.id);
+        self.running.0.lock().remove(&self.id);
     }
 }

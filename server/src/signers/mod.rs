@@ -1,10 +1,10 @@
 //! Starting signer processes, one for each environment, and talking to them.
 //!
-//! A signer is two processes. The keeper is started here, over a socket pair that it inherits, or it runs as a user of its
-//! own and is connected to; it starts the worker and hands over a socket to it. On that the worker is asked typed operations;
-//! requests of any number of callers share the one connection and are told apart by their ids. When the worker dies, what was
-//! in flight fails as [`UseError::Unavailable`] with the outcome unknown, and the keeper brings the next one. When the keeper
-//! dies, another one is started.
+//! A signer is two processes. The keeper is started here, over a socket pair that it inherits, or it runs as a user of
+//! its own and is connected to; it starts the worker and hands over a socket to it. On that the worker is asked typed
+//! operations; requests of any number of callers share the one connection and are told apart by their ids. When the
+//! worker dies, what was in flight fails as [`UseError::Unavailable`] with the outcome unknown, and the keeper brings
+//! the next one. When the keeper dies, another one is started.
 
 mod connection;
 mod folders;
@@ -17,10 +17,11 @@ mod uses;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::RwLock;
 use sealcard_api::{
     admin::{EnvironmentKind, EnvironmentState},
     ids::{EnvironmentId, PrincipalId},
@@ -35,6 +36,7 @@ use tokio::{
 
 use crate::{
     limiter::Busy,
+    limits,
     storage::{EnvironmentRow, Store},
 };
 use connection::Connection;
@@ -47,24 +49,6 @@ pub use process::SignerSettings;
 use unlock::Unlocker;
 use uses::Uses;
 pub use uses::{UseKind, UsePermit};
-
-/// How long a use of a key may take.
-pub const USE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long the making of a key may take. RSA primes need luck.
-pub const GENERATE_DEADLINE: Duration = Duration::from_secs(120);
-
-/// How long a state question may take.
-const STATUS_DEADLINE: Duration = Duration::from_secs(3);
-
-/// How often each signer is asked how it is.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// How long an attempt to unseal may take. A wrong passphrase is answered late.
-const UNSEAL_DEADLINE: Duration = Duration::from_secs(60);
-
-/// Journal entries in one answer.
-const JOURNAL_PAGE: u32 = 1000;
 
 /// Why a signer gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,8 +100,8 @@ impl Signers {
         Arc::new(signers)
     }
 
-    /// Starts, or connects to, a signer for each of these environments that has none. An environment without a place among
-    /// `found` is looked for where its folder, below `folder`, would be.
+    /// Starts, or connects to, a signer for each of these environments that has none. An environment without a place
+    /// among `found` is looked for where its folder, below `folder`, would be.
     ///
     /// Returns at once: signers that do not start are started again, with growing pauses.
     pub fn start_missing(
@@ -126,7 +110,7 @@ impl Signers {
         found: &[Found],
         environments: impl IntoIterator<Item = EnvironmentRow>,
     ) {
-        let mut signers = self.by_environment.write().unwrap_or_else(PoisonError::into_inner);
+        let mut signers = self.by_environment.write();
         for row in environments {
             signers.entry(row.id).or_insert_with(|| {
                 let found = found.iter().find(|found| found.name == row.name);
@@ -146,13 +130,13 @@ impl Signers {
     /// The signer of an environment.
     #[must_use]
     pub fn get(&self, environment: EnvironmentId) -> Option<Arc<Signer>> {
-        self.by_environment.read().unwrap_or_else(PoisonError::into_inner).get(&environment).cloned()
+        self.by_environment.read().get(&environment).cloned()
     }
 
     /// All signers with their environments.
     #[must_use]
     pub fn all(&self) -> Vec<(EnvironmentId, Arc<Signer>)> {
-        let signers = self.by_environment.read().unwrap_or_else(PoisonError::into_inner);
+        let signers = self.by_environment.read();
         signers.iter().map(|(id, signer)| (*id, Arc::clone(signer))).collect()
     }
 
@@ -228,7 +212,7 @@ impl Signer {
     /// # Errors
     /// See [`UseError`].
     pub async fn use_key(&self, body: RequestBody, permit: UsePermit) -> Result<ResponseBody, UseError> {
-        self.connection().await?.use_key(body, USE_DEADLINE, permit).await
+        self.connection().await?.use_key(body, limits::USE_DEADLINE, permit).await
     }
 
     /// Asks the signer, and waits for the answer or the deadline.
@@ -237,7 +221,7 @@ impl Signer {
     /// See [`UseError`].
     pub async fn ask(&self, body: RequestBody) -> Result<ResponseBody, UseError> {
         let deadline = match body {
-            RequestBody::Generate { .. } => GENERATE_DEADLINE,
+            RequestBody::Generate { .. } => limits::GENERATE_DEADLINE,
             RequestBody::Use { .. }
             | RequestBody::Certify { .. }
             | RequestBody::Import { .. }
@@ -246,8 +230,8 @@ impl Signer {
             | RequestBody::Probe
             | RequestBody::Adopt { .. }
             | RequestBody::Destroy { .. }
-            | RequestBody::Discard { .. } => USE_DEADLINE,
-            RequestBody::Status | RequestBody::Recipient => STATUS_DEADLINE,
+            | RequestBody::Discard { .. } => limits::USE_DEADLINE,
+            RequestBody::Status | RequestBody::Recipient => limits::STATUS_DEADLINE,
         };
         let connection = self.connection().await?;
         connection.ask(body, deadline).await
@@ -278,7 +262,7 @@ impl Signer {
         // A status question needs no patience: no connection is an answer.
         let current = self.connection.borrow().clone();
         let Some(connection) = current else { return EnvironmentState::Unavailable };
-        match connection.ask(RequestBody::Status, STATUS_DEADLINE).await {
+        match connection.ask(RequestBody::Status, limits::STATUS_DEADLINE).await {
             Ok(ResponseBody::Status { state, .. }) => match state {
                 StoreState::Open => EnvironmentState::Ready,
                 StoreState::Sealed | StoreState::Locked => EnvironmentState::Sealed,
@@ -293,7 +277,7 @@ impl Signer {
     /// # Errors
     /// See [`UseError`].
     pub async fn journal(&self, from: u64) -> Result<(JournalHead, Vec<JournalEntry>), UseError> {
-        match self.ask(RequestBody::Journal { from, limit: JOURNAL_PAGE }).await? {
+        match self.ask(RequestBody::Journal { from, limit: limits::JOURNAL_PAGE }).await? {
             ResponseBody::Journal { head, entries } => Ok((head, entries)),
             _ => Err(UseError::Unavailable),
         }
@@ -305,9 +289,9 @@ impl Signer {
     /// See [`KeeperError`].
     pub async fn ask_keeper(&self, body: KeeperRequestBody) -> Result<KeeperAnswer, KeeperError> {
         let deadline = match body {
-            KeeperRequestBody::Unseal | KeeperRequestBody::UnsealWith { .. } => UNSEAL_DEADLINE,
+            KeeperRequestBody::Unseal | KeeperRequestBody::UnsealWith { .. } => limits::UNSEAL_DEADLINE,
             KeeperRequestBody::Status | KeeperRequestBody::Recipient | KeeperRequestBody::ReplaceWorker { .. } => {
-                STATUS_DEADLINE
+                limits::STATUS_DEADLINE
             }
         };
         let link = self.link.borrow().clone().ok_or(KeeperError::Unavailable)?;
@@ -336,7 +320,7 @@ impl Signer {
             return Err(UseError::NotStarted(why));
         }
         let mut changes = self.connection.clone();
-        match timeout(STATUS_DEADLINE, changes.wait_for(Option::is_some)).await {
+        match timeout(limits::STATUS_DEADLINE, changes.wait_for(Option::is_some)).await {
             Ok(Ok(current)) => current.as_ref().map(Arc::clone).ok_or(UseError::NotAsked),
             _ => Err(UseError::NotAsked),
         }

@@ -1,4 +1,5 @@
-//! One keeper at a time for an environment: started or connected to, watched, replaced. The workers that it brings are connections.
+//! One keeper at a time for an environment: started or connected to, watched, replaced. The workers that it brings are
+//! connections.
 
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
@@ -8,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use sealcard_signer_protocol::{KeeperRequestBody, RequestBody};
@@ -22,23 +23,11 @@ use tokio::{
 };
 
 use super::{
-    HEARTBEAT, STATUS_DEADLINE,
     connection::Connection,
     folders::Place,
     link::{Link, News},
 };
-
-/// The pause before a signer is started again; doubles up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest pause between two starts.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
-
-/// A signer that ran so long did not fail at its start: the pause begins anew.
-const STEADY: Duration = Duration::from_secs(60);
-
-/// How long a signer may finish what it has begun when the server stops.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+use crate::limits;
 
 /// What a signer gets of the server's environment: systemd's credentials and, in builds for tests, their failpoints.
 const INHERITED_VARIABLES: &[&str] =
@@ -101,7 +90,7 @@ async fn supervise(
     mut stop: watch::Receiver<bool>,
     ending: Arc<AtomicBool>,
 ) {
-    let mut pause = FIRST_PAUSE;
+    let mut pause = limits::RESTART_PAUSE;
     while !*stop.borrow() {
         let started = Instant::now();
         let environment = settings.environment.as_str();
@@ -124,14 +113,14 @@ async fn supervise(
                 }
             },
         }
-        if started.elapsed() >= STEADY {
-            pause = FIRST_PAUSE;
+        if started.elapsed() >= limits::STEADY {
+            pause = limits::RESTART_PAUSE;
         }
         tokio::select! {
             () = sleep(pause) => {}
             () = stopped(&mut stop) => {}
         }
-        pause = (pause * 2).min(MAX_PAUSE);
+        pause = (pause * 2).min(limits::MAX_RESTART_PAUSE);
     }
 }
 
@@ -233,7 +222,7 @@ async fn run(
             _ = &mut reader => {
                 if process.is_some() {
                     // Killed at once it could not say why any more.
-                    let _ = timeout(STATUS_DEADLINE, keeper.ended()).await;
+                    let _ = timeout(limits::STATUS_DEADLINE, keeper.ended()).await;
                 }
                 break Some("it closed its socket; its own log says why".to_owned());
             }
@@ -250,7 +239,7 @@ async fn run(
                         _ = &mut reader, if process.is_none() => {}
                     }
                 };
-                let ended = timeout(STOP_DEADLINE, ended).await;
+                let ended = timeout(limits::STOP_DEADLINE, ended).await;
                 tracing::info!(environment, process, clean = ended.is_ok(), "signer: stopped");
                 break None;
             }
@@ -263,13 +252,13 @@ async fn run(
     keeper.kill().await;
     reader.abort();
     let all_read = async { while workers.join_next().await.is_some() {} };
-    if timeout(STOP_DEADLINE, all_read).await.is_err() {
+    if timeout(limits::STOP_DEADLINE, all_read).await.is_err() {
         workers.shutdown().await;
     }
     current.connection.send_replace(None);
     let mut said = None;
     if let Some(log) = log {
-        said = timeout(STATUS_DEADLINE, log).await.ok().and_then(Result::ok).flatten();
+        said = timeout(limits::STATUS_DEADLINE, log).await.ok().and_then(Result::ok).flatten();
     }
     if let Some(failure) = failure {
         current.fails(environment, process, said.unwrap_or(failure), ending);
@@ -316,25 +305,25 @@ fn take(environment: &str, news: News, current: &Current, workers: &mut JoinSet<
     }
 }
 
-/// Returns when the keeper has not answered two questions in a row. A worker that has not is replaced by the keeper, which
-/// loses no secret over it.
+/// Returns when the keeper has not answered two questions in a row. A worker that has not is replaced by the keeper,
+/// which loses no secret over it.
 async fn heartbeat(link: &Link, connection: &watch::Sender<Option<Arc<Connection>>>) {
     let mut missed = 0;
     let mut silent: Option<u32> = None;
     while missed < 2 {
-        sleep(HEARTBEAT).await;
-        missed = match link.ask(KeeperRequestBody::Status, STATUS_DEADLINE).await {
+        sleep(limits::HEARTBEAT).await;
+        missed = match link.ask(KeeperRequestBody::Status, limits::STATUS_DEADLINE).await {
             Ok(_) => 0,
             Err(_) => missed + 1,
         };
         let worker = connection.borrow().clone();
         let Some(worker) = worker else { continue };
         let process = worker.process_id();
-        if worker.ask(RequestBody::Status, STATUS_DEADLINE).await.is_ok() {
+        if worker.ask(RequestBody::Status, limits::STATUS_DEADLINE).await.is_ok() {
             silent = None;
         } else if silent.replace(process) == Some(process) {
             tracing::error!(process, "signer: the worker does not answer, is replaced");
-            let _ = link.ask(KeeperRequestBody::ReplaceWorker { process }, STATUS_DEADLINE).await;
+            let _ = link.ask(KeeperRequestBody::ReplaceWorker { process }, limits::STATUS_DEADLINE).await;
         }
     }
 }

@@ -5,12 +5,13 @@ use std::{
     io::ErrorKind,
     os::fd::AsFd as _,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use sealcard_signer_protocol::{
     channel::{ChannelError, Incoming},
     encode,
@@ -46,8 +47,8 @@ struct Question<A> {
     on_answer: Option<OnAnswer<A>>,
 }
 
-/// Called with the answer, however late it comes; dropped when none can come. It may hold a permit, since until then the
-/// question is in the signer's queue.
+/// Called with the answer, however late it comes; dropped when none can come. It may hold a permit, since until then
+/// the question is in the signer's queue.
 pub(super) type OnAnswer<A> = Box<dyn FnOnce(&A) + Send>;
 
 /// The side that asks.
@@ -90,7 +91,7 @@ impl<A> Questions<A> {
         let frame = encode(&message(id)).map_err(|_| NoAnswer::TooLong)?;
         let (asker, receiver) = oneshot::channel();
         let awaited = on_answer.is_some();
-        match lock(&self.waiting).as_mut() {
+        match self.waiting.lock().as_mut() {
             Some(waiting) => waiting.insert(id, Question { asker, on_answer }),
             None => return Err(NoAnswer::NotAsked),
         };
@@ -124,8 +125,8 @@ impl<A> Questions<A> {
     }
 }
 
-/// Removes the question when nobody waits any more, whether answered or given up, unless the signer has it and its answer
-/// is waited for all the same.
+/// Removes the question when nobody waits any more, whether answered or given up, unless the signer has it and its
+/// answer is waited for all the same.
 struct Forget<'a, A> {
     waiting: &'a Waiting<A>,
     id: u64,
@@ -135,7 +136,7 @@ struct Forget<'a, A> {
 impl<A> Drop for Forget<'_, A> {
     fn drop(&mut self) {
         if !self.stays
-            && let Some(waiting) = lock(self.waiting).as_mut()
+            && let Some(waiting) = self.waiting.lock().as_mut()
         {
             waiting.remove(&self.id);
         }
@@ -143,8 +144,8 @@ impl<A> Drop for Forget<'_, A> {
 }
 
 impl<A> Answers<A> {
-    /// Reads messages until the other side closes its end, which is no error. `take` gives the answer in a message and the
-    /// id of its question, if it is one.
+    /// Reads messages until the other side closes its end, which is no error. `take` gives the answer in a message and
+    /// the id of its question, if it is one.
     pub(super) async fn read<M: DeserializeOwned>(
         self,
         mut take: impl FnMut(M, &mut Incoming) -> Result<Option<(u64, A)>, ChannelError>,
@@ -168,7 +169,7 @@ impl<A> Answers<A> {
     }
 
     fn answer(&self, id: u64, answer: A) {
-        let question = lock(&self.waiting).as_mut().and_then(|waiting| waiting.remove(&id));
+        let question = self.waiting.lock().as_mut().and_then(|waiting| waiting.remove(&id));
         let asker = question.map(|Question { asker, on_answer }| {
             if let Some(on_answer) = on_answer {
                 on_answer(&answer);
@@ -184,11 +185,6 @@ impl<A> Answers<A> {
 impl<A> Drop for Answers<A> {
     fn drop(&mut self) {
         // Dropping the senders tells everyone who waits.
-        lock(&self.waiting).take();
+        self.waiting.lock().take();
     }
-}
-
-/// A panic while the map was held leaves the map whole: nothing in it depends on two steps.
-fn lock<A>(waiting: &Waiting<A>) -> MutexGuard<'_, Option<HashMap<u64, Question<A>>>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,9 @@
 //! Logging in to tokens with the PIN that is configured for them: one attempt, over all servers and restarts, until the
 //! token has taken it or a person has acted.
 //!
-//! A signer that has a PIN but has not logged in says that it is locked. The attempt is claimed in the database, where the
-//! claim is durable before the signer is asked, and its outcome is noted there. A claim without an outcome (this server or
-//! the module died in between) counts as a refusal: the token may have counted it as one.
+//! A signer that has a PIN but has not logged in says that it is locked. The attempt is claimed in the database, where
+//! the claim is durable before the signer is asked, and its outcome is noted there. A claim without an outcome (this
+//! server or the module died in between) counts as a refusal: the token may have counted it as one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,14 +18,11 @@ use tokio::{
     time::sleep,
 };
 
-use super::{STATUS_DEADLINE, USE_DEADLINE, UseError, connection::Connection};
-use crate::storage::{PinClaim, PinOutcome, StorageError, Store};
-
-/// How often to look at a token that is not there, or at another server's attempt.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-
-/// How often to look whether a person has acted, on whichever server.
-const LOOK_FOR_A_PERSON: Duration = Duration::from_secs(2);
+use super::{UseError, connection::Connection};
+use crate::{
+    limits,
+    storage::{PinClaim, PinOutcome, StorageError, Store},
+};
 
 /// Opens the token of one environment whenever its signer comes up locked.
 pub(super) struct Unlocker {
@@ -40,9 +37,6 @@ pub(super) struct Unlocker {
     /// This server could not log in. What another one could not is not concluded here: its PIN may be another.
     pub(super) blocked: bool,
 }
-
-/// How long to wait after a token could not remove what is to be removed.
-const LOOK_FOR_LEFTOVERS: Duration = Duration::from_secs(60);
 
 enum Next {
     /// Nothing to do before the signer changes.
@@ -62,12 +56,12 @@ impl Unlocker {
                     Ok(next) => next,
                     Err(error) => {
                         tracing::error!(environment = self.name, %error, "token: the attempt to log in can't be noted");
-                        Next::Look(LOOK_FOR_A_PERSON)
+                        Next::Look(limits::ATTENDED_POLL)
                     }
                 },
             };
             let patience = match next {
-                Next::Wait => LOOK_FOR_A_PERSON * 5,
+                Next::Wait => limits::ATTENDED_POLL * 5,
                 Next::Look(patience) => patience,
             };
             tokio::select! {
@@ -79,7 +73,7 @@ impl Unlocker {
     }
 
     async fn look(&mut self, connection: &Connection) -> Result<Next, StorageError> {
-        match connection.ask(RequestBody::Status, STATUS_DEADLINE).await {
+        match connection.ask(RequestBody::Status, limits::STATUS_DEADLINE).await {
             Ok(ResponseBody::Status { state: StoreState::Locked, .. }) => self.unlock(connection).await,
             Ok(ResponseBody::Status { state: StoreState::Open, .. }) => {
                 self.note.send_replace(None);
@@ -90,13 +84,13 @@ impl Unlocker {
             }
             Ok(ResponseBody::Status { state: StoreState::Absent(why), .. }) => {
                 self.note.send_replace(Some(why));
-                Ok(Next::Look(LOOK_AGAIN))
+                Ok(Next::Look(limits::UNLOCK_POLL))
             }
             Ok(ResponseBody::Status { state: StoreState::Sealed, .. }) => {
                 self.blocked = true;
-                Ok(Next::Look(LOOK_FOR_A_PERSON))
+                Ok(Next::Look(limits::ATTENDED_POLL))
             }
-            _ => Ok(Next::Look(LOOK_FOR_A_PERSON)),
+            _ => Ok(Next::Look(limits::ATTENDED_POLL)),
         }
     }
 
@@ -105,13 +99,13 @@ impl Unlocker {
         for leftover in self.store.leftovers(self.environment).await? {
             self.store.begin_discard(leftover.clone()).await?;
             let (component, role, request) = (leftover.component.0, leftover.role, leftover.request.0);
-            match connection.ask(RequestBody::Discard { component, role, request }, USE_DEADLINE).await {
+            match connection.ask(RequestBody::Discard { component, role, request }, limits::USE_DEADLINE).await {
                 Ok(ResponseBody::Destroyed) => self.store.finish_discard(leftover).await?,
                 outcome => {
                     let why = outcome.map_or_else(|error| error.to_string(), |_| "an odd answer".to_owned());
                     tracing::error!(environment = self.name, %component, why,
                         "token: a key that was made for nothing can't be removed yet");
-                    return Ok(Next::Look(LOOK_FOR_LEFTOVERS));
+                    return Ok(Next::Look(limits::LEFTOVERS_POLL));
                 }
             }
         }
@@ -123,20 +117,20 @@ impl Unlocker {
             PinClaim::Granted => {}
             PinClaim::Elsewhere => {
                 self.note.send_replace(Some("another server is logging in with the same PIN".to_owned()));
-                return Ok(Next::Look(LOOK_AGAIN));
+                return Ok(Next::Look(limits::UNLOCK_POLL));
             }
             PinClaim::Spent => {
                 let why = format!(
-                    "an attempt with the configured PIN failed or ended without an outcome, and no other one is made before a \
-                     person acts: put the PIN right, then run: sealcard admin environment unseal {}",
+                    "an attempt with the configured PIN failed or ended without an outcome, and no other one is made \
+                     before a person acts: put the PIN right, then run: sealcard admin environment unseal {}",
                     self.name
                 );
                 self.note.send_replace(Some(why));
                 self.blocked = true;
-                return Ok(Next::Look(LOOK_FOR_A_PERSON));
+                return Ok(Next::Look(limits::ATTENDED_POLL));
             }
         }
-        let (outcome, note) = match connection.ask(RequestBody::Unlock, USE_DEADLINE).await {
+        let (outcome, note) = match connection.ask(RequestBody::Unlock, limits::USE_DEADLINE).await {
             Ok(ResponseBody::Unlocked) => (PinOutcome::Good, None),
             // Sealed: the token has refused the PIN meanwhile, when somebody else gave it.
             Err(UseError::Refused(
@@ -150,7 +144,7 @@ impl Unlocker {
             // The module may have been asked and may have counted it: the claim stays as it is.
             Ok(_) | Err(UseError::Unavailable | UseError::TooLong | UseError::DecryptionFailed { .. }) => {
                 tracing::error!(environment = self.name, "token: the attempt to log in ended without an outcome");
-                return Ok(Next::Look(LOOK_FOR_A_PERSON));
+                return Ok(Next::Look(limits::ATTENDED_POLL));
             }
         };
         self.blocked |= outcome == PinOutcome::Refused;
@@ -159,12 +153,12 @@ impl Unlocker {
         self.note.send_replace(note);
         Ok(match outcome {
             PinOutcome::Good | PinOutcome::Refused => Next::Wait,
-            PinOutcome::NotJudged => Next::Look(LOOK_AGAIN),
+            PinOutcome::NotJudged => Next::Look(limits::UNLOCK_POLL),
         })
     }
 
-    /// The token is open. If the attempt before failed, a person has mended what was wrong: the next start may log in by
-    /// itself again, and so may other servers.
+    /// The token is open. If the attempt before failed, a person has mended what was wrong: the next start may log in
+    /// by itself again, and so may other servers.
     async fn conclude(&self) -> Result<(), StorageError> {
         let (environment, node) = (self.environment, self.store.node());
         if !self.store.pin_attempt_is_spent(environment).await? {

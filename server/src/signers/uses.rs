@@ -1,46 +1,17 @@
 //! Permits for the uses of one signer's keys: fair by the signer's time.
 //!
-//! A permit is granted while the signer has little to do, so that its queues, which are first in, first out, stay short: a
-//! signature waits behind a few others at most, however many of them one principal wants.
+//! A permit is granted while the signer has little to do, so that its queues, which are first in, first out, stay
+//! short: a signature waits behind a few others at most, however many of them one principal wants.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use sealcard_api::{algorithm::ComponentAlgorithm, ids::PrincipalId};
 
-use crate::limiter::{Bound, Busy, FairLimiter, Limits, Permit};
-
-/// How long a use waits until the signer can take it.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How many more uses of one principal wait.
-const WAITING_OF_ONE: usize = 256;
-
-/// How many uses a sealed store's signer has at once: fewer than fit in its queue.
-const OF_A_STORE: usize = 512;
-
-/// How many a token's signer has. Tokens may be slow: who waits before the intent is told to try again, who waits in the
-/// signer's queue until the deadline leaves a use whose outcome is unknown.
-const OF_A_TOKEN: usize = 64;
-
-/// How many a token's signer has whatever they cost: a token may have many sessions.
-const OF_A_TOKEN_AT_ANY_COST: usize = 16;
-
-/// How many a sealed store's signer has for each processor, whatever they cost. One works; the others' entries are on
-/// their way to the disks of the record and of the journal.
-const PER_PROCESSOR: usize = 4;
-
-/// How long all uses that the signer has may take one processor.
-const WINDOW: Duration = Duration::from_millis(10);
-
-/// The least time for each processor.
-const WINDOW_PER_PROCESSOR: Duration = Duration::from_millis(5);
-
-/// What a use is thought to take before one of its kind has been measured.
-const FIRST_ESTIMATE: Duration = Duration::from_millis(1);
+use crate::{
+    limiter::{Bound, Busy, FairLimiter, Limits, Permit},
+    limits,
+};
 
 /// Uses that take about the same time: of keys of one algorithm, for one operation.
 pub type UseKind = (ComponentAlgorithm, &'static str);
@@ -62,18 +33,24 @@ pub struct UsePermit {
 impl Uses {
     pub(super) fn of_a_store() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let window = WINDOW_PER_PROCESSOR.saturating_mul(u32::try_from(processors).unwrap_or(u32::MAX)).max(WINDOW);
-        let at_any_cost = (PER_PROCESSOR * processors).min(OF_A_STORE);
-        Self::new(Bound { at_once: OF_A_STORE, at_any_cost, window })
+        let window = limits::USES_WINDOW_PER_PROCESSOR
+            .saturating_mul(u32::try_from(processors).unwrap_or(u32::MAX))
+            .max(limits::USES_WINDOW);
+        let at_any_cost = (limits::STORE_USES_PER_PROCESSOR * processors).min(limits::STORE_USES);
+        Self::new(Bound { at_once: limits::STORE_USES, at_any_cost, window })
     }
 
     pub(super) fn of_a_token() -> Self {
-        Self::new(Bound { at_once: OF_A_TOKEN, at_any_cost: OF_A_TOKEN_AT_ANY_COST, window: WINDOW })
+        Self::new(Bound {
+            at_once: limits::TOKEN_USES,
+            at_any_cost: limits::TOKEN_USES_AT_ANY_COST,
+            window: limits::TOKEN_USES_WINDOW,
+        })
     }
 
     pub(super) fn new(all: Bound) -> Self {
-        let limits = Limits { all, of_one: of_one(all), waiting_of_one: WAITING_OF_ONE };
-        Self { limiter: FairLimiter::new(limits, PATIENCE), estimates: Arc::default() }
+        let limits = Limits { all, of_one: of_one(all), waiting_of_one: limits::WAITING_USES };
+        Self { limiter: FairLimiter::new(limits, limits::USE_WAIT), estimates: Arc::default() }
     }
 
     /// Waits until the signer can take one more use from this principal.
@@ -106,8 +83,8 @@ impl UsePermit {
         self.permit.charge(self.estimates.get(self.kind));
     }
 
-    /// The signer has answered. `done` says whether the key was used to the end: what fails early must not make others of
-    /// its kind look cheap.
+    /// The signer has answered. `done` says whether the key was used to the end: what fails early must not make others
+    /// of its kind look cheap.
     pub(super) fn answered(mut self, spent: Duration, done: bool) {
         self.estimates.learn(self.kind, spent, done);
         self.permit.charge(spent);
@@ -120,15 +97,15 @@ struct Estimates(Mutex<HashMap<UseKind, Duration>>);
 
 impl Estimates {
     fn get(&self, kind: UseKind) -> Duration {
-        let estimates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        estimates.get(&kind).copied().unwrap_or(FIRST_ESTIMATE)
+        let estimates = self.0.lock();
+        estimates.get(&kind).copied().unwrap_or(limits::USE_ESTIMATE)
     }
 
     fn learn(&self, kind: UseKind, spent: Duration, done: bool) {
-        let mut estimates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let estimate = estimates.entry(kind).or_insert(FIRST_ESTIMATE);
+        let mut estimates = self.0.lock();
+        let estimate = estimates.entry(kind).or_insert(limits::USE_ESTIMATE);
         if done || spent > *estimate {
-            *estimate = (*estimate * 7 + spent.min(PATIENCE)) / 8;
+            *estimate = (*estimate * 7 + spent.min(limits::USE_WAIT)) / 8;
         }
     }
 }
@@ -144,7 +121,7 @@ mod tests {
     #[test]
     fn estimate_follows_what_uses_take_and_not_what_fails_early() {
         let estimates = Estimates::default();
-        assert_eq!(estimates.get(KIND), FIRST_ESTIMATE);
+        assert_eq!(estimates.get(KIND), limits::USE_ESTIMATE);
         let fast = Duration::from_micros(30);
         (0..100).for_each(|_| estimates.learn(KIND, fast, true));
         assert!(estimates.get(KIND) < fast * 2, "{:?}", estimates.get(KIND));
@@ -160,7 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn cheap_uses_are_many_at_once_and_expensive_ones_few() {
-        let uses = Uses::new(Bound { at_once: 512, at_any_cost: 8, window: WINDOW });
+        let uses = Uses::new(Bound { at_once: 512, at_any_cost: 8, window: limits::USES_WINDOW });
         let many = async |kind: UseKind, spent: Duration| {
             for _ in 0..100 {
                 uses.permit(PrincipalId::new(), kind).await.unwrap().answered(spent, true);

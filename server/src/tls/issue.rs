@@ -10,7 +10,7 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-use crate::cli::files::{self, FileError};
+use crate::files::{self, FileError};
 
 /// The authority's certificate, relative to the data folder. Clients may trust it with `--ca-file`.
 pub const CA_FILE: &str = "tls/ca.pem";
@@ -51,7 +51,8 @@ pub fn make_authority(data: &Path) -> Result<(), IssueError> {
     Ok(())
 }
 
-/// Issues a server certificate for `names` with the data folder's authority, in place of an earlier one. The key is new.
+/// Issues a server certificate for `names` with the data folder's authority, in place of an earlier one. The key is
+/// new.
 ///
 /// # Errors
 /// If a name is not usable in a certificate, the authority's key can't be read, or files can't be written.
@@ -84,8 +85,8 @@ pub fn issue_server_until(
 
     let server_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let leaf = params.signed_by(&server_key, &issuer)?;
-    // The chain holds the authority too: a client learns it from the handshake and trusts it once a person has compared its
-    // fingerprint.
+    // The chain holds the authority too: a client learns it from the handshake and trusts it once a person has compared
+    // its fingerprint.
     let chain = format!("{}{}", leaf.pem(), String::from_utf8_lossy(&ca_pem));
     replace_pair((certificate, chain.as_bytes()), (key, Zeroizing::new(server_key.serialize_pem()).as_bytes()))
 }

@@ -3,10 +3,11 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
 use data_encoding::HEXUPPER;
+use parking_lot::RwLock;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -60,18 +61,18 @@ impl ServerTls {
     /// See [`TlsError`].
     pub fn reload(&self) -> Result<(), TlsError> {
         let fresh = Arc::new(read(&self.certificate, &self.key)?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.current.write() = fresh;
         Ok(())
     }
 
     /// The configuration for the next connection.
     #[must_use]
     pub fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read())
     }
 
-    /// SHA-256 of what workstations trust, as `sealcard login` shows it: the authority at the end of a file with a chain, which
-    /// stays when the server's own certificate is renewed. Upper-case pairs with colons.
+    /// SHA-256 of what workstations trust, as `sealcard login` shows it: the authority at the end of a file with a
+    /// chain, which stays when the server's own certificate is renewed. Upper-case pairs with colons.
     ///
     /// # Errors
     /// If there is none.

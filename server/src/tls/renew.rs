@@ -16,7 +16,7 @@ use super::{
     CA_FILE, CA_KEY_FILE, IssueError,
     issue::{self, SERVER_LIFETIME},
 };
-use crate::cli::files;
+use crate::files;
 
 /// Renewed so long before its end. A renewal that fails leaves time to act before warnings begin.
 pub const RENEW_BEFORE: Duration = Duration::days(90);
@@ -43,8 +43,8 @@ pub enum Renewal {
     },
 }
 
-/// Issues a new certificate for the same names if the present one ends soon. Several servers may do so at once, also with the
-/// same files.
+/// Issues a new certificate for the same names if the present one ends soon. Several servers may do so at once, also
+/// with the same files.
 ///
 /// # Errors
 /// If files can't be read or written. The certificate and key in use stay as they are.

@@ -3,12 +3,13 @@
 use reqwest::{Method, StatusCode};
 use sealcard_api::{
     Fingerprint, Timestamp,
-    admin::{Environment, Group, MemberKind, Page, PrincipalAccess, PrincipalKind, Project, ProjectRole, User},
+    admin::{Environment, Group, Page, PrincipalAccess, Project, User},
     algorithm::HashAlgorithm,
     grants::GrantInfo,
     ids::KeyId,
     keys::{Key, KeyUsers},
     problem::{Problem, ProblemCode},
+    roles::{MemberKind, PrincipalKind, ProjectRole},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -230,7 +231,10 @@ async fn what_one_may_not_see_answers_as_what_does_not_exist() {
     let hidden = add_key(&server, other, "hidden", [2; 20]).await;
     let alice = server.login("alice", PASSWORD).await;
 
-    let create = |project: &str| json!({"project": project, "name": "new", "algorithm": "ed25519", "user_id": "A <a@example.org>"});
+    let create = |project: &str| {
+        json!({"project": project, "name": "new", "algorithm": "ed25519", "user_id": "A \
+        <a@example.org>"})
+    };
     let import = |project: &str| json!({"project": project, "name": "new", "certificate": "", "secrets": []});
     let adopt = |project: &str| {
         json!({"project": project, "environment": "default", "name": "new", "user_id": "A <a@example.org>",

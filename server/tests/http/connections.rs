@@ -243,7 +243,8 @@ async fn stopping_lets_a_running_request_end_and_closes_idle_connections() {
     idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 204"));
     let mut busy = connect(&server).await;
-    let head = "POST /v1/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
+    let head = "POST /v1/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\nexpect: \
+        100-continue\r\n\r\n";
     busy.write_all(head.as_bytes()).await.unwrap();
     assert!(read_answer(&mut busy).await.starts_with("HTTP/1.1 100"));
 

@@ -83,7 +83,8 @@ fn agreed(algorithm: &'static agreement::Algorithm, theirs: &[u8]) -> (Vec<u8>, 
     (point, secret)
 }
 
-/// gpg imports the certificate without a warning, finds its own fingerprints, capabilities and expiry, and all signatures.
+/// gpg imports the certificate without a warning, finds its own fingerprints, capabilities and expiry, and all
+/// signatures.
 fn gpg_takes(row: &KeyRow) {
     let home = tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap();
     let gpg = |arguments: &[&str], input: &str| {

@@ -16,7 +16,7 @@ use sealcard_record::{
 };
 use sealcard_server::{
     requests::{RequestError, UseRequest, UseResponse},
-    storage::{Arrival, Database, Facts, FactsQuery, NewRequest, Store, Target, Verdict},
+    storage::{Database, FactsQuery, NewRequest, Snapshot, Store, Target, Verdict},
 };
 use sealcard_test_pause::Pause;
 use tokio::time::timeout;
@@ -70,7 +70,7 @@ async fn an_intent_without_outcome_is_named_by_the_verification() {
         host: None,
     });
     let id = request.id;
-    let begin = move |_: Option<&Facts>, _: &Arrival| Verdict {
+    let begin = move |_: Snapshot<'_>| Verdict {
         next: Some((RequestState::Signing, sealcard_record::Draft::new(id, intent))),
         value: (),
     };

@@ -2,11 +2,11 @@
 
 use sealcard_api::{
     Timestamp,
-    admin::ProjectRole,
     algorithm::{HashAlgorithm, KeyAlgorithm},
     ids::{GrantId, GroupId, KeyId, PrincipalId},
     keys::{KeyState, RevocationReason},
     record::RecordKind,
+    roles::ProjectRole,
 };
 use sealcard_policy::Action;
 use sealcard_server::{
@@ -229,7 +229,7 @@ async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_
     change(&place, move |tx| tx.change_principal(user, &disabled(false))).await;
     place.sign(key, &[1; 32]).await;
 
-    change(&place, move |tx| tx.revoke_grant(grant, 1).map(drop)).await;
+    change(&place, move |tx| tx.revoke_grant(grant).map(drop)).await;
     assert!(matches!(place.perform(key, sign(&[1; 32])).await, Err(RequestError::Denied { .. })));
     // One that is somebody else's does not help.
     let stranger = PrincipalId::new();
@@ -273,7 +273,7 @@ async fn no_key_is_made_or_ended_for_somebody_who_may_not_any_more() {
         assert!(matches!(refused, Err(KeyError::Authorization(AuthorizationError::Denied(_)))), "{refused:?}");
     }
     let grant = place.grant;
-    change(&place, move |tx| tx.revoke_grant(grant, 1).map(drop)).await;
+    change(&place, move |tx| tx.revoke_grant(grant).map(drop)).await;
     for refused in attempts(&[]).await {
         assert!(matches!(refused, Err(KeyError::Authorization(AuthorizationError::Denied(_)))), "{refused:?}");
     }

@@ -9,11 +9,11 @@ use std::{
 
 use sealcard_api::{
     Timestamp,
-    admin::ProjectRole,
     algorithm::{HashAlgorithm, KeyAlgorithm},
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     keys::KeyProfile,
     record::RecordReport,
+    roles::ProjectRole,
 };
 use sealcard_policy::{Action, PrincipalKind};
 use sealcard_record::{Actor, Named};
@@ -189,7 +189,7 @@ impl Place {
     pub(crate) async fn let_in(&self, grant: GrantId) -> Caller {
         let token = token_of(grant);
         let facts = self.store().facts(FactsQuery { token, target: Target::Server }).await.unwrap().unwrap();
-        Caller::new(&facts, token, RequestId::new(), ([127, 0, 0, 1], 1).into(), Timestamp::now()).unwrap()
+        Caller::new(&facts, token, (RequestId::new(), ([127, 0, 0, 1], 1).into(), Timestamp::now())).unwrap()
     }
 
     /// The user in a new HTTP request.

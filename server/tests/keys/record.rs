@@ -130,8 +130,10 @@ async fn a_signer_that_does_not_answer_is_named() {
 async fn a_sealed_key_with_another_public_half_or_from_another_row_does_not_open() {
     for change in [
         "UPDATE component_key SET public_key = zeroblob(32) WHERE role = 'sign'",
-        "UPDATE component_key SET handle = (SELECT handle FROM component_key WHERE role = 'certify') WHERE role = 'sign'",
-        "UPDATE component_key SET handle = CAST(substr(handle, 1, length(handle) - 1) || x'00' AS BLOB) WHERE role = 'sign'",
+        "UPDATE component_key SET handle = (SELECT handle FROM component_key WHERE role = 'certify') WHERE role = \
+         'sign'",
+        "UPDATE component_key SET handle = CAST(substr(handle, 1, length(handle) - 1) || x'00' AS BLOB) WHERE role = \
+         'sign'",
     ] {
         let place = used().await;
         let key = place.store().keys(sealcard_server::storage::KeyFilter { limit: 1, ..Default::default() }).await;

@@ -77,7 +77,7 @@ async fn a_repetition_that_waits_is_judged_anew_when_the_first_has_ended() {
     // Long enough for it to be judged and to wait; shorter would only make the test weaker.
     sleep(Duration::from_millis(200)).await;
     let grant = place.grant;
-    let revoked: Result<bool, StorageError> = place.store().write(move |tx| tx.revoke_grant(grant, 1)).await;
+    let revoked: Result<bool, StorageError> = place.store().write(move |tx| tx.revoke_grant(grant)).await;
     assert!(revoked.unwrap());
     drop(pause);
     signature(timeout(DEADLINE, first).await.unwrap().unwrap().unwrap());

@@ -1,5 +1,5 @@
-//! Bytes with descriptors over a Unix socket (`unix(7)`, `SCM_RIGHTS`). The only unsafe code of this crate: taking over a
-//! descriptor that was received has no safe form.
+//! Bytes with descriptors over a Unix socket (`unix(7)`, `SCM_RIGHTS`). The only unsafe code of this crate: taking over
+//! a descriptor that was received has no safe form.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},

@@ -32,8 +32,8 @@ impl Binding {
         Self::new(&[b"component", id.as_bytes(), algorithm, role, kind, first, second])
     }
 
-    /// Binds to one attempt to open one environment: the keeper's key, and the nonce that it gave for this envelope. An old
-    /// envelope opens nothing, and none opens another environment.
+    /// Binds to one attempt to open one environment: the keeper's key, and the nonce that it gave for this envelope. An
+    /// old envelope opens nothing, and none opens another environment.
     #[must_use]
     pub fn unseal(keeper: &RecipientKey, nonce: &[u8; 32]) -> Self {
         Self::new(&[b"unseal", &keeper.0, nonce])

@@ -15,8 +15,8 @@ use crate::{
 
 /// Create the folder of a signer whose keys are on a PKCS#11 token
 ///
-/// Checks the description of the token and copies it; the token itself is not changed. Prints what it created as one line
-/// of JSON, without secrets. An existing folder is never changed.
+/// Checks the description of the token and copies it; the token itself is not changed. Prints what it created as one
+/// line of JSON, without secrets. An existing folder is never changed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example, for a signer of its own user:

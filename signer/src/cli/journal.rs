@@ -14,8 +14,8 @@ use crate::{
 pub(super) enum Journal {
     /// Check that no entry was changed, removed or moved
     ///
-    /// Verifies the chain of hashes, and prints the number of entries and the hash of the last one. Compare them with what the
-    /// server's record says. The signer need not run. Exit code 1 if an entry was changed, removed or moved.
+    /// Verifies the chain of hashes, and prints the number of entries and the hash of the last one. Compare them with
+    /// what the server's record says. The signer need not run. Exit code 1 if an entry was changed, removed or moved.
     Verify(Folder),
 }
 
@@ -27,7 +27,8 @@ impl Journal {
         output::line(&format!("head: {}", HEXLOWER.encode(&head.hash)));
         if let Some(torn) = torn {
             output::line(&format!(
-                "unfinished: {} bytes at the end; a write in progress, or a crash's remains that the next start sets aside",
+                "unfinished: {} bytes at the end; a write in progress, or a crash's remains that the next start sets \
+                 aside",
                 torn.len
             ));
         }

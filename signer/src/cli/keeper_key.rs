@@ -8,8 +8,8 @@ use crate::{folder::SEAL_FILE, keeper, pkcs11::config::TOKEN_FILE};
 
 /// Print the fingerprint to enter at `sealcard admin environment unseal`
 ///
-/// It is that of the key that a passphrase or PIN is encrypted to. Enter it when you run `sealcard admin environment unseal`, or pass it with `--signer-fingerprint`. It is stored in the
-/// folder's keeper.key; no signer needs to run.
+/// It is that of the key that a passphrase or PIN is encrypted to. Enter it when you run `sealcard admin environment
+/// unseal`, or pass it with `--signer-fingerprint`. It is stored in the folder's keeper.key; no signer needs to run.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

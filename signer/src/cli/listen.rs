@@ -21,9 +21,9 @@ const INHERITED_VARIABLES: &[&str] =
 
 /// Serve a server that connects to a socket (systemd runs this)
 ///
-/// Uses the socket that systemd listens on (`sealcard-signer@.socket`) and starts a keeper (`serve`) for each connection, one
-/// after the other. A connection ends when the server closes it. The signer runs as its own user, whose files the server
-/// can't read.
+/// Uses the socket that systemd listens on (`sealcard-signer@.socket`) and starts a keeper (`serve`) for each
+/// connection, one after the other. A connection ends when the server closes it. The signer runs as its own user, whose
+/// files the server can't read.
 #[derive(Debug, Args)]
 pub(super) struct Listen {
     #[command(flatten)]

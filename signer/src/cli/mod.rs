@@ -32,8 +32,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 /// Keep signing keys for a Sealcard server: open them, look at them, check their journal
 ///
-/// The server starts this program (`serve`) and sends requests over a socket that only the two share. Run it yourself to unseal
-/// a key store that is sealed with a passphrase, and to check its journal.
+/// The server starts this program (`serve`) and sends requests over a socket that only the two share. Run it yourself
+/// to unseal a key store that is sealed with a passphrase, and to check its journal.
 #[derive(Debug, Parser)]
 #[command(name = "sealcard-signer", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
@@ -70,8 +70,8 @@ struct Folder {
 
 /// Serve a server over an inherited socket (the server runs this)
 ///
-/// Keeps the secret that opens the keys, and starts another process (`worker`) that uses them. Ends when the server closes the
-/// socket. Ignores signals other than KILL. Logs go to standard error, one line for each event.
+/// Keeps the secret that opens the keys, and starts another process (`worker`) that uses them. Ends when the server
+/// closes the socket. Ignores signals other than KILL. Logs go to standard error, one line for each event.
 #[derive(Debug, Args)]
 struct Serve {
     #[command(flatten)]

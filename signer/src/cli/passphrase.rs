@@ -25,7 +25,8 @@ pub(super) fn new(file: Option<&Path>) -> anyhow::Result<Passphrase> {
     }
     loop {
         output::error(&format!(
-            "The key store needs a passphrase of at least {MIN_PASSPHRASE} characters. Press Enter to get a generated one."
+            "The key store needs a passphrase of at least {MIN_PASSPHRASE} characters. Press Enter to get a \
+             generated one."
         ));
         let mut chosen = ask("New passphrase for the key store: ")?;
         if chosen.text().is_empty() {

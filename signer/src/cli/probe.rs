@@ -18,8 +18,8 @@ use crate::{
 
 /// Show what a token is and what it can do
 ///
-/// Loads the module of the folder's token.toml and asks it for token, firmware, limits and mechanisms. Needs no PIN and uses
-/// no key. Warns about what an administrator should correct.
+/// Loads the module of the folder's token.toml and asks it for token, firmware, limits and mechanisms. Needs no PIN and
+/// uses no key. Warns about what an administrator should correct.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -64,7 +64,8 @@ impl Probe {
         Ok(())
     }
 
-    /// Runs the command again, with the environment that the module will have. There is no safe way to change one's own.
+    /// Runs the command again, with the environment that the module will have. There is no safe way to change one's
+    /// own.
     fn again(&self, config: &TokenConfig) -> anyhow::Result<()> {
         let mut command = Command::new(std::env::current_exe().context("this program's own file can't be found")?);
         command.args(["probe", "--environment-is-set", "--folder"]).arg(&self.folder.folder);

@@ -15,8 +15,8 @@ use crate::{
 
 /// Show what the sandbox around the keys prevents
 ///
-/// Enters the sandbox of the environment's worker, tries what must fail there and prints the results. Exit code 1 if an attempt
-/// succeeded. Changes nothing, and can run while the signer runs; run it as the signer's user.
+/// Enters the sandbox of the environment's worker, tries what must fail there and prints the results. Exit code 1 if an
+/// attempt succeeded. Changes nothing, and can run while the signer runs; run it as the signer's user.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

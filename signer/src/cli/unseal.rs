@@ -11,8 +11,8 @@ use crate::keeper::{ControlReply, ControlRequest, ask};
 
 /// Open the key store of the running signer with its passphrase or PIN
 ///
-/// The passphrase or PIN goes to the signer directly, not through the server. If a key file, PIN file or credential was missing
-/// or wrong when the signer started, correct it and run this command. A PIN is tried once, immediately.
+/// The passphrase or PIN goes to the signer directly, not through the server. If a key file, PIN file or credential was
+/// missing or wrong when the signer started, correct it and run this command. A PIN is tried once, immediately.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

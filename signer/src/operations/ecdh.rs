@@ -52,8 +52,8 @@ impl AgreementKey {
         Ok(Self { key, algorithm, curve })
     }
 
-    /// The X coordinate of the shared point, as wide as the field. Points that are not on the curve, compressed ones and
-    /// those that give all zeros fail alike.
+    /// The X coordinate of the shared point, as wide as the field. Points that are not on the curve, compressed ones
+    /// and those that give all zeros fail alike.
     pub(super) fn agree(&self, ephemeral: &[u8]) -> Result<Vec<u8>, SignerError> {
         if !self.curve.has_form_of(ephemeral) {
             return Err(SignerError::DecryptionFailed);

@@ -117,8 +117,8 @@ impl VerifyingKey {
 }
 
 /// The integer of a digest (FIPS 186-5 section 6.4.1 step 2): the leftmost bytes of a longer one, and zeros before a
-/// shorter one. The orders of P-256 and P-384 are as wide as SHA-256 and SHA-384; that of P-521 is wider than any digest,
-/// so nothing is cut there.
+/// shorter one. The orders of P-256 and P-384 are as wide as SHA-256 and SHA-384; that of P-521 is wider than any
+/// digest, so nothing is cut there.
 fn to_width(digest: &[u8], width: usize) -> Vec<u8> {
     let taken = digest.get(..width).unwrap_or(digest);
     let mut number = vec![0; width.saturating_sub(taken.len())];

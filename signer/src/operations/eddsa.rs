@@ -18,8 +18,9 @@ pub(super) fn generate() -> Result<GeneratedKey, GenerateError> {
     })
 }
 
-/// An Ed25519 key, twice in memory: signatures are made with both and compared. A signature that a fault has spoiled, in the
-/// computation or in one of the two, would give the key away to whoever sees it and a right one of the same message.
+/// An Ed25519 key, twice in memory: signatures are made with both and compared. A signature that a fault has spoiled,
+/// in the computation or in one of the two, would give the key away to whoever sees it and a right one of the same
+/// message.
 pub struct SigningKey {
     pair: Ed25519KeyPair,
     second: Ed25519KeyPair,

@@ -45,14 +45,14 @@ impl PublicKey {
     }
 }
 
-/// Whether a point, in the form of [`PublicKeyBytes::Ec`], may be given to a private key for key agreement: a NIST curve's
-/// must lie on it; Curve25519's must not be one of the few of small order (RFC 7748 section 6.1).
+/// Whether a point, in the form of [`PublicKeyBytes::Ec`], may be given to a private key for key agreement: a NIST
+/// curve's must lie on it; Curve25519's must not be one of the few of small order (RFC 7748 section 6.1).
 #[must_use]
 pub fn is_fit_for_agreement(curve: Curve, point: &[u8]) -> bool {
     match curve {
         Curve::Ed25519 => false,
-        // Every 32 bytes are a point (RFC 7748 section 5). The library refuses a secret of zeros, and those of small order give
-        // it with every key, so also with one that was made just now.
+        // Every 32 bytes are a point (RFC 7748 section 5). The library refuses a secret of zeros, and those of small
+        // order give it with every key, so also with one that was made just now.
         Curve::Cv25519 => PrivateKey::generate(&X25519)
             .is_ok_and(|key| agreement::agree(&key, UnparsedPublicKey::new(&X25519, point), (), |_| Ok(())).is_ok()),
         _ => ecdsa::VerifyingKey::parse(curve, &PublicKeyBytes::Ec { point: point.to_vec() }).is_ok(),

@@ -115,8 +115,8 @@ impl DecryptionKey {
         Ok(Self(Pkcs1PrivateDecryptingKey::new(PrivateDecryptingKey::from_pkcs8(private)?)?))
     }
 
-    /// Decrypts and removes the padding. The library looks at every byte of the padding in constant time and says no more
-    /// than whether it was right; every failure looks the same from outside.
+    /// Decrypts and removes the padding. The library looks at every byte of the padding in constant time and says no
+    /// more than whether it was right; every failure looks the same from outside.
     pub(super) fn decrypt(&self, ciphertext: &[u8]) -> Result<Vec<u8>, SignerError> {
         let width = self.0.key_size_bytes();
         // OpenPGP strips leading zeros of numbers; the width comes back here.

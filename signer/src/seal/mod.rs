@@ -1,8 +1,8 @@
 //! How the master key is kept while nobody uses it.
 //!
-//! The master key is 32 random bytes. It lies in `seal.json` ([`SealFile`]), encrypted with AES-256-GCM under a key that
-//! is derived from the seal's secret: the content of a key file or of a systemd credential (HKDF-SHA256), or a passphrase
-//! (argon2id, then HKDF-SHA256). Whoever has `seal.json` and the database, but not the secret, has nothing.
+//! The master key is 32 random bytes. It lies in `seal.json` ([`SealFile`]), encrypted with AES-256-GCM under a key
+//! that is derived from the seal's secret: the content of a key file or of a systemd credential (HKDF-SHA256), or a
+//! passphrase (argon2id, then HKDF-SHA256). Whoever has `seal.json` and the database, but not the secret, has nothing.
 
 mod file;
 mod passphrase;
@@ -37,8 +37,8 @@ impl MasterKey {
         &self.0
     }
 
-    /// The key that opens envelopes for this store. Derived, so that every node that has the master key has this one too,
-    /// and nothing more needs to be kept.
+    /// The key that opens envelopes for this store. Derived, so that every node that has the master key has this one
+    /// too, and nothing more needs to be kept.
     pub(crate) fn envelope_key(&self) -> Result<PrivateKey, CryptoError> {
         crypto::hkdf(self.bytes(), &[], b"sealcard envelope key 1").map(PrivateKey::new)
     }
@@ -88,7 +88,8 @@ pub enum SealError {
     },
     /// The variable that systemd sets is missing.
     #[error(
-        "CREDENTIALS_DIRECTORY is not set, so there is no systemd credential {name:?}; start the server from a unit with LoadCredentialEncrypted={name}:…"
+        "CREDENTIALS_DIRECTORY is not set, so there is no systemd credential {name:?}; start the server from a unit \
+         with LoadCredentialEncrypted={name}:…"
     )]
     NoCredentials {
         /// The credential.
@@ -99,7 +100,8 @@ pub enum SealError {
     PassphraseNeeded,
     /// The keeper's own key is missing. Retrying helps once it was restored, or made anew on purpose.
     #[error(
-        "{} is missing: restore it from a backup, or make a new one with: sealcard-signer keeper-key --new --folder DIR",
+        "{} is missing: restore it from a backup, or make a new one with: sealcard-signer keeper-key --new --folder \
+         DIR",
         .0.display()
     )]
     NoKeeperKey(PathBuf),
@@ -108,19 +110,28 @@ pub enum SealError {
     PinNeeded,
     /// The configured PIN is still the one that the token has refused. Retrying helps once it was changed.
     #[error(
-        "the configured PIN is still the one that the token refused, so no attempt was spent on it; put the right one there \
-         (or, if the token's PIN was changed to it, restart the server first)"
+        "the configured PIN is still the one that the token refused, so no attempt was spent on it; put the right one \
+         there (or, if the token's PIN was changed to it, restart the server first)"
     )]
     PinUnchanged,
     /// The passphrase is too short to be one.
     #[error("a passphrase needs at least {MIN_PASSPHRASE} characters")]
     PassphraseTooShort,
-    /// The secret is not the one that sealed the master key, or `seal.json` was changed. Retrying helps with the right one.
-    #[error("{}", match .0 { SealSource::Passphrase { .. } => "the passphrase is wrong", SealSource::KeyFile { .. } => "the key file is not the one that this store was sealed with", SealSource::SystemdCredential { .. } => "the credential is not the one that this store was sealed with" })]
+    /// The secret is not the one that sealed the master key, or `seal.json` was changed. Retrying helps with the right
+    /// one.
+    #[error("{}", wrong(.0))]
     WrongSecret(SealSource),
     /// The cryptographic library failed, such as for want of memory. Retrying may help.
     #[error("the cryptographic library failed")]
     Library,
+}
+
+const fn wrong(source: &SealSource) -> &'static str {
+    match source {
+        SealSource::Passphrase { .. } => "the passphrase is wrong",
+        SealSource::KeyFile { .. } => "the key file is not the one that this store was sealed with",
+        SealSource::SystemdCredential { .. } => "the credential is not the one that this store was sealed with",
+    }
 }
 
 impl From<CryptoError> for SealError {

@@ -74,8 +74,8 @@ pub(crate) fn read_private(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8
     read_guarded(path, limit, false)
 }
 
-/// As [`read_private`]. `listed`: systemd 254 and later leave a credential to root and root's group, and let the service's
-/// user read it by an access control list, whose mask appears in the group's bits.
+/// As [`read_private`]. `listed`: systemd 254 and later leave a credential to root and root's group, and let the
+/// service's user read it by an access control list, whose mask appears in the group's bits.
 fn read_guarded(path: &Path, limit: usize, listed: bool) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let failed = |e| SealError::File(path.to_owned(), e);
     // Non-blocking: a FIFO in its place must not hang the start.

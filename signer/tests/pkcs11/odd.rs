@@ -1,5 +1,5 @@
-//! Tokens that do not keep to the standard, each a row of the table in docs/tokens.md. A module in front of SoftHSM plays
-//! them (`tests/pkcs11-shim`).
+//! Tokens that do not keep to the standard, each a row of the table in docs/tokens.md. A module in front of SoftHSM
+//! plays them (`tests/pkcs11-shim`).
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
 use sealcard_signer::pkcs11::{Token, config::Pin};
@@ -163,7 +163,8 @@ rows! {
     labels_that_end_with_nul_are_found: |hsm| {
         hsm.tool(&["--keypairgen", "--key-type", "EC:prime256v1", "--label", "theirs", "--usage-sign"]);
         // The module compares the NUL as well, so that it finds nothing.
-        let token = hsm.odd(&["C_GetAttributeValue always append 0x3 00", "C_FindObjectsInit always if names=0x3 cut 0x3 3"]);
+        let token = hsm.odd(&["C_GetAttributeValue always append 0x3 00", "C_FindObjectsInit always if names=0x3 cut \
+            0x3 3"]);
         let (key, evidence) = adopt(&token, &named(None, Some("theirs"))).unwrap();
         assert_eq!(evidence.label, "theirs");
         signs(&token, &key);

@@ -111,7 +111,8 @@ impl SoftHsm {
     /// `token.toml` with something before its tables.
     pub fn toml(&self, more: &str) -> String {
         format!(
-            "module = {:?}\npin = \"person\"\n{more}\n[token]\nlabel = {LABEL:?}\n\n[sandbox]\nread = [{:?}]\nwrite = [{:?}]\nenvironment = {{ SOFTHSM2_CONF = {:?} }}\n",
+            "module = {:?}\npin = \"person\"\n{more}\n[token]\nlabel = {LABEL:?}\n\n[sandbox]\nread = [{:?}]\nwrite \
+             = [{:?}]\nenvironment = {{ SOFTHSM2_CONF = {:?} }}\n",
             Self::module(),
             self.conf(),
             self.0.join("tokens"),

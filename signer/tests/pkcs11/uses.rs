@@ -269,8 +269,8 @@ fn a_call_that_takes_longer_than_its_deadline_is_told() {
         token.unlock(&sealcard_signer::pkcs11::config::Pin::new(softhsm::PIN.into()), false).unwrap();
         let enough = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            // At some time one of them takes longer than a second. A process that ended meanwhile would take the module's
-            // memory away under it.
+            // At some time one of them takes longer than a second. A process that ended meanwhile would take the
+            // module's memory away under it.
             scope.spawn(|| {
                 while !enough.load(Ordering::Relaxed) {
                     token.generate(Uuid::now_v7(), ComponentAlgorithm::Rsa4096, Sign).unwrap();

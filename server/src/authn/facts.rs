@@ -1,0 +1,44 @@
+//! From the store to what policy judges.
+
+use sealcard_api::Timestamp;
+use sealcard_policy::{
+    AuthenticationMethod, ComponentFacts, Facts as PolicyFacts, GrantFacts, KeyFacts, PrincipalFacts,
+};
+
+use crate::storage::Facts;
+
+/// What policy judges at `now`.
+#[must_use]
+pub fn policy_facts(facts: &Facts, now: Timestamp) -> PolicyFacts {
+    let Facts { grant, principal, roles, key, .. } = facts;
+    PolicyFacts {
+        now,
+        grant: GrantFacts {
+            issued: grant.issued,
+            method: if grant.by_service_token {
+                AuthenticationMethod::ServiceToken
+            } else {
+                AuthenticationMethod::Password
+            },
+            expires: grant.expires,
+            revoked: grant.revoked,
+        },
+        principal: PrincipalFacts {
+            kind: principal.kind,
+            administrator: principal.administrator,
+            disabled: principal.disabled,
+            removed: principal.removed,
+            groups: principal.groups.clone(),
+        },
+        roles: *roles,
+        key: key.as_ref().map(|key| KeyFacts {
+            disabled: key.disabled,
+            revoked: key.revoked,
+            destroyed: key.destroyed,
+            component: key
+                .component
+                .as_ref()
+                .map(|component| ComponentFacts { expires: component.expires, revoked: component.revoked }),
+        }),
+    }
+}

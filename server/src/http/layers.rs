@@ -1,0 +1,173 @@
+//! What surrounds every request, as layers: id, log line, headers, panics, slots and time limits.
+
+use std::{
+    any::Any,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{
+        HeaderName, HeaderValue, Method, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+};
+use sealcard_api::{
+    REGISTRY_VERSION_HEADER, REQUEST_ID_HEADER, REQUEST_SECONDS_HEADER, Timestamp,
+    ids::RequestId,
+    problem::{Problem, ProblemCode},
+};
+use tokio::time::{sleep, timeout};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
+
+use super::{
+    ApiError, AppState, RequestContext,
+    connections::Place,
+    error::{PendingProblem, render},
+    slots::{Slots, overloaded},
+};
+use crate::limits;
+
+/// Puts the layers around the routes. Requests carry their peer's address as an extension.
+pub(super) fn around(router: Router, state: &AppState) -> Router {
+    let limits = &state.config.limits;
+    let admission = Admission { slots: Slots::new(limits.requests), timeout: limits.request_timeout() };
+    let store = state.store.clone();
+    let version = move |_: &Response| Some(HeaderValue::from(store.registry_version()));
+    let fixed = |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
+    // The last layer is the outermost.
+    router
+        .layer(from_fn_with_state(admission, admit))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
+        .layer(SetResponseHeaderLayer::overriding(HeaderName::from_static(REGISTRY_VERSION_HEADER), version))
+        .layer(SetResponseHeaderLayer::overriding(
+            HeaderName::from_static(REQUEST_SECONDS_HEADER),
+            HeaderValue::from(limits.request_seconds),
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(fixed(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(fixed(STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
+        .layer(from_fn_with_state(state.config.log.requests, identify))
+}
+
+/// Gives the request its id and time, writes the problem that is its answer, and logs it.
+async fn identify(State(log_requests): State<bool>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let Some(peer) = request.extensions().get::<SocketAddr>().copied() else {
+        return render(&Problem::new(ProblemCode::Internal));
+    };
+    let request_id = RequestId::new();
+    request.extensions_mut().insert(RequestContext { request_id, peer, received: Timestamp::now() });
+    let line = log_requests.then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let mut response = with_problem(next.run(request).await, request_id);
+    if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
+        response.headers_mut().insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
+    }
+    if let Some((method, path)) = line {
+        log(&method, &path, response.status(), started.elapsed(), request_id, peer);
+    }
+    response
+}
+
+/// Renders the problem that the response stands for, now that the request's id is known. Other headers of the response
+/// stay.
+fn with_problem(mut response: Response, request_id: RequestId) -> Response {
+    let Some(PendingProblem(mut problem)) = response.extensions_mut().remove() else { return response };
+    problem.request_id = Some(request_id);
+    let (parts, body) = render(&problem).into_parts();
+    *response.status_mut() = parts.status;
+    // The length of the body that is replaced.
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response.headers_mut().extend(parts.headers);
+    *response.body_mut() = body;
+    response
+}
+
+/// Admits requests: those without a login at their rate, a slot for each, and a time limit.
+#[derive(Clone)]
+struct Admission {
+    slots: Slots,
+    timeout: Duration,
+}
+
+async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
+    match request.extensions().get::<Place>().map_or(Some(Duration::ZERO), Place::delay) {
+        Some(Duration::ZERO) => {}
+        Some(delay) => sleep(delay).await,
+        None => {
+            // At once it would only invite the next one.
+            sleep(limits::MAX_ANONYMOUS_DELAY).await;
+            return overloaded().into_response();
+        }
+    }
+    let slot = match admission.slots.enter(request.uri().path()) {
+        Ok(slot) => Arc::new(slot),
+        Err(error) => return error.into_response(),
+    };
+    request.extensions_mut().insert(Arc::clone(&slot));
+    // Making an RSA key can take minutes, and a key that was made must not be lost to a time limit.
+    let works = request.method() == Method::POST && works_on_key(request.uri().path());
+    let limit = if works { admission.timeout.max(limits::KEY_WORK_TIMEOUT) } else { admission.timeout };
+    timeout(limit, next.run(request)).await.unwrap_or_else(|_elapsed| {
+        let detail = "Try again. Whether a key was used is in the record.";
+        ApiError::new(ProblemCode::Timeout).detail(detail).into_response()
+    })
+}
+
+/// Whether the path is that of a [`super::key_work::KeyTask`].
+fn works_on_key(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/v1/keys") else { return false };
+    matches!(rest, "" | "/import" | "/adopt") || rest.ends_with("/revoke") || rest.ends_with("/destroy")
+}
+
+/// One request fails, the server goes on.
+fn panicked(panic: &(dyn Any + Send)) -> Response<Body> {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("no text"), "a handler panicked");
+    ApiError::new(ProblemCode::Internal).into_response()
+}
+
+fn log(method: &Method, path: &str, status: StatusCode, took: Duration, id: RequestId, peer: SocketAddr) {
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(
+        target: "sealcard_server::request",
+        %method, path, status = status.as_u16(), micros, request_id = %id, %peer,
+    );
+}
+
+#[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used)]
+mod tests {
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn panic_of_a_handler_becomes_an_internal_problem() {
+        async fn handler() {
+            tokio::task::yield_now().await;
+            panic!("the reason");
+        }
+        let router = Router::new()
+            .route("/", get(handler))
+            .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
+            .layer(from_fn_with_state(true, identify));
+        let mut request = Request::new(Body::empty());
+        request.extensions_mut().insert(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let id = response.headers().get(REQUEST_ID_HEADER).unwrap().to_str().unwrap().to_owned();
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let problem: Problem = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem.code, ProblemCode::Internal);
+        assert_eq!(problem.request_id.unwrap().to_string(), id);
+    }
+}

@@ -1,0 +1,195 @@
+//! Limits that are not configured: how much is admitted, and how long things may take. [`crate::config::Limits`] has
+//! the others.
+
+use std::time::Duration;
+
+use sealcard_api::rules::NewPassword;
+
+// Requests, from the accept loop to the answer.
+
+/// One in so many slots is reserved for everything but the use of keys, so that administrators can act while many sign.
+pub(crate) const RESERVED_SLOTS: usize = 8;
+
+/// A connection that has been idle for less is not closed to make room: it may be in its handshake.
+pub(crate) const EVICTION_GRACE: Duration = Duration::from_secs(1);
+
+/// Requests without a login that one network gets answered at once are those of so much time.
+pub(crate) const ANONYMOUS_BURST: Duration = Duration::from_secs(2);
+
+/// The longest that a request without a login waits for its turn; one that would wait longer is refused.
+pub(crate) const MAX_ANONYMOUS_DELAY: Duration = Duration::from_secs(2);
+
+/// Networks that are remembered; beyond, those are forgotten that may ask at once.
+pub(crate) const ANONYMOUS_NETWORKS: usize = 4096;
+
+/// Time limit of work on a key, its wait for a permit included, where it is more than that of other requests.
+pub(crate) const KEY_WORK_TIMEOUT: Duration = Duration::from_secs(240);
+
+/// A request that waits for a state is answered so much earlier than its time limit.
+pub(crate) const LONG_POLL_MARGIN: Duration = Duration::from_secs(1);
+
+/// Items of one page, unless the query says otherwise.
+pub(crate) const PAGE_ITEMS: u32 = 100;
+
+/// Cards that one caller gets: more than any gpg could cope with.
+pub(crate) const MAX_CARDS: u32 = 1000;
+
+/// Keys that are listed as usable by somebody.
+pub(crate) const MAX_USABLE_KEYS: u32 = 1000;
+
+// Uses of keys.
+
+/// How long a repetition waits for the first request with its idempotency key.
+pub(crate) const REPETITION_WAIT: Duration = Duration::from_secs(10);
+
+/// How often the state of a request is read that another server works on.
+pub(crate) const STATE_POLL: Duration = Duration::from_millis(50);
+
+/// A request that found too many waiting is answered so late, so that its caller waits before the next one.
+pub(crate) const BUSY_DELAY: Duration = Duration::from_secs(1);
+
+/// Digests of one batch that are in work at once, so that a batch does not keep everyone else from the signer.
+pub(crate) const BATCH_CONCURRENCY: usize = 16;
+
+/// How long a use waits for a permit of its signer.
+pub(crate) const USE_WAIT: Duration = Duration::from_secs(10);
+
+/// Uses of one principal that wait for a permit.
+pub(crate) const WAITING_USES: usize = 256;
+
+/// Uses that the signer of a sealed store has at once: fewer than fit in its queue.
+pub(crate) const STORE_USES: usize = 512;
+
+/// Uses that a token's signer has at once. A use that waits here is told to try again; one that waits in the signer's
+/// queue until the deadline has an unknown outcome.
+pub(crate) const TOKEN_USES: usize = 64;
+
+/// Uses that a token's signer has whatever they cost: a token may have many sessions.
+pub(crate) const TOKEN_USES_AT_ANY_COST: usize = 16;
+
+/// How long all uses that a token's signer has may take, summed up: calls to a token overlap, and each is measured with the
+/// others that it waits for inside the module.
+pub(crate) const TOKEN_USES_WINDOW: Duration = Duration::from_millis(100);
+
+/// Uses for each processor that the signer of a sealed store has whatever they cost. One is computed; the entries of
+/// the others are on their way to the disk.
+pub(crate) const STORE_USES_PER_PROCESSOR: usize = 4;
+
+/// How long all uses that a signer has may take one processor.
+pub(crate) const USES_WINDOW: Duration = Duration::from_millis(10);
+
+/// The least of that time for each processor.
+pub(crate) const USES_WINDOW_PER_PROCESSOR: Duration = Duration::from_millis(5);
+
+/// What a use is expected to take before one of its kind has been measured.
+pub(crate) const USE_ESTIMATE: Duration = Duration::from_millis(1);
+
+// Work on keys: making, importing, adopting, revoking, destroying them.
+
+/// Work of one kind that is done at once in one environment.
+pub(crate) const KEY_WORK_CONCURRENCY: usize = 4;
+
+/// How much of that one principal may have.
+pub(crate) const KEY_WORK_OF_ONE: usize = 2;
+
+/// Work of one principal that waits for a permit.
+pub(crate) const WAITING_KEY_WORK: usize = 8;
+
+/// How long work waits for a permit: much less than its time limit.
+pub(crate) const KEY_WORK_WAIT: Duration = Duration::from_secs(20);
+
+/// What work is expected to take.
+pub(crate) const KEY_WORK_ESTIMATE: Duration = Duration::from_secs(1);
+
+// Passwords.
+
+/// The longest password that is looked at, in bytes: those of [`NewPassword`] fit.
+pub(crate) const MAX_PASSWORD: usize = 4 * NewPassword::MAX;
+
+/// Checks of one network that wait for each one that may run: about two seconds of work.
+pub(crate) const WAITING_PASSWORDS: usize = 32;
+
+/// How long a check waits for a permit.
+pub(crate) const PASSWORD_WAIT: Duration = Duration::from_secs(20);
+
+/// What a check is expected to take.
+pub(crate) const PASSWORD_ESTIMATE: Duration = Duration::from_millis(50);
+
+/// A network may hold many people: it gets this many times the attempts of an account.
+pub(crate) const NETWORK_ATTEMPTS: u32 = 4;
+
+/// The longest delay after wrong attempts.
+pub(crate) const MAX_LOGIN_DELAY: Duration = Duration::from_secs(300);
+
+/// After so long without a wrong attempt all are forgotten.
+pub(crate) const ATTEMPTS_FORGOTTEN: Duration = Duration::from_secs(3600);
+
+/// Accounts and networks whose wrong attempts are remembered.
+pub(crate) const MAX_SUBJECTS: usize = 16_384;
+
+/// The longest account name that is remembered as it is; no account has a longer one.
+pub(crate) const MAX_SUBJECT_NAME: usize = 64;
+
+// Signers.
+
+/// How long a signer may take for a use.
+pub(crate) const USE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a signer may take to make a key. RSA primes need luck.
+pub(crate) const GENERATE_DEADLINE: Duration = Duration::from_secs(120);
+
+/// How long a signer may take to say how it is.
+pub(crate) const STATUS_DEADLINE: Duration = Duration::from_secs(3);
+
+/// How often each signer is asked how it is.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long an attempt to unseal may take. A wrong passphrase is answered late.
+pub(crate) const UNSEAL_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Journal entries in one answer of a signer.
+pub(crate) const JOURNAL_PAGE: u32 = 1000;
+
+/// The pause before an ended signer is started again, for the first time.
+pub(crate) const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause before an ended signer is started again.
+pub(crate) const MAX_RESTART_PAUSE: Duration = Duration::from_secs(30);
+
+/// A signer that ran for so long is restarted at once when it ends.
+pub(crate) const STEADY: Duration = Duration::from_secs(60);
+
+/// How long a signer may take to end.
+pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often to look at a token that is not there, or at another server's attempt.
+pub(crate) const UNLOCK_POLL: Duration = Duration::from_millis(500);
+
+/// How often to look whether a person has acted, on whichever server.
+pub(crate) const ATTENDED_POLL: Duration = Duration::from_secs(2);
+
+/// How long to wait after a token could not remove what is to be removed.
+pub(crate) const LEFTOVERS_POLL: Duration = Duration::from_secs(60);
+
+// Upkeep.
+
+/// How often a running server looks for uses that nobody works on.
+pub(crate) const ORPHANS_PERIOD: Duration = Duration::from_secs(2);
+
+/// How often it deletes old requests.
+pub(crate) const PRUNE_PERIOD: Duration = Duration::from_mins(10);
+
+/// The oldest state that `/readyz` answers with.
+pub(crate) const READINESS_AGE: Duration = Duration::from_secs(1);
+
+/// How long the database may take for that.
+pub(crate) const DATABASE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Free bytes below which nothing more can be signed soon.
+pub(crate) const LEAST_DISK_SPACE: u64 = 1024 * 1024;
+
+/// Entries that are read at once.
+pub(crate) const VERIFIED_PAGE: u32 = 500;
+
+/// Keys that are read at once to look for those that end.
+pub(crate) const ENDS_PAGE: u32 = 500;
