@@ -45,6 +45,9 @@ pub(crate) const REPETITION_WAIT: Duration = Duration::from_secs(10);
 /// How often the state of a request is read that another server works on.
 pub(crate) const STATE_POLL: Duration = Duration::from_millis(50);
 
+/// How often the state of a request is read that waits for people.
+pub(crate) const WAITING_POLL: Duration = Duration::from_millis(250);
+
 /// A request that found too many waiting is answered so late, so that its caller waits before the next one.
 pub(crate) const BUSY_DELAY: Duration = Duration::from_secs(1);
 

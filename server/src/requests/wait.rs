@@ -52,10 +52,12 @@ impl Requests {
             if !open || Instant::now() >= deadline {
                 return Ok(row);
             }
-            let runs_here = matches!(row, Some(RequestRow { state: RequestState::Signing, .. }))
-                && tokio::time::timeout_at(deadline.into(), self.running.ended(id)).await.unwrap_or(true);
+            let signs = matches!(row, Some(RequestRow { state: RequestState::Signing, .. }));
+            let runs_here =
+                signs && tokio::time::timeout_at(deadline.into(), self.running.ended(id)).await.unwrap_or(true);
             if !runs_here {
-                let pause = limits::STATE_POLL.min(deadline.saturating_duration_since(Instant::now()));
+                let poll = if signs { limits::STATE_POLL } else { limits::WAITING_POLL };
+                let pause = poll.min(deadline.saturating_duration_since(Instant::now()));
                 tokio::time::sleep(pause).await;
             }
         }

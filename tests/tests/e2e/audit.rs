@@ -9,13 +9,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
 use sealcard_api::algorithm::{ComponentRole, HashAlgorithm};
 use sealcard_record::{Body, Event};
 use sealcard_signer_protocol::{
     self as protocol, KeeperMessage, Operation, Request, RequestBody, Response, ResponseBody, StoreState, StoredKey,
     channel::Incoming,
 };
-use sealcard_tests::{Algorithm, DatabaseKind, ENVIRONMENT, Finished, Playground, StoreKind, USER, run};
+use sealcard_tests::{
+    Algorithm, Daemon, DatabaseKind, ENVIRONMENT, Finished, Playground, StoreKind, USER, run, wait_until,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -97,6 +100,28 @@ fn the_record_is_shown_from_its_newest_entries_or_from_a_number_and_for_one_key(
     let of_key = list(&["list", "--key", key["name"].as_str().context("no name")?, "--limit", "2"])?;
     ensure!(of_key.len() == 2 && of_key.iter().all(|line| line["entry"]["key"]["id"] == key["id"]), "{of_key:#?}");
     ensure!(of_key.iter().any(|line| line["entry"]["event"] == "use-outcome"), "{of_key:#?}");
+    Ok(())
+}
+
+#[test]
+fn followed_record_shows_a_signature_once_it_is_made() -> Result<()> {
+    let playground = signed_once(StoreKind::Sealed)?;
+    let scratch = tempfile::tempdir()?;
+    let command = playground.admin.command(&["admin", "record", "list", "--follow", "--json"]);
+    let mut follower = Daemon::spawn(&command, &scratch.path().join("lines"))?;
+    let uses = |text: String| text.lines().filter(|line| line.contains("\"use-outcome\"")).count();
+    wait_until("the signature made before", PATIENCE, || Ok((uses(follower.log()) == 1).then_some(())))?;
+    playground.workstation.try_sign(&playground.key(Algorithm::Ed25519)?.fingerprint)?.success()?;
+    wait_until("the signature made meanwhile", PATIENCE, || Ok((uses(follower.log()) == 2).then_some(())))?;
+    let log = follower.log();
+    let numbers: Vec<u64> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["entry"]["sequence"].as_u64())
+        .collect();
+    ensure!(numbers.is_sorted_by(|a, b| a < b), "an entry is repeated or out of order: {numbers:?}");
+    ensure!(follower.ended()?.is_none(), "it ended by itself: {log}");
+    follower.signal(Signal::SIGINT)?;
+    follower.wait(PATIENCE)?;
     Ok(())
 }
 
