@@ -13,10 +13,10 @@ pub(crate) const RESERVED_SLOTS: usize = 8;
 /// A connection that has been idle for less is not closed to make room: it may be in its handshake.
 pub(crate) const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
-/// Requests without a login that one network gets answered at once are those of so much time.
+/// So much of its time a network may use up in advance for answers without a login.
 pub(crate) const ANONYMOUS_BURST: Duration = Duration::from_secs(2);
 
-/// The longest that a request without a login waits for its turn; one that would wait longer is refused.
+/// The longest delay of an answer without a login.
 pub(crate) const MAX_ANONYMOUS_DELAY: Duration = Duration::from_secs(2);
 
 /// Networks that are remembered; beyond, those are forgotten that may ask at once.
@@ -48,7 +48,7 @@ pub(crate) const STATE_POLL: Duration = Duration::from_millis(50);
 /// How often the state of a request is read that waits for people.
 pub(crate) const WAITING_POLL: Duration = Duration::from_millis(250);
 
-/// A request that found too many waiting is answered so late, so that its caller waits before the next one.
+/// Delay of the answer to a request that found too many waiting, so that its caller waits before the next one.
 pub(crate) const BUSY_DELAY: Duration = Duration::from_secs(1);
 
 /// Digests of one batch that are in work at once, so that a batch does not keep everyone else from the signer.
@@ -70,15 +70,15 @@ pub(crate) const TOKEN_USES: usize = 64;
 /// Uses that a token's signer has whatever they cost: a token may have many sessions.
 pub(crate) const TOKEN_USES_AT_ANY_COST: usize = 16;
 
-/// How long all uses that a token's signer has may take, summed up: calls to a token overlap, and each is measured with the
-/// others that it waits for inside the module.
+/// How long all uses that a token's signer has may take, summed up: calls to a token overlap, and each is measured with
+/// the others that it waits for inside the module.
 pub(crate) const TOKEN_USES_WINDOW: Duration = Duration::from_millis(100);
 
 /// Uses for each processor that the signer of a sealed store has whatever they cost. One is computed; the entries of
 /// the others are on their way to the disk.
 pub(crate) const STORE_USES_PER_PROCESSOR: usize = 4;
 
-/// How long all uses that a signer has may take one processor.
+/// More uses than those are in progress only while their estimated times add up to no more than this.
 pub(crate) const USES_WINDOW: Duration = Duration::from_millis(10);
 
 /// The least of that time for each processor.

@@ -192,11 +192,11 @@ impl Place {
         &self.0.connection
     }
 
-    /// How long a request on it waits that arrives now: only as long as none has shown a valid grant. None if that is too long.
-    pub(super) fn delay(&self) -> Option<Duration> {
+    /// How long an answer on it waits that is ready now: no time once a request on it has shown a valid grant.
+    pub(super) fn delay(&self) -> Duration {
         let Held { connection, connections, .. } = &*self.0;
         if !connection.is_anonymous() {
-            return Some(Duration::ZERO);
+            return Duration::ZERO;
         }
         connections.rate.lock().delay(connection.network, Instant::now())
     }
@@ -250,6 +250,18 @@ mod tests {
 
     fn is_closed(place: &Place) -> bool {
         !place.0.connections.open.lock().all.contains_key(&place.0.id)
+    }
+
+    #[test]
+    fn answers_are_delayed_until_a_grant_is_shown() {
+        let connections = Connections::new(&Limits { anonymous_requests: 1, ..Limits::default() });
+        let place = connections.admit(peer(1)).unwrap();
+        assert!((0..10).map(|_| place.delay()).max().unwrap() > Duration::ZERO);
+        let neighbour = connections.admit(peer(1)).unwrap();
+        assert!(neighbour.delay() > Duration::ZERO);
+        neighbour.authenticated();
+        assert_eq!(neighbour.delay(), Duration::ZERO);
+        assert_eq!(connections.admit(peer(2)).unwrap().delay(), Duration::ZERO);
     }
 
     #[test]

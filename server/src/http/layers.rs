@@ -30,7 +30,7 @@ use super::{
     ApiError, AppState, RequestContext,
     connections::Place,
     error::{PendingProblem, render},
-    slots::{Slots, overloaded},
+    slots::Slots,
 };
 use crate::limits;
 
@@ -89,7 +89,7 @@ fn with_problem(mut response: Response, request_id: RequestId) -> Response {
     response
 }
 
-/// Admits requests: those without a login at their rate, a slot for each, and a time limit.
+/// Admits requests: a slot and a time limit for each, and answers without a login at their rate.
 #[derive(Clone)]
 struct Admission {
     slots: Slots,
@@ -97,15 +97,7 @@ struct Admission {
 }
 
 async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
-    match request.extensions().get::<Place>().map_or(Some(Duration::ZERO), Place::delay) {
-        Some(Duration::ZERO) => {}
-        Some(delay) => sleep(delay).await,
-        None => {
-            // At once it would only invite the next one.
-            sleep(limits::MAX_ANONYMOUS_DELAY).await;
-            return overloaded().into_response();
-        }
-    }
+    let place = request.extensions().get::<Place>().cloned();
     let slot = match admission.slots.enter(request.uri().path()) {
         Ok(slot) => Arc::new(slot),
         Err(error) => return error.into_response(),
@@ -114,16 +106,28 @@ async fn admit(State(admission): State<Admission>, mut request: Request, next: N
     // Making an RSA key can take minutes, and a key that was made must not be lost to a time limit.
     let works = request.method() == Method::POST && works_on_key(request.uri().path());
     let limit = if works { admission.timeout.max(limits::KEY_WORK_TIMEOUT) } else { admission.timeout };
-    timeout(limit, next.run(request)).await.unwrap_or_else(|_elapsed| {
+    let response = timeout(limit, next.run(request)).await.unwrap_or_else(|_elapsed| {
         let detail = "Try again. Whether a key was used is in the record.";
         ApiError::new(ProblemCode::Timeout).detail(detail).into_response()
-    })
+    });
+    drop(slot);
+    // Only now it is known whether the request has shown a valid grant.
+    if let Some(place) = place {
+        let delay = place.delay();
+        if !delay.is_zero() {
+            // It may make room for another connection meanwhile.
+            place.connection().end_request();
+            sleep(delay).await;
+        }
+    }
+    response
 }
 
 /// Whether the path is that of a [`super::key_work::KeyTask`].
 fn works_on_key(path: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/keys") else { return false };
-    matches!(rest, "" | "/import" | "/adopt") || rest.ends_with("/revoke") || rest.ends_with("/destroy")
+    let of_one = ["/certificate", "/destroy", "/extend", "/revoke"];
+    matches!(rest, "" | "/import" | "/adopt") || of_one.iter().any(|end| rest.ends_with(end))
 }
 
 /// One request fails, the server goes on.
@@ -149,6 +153,16 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+
+    #[test]
+    fn work_on_keys_is_known_by_its_path() {
+        for path in ["", "/import", "/adopt", "/a/certificate", "/a/destroy", "/a/extend", "/a/revoke"] {
+            assert!(works_on_key(&format!("/v1/keys{path}")), "{path}");
+        }
+        for path in ["/v1/keys/a", "/v1/keys/a/sign", "/v1/keys/import/plan", "/v1/keys/a/certificate/plan", "/v1/x"] {
+            assert!(!works_on_key(path), "{path}");
+        }
+    }
 
     #[tokio::test]
     async fn panic_of_a_handler_becomes_an_internal_problem() {

@@ -117,7 +117,8 @@ struct Serving {
 
 impl Serving {
     async fn run(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
-        let peer = self.peer;
+        // An IPv4 client of a socket that takes both kinds has an address of IPv6 (RFC 4291 section 2.5.5.2).
+        let peer = SocketAddr::new(self.peer.ip().to_canonical(), self.peer.port());
         // Answers are small: without this they could wait for the other side's acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "set TCP_NODELAY");

@@ -76,7 +76,7 @@ impl Slot {
     }
 }
 
-pub(super) fn overloaded() -> ApiError {
+fn overloaded() -> ApiError {
     ApiError::new(ProblemCode::Overloaded)
         .detail("The server has too many requests at once. Try again in a second.")
         .retry_after(1)

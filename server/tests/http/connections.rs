@@ -237,6 +237,19 @@ async fn nonsense_on_a_connection_ends_it_and_the_server_lives() {
 }
 
 #[tokio::test]
+async fn answers_without_a_login_beyond_the_rate_are_late() {
+    let server = Running::with(|limits| limits.anonymous_requests = 1).await;
+    let mut stranger = connect(&server).await;
+    let started = Instant::now();
+    // Two seconds' answers are given in advance; the fourth waits.
+    for _ in 0..4 {
+        stranger.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert!(read_answer(&mut stranger).await.starts_with("HTTP/1.1 204"));
+    }
+    assert!(started.elapsed() >= Duration::from_millis(500));
+}
+
+#[tokio::test]
 async fn stopping_lets_a_running_request_end_and_closes_idle_connections() {
     let server = Running::start().await;
     let mut idle = connect(&server).await;
