@@ -65,7 +65,7 @@ pub use error::{DatabaseError, StorageError};
 pub use facts::{Facts, FactsQuery, Target, Version};
 #[allow(unused_imports)]
 pub use identity::*;
-pub use keys::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
+pub use keys::{ComponentRow, KeyEnd, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
 pub use record::{RecordFilter, RecordRow};
 pub use requests::{Arrival, NewRequest, RequestRow, Snapshot, UnfinishedRequest, Verdict};
 pub use writer::WriteTx;

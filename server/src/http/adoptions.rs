@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(adopt)).routes(routes!(evidence)).routes(routes!(destroy))
 }
 
-/// Takes over keys that lie on a token: each is found by label or id, and the certificate and the card are made for
+/// Adopts keys that are on a token: each is found by label or id, and the certificate and the card are made for
 /// them.
 #[utoipa::path(post, path = "/v1/keys/adopt", tag = "keys", request_body = AdoptKeys,
     responses((status = 201, body = Key)))]

@@ -10,10 +10,6 @@ use sealcard_api::{
     rules::{KeyDays, KeyPathName, NewKeyName, PageLimit, UserId},
 };
 use sealcard_policy::{Action, Roles};
-use sealcard_record::{
-    Event,
-    event::{KeyAct, KeyRenamed},
-};
 use sealcard_signer_protocol::SignerError;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -121,45 +117,14 @@ async fn change(
     Path(key): Path<String>,
     Json(change): Json<KeyChange>,
 ) -> ApiResult<Json<Key>> {
-    let (mut row, roles) = find(&state, &caller, &key).await?;
-    caller.may(roles, Action::ManageProject)?;
-    if let Some(disabled) = change.disabled {
-        if row.revoked.is_some() {
-            return Err(ApiError::new(ProblemCode::Conflict)
-                .detail("The key is revoked; there is no way back. Use another key."));
-        }
-        if row.destroyed.is_some() {
-            let detail = "The key is destroyed; there is no way back. Use another key.";
-            return Err(ApiError::new(ProblemCode::Conflict).detail(detail));
-        }
-        let key = row.id;
-        let act = KeyAct { signing_key: row.signing_key() };
-        let entry = caller.draft(if disabled { Event::KeyDisabled(act) } else { Event::KeyEnabled(act) });
-        state
-            .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
-                if tx.set_key_disabled(key, disabled)? {
-                    tx.append_record(entry);
-                }
-                Ok(())
-            })
-            .await?;
-        row.disabled = disabled;
+    let (row, roles) = find(&state, &caller, &key).await?;
+    let maker = caller.maker(roles, &[Action::ManageProject])?;
+    if let Some(name) = &change.name {
+        NewKeyName::check(name).map_err(ApiError::invalid)?;
+        state.store.expect_free_name(row.project_id, name).await?;
     }
-    if let Some(name) = change.name {
-        NewKeyName::check(&name).map_err(ApiError::invalid)?;
-        state.store.expect_free_name(row.project_id, &name).await?;
-        let (key, new_name) = (row.id, name.clone());
-        let renamed = KeyRenamed { signing_key: row.signing_key(), new_name: name.clone() };
-        let entry = caller.draft(Event::KeyRenamed(renamed));
-        state
-            .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
-                tx.rename_key(key, &new_name)?;
-                tx.append_record(entry);
-                Ok(())
-            })
-            .await?;
-        row.name = name;
-    }
+    keys::change(&state.store, maker, &row, change).await?;
+    let row = state.store.key(row.id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok(Json(to_key(row, caller.received)))
 }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Destroys the private halves of a key that can't be used any more. From then on it can't be enabled again, also if
-/// not all of them could be destroyed; then it may be asked for once more. The record tells of each one.
+/// not all of them could be destroyed; then it may be asked for once more. The record has an entry for each one.
 ///
 /// # Errors
 /// [`KeyError::State`] if the key is still in use or was adopted; see [`KeyError`].

@@ -1,9 +1,10 @@
 //! Making signing keys: private halves in the signer, the certificate here, the card's serial number, one row for all.
-//! `import` takes in keys that were made elsewhere, `adopt` those that lie on a token already; `revoke` and `destroy`
+//! `import` takes in keys that were made elsewhere, `adopt` keys that are on a token already; `revoke` and `destroy`
 //! end a key's life.
 
 mod adopt;
 mod certifier;
+mod change;
 mod destroy;
 mod extend;
 mod import;
@@ -12,6 +13,7 @@ mod revoke;
 
 pub use adopt::{Adoption, adopt};
 pub use certifier::CertificateError;
+pub use change::change;
 pub use destroy::destroy;
 pub use extend::extend;
 pub use import::{import, recipient};
@@ -398,7 +400,7 @@ async fn begin(
         .await
 }
 
-/// The last entry of a piece of work that came to nothing. What was made on a token for it is removed from there, now
+/// The last entry of a piece of work that came to nothing. The signer removes from the token what it made for it, now
 /// or when the token can be used again.
 async fn fail(
     store: &Store,

@@ -7,7 +7,7 @@ use sealcard_api::{
     algorithm::KeyAlgorithm,
     cards::CardList,
     ids::{EnvironmentId, KeyId, ProjectId},
-    keys::Key,
+    keys::{Key, KeyState},
     problem::ProblemCode,
 };
 use sealcard_server::storage::{NewKeyRow, StorageError};
@@ -156,6 +156,24 @@ async fn an_invisible_key_answers_as_an_unknown_one() {
         let name = invisible.replace("%2F", "/");
         assert_eq!(seen.detail.unwrap().replace(&name, "none"), unknown.detail.unwrap());
     }
+}
+
+#[tokio::test]
+async fn change_of_a_key_is_made_as_a_whole_or_not_at_all() {
+    let server = Running::start().await;
+    let admin = server.admin().await;
+    let project = add_project(&admin, "release").await;
+    add_key(&server, project, "tags", [1; 20]).await;
+    add_key(&server, project, "packages", [2; 20]).await;
+    for (name, code) in [("a b", ProblemCode::Invalid), ("packages", ProblemCode::Conflict)] {
+        let change = json!({"disabled": true, "name": name});
+        admin.send(Method::PATCH, "/v1/keys/release%2Ftags", change).await.problem(code);
+        let key: Key = admin.get("/v1/keys/release%2Ftags").await.json(StatusCode::OK);
+        assert_eq!(key.state, KeyState::Active, "disabled though the name {name:?} was refused");
+    }
+    let change = json!({"disabled": true, "name": "old-tags"});
+    let key: Key = admin.send(Method::PATCH, "/v1/keys/release%2Ftags", change).await.json(StatusCode::OK);
+    assert_eq!((key.state, key.name.as_str()), (KeyState::Disabled, "old-tags"));
 }
 
 #[tokio::test]

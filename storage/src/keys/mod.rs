@@ -172,6 +172,7 @@ macro_rules! key_query {
 mod find;
 
 pub use find::MAX_CANDIDATES;
+pub use write::KeyEnd;
 
 impl FromRow for KeyRow {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
@@ -405,8 +406,8 @@ impl Store {
                 self.reader()
                     .all(
                         key_query!(
-                            "WHERE k.id > $1 AND p.removed IS NULL AND (k.project_id = $4 OR $4 IS NULL) AND \
-                             k.project_id IN
+                            "WHERE k.id > $1 AND p.removed IS NULL AND (k.project_id = $4 OR $4 IS NULL)
+                             AND k.project_id IN
                         (SELECT r.project_id FROM principal_role r WHERE r.principal_id = $3)
                      ORDER BY k.id LIMIT $2"
                         ),

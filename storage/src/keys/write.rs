@@ -16,6 +16,15 @@ const INSERT_KEY: &str =
         serial, certificate, disabled, created)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, $10)";
 
+/// Why a key can't be used any more, whatever is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyEnd {
+    /// Its certificate says that it is revoked.
+    Revoked,
+    /// Its private halves are destroyed, or were to be.
+    Destroyed,
+}
+
 impl WriteTx {
     /// Stores a key with its component keys and its card.
     ///
@@ -182,6 +191,21 @@ impl WriteTx {
             self.bump_registry()?;
         }
         Ok(changed)
+    }
+
+    /// Whether the key's use has ended for good, and how.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] if there is no such key.
+    pub fn key_end(&mut self, key: KeyId) -> Result<Option<KeyEnd>, StorageError> {
+        const END: &str = "SELECT revoked IS NOT NULL, destroyed IS NOT NULL FROM signing_key WHERE id = $1";
+        let (revoked, destroyed): (bool, bool) =
+            self.conn().optional(END, params![key.0])?.ok_or(StorageError::NotFound("key"))?;
+        Ok(match (revoked, destroyed) {
+            (true, _) => Some(KeyEnd::Revoked),
+            (false, true) => Some(KeyEnd::Destroyed),
+            (false, false) => None,
+        })
     }
 
     /// Stops or allows a key's use. Whether that changed anything.
