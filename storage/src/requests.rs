@@ -183,7 +183,7 @@ impl Stored {
 }
 
 impl WriteTx {
-    /// Decides about a request that has arrived, and notes in table and record what becomes of it. `decide` gets the
+    /// Decides about a request that has arrived, and notes in table and record what becomes of it. `decide` gets
     /// what this transaction sees.
     ///
     /// # Errors
@@ -258,6 +258,19 @@ impl WriteTx {
         self.append_record(outcome);
         Ok(())
     }
+
+    /// Gives a request that waits another state, with an entry in the record. False if it does not wait any more.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn end_waiting(&mut self, id: RequestId, state: RequestState, entry: Draft) -> Result<bool, StorageError> {
+        const END: &str = "UPDATE key_request SET state = $2 WHERE id = $1 AND state = 'waiting'";
+        let ended = self.conn_for_uses().execute(END, params![id.0, state.name()])? == 1;
+        if ended {
+            self.append_record(entry);
+        }
+        Ok(ended)
+    }
 }
 
 impl Store {
@@ -287,22 +300,6 @@ impl Store {
         outcome: Draft,
     ) -> Result<(), StorageError> {
         self.write(move |tx| tx.finish_request(signature.as_deref(), counted, outcome)).await
-    }
-
-    /// Gives a request that waits another state, with an entry in the record. False if it does not wait any more.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn end_waiting(&self, id: RequestId, state: RequestState, entry: Draft) -> Result<bool, StorageError> {
-        const END: &str = "UPDATE key_request SET state = $2 WHERE id = $1 AND state = 'waiting'";
-        self.write(move |tx| {
-            let ended = tx.conn_for_uses().execute(END, params![id.0, state.name()])? == 1;
-            if ended {
-                tx.append_record(entry);
-            }
-            Ok(ended)
-        })
-        .await
     }
 
     /// A request.

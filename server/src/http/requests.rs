@@ -82,6 +82,7 @@ async fn cancel(State(state): State<AppState>, caller: Caller, Path(id): Path<Re
         Err(CancelError::TooLate(state)) => {
             Err(ApiError::conflict(format!("The request is {}: only one that waits can be cancelled.", state.name())))
         }
+        Err(CancelError::Authorization(error)) => Err(error.into()),
         Err(CancelError::Storage(error)) => Err(error.into()),
     }
 }

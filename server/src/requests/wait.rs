@@ -7,6 +7,7 @@ use sealcard_api::{
     ids::{ProjectId, RequestId},
     record::RequestState,
 };
+use sealcard_policy::Action;
 use sealcard_record::{
     Event, Named,
     event::{SigningKey, UseCancelled},
@@ -19,7 +20,7 @@ use super::{
     state::{self, Input},
 };
 use crate::{
-    authn::Caller,
+    authn::{AuthorizationError, Caller},
     limits,
     storage::{RequestRow, StorageError},
 };
@@ -70,6 +71,9 @@ pub enum CancelError {
     /// It is in this state and does not wait. Retrying can't help.
     #[error("the request is {}", .0.name())]
     TooLate(RequestState),
+    /// The caller may not do it any more.
+    #[error(transparent)]
+    Authorization(#[from] AuthorizationError),
     /// The database failed. Retrying may help.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -92,7 +96,12 @@ impl Requests {
         };
         let event = Event::UseCancelled(UseCancelled { signing_key });
         let entry = caller.in_request(row.id).draft(event);
-        if self.store.end_waiting(row.id, next, entry).await? {
+        let (id, authorization) = (row.id, caller.authorization(&[Action::LookAfterOneself]));
+        let ended = self.store.write(move |tx| -> Result<bool, CancelError> {
+            authorization.check(tx, None)?;
+            Ok(tx.end_waiting(id, next, entry)?)
+        });
+        if ended.await? {
             return Ok(());
         }
         let now = self.store.request(row.id).await?;

@@ -173,7 +173,7 @@ async fn request_that_waits_is_ended_once() {
     for place in Place::both() {
         let store = place.store().await;
         let waiting = request(PrincipalId::new(), Uuid::new_v4());
-        let denied = || {
+        let denied = move || {
             let asked = Asked::new(Operation::Sign, SignerOperation::Sign);
             draft(&waiting, Event::UseDenied(UseDenied::of_unknown_key(waiting.key, asked)))
         };
@@ -182,8 +182,8 @@ async fn request_that_waits_is_ended_once() {
         store.begin_request(waiting, query(&waiting), None, wait).await.unwrap();
         assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Waiting);
         assert_eq!(store.prune_requests(Timestamp::from_unix(i64::from(u32::MAX))).await.unwrap(), 0);
-        assert!(store.end_waiting(waiting.id, RequestState::Cancelled, denied()).await.unwrap());
-        assert!(!store.end_waiting(waiting.id, RequestState::Expired, denied()).await.unwrap());
+        assert!(store.write(move |tx| tx.end_waiting(waiting.id, RequestState::Cancelled, denied())).await.unwrap());
+        assert!(!store.write(move |tx| tx.end_waiting(waiting.id, RequestState::Expired, denied())).await.unwrap());
         assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Cancelled);
         check_chain(&store, 2).await;
     }
