@@ -45,12 +45,13 @@ pub(super) fn may_use(operation: &Operation, facts: &Facts, now: Timestamp) -> b
     sealcard_policy::decide(&policy_facts(facts, now), action).allowed()
 }
 
-/// Decides from what the transaction sees. `busy`: the signer has no place for one more use.
+/// Decides from what the transaction sees. `without_permit`: the signer was not asked for one, or has no place for one
+/// more use.
 pub(super) fn decide(
     caller: &Caller,
     request: &UseRequest,
     Snapshot { facts, arrival, now }: Snapshot<'_>,
-    busy: bool,
+    without_permit: bool,
     host: Option<Uuid>,
 ) -> Verdict<Decided> {
     let refuse = |input, cause, reasons, error| {
@@ -80,7 +81,7 @@ pub(super) fn decide(
         Arrival::Repeated(row) => return Verdict { next: None, value: Decided::Earlier(row.clone()) },
         Arrival::New => {}
     }
-    if busy {
+    if without_permit {
         let error = RequestError::Busy;
         return refuse(Input::Refuse, DenialCause::Busy, vec![error.to_string()], error);
     }

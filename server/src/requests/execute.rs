@@ -1,16 +1,22 @@
 //! Steps 3 to 5 of a request: the signer is asked, its answer is verified, the outcome is recorded.
 
+use std::sync::Arc;
+
 use sealcard_api::record::RequestState;
 use sealcard_signer_protocol::{Operation, RequestBody, ResponseBody, SignerError};
 
 use super::{
-    Output, Permit, RequestError, Requests, UseRequest, UseResponse,
+    Output, RequestError, Requests, UseRequest, UseResponse,
     decide::Allowed,
     events,
     state::{self, Input},
     verify,
 };
-use crate::{authn::Caller, failpoint, signers::UseError};
+use crate::{
+    authn::Caller,
+    failpoint,
+    signers::{Signer, UseError, UsePermit},
+};
 
 /// A use of a key that is allowed, and whose intent is in the record.
 pub(super) struct Use {
@@ -20,12 +26,16 @@ pub(super) struct Use {
 }
 
 impl Requests {
-    /// Uses the key and records what came of it. Without an outcome in the record nothing is given out.
-    pub(super) async fn execute(&self, use_: Use, permit: Permit) -> Result<UseResponse, RequestError> {
+    /// Uses the key and records the outcome. The output is returned only after the outcome is durable.
+    pub(super) async fn execute(
+        &self,
+        use_: Use,
+        signer: Option<(Arc<Signer>, UsePermit)>,
+    ) -> Result<UseResponse, RequestError> {
         // 3 Use.
-        let answer = match permit {
-            Permit::Granted(signer, permit) => signer.use_key(use_.message(), permit).await,
-            Permit::Busy | Permit::NotAllowed | Permit::NoSigner => Err(UseError::NotAsked),
+        let answer = match signer {
+            Some((signer, permit)) => signer.use_key(use_.message(), permit).await,
+            None => Err(UseError::NotAsked),
         };
         failpoint::hit("server::after_signer");
         // 4 Verify.
@@ -64,7 +74,7 @@ impl Use {
     }
 }
 
-/// What an answer of the signer means for the request, with promise 8: no signature that does not verify.
+/// The outcome that an answer of the signer means. A signature that does not verify is discarded (promise 8).
 fn judge_answer(use_: &Use, answer: Result<ResponseBody, UseError>) -> (Input, Result<Output, RequestError>) {
     let error = match answer {
         Ok(ResponseBody::Signature(signature)) => {

@@ -110,9 +110,13 @@ impl Requests {
         failpoint::hit("server::before_intent");
         // 2 Decide.
         let (arrived, query) = (request.arrived(&caller, self.store.node()), request.query(&caller));
-        let (busy, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
-        let asked = (caller.clone(), request.clone());
-        let judge = move |snapshot: Snapshot<'_>| decide(&asked.0, &asked.1, snapshot, busy, host);
+        // Without a permit because step 1 read facts that denied the use: if the transaction's facts allow it, the
+        // answer is "busy", and a retry gets a permit.
+        let (without_permit, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
+        let judge = {
+            let (caller, request) = (caller.clone(), request.clone());
+            move |snapshot: Snapshot<'_>| decide(&caller, &request, snapshot, without_permit, host)
+        };
         let allowed = match self.store.begin_request(arrived, query, cached, judge).await? {
             Decided::Begin(allowed) => *allowed,
             Decided::Earlier(row) => return earlier_answer(row),
@@ -120,7 +124,11 @@ impl Requests {
         };
         failpoint::hit("server::after_intent");
         // 3 Use, 4 verify, 5 finish.
-        let response = self.execute(Use { caller, request, allowed }, permit).await?;
+        let signer = match permit {
+            Permit::Granted(signer, permit) => Some((signer, permit)),
+            Permit::Busy | Permit::NotAllowed | Permit::NoSigner => None,
+        };
+        let response = self.execute(Use { caller, request, allowed }, signer).await?;
         Ok(Attempt::Done(response))
     }
 
