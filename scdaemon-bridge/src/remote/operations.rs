@@ -22,8 +22,9 @@ use super::{
 };
 
 impl Remote {
-    /// Signs a digest with the key's signature slot. `idempotency` is new for each use of the key. Takes 60 seconds at
-    /// most; repeated once, within that time, if the connection broke.
+    /// Signs a digest with the key's signature slot. `idempotency` is new for each use of the key. Takes at most
+    /// twice the server's request limit. Sends the request once more if the connection broke, and again while the server
+    /// is busy.
     ///
     /// # Errors
     ///

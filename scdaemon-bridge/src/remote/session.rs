@@ -2,12 +2,13 @@
 
 use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
+use parking_lot::Mutex;
+
 use super::{Remote, RemoteError, Route, client::Http};
 use crate::{
     config::{Config, ConfigError, Paths, Trust, files},
     grant::Grant,
 };
-use parking_lot::Mutex;
 
 /// Connections and grant for one state of `config.toml` and `proxy.toml`.
 pub(super) struct Session {

@@ -50,14 +50,14 @@ impl Session {
     pub(super) async fn pksign(&mut self, keyref: Option<&str>, hash: Option<&str>) -> Result<(), Code> {
         let mut about = about(OperationKind::Sign);
         let result = self.sign(keyref, hash, &mut about).await;
-        self.finish_operation(result, about).await
+        self.finish_operation(result, about)
     }
 
     /// PKAUTH
     pub(super) async fn pkauth(&mut self, keyref: Option<&str>, challenge_response: bool) -> Result<(), Code> {
         let mut about = about(OperationKind::Authenticate);
         let result = self.authenticate(keyref, challenge_response, &mut about).await;
-        self.finish_operation(result, about).await
+        self.finish_operation(result, about)
     }
 
     /// PKDECRYPT
@@ -68,10 +68,10 @@ impl Session {
             // The padding is off already; without this line gpg takes it off again.
             self.reply.status("PADDING", "0");
         }
-        self.finish_operation(result, about).await
+        self.finish_operation(result, about)
     }
 
-    async fn finish_operation(&mut self, result: Result<Done, Failure>, mut about: LastOperation) -> Result<(), Code> {
+    fn finish_operation(&mut self, result: Result<Done, Failure>, mut about: LastOperation) -> Result<(), Code> {
         about.time = Timestamp::now();
         match result {
             Ok(done) => {
@@ -83,10 +83,7 @@ impl Session {
             Err(failure) => {
                 // A refusal often means that the registry changed: the card may be gone.
                 self.daemon.refresh_if_outdated();
-                let code = self.failed(failure, about);
-                // Whoever reads gpg's message may ask `sealcard last` at once.
-                self.daemon.finish().await;
-                Err(code)
+                Err(self.failed(failure, about))
             }
         }
     }

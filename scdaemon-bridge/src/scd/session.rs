@@ -41,7 +41,7 @@ pub struct Session {
     serialno_all_before: bool,
 }
 
-/// How long the answer of a failed command may wait until the reason lies in `last.json`.
+/// How long the answer of a failed command waits until the reason is in `last.json`.
 const NOTE_LIMIT: Duration = Duration::from_millis(500);
 
 /// How a command that succeeded ends.
@@ -161,8 +161,8 @@ impl Session {
         }
         let then = result.as_ref().map_or(Then::Continue, |done| done.then);
         if result.is_err() || matches!(then, Then::Stop) {
-            // A person who reads the error may ask `sealcard last` at once. And who is told that this process ends may
-            // expect it to be gone.
+            // `last.json` is written first: the user may run `sealcard last` as soon as gpg prints the error. After
+            // KILLSCD the client may expect this process to be gone.
             let _ = tokio::time::timeout(NOTE_LIMIT, self.daemon.finish()).await;
         }
         let text = result.as_ref().map_or("", |done| done.text);
