@@ -122,7 +122,7 @@ pub struct ComponentEvidence {
     pub evidence: KeyEvidence,
 }
 
-/// Takes over keys that lie on a token already. `POST /v1/keys/adopt`.
+/// Adopts keys that are on a token already. `POST /v1/keys/adopt`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

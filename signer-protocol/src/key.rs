@@ -25,7 +25,7 @@ pub struct StoredKey {
     /// Its public half.
     pub public_key: PublicKeyBytes,
     /// A sealed store: the private half, encrypted; id, algorithm, role and public half are its associated data. A
-    /// token: where the key lies on it.
+    /// token: where the key is on it.
     pub handle: Vec<u8>,
 }
 

@@ -285,6 +285,7 @@ impl SignerError {
     /// Whether the key may have been used although nothing came of it: the module failed in a function that uses one.
     #[must_use]
     pub fn may_have_used_the_key(&self) -> bool {
-        matches!(self, Self::Token { function, .. } if ["C_Sign", "C_Decrypt", "C_DeriveKey"].contains(&function.as_str()))
+        const USES: [&str; 3] = ["C_Sign", "C_Decrypt", "C_DeriveKey"];
+        matches!(self, Self::Token { function, .. } if USES.contains(&function.as_str()))
     }
 }

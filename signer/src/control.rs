@@ -160,7 +160,7 @@ impl Deadlines {
     }
 
     /// What has taken too long, in words.
-    pub(crate) fn overdue(&self, ages: Ages) -> Option<&'static str> {
+    pub(crate) fn timed_out(&self, ages: Ages) -> Option<&'static str> {
         let late = |ms, limit| Duration::from_millis(ms) > limit;
         if late(ages.operation_ms, self.operation) {
             Some("an operation takes too long")

@@ -7,8 +7,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::facts::{Facts, FactsQuery, Version};
 use parking_lot::Mutex;
+
+use super::facts::{Facts, FactsQuery, Version};
 
 /// Facts that are kept at most; then all are read again.
 const ENTRIES: usize = 2048;
@@ -30,7 +31,7 @@ impl Cache {
         self.0.lock().facts.get(query).cloned()
     }
 
-    /// Keeps facts that were read through `connection`, unless a newer version is known.
+    /// Keeps facts, unless a newer version than theirs is known.
     pub(super) fn insert(&self, query: FactsQuery, facts: &Facts) {
         let mut state = self.0.lock();
         state.observe(facts.version);

@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::limits;
 use parking_lot::Mutex;
+
+use crate::limits;
 /// Who is slowed down.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {

@@ -174,7 +174,8 @@ impl Init {
         let mut in_limits = false;
         let mut out = String::from(
             "# Configuration of sealcard-server. Check it with: sealcard-server config check --data DIR\n\
-             # Every key can also be given as SEALCARD_SERVER_KEY or SEALCARD_SERVER_SECTION__KEY in the environment.\n\n",
+             # Every key can also be given in the environment, as SEALCARD_SERVER_KEY or\n\
+             # SEALCARD_SERVER_SECTION__KEY.\n\n",
         );
         for line in text.lines() {
             if line.starts_with('[') {

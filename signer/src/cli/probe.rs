@@ -46,11 +46,11 @@ impl Probe {
         // As the worker is: a module that lacks something there must show it here.
         os::shield().context("the process can't be shielded")?;
         sandbox::enter(&Rules::of_token(&config))?;
-        let token = Token::open(&config, |overdue| {
+        let token = Token::open(&config, |timed_out| {
             output::error(&format!(
                 "sealcard-signer: {} took longer than {} s",
-                overdue.what,
-                overdue.deadline.as_secs()
+                timed_out.what,
+                timed_out.deadline.as_secs()
             ));
             // The module hangs; nothing else ends it.
             std::process::abort();

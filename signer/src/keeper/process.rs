@@ -153,7 +153,7 @@ impl Worker {
     /// It has answered; what is wrong with the answer, in words.
     pub(super) fn is_alive(&mut self, ages: Ages, deadlines: &Deadlines) -> Option<&'static str> {
         self.last_message = Instant::now();
-        deadlines.overdue(ages)
+        deadlines.timed_out(ages)
     }
 
     /// Asks whether it lives; what is wrong if it has not answered for too long, in words.

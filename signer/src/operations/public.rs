@@ -46,7 +46,7 @@ impl PublicKey {
 }
 
 /// Whether a point, in the form of [`PublicKeyBytes::Ec`], may be given to a private key for key agreement: a NIST
-/// curve's must lie on it; Curve25519's must not be one of the few of small order (RFC 7748 section 6.1).
+/// curve's must be on it; Curve25519's must not be one of the few of small order (RFC 7748 section 6.1).
 #[must_use]
 pub fn is_fit_for_agreement(curve: Curve, point: &[u8]) -> bool {
     match curve {

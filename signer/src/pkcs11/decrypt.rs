@@ -83,7 +83,7 @@ fn undecryptable(error: Error) -> Problem {
             | RvError::DeviceError
             | RvError::VendorDefined(_),
             Function::Decrypt,
-        ) => Problem::Spoiled(SignerError::DecryptionFailed),
+        ) => Problem::SessionFaulty(SignerError::DecryptionFailed),
         error => error.into(),
     }
 }
@@ -139,7 +139,7 @@ fn agree(session: &Session, key: ObjectHandle, curve: Curve, ephemeral: &[u8]) -
     let derived = session.derive_key(&mechanism, key, &template).map_err(|error| {
         let error = CallError::from(error);
         match error.class {
-            Class::Data | Class::Template => Problem::Spoiled(SignerError::DecryptionFailed),
+            Class::Data | Class::Template => Problem::SessionFaulty(SignerError::DecryptionFailed),
             _ => error.into(),
         }
     })?;

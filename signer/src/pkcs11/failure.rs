@@ -104,14 +104,14 @@ pub(super) enum Problem {
     /// Nothing is wrong with the session.
     Refused(SignerError),
     /// As [`Problem::Refused`], but nobody knows what state the session is in.
-    Spoiled(SignerError),
+    SessionFaulty(SignerError),
     /// A decryption failed in one way, and is to be done in another one with a new session.
     OtherWay(CallError),
 }
 
 impl Problem {
     /// Whether the session must not be used again.
-    pub(super) const fn spoils_session(&self) -> bool {
+    pub(super) const fn makes_session_faulty(&self) -> bool {
         !matches!(self, Self::Refused(_))
     }
 }
@@ -138,7 +138,7 @@ impl From<Problem> for TokenError {
     fn from(problem: Problem) -> Self {
         match problem {
             Problem::Call(call) | Problem::OtherWay(call) => call.into(),
-            Problem::Refused(error) | Problem::Spoiled(error) => error.into(),
+            Problem::Refused(error) | Problem::SessionFaulty(error) => error.into(),
         }
     }
 }

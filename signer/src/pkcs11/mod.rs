@@ -38,4 +38,4 @@ pub use failure::TokenError;
 pub use handle::KeyHandle;
 pub use token::Token;
 pub use uri::{TokenUri, UriError};
-pub use watch::Overdue;
+pub use watch::TimedOutCall;

@@ -12,7 +12,7 @@ use sealcard_signer_protocol::SignerError;
 use super::{
     config::{Deadlines, TokenConfig},
     failure::{CallError, TokenError},
-    watch::{Overdue, Watch, Watched},
+    watch::{TimedOutCall, Watch, Watched},
 };
 use crate::log::{self, Level};
 
@@ -42,10 +42,13 @@ pub(super) struct Calling<'a> {
 
 impl Module {
     /// Loads the module and initialises it. Once in a process: modules do not stand a second time.
-    pub(super) fn load(config: &TokenConfig, overdue: impl Fn(Overdue) + Send + 'static) -> Result<Self, TokenError> {
+    pub(super) fn load(
+        config: &TokenConfig,
+        timed_out: impl Fn(TimedOutCall) + Send + 'static,
+    ) -> Result<Self, TokenError> {
         let path = &config.module;
         let watch =
-            Watch::start(overdue).map_err(|error| absent(path, &format!("no thread can be started: {error}")))?;
+            Watch::start(timed_out).map_err(|error| absent(path, &format!("no thread can be started: {error}")))?;
         let starting = watch.call("the start of the module", config.deadlines.start);
         let pkcs11 = Pkcs11::new(path).map_err(|error| absent(path, &error.to_string()))?;
         let serial = initialize(&pkcs11).map_err(|error| absent(path, &CallError::from(error).to_string()))?;

@@ -71,8 +71,8 @@ impl Pool {
             let _calling = module.calling(Purpose::Operation);
             work(&mut opened)
         };
-        let spoiled = result.as_ref().is_err_and(Problem::spoils_session);
-        if let Some(unfit) = count.release(opened, spoiled) {
+        let faulty = result.as_ref().is_err_and(Problem::makes_session_faulty);
+        if let Some(unfit) = count.release(opened, faulty) {
             let _calling = module.calling(Purpose::Operation);
             drop(unfit);
         }
@@ -134,10 +134,10 @@ struct Count<'a> {
 
 impl Count<'_> {
     /// Gives the session back. What may not be used again is returned, to be closed.
-    fn release(&mut self, opened: Opened, spoiled: bool) -> Option<Opened> {
+    fn release(&mut self, opened: Opened, faulty: bool) -> Option<Opened> {
         let mut state = self.pool.state.lock();
         self.released = true;
-        let unfit = if spoiled || opened.generation != state.generation {
+        let unfit = if faulty || opened.generation != state.generation {
             state.open -= 1;
             Some(opened)
         } else {

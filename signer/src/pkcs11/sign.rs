@@ -37,8 +37,8 @@ pub(super) fn sign(
         (Scheme::Eddsa, Input::Digest(_, message) | Input::Message(message)) => sign_eddsa(session, key, message)?,
         _ => return Err(refused().into()),
     };
-    // Spoiled: a session that gave a wrong signature is not asked for another one.
-    public.verify(input, &signature).map_err(Problem::Spoiled)?;
+    // SessionFaulty: a session that gave a wrong signature is not asked for another one.
+    public.verify(input, &signature).map_err(Problem::SessionFaulty)?;
     Ok(signature)
 }
 

@@ -31,7 +31,7 @@ use super::{
     shape::Shape,
     sign::sign,
     slots,
-    watch::Overdue,
+    watch::TimedOutCall,
 };
 use crate::log::{self, Level};
 
@@ -73,13 +73,13 @@ pub(super) struct Facts {
 impl Token {
     /// Loads the module and finds the token. Once in a process.
     ///
-    /// `overdue` is told of calls that take longer than their deadline. They can't be cancelled: it should end the
+    /// `timed_out` is told of calls that take longer than their deadline. They can't be cancelled: it should end the
     /// process.
     ///
     /// # Errors
     /// [`SignerError::TokenAbsent`], always fatal: a module may learn of a token only when it starts.
-    pub fn open(config: &TokenConfig, overdue: impl Fn(Overdue) + Send + 'static) -> Result<Self, TokenError> {
-        let module = Module::load(config, overdue)?;
+    pub fn open(config: &TokenConfig, timed_out: impl Fn(TimedOutCall) + Send + 'static) -> Result<Self, TokenError> {
+        let module = Module::load(config, timed_out)?;
         let calling = module.calling(Purpose::Start);
         let context = module.context();
         let (slot, info) = slots::find(context, &config.token).map_err(TokenError::fatal)?;

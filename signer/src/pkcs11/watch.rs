@@ -13,7 +13,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 /// What is told of a call that has taken too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overdue {
+pub struct TimedOutCall {
     /// What was asked of the module, such as `a signature`.
     pub what: &'static str,
     /// How long it was given.
@@ -29,7 +29,7 @@ pub(super) struct Watch {
 #[derive(Default)]
 struct State {
     next: u64,
-    calls: BTreeMap<u64, (Instant, Overdue)>,
+    calls: BTreeMap<u64, (Instant, TimedOutCall)>,
     /// When the thread looks again; `None` while it waits for a call.
     looks: Option<Instant>,
     ended: bool,
@@ -42,11 +42,11 @@ pub(super) struct Watched<'a> {
 }
 
 impl Watch {
-    /// Starts the thread. `overdue` is called for each call that has taken too long, once; it should end the process.
-    pub(super) fn start(overdue: impl Fn(Overdue) + Send + 'static) -> io::Result<Arc<Self>> {
+    /// Starts the thread. `timed_out` is called for each call that has taken too long, once; it should end the process.
+    pub(super) fn start(timed_out: impl Fn(TimedOutCall) + Send + 'static) -> io::Result<Arc<Self>> {
         let watch = Arc::new(Self { state: Mutex::new(State::default()), changed: Condvar::new() });
         let watching = Arc::clone(&watch);
-        std::thread::Builder::new().name("watch".into()).spawn(move || watching.run(overdue))?;
+        std::thread::Builder::new().name("watch".into()).spawn(move || watching.run(timed_out))?;
         Ok(watch)
     }
 
@@ -56,7 +56,7 @@ impl Watch {
         let mut state = self.state.lock();
         let id = state.next;
         state.next += 1;
-        state.calls.insert(id, (due, Overdue { what, deadline }));
+        state.calls.insert(id, (due, TimedOutCall { what, deadline }));
         // The thread is only woken if it would look too late: not for each of a thousand calls per second.
         if state.looks.is_none_or(|looks| due < looks) {
             self.changed.notify_one();
@@ -70,15 +70,15 @@ impl Watch {
         self.changed.notify_one();
     }
 
-    fn run(&self, overdue: impl Fn(Overdue)) {
+    fn run(&self, timed_out: impl Fn(TimedOutCall)) {
         let mut state = self.state.lock();
         while !state.ended {
             let now = Instant::now();
             let late: Vec<u64> = state.calls.iter().filter(|(_, (due, _))| *due <= now).map(|(id, _)| *id).collect();
             if !late.is_empty() {
-                let late: Vec<Overdue> = late.iter().filter_map(|id| Some(state.calls.remove(id)?.1)).collect();
+                let late: Vec<TimedOutCall> = late.iter().filter_map(|id| Some(state.calls.remove(id)?.1)).collect();
                 drop(state);
-                late.into_iter().for_each(&overdue);
+                late.into_iter().for_each(&timed_out);
                 // Much may have happened meanwhile, so all is looked at again.
                 state = self.state.lock();
                 continue;
@@ -110,12 +110,12 @@ mod tests {
     #[test]
     fn only_the_call_that_takes_too_long_is_told_and_only_once() {
         let (tell, told) = mpsc::channel();
-        let watch = Watch::start(move |overdue| tell.send(overdue).unwrap()).unwrap();
+        let watch = Watch::start(move |timed_out| tell.send(timed_out).unwrap()).unwrap();
         let slow = watch.call("a slow one", Duration::from_secs(3600));
         drop(watch.call("a quick one", Duration::from_millis(200)));
         let hung = watch.call("one that hangs", Duration::from_millis(20));
         let first = told.recv_timeout(Duration::from_secs(60)).unwrap();
-        assert_eq!(first, Overdue { what: "one that hangs", deadline: Duration::from_millis(20) });
+        assert_eq!(first, TimedOutCall { what: "one that hangs", deadline: Duration::from_millis(20) });
         // Later calls are watched as the first ones, and nothing is told again of the one before.
         let another = watch.call("another that hangs", Duration::from_millis(400));
         assert_eq!(told.recv_timeout(Duration::from_secs(60)).unwrap().what, "another that hangs");

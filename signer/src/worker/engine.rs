@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The exit status of a worker whose module can't be trusted any more.
-const DOOMED: i32 = 3;
+const MODULE_FAILED: i32 = 3;
 
 /// Journal entries in one answer at most: about 200 bytes each, so that they fit into a frame.
 const JOURNAL_PAGE: usize = 1000;
@@ -116,7 +116,7 @@ impl Engine {
         if let Some(taken) = taken {
             self.keeper.taken(taken);
         }
-        self.end_if_doomed();
+        self.exit_on_fatal_error();
     }
 
     /// Logs in with the configured PIN, which the server has noted before.
@@ -129,11 +129,11 @@ impl Engine {
 
     /// Ends the process if a module has said that it can't go on. What is on its way to the disk and the server gets
     /// there before.
-    fn end_if_doomed(&self) {
+    fn exit_on_fatal_error(&self) {
         if let Some(why) = self.keys.fatal_error() {
             self.journal.settle();
             log::event(Level::Error, "token-failed", &[("why", &why)]);
-            os::end_at_once(DOOMED);
+            os::end_at_once(MODULE_FAILED);
         }
     }
 
@@ -186,7 +186,7 @@ impl Engine {
             Work::Prepare(new) => self.use_key(new),
             Work::Use(begun) => self.finish_use(begun, &self.keys.stopwatch()),
         }
-        self.end_if_doomed();
+        self.exit_on_fatal_error();
     }
 
     fn perform_request(&self, Request { id, body }: Request) {

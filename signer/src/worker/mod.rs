@@ -124,12 +124,13 @@ pub fn run(folder: &Path) -> Result<(), WorkerError> {
     // A token's work does not keep a processor busy.
     let long = if config.is_none() { threads } else { 0 };
     let threads = Threads::start(&engine, &busy, threads, long).map_err(WorkerError::Thread)?;
-    // Taken before anybody can ask for the state, unless that means to log in, which takes as long as the token wants.
-    let at_once = given
+    // A master key, or a PIN that waits for `Unlock`, is taken before the server can ask for the state. Another PIN is
+    // tried on a thread of its own, because a login may take long.
+    let opens_without_login = given
         .secret
         .as_ref()
         .is_some_and(|secret| matches!(secret, Secret::MasterKey(_) | Secret::Pin { usage: PinUse::WhenAsked, .. }));
-    let later = if at_once {
+    let later = if opens_without_login {
         given.secret.into_iter().for_each(|secret| engine.take(secret));
         None
     } else {
@@ -169,12 +170,11 @@ impl Threads {
         let work = Arc::new(Queue::new(QUEUE));
         let long = if for_long == 0 { Arc::clone(&work) } else { Arc::new(Queue::new(QUEUE)) };
         let generate = Arc::new(Queue::new(QUEUE));
-        let separate = !Arc::ptr_eq(&work, &long);
         let spawn = |name: &str, queue: &Arc<Queue<Work>>, kind| {
-            let is_long = separate && Arc::ptr_eq(queue, &long) || kind == Kind::Generation;
+            let is_short = Arc::ptr_eq(queue, &work);
             let (engine, queue, slot) = (Arc::clone(engine), Arc::clone(queue), busy.slot(kind));
             std::thread::Builder::new().name(name.into()).spawn(move || {
-                if is_long {
+                if !is_short {
                     os::give_way_to_short_work();
                 }
                 while let Some(work) = queue.take() {

@@ -30,9 +30,9 @@ pub(super) struct TokenKeys {
 impl TokenKeys {
     /// Loads the module and finds the token.
     pub(super) fn open(config: &TokenConfig) -> Self {
-        let token = Token::open(config, |overdue| {
-            let seconds = overdue.deadline.as_secs();
-            log::event(Level::Error, "module-hangs", &[("in", &overdue.what), ("seconds", &seconds)]);
+        let token = Token::open(config, |timed_out| {
+            let seconds = timed_out.deadline.as_secs();
+            log::event(Level::Error, "module-hangs", &[("in", &timed_out.what), ("seconds", &seconds)]);
             // A call can't be cancelled; whoever waits for an answer learns that there is none.
             os::end_at_once(HUNG);
         });

@@ -262,8 +262,8 @@ fn a_call_that_takes_longer_than_its_deadline_is_told() {
     alone("uses::a_call_that_takes_longer_than_its_deadline_is_told", |hsm: &SoftHsm| {
         let (tell, told) = std::sync::mpsc::channel();
         let config = hsm.config("deadlines = { generation-seconds = 1 }");
-        let token = Token::open(&config, move |overdue| {
-            let _ = tell.send(overdue);
+        let token = Token::open(&config, move |timed_out| {
+            let _ = tell.send(timed_out);
         })
         .unwrap();
         token.unlock(&sealcard_signer::pkcs11::config::Pin::new(softhsm::PIN.into()), false).unwrap();

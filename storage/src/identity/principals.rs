@@ -232,8 +232,8 @@ impl WriteTx {
     pub fn remove_principal(&mut self, id: PrincipalId) -> Result<(), StorageError> {
         let now = self.now().unix();
         self.conn().execute(
-            "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE \
-                 WHERE id = $1",
+            "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE
+             WHERE id = $1",
             params![id.0, now],
         )?;
         for sql in [

@@ -213,8 +213,8 @@ impl WriteTx {
     ) -> Result<bool, StorageError> {
         let (sql, id) = match member {
             Member::Principal(id) => (
-                "INSERT INTO project_principal (project_id, principal_id, role) VALUES ($1, $2, $3) ON CONFLICT DO \
-                 NOTHING",
+                "INSERT INTO project_principal (project_id, principal_id, role) VALUES ($1, $2, $3)
+                 ON CONFLICT DO NOTHING",
                 id.0,
             ),
             Member::Group(id) => (

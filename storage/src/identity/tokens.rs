@@ -62,8 +62,8 @@ impl Store {
         let row: Option<(Uuid, String, Uuid, String, i64, bool)> = self
             .reader()
             .optional(
-                "SELECT t.id, t.label, p.id, p.name, t.expires, t.revoked IS NULL AND NOT p.disabled AND p.removed \
-                 IS NULL
+                "SELECT t.id, t.label, p.id, p.name, t.expires, t.revoked IS NULL AND NOT p.disabled
+                 AND p.removed IS NULL
              FROM service_token t JOIN principal p ON p.id = t.principal_id WHERE t.hash = $1",
                 params![hash],
             )
@@ -110,8 +110,8 @@ impl WriteTx {
         hash: &[u8],
     ) -> Result<(), StorageError> {
         self.conn().execute(
-            "INSERT INTO service_token (id, principal_id, label, hash, created, expires) VALUES ($1, \
-            $2, $3, $4, $5, $6)",
+            "INSERT INTO service_token (id, principal_id, label, hash, created, expires)
+             VALUES ($1, $2, $3, $4, $5, $6)",
             params![row.id.0, principal.0, &row.label, hash, row.created, row.expires],
         )?;
         Ok(())
@@ -138,8 +138,8 @@ impl WriteTx {
     ) -> Result<Named<ServiceTokenId>, StorageError> {
         let now = self.now().unix();
         let label: Option<String> = self.conn().scalar(
-            "UPDATE service_token SET revoked = COALESCE(revoked, $3) WHERE id = $2 AND principal_id = $1 RETURNING \
-             label",
+            "UPDATE service_token SET revoked = COALESCE(revoked, $3) WHERE id = $2 AND principal_id = $1
+             RETURNING label",
             params![principal.0, id.0, now],
         )?;
         let label = label.ok_or(StorageError::NotFound("token"))?;

@@ -114,8 +114,8 @@ impl PostgresOptions {
         tokio::spawn(async move {
             // Whoever asks next is told that the connection has ended.
             if let Err(error) = connection.await {
-                tracing::warn!(error = %crate::DatabaseError::from(error), "storage: a connection to the database \
-                    broke");
+                let error = crate::DatabaseError::from(error);
+                tracing::warn!(%error, "storage: a connection to the database broke");
             }
         });
         client.batch_execute(SESSION).await?;

@@ -28,8 +28,8 @@ const PKCS11: &str = "pkcs11-scd";
 /// with a local key and through Sealcard, turn by turn, so that a slow spell of the machine hits both alike; the same
 /// with gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; 8 and 128 clients over HTTPS
 /// beside the cryptographic library alone, and beside a token of SoftHSM alone; start-up time and memory; and how four
-/// clients fare while another party abuses the server (--filter abuse). Only when asked for, since it takes minutes: the
-/// memory that `record verify` takes over two million entries (--filter record). Prints medians and writes
+/// clients fare while another party abuses the server (--filter abuse). Only when asked for, since it takes minutes:
+/// the memory that `record verify` takes over two million entries (--filter record). Prints medians and writes
 /// target/bench/results.json. Quote ratios: the times of two machines do not compare.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {

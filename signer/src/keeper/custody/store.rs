@@ -1,14 +1,14 @@
 //! The secret of a sealed store: its master key.
 
-use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use sealcard_signer_protocol::{SecretKind, envelope::RecipientKey};
 
 use crate::{
     control::{KeyBytes, Secret},
     seal::{self, MasterKey, Passphrase, SealError, SealFile, SealSource},
 };
-use sealcard_signer_protocol::SecretKind;
-use sealcard_signer_protocol::envelope::RecipientKey;
 
 pub(super) struct StoreSecret {
     folder: PathBuf,

@@ -1,8 +1,8 @@
 //! The secret of a token: its PIN.
 
-use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use sealcard_signer_protocol::SecretKind;
 
 use crate::{
