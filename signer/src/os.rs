@@ -61,19 +61,6 @@ pub(crate) fn end_at_once(status: i32) -> ! {
     unsafe { nix::libc::_exit(status) }
 }
 
-/// Lets threads with short work go before this one: it gets a third of a processor that both want (Linux `sched(7)`).
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
-pub(crate) fn give_way_to_short_work() {
-    const NICE: i32 = 5;
-    // SAFETY: it takes plain numbers; 0 is the calling thread. Without it the thread works as others do.
-    unsafe { nix::libc::setpriority(nix::libc::PRIO_PROCESS, 0, NICE) };
-}
-
-/// Elsewhere it would concern the whole process.
-#[cfg(not(target_os = "linux"))]
-pub(crate) const fn give_way_to_short_work() {}
-
 /// Ends the process when the one that started it ends, however that comes about, and gives it its parent's name.
 ///
 /// # Errors

@@ -82,7 +82,6 @@ fn own() -> Result<Filter, BackendError> {
         libc::SYS_getpid,
         libc::SYS_sched_yield,
         libc::SYS_sched_getaffinity,
-        libc::SYS_setpriority,
         libc::SYS_membarrier,
         libc::SYS_exit,
         libc::SYS_exit_group,

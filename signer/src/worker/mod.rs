@@ -171,12 +171,8 @@ impl Threads {
         let long = if for_long == 0 { Arc::clone(&work) } else { Arc::new(Queue::new(QUEUE)) };
         let generate = Arc::new(Queue::new(QUEUE));
         let spawn = |name: &str, queue: &Arc<Queue<Work>>, kind| {
-            let is_short = Arc::ptr_eq(queue, &work);
             let (engine, queue, slot) = (Arc::clone(engine), Arc::clone(queue), busy.slot(kind));
             std::thread::Builder::new().name(name.into()).spawn(move || {
-                if !is_short {
-                    os::give_way_to_short_work();
-                }
                 while let Some(work) = queue.take() {
                     let _working = slot.begin();
                     engine.perform(work);
