@@ -70,10 +70,6 @@ pub(crate) const TOKEN_USES: usize = 64;
 /// Uses that a token's signer has whatever they cost: a token may have many sessions.
 pub(crate) const TOKEN_USES_AT_ANY_COST: usize = 16;
 
-/// How long all uses that a token's signer has may take, summed up: calls to a token overlap, and each is measured with
-/// the others that it waits for inside the module.
-pub(crate) const TOKEN_USES_WINDOW: Duration = Duration::from_millis(100);
-
 /// Uses for each processor that the signer of a sealed store has whatever they cost. One is computed; the entries of
 /// the others are on their way to the disk.
 pub(crate) const STORE_USES_PER_PROCESSOR: usize = 4;

@@ -44,7 +44,7 @@ impl Uses {
         Self::new(Bound {
             at_once: limits::TOKEN_USES,
             at_any_cost: limits::TOKEN_USES_AT_ANY_COST,
-            window: limits::TOKEN_USES_WINDOW,
+            window: limits::USES_WINDOW,
         })
     }
 
