@@ -1,5 +1,7 @@
 //! What comes of a question.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::{KeyOperation, Role};
@@ -9,13 +11,30 @@ use crate::{KeyOperation, Role};
 pub struct Decision {
     grounds: Vec<Ground>,
     denials: Vec<Denial>,
+    unmet: Vec<RuleDenial>,
 }
 
 impl Decision {
-    /// Whether the request may go on: at least one ground, and no denial.
+    /// Whether the request may go on: at least one ground, no denial, and no demand that is not met.
     #[must_use]
     pub fn allowed(&self) -> bool {
-        self.denials.is_empty() && !self.grounds.is_empty()
+        self.denials.is_empty() && self.unmet.is_empty() && !self.grounds.is_empty()
+    }
+
+    /// The demands that are not met, if nothing else stands against the request: it may wait for them. Empty if it is
+    /// allowed or denied.
+    #[must_use]
+    pub fn unmet(&self) -> &[RuleDenial] {
+        if self.denials.is_empty() { &self.unmet } else { &[] }
+    }
+
+    /// The ids of the rules that decided. Empty if only built-in rules did.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        let denials = self.denials.iter().filter_map(|denial| match denial {
+            Denial::Rule(rule) | Denial::RuleFailed(rule) => Some(rule),
+            _ => None,
+        });
+        denials.chain(&self.unmet).map(|rule| rule.id.as_str())
     }
 
     /// What speaks for the request.
@@ -37,14 +56,29 @@ impl Decision {
         matches!(self.denials.first(), Some(KeyDisabled | KeyRevoked | KeyDestroyed | KeyExpired))
     }
 
-    /// All reasons as text for the record: the denials, or the grounds if there is no denial.
+    /// Who can change the rules that stand against the request, if rules do.
+    #[must_use]
+    pub fn whom_to_ask(&self) -> Option<String> {
+        let denials = self.denials.iter().filter_map(|denial| match denial {
+            Denial::Rule(rule) | Denial::RuleFailed(rule) => Some(rule),
+            _ => None,
+        });
+        // What the requester can do, the reason says.
+        let others = denials.chain(&self.unmet).filter(|rule| rule.demand != Some(Demand::Justification));
+        let mut asked: Vec<String> = others.map(|rule| rule.owner()).collect();
+        asked.sort_unstable();
+        asked.dedup();
+        (!asked.is_empty()).then(|| format!("ask {}", asked.join(" or ")))
+    }
+
+    /// All reasons as text for the record: the denials and unmet demands, or the grounds if there are none.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
-        if self.denials.is_empty() {
-            self.grounds.iter().map(ToString::to_string).collect()
-        } else {
-            self.denials.iter().map(ToString::to_string).collect()
+        if self.denials.is_empty() && self.unmet.is_empty() {
+            return self.grounds.iter().map(ToString::to_string).collect();
         }
+        let denials = self.denials.iter().map(ToString::to_string);
+        denials.chain(self.unmet.iter().map(ToString::to_string)).collect()
     }
 
     pub(crate) fn ground(&mut self, ground: Ground) {
@@ -53,6 +87,10 @@ impl Decision {
 
     pub(crate) fn deny(&mut self, denial: Denial) {
         self.denials.push(denial);
+    }
+
+    pub(crate) fn demand(&mut self, unmet: RuleDenial) {
+        self.unmet.push(unmet);
     }
 }
 
@@ -77,7 +115,7 @@ pub enum Ground {
 }
 
 /// A reason to refuse. Asking again helps only after someone has changed the fact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Denial {
     /// The principal was removed.
     #[error("the account has been removed")]
@@ -124,4 +162,84 @@ pub enum Denial {
     /// The key has nothing to do this with.
     #[error("the key has no component to {0} with")]
     NoComponent(KeyOperation),
+    /// A rule of environment, project or key forbids it.
+    #[error("{0}")]
+    Rule(RuleDenial),
+    /// A rule could not be evaluated.
+    #[error("{0}")]
+    RuleFailed(RuleDenial),
+}
+
+/// What a rule of environment, project or key has against a use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleDenial {
+    /// The policy's id, such as `project/tags/hours`.
+    pub id: String,
+    /// The rule's name in its document.
+    pub rule: String,
+    /// What the rule wants, or why it forbids: the second half of a sentence.
+    pub wants: String,
+    /// What it saw instead, in words.
+    pub saw: Option<String>,
+    /// Whose rule it is, such as `project tools`.
+    pub scope: String,
+    /// What would help, if the rule says.
+    pub demand: Option<Demand>,
+}
+
+impl RuleDenial {
+    /// Who can change the rule.
+    fn owner(&self) -> String {
+        match self.scope.split_once(' ') {
+            Some(("project", name)) => format!("an owner of the project {name}"),
+            Some(("key", name)) => {
+                format!("an owner of the project {}", name.split_once('/').map_or(name, |(project, _)| project))
+            }
+            _ => "an administrator".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for RuleDenial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the rule {} of {} {}", self.rule, self.scope, self.wants)?;
+        match &self.saw {
+            Some(saw) => write!(f, "; {saw}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a request that waits needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Demand {
+    /// So many members of a group must approve.
+    Approval {
+        /// The group.
+        group: String,
+        /// How many.
+        count: u32,
+    },
+    /// The requester must give a reason.
+    Justification,
+    /// The requester must prove its presence again.
+    SecondFactor,
+    /// The server must see what is signed.
+    VerifiedContent,
+    /// A demand that a free Cedar rule names.
+    Other(String),
+}
+
+impl Demand {
+    /// The demand's name in a Cedar annotation `@demand`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Approval { .. } => "approval",
+            Self::Justification => "justification",
+            Self::SecondFactor => "second-factor",
+            Self::VerifiedContent => "verified-content",
+            Self::Other(name) => name,
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! What a decision is made from.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use sealcard_api::{
     Timestamp,
+    algorithm::HashAlgorithm,
+    context::UseContext,
     roles::{PrincipalKind, Roles},
 };
 
@@ -20,6 +22,21 @@ pub struct Facts {
     pub roles: Roles,
     /// The key concerned, if there is one.
     pub key: Option<KeyFacts>,
+    /// Where the request comes from, and what it says.
+    pub request: RequestFacts,
+}
+
+/// Where a request comes from, and what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RequestFacts {
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// What the workstation claims.
+    pub claims: UseContext,
+    /// The algorithm of the digest. None where no digest is signed.
+    pub hash: Option<HashAlgorithm>,
+    /// Whether the server's clock is in doubt, so that no time window counts as open.
+    pub clock_in_doubt: bool,
 }
 
 /// The grant that was shown.
@@ -47,6 +64,8 @@ pub enum AuthenticationMethod {
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrincipalFacts {
+    /// The name.
+    pub name: String,
     /// Person or program.
     pub kind: PrincipalKind,
     /// Whether it may administer the server. Has no effect on a service account.
@@ -68,8 +87,14 @@ impl PrincipalFacts {
 }
 
 /// A key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyFacts {
+    /// Its name in the project.
+    pub name: String,
+    /// Its project's name.
+    pub project: String,
+    /// Its environment's name.
+    pub environment: String,
     /// Its use was stopped, until it is enabled again.
     pub disabled: bool,
     /// It was revoked for good.
@@ -127,7 +152,8 @@ pub struct EnvironmentFacts {
 }
 
 /// The uses of a private key that can be asked for. Certification is not among them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KeyOperation {
     /// A signature over data.
     Sign,
@@ -137,12 +163,23 @@ pub enum KeyOperation {
     Authenticate,
 }
 
-impl fmt::Display for KeyOperation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl KeyOperation {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sign, Self::Decrypt, Self::Authenticate];
+
+    /// The name, as rules write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Sign => "sign",
             Self::Decrypt => "decrypt",
             Self::Authenticate => "authenticate",
-        })
+        }
+    }
+}
+
+impl fmt::Display for KeyOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

@@ -2,7 +2,7 @@
 
 use sealcard_api::Timestamp;
 use sealcard_policy::{
-    AuthenticationMethod, ComponentFacts, Facts as PolicyFacts, GrantFacts, KeyFacts, PrincipalFacts,
+    AuthenticationMethod, ComponentFacts, Facts as PolicyFacts, GrantFacts, KeyFacts, PrincipalFacts, RequestFacts,
 };
 
 use crate::storage::Facts;
@@ -10,7 +10,8 @@ use crate::storage::Facts;
 /// What policy judges at `now`.
 #[must_use]
 pub fn policy_facts(facts: &Facts, now: Timestamp) -> PolicyFacts {
-    let Facts { grant, principal, roles, key, .. } = facts;
+    let Facts { grant, principal, project, roles, key, .. } = facts;
+    let project = project.as_ref().map(|project| project.name.as_str()).unwrap_or_default();
     PolicyFacts {
         now,
         grant: GrantFacts {
@@ -24,6 +25,7 @@ pub fn policy_facts(facts: &Facts, now: Timestamp) -> PolicyFacts {
             revoked: grant.revoked,
         },
         principal: PrincipalFacts {
+            name: principal.name.clone(),
             kind: principal.kind,
             administrator: principal.administrator,
             disabled: principal.disabled,
@@ -32,6 +34,9 @@ pub fn policy_facts(facts: &Facts, now: Timestamp) -> PolicyFacts {
         },
         roles: *roles,
         key: key.as_ref().map(|key| KeyFacts {
+            name: key.name.clone(),
+            project: project.to_owned(),
+            environment: String::new(),
             disabled: key.disabled,
             revoked: key.revoked,
             destroyed: key.destroyed,
@@ -40,5 +45,6 @@ pub fn policy_facts(facts: &Facts, now: Timestamp) -> PolicyFacts {
                 .as_ref()
                 .map(|component| ComponentFacts { expires: component.expires, revoked: component.revoked }),
         }),
+        request: RequestFacts::default(),
     }
 }

@@ -138,9 +138,14 @@ impl ApiError {
             Some(Denial::KeyExpired) => ProblemCode::KeyExpired,
             Some(Denial::NoComponent(_)) => ProblemCode::UnsupportedOperation,
             Some(Denial::ForeignEnvironment) => ProblemCode::NotFound,
-            Some(Denial::MissingRole(_) | Denial::SelfGrant | Denial::NotAdministrator) | None => {
-                ProblemCode::Forbidden
+            Some(Denial::Rule(_) | Denial::RuleFailed(_)) | None => {
+                let mut text = sentence(&decision.reasons().join("; "));
+                if let Some(advice) = decision.whom_to_ask() {
+                    text = format!("{text} {}", sentence(&advice));
+                }
+                return Some(Self::new(ProblemCode::Forbidden).detail(text));
             }
+            Some(Denial::MissingRole(_) | Denial::SelfGrant | Denial::NotAdministrator) => ProblemCode::Forbidden,
         };
         Some(Self::new(code).detail(sentence(&decision.reasons().join("; "))))
     }

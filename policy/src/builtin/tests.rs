@@ -2,6 +2,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use sealcard_api::Timestamp;
 
 use super::*;
+use crate::{
+    AuthenticationMethod, ComponentFacts, GrantFacts, KeyFacts, PrincipalFacts, PrincipalKind, RequestFacts, Roles,
+};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -22,7 +25,7 @@ prop_compose! {
 
 prop_compose! {
     fn keys()(disabled: bool, revoked: bool, destroyed: bool, component in option::of(components())) -> KeyFacts {
-        KeyFacts { disabled, revoked, destroyed, component }
+        KeyFacts { disabled, revoked, destroyed, component, ..KeyFacts::default() }
     }
 }
 
@@ -64,7 +67,7 @@ prop_compose! {
         removed in prop::bool::weighted(0.1),
         groups in vec("[a-z]{1,3}", 0..3),
     ) -> PrincipalFacts {
-        PrincipalFacts { kind, administrator, disabled, removed, groups }
+        PrincipalFacts { name: "jane".to_owned(), kind, administrator, disabled, removed, groups }
     }
 }
 
@@ -75,18 +78,19 @@ prop_compose! {
         roles in vec(select(Role::ALL.to_vec()), 0..3),
         key in option::weighted(0.9, keys()),
     ) -> Facts {
-        Facts { now: Timestamp::from_unix(NOW), grant, principal, roles: roles.into_iter().collect(), key }
+        let request = RequestFacts::default();
+        Facts { now: Timestamp::from_unix(NOW), grant, principal, roles: roles.into_iter().collect(), key, request }
     }
 }
 
 /// The table of the crate's documentation, written a second time and without sharing code.
 fn table(facts: &Facts, action: Action) -> bool {
-    let Facts { now, grant, principal, roles, key } = facts;
+    let Facts { now, grant, principal, roles, key, .. } = facts;
     let admin = principal.administrator && principal.kind == PrincipalKind::User;
     let logged_in = !grant.revoked && *now < grant.expires && !principal.disabled && !principal.removed;
     logged_in
         && match action {
-            Action::UseKey(operation) => key.is_some_and(|key| {
+            Action::UseKey(operation) => key.as_ref().is_some_and(|key| {
                 let untouched = !key.disabled && !key.revoked && !key.destroyed;
                 let Some(component) = key.component else { return false };
                 let over = component.revoked || component.expires.is_some_and(|end| *now >= end);
@@ -124,20 +128,20 @@ fn worse(facts: &Facts) -> Vec<Facts> {
         let kept = Role::ALL.into_iter().filter(|role| *role != dropped && facts.roles.contains(*role)).collect();
         all.push(Facts { roles: kept, ..facts.clone() });
     }
-    if let Some(key) = facts.key {
+    if let Some(key) = &facts.key {
         all.extend(
             [
-                KeyFacts { disabled: true, ..key },
-                KeyFacts { revoked: true, ..key },
-                KeyFacts { destroyed: true, ..key },
-                KeyFacts { component: None, ..key },
+                KeyFacts { disabled: true, ..key.clone() },
+                KeyFacts { revoked: true, ..key.clone() },
+                KeyFacts { destroyed: true, ..key.clone() },
+                KeyFacts { component: None, ..key.clone() },
             ]
             .map(|key| Facts { key: Some(key), ..facts.clone() }),
         );
         if let Some(component) = key.component {
             all.extend(
                 [ComponentFacts { revoked: true, ..component }, ComponentFacts { expires: Some(past), ..component }]
-                    .map(|component| KeyFacts { component: Some(component), ..key })
+                    .map(|component| KeyFacts { component: Some(component), ..key.clone() })
                     .map(|key| Facts { key: Some(key), ..facts.clone() }),
             );
         }
@@ -214,6 +218,7 @@ fn key_user(key: KeyFacts) -> Facts {
             revoked: false,
         },
         principal: PrincipalFacts {
+            name: "jane".to_owned(),
             kind: PrincipalKind::User,
             administrator: false,
             disabled: false,
@@ -222,6 +227,7 @@ fn key_user(key: KeyFacts) -> Facts {
         },
         roles: Roles::NONE.with(Role::KeyUser),
         key: Some(key),
+        request: RequestFacts::default(),
     }
 }
 
@@ -229,14 +235,14 @@ fn key_user(key: KeyFacts) -> Facts {
 fn each_state_of_a_key_is_one_denial() {
     let component = ComponentFacts::default();
     let key = KeyFacts { component: Some(component), ..KeyFacts::default() };
-    let with = |component| KeyFacts { component: Some(component), ..key };
+    let with = |component| KeyFacts { component: Some(component), ..key.clone() };
     for (key, denial) in [
-        (KeyFacts { disabled: true, ..key }, Denial::KeyDisabled),
-        (KeyFacts { disabled: true, revoked: true, ..key }, Denial::KeyRevoked),
-        (KeyFacts { disabled: true, revoked: true, destroyed: true, ..key }, Denial::KeyDestroyed),
+        (KeyFacts { disabled: true, ..key.clone() }, Denial::KeyDisabled),
+        (KeyFacts { disabled: true, revoked: true, ..key.clone() }, Denial::KeyRevoked),
+        (KeyFacts { disabled: true, revoked: true, destroyed: true, ..key.clone() }, Denial::KeyDestroyed),
         (with(ComponentFacts { expires: Some(Timestamp::from_unix(NOW)), ..component }), Denial::KeyExpired),
         (with(ComponentFacts { revoked: true, ..component }), Denial::KeyRevoked),
-        (KeyFacts { component: None, ..key }, Denial::NoComponent(KeyOperation::Sign)),
+        (KeyFacts { component: None, ..key.clone() }, Denial::NoComponent(KeyOperation::Sign)),
     ] {
         assert_eq!(decide(&key_user(key), Action::UseKey(KeyOperation::Sign)).denials(), [denial]);
     }

@@ -1,0 +1,115 @@
+//! The rules that always hold: valid logins, roles, the states of keys.
+
+use crate::{Action, Decision, Denial, EnvironmentFacts, Facts, Ground, KeyOperation, Role};
+
+/// Judges one request. The same facts always give the same decision.
+#[must_use]
+pub fn decide(facts: &Facts, action: Action) -> Decision {
+    let mut decision = Decision::default();
+    judge_login(facts, &mut decision);
+    // Nothing more is told to somebody whose login is not valid.
+    if !decision.denials().is_empty() {
+        return decision;
+    }
+    match action {
+        Action::UseKey(operation) => judge_use(facts, operation, &mut decision),
+        Action::ManageProject => needs_role_or_administrator(facts, &[Role::Owner], &mut decision),
+        Action::SeeProject => needs_role_or_administrator(facts, &Role::ALL, &mut decision),
+        Action::ReadProjectRecord => needs_role_or_administrator(facts, &[Role::Auditor], &mut decision),
+        Action::ReadWholeRecord | Action::ManageServer => needs_administrator(facts, &mut decision),
+        Action::SeeKeyUsers => needs_role_or_administrator(facts, &[Role::Owner, Role::Auditor], &mut decision),
+        Action::SeeEnvironment(environment) => judge_environment(facts, environment, &mut decision),
+        Action::GiveOneselfKeys { allowed: true } => decision.ground(Ground::Configuration),
+        Action::GiveOneselfKeys { allowed: false } => decision.deny(Denial::SelfGrant),
+        Action::LookAfterOneself => decision.ground(Ground::LoggedIn),
+    }
+    decision
+}
+
+fn judge_login(Facts { now, grant, principal, .. }: &Facts, decision: &mut Decision) {
+    if principal.removed {
+        decision.deny(Denial::AccountRemoved);
+    }
+    if principal.disabled {
+        decision.deny(Denial::AccountDisabled);
+    }
+    if grant.revoked {
+        decision.deny(Denial::GrantRevoked);
+    }
+    if grant.expires <= *now {
+        decision.deny(Denial::GrantExpired);
+    }
+}
+
+fn judge_environment(facts: &Facts, environment: EnvironmentFacts, decision: &mut Decision) {
+    if facts.principal.administers() {
+        decision.ground(Ground::Administrator);
+    }
+    if environment.holds_a_visible_key || environment.owns_a_project {
+        decision.ground(Ground::KeysThere);
+    }
+    if decision.grounds().is_empty() {
+        decision.deny(Denial::ForeignEnvironment);
+    }
+}
+
+fn judge_use(facts: &Facts, operation: KeyOperation, decision: &mut Decision) {
+    let Some(key) = &facts.key else { return decision.deny(Denial::UnknownKey) };
+    // Comes first: the key is not even visible then, and what else is wrong with it must not be told.
+    if facts.roles.is_empty() && !facts.principal.administers() {
+        decision.deny(Denial::NotAMember);
+    }
+    if facts.roles.contains(Role::KeyUser) {
+        decision.ground(Ground::Role(Role::KeyUser));
+    } else {
+        decision.deny(Denial::MissingRole(Role::KeyUser));
+    }
+    // Destroyed and revoked keys are disabled too: the weightiest is told.
+    let revoked = key.revoked && !key.destroyed;
+    if key.destroyed {
+        decision.deny(Denial::KeyDestroyed);
+    } else if revoked {
+        decision.deny(Denial::KeyRevoked);
+    } else if key.disabled {
+        decision.deny(Denial::KeyDisabled);
+    }
+    let Some(component) = key.component else { return decision.deny(Denial::NoComponent(operation)) };
+    // What was encrypted to a key is read long after nothing new is.
+    if operation != KeyOperation::Decrypt {
+        if component.revoked && !revoked {
+            decision.deny(Denial::KeyRevoked);
+        }
+        if component.expires.is_some_and(|expires| expires <= facts.now) {
+            decision.deny(Denial::KeyExpired);
+        }
+    }
+}
+
+fn needs_role_or_administrator(facts: &Facts, any_of: &[Role], decision: &mut Decision) {
+    for role in any_of {
+        if facts.roles.contains(*role) {
+            decision.ground(Ground::Role(*role));
+        }
+    }
+    if facts.principal.administers() {
+        decision.ground(Ground::Administrator);
+    }
+    if decision.grounds().is_empty() {
+        decision.deny(match any_of {
+            _ if facts.roles.is_empty() => Denial::NotAMember,
+            [one, ..] => Denial::MissingRole(*one),
+            [] => Denial::NotAMember,
+        });
+    }
+}
+
+fn needs_administrator(facts: &Facts, decision: &mut Decision) {
+    if facts.principal.administers() {
+        decision.ground(Ground::Administrator);
+    } else {
+        decision.deny(Denial::NotAdministrator);
+    }
+}
+
+#[cfg(test)]
+mod tests;

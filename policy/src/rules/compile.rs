@@ -1,0 +1,184 @@
+//! From the fields of a rule to Cedar.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use super::{
+    document::Template,
+    fields::{Approval, Fields, LoginMethod, Name, NetworkRef, Requirement, Span, Who},
+    quota::Quota,
+    window::Hours,
+};
+use crate::{Demand, KeyOperation};
+
+/// One `forbid` that a field of a rule becomes.
+#[derive(Debug, Clone)]
+pub(super) struct Compiled {
+    /// The last part of the policy's id.
+    pub(super) name: String,
+    /// Annotations, scope and conditions.
+    pub(super) cedar: String,
+    pub(super) check: Check,
+}
+
+/// What a policy checks, to say what it wants and saw.
+#[derive(Debug, Clone)]
+pub(super) enum Check {
+    Operations(BTreeSet<KeyOperation>),
+    Hashes(Vec<&'static str>),
+    Who(Who),
+    Networks(Vec<String>),
+    Hours(Vec<Hours>),
+    Tools(Vec<String>),
+    Hosts(Vec<String>),
+    LoginMethods(Vec<LoginMethod>),
+    LoginAge(Span),
+    Quota(Quota),
+    Demand(Demand),
+    /// The template that was linked to was withdrawn.
+    Withdrawn(String),
+    /// A free Cedar policy, with its annotation `@reason`.
+    Free {
+        reason: Option<String>,
+        demand: Option<Demand>,
+    },
+}
+
+/// What names in a rule stand for in the context's sets.
+pub(super) struct Names<'a> {
+    /// `project/tags` or, for a template by itself, `template/tags`.
+    pub(super) rule: &'a str,
+    pub(super) tool: &'a dyn Fn(&Name) -> String,
+    pub(super) network: &'a dyn Fn(&Name) -> String,
+}
+
+const ANY: &str = "forbid (principal, action, resource)";
+
+/// The policies of a rule with these fields.
+pub(super) fn policies(fields: &Fields, names: &Names<'_>) -> Vec<Compiled> {
+    let mut all = Vec::new();
+    let mut add = |name: &str, cedar: String, check| all.push(Compiled { name: name.to_owned(), cedar, check });
+    if let Some(allowed) = &fields.operations {
+        let denied: Vec<String> = KeyOperation::ALL
+            .into_iter()
+            .filter(|operation| !allowed.contains(operation))
+            .map(|operation| format!("Action::\"{operation}\""))
+            .collect();
+        if !denied.is_empty() {
+            let cedar = format!("forbid (principal, action in [{}], resource);", denied.join(", "));
+            add("operations", cedar, Check::Operations(allowed.clone()));
+        }
+    }
+    if let Some(hashes) = &fields.hashes {
+        let hashes: Vec<&str> = hashes.iter().map(|hash| hash.name()).collect();
+        let cedar =
+            format!("{ANY}\nwhen {{ context has hash }}\nunless {{ {}.contains(context.hash) }};", set(&hashes));
+        add("hashes", cedar, Check::Hashes(hashes));
+    }
+    if let Some(who) = &fields.who {
+        add("who", unless(&who_condition(who)), Check::Who(who.clone()));
+    }
+    if let Some(networks) = &fields.networks {
+        let condition = |network: &NetworkRef| match network {
+            NetworkRef::Range(net) => format!("context.address.isInRange(ip(\"{net}\"))"),
+            NetworkRef::Named(name) => format!("context.networks.contains(\"{}\")", (names.network)(name)),
+        };
+        let ranges: Vec<String> = networks.iter().map(condition).collect();
+        let cedar = unless(&format!("context has address && ({})", ranges.join(" || ")));
+        let text = |network: &NetworkRef| match network {
+            NetworkRef::Range(net) => net.to_string(),
+            NetworkRef::Named(name) => name.to_string(),
+        };
+        add("networks", cedar, Check::Networks(networks.iter().map(text).collect()));
+    }
+    if let Some(hours) = &fields.hours {
+        let cedar = unless(&format!("context.windows.contains(\"{}\")", names.rule));
+        add("hours", cedar, Check::Hours(hours.clone()));
+    }
+    if let Some(tools) = &fields.tools {
+        let qualified: Vec<String> = tools.iter().map(|tool| (names.tool)(tool)).collect();
+        let cedar = unless(&format!("context.tools.containsAny({})", set(&qualified)));
+        add("tools", cedar, Check::Tools(tools.iter().map(ToString::to_string).collect()));
+    }
+    if let Some(hosts) = &fields.hosts {
+        let likes: Vec<String> = hosts.iter().map(|host| format!("context.host like \"{}\"", host.as_str())).collect();
+        let cedar = unless(&format!("context has host && ({})", likes.join(" || ")));
+        add("hosts", cedar, Check::Hosts(hosts.iter().map(|host| host.as_str().to_owned()).collect()));
+    }
+    if let Some(logins) = &fields.logins {
+        if let Some(methods) = &logins.methods {
+            let allowed: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+            let cedar = unless(&format!("{}.contains(context.login.method)", set(&allowed)));
+            add("login-methods", cedar, Check::LoginMethods(methods.clone()));
+        }
+        if let Some(age) = logins.max_age {
+            let cedar = unless(&format!("context.login.age <= {}", age.seconds()));
+            add("login-age", cedar, Check::LoginAge(age));
+        }
+    }
+    for quota in quotas(fields, names.rule) {
+        let name = format!("quota-{}-{}", quota.per.name(), quota.window);
+        let cedar = format!("{ANY}\nwhen {{ context.exhausted.contains(\"{}\") }};", quota.name);
+        add(&name, cedar, Check::Quota(quota));
+    }
+    for approval in fields.approval.iter().flatten() {
+        let Approval { group, count } = approval;
+        let condition = format!("context.approvals.contains(\"{}/{group}\")", names.rule);
+        let demand = Demand::Approval { group: group.to_string(), count: *count };
+        add(&format!("approval-{group}"), demanding(&demand, &condition), Check::Demand(demand));
+    }
+    for requirement in fields.require.iter().flatten() {
+        let (condition, demand) = match requirement {
+            Requirement::Justification => ("context has justification", Demand::Justification),
+            Requirement::SecondFactor => ("context.secondFactor", Demand::SecondFactor),
+            Requirement::VerifiedContent => ("context has content", Demand::VerifiedContent),
+        };
+        let name = demand.name().to_owned();
+        add(&name, demanding(&demand, condition), Check::Demand(demand));
+    }
+    all
+}
+
+/// The quotas of a rule with this name.
+pub(super) fn quotas(fields: &Fields, rule: &str) -> Vec<Quota> {
+    let quotas = fields.quota.iter().flatten();
+    let quota = |field: &super::fields::QuotaField| Quota {
+        name: format!("{rule}/{}/{}", field.per.name(), field.window),
+        per: field.per,
+        uses: field.uses,
+        window: field.window,
+    };
+    quotas.map(quota).collect()
+}
+
+/// What a link to the template becomes, for people.
+pub(super) fn template_text(template: &Template) -> String {
+    let qualified = |name: &Name| format!("{}/{name}", template.name());
+    let rule = format!("template/{}", template.name());
+    let names = Names { rule: &rule, tool: &qualified, network: &qualified };
+    let mut text = String::new();
+    for Compiled { name, cedar, .. } in policies(&template.fields, &names) {
+        let _ = writeln!(text, "@id(\"{rule}/{name}\")\n{cedar}\n");
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+fn unless(condition: &str) -> String {
+    format!("{ANY}\nunless {{ {condition} }};")
+}
+
+fn demanding(demand: &Demand, condition: &str) -> String {
+    format!("@demand(\"{}\")\n{}", demand.name(), unless(condition))
+}
+
+fn who_condition(who: &Who) -> String {
+    let groups = who.groups.iter().map(|name| format!("principal in Group::\"{name}\""));
+    let users = who.users.iter().map(|name| format!("principal == User::\"{name}\""));
+    let accounts = who.service_accounts.iter().map(|name| format!("principal == ServiceAccount::\"{name}\""));
+    groups.chain(users).chain(accounts).collect::<Vec<_>>().join(" || ")
+}
+
+/// A set of texts that hold neither quotes nor backslashes.
+fn set<T: AsRef<str>>(texts: &[T]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("\"{}\"", text.as_ref())).collect();
+    format!("[{}]", quoted.join(", "))
+}
