@@ -13,6 +13,7 @@ use super::{
     StorageError, Store, WriteTx,
     identity::{kind_from, roles_from},
     keys::{algorithm, decoded, public_key, role},
+    rules::RuleVersions,
     sql::{FromRow, Row, params},
 };
 
@@ -59,6 +60,8 @@ pub struct Facts {
     pub roles: Roles,
     /// The key, if the request is about one that exists.
     pub key: Option<Key>,
+    /// The rules of the key, its project and its environment.
+    pub rules: RuleVersions,
     /// When all this was so.
     pub version: Version,
     /// The version of what clients may see.
@@ -117,6 +120,8 @@ pub struct Key {
     pub name: String,
     /// The environment.
     pub environment: EnvironmentId,
+    /// The environment's name.
+    pub environment_name: String,
     /// The algorithm.
     pub algorithm: KeyAlgorithm,
     /// Whether its use is stopped.
@@ -140,7 +145,21 @@ pub struct Component {
     pub revoked: bool,
 }
 
-const FACTS: &str = "SELECT (SELECT changes FROM record_head), (SELECT registry_version FROM server),
+/// The newest version of the rules of something; none if they were removed.
+macro_rules! rules_of {
+    ($scope:literal, $subject:literal) => {
+        concat!(
+            "(SELECT CASE WHEN v.text IS NULL THEN NULL ELSE v.version END FROM rule_version v WHERE v.scope = '",
+            $scope,
+            "' AND v.subject = ",
+            $subject,
+            " ORDER BY v.version DESC LIMIT 1)"
+        )
+    };
+}
+
+const FACTS: &str = concat!(
+    "SELECT (SELECT changes FROM record_head), (SELECT registry_version FROM server),
         g.id, g.created, g.expires, t.retired, g.revoked IS NOT NULL, g.service_token_id IS NOT NULL,
         p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
         (SELECT string_agg(n.name, ',') FROM group_member m JOIN principal_group n ON n.id = m.group_id
@@ -148,11 +167,19 @@ const FACTS: &str = "SELECT (SELECT changes FROM record_head), (SELECT registry_
         j.id, j.name,
         (SELECT string_agg(r.role, ',') FROM principal_role r WHERE r.project_id = j.id AND r.principal_id = p.id),
         k.id, k.name, k.environment_id, k.algorithm, k.disabled, k.revoked IS NOT NULL, k.destroyed IS NOT NULL,
-        c.id, c.role, c.algorithm, c.public_key, c.public_exponent, c.handle, c.expires, c.revoked
-     FROM grant_token t JOIN access_grant g ON g.id = t.grant_id JOIN principal p ON p.id = g.principal_id
+        c.id, c.role, c.algorithm, c.public_key, c.public_exponent, c.handle, c.expires, c.revoked,
+        e.name, (SELECT templates_version FROM server), ",
+    rules_of!("environment", "k.environment_id"),
+    ", ",
+    rules_of!("project", "j.id"),
+    ", ",
+    rules_of!("key", "k.id"),
+    " FROM grant_token t JOIN access_grant g ON g.id = t.grant_id JOIN principal p ON p.id = g.principal_id
      LEFT JOIN signing_key k ON k.id = $2 LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3
+     LEFT JOIN environment e ON e.id = k.environment_id
      LEFT JOIN project j ON j.id = coalesce(k.project_id, $4)
-     WHERE t.hash = $1";
+     WHERE t.hash = $1"
+);
 
 impl FromRow for Facts {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
@@ -184,6 +211,12 @@ impl FromRow for Facts {
             project,
             roles: row.get::<Option<String>>(17)?.as_deref().map(roles_from).unwrap_or_default(),
             key: key(row)?,
+            rules: RuleVersions {
+                templates: row.get(34)?,
+                environment: row.get(35)?,
+                project: row.get(36)?,
+                key: row.get(37)?,
+            },
         })
     }
 }
@@ -215,6 +248,7 @@ fn key(row: &Row<'_>) -> Result<Option<Key>, StorageError> {
         id: KeyId(id),
         name: row.get(19)?,
         environment: EnvironmentId(row.get(20)?),
+        environment_name: row.get(33)?,
         algorithm: decoded(21, row.get::<String>(21)?.parse().ok())?,
         disabled: row.get(22)?,
         revoked: row.get(23)?,

@@ -17,6 +17,7 @@ mod keys;
 mod migrate;
 mod record;
 mod requests;
+mod rules;
 mod sql;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
@@ -68,6 +69,10 @@ pub use identity::*;
 pub use keys::{ComponentRow, KeyEnd, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
 pub use record::{RecordFilter, RecordRow};
 pub use requests::{Arrival, NewRequest, RequestRow, Snapshot, UnfinishedRequest, Verdict};
+pub use rules::{
+    Authorship, CurrentRules, Mention, MentionKind, NewRuleVersion, NewTemplateVersion, RuleOwner, RuleScope,
+    RuleTexts, RuleVersionRow, RuleVersions, RulesNaming, RulesState, TemplateText, TemplateVersionRow,
+};
 pub use writer::WriteTx;
 
 /// Which database.

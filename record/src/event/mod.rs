@@ -4,6 +4,7 @@ mod administration;
 mod authentication;
 mod environments;
 mod keys;
+mod rules;
 mod shorten;
 mod uses;
 
@@ -26,6 +27,7 @@ pub use keys::{
     CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
     KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, SigningKey,
 };
+pub use rules::{RulesChange, RulesOf, TemplateChange};
 pub use uses::{
     Asked, DenialCause, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied, UseIntent,
     UseOutcome,
@@ -223,6 +225,21 @@ events! {
     KeyDiscardBegun(KeyComponentsAct) = "key-discard-begun", Administration;
     /// That component is gone from the token.
     KeyDiscarded(KeyComponentAct) = "key-discarded", Administration;
+
+    /// Rules for the uses of keys were applied.
+    RulesApplied(RulesChange) = "rules-applied", Administration;
+    /// Rules have the text of an older version again.
+    RulesReverted(RulesChange) = "rules-reverted", Administration;
+    /// Rules were removed: the built-in ones are left.
+    RulesRemoved(RulesChange) = "rules-removed", Administration;
+    /// A template was added or changed.
+    TemplateApplied(TemplateChange) = "template-applied", Administration;
+    /// A template has the text of an older version again.
+    TemplateReverted(TemplateChange) = "template-reverted", Administration;
+    /// A template was withdrawn: rules that link to it deny every use.
+    TemplateWithdrawn(TemplateChange) = "template-withdrawn", Administration;
+    /// A withdrawn template may be used again.
+    TemplateRestored(TemplateChange) = "template-restored", Administration;
 }
 
 impl Event {

@@ -19,8 +19,8 @@ use sealcard_record::{
         KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login,
         LoginFailed, LoginFailure, LoginMethod, Member, Operation, PasswordChangeFailed, PasswordChangeRequired,
         PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
-        ServiceAccountChanged, SignerOperation, SigningKey, TokenAdded, TokenRevoked, UseCancelled, UseDenied,
-        UseIntent, UserAdded, UserChanged, Via,
+        RulesChange, RulesOf, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange, TokenAdded,
+        TokenRevoked, UseCancelled, UseDenied, UseIntent, UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -103,6 +103,7 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.extend(keys().into_iter().map(by_request));
     drafts.extend(by_the_server().into_iter().map(|event| Draft { request_id: request(), ..Draft::of_server(event) }));
     drafts.push(by_request(Event::UseCancelled(UseCancelled { signing_key: signing_key() })));
+    drafts.extend(rules().into_iter().map(by_request));
     drafts
 }
 
@@ -204,6 +205,31 @@ fn administration() -> Vec<Event> {
         Event::Unseal(EnvironmentAct { environment: environment() }),
         Event::UnsealWithSecret(EnvironmentAct { environment: environment() }),
         Event::UnsealFailed(EnvironmentFailure { environment: environment(), error: Some("wrong PIN".to_owned()) }),
+    ]
+}
+
+fn rules() -> Vec<Event> {
+    let sha256 = Sha256([0x5a; 32]);
+    let first = |of| RulesChange { of, version: 1, before: None, reverted_to: None, sha256, note: None };
+    let change = |of| RulesChange { version: 5, before: Some(4), note: Some("ticket 12".to_owned()), ..first(of) };
+    let of_project = || RulesOf::Project { project: project() };
+    let template = || TemplateChange {
+        template: "release-tags".to_owned(),
+        version: 3,
+        before: Some(2),
+        reverted_to: None,
+        sha256,
+        note: None,
+    };
+    vec![
+        Event::RulesApplied(first(RulesOf::Environment { environment: environment() })),
+        Event::RulesApplied(change(RulesOf::Key(signing_key()))),
+        Event::RulesReverted(RulesChange { reverted_to: Some(2), ..change(of_project()) }),
+        Event::RulesRemoved(change(of_project())),
+        Event::TemplateApplied(TemplateChange { version: 1, before: None, ..template() }),
+        Event::TemplateReverted(TemplateChange { reverted_to: Some(1), ..template() }),
+        Event::TemplateWithdrawn(TemplateChange { note: Some("unsafe".to_owned()), ..template() }),
+        Event::TemplateRestored(template()),
     ]
 }
 

@@ -4,7 +4,10 @@ CREATE TABLE server (
     one              BIGINT PRIMARY KEY CHECK (one = 1),
     server_id        UUID NOT NULL,
     registry_version BIGINT NOT NULL,
-    created          BIGINT NOT NULL
+    created          BIGINT NOT NULL,
+    -- Grow with each change of rules, and of templates.
+    rules_version     BIGINT NOT NULL DEFAULT 0,
+    templates_version BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE environment (
@@ -100,6 +103,68 @@ CREATE TABLE component_key (
     revoked         BOOLEAN NOT NULL DEFAULT FALSE,
     UNIQUE (key_id, role)
 );
+
+-- Rules of an environment, project or key: the version with the largest number is in force. No references: a version tells
+-- who wrote it and what it belonged to, whatever became of them.
+CREATE TABLE rule_version (
+    scope     TEXT COLLATE "C" NOT NULL CHECK (scope IN ('environment', 'project', 'key')),
+    subject   UUID NOT NULL,
+    version   BIGINT NOT NULL CHECK (version > 0),
+    text      TEXT,                 -- NULL: the rules were removed
+    author_id UUID NOT NULL,
+    author    TEXT COLLATE "C" NOT NULL,
+    applied   BIGINT NOT NULL,
+    note      TEXT NOT NULL,
+    PRIMARY KEY (scope, subject, version)
+);
+
+CREATE TRIGGER rules_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON rule_version
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('versions of rules are append-only');
+
+-- The rules in force.
+CREATE VIEW rule_current AS
+    SELECT scope, subject, version, text, author_id, author, applied, note FROM rule_version v
+    WHERE text IS NOT NULL AND version = (SELECT max(n.version) FROM rule_version n
+        WHERE n.scope = v.scope AND n.subject = v.subject);
+
+-- Templates that rules link to, as rule_version.
+CREATE TABLE template_version (
+    name      TEXT COLLATE "C" NOT NULL,
+    version   BIGINT NOT NULL CHECK (version > 0),
+    change    BIGINT NOT NULL UNIQUE,    -- server.templates_version from this version on
+    text      TEXT NOT NULL,
+    withdrawn BOOLEAN NOT NULL,
+    author_id UUID NOT NULL,
+    author    TEXT COLLATE "C" NOT NULL,
+    applied   BIGINT NOT NULL,
+    note      TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+);
+
+CREATE TRIGGER templates_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON template_version
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('versions of templates are append-only');
+
+-- What the rules in force name, so that it is neither renamed nor removed: the name of a key is PROJECT/NAME.
+CREATE TABLE rule_mention (
+    scope   TEXT COLLATE "C" NOT NULL CHECK (scope IN ('environment', 'project', 'key')),
+    subject UUID NOT NULL,
+    kind    TEXT COLLATE "C" NOT NULL,
+    name    TEXT COLLATE "C" NOT NULL,
+    rule    TEXT COLLATE "C" NOT NULL,   -- the first rule that names it; empty if it is outside of one
+    PRIMARY KEY (scope, subject, kind, name)
+);
+
+CREATE INDEX rule_mention_name ON rule_mention (kind, name);
+
+-- The same for templates that are not withdrawn.
+CREATE TABLE template_mention (
+    template TEXT COLLATE "C" NOT NULL,
+    kind     TEXT COLLATE "C" NOT NULL,
+    name     TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (template, kind, name)
+);
+
+CREATE INDEX template_mention_name ON template_mention (kind, name);
 
 -- What a token said of a key after it was made or adopted there, as JSON.
 CREATE TABLE key_evidence (

@@ -5,7 +5,10 @@ CREATE TABLE server (
     one              INTEGER PRIMARY KEY CHECK (one = 1),
     server_id        BLOB NOT NULL CHECK (length(server_id) = 16),
     registry_version INTEGER NOT NULL,
-    created          INTEGER NOT NULL
+    created          INTEGER NOT NULL,
+    -- Grow with each change of rules, and of templates.
+    rules_version     INTEGER NOT NULL DEFAULT 0,
+    templates_version INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE environment (
@@ -98,6 +101,82 @@ CREATE TABLE component_key (
     revoked         INTEGER NOT NULL DEFAULT 0 CHECK (revoked IN (0, 1)),
     UNIQUE (key_id, role)
 ) STRICT;
+
+-- Rules of an environment, project or key: the version with the largest number is in force. No references: a version tells
+-- who wrote it and what it belonged to, whatever became of them.
+CREATE TABLE rule_version (
+    scope     TEXT NOT NULL CHECK (scope IN ('environment', 'project', 'key')),
+    subject   BLOB NOT NULL CHECK (length(subject) = 16),
+    version   INTEGER NOT NULL CHECK (version > 0),
+    text      TEXT,                 -- NULL: the rules were removed
+    author_id BLOB NOT NULL CHECK (length(author_id) = 16),
+    author    TEXT NOT NULL,
+    applied   INTEGER NOT NULL,
+    note      TEXT NOT NULL,
+    PRIMARY KEY (scope, subject, version)
+) STRICT;
+
+CREATE TRIGGER rules_are_never_changed BEFORE UPDATE ON rule_version
+BEGIN
+    SELECT RAISE(ABORT, 'versions of rules are append-only');
+END;
+
+CREATE TRIGGER rules_are_never_forgotten BEFORE DELETE ON rule_version
+BEGIN
+    SELECT RAISE(ABORT, 'versions of rules are append-only');
+END;
+
+-- The rules in force.
+CREATE VIEW rule_current AS
+    SELECT scope, subject, version, text, author_id, author, applied, note FROM rule_version v
+    WHERE text IS NOT NULL AND version = (SELECT max(n.version) FROM rule_version n
+        WHERE n.scope = v.scope AND n.subject = v.subject);
+
+-- Templates that rules link to, as rule_version.
+CREATE TABLE template_version (
+    name      TEXT NOT NULL,
+    version   INTEGER NOT NULL CHECK (version > 0),
+    change    INTEGER NOT NULL UNIQUE,    -- server.templates_version from this version on
+    text      TEXT NOT NULL,
+    withdrawn INTEGER NOT NULL CHECK (withdrawn IN (0, 1)),
+    author_id BLOB NOT NULL CHECK (length(author_id) = 16),
+    author    TEXT NOT NULL,
+    applied   INTEGER NOT NULL,
+    note      TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT;
+
+CREATE TRIGGER templates_are_never_changed BEFORE UPDATE ON template_version
+BEGIN
+    SELECT RAISE(ABORT, 'versions of templates are append-only');
+END;
+
+CREATE TRIGGER templates_are_never_forgotten BEFORE DELETE ON template_version
+BEGIN
+    SELECT RAISE(ABORT, 'versions of templates are append-only');
+END;
+
+-- What the rules in force name, so that it is neither renamed nor removed: the name of a key is PROJECT/NAME.
+CREATE TABLE rule_mention (
+    scope   TEXT NOT NULL CHECK (scope IN ('environment', 'project', 'key')),
+    subject BLOB NOT NULL,
+    kind    TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    rule    TEXT NOT NULL,          -- the first rule that names it; empty if it is outside of one
+    PRIMARY KEY (scope, subject, kind, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX rule_mention_name ON rule_mention (kind, name);
+
+-- The same for templates that are not withdrawn.
+CREATE TABLE template_mention (
+    template TEXT NOT NULL,
+    kind     TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    PRIMARY KEY (template, kind, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX template_mention_name ON template_mention (kind, name);
 
 -- What a token said of a key after it was made or adopted there, as JSON.
 CREATE TABLE key_evidence (

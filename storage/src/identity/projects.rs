@@ -164,8 +164,8 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Removes a project: its members go, its name is free again. The row stays, since keys that are revoked or
-    /// destroyed and the record refer to it.
+    /// Removes a project: its members go, its name is free again, and what its rules name too. The row stays, since keys
+    /// that are revoked or destroyed and the record refer to it.
     ///
     /// # Errors
     /// If the database fails.
@@ -177,7 +177,7 @@ impl WriteTx {
         {
             self.conn().execute(sql, params![id.0])?;
         }
-        Ok(())
+        self.forget_mentions_of(id)
     }
 
     /// Names of the project's keys that are neither revoked nor destroyed.

@@ -12,6 +12,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+mod rules;
 mod uses;
 
 use super::*;

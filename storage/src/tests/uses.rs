@@ -218,10 +218,10 @@ pub(super) struct Scene {
     pub(super) store: Store,
     /// Another server's, if several can share the database.
     pub(super) other: Store,
-    user: PrincipalId,
+    pub(super) user: PrincipalId,
     grant: GrantId,
-    project: ProjectId,
-    key: KeyId,
+    pub(super) project: ProjectId,
+    pub(super) key: KeyId,
 }
 
 impl Scene {
