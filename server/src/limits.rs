@@ -13,6 +13,9 @@ pub(crate) const RESERVED_SLOTS: usize = 8;
 /// A connection that has been idle for less is not closed to make room: it may be in its handshake.
 pub(crate) const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
+/// How often the log has a warning of proxies' connections that were refused.
+pub(crate) const PROXY_WARNING_PERIOD: Duration = Duration::from_mins(1);
+
 /// So much of its time a network may use up in advance for answers without a login.
 pub(crate) const ANONYMOUS_BURST: Duration = Duration::from_secs(2);
 

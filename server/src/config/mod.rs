@@ -4,6 +4,7 @@
 
 mod environment;
 mod load;
+mod network;
 
 use std::{
     net::SocketAddr,
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use environment::{PREFIX, overlay};
 pub use load::{ConfigError, parse};
+pub use network::{Network, NetworkError};
 
 /// The file's name in the data folder.
 pub const FILE: &str = "server.toml";
@@ -25,6 +27,8 @@ pub const FILE: &str = "server.toml";
 pub struct Config {
     /// Where the server listens. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Proxies whose connections begin with a header that says whose they are.
+    pub trusted_proxies: Vec<Network>,
     /// The signer's program; beside the server's own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signer_program: Option<PathBuf>,
@@ -44,6 +48,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            trusted_proxies: Vec::new(),
             signer_program: None,
             database: DatabaseConfig::default(),
             tls: TlsConfig::default(),

@@ -12,6 +12,8 @@ pub mod extract;
 mod io;
 mod layers;
 mod page;
+mod proxies;
+pub mod proxy_header;
 mod router;
 mod serve;
 mod slots;

@@ -12,6 +12,7 @@ mod login;
 mod merges;
 mod overtaken;
 mod passwords;
+mod proxies;
 mod record;
 mod requests;
 mod signing_requests;

@@ -29,6 +29,7 @@ mod profiles;
 mod quick_start;
 mod recipes;
 mod renewals;
+mod reverse_proxies;
 mod revocations;
 mod secrets;
 mod signing;
