@@ -57,6 +57,9 @@ pub(crate) const BUSY_DELAY: Duration = Duration::from_secs(1);
 /// Digests of one batch that are in work at once, so that a batch does not keep everyone else from the signer.
 pub(crate) const BATCH_CONCURRENCY: usize = 16;
 
+/// Principals that used a key within the last minute; the uses of further ones are refused.
+pub(crate) const BUDGETED_PRINCIPALS: usize = 65_536;
+
 /// How long a use waits for a permit of its signer.
 pub(crate) const USE_WAIT: Duration = Duration::from_secs(10);
 
@@ -186,9 +189,6 @@ pub(crate) const READINESS_AGE: Duration = Duration::from_secs(1);
 
 /// How long the database may take for that.
 pub(crate) const DATABASE_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Free bytes below which nothing more can be signed soon.
-pub(crate) const LEAST_DISK_SPACE: u64 = 1024 * 1024;
 
 /// Entries that are read at once.
 pub(crate) const VERIFIED_PAGE: u32 = 500;

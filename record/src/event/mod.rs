@@ -27,8 +27,8 @@ pub use keys::{
     KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, SigningKey,
 };
 pub use uses::{
-    Asked, DenialCause, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied, UseIntent,
-    UseOutcome,
+    Asked, DenialCause, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied, UseDeniedBurst,
+    UseIntent, UseOutcome,
 };
 
 use crate::{Named, Sha256};
@@ -108,6 +108,8 @@ events! {
     UseOutcome(UseOutcome) = "use-outcome", Outcome;
     /// A use that was asked for was not begun.
     UseDenied(UseDenied) = "use-denied", Denied;
+    /// So many more uses than a minute's budget were denied; they have no entries of their own.
+    UseDeniedBurst(UseDeniedBurst) = "use-denied-burst", Denied;
     /// A request that waited was given up by its requester.
     UseCancelled(UseCancelled) = "use-cancelled", Outcome;
 

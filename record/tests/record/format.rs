@@ -88,7 +88,7 @@ fn hash_of_known_entries_never_changes() {
     assert_eq!(head.sequence, ENTRIES.lines().count() as u64);
     // (h=$(printf '%064d' 0); while read -r l; do
     //   h=$( (printf %s "$h" | xxd -r -p; printf %s "$l") | sha256sum | cut -d' ' -f1); done; echo $h) < entries.jsonl
-    assert_eq!(head.hash.to_string(), "9b92edb65e8183d7572aa4520a5911d85d32fc0c636e3b5217cbebbf913489e1");
+    assert_eq!(head.hash.to_string(), "afbea853f6d347d27b42cc4a7f36eb2d1f0346b3380ebaee66d8030e615b8f86");
 }
 
 #[test]

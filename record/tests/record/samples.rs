@@ -20,7 +20,7 @@ use sealcard_record::{
         LoginFailed, LoginFailure, LoginMethod, Member, Operation, PasswordChangeFailed, PasswordChangeRequired,
         PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
         ServiceAccountChanged, SignerOperation, SigningKey, TokenAdded, TokenRevoked, UseCancelled, UseDenied,
-        UseIntent, UserAdded, UserChanged, Via,
+        UseDeniedBurst, UseIntent, UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -73,6 +73,10 @@ fn token() -> Named<ServiceTokenId> {
     Named::new(ServiceTokenId(id(12)), "build host")
 }
 
+fn earlier() -> Timestamp {
+    Timestamp::from_unix(1_795_914_000)
+}
+
 fn later() -> Timestamp {
     Timestamp::from_unix(1_827_450_000)
 }
@@ -103,6 +107,13 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.extend(keys().into_iter().map(by_request));
     drafts.extend(by_the_server().into_iter().map(|event| Draft { request_id: request(), ..Draft::of_server(event) }));
     drafts.push(by_request(Event::UseCancelled(UseCancelled { signing_key: signing_key() })));
+    drafts.push(by_request(Event::UseDeniedBurst(UseDeniedBurst {
+        count: 940,
+        from: earlier(),
+        until: later(),
+        cause: DenialCause::Policy,
+        reason: "the role key-user in the project is missing".to_owned(),
+    })));
     drafts
 }
 

@@ -135,6 +135,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     recovering.abort();
     noting.abort();
     clock_watch.abort();
+    last.requests.record_bursts(None).await;
     if let Err(error) = last.authentication.last_uses.write(&store).await {
         tracing::warn!(%error, "the last uses of logins could not be written");
     }

@@ -169,6 +169,13 @@ pub struct Limits {
     pub anonymous_requests: u32,
     /// Requests at once; more are answered with 503.
     pub requests: usize,
+    /// Uses of keys that one principal may begin in a minute; more are answered with 429.
+    pub uses_per_minute: u32,
+    /// Denied uses of one principal in a minute that are recorded one by one; more are answered with 429 and recorded as
+    /// one entry.
+    pub denials_per_minute: u32,
+    /// Free bytes on the disk of the data folder below which the server is not ready.
+    pub disk_reserve_bytes: u64,
     /// Hours for which a finished signing request can be asked for and repeated. The record keeps it for good.
     pub request_retention_hours: u32,
     /// Days until a grant expires.
@@ -200,6 +207,9 @@ impl Default for Limits {
             anonymous_connections: 256,
             anonymous_requests: 200,
             requests: 512,
+            uses_per_minute: 60_000,
+            denials_per_minute: 60,
+            disk_reserve_bytes: 1024 * 1024,
             request_retention_hours: 24,
             grant_days: 30,
             grant_refreshable_days: 365,

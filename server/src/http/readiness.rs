@@ -113,7 +113,7 @@ async fn look(state: &AppState) -> Found {
         Err(_) => add("The database can't be written.", deadline()),
     }
     if state.disk.is_full() {
-        add("The server's disk is full.", state.disk.0.display().to_string());
+        add("The server's disk is full.", state.disk.folder().display().to_string());
     }
     let database = reasons.is_empty();
     reasons.extend(clock_reason(state).await);

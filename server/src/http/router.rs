@@ -172,7 +172,8 @@ impl Place {
             Code::Invalid => self.parameters || self.body,
             Code::UnsupportedMediaType | Code::TooLarge => self.body,
             Code::Unauthenticated | Code::GrantExpired | Code::GrantRevoked | Code::Forbidden => !self.public,
-            Code::WrongCredentials | Code::PasswordChangeRequired | Code::TooManyAttempts => self.login,
+            Code::WrongCredentials | Code::PasswordChangeRequired => self.login,
+            Code::TooManyAttempts => self.login || self.uses_key,
             // What the grant names may be gone too.
             Code::NotFound => !self.public,
             // What is stored, or the signer, may refuse.
@@ -185,7 +186,8 @@ impl Place {
             | Code::KeyRevoked
             | Code::KeyDestroyed
             | Code::UnsupportedOperation
-            | Code::DecryptionFailed => self.uses_key,
+            | Code::DecryptionFailed
+            | Code::TooManyUses => self.uses_key,
             Code::DiskFull => !self.public || self.login,
             Code::Overloaded | Code::Timeout | Code::Internal => true,
             // The document has no such operation.
