@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     StorageError, Store, WriteTx,
+    clock::Clock,
     identity::{kind_from, roles_from},
     keys::{algorithm, decoded, public_key, role},
     sql::{FromRow, Row, params},
@@ -59,6 +60,9 @@ pub struct Facts {
     pub roles: Roles,
     /// The key, if the request is about one that exists.
     pub key: Option<Key>,
+    /// Whether a server's clock has jumped and nobody has confirmed the time since: what depends on the time of day must
+    /// be denied.
+    pub clock_doubted: bool,
     /// When all this was so.
     pub version: Version,
     /// The version of what clients may see.
@@ -148,7 +152,8 @@ const FACTS: &str = "SELECT (SELECT changes FROM record_head), (SELECT registry_
         j.id, j.name,
         (SELECT string_agg(r.role, ',') FROM principal_role r WHERE r.project_id = j.id AND r.principal_id = p.id),
         k.id, k.name, k.environment_id, k.algorithm, k.disabled, k.revoked IS NOT NULL, k.destroyed IS NOT NULL,
-        c.id, c.role, c.algorithm, c.public_key, c.public_exponent, c.handle, c.expires, c.revoked
+        c.id, c.role, c.algorithm, c.public_key, c.public_exponent, c.handle, c.expires, c.revoked,
+        (SELECT clock_doubt IS NOT NULL FROM server)
      FROM grant_token t JOIN access_grant g ON g.id = t.grant_id JOIN principal p ON p.id = g.principal_id
      LEFT JOIN signing_key k ON k.id = $2 LEFT JOIN component_key c ON c.key_id = k.id AND c.role = $3
      LEFT JOIN project j ON j.id = coalesce(k.project_id, $4)
@@ -184,7 +189,16 @@ impl FromRow for Facts {
             project,
             roles: row.get::<Option<String>>(17)?.as_deref().map(roles_from).unwrap_or_default(),
             key: key(row)?,
+            clock_doubted: row.get(33)?,
         })
+    }
+}
+
+impl Facts {
+    /// With the doubt of this server's clock that the database does not know yet.
+    fn with_clock(mut self, clock: &Clock) -> Self {
+        self.clock_doubted |= clock.jumped();
+        self
     }
 }
 
@@ -244,7 +258,7 @@ impl Store {
         if self.writes_alone
             && let Some(cached) = self.cache.get(&query)
         {
-            return Ok(Some(cached));
+            return Ok(Some(cached.with_clock(&self.clock)));
         }
         let connection = self.cache.connection();
         let ((key, role, project), token) = (query.values(), query.token.as_slice());
@@ -254,7 +268,7 @@ impl Store {
             self.saw_registry_version(facts.registry_version);
             self.cache.insert(query, facts);
         }
-        Ok(facts)
+        Ok(facts.map(|facts| facts.with_clock(&self.clock)))
     }
 
     /// The facts as this server knows them without asking the database, or else those of this moment. Good enough to
@@ -264,7 +278,7 @@ impl Store {
     /// If the database fails.
     pub async fn cached_facts(&self, query: FactsQuery) -> Result<Option<Facts>, StorageError> {
         match self.cache.get(&query) {
-            Some(cached) => Ok(Some(cached)),
+            Some(cached) => Ok(Some(cached.with_clock(&self.clock))),
             None => self.facts(query).await,
         }
     }
@@ -281,7 +295,7 @@ impl WriteTx {
         if let (Some(cached), Some(version)) = (cached, version)
             && cached.version == version
         {
-            return Ok(Some(cached));
+            return Ok(Some(cached.with_clock(self.clock())));
         }
         let ((key, role, project), token) = (query.values(), query.token.as_slice());
         let mut facts: Option<Facts> = self.conn_for_uses().optional(FACTS, params![token, key, role, project])?;
@@ -290,6 +304,7 @@ impl WriteTx {
             facts.version = version.unwrap_or_default();
             self.saw_registry_version(facts.registry_version);
         }
-        Ok(facts)
+        let clock = self.clock();
+        Ok(facts.map(|facts| facts.with_clock(clock)))
     }
 }

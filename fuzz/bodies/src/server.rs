@@ -7,6 +7,7 @@ use sealcard_api::{
         NewGroup, NewProject, NewServiceAccount, NewServiceToken, NewUser, ProjectMember, ServiceAccountChange,
         UserChange,
     },
+    clock::ClockConfirmation,
     grants::LoginRequest,
     import::{ImportPlanRequest, ImportRequest},
     keys::{KeyChange, KeyRevocation, NewKey},
@@ -29,6 +30,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// When a refusal says nothing, or what was read does not survive being written.
 pub fn json_bodies(data: &[u8]) {
     one::<LoginRequest>(data);
+    one::<ClockConfirmation>(data);
     one::<NewUser>(data);
     one::<UserChange>(data);
     one::<NewServiceAccount>(data);

@@ -2,6 +2,7 @@
 
 mod administration;
 mod authentication;
+mod clock;
 mod environments;
 mod keys;
 mod shorten;
@@ -21,6 +22,7 @@ pub use authentication::{
     GrantAct, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
     PasswordChangeRequired, PasswordChanged, PasswordReset,
 };
+pub use clock::{ClockConfirmed, ClockJumped};
 pub use environments::{EnvironmentAct, EnvironmentAdded, EnvironmentFailure};
 pub use keys::{
     CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
@@ -187,6 +189,11 @@ events! {
     PinNotJudged(EnvironmentFailure) = "pin-not-judged", Administration;
     /// The environment was opened otherwise after a refused PIN, so that the configured one may be tried again.
     PinMended(EnvironmentAct) = "pin-mended", Administration;
+
+    /// A server's clock jumped. Until a person confirms the time, it is in doubt.
+    ClockJumped(ClockJumped) = "clock-jumped", Administration;
+    /// A person confirmed the time.
+    ClockConfirmed(ClockConfirmed) = "clock-confirmed", Administration;
 
     /// Work on a key begins. Durable before the signer is asked.
     KeyBegun(KeyBegun) = "key-begun", Administration;

@@ -88,7 +88,7 @@ fn hash_of_known_entries_never_changes() {
     assert_eq!(head.sequence, ENTRIES.lines().count() as u64);
     // (h=$(printf '%064d' 0); while read -r l; do
     //   h=$( (printf %s "$h" | xxd -r -p; printf %s "$l") | sha256sum | cut -d' ' -f1); done; echo $h) < entries.jsonl
-    assert_eq!(head.hash.to_string(), "afbea853f6d347d27b42cc4a7f36eb2d1f0346b3380ebaee66d8030e615b8f86");
+    assert_eq!(head.hash.to_string(), "e54623f3ac299874ff7726884d1bb5ddf45706ccb2269198bd856c9d41a3172e");
 }
 
 #[test]

@@ -14,13 +14,13 @@ use sealcard_api::{
 use sealcard_record::{
     Actor, Draft, Event, HexBytes, Named, Sha256,
     event::{
-        Asked, CertificateMerged, DenialCause, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, GrantAct,
-        GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun, KeyCertified, KeyComponentAct,
-        KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login,
-        LoginFailed, LoginFailure, LoginMethod, Member, Operation, PasswordChangeFailed, PasswordChangeRequired,
-        PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
-        ServiceAccountChanged, SignerOperation, SigningKey, TokenAdded, TokenRevoked, UseCancelled, UseDenied,
-        UseDeniedBurst, UseIntent, UserAdded, UserChanged, Via,
+        Asked, CertificateMerged, ClockConfirmed, ClockJumped, DenialCause, EnvironmentAct, EnvironmentAdded,
+        EnvironmentFailure, GrantAct, GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun,
+        KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed,
+        KeyRevoked, KeyStored, KeyWork, Login, LoginFailed, LoginFailure, LoginMethod, Member, Operation,
+        PasswordChangeFailed, PasswordChangeRequired, PasswordChanged, PasswordReset, PrincipalAct, ProjectAct,
+        ProjectAdded, ProjectChanged, ProjectMemberAct, ServiceAccountChanged, SignerOperation, SigningKey, TokenAdded,
+        TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent, UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -114,6 +114,9 @@ pub(crate) fn drafts() -> Vec<Draft> {
         cause: DenialCause::Policy,
         reason: "the role key-user in the project is missing".to_owned(),
     })));
+    let jumped = ClockJumped { seconds: -400, node: id(14), host: Some(id(13)), at_start: true };
+    drafts.push(Draft { request_id: request(), ..Draft::of_server(Event::ClockJumped(jumped)) });
+    drafts.push(by_request(Event::ClockConfirmed(ClockConfirmed { since: earlier(), seconds: -400 })));
     drafts
 }
 

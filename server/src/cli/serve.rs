@@ -89,6 +89,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         Err(error @ StorageError::InUse(_)) => return Err(error.into()),
         opened => opened.context("can't open the database")?,
     };
+    clock::check_at_start(&store).await.context("can't compare the clock with the record")?;
     let clock_watch = tokio::spawn(clock::watch(store.clone()));
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
     let folder = data.join("signer");

@@ -23,6 +23,7 @@ mod access;
 mod adoptions;
 mod batch;
 mod cards;
+mod clock;
 mod conflicts;
 mod environments;
 mod grants;

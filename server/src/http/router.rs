@@ -19,8 +19,9 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, adoptions, batch, cards, environments, extensions, grants, groups, health, imports,
-    keys, login, merges, operations, passwords, projects, record, requests, revocations, service_accounts, users,
+    ApiError, AppState, access, adoptions, batch, cards, clock, environments, extensions, grants, groups, health,
+    imports, keys, login, merges, operations, passwords, projects, record, requests, revocations, service_accounts,
+    users,
 };
 use crate::config::Limits;
 
@@ -59,6 +60,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(groups::routes())
         .merge(projects::routes())
         .merge(environments::routes())
+        .merge(clock::routes())
         .merge(access::routes())
         .merge(keys::routes())
         .merge(imports::routes())

@@ -320,7 +320,7 @@ impl Scene {
         scene
     }
 
-    fn query(&self) -> FactsQuery {
+    pub(super) fn query(&self) -> FactsQuery {
         FactsQuery { token: TOKEN, target: Target::Key(self.key, ComponentRole::Sign) }
     }
 

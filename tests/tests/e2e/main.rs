@@ -32,6 +32,7 @@ mod renewals;
 mod reverse_proxies;
 mod revocations;
 mod secrets;
+mod server_clock;
 mod signing;
 mod ssh;
 mod stubs;

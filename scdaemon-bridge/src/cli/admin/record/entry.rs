@@ -142,6 +142,10 @@ fn result(event: &Event) -> String {
             failed(what, outcome.error.as_deref())
         }
         Event::UseDenied(denied) => failed("denied", Some(&denied.reasons.join("; "))),
+        Event::ClockJumped(jumped) => {
+            let direction = if jumped.seconds < 0 { "back" } else { "ahead" };
+            format!("in doubt: {} seconds {direction}", jumped.seconds.unsigned_abs())
+        }
         Event::UseDeniedBurst(burst) => failed("denied, the last one", Some(&burst.reason)),
         Event::LoginFailed(login) => failed(
             "denied",
