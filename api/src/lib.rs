@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod algorithm;
 pub mod cards;
+pub mod clock;
 pub mod context;
 pub mod encoding;
 pub mod grants;

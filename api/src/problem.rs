@@ -145,8 +145,11 @@ codes! {
     UnsupportedOperation, "unsupported-operation", 422, "The key can't do that";
     /// The ciphertext could not be decrypted. Why is never said (RFC 8017 section 7.2.2).
     DecryptionFailed, "decryption-failed", 422, "Decryption failed";
-    /// Too many wrong attempts from this address or for this account. Retrying after `retry_after` helps.
+    /// Too many wrong attempts from this address or for this account, or too many denied uses of keys. Retrying after
+    /// `retry_after` helps.
     TooManyAttempts, "too-many-attempts", 429, "Too many failed attempts";
+    /// The requester used keys more often than the server allows in a minute. Retrying after `retry_after` helps.
+    TooManyUses, "too-many-uses", 429, "Too many uses of keys";
     /// The server is busy. Retrying helps.
     Overloaded, "overloaded", 503, "The server is busy";
     /// The server has no space to record anything, so it does nothing. Retrying helps once there is space.

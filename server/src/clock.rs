@@ -1,30 +1,66 @@
-//! Warns in the log of a clock that can't be right: when the server starts, and within a minute after it was set.
+//! Watches the clock: warns in the log of one that can't be right, and puts one that jumped in doubt, until a person has
+//! confirmed it.
 
 use std::time::Duration;
 
 use sealcard_api::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::storage::Store;
+use crate::storage::{StorageError, Store};
 
-const MINUTE: Duration = Duration::from_mins(1);
+/// How often the clock is compared with one that can't be set.
+const PERIOD: Duration = Duration::from_secs(1);
 
-/// Warns until it is dropped, and once of each fault.
-pub async fn watch(store: Store) {
-    let mut minutes = interval(MINUTE);
-    minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut warned = false;
-    loop {
-        minutes.tick().await;
-        match store.clock_fault(Timestamp::now()).await {
-            Ok(Some(fault)) if !warned => {
-                warned = true;
-                tracing::error!("{fault}; signatures get the time that it shows");
-            }
-            Ok(Some(_)) => {}
-            Ok(None) => warned = false,
-            // The database is reported where it is used.
-            Err(error) => tracing::debug!(%error, "can't compare the clock with the record"),
-        }
+/// It is compared with the record once in so many periods.
+const WITH_RECORD: u64 = 60;
+
+/// Compares the clock with the record when the server starts.
+///
+/// # Errors
+/// If the database fails.
+pub async fn check_at_start(store: &Store) -> Result<(), StorageError> {
+    let fault = store.clock_fault(Timestamp::now()).await?;
+    let Some(seconds) = fault.as_ref().and_then(crate::storage::ClockFault::jump) else { return Ok(()) };
+    if store.recorded_clock_doubt().await?.is_none() {
+        store.record_clock_jump(seconds, true).await?;
+        warn(seconds);
     }
+    Ok(())
+}
+
+/// Watches until it is dropped. Warns once of each fault.
+pub async fn watch(store: Store) {
+    let mut periods = interval(PERIOD);
+    periods.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut period, mut warned) = (0_u64, false);
+    loop {
+        periods.tick().await;
+        match store.record_clock_step().await {
+            Ok(Some(seconds)) => warn(seconds),
+            Ok(None) => {}
+            // The database is reported where it is used, and until it works again this server knows of the jump.
+            Err(error) => tracing::debug!(%error, "a jump of the clock can't be recorded yet"),
+        }
+        if period.is_multiple_of(WITH_RECORD) {
+            match store.clock_fault(Timestamp::now()).await {
+                Ok(Some(fault)) if !warned => {
+                    warned = true;
+                    tracing::error!("{fault}; signatures get the time that it shows");
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => warned = false,
+                Err(error) => tracing::debug!(%error, "can't compare the clock with the record"),
+            }
+        }
+        period = period.wrapping_add(1);
+    }
+}
+
+fn warn(seconds: i64) {
+    let direction = if seconds < 0 { "back" } else { "ahead" };
+    tracing::error!(
+        "the server's clock went {} seconds {direction}: it is in doubt until an administrator runs sealcard admin clock \
+         confirm",
+        seconds.unsigned_abs()
+    );
 }

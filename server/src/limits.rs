@@ -13,6 +13,9 @@ pub(crate) const RESERVED_SLOTS: usize = 8;
 /// A connection that has been idle for less is not closed to make room: it may be in its handshake.
 pub(crate) const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
+/// How often the log has a warning of proxies' connections that were refused.
+pub(crate) const PROXY_WARNING_PERIOD: Duration = Duration::from_mins(1);
+
 /// So much of its time a network may use up in advance for answers without a login.
 pub(crate) const ANONYMOUS_BURST: Duration = Duration::from_secs(2);
 
@@ -53,6 +56,9 @@ pub(crate) const BUSY_DELAY: Duration = Duration::from_secs(1);
 
 /// Digests of one batch that are in work at once, so that a batch does not keep everyone else from the signer.
 pub(crate) const BATCH_CONCURRENCY: usize = 16;
+
+/// Principals that used a key within the last minute; the uses of further ones are refused.
+pub(crate) const BUDGETED_PRINCIPALS: usize = 65_536;
 
 /// How long a use waits for a permit of its signer.
 pub(crate) const USE_WAIT: Duration = Duration::from_secs(10);
@@ -183,9 +189,6 @@ pub(crate) const READINESS_AGE: Duration = Duration::from_secs(1);
 
 /// How long the database may take for that.
 pub(crate) const DATABASE_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Free bytes below which nothing more can be signed soon.
-pub(crate) const LEAST_DISK_SPACE: u64 = 1024 * 1024;
 
 /// Entries that are read at once.
 pub(crate) const VERIFIED_PAGE: u32 = 500;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     StorageError, Store, WriteTx,
+    clock::Clock,
     identity::{kind_from, roles_from},
     keys::{algorithm, decoded, public_key, role},
     rules::RuleVersions,
@@ -62,6 +63,9 @@ pub struct Facts {
     pub key: Option<Key>,
     /// The rules of the key, its project and its environment.
     pub rules: RuleVersions,
+    /// Whether a server's clock has jumped and nobody has confirmed the time since: what depends on the time of day must
+    /// be denied.
+    pub clock_doubted: bool,
     /// When all this was so.
     pub version: Version,
     /// The version of what clients may see.
@@ -168,7 +172,8 @@ const FACTS: &str = concat!(
         (SELECT string_agg(r.role, ',') FROM principal_role r WHERE r.project_id = j.id AND r.principal_id = p.id),
         k.id, k.name, k.environment_id, k.algorithm, k.disabled, k.revoked IS NOT NULL, k.destroyed IS NOT NULL,
         c.id, c.role, c.algorithm, c.public_key, c.public_exponent, c.handle, c.expires, c.revoked,
-        e.name, (SELECT templates_version FROM server), ",
+        e.name, (SELECT templates_version FROM server),
+        (SELECT clock_doubt IS NOT NULL FROM server), ",
     rules_of!("environment", "k.environment_id"),
     ", ",
     rules_of!("project", "j.id"),
@@ -213,11 +218,20 @@ impl FromRow for Facts {
             key: key(row)?,
             rules: RuleVersions {
                 templates: row.get(34)?,
-                environment: row.get(35)?,
-                project: row.get(36)?,
-                key: row.get(37)?,
+                environment: row.get(36)?,
+                project: row.get(37)?,
+                key: row.get(38)?,
             },
+            clock_doubted: row.get(35)?,
         })
+    }
+}
+
+impl Facts {
+    /// With the doubt of this server's clock that the database does not know yet.
+    fn with_clock(mut self, clock: &Clock) -> Self {
+        self.clock_doubted |= clock.jumped();
+        self
     }
 }
 
@@ -278,7 +292,7 @@ impl Store {
         if self.writes_alone
             && let Some(cached) = self.cache.get(&query)
         {
-            return Ok(Some(cached));
+            return Ok(Some(cached.with_clock(&self.clock)));
         }
         let connection = self.cache.connection();
         let ((key, role, project), token) = (query.values(), query.token.as_slice());
@@ -288,7 +302,7 @@ impl Store {
             self.saw_registry_version(facts.registry_version);
             self.cache.insert(query, facts);
         }
-        Ok(facts)
+        Ok(facts.map(|facts| facts.with_clock(&self.clock)))
     }
 
     /// The facts as this server knows them without asking the database, or else those of this moment. Good enough to
@@ -298,7 +312,7 @@ impl Store {
     /// If the database fails.
     pub async fn cached_facts(&self, query: FactsQuery) -> Result<Option<Facts>, StorageError> {
         match self.cache.get(&query) {
-            Some(cached) => Ok(Some(cached)),
+            Some(cached) => Ok(Some(cached.with_clock(&self.clock))),
             None => self.facts(query).await,
         }
     }
@@ -315,7 +329,7 @@ impl WriteTx {
         if let (Some(cached), Some(version)) = (cached, version)
             && cached.version == version
         {
-            return Ok(Some(cached));
+            return Ok(Some(cached.with_clock(self.clock())));
         }
         let ((key, role, project), token) = (query.values(), query.token.as_slice());
         let mut facts: Option<Facts> = self.conn_for_uses().optional(FACTS, params![token, key, role, project])?;
@@ -324,6 +338,7 @@ impl WriteTx {
             facts.version = version.unwrap_or_default();
             self.saw_registry_version(facts.registry_version);
         }
-        Ok(facts)
+        let clock = self.clock();
+        Ok(facts.map(|facts| facts.with_clock(clock)))
     }
 }

@@ -60,7 +60,7 @@ use self::{
     writer::{PostgresWriter, SqliteWriter, Writer},
 };
 pub use attempts::{Attempt, Leftover};
-pub use clock::ClockFault;
+pub use clock::{ClockDoubt, ClockFault};
 pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
 pub use facts::{Facts, FactsQuery, Target, Version};
@@ -162,12 +162,13 @@ impl Store {
         let (writer, jobs) = Writer::new();
         let reader = match database {
             Database::Sqlite(path) => {
-                SqliteWriter::start(path.clone(), jobs, published, cache.clone())?;
+                SqliteWriter::start(path.clone(), jobs, published, cache.clone(), Arc::clone(&clock))?;
                 Reader::Sqlite(sqlite::Readers::open(path)?)
             }
             Database::Postgres(options) => {
                 record::check_head(&mut conn)?;
-                PostgresWriter::start(options.clone(), runtime, node, jobs, published, cache.clone())?;
+                let clock = Arc::clone(&clock);
+                PostgresWriter::start(options.clone(), runtime, node, jobs, published, cache.clone(), clock)?;
                 Reader::Postgres(postgres::Readers::new(options.clone()))
             }
         };

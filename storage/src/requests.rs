@@ -187,14 +187,14 @@ impl WriteTx {
     /// what this transaction sees.
     ///
     /// # Errors
-    /// If the database fails.
-    fn begin_request<T>(
+    /// The error of `decide`, which leaves nothing of the request; if the database fails.
+    fn begin_request<T, E: From<StorageError>>(
         &mut self,
         request: &NewRequest,
         query: &FactsQuery,
         cached: Option<Facts>,
-        decide: impl FnOnce(Snapshot<'_>) -> Verdict<T>,
-    ) -> Result<T, StorageError> {
+        decide: impl FnOnce(Snapshot<'_>) -> Result<Verdict<T>, E>,
+    ) -> Result<T, E> {
         const ARRIVE: &str =
             "INSERT INTO key_request (id, principal_id, idempotency_key, grant_id, key_id, component_id, operation,
                 input_sha256, state, project_id, node_id)
@@ -223,7 +223,7 @@ impl WriteTx {
             replaced = earlier.row.id;
             earlier.arrival(request)
         };
-        let Verdict { next, value } = decide(Snapshot { facts: facts.as_ref(), arrival: &arrival, now: self.now() });
+        let Verdict { next, value } = decide(Snapshot { facts: facts.as_ref(), arrival: &arrival, now: self.now() })?;
         if let Some((state, entry)) = next {
             // Most requests are new and allowed: they have their state from the start.
             if arrival == Arrival::New && !(is_new && state == RequestState::Signing) {
@@ -278,14 +278,18 @@ impl Store {
     /// `cached` are facts that the decision is made from if they are still true; else the transaction reads them.
     ///
     /// # Errors
-    /// If the database fails.
-    pub async fn begin_request<T: Send + 'static>(
+    /// The error of `decide`, which leaves nothing of the request; if the database fails.
+    pub async fn begin_request<T, E>(
         &self,
         request: NewRequest,
         query: FactsQuery,
         cached: Option<Facts>,
-        decide: impl FnOnce(Snapshot<'_>) -> Verdict<T> + Send + 'static,
-    ) -> Result<T, StorageError> {
+        decide: impl FnOnce(Snapshot<'_>) -> Result<Verdict<T>, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StorageError> + Send + 'static,
+    {
         self.write(move |tx| tx.begin_request(&request, &query, cached, decide)).await
     }
 

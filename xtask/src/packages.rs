@@ -14,8 +14,8 @@ pub const DEMO: &[&str] = &["ca-certificates", "git", "gnupg", "gpg-agent", "pro
 /// What the measurements need besides: rpm's own tools.
 pub const BENCH: &[&str] = &["rpm"];
 
-/// What the end-to-end tests need besides: the tools that sign packages and repositories, an ssh server, software
-/// tokens, and what makes the chroot.
+/// What the end-to-end tests need besides: the tools that sign packages and repositories, an ssh server, reverse
+/// proxies, software tokens, and what makes the chroot.
 pub const TEST: &[&str] = &[
     "apt-utils",
     "ca-certificates",
@@ -35,6 +35,9 @@ pub const TEST: &[&str] = &[
     "gnupg2",
     "gpg-agent",
     "groff-base",
+    "haproxy",
+    "libnginx-mod-stream",
+    "nginx",
     "opensc",
     "openssh-client",
     "openssh-server",

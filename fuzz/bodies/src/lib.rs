@@ -15,7 +15,7 @@ pub use card::{apdu, card};
 pub use openpgp::{import_certificate, import_exported_key};
 pub use record::{record_entry, record_lines, record_signatures};
 pub use scd::{assuan_lines, cards_cache, s_expression, scd_command, scd_session};
-pub use server::{json_bodies, server_config};
+pub use server::{json_bodies, proxy_header, server_config};
 pub use signer::{
     signer_journal_line, signer_keeper, signer_key_handle, signer_request, signer_seal_file, signer_token_config,
     signer_token_uri,

@@ -1,4 +1,4 @@
-//! The server: bodies of requests, and its configuration.
+//! The server: bodies of requests, what proxies send before them, and its configuration.
 
 use std::path::Path;
 
@@ -7,13 +7,20 @@ use sealcard_api::{
         NewGroup, NewProject, NewServiceAccount, NewServiceToken, NewUser, ProjectMember, ServiceAccountChange,
         UserChange,
     },
+    clock::ClockConfirmation,
     grants::LoginRequest,
     import::{ImportPlanRequest, ImportRequest},
     keys::{KeyChange, KeyRevocation, NewKey},
     operations::{AuthenticateRequest, DecryptRequest, SignRequest},
     rules::{Description, Label, Name},
 };
-use sealcard_server::{config, http::extract::parse_json};
+use sealcard_server::{
+    config,
+    http::{
+        extract::parse_json,
+        proxy_header::{MAX_HEADER, Parsed, Source, parse},
+    },
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A request body as each of the types that the server reads.
@@ -23,6 +30,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// When a refusal says nothing, or what was read does not survive being written.
 pub fn json_bodies(data: &[u8]) {
     one::<LoginRequest>(data);
+    one::<ClockConfirmation>(data);
     one::<NewUser>(data);
     one::<UserChange>(data);
     one::<NewServiceAccount>(data);
@@ -48,6 +56,30 @@ fn one<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(data: &[u8
             assert_eq!(parse_json::<T>(&written).as_ref(), Ok(&value));
         }
         Err(reason) => assert!(!reason.is_empty()),
+    }
+}
+
+/// The first bytes of a proxy's connection.
+///
+/// # Panics
+///
+/// When a part of a header is taken for one, when what follows a header changes it, or when an address is not canonical.
+pub fn proxy_header(data: &[u8]) {
+    match parse(data) {
+        Ok(Parsed::Header(source, length)) => {
+            let (header, _rest) = data.split_at(length);
+            assert!(length <= MAX_HEADER);
+            assert_eq!(parse(header), Ok(Parsed::Header(source, length)));
+            if let Source::Client(client) = source {
+                assert_eq!(client.ip(), client.ip().to_canonical());
+            }
+            for end in 0..length {
+                let part = header.get(..end).unwrap_or_default();
+                assert!(matches!(parse(part), Ok(Parsed::Partial(needed)) if needed > end && needed <= length));
+            }
+        }
+        Ok(Parsed::Partial(needed)) => assert!(needed > data.len() && needed <= MAX_HEADER),
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 

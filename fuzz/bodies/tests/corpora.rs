@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sealcard_bridge::{assuan::CommandLine, scd::Command};
 use sealcard_fuzz_bodies as bodies;
+use sealcard_server::http::proxy_header::{self, Parsed};
 use sealcard_signer::{
     pkcs11::{KeyHandle, TokenUri, config::TokenConfig},
     seal::SealFile,
@@ -42,6 +43,7 @@ fn inputs_of_the_scdaemon_hold() {
 #[test]
 fn inputs_of_the_server_hold() {
     assert!(replay("json_bodies", bodies::json_bodies, |_| true) >= 5);
+    assert!(replay("proxy_header", bodies::proxy_header, is_proxy_header) >= 4);
     assert!(replay("server_config", bodies::server_config, |_| true) >= 3);
 }
 
@@ -79,4 +81,8 @@ fn is_command(data: &[u8]) -> bool {
 
 fn is_uri(data: &[u8]) -> bool {
     std::str::from_utf8(data).is_ok_and(|text| text.parse::<TokenUri>().is_ok())
+}
+
+fn is_proxy_header(input: &[u8]) -> bool {
+    matches!(proxy_header::parse(input), Ok(Parsed::Header(..)))
 }

@@ -2,6 +2,7 @@
 
 mod administration;
 mod authentication;
+mod clock;
 mod environments;
 mod keys;
 mod rules;
@@ -22,6 +23,7 @@ pub use authentication::{
     GrantAct, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
     PasswordChangeRequired, PasswordChanged, PasswordReset,
 };
+pub use clock::{ClockConfirmed, ClockJumped};
 pub use environments::{EnvironmentAct, EnvironmentAdded, EnvironmentFailure};
 pub use keys::{
     CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
@@ -29,8 +31,8 @@ pub use keys::{
 };
 pub use rules::{RulesChange, RulesOf, TemplateChange};
 pub use uses::{
-    Asked, DenialCause, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied, UseIntent,
-    UseOutcome,
+    Asked, DenialCause, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied, UseDeniedBurst,
+    UseIntent, UseOutcome,
 };
 
 use crate::{Named, Sha256};
@@ -110,6 +112,8 @@ events! {
     UseOutcome(UseOutcome) = "use-outcome", Outcome;
     /// A use that was asked for was not begun.
     UseDenied(UseDenied) = "use-denied", Denied;
+    /// So many more uses than a minute's budget were denied; they have no entries of their own.
+    UseDeniedBurst(UseDeniedBurst) = "use-denied-burst", Denied;
     /// A request that waited was given up by its requester.
     UseCancelled(UseCancelled) = "use-cancelled", Outcome;
 
@@ -187,6 +191,11 @@ events! {
     PinNotJudged(EnvironmentFailure) = "pin-not-judged", Administration;
     /// The environment was opened otherwise after a refused PIN, so that the configured one may be tried again.
     PinMended(EnvironmentAct) = "pin-mended", Administration;
+
+    /// A server's clock jumped. Until a person confirms the time, it is in doubt.
+    ClockJumped(ClockJumped) = "clock-jumped", Administration;
+    /// A person confirmed the time.
+    ClockConfirmed(ClockConfirmed) = "clock-confirmed", Administration;
 
     /// Work on a key begins. Durable before the signer is asked.
     KeyBegun(KeyBegun) = "key-begun", Administration;

@@ -32,6 +32,7 @@ impl Event {
                 denied.reasons.truncate(20);
                 denied.reasons.iter_mut().for_each(cut);
             }
+            Self::UseDeniedBurst(burst) => cut(&mut burst.reason),
             _ => {}
         }
     }

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use sealcard_api::{
+    Timestamp,
     algorithm::HashAlgorithm,
     ids::{ComponentId, KeyId, ProjectId},
     record::RequestState,
@@ -244,6 +245,22 @@ impl UseDenied {
     }
 }
 
+/// Uses of one principal within a minute that were denied and have no entries of their own, because those before them
+/// had spent the principal's budget. Its request is the last of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseDeniedBurst {
+    /// How many there were.
+    pub count: u64,
+    /// When the first one arrived.
+    pub from: Timestamp,
+    /// When the last one arrived.
+    pub until: Timestamp,
+    /// What refused the last one.
+    pub cause: DenialCause,
+    /// Why, as a sentence for a person.
+    pub reason: String,
+}
+
 /// A request that waited was given up by its requester.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UseCancelled {
@@ -297,6 +314,8 @@ impl Subject for UseOutcome {
         self.signature_sha256
     }
 }
+
+impl Subject for UseDeniedBurst {}
 
 impl Subject for UseDenied {
     fn project(&self) -> Option<&Named<ProjectId>> {

@@ -88,7 +88,7 @@ fn hash_of_known_entries_never_changes() {
     assert_eq!(head.sequence, ENTRIES.lines().count() as u64);
     // (h=$(printf '%064d' 0); while read -r l; do
     //   h=$( (printf %s "$h" | xxd -r -p; printf %s "$l") | sha256sum | cut -d' ' -f1); done; echo $h) < entries.jsonl
-    assert_eq!(head.hash.to_string(), "f746f72927497eddb6f36ed71233cf72178e9974598cc66888f4613da3b3a4eb");
+    assert_eq!(head.hash.to_string(), "23ef464fc7b7ae5649fe993ce0046d7c25779de3eb0da2935c926a8e513b4f26");
 }
 
 #[test]

@@ -14,13 +14,14 @@ use sealcard_api::{
 use sealcard_record::{
     Actor, Draft, Event, HexBytes, Named, Sha256,
     event::{
-        Asked, CertificateMerged, DenialCause, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, GrantAct,
-        GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun, KeyCertified, KeyComponentAct,
-        KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login,
-        LoginFailed, LoginFailure, LoginMethod, Member, Operation, PasswordChangeFailed, PasswordChangeRequired,
-        PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
-        RulesChange, RulesOf, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange, TokenAdded,
-        TokenRevoked, UseCancelled, UseDenied, UseIntent, UserAdded, UserChanged, Via,
+        Asked, CertificateMerged, ClockConfirmed, ClockJumped, DenialCause, EnvironmentAct, EnvironmentAdded,
+        EnvironmentFailure, GrantAct, GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun,
+        KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed,
+        KeyRevoked, KeyStored, KeyWork, Login, LoginFailed, LoginFailure, LoginMethod, Member, Operation,
+        PasswordChangeFailed, PasswordChangeRequired, PasswordChanged, PasswordReset, PrincipalAct, ProjectAct,
+        ProjectAdded, ProjectChanged, ProjectMemberAct, RulesChange, RulesOf, ServiceAccountChanged, SignerOperation,
+        SigningKey, TemplateChange, TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent,
+        UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -73,6 +74,10 @@ fn token() -> Named<ServiceTokenId> {
     Named::new(ServiceTokenId(id(12)), "build host")
 }
 
+fn earlier() -> Timestamp {
+    Timestamp::from_unix(1_795_914_000)
+}
+
 fn later() -> Timestamp {
     Timestamp::from_unix(1_827_450_000)
 }
@@ -103,6 +108,16 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.extend(keys().into_iter().map(by_request));
     drafts.extend(by_the_server().into_iter().map(|event| Draft { request_id: request(), ..Draft::of_server(event) }));
     drafts.push(by_request(Event::UseCancelled(UseCancelled { signing_key: signing_key() })));
+    drafts.push(by_request(Event::UseDeniedBurst(UseDeniedBurst {
+        count: 940,
+        from: earlier(),
+        until: later(),
+        cause: DenialCause::Policy,
+        reason: "the role key-user in the project is missing".to_owned(),
+    })));
+    let jumped = ClockJumped { seconds: -400, node: id(14), host: Some(id(13)), at_start: true };
+    drafts.push(Draft { request_id: request(), ..Draft::of_server(Event::ClockJumped(jumped)) });
+    drafts.push(by_request(Event::ClockConfirmed(ClockConfirmed { since: earlier(), seconds: -400 })));
     drafts.extend(rules().into_iter().map(by_request));
     drafts
 }

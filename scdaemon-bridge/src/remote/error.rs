@@ -337,7 +337,9 @@ fn names_no_port(server: &str) -> bool {
 
 fn problem_text(problem: &Problem) -> String {
     let mut text = problem.message();
-    if let Some(seconds) = problem.retry_after.filter(|_| problem.code != ProblemCode::TooManyAttempts) {
+    // Where the detail does not say it.
+    let has_said = matches!(problem.code, ProblemCode::TooManyAttempts | ProblemCode::TooManyUses);
+    if let Some(seconds) = problem.retry_after.filter(|_| !has_said) {
         text.push_str(&format!(" (try again in {seconds} s)"));
     }
     // Where the server's log or record tells more, and only there: a person can do nothing with it elsewhere.

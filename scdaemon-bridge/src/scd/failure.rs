@@ -99,7 +99,9 @@ fn code_of_problem(code: ProblemCode) -> Code {
         ProblemCode::DecryptionFailed => Code::DECRYPT_FAILED,
         ProblemCode::Invalid | ProblemCode::UnsupportedMediaType => Code::INV_VALUE,
         ProblemCode::TooLarge => Code::TOO_LARGE,
-        ProblemCode::InProgress | ProblemCode::TooManyAttempts | ProblemCode::Overloaded => Code::TRY_LATER,
+        ProblemCode::InProgress | ProblemCode::TooManyAttempts | ProblemCode::TooManyUses | ProblemCode::Overloaded => {
+            Code::TRY_LATER
+        }
         ProblemCode::Sealed | ProblemCode::SignerUnavailable | ProblemCode::DiskFull => Code::NOT_OPERATIONAL,
         ProblemCode::Timeout => Code::TIMEOUT,
         ProblemCode::MethodNotAllowed | ProblemCode::Conflict | ProblemCode::IdempotencyMismatch => Code::INV_RESPONSE,

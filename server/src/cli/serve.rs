@@ -89,6 +89,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         Err(error @ StorageError::InUse(_)) => return Err(error.into()),
         opened => opened.context("can't open the database")?,
     };
+    clock::check_at_start(&store).await.context("can't compare the clock with the record")?;
     let clock_watch = tokio::spawn(clock::watch(store.clone()));
     let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
     let folder = data.join("signer");
@@ -135,6 +136,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     recovering.abort();
     noting.abort();
     clock_watch.abort();
+    last.requests.record_bursts(None).await;
     if let Err(error) = last.authentication.last_uses.write(&store).await {
         tracing::warn!(%error, "the last uses of logins could not be written");
     }

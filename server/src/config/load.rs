@@ -85,7 +85,7 @@ fn merge(table: &mut Table, over: Table) {
 
 fn check(config: &Config) -> Result<(), ConfigError> {
     let limits = &config.limits;
-    let positive: [(&'static str, u64); 13] = [
+    let positive: [(&'static str, u64); 15] = [
         ("limits.handshake-seconds", limits.handshake_seconds),
         ("limits.head-seconds", limits.head_seconds),
         ("limits.request-seconds", limits.request_seconds),
@@ -94,6 +94,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         ("limits.anonymous-connections", limits.anonymous_connections as u64),
         ("limits.anonymous-requests", limits.anonymous_requests.into()),
         ("limits.requests", limits.requests as u64),
+        ("limits.uses-per-minute", limits.uses_per_minute.into()),
+        ("limits.denials-per-minute", limits.denials_per_minute.into()),
         ("limits.grant-days", limits.grant_days.into()),
         ("limits.password-checks", limits.password_checks as u64),
         ("limits.free-attempts", limits.free_attempts.into()),
@@ -106,10 +108,11 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         }
     }
     // Semaphores, memory and additions to the clock have to cope with what is written here.
-    let at_most: [(&'static str, u64, u64, &'static str); 7] = [
+    let at_most: [(&'static str, u64, u64, &'static str); 8] = [
         ("limits.body-bytes", limits.body_bytes as u64, 16 << 20, "may be 16777216 (16 MiB) at most"),
         ("limits.connections", limits.connections as u64, 1 << 20, "may be 1048576 at most"),
         ("limits.requests", limits.requests as u64, 1 << 20, "may be 1048576 at most"),
+        ("limits.denials-per-minute", limits.denials_per_minute.into(), 10_000, "may be 10000 at most"),
         ("limits.password-checks", limits.password_checks as u64, 64, "may be 64 at most"),
         ("limits.request-seconds", limits.request_seconds, 3600, "may be 3600 at most"),
         ("limits.one-time-password-days", limits.one_time_password_days.into(), 90, "may be 90 at most"),

@@ -4,6 +4,7 @@
 
 mod environment;
 mod load;
+mod network;
 
 use std::{
     net::SocketAddr,
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use environment::{PREFIX, overlay};
 pub use load::{ConfigError, parse};
+pub use network::{Network, NetworkError};
 
 /// The file's name in the data folder.
 pub const FILE: &str = "server.toml";
@@ -25,6 +27,8 @@ pub const FILE: &str = "server.toml";
 pub struct Config {
     /// Where the server listens. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Proxies whose connections begin with a header that says whose they are.
+    pub trusted_proxies: Vec<Network>,
     /// The signer's program; beside the server's own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signer_program: Option<PathBuf>,
@@ -44,6 +48,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            trusted_proxies: Vec::new(),
             signer_program: None,
             database: DatabaseConfig::default(),
             tls: TlsConfig::default(),
@@ -164,6 +169,13 @@ pub struct Limits {
     pub anonymous_requests: u32,
     /// Requests at once; more are answered with 503.
     pub requests: usize,
+    /// Uses of keys that one principal may begin in a minute; more are answered with 429.
+    pub uses_per_minute: u32,
+    /// Denied uses of one principal in a minute that are recorded one by one; more are answered with 429 and recorded as
+    /// one entry.
+    pub denials_per_minute: u32,
+    /// Free bytes on the disk of the data folder below which the server is not ready.
+    pub disk_reserve_bytes: u64,
     /// Hours for which a finished signing request can be asked for and repeated. The record keeps it for good.
     pub request_retention_hours: u32,
     /// Days until a grant expires.
@@ -195,6 +207,9 @@ impl Default for Limits {
             anonymous_connections: 256,
             anonymous_requests: 200,
             requests: 512,
+            uses_per_minute: 60_000,
+            denials_per_minute: 60,
+            disk_reserve_bytes: 1024 * 1024,
             request_retention_hours: 24,
             grant_days: 30,
             grant_refreshable_days: 365,

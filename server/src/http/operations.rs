@@ -118,6 +118,18 @@ impl From<RequestError> for ApiError {
             RequestError::Busy => Self::new(Code::Overloaded)
                 .detail("The key store is busy, so the key was not used. Try again in a moment.")
                 .retry_after(2),
+            RequestError::TooManyDenials { retry_after } => Self::new(Code::TooManyAttempts)
+                .detail(format!(
+                    "Too many of your uses of keys were denied within a minute. Denied uses are not judged again for \
+                     {retry_after} seconds; uses that you are allowed go on. The record has the reason."
+                ))
+                .retry_after(retry_after),
+            RequestError::TooManyUses { retry_after } => Self::new(Code::TooManyUses)
+                .detail(format!(
+                    "You have used keys as often as the server allows in a minute (limits.uses-per-minute). The key was \
+                     not used. Try again in {retry_after} seconds."
+                ))
+                .retry_after(retry_after),
             RequestError::OutcomeUnknown => Self::new(Code::OutcomeUnknown).detail(
                 "The key may have been used: the record has this request as unknown. Use the key with a new request.",
             ),

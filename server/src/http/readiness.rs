@@ -12,7 +12,7 @@ use tokio::{sync::Mutex, time::timeout};
 use super::{AppState, error::sentence};
 use crate::{
     limits,
-    storage::{EnvironmentRow, StorageError},
+    storage::{ClockDoubt, EnvironmentRow, StorageError},
 };
 
 /// What was found last. Cheap to clone.
@@ -113,10 +113,11 @@ async fn look(state: &AppState) -> Found {
         Err(_) => add("The database can't be written.", deadline()),
     }
     if state.disk.is_full() {
-        add("The server's disk is full.", state.disk.0.display().to_string());
+        add("The server's disk is full.", state.disk.folder().display().to_string());
     }
     let database = reasons.is_empty();
     reasons.extend(clock_reason(state).await);
+    reasons.extend(clock_doubt_reason(state).await);
     let mut usable = true;
     if let Ok(Ok(environments)) = timeout(limits::DATABASE_DEADLINE, state.store.environments()).await {
         let all = environments.len();
@@ -136,6 +137,18 @@ async fn clock_reason(state: &AppState) -> Option<Reason> {
     let fault = timeout(limits::DATABASE_DEADLINE, state.store.clock_fault(Timestamp::now())).await;
     let fault = fault.ok()?.ok().flatten()?;
     Some(Reason { public: "The server's clock does not fit its record.", full: sentence(&fault.to_string()) })
+}
+
+/// Only rules about the time of day depend on it.
+async fn clock_doubt_reason(state: &AppState) -> Option<Reason> {
+    let doubt = timeout(limits::DATABASE_DEADLINE, state.store.recorded_clock_doubt()).await;
+    let ClockDoubt { since, seconds, .. } = doubt.ok()?.ok().flatten()?;
+    let direction = if seconds < 0 { "back" } else { "ahead" };
+    let full = format!(
+        "The server's clock went {} seconds {direction} ({since}); check it, then run sealcard admin clock confirm.",
+        seconds.unsigned_abs()
+    );
+    Some(Reason { public: "The server's clock is in doubt.", full })
 }
 
 /// Why keys of the environment can't be used; for administrators also in the signer's own words, which may name files.

@@ -19,8 +19,9 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, adoptions, batch, cards, environments, extensions, grants, groups, health, imports,
-    keys, login, merges, operations, passwords, projects, record, requests, revocations, service_accounts, users,
+    ApiError, AppState, access, adoptions, batch, cards, clock, environments, extensions, grants, groups, health,
+    imports, keys, login, merges, operations, passwords, projects, record, requests, revocations, service_accounts,
+    users,
 };
 use crate::config::Limits;
 
@@ -59,6 +60,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(groups::routes())
         .merge(projects::routes())
         .merge(environments::routes())
+        .merge(clock::routes())
         .merge(access::routes())
         .merge(keys::routes())
         .merge(imports::routes())
@@ -172,7 +174,8 @@ impl Place {
             Code::Invalid => self.parameters || self.body,
             Code::UnsupportedMediaType | Code::TooLarge => self.body,
             Code::Unauthenticated | Code::GrantExpired | Code::GrantRevoked | Code::Forbidden => !self.public,
-            Code::WrongCredentials | Code::PasswordChangeRequired | Code::TooManyAttempts => self.login,
+            Code::WrongCredentials | Code::PasswordChangeRequired => self.login,
+            Code::TooManyAttempts => self.login || self.uses_key,
             // What the grant names may be gone too.
             Code::NotFound => !self.public,
             // What is stored, or the signer, may refuse.
@@ -185,7 +188,8 @@ impl Place {
             | Code::KeyRevoked
             | Code::KeyDestroyed
             | Code::UnsupportedOperation
-            | Code::DecryptionFailed => self.uses_key,
+            | Code::DecryptionFailed
+            | Code::TooManyUses => self.uses_key,
             Code::DiskFull => !self.public || self.login,
             Code::Overloaded | Code::Timeout | Code::Internal => true,
             // The document has no such operation.

@@ -6,7 +6,7 @@ use axum::{Router, body::Body};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -19,7 +19,9 @@ use super::{
     AppState,
     connections::{Connections, Place},
     io::{PhaseLimits, Timed},
-    layers, router,
+    layers,
+    proxies::Proxies,
+    router,
 };
 use crate::{config::Limits, limits, tls::ServerTls};
 
@@ -29,6 +31,7 @@ pub struct Server {
     tls: Arc<ServerTls>,
     router: Router,
     limits: Limits,
+    proxies: Arc<Proxies>,
 }
 
 /// Buffers of one connection grow up to this.
@@ -45,8 +48,9 @@ impl Server {
     pub async fn bind(address: SocketAddr, tls: Arc<ServerTls>, state: AppState) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let limits = state.config.limits;
+        let proxies = Arc::new(Proxies::new(&state.config));
         let router = layers::around(router(state.clone()).0, &state);
-        Ok(Self { listener, tls, router, limits })
+        Ok(Self { listener, tls, router, limits, proxies })
     }
 
     /// Where it listens.
@@ -67,26 +71,24 @@ impl Server {
                 () = &mut stop => break,
                 accepted = self.accept() => accepted,
             };
-            let (stream, peer) = accepted;
-            let Some(place) = connections.admit(peer.ip()) else {
-                tracing::debug!(%peer, "too many connections");
-                continue;
-            };
-            let connection = Serving {
+            let (mut stream, peer) = accepted;
+            let serving = Serving {
                 tls: TlsAcceptor::from(self.tls.current()),
                 router: self.router.clone(),
                 limits: self.limits,
-                peer,
-                place,
             };
             let watcher = graceful.watcher();
-            tokio::spawn(async move {
-                let evicted = Arc::clone(connection.place.connection());
-                tokio::select! {
-                    () = connection.run(stream, watcher) => {}
-                    () = evicted.closed() => tracing::debug!(%peer, "closed an idle connection to make room"),
-                }
-            });
+            if self.proxies.trust(peer.ip()) {
+                // The limits are those of the client, which only the proxy knows.
+                let (proxies, connections) = (Arc::clone(&self.proxies), Arc::clone(&connections));
+                tokio::spawn(async move {
+                    let Some(peer) = proxies.peer(&mut stream, peer).await else { return };
+                    let Some(place) = admit(&connections, peer) else { return };
+                    serving.run_until_evicted(stream, peer, place, watcher).await;
+                });
+            } else if let Some(place) = admit(&connections, peer) {
+                tokio::spawn(serving.run_until_evicted(stream, peer, place, watcher));
+            }
         }
         // From here on new connections are refused, not left waiting.
         drop(self.listener);
@@ -96,7 +98,8 @@ impl Server {
     async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
-                Ok(accepted) => return accepted,
+                // An IPv4 client of a socket that takes both kinds has an address of IPv6 (RFC 4291 section 2.5.5.2).
+                Ok((stream, peer)) => return (stream, SocketAddr::new(peer.ip().to_canonical(), peer.port())),
                 Err(error) => {
                     tracing::warn!(%error, "accept");
                     tokio::time::sleep(OUT_OF_RESOURCES).await;
@@ -106,19 +109,31 @@ impl Server {
     }
 }
 
-/// One connection that is being served.
+fn admit(connections: &Arc<Connections>, peer: SocketAddr) -> Option<Place> {
+    let place = connections.admit(peer.ip());
+    if place.is_none() {
+        tracing::debug!(%peer, "too many connections");
+    }
+    place
+}
+
+/// What serves one connection.
 struct Serving {
     tls: TlsAcceptor,
     router: Router,
     limits: Limits,
-    peer: SocketAddr,
-    place: Place,
 }
 
 impl Serving {
-    async fn run(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
-        // An IPv4 client of a socket that takes both kinds has an address of IPv6 (RFC 4291 section 2.5.5.2).
-        let peer = SocketAddr::new(self.peer.ip().to_canonical(), self.peer.port());
+    async fn run_until_evicted(self, stream: TcpStream, peer: SocketAddr, place: Place, watcher: Watcher) {
+        let evicted = Arc::clone(place.connection());
+        tokio::select! {
+            () = self.run(stream, peer, place, watcher) => {}
+            () = evicted.closed() => tracing::debug!(%peer, "closed an idle connection to make room"),
+        }
+    }
+
+    async fn run(self, stream: TcpStream, peer: SocketAddr, place: Place, watcher: Watcher) {
         // Answers are small: without this they could wait for the other side's acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "set TCP_NODELAY");
@@ -136,8 +151,8 @@ impl Serving {
             request: self.limits.request_timeout().max(limits::KEY_WORK_TIMEOUT)
                 + Duration::from_secs(self.limits.head_seconds),
         };
-        let stream = TokioIo::new(Timed::new(stream, Arc::clone(self.place.connection()), limits));
-        let (router, place) = (self.router, self.place);
+        let stream = TokioIo::new(Timed::new(stream, Arc::clone(place.connection()), limits));
+        let router = self.router;
         let answer = service_fn(move |request: Request<Incoming>| {
             place.connection().begin_request();
             let mut request = request.map(Body::new);

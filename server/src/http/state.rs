@@ -52,10 +52,10 @@ impl AppState {
     pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, names: NameKey) -> Self {
         let server_id = store.server_id();
         let authentication = Authentication::new(&config.limits, names);
-        let requests = Requests::new(store.clone(), Arc::clone(&signers));
+        let requests = Requests::new(store.clone(), Arc::clone(&signers), &config.limits);
         let key_work = KeyWork::default();
         let readiness = ReadinessCache::default();
-        let disk = Disk(signers.folder().to_owned());
+        let disk = Disk::new(signers.folder(), config.limits.disk_reserve_bytes);
         let running = requests.running.clone();
         // The data folder: the folder for temporary files may be memory.
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();

@@ -39,10 +39,19 @@ pub(super) struct Allowed {
     pub(super) caller_may_know: bool,
 }
 
-/// Whether policy allows it now, from these facts.
-pub(super) fn may_use(operation: &Operation, facts: &Facts, now: Timestamp) -> bool {
-    let action = Action::UseKey(policy_operation(operation));
-    sealcard_policy::decide(&policy_facts(facts, now), action).allowed()
+/// Why a use is not allowed.
+pub(super) struct Denial {
+    pub(super) cause: DenialCause,
+    pub(super) reasons: Vec<String>,
+}
+
+/// Why policy denies it now, from these facts. None if it allows it.
+pub(super) fn denial(operation: &Operation, facts: Option<&Facts>, now: Timestamp) -> Option<Denial> {
+    let Some(facts) = facts else {
+        return Some(Denial { cause: DenialCause::Grant, reasons: vec![RequestError::UnknownGrant.to_string()] });
+    };
+    let decision = sealcard_policy::decide(&policy_facts(facts, now), Action::UseKey(policy_operation(operation)));
+    (!decision.allowed()).then(|| Denial { cause: events::cause(&decision), reasons: decision.reasons() })
 }
 
 /// Decides from what the transaction sees. `without_permit`: the signer was not asked for one, or has no place for one

@@ -32,6 +32,19 @@ pub enum RequestError {
     /// The signer has too much to do; in the record as denied. Retrying helps.
     #[error("the key store is busy")]
     Busy,
+    /// The requester had too many denials within a minute; they are in the record as one. Retrying helps after some
+    /// seconds, if the requester is allowed it then.
+    #[error("too many uses were denied within a minute")]
+    TooManyDenials {
+        /// Seconds until the minute is over.
+        retry_after: u64,
+    },
+    /// The requester had too many uses within a minute. Retrying helps after some seconds.
+    #[error("too many uses within a minute")]
+    TooManyUses {
+        /// Seconds until the minute is over.
+        retry_after: u64,
+    },
     /// The key may have been used. It is not used again for this idempotency key.
     #[error("it is not known whether the key was used")]
     OutcomeUnknown,

@@ -1,7 +1,7 @@
 //! One signing request, from its arrival to its answer.
 //!
 //! ```text
-//! 1 receive   facts, as far as they are known; a permit of the signer's limiter
+//! 1 receive   the requester's budgets; facts, as far as they are known; a permit of the signer's limiter
 //! 2 decide    in one transaction: the idempotency key is compared, policy is asked, the answer is recorded
 //!             ├ denied  → answered
 //!             ├ earlier → the earlier request's answer, or wait for it
@@ -15,6 +15,7 @@
 //! Nothing that a key made leaves before its outcome is in the record. What ends between 2 and 5 becomes `unknown`: at
 //! the next start, or at once when the signer does not answer.
 
+mod budgets;
 mod decide;
 mod error;
 mod events;
@@ -33,7 +34,8 @@ use sealcard_signer_protocol::Operation;
 use tokio::time::sleep;
 
 use self::{
-    decide::{Decided, decide, may_use},
+    budgets::Budgets,
+    decide::{Decided, decide, denial},
     execute::Use,
 };
 pub use self::{
@@ -43,6 +45,7 @@ pub use self::{
 };
 use crate::{
     authn::Caller,
+    config::Limits,
     failpoint,
     limiter::Busy,
     limits,
@@ -59,13 +62,14 @@ pub struct Requests {
     pub signers: Arc<Signers>,
     /// The requests that this process works on.
     pub running: Running,
+    budgets: Budgets,
 }
 
 impl Requests {
     /// With no request in work.
     #[must_use]
-    pub fn new(store: Store, signers: Arc<Signers>) -> Self {
-        Self { store, signers, running: Running::default() }
+    pub fn new(store: Store, signers: Arc<Signers>, limits: &Limits) -> Self {
+        Self { store, signers, running: Running::default(), budgets: Budgets::new(limits) }
     }
 
     /// Authorizes, records and performs one use of a key.
@@ -73,11 +77,14 @@ impl Requests {
     /// # Errors
     /// See [`RequestError`].
     pub async fn submit(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError> {
+        self.budgets.begin_use(caller.principal, Instant::now())?;
         let deadline = Instant::now() + limits::REPETITION_WAIT;
         loop {
             // 1 Receive. The facts may be out of date: the transaction judges again.
             let facts = self.facts(caller, &request).await?;
-            let permit = self.permit(caller, &request.operation, facts.as_ref()).await;
+            let denial = denial(&request.operation, facts.as_ref(), caller.received);
+            self.budgets.admit(caller, denial.as_ref(), Instant::now())?;
+            let permit = self.permit(caller, &request.operation, facts.as_ref(), denial.is_none()).await;
             // What has begun is brought to its end even when the caller hangs up.
             let (this, attempt) = (self.clone(), (caller.clone(), request.clone()));
             let work = tokio::spawn(async move { this.decide_and_use(attempt.0, attempt.1, facts, permit).await });
@@ -114,8 +121,10 @@ impl Requests {
         // answer is "busy", and a retry gets a permit.
         let (without_permit, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
         let judge = {
-            let (caller, request) = (caller.clone(), request.clone());
-            move |snapshot: Snapshot<'_>| decide(&caller, &request, snapshot, without_permit, host)
+            let (caller, request, budgets) = (caller.clone(), request.clone(), self.budgets.clone());
+            move |snapshot: Snapshot<'_>| {
+                budgets.charge(&caller, decide(&caller, &request, snapshot, without_permit, host), Instant::now())
+            }
         };
         let allowed = match self.store.begin_request(arrived, query, cached, judge).await? {
             Decided::Begin(allowed) => *allowed,
@@ -136,19 +145,19 @@ impl Requests {
     async fn facts(&self, caller: &Caller, request: &UseRequest) -> Result<Option<Facts>, StorageError> {
         let query = request.query(caller);
         let cached = self.store.cached_facts(query).await?;
-        if cached.as_ref().is_some_and(|facts| may_use(&request.operation, facts, caller.received)) {
+        if denial(&request.operation, cached.as_ref(), caller.received).is_none() {
             return Ok(cached);
         }
         self.store.facts(query).await
     }
 
     /// The signer's permit, before anything is recorded as begun.
-    async fn permit(&self, caller: &Caller, operation: &Operation, facts: Option<&Facts>) -> Permit {
+    async fn permit(&self, caller: &Caller, operation: &Operation, facts: Option<&Facts>, allowed: bool) -> Permit {
         let key = facts.and_then(|facts| facts.key.as_ref());
         let component = key.and_then(|key| Some((key.environment, key.component.as_ref()?.key.algorithm)));
         let signer = component.and_then(|(environment, algorithm)| Some((self.signers.get(environment)?, algorithm)));
         let Some((signer, algorithm)) = signer else { return Permit::NoSigner };
-        if !facts.is_some_and(|facts| may_use(operation, facts, caller.received)) {
+        if !allowed {
             return Permit::NotAllowed;
         }
         match signer.permit(caller.principal, (algorithm, operation.name())).await {

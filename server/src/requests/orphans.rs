@@ -47,13 +47,15 @@ impl Requests {
         Ok(count)
     }
 
-    /// Does the same now and then, for ever, and deletes requests that finished longer ago than `retention`.
+    /// Does the same now and then, for ever, records bursts of denials, and deletes requests that finished longer ago
+    /// than `retention`.
     pub async fn keep_recovering(self, retention: Duration) {
         let mut pruned: Option<Instant> = None;
         let mut period = tokio::time::interval(limits::ORPHANS_PERIOD);
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             period.tick().await;
+            self.record_bursts(Some(Instant::now())).await;
             if let Err(error) = self.recover().await {
                 tracing::warn!(%error, "signing: what was left unfinished can't be noted yet");
             }

@@ -32,12 +32,16 @@ async fn connect(server: &Running) -> TlsStream<TcpStream> {
 }
 
 async fn try_connect(server: &Running) -> io::Result<TlsStream<TcpStream>> {
+    tls(server, TcpStream::connect(server.address).await.unwrap()).await
+}
+
+/// The server's TLS on a connection.
+pub(crate) async fn tls(server: &Running, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(server.folder.path().join(CA_FILE)).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = config.with_root_certificates(roots).with_no_client_auth();
-    let tcp = TcpStream::connect(server.address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod access;
+mod clock;
 mod connections;
 mod contract;
 mod documents;
@@ -12,6 +13,7 @@ mod login;
 mod merges;
 mod overtaken;
 mod passwords;
+mod proxies;
 mod record;
 mod requests;
 mod signing_requests;

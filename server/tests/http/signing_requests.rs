@@ -14,7 +14,7 @@ use sealcard_record::{
     Draft, Event,
     event::{Asked, Operation, SignerOperation, UseDenied},
 };
-use sealcard_server::storage::{FactsQuery, NewRequest, Snapshot, Target, Verdict};
+use sealcard_server::storage::{FactsQuery, NewRequest, Snapshot, StorageError, Target, Verdict};
 use uuid::Uuid;
 
 use crate::harness::{PASSWORD, Running, Session};
@@ -40,7 +40,7 @@ async fn add_request(
     let query = FactsQuery { token: [0; 32], target: Target::Key(key, ComponentRole::Sign) };
     let asked = Asked::new(Operation::Sign, SignerOperation::Sign);
     let entry = Draft::new(id, Event::UseDenied(UseDenied::of_unknown_key(key, asked)));
-    let decide = move |_: Snapshot<'_>| Verdict { next: Some((state, entry)), value: () };
+    let decide = move |_: Snapshot<'_>| Ok::<_, StorageError>(Verdict { next: Some((state, entry)), value: () });
     server.store.begin_request(request, query, None, decide).await.unwrap();
     id
 }

@@ -16,7 +16,7 @@ use sealcard_record::{
 };
 use sealcard_server::{
     requests::{RequestError, UseRequest, UseResponse},
-    storage::{Database, FactsQuery, NewRequest, Snapshot, Store, Target, Verdict},
+    storage::{Database, FactsQuery, NewRequest, Snapshot, StorageError, Store, Target, Verdict},
 };
 use sealcard_test_pause::Pause;
 use tokio::time::timeout;
@@ -70,9 +70,9 @@ async fn an_intent_without_outcome_is_named_by_the_verification() {
         host: None,
     });
     let id = request.id;
-    let begin = move |_: Snapshot<'_>| Verdict {
-        next: Some((RequestState::Signing, sealcard_record::Draft::new(id, intent))),
-        value: (),
+    let begin = move |_: Snapshot<'_>| {
+        let next = Some((RequestState::Signing, sealcard_record::Draft::new(id, intent)));
+        Ok::<_, StorageError>(Verdict { next, value: () })
     };
     place.store().begin_request(request, query, None, begin).await.unwrap();
     let findings = place.verify().await.findings;

@@ -20,6 +20,7 @@ use sealcard_record::{Actor, Named};
 use sealcard_server::{
     audit::{self, Verification},
     authn::{Authorization, Caller},
+    config::Limits,
     keys::{self, KeyPlan, Maker},
     requests::{Output, RequestError, Requests, UseRequest, UseResponse},
     signers::Signers,
@@ -221,7 +222,7 @@ impl Place {
 async fn start(store: Store, data: &Path) -> Requests {
     let environments = store.environments().await.unwrap();
     let signers = Signers::start(&signer_program(), &data.join("signer"), &[], &store, environments);
-    let requests = Requests::new(store, Arc::clone(&signers));
+    let requests = Requests::new(store, Arc::clone(&signers), &Limits::default());
     requests.recover().await.unwrap();
     requests
 }

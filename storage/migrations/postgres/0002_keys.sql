@@ -5,6 +5,10 @@ CREATE TABLE server (
     server_id        UUID NOT NULL,
     registry_version BIGINT NOT NULL,
     created          BIGINT NOT NULL,
+    clock_doubt         BIGINT,   -- when a jump of a clock was found that nobody has confirmed since; NULL: none
+    clock_doubt_seconds BIGINT,   -- by how much it went ahead, or back if negative
+    clock_doubt_node    UUID,
+    clock_confirmations BIGINT NOT NULL DEFAULT 0,
     -- Grow with each change of rules, and of templates.
     rules_version     BIGINT NOT NULL DEFAULT 0,
     templates_version BIGINT NOT NULL DEFAULT 0

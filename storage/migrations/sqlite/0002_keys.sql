@@ -6,6 +6,10 @@ CREATE TABLE server (
     server_id        BLOB NOT NULL CHECK (length(server_id) = 16),
     registry_version INTEGER NOT NULL,
     created          INTEGER NOT NULL,
+    clock_doubt         INTEGER,   -- when a jump of a clock was found that nobody has confirmed since; NULL: none
+    clock_doubt_seconds INTEGER,   -- by how much it went ahead, or back if negative
+    clock_doubt_node    BLOB CHECK (length(clock_doubt_node) = 16),
+    clock_confirmations INTEGER NOT NULL DEFAULT 0,
     -- Grow with each change of rules, and of templates.
     rules_version     INTEGER NOT NULL DEFAULT 0,
     templates_version INTEGER NOT NULL DEFAULT 0

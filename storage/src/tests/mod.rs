@@ -12,6 +12,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+mod clock;
 mod rules;
 mod uses;
 
@@ -537,20 +538,5 @@ async fn grants_are_forgotten_a_year_after_their_end_but_not_by_a_clock_that_jum
         log_in(now + 700 * DAY).await;
         log_in(now + 800 * DAY).await;
         assert!(!kept(first).await, "kept for ever");
-    }
-}
-
-#[tokio::test]
-async fn clock_is_compared_with_the_record() {
-    const DAY: i64 = 86_400;
-    for place in Place::both() {
-        let store = place.store().await;
-        attempt(&store, 1, false).await.unwrap();
-        let at = |seconds: i64| Timestamp::from_unix(Timestamp::now().unix() + seconds);
-        assert_eq!(store.clock_fault(at(0)).await.unwrap(), None);
-        let behind = store.clock_fault(at(-400 * DAY)).await.unwrap().unwrap().to_string();
-        assert!(behind.contains("days behind the newest entry"), "{behind}");
-        let ahead = store.clock_fault(at(800 * DAY)).await.unwrap().unwrap().to_string();
-        assert!(ahead.contains("days ahead"), "{ahead}");
     }
 }

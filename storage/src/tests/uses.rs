@@ -91,7 +91,7 @@ async fn begin_if(
             let event = Event::UseDenied(UseDenied::of_unknown_key(copy.key, asked));
             Verdict { next: Some((RequestState::Denied, draft(&copy, event))), value }
         };
-        match arrival {
+        Ok::<_, StorageError>(match arrival {
             _ if !allowed(facts) => denied(Begun::Denied),
             Arrival::Mismatched => denied(Begun::Mismatched),
             Arrival::Repeated(row) => Verdict { next: None, value: Begun::Known(row.clone()) },
@@ -99,7 +99,7 @@ async fn begin_if(
                 let event = Event::UseIntent(intent(&copy));
                 Verdict { next: Some((RequestState::Signing, draft(&copy, event))), value: Begun::New }
             }
-        }
+        })
     };
     store.begin_request(*request, query, cached, decide).await
 }
@@ -169,6 +169,23 @@ async fn denied_request_has_a_row_and_is_decided_anew() {
 }
 
 #[tokio::test]
+async fn request_whose_decision_fails_leaves_nothing() {
+    for place in Place::both() {
+        let store = place.store().await;
+        let refused = request(PrincipalId::new(), Uuid::new_v4());
+        let refuse = |_: Snapshot<'_>| Err::<Verdict<()>, _>(StorageError::Busy);
+        let commits = store.commits();
+        let answer = store.begin_request(refused, query(&refused), None, refuse).await;
+        assert!(matches!(answer, Err(StorageError::Busy)));
+        assert_eq!(store.commits(), commits, "nothing was written");
+        assert_eq!(store.request(refused.id).await.unwrap(), None);
+        check_chain(&store, 0).await;
+        // The idempotency key is as new as before.
+        assert_eq!(begin(&store, &refused).await.unwrap(), Begun::New);
+    }
+}
+
+#[tokio::test]
 async fn request_that_waits_is_ended_once() {
     for place in Place::both() {
         let store = place.store().await;
@@ -178,7 +195,9 @@ async fn request_that_waits_is_ended_once() {
             draft(&waiting, Event::UseDenied(UseDenied::of_unknown_key(waiting.key, asked)))
         };
         let entry = denied();
-        let wait = move |_: Snapshot<'_>| Verdict { next: Some((RequestState::Waiting, entry)), value: () };
+        let wait = move |_: Snapshot<'_>| {
+            Ok::<_, StorageError>(Verdict { next: Some((RequestState::Waiting, entry)), value: () })
+        };
         store.begin_request(waiting, query(&waiting), None, wait).await.unwrap();
         assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Waiting);
         assert_eq!(store.prune_requests(Timestamp::from_unix(i64::from(u32::MAX))).await.unwrap(), 0);
@@ -301,7 +320,7 @@ impl Scene {
         scene
     }
 
-    fn query(&self) -> FactsQuery {
+    pub(super) fn query(&self) -> FactsQuery {
         FactsQuery { token: TOKEN, target: Target::Key(self.key, ComponentRole::Sign) }
     }
 

@@ -27,6 +27,7 @@ pub(super) use self::{
 };
 use super::{
     StorageError, Version,
+    clock::Clock,
     sql::{Conn, params},
 };
 
@@ -44,6 +45,7 @@ pub struct WriteTx {
     more_than_uses: bool,
     /// When the present job began.
     now: Timestamp,
+    clock: Arc<Clock>,
 }
 
 impl WriteTx {
@@ -92,6 +94,10 @@ impl WriteTx {
         self.now
     }
 
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The version of what this transaction sees; none once it may have changed something else than uses.
     pub(super) fn version(&self) -> Option<Version> {
         (!self.more_than_uses).then_some(self.version)
@@ -114,7 +120,7 @@ impl WriteTx {
         Version { connection, changes: changes + u64::from(self.more_than_uses) }
     }
 
-    fn new(conn: Conn, registry_version: u64) -> Self {
+    fn new(conn: Conn, registry_version: u64, clock: Arc<Clock>) -> Self {
         Self {
             conn,
             appended: Vec::new(),
@@ -122,6 +128,7 @@ impl WriteTx {
             version: Version::default(),
             more_than_uses: false,
             now: Timestamp::now(),
+            clock,
         }
     }
 

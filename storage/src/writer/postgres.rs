@@ -15,6 +15,7 @@ use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::{
     StorageError, Version,
     cache::Cache,
+    clock::Clock,
     record::{self, Entry},
     sql::{
         Conn, params,
@@ -30,6 +31,7 @@ pub(crate) struct PostgresWriter {
     node: Uuid,
     published: Arc<AtomicU64>,
     cache: Cache,
+    clock: Arc<Clock>,
 }
 
 impl PostgresWriter {
@@ -42,8 +44,9 @@ impl PostgresWriter {
         jobs: Jobs,
         published: Arc<AtomicU64>,
         cache: Cache,
+        clock: Arc<Clock>,
     ) -> Result<(), StorageError> {
-        let mut writer = Self { tx: None, options, runtime, node, published, cache };
+        let mut writer = Self { tx: None, options, runtime, node, published, cache, clock };
         writer.tx = Some(writer.open()?);
         let run = move || jobs.run(|batch| writer.write(batch));
         let started = std::thread::Builder::new().name("writer".into()).spawn(run);
@@ -64,7 +67,8 @@ impl PostgresWriter {
             }
             Ok(())
         })?;
-        Ok(WriteTx::new(Conn::Postgres(conn), self.published.load(Ordering::Acquire)))
+        let registry_version = self.published.load(Ordering::Acquire);
+        Ok(WriteTx::new(Conn::Postgres(conn), registry_version, Arc::clone(&self.clock)))
     }
 
     /// Whether anything was committed.

@@ -14,6 +14,7 @@ use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::{
     StorageError, Version,
     cache::Cache,
+    clock::Clock,
     record,
     sql::{Conn, params, sqlite},
 };
@@ -24,6 +25,7 @@ pub(crate) struct SqliteWriter {
     open: Option<Open>,
     published: Arc<AtomicU64>,
     cache: Cache,
+    clock: Arc<Clock>,
 }
 
 /// The open file, and what of it is kept here: nobody else writes to it.
@@ -41,8 +43,9 @@ impl SqliteWriter {
         jobs: Jobs,
         published: Arc<AtomicU64>,
         cache: Cache,
+        clock: Arc<Clock>,
     ) -> Result<(), StorageError> {
-        let mut writer = Self { path: path.clone(), open: None, published, cache };
+        let mut writer = Self { path: path.clone(), open: None, published, cache, clock };
         writer.open = Some(writer.open()?);
         let run = move || jobs.run(|batch| writer.write(batch));
         let started = std::thread::Builder::new().name("writer".into()).spawn(run);
@@ -56,7 +59,8 @@ impl SqliteWriter {
         let changes = changes.unwrap_or_default().cast_unsigned();
         let version = Version { connection: self.cache.new_connection(), changes };
         self.cache.observe(version);
-        Ok(Open { tx: WriteTx::new(conn, self.published.load(Ordering::Acquire)), head, version })
+        let tx = WriteTx::new(conn, self.published.load(Ordering::Acquire), Arc::clone(&self.clock));
+        Ok(Open { tx, head, version })
     }
 
     /// Whether anything was committed.

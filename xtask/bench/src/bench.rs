@@ -180,8 +180,12 @@ impl Bench {
 }
 
 fn start(binaries: &Binaries, database: DatabaseKind) -> Result<Playground> {
-    PlaygroundBuilder::new(binaries.clone()).database(database).note(output::note).start()
+    let (name, value) = NO_CEILING;
+    PlaygroundBuilder::new(binaries.clone()).database(database).environment(name, value).note(output::note).start()
 }
+
+/// The servers that are measured sign as fast as they can for one user.
+pub(crate) const NO_CEILING: (&str, &str) = ("SEALCARD_SERVER_LIMITS__USES_PER_MINUTE", "4000000000");
 
 const fn short_name(database: DatabaseKind) -> &'static str {
     match database {

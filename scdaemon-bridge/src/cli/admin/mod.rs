@@ -1,6 +1,7 @@
 //! `sealcard admin`: a file for each noun. Everything goes over the API, so any node of the server will do.
 
 mod access;
+mod clock;
 mod environment;
 mod grant;
 mod group;
@@ -59,6 +60,9 @@ enum Noun {
     /// Make, import, extend, revoke and list signing keys
     #[command(subcommand)]
     Key(Box<key::Command>),
+    /// Look at the server's clock, and confirm it after it jumped
+    #[command(subcommand)]
+    Clock(clock::Command),
     /// List and end logins
     #[command(subcommand)]
     Grant(grant::Command),
@@ -76,6 +80,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         Noun::Project(command) => project::run(app, command, json).await.map(done),
         Noun::Environment(command) => environment::run(app, command, json).await.map(done),
         Noun::Key(command) => key::run(app, *command, json).await.map(done),
+        Noun::Clock(command) => clock::run(app, command, json).await.map(done),
         Noun::Grant(command) => grant::run(app, command, json).await.map(done),
         Noun::Record(command) => record::run(app, command, json).await,
     }

@@ -20,7 +20,7 @@ use self::{
     honest::{Clients, Seen},
     party::Party,
 };
-use crate::{cases::Contest, client::Client, processes::resident};
+use crate::{bench::NO_CEILING, cases::Contest, client::Client, processes::resident};
 
 /// Where the abuse comes from: another address than that of the clients.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -88,7 +88,8 @@ impl Abuse<'_> {
         setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard)?;
         output::step("starting a server that is abused");
         let builder = PlaygroundBuilder::new(binaries.clone()).database(DatabaseKind::Sqlite).store(StoreKind::Sealed);
-        let playground = builder.without_login().note(output::note).start()?;
+        let (ceiling, none) = NO_CEILING;
+        let playground = builder.without_login().environment(ceiling, none).note(output::note).start()?;
         let cast = Cast::log_in(&playground)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mut rows = Vec::new();

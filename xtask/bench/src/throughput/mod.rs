@@ -13,6 +13,7 @@ use self::load::Measured;
 pub(crate) use self::load::{Load, Processes};
 pub(crate) use self::token::RawToken;
 use crate::{
+    bench::NO_CEILING,
     cases::{ALGORITHMS, Contest},
     client::Client,
     report::{Report, median},
@@ -57,7 +58,8 @@ impl Throughput<'_> {
         }
         output::step("starting a server with its keys on a token of SoftHSM");
         let builder = PlaygroundBuilder::new(binaries.clone()).store(StoreKind::SoftHsm).algorithms(&ON_TOKEN);
-        let playground = builder.note(output::note).start()?;
+        let (ceiling, none) = NO_CEILING;
+        let playground = builder.environment(ceiling, none).note(output::note).start()?;
         let token = playground.token.as_ref().context("a token")?;
         output::step("signing over HTTPS with many clients, beside the token alone");
         self.measure(&playground, &ON_TOKEN, &name, "softhsm", report, |algorithm| {

@@ -50,6 +50,7 @@ fn did(event: &Event) -> String {
         Event::UseIntent(intent) => used(&intent.asked),
         Event::UseOutcome(outcome) => used(&outcome.asked),
         Event::UseDenied(denied) => used(&denied.asked),
+        Event::UseDeniedBurst(burst) => format!("use keys, {} times", burst.count),
         Event::Login(_) | Event::LoginFailed(_) => "log in".to_owned(),
         Event::Logout(_) => "log out".to_owned(),
         Event::KeyBegun(begun) => format!("begin to {} a key", words_of(&begun.work)),
@@ -141,6 +142,11 @@ fn result(event: &Event) -> String {
             failed(what, outcome.error.as_deref())
         }
         Event::UseDenied(denied) => failed("denied", Some(&denied.reasons.join("; "))),
+        Event::ClockJumped(jumped) => {
+            let direction = if jumped.seconds < 0 { "back" } else { "ahead" };
+            format!("in doubt: {} seconds {direction}", jumped.seconds.unsigned_abs())
+        }
+        Event::UseDeniedBurst(burst) => failed("denied, the last one", Some(&burst.reason)),
         Event::LoginFailed(login) => failed(
             "denied",
             Some(match login.reason {
