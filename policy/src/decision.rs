@@ -202,7 +202,11 @@ impl RuleDenial {
 
 impl fmt::Display for RuleDenial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the rule {} of {} {}", self.rule, self.scope, self.wants)?;
+        match (self.rule.as_str(), self.scope.as_str()) {
+            ("", _) => write!(f, "the rules of the key {}", self.wants)?,
+            (rule, "") => write!(f, "the rule {rule} {}", self.wants)?,
+            (rule, scope) => write!(f, "the rule {rule} of {scope} {}", self.wants)?,
+        }
         match &self.saw {
             Some(saw) => write!(f, "; {saw}"),
             None => Ok(()),

@@ -31,8 +31,8 @@ pub use keys::{
 };
 pub use rules::{RulesChange, RulesOf, TemplateChange};
 pub use uses::{
-    Asked, DenialCause, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied, UseDeniedBurst,
-    UseIntent, UseOutcome,
+    Asked, DenialCause, Judged, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied,
+    UseDeniedBurst, UseIntent, UseOutcome,
 };
 
 use crate::{Named, Sha256};

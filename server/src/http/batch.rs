@@ -69,7 +69,7 @@ fn check(items: &[SignBatchItem]) -> ApiResult<()> {
 
 async fn one(state: &AppState, caller: &Caller, key: KeyId, item: SignBatchItem) -> SignBatchResult {
     let operation = Operation::Sign { hash: item.hash, digest: item.digest.0 };
-    let request = UseRequest { key, idempotency_key: item.idempotency_key, operation };
+    let request = UseRequest { key, idempotency_key: item.idempotency_key, operation, context: Default::default() };
     match state.requests.submit(caller, request).await {
         Ok(response) => SignBatchResult::Signed(signature(response).0),
         Err(error) => {

@@ -33,7 +33,7 @@ async fn sign(
     Json(body): Json<SignRequest>,
 ) -> ApiResult<Json<SignatureResponse>> {
     let operation = Operation::Sign { hash: body.hash, digest: body.digest.0 };
-    let request = UseRequest { key, idempotency_key, operation };
+    let request = UseRequest { key, idempotency_key, operation, context: Default::default() };
     Ok(signature(state.requests.submit(&caller, request).await?))
 }
 
@@ -52,7 +52,7 @@ async fn authenticate(
         AuthenticateRequest::Digest { hash, digest } => Operation::Authenticate { hash, digest: digest.0 },
         AuthenticateRequest::Ssh { message } => Operation::AuthenticateSsh { message: message.0 },
     };
-    let request = UseRequest { key, idempotency_key, operation };
+    let request = UseRequest { key, idempotency_key, operation, context: Default::default() };
     Ok(signature(state.requests.submit(&caller, request).await?))
 }
 
@@ -68,7 +68,10 @@ async fn decrypt(
     Json(body): Json<DecryptRequest>,
 ) -> ApiResult<Json<DecryptResponse>> {
     let operation = Operation::Decrypt { ciphertext: body.ciphertext.0 };
-    let response = state.requests.submit(&caller, UseRequest { key, idempotency_key, operation }).await?;
+    let response = state
+        .requests
+        .submit(&caller, UseRequest { key, idempotency_key, operation, context: Default::default() })
+        .await?;
     let request_id = response.request_id;
     // The one copy goes into the answer.
     Ok(Json(DecryptResponse { plaintext: Bytes(response.into_bytes()), request_id }))
