@@ -9,6 +9,7 @@ pub mod algorithm;
 pub mod cards;
 pub mod clock;
 pub mod context;
+pub mod decisions;
 pub mod encoding;
 pub mod grants;
 pub mod ids;

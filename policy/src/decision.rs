@@ -28,6 +28,12 @@ impl Decision {
         if self.denials.is_empty() { &self.unmet } else { &[] }
     }
 
+    /// The demands that are not met, whatever else stands against the request.
+    #[must_use]
+    pub fn demands(&self) -> &[RuleDenial] {
+        &self.unmet
+    }
+
     /// The ids of the rules that decided. Empty if only built-in rules did.
     pub fn rules(&self) -> impl Iterator<Item = &str> {
         let denials = self.denials.iter().filter_map(|denial| match denial {

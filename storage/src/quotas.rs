@@ -64,3 +64,21 @@ impl Store {
         self.write(move |tx| tx.conn_for_uses().execute(PRUNE, params![end.unix()])).await
     }
 }
+
+impl Store {
+    /// How many uses of these quotas are left, in their order.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn left_of_quotas(&self, quotas: &[QuotaUse]) -> Result<Vec<u32>, StorageError> {
+        const USED: &str = "SELECT used FROM quota_use
+             WHERE owner_id = $1 AND quota = $2 AND subject_id = $3 AND start = $4";
+        let mut left = Vec::with_capacity(quotas.len());
+        for QuotaUse { owner, quota, subject, start, uses, .. } in quotas {
+            let used: Option<(i64,)> =
+                self.reader().optional(USED, params![owner, quota, subject, start.unix()]).await?;
+            left.push(uses.saturating_sub(used.map_or(0, |(used,)| u32::try_from(used).unwrap_or(u32::MAX))));
+        }
+        Ok(left)
+    }
+}

@@ -19,7 +19,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, adoptions, batch, cards, clock, environments, extensions, grants, groups, health,
+    ApiError, AppState, access, adoptions, batch, cards, clock, decisions, environments, extensions, grants, groups, health,
     imports, keys, login, merges, operations, passwords, projects, record, requests, revocations, service_accounts,
     users,
 };
@@ -69,6 +69,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(revocations::routes())
         .merge(extensions::routes())
         .merge(operations::routes())
+        .merge(decisions::routes())
         .merge(batch::routes())
         .merge(requests::routes())
         .merge(cards::routes())

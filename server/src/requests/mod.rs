@@ -16,6 +16,7 @@
 //! the next start, or at once when the signer does not answer.
 
 mod budgets;
+mod can;
 mod decide;
 mod error;
 mod events;
@@ -43,6 +44,7 @@ use self::{
     rules::Rules,
 };
 pub use self::{
+    can::{PossibleUse, Prospect},
     error::RequestError,
     request::{Output, UseRequest, UseResponse},
     wait::{CancelError, Running},

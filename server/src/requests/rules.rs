@@ -11,7 +11,7 @@ use sealcard_api::{
     ids::{EnvironmentId, KeyId, ProjectId},
     roles::PrincipalKind,
 };
-use sealcard_policy::rules::{Document, QuotaOf, RuleSet, Scope, Template, TemplateState};
+use sealcard_policy::rules::{Document, Quota, QuotaOf, RuleSet, Scope, Template, TemplateState};
 use uuid::Uuid;
 
 use crate::storage::{Facts, QuotaUse, RuleTexts, RuleVersions, StorageError, Store};
@@ -123,8 +123,8 @@ fn first(scope: &dyn std::fmt::Display, found: &[sealcard_policy::rules::Diagnos
     format!("the rules of {scope} are not valid: {found}")
 }
 
-/// What a use takes from quotas at `now`, each with the name that rules give the quota.
-pub(crate) fn quota_uses<'a>(rules: &'a RuleSet, facts: &Facts, now: Timestamp) -> Vec<(&'a str, QuotaUse)> {
+/// The quotas that a use at `now` counts for, and what it takes from them.
+pub(crate) fn quota_uses<'a>(rules: &'a RuleSet, facts: &Facts, now: Timestamp) -> Vec<(&'a Quota, QuotaUse)> {
     let (Some(key), Some(project)) = (&facts.key, &facts.project) else { return Vec::new() };
     let principal = &facts.principal;
     let of = |per: QuotaOf| -> Option<Uuid> {
@@ -144,7 +144,7 @@ pub(crate) fn quota_uses<'a>(rules: &'a RuleSet, facts: &Facts, now: Timestamp) 
         let (start, end) = (quota.window_start(now), quota.window_end(now));
         let counted =
             QuotaUse { owner, quota: quota.name.clone(), subject: of(quota.per)?, start, end, uses: quota.uses };
-        Some((quota.name.as_str(), counted))
+        Some((quota, counted))
     });
     uses.collect()
 }
