@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sealcard_bridge::{assuan::CommandLine, scd::Command};
 use sealcard_fuzz_bodies as bodies;
+use sealcard_policy::rules::{Document, Examples, split_templates};
 use sealcard_server::http::proxy_header::{self, Parsed};
 use sealcard_signer::{
     pkcs11::{KeyHandle, TokenUri, config::TokenConfig},
@@ -45,6 +46,14 @@ fn inputs_of_the_server_hold() {
     assert!(replay("json_bodies", bodies::json_bodies, |_| true) >= 5);
     assert!(replay("proxy_header", bodies::proxy_header, is_proxy_header) >= 4);
     assert!(replay("server_config", bodies::server_config, |_| true) >= 3);
+}
+
+#[test]
+fn rules_hold() {
+    let text = |data: &[u8]| String::from_utf8(data.to_vec()).unwrap();
+    assert!(replay("rules_document", bodies::rules_document, |d| Document::parse(&text(d)).is_ok()) >= 3);
+    assert!(replay("rules_templates", bodies::rules_templates, |d| split_templates(&text(d)).is_ok()) >= 2);
+    assert!(replay("rules_examples", bodies::rules_examples, |d| Examples::parse(&text(d)).is_ok()) >= 1);
 }
 
 #[test]

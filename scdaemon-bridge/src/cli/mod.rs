@@ -5,6 +5,7 @@
 
 mod admin;
 mod ask;
+mod can;
 mod certificates;
 mod complete;
 mod doctor;
@@ -114,6 +115,9 @@ enum Command {
     Setup(setup::Arguments),
     /// Show or choose the keys that are offered to ssh
     Ssh(ssh::Arguments),
+    /// Say whether you may use a key now, and what is missing
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Can(can::Arguments),
     /// Sign files without gpg
     Sign(sign::Arguments),
     /// Verify signatures of files without gpg
@@ -223,6 +227,7 @@ async fn dispatch(app: &App, command: Command) -> anyhow::Result<ExitCode> {
         Command::Trust(arguments) => trust::run(app, arguments).await.map(done),
         Command::Proxy(arguments) => proxy::run(app, arguments).await.map(done),
         Command::Keys(arguments) => keys::run(app, arguments).await.map(done),
+        Command::Can(arguments) => can::run(app, arguments).await,
         Command::Sync(arguments) => sync::run(app, arguments).await.map(done),
         Command::Unsync(arguments) => sync::undo::run(app, &arguments).map(done),
         Command::Setup(arguments) => setup::run(app, arguments).await.map(done),
