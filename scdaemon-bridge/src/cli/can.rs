@@ -76,11 +76,14 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
 }
 
 fn print(answer: &CanAnswer, key: &str, operation: UseKind) {
-    let (key, verb) = (clean(key), match operation {
-        UseKind::Sign => "sign",
-        UseKind::Decrypt => "decrypt",
-        UseKind::Authenticate => "log in",
-    });
+    let (key, verb) = (
+        clean(key),
+        match operation {
+            UseKind::Sign => "sign",
+            UseKind::Decrypt => "decrypt",
+            UseKind::Authenticate => "log in",
+        },
+    );
     line(match answer.decision {
         PolicyDecision::Allow => format!("{GOOD}You can {verb} with {key}.{GOOD:#}"),
         PolicyDecision::Deny => format!("{BAD}You can't {verb} with {key} now.{BAD:#}"),

@@ -19,9 +19,9 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, adoptions, batch, cards, clock, decisions, environments, extensions, grants, groups, health,
-    imports, keys, login, merges, operations, passwords, projects, record, requests, revocations, service_accounts,
-    users,
+    ApiError, AppState, access, adoptions, batch, cards, clock, decisions, environments, extensions, grants, groups,
+    health, imports, keys, login, merges, operations, passwords, projects, record, requests, revocations,
+    service_accounts, users,
 };
 use crate::config::Limits;
 

@@ -60,7 +60,8 @@ impl Requests {
         let uses: Vec<_> = quotas.iter().map(|(_, one)| one.clone()).collect();
         let left = self.store.left_of_quotas(&uses).await?;
         let names = quotas.iter().map(|(quota, _)| quota.name.as_str());
-        let exhausted: BTreeSet<&str> = names.zip(&left).filter(|(_, left)| **left == 0).map(|(name, _)| name).collect();
+        let exhausted: BTreeSet<&str> =
+            names.zip(&left).filter(|(_, left)| **left == 0).map(|(name, _)| name).collect();
         let decision = sealcard_policy::decide_use(&judged, possible.operation, rules.as_deref(), &exhausted);
         let quotas = quotas.iter().zip(left).map(|((quota, one), left)| (quota.to_string(), left, one.end)).collect();
         Ok(Prospect { decision, quotas })

@@ -113,7 +113,8 @@ impl Decider {
             let uses: Vec<_> = quotas.iter().map(|(_, one)| one.clone()).collect();
             let exhausted = snapshot.take_from_quotas(&uses)?;
             if !exhausted.is_empty() {
-                let exhausted = exhausted.into_iter().filter_map(|index| Some(quotas.get(index)?.0.name.as_str())).collect();
+                let exhausted =
+                    exhausted.into_iter().filter_map(|index| Some(quotas.get(index)?.0.name.as_str())).collect();
                 return Ok(denied(judge(&exhausted), &exhausted));
             }
         }
