@@ -15,6 +15,7 @@ pub mod grants;
 pub mod ids;
 pub mod import;
 pub mod key_ref;
+pub mod key_rules;
 pub mod keys;
 pub mod life;
 pub mod merge;

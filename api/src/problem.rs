@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::RequestId;
+use crate::{ids::RequestId, key_rules::Diagnostic};
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Problem {
     /// Seconds after which to try again, where that helps.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub retry_after: Option<u64>,
+    /// What is wrong with rules, and where.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Problem {
@@ -42,6 +45,7 @@ impl Problem {
             detail: None,
             request_id: None,
             retry_after: None,
+            diagnostics: Vec::new(),
         }
     }
 
@@ -123,6 +127,8 @@ codes! {
     MethodNotAllowed, "method-not-allowed", 405, "Method not allowed";
     /// The name is taken, or the state does not allow it.
     Conflict, "conflict", 409, "Conflict with what exists";
+    /// Rules or templates have mistakes, which [`Problem::diagnostics`] names. Nothing was applied.
+    RulesInvalid, "rules-invalid", 422, "The rules have mistakes";
     /// The idempotency key was used for something else before.
     IdempotencyMismatch, "idempotency-mismatch", 409, "The idempotency key belongs to another request";
     /// The same request is being worked on. Retrying later helps.

@@ -106,6 +106,8 @@ text_rule!(KeyPathName: 1 to 200 characters, r"^(?!(?:adopt|import)$)[\s\S]*$",
 
 text_rule!(Armored: 1 to 262144 characters, r"^[\s\S]*$", "An OpenPGP certificate, ASCII-armored.");
 
+text_rule!(RulesText: 0 to 65536 characters, r"^[\s\S]*$", "Rules or templates in TOML, at most 65536 bytes.");
+
 text_rule!(TokenKeyId: 0 to 1024 characters, r"^(?:[0-9A-Fa-f]{2})*$", "`CKA_ID`, in hexadecimal.");
 
 text_rule!(EntryNumber: 1 to 18 characters, r"^[0-9]+$", "The number of an entry of the record.");

@@ -18,6 +18,7 @@ pub mod limiter;
 mod limits;
 pub mod memory;
 pub mod requests;
+pub mod rules;
 pub mod signers;
 pub mod tls;
 

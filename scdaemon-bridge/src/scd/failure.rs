@@ -97,7 +97,7 @@ fn code_of_problem(code: ProblemCode) -> Code {
         ProblemCode::KeyDestroyed => Code::UNUSABLE_SECKEY,
         ProblemCode::UnsupportedOperation => Code::UNSUPPORTED_OPERATION,
         ProblemCode::DecryptionFailed => Code::DECRYPT_FAILED,
-        ProblemCode::Invalid | ProblemCode::UnsupportedMediaType => Code::INV_VALUE,
+        ProblemCode::Invalid | ProblemCode::UnsupportedMediaType | ProblemCode::RulesInvalid => Code::INV_VALUE,
         ProblemCode::TooLarge => Code::TOO_LARGE,
         ProblemCode::InProgress | ProblemCode::TooManyAttempts | ProblemCode::TooManyUses | ProblemCode::Overloaded => {
             Code::TRY_LATER

@@ -86,6 +86,12 @@ impl Caller {
         self.facts.principal.administers()
     }
 
+    /// The names of the caller's groups.
+    #[must_use]
+    pub fn groups(&self) -> &[String] {
+        &self.facts.principal.groups
+    }
+
     /// The caller as the record names it.
     #[must_use]
     pub fn actor(&self) -> Actor {

@@ -6,8 +6,8 @@ use sealcard_record::{
     event::{GroupAct, GroupChanged, GroupMemberAct},
 };
 
-use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result, users};
-use crate::storage::{GroupRow, StorageError, WriteTx};
+use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result, expect_unnamed, users};
+use crate::storage::{GroupRow, MentionKind, StorageError, WriteTx};
 
 impl Directory {
     /// Adds a group without members.
@@ -33,6 +33,9 @@ impl Directory {
         let id = self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let group = find_group(tx, &group)?;
             let id = group.id;
+            if group.name != new_name {
+                expect_unnamed(tx, MentionKind::Group, &group.name)?;
+            }
             tx.rename_group(id, &new_name)?;
             tx.append_record(author.draft(Event::GroupChanged(GroupChanged { group, new_name })));
             Ok(id)
@@ -48,6 +51,7 @@ impl Directory {
     pub async fn remove_group(&self, author: Author, group: String) -> Result<()> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let group = find_group(tx, &group)?;
+            expect_unnamed(tx, MentionKind::Group, &group.name)?;
             tx.remove_group(group.id)?;
             tx.bump_registry()?;
             tx.append_record(author.draft(Event::GroupRemoved(GroupAct { group })));

@@ -19,7 +19,7 @@ pub use users::{NewUser, UserChange};
 
 use crate::{
     authn::Caller,
-    storage::{Store, WriteTx},
+    storage::{MentionKind, RulesNaming, Store, WriteTx},
 };
 
 /// The people, programs, groups and projects of a server. Cheap to clone.
@@ -102,6 +102,21 @@ impl Author {
         }
         Ok(())
     }
+}
+
+/// Refuses to rename or remove what rules for the uses of keys name: they would not hold any more.
+fn expect_unnamed(tx: &mut WriteTx, kind: MentionKind, name: &str) -> Result<()> {
+    let naming = tx.rules_naming(kind, name)?;
+    refuse_if_named(&format!("The {kind} {name}"), &naming).map_err(DirectoryError::Conflict)
+}
+
+/// The sentence that names the rules.
+pub(crate) fn refuse_if_named(what: &str, naming: &[RulesNaming]) -> std::result::Result<(), String> {
+    if naming.is_empty() {
+        return Ok(());
+    }
+    let naming: Vec<String> = naming.iter().map(ToString::to_string).collect();
+    Err(format!("{what} is named by {}: change them first.", naming.join(", ")))
 }
 
 impl From<Caller> for Author {

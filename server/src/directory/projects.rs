@@ -7,7 +7,7 @@ use sealcard_record::{
     event::{Member, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct},
 };
 
-use super::{Author, Directory, DirectoryError, MANAGE_PROJECT, MANAGE_SERVER, Result, groups};
+use super::{Author, Directory, DirectoryError, MANAGE_PROJECT, MANAGE_SERVER, Result, groups, refuse_if_named};
 use crate::storage::{ProjectRow, WriteTx};
 
 /// A project to be added.
@@ -48,6 +48,9 @@ impl Directory {
         description: Option<String>,
     ) -> Result<ProjectRow> {
         self.change(author, MANAGE_PROJECT, Some(before.id), move |tx, author| {
+            if new_name.as_ref().is_some_and(|name| *name != before.name) {
+                expect_unnamed_project(tx, &before.name)?;
+            }
             tx.change_project(before.id, new_name.as_deref(), description.as_deref())?;
             tx.bump_registry()?;
             tx.append_record(author.draft(Event::ProjectChanged(ProjectChanged {
@@ -74,6 +77,8 @@ impl Directory {
                 return Err(DirectoryError::Conflict(conflict));
             }
             tx.remove_project(project.id)?;
+            // Its own rules have gone with it.
+            expect_unnamed_project(tx, &project.name)?;
             tx.bump_registry()?;
             tx.append_record(author.draft(Event::ProjectRemoved(ProjectAct { project: project.named() })));
             Ok(())
@@ -112,6 +117,12 @@ impl Directory {
         })
         .await
     }
+}
+
+/// Refuses to rename or remove a project that rules name, or of which they name a key.
+fn expect_unnamed_project(tx: &mut WriteTx, name: &str) -> Result<()> {
+    let naming = tx.rules_naming_project(name)?;
+    refuse_if_named(&format!("The project {name}, or a key of it,"), &naming).map_err(DirectoryError::Conflict)
 }
 
 fn find_member(tx: &mut WriteTx, member: &ProjectMember) -> Result<Member> {

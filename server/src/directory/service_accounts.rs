@@ -10,8 +10,8 @@ use sealcard_record::{
     event::{PrincipalAct, ServiceAccountChanged, TokenAdded, TokenRevoked},
 };
 
-use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result};
-use crate::storage::{PrincipalChange, PrincipalRow, ServiceTokenRow, WriteTx};
+use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result, expect_unnamed};
+use crate::storage::{MentionKind, PrincipalChange, PrincipalRow, ServiceTokenRow, WriteTx};
 
 /// A token to be added.
 #[derive(Clone)]
@@ -60,6 +60,9 @@ impl Directory {
     ) -> Result<PrincipalRow> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let before = find(tx, &account)?;
+            if new_name.as_ref().is_some_and(|name| *name != before.name) {
+                expect_unnamed(tx, MentionKind::ServiceAccount, &before.name)?;
+            }
             let change = PrincipalChange { disabled, name: new_name, ..PrincipalChange::default() };
             tx.change_principal(before.id, &change)?;
             if disabled == Some(true) {

@@ -7,10 +7,10 @@ use sealcard_record::{
     event::{self, PasswordChanged, PasswordReset, PrincipalAct, UserAdded},
 };
 
-use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result};
+use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result, expect_unnamed};
 use crate::{
     authn::Caller,
-    storage::{PasswordRow, PrincipalChange, PrincipalRow, WriteTx},
+    storage::{MentionKind, PasswordRow, PrincipalChange, PrincipalRow, WriteTx},
 };
 
 /// A user to be added.
@@ -76,6 +76,9 @@ impl Directory {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let UserChange { name, administrator, disabled, password } = change;
             let before = find_user(tx, &user)?;
+            if name.as_ref().is_some_and(|name| *name != before.name) {
+                expect_unnamed(tx, MentionKind::User, &before.name)?;
+            }
             let row = PrincipalChange { name, administrator, disabled, password, ..PrincipalChange::default() };
             tx.change_principal(before.id, &row)?;
             must_keep_an_administrator(tx)?;
@@ -148,6 +151,8 @@ impl Directory {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let row = tx.find_principal(&name)?.filter(|row| row.kind == kind);
             let row = row.ok_or_else(|| unknown(&name))?;
+            // Another one of this name would be taken for it. It can be disabled at once.
+            expect_unnamed(tx, mention(kind), &row.name)?;
             tx.remove_principal(row.id)?;
             must_keep_an_administrator(tx)?;
             tx.bump_registry()?;
@@ -196,6 +201,13 @@ fn must_keep_an_administrator(tx: &mut WriteTx) -> Result<()> {
     }
     let last = "This is the last administrator with a password of their own. Make another user administrator first.";
     Err(DirectoryError::Conflict(last.to_owned()))
+}
+
+const fn mention(kind: PrincipalKind) -> MentionKind {
+    match kind {
+        PrincipalKind::User => MentionKind::User,
+        PrincipalKind::ServiceAccount => MentionKind::ServiceAccount,
+    }
 }
 
 pub(super) fn unknown(name: &str) -> DirectoryError {

@@ -7,12 +7,16 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use sealcard_api::problem::{Problem, ProblemCode};
+use sealcard_api::{
+    key_rules::Diagnostic,
+    problem::{Problem, ProblemCode},
+};
 use sealcard_policy::{Decision, Denial};
 
 use crate::{
     authn::{AuthorizationError, IssueError},
     directory::DirectoryError,
+    rules::RulesError,
     storage::StorageError,
 };
 
@@ -41,6 +45,20 @@ impl ApiError {
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after = Some(seconds);
+        self
+    }
+
+    /// What is wrong with rules, the first of it as detail.
+    #[must_use]
+    pub fn diagnostics(mut self, diagnostics: Vec<Diagnostic>) -> Self {
+        if let Some(first) = diagnostics.first() {
+            let more = match diagnostics.len() - 1 {
+                0 => String::new(),
+                more => format!(" ({more} more)"),
+            };
+            self.0.detail = Some(format!("Line {}, column {}: {}{more}.", first.line, first.column, first.message));
+        }
+        self.0.diagnostics = diagnostics;
         self
     }
 
@@ -230,6 +248,19 @@ impl From<DirectoryError> for ApiError {
             }
             DirectoryError::Authorization(error) => error.into(),
             DirectoryError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<RulesError> for ApiError {
+    fn from(error: RulesError) -> Self {
+        match error {
+            RulesError::Invalid(diagnostics) => Self::new(ProblemCode::RulesInvalid).diagnostics(diagnostics),
+            RulesError::NotFound(text) => Self::not_found(text),
+            RulesError::Conflict(text) => Self::conflict(text),
+            RulesError::Authorization(error) => error.into(),
+            RulesError::Storage(error) => error.into(),
+            error @ RulesError::Fault(_) => Self::internal(&error),
         }
     }
 }

@@ -191,7 +191,7 @@ impl From<KeyError> for ApiError {
             error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
             KeyError::Authorization(lost) => lost.into(),
             KeyError::State(why) => Self::conflict(why),
-            KeyError::Offline(why) => Self::conflict(why),
+            KeyError::Offline(why) | KeyError::Named(why) => Self::conflict(why),
             error => Self::internal(&error),
         }
     }

@@ -42,7 +42,9 @@ mod readiness;
 mod record;
 mod requests;
 mod revocations;
+mod rules;
 mod service_accounts;
+mod templates;
 mod users;
 
 pub use error::{ApiError, ApiResult};

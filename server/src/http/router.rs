@@ -12,6 +12,7 @@ use utoipa::{
     OpenApi as _, ToSchema as _,
     openapi::{
         ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema, SecurityRequirement,
+        path::Operation,
         schema::AdditionalProperties,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
@@ -20,8 +21,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     ApiError, AppState, access, adoptions, batch, cards, clock, decisions, environments, extensions, grants, groups,
-    health, imports, keys, login, merges, operations, passwords, projects, record, requests, revocations,
-    service_accounts, users,
+    health, imports, keys, login, merges, operations, passwords, projects, record, requests, revocations, rules,
+    service_accounts, templates, users,
 };
 use crate::config::Limits;
 
@@ -74,6 +75,8 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(requests::routes())
         .merge(cards::routes())
         .merge(record::routes())
+        .merge(rules::routes())
+        .merge(templates::routes())
 }
 
 #[derive(utoipa::OpenApi)]
@@ -126,7 +129,8 @@ fn describe(mut document: OpenApi, limits: &Limits) -> OpenApi {
                 parameters: operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()),
                 body: operation.request_body.is_some(),
                 reads,
-                uses_key: operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == "operations")),
+                uses_key: tagged(operation, &["operations"]),
+                rules: tagged(operation, &["rules", "templates"]),
             };
             let mut statuses: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
             for code in ProblemCode::ALL.iter().filter(|code| place.may_answer(**code)) {
@@ -149,6 +153,11 @@ fn describe(mut document: OpenApi, limits: &Limits) -> OpenApi {
     document
 }
 
+/// Whether the operation has one of these tags.
+fn tagged(operation: &Operation, wanted: &[&str]) -> bool {
+    operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| wanted.contains(&tag.as_str())))
+}
+
 fn problem(description: &str) -> Response {
     let schema = Ref::from_schema_name("Problem");
     ResponseBuilder::new()
@@ -166,6 +175,8 @@ struct Place {
     body: bool,
     reads: bool,
     uses_key: bool,
+    /// It is about rules for the uses of keys.
+    rules: bool,
 }
 
 impl Place {
@@ -191,6 +202,7 @@ impl Place {
             | Code::UnsupportedOperation
             | Code::DecryptionFailed
             | Code::TooManyUses => self.uses_key,
+            Code::RulesInvalid => self.rules && (self.body || self.parameters),
             Code::DiskFull => !self.public || self.login,
             Code::Overloaded | Code::Timeout | Code::Internal => true,
             // The document has no such operation.

@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     directory::Directory,
     requests::Requests,
+    rules::Rules,
     signers::Signers,
     storage::{Store, WriteTx},
 };
@@ -30,6 +31,8 @@ pub struct Parts {
     pub requests: Requests,
     /// Users, service accounts, groups and projects.
     pub directory: Directory,
+    /// Rules for the uses of keys.
+    pub rules: Rules,
     /// Verifying the record.
     pub audit: Audit,
     /// The configuration.
@@ -61,8 +64,10 @@ impl AppState {
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
         let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
         let directory = Directory::new(store.clone(), config.policy.allow_self_grants);
+        let rules = Rules::new(store.clone());
         Self(Arc::new(Parts {
             directory,
+            rules,
             store,
             signers,
             requests,

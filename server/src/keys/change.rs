@@ -7,7 +7,10 @@ use sealcard_record::{
 };
 
 use super::{KeyError, Maker};
-use crate::storage::{KeyEnd, KeyRow, Store};
+use crate::{
+    directory::refuse_if_named,
+    storage::{KeyEnd, KeyRow, MentionKind, Store},
+};
 
 const REVOKED: &str = "The key is revoked; there is no way back. Use another key.";
 const DESTROYED: &str = "The key is destroyed; there is no way back. Use another key.";
@@ -15,10 +18,11 @@ const DESTROYED: &str = "The key is destroyed; there is no way back. Use another
 /// Makes all of the change, or nothing of it. The next request sees it.
 ///
 /// # Errors
-/// [`KeyError::State`] if a revoked or destroyed key is to be disabled or enabled; [`KeyError::Storage`] if the name is
-/// taken; see [`KeyError`].
+/// [`KeyError::State`] if a revoked or destroyed key is to be disabled or enabled; [`KeyError::Named`] if rules name a
+/// key that is to be renamed; [`KeyError::Storage`] if the name is taken; see [`KeyError`].
 pub async fn change(store: &Store, maker: Maker, key: &KeyRow, change: KeyChange) -> Result<(), KeyError> {
     let (id, project, signing_key) = (key.id, key.project_id, key.signing_key());
+    let full_name = key.full_name().to_string();
     store
         .write(move |tx| {
             maker.authorization.check(tx, Some(project))?;
@@ -35,6 +39,8 @@ pub async fn change(store: &Store, maker: Maker, key: &KeyRow, change: KeyChange
                 }
             }
             if let Some(name) = change.name {
+                let naming = tx.rules_naming(MentionKind::Key, &full_name)?;
+                refuse_if_named(&format!("The key {full_name}"), &naming).map_err(KeyError::Named)?;
                 tx.rename_key(id, &name)?;
                 tx.append_record(maker.draft(Event::KeyRenamed(KeyRenamed { signing_key, new_name: name })));
             }

@@ -85,6 +85,9 @@ pub enum KeyError {
     /// The state of the key does not allow it. Retrying can't help.
     #[error("{0}")]
     State(&'static str),
+    /// Rules for the uses of keys name it, so that it keeps its name. Retrying helps after they were changed.
+    #[error("{0}")]
+    Named(String),
     /// The maker may not do it any more. Nothing was begun.
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),

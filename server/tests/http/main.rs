@@ -8,6 +8,7 @@ mod contract;
 mod documents;
 mod harness;
 mod identity;
+mod key_rules;
 mod keys;
 mod login;
 mod merges;

@@ -31,14 +31,21 @@ const VALID: usize = 12;
 /// The answers by which a request is refused for its form.
 const REFUSED: [u16; 4] = [400, 413, 415, 422];
 
-/// What a schema can't say: the certificate can be read, roles go together, and a key can do what is asked of it.
-const BEYOND_SCHEMAS: [(&str, ProblemCode); 6] = [
+/// What a schema can't say: the certificate can be read, roles go together, a key can do what is asked of it, and a text
+/// has rules.
+const BEYOND_SCHEMAS: [(&str, ProblemCode); 12] = [
     ("/v1/keys/import", ProblemCode::Invalid),
     ("/v1/keys/import/plan", ProblemCode::Invalid),
     ("/v1/keys/adopt", ProblemCode::Invalid),
     ("/v1/keys/{key}/sign", ProblemCode::UnsupportedOperation),
     ("/v1/keys/{key}/authenticate", ProblemCode::UnsupportedOperation),
     ("/v1/keys/{key}/decrypt", ProblemCode::UnsupportedOperation),
+    ("/v1/keys/{key}/rules", ProblemCode::RulesInvalid),
+    ("/v1/projects/{project}/rules", ProblemCode::RulesInvalid),
+    ("/v1/environments/{environment}/rules", ProblemCode::RulesInvalid),
+    ("/v1/rules/check", ProblemCode::Invalid),
+    ("/v1/templates", ProblemCode::RulesInvalid),
+    ("/v1/templates/{template}", ProblemCode::RulesInvalid),
 ];
 
 #[tokio::test]

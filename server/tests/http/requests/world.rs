@@ -77,7 +77,10 @@ impl<'a> World<'a> {
         let project = add_project(&admin, "project").await;
         add_member(&admin, "project", "keyuser", "key-user").await;
         let key = add_key(server, project, "tags", [0xA5; 20]).await;
+        let template = json!({"text": "[template.some]\noperations = [\"sign\"]\n"});
+        admin.post("/v1/templates", template).await.done();
         let ids = BTreeMap::from([
+            ("template", "some".to_owned()),
             ("user", user.id.to_string()),
             ("principal", user.id.to_string()),
             ("account", account.id.to_string()),

@@ -1,0 +1,329 @@
+//! Rules for the uses of keys: `/v1/rules`, `/v1/projects/{project}/rules`, `/v1/keys/{key}/rules`,
+//! `/v1/environments/{environment}/rules`.
+
+use axum::extract::State;
+use sealcard_api::{
+    admin::Page,
+    key_rules::{
+        CheckedKind, Rules, RulesChange, RulesCheck, RulesChecked, RulesRevert, RulesSummary, RulesVersion, TEXTS_PAGE,
+    },
+    rules::{EntryNumber, KeyPathName, Label, PageLimit, RulesText},
+};
+use sealcard_policy::{Action, Roles};
+use serde::Deserialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    ApiError, ApiResult, AppState, Caller, Json, LargeJson, PageQuery, Path, Query, environments,
+    keys::{self, KEY_PARAMETER},
+    projects,
+};
+use crate::rules::{Change, Target};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(check))
+        .routes(routes!(show_of_project, apply_to_project))
+        .routes(routes!(history_of_project))
+        .routes(routes!(revert_project))
+        .routes(routes!(show_of_key, apply_to_key))
+        .routes(routes!(history_of_key))
+        .routes(routes!(revert_key))
+        .routes(routes!(show_of_environment, apply_to_environment))
+        .routes(routes!(history_of_environment))
+        .routes(routes!(revert_environment))
+}
+
+/// Whether the compiled form is wanted too.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShowQuery {
+    pub(super) cedar: Option<bool>,
+}
+
+/// Rules in force that the caller may see, without their texts.
+#[utoipa::path(get, path = "/v1/rules", tag = "rules", params(
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
+    ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
+), responses((status = 200, body = Page<RulesSummary>)))]
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Page<RulesSummary>>> {
+    Ok(Json(state.rules.list(&caller, query.after()?, query.limit()?).await?))
+}
+
+/// Says what is wrong with rules or templates, and what they are in Cedar. Nothing is changed. For those who may apply
+/// them.
+#[utoipa::path(post, path = "/v1/rules/check", tag = "rules", request_body = RulesCheck,
+    responses((status = 200, body = RulesChecked)))]
+async fn check(
+    State(state): State<AppState>,
+    caller: Caller,
+    LargeJson(check): LargeJson<RulesCheck>,
+) -> ApiResult<Json<RulesChecked>> {
+    expect_text(&check.text)?;
+    let name = check.name.as_deref();
+    let target = match (check.kind, name) {
+        (CheckedKind::Templates, None) => {
+            caller.may_on_server(Action::ManageServer)?;
+            return Ok(Json(state.rules.check_templates(&check.text).await?));
+        }
+        (CheckedKind::Templates, Some(_)) => {
+            return Err(ApiError::invalid("Templates have their names in the text: leave \"name\" out."));
+        }
+        (_, None) => return Err(ApiError::invalid("The request needs a \"name\": whose rules they are.")),
+        (CheckedKind::Environment, Some(name)) => managed_environment(&state, &caller, name).await?,
+        (CheckedKind::Project, Some(name)) => project(&state, &caller, name, Action::ManageProject).await?.0,
+        (CheckedKind::Key, Some(name)) => {
+            let (target, roles) = key(&state, &caller, name).await?;
+            caller.may(roles, Action::ManageProject)?;
+            target
+        }
+    };
+    Ok(Json(state.rules.check(&caller, &target, &check.text).await?))
+}
+
+/// The rules of a project.
+#[utoipa::path(get, path = "/v1/projects/{project}/rules", tag = "rules", params(
+    ("project" = String, Path, description = "name or id"),
+    ("cedar" = Option<bool>, Query, description = "also what they are in Cedar"),
+), responses((status = 200, body = Rules)))]
+async fn show_of_project(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<ShowQuery>,
+) -> ApiResult<Json<Rules>> {
+    let (target, _) = project(&state, &caller, &name, Action::SeeProject).await?;
+    show(&state, &target, query).await
+}
+
+/// Applies rules to all keys of a project, in place of those that are in force.
+#[utoipa::path(put, path = "/v1/projects/{project}/rules", tag = "rules", request_body = RulesChange,
+    params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Rules)))]
+async fn apply_to_project(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    LargeJson(change): LargeJson<RulesChange>,
+) -> ApiResult<Json<Rules>> {
+    let (target, _) = project(&state, &caller, &name, Action::ManageProject).await?;
+    apply(&state, caller, target, change).await
+}
+
+/// Versions of a project's rules, newest first: for its owners and auditors.
+#[utoipa::path(get, path = "/v1/projects/{project}/rules/versions", tag = "rules", params(
+    ("project" = String, Path, description = "name or id"),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 50 if absent; a page has at most 50"),
+    ("after" = Option<EntryNumber>, Query, description = "the previous page's `next`"),
+), responses((status = 200, body = Page<RulesVersion>)))]
+async fn history_of_project(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Page<RulesVersion>>> {
+    let (target, roles) = project(&state, &caller, &name, Action::SeeProject).await?;
+    may_read_history(&caller, roles)?;
+    history(&state, &target, &query).await
+}
+
+/// Gives a project's rules the text of an older version.
+#[utoipa::path(post, path = "/v1/projects/{project}/rules/revert", tag = "rules", request_body = RulesRevert,
+    params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Rules)))]
+async fn revert_project(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(wanted): Json<RulesRevert>,
+) -> ApiResult<Json<Rules>> {
+    let (target, _) = project(&state, &caller, &name, Action::ManageProject).await?;
+    revert(&state, caller, target, wanted).await
+}
+
+/// The rules of one key.
+#[utoipa::path(get, path = "/v1/keys/{key}/rules", tag = "rules", params(
+    ("key" = KeyPathName, Path, description = KEY_PARAMETER),
+    ("cedar" = Option<bool>, Query, description = "also what all rules that hold for the key are in Cedar"),
+), responses((status = 200, body = Rules)))]
+async fn show_of_key(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<ShowQuery>,
+) -> ApiResult<Json<Rules>> {
+    let (target, _) = key(&state, &caller, &name).await?;
+    show(&state, &target, query).await
+}
+
+/// Applies rules to one key, in place of its own ones that are in force.
+#[utoipa::path(put, path = "/v1/keys/{key}/rules", tag = "rules", request_body = RulesChange,
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Rules)))]
+async fn apply_to_key(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    LargeJson(change): LargeJson<RulesChange>,
+) -> ApiResult<Json<Rules>> {
+    let (target, roles) = key(&state, &caller, &name).await?;
+    caller.may(roles, Action::ManageProject)?;
+    apply(&state, caller, target, change).await
+}
+
+/// Versions of a key's rules, newest first: for owners and auditors of its project.
+#[utoipa::path(get, path = "/v1/keys/{key}/rules/versions", tag = "rules", params(
+    ("key" = KeyPathName, Path, description = KEY_PARAMETER),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 50 if absent; a page has at most 50"),
+    ("after" = Option<EntryNumber>, Query, description = "the previous page's `next`"),
+), responses((status = 200, body = Page<RulesVersion>)))]
+async fn history_of_key(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Page<RulesVersion>>> {
+    let (target, roles) = key(&state, &caller, &name).await?;
+    may_read_history(&caller, roles)?;
+    history(&state, &target, &query).await
+}
+
+/// Gives a key's rules the text of an older version.
+#[utoipa::path(post, path = "/v1/keys/{key}/rules/revert", tag = "rules", request_body = RulesRevert,
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Rules)))]
+async fn revert_key(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(wanted): Json<RulesRevert>,
+) -> ApiResult<Json<Rules>> {
+    let (target, roles) = key(&state, &caller, &name).await?;
+    caller.may(roles, Action::ManageProject)?;
+    revert(&state, caller, target, wanted).await
+}
+
+/// The rules of an environment: for those who may see it.
+#[utoipa::path(get, path = "/v1/environments/{environment}/rules", tag = "rules", params(
+    ("environment" = String, Path, description = "name or id"),
+    ("cedar" = Option<bool>, Query, description = "also what they are in Cedar"),
+), responses((status = 200, body = Rules)))]
+async fn show_of_environment(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<ShowQuery>,
+) -> ApiResult<Json<Rules>> {
+    show(&state, &environment(&state, &caller, &name).await?, query).await
+}
+
+/// Applies rules to all keys of an environment, in place of those that are in force.
+#[utoipa::path(put, path = "/v1/environments/{environment}/rules", tag = "rules", request_body = RulesChange,
+    params(("environment" = String, Path, description = "name or id")), responses((status = 200, body = Rules)))]
+async fn apply_to_environment(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    LargeJson(change): LargeJson<RulesChange>,
+) -> ApiResult<Json<Rules>> {
+    let target = managed_environment(&state, &caller, &name).await?;
+    apply(&state, caller, target, change).await
+}
+
+/// Versions of an environment's rules, newest first.
+#[utoipa::path(get, path = "/v1/environments/{environment}/rules/versions", tag = "rules", params(
+    ("environment" = String, Path, description = "name or id"),
+    ("limit" = Option<PageLimit>, Query, description = "1 to 500, 50 if absent; a page has at most 50"),
+    ("after" = Option<EntryNumber>, Query, description = "the previous page's `next`"),
+), responses((status = 200, body = Page<RulesVersion>)))]
+async fn history_of_environment(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Page<RulesVersion>>> {
+    let target = managed_environment(&state, &caller, &name).await?;
+    history(&state, &target, &query).await
+}
+
+/// Gives an environment's rules the text of an older version.
+#[utoipa::path(post, path = "/v1/environments/{environment}/rules/revert", tag = "rules",
+    request_body = RulesRevert, params(("environment" = String, Path, description = "name or id")),
+    responses((status = 200, body = Rules)))]
+async fn revert_environment(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(wanted): Json<RulesRevert>,
+) -> ApiResult<Json<Rules>> {
+    let target = managed_environment(&state, &caller, &name).await?;
+    revert(&state, caller, target, wanted).await
+}
+
+async fn show(state: &AppState, target: &Target, query: ShowQuery) -> ApiResult<Json<Rules>> {
+    Ok(Json(state.rules.show(target, query.cedar.unwrap_or(false)).await?))
+}
+
+async fn apply(state: &AppState, caller: Caller, target: Target, change: RulesChange) -> ApiResult<Json<Rules>> {
+    let RulesChange { text, base, note } = change;
+    expect_text(&text)?;
+    expect_note(note.as_deref())?;
+    state.rules.apply(caller, target.clone(), Change { text, base, note }).await?;
+    Ok(Json(state.rules.show(&target, false).await?))
+}
+
+async fn revert(state: &AppState, caller: Caller, target: Target, wanted: RulesRevert) -> ApiResult<Json<Rules>> {
+    let RulesRevert { version, base, note } = wanted;
+    expect_note(note.as_deref())?;
+    state.rules.revert(caller, target.clone(), version, (base, note)).await?;
+    Ok(Json(state.rules.show(&target, false).await?))
+}
+
+async fn history(state: &AppState, target: &Target, query: &PageQuery) -> ApiResult<Json<Page<RulesVersion>>> {
+    let (before, limit) = page(query)?;
+    Ok(Json(state.rules.history(target, before, limit).await?))
+}
+
+/// The version that a page of versions ends before, and the most items of it.
+pub(super) fn page(query: &PageQuery) -> ApiResult<(Option<u64>, u32)> {
+    let before = query.after.as_deref().map(|after| EntryNumber::parse(after).ok_or_else(PageQuery::foreign_after));
+    Ok((before.transpose()?, query.limit()?.min(TEXTS_PAGE)))
+}
+
+/// The longest text fits in the characters that the document allows; more bytes are a mistake in the text.
+pub(super) fn expect_text(text: &str) -> ApiResult<()> {
+    if text.chars().count() > RulesText::MAX {
+        return Err(ApiError::invalid(format!("\"text\" must have at most {} characters.", RulesText::MAX)));
+    }
+    Ok(())
+}
+
+pub(super) fn expect_note(note: Option<&str>) -> ApiResult<()> {
+    note.map_or(Ok(()), Label::check).map_err(ApiError::invalid)
+}
+
+/// Owners, auditors and administrators.
+fn may_read_history(caller: &Caller, roles: Roles) -> ApiResult<()> {
+    caller.may(roles, Action::ReadProjectRecord).or_else(|_| caller.may(roles, Action::ManageProject))
+}
+
+async fn project(state: &AppState, caller: &Caller, name: &str, action: Action) -> ApiResult<(Target, Roles)> {
+    let (row, roles) = projects::find(state, caller, name, action).await?;
+    Ok(((&row).into(), roles))
+}
+
+async fn key(state: &AppState, caller: &Caller, name: &str) -> ApiResult<(Target, Roles)> {
+    let (row, roles) = keys::find(state, caller, name).await?;
+    Ok(((&row).into(), roles))
+}
+
+async fn environment(state: &AppState, caller: &Caller, name: &str) -> ApiResult<Target> {
+    Ok((&environments::find(state, caller, Some(name)).await?).into())
+}
+
+async fn managed_environment(state: &AppState, caller: &Caller, name: &str) -> ApiResult<Target> {
+    let target = environment(state, caller, name).await?;
+    caller.may_on_server(Action::ManageServer)?;
+    Ok(target)
+}
