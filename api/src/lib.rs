@@ -24,6 +24,7 @@ pub mod problem;
 pub mod record;
 pub mod requests;
 pub mod roles;
+pub mod rule_trials;
 pub mod rules;
 pub mod ssh;
 pub mod text;

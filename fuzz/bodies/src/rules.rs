@@ -45,6 +45,6 @@ pub fn rules_examples(data: &[u8]) {
     let Ok(examples) = Examples::parse(text) else { return };
     let rules = RuleSet::compile(&[], &BTreeMap::new());
     for example in examples.iter() {
-        let _ = rules.as_ref().map(|rules| example.run(rules));
+        let _ = rules.as_ref().map(|rules| example.run(rules, "default"));
     }
 }

@@ -11,6 +11,7 @@ mod prepare;
 mod read;
 mod target;
 mod templates;
+mod trial;
 
 use sealcard_api::{Timestamp, key_rules::Written};
 use sealcard_record::Sha256;
@@ -19,6 +20,7 @@ pub use change::Change;
 pub use error::RulesError;
 pub use target::Target;
 pub use templates::{Act, TemplatesPlan};
+pub use trial::{ReadExamples, Replay};
 
 use crate::{
     authn::Caller,
