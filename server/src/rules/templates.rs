@@ -321,6 +321,9 @@ fn unknown(name: &str) -> RulesError {
     RulesError::NotFound(format!("There is no template {name}, or you may not see it."))
 }
 
+/// Makes the event of a change.
+type TemplateEvent = fn(event::TemplateChange) -> Event;
+
 /// Appends the version after `current`, and records it.
 fn append(
     tx: &mut WriteTx,
@@ -328,7 +331,7 @@ fn append(
     current: Option<&TemplateVersionRow>,
     row: TemplateVersionRow,
     mentions: Vec<Mention>,
-    (event, note, reverted_to): (fn(event::TemplateChange) -> Event, Option<String>, Option<u64>),
+    (event, note, reverted_to): (TemplateEvent, Option<String>, Option<u64>),
 ) -> Result<()> {
     let before = current.map(|row| row.version.cast_unsigned());
     let version = before.unwrap_or(0) + 1;

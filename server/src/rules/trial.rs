@@ -167,7 +167,7 @@ impl Rules {
     /// # Errors
     /// If the database fails.
     pub async fn what_may(&self, name: &str, now: Timestamp) -> Result<Option<MayUse>> {
-        let mut known = Known::default();
+        let known = Known::default();
         let Some(principal) = known.named(self, name).await? else { return Ok(None) };
         let filter = KeyFilter {
             after: None,
