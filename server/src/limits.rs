@@ -106,6 +106,11 @@ pub(crate) const KEY_WORK_WAIT: Duration = Duration::from_secs(20);
 /// What work is expected to take.
 pub(crate) const KEY_WORK_ESTIMATE: Duration = Duration::from_secs(1);
 
+// Rules for the uses of keys.
+
+/// How many are compiled at once, to be checked, applied or shown.
+pub(crate) const COMPILING_RULES: usize = 2;
+
 // Passwords.
 
 /// The longest password that is looked at, in bytes: those of [`NewPassword`] fit.

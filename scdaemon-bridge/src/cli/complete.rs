@@ -50,6 +50,9 @@ enum Noun {
     Group,
     Project,
     Environment,
+    Template,
+    /// A project, or a key that the person may see.
+    ProjectOrKey,
 }
 
 impl Noun {
@@ -67,12 +70,14 @@ impl Noun {
             "group" => Self::Group,
             "project" => Self::Project,
             "environment" => Self::Environment,
+            "target" if parent == Some("policy") => Self::ProjectOrKey,
             "name" if argument.is_positional() => match parent? {
                 "user" => Self::User,
                 "service-account" => Self::ServiceAccount,
                 "group" => Self::Group,
                 "project" => Self::Project,
                 "environment" => Self::Environment,
+                "template" => Self::Template,
                 _ => return None,
             },
             _ => return None,
@@ -116,27 +121,39 @@ impl Noun {
                     cards.iter().map(|card| Candidate::of_key(&card.project, &card.name, &card.user_id)).collect(),
                 );
             }
-            Self::Key => {
-                let keys: Vec<Key> = pages::all(remote, &path(&["keys"]), &[]).await.ok()?;
-                return Some(keys.iter().map(|key| Candidate::of_key(&key.project, &key.name, &key.user_id)).collect());
+            Self::Key => return keys(remote).await,
+            Self::ProjectOrKey => {
+                let mut names = named(remote, "projects").await?;
+                names.extend(keys(remote).await?);
+                return Some(names);
             }
+            Self::Template => "templates",
             Self::User => "users",
             Self::ServiceAccount => "service-accounts",
             Self::Group => "groups",
             Self::Project => "projects",
             Self::Environment => "environments",
         };
-        let named: Vec<Named> = pages::all(remote, &path(&[list]), &[]).await.ok()?;
-        Some(named.iter().map(|named| Candidate::of(&named.name)).collect())
+        named(remote, list).await
     }
 
     fn cached(self, paths: &Paths) -> Option<Vec<Candidate>> {
-        if !matches!(self, Self::Key | Self::UsableKey) {
+        if !matches!(self, Self::Key | Self::UsableKey | Self::ProjectOrKey) {
             return None;
         }
         let cards = cache::load(&paths.cards_file()).ok()??.list.cards;
         Some(cards.iter().map(|card| Candidate::of_key(&card.project, &card.name, &card.user_id)).collect())
     }
+}
+
+async fn keys(remote: &Remote) -> Option<Vec<Candidate>> {
+    let keys: Vec<Key> = pages::all(remote, &path(&["keys"]), &[]).await.ok()?;
+    Some(keys.iter().map(|key| Candidate::of_key(&key.project, &key.name, &key.user_id)).collect())
+}
+
+async fn named(remote: &Remote, list: &str) -> Option<Vec<Candidate>> {
+    let named: Vec<Named> = pages::all(remote, &path(&[list]), &[]).await.ok()?;
+    Some(named.iter().map(|named| Candidate::of(&named.name)).collect())
 }
 
 /// What completion needs of a key.

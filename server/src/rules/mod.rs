@@ -13,8 +13,11 @@ mod target;
 mod templates;
 mod trial;
 
+use std::sync::Arc;
+
 use sealcard_api::{Timestamp, key_rules::Written};
 use sealcard_record::Sha256;
+use tokio::sync::Semaphore;
 
 pub use change::Change;
 pub use error::RulesError;
@@ -24,6 +27,7 @@ pub use trial::{ReadExamples, Replay};
 
 use crate::{
     authn::Caller,
+    limits,
     storage::{Authorship, RulesState, Store, WriteTx},
 };
 
@@ -31,6 +35,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Rules {
     store: Store,
+    /// Whoever may read or check rules could keep all processors busy with it.
+    compiling: Arc<Semaphore>,
 }
 
 type Result<T> = std::result::Result<T, RulesError>;
@@ -38,8 +44,21 @@ type Result<T> = std::result::Result<T, RulesError>;
 impl Rules {
     /// The rules in `store`.
     #[must_use]
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store) -> Self {
+        Self { store, compiling: Arc::new(Semaphore::new(limits::COMPILING_RULES)) }
+    }
+
+    /// Work that takes a processor for more than a moment.
+    async fn compile<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        const FAULT: RulesError = RulesError::Fault("compiling rules failed");
+        let permit = Arc::clone(&self.compiling).acquire_owned().await.map_err(|_| FAULT)?;
+        // It goes on when the caller hangs up, and keeps its permit.
+        let compiled = tokio::task::spawn_blocking(move || {
+            let compiled = work();
+            drop(permit);
+            compiled
+        });
+        compiled.await.map_err(|_| FAULT)
     }
 }
 
@@ -71,9 +90,4 @@ fn expect_state(tx: &mut WriteTx, state: RulesState) -> Result<()> {
         return Ok(());
     }
     Err(RulesError::Conflict("Other rules or templates were changed at the same moment. Try again.".to_owned()))
-}
-
-/// Work that takes a processor for more than a moment.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| RulesError::Fault("compiling rules failed"))
 }

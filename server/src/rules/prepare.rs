@@ -9,7 +9,7 @@ use sealcard_api::key_rules::Diagnostic;
 use sealcard_policy::rules::{Document, TemplateState};
 
 use super::{
-    Result, Rules, RulesError, Target, blocking,
+    Result, Rules, RulesError, Target,
     engine::{self, Parsed, ParsedTemplate, Set, Templates},
 };
 use crate::{
@@ -95,7 +95,7 @@ impl Rules {
         documents.insert(scope, owner.clone(), Arc::clone(&parsed.document));
         let own: Set = vec![(owner.clone(), Arc::clone(&parsed.document))];
         let sets = documents.sets(self, scope).await?;
-        let compiled = blocking(move || -> std::result::Result<String, Vec<Wrong>> {
+        let compiled = self.compile(move || -> std::result::Result<String, Vec<Wrong>> {
             let cedar = engine::compile(&own, &templates)?;
             let with_others = sets.iter().filter(|set| set.len() > 1);
             with_others.map(|set| engine::compile(set, &templates)).try_for_each(|compiled| compiled.map(drop))?;

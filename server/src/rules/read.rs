@@ -7,7 +7,7 @@ use sealcard_api::{
 use uuid::Uuid;
 
 use super::{
-    Result, Rules, RulesError, Target, blocking,
+    Result, Rules, RulesError, Target,
     engine::{self, Parsed},
     prepare::breaks,
     target::place,
@@ -57,7 +57,7 @@ impl Rules {
                 set.push((current.owner, parsed.document));
             }
         }
-        let compiled = blocking(move || engine::compile(&set, &templates)).await?;
+        let compiled = self.compile(move || engine::compile(&set, &templates)).await?;
         compiled.map_err(|wrong| RulesError::Conflict(breaks(wrong)))
     }
 

@@ -10,7 +10,7 @@ use sealcard_policy::{Action, rules::TemplateState};
 use sealcard_record::{Event, event};
 
 use super::{
-    Change, Result, Rules, RulesError, authorship, blocking,
+    Change, Result, Rules, RulesError, authorship,
     change::checked,
     engine::{self, ParsedTemplate, Templates},
     expect_state,
@@ -133,14 +133,9 @@ impl Rules {
                 }
                 let withdrawn = act == Act::Withdraw;
                 let event = if withdrawn { Event::TemplateWithdrawn } else { Event::TemplateRestored };
-                append(
-                    tx,
-                    &caller,
-                    Some(&current),
-                    TemplateVersionRow { withdrawn, ..current.clone() },
-                    mentions,
-                    (event, note, None),
-                )
+                let TemplateVersionRow { name, text, .. } = current.clone();
+                let next = Next { name, text, withdrawn, mentions, event, note, reverted_to: None };
+                append(tx, &caller, Some(&current), next)
             })
             .await
     }
@@ -166,7 +161,7 @@ impl Rules {
         let visible_to = visible(caller, &row.text).ok_or_else(|| unknown(name))?;
         let cedar = if cedar {
             let text = row.text.clone();
-            Some(blocking(move || engine::template_cedar(&text)).await??)
+            Some(self.compile(move || engine::template_cedar(&text)).await??)
         } else {
             None
         };
@@ -275,7 +270,7 @@ impl Rules {
         for scope in scopes {
             sets.extend(documents.sets(self, scope).await?);
         }
-        let compiled = blocking(move || {
+        let compiled = self.compile(move || {
             let wrong = sets.iter().filter_map(|set| engine::compile(set, &templates).err());
             wrong.flatten().collect::<Vec<_>>()
         });
@@ -302,9 +297,9 @@ impl Rules {
                     let withdrawn = current.as_ref().is_some_and(|row| row.withdrawn);
                     let mentions = if withdrawn { Vec::new() } else { mentions };
                     let event = if reverted_to.is_some() { Event::TemplateReverted } else { Event::TemplateApplied };
-                    let by = authorship(&caller, tx.now(), &note);
-                    let row = TemplateVersionRow { name: one.name, version: 0, text: one.text, withdrawn, by };
-                    append(tx, &caller, current.as_ref(), row, mentions, (event, note.clone(), reverted_to))?;
+                    let TemplateText { name, text } = one;
+                    let next = Next { name, text, withdrawn, mentions, event, note: note.clone(), reverted_to };
+                    append(tx, &caller, current.as_ref(), next)?;
                 }
                 Ok(())
             })
@@ -321,25 +316,26 @@ fn unknown(name: &str) -> RulesError {
     RulesError::NotFound(format!("There is no template {name}, or you may not see it."))
 }
 
-/// Makes the event of a change.
-type TemplateEvent = fn(event::TemplateChange) -> Event;
+/// A version that is to follow another one.
+struct Next {
+    name: String,
+    text: String,
+    withdrawn: bool,
+    mentions: Vec<Mention>,
+    event: fn(event::TemplateChange) -> Event,
+    note: Option<String>,
+    reverted_to: Option<u64>,
+}
 
 /// Appends the version after `current`, and records it.
-fn append(
-    tx: &mut WriteTx,
-    caller: &Caller,
-    current: Option<&TemplateVersionRow>,
-    row: TemplateVersionRow,
-    mentions: Vec<Mention>,
-    (event, note, reverted_to): (TemplateEvent, Option<String>, Option<u64>),
-) -> Result<()> {
+fn append(tx: &mut WriteTx, caller: &Caller, current: Option<&TemplateVersionRow>, next: Next) -> Result<()> {
+    let Next { name, text, withdrawn, mentions, event, note, reverted_to } = next;
     let before = current.map(|row| row.version.cast_unsigned());
     let version = before.unwrap_or(0) + 1;
-    let by = authorship(caller, tx.now(), &note);
-    let row = TemplateVersionRow { version: version.cast_signed(), by, ..row };
-    let (template, sha256) = (row.name.clone(), sha256(&row.text));
+    let (by, sha256) = (authorship(caller, tx.now(), &note), sha256(&text));
+    let row = TemplateVersionRow { name: name.clone(), version: version.cast_signed(), text, withdrawn, by };
     tx.append_template(&NewTemplateVersion { row, mentions })?;
-    let change = event::TemplateChange { template, version, before, reverted_to, sha256, note };
+    let change = event::TemplateChange { template: name, version, before, reverted_to, sha256, note };
     tx.append_record(caller.draft(event(change)));
     Ok(())
 }

@@ -8,10 +8,13 @@ mod group;
 mod key;
 mod known_signers;
 mod named;
+mod policy;
 mod project;
 mod record;
+mod rules;
 mod service_account;
 mod signer_trust;
+mod template;
 mod user;
 
 use std::{collections::BTreeMap, process::ExitCode};
@@ -54,6 +57,12 @@ enum Noun {
     /// Manage projects, and who may do what in them
     #[command(subcommand)]
     Project(project::Command),
+    /// Rules for the uses of keys: who, from where, when, with what
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Templates that such rules link to
+    #[command(subcommand)]
+    Template(template::Command),
     /// Look at the places where private keys are kept, and open them
     #[command(subcommand)]
     Environment(environment::Command),
@@ -78,6 +87,8 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         Noun::ServiceAccount(command) => service_account::run(app, command, json).await.map(done),
         Noun::Group(command) => group::run(app, command, json).await.map(done),
         Noun::Project(command) => project::run(app, command, json).await.map(done),
+        Noun::Policy(command) => policy::run(app, command, json).await,
+        Noun::Template(command) => template::run(app, command, json).await,
         Noun::Environment(command) => environment::run(app, command, json).await.map(done),
         Noun::Key(command) => key::run(app, *command, json).await.map(done),
         Noun::Clock(command) => clock::run(app, command, json).await.map(done),

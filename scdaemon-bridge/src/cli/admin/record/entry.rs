@@ -3,7 +3,7 @@
 use sealcard_api::record::RequestState;
 use sealcard_record::{
     Body, Event,
-    event::{Asked, LoginFailure, Member, Operation, SignerOperation},
+    event::{Asked, LoginFailure, Member, Operation, RulesOf, SignerOperation, SigningKey},
 };
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
@@ -64,8 +64,19 @@ fn did(event: &Event) -> String {
         Event::GroupMemberAdded(act) | Event::GroupMemberRemoved(act) => format!("{}: {}", words(), act.principal.name),
         Event::KeyRenamed(renamed) => format!("{}: {}", words(), renamed.new_name),
         Event::GroupChanged(changed) => format!("{}: name {}", words(), changed.new_name),
+        Event::RulesApplied(change) | Event::RulesRemoved(change) => format!("{}: version {}", words(), change.version),
+        Event::RulesReverted(change) => reverted(&words(), change.version, change.reverted_to),
+        Event::TemplateApplied(change) | Event::TemplateWithdrawn(change) | Event::TemplateRestored(change) => {
+            format!("{}: version {}", words(), change.version)
+        }
+        Event::TemplateReverted(change) => reverted(&words(), change.version, change.reverted_to),
         _ => words(),
     }
+}
+
+fn reverted(words: &str, version: u64, to: Option<u64>) -> String {
+    let to = to.map_or_else(String::new, |to| format!(" as {to}"));
+    format!("{words}: version {version}{to}")
 }
 
 /// A value of an enum as JSON writes it, in words.
@@ -119,6 +130,14 @@ fn on(event: &Event) -> Option<String> {
             Some(act.environment.name.clone())
         }
         Event::PinMended(act) => Some(act.environment.name.clone()),
+        Event::RulesApplied(change) | Event::RulesReverted(change) | Event::RulesRemoved(change) => match &change.of {
+            RulesOf::Environment { environment } => Some(environment.name.clone()),
+            RulesOf::Project { project } | RulesOf::Key(SigningKey { project, .. }) => Some(project.name.clone()),
+        },
+        Event::TemplateApplied(change)
+        | Event::TemplateReverted(change)
+        | Event::TemplateWithdrawn(change)
+        | Event::TemplateRestored(change) => Some(change.template.clone()),
         Event::UnsealFailed(act) | Event::PinRefused(act) | Event::PinNotJudged(act) => {
             Some(act.environment.name.clone())
         }
@@ -311,6 +330,26 @@ mod tests {
         let body = bodies().find(|body| matches!(body.event, Event::LoginFailed(_))).unwrap();
         let Told { who, result, .. } = Told::of(&body);
         assert_eq!((who.as_str(), result.as_str()), ("bob", "denied: wrong password"));
+    }
+
+    #[test]
+    fn change_of_rules_names_what_they_belong_to_and_the_version() {
+        let told: Vec<(String, String)> = bodies()
+            .filter(|body| body.event.name().starts_with("rules-") || body.event.name().starts_with("template-"))
+            .map(|body| Told::of(&body))
+            .map(|told| (told.did, told.on))
+            .collect();
+        let expected = [
+            ("rules applied: version 1", "hsm"),
+            ("rules applied: version 5", "release/tags"),
+            ("rules reverted: version 5 as 2", "release"),
+            ("rules removed: version 5", "release"),
+            ("template applied: version 1", "release-tags"),
+            ("template reverted: version 3 as 1", "release-tags"),
+            ("template withdrawn: version 3", "release-tags"),
+            ("template restored: version 3", "release-tags"),
+        ];
+        assert_eq!(told, expected.map(|(did, on)| (did.to_owned(), on.to_owned())));
     }
 
     #[test]
