@@ -26,7 +26,7 @@ use sealcard_record::{
 };
 
 use super::{
-    Result, Rules, RulesError, Target, blocking,
+    Result, Rules, RulesError, Target,
     engine::{self, Parsed, Templates},
     prepare::{Documents, breaks},
 };
@@ -271,7 +271,7 @@ impl Sets {
             }
         }
         let templates = Arc::clone(&self.templates);
-        match blocking(move || engine::rule_set(&set, &templates)).await? {
+        match rules.compile(move || engine::rule_set(&set, &templates)).await? {
             Ok(compiled) => {
                 let compiled = Arc::new(compiled);
                 self.compiled.insert(key.id, Arc::clone(&compiled));
