@@ -11,7 +11,7 @@ use sealcard_api::{
         CheckedKind, Rules, RulesChange, RulesCheck, RulesChecked, RulesRevert, RulesSummary, RulesVersion, TEXTS_PAGE,
     },
     rule_trials::{MayUse, RulesReplay, RulesReplayed, RulesTest, RulesTested, WhatMay},
-    rules::{EntryNumber, KeyDays, KeyPathName, Label, PageLimit, RulesText},
+    rules::{EntryNumber, KeyDays, KeyPathName, Label, Name, PageLimit, RulesText},
 };
 use sealcard_policy::{Action, Roles};
 use serde::Deserialize;
@@ -129,12 +129,13 @@ async fn replay(
         expect_text(text)?;
     }
     KeyDays::check("days", body.days).map_err(ApiError::invalid)?;
-    let target = managed(&state, &caller, body.kind, &body.name).await?;
     let after = body.after.as_deref().map(|after| {
         after.parse::<u64>().map_err(|_| ApiError::invalid("\"after\" is the number of an entry of the record."))
     });
+    let after = after.transpose()?;
+    let target = managed(&state, &caller, body.kind, &body.name).await?;
     let since = Timestamp::from_unix(caller.received.unix() - i64::from(body.days) * 86_400);
-    let replay = Replay { old: body.old, new: body.new, since, after: after.transpose()? };
+    let replay = Replay { old: body.old, new: body.new, since, after };
     Ok(Json(state.rules.replay(&target, replay).await?))
 }
 
@@ -142,6 +143,7 @@ async fn replay(
 #[utoipa::path(post, path = "/v1/rules/what-may", tag = "rules", request_body = WhatMay,
     responses((status = 200, body = MayUse)))]
 async fn what_may(State(state): State<AppState>, caller: Caller, Json(body): Json<WhatMay>) -> ApiResult<Json<MayUse>> {
+    Name::check(&body.name).map_err(ApiError::invalid)?;
     caller.may_on_server(Action::ManageServer)?;
     let unknown = || ApiError::not_found(format!("There is no user or service account {}.", body.name));
     Ok(Json(state.rules.what_may(&body.name, caller.received).await?.ok_or_else(unknown)?))
