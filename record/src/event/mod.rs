@@ -2,6 +2,7 @@
 
 mod administration;
 mod authentication;
+mod claims;
 mod environments;
 mod keys;
 mod shorten;
@@ -21,6 +22,7 @@ pub use authentication::{
     GrantAct, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
     PasswordChangeRequired, PasswordChanged, PasswordReset,
 };
+pub use claims::{ClaimedProcess, Claims};
 pub use environments::{EnvironmentAct, EnvironmentAdded, EnvironmentFailure};
 pub use keys::{
     CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,

@@ -10,7 +10,7 @@ use sealcard_api::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{SigningKey, Subject};
+use super::{Claims, SigningKey, Subject};
 use crate::{HexBytes, Named, Sha256};
 
 /// What policy is asked for. A signature over an SSHSIG blob is `Sign`, whichever component makes it.
@@ -99,6 +99,9 @@ pub struct Asked {
     /// The namespace of a signature of ssh, in the same form.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ssh_namespace: Option<String>,
+    /// What the workstation said of the use, if anything: claims, and no proof. Outcomes don't repeat them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub claims: Option<Claims>,
 }
 
 impl Asked {
@@ -114,6 +117,7 @@ impl Asked {
             idempotency_key: None,
             ssh_user: None,
             ssh_namespace: None,
+            claims: None,
         }
     }
 }
@@ -141,7 +145,7 @@ impl UseIntent {
         UseOutcome {
             signing_key: self.signing_key.clone(),
             component: self.component,
-            asked: Asked { idempotency_key: None, input_sha256: None, ..self.asked.clone() },
+            asked: Asked { idempotency_key: None, input_sha256: None, claims: None, ..self.asked.clone() },
             host: self.host,
             state,
             error: None,
