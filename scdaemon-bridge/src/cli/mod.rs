@@ -13,6 +13,7 @@ mod doctor;
 mod documented;
 mod error;
 mod generate;
+mod justify;
 mod keys;
 mod last;
 mod local_time;
@@ -47,8 +48,11 @@ use clap::{
     FromArgMatches as _, Parser, Subcommand,
     builder::styling::{AnsiColor, Styles},
 };
+use sealcard_api::context::UseContext;
+use tokio::task::JoinHandle;
 
 use crate::{
+    claims::Claims,
     config::{Config, ConfigError, Paths, Trust, files},
     gpg::Gnupg,
     remote::{Anonymous, Remote, RemoteError, Route, ServerUrl},
@@ -116,6 +120,8 @@ enum Command {
     Ssh(ssh::Arguments),
     /// Sign files without gpg
     Sign(sign::Arguments),
+    /// Say why you sign, for all that is signed in the next time
+    Justify(justify::Arguments),
     /// Verify signatures of files without gpg
     Verify(verify::Arguments),
     /// Check every link from gpg to the server and say what to do
@@ -142,9 +148,15 @@ struct App {
     paths: Paths,
     gnupg: Gnupg,
     remote: Remote,
+    claims: Claims,
 }
 
 impl App {
+    /// Begins to find out what to say of the uses that this command asks for.
+    fn begin_claims(&self) -> JoinHandle<UseContext> {
+        tokio::spawn(self.claims.clone().of_this_process())
+    }
+
     /// The way to a server.
     fn route(&self, server: &ServerUrl) -> Result<Route, ConfigError> {
         Route::to(server.clone(), &self.paths)
@@ -201,7 +213,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let paths = Paths::for_person()?;
     let remote = Remote::open(&paths)?;
-    let app = App { paths, gnupg: Gnupg::of_environment()?, remote };
+    let claims = Claims::new(Some(paths.clone()));
+    let app = App { paths, gnupg: Gnupg::of_environment()?, remote, claims };
     let result = runtime.block_on(async {
         // Boxed: the commands together are large, and each is awaited once.
         let result = Box::pin(dispatch(&app, command)).await;
@@ -228,6 +241,7 @@ async fn dispatch(app: &App, command: Command) -> anyhow::Result<ExitCode> {
         Command::Setup(arguments) => setup::run(app, arguments).await.map(done),
         Command::Ssh(arguments) => ssh::run(app, arguments).map(done),
         Command::Sign(arguments) => sign::run(app, arguments).await,
+        Command::Justify(arguments) => justify::run(app, &arguments).map(done),
         Command::Verify(arguments) => verify::run(app, &arguments),
         Command::Doctor(arguments) => doctor::run(app, arguments).await,
         Command::Last(arguments) => last::run(app, &arguments).map(done),

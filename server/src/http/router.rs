@@ -81,6 +81,8 @@ fn api() -> OpenApiRouter<AppState> {
     ),
     components(schemas(
         Problem,
+        sealcard_api::context::Process,
+        sealcard_api::context::UseContext,
         sealcard_api::operations::SignBatchItem,
         sealcard_api::tokens::AdoptedComponent,
         sealcard_api::rules::EntryNumber,

@@ -7,7 +7,9 @@ use sealcard_api::{ids::ComponentId, record::RequestState, ssh::SshMessage};
 use sealcard_policy::{Decision, Denial, KeyOperation};
 use sealcard_record::{
     Draft, Event, HexBytes, Named, Sha256,
-    event::{Asked, DenialCause, Operation as PolicyOperation, SignerOperation, SigningKey, UseDenied, UseIntent},
+    event::{
+        Asked, Claims, DenialCause, Operation as PolicyOperation, SignerOperation, SigningKey, UseDenied, UseIntent,
+    },
 };
 use sealcard_signer_protocol::Operation;
 use uuid::Uuid;
@@ -83,6 +85,7 @@ fn asked(request: &UseRequest) -> Asked {
     let mut asked = Asked::new(operation, signer_operation(&request.operation));
     asked.input_sha256 = Some(Sha256(request.operation.input().sha256()));
     asked.idempotency_key = Some(request.idempotency_key);
+    asked.claims = Claims::of(&request.context);
     match &request.operation {
         Operation::Sign { hash, digest } | Operation::Authenticate { hash, digest } => {
             asked.hash = Some(*hash);
