@@ -20,4 +20,4 @@ pub use signer::{
     signer_journal_line, signer_keeper, signer_key_handle, signer_request, signer_seal_file, signer_token_config,
     signer_token_uri,
 };
-pub use workstation::workstation_files;
+pub use workstation::{workstation_claims, workstation_files};

@@ -59,6 +59,7 @@ fn inputs_of_the_signer_hold_and_are_mostly_valid() {
 #[test]
 fn files_of_a_workstation_hold() {
     assert!(replay("workstation_files", bodies::workstation_files, |_| true) >= 5);
+    assert!(replay("workstation_claims", bodies::workstation_claims, |_| true) >= 4);
 }
 
 #[test]
