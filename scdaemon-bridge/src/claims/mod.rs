@@ -61,11 +61,11 @@ impl Claims {
         let origin = timeout_at(deadline.into(), gather).await.ok().and_then(Result::ok).flatten();
         let origins: Vec<_> = origin.map(Arc::new).into_iter().collect();
         let mut context = self.of(&origins, deadline).await;
-        if context.justification.is_none() && origins.is_empty() {
+        if origins.is_empty() {
             // Where processes can't be looked at, the own environment can.
-            context.justification = std::env::var_os(justification::VARIABLE)
-                .and_then(|text| clean_justification(&text.to_string_lossy()))
-                .or_else(|| self.stored_justification());
+            let own = std::env::var_os(justification::VARIABLE);
+            let own = own.and_then(|text| clean_justification(&text.to_string_lossy()));
+            context.justification = own.or(context.justification);
         }
         context
     }

@@ -110,7 +110,7 @@ pub(crate) fn accepted_connections() -> io::Result<Vec<AcceptedConnection>> {
 /// # Errors
 ///
 /// When the system refuses.
-pub fn shield() -> std::io::Result<()> {
+pub fn shield() -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)
 }
 

@@ -89,9 +89,9 @@ mod tests {
                 .zip(0_u64..)
                 .map(|(others, own)| (own, others.iter().copied().chain([own]).collect()))
                 .collect();
-            for session in of_sessions.keys() {
+            for (session, clients) in &of_sessions {
                 let possible = possible(*session, &of_sessions);
-                prop_assert!(possible.contains(session) && possible.is_subset(&of_sessions[session]));
+                prop_assert!(possible.contains(session) && possible.is_subset(clients));
             }
         }
     }

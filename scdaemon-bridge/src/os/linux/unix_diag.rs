@@ -148,7 +148,7 @@ mod tests {
             connections.map(|one| (one.socket, one.peer)).collect::<Vec<_>>()
         };
         let clients = [UnixStream::connect(&path).unwrap(), UnixStream::connect(&path).unwrap()];
-        let accepted: Vec<UnixStream> = clients.iter().map(|_| listener.accept().unwrap().0).collect();
+        let accepted = [listener.accept().unwrap().0, listener.accept().unwrap().0];
         let mut expected: Vec<_> =
             accepted.iter().zip(&clients).map(|(one, client)| (number(one), Some(number(client)))).collect();
         let mut told = of_path();
@@ -157,10 +157,10 @@ mod tests {
         assert_eq!(told, expected);
 
         // The server's end stays until it is closed, without a client.
-        let [gone, _other] = clients;
+        let ([gone, _other], [first, second]) = (clients, accepted);
         drop(gone);
-        assert!(of_path().contains(&(number(&accepted[0]), None)));
-        drop(accepted);
+        assert!(of_path().contains(&(number(&first), None)));
+        drop((first, second));
         assert_eq!(of_path(), []);
     }
 
@@ -181,7 +181,7 @@ mod tests {
             message.extend([17, 0, 0, 0]);
             message.extend(b"/run/S.agent\0\0\0\0");
             assert_eq!(message.len(), 60);
-            message[at] = byte;
+            *message.get_mut(at).unwrap() = byte;
             message.truncate(60 - cut);
             let _ = parse_unix_diag(&message, &mut Vec::new());
         }
