@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Bytes, algorithm::HashAlgorithm, ids::RequestId, problem::Problem};
+use crate::{Bytes, algorithm::HashAlgorithm, context::UseContext, ids::RequestId, problem::Problem};
 
 /// The most digests in one batch.
 pub const MAX_BATCH: usize = 256;
@@ -20,6 +20,9 @@ pub struct SignRequest {
     pub hash: HashAlgorithm,
     /// The digest, exactly as long as the algorithm says.
     pub digest: Bytes,
+    /// What the workstation says of the use. Absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::encoding::optional_object")]
+    pub context: Option<UseContext>,
 }
 
 /// Body of `/sign-batch`: up to [`MAX_BATCH`] digests for the card's signature slot. Each is a request of its own, with
@@ -32,6 +35,9 @@ pub struct SignBatchRequest {
     #[serde(deserialize_with = "crate::encoding::objects")]
     #[cfg_attr(feature = "openapi", schema(schema_with = schemas::batch))]
     pub items: Vec<SignBatchItem>,
+    /// What the workstation says of all of these uses. Absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::encoding::optional_object")]
+    pub context: Option<UseContext>,
 }
 
 /// One digest of a batch.
@@ -76,11 +82,25 @@ pub enum AuthenticateRequest {
         hash: HashAlgorithm,
         /// The digest, exactly as long as the algorithm says.
         digest: Bytes,
+        /// What the workstation says of the use. Absent: nothing.
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            default,
+            deserialize_with = "crate::encoding::optional_object"
+        )]
+        context: Option<UseContext>,
     },
     /// Ed25519: the whole message that ssh wants signed. See [`crate::ssh::SshMessage`] for what is accepted.
     Ssh {
         /// The message.
         message: Bytes,
+        /// What the workstation says of the use. Absent: nothing.
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            default,
+            deserialize_with = "crate::encoding::optional_object"
+        )]
+        context: Option<UseContext>,
     },
 }
 
@@ -102,6 +122,9 @@ pub struct DecryptRequest {
     /// RSA: the ciphertext, as wide as the modulus. ECDH: the ephemeral point, as [`crate::algorithm::PublicKey`]
     /// writes points.
     pub ciphertext: Bytes,
+    /// What the workstation says of the use. Absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::encoding::optional_object")]
+    pub context: Option<UseContext>,
 }
 
 /// Answer of `/decrypt`.
@@ -131,6 +154,12 @@ mod schemas {
         rules::schemas::{base64, closed, list},
     };
 
+    /// An object that may have a context.
+    fn with_context(object: ObjectBuilder) -> ObjectBuilder {
+        let null = ObjectBuilder::new().schema_type(Type::Null);
+        object.property("context", OneOfBuilder::new().item(null).item(Ref::from_schema_name("UseContext")))
+    }
+
     /// The object once for each algorithm, with its digest.
     fn with_digest(object: impl Fn() -> ObjectBuilder) -> impl Iterator<Item = ObjectBuilder> {
         HashAlgorithm::ALL.into_iter().map(move |hash| {
@@ -155,7 +184,9 @@ mod schemas {
 
     impl PartialSchema for SignRequest {
         fn schema() -> RefOr<Schema> {
-            one_of(with_digest(closed)).description(Some("A digest for the card's signature slot.")).into()
+            one_of(with_digest(|| with_context(closed())))
+                .description(Some("A digest for the card's signature slot."))
+                .into()
         }
     }
 
@@ -163,8 +194,8 @@ mod schemas {
 
     impl PartialSchema for AuthenticateRequest {
         fn schema() -> RefOr<Schema> {
-            let ssh = kind("ssh").property("message", Bytes::schema()).required("message");
-            one_of(with_digest(|| kind("digest")).chain([ssh]))
+            let ssh = with_context(kind("ssh")).property("message", Bytes::schema()).required("message");
+            one_of(with_digest(|| with_context(kind("digest"))).chain([ssh]))
                 .description(Some(
                     "For the card's authentication slot: a digest, or for Ed25519 a whole message of ssh.",
                 ))

@@ -112,6 +112,18 @@ text_rule!(TokenKeyId: 0 to 1024 characters, r"^(?:[0-9A-Fa-f]{2})*$", "`CKA_ID`
 
 text_rule!(EntryNumber: 1 to 18 characters, r"^[0-9]+$", "The number of an entry of the record.");
 
+text_rule!(HostName: 1 to 255 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
+    "The name of a workstation: one line without control characters and invisible ones.");
+
+text_rule!(ProcessText: 1 to 2000 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
+    "A path or a command line: one line without control characters and invisible ones.");
+
+text_rule!(ExecutableSha256: 64 to 64 characters, r"^[0-9a-f]{64}$",
+    "SHA-256 of an executable, in lower-case hexadecimal.");
+
+text_rule!(Justification: 1 to 1000 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
+    "Why a key is used: one line without control characters and invisible ones.");
+
 number_rule!(KeyDays: 1 to 3650, "Days until a key expires.");
 
 number_rule!(TokenDays: 1 to 3650, "Days until a token expires.");
@@ -192,6 +204,51 @@ impl RevocationMessage {
     }
 }
 
+impl HostName {
+    /// Checks the name of a workstation.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(name: &str) -> Result<(), String> {
+        plain_and_filled(name, "host", Self::MAX)
+    }
+}
+
+impl ProcessText {
+    /// Checks the path or the command line of a process. `what` names it.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(text: &str, what: &str) -> Result<(), String> {
+        plain_and_filled(text, what, Self::MAX)
+    }
+}
+
+impl ExecutableSha256 {
+    /// Checks the digest of an executable.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(digest: &str) -> Result<(), String> {
+        let ok = digest.len() == Self::MAX && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if ok {
+            Ok(())
+        } else {
+            Err("The \"sha256\" of a process must be 64 lower-case hexadecimal digits.".to_owned())
+        }
+    }
+}
+
+impl Justification {
+    /// Checks why a key is used.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(text: &str) -> Result<(), String> {
+        plain_and_filled(text, "justification", Self::MAX)
+    }
+}
+
 impl UserId {
     /// Checks a user id that gpg and people can read.
     ///
@@ -246,6 +303,13 @@ impl EntryNumber {
         let digits = (Self::MIN..=Self::MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         digits.then(|| text.parse().ok()).flatten()
     }
+}
+
+fn plain_and_filled(text: &str, what: &str, max: usize) -> Result<(), String> {
+    if text.is_empty() {
+        return Err(format!("The {what} must not be empty: leave it out instead."));
+    }
+    plain(text, what, max, false)
 }
 
 fn plain(text: &str, what: &str, max: usize, lines: bool) -> Result<(), String> {

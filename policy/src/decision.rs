@@ -28,6 +28,12 @@ impl Decision {
         if self.denials.is_empty() { &self.unmet } else { &[] }
     }
 
+    /// The demands that are not met, whatever else stands against the request.
+    #[must_use]
+    pub fn demands(&self) -> &[RuleDenial] {
+        &self.unmet
+    }
+
     /// The ids of the rules that decided. Empty if only built-in rules did.
     pub fn rules(&self) -> impl Iterator<Item = &str> {
         let denials = self.denials.iter().filter_map(|denial| match denial {
@@ -202,7 +208,11 @@ impl RuleDenial {
 
 impl fmt::Display for RuleDenial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the rule {} of {} {}", self.rule, self.scope, self.wants)?;
+        match (self.rule.as_str(), self.scope.as_str()) {
+            ("", _) => write!(f, "the rules of the key {}", self.wants)?,
+            (rule, "") => write!(f, "the rule {rule} {}", self.wants)?,
+            (rule, scope) => write!(f, "the rule {rule} of {scope} {}", self.wants)?,
+        }
         match &self.saw {
             Some(saw) => write!(f, "; {saw}"),
             None => Ok(()),

@@ -1,13 +1,14 @@
 //! The workstation's side: the replacement scdaemon, and the `sealcard` command.
 //!
-//! `assuan` and `scd` speak with gpg-agent, `cards` holds what is known of the cards without asking anyone, `remote`
-//! asks the server, `grant` keeps what a login gave, `trace` notes what is done while it is switched on, `program` runs
+//! `assuan` and `scd` speak with gpg-agent, `cards` holds what is known of the cards without asking anyone, `claims`
+//! finds out what to say of a use, `remote` asks the server, `grant` keeps what a login gave, `trace` notes what is done while it is switched on, `program` runs
 //! foreign programs, `gpg`, `tools` and `cli` serve the person, `os` knows how the operating systems differ.
 //! Certificates, signatures of files and exported keys are in `sealcard_openpgp` and `sealcard_openpgp_import`, which
 //! `cli` alone uses.
 
 pub mod assuan;
 pub mod cards;
+pub mod claims;
 pub mod cli;
 pub mod config;
 pub mod gpg;

@@ -105,6 +105,7 @@ async fn a_signature_through_a_proxy_is_repeated_as_any_other() {
     let request = sealcard_api::operations::SignRequest {
         hash: sealcard_api::algorithm::HashAlgorithm::Sha256,
         digest: sealcard_api::Bytes(vec![7; 32]),
+        context: None,
     };
     let remote = Remote::open(&workstation.paths).unwrap();
     remote.sign(KeyId::new(), uuid::Uuid::new_v4(), &request).await.unwrap();

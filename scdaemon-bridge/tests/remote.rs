@@ -26,7 +26,7 @@ fn signature() -> SignatureResponse {
 }
 
 fn request() -> SignRequest {
-    SignRequest { hash: HashAlgorithm::Sha256, digest: Bytes(vec![7; 32]) }
+    SignRequest { hash: HashAlgorithm::Sha256, digest: Bytes(vec![7; 32]), context: None }
 }
 
 /// The way without a proxy.
@@ -364,9 +364,9 @@ async fn a_batch_with_another_number_of_results_is_no_answer() {
     let (_workstation, remote) = workstation_pinned_to(&server, &identity).await;
     let item =
         || SignBatchItem { idempotency_key: Uuid::new_v4(), hash: HashAlgorithm::Sha256, digest: Bytes(vec![7; 32]) };
-    let one = SignBatchRequest { items: vec![item()] };
+    let one = SignBatchRequest { items: vec![item()], context: None };
     assert_eq!(remote.sign_batch(KeyId::new(), &one).await.unwrap().len(), 1);
-    let two = SignBatchRequest { items: vec![item(), item()] };
+    let two = SignBatchRequest { items: vec![item(), item()], context: None };
     let error = remote.sign_batch(KeyId::new(), &two).await.unwrap_err();
     assert!(matches!(error, RemoteError::BadAnswer { .. }), "{error:?}");
 }

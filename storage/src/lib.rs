@@ -15,6 +15,7 @@ mod facts;
 mod identity;
 mod keys;
 mod migrate;
+mod quotas;
 mod record;
 mod requests;
 mod rules;
@@ -67,6 +68,7 @@ pub use facts::{Facts, FactsQuery, Target, Version};
 #[allow(unused_imports)]
 pub use identity::*;
 pub use keys::{ComponentRow, KeyEnd, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
+pub use quotas::QuotaUse;
 pub use record::{RecordFilter, RecordRow};
 pub use requests::{Arrival, NewRequest, RequestRow, Snapshot, UnfinishedRequest, Verdict};
 pub use rules::{

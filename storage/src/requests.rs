@@ -12,7 +12,7 @@ use sealcard_record::{
 use uuid::Uuid;
 
 use super::{
-    Facts, FactsQuery, StorageError, Store, WriteTx,
+    Facts, FactsQuery, QuotaUse, RuleTexts, StorageError, Store, WriteTx,
     sql::{FromRow, Row, params},
 };
 
@@ -68,7 +68,6 @@ pub enum Arrival {
 }
 
 /// What the transaction sees when a request is decided in it.
-#[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'a> {
     /// What the request is judged by; none if its grant is unknown.
     pub facts: Option<&'a Facts>,
@@ -76,6 +75,28 @@ pub struct Snapshot<'a> {
     pub arrival: &'a Arrival,
     /// The transaction's time.
     pub now: Timestamp,
+    tx: &'a mut WriteTx,
+}
+
+impl Snapshot<'_> {
+    /// The texts of the rules that the facts name.
+    ///
+    /// # Errors
+    /// As [`WriteTx::rule_texts`].
+    pub fn rule_texts(&mut self) -> Result<RuleTexts, StorageError> {
+        match self.facts {
+            Some(facts) => self.tx.rule_texts(facts),
+            None => Ok(RuleTexts::default()),
+        }
+    }
+
+    /// Takes one use from each quota, or none at all. Returns the indices of those that have nothing left.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn take_from_quotas(&mut self, quotas: &[QuotaUse]) -> Result<Vec<usize>, StorageError> {
+        self.tx.take_from_quotas(quotas)
+    }
 }
 
 /// What is decided about a request.
@@ -223,7 +244,8 @@ impl WriteTx {
             replaced = earlier.row.id;
             earlier.arrival(request)
         };
-        let Verdict { next, value } = decide(Snapshot { facts: facts.as_ref(), arrival: &arrival, now: self.now() })?;
+        let Verdict { next, value } =
+            decide(Snapshot { facts: facts.as_ref(), arrival: &arrival, now: self.now(), tx: self })?;
         if let Some((state, entry)) = next {
             // Most requests are new and allowed: they have their state from the start.
             if arrival == Arrival::New && !(is_new && state == RequestState::Signing) {

@@ -1,12 +1,14 @@
-//! The files of a workstation.
+//! The files of a workstation, and what it finds out about processes.
 
+use sealcard_api::context::{Process, UseContext};
 use sealcard_bridge::{
+    claims::{clean_justification, command_line, environment_for_git, variable},
     config::{
         CertificateFingerprint, Config, Exceptions, Proxy, ProxyChoice,
         block::{has_block, without_block},
         pointer,
     },
-    gpg::agent_conf::{scdaemon_program, with_block},
+    gpg::agent_conf::{scdaemon_program, socket_names, with_block},
     grant::Grant,
     remote::ServerUrl,
 };
@@ -21,6 +23,7 @@ const PROGRAM: &str = "/usr/libexec/sealcard-scdaemon";
 pub fn workstation_files(bytes: &[u8]) {
     let _ = Grant::parse(bytes);
     let _ = ProxyChoice::parse(bytes);
+    let _ = socket_names(bytes);
     let own = without_block(bytes);
     if !has_block(&own) {
         let edited = with_block(&own, PROGRAM, true);
@@ -42,4 +45,20 @@ pub fn workstation_files(bytes: &[u8]) {
     if let Ok(url) = text.parse::<ServerUrl>() {
         assert_eq!(url.to_string().parse::<ServerUrl>().as_ref(), Ok(&url), "an address does not survive its text");
     }
+}
+
+/// Reads bytes as the command line and the environment of a process, and as what the kernel tells of sockets.
+///
+/// # Panics
+///
+/// When what was read is no claim that the server takes.
+pub fn workstation_claims(bytes: &[u8]) {
+    let _ = environment_for_git(bytes);
+    let value = variable(bytes, "SEALCARD_JUSTIFICATION").unwrap_or(bytes);
+    let process = Process { command: command_line(bytes), ..Process::default() };
+    let justification = clean_justification(&String::from_utf8_lossy(value));
+    let context = UseContext { host: None, processes: vec![process], justification };
+    assert_eq!(context.check(), Ok(()), "the server would refuse a claim");
+    #[cfg(target_os = "linux")]
+    let _ = sealcard_bridge::os::parse_unix_diag(bytes, &mut Vec::new());
 }

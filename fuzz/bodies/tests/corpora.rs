@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sealcard_bridge::{assuan::CommandLine, scd::Command};
 use sealcard_fuzz_bodies as bodies;
+use sealcard_policy::rules::{Document, Examples, split_templates};
 use sealcard_server::http::proxy_header::{self, Parsed};
 use sealcard_signer::{
     pkcs11::{KeyHandle, TokenUri, config::TokenConfig},
@@ -47,6 +48,17 @@ fn inputs_of_the_server_hold() {
     assert!(replay("server_config", bodies::server_config, |_| true) >= 3);
 }
 
+fn text(data: &[u8]) -> &str {
+    std::str::from_utf8(data).unwrap()
+}
+
+#[test]
+fn rules_hold() {
+    assert!(replay("rules_document", bodies::rules_document, |d| Document::parse(text(d)).is_ok()) >= 3);
+    assert!(replay("rules_templates", bodies::rules_templates, |d| split_templates(text(d)).is_ok()) >= 2);
+    assert!(replay("rules_examples", bodies::rules_examples, |d| Examples::parse(text(d)).is_ok()) >= 1);
+}
+
 #[test]
 fn inputs_of_the_signer_hold_and_are_mostly_valid() {
     assert!(replay("signer_request", bodies::signer_request, |d| decode_request(d).is_ok()) >= 6);
@@ -61,6 +73,7 @@ fn inputs_of_the_signer_hold_and_are_mostly_valid() {
 #[test]
 fn files_of_a_workstation_hold() {
     assert!(replay("workstation_files", bodies::workstation_files, |_| true) >= 5);
+    assert!(replay("workstation_claims", bodies::workstation_claims, |_| true) >= 4);
 }
 
 #[test]

@@ -206,6 +206,9 @@ impl Document {
         for (name, rule) in raw.rule {
             let span = rule.span();
             reader.name("rule", &name, &span);
+            if name == "cedar" {
+                reader.wrong(span.clone(), "a rule can't be named cedar: free Cedar has that name");
+            }
             let raw = rule.into_inner();
             for (given, field) in [
                 (raw.visible_to.as_ref().map(Spanned::span), "visible-to"),

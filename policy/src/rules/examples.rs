@@ -101,8 +101,6 @@ struct RawExample {
     #[serde(default)]
     groups: Vec<String>,
     key: String,
-    #[serde(default)]
-    environment: String,
     operation: KeyOperation,
     #[serde(default, deserialize_with = "hash")]
     hash: Option<HashAlgorithm>,
@@ -199,7 +197,6 @@ impl RawExample {
             key: Some(KeyFacts {
                 name: key.to_owned(),
                 project: project.to_owned(),
-                environment: self.environment,
                 component: Some(ComponentFacts::default()),
                 ..KeyFacts::default()
             }),
@@ -221,11 +218,16 @@ impl RawExample {
 }
 
 impl Example {
-    /// Judges it by the rules of its key. The requester is a key user, and the key is as it should be.
+    /// Judges it by the rules of its key, which is in this environment. The requester is a key user, and the key is as
+    /// it should be.
     #[must_use]
-    pub fn run(&self, rules: &RuleSet) -> ExampleResult {
+    pub fn run(&self, rules: &RuleSet, environment: &str) -> ExampleResult {
+        let mut facts = self.facts.clone();
+        if let Some(key) = &mut facts.key {
+            environment.clone_into(&mut key.environment);
+        }
         let exhausted = self.exhausted.iter().map(String::as_str).collect();
-        let decision = decide_use(&self.facts, self.operation, Some(rules), &exhausted);
+        let decision = decide_use(&facts, self.operation, Some(rules), &exhausted);
         let decided = Expectation::of(&decision);
         let ids: Vec<String> = decision.rules().map(str::to_owned).collect();
         let passed = decided == self.expect && self.rules.iter().all(|rule| ids.contains(rule));

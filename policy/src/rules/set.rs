@@ -75,6 +75,8 @@ pub struct RuleSet {
     quotas: Vec<(Quota, Scope)>,
     /// The policies as texts, in their order.
     texts: Vec<String>,
+    /// Why nothing is allowed, if the rules could not be put together.
+    broken: Option<String>,
 }
 
 /// Whose policy it is, and what it wants.
@@ -101,15 +103,7 @@ impl RuleSet {
         documents: &[(Scope, Arc<Document>)],
         templates: &BTreeMap<String, TemplateState>,
     ) -> Result<Self, Vec<Wrong>> {
-        let mut set = Self {
-            policies: PolicySet::new(),
-            reasons: HashMap::new(),
-            tools: Vec::new(),
-            networks: Vec::new(),
-            windows: Vec::new(),
-            quotas: Vec::new(),
-            texts: Vec::new(),
-        };
+        let mut set = Self::broken(None);
         let mut wrong = Vec::new();
         for (scope, document) in documents {
             if let Err(found) = set.add_document(scope, document, templates) {
@@ -126,10 +120,29 @@ impl RuleSet {
         Ok(set)
     }
 
+    /// Rules that could not be put together, and why: they deny everything.
+    #[must_use]
+    pub fn unusable(why: String) -> Self {
+        Self::broken(Some(why))
+    }
+
+    fn broken(broken: Option<String>) -> Self {
+        Self {
+            policies: PolicySet::new(),
+            reasons: HashMap::new(),
+            tools: Vec::new(),
+            networks: Vec::new(),
+            windows: Vec::new(),
+            quotas: Vec::new(),
+            texts: Vec::new(),
+            broken,
+        }
+    }
+
     /// Whether nothing is asked of any use.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
+        self.texts.is_empty() && self.broken.is_none()
     }
 
     /// The quotas, each with the document that it is from.
@@ -161,6 +174,9 @@ impl RuleSet {
         exhausted: &BTreeSet<&str>,
         decision: &mut Decision,
     ) {
+        if let Some(why) = &self.broken {
+            return decision.deny(Denial::RuleFailed(failed("", "", why)));
+        }
         let computed = self.computed(facts, exhausted);
         let (request, entities) = match question(facts, operation, &computed) {
             Ok(question) => question,

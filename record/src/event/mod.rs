@@ -2,6 +2,7 @@
 
 mod administration;
 mod authentication;
+mod claims;
 mod clock;
 mod environments;
 mod keys;
@@ -23,6 +24,7 @@ pub use authentication::{
     GrantAct, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
     PasswordChangeRequired, PasswordChanged, PasswordReset,
 };
+pub use claims::{ClaimedProcess, Claims};
 pub use clock::{ClockConfirmed, ClockJumped};
 pub use environments::{EnvironmentAct, EnvironmentAdded, EnvironmentFailure};
 pub use keys::{
@@ -31,8 +33,8 @@ pub use keys::{
 };
 pub use rules::{RulesChange, RulesOf, TemplateChange};
 pub use uses::{
-    Asked, DenialCause, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied, UseDeniedBurst,
-    UseIntent, UseOutcome,
+    Asked, DenialCause, Judged, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied,
+    UseDeniedBurst, UseIntent, UseOutcome,
 };
 
 use crate::{Named, Sha256};

@@ -2,7 +2,7 @@
 
 use sealcard_api::merge::CertificateChange;
 
-use super::Event;
+use super::{Claims, Event};
 
 /// Bytes of one text that are kept.
 const TEXT: usize = 1000;
@@ -27,10 +27,12 @@ impl Event {
             Self::UnsealFailed(failed) | Self::PinRefused(failed) | Self::PinNotJudged(failed) => {
                 failed.error.iter_mut().for_each(cut);
             }
+            Self::UseIntent(intent) => intent.asked.claims.iter_mut().for_each(cut_claims),
             Self::UseOutcome(outcome) => outcome.error.iter_mut().for_each(cut),
             Self::UseDenied(denied) => {
                 denied.reasons.truncate(20);
                 denied.reasons.iter_mut().for_each(cut);
+                denied.asked.claims.iter_mut().for_each(cut_claims);
             }
             Self::UseDeniedBurst(burst) => cut(&mut burst.reason),
             _ => {}
@@ -43,6 +45,12 @@ fn cut(text: &mut String) {
         text.truncate(text.floor_char_boundary(TEXT));
         text.push('…');
     }
+}
+
+fn cut_claims(claims: &mut Claims) {
+    let Claims { host, processes, justification } = claims;
+    let texts = processes.iter_mut().flat_map(|process| [&mut process.path, &mut process.command]);
+    texts.chain([host, justification]).flatten().for_each(cut);
 }
 
 /// Cuts the texts in changes, then keeps the first changes that there is room for.

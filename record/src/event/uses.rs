@@ -11,7 +11,7 @@ use sealcard_api::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{SigningKey, Subject};
+use super::{Claims, SigningKey, Subject};
 use crate::{HexBytes, Named, Sha256};
 
 /// What policy is asked for. A signature over an SSHSIG blob is `Sign`, whichever component makes it.
@@ -100,6 +100,48 @@ pub struct Asked {
     /// The namespace of a signature of ssh, in the same form.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ssh_namespace: Option<String>,
+    /// What the workstation said of the use, if anything: claims, and no proof. Outcomes don't repeat them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub claims: Option<Claims>,
+    /// The rules that judged the use, and what else they saw. Absent where only built-in rules did. Outcomes don't
+    /// repeat it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub judged: Option<Judged>,
+}
+
+/// The rules that judged a use, and what they saw that the entry does not say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The version of the environment's rules.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub environment: Option<u64>,
+    /// The version of the project's rules.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub project: Option<u64>,
+    /// The version of the key's rules.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<u64>,
+    /// How often any template had been changed.
+    pub templates: u64,
+    /// The ids of the rules that decided. Empty: nothing stood against the use.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub decided_by: Vec<String>,
+    /// The requester's groups.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub groups: Vec<String>,
+    /// When the requester logged in.
+    pub login: Timestamp,
+    /// Whether a service account's token was shown to log in, and no password.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub by_service_token: bool,
+    /// The quotas that had nothing left.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub exhausted: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Asked {
@@ -115,6 +157,8 @@ impl Asked {
             idempotency_key: None,
             ssh_user: None,
             ssh_namespace: None,
+            claims: None,
+            judged: None,
         }
     }
 }
@@ -142,7 +186,13 @@ impl UseIntent {
         UseOutcome {
             signing_key: self.signing_key.clone(),
             component: self.component,
-            asked: Asked { idempotency_key: None, input_sha256: None, ..self.asked.clone() },
+            asked: Asked {
+                idempotency_key: None,
+                input_sha256: None,
+                claims: None,
+                judged: None,
+                ..self.asked.clone()
+            },
             host: self.host,
             state,
             error: None,
@@ -191,6 +241,8 @@ pub enum DenialCause {
     IdempotencyKey,
     /// The signer has too much to do.
     Busy,
+    /// A rule could not be evaluated.
+    RuleFailed,
 }
 
 /// A use that was asked for was not begun: the signer was not asked.

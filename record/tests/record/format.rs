@@ -88,7 +88,7 @@ fn hash_of_known_entries_never_changes() {
     assert_eq!(head.sequence, ENTRIES.lines().count() as u64);
     // (h=$(printf '%064d' 0); while read -r l; do
     //   h=$( (printf %s "$h" | xxd -r -p; printf %s "$l") | sha256sum | cut -d' ' -f1); done; echo $h) < entries.jsonl
-    assert_eq!(head.hash.to_string(), "23ef464fc7b7ae5649fe993ce0046d7c25779de3eb0da2935c926a8e513b4f26");
+    assert_eq!(head.hash.to_string(), "70845863ba1a92b363f778209691564b0c7d29e3f7f87ec0e3a90a72710a9003");
 }
 
 #[test]
@@ -143,7 +143,16 @@ fn texts_of_others_are_cut_to_fit() {
     let merged = event::CertificateMerged { signing_key, changes: (0..500).map(user_id).collect() };
     let mut failed = samples::intent().outcome(RequestState::Failed);
     failed.error = Some("\u{1}".repeat(MAX_ENTRY));
-    for event in [Event::CertificateMerged(merged), Event::UseOutcome(failed)] {
+    let mut claimed = samples::claimed_intent();
+    let widest = event::ClaimedProcess { command: Some("ü".repeat(5000)), ..event::ClaimedProcess::default() };
+    claimed.asked.claims.as_mut().unwrap().processes = vec![widest; 8];
+    let denied = event::UseDenied::of_unknown_key(samples::signing_key().key.id, claimed.asked.clone());
+    for event in [
+        Event::CertificateMerged(merged),
+        Event::UseOutcome(failed),
+        Event::UseIntent(claimed),
+        Event::UseDenied(denied),
+    ] {
         let placed = Draft::of_server(event).place(&Head::EMPTY, Timestamp::from_unix(0)).unwrap();
         assert!(placed.text.len() <= MAX_ENTRY && placed.text.contains('…'), "{}", placed.text.len());
         assert_eq!(parse(&placed.text).unwrap(), placed.body);
@@ -152,11 +161,11 @@ fn texts_of_others_are_cut_to_fit() {
 
 #[test]
 fn outcome_repeats_what_its_intent_says() {
-    let intent = samples::intent();
+    let intent = samples::claimed_intent();
     let outcome = intent.outcome(RequestState::Signed);
     assert_eq!(outcome.asked.digest, intent.asked.digest);
     assert_eq!((outcome.signing_key, outcome.component), (intent.signing_key, intent.component));
-    assert_eq!((outcome.asked.idempotency_key, outcome.asked.input_sha256), (None, None));
+    assert_eq!((outcome.asked.idempotency_key, outcome.asked.input_sha256, outcome.asked.claims), (None, None, None));
 }
 
 proptest! {

@@ -14,10 +14,10 @@ use sealcard_api::{
 use sealcard_record::{
     Actor, Draft, Event, HexBytes, Named, Sha256,
     event::{
-        Asked, CertificateMerged, ClockConfirmed, ClockJumped, DenialCause, EnvironmentAct, EnvironmentAdded,
-        EnvironmentFailure, GrantAct, GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun,
-        KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed,
-        KeyRevoked, KeyStored, KeyWork, Login, LoginFailed, LoginFailure, LoginMethod, Member, Operation,
+        Asked, CertificateMerged, ClaimedProcess, Claims, ClockConfirmed, ClockJumped, DenialCause, EnvironmentAct,
+        EnvironmentAdded, EnvironmentFailure, GrantAct, GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct,
+        KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed,
+        KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login, LoginFailed, LoginFailure, LoginMethod, Member, Operation,
         PasswordChangeFailed, PasswordChangeRequired, PasswordChanged, PasswordReset, PrincipalAct, ProjectAct,
         ProjectAdded, ProjectChanged, ProjectMemberAct, RulesChange, RulesOf, ServiceAccountChanged, SignerOperation,
         SigningKey, TemplateChange, TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent,
@@ -97,6 +97,25 @@ pub(crate) fn intent() -> UseIntent {
     }
 }
 
+/// An intent of which the workstation said something.
+pub(crate) fn claimed_intent() -> UseIntent {
+    let gpg = ClaimedProcess {
+        path: Some("/usr/bin/gpg".to_owned()),
+        sha256: Some("a8".repeat(32)),
+        command: Some("gpg --status-fd=2 -bsau tags".to_owned()),
+    };
+    let git =
+        ClaimedProcess { command: Some("git tag -s -m 'Release 1.0' v1.0".to_owned()), ..ClaimedProcess::default() };
+    let claims = Claims {
+        host: Some("laptop".to_owned()),
+        processes: vec![gpg, git],
+        justification: Some("Release 1.0".to_owned()),
+    };
+    let mut intent = intent();
+    intent.asked.claims = Some(claims);
+    intent
+}
+
 /// All of them, uses first.
 pub(crate) fn drafts() -> Vec<Draft> {
     let by_request = |event| Draft::new(request(), event).by(alice()).from_peer([192, 0, 2, 7].into());
@@ -108,6 +127,7 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.extend(keys().into_iter().map(by_request));
     drafts.extend(by_the_server().into_iter().map(|event| Draft { request_id: request(), ..Draft::of_server(event) }));
     drafts.push(by_request(Event::UseCancelled(UseCancelled { signing_key: signing_key() })));
+    drafts.push(by_request(Event::UseIntent(claimed_intent())));
     drafts.push(by_request(Event::UseDeniedBurst(UseDeniedBurst {
         count: 940,
         from: earlier(),

@@ -41,7 +41,7 @@ pub(super) fn change(app: &App) -> anyhow::Result<App> {
     if folder.exists() && access(folder, AccessFlags::W_OK).is_err() {
         bail!("you can't change this machine's login, which lies in {}: run this as root", folder.display());
     }
-    Ok(App { remote: Remote::open(&paths)?, gnupg: app.gnupg.clone(), paths })
+    Ok(App { remote: Remote::open(&paths)?, gnupg: app.gnupg.clone(), claims: app.claims.clone(), paths })
 }
 
 /// Who may use the machine's login: the group of its folder, as a person knows it.

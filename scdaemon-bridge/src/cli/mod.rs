@@ -5,6 +5,7 @@
 
 mod admin;
 mod ask;
+mod can;
 mod certificates;
 mod complete;
 mod doctor;
@@ -13,6 +14,7 @@ mod doctor;
 mod documented;
 mod error;
 mod generate;
+mod justify;
 mod keys;
 mod last;
 mod local_time;
@@ -47,8 +49,11 @@ use clap::{
     FromArgMatches as _, Parser, Subcommand,
     builder::styling::{AnsiColor, Styles},
 };
+use sealcard_api::context::UseContext;
+use tokio::task::JoinHandle;
 
 use crate::{
+    claims::Claims,
     config::{Config, ConfigError, Paths, Trust, files},
     gpg::Gnupg,
     remote::{Anonymous, Remote, RemoteError, Route, ServerUrl},
@@ -114,8 +119,13 @@ enum Command {
     Setup(setup::Arguments),
     /// Show or choose the keys that are offered to ssh
     Ssh(ssh::Arguments),
+    /// Say whether you may use a key now, and what is missing
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Can(can::Arguments),
     /// Sign files without gpg
     Sign(sign::Arguments),
+    /// Say why you sign, for all that is signed in the next time
+    Justify(justify::Arguments),
     /// Verify signatures of files without gpg
     Verify(verify::Arguments),
     /// Check every link from gpg to the server and say what to do
@@ -142,9 +152,15 @@ struct App {
     paths: Paths,
     gnupg: Gnupg,
     remote: Remote,
+    claims: Claims,
 }
 
 impl App {
+    /// Begins to find out what to say of the uses that this command asks for.
+    fn begin_claims(&self) -> JoinHandle<UseContext> {
+        tokio::spawn(self.claims.clone().of_this_process())
+    }
+
     /// The way to a server.
     fn route(&self, server: &ServerUrl) -> Result<Route, ConfigError> {
         Route::to(server.clone(), &self.paths)
@@ -201,7 +217,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let paths = Paths::for_person()?;
     let remote = Remote::open(&paths)?;
-    let app = App { paths, gnupg: Gnupg::of_environment()?, remote };
+    let claims = Claims::new(Some(paths.clone()));
+    let app = App { paths, gnupg: Gnupg::of_environment()?, remote, claims };
     let result = runtime.block_on(async {
         // Boxed: the commands together are large, and each is awaited once.
         let result = Box::pin(dispatch(&app, command)).await;
@@ -223,11 +240,13 @@ async fn dispatch(app: &App, command: Command) -> anyhow::Result<ExitCode> {
         Command::Trust(arguments) => trust::run(app, arguments).await.map(done),
         Command::Proxy(arguments) => proxy::run(app, arguments).await.map(done),
         Command::Keys(arguments) => keys::run(app, arguments).await.map(done),
+        Command::Can(arguments) => can::run(app, arguments).await,
         Command::Sync(arguments) => sync::run(app, arguments).await.map(done),
         Command::Unsync(arguments) => sync::undo::run(app, &arguments).map(done),
         Command::Setup(arguments) => setup::run(app, arguments).await.map(done),
         Command::Ssh(arguments) => ssh::run(app, arguments).map(done),
         Command::Sign(arguments) => sign::run(app, arguments).await,
+        Command::Justify(arguments) => justify::run(app, &arguments).map(done),
         Command::Verify(arguments) => verify::run(app, &arguments),
         Command::Doctor(arguments) => doctor::run(app, arguments).await,
         Command::Last(arguments) => last::run(app, &arguments).map(done),

@@ -7,13 +7,14 @@ use sealcard_api::{Timestamp, grants::GrantInfo, keys::KeyState};
 use serde::Serialize;
 
 use super::{
-    App, certificates,
+    App, certificates, justify,
     output::{BAD, GOOD, WARN, clean, facts, line, note, show, warn},
     setup::{self, ToolState},
     when,
 };
 use crate::{
     cards::cache,
+    claims::StoredJustification,
     config::{CertificateFacts, CertificateFingerprint, Config, GrantStore, Paths, Trust},
     grant,
     remote::RemoteError,
@@ -52,6 +53,8 @@ struct Status {
     server_warnings: Vec<String>,
     /// Keys that can't be used or end soon, as far as the last sync knows.
     keys: Vec<KeyNews>,
+    /// What `sealcard justify` stored, if it is in force.
+    justification: Option<StoredJustification>,
     /// The tools that were set up to sign with a key.
     tools: Vec<ToolState>,
     #[serde(skip)]
@@ -148,6 +151,7 @@ async fn find_out(app: &App, days: u32) -> Status {
         server: config.as_ref().map(|config| config.server.clone()),
         grant,
         error,
+        justification: StoredJustification::load(&app.paths).ok().flatten(),
         tools: setup::states(app),
         trust: config.as_ref().map(|config| TrustFacts::of(&config.trust, &paths)),
         grant_store: config.as_ref().map(|config| config.grant_store),
@@ -212,6 +216,9 @@ fn print(status: &Status) {
     }
     if let Some(store) = &status.shown.grant_store {
         rows.push(("login kept in", store.clone()));
+    }
+    if let Some(stored) = &status.justification {
+        rows.push(("justification", justify::shown(stored)));
     }
     for tool in &status.tools {
         let key = tool.key.as_ref().unwrap_or(&tool.signing_key);

@@ -208,6 +208,12 @@ impl Paths {
         self.state_folder.join("git.json")
     }
 
+    /// The justification that `sealcard justify` stored.
+    #[must_use]
+    pub fn justification_file(&self) -> PathBuf {
+        self.state_folder.join("justification.json")
+    }
+
     /// What the last operation came to.
     #[must_use]
     pub fn last_file(&self) -> PathBuf {
@@ -253,6 +259,7 @@ impl Paths {
             self.git_file(),
             self.cards_file(),
             self.known_cards_file(),
+            self.justification_file(),
             self.last_file(),
             self.trace_file(),
             older(self.trace_file()),

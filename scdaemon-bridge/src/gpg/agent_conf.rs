@@ -37,6 +37,19 @@ pub fn scdaemon_program(content: &[u8]) -> Option<String> {
     })
 }
 
+/// The file names of the sockets that the file gives gpg-agent besides its own.
+#[must_use]
+pub fn socket_names(content: &[u8]) -> Vec<String> {
+    let named = lines(content).filter(|line| option(line).is_some_and(|name| SOCKETS.contains(&name)));
+    let ends = |c: char| c.is_whitespace() || c == '=';
+    let values = named.filter_map(|line| std::str::from_utf8(line).ok()?.trim().split_once(ends));
+    let names = values.filter_map(|(_, value)| value.trim_matches(ends).trim_matches('"').rsplit('/').next());
+    names.filter(|name| !name.is_empty() && *name != "none").map(str::to_owned).collect()
+}
+
+/// Options that give a socket another place.
+const SOCKETS: [&str; 2] = ["extra-socket", "browser-socket"];
+
 /// What [`install`] or [`remove`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -212,6 +225,14 @@ mod tests {
         assert!(text.contains("\n# sealcard: was: scdaemon-program /usr/bin/gnupg-pkcs11-scd\n"), "{text}");
         assert!(text.contains("\n# sealcard: was: \tdisable-scdaemon\n") && text.contains("\nauto-expand-secmem\n"));
         assert_eq!(without_block(&edited), own);
+    }
+
+    #[test]
+    fn sockets_of_other_names_are_found() {
+        let content = b"extra-socket /run/user/1/S.forwarded\n# extra-socket /x\n\
+            browser-socket \"~/S.browser\"\nextra-socket none\nssh-fingerprint-digest x\nbrowser-socket = S.b\n";
+        assert_eq!(socket_names(content), ["S.forwarded", "S.browser", "S.b"]);
+        assert_eq!(socket_names(b"extra-socket\n"), Vec::<String>::new());
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! Linux: XDG's folders, the D-Bus Secret Service as keyring, systemd's runtime folder.
 
+#[path = "linux/process.rs"]
+mod process;
+#[path = "linux/unix_diag.rs"]
+mod unix_diag;
+
 use std::path::{Path, PathBuf};
 
 use keyring_core::{Entry, Error, api::CredentialStoreApi as _};
@@ -11,6 +16,11 @@ use nix::{
     unistd::Uid,
 };
 
+pub use self::unix_diag::parse_unix_diag;
+pub(crate) use self::{
+    process::{ProcessHandle, holders},
+    unix_diag::accepted_connections,
+};
 use super::Place;
 
 pub(crate) const CONFIG_PLACE: Place =

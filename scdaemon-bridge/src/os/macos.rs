@@ -1,12 +1,18 @@
 //! macOS: the folders of Apple's File System Programming Guide, the login keychain, no runtime folder.
 
-use std::path::PathBuf;
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    io,
+    path::PathBuf,
+    time::Instant,
+};
 
 use keyring_core::{Entry, Error, api::CredentialStoreApi as _};
 
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::Place;
+use super::{AcceptedConnection, Place};
 
 pub(crate) const CONFIG_PLACE: Place =
     Place { base_variable: None, base: "Library/Application Support", name: "Sealcard" };
@@ -45,6 +51,57 @@ pub(crate) fn keyring_entry(service: &str, account: &str) -> Result<Entry, Error
 /// Whether a process exists.
 pub(crate) fn process_lives(id: u32) -> bool {
     i32::try_from(id).is_ok_and(|id| nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), None).is_ok())
+}
+
+/// A process of which something is known. There is none: this system tells of the processes of others only what needs
+/// rights that this program does not have.
+#[derive(Debug)]
+pub(crate) enum ProcessHandle {}
+
+impl ProcessHandle {
+    pub(crate) const fn open(_id: i32) -> Option<Self> {
+        None
+    }
+
+    pub(crate) const fn current() -> Option<Self> {
+        None
+    }
+
+    pub(crate) const fn parent(&self) -> Option<Self> {
+        match *self {}
+    }
+
+    pub(crate) const fn path(&self) -> Option<PathBuf> {
+        match *self {}
+    }
+
+    pub(crate) const fn executable(&self) -> Option<File> {
+        match *self {}
+    }
+
+    pub(crate) const fn arguments(&self) -> Option<Vec<u8>> {
+        match *self {}
+    }
+
+    pub(crate) const fn environment(&self) -> Option<Vec<u8>> {
+        match *self {}
+    }
+
+    pub(crate) const fn program(&self) -> Option<PathBuf> {
+        match *self {}
+    }
+
+    pub(crate) const fn working_folder(&self) -> Option<PathBuf> {
+        match *self {}
+    }
+}
+
+pub(crate) fn holders(_sockets: &HashSet<u64>, _deadline: Instant) -> HashMap<u64, ProcessHandle> {
+    HashMap::new()
+}
+
+pub(crate) fn accepted_connections() -> io::Result<Vec<AcceptedConnection>> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Keeps passwords and grants from core images. A debugger needs an entitlement of this program on this system, which

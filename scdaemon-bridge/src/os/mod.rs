@@ -7,11 +7,24 @@ mod system;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("this system is not supported yet: write its file beside linux.rs and macos.rs");
 
+#[cfg(target_os = "linux")]
+pub use system::parse_unix_diag;
 pub(crate) use system::{
-    CONFIG_PLACE, MACHINE_FOLDER, MAX_SOCKET_PATH, STATE_PLACE, advice, gnupg_socket_folder, keyring_entry,
-    keyring_is_absent, process_lives,
+    CONFIG_PLACE, MACHINE_FOLDER, MAX_SOCKET_PATH, ProcessHandle, STATE_PLACE, accepted_connections, advice,
+    gnupg_socket_folder, holders, keyring_entry, keyring_is_absent, process_lives,
 };
 pub use system::{adopt_session, shield};
+
+/// A connection of the Unix domain, as its server's end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedConnection {
+    /// The number of the server's socket. No other gets it for as long as the system runs.
+    pub socket: u64,
+    /// The path that the server listens on.
+    pub path: std::path::PathBuf,
+    /// The number of the client's socket; none if the client closed it.
+    pub peer: Option<u64>,
+}
 
 /// Where this system's users expect one kind of a program's files.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,9 @@ use nix::{
 };
 use tokio::sync::Notify;
 
-use super::{KeyHolder, Log, Misconfigured, executable::Executable, record::LastWriter, refresh::Refresh};
+use super::{
+    KeyHolder, Log, Misconfigured, asking::Askers, executable::Executable, record::LastWriter, refresh::Refresh,
+};
 use crate::{
     cards::{Registry, cache},
     config::{ConfigError, Paths, SshKeys},
@@ -31,6 +33,7 @@ pub struct Daemon {
     pub(super) trace: Option<Trace>,
     pub(super) refresh: Refresh,
     pub(super) lock: super::lock::CardLock,
+    pub(super) askers: Askers,
     executable: Option<Executable>,
     registry: RefCell<Rc<Registry>>,
     stamp: RefCell<Option<Stamp>>,
@@ -79,10 +82,11 @@ impl Daemon {
             log: Log::new(paths.as_ref().map(Paths::log_file)),
             trace: paths.as_ref().map(Trace::of),
             last: Rc::new(LastWriter::new(paths.as_ref().map(Paths::last_file))),
-            paths,
             refresh: Refresh::default(),
             lock: super::lock::CardLock::default(),
+            askers: Askers::new(paths.clone()),
             executable: Executable::current(),
+            paths,
             registry: RefCell::default(),
             stamp: RefCell::default(),
             was_read: Cell::new(false),
@@ -245,6 +249,7 @@ impl Drop for Presence {
     fn drop(&mut self) {
         self.daemon.set_event_signal(self.id, None);
         self.daemon.lock.release(self.id);
+        self.daemon.askers.forget(self.id);
         self.daemon.sessions.set(self.daemon.sessions.get().saturating_sub(1));
         self.daemon.session_ended.notify_waiters();
     }

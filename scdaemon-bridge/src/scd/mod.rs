@@ -5,6 +5,8 @@
 //! only PKSIGN, PKAUTH and PKDECRYPT ask the server, and only they report its problems: any error of SERIALNO or
 //! KEYINFO makes gpg ask the user to insert a card.
 
+mod asking;
+mod assignment;
 mod attributes;
 mod code;
 mod command;

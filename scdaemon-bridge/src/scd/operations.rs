@@ -12,6 +12,7 @@ use openpgp_card_emu::{
 use sealcard_api::{
     Bytes, Timestamp,
     algorithm::{Curve, HashAlgorithm, Scheme},
+    context::UseContext,
     ids::{KeyId, RequestId},
     operations::{AuthenticateRequest, DecryptRequest, SignRequest},
     ssh::SshMessage,
@@ -198,6 +199,8 @@ impl Session {
         command: &HostCommand,
         hash: Option<HashAlgorithm>,
     ) -> Result<Done, Failure> {
+        // ssh asks for nothing but authentication.
+        let context = self.claims(found.number == 3).await;
         let holder = Rc::clone(&self.daemon.holder);
         let facts = found.card.facts();
         let card = found.card.emulated().map_err(|error| card_fault(error.to_string()))?;
@@ -220,7 +223,7 @@ impl Session {
         };
         // gpg, gpg-agent and libassuan would wait for ever, and Ctrl-C in gpg does not reach this program: the holder
         // has a limit.
-        let performed = perform(&*holder, facts.key_id, operation, hash).await;
+        let performed = perform(&*holder, facts.key_id, operation, hash, context).await;
         let (mut result, request_id) = performed.inspect_err(|_| {
             session.abort();
         })?;
@@ -242,25 +245,26 @@ async fn perform(
     key: KeyId,
     operation: KeyOperation,
     hash: Option<HashAlgorithm>,
+    context: Option<UseContext>,
 ) -> Result<(Zeroizing<Vec<u8>>, RequestId), Failure> {
     let once = Uuid::now_v7();
     let answer = match operation {
         KeyOperation::Sign(input) => {
             let (hash, digest) = digest_of(input, hash)?;
-            holder.sign(key, once, &SignRequest { hash, digest }).await
+            holder.sign(key, once, &SignRequest { hash, digest, context }).await
         }
         KeyOperation::Authenticate { input, .. } => {
             let request = match input {
-                SignInput::Message(message) => AuthenticateRequest::Ssh { message: Bytes(message) },
+                SignInput::Message(message) => AuthenticateRequest::Ssh { message: Bytes(message), context },
                 input => {
                     let (hash, digest) = digest_of(input, hash)?;
-                    AuthenticateRequest::Digest { hash, digest }
+                    AuthenticateRequest::Digest { hash, digest, context }
                 }
             };
             holder.authenticate(key, once, &request).await
         }
         KeyOperation::Decipher { ciphertext, .. } => {
-            let request = DecryptRequest { ciphertext: Bytes(ciphertext) };
+            let request = DecryptRequest { ciphertext: Bytes(ciphertext), context };
             let answer = holder.decrypt(key, once, &request).await.map_err(|error| Failure::from(&error))?;
             return Ok((Zeroizing::new(answer.plaintext.0), answer.request_id));
         }

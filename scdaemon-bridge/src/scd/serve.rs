@@ -8,7 +8,7 @@ use tokio::{
     task::LocalSet,
 };
 
-use super::{Connection, Daemon, Listener, Peer, Session, socket_candidates};
+use super::{Connection, Daemon, Listener, Peer, Session, asking::AgentSockets, socket_candidates};
 use crate::config::Paths;
 
 /// How long the note of the last operation may take when the daemon ends.
@@ -34,6 +34,7 @@ pub fn serve(homedir: Option<&Path>) -> Result<(), ServeError> {
 
 async fn run(homedir: Option<&Path>) -> Result<(), ServeError> {
     let daemon = Rc::new(Daemon::new(Paths::discover(homedir)));
+    daemon.askers.set_agent(AgentSockets::of(homedir));
     let connection = pipe_connection()?;
     let agent = std::env::var("_assuan_pipe_connect_pid").ok().and_then(|pid| pid.parse().ok());
     let listener = match Listener::bind(&socket_candidates(homedir, daemon.paths.as_ref())) {

@@ -10,7 +10,7 @@ use std::{
 use nix::{sys::signal::Signal, unistd::Pid};
 use sealcard_api::CardSerial;
 
-use super::{Code, Command, Connection, Daemon, Failure, command::traced, daemon::Presence};
+use super::{Code, Command, Connection, Daemon, Failure, asking::Asker, command::traced, daemon::Presence};
 use crate::{
     assuan::{CommandLine, Incoming, Reply},
     cards::CardEntry,
@@ -35,6 +35,7 @@ pub struct Session {
     pub(super) data: Vec<u8>,
     /// What this connection did with each card's emulator.
     pub(super) cards: HashMap<CardSerial, openpgp_card_emu::Session>,
+    pub(super) asker: Asker,
     peer: Peer,
     presence: Presence,
     /// The command before this one was a successful SERIALNO --all: gpg-agent 2.4 is looking for a key.
@@ -74,6 +75,7 @@ impl Session {
             current: None,
             data: Vec::new(),
             cards: HashMap::new(),
+            asker: Asker::default(),
             peer,
             serialno_all_before: false,
         }
@@ -145,6 +147,7 @@ impl Session {
     /// Answers one line, whatever is in it.
     async fn handle(&mut self, line: CommandLine<'_>) -> Then {
         let begin = Instant::now();
+        self.asker.begin(&self.daemon, self.peer);
         let result = match Command::try_from(line) {
             Ok(command) => self.execute(command).await,
             Err(code) => {
@@ -227,6 +230,8 @@ impl Session {
         self.current = None;
         zeroize::Zeroize::zeroize(&mut self.data);
         self.cards.clear();
+        self.asker.forget();
+        self.daemon.askers.forget(self.id());
         self.daemon.lock.release(self.id());
     }
 

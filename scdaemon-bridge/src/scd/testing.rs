@@ -190,8 +190,8 @@ impl KeyHolder for MemoryHolder {
     ) -> Answer<'a, SignatureResponse> {
         let result = self.used(once, || SignatureResponse {
             signature: Bytes(match request {
-                AuthenticateRequest::Digest { hash, digest } => self.authenticate.sign(*hash, &digest.0),
-                AuthenticateRequest::Ssh { message } => self.authenticate.sign(HashAlgorithm::Sha256, &message.0),
+                AuthenticateRequest::Digest { hash, digest, .. } => self.authenticate.sign(*hash, &digest.0),
+                AuthenticateRequest::Ssh { message, .. } => self.authenticate.sign(HashAlgorithm::Sha256, &message.0),
             }),
             request_id: REQUEST,
         });

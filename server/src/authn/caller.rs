@@ -7,7 +7,7 @@ use sealcard_api::{
     ids::{GrantId, PrincipalId, ProjectId, RequestId},
     roles::{PrincipalKind, Roles},
 };
-use sealcard_policy::{Action, Decision};
+use sealcard_policy::{Action, Decision, RequestFacts};
 use sealcard_record::{Actor, Draft, Event};
 
 use super::policy_facts;
@@ -48,7 +48,8 @@ impl Caller {
         token: [u8; 32],
         (request_id, peer, received): (RequestId, SocketAddr, Timestamp),
     ) -> Result<Self, Decision> {
-        let policy = policy_facts(facts, received);
+        let request = RequestFacts { address: Some(peer.ip()), ..RequestFacts::default() };
+        let policy = policy_facts(facts, request, received);
         let decision = sealcard_policy::decide(&policy, Action::LookAfterOneself);
         if !decision.allowed() {
             return Err(decision);
@@ -142,7 +143,8 @@ impl Authorization {
     pub fn check(self, tx: &mut WriteTx, project: Option<ProjectId>) -> Result<(), AuthorizationError> {
         let target = project.map_or(Target::Server, Target::Project);
         let facts = tx.facts(&FactsQuery { token: self.token, target }, None)?;
-        let facts = policy_facts(&facts.ok_or(AuthorizationError::UnknownGrant)?, tx.now());
+        let facts = facts.ok_or(AuthorizationError::UnknownGrant)?;
+        let facts = policy_facts(&facts, RequestFacts::default(), tx.now());
         // The login must be valid, whatever else is needed.
         for action in [Action::LookAfterOneself].iter().chain(self.actions) {
             let decision = sealcard_policy::decide(&facts, *action);

@@ -7,9 +7,9 @@ use sealcard_policy::{
 
 use crate::storage::Facts;
 
-/// What policy judges at `now`.
+/// What policy judges at `now`, with where the request comes from and what it says.
 #[must_use]
-pub fn policy_facts(facts: &Facts, now: Timestamp) -> PolicyFacts {
+pub fn policy_facts(facts: &Facts, request: RequestFacts, now: Timestamp) -> PolicyFacts {
     let Facts { grant, principal, project, roles, key, .. } = facts;
     let project = project.as_ref().map(|project| project.name.as_str()).unwrap_or_default();
     PolicyFacts {
@@ -36,7 +36,7 @@ pub fn policy_facts(facts: &Facts, now: Timestamp) -> PolicyFacts {
         key: key.as_ref().map(|key| KeyFacts {
             name: key.name.clone(),
             project: project.to_owned(),
-            environment: String::new(),
+            environment: key.environment_name.clone(),
             disabled: key.disabled,
             revoked: key.revoked,
             destroyed: key.destroyed,
@@ -45,6 +45,6 @@ pub fn policy_facts(facts: &Facts, now: Timestamp) -> PolicyFacts {
                 .as_ref()
                 .map(|component| ComponentFacts { expires: component.expires, revoked: component.revoked }),
         }),
-        request: RequestFacts::default(),
+        request: RequestFacts { clock_in_doubt: facts.clock_doubted, ..request },
     }
 }

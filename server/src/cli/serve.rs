@@ -136,6 +136,9 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     recovering.abort();
     noting.abort();
     clock_watch.abort();
+    if let Err(error) = store.record_clock_step().await {
+        tracing::warn!(%error, "a jump of the clock could not be recorded");
+    }
     last.requests.record_bursts(None).await;
     if let Err(error) = last.authentication.last_uses.write(&store).await {
         tracing::warn!(%error, "the last uses of logins could not be written");

@@ -205,10 +205,33 @@ mod tests {
 
     #[test]
     fn limits_that_make_no_sense_are_refused() {
-        for text in ["requests = 0", "grant-days = 400", "password-characters = 4", "connections = 99999999999"] {
+        for text in [
+            "requests = 0",
+            "grant-days = 400",
+            "password-characters = 4",
+            "connections = 99999999999",
+            "uses-per-minute = 0",
+            "denials-per-minute = 0",
+            "denials-per-minute = 10001",
+        ] {
             let error = read(&format!("[limits]\n{text}"), &[]).unwrap_err().to_string();
             let key = text.split(' ').next().unwrap();
             assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn trusted_proxies_are_addresses_and_networks() {
+        let config = read("trusted-proxies = [\"192.0.2.1\", \"2001:db8::/64\"]", &[]).unwrap();
+        assert_eq!(
+            config.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["192.0.2.1", "2001:db8::/64"]
+        );
+        let variable = [("SEALCARD_SERVER_TRUSTED_PROXIES", "[\"192.0.2.7\"]")];
+        assert_eq!(read("", &variable).unwrap().trusted_proxies, ["192.0.2.7".parse().unwrap()]);
+        for wrong in ["0.0.0.0/0", "192.0.2.1/24", "proxy.example.org"] {
+            let error = read(&format!("\ntrusted-proxies = [\"{wrong}\"]"), &[]).unwrap_err().to_string();
+            assert!(error.contains("line 2") && error.contains(wrong), "{error}");
         }
     }
 

@@ -7,6 +7,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use axum::extract::State;
 use sealcard_api::{
+    context::UseContext,
     ids::{KeyId, RequestId},
     operations::{MAX_BATCH, SignBatchItem, SignBatchRequest, SignBatchResponse, SignBatchResult},
     problem::{Problem, ProblemCode},
@@ -15,7 +16,11 @@ use sealcard_signer_protocol::Operation;
 use tokio::{sync::Semaphore, task::JoinSet};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path, extract::Requester, operations::signature};
+use super::{
+    ApiError, ApiResult, AppState, Caller, Json, Path,
+    extract::Requester,
+    operations::{checked, signature},
+};
 use crate::{limits, requests::UseRequest};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -32,17 +37,18 @@ async fn sign_batch(
     Json(body): Json<SignBatchRequest>,
 ) -> ApiResult<Json<SignBatchResponse>> {
     check(&body.items)?;
+    let context = checked(body.context)?;
     let slots = Arc::new(Semaphore::new(limits::BATCH_CONCURRENCY));
     let count = body.items.len();
     let mut tasks = JoinSet::new();
     for (index, item) in body.items.into_iter().enumerate() {
         // Each digest is a request of its own in the record.
         let caller = caller.in_request(RequestId::new());
-        let (state, slots) = (state.clone(), Arc::clone(&slots));
+        let (state, slots, context) = (state.clone(), Arc::clone(&slots), context.clone());
         tasks.spawn(async move {
             // The semaphore is never closed; without a permit the digest would only be signed earlier.
             let _slot = slots.acquire().await;
-            (index, one(&state, &caller, key, item).await)
+            (index, one(&state, &caller, key, item, context).await)
         });
     }
     let mut results = vec![None; count];
@@ -67,9 +73,15 @@ fn check(items: &[SignBatchItem]) -> ApiResult<()> {
     Err(ApiError::invalid("Each item of a batch needs an idempotency key of its own."))
 }
 
-async fn one(state: &AppState, caller: &Caller, key: KeyId, item: SignBatchItem) -> SignBatchResult {
+async fn one(
+    state: &AppState,
+    caller: &Caller,
+    key: KeyId,
+    item: SignBatchItem,
+    context: UseContext,
+) -> SignBatchResult {
     let operation = Operation::Sign { hash: item.hash, digest: item.digest.0 };
-    let request = UseRequest { key, idempotency_key: item.idempotency_key, operation };
+    let request = UseRequest { key, idempotency_key: item.idempotency_key, operation, context };
     match state.requests.submit(caller, request).await {
         Ok(response) => SignBatchResult::Signed(signature(response).0),
         Err(error) => {

@@ -25,6 +25,7 @@ mod batch;
 mod cards;
 mod clock;
 mod conflicts;
+mod decisions;
 mod environments;
 mod grants;
 mod groups;

@@ -3,6 +3,7 @@
 use axum::{extract::FromRequestParts, extract::State, http::request::Parts};
 use sealcard_api::{
     Bytes, IDEMPOTENCY_KEY_HEADER,
+    context::UseContext,
     ids::KeyId,
     operations::{AuthenticateRequest, DecryptRequest, DecryptResponse, SignRequest, SignatureResponse},
     problem::ProblemCode,
@@ -33,7 +34,7 @@ async fn sign(
     Json(body): Json<SignRequest>,
 ) -> ApiResult<Json<SignatureResponse>> {
     let operation = Operation::Sign { hash: body.hash, digest: body.digest.0 };
-    let request = UseRequest { key, idempotency_key, operation };
+    let request = UseRequest { key, idempotency_key, operation, context: checked(body.context)? };
     Ok(signature(state.requests.submit(&caller, request).await?))
 }
 
@@ -48,11 +49,13 @@ async fn authenticate(
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(body): Json<AuthenticateRequest>,
 ) -> ApiResult<Json<SignatureResponse>> {
-    let operation = match body {
-        AuthenticateRequest::Digest { hash, digest } => Operation::Authenticate { hash, digest: digest.0 },
-        AuthenticateRequest::Ssh { message } => Operation::AuthenticateSsh { message: message.0 },
+    let (operation, context) = match body {
+        AuthenticateRequest::Digest { hash, digest, context } => {
+            (Operation::Authenticate { hash, digest: digest.0 }, context)
+        }
+        AuthenticateRequest::Ssh { message, context } => (Operation::AuthenticateSsh { message: message.0 }, context),
     };
-    let request = UseRequest { key, idempotency_key, operation };
+    let request = UseRequest { key, idempotency_key, operation, context: checked(context)? };
     Ok(signature(state.requests.submit(&caller, request).await?))
 }
 
@@ -68,7 +71,8 @@ async fn decrypt(
     Json(body): Json<DecryptRequest>,
 ) -> ApiResult<Json<DecryptResponse>> {
     let operation = Operation::Decrypt { ciphertext: body.ciphertext.0 };
-    let response = state.requests.submit(&caller, UseRequest { key, idempotency_key, operation }).await?;
+    let request = UseRequest { key, idempotency_key, operation, context: checked(body.context)? };
+    let response = state.requests.submit(&caller, request).await?;
     let request_id = response.request_id;
     // The one copy goes into the answer.
     Ok(Json(DecryptResponse { plaintext: Bytes(response.into_bytes()), request_id }))
@@ -77,6 +81,13 @@ async fn decrypt(
 pub(super) fn signature(response: UseResponse) -> Json<SignatureResponse> {
     let request_id = response.request_id;
     Json(SignatureResponse { signature: Bytes(response.into_bytes()), request_id })
+}
+
+/// What the workstation says of a use, within its limits.
+pub(super) fn checked(context: Option<UseContext>) -> ApiResult<UseContext> {
+    let context = context.unwrap_or_default();
+    context.check().map_err(ApiError::invalid)?;
+    Ok(context)
 }
 
 /// The header that makes a repeated request the same request.

@@ -20,8 +20,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, adoptions, batch, cards, clock, environments, extensions, grants, groups, health,
-    imports, keys, login, merges, operations, passwords, projects, record, requests, revocations, rules,
+    ApiError, AppState, access, adoptions, batch, cards, clock, decisions, environments, extensions, grants, groups,
+    health, imports, keys, login, merges, operations, passwords, projects, record, requests, revocations, rules,
     service_accounts, templates, users,
 };
 use crate::config::Limits;
@@ -70,6 +70,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(revocations::routes())
         .merge(extensions::routes())
         .merge(operations::routes())
+        .merge(decisions::routes())
         .merge(batch::routes())
         .merge(requests::routes())
         .merge(cards::routes())
@@ -86,6 +87,8 @@ fn api() -> OpenApiRouter<AppState> {
     ),
     components(schemas(
         Problem,
+        sealcard_api::context::Process,
+        sealcard_api::context::UseContext,
         sealcard_api::operations::SignBatchItem,
         sealcard_api::tokens::AdoptedComponent,
         sealcard_api::rules::EntryNumber,

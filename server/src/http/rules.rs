@@ -1,13 +1,17 @@
 //! Rules for the uses of keys: `/v1/rules`, `/v1/projects/{project}/rules`, `/v1/keys/{key}/rules`,
 //! `/v1/environments/{environment}/rules`.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use sealcard_api::{
+    Timestamp,
     admin::Page,
     key_rules::{
         CheckedKind, Rules, RulesChange, RulesCheck, RulesChecked, RulesRevert, RulesSummary, RulesVersion, TEXTS_PAGE,
     },
-    rules::{EntryNumber, KeyPathName, Label, PageLimit, RulesText},
+    rule_trials::{MayUse, RulesReplay, RulesReplayed, RulesTest, RulesTested, WhatMay},
+    rules::{EntryNumber, KeyDays, KeyPathName, Label, PageLimit, RulesText},
 };
 use sealcard_policy::{Action, Roles};
 use serde::Deserialize;
@@ -18,12 +22,15 @@ use super::{
     keys::{self, KEY_PARAMETER},
     projects,
 };
-use crate::rules::{Change, Target};
+use crate::rules::{self, Change, ReadExamples, Replay, Target};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(check))
+        .routes(routes!(test))
+        .routes(routes!(replay))
+        .routes(routes!(what_may))
         .routes(routes!(show_of_project, apply_to_project))
         .routes(routes!(history_of_project))
         .routes(routes!(revert_project))
@@ -65,8 +72,7 @@ async fn check(
     LargeJson(check): LargeJson<RulesCheck>,
 ) -> ApiResult<Json<RulesChecked>> {
     expect_text(&check.text)?;
-    let name = check.name.as_deref();
-    let target = match (check.kind, name) {
+    let target = match (check.kind, check.name.as_deref()) {
         (CheckedKind::Templates, None) => {
             caller.may_on_server(Action::ManageServer)?;
             return Ok(Json(state.rules.check_templates(&check.text).await?));
@@ -75,15 +81,84 @@ async fn check(
             return Err(ApiError::invalid("Templates have their names in the text: leave \"name\" out."));
         }
         (_, None) => return Err(ApiError::invalid("The request needs a \"name\": whose rules they are.")),
-        (CheckedKind::Environment, Some(name)) => managed_environment(&state, &caller, name).await?,
-        (CheckedKind::Project, Some(name)) => project(&state, &caller, name, Action::ManageProject).await?.0,
-        (CheckedKind::Key, Some(name)) => {
-            let (target, roles) = key(&state, &caller, name).await?;
-            caller.may(roles, Action::ManageProject)?;
-            target
-        }
+        (kind, Some(name)) => managed(&state, &caller, kind, name).await?,
     };
     Ok(Json(state.rules.check(&caller, &target, &check.text).await?))
+}
+
+/// Judges examples by the rules in force or by others. Nothing is changed. For those who may apply the rules.
+#[utoipa::path(post, path = "/v1/rules/test", tag = "rules", request_body = RulesTest,
+    responses((status = 200, body = RulesTested)))]
+async fn test(
+    State(state): State<AppState>,
+    caller: Caller,
+    LargeJson(test): LargeJson<RulesTest>,
+) -> ApiResult<Json<RulesTested>> {
+    for text in test.text.iter().chain([&test.examples]) {
+        expect_text(text)?;
+    }
+    let target = managed(&state, &caller, test.kind, &test.name).await?;
+    let examples = match rules::Rules::examples(&test.examples) {
+        ReadExamples::Good(examples) => examples,
+        ReadExamples::Wrong(examples) => return Ok(Json(RulesTested { examples, ..RulesTested::default() })),
+    };
+    let mut keys = BTreeMap::new();
+    for example in examples.iter() {
+        if !keys.contains_key(&example.key) {
+            let (key, _) = keys::find(&state, &caller, &example.key).await?;
+            if !target.covers(&key) {
+                let message = format!("{} has no key {}: an example needs one of its keys.", test.name, example.key);
+                return Err(ApiError::invalid(message));
+            }
+            keys.insert(example.key.clone(), key);
+        }
+    }
+    Ok(Json(state.rules.test(&target, test.text.as_deref(), examples, &keys).await?))
+}
+
+/// Judges recorded uses by two texts and tells which they decide differently. Nothing is changed. For those who may
+/// apply the rules and read the record of these uses.
+#[utoipa::path(post, path = "/v1/rules/replay", tag = "rules", request_body = RulesReplay,
+    responses((status = 200, body = RulesReplayed)))]
+async fn replay(
+    State(state): State<AppState>,
+    caller: Caller,
+    LargeJson(body): LargeJson<RulesReplay>,
+) -> ApiResult<Json<RulesReplayed>> {
+    for text in [&body.old, &body.new] {
+        expect_text(text)?;
+    }
+    KeyDays::check("days", body.days).map_err(ApiError::invalid)?;
+    let target = managed(&state, &caller, body.kind, &body.name).await?;
+    let after = body.after.as_deref().map(|after| {
+        after.parse::<u64>().map_err(|_| ApiError::invalid("\"after\" is the number of an entry of the record."))
+    });
+    let since = Timestamp::from_unix(caller.received.unix() - i64::from(body.days) * 86_400);
+    let replay = Replay { old: body.old, new: body.new, since, after: after.transpose()? };
+    Ok(Json(state.rules.replay(&target, replay).await?))
+}
+
+/// What an account may do with keys, as far as its name, groups and roles tell. For administrators.
+#[utoipa::path(post, path = "/v1/rules/what-may", tag = "rules", request_body = WhatMay,
+    responses((status = 200, body = MayUse)))]
+async fn what_may(State(state): State<AppState>, caller: Caller, Json(body): Json<WhatMay>) -> ApiResult<Json<MayUse>> {
+    caller.may_on_server(Action::ManageServer)?;
+    let unknown = || ApiError::not_found(format!("There is no user or service account {}.", body.name));
+    Ok(Json(state.rules.what_may(&body.name, caller.received).await?.ok_or_else(unknown)?))
+}
+
+/// What rules belong to, if the caller may apply them.
+async fn managed(state: &AppState, caller: &Caller, kind: CheckedKind, name: &str) -> ApiResult<Target> {
+    match kind {
+        CheckedKind::Templates => Err(ApiError::invalid("This is about the rules of an environment, project or key.")),
+        CheckedKind::Environment => managed_environment(state, caller, name).await,
+        CheckedKind::Project => Ok(project(state, caller, name, Action::ManageProject).await?.0),
+        CheckedKind::Key => {
+            let (target, roles) = key(state, caller, name).await?;
+            caller.may(roles, Action::ManageProject)?;
+            Ok(target)
+        }
+    }
 }
 
 /// The rules of a project.

@@ -1,22 +1,25 @@
 //! Step 2 of a request: may it be done? Called inside the transaction that records the answer, so nothing here waits or
 //! writes.
 
+use std::collections::BTreeSet;
+
 use sealcard_api::{Timestamp, record::RequestState};
-use sealcard_policy::{Action, Role};
+use sealcard_policy::{Decision, Role};
 use sealcard_record::{
     Event,
-    event::{DenialCause, UseIntent},
+    event::{DenialCause, Judged, UseIntent},
 };
-use sealcard_signer_protocol::{Operation, StoredKey, check};
+use sealcard_signer_protocol::{StoredKey, check};
 use uuid::Uuid;
 
 use super::{
-    RequestError, Requests, UseRequest, events,
-    facts::{component_role, policy_operation},
+    Known, RequestError, Requests, UseRequest, events,
+    facts::{component_role, judged_facts, policy_operation},
+    rules::{NotCompiled, Rules, quota_uses},
     state::{self, Input},
 };
 use crate::{
-    authn::{Caller, policy_facts},
+    authn::Caller,
     storage::{Arrival, Facts, RequestRow, Snapshot, StorageError, Verdict},
 };
 
@@ -45,60 +48,99 @@ pub(super) struct Denial {
     pub(super) reasons: Vec<String>,
 }
 
-/// Why policy denies it now, from these facts. None if it allows it.
-pub(super) fn denial(operation: &Operation, facts: Option<&Facts>, now: Timestamp) -> Option<Denial> {
-    let Some(facts) = facts else {
+/// Why policy denies it now, from these facts. None if it allows it, as far as can be told before quotas are counted.
+pub(super) fn denial(caller: &Caller, request: &UseRequest, known: Option<&Known>) -> Option<Denial> {
+    let Some(Known { facts, rules }) = known else {
         return Some(Denial { cause: DenialCause::Grant, reasons: vec![RequestError::UnknownGrant.to_string()] });
     };
-    let decision = sealcard_policy::decide(&policy_facts(facts, now), Action::UseKey(policy_operation(operation)));
+    let facts = judged_facts(caller, request, facts, caller.received);
+    let operation = policy_operation(&request.operation);
+    let decision = sealcard_policy::decide_use(&facts, operation, rules.as_deref(), &BTreeSet::new());
     (!decision.allowed()).then(|| Denial { cause: events::cause(&decision), reasons: decision.reasons() })
 }
 
-/// Decides from what the transaction sees. `without_permit`: the signer was not asked for one, or has no place for one
-/// more use.
-pub(super) fn decide(
-    caller: &Caller,
-    request: &UseRequest,
-    Snapshot { facts, arrival, now }: Snapshot<'_>,
-    without_permit: bool,
-    host: Option<Uuid>,
-) -> Verdict<Decided> {
-    let refuse = |input, cause, reasons, error| {
-        let entry = events::denied(caller, request, facts, host, cause, reasons);
-        Verdict {
-            next: state::next(RequestState::Received, input).map(|state| (state, entry)),
-            value: Decided::Refused(error),
+/// What a request is decided with, apart from what the transaction sees.
+pub(super) struct Decider {
+    pub(super) caller: Caller,
+    pub(super) request: UseRequest,
+    pub(super) rules: Rules,
+    /// The signer was not asked for a permit, or has no place for one more use.
+    pub(super) without_permit: bool,
+    pub(super) host: Option<Uuid>,
+}
+
+impl Decider {
+    /// Decides from what the transaction sees.
+    pub(super) fn decide(&self, mut snapshot: Snapshot<'_>) -> Result<Verdict<Decided>, StorageError> {
+        let Snapshot { facts, arrival, now, .. } = snapshot;
+        let deny = |cause, error: RequestError| Ok(self.refuse(facts, None, (Input::Deny, cause), error));
+        let Some(known) = facts else { return deny(DenialCause::Grant, RequestError::UnknownGrant) };
+        let rules = match self.rules.get(known) {
+            Ok(rules) => rules,
+            Err(NotCompiled) => Some(self.rules.compile(known, &snapshot.rule_texts()?)),
+        };
+        let judged = judged_facts(&self.caller, &self.request, known, now);
+        let judge = |exhausted: &BTreeSet<&str>| {
+            sealcard_policy::decide_use(&judged, policy_operation(&self.request.operation), rules.as_deref(), exhausted)
+        };
+        let denied = |decision: Decision, exhausted: &BTreeSet<&str>| {
+            let cause = events::cause(&decision);
+            let record = events::judged(known, &decision, exhausted);
+            self.refuse(facts, record, (Input::Deny, cause), RequestError::Denied { decision, detail: None })
+        };
+        let decision = judge(&BTreeSet::new());
+        if !decision.allowed() {
+            return Ok(denied(decision, &BTreeSet::new()));
         }
-    };
-    let deny = |cause, error: RequestError| refuse(Input::Deny, cause, vec![error.to_string()], error);
-    let Some(known) = facts else { return deny(DenialCause::Grant, RequestError::UnknownGrant) };
-    let policy = policy_facts(known, now);
-    let decision = sealcard_policy::decide(&policy, Action::UseKey(policy_operation(&request.operation)));
-    if !decision.allowed() {
-        let cause = events::cause(&decision);
-        return refuse(Input::Deny, cause, decision.reasons(), RequestError::Denied { decision, detail: None });
+        let component = known.key.as_ref().and_then(|key| key.component.as_ref());
+        let (Some(mut intent), Some(component)) = (events::intent(&self.request, known, self.host), component) else {
+            return deny(DenialCause::Policy, RequestError::Fault("policy allowed the use of no key".to_owned()));
+        };
+        if let Err(error) = check(&component.key, &self.request.operation) {
+            return deny(DenialCause::Input, RequestError::Unfit(error.to_string()));
+        }
+        match arrival {
+            Arrival::Mismatched => return deny(DenialCause::IdempotencyKey, RequestError::Mismatch),
+            Arrival::Repeated(row) => return Ok(Verdict { next: None, value: Decided::Earlier(row.clone()) }),
+            Arrival::New => {}
+        }
+        if self.without_permit {
+            return Ok(self.refuse(facts, None, (Input::Refuse, DenialCause::Busy), RequestError::Busy));
+        }
+        if let Some(rules) = &rules {
+            // Last, because only a use that begins counts.
+            let quotas = quota_uses(rules, known, now);
+            let uses: Vec<_> = quotas.iter().map(|(_, one)| one.clone()).collect();
+            let exhausted = snapshot.take_from_quotas(&uses)?;
+            if !exhausted.is_empty() {
+                let exhausted =
+                    exhausted.into_iter().filter_map(|index| Some(quotas.get(index)?.0.name.as_str())).collect();
+                return Ok(denied(judge(&exhausted), &exhausted));
+            }
+        }
+        intent.asked.judged = events::judged(known, &decision, &BTreeSet::new());
+        let entry = self.caller.draft(Event::UseIntent(intent.clone()));
+        let next = state::next(RequestState::Received, Input::Allow).map(|state| (state, entry));
+        let caller_may_know = judged.principal.administers() || judged.roles.contains(Role::Owner);
+        let allowed = Allowed { intent, component: component.key.clone(), caller_may_know };
+        Ok(Verdict { next, value: Decided::Begin(Box::new(allowed)) })
     }
-    let component = known.key.as_ref().and_then(|key| key.component.as_ref());
-    let (Some(intent), Some(component)) = (events::intent(request, known, host), component) else {
-        return deny(DenialCause::Policy, RequestError::Fault("policy allowed the use of no key".to_owned()));
-    };
-    if let Err(error) = check(&component.key, &request.operation) {
-        return deny(DenialCause::Input, RequestError::Unfit(error.to_string()));
+
+    fn refuse(
+        &self,
+        facts: Option<&Facts>,
+        judged: Option<Judged>,
+        (input, cause): (Input, DenialCause),
+        error: RequestError,
+    ) -> Verdict<Decided> {
+        let reasons = match &error {
+            RequestError::Denied { decision, .. } => decision.reasons(),
+            other => vec![other.to_string()],
+        };
+        let entry = events::denied(&self.caller, &self.request, facts, (self.host, judged), (cause, reasons));
+        let next = state::next(RequestState::Received, input).map(|state| (state, entry));
+        Verdict { next, value: Decided::Refused(error) }
     }
-    match arrival {
-        Arrival::Mismatched => return deny(DenialCause::IdempotencyKey, RequestError::Mismatch),
-        Arrival::Repeated(row) => return Verdict { next: None, value: Decided::Earlier(row.clone()) },
-        Arrival::New => {}
-    }
-    if without_permit {
-        let error = RequestError::Busy;
-        return refuse(Input::Refuse, DenialCause::Busy, vec![error.to_string()], error);
-    }
-    let entry = caller.draft(Event::UseIntent(intent.clone()));
-    let next = state::next(RequestState::Received, Input::Allow).map(|state| (state, entry));
-    let caller_may_know = policy.principal.administers() || policy.roles.contains(Role::Owner);
-    let allowed = Allowed { intent, component: component.key.clone(), caller_may_know };
-    Verdict { next, value: Decided::Begin(Box::new(allowed)) }
 }
 
 impl Requests {

@@ -1,13 +1,16 @@
 //! What the record tells of a request.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use data_encoding::HEXLOWER;
 use sealcard_api::{ids::ComponentId, record::RequestState, ssh::SshMessage};
 use sealcard_policy::{Decision, Denial, KeyOperation};
 use sealcard_record::{
     Draft, Event, HexBytes, Named, Sha256,
-    event::{Asked, DenialCause, Operation as PolicyOperation, SignerOperation, SigningKey, UseDenied, UseIntent},
+    event::{
+        Asked, Claims, DenialCause, Judged, Operation as PolicyOperation, SignerOperation, SigningKey, UseDenied,
+        UseIntent,
+    },
 };
 use sealcard_signer_protocol::Operation;
 use uuid::Uuid;
@@ -20,13 +23,13 @@ pub(super) fn denied(
     caller: &Caller,
     request: &UseRequest,
     facts: Option<&Facts>,
-    host: Option<Uuid>,
-    cause: DenialCause,
-    reasons: Vec<String>,
+    (host, judged): (Option<Uuid>, Option<Judged>),
+    (cause, reasons): (DenialCause, Vec<String>),
 ) -> Draft {
+    let asked = Asked { judged, ..asked(request) };
     let denied = match facts.and_then(signing_key) {
-        Some(key) => UseDenied::of_key(key, asked(request), cause, reasons),
-        None => UseDenied { cause, reasons, ..UseDenied::of_unknown_key(request.key, asked(request)) },
+        Some(key) => UseDenied::of_key(key, asked, cause, reasons),
+        None => UseDenied { cause, reasons, ..UseDenied::of_unknown_key(request.key, asked) },
     };
     let component = facts.and_then(component);
     caller.draft(Event::UseDenied(UseDenied { component, host, ..denied }))
@@ -54,12 +57,29 @@ pub(super) fn outcome(
     caller.draft(Event::UseOutcome(outcome))
 }
 
+/// The rules that a decision was made by, if there are any besides the built-in ones.
+pub(super) fn judged(facts: &Facts, decision: &Decision, exhausted: &BTreeSet<&str>) -> Option<Judged> {
+    let Facts { rules, principal, grant, .. } = facts;
+    (!rules.is_empty()).then(|| Judged {
+        environment: rules.environment.map(i64::cast_unsigned),
+        project: rules.project.map(i64::cast_unsigned),
+        key: rules.key.map(i64::cast_unsigned),
+        templates: rules.templates.cast_unsigned(),
+        decided_by: decision.rules().map(str::to_owned).collect(),
+        groups: principal.groups.clone(),
+        login: grant.issued,
+        by_service_token: grant.by_service_token,
+        exhausted: exhausted.iter().map(|name| (*name).to_owned()).collect(),
+    })
+}
+
 /// What refused a request that policy denies.
 pub(super) fn cause(decision: &Decision) -> DenialCause {
     use Denial::{AccountDisabled, AccountRemoved, GrantExpired, GrantRevoked, UnknownKey};
     match decision.denials().first() {
         Some(AccountDisabled | AccountRemoved | GrantExpired | GrantRevoked) => DenialCause::Grant,
         Some(UnknownKey) => DenialCause::UnknownKey,
+        Some(Denial::RuleFailed(_)) => DenialCause::RuleFailed,
         _ => DenialCause::Policy,
     }
 }
@@ -83,6 +103,7 @@ fn asked(request: &UseRequest) -> Asked {
     let mut asked = Asked::new(operation, signer_operation(&request.operation));
     asked.input_sha256 = Some(Sha256(request.operation.input().sha256()));
     asked.idempotency_key = Some(request.idempotency_key);
+    asked.claims = Claims::of(&request.context);
     match &request.operation {
         Operation::Sign { hash, digest } | Operation::Authenticate { hash, digest } => {
             asked.hash = Some(*hash);

@@ -16,13 +16,16 @@
 //! the next start, or at once when the signer does not answer.
 
 mod budgets;
+mod can;
 mod decide;
 mod error;
 mod events;
 mod execute;
 mod facts;
 mod orphans;
+mod permit;
 mod request;
+mod rules;
 pub mod state;
 mod verify;
 mod wait;
@@ -30,15 +33,18 @@ mod wait;
 use std::{sync::Arc, time::Instant};
 
 use sealcard_api::{ids::RequestId, record::RequestState};
-use sealcard_signer_protocol::Operation;
+use sealcard_policy::rules::RuleSet;
 use tokio::time::sleep;
 
 use self::{
     budgets::Budgets,
-    decide::{Decided, decide, denial},
+    decide::{Decided, Decider, denial},
     execute::Use,
+    permit::Permit,
+    rules::Rules,
 };
 pub use self::{
+    can::{PossibleUse, Prospect},
     error::RequestError,
     request::{Output, UseRequest, UseResponse},
     wait::{CancelError, Running},
@@ -46,10 +52,8 @@ pub use self::{
 use crate::{
     authn::Caller,
     config::Limits,
-    failpoint,
-    limiter::Busy,
-    limits,
-    signers::{Signer, Signers, UsePermit},
+    failpoint, limits,
+    signers::Signers,
     storage::{Facts, RequestRow, Snapshot, StorageError, Store},
 };
 
@@ -63,13 +67,14 @@ pub struct Requests {
     /// The requests that this process works on.
     pub running: Running,
     budgets: Budgets,
+    rules: Rules,
 }
 
 impl Requests {
     /// With no request in work.
     #[must_use]
     pub fn new(store: Store, signers: Arc<Signers>, limits: &Limits) -> Self {
-        Self { store, signers, running: Running::default(), budgets: Budgets::new(limits) }
+        Self { store, signers, running: Running::default(), budgets: Budgets::new(limits), rules: Rules::default() }
     }
 
     /// Authorizes, records and performs one use of a key.
@@ -81,9 +86,10 @@ impl Requests {
         let deadline = Instant::now() + limits::REPETITION_WAIT;
         loop {
             // 1 Receive. The facts may be out of date: the transaction judges again.
-            let facts = self.facts(caller, &request).await?;
-            let denial = denial(&request.operation, facts.as_ref(), caller.received);
+            let known = self.known(caller, &request).await?;
+            let denial = denial(caller, &request, known.as_ref());
             self.budgets.admit(caller, denial.as_ref(), Instant::now())?;
+            let facts = known.map(|known| known.facts);
             let permit = self.permit(caller, &request.operation, facts.as_ref(), denial.is_none()).await;
             // What has begun is brought to its end even when the caller hangs up.
             let (this, attempt) = (self.clone(), (caller.clone(), request.clone()));
@@ -120,12 +126,9 @@ impl Requests {
         // Without a permit because step 1 read facts that denied the use: if the transaction's facts allow it, the
         // answer is "busy", and a retry gets a permit.
         let (without_permit, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
-        let judge = {
-            let (caller, request, budgets) = (caller.clone(), request.clone(), self.budgets.clone());
-            move |snapshot: Snapshot<'_>| {
-                budgets.charge(&caller, decide(&caller, &request, snapshot, without_permit, host), Instant::now())
-            }
-        };
+        let (budgets, rules) = (self.budgets.clone(), self.rules.clone());
+        let decider = Decider { caller: caller.clone(), request: request.clone(), rules, without_permit, host };
+        let judge = move |seen: Snapshot<'_>| budgets.charge(&decider.caller, decider.decide(seen)?, Instant::now());
         let allowed = match self.store.begin_request(arrived, query, cached, judge).await? {
             Decided::Begin(allowed) => *allowed,
             Decided::Earlier(row) => return earlier_answer(row),
@@ -142,29 +145,26 @@ impl Requests {
     }
 
     /// What is known of the request: cached facts if they allow it, else those of this moment.
-    async fn facts(&self, caller: &Caller, request: &UseRequest) -> Result<Option<Facts>, StorageError> {
+    async fn known(&self, caller: &Caller, request: &UseRequest) -> Result<Option<Known>, StorageError> {
         let query = request.query(caller);
-        let cached = self.store.cached_facts(query).await?;
-        if denial(&request.operation, cached.as_ref(), caller.received).is_none() {
+        let cached = self.with_rules(self.store.cached_facts(query).await?).await?;
+        if denial(caller, request, cached.as_ref()).is_none() {
             return Ok(cached);
         }
-        self.store.facts(query).await
+        self.with_rules(self.store.facts(query).await?).await
     }
 
-    /// The signer's permit, before anything is recorded as begun.
-    async fn permit(&self, caller: &Caller, operation: &Operation, facts: Option<&Facts>, allowed: bool) -> Permit {
-        let key = facts.and_then(|facts| facts.key.as_ref());
-        let component = key.and_then(|key| Some((key.environment, key.component.as_ref()?.key.algorithm)));
-        let signer = component.and_then(|(environment, algorithm)| Some((self.signers.get(environment)?, algorithm)));
-        let Some((signer, algorithm)) = signer else { return Permit::NoSigner };
-        if !allowed {
-            return Permit::NotAllowed;
-        }
-        match signer.permit(caller.principal, (algorithm, operation.name())).await {
-            Ok(permit) => Permit::Granted(signer, permit),
-            Err(Busy) => Permit::Busy,
-        }
+    async fn with_rules(&self, facts: Option<Facts>) -> Result<Option<Known>, StorageError> {
+        let Some(facts) = facts else { return Ok(None) };
+        let rules = self.rules.load(&self.store, &facts).await?;
+        Ok(Some(Known { facts, rules }))
     }
+}
+
+/// What is known of a request before its transaction.
+struct Known {
+    facts: Facts,
+    rules: Option<Arc<RuleSet>>,
 }
 
 /// What came of an attempt.
@@ -172,17 +172,6 @@ enum Attempt {
     Done(UseResponse),
     /// The same request began before, and has no outcome yet.
     EarlierOneRuns(RequestId),
-}
-
-/// Whether a signer can take the use.
-enum Permit {
-    Granted(Arc<Signer>, UsePermit),
-    /// Not now.
-    Busy,
-    /// The requester may not use the key, so none was taken.
-    NotAllowed,
-    /// The key, or its environment, has no signer here.
-    NoSigner,
 }
 
 /// The answer of an earlier request with the same idempotency key.

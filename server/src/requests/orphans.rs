@@ -65,6 +65,9 @@ impl Requests {
                 if let Err(error) = self.store.prune_requests(Timestamp::from_unix(end)).await {
                     tracing::warn!(%error, "signing: old requests can't be deleted yet");
                 }
+                if let Err(error) = self.store.prune_quotas(Timestamp::from_unix(end)).await {
+                    tracing::warn!(%error, "signing: old counts of quotas can't be deleted yet");
+                }
             }
         }
     }

@@ -1,7 +1,10 @@
 //! What is asked of a key, and what came of it.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sealcard_api::ids::{KeyId, RequestId};
+use sealcard_api::{
+    context::UseContext,
+    ids::{KeyId, RequestId},
+};
 use sealcard_signer_protocol::{Input, Operation, Plaintext};
 use uuid::Uuid;
 
@@ -20,6 +23,8 @@ pub struct UseRequest {
     pub idempotency_key: Uuid,
     /// What is to be done.
     pub operation: Operation,
+    /// What the workstation says of it. Recorded, and no part of what the idempotency key is bound to.
+    pub context: UseContext,
 }
 
 /// What came of it.

@@ -97,12 +97,18 @@ pub(super) type Set = Vec<(RuleOwner, Arc<Document>)>;
 /// # Errors
 /// What is wrong, by whose rules it is.
 pub(super) fn compile(set: &Set, templates: &Templates) -> Result<String, Vec<(RuleOwner, Vec<Diagnostic>)>> {
+    rule_set(set, templates).map(|set| set.cedar())
+}
+
+/// Rules that hold together, ready to judge.
+///
+/// # Errors
+/// As [`compile`].
+pub(super) fn rule_set(set: &Set, templates: &Templates) -> Result<RuleSet, Vec<(RuleOwner, Vec<Diagnostic>)>> {
     let documents: Vec<(Scope, Arc<Document>)> =
         set.iter().map(|(owner, document)| (scope(owner), Arc::clone(document))).collect();
     let compiled = RuleSet::compile(&documents, templates);
-    compiled
-        .map(|set| set.cedar())
-        .map_err(|wrong| wrong.into_iter().map(|(scope, found)| (owner(scope), to_api(found))).collect())
+    compiled.map_err(|wrong| wrong.into_iter().map(|(scope, found)| (owner(scope), to_api(found))).collect())
 }
 
 /// What a link to a template is in Cedar.
@@ -155,7 +161,7 @@ const fn kind(kind: EngineKind) -> MentionKind {
     }
 }
 
-fn to_api(found: Vec<rules::Diagnostic>) -> Vec<Diagnostic> {
+pub(super) fn to_api(found: Vec<rules::Diagnostic>) -> Vec<Diagnostic> {
     let one = |found: rules::Diagnostic| Diagnostic {
         message: found.message,
         help: found.help,

@@ -11,6 +11,7 @@ mod prepare;
 mod read;
 mod target;
 mod templates;
+mod trial;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub use change::Change;
 pub use error::RulesError;
 pub use target::Target;
 pub use templates::{Act, TemplatesPlan};
+pub use trial::{ReadExamples, Replay};
 
 use crate::{
     authn::Caller,

@@ -38,7 +38,7 @@ impl Documents {
     }
 
     /// The rules that are in force for a scope.
-    async fn of(&mut self, rules: &Rules, scope: RuleScope) -> Result<Option<(RuleOwner, Arc<Document>)>> {
+    pub(super) async fn of(&mut self, rules: &Rules, scope: RuleScope) -> Result<Option<(RuleOwner, Arc<Document>)>> {
         if let Some(known) = self.0.get(&scope) {
             return Ok(Some(known.clone()));
         }

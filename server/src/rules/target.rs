@@ -22,6 +22,16 @@ impl Target {
         }
     }
 
+    /// Whether they hold for the key.
+    #[must_use]
+    pub fn covers(&self, key: &KeyRow) -> bool {
+        match self.scope() {
+            RuleScope::Environment(id) => id == key.environment_id,
+            RuleScope::Project(id) => id == key.project_id,
+            RuleScope::Key(id) => id == key.id,
+        }
+    }
+
     pub(super) fn owner(&self) -> RuleOwner {
         match &self.0 {
             RulesOf::Key(signing_key) => {

@@ -14,7 +14,10 @@ use proptest::{
 use reqwest::StatusCode;
 use sealcard_api::{
     problem::{Problem, ProblemCode},
-    rules::{Description, Label, Name, NewKeyName, NewPassword, RevocationMessage, UserId},
+    rules::{
+        Description, ExecutableSha256, HostName, Justification, Label, Name, NewKeyName, NewPassword, ProcessText,
+        RevocationMessage, UserId,
+    },
 };
 use serde_json::{Value, json};
 
@@ -200,22 +203,31 @@ fn document_names_the_problem_codes_that_are_sent() {
 #[test]
 fn rule_and_its_schema_take_the_same_texts() {
     type Check = fn(&str) -> Result<(), String>;
-    let rules: [(&str, Check); 7] = [
+    let rules: [(&str, Check); 11] = [
         ("Name", Name::check),
         ("NewKeyName", NewKeyName::check),
         ("Label", Label::check),
         ("Description", Description::check),
         ("UserId", UserId::check),
         ("RevocationMessage", RevocationMessage::check),
+        ("HostName", HostName::check),
+        ("ProcessText", |text| ProcessText::check(text, "path")),
+        ("ExecutableSha256", ExecutableSha256::check),
+        ("Justification", Justification::check),
         ("NewPassword", |text| NewPassword::check(text, "alice", NewPassword::MIN)),
     ];
     let mut runner = Generator::new().runner;
-    let some =
-        string_regex("(?s).{0,70}|[ -~]{0,70}|[0-9a-fA-F]{32}|(0x)?[0-9a-f]{16}|[0-9A-F]{40}|[a-z]{0,3}|a{0,40}");
+    let some = string_regex(
+        "(?s).{0,70}|[ -~]{0,70}|[0-9a-fA-F]{32}|(0x)?[0-9a-f]{16}|[0-9A-F]{40}|[0-9a-f]{63,65}|[a-z]{0,3}|a{0,40}",
+    );
     let some = some.unwrap();
     let mut texts: Vec<String> = (0..4000).map(|_| some.new_tree(&mut runner).unwrap().current()).collect();
     texts.extend(
-        (0..300).chain(1999..2002).chain(1023..1026).flat_map(|length| ["a".repeat(length), stretched(length)]),
+        (0..300)
+            .chain(999..1002)
+            .chain(1999..2002)
+            .chain(1023..1026)
+            .flat_map(|length| ["a".repeat(length), stretched(length)]),
     );
     texts.extend(
         (0..0x3000).chain(0xD800..0x1_1000).chain(0xE_0000..0xE_0200).filter_map(char::from_u32).map(String::from),

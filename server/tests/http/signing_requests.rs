@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use sealcard_api::{
+    Bytes, IDEMPOTENCY_KEY_HEADER,
     algorithm::ComponentRole,
     ids::{KeyId, PrincipalId, RequestId},
     problem::ProblemCode,
@@ -15,9 +16,13 @@ use sealcard_record::{
     event::{Asked, Operation, SignerOperation, UseDenied},
 };
 use sealcard_server::storage::{FactsQuery, NewRequest, Snapshot, StorageError, Target, Verdict};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::{PASSWORD, Running, Session};
+use crate::{
+    contract,
+    harness::{Answer, PASSWORD, Running, Session},
+};
 
 /// Stores a request of this principal in this state.
 async fn add_request(
@@ -95,4 +100,39 @@ async fn request_is_waited_for_until_it_ends_or_the_time_is_over() {
 
     admin.get(&format!("/v1/requests/{id}?wait=61")).await.problem(ProblemCode::Invalid);
     admin.get(&format!("/v1/requests/{}", RequestId::new())).await.problem(ProblemCode::NotFound);
+}
+
+/// The answer to a use of a key that does not exist.
+async fn use_unknown_key(session: &Session<'_>) -> Answer {
+    let path = format!("/v1/keys/{}/sign", KeyId::new());
+    let request = session.server.client().post(session.server.url(&path)).bearer_auth(&session.token);
+    let request = request.header(IDEMPOTENCY_KEY_HEADER, Uuid::new_v4().to_string());
+    let body = json!({"hash": "sha256", "digest": Bytes(vec![1; 32])});
+    let answer = Answer::of(request.json(&body).send().await.unwrap()).await;
+    contract::check(&Method::POST, &path, answer.status, "application/problem+json", &answer.body);
+    answer
+}
+
+#[tokio::test]
+async fn uses_beyond_a_budget_are_told_when_to_come_again() {
+    let server = Running::with(|limits| (limits.denials_per_minute, limits.uses_per_minute) = (3, 6)).await;
+    let admin = server.admin().await;
+    for _ in 0..3 {
+        use_unknown_key(&admin).await.problem(ProblemCode::NotFound);
+    }
+    let beyond = |answer: Answer, code| {
+        let problem = answer.problem(code);
+        let seconds = problem.retry_after.unwrap();
+        assert!((1..=60).contains(&seconds));
+        assert_eq!(answer.headers["retry-after"], seconds.to_string());
+        assert!(problem.detail.unwrap().contains(&format!("{seconds} seconds")));
+    };
+    for _ in 0..3 {
+        beyond(use_unknown_key(&admin).await, ProblemCode::TooManyAttempts);
+    }
+    beyond(use_unknown_key(&admin).await, ProblemCode::TooManyUses);
+    // Another one has a budget of its own, and all else goes on.
+    admin.add_user("alice").await;
+    let alice = server.login("alice", PASSWORD).await;
+    use_unknown_key(&alice).await.problem(ProblemCode::NotFound);
 }

@@ -12,20 +12,19 @@ use sealcard_api::{
 };
 use sealcard_server::{
     config::Limits,
-    requests::{RequestError, UseRequest, UseResponse},
+    requests::{RequestError, UseResponse},
     storage::{Member, StorageError},
 };
 use sealcard_signer_protocol::Operation;
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
-use crate::harness::{Place, details, sign};
+use crate::harness::{Place, details, request, sign};
 
 const BURST: usize = 1000;
 
 async fn use_as(place: &Place, principal: PrincipalId, key: KeyId) -> Result<UseResponse, RequestError> {
     let caller = place.let_in(GrantId(principal.0)).await;
-    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = request(key, sign(&[1; 32]));
     place.requests.submit(&caller, request).await
 }
 

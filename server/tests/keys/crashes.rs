@@ -22,14 +22,14 @@ use sealcard_test_pause::Pause;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::harness::{DEADLINE, Place, sign, signature, story, told};
+use crate::harness::{DEADLINE, Place, request, sign, signature, story, told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_intent_without_outcome_is_unknown_after_a_restart_and_is_not_repeated() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
     // What a server leaves behind that dies between intent and outcome.
-    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = request(key, sign(&[1; 32]));
     place.requests.submit(&place.caller(), request.clone()).await.unwrap();
     let place = place
         .tampered(
@@ -90,7 +90,7 @@ async fn a_signer_that_dies_in_the_middle_leaves_an_unknown_use_and_is_replaced(
         attempts += 1;
         assert!(attempts <= 20, "the signer was never killed in the middle");
         let process = signer.process_id().unwrap();
-        let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+        let request = request(key, sign(&[1; 32]));
         let ended = kill_after_intent(&place, process, request.clone()).await;
         let record = place.record().await;
         let state = record.last().unwrap().state.clone().unwrap();
@@ -137,7 +137,7 @@ async fn without_a_signer_a_use_fails_and_may_be_repeated() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
     place.requests.signers.stop().await;
-    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = request(key, sign(&[1; 32]));
     let failed = timeout(DEADLINE, place.requests.submit(&place.caller(), request.clone())).await.unwrap();
     assert!(matches!(failed, Err(RequestError::SignerUnavailable)), "{failed:?}");
     assert_eq!(place.record().await.last().unwrap().state.as_deref(), Some("failed"));

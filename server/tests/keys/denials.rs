@@ -12,13 +12,12 @@ use sealcard_policy::Action;
 use sealcard_server::{
     authn::AuthorizationError,
     keys::{self, KeyError},
-    requests::{RequestError, UseRequest},
+    requests::RequestError,
     storage::{KeyFilter, KeyRow, Member, PrincipalChange, StorageError, WriteTx},
 };
 use sealcard_signer_protocol::Operation;
-use uuid::Uuid;
 
-use crate::harness::{DEADLINE, Place, details, plaintext, sign, signature};
+use crate::harness::{DEADLINE, Place, details, plaintext, request, sign, signature};
 
 /// What a workstation is shown.
 async fn cards(place: &Place, principal: PrincipalId) -> Vec<KeyRow> {
@@ -146,7 +145,7 @@ async fn only_key_users_use_keys_directly_or_through_a_group() {
     place.add_user(stranger, "stranger").await;
     let as_stranger = async |place: &Place| {
         let caller = place.let_in(GrantId(stranger.0)).await;
-        let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+        let request = request(key, sign(&[1; 32]));
         place.requests.submit(&caller, request).await
     };
     let refused = as_stranger(&place).await;
@@ -235,7 +234,7 @@ async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_
     let stranger = PrincipalId::new();
     place.add_user(stranger, "stranger").await;
     let stranger = place.let_in(GrantId(stranger.0)).await;
-    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = request(key, sign(&[1; 32]));
     assert!(matches!(place.requests.submit(&stranger, request).await, Err(RequestError::Denied { .. })));
     assert_eq!(place.record().await.len(), entries + 5, "three denials, an intent and an outcome");
     place.stop().await;

@@ -10,6 +10,7 @@ use std::{
 use sealcard_api::{
     Timestamp,
     algorithm::{HashAlgorithm, KeyAlgorithm},
+    context::UseContext,
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     keys::KeyProfile,
     record::RecordReport,
@@ -200,8 +201,7 @@ impl Place {
 
     /// A new use.
     pub(crate) async fn perform(&self, key: KeyId, operation: Operation) -> Result<UseResponse, RequestError> {
-        let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation };
-        self.requests.submit(&self.caller(), request).await
+        self.requests.submit(&self.caller(), request(key, operation)).await
     }
 
     pub(crate) async fn sign(&self, key: KeyId, digest: &[u8; 32]) -> Vec<u8> {
@@ -232,6 +232,11 @@ fn signer_program() -> PathBuf {
     let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("sealcard-signer");
     assert!(program.is_file(), "{} is missing: cargo build --package sealcard-signer", program.display());
     program
+}
+
+/// A use of which the workstation says nothing.
+pub(crate) fn request(key: KeyId, operation: Operation) -> UseRequest {
+    UseRequest { key, idempotency_key: Uuid::new_v4(), operation, context: UseContext::default() }
 }
 
 pub(crate) fn sign(digest: &[u8; 32]) -> Operation {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sealcard_api::algorithm::KeyAlgorithm;
 
-use crate::harness::{Place, sign, story, told};
+use crate::harness::{Place, request, sign, story, told};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_hundred_uses_at_once_are_all_recorded_in_fewer_commits() {
@@ -16,11 +16,7 @@ async fn two_hundred_uses_at_once_are_all_recorded_in_fewer_commits() {
     for n in 0..USES {
         let (requests, caller) = (place.requests.clone(), place.caller());
         let digest = std::array::from_fn(|i| n.to_be_bytes()[i % 8]);
-        let request = sealcard_server::requests::UseRequest {
-            key,
-            idempotency_key: uuid::Uuid::new_v4(),
-            operation: sign(&digest),
-        };
+        let request = request(key, sign(&digest));
         tasks.spawn(async move { requests.submit(&caller, request).await.unwrap().request_id });
     }
     let requests: HashSet<_> = tasks.join_all().await.into_iter().collect();

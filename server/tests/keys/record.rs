@@ -1,9 +1,15 @@
 //! The record: append-only, and every change of it is found.
 
-use sealcard_api::algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm};
+use sealcard_api::{
+    algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm},
+    context::{Process, UseContext},
+    record::RecordKind,
+};
+use sealcard_server::requests::UseRequest;
 use sealcard_signer_protocol::{Certification, RequestBody};
+use serde_json::{Value, json};
 
-use crate::harness::Place;
+use crate::harness::{Place, details, request, sign};
 
 const UNPROTECTED: &str = "DROP TRIGGER record_is_never_changed; DROP TRIGGER record_is_never_shortened;";
 
@@ -139,9 +145,45 @@ async fn a_sealed_key_with_another_public_half_or_from_another_row_does_not_open
         let key = place.store().keys(sealcard_server::storage::KeyFilter { limit: 1, ..Default::default() }).await;
         let key = key.unwrap()[0].id;
         let place = place.tampered(change).await;
-        let refused = place.perform(key, crate::harness::sign(&[1; 32])).await;
+        let refused = place.perform(key, sign(&[1; 32])).await;
         assert!(matches!(refused, Err(sealcard_server::requests::RequestError::Fault(_))), "{change}: {refused:?}");
         assert_eq!(place.record().await.last().unwrap().state.as_deref(), Some("failed"), "{change}");
         place.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_are_in_intents_and_denials_and_bind_no_idempotency_key() {
+    let place = Place::new().await;
+    let key = place.key(KeyAlgorithm::Ed25519).await;
+    let context = |why: &str| UseContext {
+        host: Some("laptop".to_owned()),
+        processes: vec![Process { command: Some("gpg -bsau tags".to_owned()), ..Process::default() }],
+        justification: Some(why.to_owned()),
+    };
+    let first = UseRequest { context: context("Release 1.0"), ..request(key, sign(&[1; 32])) };
+    let response = place.requests.submit(&place.caller(), first.clone()).await.unwrap();
+    let again = UseRequest { context: context("Release 2.0"), ..first.clone() };
+    assert_eq!(place.requests.submit(&place.caller(), again).await.unwrap().request_id, response.request_id);
+    let other_input = UseRequest { operation: sign(&[2; 32]), ..first };
+    place.requests.submit(&place.caller(), other_input).await.unwrap_err();
+
+    let record = place.record().await;
+    let of_kind = |kind: RecordKind| {
+        let rows = record.iter().filter(|row| row.kind == kind.name()).map(details);
+        rows.filter(|entry| entry["key"]["id"] == key.to_string()).collect::<Vec<Value>>()
+    };
+    let claims = json!({
+        "host": "laptop",
+        "processes": [{"command": "gpg -bsau tags"}],
+        "justification": "Release 1.0",
+    });
+    for (kind, expected) in
+        [(RecordKind::Intent, Some(&claims)), (RecordKind::Denied, Some(&claims)), (RecordKind::Outcome, None)]
+    {
+        let entries = of_kind(kind);
+        assert_eq!(entries.iter().map(|entry| entry.get("claims")).collect::<Vec<_>>(), [expected], "{kind:?}");
+    }
+    assert_eq!(place.verify().await.findings, Vec::<String>::new());
+    place.stop().await;
 }

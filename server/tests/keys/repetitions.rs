@@ -3,9 +3,8 @@
 use sealcard_api::{algorithm::KeyAlgorithm, ids::GrantId};
 use sealcard_server::requests::{RequestError, UseRequest};
 use sealcard_signer_protocol::Operation;
-use uuid::Uuid;
 
-use crate::harness::{Place, details, plaintext, sign, signature, story, told};
+use crate::harness::{Place, details, plaintext, request, sign, signature, story, told};
 
 fn journal_lines(place: &Place) -> usize {
     std::fs::read_to_string(place.folder.path().join("signer/default/journal.jsonl")).unwrap().lines().count()
@@ -16,7 +15,7 @@ async fn the_same_request_gives_the_same_signature_and_uses_the_key_once() {
     let place = Place::new().await;
     // ECDSA signatures differ each time they are made.
     let key = place.key(KeyAlgorithm::NistP256).await;
-    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = request(key, sign(&[1; 32]));
     let before = journal_lines(&place);
     let first = place.requests.submit(&place.caller(), request.clone()).await.unwrap();
     let again = place.requests.submit(&place.caller(), request.clone()).await.unwrap();
@@ -37,7 +36,7 @@ async fn the_same_request_gives_the_same_signature_and_uses_the_key_once() {
 async fn the_same_request_at_once_waits_for_the_first() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::NistP256).await;
-    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = request(key, sign(&[1; 32]));
     let before = journal_lines(&place);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..20 {
@@ -55,7 +54,7 @@ async fn an_idempotency_key_is_bound_to_grant_key_operation_and_input() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
     let other = place.key(KeyAlgorithm::NistP256).await;
-    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = request(key, sign(&[1; 32]));
     place.requests.submit(&place.caller(), request.clone()).await.unwrap();
     let before = journal_lines(&place);
 
@@ -87,7 +86,7 @@ async fn a_decryption_is_done_and_recorded_anew_and_never_stored() {
     // The base point: what comes of it is the public key itself, so the test knows it.
     let mut ciphertext = vec![0; 32];
     ciphertext[0] = 9;
-    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: Operation::Decrypt { ciphertext } };
+    let request = request(key, Operation::Decrypt { ciphertext });
     let first = place.requests.submit(&place.caller(), request.clone()).await.unwrap();
     let again = place.requests.submit(&place.caller(), request).await.unwrap();
     assert_ne!(first.request_id, again.request_id);
@@ -109,8 +108,7 @@ async fn a_decryption_is_done_and_recorded_anew_and_never_stored() {
 async fn a_failed_use_may_be_tried_again() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Rsa4096).await;
-    let request =
-        UseRequest { key, idempotency_key: Uuid::new_v4(), operation: Operation::Decrypt { ciphertext: vec![1; 512] } };
+    let request = request(key, Operation::Decrypt { ciphertext: vec![1; 512] });
     for _ in 0..2 {
         let failed = place.requests.submit(&place.caller(), request.clone()).await;
         assert!(matches!(failed, Err(RequestError::DecryptionFailed { .. })), "{failed:?}");

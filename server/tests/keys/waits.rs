@@ -3,18 +3,14 @@
 use std::time::Duration;
 
 use sealcard_api::{algorithm::KeyAlgorithm, record::RecordKind};
-use sealcard_server::{
-    requests::{RequestError, UseRequest},
-    storage::StorageError,
-};
+use sealcard_server::{requests::RequestError, storage::StorageError};
 use sealcard_test_pause::Pause;
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use uuid::Uuid;
 
-use crate::harness::{DEADLINE, Place, sign, signature};
+use crate::harness::{DEADLINE, Place, request, sign, signature};
 
 fn stop_worker(place: &Place) -> Pause {
     Pause::of(place.requests.signers.get(place.environment).unwrap().process_id().unwrap()).unwrap()
@@ -40,7 +36,7 @@ async fn a_use_whose_caller_has_gone_counts_until_its_end() {
     let pause = stop_worker(&place);
     let mut callers = JoinSet::new();
     for _ in 0..64 {
-        let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+        let request = request(key, sign(&[1; 32]));
         let (requests, caller) = (place.requests.clone(), place.caller());
         callers.spawn(async move { requests.submit(&caller, request).await });
     }
@@ -65,7 +61,7 @@ async fn a_use_whose_caller_has_gone_counts_until_its_end() {
 async fn a_repetition_that_waits_is_judged_anew_when_the_first_has_ended() {
     let place = Place::new().await;
     let key = place.key(KeyAlgorithm::Ed25519).await;
-    let request = UseRequest { key, idempotency_key: Uuid::new_v4(), operation: sign(&[1; 32]) };
+    let request = request(key, sign(&[1; 32]));
     let perform = || {
         let (requests, caller, request) = (place.requests.clone(), place.caller(), request.clone());
         tokio::spawn(async move { requests.submit(&caller, request).await })

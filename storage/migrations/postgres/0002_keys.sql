@@ -199,6 +199,19 @@ CREATE TABLE key_request (
 
 CREATE INDEX key_request_unfinished ON key_request (id) WHERE state = 'signing';
 
+-- How much of each quota is used in a window. No references: rules, principals and keys may go.
+CREATE TABLE quota_use (
+    owner_id   UUID NOT NULL,     -- what has the rules that the quota is in
+    quota      TEXT COLLATE "C" NOT NULL,
+    subject_id UUID NOT NULL,     -- what is counted
+    start      BIGINT NOT NULL,
+    ends       BIGINT NOT NULL,
+    used       BIGINT NOT NULL,
+    PRIMARY KEY (owner_id, quota, subject_id, start)
+);
+
+CREATE INDEX quota_use_ends ON quota_use (ends);
+
 CREATE TABLE record (
     sequence     BIGINT PRIMARY KEY,
     time         BIGINT NOT NULL,

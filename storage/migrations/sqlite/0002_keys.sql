@@ -211,6 +211,19 @@ CREATE TABLE key_request (
 
 CREATE INDEX key_request_unfinished ON key_request (id) WHERE state = 'signing';
 
+-- How much of each quota is used in a window. No references: rules, principals and keys may go.
+CREATE TABLE quota_use (
+    owner_id   BLOB NOT NULL,     -- what has the rules that the quota is in
+    quota      TEXT NOT NULL,
+    subject_id BLOB NOT NULL,     -- what is counted
+    start      INTEGER NOT NULL,
+    ends       INTEGER NOT NULL,
+    used       INTEGER NOT NULL,
+    PRIMARY KEY (owner_id, quota, subject_id, start)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX quota_use_ends ON quota_use (ends);
+
 CREATE TABLE record (
     sequence     INTEGER PRIMARY KEY,
     time         INTEGER NOT NULL,

@@ -69,7 +69,7 @@ fn client(paths: &Paths, key: KeyId, next: &AtomicUsize, total: usize) -> Result
             }
             let mut digest = vec![0; 32];
             digest[..8].copy_from_slice(&number.to_be_bytes());
-            let request = SignRequest { hash: HashAlgorithm::Sha256, digest: Bytes(digest) };
+            let request = SignRequest { hash: HashAlgorithm::Sha256, digest: Bytes(digest), context: None };
             let signature = match remote.sign(key, Uuid::new_v4(), &request).await {
                 Ok(signature) => signature,
                 Err(_) => {

@@ -1,11 +1,11 @@
 //! ssh through gpg-agent: logins, and git's ssh signatures.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use sealcard_tests::{Flavour, Playground, run};
+use sealcard_tests::{Flavour, run};
 
-use crate::support::{expect_no_prompt, playground, sshd::Sshd};
+use crate::support::{expect_no_prompt, playground, ssh_agent::Agent, sshd::Sshd};
 
 with_every_gpg![
     each_key_logs_in_at_a_real_sshd,
@@ -69,31 +69,4 @@ fn a_message_that_is_neither_login_nor_sshsig_is_refused(flavour: Flavour) -> Re
         .run("gpg-connect-agent", &[&format!("SCD SETDATA {message}"), &format!("SCD PKAUTH {grip}"), "/bye"])?;
     ensure!(answer.text().contains("ERR ") && !answer.text().contains("\nD "), "{}", answer.description());
     Ok(())
-}
-
-/// gpg-agent in its role as ssh's agent.
-struct Agent<'a> {
-    playground: &'a Playground,
-    socket: String,
-}
-
-impl<'a> Agent<'a> {
-    fn new(playground: &'a Playground) -> Result<Self> {
-        let station = &playground.workstation;
-        station.run("gpg-connect-agent", &["/bye"])?;
-        let socket = station.run("gpgconf", &["--list-dirs", "agent-ssh-socket"])?.text().trim().to_owned();
-        Ok(Self { playground, socket })
-    }
-
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = self.playground.workstation.command(program, arguments);
-        command.env("SSH_AUTH_SOCK", &self.socket);
-        command
-    }
-
-    /// The keys it offers, as lines of authorized_keys.
-    fn public_keys(&self) -> Result<Vec<String>> {
-        let list = run(&mut self.command("ssh-add", &["-L"]), Duration::from_secs(60))?.success()?.text();
-        Ok(list.lines().map(str::to_owned).collect())
-    }
 }

@@ -13,7 +13,7 @@ use crate::{
     cases::{ALGORITHMS, Case, Contest},
     local::{LocalKeys, Shape},
     pkcs11::{self, Pkcs11Key},
-    processes, quiet, record,
+    policy, processes, quiet, record,
     report::Report,
     side::{Person, Task},
     throughput::Throughput,
@@ -89,6 +89,7 @@ impl Bench {
         let throughput = Throughput { contest: &contest, quick: self.quick };
         throughput.sealed(&playground, &mut report)?;
         throughput.on_token(&binaries, &mut report)?;
+        policy::measure(&playground, &contest, self.quick, &mut report)?;
         processes::scdaemon_memory(&playground, &wanted, &mut report)?;
 
         report.print();

@@ -6,6 +6,7 @@ mod cases;
 mod client;
 mod local;
 mod pkcs11;
+mod policy;
 mod processes;
 mod quiet;
 mod record;

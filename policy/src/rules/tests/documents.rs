@@ -171,7 +171,7 @@ fn examples_are_judged() {
          time = \"2026-11-30T10:00:00Z\"\nexpect = \"allow\"\n",
     )
     .unwrap();
-    let results: Vec<bool> = examples.iter().map(|example| example.run(&rules).passed).collect();
+    let results: Vec<bool> = examples.iter().map(|example| example.run(&rules, "default").passed).collect();
     assert_eq!(results, [true, true, false]);
     assert_eq!(examples.iter().map(|example| example.line).collect::<Vec<_>>(), [1, 11, 21]);
     assert!(Examples::parse("[[example]]\nname = \"x\"\n").is_err());

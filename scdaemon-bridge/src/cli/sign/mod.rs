@@ -16,6 +16,7 @@ use clap::{Args, ValueHint};
 use sealcard_api::{
     Bytes,
     algorithm::HashAlgorithm,
+    context::UseContext,
     ids::RequestId,
     operations::{SignRequest, SignatureResponse},
 };
@@ -123,6 +124,7 @@ struct Failed {
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let form = if arguments.binary { Form::Binary } else { Form::Armored };
+    let claims = app.begin_claims();
     let to_stdout = arguments.output.as_deref() == Some(Path::new("-"));
     let from_stdin = arguments.paths.iter().any(|path| path == Path::new("-"));
     let is_one = arguments.clear || from_stdin || to_stdout;
@@ -131,14 +133,15 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     let key =
         key::choose(app, arguments.key.as_deref()).await.inspect_err(|error| record::failure(app, None, error))?;
     let hash = arguments.hash.unwrap_or_else(|| key.preferred_hash());
+    let context = claims.await.ok();
     if is_one {
-        let signed = one(app, &arguments, &key, hash).await;
+        let signed = one(app, &arguments, &key, hash, context).await;
         let request = signed.inspect_err(|error| record::failure(app, Some(&key), error))?;
         record::success(app, &key, Some(request));
         return Ok(ExitCode::SUCCESS);
     }
     let (already_signed, skipped) = (plan.already_signed, plan.skipped);
-    let (signed, failed, interrupted) = pipeline::sign(app, &key, hash, form, plan.jobs, arguments.quiet)
+    let (signed, failed, interrupted) = pipeline::sign(app, &key, hash, form, plan.jobs, context, arguments.quiet)
         .await
         .inspect_err(|error| record::failure(app, Some(&key), error))?;
     match (failed.first(), signed.last()) {
@@ -205,7 +208,13 @@ fn totals(report: &Report) -> Vec<String> {
 const MAX_TEXT: u64 = 64 * 1024 * 1024;
 
 /// One content, with a signature that may go to standard output.
-async fn one(app: &App, arguments: &Arguments, key: &SigningKey, hash: HashAlgorithm) -> anyhow::Result<RequestId> {
+async fn one(
+    app: &App,
+    arguments: &Arguments,
+    key: &SigningKey,
+    hash: HashAlgorithm,
+    context: Option<UseContext>,
+) -> anyhow::Result<RequestId> {
     let [path] = arguments.paths.as_slice() else {
         bail!("with --clear, --output - or standard input, exactly one file is signed");
     };
@@ -223,11 +232,11 @@ async fn one(app: &App, arguments: &Arguments, key: &SigningKey, hash: HashAlgor
             bail!("a text above 64 MiB is not signed in clear: leave --clear out");
         }
         let cleartext = Cleartext::new(key, hash, &text)?;
-        let answer = ask(app, key, cleartext.draft()).await?;
+        let answer = ask(app, key, cleartext.draft(), context).await?;
         (cleartext.finish(key, &answer.signature.0)?, answer.request_id)
     } else {
         let draft = Draft::of_content(key, hash, &mut *content)?;
-        let answer = ask(app, key, &draft).await?;
+        let answer = ask(app, key, &draft, context).await?;
         (draft.finish(key, &answer.signature.0, form)?, answer.request_id)
     };
     let output = match &arguments.output {
@@ -250,8 +259,13 @@ async fn one(app: &App, arguments: &Arguments, key: &SigningKey, hash: HashAlgor
     Ok(request)
 }
 
-async fn ask(app: &App, key: &SigningKey, draft: &Draft) -> anyhow::Result<SignatureResponse> {
-    let request = SignRequest { hash: draft.hash(), digest: Bytes(draft.digest().to_vec()) };
+async fn ask(
+    app: &App,
+    key: &SigningKey,
+    draft: &Draft,
+    context: Option<UseContext>,
+) -> anyhow::Result<SignatureResponse> {
+    let request = SignRequest { hash: draft.hash(), digest: Bytes(draft.digest().to_vec()), context };
     Ok(app.remote.sign(key.id(), Uuid::now_v7(), &request).await?)
 }
 

@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use sealcard_api::{
     Bytes,
     algorithm::HashAlgorithm,
+    context::UseContext,
     operations::{MAX_BATCH, SignBatchItem, SignBatchRequest, SignBatchResult, SignatureResponse},
     problem::ProblemCode,
 };
@@ -43,12 +44,14 @@ pub(super) async fn sign(
     hash: HashAlgorithm,
     form: Form,
     jobs: Vec<Job>,
+    context: Option<UseContext>,
     quiet: bool,
 ) -> anyhow::Result<Outcome> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let bar = progress::bar(jobs.len(), "signed", quiet);
     let mut work = Work::new(&app.remote, key, hash, form, jobs, &bar);
+    work.context = context;
     let interrupted = tokio::select! {
         done = work.run() => { done?; false }
         _ = interrupt.recv() => true,
@@ -64,6 +67,8 @@ struct Work<'a> {
     key: &'a SigningKey,
     hash: HashAlgorithm,
     form: Form,
+    /// What is said of each use.
+    context: Option<UseContext>,
     bar: &'a ProgressBar,
     /// Not begun.
     waiting: VecDeque<Job>,
@@ -98,6 +103,7 @@ impl<'a> Work<'a> {
             key,
             hash,
             form,
+            context: None,
             bar,
             waiting: jobs.into(),
             hashing: JoinSet::new(),
@@ -156,7 +162,7 @@ impl<'a> Work<'a> {
         {
             let rest = self.ready.split_off(self.ready.len().min(MAX_BATCH));
             let batch = std::mem::replace(&mut self.ready, rest);
-            let (remote, key) = (self.remote.clone(), self.key.id());
+            let (remote, key, context) = (self.remote.clone(), self.key.id(), self.context.clone());
             self.sending.spawn(async move {
                 let tries = batch.iter().map(|ready| ready.tries).max().unwrap_or(0);
                 if tries > 0 {
@@ -167,7 +173,7 @@ impl<'a> Work<'a> {
                     hash: ready.draft.hash(),
                     digest: Bytes(ready.draft.digest().to_vec()),
                 });
-                let request = SignBatchRequest { items: items.collect() };
+                let request = SignBatchRequest { items: items.collect(), context };
                 let results = remote.sign_batch(key, &request).await?;
                 Ok(batch.into_iter().zip(results).collect())
             });

@@ -4,6 +4,7 @@ pub(crate) mod database;
 pub(crate) mod page;
 pub(crate) mod record;
 pub(crate) mod rest;
+pub(crate) mod ssh_agent;
 pub(crate) mod sshd;
 pub(crate) mod standstill;
 pub(crate) mod terminal;

@@ -163,7 +163,7 @@ fn client(paths: &Paths, key: Result<&KeyFacts>, stop: &AtomicBool, attempts: &M
         while !stop.load(Ordering::SeqCst) {
             let began = Instant::now();
             let digest = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
-            let request = SignRequest { hash: HashAlgorithm::Sha256, digest: Bytes(digest) };
+            let request = SignRequest { hash: HashAlgorithm::Sha256, digest: Bytes(digest), context: None };
             let answer = remote.sign(key, Uuid::new_v4(), &request).await;
             let failed = answer.is_err();
             let request = answer.ok().map(|answer| answer.request_id.to_string());

@@ -326,6 +326,21 @@ mod tests {
     }
 
     #[test]
+    fn burst_of_denied_uses_is_told_with_its_number_and_reason() {
+        let body = bodies().find(|body| matches!(body.event, Event::UseDeniedBurst(_))).unwrap();
+        let Told { who, did, on, result, .. } = Told::of(&body);
+        assert_eq!([who.as_str(), &did, &on], ["alice", "use keys, 940 times", "-"]);
+        assert_eq!(result, "denied, the last one: the role key-user in the project is missing");
+    }
+
+    #[test]
+    fn jump_of_the_clock_is_told_with_its_direction() {
+        let body = bodies().find(|body| matches!(body.event, Event::ClockJumped(_))).unwrap();
+        let Told { who, did, result, .. } = Told::of(&body);
+        assert_eq!([who.as_str(), &did, &result], ["the server", "clock jumped", "in doubt: 400 seconds back"]);
+    }
+
+    #[test]
     fn failed_login_names_the_user_and_why() {
         let body = bodies().find(|body| matches!(body.event, Event::LoginFailed(_))).unwrap();
         let Told { who, result, .. } = Told::of(&body);

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+mod trial;
+
 use super::rules::{
     History, Options, Source, Version, counted, mistakes, print_diagnostics, print_history, print_text, show_diff,
     show_version_diff,
@@ -103,6 +105,29 @@ pub(super) enum Command {
         #[command(flatten)]
         history: History,
     },
+    /// Judge examples by the rules in force, or by those in a file
+    #[command(after_help = trial::TEST_HELP, allow_missing_positional = true)]
+    Test {
+        #[command(flatten)]
+        target: Target,
+        /// The examples, in TOML
+        #[arg(value_hint = ValueHint::FilePath)]
+        examples: PathBuf,
+        /// Judge by these rules in place of those in force
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        rules: Option<PathBuf>,
+    },
+    /// Compare rules, and say which recorded uses they decide differently
+    #[command(after_help = trial::DIFF_HELP, allow_missing_positional = true)]
+    Diff {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        compared: trial::Compared,
+    },
+    /// Say why a request was denied, or what somebody may do
+    #[command(after_help = trial::EXPLAIN_HELP)]
+    Explain(trial::Explained),
     /// Put the rules of an older version in force again, as a new version
     #[command(allow_missing_positional = true)]
     Revert {
@@ -205,6 +230,11 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         }
         Command::Remove { target, note, yes } => remove(app, &target, note, yes, json).await.map(done),
         Command::History { target, history } => show_history(app, &target, &history, json).await.map(done),
+        Command::Test { target, examples, rules } => {
+            trial::test(app, &target, (&examples, rules.as_deref()), json).await
+        }
+        Command::Diff { target, compared } => trial::diff(app, &target, compared, json).await,
+        Command::Explain(explained) => trial::explain(app, explained, json).await.map(done),
         Command::Revert { target, version, options } => revert(app, &target, version, options, json).await,
     }
 }

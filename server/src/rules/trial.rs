@@ -1,0 +1,485 @@
+//! Rules tried out: examples, recorded uses judged again, and what somebody may do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use sealcard_api::{
+    Timestamp,
+    algorithm::ComponentRole,
+    decisions::{PolicyDecision, UseKind},
+    ids::{KeyId, PrincipalId},
+    key_rules::Diagnostic,
+    record::RecordKind,
+    roles::{PrincipalKind, ProjectRole, Roles},
+    rule_trials::{Different, ExampleResult, MAX_REPLAYED, MayUse, PossibleUse, RulesReplayed, RulesTested},
+};
+use sealcard_policy::{
+    AuthenticationMethod, ComponentFacts, Decision, Denial, Facts, GrantFacts, KeyFacts, KeyOperation, PrincipalFacts,
+    RequestFacts, decide_use,
+    rules::{Document, Examples, Expectation, RuleSet},
+};
+use sealcard_record::{
+    Body, Event,
+    event::{Asked, Claims, Judged, Operation},
+};
+
+use super::{
+    Result, Rules, RulesError, Target,
+    engine::{self, Parsed, Templates},
+    prepare::{Documents, breaks},
+};
+use crate::storage::{KeyFilter, KeyRow, PrincipalRow, RecordFilter, RuleOwner, RuleScope};
+
+/// Examples of a text, or what is wrong with it.
+pub enum ReadExamples {
+    /// They can be judged.
+    Good(Examples),
+    /// They can't.
+    Wrong(Vec<Diagnostic>),
+}
+
+/// Two texts to judge by, and which recorded uses.
+pub struct Replay {
+    /// The rules to compare with.
+    pub old: String,
+    /// The other rules.
+    pub new: String,
+    /// Uses from this moment on.
+    pub since: Timestamp,
+    /// After this entry.
+    pub after: Option<u64>,
+}
+
+impl Rules {
+    /// Reads examples.
+    #[must_use]
+    pub fn examples(text: &str) -> ReadExamples {
+        match Examples::parse(text) {
+            Ok(examples) => ReadExamples::Good(examples),
+            Err(found) => ReadExamples::Wrong(engine::to_api(found)),
+        }
+    }
+
+    /// Judges examples. `keys` are their keys by name; `text` are rules of `target` in place of those in force.
+    ///
+    /// # Errors
+    /// If the database fails, or the rules don't fit the others.
+    pub async fn test(
+        &self,
+        target: &Target,
+        text: Option<&str>,
+        examples: Examples,
+        keys: &BTreeMap<String, KeyRow>,
+    ) -> Result<RulesTested> {
+        let mut sets = Sets::new(self, target.scope()).await?;
+        if let Some(text) = text
+            && let Err(found) = sets.replace(text)
+        {
+            return Ok(RulesTested { rules: found, ..RulesTested::default() });
+        }
+        let mut results = Vec::new();
+        for example in examples.iter() {
+            let Some(key) = keys.get(&example.key) else {
+                return Err(RulesError::NotFound(format!("There is no key {}.", example.key)));
+            };
+            let rules = match sets.of(self, key).await? {
+                Ok(rules) => rules,
+                Err(found) => return Ok(RulesTested { rules: found, ..RulesTested::default() }),
+            };
+            let result = example.run(&rules, &key.environment);
+            let missing = example.rules.iter().filter(|rule| !result.rules.contains(rule)).cloned().collect();
+            results.push(ExampleResult {
+                name: example.name.clone(),
+                line: example.line,
+                passed: result.passed,
+                expected: decision(example.expect),
+                decided: decision(result.decided),
+                missing,
+                reasons: result.reasons,
+                rules: result.rules,
+            });
+        }
+        Ok(RulesTested { results, ..RulesTested::default() })
+    }
+
+    /// Judges recorded uses by two texts, at most [`MAX_REPLAYED`] entries at once. The requesters count as key users.
+    ///
+    /// # Errors
+    /// If the database fails, or the rules don't fit the others.
+    pub async fn replay(&self, target: &Target, replay: Replay) -> Result<RulesReplayed> {
+        let Replay { old, new, since, after } = replay;
+        let (mut before, mut changed) =
+            (Sets::new(self, target.scope()).await?, Sets::new(self, target.scope()).await?);
+        let wrong = RulesReplayed {
+            old: before.replace(&old).err().unwrap_or_default(),
+            new: changed.replace(&new).err().unwrap_or_default(),
+            ..RulesReplayed::default()
+        };
+        if !wrong.old.is_empty() || !wrong.new.is_empty() {
+            return Ok(wrong);
+        }
+        let (project, key) = match target.scope() {
+            RuleScope::Key(key) => (None, Some(key)),
+            RuleScope::Project(project) => (Some(project), None),
+            RuleScope::Environment(_) => (None, None),
+        };
+        let kinds = vec![RecordKind::Intent, RecordKind::Denied];
+        let filter = RecordFilter {
+            after,
+            limit: MAX_REPLAYED,
+            since: Some(since),
+            project,
+            key,
+            kinds,
+            ..RecordFilter::default()
+        };
+        let rows = self.store.record(filter).await?;
+        let newest = self.store.record_length().await?;
+        let next =
+            (rows.len() >= MAX_REPLAYED as usize).then(|| rows.last().map(|row| row.sequence.to_string())).flatten();
+        let oldest = rows.first().map_or(newest, |row| row.sequence);
+        let mut answer = RulesReplayed { next, newest, oldest, ..RulesReplayed::default() };
+        let mut known = Known::default();
+        for row in rows {
+            let Ok(body) = sealcard_record::parse(&row.body) else { continue };
+            let Some(used) = Used::of(&body) else { continue };
+            let Some(key) = known.key(self, used.key).await? else { continue };
+            if matches!(target.scope(), RuleScope::Environment(id) if id != key.environment_id) {
+                continue;
+            }
+            let (old, new) = match (before.of(self, &key).await?, changed.of(self, &key).await?) {
+                (Ok(old), Ok(new)) => (old, new),
+                (Err(old), Ok(_)) => return Ok(RulesReplayed { old, ..RulesReplayed::default() }),
+                (_, Err(new)) => return Ok(RulesReplayed { new, ..RulesReplayed::default() }),
+            };
+            let principal = known.principal(self, used.by).await?;
+            let facts = used.facts(&body, &key, principal);
+            answer.judged += 1;
+            answer.different.extend(used.compare(&body, &key, &facts, (&old, &new)));
+        }
+        Ok(answer)
+    }
+
+    /// What an account may do with keys, as far as its name, groups and roles tell. None if there is no such account.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn what_may(&self, name: &str, now: Timestamp) -> Result<Option<MayUse>> {
+        let known = Known::default();
+        let Some(principal) = known.named(self, name).await? else { return Ok(None) };
+        let filter = KeyFilter {
+            after: None,
+            limit: u32::MAX >> 1,
+            visible_to: None,
+            project: None,
+            usable_by: Some(principal.row.id),
+        };
+        let mut answer = MayUse::default();
+        for key in self.store.keys(filter).await? {
+            let mut sets = Sets::new(self, RuleScope::Key(key.id)).await?;
+            let Ok(rules) = sets.of(self, &key).await? else { continue };
+            for (operation, role) in OPERATIONS {
+                let Some(component) = key.components.iter().find(|component| component.role == role) else { continue };
+                let facts = Facts {
+                    key: Some(KeyFacts {
+                        disabled: key.disabled,
+                        revoked: key.revoked.is_some(),
+                        destroyed: key.destroyed.is_some(),
+                        component: Some(ComponentFacts { expires: component.expires, revoked: component.revoked }),
+                        ..key_facts(&key)
+                    }),
+                    ..facts(now, &principal, &key)
+                };
+                let decision = decide_use(&facts, operation, Some(&rules), &BTreeSet::new());
+                answer.uses.push(possible(&key, operation, &decision));
+            }
+        }
+        Ok(Some(answer))
+    }
+}
+
+const OPERATIONS: [(KeyOperation, ComponentRole); 3] = [
+    (KeyOperation::Sign, ComponentRole::Sign),
+    (KeyOperation::Decrypt, ComponentRole::Decrypt),
+    (KeyOperation::Authenticate, ComponentRole::Authenticate),
+];
+
+/// What is against a use whoever asks from wherever, or what must be the case.
+fn possible(key: &KeyRow, operation: KeyOperation, decision: &Decision) -> PossibleUse {
+    // What these look at is the same for every use; the others look at one use.
+    let lasting = |denial: &Denial| match denial {
+        Denial::Rule(rule) => {
+            matches!(rule.id.rsplit('/').next(), Some("operations" | "who" | "login-methods" | "withdrawn"))
+        }
+        _ => true,
+    };
+    let denied = decision.denials().iter().any(lasting);
+    let told = decision.denials().iter().filter(|denial| !denied || lasting(denial));
+    let mut conditions: Vec<String> = told
+        .map(|denial| match denial {
+            Denial::Rule(rule) => format!("the rule {} of {} {}", rule.rule, rule.scope, rule.wants),
+            other => other.to_string(),
+        })
+        .collect();
+    if !denied {
+        let demands = decision.demands().iter();
+        conditions.extend(demands.map(|rule| format!("the rule {} of {} {}", rule.rule, rule.scope, rule.wants)));
+    }
+    PossibleUse { key: key.full_name().to_string(), operation: use_kind(operation), denied, conditions }
+}
+
+/// The rules of keys, with those of one scope replaced.
+struct Sets {
+    scope: RuleScope,
+    replaced: Option<Option<Arc<Document>>>,
+    documents: Documents,
+    templates: Arc<Templates>,
+    compiled: HashMap<KeyId, Arc<RuleSet>>,
+}
+
+impl Sets {
+    async fn new(rules: &Rules, scope: RuleScope) -> Result<Self> {
+        let state = rules.store.rules_state().await?;
+        let templates = Arc::new(engine::templates(&rules.store.templates_at(state.templates).await?));
+        Ok(Self { scope, replaced: None, documents: Documents::default(), templates, compiled: HashMap::new() })
+    }
+
+    fn replace(&mut self, text: &str) -> std::result::Result<(), Vec<Diagnostic>> {
+        self.replaced = Some(if text.trim().is_empty() { None } else { Some(Parsed::read(text)?.document) });
+        Ok(())
+    }
+
+    /// The rules of a key, or what is wrong with those that were replaced.
+    async fn of(&mut self, rules: &Rules, key: &KeyRow) -> Result<std::result::Result<Arc<RuleSet>, Vec<Diagnostic>>> {
+        if let Some(known) = self.compiled.get(&key.id) {
+            return Ok(Ok(Arc::clone(known)));
+        }
+        let scopes = [
+            (RuleScope::Environment(key.environment_id), key.environment.clone()),
+            (RuleScope::Project(key.project_id), key.project.clone()),
+            (RuleScope::Key(key.id), key.full_name().to_string()),
+        ];
+        let mut set = engine::Set::new();
+        for (scope, name) in scopes {
+            match &self.replaced {
+                Some(document) if scope == self.scope => {
+                    set.extend(document.clone().map(|document| (owner(scope, name), document)));
+                }
+                _ => set.extend(self.documents.of(rules, scope).await?),
+            }
+        }
+        let templates = Arc::clone(&self.templates);
+        match rules.compile(move || engine::rule_set(&set, &templates)).await? {
+            Ok(compiled) => {
+                let compiled = Arc::new(compiled);
+                self.compiled.insert(key.id, Arc::clone(&compiled));
+                Ok(Ok(compiled))
+            }
+            Err(mut wrong) => match wrong.iter().position(|(owner, _)| is_of(owner, self.scope)) {
+                Some(own) => Ok(Err(wrong.swap_remove(own).1)),
+                None => Err(RulesError::Conflict(breaks(wrong))),
+            },
+        }
+    }
+}
+
+fn owner(scope: RuleScope, name: String) -> RuleOwner {
+    match scope {
+        RuleScope::Environment(_) => RuleOwner::Environment(name),
+        RuleScope::Project(_) => RuleOwner::Project(name),
+        RuleScope::Key(_) => RuleOwner::Key(name),
+    }
+}
+
+/// Whether the owner is what the scope is. In a set, there is one of each.
+const fn is_of(owner: &RuleOwner, scope: RuleScope) -> bool {
+    matches!(
+        (owner, scope),
+        (RuleOwner::Environment(_), RuleScope::Environment(_))
+            | (RuleOwner::Project(_), RuleScope::Project(_))
+            | (RuleOwner::Key(_), RuleScope::Key(_))
+    )
+}
+
+/// What was read of keys and accounts.
+#[derive(Default)]
+struct Known {
+    keys: HashMap<KeyId, Option<Arc<KeyRow>>>,
+    principals: HashMap<PrincipalId, Option<Arc<Account>>>,
+}
+
+/// An account with its groups.
+struct Account {
+    row: PrincipalRow,
+    groups: Vec<String>,
+}
+
+impl Known {
+    async fn key(&mut self, rules: &Rules, id: KeyId) -> Result<Option<Arc<KeyRow>>> {
+        if let Some(known) = self.keys.get(&id) {
+            return Ok(known.clone());
+        }
+        let key = rules.store.key(id).await?.map(Arc::new);
+        self.keys.insert(id, key.clone());
+        Ok(key)
+    }
+
+    async fn principal(&mut self, rules: &Rules, id: PrincipalId) -> Result<Option<Arc<Account>>> {
+        if let Some(known) = self.principals.get(&id) {
+            return Ok(known.clone());
+        }
+        let account = self.named(rules, &id.to_string()).await?.map(Arc::new);
+        self.principals.insert(id, account.clone());
+        Ok(account)
+    }
+
+    async fn named(&self, rules: &Rules, name_or_id: &str) -> Result<Option<Account>> {
+        for kind in [PrincipalKind::User, PrincipalKind::ServiceAccount] {
+            if let Some(row) = rules.store.principal(kind, name_or_id).await? {
+                let groups = rules.store.groups_of(row.id).await?;
+                return Ok(Some(Account { row, groups }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A recorded use.
+struct Used<'a> {
+    by: PrincipalId,
+    name: &'a str,
+    key: KeyId,
+    asked: &'a Asked,
+}
+
+impl<'a> Used<'a> {
+    fn of(body: &'a Body) -> Option<Self> {
+        let (asked, key) = match &body.event {
+            Event::UseIntent(intent) => (&intent.asked, intent.signing_key.key.id),
+            Event::UseDenied(denied) => (&denied.asked, denied.key.as_ref()?.id),
+            _ => return None,
+        };
+        let actor = body.actor.as_ref()?;
+        Some(Self { by: actor.id, name: &actor.name, key, asked })
+    }
+
+    fn operation(&self) -> KeyOperation {
+        match self.asked.operation {
+            Operation::Sign => KeyOperation::Sign,
+            Operation::Decrypt => KeyOperation::Decrypt,
+            Operation::Authenticate => KeyOperation::Authenticate,
+        }
+    }
+
+    /// What the use was judged by then. What the entry lacks, because there were no rules, is what is the case now.
+    fn facts(&self, body: &Body, key: &KeyRow, account: Option<Arc<Account>>) -> Facts {
+        let judged: Option<&Judged> = self.asked.judged.as_ref();
+        let groups = judged.map(|judged| judged.groups.clone());
+        let groups = groups.or_else(|| account.as_ref().map(|account| account.groups.clone())).unwrap_or_default();
+        let by_token = judged.is_some_and(|judged| judged.by_service_token);
+        let kind = account
+            .map_or(if by_token { PrincipalKind::ServiceAccount } else { PrincipalKind::User }, |it| it.row.kind);
+        let claims = self.asked.claims.as_ref().map(Claims::context).unwrap_or_default();
+        Facts {
+            now: body.time,
+            grant: GrantFacts {
+                issued: judged.map_or(body.time, |judged| judged.login),
+                method: method(kind),
+                expires: Timestamp::from_unix(i64::MAX),
+                revoked: false,
+            },
+            principal: PrincipalFacts {
+                name: self.name.to_owned(),
+                kind,
+                administrator: false,
+                disabled: false,
+                removed: false,
+                groups,
+            },
+            roles: Roles::NONE.with(ProjectRole::KeyUser),
+            key: Some(KeyFacts { component: Some(ComponentFacts::default()), ..key_facts(key) }),
+            request: RequestFacts { address: body.peer, claims, hash: self.asked.hash, clock_in_doubt: false },
+        }
+    }
+
+    fn compare(&self, body: &Body, key: &KeyRow, facts: &Facts, (old, new): (&RuleSet, &RuleSet)) -> Option<Different> {
+        let exhausted: BTreeSet<&str> =
+            self.asked.judged.iter().flat_map(|judged| &judged.exhausted).map(String::as_str).collect();
+        let judge = |rules| decide_use(facts, self.operation(), Some(rules), &exhausted);
+        let (old, new) = (judge(old), judge(new));
+        let (before, after) = (Expectation::of(&old), Expectation::of(&new));
+        if before == after {
+            return None;
+        }
+        // The reasons of the stricter one say what the other lacks.
+        let stricter = if after == Expectation::Deny || before == Expectation::Allow { &new } else { &old };
+        Some(Different {
+            request_id: body.request_id,
+            time: body.time,
+            by: self.name.to_owned(),
+            key: key.full_name().to_string(),
+            operation: use_kind(self.operation()),
+            old: decision(before),
+            new: decision(after),
+            reasons: stricter.reasons(),
+        })
+    }
+}
+
+/// A key user who has just logged in and asks from nowhere.
+fn facts(now: Timestamp, account: &Account, key: &KeyRow) -> Facts {
+    Facts {
+        now,
+        grant: GrantFacts {
+            issued: now,
+            method: method(account.row.kind),
+            expires: Timestamp::from_unix(i64::MAX),
+            revoked: false,
+        },
+        principal: PrincipalFacts {
+            name: account.row.name.clone(),
+            kind: account.row.kind,
+            administrator: false,
+            disabled: account.row.disabled,
+            removed: false,
+            groups: account.groups.clone(),
+        },
+        roles: Roles::NONE.with(ProjectRole::KeyUser),
+        key: Some(key_facts(key)),
+        request: RequestFacts::default(),
+    }
+}
+
+fn key_facts(key: &KeyRow) -> KeyFacts {
+    KeyFacts {
+        name: key.name.clone(),
+        project: key.project.clone(),
+        environment: key.environment.clone(),
+        ..KeyFacts::default()
+    }
+}
+
+const fn method(kind: PrincipalKind) -> AuthenticationMethod {
+    match kind {
+        PrincipalKind::User => AuthenticationMethod::Password,
+        PrincipalKind::ServiceAccount => AuthenticationMethod::ServiceToken,
+    }
+}
+
+const fn decision(expectation: Expectation) -> PolicyDecision {
+    match expectation {
+        Expectation::Allow => PolicyDecision::Allow,
+        Expectation::Deny => PolicyDecision::Deny,
+        Expectation::Wait => PolicyDecision::Wait,
+    }
+}
+
+const fn use_kind(operation: KeyOperation) -> UseKind {
+    match operation {
+        KeyOperation::Sign => UseKind::Sign,
+        KeyOperation::Decrypt => UseKind::Decrypt,
+        KeyOperation::Authenticate => UseKind::Authenticate,
+    }
+}
