@@ -119,6 +119,26 @@ async fn rules_are_applied_reverted_and_removed_in_versions() {
     assert_eq!(record[0]["sha256"], record[2]["sha256"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_of_several_changes_on_the_same_base_is_applied() {
+    let server = start().await;
+    let owner = server.login("owner", PASSWORD).await;
+    let change = |number: usize| {
+        let text = format!("# {number}\n{ONE}");
+        let owner = &owner;
+        async move { owner.send(Method::PUT, PROJECT, json!({"text": text, "base": 0})).await }
+    };
+    let (a, b, c, d) = tokio::join!(change(1), change(2), change(3), change(4));
+    let applied = [a, b, c, d].into_iter().filter(|answer| {
+        let applied = answer.status == StatusCode::OK;
+        assert!(applied || answer.problem(ProblemCode::Conflict).detail.is_some());
+        applied
+    });
+    assert_eq!(applied.count(), 1);
+    let page: Page<RulesVersion> = owner.get(&format!("{PROJECT}/versions")).await.json(StatusCode::OK);
+    assert_eq!(page.items.len(), 1);
+}
+
 #[tokio::test]
 async fn mistakes_are_named_with_their_places_and_change_nothing() {
     let server = start().await;

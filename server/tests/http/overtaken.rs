@@ -77,3 +77,24 @@ async fn a_login_with_a_password_that_is_changed_meanwhile_fails_and_is_recorded
     let failed: Vec<&Value> = record.iter().filter(|entry| entry["event"] == "login-failed").collect();
     assert_eq!(failed.len(), 1, "{failed:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn rules_of_an_administrator_who_is_dismissed_meanwhile_are_not_applied() {
+    let server = Running::start().await;
+    let admin = server.admin().await;
+    admin.add_user("other").await;
+    let rules = json!({"text": "[rule.a]\nhashes = [\"sha256\"]\n", "base": 0});
+    let template = json!({"text": "[template.a]\nhashes = [\"sha256\"]\n"});
+    for (method, path, body) in
+        [(Method::PUT, "/v1/environments/default/rules", rules), (Method::POST, "/v1/templates", template)]
+    {
+        let _: User =
+            admin.send(Method::PATCH, "/v1/users/other", json!({"administrator": true})).await.json(StatusCode::OK);
+        let other = server.login("other", PASSWORD).await;
+        let dismissed = PrincipalChange { administrator: Some(false), ..PrincipalChange::default() };
+        overtaken(&server, dismissed, other.send(method, path, body)).await.problem(ProblemCode::Forbidden);
+    }
+    let rules: Value = admin.get("/v1/environments/default/rules").await.json(StatusCode::OK);
+    assert_eq!(rules["version"], 0);
+    admin.get("/v1/templates/a").await.problem(ProblemCode::NotFound);
+}
