@@ -136,3 +136,25 @@ fn version(version: &Value) -> (u64, u64, u64) {
 fn sealcard(playground: &Playground, arguments: &[&str]) -> Result<Finished> {
     run(&mut playground.admin.command(&[&["admin"], arguments].concat()), DEADLINE)
 }
+
+#[test]
+fn examples_in_the_help_have_no_mistakes() -> Result<()> {
+    let playground = builder()?.algorithms(&[Algorithm::Ed25519]).without_login().start()?;
+    let admin = &playground.admin;
+    admin.admin(&["group", "add", "release-managers"])?;
+    for command in ["template", "policy"] {
+        let help = sealcard(&playground, &[command, "apply", "--help"])?.success()?.text();
+        let example: String = help
+            .lines()
+            .skip_while(|line| *line != "Example of a file:")
+            .skip(1)
+            .take_while(|line| line.is_empty() || line.starts_with("  "))
+            .flat_map(|line| [line.trim_start(), "\n"])
+            .collect();
+        ensure!(example.lines().count() > 5, "{help}");
+        let file = playground.workstation.write(command, &example)?;
+        let target: &[&str] = if command == "policy" { &[PROJECT] } else { &[] };
+        admin.admin(&[&[command, "apply"], target, &[&file]].concat())?;
+    }
+    Ok(())
+}

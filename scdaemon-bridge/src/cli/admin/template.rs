@@ -35,9 +35,13 @@ are. Rules link to a template with template = \"NAME\"; a change of it counts fo
 Example of a file:
   [template.office-hours]
   operations = [\"sign\"]
-  hours      = { days = \"mon-fri\", from = \"06:00\", to = \"20:00\",
-                 zone = \"Europe/Berlin\" }
   visible-to = [\"release-managers\"]
+
+  [template.office-hours.hours]
+  days = \"mon-fri\"
+  from = \"06:00\"
+  to   = \"20:00\"
+  zone = \"Europe/Berlin\"
 
 Example:
   sealcard admin template apply templates.toml --note 'ticket 12'

@@ -37,7 +37,7 @@ Example of a file:
   tools      = [\"git\"]
 
   [tool.git]
-  path    = [\"/usr/bin/git\"]
+  path = [\"/usr/bin/git\"]
 
   [rule.office-hours]
   template = \"office-hours\"
