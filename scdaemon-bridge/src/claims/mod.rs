@@ -1,7 +1,7 @@
 //! What this workstation says of a use: its name, the processes that ask, and why.
 //!
 //! All of it is a claim and no proof. What can't be found out is left out: it is no error, and a use never waits for it
-//! longer than [`LIMIT`].
+//! longer than a tenth of a second.
 
 mod command_line;
 mod digests;
