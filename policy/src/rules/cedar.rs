@@ -74,11 +74,13 @@ pub(super) enum QuestionError {
     Schema(String),
 }
 
-/// Request and entities for one use.
+/// Request and entities for one use. They fit the schema by construction: with `checked`, which takes time, it is
+/// checked. What did not fit would be an error of the policy that meets it, and so a denial.
 pub(super) fn question(
     facts: &Facts,
     operation: KeyOperation,
     computed: &Computed<'_>,
+    checked: bool,
 ) -> Result<(Request, Entities), QuestionError> {
     let key = facts.key.as_ref().ok_or(QuestionError::NoKey)?;
     let wrong = |error: &dyn std::fmt::Display| QuestionError::Schema(error.to_string());
@@ -92,9 +94,10 @@ pub(super) fn question(
     let groups: HashSet<EntityUid> = facts.principal.groups.iter().map(|group| uid(&TYPES.group, group)).collect();
     let parents = HashSet::from([uid(&TYPES.project, &key.project), uid(&TYPES.environment, &key.environment)]);
     let context = context(facts, computed)?;
-    let request = Request::new(principal.clone(), action, resource.clone(), context, Some(schema()));
+    let checked = checked.then(schema);
+    let request = Request::new(principal.clone(), action, resource.clone(), context, checked);
     let entities = [Entity::new_no_attrs(principal, groups), Entity::new_no_attrs(resource, parents)];
-    let entities = Entities::from_entities(entities, Some(schema())).map_err(|error| wrong(&error))?;
+    let entities = Entities::from_entities(entities, checked).map_err(|error| wrong(&error))?;
     Ok((request.map_err(|error| wrong(&error))?, entities))
 }
 

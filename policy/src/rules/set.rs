@@ -17,7 +17,7 @@ use super::{
     compile::{Check, Compiled, Names, policies},
     diagnostic::Diagnostic,
     document::{Document, Rule, Template},
-    fields::{Fields, Name},
+    fields::{Fields, Name, NetworkRef},
     network,
     quota::Quota,
     tool::Tool,
@@ -178,7 +178,7 @@ impl RuleSet {
             return decision.deny(Denial::RuleFailed(failed("", "", why)));
         }
         let computed = self.computed(facts, exhausted);
-        let (request, entities) = match question(facts, operation, &computed) {
+        let (request, entities) = match question(facts, operation, &computed, false) {
             Ok(question) => question,
             Err(error) => return decision.deny(Denial::RuleFailed(failed("", "", &error.to_string()))),
         };
@@ -299,6 +299,7 @@ impl RuleSet {
             return Err(wrong(missing));
         }
         let names = Names { rule: &qualified, tool: &tool, network: &net };
+        self.add_ranges(&fields);
         if let Some(hours) = &fields.hours {
             self.windows.push((qualified.clone(), hours.clone()));
         }
@@ -328,6 +329,18 @@ impl RuleSet {
         }
     }
 
+    /// Networks without a name, once: their own text is their name.
+    fn add_ranges(&mut self, fields: &Fields) {
+        for network in fields.networks.iter().flatten() {
+            if let NetworkRef::Range(net) = network {
+                let name = net.to_string();
+                if !self.networks.iter().any(|(known, _)| *known == name) {
+                    self.networks.push((name, vec![*net]));
+                }
+            }
+        }
+    }
+
     /// A tool or network that is named and not defined.
     fn missing(
         &self,
@@ -343,8 +356,8 @@ impl RuleSet {
             return Some(format!("there is no tool {name} here or in the template"));
         }
         let named = fields.networks.iter().flatten().filter_map(|network| match network {
-            super::fields::NetworkRef::Named(name) => Some(name),
-            super::fields::NetworkRef::Range(_) => None,
+            NetworkRef::Named(name) => Some(name),
+            NetworkRef::Range(_) => None,
         });
         let mut unknown = named.filter(|name| {
             let qualified = net(name);

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use proptest::{collection::vec, option, prelude::*, sample::select, sample::subsequence};
 
-use super::*;
+use super::{
+    super::cedar::{Computed, question},
+    *,
+};
 
 /// A rule with only what the peer understands, as TOML.
 #[derive(Debug, Clone)]
@@ -183,6 +186,14 @@ proptest! {
             Expectation::Allow
         };
         prop_assert_eq!(Expectation::of(&decision), expected, "{}\n{:?}", text, decision);
+    }
+
+    #[test]
+    fn what_cedar_is_asked_fits_the_schema((facts, operation) in uses(), named in vec("[a-z/]{1,20}", 0..4)) {
+        let names: Vec<&str> = named.iter().map(String::as_str).collect();
+        let computed =
+            Computed { tools: names.clone(), networks: names.clone(), windows: names.clone(), exhausted: names };
+        prop_assert!(question(&facts, operation, &computed, true).is_ok());
     }
 
     #[test]
