@@ -6,7 +6,7 @@ use sealcard_api::{context::MAX_PROCESS_TEXT, text};
 
 /// The command line of these arguments, each with a zero behind it: the program's name without its folder, then the
 /// others. One that is empty or has a space in it is in single quotes. What is not plain text is escaped, and what is
-/// too long is cut. None if there are none.
+/// too long is cut. The value of an option that takes a secret is `…`. None if there are none.
 #[must_use]
 pub fn command_line(arguments: &[u8]) -> Option<String> {
     let arguments = arguments.strip_suffix(b"\0").unwrap_or(arguments);
@@ -15,15 +15,28 @@ pub fn command_line(arguments: &[u8]) -> Option<String> {
     let mut line = quoted(&name(&program));
     // A program that names itself otherwise, such as `sshd: alice@pts/0`, leaves zeros where its arguments were.
     let renamed = program.contains(' ') && !program.starts_with(['/', '.']);
+    let mut is_secret = false;
     for argument in arguments.filter(|argument| !(renamed && argument.is_empty())) {
         if line.chars().count() > MAX_PROCESS_TEXT {
             break;
         }
         line.push(' ');
-        line.push_str(&quoted(&text_of(argument)));
+        let argument = text_of(argument);
+        match argument.split_once('=') {
+            _ if is_secret => line.push('…'),
+            Some((option, _)) if SECRETS.contains(&option) => {
+                line.push_str(option);
+                line.push_str("=…");
+            }
+            _ => line.push_str(&quoted(&argument)),
+        }
+        is_secret = SECRETS.contains(&argument.as_str());
     }
     Some(cut(&line, MAX_PROCESS_TEXT))
 }
+
+/// Options of gpg and others behind which a secret is.
+const SECRETS: [&str; 5] = ["--passphrase", "--password", "--pin", "--secret", "--token"];
 
 /// The first so many characters; if that are not all, the last is `…`.
 pub(super) fn cut(line: &str, limit: usize) -> String {
@@ -69,6 +82,8 @@ mod tests {
             ("-bash\0", "-bash"),
             ("sshd: alice@pts/0\0\0\0", "'sshd: alice@pts/0'"),
             ("gpg\0a\nb\u{202e}\0", "gpg a?b\\u{202e}"),
+            ("gpg\0--passphrase\0hunter2\0-s\0", "gpg --passphrase … -s"),
+            ("gpg\0--passphrase=hunter2\0--passphrase-fd=0\0", "gpg --passphrase=… --passphrase-fd=0"),
             ("gpg", "gpg"),
             ("/\0", "/"),
         ] {
