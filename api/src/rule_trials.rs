@@ -8,7 +8,6 @@ use crate::{
     decisions::{PolicyDecision, UseKind},
     ids::RequestId,
     key_rules::{CheckedKind, Diagnostic},
-    rules::{KeyDays, Name, RulesText},
 };
 
 /// The most recorded uses that one request judges again.
@@ -25,10 +24,10 @@ pub struct RulesTest {
     pub name: String,
     /// Rules to judge by in place of those in force, TOML.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<RulesText>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::RulesText>))]
     pub text: Option<String>,
     /// The examples, TOML.
-    #[cfg_attr(feature = "openapi", schema(value_type = RulesText))]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::RulesText))]
     pub examples: String,
 }
 
@@ -77,13 +76,13 @@ pub struct RulesReplay {
     /// Its name, as in an address.
     pub name: String,
     /// The rules to compare with, TOML. Empty: none.
-    #[cfg_attr(feature = "openapi", schema(value_type = RulesText))]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::RulesText))]
     pub old: String,
     /// The other rules, TOML. Empty: none.
-    #[cfg_attr(feature = "openapi", schema(value_type = RulesText))]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::RulesText))]
     pub new: String,
     /// The uses of so many days.
-    #[cfg_attr(feature = "openapi", schema(value_type = KeyDays))]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::KeyDays))]
     pub days: u32,
     /// The previous answer's `next`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -140,7 +139,7 @@ pub struct Different {
 #[serde(deny_unknown_fields)]
 pub struct WhatMay {
     /// The name of a user or service account.
-    #[cfg_attr(feature = "openapi", schema(value_type = Name))]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Name))]
     pub name: String,
 }
 
