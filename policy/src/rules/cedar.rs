@@ -108,6 +108,7 @@ fn context(facts: &Facts, computed: &Computed<'_>) -> Result<Context, QuestionEr
         pairs.insert(name.to_owned(), value);
     };
     put("time", RestrictedExpression::new_datetime(facts.now.to_string()));
+    put("clockTrusted", RestrictedExpression::new_bool(!request.clock_in_doubt));
     put("windows", names(&computed.windows));
     put("tools", names(&computed.tools));
     put("networks", names(&computed.networks));

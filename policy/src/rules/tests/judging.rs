@@ -158,6 +158,16 @@ fn free_cedar_forbids_with_its_reason() {
 }
 
 #[test]
+fn free_cedar_sees_whether_the_clock_is_trusted() {
+    let rules = compiled(
+        "cedar = '''forbid (principal, action, resource) \
+         unless { context.clockTrusted && context.time < datetime(\"2027-01-01\") };'''\n",
+    );
+    assert!(sign(&rules, &facts()).allowed());
+    assert!(!sign(&rules, &changed(|facts| facts.request.clock_in_doubt = true)).allowed());
+}
+
+#[test]
 fn policy_that_fails_denies() {
     // Beyond the largest number: strict validation does not see it.
     let rules = compiled(
