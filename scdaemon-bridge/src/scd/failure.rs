@@ -112,7 +112,6 @@ fn code_of_problem(code: ProblemCode) -> Code {
 fn advice_for(code: ProblemCode) -> Option<&'static str> {
     Some(match code {
         ProblemCode::Unauthenticated | ProblemCode::GrantExpired | ProblemCode::GrantRevoked => "Run `sealcard login`.",
-        ProblemCode::Forbidden => "Ask an owner of the key's project for the role key-user.",
         ProblemCode::KeyDisabled => "Ask an owner of the key's project to enable it.",
         ProblemCode::KeyExpired => {
             "Ask an owner of the key's project to extend it (sealcard admin key extend), then run `sealcard sync`."
@@ -177,6 +176,12 @@ mod tests {
         assert!(advice.iter().all(|advice| !advice.is_empty()), "{advice:?}");
         assert!(advice.iter().all(|advice| !advice.contains("role") && !advice.contains("delete")), "{advice:?}");
         assert!(advice.iter().any(|advice| advice.contains("sealcard admin key extend")), "{advice:?}");
+    }
+
+    /// It may be a role that is missing, or any rule.
+    #[test]
+    fn what_is_forbidden_is_explained_by_the_server_alone() {
+        assert_eq!(of(ProblemCode::Forbidden).advice, None);
     }
 
     #[test]

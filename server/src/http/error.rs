@@ -163,7 +163,12 @@ impl ApiError {
                 }
                 return Some(Self::new(ProblemCode::Forbidden).detail(text));
             }
-            Some(Denial::MissingRole(_) | Denial::SelfGrant | Denial::NotAdministrator) => ProblemCode::Forbidden,
+            Some(Denial::MissingRole(role)) => {
+                let text = sentence(&decision.reasons().join("; "));
+                let advice = format!("Ask an owner of the project for the role {role}.");
+                return Some(Self::new(ProblemCode::Forbidden).detail(format!("{text} {advice}")));
+            }
+            Some(Denial::SelfGrant | Denial::NotAdministrator) => ProblemCode::Forbidden,
         };
         Some(Self::new(code).detail(sentence(&decision.reasons().join("; "))))
     }

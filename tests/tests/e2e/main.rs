@@ -32,6 +32,7 @@ mod recipes;
 mod renewals;
 mod reverse_proxies;
 mod revocations;
+mod rules;
 mod rules_commands;
 mod secrets;
 mod server_clock;

@@ -31,18 +31,31 @@ fn wanted() -> usize {
     std::env::var("SEALCARD_TEST_SIGNATURES").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
 }
 
-struct Nodes {
-    playground: Playground,
-    second: Server,
+/// Two servers, and a workstation that is logged in at the balancer.
+pub(crate) struct Nodes {
+    pub(crate) playground: Playground,
+    pub(crate) second: Server,
     balancer: Balancer,
 }
 
 fn nodes() -> Result<Nodes> {
-    let playground = builder()?.database(DatabaseKind::Postgres).without_login().start()?;
+    start(&[])
+}
+
+/// With environment variables of both servers.
+pub(crate) fn start(environment: &[(&str, &str)]) -> Result<Nodes> {
+    let mut first = builder()?.database(DatabaseKind::Postgres).without_login();
+    for (name, value) in environment {
+        first = first.environment(name, value);
+    }
+    let playground = first.start()?;
     let cluster = playground.cluster.as_ref().context("no cluster")?;
     let data = playground.scratch.path().join("data-2");
-    let builder = ServerBuilder::new(&playground.binaries, &playground.scratch, &data)
+    let mut builder = ServerBuilder::new(&playground.binaries, &playground.scratch, &data)
         .environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
+    for (name, value) in environment {
+        builder = builder.environment(name, value);
+    }
     builder.join(playground.server.data())?;
     let second = builder.start()?;
     let balancer = Balancer::start(&[playground.server.url(), second.url()])?;

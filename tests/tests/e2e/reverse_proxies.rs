@@ -14,13 +14,13 @@ use serde_json::json;
 use crate::support::{PATIENCE, builder, page::Page, record::read_record, rest::Rest};
 
 /// Where the proxies connect from. The playground's other clients come from 127.0.0.1.
-const PROXY: &str = "127.0.0.9";
-const HONEST: &str = "127.0.0.2";
+pub(crate) const PROXY: &str = "127.0.0.9";
+pub(crate) const HONEST: &str = "127.0.0.2";
 const GUESSING: &str = "127.0.0.3";
 
 const HEADING: &str = "Put a reverse proxy in front of the server";
 
-fn behind_proxy() -> Result<Playground> {
+pub(crate) fn behind_proxy() -> Result<Playground> {
     let playground = builder()?
         .environment("SEALCARD_SERVER_TRUSTED_PROXIES", "[\"127.0.0.9\"]")
         .environment("SEALCARD_SERVER_LIMITS__FREE_ATTEMPTS", "1")
@@ -31,16 +31,21 @@ fn behind_proxy() -> Result<Playground> {
 #[test]
 fn server_behind_haproxy_uses_the_clients_addresses() -> Result<()> {
     let playground = behind_proxy()?;
+    let proxy = haproxy(&playground)?;
+    expect_clients_addresses(&playground, &proxy)
+}
+
+/// HAProxy as the handbook configures it.
+pub(crate) fn haproxy(playground: &Playground) -> Result<Proxy> {
     let page = Page::read("configuration.md")?.block(HEADING, "haproxy")?;
-    let proxy = start(&playground, |port, server| {
+    start(playground, |port, server| {
         let config = replaced(&page, &[("bind :8443", &format!("bind 127.0.0.1:{port}")), ("10.0.0.5:8443", server)])?;
         let config = replaced(&config, &[("send-proxy-v2", &format!("source {PROXY} send-proxy-v2"))])?;
         let config = playground.scratch.file("haproxy.cfg", config)?;
         let mut command = Command::new("/usr/sbin/haproxy");
         command.arg("-db").arg("-f").arg(config);
         Ok(command)
-    })?;
-    expect_clients_addresses(&playground, &proxy)
+    })
 }
 
 #[test]
@@ -66,8 +71,8 @@ fn server_behind_nginx_uses_the_clients_addresses() -> Result<()> {
 }
 
 /// A proxy that runs until this value is dropped.
-struct Proxy {
-    url: String,
+pub(crate) struct Proxy {
+    pub(crate) url: String,
     _daemon: Daemon,
 }
 

@@ -14,6 +14,8 @@ pub(crate) struct Rest {
     url: String,
     ca: PathBuf,
     token: String,
+    /// The address of this machine that it comes from, if that matters.
+    from: Option<String>,
 }
 
 /// What the server answered.
@@ -54,12 +56,17 @@ impl Rest {
         // The data folder may be exchanged while the test runs: the certificate stays the same, but not its file.
         let ca = playground.scratch.path().join("ca-of-tests.pem");
         fs::copy(playground.server.ca(), &ca)?;
-        Ok(Self { url: playground.server.url().to_owned(), ca, token })
+        Ok(Self { url: playground.server.url().to_owned(), ca, token, from: None })
     }
 
     /// The same person at another server.
     pub(crate) fn at(&self, server: &Server) -> Self {
         Self { url: server.url().to_owned(), ..self.clone() }
+    }
+
+    /// The same person at another address, which may be that of a proxy, from an address of this machine.
+    pub(crate) fn by_way_of(&self, url: &str, from: &str) -> Self {
+        Self { url: url.to_owned(), from: Some(from.to_owned()), ..self.clone() }
     }
 
     /// The secret of the grant.
@@ -99,6 +106,9 @@ impl Rest {
             self.ca.display(),
             self.token
         );
+        if let Some(from) = &self.from {
+            config += &format!("interface = \"{from}\"\n");
+        }
         if let Some((idempotency_key, body)) = post {
             let body = body.replace('"', "\\\"");
             config += &format!(
