@@ -33,6 +33,7 @@ mod renewals;
 mod reverse_proxies;
 mod revocations;
 mod rules_commands;
+mod rules_page;
 mod secrets;
 mod server_clock;
 mod signing;
