@@ -81,3 +81,9 @@ fn folders_in_the_table_are_those_of_the_workspace() {
         }
     }
 }
+
+#[test]
+fn chapter_on_rules_has_the_schema_of_the_engine() {
+    let schema = read("policy/src/rules/schema.cedarschema");
+    assert!(read("docs/rules.md").contains(schema.trim_end()), "docs/rules.md has another schema");
+}

@@ -159,6 +159,13 @@ impl RuleSet {
         text
     }
 
+    /// Whether a policy looks at more than who uses which key how: at a use's time, place, claims or login.
+    #[must_use]
+    pub fn looks_at_context(&self, id: &str) -> bool {
+        let policy = self.policies.policy(&PolicyId::new(id));
+        policy.and_then(Policy::to_cedar).is_none_or(|cedar| cedar.contains("context"))
+    }
+
     /// How many policies there are.
     #[must_use]
     pub fn len(&self) -> usize {

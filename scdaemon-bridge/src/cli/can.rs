@@ -14,7 +14,6 @@ use super::{
     App,
     output::{BAD, GOOD, WARN, clean, facts, line, show},
     sign::find_card,
-    when,
 };
 
 #[derive(Debug, Args)]
@@ -93,8 +92,11 @@ fn print(answer: &CanAnswer, key: &str, operation: UseKind) {
     rows.extend(answer.reasons.iter().map(|reason| ("reason", clean(reason))));
     rows.extend(answer.conditions.iter().map(|condition| ("condition", clean(condition))));
     rows.extend(answer.advice.iter().map(|advice| ("next", clean(advice))));
-    rows.extend(answer.quotas.iter().map(|quota| {
-        ("quota", format!("{}: {} left until {}", clean(&quota.quota), quota.left, when::with_distance(quota.until)))
-    }));
+    rows.extend(
+        answer
+            .quotas
+            .iter()
+            .map(|quota| ("quota", format!("{}: {} left until {}", clean(&quota.quota), quota.left, quota.until))),
+    );
     facts(&rows);
 }

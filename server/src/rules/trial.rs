@@ -7,7 +7,7 @@ use std::{
 
 use sealcard_api::{
     Timestamp,
-    algorithm::ComponentRole,
+    algorithm::{ComponentRole, HashAlgorithm},
     decisions::{PolicyDecision, UseKind},
     ids::{KeyId, PrincipalId},
     key_rules::Diagnostic,
@@ -17,8 +17,8 @@ use sealcard_api::{
 };
 use sealcard_policy::{
     AuthenticationMethod, ComponentFacts, Decision, Denial, Facts, GrantFacts, KeyFacts, KeyOperation, PrincipalFacts,
-    RequestFacts, decide_use,
-    rules::{Document, Examples, Expectation, RuleSet},
+    RequestFacts, RuleDenial, decide_use,
+    rules::{Document, Examples, Expectation, Quota, QuotaOf, RuleSet},
 };
 use sealcard_record::{
     Body, Event,
@@ -182,7 +182,7 @@ impl Rules {
             let Ok(rules) = sets.of(self, &key).await? else { continue };
             for (operation, role) in OPERATIONS {
                 let Some(component) = key.components.iter().find(|component| component.role == role) else { continue };
-                let facts = Facts {
+                let mut facts = Facts {
                     key: Some(KeyFacts {
                         disabled: key.disabled,
                         revoked: key.revoked.is_some(),
@@ -190,10 +190,18 @@ impl Rules {
                         component: Some(ComponentFacts { expires: component.expires, revoked: component.revoked }),
                         ..key_facts(&key)
                     }),
-                    ..facts(now, &principal, &key)
+                    ..worst(now, &principal, &key)
                 };
-                let decision = decide_use(&facts, operation, Some(&rules), &BTreeSet::new());
-                answer.uses.push(possible(&key, operation, &decision));
+                let exhausted = quotas_of(&rules, principal.row.kind);
+                let mut judge = |hash| {
+                    facts.request.hash = hash;
+                    decide_use(&facts, operation, Some(&rules), &exhausted)
+                };
+                let decisions: Vec<Decision> = match operation {
+                    KeyOperation::Sign => HashAlgorithm::ALL.into_iter().map(|hash| judge(Some(hash))).collect(),
+                    KeyOperation::Decrypt | KeyOperation::Authenticate => vec![judge(None)],
+                };
+                answer.uses.push(possible(&key, operation, &rules, &decisions));
             }
         }
         Ok(Some(answer))
@@ -206,28 +214,41 @@ const OPERATIONS: [(KeyOperation, ComponentRole); 3] = [
     (KeyOperation::Authenticate, ComponentRole::Authenticate),
 ];
 
-/// What is against a use whoever asks from wherever, or what must be the case.
-fn possible(key: &KeyRow, operation: KeyOperation, decision: &Decision) -> PossibleUse {
-    // What these look at is the same for every use; the others look at one use.
+/// What is against each use, or what must be the case. The decisions are those about the worst facts.
+fn possible(key: &KeyRow, operation: KeyOperation, rules: &RuleSet, decisions: &[Decision]) -> PossibleUse {
+    // The others look at one use.
     let lasting = |denial: &Denial| match denial {
-        Denial::Rule(rule) => {
-            matches!(rule.id.rsplit('/').next(), Some("operations" | "who" | "login-methods" | "withdrawn"))
-        }
+        Denial::Rule(rule) => !rules.looks_at_context(&rule.id) || rule.id.ends_with("/login-methods"),
         _ => true,
     };
-    let denied = decision.denials().iter().any(lasting);
-    let told = decision.denials().iter().filter(|denial| !denied || lasting(denial));
-    let mut conditions: Vec<String> = told
-        .map(|denial| match denial {
-            Denial::Rule(rule) => format!("the rule {} of {} {}", rule.rule, rule.scope, rule.wants),
-            other => other.to_string(),
-        })
-        .collect();
-    if !denied {
-        let demands = decision.demands().iter();
-        conditions.extend(demands.map(|rule| format!("the rule {} of {} {}", rule.rule, rule.scope, rule.wants)));
+    let denials = || decisions.iter().flat_map(Decision::denials);
+    let denied = denials().any(lasting);
+    let told = denials().filter(|denial| !denied || lasting(denial)).map(|denial| match denial {
+        Denial::Rule(rule) => condition(rule),
+        other => other.to_string(),
+    });
+    let demands = decisions.iter().flat_map(Decision::demands).filter(|_| !denied).map(condition);
+    let mut conditions: Vec<String> = Vec::new();
+    for condition in told.chain(demands) {
+        if !conditions.contains(&condition) {
+            conditions.push(condition);
+        }
     }
     PossibleUse { key: key.full_name().to_string(), operation: use_kind(operation), denied, conditions }
+}
+
+fn condition(rule: &RuleDenial) -> String {
+    format!("the rule {} of {} {}", rule.rule, rule.scope, rule.wants)
+}
+
+/// The quotas that uses of such an account count for.
+fn quotas_of(rules: &RuleSet, kind: PrincipalKind) -> BTreeSet<&str> {
+    let counts = |quota: &Quota| match quota.per {
+        QuotaOf::User => kind == PrincipalKind::User,
+        QuotaOf::ServiceAccount => kind == PrincipalKind::ServiceAccount,
+        QuotaOf::Key | QuotaOf::Project => true,
+    };
+    rules.quotas().iter().filter(|(quota, _)| counts(quota)).map(|(quota, _)| quota.name.as_str()).collect()
 }
 
 /// The rules of keys, with those of one scope replaced.
@@ -428,12 +449,12 @@ impl<'a> Used<'a> {
     }
 }
 
-/// A key user who has just logged in and asks from nowhere.
-fn facts(now: Timestamp, account: &Account, key: &KeyRow) -> Facts {
+/// A key user who logged in long ago and asks from nowhere while no window is open, so that each rule about a use shows.
+fn worst(now: Timestamp, account: &Account, key: &KeyRow) -> Facts {
     Facts {
         now,
         grant: GrantFacts {
-            issued: now,
+            issued: Timestamp::from_unix(0),
             method: method(account.row.kind),
             expires: Timestamp::from_unix(i64::MAX),
             revoked: false,
@@ -448,7 +469,7 @@ fn facts(now: Timestamp, account: &Account, key: &KeyRow) -> Facts {
         },
         roles: Roles::NONE.with(ProjectRole::KeyUser),
         key: Some(key_facts(key)),
-        request: RequestFacts::default(),
+        request: RequestFacts { clock_in_doubt: true, ..RequestFacts::default() },
     }
 }
 

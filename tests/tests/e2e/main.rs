@@ -34,6 +34,7 @@ mod reverse_proxies;
 mod revocations;
 mod rules;
 mod rules_commands;
+mod rules_page;
 mod secrets;
 mod server_clock;
 mod signing;

@@ -11,7 +11,7 @@ use sealcard_tests::{Binaries, Scratch, run, wait_until};
 
 use crate::support::{
     PATIENCE,
-    page::Page,
+    page::{Page, commands},
     terminal::{GNUPG, Terminal},
 };
 
@@ -117,19 +117,6 @@ impl Typist {
             self.one_time = Some(password.to_owned());
         }
     }
-}
-
-/// The commands of a console block, each with what the page shows below it.
-fn commands(block: &str) -> Vec<(&str, Vec<&str>)> {
-    let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
-    for line in block.lines() {
-        match (line.strip_prefix("$ "), commands.last_mut()) {
-            (Some(command), _) => commands.push((command, Vec::new())),
-            (None, Some((_, shown))) => shown.push(line),
-            (None, None) => {}
-        }
-    }
-    commands
 }
 
 /// Compares what the page shows with what the terminal shows, but for what differs each time.

@@ -167,8 +167,13 @@ fn print_result(examples: &Source, result: &ExampleResult) {
         examples.name,
         result.line
     ));
-    result.reasons.iter().for_each(|reason| line(format!("        {}", clean(reason))));
+    below("      ", &result.reasons);
     result.missing.iter().for_each(|rule| line(format!("        {} did not decide", clean(rule))));
+}
+
+/// Texts below what they are about, two columns behind the indent.
+fn below(indent: &str, texts: &[String]) {
+    facts(&texts.iter().map(|text| (indent, text.clone())).collect::<Vec<_>>());
 }
 
 const fn decided(decision: PolicyDecision) -> &'static str {
@@ -252,7 +257,7 @@ fn print_diff(report: &DiffReport) {
             decided(*old),
             decided(*new),
         ));
-        reasons.iter().for_each(|reason| line(format!("    {}", clean(reason))));
+        below("  ", reasons);
     }
     let judged = count(judged as usize, "recorded use");
     note(match report.different.len() {
@@ -295,7 +300,7 @@ async fn what_may(app: &App, name: String, json: bool) -> anyhow::Result<()> {
                 (false, true) => format!("{GOOD}yes{GOOD:#}  {verb} {key}"),
                 (false, false) => format!("{WARN}if{WARN:#}   {verb} {key}"),
             });
-            conditions.iter().for_each(|condition| line(format!("       {}", clean(condition))));
+            below("     ", conditions);
         }
     })
 }
@@ -344,11 +349,13 @@ fn print_explanation(body: &Body, explanation: &Explanation, cause: Option<Denia
     match &explanation.rules {
         None => rows.push(("rules", "the built-in ones alone".to_owned())),
         Some(judged) => {
-            let Judged { environment, project, key, templates, decided_by, exhausted, .. } = judged;
+            let Judged { environment, project, key, decided_by, exhausted, .. } = judged;
             let version = |what: &str, version: &Option<u64>| version.map(|number| format!("{what} version {number}"));
             let versions = [version("environment", environment), version("project", project), version("key", key)];
             let versions: Vec<String> = versions.into_iter().flatten().collect();
-            rows.push(("rules", format!("{}, templates as of change {templates}", versions.join(", "))));
+            if !versions.is_empty() {
+                rows.push(("rules", versions.join(", ")));
+            }
             rows.extend(decided_by.iter().map(|id| ("decided by", clean(id))));
             rows.extend(exhausted.iter().map(|quota| ("exhausted", clean(quota))));
         }
