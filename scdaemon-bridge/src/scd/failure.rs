@@ -53,7 +53,7 @@ impl From<&RemoteError> for Failure {
             name: name.to_owned(),
             reason: error.to_string(),
             request_id: problem.and_then(|problem| problem.request_id),
-            advice: error.advice().or_else(|| advice_on(error)).map(str::to_owned),
+            advice: error.advice().or_else(|| error.code().and_then(advice_for)).map(str::to_owned),
         }
     }
 }
@@ -107,15 +107,6 @@ fn code_of_problem(code: ProblemCode) -> Code {
         ProblemCode::MethodNotAllowed | ProblemCode::Conflict | ProblemCode::IdempotencyMismatch => Code::INV_RESPONSE,
         ProblemCode::OutcomeUnknown | ProblemCode::Internal | ProblemCode::Unknown => Code::CARD,
     }
-}
-
-/// A role does not help where a rule denied. The reason says whom to ask then.
-fn advice_on(error: &RemoteError) -> Option<&'static str> {
-    let detail = error.problem().and_then(|problem| problem.detail.as_deref()).unwrap_or_default();
-    if error.code() == Some(ProblemCode::Forbidden) && detail.starts_with("The rule") {
-        return None;
-    }
-    error.code().and_then(advice_for)
 }
 
 fn advice_for(code: ProblemCode) -> Option<&'static str> {
@@ -175,16 +166,6 @@ mod tests {
             let code = of(*problem).code;
             assert!(![Code::ENODEV, Code::CARD_NOT_PRESENT, Code::CARD_REMOVED, Code::CANCELED].contains(&code));
         }
-    }
-
-    #[test]
-    fn role_is_advised_unless_a_rule_denied() {
-        let denied = |detail: &str| {
-            let problem = Problem { detail: Some(detail.to_owned()), ..Problem::new(ProblemCode::Forbidden) };
-            Failure::from(&RemoteError::Problem(Box::new(problem))).advice
-        };
-        assert!(denied("The role key-user in the project is missing").unwrap().contains("key-user"));
-        assert_eq!(denied("The rule tags of project tools allows only the tool git."), None);
     }
 
     #[test]
