@@ -118,12 +118,14 @@ fn clients_of_two_servers_get_what_a_quota_allows() -> Result<()> {
     ensure!(requests.len() == ALLOWED, "{} signatures of {ALLOWED} that the quota allows", requests.len());
     ensure!(denied == CLIENTS * EACH - ALLOWED, "{denied} were denied");
     let cluster = playground.cluster.as_ref().context("no cluster")?;
-    // Both servers had their share of them.
     let signed = cluster.sql("SELECT count(*) FROM record WHERE kind = 'outcome' AND state = 'signed'")?;
     ensure!(signed.trim() == ALLOWED.to_string(), "{signed} are recorded");
+    let busy = cluster.sql("SELECT count(DISTINCT node_id) FROM key_request WHERE state = 'signed'")?;
+    ensure!(busy.trim() == "2", "{busy} servers signed");
     for server in [&playground.server, &nodes.second] {
-        let can = Rest::user(playground)?.at(server).sign(&key.to_string(), &[1; 32], &Uuid::new_v4().to_string())?;
-        ensure!(can.status == 403, "{can:?}");
+        let answer =
+            Rest::user(playground)?.at(server).sign(&key.to_string(), &[1; 32], &Uuid::new_v4().to_string())?;
+        ensure!(answer.status == 403, "{answer:?}");
     }
     Ok(())
 }
