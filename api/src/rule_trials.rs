@@ -3,12 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "openapi")]
+use crate::rules::{KeyDays, Name, RulesText};
 use crate::{
     Timestamp,
     decisions::{PolicyDecision, UseKind},
     ids::RequestId,
     key_rules::{CheckedKind, Diagnostic},
-    rules::{KeyDays, Name, RulesText},
 };
 
 /// The most recorded uses that one request judges again.
