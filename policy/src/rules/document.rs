@@ -202,6 +202,7 @@ impl Document {
         let mut reader = Reader { text, found };
         let tools = reader.tools(raw.tool);
         let networks = reader.networks(raw.network);
+        reader.count("rules", raw.rule.len(), 0..0);
         let mut rules = Vec::new();
         for (name, rule) in raw.rule {
             let span = rule.span();

@@ -78,6 +78,10 @@ fn hostile_texts_are_refused() {
     assert!(!wrong("[tool.a]\ncommand = '(a{1000}){1000}'").is_empty());
     let tools: String = (0..200).map(|n| format!("[tool.t{n}]\npath = [\"/a\"]\n")).collect();
     assert!(!wrong(&tools).is_empty());
+    let rules =
+        |count: usize| -> String { (0..count).map(|n| format!("[rule.r{n}]\noperations = [\"sign\"]\n")).collect() };
+    document(&rules(100));
+    assert!(wrong(&rules(101)).iter().any(|found| found.message.contains("101 rules; 100 are allowed")));
 }
 
 #[test]
