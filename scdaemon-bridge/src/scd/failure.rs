@@ -184,7 +184,9 @@ mod tests {
             let problem = Problem { detail: Some(detail.to_owned()), ..Problem::new(ProblemCode::Forbidden) };
             Failure::from(&RemoteError::Problem(Box::new(problem))).advice
         };
-        assert!(denied("The role key-user in the project is missing").unwrap().contains("key-user"));
+        assert!(
+            denied("The role key-user in the project is missing").is_some_and(|advice| advice.contains("key-user"))
+        );
         assert_eq!(denied("The rule tags of project tools allows only the tool git."), None);
     }
 
