@@ -57,9 +57,11 @@ impl Check {
             Self::Tools(_) => Some(match claims.processes.first() {
                 None => "the workstation did not say which tool asked".to_owned(),
                 Some(_) => {
-                    let seen = claims.processes.iter().filter_map(|process| {
+                    let told = claims.processes.iter().filter_map(|process| {
                         process.command.as_ref().or(process.path.as_ref()).map(|text| shortened(text))
                     });
+                    // The others are what the tools were started from.
+                    let seen = told.take(PROCESSES);
                     format!("the programs that asked are {}", list(seen, "and"))
                 }
             }),
@@ -104,6 +106,9 @@ fn demand_advice(demand: &Demand) -> Option<String> {
         }
     }
 }
+
+/// The most programs in a reason.
+const PROCESSES: usize = 3;
 
 /// The longest command line in a reason, in characters.
 const SHOWN: usize = 60;
