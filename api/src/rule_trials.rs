@@ -3,8 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "openapi")]
-use crate::rules::{KeyDays, Name, RulesText};
 use crate::{
     Timestamp,
     decisions::{PolicyDecision, UseKind},
