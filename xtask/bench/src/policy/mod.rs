@@ -1,5 +1,7 @@
 //! What rules cost: one decision, and the way of a signature with and without rules.
 
+mod crowd;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -15,10 +17,10 @@ use sealcard_api::{
     context::{Process, UseContext},
 };
 use sealcard_policy::{
-    AuthenticationMethod, ComponentFacts, Facts, GrantFacts, KeyFacts, KeyOperation, PrincipalFacts, PrincipalKind,
-    RequestFacts, Role, Roles, decide_use,
+    KeyOperation, RequestFacts, decide_use,
     rules::{Document, RuleSet, Scope},
 };
+use sealcard_server::authn::policy_facts;
 use sealcard_tests::{Algorithm, PROJECT, Playground, USER};
 use xtask::output;
 
@@ -35,7 +37,7 @@ const POLICIES: usize = 50;
 /// Median of one decision, in microseconds.
 const DECISION_GOAL: f64 = 60.0;
 
-const DECISION: &str = "policy decision, 50 policies";
+const DECISION: &str = "policy decision, 50 policies, 1000 projects, 10000 users";
 const PATH: &str = "policy: 128 clients ed25519 with 50 policies and 2 quotas";
 
 /// Measures both.
@@ -58,7 +60,7 @@ fn rules(user: &str) -> String {
             text,
             "[rule.r{rule}]\noperations = [\"sign\"]\nhashes = [\"sha256\", \"sha512\"]\n\
              who = {{ users = [\"{user}\"] }}\nnetworks = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n\
-             hours = {{ zone = \"Europe/Berlin\" }}\nlogins = {{ max-age = \"30d\" }}\n",
+             hours = {{ zone = \"Europe/Berlin\" }}\nlogins = {{ methods = [\"password\"] }}\n",
         );
         if rule == 0 {
             text.push_str(
@@ -70,63 +72,47 @@ fn rules(user: &str) -> String {
     text
 }
 
+/// One decision on a crowded server: stored facts, as the server has them, and the judgement of the rules.
 fn decision(times: usize) -> Result<f64> {
-    let document = Document::parse(&rules("jane")).map_err(|wrong| anyhow!("{wrong:?}"))?;
-    let documents = [(Scope::Project("tools".to_owned()), Arc::new(document))];
+    let folder = tempfile::tempdir().context("a folder")?;
+    let text = rules("jane");
+    let runtime = tokio::runtime::Runtime::new().context("the runtime")?;
+    output::note(&format!("filling a database with {} projects and {} users", crowd::PROJECTS, crowd::USERS));
+    let (store, query) = runtime.block_on(crowd::fill(&folder.path().join("crowd.db"), "jane", &text))?;
+    let document = Document::parse(&text).map_err(|wrong| anyhow!("{wrong:?}"))?;
+    let documents = [(Scope::Project("project".to_owned()), Arc::new(document))];
     let rules = RuleSet::compile(&documents, &BTreeMap::new()).map_err(|wrong| anyhow!("{wrong:?}"))?;
     ensure!(rules.len() == POLICIES, "{} policies", rules.len());
-    let (facts, none) = (facts(), BTreeSet::new());
+    let (request, none) = (request(), BTreeSet::new());
     let mut taken = Vec::with_capacity(times);
     for _ in 0..times {
         let begin = Instant::now();
+        let facts = runtime.block_on(store.facts(query))?.context("no facts")?;
+        ensure!(facts.rules.project == Some(1), "no rules");
+        let facts = policy_facts(&facts, request.clone(), Timestamp::now());
         let decision = decide_use(&facts, KeyOperation::Sign, Some(&rules), &none);
         taken.push(begin.elapsed().as_secs_f64() * 1e6);
         ensure!(decision.allowed(), "{:?}", decision.reasons());
     }
+    runtime.block_on(store.close());
     median(taken)
 }
 
-fn facts() -> Facts {
-    let now = Timestamp::now();
+fn request() -> RequestFacts {
     let process = |path: &str, command: &str| Process {
         path: Some(path.to_owned()),
         sha256: None,
         command: Some(command.to_owned()),
     };
-    Facts {
-        now,
-        grant: GrantFacts {
-            issued: now,
-            method: AuthenticationMethod::Password,
-            expires: Timestamp::from_unix(now.unix() + 3600),
-            revoked: false,
+    RequestFacts {
+        address: Some([127, 0, 0, 1].into()),
+        claims: UseContext {
+            host: Some("build-1".to_owned()),
+            processes: vec![process("/usr/bin/gpg", "gpg -bsau KEY"), process("/usr/bin/git", "git tag -s v1")],
+            justification: None,
         },
-        principal: PrincipalFacts {
-            name: "jane".to_owned(),
-            kind: PrincipalKind::User,
-            administrator: false,
-            disabled: false,
-            removed: false,
-            groups: (0..5).map(|group| format!("group-{group}")).collect(),
-        },
-        roles: Roles::NONE.with(Role::KeyUser),
-        key: Some(KeyFacts {
-            name: "release".to_owned(),
-            project: "tools".to_owned(),
-            environment: "default".to_owned(),
-            component: Some(ComponentFacts::default()),
-            ..KeyFacts::default()
-        }),
-        request: RequestFacts {
-            address: Some([127, 0, 0, 1].into()),
-            claims: UseContext {
-                host: Some("build-1".to_owned()),
-                processes: vec![process("/usr/bin/gpg", "gpg -bsau KEY"), process("/usr/bin/git", "git tag -s v1")],
-                justification: None,
-            },
-            hash: Some(HashAlgorithm::Sha512),
-            clock_in_doubt: false,
-        },
+        hash: Some(HashAlgorithm::Sha512),
+        clock_in_doubt: false,
     }
 }
 
