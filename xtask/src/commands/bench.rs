@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: a program of its own, so that the other commands are built without what it measures with.
+//! `cargo xtask bench`: a program of its own, so that the other commands are built without what it measures with. It is
+//! optimized: it measures parts of the product in itself, too.
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -17,7 +18,9 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        must_succeed(cargo(&["run", "--quiet", "--package", "sealcard-bench", "--"]).args(self.arguments))?;
+        must_succeed(
+            cargo(&["run", "--quiet", "--release", "--package", "sealcard-bench", "--"]).args(self.arguments),
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }
