@@ -2,7 +2,7 @@
 //!
 //! A rule document is TOML: rules with fields ([`fields`]), definitions of tools and networks, and free Cedar. Templates
 //! are rules that documents link to. [`RuleSet::compile`] turns the documents that apply to one key into one Cedar
-//! policy set, and [`RuleSet::judge`] asks it. All rules of environment, project and key apply together, and each can
+//! policy set, and [`crate::decide_use`] asks it. All rules of environment, project and key apply together, and each can
 //! only forbid: what the built-in rules deny stays denied.
 //!
 //! Cedar has no regular expressions, no time zones and no counting. So tools, networks, time windows and quotas are
