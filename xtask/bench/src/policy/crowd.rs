@@ -55,7 +55,7 @@ fn principal(tx: &mut WriteTx, name: &str) -> Result<PrincipalId, StorageError> 
 
 fn projects(tx: &mut WriteTx, (user, rules): (&str, &str), key: KeyId) -> Result<(), StorageError> {
     let environment = EnvironmentId::new();
-    tx.insert_environment(environment, "default", EnvironmentKind::Sealed)?;
+    tx.insert_environment(environment, "crowd", EnvironmentKind::Sealed)?;
     let author_id = principal(tx, user)?;
     let end = Timestamp::now().unix() + 3600;
     let grant = NewGrantRow {

@@ -119,19 +119,19 @@ fn request() -> RequestFacts {
 /// The same clients, in turns with rules and without.
 fn path(playground: &Playground, contest: &Contest<'_>, quick: bool, report: &mut Report) -> Result<()> {
     output::step("signing over HTTPS with many clients, in turns with rules and without");
-    let (with, without) = (playground.scratch.path().join("rules.toml"), playground.scratch.path().join("none.toml"));
-    fs::write(&with, rules(USER)).context("the rules")?;
-    fs::write(&without, "").context("no rules")?;
+    let file = playground.scratch.path().join("rules.toml");
+    fs::write(&file, rules(USER)).context("the rules")?;
+    let file = file.to_str().context("a path that is not UTF-8")?;
+    let (apply, remove) = (["policy", "apply", PROJECT, file, "--yes"], ["policy", "remove", PROJECT, "--yes"]);
     let server = &playground.server;
     let target = Client::login(server.url(), &server.ca(), USER, &playground.facts.user_password)?;
     let processes = Processes { server: server.pid(), signers: server.signers()? };
     let key = &playground.key(Algorithm::Ed25519)?.id;
     let (mut ruled, mut free) = (Vec::new(), Vec::new());
     for _ in 0..if quick { 1 } else { 7 } {
-        for (file, rates) in [(&with, &mut ruled), (&without, &mut free)] {
+        for (change, rates) in [(apply.as_slice(), &mut ruled), (remove.as_slice(), &mut free)] {
             (contest.check)()?;
-            let file = file.to_str().context("a path that is not UTF-8")?;
-            playground.admin.admin(&["policy", "apply", PROJECT, file, "--yes"])?;
+            playground.admin.admin(change)?;
             let load =
                 Load { target: &target, key, clients: 128, time: Duration::from_secs(if quick { 1 } else { 2 }) };
             rates.push(load.run(&processes)?.rate);
