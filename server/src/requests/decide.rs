@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use sealcard_api::{Timestamp, record::RequestState};
-use sealcard_policy::{Decision, Role};
+use sealcard_policy::{Decision, Role, rules::RuleSet};
 use sealcard_record::{
     Event,
     event::{DenialCause, Judged, UseIntent},
@@ -13,7 +13,7 @@ use sealcard_signer_protocol::{StoredKey, check};
 use uuid::Uuid;
 
 use super::{
-    Known, RequestError, Requests, UseRequest, events,
+    RequestError, Requests, UseRequest, events,
     facts::{component_role, judged_facts, policy_operation},
     rules::{NotCompiled, Rules, quota_uses},
     state::{self, Input},
@@ -48,14 +48,22 @@ pub(super) struct Denial {
     pub(super) reasons: Vec<String>,
 }
 
+impl Denial {
+    /// There is no such grant, so there are no facts.
+    pub(super) fn of_unknown_grant() -> Self {
+        Self { cause: DenialCause::Grant, reasons: vec![RequestError::UnknownGrant.to_string()] }
+    }
+}
+
 /// Why policy denies it now, from these facts. None if it allows it, as far as can be told before quotas are counted.
-pub(super) fn denial(caller: &Caller, request: &UseRequest, known: Option<&Known>) -> Option<Denial> {
-    let Some(Known { facts, rules }) = known else {
-        return Some(Denial { cause: DenialCause::Grant, reasons: vec![RequestError::UnknownGrant.to_string()] });
-    };
+pub(super) fn denial(
+    caller: &Caller,
+    request: &UseRequest,
+    (facts, rules): (&Facts, Option<&RuleSet>),
+) -> Option<Denial> {
     let facts = judged_facts(caller, request, facts, caller.received);
     let operation = policy_operation(&request.operation);
-    let decision = sealcard_policy::decide_use(&facts, operation, rules.as_deref(), &BTreeSet::new());
+    let decision = sealcard_policy::decide_use(&facts, operation, rules, &BTreeSet::new());
     (!decision.allowed()).then(|| Denial { cause: events::cause(&decision), reasons: decision.reasons() })
 }
 

@@ -33,12 +33,11 @@ mod wait;
 use std::{sync::Arc, time::Instant};
 
 use sealcard_api::{ids::RequestId, record::RequestState};
-use sealcard_policy::rules::RuleSet;
 use tokio::time::sleep;
 
 use self::{
     budgets::Budgets,
-    decide::{Decided, Decider, denial},
+    decide::{Decided, Decider, Denial, denial},
     execute::Use,
     permit::Permit,
     rules::Rules,
@@ -86,10 +85,8 @@ impl Requests {
         let deadline = Instant::now() + limits::REPETITION_WAIT;
         loop {
             // 1 Receive. The facts may be out of date: the transaction judges again.
-            let known = self.known(caller, &request).await?;
-            let denial = denial(caller, &request, known.as_ref());
+            let (facts, denial) = self.known(caller, &request).await?;
             self.budgets.admit(caller, denial.as_ref(), Instant::now())?;
-            let facts = known.map(|known| known.facts);
             let permit = self.permit(caller, &request.operation, facts.as_ref(), denial.is_none()).await;
             // What has begun is brought to its end even when the caller hangs up.
             let (this, attempt) = (self.clone(), (caller.clone(), request.clone()));
@@ -144,27 +141,31 @@ impl Requests {
         Ok(Attempt::Done(response))
     }
 
-    /// What is known of the request: cached facts if they allow it, else those of this moment.
-    async fn known(&self, caller: &Caller, request: &UseRequest) -> Result<Option<Known>, StorageError> {
+    /// Cached facts if policy allows the request by them, else those of this moment, with why policy denies it.
+    async fn known(
+        &self,
+        caller: &Caller,
+        request: &UseRequest,
+    ) -> Result<(Option<Facts>, Option<Denial>), StorageError> {
         let query = request.query(caller);
-        let cached = self.with_rules(self.store.cached_facts(query).await?).await?;
-        if denial(caller, request, cached.as_ref()).is_none() {
-            return Ok(cached);
+        let cached = self.judged(caller, request, self.store.cached_facts(query).await?).await?;
+        match cached {
+            (facts, None) => Ok((facts, None)),
+            (_, Some(_)) => self.judged(caller, request, self.store.facts(query).await?).await,
         }
-        self.with_rules(self.store.facts(query).await?).await
     }
 
-    async fn with_rules(&self, facts: Option<Facts>) -> Result<Option<Known>, StorageError> {
-        let Some(facts) = facts else { return Ok(None) };
+    async fn judged(
+        &self,
+        caller: &Caller,
+        request: &UseRequest,
+        facts: Option<Facts>,
+    ) -> Result<(Option<Facts>, Option<Denial>), StorageError> {
+        let Some(facts) = facts else { return Ok((None, Some(Denial::of_unknown_grant()))) };
         let rules = self.rules.load(&self.store, &facts).await?;
-        Ok(Some(Known { facts, rules }))
+        let denial = denial(caller, request, (&facts, rules.as_deref()));
+        Ok((Some(facts), denial))
     }
-}
-
-/// What is known of a request before its transaction.
-struct Known {
-    facts: Facts,
-    rules: Option<Arc<RuleSet>>,
 }
 
 /// What came of an attempt.
