@@ -33,7 +33,6 @@ pub use mention::{Mention, MentionKind};
 pub use quota::{Quota, QuotaOf};
 pub use set::{RuleSet, Scope, TemplateState};
 pub use split::{TemplateText, split_templates};
-pub use tool::command_line;
 
 /// The longest text of a document or template, in bytes.
 pub const MAX_TEXT: usize = 64 * 1024;

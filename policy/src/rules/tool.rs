@@ -1,7 +1,5 @@
 //! Tools: what a program must be like to match.
 
-use std::borrow::Cow;
-
 use regex::{Regex, RegexBuilder};
 use sealcard_api::context::Process;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -21,7 +19,7 @@ pub(super) struct Tool {
     path: Option<Vec<String>>,
     /// One of these executables.
     sha256: Option<Vec<Sha256Text>>,
-    /// The command line, see [`command_line`].
+    /// The command line, as [`Process::command`] writes it.
     command: Option<Pattern>,
 }
 
@@ -96,26 +94,4 @@ fn pattern_error(error: &regex::Error) -> String {
             format!("the regular expression is not valid: {last}")
         }
     }
-}
-
-/// A command line as rules see it: the program's name without its folder, then its arguments, between them one space. An
-/// argument that is empty or has a space or a single quote in it is in single quotes, with `'\''` for a single quote.
-#[must_use]
-pub fn command_line<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
-    let mut line = String::new();
-    for (index, argument) in arguments.into_iter().enumerate() {
-        let argument = if index == 0 { argument.rsplit('/').next().unwrap_or(argument) } else { argument };
-        if index > 0 {
-            line.push(' ');
-        }
-        line.push_str(&quoted(argument));
-    }
-    line
-}
-
-fn quoted(argument: &str) -> Cow<'_, str> {
-    if !argument.is_empty() && !argument.contains(|c: char| c.is_whitespace() || c == '\'') {
-        return Cow::Borrowed(argument);
-    }
-    Cow::Owned(format!("'{}'", argument.replace('\'', r"'\''")))
 }

@@ -198,8 +198,3 @@ fn compiled_text_is_for_people() {
     let TemplateState::Active(template) = template(TAGS).1 else { panic!() };
     assert!(template.cedar().contains("principal == ServiceAccount::\"nightly\""), "{}", template.cedar());
 }
-
-#[test]
-fn command_lines_are_unambiguous() {
-    assert_eq!(command_line(["/usr/bin/git", "tag", "-m", "a b", "", "it's"]), r"git tag -m 'a b' '' 'it'\''s'");
-}
