@@ -193,7 +193,7 @@ async fn mistakes_are_shown_at_their_place_and_nothing_is_applied() {
 }
 
 #[tokio::test]
-async fn wrong_files_and_targets_are_refused_before_the_server_is_asked() {
+async fn wrong_files_and_targets_are_refused_without_the_server() {
     let (person, server) = administrator().await;
     let rules = file(&person, "rules.toml", IN_FORCE);
     let long = file(&person, "long.toml", &"#".repeat(65_537));

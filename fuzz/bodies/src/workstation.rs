@@ -47,7 +47,7 @@ pub fn workstation_files(bytes: &[u8]) {
     }
 }
 
-/// Reads bytes as the command line and the environment of a process, and as what the kernel tells of sockets.
+/// Reads bytes as the command line and the environment of a process, and as the kernel's answer about sockets.
 ///
 /// # Panics
 ///

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn configuration_of_the_repository_and_of_the_command_line_is_read() {
+    async fn configuration_of_repository_and_command_line_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let run = |arguments: &[&str]| {
             let command = std::process::Command::new("git").args(arguments).current_dir(folder.path()).output();

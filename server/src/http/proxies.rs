@@ -103,7 +103,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Source, ProxyErro
             Parsed::Header(source, _) => return Ok(source),
             Parsed::Partial(needed) => needed,
         };
-        // What is wrong is found with the first bytes, not when all have come.
+        // The first wrong byte ends it; the rest is not waited for.
         let next = buffer.get_mut(read..needed).ok_or(HeaderError::TooLong)?;
         match stream.read(next).await.map_err(ProxyError::Ended)? {
             0 => return Err(ProxyError::Ended(io::ErrorKind::UnexpectedEof.into())),

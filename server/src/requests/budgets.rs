@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn denials_beyond_the_budget_become_one_entry_when_the_minute_is_over() {
+    fn denials_beyond_the_budget_become_one_entry_after_the_minute() {
         let (budgets, start, principal) = (budgets(1000, 3), Instant::now(), PrincipalId::new());
         let paid = (0..10).filter(|n| budgets.pay(denied(principal, *n), after(start, 5)).is_ok()).count();
         assert_eq!(paid, 3);

@@ -344,7 +344,7 @@ async fn withdrawn_template_takes_no_new_links_until_it_is_restored() {
 }
 
 #[tokio::test]
-async fn change_of_a_template_that_linking_rules_do_not_fit_is_refused() {
+async fn template_change_that_linking_rules_do_not_fit_is_refused() {
     let server = start().await;
     let (admin, owner) = (server.admin().await, server.login("owner", PASSWORD).await);
     let before = "[template.t]\noperations = [\"sign\"]\n";

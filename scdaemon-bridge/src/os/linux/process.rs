@@ -20,7 +20,7 @@ use nix::{
     sys::stat::Mode,
 };
 
-/// A process. What is read through it is of this process, also after another one got its id.
+/// A process. Reads are about this process, also after another one got its id.
 #[derive(Debug)]
 pub(crate) struct ProcessHandle {
     id: i32,

@@ -90,7 +90,7 @@ pub fn parse_unix_diag(mut messages: &[u8], connections: &mut Vec<AcceptedConnec
     Ok(false)
 }
 
-/// The connection that a message tells of; `Some(None)` if the socket has no path. `None` if the message is cut.
+/// The connection in a message; `Some(None)` if the socket has no path. `None` if the message is cut.
 fn connection(message: &[u8]) -> Option<Option<AcceptedConnection>> {
     let socket = u64::from(u32_at(message, 4)?);
     let mut attributes = message.get(SOCKET..)?;
