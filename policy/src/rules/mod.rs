@@ -16,6 +16,7 @@ mod document;
 mod examples;
 pub mod fields;
 mod mention;
+mod merge;
 mod network;
 mod quota;
 mod reader;

@@ -18,6 +18,7 @@ use super::{
     diagnostic::Diagnostic,
     document::{Document, Rule, Template},
     fields::{Fields, Name, NetworkRef},
+    merge::merge,
     network,
     quota::Quota,
     tool::Tool,
@@ -68,6 +69,10 @@ pub enum TemplateState {
 #[derive(Debug)]
 pub struct RuleSet {
     policies: PolicySet,
+    /// The same in as few policies as can be: what it allows without an error, `policies` does too.
+    merged: PolicySet,
+    /// Whether one of them was written in Cedar.
+    has_free_cedar: bool,
     reasons: HashMap<String, Reason>,
     tools: Vec<(String, Tool)>,
     networks: Vec<(String, Vec<IpNet>)>,
@@ -129,6 +134,8 @@ impl RuleSet {
     fn broken(broken: Option<String>) -> Self {
         Self {
             policies: PolicySet::new(),
+            merged: PolicySet::new(),
+            has_free_cedar: false,
             reasons: HashMap::new(),
             tools: Vec::new(),
             networks: Vec::new(),
@@ -189,7 +196,12 @@ impl RuleSet {
             Ok(question) => question,
             Err(error) => return decision.deny(Denial::RuleFailed(failed("", "", &error.to_string()))),
         };
-        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+        let authorizer = Authorizer::new();
+        let allowed = authorizer.is_authorized(&request, &self.merged, &entities);
+        if allowed.decision() == CedarDecision::Allow && allowed.diagnostics().errors().next().is_none() {
+            return;
+        }
+        let response = authorizer.is_authorized(&request, &self.policies, &entities);
         // Cedar leaves out a policy that it can't evaluate, also one that forbids.
         for AuthorizationError::PolicyEvaluationError(error) in response.diagnostics().errors() {
             let id: &str = error.policy_id().as_ref();
@@ -232,6 +244,7 @@ impl RuleSet {
             networks: networks.map(|(name, _)| name.as_str()).collect(),
             windows: windows.map(|(name, _)| name.as_str()).collect(),
             exhausted: exhausted.iter().copied().collect(),
+            for_free_cedar: self.has_free_cedar,
         }
     }
 
@@ -250,6 +263,7 @@ impl RuleSet {
                 wrong.extend(found);
             }
         }
+        self.has_free_cedar |= !document.cedar.is_empty();
         for policy in &document.cedar {
             let name: &str = policy.id().as_ref();
             let reason = policy.annotation("reason").map(str::to_owned);
@@ -408,7 +422,9 @@ impl RuleSet {
         if let Some(error) = result.validation_errors().next() {
             return Err(error.to_string());
         }
+        self.merged = merge(&self.policies)?;
         let base = Policy::parse(Some(PolicyId::new(BASE_ID)), BASE).map_err(|error| error.to_string())?;
+        self.merged.add(base.clone()).map_err(|error| error.to_string())?;
         self.policies.add(base).map_err(|error| error.to_string())
     }
 }

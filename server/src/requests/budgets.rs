@@ -22,10 +22,7 @@ use sealcard_record::{
     event::{DenialCause, UseDeniedBurst},
 };
 
-use super::{
-    RequestError, Requests,
-    decide::{Decided, Denial},
-};
+use super::{RequestError, Requests, decide::Decided, judgement::Denial};
 use crate::{authn::Caller, config::Limits, limits, storage::Verdict};
 
 const MINUTE: Duration = Duration::from_mins(1);

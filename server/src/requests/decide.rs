@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use sealcard_api::{Timestamp, record::RequestState};
-use sealcard_policy::{Decision, Role, rules::RuleSet};
+use sealcard_policy::{Decision, Role};
 use sealcard_record::{
     Event,
     event::{DenialCause, Judged, UseIntent},
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     RequestError, Requests, UseRequest, events,
     facts::{component_role, judged_facts, policy_operation},
+    judgement::Judgement,
     rules::{NotCompiled, Rules, quota_uses},
     state::{self, Input},
 };
@@ -42,36 +43,13 @@ pub(super) struct Allowed {
     pub(super) caller_may_know: bool,
 }
 
-/// Why a use is not allowed.
-pub(super) struct Denial {
-    pub(super) cause: DenialCause,
-    pub(super) reasons: Vec<String>,
-}
-
-impl Denial {
-    /// There is no such grant, so there are no facts.
-    pub(super) fn of_unknown_grant() -> Self {
-        Self { cause: DenialCause::Grant, reasons: vec![RequestError::UnknownGrant.to_string()] }
-    }
-}
-
-/// Why policy denies it now, from these facts. None if it allows it, as far as can be told before quotas are counted.
-pub(super) fn denial(
-    caller: &Caller,
-    request: &UseRequest,
-    (facts, rules): (&Facts, Option<&RuleSet>),
-) -> Option<Denial> {
-    let facts = judged_facts(caller, request, facts, caller.received);
-    let operation = policy_operation(&request.operation);
-    let decision = sealcard_policy::decide_use(&facts, operation, rules, &BTreeSet::new());
-    (!decision.allowed()).then(|| Denial { cause: events::cause(&decision), reasons: decision.reasons() })
-}
-
 /// What a request is decided with, apart from what the transaction sees.
 pub(super) struct Decider {
     pub(super) caller: Caller,
     pub(super) request: UseRequest,
     pub(super) rules: Rules,
+    /// What step 1 saw.
+    pub(super) seen: Option<Judgement>,
     /// The signer was not asked for a permit, or has no place for one more use.
     pub(super) without_permit: bool,
     pub(super) host: Option<Uuid>,
@@ -96,7 +74,8 @@ impl Decider {
             let record = events::judged(known, &decision, exhausted);
             self.refuse(facts, record, (Input::Deny, cause), RequestError::Denied { decision, detail: None })
         };
-        let decision = judge(&BTreeSet::new());
+        let seen = self.seen.as_ref().and_then(|seen| seen.still_holds(&judged, rules.as_ref()));
+        let decision = seen.cloned().unwrap_or_else(|| judge(&BTreeSet::new()));
         if !decision.allowed() {
             return Ok(denied(decision, &BTreeSet::new()));
         }

@@ -22,6 +22,7 @@ mod error;
 mod events;
 mod execute;
 mod facts;
+mod judgement;
 mod orphans;
 mod permit;
 mod request;
@@ -37,8 +38,9 @@ use tokio::time::sleep;
 
 use self::{
     budgets::Budgets,
-    decide::{Decided, Decider, Denial, denial},
+    decide::{Decided, Decider},
     execute::Use,
+    judgement::{Denial, Judgement},
     permit::Permit,
     rules::Rules,
 };
@@ -85,12 +87,13 @@ impl Requests {
         let deadline = Instant::now() + limits::REPETITION_WAIT;
         loop {
             // 1 Receive. The facts may be out of date: the transaction judges again.
-            let (facts, denial) = self.known(caller, &request).await?;
+            let seen = self.see(caller, &request).await?;
+            let denial = seen.denial();
             self.budgets.admit(caller, denial.as_ref(), Instant::now())?;
-            let permit = self.permit(caller, &request.operation, facts.as_ref(), denial.is_none()).await;
+            let permit = self.permit(caller, &request.operation, seen.facts.as_ref(), denial.is_none()).await;
             // What has begun is brought to its end even when the caller hangs up.
-            let (this, attempt) = (self.clone(), (caller.clone(), request.clone()));
-            let work = tokio::spawn(async move { this.decide_and_use(attempt.0, attempt.1, facts, permit).await });
+            let (this, caller, request) = (self.clone(), caller.clone(), request.clone());
+            let work = tokio::spawn(async move { this.decide_and_use(caller, request, seen, permit).await });
             // A panic's text could hold anything.
             let work = work.await.map_err(|_| RequestError::Fault("the work failed inside the server".to_owned()))?;
             match work {
@@ -112,7 +115,7 @@ impl Requests {
         &self,
         caller: Caller,
         request: UseRequest,
-        cached: Option<Facts>,
+        seen: Seen,
         permit: Permit,
     ) -> Result<Attempt, RequestError> {
         // Known before the intent is, so that a repetition that finds the intent can wait for it.
@@ -124,7 +127,8 @@ impl Requests {
         // answer is "busy", and a retry gets a permit.
         let (without_permit, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
         let (budgets, rules) = (self.budgets.clone(), self.rules.clone());
-        let decider = Decider { caller: caller.clone(), request: request.clone(), rules, without_permit, host };
+        let (cached, seen) = (seen.facts, seen.judgement);
+        let decider = Decider { caller: caller.clone(), request: request.clone(), rules, seen, without_permit, host };
         let judge = move |seen: Snapshot<'_>| budgets.charge(&decider.caller, decider.decide(seen)?, Instant::now());
         let allowed = match self.store.begin_request(arrived, query, cached, judge).await? {
             Decided::Begin(allowed) => *allowed,
@@ -141,30 +145,34 @@ impl Requests {
         Ok(Attempt::Done(response))
     }
 
-    /// Cached facts if policy allows the request by them, else those of this moment, with why policy denies it.
-    async fn known(
-        &self,
-        caller: &Caller,
-        request: &UseRequest,
-    ) -> Result<(Option<Facts>, Option<Denial>), StorageError> {
+    /// Cached facts if policy allows the request by them, else those of this moment.
+    async fn see(&self, caller: &Caller, request: &UseRequest) -> Result<Seen, StorageError> {
         let query = request.query(caller);
-        let cached = self.judged(caller, request, self.store.cached_facts(query).await?).await?;
-        match cached {
-            (facts, None) => Ok((facts, None)),
-            (_, Some(_)) => self.judged(caller, request, self.store.facts(query).await?).await,
+        let cached = self.judge(caller, request, self.store.cached_facts(query).await?).await?;
+        match cached.denial() {
+            None => Ok(cached),
+            Some(_) => self.judge(caller, request, self.store.facts(query).await?).await,
         }
     }
 
-    async fn judged(
-        &self,
-        caller: &Caller,
-        request: &UseRequest,
-        facts: Option<Facts>,
-    ) -> Result<(Option<Facts>, Option<Denial>), StorageError> {
-        let Some(facts) = facts else { return Ok((None, Some(Denial::of_unknown_grant()))) };
+    async fn judge(&self, caller: &Caller, request: &UseRequest, facts: Option<Facts>) -> Result<Seen, StorageError> {
+        let Some(facts) = facts else { return Ok(Seen { facts: None, judgement: None }) };
         let rules = self.rules.load(&self.store, &facts).await?;
-        let denial = denial(caller, request, (&facts, rules.as_deref()));
-        Ok((Some(facts), denial))
+        let judgement = Some(Judgement::new(caller, request, &facts, rules));
+        Ok(Seen { facts: Some(facts), judgement })
+    }
+}
+
+/// What step 1 sees.
+struct Seen {
+    /// None: the grant is unknown.
+    facts: Option<Facts>,
+    judgement: Option<Judgement>,
+}
+
+impl Seen {
+    fn denial(&self) -> Option<Denial> {
+        self.judgement.as_ref().map_or_else(|| Some(Denial::of_unknown_grant()), Judgement::denial)
     }
 }
 
