@@ -69,3 +69,80 @@ fn join(operator: &str, mut parts: Vec<Value>) -> Option<Value> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::HashSet;
+
+    use cedar_policy::{Authorizer, Context, Entities, Entity, EntityUid, Request};
+
+    use super::*;
+
+    /// Policies for user `jane` of group `qa` and the key `tools/tags` of project `tools`: some forbid, others do not.
+    const FORBIDS: [(&str, bool); 14] = [
+        ("(principal, action, resource)", true),
+        ("(principal == User::\"jane\", action, resource)", true),
+        ("(principal == User::\"joe\", action, resource)", false),
+        ("(principal in Group::\"qa\", action, resource)", true),
+        ("(principal in Group::\"dev\", action, resource)", false),
+        ("(principal is User, action, resource)", true),
+        ("(principal is ServiceAccount, action, resource)", false),
+        ("(principal is User in Group::\"qa\", action, resource)", true),
+        ("(principal, action == Action::\"sign\", resource)", true),
+        ("(principal, action in [Action::\"decrypt\", Action::\"sign\"], resource)", true),
+        ("(principal, action in [Action::\"decrypt\"], resource)", false),
+        ("(principal, action, resource in Project::\"tools\") unless { principal in Group::\"dev\" }", true),
+        (
+            "(principal, action, resource in Project::\"tools\") when { true } unless { principal in Group::\"qa\" }",
+            false,
+        ),
+        ("(principal, action, resource == Key::\"tools/tags\") when { 9223372036854775807 + 1 > 0 }", false),
+    ];
+
+    fn uid(text: &str) -> EntityUid {
+        text.parse().unwrap()
+    }
+
+    fn allows(policies: &PolicySet) -> bool {
+        let (jane, key) = (uid("User::\"jane\""), uid("Key::\"tools/tags\""));
+        let request = Request::new(jane.clone(), uid("Action::\"sign\""), key.clone(), Context::empty(), None).unwrap();
+        let jane = Entity::new_no_attrs(jane, HashSet::from([uid("Group::\"qa\"")]));
+        let key = Entity::new_no_attrs(key, HashSet::from([uid("Project::\"tools\"")]));
+        let mut policies = policies.clone();
+        let base = Policy::parse(Some(PolicyId::new("base")), "permit (principal, action, resource);").unwrap();
+        policies.add(base).unwrap();
+        let answer =
+            Authorizer::new().is_authorized(&request, &policies, &Entities::from_entities([jane, key], None).unwrap());
+        answer.decision() == cedar_policy::Decision::Allow && answer.diagnostics().errors().next().is_none()
+    }
+
+    fn set<'a>(scopes: impl IntoIterator<Item = &'a str>) -> PolicySet {
+        let mut set = PolicySet::new();
+        for (number, scope) in scopes.into_iter().enumerate() {
+            let policy = Policy::parse(Some(PolicyId::new(number.to_string())), format!("forbid {scope};")).unwrap();
+            set.add(policy).unwrap();
+        }
+        set
+    }
+
+    #[test]
+    fn merged_policies_allow_what_they_allow_one_by_one() {
+        for (one, forbids) in FORBIDS {
+            for (other, _) in FORBIDS {
+                let both = set([one, other]);
+                assert_eq!(allows(&merge(&both).unwrap()), allows(&both), "{one} and {other}");
+            }
+            let fails = one.contains("+ 1");
+            assert_eq!(allows(&merge(&set([one])).unwrap()), !forbids && !fails, "{one}");
+        }
+    }
+
+    #[test]
+    fn only_policies_for_a_type_stay_alone() {
+        let alone = FORBIDS.iter().filter(|(scope, _)| scope.contains(" is ")).count();
+        let merged = merge(&set(FORBIDS.map(|(scope, _)| scope))).unwrap();
+        assert_eq!(merged.policies().count(), alone + 1);
+        assert!(merge(&PolicySet::new()).unwrap().is_empty());
+    }
+}
