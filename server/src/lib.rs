@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod authn;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -8,6 +8,7 @@
 mod attempts;
 mod cache;
 mod clock;
+mod copy;
 mod environments;
 mod error;
 mod evidence;
@@ -62,6 +63,7 @@ use self::{
 };
 pub use attempts::{Attempt, Leftover};
 pub use clock::{ClockDoubt, ClockFault};
+pub use copy::SqliteCopy;
 pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
 pub use facts::{Facts, FactsQuery, Target, Version};

@@ -23,6 +23,9 @@ const POSTGRES: [Step; 2] = [
     (2, include_str!("../migrations/postgres/0002_keys.sql")),
 ];
 
+/// The newest step, the same in both lists.
+pub(super) const NEWEST: i64 = SQLITE.len() as i64;
+
 /// Held while the schema is changed: several servers may start at once.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_lock(7163384690532115556)";
 const POSTGRES_UNLOCK: &str = "SELECT pg_advisory_unlock(7163384690532115556)";

@@ -1,6 +1,6 @@
 //! The server: bodies of requests, what proxies send before them, and its configuration.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use sealcard_api::{
     admin::{
@@ -15,6 +15,7 @@ use sealcard_api::{
     rules::{Description, Label, Name},
 };
 use sealcard_server::{
+    backup::Manifest,
     config,
     http::{
         extract::parse_json,
@@ -81,6 +82,20 @@ pub fn proxy_header(data: &[u8]) {
         Ok(Parsed::Partial(needed)) => assert!(needed > data.len() && needed <= MAX_HEADER),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
+}
+
+/// The manifest of a backup.
+///
+/// # Panics
+///
+/// When a path that passes leaves the folder, or a manifest that was read can't be read again.
+pub fn backup_manifest(data: &[u8]) {
+    let Ok(manifest) = Manifest::parse(data) else { return };
+    for file in &manifest.files {
+        let mut parts = Path::new(&file.path).components();
+        assert!(parts.all(|part| matches!(part, Component::Normal(_))), "{}", file.path);
+    }
+    assert_eq!(Manifest::parse(manifest.text().as_bytes()).ok(), Some(manifest));
 }
 
 /// A configuration file, and names and texts of things.

@@ -6,6 +6,7 @@ use std::path::Path;
 use sealcard_bridge::{assuan::CommandLine, scd::Command};
 use sealcard_fuzz_bodies as bodies;
 use sealcard_policy::rules::{Document, Examples, split_templates};
+use sealcard_server::backup::Manifest;
 use sealcard_server::http::proxy_header::{self, Parsed};
 use sealcard_signer::{
     pkcs11::{KeyHandle, TokenUri, config::TokenConfig},
@@ -44,6 +45,7 @@ fn inputs_of_the_scdaemon_hold() {
 #[test]
 fn inputs_of_the_server_hold() {
     assert!(replay("json_bodies", bodies::json_bodies, |_| true) >= 5);
+    assert!(replay("backup_manifest", bodies::backup_manifest, |input| Manifest::parse(input).is_ok()) >= 2);
     assert!(replay("proxy_header", bodies::proxy_header, is_proxy_header) >= 4);
     assert!(replay("server_config", bodies::server_config, |_| true) >= 3);
 }

@@ -1,5 +1,6 @@
 //! The `sealcard-server` command.
 
+mod backup;
 mod config;
 mod database;
 mod environment;
@@ -50,6 +51,8 @@ enum Command {
     /// Check the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Backup(backup::Make),
+    Restore(backup::Restore),
     /// Renew the server's certificate, or show the fingerprint to compare
     #[command(subcommand)]
     Tls(tls::TlsCommand),
@@ -90,6 +93,8 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Environment(command) => command.run(),
         Command::Config(command) => command.run(),
+        Command::Backup(make) => make.run(),
+        Command::Restore(restore) => restore.run(),
         Command::Tls(command) => command.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

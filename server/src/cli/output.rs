@@ -15,6 +15,13 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// A length for people.
+pub(super) fn mebibytes(bytes: u64) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "it is rounded to a tenth of a mebibyte")]
+    let number = bytes as f64 / f64::from(1 << 20);
+    format!("{number:.1} MiB")
+}
+
 /// Why the command failed, with its causes, on standard error.
 pub(super) fn error(error: &anyhow::Error) {
     let _ = writeln!(io::stderr().lock(), "sealcard-server: {error:#}");

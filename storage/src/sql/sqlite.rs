@@ -68,6 +68,11 @@ fn open_with(path: &Path, access: OpenFlags) -> Result<Connection, StorageError>
     Ok(conn)
 }
 
+/// Opens the file that exists at `path` for reading.
+pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, StorageError> {
+    open_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
 /// A few connections that can only read.
 pub(crate) struct Readers {
     all: [Mutex<Connection>; READERS],
@@ -76,7 +81,7 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
-        let one = || open_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Mutex::new);
+        let one = || open_for_reading(path).map(Mutex::new);
         Ok(Self { all: [one()?, one()?, one()?], next: AtomicUsize::new(0) })
     }
 

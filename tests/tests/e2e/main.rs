@@ -7,6 +7,7 @@ mod support;
 
 mod agent;
 mod audit;
+mod backups;
 mod claims;
 mod commands;
 mod crashes;

@@ -1,0 +1,103 @@
+//! Copies of journals that fit the copy of the record.
+//!
+//! A use is recorded before the signer is asked for it, so an entry of the journal has a record to belong to. Journals
+//! are read both before and after the database is copied. What was in a journal before, the copied record has. Of what
+//! came since, entries are taken up to the first one whose request the copied record does not know. Nothing that is
+//! finished in the copied record comes behind it: that use had been written to the journal before the moment of the
+//! copy, and the other only after.
+
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
+    path::Path,
+};
+
+use sealcard_signer_protocol::{JournalEntry, journal::parse_line};
+
+use super::{BackupError, failed};
+
+/// The longest line that is read; entries are shorter.
+const MAX_LINE: u64 = 4096;
+
+/// The bytes of whole lines in a journal now.
+pub(super) fn whole_lines(path: &Path, file: &File) -> Result<u64, BackupError> {
+    let length = || -> io::Result<u64> {
+        let length = file.metadata()?.len();
+        let mut reader = file;
+        let from = length.saturating_sub(MAX_LINE);
+        reader.seek(SeekFrom::Start(from))?;
+        let mut tail = Vec::new();
+        reader.take(length - from).read_to_end(&mut tail)?;
+        let end = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        Ok(if end == 0 && from > 0 { 0 } else { from + end as u64 })
+    };
+    length().map_err(failed("read", path))
+}
+
+/// Where to cut the journal: `from` is how long it was before the database was copied, and `is_recorded` says whether
+/// the copied record has the request of an entry.
+pub(super) fn cut(
+    path: &Path,
+    file: &File,
+    from: u64,
+    mut is_recorded: impl FnMut(&JournalEntry) -> Result<bool, BackupError>,
+) -> Result<u64, BackupError> {
+    let (mut reader, mut end) = (BufReader::new(file), from);
+    reader.seek(SeekFrom::Start(from)).map_err(failed("read", path))?;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(failed("read", path))?;
+        // A line without its end is being written. What is no entry, the verification names after a restore.
+        let Some(text) = line.strip_suffix(b"\n") else { return Ok(end) };
+        match parse_line(text) {
+            Ok(entry) if !is_recorded(&entry)? => return Ok(end),
+            _ => end += line.len() as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write as _;
+
+    use sealcard_signer_protocol::journal::format_line;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn line(sequence: u64, request: u128) -> String {
+        let (component, request) = (Uuid::from_u128(9), Uuid::from_u128(request));
+        let operation = "sign".to_owned();
+        format_line(&JournalEntry {
+            sequence,
+            unix: 0,
+            operation,
+            component,
+            request,
+            input_sha256: vec![1; 32],
+            hash: [2; 32],
+        })
+    }
+
+    #[test]
+    fn journal_ends_before_the_first_entry_that_the_record_does_not_know() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        assert_eq!(whole_lines(&path, &file).unwrap(), 0);
+        file.write_all(format!("{}{}", line(1, 1), line(2, 2)).as_bytes()).unwrap();
+        let before = whole_lines(&path, &file).unwrap();
+        assert_eq!(before as usize, line(1, 1).len() + line(2, 2).len());
+        file.seek(SeekFrom::End(0)).unwrap();
+        file.write_all(format!("{}{}{}{{\"seq", line(3, 3), line(4, 4), line(5, 3)).as_bytes()).unwrap();
+        assert_eq!(whole_lines(&path, &file).unwrap() as usize, before as usize + 3 * line(3, 3).len());
+        let end = |known: &[u128]| {
+            let is_recorded = |entry: &JournalEntry| Ok(known.contains(&entry.request.as_u128()));
+            (cut(&path, &file, before, is_recorded).unwrap() - before) as usize / line(3, 3).len()
+        };
+        // Entries before the copy are never asked about.
+        assert_eq!([end(&[]), end(&[3]), end(&[4]), end(&[3, 4])], [0, 1, 0, 3]);
+    }
+}

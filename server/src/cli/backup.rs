@@ -1,0 +1,149 @@
+//! `sealcard-server backup` and `sealcard-server restore`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, ValueHint};
+use nix::unistd::geteuid;
+
+use super::{Data, output};
+use crate::{
+    backup::{self, BackedUp, Backup, Owners, Sources, Targets},
+    config::Config,
+    signers::{Place, discover},
+};
+
+/// Where signers of their own users are, unless an option says it.
+const OWN_SIGNERS: &str = "/var/lib/sealcard-signer";
+
+/// Back up the server while it runs
+///
+/// Makes the folder OUT, for its owner alone, with the database as it is at one moment, the configuration, the
+/// certificates, and the signers' folders with their journals. What opens the keys is left out and named: keep it in
+/// another place. A manifest holds the SHA-256 of each file.
+///
+/// With PostgreSQL, run pg_dump first: the backup has all but the database then.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sealcard-server backup /var/backups/sealcard-monday
+  tar -C /var/backups -c sealcard-monday | gpg --encrypt \\
+    --recipient backups@example.org --output monday.tar.gpg")]
+pub(super) struct Make {
+    #[command(flatten)]
+    data: Data,
+    /// The folder to make; it must not exist
+    #[arg(value_name = "OUT", value_hint = ValueHint::DirPath)]
+    out: PathBuf,
+    /// The folder with the folders of signers that run as their own user [default: /var/lib/sealcard-signer, if an
+    /// environment has such a signer]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    signers: Option<PathBuf>,
+}
+
+/// Restore a backup into an empty place
+///
+/// Compares each file with the backup's manifest first. Then it puts all files into their places, or none: an existing
+/// server is never changed. Run by root, it gives the files to the users that server and signers run as.
+///
+/// Make sure that the old server never starts again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sealcard-server restore /var/backups/sealcard-monday
+  sealcard-server restore /var/backups/sealcard-monday --check")]
+pub(super) struct Restore {
+    #[command(flatten)]
+    data: Data,
+    /// The folder that `sealcard-server backup` made
+    #[arg(value_name = "BACKUP", value_hint = ValueHint::DirPath)]
+    backup: PathBuf,
+    /// Where the folders of signers that run as their own user are put
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = OWN_SIGNERS)]
+    signers: PathBuf,
+    /// Compare the files with the manifest, and restore nothing
+    #[arg(long)]
+    check: bool,
+    /// The user that the server runs as; used if root restores
+    #[arg(long, value_name = "NAME", default_value = "sealcard")]
+    user: String,
+    /// The user that signers of their own run as; used if root restores
+    #[arg(long, value_name = "NAME", default_value = "sealcard-signer")]
+    signer_user: String,
+}
+
+impl Make {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let data = std::path::absolute(&self.data.data).context("--data")?;
+        let out = std::path::absolute(&self.out).context("OUT")?;
+        let config = Config::load(&data)
+            .with_context(|| format!("{} can't be used (has it a server? see --data)", data.display()))?;
+        let environments = discover(&data.join("signer")).context("can't read the folder signer")?;
+        let apart = environments.iter().any(|found| matches!(found.place, Place::Socket(_)));
+        let own = self.signers.or_else(|| apart.then(|| PathBuf::from(OWN_SIGNERS)));
+        let database = if config.database.url.is_some() { BackedUp::Postgres } else { BackedUp::Sqlite };
+        let sources = Sources { data: &data, own_signers: own.as_deref(), database };
+        let made = backup::make(&sources, &out, output::note)?;
+        let bytes: u64 = made.manifest.files.iter().map(|file| file.bytes).sum();
+        let files = made.manifest.files.len();
+        let size = output::mebibytes(bytes);
+        output::line(format_args!("The backup is in {}: {files} files, {size}.", out.display()));
+        match (&made.manifest.record, database) {
+            (Some(head), _) => {
+                output::line(format_args!("Its record ends with entry {}, {}.", head.sequence, head.hash))
+            }
+            (None, BackedUp::Sqlite) => output::line(format_args!("Its record has no entry.")),
+            (None, BackedUp::Postgres) => {
+                output::line(format_args!(
+                    "It does not have the PostgreSQL database: keep the file of pg_dump with it."
+                ));
+            }
+        }
+        if !made.left_out.is_empty() {
+            output::line(format_args!("\nNot in it; what opens the keys must be kept in another place:"));
+            for path in &made.left_out {
+                output::line(format_args!("  {}", path.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Restore {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let data = std::path::absolute(&self.data.data).context("--data")?;
+        let own_signers = std::path::absolute(&self.signers).context("--signers")?;
+        output::note("comparing the files with the manifest");
+        let backup = Backup::read(&self.backup)?;
+        let manifest = &backup.manifest;
+        let (files, created, release) = (manifest.files.len(), manifest.created, &manifest.release);
+        if self.check {
+            output::line(format_args!("All {files} files are as release {release} made them at {created}."));
+            return Ok(());
+        }
+        let owners = match geteuid().is_root() {
+            true => Some(Owners::named(&self.user, &self.signer_user)?),
+            false => None,
+        };
+        output::note("restoring");
+        backup.restore(&Targets { data: &data, own_signers: &own_signers, owners })?;
+        output::line(format_args!("The server of {created} is restored in {}.", data.display()));
+        for name in backup.own_signers() {
+            output::line(format_args!("Its signer {name} is restored in {}.", own_signers.join(name).display()));
+        }
+        report(manifest.database, &data);
+        Ok(())
+    }
+}
+
+fn report(database: BackedUp, data: &Path) {
+    output::line(format_args!("\nBefore you start it:"));
+    output::line(format_args!("  1. Make sure that the old server never starts again."));
+    output::line(format_args!("  2. Put what opens the keys into its place: key files, token PINs."));
+    if database == BackedUp::Postgres {
+        output::line(format_args!("     Restore the PostgreSQL database with pg_restore, and its password file."));
+    }
+    output::line(format_args!("  3. Check it: sealcard-server config check --data {}", data.display()));
+    output::line(format_args!("\nAfter it has started, compare the record with the journals:"));
+    output::line(format_args!("  sealcard admin record verify"));
+}
