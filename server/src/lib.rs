@@ -20,6 +20,7 @@ mod limits;
 pub mod memory;
 pub mod requests;
 pub mod rules;
+pub mod service_manager;
 pub mod signers;
 pub mod tls;
 

@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     ends, files,
     http::{AppState, Server},
+    service_manager,
     signers::{self, Found, Signers},
     storage::{EnvironmentRow, StorageError, Store},
     tls::ServerTls,
@@ -118,12 +119,15 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         files::replace(file, format!("{}\n", url(address)).as_bytes())?;
     }
     tracing::info!(listen = %address, address = %url(address), version = env!("CARGO_PKG_VERSION"), "serving");
+    service_manager::ready(&url(address));
+    let alive = tokio::spawn(service_manager::keep_alive(store.clone()));
 
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
         }
+        service_manager::stopping();
         signers.expect_end();
     };
     let complete = server.run(stop).await;
@@ -136,6 +140,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     recovering.abort();
     noting.abort();
     clock_watch.abort();
+    alive.abort();
     if let Err(error) = store.record_clock_step().await {
         tracing::warn!(%error, "a jump of the clock could not be recorded");
     }

@@ -38,6 +38,7 @@ mod rules_commands;
 mod rules_page;
 mod secrets;
 mod server_clock;
+mod service_manager;
 mod signing;
 mod ssh;
 mod stubs;
