@@ -80,6 +80,23 @@ impl Caller {
         sealcard_policy::decide(&sealcard_policy::Facts { roles, ..self.facts.clone() }, action)
     }
 
+    /// Expects that the caller, with these roles in the project concerned, may do `action`, as far as is known now.
+    ///
+    /// # Errors
+    /// The denial.
+    pub fn may(&self, roles: Roles, action: Action) -> Result<(), AuthorizationError> {
+        let decision = self.decide(roles, action);
+        if decision.allowed() { Ok(()) } else { Err(AuthorizationError::Denied(decision)) }
+    }
+
+    /// As [`Self::may`], where no project is concerned.
+    ///
+    /// # Errors
+    /// The denial.
+    pub fn may_on_server(&self, action: Action) -> Result<(), AuthorizationError> {
+        self.may(Roles::NONE, action)
+    }
+
     /// Whether the caller is a person who may administer the server.
     #[must_use]
     pub fn administers(&self) -> bool {
@@ -121,7 +138,7 @@ pub struct Authorization {
     pub actions: &'static [Action],
 }
 
-/// Why a change is not allowed any more.
+/// Why something is not allowed, or not any more.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorizationError {
     /// The grant is not known any more. Retrying can't help.

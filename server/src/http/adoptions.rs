@@ -19,7 +19,7 @@ use super::{
     keys::{KEY_PARAMETER, find, to_key},
     projects,
 };
-use crate::keys::{self, Adoption, DEFAULT_DAYS, KeyPlan};
+use crate::keys::{self, Adoption, DEFAULT_DAYS, KeyPlan, Maker};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(adopt)).routes(routes!(evidence)).routes(routes!(destroy))
@@ -36,7 +36,7 @@ async fn adopt(
 ) -> ApiResult<(StatusCode, Json<Key>)> {
     let (project, roles) = projects::find(&state, &caller, &wanted.project, Action::ManageProject).await?;
     // Which keys lie on a token is the business of those who look after the server, not of every project's owner.
-    let maker = caller.maker(roles, &[Action::ManageProject, Action::ManageServer])?;
+    let maker = Maker::new(&caller, roles, &[Action::ManageProject, Action::ManageServer])?;
     NewKeyName::check(&wanted.name).map_err(ApiError::invalid)?;
     UserId::check(&wanted.user_id).map_err(ApiError::invalid)?;
     let days = wanted.expires_days.unwrap_or(DEFAULT_DAYS);
@@ -115,7 +115,7 @@ async fn destroy(
     Json(sure): Json<DestroyKey>,
 ) -> ApiResult<Json<Key>> {
     let (row, roles) = find(&state, &caller, &key).await?;
-    let maker = caller.maker(roles, &[Action::ManageProject, Action::ManageServer])?;
+    let maker = Maker::new(&caller, roles, &[Action::ManageProject, Action::ManageServer])?;
     if sure.fingerprint != row.fingerprint {
         return Err(ApiError::conflict(format!(
             "The fingerprint is not that of the key {}, so nothing was destroyed.",

@@ -15,7 +15,7 @@ use super::{
     key_work::KeyTask,
     keys::{find, to_key},
 };
-use crate::keys::{self, DEFAULT_DAYS};
+use crate::keys::{self, DEFAULT_DAYS, Maker};
 
 const DAY: i64 = 86_400;
 
@@ -33,7 +33,7 @@ async fn extend(
     Json(extension): Json<KeyExtension>,
 ) -> ApiResult<Json<Key>> {
     let (row, roles) = find(&state, &caller, &key).await?;
-    let maker = caller.maker(roles, &[Action::ManageProject])?;
+    let maker = Maker::new(&caller, roles, &[Action::ManageProject])?;
     let expires = end(&extension, caller.received)?;
     let (id, work) = (row.id, (row.environment_id, KeyTask::Making, caller.principal));
     let task_state = state.clone();

@@ -13,15 +13,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sealcard_api::{Timestamp, ids::RequestId, import::MAX_IMPORT_BODY, problem::ProblemCode};
-use sealcard_policy::{Action, Roles};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use super::{ApiError, ApiResult, AppState, connections::Place, slots::Slot};
-use crate::{
-    authn::{self, AuthorizationError, Caller, Freshness},
-    keys::Maker,
-};
+use crate::authn::{self, AuthorizationError, Caller, Freshness};
 
 /// One request: its id and where it comes from. Known for every request, logged in or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,34 +35,6 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         parts.extensions.get::<Self>().copied().ok_or_else(|| ApiError::new(ProblemCode::Internal))
-    }
-}
-
-impl Caller {
-    /// Asks policy whether the caller, with these roles in the project concerned, may do `action`.
-    ///
-    /// # Errors
-    /// The denial as a problem.
-    pub fn may(&self, roles: Roles, action: Action) -> ApiResult<()> {
-        ApiError::from_decision(&self.decide(roles, action)).map_or(Ok(()), Err)
-    }
-
-    /// As [`Self::may`], where no project is concerned.
-    ///
-    /// # Errors
-    /// The denial as a problem.
-    pub fn may_on_server(&self, action: Action) -> ApiResult<()> {
-        self.may(Roles::NONE, action)
-    }
-
-    /// The caller as one who makes or ends keys, which needs all of these `actions`, now and when the work begins.
-    ///
-    /// # Errors
-    /// The first denial as a problem.
-    pub fn maker(&self, roles: Roles, actions: &'static [Action]) -> ApiResult<Maker> {
-        actions.iter().try_for_each(|action| self.may(roles, *action))?;
-        let authorization = self.authorization(actions);
-        Ok(Maker { actor: self.actor(), authorization, request_id: self.request_id, peer: self.peer.ip() })
     }
 }
 

@@ -90,7 +90,7 @@ async fn place(
     name: String,
 ) -> ApiResult<(KeyPlace, Maker)> {
     let (project, roles) = projects::find(state, caller, project, Action::ManageProject).await?;
-    let maker = caller.maker(roles, &[Action::ManageProject])?;
+    let maker = Maker::new(caller, roles, &[Action::ManageProject])?;
     NewKeyName::check(&name).map_err(ApiError::invalid)?;
     let environment = environments::find(state, caller, wanted).await?;
     Ok((KeyPlace { project: project.named(), environment: environment.named(), name }, maker))

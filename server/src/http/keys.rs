@@ -19,7 +19,7 @@ use super::{
     key_work::KeyTask, page_of, projects,
 };
 use crate::{
-    keys::{self, CertificateError, DEFAULT_DAYS, KeyError, KeyPlan},
+    keys::{self, CertificateError, DEFAULT_DAYS, KeyError, KeyPlan, Maker},
     signers::UseError,
     storage::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES},
 };
@@ -78,7 +78,7 @@ async fn create(
     Json(new): Json<NewKey>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
     let (project, roles) = projects::find(&state, &caller, &new.project, Action::ManageProject).await?;
-    let maker = caller.maker(roles, &[Action::ManageProject])?;
+    let maker = Maker::new(&caller, roles, &[Action::ManageProject])?;
     NewKeyName::check(&new.name).map_err(ApiError::invalid)?;
     UserId::check(&new.user_id).map_err(ApiError::invalid)?;
     let days = new.expires_days.unwrap_or(DEFAULT_DAYS);
@@ -118,7 +118,7 @@ async fn change(
     Json(change): Json<KeyChange>,
 ) -> ApiResult<Json<Key>> {
     let (row, roles) = find(&state, &caller, &key).await?;
-    let maker = caller.maker(roles, &[Action::ManageProject])?;
+    let maker = Maker::new(&caller, roles, &[Action::ManageProject])?;
     if let Some(name) = &change.name {
         NewKeyName::check(name).map_err(ApiError::invalid)?;
         state.store.expect_free_name(row.project_id, name).await?;

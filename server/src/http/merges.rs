@@ -17,7 +17,7 @@ use super::{
     key_work::KeyTask,
     keys::{KEY_PARAMETER, find, to_key},
 };
-use crate::keys;
+use crate::keys::{self, Maker};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(plan)).routes(routes!(merge))
@@ -65,7 +65,7 @@ async fn merge(
     LargeJson(request): LargeJson<MergeRequest>,
 ) -> ApiResult<Json<Merged>> {
     let (row, roles) = find(&state, &caller, &key).await?;
-    let maker = caller.maker(roles, &[Action::ManageProject])?;
+    let maker = Maker::new(&caller, roles, &[Action::ManageProject])?;
     let MergeRequest { certificate, components } = request;
     // A revocation must not wait behind keys that are being made.
     let task = if components.is_empty() { KeyTask::Ending } else { KeyTask::Making };

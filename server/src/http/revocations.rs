@@ -15,7 +15,7 @@ use super::{
     key_work::KeyTask,
     keys::{KEY_PARAMETER, find, to_key},
 };
-use crate::keys;
+use crate::keys::{self, Maker};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read)).routes(routes!(revoke))
@@ -55,7 +55,7 @@ async fn revoke(
     Json(revocation): Json<KeyRevocation>,
 ) -> ApiResult<Json<Key>> {
     let (row, roles) = find(&state, &caller, &key).await?;
-    let maker = caller.maker(roles, &[Action::ManageProject])?;
+    let maker = Maker::new(&caller, roles, &[Action::ManageProject])?;
     let KeyRevocation { reason, message } = revocation;
     RevocationMessage::check(&message).map_err(ApiError::invalid)?;
     let (id, work) = (row.id, (row.environment_id, KeyTask::Ending, caller.principal));

@@ -382,7 +382,7 @@ pub(super) fn expect_note(note: Option<&str>) -> ApiResult<()> {
 
 /// Owners, auditors and administrators.
 fn may_read_history(caller: &Caller, roles: Roles) -> ApiResult<()> {
-    caller.may(roles, Action::ReadProjectRecord).or_else(|_| caller.may(roles, Action::ManageProject))
+    Ok(caller.may(roles, Action::ReadProjectRecord).or_else(|_| caller.may(roles, Action::ManageProject))?)
 }
 
 async fn project(state: &AppState, caller: &Caller, name: &str, action: Action) -> ApiResult<(Target, Roles)> {

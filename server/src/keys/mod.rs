@@ -32,6 +32,7 @@ use sealcard_api::{
     tokens::KeyEvidence,
 };
 use sealcard_openpgp::{CertificateRequest, ForeignError};
+use sealcard_policy::{Action, Roles};
 use sealcard_record::{
     Actor, Draft, Event, Named,
     event::{KeyBegun, KeyFailed, KeyStored, KeyWork, SigningKey},
@@ -41,7 +42,7 @@ use tokio::task::JoinSet;
 
 use self::certifier::{Certifier, component_key};
 use crate::{
-    authn::{Authorization, AuthorizationError},
+    authn::{Authorization, AuthorizationError, Caller},
     signers::{Signer, Signers, UseError},
     storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store},
 };
@@ -140,6 +141,16 @@ pub struct Maker {
 }
 
 impl Maker {
+    /// The caller, who needs all of these `actions`, now and when the work begins.
+    ///
+    /// # Errors
+    /// The first denial.
+    pub fn new(caller: &Caller, roles: Roles, actions: &'static [Action]) -> Result<Self, AuthorizationError> {
+        actions.iter().try_for_each(|action| caller.may(roles, *action))?;
+        let authorization = caller.authorization(actions);
+        Ok(Self { actor: caller.actor(), authorization, request_id: caller.request_id, peer: caller.peer.ip() })
+    }
+
     /// An event that the maker's request causes.
     fn draft(&self, event: Event) -> Draft {
         Draft::new(self.request_id, event).by(self.actor.clone()).from_peer(self.peer)
