@@ -13,6 +13,24 @@ use sealcard_record::{Actor, Draft, Event};
 use super::policy_facts;
 use crate::storage::{Facts, FactsQuery, StorageError, Target, WriteTx};
 
+/// One request: its id and where it comes from. Known for every request, logged in or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestContext {
+    /// The id in logs, record and answer.
+    pub request_id: RequestId,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// When its head was read: the time of everything that it does.
+    pub received: Timestamp,
+}
+
+impl RequestContext {
+    /// An event of this request, which nobody has authenticated yet.
+    pub(super) fn draft(self, event: Event) -> Draft {
+        Draft::new(self.request_id, event).from_peer(self.peer.ip())
+    }
+}
+
 /// The principal that sent a request, with a valid grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {

@@ -1,6 +1,6 @@
 //! What handlers take out of a request. Every refusal is a problem that says what to change.
 
-use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -12,23 +12,12 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use sealcard_api::{Timestamp, ids::RequestId, import::MAX_IMPORT_BODY, problem::ProblemCode};
+use sealcard_api::{import::MAX_IMPORT_BODY, problem::ProblemCode};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use super::{ApiError, ApiResult, AppState, connections::Place, slots::Slot};
-use crate::authn::{self, AuthorizationError, Caller, Freshness};
-
-/// One request: its id and where it comes from. Known for every request, logged in or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestContext {
-    /// The id in logs, record and answer.
-    pub request_id: RequestId,
-    /// The other end of the connection.
-    pub peer: SocketAddr,
-    /// When its head was read: the time of everything that it does.
-    pub received: Timestamp,
-}
+use crate::authn::{self, AuthorizationError, Caller, Freshness, RequestContext};
 
 impl<S: Sync> FromRequestParts<S> for RequestContext {
     type Rejection = ApiError;
@@ -72,8 +61,7 @@ async fn authenticate(parts: &Parts, state: &AppState, freshness: Freshness) -> 
     let context = context.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     let RequestContext { request_id, peer, received } = context;
     let token = token(&parts.headers)?;
-    let caller =
-        state.authentication.authenticate(&state.store, token, (request_id, peer, received), freshness).await?;
+    let caller = state.authentication.authenticate(token, (request_id, peer, received), freshness).await?;
     if let Some(place) = parts.extensions.get::<Place>() {
         place.authenticated();
     }

@@ -48,10 +48,10 @@ mod templates;
 mod users;
 
 pub use error::{ApiError, ApiResult};
-pub use extract::{Json, LargeJson, Path, Query, RequestContext};
+pub use extract::{Json, LargeJson, Path, Query};
 pub use page::{PageQuery, page_of};
 pub use router::{openapi, router};
 pub use serve::Server;
 pub use state::AppState;
 
-pub use crate::authn::Caller;
+pub use crate::authn::{Caller, RequestContext};

@@ -54,7 +54,7 @@ impl AppState {
     #[must_use]
     pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, names: NameKey) -> Self {
         let server_id = store.server_id();
-        let authentication = Authentication::new(&config.limits, names);
+        let authentication = Authentication::new(store.clone(), config.limits, names);
         let requests = Requests::new(store.clone(), Arc::clone(&signers), &config.limits);
         let key_work = KeyWork::default();
         let readiness = ReadinessCache::default();
