@@ -14,8 +14,11 @@ use sealcard_record::{
 use zeroize::Zeroizing;
 
 use super::{
-    Authentication, AuthenticationError, IssueError, IssuedTo, RequestContext, Result, SERVICE_TOKEN_PREFIX, Shown,
-    Subject, grants, network_of, password_change::Checked, secret,
+    Authentication, AuthenticationError, IssueError, RequestContext, Result, SERVICE_TOKEN_PREFIX, Subject,
+    grants::{self, IssuedTo, Shown},
+    network_of,
+    password_change::Checked,
+    secret,
 };
 use crate::storage::PrincipalChange;
 

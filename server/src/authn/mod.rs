@@ -26,7 +26,7 @@ use sealcard_api::{Timestamp, ids::RequestId};
 pub use caller::{Authorization, AuthorizationError, Caller, RequestContext};
 pub use error::AuthenticationError;
 pub use facts::policy_facts;
-pub use grants::{IssueError, IssuedTo, Shown, issue, refresh};
+pub use grants::IssueError;
 pub use last_uses::LastUses;
 pub use name_key::{NAME_KEY_FILE, NameKey, NameKeyError};
 pub use password::{PasswordError, PasswordPermit, Passwords, hash_now as hash_password_now};
