@@ -1,7 +1,8 @@
-//! Users, service accounts, groups and projects: the rules of changing them, without HTTP.
+//! Users, service accounts, groups, projects and environments: the rules of seeing and changing them, without HTTP.
 //!
 //! Each change is one transaction, in which its author is judged, and which records it.
 
+mod environments;
 mod error;
 mod groups;
 mod projects;

@@ -14,10 +14,9 @@ use sealcard_signer_protocol::KeyLocator;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiResult, AppState, Caller, Json, Path, conflicts, environments,
+    ApiError, ApiResult, AppState, Caller, Json, Path, conflicts,
     key_work::KeyTask,
     keys::{KEY_PARAMETER, find, to_key},
-    projects,
 };
 use crate::keys::{self, Adoption, DEFAULT_DAYS, KeyPlan, Maker};
 
@@ -34,7 +33,7 @@ async fn adopt(
     caller: Caller,
     Json(wanted): Json<AdoptKeys>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
-    let (project, roles) = projects::find(&state, &caller, &wanted.project, Action::ManageProject).await?;
+    let (project, roles) = state.directory.project(&caller, &wanted.project, Action::ManageProject).await?;
     // Which keys lie on a token is the business of those who look after the server, not of every project's owner.
     let maker = Maker::new(&caller, roles, &[Action::ManageProject, Action::ManageServer])?;
     NewKeyName::check(&wanted.name).map_err(ApiError::invalid)?;
@@ -47,7 +46,7 @@ async fn adopt(
     let components = wanted.components.into_iter().map(|component| Ok((component.role, locator(component)?)));
     let components = components.collect::<ApiResult<Vec<_>>>()?;
     Adoption::check(wanted.profile, &components).map_err(ApiError::invalid)?;
-    let environment = environments::find(&state, &caller, Some(&wanted.environment)).await?;
+    let environment = state.directory.environment(&caller, Some(&wanted.environment)).await?;
     if environment.kind != EnvironmentKind::Pkcs11 {
         return Err(ApiError::conflict(format!(
             "Only keys on a token can be adopted, and {} is a sealed store. Import the key: sealcard admin key import",
@@ -122,7 +121,7 @@ async fn destroy(
             row.full_name()
         )));
     }
-    let environment = environments::find(&state, &caller, Some(&row.environment_id.to_string())).await?;
+    let environment = state.directory.environment(&caller, Some(&row.environment_id.to_string())).await?;
     if environment.kind != EnvironmentKind::Pkcs11 {
         return Err(ApiError::conflict("Only keys on a token can be destroyed. Revoke a key of a sealed store."));
     }

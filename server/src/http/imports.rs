@@ -14,8 +14,8 @@ use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiResult, AppState, Caller, Json, LargeJson, conflicts, environments, key_work::KeyTask, keys::to_key,
-    merges::planned_component, projects,
+    ApiError, ApiResult, AppState, Caller, Json, LargeJson, conflicts, key_work::KeyTask, keys::to_key,
+    merges::planned_component,
 };
 use crate::keys::{self, KeyError, KeyPlace, Maker};
 
@@ -89,9 +89,9 @@ async fn place(
     wanted: Option<&str>,
     name: String,
 ) -> ApiResult<(KeyPlace, Maker)> {
-    let (project, roles) = projects::find(state, caller, project, Action::ManageProject).await?;
+    let (project, roles) = state.directory.project(caller, project, Action::ManageProject).await?;
     let maker = Maker::new(caller, roles, &[Action::ManageProject])?;
     NewKeyName::check(&name).map_err(ApiError::invalid)?;
-    let environment = environments::find(state, caller, wanted).await?;
+    let environment = state.directory.environment(caller, wanted).await?;
     Ok((KeyPlace { project: project.named(), environment: environment.named(), name }, maker))
 }

@@ -15,8 +15,7 @@ use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, environments, error::sentence,
-    key_work::KeyTask, page_of, projects,
+    ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, error::sentence, key_work::KeyTask, page_of,
 };
 use crate::{
     keys::{self, CertificateError, DEFAULT_DAYS, KeyError, KeyPlan, Maker},
@@ -64,7 +63,7 @@ async fn list(
     let visible_to = (!caller.administers()).then_some(caller.principal);
     let mut filter = KeyFilter { after, limit: limit.saturating_add(1), visible_to, ..KeyFilter::default() };
     if let Some(project) = &query.project {
-        filter.project = Some(projects::find(&state, &caller, project, Action::SeeProject).await?.0.id);
+        filter.project = Some(state.directory.project(&caller, project, Action::SeeProject).await?.0.id);
     }
     let keys = state.store.keys(filter).await?.into_iter().map(|row| to_key(row, now)).collect();
     Ok(Json(page_of(keys, limit, |key: &Key| key.id)))
@@ -77,13 +76,13 @@ async fn create(
     caller: Caller,
     Json(new): Json<NewKey>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
-    let (project, roles) = projects::find(&state, &caller, &new.project, Action::ManageProject).await?;
+    let (project, roles) = state.directory.project(&caller, &new.project, Action::ManageProject).await?;
     let maker = Maker::new(&caller, roles, &[Action::ManageProject])?;
     NewKeyName::check(&new.name).map_err(ApiError::invalid)?;
     UserId::check(&new.user_id).map_err(ApiError::invalid)?;
     let days = new.expires_days.unwrap_or(DEFAULT_DAYS);
     KeyDays::check("expires_days", days).map_err(ApiError::invalid)?;
-    let environment = environments::find(&state, &caller, new.environment.as_deref()).await?;
+    let environment = state.directory.environment(&caller, new.environment.as_deref()).await?;
     let plan = KeyPlan {
         project: project.named(),
         environment: environment.named(),

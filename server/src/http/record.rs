@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Query, keys, page_of, projects};
+use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Query, keys, page_of};
 use crate::storage::{RecordFilter, RecordRow, StorageError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -97,7 +97,7 @@ async fn list(
     let limit = page.limit()?;
     let mut filter = filter(&page, &query)?;
     if let Some(name) = &query.project {
-        let (project, _) = projects::find(&state, &caller, name, Action::ReadProjectRecord).await?;
+        let (project, _) = state.directory.project(&caller, name, Action::ReadProjectRecord).await?;
         filter.project = Some(project.id);
     }
     // Only keys of projects that the caller may see can be named.

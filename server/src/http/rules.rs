@@ -18,9 +18,8 @@ use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiResult, AppState, Caller, Json, LargeJson, PageQuery, Path, Query, environments,
+    ApiError, ApiResult, AppState, Caller, Json, LargeJson, PageQuery, Path, Query,
     keys::{self, KEY_PARAMETER},
-    projects,
 };
 use crate::rules::{self, Change, ReadExamples, Replay, Target};
 
@@ -386,7 +385,7 @@ fn may_read_history(caller: &Caller, roles: Roles) -> ApiResult<()> {
 }
 
 async fn project(state: &AppState, caller: &Caller, name: &str, action: Action) -> ApiResult<(Target, Roles)> {
-    let (row, roles) = projects::find(state, caller, name, action).await?;
+    let (row, roles) = state.directory.project(caller, name, action).await?;
     Ok(((&row).into(), roles))
 }
 
@@ -396,7 +395,7 @@ async fn key(state: &AppState, caller: &Caller, name: &str) -> ApiResult<(Target
 }
 
 async fn environment(state: &AppState, caller: &Caller, name: &str) -> ApiResult<Target> {
-    Ok((&environments::find(state, caller, Some(name)).await?).into())
+    Ok((&state.directory.environment(caller, Some(name)).await?).into())
 }
 
 async fn managed_environment(state: &AppState, caller: &Caller, name: &str) -> ApiResult<Target> {

@@ -12,6 +12,7 @@ mod link;
 mod process;
 mod questions;
 mod unlock;
+mod unseal;
 mod uses;
 
 use std::{
@@ -47,6 +48,7 @@ use link::Link;
 use process::Current;
 pub use process::SignerSettings;
 use unlock::Unlocker;
+pub use unseal::UnsealError;
 use uses::Uses;
 pub use uses::{UseKind, UsePermit};
 
