@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path,
-    keys::{self, KEY_PARAMETER, to_key},
+    keys::{KEY_PARAMETER, to_key},
 };
 use crate::{
     limits,
@@ -108,7 +108,7 @@ async fn key_users(
     caller: Caller,
     Path(key): Path<String>,
 ) -> ApiResult<Json<KeyUsers>> {
-    let (key, roles) = keys::find(&state, &caller, &key).await?;
+    let (key, roles) = state.keys.find(&caller, &key).await?;
     caller.may(roles, Action::SeeKeyUsers)?;
     let mut users: Vec<KeyUser> = Vec::new();
     // Rows of one name follow one another.

@@ -2,25 +2,23 @@
 
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
-    KeyRef, Timestamp,
+    Timestamp,
     admin::Page,
     algorithm::ComponentRole,
     keys::{Key, KeyChange, KeyProfile, NewKey},
     problem::ProblemCode,
-    rules::{KeyDays, KeyPathName, NewKeyName, PageLimit, UserId},
+    rules::{KeyPathName, PageLimit},
 };
-use sealcard_policy::{Action, Roles};
+use sealcard_policy::Action;
 use sealcard_signer_protocol::SignerError;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, error::sentence, key_work::KeyTask, page_of,
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, error::sentence, page_of};
 use crate::{
-    keys::{self, CertificateError, DEFAULT_DAYS, KeyError, KeyPlan, Maker},
+    keys::{CertificateError, KeyError},
     signers::UseError,
-    storage::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES},
+    storage::{ComponentRow, KeyFilter, KeyRow},
 };
 
 /// How a path names a key.
@@ -57,7 +55,7 @@ async fn list(
     let page = PageQuery { limit: query.limit, after: query.after };
     let (limit, after) = (page.limit()?, page.after()?);
     if let Some(key) = &query.key {
-        let (row, _) = find(&state, &caller, key).await?;
+        let (row, _) = state.keys.find(&caller, key).await?;
         return Ok(Json(Page { items: vec![to_key(row, now)], next: None }));
     }
     let visible_to = (!caller.administers()).then_some(caller.principal);
@@ -76,26 +74,7 @@ async fn create(
     caller: Caller,
     Json(new): Json<NewKey>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
-    let (project, roles) = state.directory.project(&caller, &new.project, Action::ManageProject).await?;
-    let maker = Maker::new(&caller, roles, &[Action::ManageProject])?;
-    NewKeyName::check(&new.name).map_err(ApiError::invalid)?;
-    UserId::check(&new.user_id).map_err(ApiError::invalid)?;
-    let days = new.expires_days.unwrap_or(DEFAULT_DAYS);
-    KeyDays::check("expires_days", days).map_err(ApiError::invalid)?;
-    let environment = state.directory.environment(&caller, new.environment.as_deref()).await?;
-    let plan = KeyPlan {
-        project: project.named(),
-        environment: environment.named(),
-        name: new.name,
-        algorithm: new.algorithm,
-        user_id: new.user_id,
-        days,
-        profile: new.profile,
-    };
-    let task_state = state.clone();
-    let made = async move { keys::create(&task_state.store, &task_state.signers, maker, plan).await };
-    let id = state.key_work.carry_out((environment.id, KeyTask::Making, caller.principal), made).await?;
-    let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    let key = state.keys.create(&caller, new).await?;
     Ok((StatusCode::CREATED, Json(to_key(key, caller.received))))
 }
 
@@ -103,7 +82,7 @@ async fn create(
 #[utoipa::path(get, path = "/v1/keys/{key}", tag = "keys",
     params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(key): Path<String>) -> ApiResult<Json<Key>> {
-    let (row, _) = find(&state, &caller, &key).await?;
+    let (row, _) = state.keys.find(&caller, &key).await?;
     Ok(Json(to_key(row, caller.received)))
 }
 
@@ -116,37 +95,8 @@ async fn change(
     Path(key): Path<String>,
     Json(change): Json<KeyChange>,
 ) -> ApiResult<Json<Key>> {
-    let (row, roles) = find(&state, &caller, &key).await?;
-    let maker = Maker::new(&caller, roles, &[Action::ManageProject])?;
-    if let Some(name) = &change.name {
-        NewKeyName::check(name).map_err(ApiError::invalid)?;
-        state.store.expect_free_name(row.project_id, name).await?;
-    }
-    keys::change(&state.store, maker, &row, change).await?;
-    let row = state.store.key(row.id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    let row = state.keys.change(&caller, &key, change).await?;
     Ok(Json(to_key(row, caller.received)))
-}
-
-/// The key that is meant by `key`, if the caller may see it, with the caller's roles in its project. Answers 404, not
-/// 403, so that a key's existence is not revealed.
-pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiResult<(KeyRow, Roles)> {
-    let unknown = || ApiError::not_found(format!("There is no key {key}, or you have no role in its project."));
-    let visible_to = (!caller.administers()).then_some(caller.principal);
-    let mut rows = state.store.find_keys(&KeyRef::parse(key), visible_to).await?;
-    let row = match (rows.pop(), rows.as_slice()) {
-        (None, _) => return Err(unknown()),
-        (Some(row), []) => row,
-        (Some(row), others) => return Err(ambiguous(key, others.iter().chain([&row]))),
-    };
-    let roles = state.store.roles_in_project(caller.principal, row.project_id).await?;
-    caller.may(roles, Action::SeeProject).map_err(|_| unknown())?;
-    Ok((row, roles))
-}
-
-fn ambiguous<'a>(key: &str, rows: impl Iterator<Item = &'a KeyRow>) -> ApiError {
-    let names: Vec<String> = rows.map(|row| row.full_name().to_string()).collect();
-    let more = if names.len() >= MAX_CANDIDATES { ", …" } else { "" };
-    ApiError::invalid(format!("Several keys are named {key}: {}{more}. Write PROJECT/NAME.", names.join(", ")))
 }
 
 pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {
@@ -190,7 +140,13 @@ impl From<KeyError> for ApiError {
             error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
             KeyError::Authorization(lost) => lost.into(),
             KeyError::State(why) => Self::conflict(why),
-            KeyError::Offline(why) | KeyError::Named(why) => Self::conflict(why),
+            KeyError::Offline(why) | KeyError::Conflict(why) => Self::conflict(why),
+            KeyError::NotFound(why) => Self::not_found(why),
+            KeyError::Invalid(why) => Self::invalid(why),
+            KeyError::Busy => Self::new(ProblemCode::Overloaded)
+                .detail("The key store is busy with other keys, so nothing was done. Try again in a moment.")
+                .retry_after(10),
+            KeyError::Directory(error) => error.into(),
             error => Self::internal(&error),
         }
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Query, keys, page_of};
+use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Query, page_of};
 use crate::storage::{RecordFilter, RecordRow, StorageError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -102,7 +102,7 @@ async fn list(
     }
     // Only keys of projects that the caller may see can be named.
     if let Some(key) = &query.key {
-        let (key, _) = keys::find(&state, &caller, key).await?;
+        let (key, _) = state.keys.find(&caller, key).await?;
         filter.key = Some(key.id);
         filter.project = filter.project.or(Some(key.project_id));
     }

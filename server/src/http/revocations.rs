@@ -3,19 +3,14 @@
 use axum::extract::State;
 use sealcard_api::{
     keys::{Key, KeyRevocation, RevocationCertificate},
-    problem::ProblemCode,
-    rules::{KeyPathName, RevocationMessage},
+    rules::KeyPathName,
 };
-use sealcard_policy::Action;
-use sealcard_record::{Event, event::KeyAct};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiResult, AppState, Caller, Json, Path,
-    key_work::KeyTask,
-    keys::{KEY_PARAMETER, find, to_key},
+    ApiResult, AppState, Caller, Json, Path,
+    keys::{KEY_PARAMETER, to_key},
 };
-use crate::keys::{self, Maker};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read)).routes(routes!(revoke))
@@ -30,18 +25,7 @@ async fn read(
     caller: Caller,
     Path(key): Path<String>,
 ) -> ApiResult<Json<RevocationCertificate>> {
-    let (row, roles) = find(&state, &caller, &key).await?;
-    caller.may(roles, Action::ManageProject)?;
-    let certificate = state.store.revocation(row.id).await?.ok_or_else(|| {
-        ApiError::not_found("The key has no revocation certificate here: its primary key was never here.")
-    })?;
-    let entry = caller.draft(Event::RevocationRead(KeyAct { signing_key: row.signing_key() }));
-    state
-        .change(caller.authorization(&[Action::ManageProject]), Some(row.project_id), move |tx| {
-            tx.append_record(entry);
-            Ok(())
-        })
-        .await?;
+    let (row, certificate) = state.keys.revocation(&caller, &key).await?;
     Ok(Json(RevocationCertificate { fingerprint: row.fingerprint, certificate }))
 }
 
@@ -54,14 +38,6 @@ async fn revoke(
     Path(key): Path<String>,
     Json(revocation): Json<KeyRevocation>,
 ) -> ApiResult<Json<Key>> {
-    let (row, roles) = find(&state, &caller, &key).await?;
-    let maker = Maker::new(&caller, roles, &[Action::ManageProject])?;
-    let KeyRevocation { reason, message } = revocation;
-    RevocationMessage::check(&message).map_err(ApiError::invalid)?;
-    let (id, work) = (row.id, (row.environment_id, KeyTask::Ending, caller.principal));
-    let task_state = state.clone();
-    let done = async move { keys::revoke(&task_state.store, &task_state.signers, maker, &row, reason, message).await };
-    state.key_work.carry_out(work, done).await?;
-    let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
-    Ok(Json(to_key(key, caller.received)))
+    let row = state.keys.revoke(&caller, &key, revocation).await?;
+    Ok(Json(to_key(row, caller.received)))
 }

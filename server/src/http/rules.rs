@@ -17,10 +17,7 @@ use sealcard_policy::{Action, Roles};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    ApiError, ApiResult, AppState, Caller, Json, LargeJson, PageQuery, Path, Query,
-    keys::{self, KEY_PARAMETER},
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, LargeJson, PageQuery, Path, Query, keys::KEY_PARAMETER};
 use crate::rules::{self, Change, ReadExamples, Replay, Target};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -104,7 +101,7 @@ async fn test(
     let mut keys = BTreeMap::new();
     for example in examples.iter() {
         if !keys.contains_key(&example.key) {
-            let (key, _) = keys::find(&state, &caller, &example.key).await?;
+            let (key, _) = state.keys.find(&caller, &example.key).await?;
             if !target.covers(&key) {
                 let message = format!("{} has no key {}: an example needs one of its keys.", test.name, example.key);
                 return Err(ApiError::invalid(message));
@@ -390,7 +387,7 @@ async fn project(state: &AppState, caller: &Caller, name: &str, action: Action) 
 }
 
 async fn key(state: &AppState, caller: &Caller, name: &str) -> ApiResult<(Target, Roles)> {
-    let (row, roles) = keys::find(state, caller, name).await?;
+    let (row, roles) = state.keys.find(caller, name).await?;
     Ok(((&row).into(), roles))
 }
 

@@ -5,12 +5,13 @@ use std::{ops::Deref, sync::Arc};
 use sealcard_api::ids::ProjectId;
 use uuid::Uuid;
 
-use super::{ApiResult, disk::Disk, key_work::KeyWork, readiness::ReadinessCache};
+use super::{ApiResult, disk::Disk, readiness::ReadinessCache};
 use crate::{
     audit::Audit,
     authn::{Authentication, Authorization, NameKey},
     config::Config,
     directory::Directory,
+    keys::Keys,
     requests::Requests,
     rules::Rules,
     signers::Signers,
@@ -39,8 +40,8 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
     pub authentication: Authentication,
-    /// Limits the work on keys.
-    pub key_work: KeyWork,
+    /// Signing keys.
+    pub keys: Keys,
     /// Whether the server can work.
     pub readiness: ReadinessCache,
     /// Where the signers write.
@@ -56,7 +57,6 @@ impl AppState {
         let server_id = store.server_id();
         let authentication = Authentication::new(store.clone(), config.limits, names);
         let requests = Requests::new(store.clone(), Arc::clone(&signers), &config.limits);
-        let key_work = KeyWork::default();
         let readiness = ReadinessCache::default();
         let disk = Disk::new(signers.folder(), config.limits.disk_reserve_bytes);
         let running = requests.running.clone();
@@ -64,6 +64,7 @@ impl AppState {
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
         let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
         let directory = Directory::new(store.clone(), config.policy.allow_self_grants);
+        let keys = Keys::new(store.clone(), Arc::clone(&signers), directory.clone());
         let rules = Rules::new(store.clone());
         Self(Arc::new(Parts {
             directory,
@@ -74,7 +75,7 @@ impl AppState {
             audit,
             config,
             authentication,
-            key_work,
+            keys,
             readiness,
             disk,
             server_id,

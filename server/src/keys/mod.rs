@@ -5,21 +5,22 @@
 mod adopt;
 mod certifier;
 mod change;
+mod conflicts;
 mod destroy;
 mod extend;
 mod import;
 mod merge;
 mod revoke;
+mod tasks;
+mod work;
 
-pub use adopt::{Adoption, adopt};
 pub use certifier::CertificateError;
-pub use change::change;
 pub use destroy::destroy;
 pub use extend::extend;
-pub use import::{import, recipient};
-pub use merge::{merge, plan_merge};
 pub use revoke::revoke;
+pub use tasks::Keys;
 
+use change::change;
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use aws_lc_rs::rand;
@@ -43,12 +44,10 @@ use tokio::task::JoinSet;
 use self::certifier::{Certifier, component_key};
 use crate::{
     authn::{Authorization, AuthorizationError, Caller},
+    directory::DirectoryError,
     signers::{Signer, Signers, UseError},
     storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store},
 };
-
-/// Days until a key expires when nothing else is asked for.
-pub const DEFAULT_DAYS: u32 = 730;
 
 const DAY: i64 = 86_400;
 
@@ -86,12 +85,24 @@ pub enum KeyError {
     /// The state of the key does not allow it. Retrying can't help.
     #[error("{0}")]
     State(&'static str),
-    /// Rules for the uses of keys name it, so that it keeps its name. Retrying helps after they were changed.
+    /// There is no such key, or the caller may not see it; a sentence for a person. Retrying can't help.
     #[error("{0}")]
-    Named(String),
-    /// The maker may not do it any more. Nothing was begun.
+    NotFound(String),
+    /// What is asked for is out of bounds; a sentence for a person. Retrying can't help.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something else that is here stands against it; a sentence for a person. Retrying helps after that was changed.
+    #[error("{0}")]
+    Conflict(String),
+    /// Too much work waits in the environment, so nothing was done. Retrying helps.
+    #[error("the key store is busy with other keys")]
+    Busy,
+    /// The maker may not do it, or not any more. Nothing was begun.
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
+    /// The project or environment can't be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// A fault of this program.
     #[error("{0}")]
     Fault(String),
@@ -118,7 +129,7 @@ pub struct KeyPlan {
 
 /// Where a key belongs.
 #[derive(Debug, Clone)]
-pub struct KeyPlace {
+struct KeyPlace {
     /// The project.
     pub project: Named<ProjectId>,
     /// The environment.
@@ -145,7 +156,7 @@ impl Maker {
     ///
     /// # Errors
     /// The first denial.
-    pub fn new(caller: &Caller, roles: Roles, actions: &'static [Action]) -> Result<Self, AuthorizationError> {
+    fn new(caller: &Caller, roles: Roles, actions: &'static [Action]) -> Result<Self, AuthorizationError> {
         actions.iter().try_for_each(|action| caller.may(roles, *action))?;
         let authorization = caller.authorization(actions);
         Ok(Self { actor: caller.actor(), authorization, request_id: caller.request_id, peer: caller.peer.ip() })
