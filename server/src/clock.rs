@@ -18,7 +18,7 @@ const WITH_RECORD: u64 = 60;
 ///
 /// # Errors
 /// If the database fails.
-pub async fn check_at_start(store: &Store) -> Result<(), StorageError> {
+pub(crate) async fn check_at_start(store: &Store) -> Result<(), StorageError> {
     let fault = store.clock_fault(Timestamp::now()).await?;
     let Some(seconds) = fault.as_ref().and_then(crate::storage::ClockFault::jump) else { return Ok(()) };
     if store.recorded_clock_doubt().await?.is_none() {
@@ -29,7 +29,7 @@ pub async fn check_at_start(store: &Store) -> Result<(), StorageError> {
 }
 
 /// Watches until it is dropped. Warns once of each fault.
-pub async fn watch(store: Store) {
+pub(crate) async fn watch(store: Store) {
     let mut periods = interval(PERIOD);
     periods.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut period, mut warned) = (0_u64, false);

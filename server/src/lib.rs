@@ -6,19 +6,19 @@
 pub mod audit;
 pub mod authn;
 pub mod cli;
-pub mod clock;
+mod clock;
 pub mod config;
-pub mod directory;
+mod directory;
 pub mod ends;
 mod failpoint;
-pub mod files;
+mod files;
 pub mod http;
 pub mod keys;
-pub mod limiter;
+mod limiter;
 mod limits;
 pub mod memory;
 pub mod requests;
-pub mod rules;
+mod rules;
 pub mod signers;
 pub mod tls;
 

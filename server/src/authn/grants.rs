@@ -73,16 +73,13 @@ impl Authentication {
     ///
     /// # Errors
     /// [`AuthenticationError::NoSuchGrant`] if there is none.
-    pub async fn grant(&self, id: GrantId) -> Result<GrantRow, AuthenticationError> {
+    pub(crate) async fn grant(&self, id: GrantId) -> Result<GrantRow, AuthenticationError> {
         let row = self.store.grant(id).await?.ok_or(AuthenticationError::NoSuchGrant)?;
         Ok(self.last_uses.apply(row))
     }
 
     /// Gives the caller's grant a further token and a later expiry.
-    ///
-    /// # Errors
-    /// See [`AuthenticationError`].
-    pub async fn refresh(&self, caller: Caller) -> Result<GrantIssued, AuthenticationError> {
+    pub(crate) async fn refresh(&self, caller: Caller) -> Result<GrantIssued, AuthenticationError> {
         caller.may_on_server(Action::LookAfterOneself)?;
         let limits = self.limits;
         self.store
@@ -97,19 +94,13 @@ impl Authentication {
     }
 
     /// Revokes the caller's own grant.
-    ///
-    /// # Errors
-    /// See [`AuthenticationError`].
-    pub async fn log_out(&self, caller: Caller) -> Result<(), AuthenticationError> {
+    pub(crate) async fn log_out(&self, caller: Caller) -> Result<(), AuthenticationError> {
         let grant = caller.grant;
         self.end(caller, &[Action::LookAfterOneself], grant, Event::Logout).await
     }
 
     /// Revokes a grant: one of the caller's, or for administrators anyone's.
-    ///
-    /// # Errors
-    /// See [`AuthenticationError`].
-    pub async fn revoke(&self, caller: Caller, id: GrantId) -> Result<(), AuthenticationError> {
+    pub(crate) async fn revoke(&self, caller: Caller, id: GrantId) -> Result<(), AuthenticationError> {
         let row = self.store.grant(id).await?;
         let own = row.as_ref().is_some_and(|row| row.principal == caller.principal);
         let needed: &'static [Action] = if own { &[Action::LookAfterOneself] } else { &[Action::ManageServer] };

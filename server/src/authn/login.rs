@@ -24,10 +24,7 @@ use crate::storage::PrincipalChange;
 
 impl Authentication {
     /// Issues a grant for a password or token that is right. Right or wrong, the record has it.
-    ///
-    /// # Errors
-    /// See [`AuthenticationError`].
-    pub async fn log_in(&self, context: RequestContext, request: LoginRequest) -> Result<GrantIssued> {
+    pub(crate) async fn log_in(&self, context: RequestContext, request: LoginRequest) -> Result<GrantIssued> {
         let account = match &request {
             LoginRequest::Password { user, .. } => Some(Subject::Account(user.clone())),
             // A token has nothing that could be guessed bit by bit, so only its network is slowed down.

@@ -25,15 +25,12 @@ impl Authentication {
     ///
     /// # Errors
     /// [`AuthenticationError::NoPassword`] for service accounts.
-    pub fn expect_password(caller: &Caller) -> Result<()> {
+    pub(crate) fn expect_password(caller: &Caller) -> Result<()> {
         if caller.kind == PrincipalKind::User { Ok(()) } else { Err(AuthenticationError::NoPassword) }
     }
 
     /// Changes the caller's own password and revokes the caller's other grants.
-    ///
-    /// # Errors
-    /// See [`AuthenticationError`].
-    pub async fn change_own_password(
+    pub(crate) async fn change_own_password(
         &self,
         caller: Caller,
         old: Zeroizing<String>,
@@ -69,10 +66,7 @@ impl Authentication {
     }
 
     /// A new one-time password and its PHC string.
-    ///
-    /// # Errors
-    /// See [`AuthenticationError`].
-    pub async fn one_time_password(&self, caller: &Caller) -> Result<(OneTimePassword, String)> {
+    pub(crate) async fn one_time_password(&self, caller: &Caller) -> Result<(OneTimePassword, String)> {
         let password = one_time_password().map_err(|_| IssueError::NoRandomness)?;
         let hash = self.hash(caller.peer.ip(), password.clone()).await?;
         let days = i64::from(self.limits.one_time_password_days);
@@ -84,7 +78,7 @@ impl Authentication {
     ///
     /// # Errors
     /// [`AuthenticationError::Invalid`] if it is too weak; see [`AuthenticationError`].
-    pub async fn hash_for(&self, user: &str, password: Zeroizing<String>, caller: &Caller) -> Result<String> {
+    pub(crate) async fn hash_for(&self, user: &str, password: Zeroizing<String>, caller: &Caller) -> Result<String> {
         self.check_new(&password, user)?;
         self.hash(caller.peer.ip(), password).await
     }

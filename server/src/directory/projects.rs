@@ -38,9 +38,6 @@ impl Directory {
     }
 
     /// Adds a project without members.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn add_project(&self, author: Author, new: NewProject) -> Result<ProjectRow> {
         let NewProject { name, description } = new;
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
@@ -54,9 +51,6 @@ impl Directory {
     }
 
     /// Renames a project or describes it anew.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn change_project(
         &self,
         author: Author,

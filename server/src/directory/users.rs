@@ -41,9 +41,6 @@ pub struct UserChange {
 
 impl Directory {
     /// Adds a user.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn add_user(&self, author: Author, new: NewUser) -> Result<PrincipalRow> {
         let NewUser { name, administrator, password, one_time_until } = new;
         self.change(author, MANAGE_SERVER, None, move |tx, author| {

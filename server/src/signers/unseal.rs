@@ -30,10 +30,7 @@ pub enum UnsealError {
 impl Signers {
     /// Opens an environment on this node: with what its keeper alone can read of a secret, under the keeper's nonce, or
     /// with the configured secret once more. The record has the attempt before it is made.
-    ///
-    /// # Errors
-    /// See [`UnsealError`].
-    pub async fn unseal(
+    pub(crate) async fn unseal(
         &self,
         caller: &Caller,
         environment: &EnvironmentRow,
