@@ -41,8 +41,7 @@ async fn of_user(
 ) -> ApiResult<Json<PrincipalAccess>> {
     let own = user == caller.name || user == caller.principal.to_string();
     caller.may_on_server(if own { Action::LookAfterOneself } else { Action::ManageServer })?;
-    let row = state.store.principal(PrincipalKind::User, &user).await?;
-    let row = row.ok_or_else(|| ApiError::not_found(format!("There is no user {user}.")))?;
+    let row = state.directory.user(&user).await?;
     access_of(&state, row.id, caller.received).await
 }
 
@@ -55,8 +54,7 @@ async fn of_service_account(
     Path(account): Path<String>,
 ) -> ApiResult<Json<PrincipalAccess>> {
     caller.may_on_server(Action::ManageServer)?;
-    let row = state.store.principal(PrincipalKind::ServiceAccount, &account).await?;
-    let row = row.ok_or_else(|| ApiError::not_found(format!("There is no service account {account}.")))?;
+    let row = state.directory.service_account(&account).await?;
     access_of(&state, row.id, caller.received).await
 }
 

@@ -5,9 +5,10 @@ use sealcard_api::{
     Timestamp,
     admin::Page,
     algorithm::ComponentRole,
-    keys::{Key, KeyChange, KeyProfile, NewKey},
+    keys::{Key, KeyChange, KeyExtension, KeyProfile, KeyRevocation, NewKey, RevocationCertificate},
     problem::ProblemCode,
     rules::{KeyPathName, PageLimit},
+    tokens::{AdoptKeys, ComponentEvidence, DestroyKey},
 };
 use sealcard_policy::Action;
 use sealcard_signer_protocol::SignerError;
@@ -26,7 +27,15 @@ pub(super) const KEY_PARAMETER: &str =
     "id, fingerprint, its last 16 digits, NAME if only one project has it, or PROJECT/NAME with the slash as %2F";
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, change))
+        .routes(routes!(extend))
+        .routes(routes!(read))
+        .routes(routes!(revoke))
+        .routes(routes!(adopt))
+        .routes(routes!(evidence))
+        .routes(routes!(destroy))
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,6 +105,85 @@ async fn change(
     Json(change): Json<KeyChange>,
 ) -> ApiResult<Json<Key>> {
     let row = state.keys.change(&caller, &key, change).await?;
+    Ok(Json(to_key(row, caller.received)))
+}
+
+/// Lets a key live longer, an expired one too. Its fingerprint stays; the answer's certificate has the new end.
+#[utoipa::path(post, path = "/v1/keys/{key}/extend", tag = "keys", request_body = KeyExtension,
+    params(("key" = KeyPathName, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+async fn extend(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Json(extension): Json<KeyExtension>,
+) -> ApiResult<Json<Key>> {
+    let row = state.keys.extend(&caller, &key, extension).await?;
+    Ok(Json(to_key(row, caller.received)))
+}
+
+/// The revocation certificate that was made together with the key. Each reading is recorded.
+#[utoipa::path(get, path = "/v1/keys/{key}/revocation", tag = "keys",
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)),
+    responses((status = 200, body = RevocationCertificate)))]
+async fn read(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> ApiResult<Json<RevocationCertificate>> {
+    let (row, certificate) = state.keys.revocation(&caller, &key).await?;
+    Ok(Json(RevocationCertificate { fingerprint: row.fingerprint, certificate }))
+}
+
+/// Revokes a key for good. The answer's certificate says so to everyone who gets it.
+#[utoipa::path(post, path = "/v1/keys/{key}/revoke", tag = "keys", request_body = KeyRevocation,
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
+async fn revoke(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Json(revocation): Json<KeyRevocation>,
+) -> ApiResult<Json<Key>> {
+    let row = state.keys.revoke(&caller, &key, revocation).await?;
+    Ok(Json(to_key(row, caller.received)))
+}
+
+/// Adopts keys that are on a token: each is found by label or id, and the certificate and the card are made for
+/// them.
+#[utoipa::path(post, path = "/v1/keys/adopt", tag = "keys", request_body = AdoptKeys,
+    responses((status = 201, body = Key)))]
+async fn adopt(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(wanted): Json<AdoptKeys>,
+) -> ApiResult<(StatusCode, Json<Key>)> {
+    let received = caller.received;
+    let key = state.keys.adopt(caller, wanted).await?;
+    Ok((StatusCode::CREATED, Json(to_key(key, received))))
+}
+
+/// What the token said of the key's components when they were made or adopted. Empty for keys of a sealed store.
+#[utoipa::path(get, path = "/v1/keys/{key}/evidence", tag = "keys",
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)),
+    responses((status = 200, body = Vec<ComponentEvidence>)))]
+async fn evidence(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> ApiResult<Json<Vec<ComponentEvidence>>> {
+    let (row, _) = state.keys.find(&caller, &key).await?;
+    Ok(Json(state.store.evidence(row.id).await?))
+}
+
+/// Destroys the private halves of a disabled or revoked key on its token, for good.
+#[utoipa::path(post, path = "/v1/keys/{key}/destroy", tag = "keys", request_body = DestroyKey,
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
+async fn destroy(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Json(sure): Json<DestroyKey>,
+) -> ApiResult<Json<Key>> {
+    let row = state.keys.destroy(&caller, &key, sure).await?;
     Ok(Json(to_key(row, caller.received)))
 }
 
