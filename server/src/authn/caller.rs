@@ -40,8 +40,6 @@ pub struct Caller {
     pub name: String,
     /// Person or program.
     pub kind: PrincipalKind,
-    /// Whether the principal may administer the server.
-    pub administrator: bool,
     /// The grant.
     pub grant: GrantId,
     /// SHA-256 of the token that was shown of it.
@@ -76,7 +74,6 @@ impl Caller {
             principal: facts.principal.id,
             name: facts.principal.name.clone(),
             kind: facts.principal.kind,
-            administrator: facts.principal.administrator,
             grant: facts.grant.id,
             token,
             request_id,
