@@ -93,7 +93,7 @@ async fn of_group(
 }
 
 fn held_role(row: HeldRoleRow) -> ApiResult<HeldRole> {
-    let HeldRoleRow { project, role, group, .. } = row;
+    let HeldRoleRow { project, role, group } = row;
     let role = ProjectRole::ALL.into_iter().find(|known| known.name() == role);
     Ok(HeldRole { project, role: role.ok_or_else(|| ApiError::new(ProblemCode::Internal))?, group })
 }
