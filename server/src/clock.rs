@@ -8,6 +8,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::storage::{StorageError, Store};
 
+/// Seconds of a day.
+pub(crate) const DAY: i64 = 86_400;
+
 /// How often the clock is compared with one that can't be set.
 const PERIOD: Duration = Duration::from_secs(1);
 

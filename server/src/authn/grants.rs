@@ -14,11 +14,10 @@ use sealcard_record::{
 
 use super::{Authentication, AuthenticationError, Caller, GRANT_PREFIX, Secret};
 use crate::{
+    clock::DAY,
     config::Limits,
     storage::{GrantRow, NewGrantRow, StorageError, WriteTx},
 };
-
-const DAY: i64 = 86_400;
 
 /// What somebody has shown to get a grant.
 #[derive(Clone, PartialEq, Eq)]

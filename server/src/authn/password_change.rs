@@ -14,9 +14,10 @@ use super::{
     Authentication, AuthenticationError, Caller, IssueError, PasswordPermit, Result, Subject, network_of,
     one_time_password,
 };
-use crate::storage::{PasswordRow, PrincipalChange};
-
-const DAY: i64 = 86_400;
+use crate::{
+    clock::DAY,
+    storage::{PasswordRow, PrincipalChange},
+};
 
 const WRONG_OLD: AuthenticationError = AuthenticationError::WrongCredentials("The old password is wrong.");
 

@@ -18,7 +18,10 @@ use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, LargeJson, PageQuery, Path, Query, keys::KEY_PARAMETER};
-use crate::rules::{self, Change, ReadExamples, Replay, Target};
+use crate::{
+    clock::DAY,
+    rules::{self, Change, ReadExamples, Replay, Target},
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -130,7 +133,7 @@ async fn replay(
     });
     let after = after.transpose()?;
     let target = managed(&state, &caller, body.kind, &body.name).await?;
-    let since = Timestamp::from_unix(caller.received.unix() - i64::from(body.days) * 86_400);
+    let since = Timestamp::from_unix(caller.received.unix() - i64::from(body.days) * DAY);
     let replay = Replay { old: body.old, new: body.new, since, after };
     Ok(Json(state.rules.replay(&target, replay).await?))
 }

@@ -44,12 +44,11 @@ use tokio::task::JoinSet;
 use self::certifier::{Certifier, component_key};
 use crate::{
     authn::{Authorization, AuthorizationError, Caller},
+    clock::DAY,
     directory::DirectoryError,
     signers::{Signer, Signers, UseError},
     storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store},
 };
-
-const DAY: i64 = 86_400;
 
 /// How much older than it is a new key claims to be. gpg refuses a certificate from the future, so a workstation whose
 /// clock is a little behind could not import a key that was just made.

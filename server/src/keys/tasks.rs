@@ -14,11 +14,12 @@ use sealcard_policy::{Action, Roles};
 use sealcard_record::{Event, event::KeyAct};
 
 use super::{
-    DAY, KeyError, KeyPlace, KeyPlan, Maker, change, create, destroy, extend, revoke,
+    KeyError, KeyPlace, KeyPlan, Maker, change, create, destroy, extend, revoke,
     work::{KeyTask, KeyWork},
 };
 use crate::{
     authn::Caller,
+    clock::DAY,
     directory::Directory,
     signers::Signers,
     storage::{KeyRow, MAX_CANDIDATES, Store},
