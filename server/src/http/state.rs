@@ -2,20 +2,19 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use sealcard_api::ids::ProjectId;
 use uuid::Uuid;
 
-use super::{ApiResult, disk::Disk, readiness::ReadinessCache};
+use super::{disk::Disk, readiness::ReadinessCache};
 use crate::{
     audit::Audit,
-    authn::{Authentication, Authorization, NameKey},
+    authn::{Authentication, NameKey},
     config::Config,
     directory::Directory,
     keys::Keys,
     requests::Requests,
     rules::Rules,
     signers::Signers,
-    storage::{Store, WriteTx},
+    storage::Store,
 };
 
 /// The server's parts. Cheap to clone.
@@ -80,24 +79,6 @@ impl AppState {
             disk,
             server_id,
         }))
-    }
-
-    /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took
-    /// the right to it away.
-    ///
-    /// # Errors
-    /// The denial as a problem; the job's own; see [`Store::write`].
-    pub async fn change<T, F>(&self, authorization: Authorization, project: Option<ProjectId>, job: F) -> ApiResult<T>
-    where
-        F: FnOnce(&mut WriteTx) -> ApiResult<T> + Send + 'static,
-        T: Send + 'static,
-    {
-        self.store
-            .write(move |tx| {
-                authorization.check(tx, project)?;
-                job(tx)
-            })
-            .await
     }
 }
 
