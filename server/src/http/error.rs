@@ -173,22 +173,10 @@ impl ApiError {
         Some(Self::new(code).detail(sentence(&decision.reasons().join("; "))))
     }
 
-    /// The code.
-    #[must_use]
-    pub fn code(&self) -> ProblemCode {
-        self.0.code
-    }
-
     /// The problem as it travels.
     #[must_use]
     pub fn into_problem(self) -> Problem {
         *self.0
-    }
-
-    /// The problem as it travels.
-    #[must_use]
-    pub fn problem(&self) -> &Problem {
-        &self.0
     }
 }
 
