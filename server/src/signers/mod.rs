@@ -203,7 +203,7 @@ impl Signer {
     /// Waits until the signer can take one more use of a key from this principal.
     ///
     /// # Errors
-    /// [`Busy`] if that takes too long, at once if too many of its uses wait.
+    /// If that takes too long, at once if too many of its uses wait.
     pub async fn permit(&self, principal: PrincipalId, kind: UseKind) -> Result<UsePermit, Busy> {
         self.uses.permit(principal, kind).await
     }
