@@ -271,3 +271,14 @@ impl From<UseError> for ApiError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_without_a_permit_is_told_when_to_try_again() {
+        let refused = ApiError::from(KeyError::Busy).into_problem();
+        assert_eq!((refused.code, refused.retry_after), (ProblemCode::Overloaded, Some(10)));
+    }
+}
