@@ -4,9 +4,17 @@
 use std::time::Duration;
 
 use sealcard_api::Timestamp;
+use sealcard_policy::Action;
+use sealcard_record::{Event, event::ClockConfirmed};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::storage::{StorageError, Store};
+use crate::{
+    authn::{AuthorizationError, Caller},
+    storage::{StorageError, Store},
+};
+
+/// Seconds of a day.
+pub(crate) const DAY: i64 = 86_400;
 
 /// How often the clock is compared with one that can't be set.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -14,11 +22,45 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// It is compared with the record once in so many periods.
 const WITH_RECORD: u64 = 60;
 
+/// Why a doubt was not ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfirmError {
+    /// There is another doubt than the confirmed one, or none. Retrying can't help.
+    #[error("{0}")]
+    Outdated(&'static str),
+    /// The caller may not do it. Retrying can't help.
+    #[error(transparent)]
+    Authorization(#[from] AuthorizationError),
+    /// The database failed. Retrying may help.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Ends the doubt that there is since `since`: the caller says that the clocks of all nodes are right.
+pub(crate) async fn confirm(store: &Store, caller: Caller, since: Timestamp) -> Result<(), ConfirmError> {
+    const NOTHING: ConfirmError = ConfirmError::Outdated("The clock is not in doubt, so there is nothing to confirm.");
+    const ANOTHER: ConfirmError =
+        ConfirmError::Outdated("The clock has jumped once more since you looked at it. Look again, then confirm.");
+    store
+        .write(move |tx| {
+            caller.authorization(&[Action::ManageServer]).check(tx, None)?;
+            let doubt = tx.confirm_clock()?.ok_or(NOTHING)?;
+            if doubt.since != since {
+                // The transaction's job fails, so the doubt stays.
+                return Err(ANOTHER);
+            }
+            let confirmed = ClockConfirmed { since: doubt.since, seconds: doubt.seconds };
+            tx.append_record(caller.draft(Event::ClockConfirmed(confirmed)));
+            Ok(())
+        })
+        .await
+}
+
 /// Compares the clock with the record when the server starts.
 ///
 /// # Errors
 /// If the database fails.
-pub async fn check_at_start(store: &Store) -> Result<(), StorageError> {
+pub(crate) async fn check_at_start(store: &Store) -> Result<(), StorageError> {
     let fault = store.clock_fault(Timestamp::now()).await?;
     let Some(seconds) = fault.as_ref().and_then(crate::storage::ClockFault::jump) else { return Ok(()) };
     if store.recorded_clock_doubt().await?.is_none() {
@@ -29,7 +71,7 @@ pub async fn check_at_start(store: &Store) -> Result<(), StorageError> {
 }
 
 /// Watches until it is dropped. Warns once of each fault.
-pub async fn watch(store: Store) {
+pub(crate) async fn watch(store: Store) {
     let mut periods = interval(PERIOD);
     periods.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut period, mut warned) = (0_u64, false);

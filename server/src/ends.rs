@@ -14,16 +14,17 @@ use sealcard_api::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
+    clock::DAY,
     limits,
     storage::{KeyFilter, StorageError, Store},
     tls,
 };
 
-const DAY: Duration = Duration::from_hours(24);
+const PERIOD: Duration = Duration::from_hours(24);
 
 /// Warns until it is dropped.
 pub async fn watch(store: Store, certificate: PathBuf) {
-    let mut days = interval(DAY);
+    let mut days = interval(PERIOD);
     days.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         days.tick().await;
@@ -58,7 +59,7 @@ fn of_certificate(certificate: &Path, now: Timestamp) -> Option<String> {
 /// # Errors
 /// If the database fails.
 pub async fn of_keys(store: &Store, now: Timestamp) -> Result<Vec<String>, StorageError> {
-    let forgotten = Timestamp::from_unix(now.unix().saturating_sub(ENDS_SOON_DAYS.saturating_mul(86_400)));
+    let forgotten = Timestamp::from_unix(now.unix().saturating_sub(ENDS_SOON_DAYS.saturating_mul(DAY)));
     let mut warnings = Vec::new();
     let mut filter = KeyFilter { limit: limits::ENDS_PAGE, ..KeyFilter::default() };
     loop {
@@ -89,7 +90,7 @@ mod tests {
         let (certificate, key) = tls::default_pair(folder.path());
         tls::issue_server(folder.path(), &["localhost".to_owned()], &certificate, &key).unwrap();
         let end = tls::validity(&certificate).unwrap().1.unix_timestamp();
-        let days_before = |days: i64| of_certificate(&certificate, Timestamp::from_unix(end - days * 86_400));
+        let days_before = |days: i64| of_certificate(&certificate, Timestamp::from_unix(end - days * DAY));
         assert_eq!(days_before(61), None);
         assert!(days_before(60).is_some_and(|text| text.contains("in 60 days")));
         assert!(days_before(0).is_some_and(|text| text.contains("expired on ")));

@@ -20,7 +20,7 @@ pub struct FileError {
 }
 
 /// Names what can't be done with which file.
-pub fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
     move |source| FileError { action, path, source }
 }
@@ -29,7 +29,7 @@ pub fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fi
 ///
 /// # Errors
 /// If it exists or can't be made.
-pub fn make_folder(path: &Path) -> Result<(), FileError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
     DirBuilder::new().mode(0o700).create(path).map_err(failed("make the folder", path))
 }
 
@@ -37,7 +37,7 @@ pub fn make_folder(path: &Path) -> Result<(), FileError> {
 ///
 /// # Errors
 /// If it exists or can't be written.
-pub fn write_new(path: &Path, content: &[u8]) -> Result<(), FileError> {
+pub(crate) fn write_new(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(content)?;
@@ -51,7 +51,7 @@ pub fn write_new(path: &Path, content: &[u8]) -> Result<(), FileError> {
 ///
 /// # Errors
 /// If it can't be written.
-pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".new-{}", std::process::id()));
     let temporary = path.with_file_name(name);
@@ -68,7 +68,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
 ///
 /// # Errors
 /// If it can't be read.
-pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     fs::read(path).map_err(failed("read", path))
 }
 
@@ -76,7 +76,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 ///
 /// # Errors
 /// If it can't be read or is not UTF-8.
-pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
     let read = || {
         let mut text = Zeroizing::new(String::new());
         File::open(path)?.take(1 << 20).read_to_string(&mut text)?;
@@ -97,7 +97,7 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// If it can't.
-pub fn sync_entry(path: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_entry(path: &Path) -> Result<(), FileError> {
     sync_parent(path).map_err(failed("make durable", path))
 }
 

@@ -15,7 +15,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, time::timeout};
 
-pub use scheduler::{Bound, Limits};
+pub(crate) use scheduler::{Bound, Limits};
 use scheduler::{Granted, Scheduler};
 
 /// What tells the parties apart that share a service.
@@ -30,7 +30,7 @@ pub struct Busy;
 
 /// Gives out permits, in turn for all who wait. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct FairLimiter<K: Key>(Arc<Shared<K>>);
+pub(crate) struct FairLimiter<K: Key>(Arc<Shared<K>>);
 
 #[derive(Debug)]
 struct Shared<K: Key> {
@@ -41,7 +41,7 @@ struct Shared<K: Key> {
 impl<K: Key> FairLimiter<K> {
     /// `patience` is how long a permit is waited for.
     #[must_use]
-    pub fn new(limits: Limits, patience: Duration) -> Self {
+    pub(crate) fn new(limits: Limits, patience: Duration) -> Self {
         Self(Arc::new(Shared { scheduler: Mutex::new(Scheduler::new(limits)), patience }))
     }
 
@@ -49,7 +49,7 @@ impl<K: Key> FairLimiter<K> {
     ///
     /// # Errors
     /// [`Busy`], at once if too many of this party wait.
-    pub async fn permit(&self, key: K, estimate: Duration) -> Result<Permit<K>, Busy> {
+    pub(crate) async fn permit(&self, key: K, estimate: Duration) -> Result<Permit<K>, Busy> {
         let (waiter, granted) = oneshot::channel();
         let ticket = self.0.scheduler.lock().wait(&key, estimate, waiter).ok_or(Busy)?;
         let _in_line = InLine { shared: &self.0, key, ticket };

@@ -34,9 +34,6 @@ pub enum StorageError {
     /// helps once the disk or the connection works.
     #[error("the transaction could not be committed: {0}")]
     Commit(Arc<DatabaseError>),
-    /// What a use was judged by has changed since. Retrying helps, with a new judgement.
-    #[error("what was read has changed")]
-    Stale,
     /// Too many wait for the writer. Retrying helps.
     #[error("the database is too slow for what it is asked")]
     Busy,

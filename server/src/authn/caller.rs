@@ -13,6 +13,24 @@ use sealcard_record::{Actor, Draft, Event};
 use super::policy_facts;
 use crate::storage::{Facts, FactsQuery, StorageError, Target, WriteTx};
 
+/// One request: its id and where it comes from. Known for every request, logged in or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestContext {
+    /// The id in logs, record and answer.
+    pub request_id: RequestId,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// When its head was read: the time of everything that it does.
+    pub received: Timestamp,
+}
+
+impl RequestContext {
+    /// An event of this request, which nobody has authenticated yet.
+    pub(super) fn draft(self, event: Event) -> Draft {
+        Draft::new(self.request_id, event).from_peer(self.peer.ip())
+    }
+}
+
 /// The principal that sent a request, with a valid grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -22,8 +40,6 @@ pub struct Caller {
     pub name: String,
     /// Person or program.
     pub kind: PrincipalKind,
-    /// Whether the principal may administer the server.
-    pub administrator: bool,
     /// The grant.
     pub grant: GrantId,
     /// SHA-256 of the token that was shown of it.
@@ -58,7 +74,6 @@ impl Caller {
             principal: facts.principal.id,
             name: facts.principal.name.clone(),
             kind: facts.principal.kind,
-            administrator: facts.principal.administrator,
             grant: facts.grant.id,
             token,
             request_id,
@@ -78,6 +93,23 @@ impl Caller {
     #[must_use]
     pub fn decide(&self, roles: Roles, action: Action) -> Decision {
         sealcard_policy::decide(&sealcard_policy::Facts { roles, ..self.facts.clone() }, action)
+    }
+
+    /// Expects that the caller, with these roles in the project concerned, may do `action`, as far as is known now.
+    ///
+    /// # Errors
+    /// The denial.
+    pub fn may(&self, roles: Roles, action: Action) -> Result<(), AuthorizationError> {
+        let decision = self.decide(roles, action);
+        if decision.allowed() { Ok(()) } else { Err(AuthorizationError::Denied(decision)) }
+    }
+
+    /// As [`Self::may`], where no project is concerned.
+    ///
+    /// # Errors
+    /// The denial.
+    pub fn may_on_server(&self, action: Action) -> Result<(), AuthorizationError> {
+        self.may(Roles::NONE, action)
     }
 
     /// Whether the caller is a person who may administer the server.
@@ -121,7 +153,7 @@ pub struct Authorization {
     pub actions: &'static [Action],
 }
 
-/// Why a change is not allowed any more.
+/// Why something is not allowed, or not any more.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorizationError {
     /// The grant is not known any more. Retrying can't help.

@@ -1,4 +1,4 @@
-//! Issuing and refreshing grants.
+//! Issuing, refreshing and revoking grants.
 
 use std::fmt;
 
@@ -6,18 +6,22 @@ use sealcard_api::{
     grants::GrantIssued,
     ids::{GrantId, PrincipalId, ServiceTokenId},
 };
-
-use super::{GRANT_PREFIX, Secret, secret};
-use crate::{
-    config::Limits,
-    storage::{NewGrantRow, StorageError, WriteTx},
+use sealcard_policy::Action;
+use sealcard_record::{
+    Event, Named,
+    event::{GrantAct, GrantRevoked},
 };
 
-const DAY: i64 = 86_400;
+use super::{Authentication, AuthenticationError, Caller, GRANT_PREFIX, Secret};
+use crate::{
+    clock::DAY,
+    config::Limits,
+    storage::{GrantRow, NewGrantRow, StorageError, WriteTx},
+};
 
 /// What somebody has shown to get a grant.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Shown {
+pub(super) enum Shown {
     /// The password with this PHC string.
     Password(String),
     /// A token, and when it stops to work, in unix seconds.
@@ -35,15 +39,15 @@ impl fmt::Debug for Shown {
 
 /// Who gets a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IssuedTo {
+pub(super) struct IssuedTo {
     /// The principal.
-    pub principal: PrincipalId,
+    pub(super) principal: PrincipalId,
     /// What was shown for it; looked at again when the grant is stored.
-    pub shown: Shown,
+    pub(super) shown: Shown,
     /// What the holder calls it.
-    pub label: String,
+    pub(super) label: String,
     /// Whether it is a machine's: then it is not refreshed, and valid for the whole time from the start.
-    pub machine: bool,
+    pub(super) machine: bool,
 }
 
 /// Why no grant was issued.
@@ -63,12 +67,75 @@ pub enum IssueError {
     Storage(#[from] StorageError),
 }
 
+impl Authentication {
+    /// A grant, with its last use.
+    ///
+    /// # Errors
+    /// [`AuthenticationError::NoSuchGrant`] if there is none.
+    pub(crate) async fn grant(&self, id: GrantId) -> Result<GrantRow, AuthenticationError> {
+        let row = self.store.grant(id).await?.ok_or(AuthenticationError::NoSuchGrant)?;
+        Ok(self.last_uses.apply(row))
+    }
+
+    /// Gives the caller's grant a further token and a later expiry.
+    pub(crate) async fn refresh(&self, caller: Caller) -> Result<GrantIssued, AuthenticationError> {
+        caller.may_on_server(Action::LookAfterOneself)?;
+        let limits = self.limits;
+        self.store
+            .write(move |tx| {
+                caller.authorization(&[Action::LookAfterOneself]).check(tx, None)?;
+                let issued = refresh(tx, &caller, &limits)?;
+                let grant = Named::new(issued.grant.id, &issued.grant.label);
+                tx.append_record(caller.draft(Event::GrantRefreshed(GrantAct { grant })));
+                Ok(issued)
+            })
+            .await
+    }
+
+    /// Revokes the caller's own grant.
+    pub(crate) async fn log_out(&self, caller: Caller) -> Result<(), AuthenticationError> {
+        let grant = caller.grant;
+        self.end(caller, &[Action::LookAfterOneself], grant, Event::Logout).await
+    }
+
+    /// Revokes a grant: one of the caller's, or for administrators anyone's.
+    pub(crate) async fn revoke(&self, caller: Caller, id: GrantId) -> Result<(), AuthenticationError> {
+        let row = self.store.grant(id).await?;
+        let own = row.as_ref().is_some_and(|row| row.principal == caller.principal);
+        let needed: &'static [Action] = if own { &[Action::LookAfterOneself] } else { &[Action::ManageServer] };
+        needed.iter().try_for_each(|action| caller.may_on_server(*action))?;
+        row.ok_or(AuthenticationError::NoSuchGrant)?;
+        self.end(caller, needed, id, Event::GrantRevoked).await
+    }
+
+    async fn end(
+        &self,
+        caller: Caller,
+        needed: &'static [Action],
+        grant: GrantId,
+        event: fn(GrantRevoked) -> Event,
+    ) -> Result<(), AuthenticationError> {
+        self.store
+            .write(move |tx| {
+                caller.authorization(needed).check(tx, None)?;
+                let row = tx.find_grant(grant)?.ok_or(AuthenticationError::NoSuchGrant)?;
+                if tx.revoke_grant(grant)? {
+                    let grant = Named::new(grant, row.label);
+                    let revoked = GrantRevoked { grant, principal: Named::new(row.principal, row.principal_name) };
+                    tx.append_record(caller.draft(event(revoked)));
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
 /// Stores a new grant.
 ///
 /// # Errors
 /// If the principal has been disabled or removed in between, its password changed or its token revoked, or the database
 /// fails.
-pub fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIssued, IssueError> {
+pub(super) fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIssued, IssueError> {
     let now = tx.now().unix();
     // A password takes its time to be checked. What it was checked against may have been changed meanwhile, which has
     // revoked the grants that there were.
@@ -103,19 +170,15 @@ pub fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIss
     issued(tx, row.id, secret)
 }
 
-/// Gives the grant that `presented` belongs to a further token and a later expiry.
-///
-/// # Errors
-/// If the grant has been revoked in between, or the database fails.
-pub fn refresh(tx: &mut WriteTx, id: GrantId, presented: &str, limits: &Limits) -> Result<GrantIssued, IssueError> {
+fn refresh(tx: &mut WriteTx, caller: &Caller, limits: &Limits) -> Result<GrantIssued, IssueError> {
+    let id = caller.grant;
     let now = tx.now().unix();
     let grant = tx.find_grant(id)?.filter(|grant| grant.revoked.is_none());
     let grant = grant.ok_or(IssueError::Revoked)?;
     let expires = grant.refreshable_until.min(now + i64::from(limits.grant_days) * DAY);
     let retire_at = now + i64::from(limits.grant_overlap_seconds);
     let secret = Secret::new(GRANT_PREFIX).map_err(|_| IssueError::NoRandomness)?;
-    let old = secret::hash(presented);
-    tx.refresh_grant(id, expires, (old.as_ref(), retire_at), secret.hash().as_ref())?;
+    tx.refresh_grant(id, expires, (caller.token.as_ref(), retire_at), secret.hash().as_ref())?;
     issued(tx, id, secret)
 }
 
@@ -132,7 +195,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        authn::{Authorization, AuthorizationError},
+        authn::{Authorization, AuthorizationError, secret},
         storage::{Database, PrincipalChange, PrincipalRow, ServiceTokenRow, Store},
     };
 

@@ -5,11 +5,14 @@
 //! next one.
 
 mod caller;
+mod error;
 mod facts;
 mod grants;
 mod last_uses;
+mod login;
 mod name_key;
 mod password;
+mod password_change;
 mod secret;
 mod slowdown;
 
@@ -20,9 +23,10 @@ use std::{
 
 use sealcard_api::{Timestamp, ids::RequestId};
 
-pub use caller::{Authorization, AuthorizationError, Caller};
+pub use caller::{Authorization, AuthorizationError, Caller, RequestContext};
+pub use error::AuthenticationError;
 pub use facts::policy_facts;
-pub use grants::{IssueError, IssuedTo, Shown, issue, refresh};
+pub use grants::IssueError;
 pub use last_uses::LastUses;
 pub use name_key::{NAME_KEY_FILE, NameKey, NameKeyError};
 pub use password::{PasswordError, PasswordPermit, Passwords, hash_now as hash_password_now};
@@ -34,23 +38,29 @@ use crate::{
     storage::{Facts, FactsQuery, Store, Target},
 };
 
-/// The parts of authentication that live in memory.
+/// Lets principals in: by password or token for a grant, by grant for a request.
 pub struct Authentication {
+    store: Store,
+    limits: Limits,
     /// Hides what is typed as a name and is none.
-    pub names: NameKey,
+    names: NameKey,
     /// Hashing and checking.
     pub passwords: Passwords,
     /// Who has to wait after wrong attempts.
-    pub slowdown: Slowdown,
+    slowdown: Slowdown,
     /// When grants were used last.
     pub last_uses: LastUses,
 }
 
+type Result<T> = std::result::Result<T, AuthenticationError>;
+
 impl Authentication {
-    /// With nothing remembered.
+    /// For the principals in `store`, with nothing remembered.
     #[must_use]
-    pub fn new(limits: &Limits, names: NameKey) -> Self {
+    pub fn new(store: Store, limits: Limits, names: NameKey) -> Self {
         Self {
+            store,
+            limits,
             names,
             passwords: Passwords::new(limits.password_checks),
             slowdown: Slowdown::new(limits.free_attempts),
@@ -87,11 +97,10 @@ impl Authentication {
     /// See [`AuthorizationError`].
     pub async fn authenticate(
         &self,
-        store: &Store,
         token: [u8; 32],
         request: (RequestId, SocketAddr, Timestamp),
         freshness: Freshness,
-    ) -> Result<Caller, AuthorizationError> {
+    ) -> std::result::Result<Caller, AuthorizationError> {
         let query = FactsQuery { token, target: Target::Server };
         let caller = |facts: Option<Facts>| {
             let facts = facts.ok_or(AuthorizationError::UnknownGrant)?;
@@ -99,11 +108,11 @@ impl Authentication {
         };
         let mut found = Err(AuthorizationError::UnknownGrant);
         if freshness == Freshness::Cached {
-            found = caller(store.cached_facts(query).await?);
+            found = caller(self.store.cached_facts(query).await?);
         }
         // Nothing is refused for what may be out of date.
         if found.is_err() {
-            found = caller(store.facts(query).await?);
+            found = caller(self.store.facts(query).await?);
         }
         let caller = found?;
         self.last_uses.note(caller.grant, caller.peer.ip(), caller.received);

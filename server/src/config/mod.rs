@@ -244,10 +244,4 @@ impl Config {
     pub fn load(data: &Path) -> Result<Self, ConfigError> {
         load::load(&data.join(FILE), overlay(std::env::vars())?)
     }
-
-    /// Paths in the file are relative to the data folder.
-    #[must_use]
-    pub fn in_data(data: &Path, path: &Path) -> PathBuf {
-        data.join(path)
-    }
 }

@@ -13,9 +13,6 @@ pub enum DirectoryError {
     /// A rule stands against it; a sentence for a person. Retrying can't help.
     #[error("{0}")]
     Conflict(String),
-    /// The password that was shown is wrong, or was changed meanwhile.
-    #[error("the old password is wrong")]
-    WrongPassword,
     /// Policy denies it. Retrying can't help.
     #[error("denied: {}", .0.reasons().join("; "))]
     Denied(Decision),

@@ -11,9 +11,6 @@ use crate::storage::{GroupRow, MentionKind, StorageError, WriteTx};
 
 impl Directory {
     /// Adds a group without members.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn add_group(&self, author: Author, name: String) -> Result<GroupRow> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let row = GroupRow { id: GroupId::new(), name, members: Vec::new(), created: tx.now().unix() };
@@ -26,9 +23,6 @@ impl Directory {
     }
 
     /// Renames a group.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn rename_group(&self, author: Author, group: String, new_name: String) -> Result<GroupRow> {
         let id = self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let group = find_group(tx, &group)?;
@@ -45,9 +39,6 @@ impl Directory {
     }
 
     /// Removes a group; its members lose the roles that it gave them.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn remove_group(&self, author: Author, group: String) -> Result<()> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let group = find_group(tx, &group)?;

@@ -1,7 +1,8 @@
-//! Users, service accounts, groups and projects: the rules of changing them, without HTTP.
+//! Users, service accounts, groups, projects and environments: the rules of seeing and changing them, without HTTP.
 //!
 //! Each change is one transaction, in which its author is judged, and which records it.
 
+mod environments;
 mod error;
 mod groups;
 mod projects;
@@ -12,10 +13,10 @@ use sealcard_api::ids::ProjectId;
 use sealcard_policy::Action;
 use sealcard_record::{Draft, Event, event::Via};
 
-pub use error::DirectoryError;
-pub use projects::NewProject;
-pub use service_accounts::NewToken;
-pub use users::{NewUser, UserChange};
+pub(crate) use error::DirectoryError;
+pub(crate) use projects::NewProject;
+pub(crate) use service_accounts::NewToken;
+pub(crate) use users::{NewUser, UserChange};
 
 use crate::{
     authn::Caller,

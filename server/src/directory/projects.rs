@@ -1,14 +1,17 @@
 //! Projects and their members.
 
 use sealcard_api::{admin::ProjectMember, ids::ProjectId, roles::MemberKind};
-use sealcard_policy::PrincipalKind;
+use sealcard_policy::{Action, PrincipalKind, Roles};
 use sealcard_record::{
     Event,
     event::{Member, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct},
 };
 
 use super::{Author, Directory, DirectoryError, MANAGE_PROJECT, MANAGE_SERVER, Result, groups, refuse_if_named};
-use crate::storage::{ProjectRow, WriteTx};
+use crate::{
+    authn::Caller,
+    storage::{ProjectRow, WriteTx},
+};
 
 /// A project to be added.
 #[derive(Debug, Clone)]
@@ -20,10 +23,21 @@ pub struct NewProject {
 }
 
 impl Directory {
-    /// Adds a project without members.
+    /// The project of this name or id, if the caller may do `action` with it, with the caller's roles in it.
     ///
     /// # Errors
-    /// See [`DirectoryError`].
+    /// [`DirectoryError::NotFound`], not a denial, if the caller may not even see it, so that its existence is not
+    /// revealed.
+    pub async fn project(&self, caller: &Caller, name: &str, action: Action) -> Result<(ProjectRow, Roles)> {
+        let unknown = || DirectoryError::NotFound(format!("There is no project {name}, or you have no role in it."));
+        let row = self.store.project(name).await?.ok_or_else(unknown)?;
+        let roles = self.store.roles_in_project(caller.principal, row.id).await?;
+        caller.may(roles, Action::SeeProject).map_err(|_| unknown())?;
+        caller.may(roles, action)?;
+        Ok((row, roles))
+    }
+
+    /// Adds a project without members.
     pub async fn add_project(&self, author: Author, new: NewProject) -> Result<ProjectRow> {
         let NewProject { name, description } = new;
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
@@ -37,9 +51,6 @@ impl Directory {
     }
 
     /// Renames a project or describes it anew.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn change_project(
         &self,
         author: Author,

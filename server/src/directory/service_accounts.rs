@@ -26,9 +26,6 @@ pub struct NewToken {
 
 impl Directory {
     /// Adds a service account.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn add_service_account(&self, author: Author, name: String) -> Result<PrincipalRow> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let row = PrincipalRow {
@@ -48,9 +45,6 @@ impl Directory {
     }
 
     /// Renames, disables or enables a service account. Disabling revokes its grants.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn change_service_account(
         &self,
         author: Author,
@@ -78,9 +72,6 @@ impl Directory {
     }
 
     /// Adds a token to a service account.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn add_token(&self, author: Author, account: String, new: NewToken) -> Result<ServiceTokenRow> {
         let NewToken { label, expires, hash } = new;
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
@@ -101,9 +92,6 @@ impl Directory {
     }
 
     /// Revokes a token and the grants that came of it.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn revoke_token(&self, author: Author, account: String, token: ServiceTokenId) -> Result<()> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let account = find(tx, &account)?;

@@ -1,16 +1,16 @@
 //! Users, and what they have in common with service accounts.
 
 use sealcard_api::{Timestamp, ids::PrincipalId};
-use sealcard_policy::{Action, PrincipalKind};
+use sealcard_policy::PrincipalKind;
 use sealcard_record::{
     Event,
-    event::{self, PasswordChanged, PasswordReset, PrincipalAct, UserAdded},
+    event::{self, PasswordReset, PrincipalAct, UserAdded},
 };
 
 use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result, expect_unnamed};
 use crate::{
     authn::Caller,
-    storage::{MentionKind, PasswordRow, PrincipalChange, PrincipalRow, WriteTx},
+    storage::{MentionKind, PrincipalChange, PrincipalRow, WriteTx},
 };
 
 /// A user to be added.
@@ -41,9 +41,6 @@ pub struct UserChange {
 
 impl Directory {
     /// Adds a user.
-    ///
-    /// # Errors
-    /// See [`DirectoryError`].
     pub async fn add_user(&self, author: Author, new: NewUser) -> Result<PrincipalRow> {
         let NewUser { name, administrator, password, one_time_until } = new;
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
@@ -119,25 +116,6 @@ impl Directory {
             tx.revoke_grants_of(user.id)?;
             let reset = PasswordReset { principal: user.named(), expires: until };
             tx.append_record(author.draft(Event::PasswordReset(reset)));
-            Ok(())
-        })
-        .await
-    }
-
-    /// Changes the caller's own password, which `old` was, and revokes the caller's other grants.
-    ///
-    /// # Errors
-    /// [`DirectoryError::WrongPassword`] if the password was changed meanwhile.
-    pub async fn change_own_password(&self, caller: Caller, old: PasswordRow, hash: String) -> Result<()> {
-        let grant = caller.grant;
-        self.change(caller.into(), &[Action::LookAfterOneself], None, move |tx, author| {
-            if !tx.has_password(old.id, &old.password)? {
-                return Err(DirectoryError::WrongPassword);
-            }
-            let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
-            tx.change_principal(old.id, &change)?;
-            tx.revoke_other_grants(old.id, grant)?;
-            tx.append_record(author.draft(Event::PasswordChanged(PasswordChanged { one_time: false })));
             Ok(())
         })
         .await

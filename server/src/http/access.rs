@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     ApiError, ApiResult, AppState, Caller, Json, Path,
-    keys::{self, KEY_PARAMETER, to_key},
+    keys::{KEY_PARAMETER, to_key},
 };
 use crate::{
     limits,
@@ -41,8 +41,7 @@ async fn of_user(
 ) -> ApiResult<Json<PrincipalAccess>> {
     let own = user == caller.name || user == caller.principal.to_string();
     caller.may_on_server(if own { Action::LookAfterOneself } else { Action::ManageServer })?;
-    let row = state.store.principal(PrincipalKind::User, &user).await?;
-    let row = row.ok_or_else(|| ApiError::not_found(format!("There is no user {user}.")))?;
+    let row = state.directory.user(&user).await?;
     access_of(&state, row.id, caller.received).await
 }
 
@@ -55,8 +54,7 @@ async fn of_service_account(
     Path(account): Path<String>,
 ) -> ApiResult<Json<PrincipalAccess>> {
     caller.may_on_server(Action::ManageServer)?;
-    let row = state.store.principal(PrincipalKind::ServiceAccount, &account).await?;
-    let row = row.ok_or_else(|| ApiError::not_found(format!("There is no service account {account}.")))?;
+    let row = state.directory.service_account(&account).await?;
     access_of(&state, row.id, caller.received).await
 }
 
@@ -95,7 +93,7 @@ async fn of_group(
 }
 
 fn held_role(row: HeldRoleRow) -> ApiResult<HeldRole> {
-    let HeldRoleRow { project, role, group, .. } = row;
+    let HeldRoleRow { project, role, group } = row;
     let role = ProjectRole::ALL.into_iter().find(|known| known.name() == role);
     Ok(HeldRole { project, role: role.ok_or_else(|| ApiError::new(ProblemCode::Internal))?, group })
 }
@@ -108,7 +106,7 @@ async fn key_users(
     caller: Caller,
     Path(key): Path<String>,
 ) -> ApiResult<Json<KeyUsers>> {
-    let (key, roles) = keys::find(&state, &caller, &key).await?;
+    let (key, roles) = state.keys.find(&caller, &key).await?;
     caller.may(roles, Action::SeeKeyUsers)?;
     let mut users: Vec<KeyUser> = Vec::new();
     // Rows of one name follow one another.

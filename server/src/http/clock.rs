@@ -6,10 +6,10 @@ use sealcard_api::{
     clock::{ClockConfirmation, ClockDoubt, ClockState},
 };
 use sealcard_policy::Action;
-use sealcard_record::{Event, event::ClockConfirmed};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json};
+use crate::clock::{self, ConfirmError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(show)).routes(routes!(confirm))
@@ -31,23 +31,7 @@ async fn confirm(
     Json(ClockConfirmation { since }): Json<ClockConfirmation>,
 ) -> ApiResult<Json<ClockState>> {
     caller.may_on_server(Action::ManageServer)?;
-    let authorization = caller.authorization(&[Action::ManageServer]);
-    state
-        .change(authorization, None, move |tx| {
-            let nothing =
-                || ApiError::conflict("The clock is not in doubt, so there is nothing to confirm.".to_owned());
-            let doubt = tx.confirm_clock()?.ok_or_else(nothing)?;
-            if doubt.since != since {
-                // The transaction's job fails, so the doubt stays.
-                return Err(ApiError::conflict(
-                    "The clock has jumped once more since you looked at it. Look again, then confirm.".to_owned(),
-                ));
-            }
-            let confirmed = ClockConfirmed { since: doubt.since, seconds: doubt.seconds };
-            tx.append_record(caller.draft(Event::ClockConfirmed(confirmed)));
-            Ok(())
-        })
-        .await?;
+    clock::confirm(&state.store, caller, since).await?;
     now(&state).await
 }
 
@@ -56,4 +40,14 @@ async fn now(state: &AppState) -> ApiResult<Json<ClockState>> {
     let node = state.store.node();
     let doubt = doubt.map(|doubt| ClockDoubt { since: doubt.since, seconds: doubt.seconds, here: doubt.node == node });
     Ok(Json(ClockState { time: Timestamp::now(), doubt }))
+}
+
+impl From<ConfirmError> for ApiError {
+    fn from(error: ConfirmError) -> Self {
+        match error {
+            ConfirmError::Outdated(why) => Self::conflict(why),
+            ConfirmError::Authorization(error) => error.into(),
+            ConfirmError::Storage(error) => error.into(),
+        }
+    }
 }

@@ -40,9 +40,14 @@ fn answer(Prospect { decision, quotas }: Prospect, tool_is_known: bool) -> ApiRe
     if matches!(decision.denials().first(), Some(Denial::NotAMember | Denial::UnknownKey)) {
         return Err(ApiError::from_decision(&decision).unwrap_or_else(ApiError::invisible_key));
     }
-    let conditional = |denial: &Denial| !tool_is_known && matches!(denial, Denial::Rule(rule) if is_about_tools(rule));
-    let (conditions, denials): (Vec<&Denial>, Vec<&Denial>) =
-        decision.denials().iter().partition(|denial| conditional(denial));
+    let condition = |denial: &Denial| match denial {
+        Denial::Rule(rule) if !tool_is_known && is_about_tools(rule) => {
+            Some(format!("the rule {} of {} {}", rule.rule, rule.scope, rule.wants))
+        }
+        _ => None,
+    };
+    let conditions: Vec<String> = decision.denials().iter().filter_map(condition).collect();
+    let denials: Vec<&Denial> = decision.denials().iter().filter(|denial| condition(denial).is_none()).collect();
     let decided = match (denials.as_slice(), Expectation::of(&decision)) {
         ([], Expectation::Deny) if !conditions.is_empty() && decision.demands().is_empty() => PolicyDecision::Allow,
         ([], Expectation::Deny) if !conditions.is_empty() => PolicyDecision::Wait,
@@ -52,15 +57,11 @@ fn answer(Prospect { decision, quotas }: Prospect, tool_is_known: bool) -> ApiRe
     };
     let mut reasons: Vec<String> = denials.iter().map(ToString::to_string).collect();
     reasons.extend(decision.demands().iter().map(ToString::to_string));
-    let conditions = conditions.iter().filter_map(|denial| match denial {
-        Denial::Rule(rule) => Some(format!("the rule {} of {} {}", rule.rule, rule.scope, rule.wants)),
-        _ => None,
-    });
     let quotas = quotas.into_iter().map(|(quota, left, until)| QuotaLeft { quota, left, until });
     Ok(CanAnswer {
         decision: decided,
         reasons,
-        conditions: conditions.collect(),
+        conditions,
         advice: (decided != PolicyDecision::Allow).then(|| decision.whom_to_ask()).flatten(),
         quotas: quotas.collect(),
     })

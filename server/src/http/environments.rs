@@ -8,16 +8,15 @@ use sealcard_api::{
     rules::Nonce,
     tokens::{KeeperKey, SealedSecret, Secret, TokenReport, Unseal},
 };
-use sealcard_policy::{Action, EnvironmentFacts};
-use sealcard_record::{
-    Event,
-    event::{EnvironmentAct, EnvironmentFailure},
-};
+use sealcard_policy::Action;
 use sealcard_signer_protocol::{KeeperAnswer, KeeperRefusal, KeeperRequestBody, RequestBody, ResponseBody, SecretKind};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, error::sentence};
-use crate::{signers::KeeperError, storage::EnvironmentRow};
+use crate::{
+    signers::{KeeperError, UnsealError},
+    storage::EnvironmentRow,
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -34,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     responses((status = 200, body = Page<Environment>)))]
 async fn list(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<Page<Environment>>> {
     let mut items = Vec::new();
-    for row in visible(&state, &caller).await? {
+    for row in state.directory.environments(&caller).await? {
         items.push(with_state(&state, row).await);
     }
     Ok(Json(Page { items, next: None }))
@@ -48,7 +47,7 @@ async fn show(
     caller: Caller,
     Path(environment): Path<String>,
 ) -> ApiResult<Json<Environment>> {
-    let row = find(&state, &caller, Some(&environment)).await?;
+    let row = state.directory.environment(&caller, Some(&environment)).await?;
     Ok(Json(with_state(&state, row).await))
 }
 
@@ -61,7 +60,7 @@ async fn probe(
     Path(environment): Path<String>,
 ) -> ApiResult<Json<TokenReport>> {
     caller.may_on_server(Action::ManageServer)?;
-    let row = find(&state, &caller, Some(&environment)).await?;
+    let row = state.directory.environment(&caller, Some(&environment)).await?;
     if row.kind != EnvironmentKind::Pkcs11 {
         return Err(ApiError::conflict(format!("The environment {} is a sealed store, which has no token.", row.name)));
     }
@@ -81,7 +80,7 @@ async fn keeper(
     Path(environment): Path<String>,
 ) -> ApiResult<Json<KeeperKey>> {
     caller.may_on_server(Action::ManageServer)?;
-    let row = find(&state, &caller, Some(&environment)).await?;
+    let row = state.directory.environment(&caller, Some(&environment)).await?;
     let signer = state.signers.get(row.id).ok_or_else(ApiError::signer_unavailable)?;
     let secret = match signer.ask_keeper(KeeperRequestBody::Status).await? {
         KeeperAnswer::Status { secret, .. } => match secret {
@@ -110,32 +109,25 @@ async fn unseal(
     Json(wanted): Json<Unseal>,
 ) -> ApiResult<Json<Environment>> {
     caller.may_on_server(Action::ManageServer)?;
-    let (with_secret, body) = match wanted.sealed {
-        None => (false, KeeperRequestBody::Unseal),
-        Some(SealedSecret { nonce, envelope }) => {
-            let nonce = nonce.as_slice().try_into();
-            let nonce =
-                nonce.map_err(|_| ApiError::invalid(format!("The \"nonce\" must have {} bytes.", Nonce::BYTES)))?;
-            (true, KeeperRequestBody::UnsealWith { nonce, envelope: envelope.0 })
-        }
-    };
-    let row = find(&state, &caller, Some(&environment)).await?;
-    let signer = state.signers.get(row.id).ok_or_else(ApiError::signer_unavailable)?;
-    let act = EnvironmentAct { environment: row.named() };
-    let asked = caller.draft(if with_secret { Event::UnsealWithSecret(act) } else { Event::Unseal(act) });
-    state
-        .change(caller.authorization(&[Action::ManageServer]), None, move |tx| {
-            tx.append_record(asked);
-            Ok(())
-        })
-        .await?;
-    if let Err(error) = signer.ask_keeper(body).await {
-        let failure = EnvironmentFailure { environment: row.named(), error: Some(error.to_string()) };
-        state.store.append_record(caller.draft(Event::UnsealFailed(failure))).await?;
-        return Err(error.into());
-    }
-    signer.try_again();
+    let sealed = wanted.sealed.map(|SealedSecret { nonce, envelope }| {
+        let nonce = nonce.as_slice().try_into();
+        let nonce = nonce.map_err(|_| ApiError::invalid(format!("The \"nonce\" must have {} bytes.", Nonce::BYTES)))?;
+        Ok::<_, ApiError>((nonce, envelope.0))
+    });
+    let sealed = sealed.transpose()?;
+    let row = state.directory.environment(&caller, Some(&environment)).await?;
+    state.signers.unseal(&caller, &row, sealed).await?;
     Ok(Json(with_state(&state, row).await))
+}
+
+impl From<UnsealError> for ApiError {
+    fn from(error: UnsealError) -> Self {
+        match error {
+            UnsealError::Keeper(error) => error.into(),
+            UnsealError::Authorization(error) => error.into(),
+            UnsealError::Storage(error) => error.into(),
+        }
+    }
 }
 
 impl From<KeeperError> for ApiError {
@@ -153,26 +145,6 @@ impl From<KeeperError> for ApiError {
             KeeperError::TooLong => Self::invalid("The \"envelope\" is too long."),
         }
     }
-}
-
-/// The environment of this name or id, if the caller may see it; `default` if none is named.
-pub(super) async fn find(state: &AppState, caller: &Caller, wanted: Option<&str>) -> ApiResult<EnvironmentRow> {
-    let wanted = wanted.unwrap_or("default");
-    let mut rows = visible(state, caller).await?.into_iter();
-    rows.find(|row| row.name == wanted || row.id.to_string() == wanted).ok_or_else(|| {
-        ApiError::not_found(format!("There is no environment {wanted}, or no key that you can see is in it."))
-    })
-}
-
-async fn visible(state: &AppState, caller: &Caller) -> ApiResult<Vec<EnvironmentRow>> {
-    let (with_keys, owns_a_project) = state.store.environments_of(caller.principal).await?;
-    let mut rows = state.store.environments().await?;
-    rows.retain(|row| {
-        let holds_a_visible_key = with_keys.contains(&row.id);
-        let facts = EnvironmentFacts { holds_a_visible_key, owns_a_project };
-        caller.may_on_server(Action::SeeEnvironment(facts)).is_ok()
-    });
-    Ok(rows)
 }
 
 async fn with_state(state: &AppState, row: EnvironmentRow) -> Environment {

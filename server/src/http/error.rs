@@ -14,7 +14,7 @@ use sealcard_api::{
 use sealcard_policy::{Decision, Denial};
 
 use crate::{
-    authn::{AuthorizationError, IssueError},
+    authn::{AuthenticationError, AuthorizationError, IssueError, PasswordError},
     directory::DirectoryError,
     rules::RulesError,
     storage::StorageError,
@@ -173,22 +173,10 @@ impl ApiError {
         Some(Self::new(code).detail(sentence(&decision.reasons().join("; "))))
     }
 
-    /// The code.
-    #[must_use]
-    pub fn code(&self) -> ProblemCode {
-        self.0.code
-    }
-
     /// The problem as it travels.
     #[must_use]
     pub fn into_problem(self) -> Problem {
         *self.0
-    }
-
-    /// The problem as it travels.
-    #[must_use]
-    pub fn problem(&self) -> &Problem {
-        &self.0
     }
 }
 
@@ -226,6 +214,33 @@ impl From<AuthorizationError> for ApiError {
     }
 }
 
+impl From<AuthenticationError> for ApiError {
+    fn from(error: AuthenticationError) -> Self {
+        match error {
+            AuthenticationError::Invalid(text) => Self::invalid(text),
+            AuthenticationError::NoPassword => {
+                Self::conflict("A service account has no password. It logs in with a token.")
+            }
+            AuthenticationError::TooSoon(seconds) => {
+                let unit = if seconds == 1 { "second" } else { "seconds" };
+                let detail = format!("Wait {seconds} {unit}, then try again.");
+                Self::new(ProblemCode::TooManyAttempts).detail(detail).retry_after(seconds)
+            }
+            AuthenticationError::WrongCredentials(text) => Self::new(ProblemCode::WrongCredentials).detail(text),
+            AuthenticationError::PasswordChangeRequired => Self::new(ProblemCode::PasswordChangeRequired)
+                .detail("Choose a password of your own in place of the one-time password: sealcard login asks for it."),
+            AuthenticationError::NoSuchGrant => Self::not_found("There is no such login."),
+            AuthenticationError::Password(PasswordError::Busy) => Self::new(ProblemCode::Overloaded)
+                .detail("Too many passwords wait to be checked. Try again in 2 seconds.")
+                .retry_after(2),
+            AuthenticationError::Password(error) => Self::internal(&error),
+            AuthenticationError::Issue(error) => error.into(),
+            AuthenticationError::Authorization(error) => error.into(),
+            AuthenticationError::Storage(error) => error.into(),
+        }
+    }
+}
+
 impl From<IssueError> for ApiError {
     fn from(error: IssueError) -> Self {
         match error {
@@ -245,9 +260,6 @@ impl From<DirectoryError> for ApiError {
         match error {
             DirectoryError::NotFound(text) => Self::not_found(text),
             DirectoryError::Conflict(text) => Self::conflict(text),
-            DirectoryError::WrongPassword => {
-                Self::new(ProblemCode::WrongCredentials).detail("The old password is wrong.")
-            }
             DirectoryError::Denied(decision) => {
                 Self::from_decision(&decision).unwrap_or_else(|| Self::new(ProblemCode::Forbidden))
             }

@@ -1,6 +1,6 @@
 //! What handlers take out of a request. Every refusal is a problem that says what to change.
 
-use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -12,61 +12,18 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use sealcard_api::{Timestamp, ids::RequestId, import::MAX_IMPORT_BODY, problem::ProblemCode};
-use sealcard_policy::{Action, Roles};
+use sealcard_api::{import::MAX_IMPORT_BODY, problem::ProblemCode};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use super::{ApiError, ApiResult, AppState, connections::Place, slots::Slot};
-use crate::{
-    authn::{self, AuthorizationError, Caller, Freshness},
-    keys::Maker,
-};
-
-/// One request: its id and where it comes from. Known for every request, logged in or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestContext {
-    /// The id in logs, record and answer.
-    pub request_id: RequestId,
-    /// The other end of the connection.
-    pub peer: SocketAddr,
-    /// When its head was read: the time of everything that it does.
-    pub received: Timestamp,
-}
+use crate::authn::{self, AuthorizationError, Caller, Freshness, RequestContext};
 
 impl<S: Sync> FromRequestParts<S> for RequestContext {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         parts.extensions.get::<Self>().copied().ok_or_else(|| ApiError::new(ProblemCode::Internal))
-    }
-}
-
-impl Caller {
-    /// Asks policy whether the caller, with these roles in the project concerned, may do `action`.
-    ///
-    /// # Errors
-    /// The denial as a problem.
-    pub fn may(&self, roles: Roles, action: Action) -> ApiResult<()> {
-        ApiError::from_decision(&self.decide(roles, action)).map_or(Ok(()), Err)
-    }
-
-    /// As [`Self::may`], where no project is concerned.
-    ///
-    /// # Errors
-    /// The denial as a problem.
-    pub fn may_on_server(&self, action: Action) -> ApiResult<()> {
-        self.may(Roles::NONE, action)
-    }
-
-    /// The caller as one who makes or ends keys, which needs all of these `actions`, now and when the work begins.
-    ///
-    /// # Errors
-    /// The first denial as a problem.
-    pub fn maker(&self, roles: Roles, actions: &'static [Action]) -> ApiResult<Maker> {
-        actions.iter().try_for_each(|action| self.may(roles, *action))?;
-        let authorization = self.authorization(actions);
-        Ok(Maker { actor: self.actor(), authorization, request_id: self.request_id, peer: self.peer.ip() })
     }
 }
 
@@ -104,8 +61,7 @@ async fn authenticate(parts: &Parts, state: &AppState, freshness: Freshness) -> 
     let context = context.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     let RequestContext { request_id, peer, received } = context;
     let token = token(&parts.headers)?;
-    let caller =
-        state.authentication.authenticate(&state.store, token, (request_id, peer, received), freshness).await?;
+    let caller = state.authentication.authenticate(token, (request_id, peer, received), freshness).await?;
     if let Some(place) = parts.extensions.get::<Place>() {
         place.authenticated();
     }

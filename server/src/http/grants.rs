@@ -1,26 +1,18 @@
 //! What one holds after a login: `/v1/grants`.
 
-use axum::{
-    extract::State,
-    http::{StatusCode, header::AUTHORIZATION},
-};
+use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
     admin::Page,
     grants::{GrantInfo, GrantIssued},
     ids::GrantId,
-    problem::ProblemCode,
     rules::PageLimit,
 };
 use sealcard_policy::Action;
-use sealcard_record::{
-    Event, Named,
-    event::{GrantAct, GrantRevoked},
-};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of};
-use crate::{authn, http::PageQuery, storage::GrantFilter};
+use crate::{http::PageQuery, storage::GrantFilter};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -34,38 +26,21 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[utoipa::path(get, path = "/v1/grants/current", tag = "grants", responses((status = 200, body = GrantInfo)))]
 async fn current(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<GrantInfo>> {
     caller.may_on_server(Action::LookAfterOneself)?;
-    let row = state.store.grant(caller.grant).await?.ok_or_else(unknown)?;
-    Ok(Json(state.authentication.last_uses.apply(row).into()))
+    Ok(Json(state.authentication.grant(caller.grant).await?.into()))
 }
 
 /// A new token for the grant that this request was made with, and a later expiry. The earlier token stays valid for
 /// five minutes.
 #[utoipa::path(post, path = "/v1/grants/refresh", tag = "grants", responses((status = 200, body = GrantIssued)))]
-async fn refresh(
-    State(state): State<AppState>,
-    caller: Caller,
-    headers: axum::http::HeaderMap,
-) -> ApiResult<Json<GrantIssued>> {
-    caller.may_on_server(Action::LookAfterOneself)?;
-    let header = headers.get(AUTHORIZATION).and_then(|h| h.to_str().ok()).unwrap_or_default();
-    let presented = zeroize::Zeroizing::new(header.split_once(' ').map_or("", |(_, token)| token.trim()).to_owned());
-    let limits = state.config.limits;
-    let issued = state
-        .change(caller.authorization(&[Action::LookAfterOneself]), None, move |tx| {
-            let issued = authn::refresh(tx, caller.grant, &presented, &limits)?;
-            let grant = Named::new(issued.grant.id, &issued.grant.label);
-            tx.append_record(caller.draft(Event::GrantRefreshed(GrantAct { grant })));
-            Ok::<_, ApiError>(issued)
-        })
-        .await?;
-    Ok(Json(issued))
+async fn refresh(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<GrantIssued>> {
+    Ok(Json(state.authentication.refresh(caller).await?))
 }
 
 /// Logs out: the grant that this request was made with is refused from now on.
 #[utoipa::path(delete, path = "/v1/grants/current", tag = "grants", responses((status = 204, description = "Revoked")))]
 async fn revoke_current(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
-    let grant = caller.grant;
-    revoke_grant(&state, caller, &[Action::LookAfterOneself], grant, Event::Logout).await
+    state.authentication.log_out(caller).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,36 +87,6 @@ async fn list(
     responses((status = 204, description = "Revoked")))]
 async fn revoke(State(state): State<AppState>, caller: Caller, Path(grant): Path<String>) -> ApiResult<StatusCode> {
     let id: GrantId = grant.parse().map_err(|_| ApiError::invalid("Name the login by its id."))?;
-    let row = state.store.grant(id).await?;
-    let own = row.as_ref().is_some_and(|row| row.principal == caller.principal);
-    let needed: &'static [Action] = if own { &[Action::LookAfterOneself] } else { &[Action::ManageServer] };
-    for action in needed {
-        caller.may_on_server(*action)?;
-    }
-    row.ok_or_else(unknown)?;
-    revoke_grant(&state, caller, needed, id, Event::GrantRevoked).await
-}
-
-async fn revoke_grant(
-    state: &AppState,
-    caller: Caller,
-    needed: &'static [Action],
-    grant: GrantId,
-    event: fn(GrantRevoked) -> Event,
-) -> ApiResult<StatusCode> {
-    state
-        .change(caller.authorization(needed), None, move |tx| {
-            let row = tx.find_grant(grant)?.ok_or_else(unknown)?;
-            if tx.revoke_grant(grant)? {
-                let grant = Named::new(grant, row.label);
-                let revoked = GrantRevoked { grant, principal: Named::new(row.principal, row.principal_name) };
-                tx.append_record(caller.draft(event(revoked)));
-            }
-            Ok::<_, ApiError>(StatusCode::NO_CONTENT)
-        })
-        .await
-}
-
-fn unknown() -> ApiError {
-    ApiError::new(ProblemCode::NotFound).detail("There is no such login.")
+    state.authentication.revoke(caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -2,26 +2,24 @@
 
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
-    KeyRef, Timestamp,
+    Timestamp,
     admin::Page,
     algorithm::ComponentRole,
-    keys::{Key, KeyChange, KeyProfile, NewKey},
+    keys::{Key, KeyChange, KeyExtension, KeyProfile, KeyRevocation, NewKey, RevocationCertificate},
     problem::ProblemCode,
-    rules::{KeyDays, KeyPathName, NewKeyName, PageLimit, UserId},
+    rules::{KeyPathName, PageLimit},
+    tokens::{AdoptKeys, ComponentEvidence, DestroyKey},
 };
-use sealcard_policy::{Action, Roles};
+use sealcard_policy::Action;
 use sealcard_signer_protocol::SignerError;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, environments, error::sentence,
-    key_work::KeyTask, page_of, projects,
-};
+use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Path, Query, error::sentence, page_of};
 use crate::{
-    keys::{self, CertificateError, DEFAULT_DAYS, KeyError, KeyPlan},
+    keys::{CertificateError, KeyError},
     signers::UseError,
-    storage::{ComponentRow, KeyFilter, KeyRow, MAX_CANDIDATES},
+    storage::{ComponentRow, KeyFilter, KeyRow},
 };
 
 /// How a path names a key.
@@ -29,7 +27,15 @@ pub(super) const KEY_PARAMETER: &str =
     "id, fingerprint, its last 16 digits, NAME if only one project has it, or PROJECT/NAME with the slash as %2F";
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, change))
+        .routes(routes!(extend))
+        .routes(routes!(read))
+        .routes(routes!(revoke))
+        .routes(routes!(adopt))
+        .routes(routes!(evidence))
+        .routes(routes!(destroy))
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,13 +64,13 @@ async fn list(
     let page = PageQuery { limit: query.limit, after: query.after };
     let (limit, after) = (page.limit()?, page.after()?);
     if let Some(key) = &query.key {
-        let (row, _) = find(&state, &caller, key).await?;
+        let (row, _) = state.keys.find(&caller, key).await?;
         return Ok(Json(Page { items: vec![to_key(row, now)], next: None }));
     }
     let visible_to = (!caller.administers()).then_some(caller.principal);
     let mut filter = KeyFilter { after, limit: limit.saturating_add(1), visible_to, ..KeyFilter::default() };
     if let Some(project) = &query.project {
-        filter.project = Some(projects::find(&state, &caller, project, Action::SeeProject).await?.0.id);
+        filter.project = Some(state.directory.project(&caller, project, Action::SeeProject).await?.0.id);
     }
     let keys = state.store.keys(filter).await?.into_iter().map(|row| to_key(row, now)).collect();
     Ok(Json(page_of(keys, limit, |key: &Key| key.id)))
@@ -77,26 +83,7 @@ async fn create(
     caller: Caller,
     Json(new): Json<NewKey>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
-    let (project, roles) = projects::find(&state, &caller, &new.project, Action::ManageProject).await?;
-    let maker = caller.maker(roles, &[Action::ManageProject])?;
-    NewKeyName::check(&new.name).map_err(ApiError::invalid)?;
-    UserId::check(&new.user_id).map_err(ApiError::invalid)?;
-    let days = new.expires_days.unwrap_or(DEFAULT_DAYS);
-    KeyDays::check("expires_days", days).map_err(ApiError::invalid)?;
-    let environment = environments::find(&state, &caller, new.environment.as_deref()).await?;
-    let plan = KeyPlan {
-        project: project.named(),
-        environment: environment.named(),
-        name: new.name,
-        algorithm: new.algorithm,
-        user_id: new.user_id,
-        days,
-        profile: new.profile,
-    };
-    let task_state = state.clone();
-    let made = async move { keys::create(&task_state.store, &task_state.signers, maker, plan).await };
-    let id = state.key_work.carry_out((environment.id, KeyTask::Making, caller.principal), made).await?;
-    let key = state.store.key(id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    let key = state.keys.create(&caller, new).await?;
     Ok((StatusCode::CREATED, Json(to_key(key, caller.received))))
 }
 
@@ -104,7 +91,7 @@ async fn create(
 #[utoipa::path(get, path = "/v1/keys/{key}", tag = "keys",
     params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(key): Path<String>) -> ApiResult<Json<Key>> {
-    let (row, _) = find(&state, &caller, &key).await?;
+    let (row, _) = state.keys.find(&caller, &key).await?;
     Ok(Json(to_key(row, caller.received)))
 }
 
@@ -117,37 +104,87 @@ async fn change(
     Path(key): Path<String>,
     Json(change): Json<KeyChange>,
 ) -> ApiResult<Json<Key>> {
-    let (row, roles) = find(&state, &caller, &key).await?;
-    let maker = caller.maker(roles, &[Action::ManageProject])?;
-    if let Some(name) = &change.name {
-        NewKeyName::check(name).map_err(ApiError::invalid)?;
-        state.store.expect_free_name(row.project_id, name).await?;
-    }
-    keys::change(&state.store, maker, &row, change).await?;
-    let row = state.store.key(row.id).await?.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
+    let row = state.keys.change(&caller, &key, change).await?;
     Ok(Json(to_key(row, caller.received)))
 }
 
-/// The key that is meant by `key`, if the caller may see it, with the caller's roles in its project. Answers 404, not
-/// 403, so that a key's existence is not revealed.
-pub(super) async fn find(state: &AppState, caller: &Caller, key: &str) -> ApiResult<(KeyRow, Roles)> {
-    let unknown = || ApiError::not_found(format!("There is no key {key}, or you have no role in its project."));
-    let visible_to = (!caller.administers()).then_some(caller.principal);
-    let mut rows = state.store.find_keys(&KeyRef::parse(key), visible_to).await?;
-    let row = match (rows.pop(), rows.as_slice()) {
-        (None, _) => return Err(unknown()),
-        (Some(row), []) => row,
-        (Some(row), others) => return Err(ambiguous(key, others.iter().chain([&row]))),
-    };
-    let roles = state.store.roles_in_project(caller.principal, row.project_id).await?;
-    caller.may(roles, Action::SeeProject).map_err(|_| unknown())?;
-    Ok((row, roles))
+/// Lets a key live longer, an expired one too. Its fingerprint stays; the answer's certificate has the new end.
+#[utoipa::path(post, path = "/v1/keys/{key}/extend", tag = "keys", request_body = KeyExtension,
+    params(("key" = KeyPathName, Path, description = "id or fingerprint")), responses((status = 200, body = Key)))]
+async fn extend(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Json(extension): Json<KeyExtension>,
+) -> ApiResult<Json<Key>> {
+    let row = state.keys.extend(&caller, &key, extension).await?;
+    Ok(Json(to_key(row, caller.received)))
 }
 
-fn ambiguous<'a>(key: &str, rows: impl Iterator<Item = &'a KeyRow>) -> ApiError {
-    let names: Vec<String> = rows.map(|row| row.full_name().to_string()).collect();
-    let more = if names.len() >= MAX_CANDIDATES { ", …" } else { "" };
-    ApiError::invalid(format!("Several keys are named {key}: {}{more}. Write PROJECT/NAME.", names.join(", ")))
+/// The revocation certificate that was made together with the key. Each reading is recorded.
+#[utoipa::path(get, path = "/v1/keys/{key}/revocation", tag = "keys",
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)),
+    responses((status = 200, body = RevocationCertificate)))]
+async fn read(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> ApiResult<Json<RevocationCertificate>> {
+    let (row, certificate) = state.keys.revocation(&caller, &key).await?;
+    Ok(Json(RevocationCertificate { fingerprint: row.fingerprint, certificate }))
+}
+
+/// Revokes a key for good. The answer's certificate says so to everyone who gets it.
+#[utoipa::path(post, path = "/v1/keys/{key}/revoke", tag = "keys", request_body = KeyRevocation,
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
+async fn revoke(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Json(revocation): Json<KeyRevocation>,
+) -> ApiResult<Json<Key>> {
+    let row = state.keys.revoke(&caller, &key, revocation).await?;
+    Ok(Json(to_key(row, caller.received)))
+}
+
+/// Adopts keys that are on a token: each is found by label or id, and the certificate and the card are made for
+/// them.
+#[utoipa::path(post, path = "/v1/keys/adopt", tag = "keys", request_body = AdoptKeys,
+    responses((status = 201, body = Key)))]
+async fn adopt(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(wanted): Json<AdoptKeys>,
+) -> ApiResult<(StatusCode, Json<Key>)> {
+    let received = caller.received;
+    let key = state.keys.adopt(caller, wanted).await?;
+    Ok((StatusCode::CREATED, Json(to_key(key, received))))
+}
+
+/// What the token said of the key's components when they were made or adopted. Empty for keys of a sealed store.
+#[utoipa::path(get, path = "/v1/keys/{key}/evidence", tag = "keys",
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)),
+    responses((status = 200, body = Vec<ComponentEvidence>)))]
+async fn evidence(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> ApiResult<Json<Vec<ComponentEvidence>>> {
+    let (row, _) = state.keys.find(&caller, &key).await?;
+    Ok(Json(state.store.evidence(row.id).await?))
+}
+
+/// Destroys the private halves of a disabled or revoked key on its token, for good.
+#[utoipa::path(post, path = "/v1/keys/{key}/destroy", tag = "keys", request_body = DestroyKey,
+    params(("key" = KeyPathName, Path, description = KEY_PARAMETER)), responses((status = 200, body = Key)))]
+async fn destroy(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Json(sure): Json<DestroyKey>,
+) -> ApiResult<Json<Key>> {
+    let row = state.keys.destroy(&caller, &key, sure).await?;
+    Ok(Json(to_key(row, caller.received)))
 }
 
 pub(super) fn to_key(row: KeyRow, now: Timestamp) -> Key {
@@ -191,7 +228,13 @@ impl From<KeyError> for ApiError {
             error @ (KeyError::Import(_) | KeyError::Foreign(_)) => Self::invalid(error.to_string()),
             KeyError::Authorization(lost) => lost.into(),
             KeyError::State(why) => Self::conflict(why),
-            KeyError::Offline(why) | KeyError::Named(why) => Self::conflict(why),
+            KeyError::Offline(why) | KeyError::Conflict(why) => Self::conflict(why),
+            KeyError::NotFound(why) => Self::not_found(why),
+            KeyError::Invalid(why) => Self::invalid(why),
+            KeyError::Busy => Self::new(ProblemCode::Overloaded)
+                .detail("The key store is busy with other keys, so nothing was done. Try again in a moment.")
+                .retry_after(10),
+            KeyError::Directory(error) => error.into(),
             error => Self::internal(&error),
         }
     }
@@ -226,5 +269,16 @@ impl From<UseError> for ApiError {
             UseError::NotAsked | UseError::Unavailable => Self::signer_unavailable(),
             error => Self::internal(&error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_without_a_permit_is_told_when_to_try_again() {
+        let refused = ApiError::from(KeyError::Busy).into_problem();
+        assert_eq!((refused.code, refused.retry_after), (ProblemCode::Overloaded, Some(10)));
     }
 }

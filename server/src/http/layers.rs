@@ -123,7 +123,7 @@ async fn admit(State(admission): State<Admission>, mut request: Request, next: N
     response
 }
 
-/// Whether the path is that of a [`super::key_work::KeyTask`].
+/// Whether the path is that of work on a key, which takes its turn.
 fn works_on_key(path: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/keys") else { return false };
     let of_one = ["/certificate", "/destroy", "/extend", "/revoke"];

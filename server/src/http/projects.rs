@@ -8,7 +8,7 @@ use sealcard_api::{
     roles::{MemberKind, ProjectRole},
     rules::{Description, Name, PageLimit},
 };
-use sealcard_policy::{Action, Roles};
+use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of};
@@ -63,7 +63,7 @@ async fn create(
 #[utoipa::path(get, path = "/v1/projects/{project}", tag = "projects",
     params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Project)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(project): Path<String>) -> ApiResult<Json<Project>> {
-    let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
+    let (row, _) = state.directory.project(&caller, &project, Action::SeeProject).await?;
     Ok(Json(with_members(&state, row).await?))
 }
 
@@ -76,7 +76,7 @@ async fn change(
     Path(project): Path<String>,
     Json(change): Json<ProjectChange>,
 ) -> ApiResult<Json<Project>> {
-    let (row, _) = find(&state, &caller, &project, Action::ManageProject).await?;
+    let (row, _) = state.directory.project(&caller, &project, Action::ManageProject).await?;
     let ProjectChange { name, description } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     description.as_deref().map_or(Ok(()), Description::check).map_err(ApiError::invalid)?;
@@ -89,7 +89,7 @@ async fn change(
 #[utoipa::path(delete, path = "/v1/projects/{project}", tag = "projects",
     params(("project" = String, Path, description = "name or id")), responses((status = 204, description = "Removed")))]
 async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Path<String>) -> ApiResult<StatusCode> {
-    let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
+    let (row, _) = state.directory.project(&caller, &project, Action::SeeProject).await?;
     caller.may_on_server(Action::ManageServer)?;
     state.directory.remove_project(caller.into(), row).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -104,7 +104,7 @@ async fn list_members(
     caller: Caller,
     Path(project): Path<String>,
 ) -> ApiResult<Json<Vec<ProjectMember>>> {
-    let (row, _) = find(&state, &caller, &project, Action::SeeProject).await?;
+    let (row, _) = state.directory.project(&caller, &project, Action::SeeProject).await?;
     Ok(Json(members(&state, row.id).await?))
 }
 
@@ -141,25 +141,9 @@ async fn set_member(
     member: ProjectMember,
     has_role: bool,
 ) -> ApiResult<StatusCode> {
-    let (project, _) = find(state, &caller, &project, Action::ManageProject).await?;
+    let (project, _) = state.directory.project(&caller, &project, Action::ManageProject).await?;
     state.directory.set_project_member(caller.into(), project, member, has_role).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The project, if the caller may do `action` with it, with the caller's roles in it. Answers 404, not 403, if the
-/// caller may not even see it, so that its existence is not revealed.
-pub(super) async fn find(
-    state: &AppState,
-    caller: &Caller,
-    name: &str,
-    action: Action,
-) -> ApiResult<(ProjectRow, Roles)> {
-    let unknown = || ApiError::not_found(format!("There is no project {name}, or you have no role in it."));
-    let row = state.store.project(name).await?.ok_or_else(unknown)?;
-    let roles = state.store.roles_in_project(caller.principal, row.id).await?;
-    caller.may(roles, Action::SeeProject).map_err(|_| unknown())?;
-    caller.may(roles, action)?;
-    Ok((row, roles))
 }
 
 async fn with_members(state: &AppState, row: ProjectRow) -> ApiResult<Project> {

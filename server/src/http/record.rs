@@ -9,13 +9,13 @@ use sealcard_api::{
     record::{RecordKind, RecordVerification},
     rules::{EntryNumber, PageLimit},
 };
-use sealcard_policy::{Action, Roles};
+use sealcard_policy::Action;
 use sealcard_record::Sha256;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Query, keys, page_of, projects};
+use super::{ApiError, ApiResult, AppState, Caller, Json, PageQuery, Query, page_of};
 use crate::storage::{RecordFilter, RecordRow, StorageError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -97,12 +97,12 @@ async fn list(
     let limit = page.limit()?;
     let mut filter = filter(&page, &query)?;
     if let Some(name) = &query.project {
-        let (project, _) = projects::find(&state, &caller, name, Action::ReadProjectRecord).await?;
+        let (project, _) = state.directory.project(&caller, name, Action::ReadProjectRecord).await?;
         filter.project = Some(project.id);
     }
     // Only keys of projects that the caller may see can be named.
     if let Some(key) = &query.key {
-        let (key, _) = keys::find(&state, &caller, key).await?;
+        let (key, _) = state.keys.find(&caller, key).await?;
         filter.key = Some(key.id);
         filter.project = filter.project.or(Some(key.project_id));
     }
@@ -156,9 +156,9 @@ async fn may_read(state: &AppState, caller: &Caller, project: Option<ProjectId>)
     match project {
         Some(project) => {
             let roles = state.store.roles_in_project(caller.principal, project).await?;
-            caller.may(roles, Action::ReadProjectRecord)
+            Ok(caller.may(roles, Action::ReadProjectRecord)?)
         }
-        None => caller.may(Roles::NONE, Action::ReadWholeRecord),
+        None => Ok(caller.may_on_server(Action::ReadWholeRecord)?),
     }
 }
 

@@ -20,9 +20,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, adoptions, batch, cards, clock, decisions, environments, extensions, grants, groups,
-    health, imports, keys, login, merges, operations, passwords, projects, record, requests, revocations, rules,
-    service_accounts, templates, users,
+    ApiError, AppState, access, batch, cards, clock, decisions, environments, grants, groups, health, imports, keys,
+    login, merges, operations, passwords, projects, record, requests, rules, service_accounts, templates, users,
 };
 use crate::config::Limits;
 
@@ -66,9 +65,6 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(keys::routes())
         .merge(imports::routes())
         .merge(merges::routes())
-        .merge(adoptions::routes())
-        .merge(revocations::routes())
-        .merge(extensions::routes())
         .merge(operations::routes())
         .merge(decisions::routes())
         .merge(batch::routes())

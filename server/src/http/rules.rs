@@ -17,12 +17,11 @@ use sealcard_policy::{Action, Roles};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    ApiError, ApiResult, AppState, Caller, Json, LargeJson, PageQuery, Path, Query, environments,
-    keys::{self, KEY_PARAMETER},
-    projects,
+use super::{ApiError, ApiResult, AppState, Caller, Json, LargeJson, PageQuery, Path, Query, keys::KEY_PARAMETER};
+use crate::{
+    clock::DAY,
+    rules::{self, Change, ReadExamples, Replay, Target},
 };
-use crate::rules::{self, Change, ReadExamples, Replay, Target};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -105,7 +104,7 @@ async fn test(
     let mut keys = BTreeMap::new();
     for example in examples.iter() {
         if !keys.contains_key(&example.key) {
-            let (key, _) = keys::find(&state, &caller, &example.key).await?;
+            let (key, _) = state.keys.find(&caller, &example.key).await?;
             if !target.covers(&key) {
                 let message = format!("{} has no key {}: an example needs one of its keys.", test.name, example.key);
                 return Err(ApiError::invalid(message));
@@ -134,7 +133,7 @@ async fn replay(
     });
     let after = after.transpose()?;
     let target = managed(&state, &caller, body.kind, &body.name).await?;
-    let since = Timestamp::from_unix(caller.received.unix() - i64::from(body.days) * 86_400);
+    let since = Timestamp::from_unix(caller.received.unix() - i64::from(body.days) * DAY);
     let replay = Replay { old: body.old, new: body.new, since, after };
     Ok(Json(state.rules.replay(&target, replay).await?))
 }
@@ -382,21 +381,21 @@ pub(super) fn expect_note(note: Option<&str>) -> ApiResult<()> {
 
 /// Owners, auditors and administrators.
 fn may_read_history(caller: &Caller, roles: Roles) -> ApiResult<()> {
-    caller.may(roles, Action::ReadProjectRecord).or_else(|_| caller.may(roles, Action::ManageProject))
+    Ok(caller.may(roles, Action::ReadProjectRecord).or_else(|_| caller.may(roles, Action::ManageProject))?)
 }
 
 async fn project(state: &AppState, caller: &Caller, name: &str, action: Action) -> ApiResult<(Target, Roles)> {
-    let (row, roles) = projects::find(state, caller, name, action).await?;
+    let (row, roles) = state.directory.project(caller, name, action).await?;
     Ok(((&row).into(), roles))
 }
 
 async fn key(state: &AppState, caller: &Caller, name: &str) -> ApiResult<(Target, Roles)> {
-    let (row, roles) = keys::find(state, caller, name).await?;
+    let (row, roles) = state.keys.find(caller, name).await?;
     Ok(((&row).into(), roles))
 }
 
 async fn environment(state: &AppState, caller: &Caller, name: &str) -> ApiResult<Target> {
-    Ok((&environments::find(state, caller, Some(name)).await?).into())
+    Ok((&state.directory.environment(caller, Some(name)).await?).into())
 }
 
 async fn managed_environment(state: &AppState, caller: &Caller, name: &str) -> ApiResult<Target> {

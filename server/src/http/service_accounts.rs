@@ -16,11 +16,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, login::closing, page_of};
 use crate::{
     authn::{SERVICE_TOKEN_PREFIX, Secret},
+    clock::DAY,
     directory::NewToken,
     http::PageQuery,
 };
 
-const DAY: i64 = 86_400;
 const DEFAULT_TOKEN_DAYS: u32 = 365;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {

@@ -2,19 +2,19 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use sealcard_api::ids::ProjectId;
 use uuid::Uuid;
 
-use super::{ApiResult, disk::Disk, key_work::KeyWork, readiness::ReadinessCache};
+use super::{disk::Disk, readiness::ReadinessCache};
 use crate::{
     audit::Audit,
-    authn::{Authentication, Authorization, NameKey},
+    authn::{Authentication, NameKey},
     config::Config,
     directory::Directory,
+    keys::Keys,
     requests::Requests,
     rules::Rules,
     signers::Signers,
-    storage::{Store, WriteTx},
+    storage::Store,
 };
 
 /// The server's parts. Cheap to clone.
@@ -39,8 +39,8 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
     pub authentication: Authentication,
-    /// Limits the work on keys.
-    pub key_work: KeyWork,
+    /// Signing keys.
+    pub keys: Keys,
     /// Whether the server can work.
     pub readiness: ReadinessCache,
     /// Where the signers write.
@@ -54,9 +54,8 @@ impl AppState {
     #[must_use]
     pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, names: NameKey) -> Self {
         let server_id = store.server_id();
-        let authentication = Authentication::new(&config.limits, names);
+        let authentication = Authentication::new(store.clone(), config.limits, names);
         let requests = Requests::new(store.clone(), Arc::clone(&signers), &config.limits);
-        let key_work = KeyWork::default();
         let readiness = ReadinessCache::default();
         let disk = Disk::new(signers.folder(), config.limits.disk_reserve_bytes);
         let running = requests.running.clone();
@@ -64,6 +63,7 @@ impl AppState {
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
         let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
         let directory = Directory::new(store.clone(), config.policy.allow_self_grants);
+        let keys = Keys::new(store.clone(), Arc::clone(&signers), directory.clone());
         let rules = Rules::new(store.clone());
         Self(Arc::new(Parts {
             directory,
@@ -74,29 +74,11 @@ impl AppState {
             audit,
             config,
             authentication,
-            key_work,
+            keys,
             readiness,
             disk,
             server_id,
         }))
-    }
-
-    /// Makes a change in one transaction, in which the caller is judged again: its job may have waited behind what took
-    /// the right to it away.
-    ///
-    /// # Errors
-    /// The denial as a problem; the job's own; see [`Store::write`].
-    pub async fn change<T, F>(&self, authorization: Authorization, project: Option<ProjectId>, job: F) -> ApiResult<T>
-    where
-        F: FnOnce(&mut WriteTx) -> ApiResult<T> + Send + 'static,
-        T: Send + 'static,
-    {
-        self.store
-            .write(move |tx| {
-                authorization.check(tx, project)?;
-                job(tx)
-            })
-            .await
     }
 }
 

@@ -3,13 +3,13 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use sealcard_api::{
     admin::{NewUser, Page, User, UserAdded, UserChange},
-    rules::{Name, NewPassword, PageLimit},
+    rules::{Name, PageLimit},
 };
 use sealcard_policy::{Action, PrincipalKind};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
-use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, login::closing, page_of, passwords};
+use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, login::closing, page_of};
 use crate::{directory, http::PageQuery};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -51,12 +51,8 @@ async fn create_user(
     let password = new.password.map(|password| Zeroizing::new(password.0));
     Name::check(&new.name).map_err(ApiError::invalid)?;
     let (one_time_password, hash) = match password {
-        Some(password) => {
-            let min_characters = state.config.limits.password_characters;
-            NewPassword::check(&password, &new.name, min_characters).map_err(ApiError::invalid)?;
-            (None, passwords::hash(state, caller.peer.ip(), password).await?)
-        }
-        None => passwords::one_time(state, &caller).await.map(|(issued, hash)| (Some(issued), hash))?,
+        Some(password) => (None, state.authentication.hash_for(&new.name, password, &caller).await?),
+        None => state.authentication.one_time_password(&caller).await.map(|(issued, hash)| (Some(issued), hash))?,
     };
     let one_time_until = one_time_password.as_ref().map(|issued| issued.expires);
     let new = directory::NewUser { name: new.name, administrator: new.administrator, password: hash, one_time_until };
@@ -102,9 +98,7 @@ async fn change_user(
         None => None,
         Some(password) => {
             let row = state.directory.user(&user).await?;
-            let min_characters = state.config.limits.password_characters;
-            NewPassword::check(&password, &row.name, min_characters).map_err(ApiError::invalid)?;
-            Some(passwords::hash(state, caller.peer.ip(), password).await?)
+            Some(state.authentication.hash_for(&row.name, password, &caller).await?)
         }
     };
     let change = directory::UserChange { name, administrator, disabled, password };

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use sealcard_api::{
     Timestamp,
-    algorithm::ComponentRole,
+    admin::EnvironmentKind,
+    algorithm::{ComponentRole, KeyAlgorithm},
     ids::{ComponentId, KeyId},
     keys::KeyProfile,
-    rules::UserId,
+    rules::{NewKeyName, TokenKeyId, UserId},
+    tokens::{AdoptKeys, AdoptedComponent},
 };
+use sealcard_policy::Action;
 use sealcard_record::{
     Event,
     event::{KeyBegun, KeyWork, SigningKey},
@@ -16,19 +19,79 @@ use sealcard_record::{
 use sealcard_signer_protocol::{KeyLocator, RequestBody, ResponseBody};
 
 use super::{
-    CertificateError, Held, KeyError, KeyPlan, Maker, backdated, begin, certify, fail, generate, is_token, signer,
+    CertificateError, Held, KeyError, KeyPlan, Keys, Maker, backdated, begin, certify, fail, generate, is_token,
+    signer,
+    tasks::{MANAGE_TOKEN, days},
+    work::KeyTask,
 };
-use crate::{signers::Signers, storage::Store};
+use crate::{
+    authn::Caller,
+    signers::Signers,
+    storage::{KeyRow, Store},
+};
+
+impl Keys {
+    /// Adopts keys that are on a token: each is found by label or id, and the certificate and the card are made for
+    /// them.
+    pub(crate) async fn adopt(&self, caller: Caller, wanted: AdoptKeys) -> Result<KeyRow, KeyError> {
+        let (project, roles) = self.directory.project(&caller, &wanted.project, Action::ManageProject).await?;
+        let maker = Maker::new(&caller, roles, MANAGE_TOKEN)?;
+        NewKeyName::check(&wanted.name).map_err(KeyError::Invalid)?;
+        UserId::check(&wanted.user_id).map_err(KeyError::Invalid)?;
+        let days = days(wanted.expires_days)?;
+        if wanted.created.is_some_and(|created| created > caller.received || created.unix() <= 0) {
+            return Err(KeyError::Invalid("\"created\" must be a time in the past, after 1970.".to_owned()));
+        }
+        let components = wanted.components.into_iter().map(|component| Ok((component.role, locator(component)?)));
+        let components = components.collect::<Result<Vec<_>, KeyError>>()?;
+        Adoption::check(wanted.profile, &components).map_err(KeyError::Invalid)?;
+        let environment = self.directory.environment(&caller, Some(&wanted.environment)).await?;
+        if environment.kind != EnvironmentKind::Pkcs11 {
+            return Err(KeyError::Conflict(format!(
+                "Only keys on a token can be adopted, and {} is a sealed store. Import the key: sealcard admin key \
+                 import",
+                environment.name
+            )));
+        }
+        let plan = KeyPlan {
+            project: project.named(),
+            environment: environment.named(),
+            name: wanted.name,
+            // That of the key that signs, once it is found.
+            algorithm: KeyAlgorithm::Ed25519,
+            user_id: wanted.user_id,
+            days,
+            profile: wanted.profile,
+        };
+        let adoption = Adoption { plan, created: wanted.created, components };
+        let (keys, actor) = (self.clone(), caller.clone());
+        let made = async move {
+            let adopted = adopt(&keys.store, &keys.signers, maker, adoption).await;
+            keys.named(&actor, adopted).await
+        };
+        let id = self.carry_out(environment.id, KeyTask::Making, &caller, made).await?;
+        self.row(id).await
+    }
+}
+
+fn locator(component: AdoptedComponent) -> Result<KeyLocator, KeyError> {
+    let read = |id: String| {
+        let digits = TokenKeyId::MAX;
+        let invalid = || format!("The \"id\" of a key on a token is up to {digits} hexadecimal digits.");
+        TokenKeyId::parse(&id).ok_or_else(|| KeyError::Invalid(invalid()))
+    };
+    Ok(KeyLocator { id: component.id.map(read).transpose()?, label: component.label })
+}
 
 /// Keys that are to be adopted. The plan's algorithm is that of the key in the role `sign` once it is found.
 #[derive(Debug, Clone)]
-pub struct Adoption {
+struct Adoption {
     /// Where the keys belong, and what the certificate says.
-    pub plan: KeyPlan,
+    plan: KeyPlan,
     /// When the keys were made.
-    pub created: Option<Timestamp>,
+    created: Option<Timestamp>,
     /// Which keys on the token.
-    pub components: Vec<(ComponentRole, KeyLocator)>,
+    components: Vec<(ComponentRole, KeyLocator)>,
 }
 
 impl Adoption {
@@ -36,7 +99,7 @@ impl Adoption {
     ///
     /// # Errors
     /// What is wrong, as a sentence.
-    pub fn check(profile: KeyProfile, components: &[(ComponentRole, KeyLocator)]) -> Result<(), String> {
+    fn check(profile: KeyProfile, components: &[(ComponentRole, KeyLocator)]) -> Result<(), String> {
         let mut roles: Vec<_> = components.iter().map(|(role, _)| *role).collect();
         roles.sort_unstable();
         if roles.windows(2).any(|pair| pair.first() == pair.last()) {
@@ -63,7 +126,7 @@ impl Adoption {
 ///
 /// # Errors
 /// See [`KeyError`].
-pub async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption: Adoption) -> Result<KeyId, KeyError> {
+async fn adopt(store: &Store, signers: &Arc<Signers>, maker: Maker, adoption: Adoption) -> Result<KeyId, KeyError> {
     UserId::check(&adoption.plan.user_id).map_err(CertificateError::UserId)?;
     Adoption::check(adoption.plan.profile, &adoption.components).map_err(KeyError::Import)?;
     store.expect_free_name(adoption.plan.project.id, &adoption.plan.name).await?;

@@ -18,9 +18,9 @@ const DESTROYED: &str = "The key is destroyed; there is no way back. Use another
 /// Makes all of the change, or nothing of it. The next request sees it.
 ///
 /// # Errors
-/// [`KeyError::State`] if a revoked or destroyed key is to be disabled or enabled; [`KeyError::Named`] if rules name a
+/// [`KeyError::State`] if a revoked or destroyed key is to be disabled or enabled; [`KeyError::Conflict`] if rules name a
 /// key that is to be renamed; [`KeyError::Storage`] if the name is taken; see [`KeyError`].
-pub async fn change(store: &Store, maker: Maker, key: &KeyRow, change: KeyChange) -> Result<(), KeyError> {
+pub(super) async fn change(store: &Store, maker: Maker, key: &KeyRow, change: KeyChange) -> Result<(), KeyError> {
     let (id, project, signing_key) = (key.id, key.project_id, key.signing_key());
     let full_name = key.full_name().to_string();
     store
@@ -40,7 +40,7 @@ pub async fn change(store: &Store, maker: Maker, key: &KeyRow, change: KeyChange
             }
             if let Some(name) = change.name {
                 let naming = tx.rules_naming(MentionKind::Key, &full_name)?;
-                refuse_if_named(&format!("The key {full_name}"), &naming).map_err(KeyError::Named)?;
+                refuse_if_named(&format!("The key {full_name}"), &naming).map_err(KeyError::Conflict)?;
                 tx.rename_key(id, &name)?;
                 tx.append_record(maker.draft(Event::KeyRenamed(KeyRenamed { signing_key, new_name: name })));
             }

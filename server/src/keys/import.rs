@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use sealcard_api::{
-    Fingerprint, Timestamp,
+    Bytes, Fingerprint, Timestamp,
     algorithm::ComponentRole,
     ids::{ComponentId, EnvironmentId, KeyId},
-    import::ImportedComponent,
+    import::{ImportPlan, ImportPlanRequest, ImportRequest, ImportedComponent, PlannedComponent},
     keys::RevocationReason,
 };
 use sealcard_openpgp::{ForeignCertificate, ForeignKey};
@@ -17,17 +17,81 @@ use sealcard_record::{
 };
 use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
 
-use super::{KeyError, KeyPlace, Maker, begin, certifier::Certifier, note_failure, signer, store_key};
-use crate::{
-    signers::Signers,
-    storage::{NewComponentRow, NewKeyRow, Store},
+use super::{
+    KeyError, KeyPlace, Keys, Maker, begin, certifier::Certifier, note_failure, signer, store_key, work::KeyTask,
 };
+use crate::{
+    authn::Caller,
+    signers::Signers,
+    storage::{KeyRow, NewComponentRow, NewKeyRow, Store},
+};
+
+impl Keys {
+    /// What would become of a certificate: which of its keys get which role, and the key that their secrets are to be
+    /// encrypted to. Reserves and changes nothing.
+    pub(crate) async fn plan_import(
+        &self,
+        caller: &Caller,
+        request: ImportPlanRequest,
+    ) -> Result<ImportPlan, KeyError> {
+        let ImportPlanRequest { project, environment, name, certificate, secrets } = request;
+        let (place, _) = self.place(caller, &project, environment.as_deref(), name).await?;
+        let read = ForeignCertificate::read(&certificate, &secrets, caller.received)?;
+        let ForeignCertificate { fingerprint, user_id, expires, keys: parts, left_out, sha1, .. } = read;
+        if let Some(known) = self.store.key_by_fingerprint(fingerprint).await? {
+            return Err(self.conflict(caller, known.id, fingerprint).await?);
+        }
+        self.expect_unknown(caller, &parts).await?;
+        let recipient = recipient(&self.signers, place.environment.id).await?;
+        let first = parts.iter().find(|key| key.role == ComponentRole::Sign);
+        let first = first.or_else(|| parts.iter().find(|key| key.role != ComponentRole::Certify));
+        let first = first.ok_or_else(|| KeyError::Fault("the certificate has no key to be used".to_owned()))?;
+        let algorithm = first.algorithm.family();
+        Ok(ImportPlan {
+            environment: place.environment.name,
+            recipient: Bytes(recipient.to_vec()),
+            fingerprint,
+            user_id,
+            algorithm,
+            expires,
+            components: parts.into_iter().map(planned_component).collect(),
+            left_out,
+            sha1,
+        })
+    }
+
+    /// Imports a key. Its secrets come in envelopes that only the environment's signer can open.
+    pub(crate) async fn import(&self, caller: Caller, request: ImportRequest) -> Result<KeyRow, KeyError> {
+        let ImportRequest { project, environment, name, certificate, components } = request;
+        let (place, maker) = self.place(&caller, &project, environment.as_deref(), name).await?;
+        let (environment, keys, actor) = (place.environment.id, self.clone(), caller.clone());
+        let made = async move {
+            let imported = import(&keys.store, &keys.signers, maker, place, certificate, components).await;
+            keys.named(&actor, imported).await
+        };
+        let id = self.carry_out(environment, KeyTask::Making, &caller, made).await?;
+        self.row(id).await
+    }
+}
+
+/// A subkey whose secret is wanted, under a new id.
+pub(super) fn planned_component(key: ForeignKey) -> PlannedComponent {
+    PlannedComponent {
+        id: ComponentId::new(),
+        role: key.role,
+        algorithm: key.algorithm,
+        fingerprint: key.fingerprint,
+        public_key: key.public_key,
+        created: key.created,
+        lost_uses: key.lost_uses,
+    }
+}
 
 /// The key that the environment's signer opens envelopes with.
 ///
 /// # Errors
 /// If the signer does not answer.
-pub async fn recipient(signers: &Signers, environment: EnvironmentId) -> Result<[u8; 32], KeyError> {
+pub(super) async fn recipient(signers: &Signers, environment: EnvironmentId) -> Result<[u8; 32], KeyError> {
     match signer(signers, environment)?.ask(RequestBody::Recipient).await? {
         ResponseBody::Recipient { public_key } => Ok(public_key),
         _ => Err(unexpected_answer()),
@@ -38,7 +102,7 @@ pub async fn recipient(signers: &Signers, environment: EnvironmentId) -> Result<
 ///
 /// # Errors
 /// See [`KeyError`].
-pub async fn import(
+async fn import(
     store: &Store,
     signers: &Arc<Signers>,
     maker: Maker,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use sealcard_api::{
-    Fingerprint, Timestamp,
+    Bytes, Fingerprint, Timestamp,
     import::{ImportedComponent, LeftOut},
-    merge::CertificateChange,
+    merge::{CertificateChange, MergePlan, MergePlanRequest, MergeRequest},
 };
 use sealcard_openpgp::{KnownKey, MergedCertificate};
 use sealcard_record::{
@@ -14,21 +14,74 @@ use sealcard_record::{
 };
 
 use super::{
-    KeyError, Maker, begin,
-    import::{pair, take_in},
+    KeyError, Keys, Maker, begin,
+    import::{pair, planned_component, recipient, take_in},
     note_failure,
+    tasks::MANAGE_PROJECT,
+    work::KeyTask,
 };
 use crate::{
+    authn::Caller,
     signers::Signers,
     storage::{KeyRow, NewComponentRow, Store},
 };
+
+impl Keys {
+    /// What a newer certificate of the key would change, and which new subkeys' secrets are wanted. Reserves and changes
+    /// nothing.
+    pub(crate) async fn plan_merge(
+        &self,
+        caller: &Caller,
+        key: &str,
+        request: MergePlanRequest,
+    ) -> Result<MergePlan, KeyError> {
+        let (row, _) = self.find_for(caller, key, MANAGE_PROJECT).await?;
+        let merged = plan_merge(&row, &request.certificate, &request.secrets)?;
+        let MergedCertificate { added, changes, left_out, sha1, .. } = merged;
+        self.expect_unknown(caller, &added).await?;
+        let recipient = match added.as_slice() {
+            [] => None,
+            _ => Some(recipient(&self.signers, row.environment_id).await?),
+        };
+        Ok(MergePlan {
+            environment: row.environment,
+            fingerprint: row.fingerprint,
+            changes,
+            components: added.into_iter().map(planned_component).collect(),
+            recipient: recipient.map(|recipient| Bytes(recipient.to_vec())),
+            left_out,
+            sha1,
+        })
+    }
+
+    /// Merges a newer certificate into the key's own: new ends, user ids, revocations and signatures. Nothing is taken
+    /// out. The secrets of new subkeys come in envelopes that only the environment's signer can open.
+    pub(crate) async fn merge(
+        &self,
+        caller: Caller,
+        key: &str,
+        request: MergeRequest,
+    ) -> Result<(KeyRow, Vec<CertificateChange>, Vec<LeftOut>), KeyError> {
+        let (row, maker) = self.find_for(&caller, key, MANAGE_PROJECT).await?;
+        let MergeRequest { certificate, components } = request;
+        // A revocation must not wait behind keys that are being made.
+        let task = if components.is_empty() { KeyTask::Ending } else { KeyTask::Making };
+        let (id, environment, keys, actor) = (row.id, row.environment_id, self.clone(), caller.clone());
+        let done = async move {
+            let merged = merge(&keys.store, &keys.signers, maker, &row, &certificate, components).await;
+            keys.named(&actor, merged).await
+        };
+        let (changes, left_out) = self.carry_out(environment, task, &caller, done).await?;
+        Ok((self.row(id).await?, changes, left_out))
+    }
+}
 
 /// Merges a newer certificate into that of a key, as a whole or not at all. Says what that changed and what is left
 /// out.
 ///
 /// # Errors
 /// See [`KeyError`].
-pub async fn merge(
+async fn merge(
     store: &Store,
     signers: &Arc<Signers>,
     maker: Maker,
@@ -65,7 +118,7 @@ pub async fn merge(
 ///
 /// # Errors
 /// If the certificate can't be merged.
-pub fn plan_merge(row: &KeyRow, certificate: &str, secrets: &[Fingerprint]) -> Result<MergedCertificate, KeyError> {
+fn plan_merge(row: &KeyRow, certificate: &str, secrets: &[Fingerprint]) -> Result<MergedCertificate, KeyError> {
     if row.revoked.is_some() {
         return Err(KeyError::State("The key is revoked; there is no way back."));
     }

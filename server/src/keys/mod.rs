@@ -5,21 +5,22 @@
 mod adopt;
 mod certifier;
 mod change;
+mod conflicts;
 mod destroy;
 mod extend;
 mod import;
 mod merge;
 mod revoke;
+mod tasks;
+mod work;
 
-pub use adopt::{Adoption, adopt};
 pub use certifier::CertificateError;
-pub use change::change;
 pub use destroy::destroy;
 pub use extend::extend;
-pub use import::{import, recipient};
-pub use merge::{merge, plan_merge};
 pub use revoke::revoke;
+pub use tasks::Keys;
 
+use change::change;
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use aws_lc_rs::rand;
@@ -32,6 +33,7 @@ use sealcard_api::{
     tokens::KeyEvidence,
 };
 use sealcard_openpgp::{CertificateRequest, ForeignError};
+use sealcard_policy::{Action, Roles};
 use sealcard_record::{
     Actor, Draft, Event, Named,
     event::{KeyBegun, KeyFailed, KeyStored, KeyWork, SigningKey},
@@ -41,15 +43,12 @@ use tokio::task::JoinSet;
 
 use self::certifier::{Certifier, component_key};
 use crate::{
-    authn::{Authorization, AuthorizationError},
+    authn::{Authorization, AuthorizationError, Caller},
+    clock::DAY,
+    directory::DirectoryError,
     signers::{Signer, Signers, UseError},
     storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store},
 };
-
-/// Days until a key expires when nothing else is asked for.
-pub const DEFAULT_DAYS: u32 = 730;
-
-const DAY: i64 = 86_400;
 
 /// How much older than it is a new key claims to be. gpg refuses a certificate from the future, so a workstation whose
 /// clock is a little behind could not import a key that was just made.
@@ -85,12 +84,24 @@ pub enum KeyError {
     /// The state of the key does not allow it. Retrying can't help.
     #[error("{0}")]
     State(&'static str),
-    /// Rules for the uses of keys name it, so that it keeps its name. Retrying helps after they were changed.
+    /// There is no such key, or the caller may not see it; a sentence for a person. Retrying can't help.
     #[error("{0}")]
-    Named(String),
-    /// The maker may not do it any more. Nothing was begun.
+    NotFound(String),
+    /// What is asked for is out of bounds; a sentence for a person. Retrying can't help.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something else that is here stands against it; a sentence for a person. Retrying helps after that was changed.
+    #[error("{0}")]
+    Conflict(String),
+    /// Too much work waits in the environment, so nothing was done. Retrying helps.
+    #[error("the key store is busy with other keys")]
+    Busy,
+    /// The maker may not do it, or not any more. Nothing was begun.
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
+    /// The project or environment can't be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// A fault of this program.
     #[error("{0}")]
     Fault(String),
@@ -117,7 +128,7 @@ pub struct KeyPlan {
 
 /// Where a key belongs.
 #[derive(Debug, Clone)]
-pub struct KeyPlace {
+struct KeyPlace {
     /// The project.
     pub project: Named<ProjectId>,
     /// The environment.
@@ -140,6 +151,16 @@ pub struct Maker {
 }
 
 impl Maker {
+    /// The caller, who needs all of these `actions`, now and when the work begins.
+    ///
+    /// # Errors
+    /// The first denial.
+    fn new(caller: &Caller, roles: Roles, actions: &'static [Action]) -> Result<Self, AuthorizationError> {
+        actions.iter().try_for_each(|action| caller.may(roles, *action))?;
+        let authorization = caller.authorization(actions);
+        Ok(Self { actor: caller.actor(), authorization, request_id: caller.request_id, peer: caller.peer.ip() })
+    }
+
     /// An event that the maker's request causes.
     fn draft(&self, event: Event) -> Draft {
         Draft::new(self.request_id, event).by(self.actor.clone()).from_peer(self.peer)

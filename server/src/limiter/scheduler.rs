@@ -8,7 +8,7 @@ use std::{
 
 /// How much is in progress at once.
 #[derive(Debug, Clone, Copy)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// Never more permits than this.
     pub at_once: usize,
     /// So many, whatever they cost.
@@ -20,14 +20,14 @@ pub struct Bound {
 impl Bound {
     /// So many, whatever they cost.
     #[must_use]
-    pub const fn count(at_once: usize) -> Self {
+    pub(crate) const fn count(at_once: usize) -> Self {
         Self { at_once, at_any_cost: at_once, window: Duration::ZERO }
     }
 }
 
 /// What is in progress and what waits.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// In progress in all.
     pub all: Bound,
     /// In progress for one account.

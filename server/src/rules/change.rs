@@ -26,9 +26,6 @@ pub struct Change {
 
 impl Rules {
     /// Applies rules, or removes them if the text is empty. What is in force already gets no new version.
-    ///
-    /// # Errors
-    /// See [`RulesError`].
     pub async fn apply(&self, caller: Caller, target: Target, change: Change) -> Result<()> {
         self.append(caller, target, change, None).await
     }

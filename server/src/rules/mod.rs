@@ -19,11 +19,11 @@ use sealcard_api::{Timestamp, key_rules::Written};
 use sealcard_record::Sha256;
 use tokio::sync::Semaphore;
 
-pub use change::Change;
-pub use error::RulesError;
-pub use target::Target;
-pub use templates::{Act, TemplatesPlan};
-pub use trial::{ReadExamples, Replay};
+pub(crate) use change::Change;
+pub(crate) use error::RulesError;
+pub(crate) use target::Target;
+pub(crate) use templates::{Act, TemplatesPlan};
+pub(crate) use trial::{ReadExamples, Replay};
 
 use crate::{
     authn::Caller,

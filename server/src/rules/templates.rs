@@ -56,9 +56,6 @@ struct Prepared {
 impl Rules {
     /// Applies all templates of a text, or none. Those that are in force already get no new version; withdrawn ones stay
     /// withdrawn.
-    ///
-    /// # Errors
-    /// See [`RulesError`].
     pub async fn apply_templates(&self, caller: Caller, plan: TemplatesPlan) -> Result<()> {
         let TemplatesPlan { text, bases, note } = plan;
         let bases = bases.into_iter().map(|base| (base.name, base.version)).collect();
@@ -67,9 +64,6 @@ impl Rules {
     }
 
     /// Applies a text that has this template and no other.
-    ///
-    /// # Errors
-    /// See [`RulesError`].
     pub async fn apply_template(&self, caller: Caller, name: &str, change: Change) -> Result<()> {
         let others = engine::split(&change.text).map_err(RulesError::Invalid)?;
         if others.iter().any(|template| template.name != name) {
@@ -102,9 +96,6 @@ impl Rules {
     }
 
     /// Withdraws or restores a template. What is so already gets no new version.
-    ///
-    /// # Errors
-    /// See [`RulesError`].
     pub async fn act(&self, caller: Caller, name: &str, act: Act, (base, note): (u64, Option<String>)) -> Result<()> {
         let row = self.store.template(name).await?.ok_or_else(|| unknown(name))?;
         let mut prepared = None;

@@ -12,6 +12,7 @@ mod link;
 mod process;
 mod questions;
 mod unlock;
+mod unseal;
 mod uses;
 
 use std::{
@@ -47,6 +48,7 @@ use link::Link;
 use process::Current;
 pub use process::SignerSettings;
 use unlock::Unlocker;
+pub use unseal::UnsealError;
 use uses::Uses;
 pub use uses::{UseKind, UsePermit};
 
@@ -201,7 +203,7 @@ impl Signer {
     /// Waits until the signer can take one more use of a key from this principal.
     ///
     /// # Errors
-    /// [`Busy`] if that takes too long, at once if too many of its uses wait.
+    /// If that takes too long, at once if too many of its uses wait.
     pub async fn permit(&self, principal: PrincipalId, kind: UseKind) -> Result<UsePermit, Busy> {
         self.uses.permit(principal, kind).await
     }

@@ -11,9 +11,7 @@ use super::super::{
 /// A role that somebody holds in a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldRoleRow {
-    /// The project.
-    pub project_id: ProjectId,
-    /// Its name.
+    /// The project's name.
     pub project: String,
     /// The role.
     pub role: String,
@@ -23,7 +21,7 @@ pub struct HeldRoleRow {
 
 impl FromRow for HeldRoleRow {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        Ok(Self { project_id: ProjectId(row.get(0)?), project: row.get(1)?, role: row.get(2)?, group: row.get(3)? })
+        Ok(Self { project: row.get(0)?, role: row.get(1)?, group: row.get(2)? })
     }
 }
 
@@ -56,17 +54,17 @@ const KEY_USERS: &str = "SELECT p.kind, p.name, p.disabled, CAST(NULL AS TEXT) A
      WHERE m.project_id = $1 AND m.role = 'key-user'
      ORDER BY 2, 4";
 
-const ROLES_OF_PRINCIPAL: &str = "SELECT j.id, j.name, m.role, CAST(NULL AS TEXT) AS via
+const ROLES_OF_PRINCIPAL: &str = "SELECT j.name, m.role, CAST(NULL AS TEXT) AS via
      FROM project_principal m JOIN project j ON j.id = m.project_id WHERE m.principal_id = $1
      UNION ALL
-     SELECT j.id, j.name, m.role, g.name
+     SELECT j.name, m.role, g.name
      FROM group_member gm JOIN principal_group g ON g.id = gm.group_id
      JOIN project_group m ON m.group_id = g.id JOIN project j ON j.id = m.project_id
      WHERE gm.principal_id = $1
-     ORDER BY 2, 3, 4";
+     ORDER BY 1, 2, 3";
 
-const ROLES_OF_GROUP: &str = "SELECT j.id, j.name, m.role, CAST(NULL AS TEXT) AS via
-     FROM project_group m JOIN project j ON j.id = m.project_id WHERE m.group_id = $1 ORDER BY 2, 3";
+const ROLES_OF_GROUP: &str = "SELECT j.name, m.role, CAST(NULL AS TEXT) AS via
+     FROM project_group m JOIN project j ON j.id = m.project_id WHERE m.group_id = $1 ORDER BY 1, 2";
 
 const GROUPS_OF: &str = "SELECT g.name FROM group_member m JOIN principal_group g ON g.id = m.group_id
      WHERE m.principal_id = $1 ORDER BY 1";

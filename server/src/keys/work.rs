@@ -3,12 +3,9 @@
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use sealcard_api::{
-    ids::{EnvironmentId, PrincipalId},
-    problem::ProblemCode,
-};
+use sealcard_api::ids::{EnvironmentId, PrincipalId};
 
-use super::{ApiError, ApiResult};
+use super::KeyError;
 use crate::{
     limiter::{Bound, Busy, FairLimiter, Limits},
     limits,
@@ -16,7 +13,7 @@ use crate::{
 
 /// What is done with keys. One kind does not wait for the other: a key can be revoked while others are being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum KeyTask {
+pub(super) enum KeyTask {
     /// A key is created, imported, adopted or extended.
     Making,
     /// A key's use ends.
@@ -25,7 +22,7 @@ pub enum KeyTask {
 
 /// Limits the work on keys, for each environment and kind.
 #[derive(Debug, Clone)]
-pub struct KeyWork {
+pub(super) struct KeyWork {
     limiters: Arc<Mutex<Limiters>>,
     patience: Duration,
 }
@@ -43,24 +40,21 @@ impl KeyWork {
     /// there as a whole or not at all, never half noted. A caller that hangs up before has begun nothing.
     ///
     /// # Errors
-    /// The work's own; [`ProblemCode::Overloaded`] if there is no permit in time, or too many of this principal wait.
-    pub async fn carry_out<T, E>(
+    /// The work's own; [`KeyError::Busy`] if there is no permit in time, or too many of this principal wait.
+    pub(super) async fn carry_out<T: Send + 'static>(
         &self,
         (environment, task, principal): (EnvironmentId, KeyTask, PrincipalId),
-        work: impl Future<Output = Result<T, E>> + Send + 'static,
-    ) -> ApiResult<T>
-    where
-        T: Send + 'static,
-        E: Into<ApiError> + Send + 'static,
-    {
+        work: impl Future<Output = Result<T, KeyError>> + Send + 'static,
+    ) -> Result<T, KeyError> {
         let limiter = self.limiter(environment, task);
-        let permit = limiter.permit(principal, limits::KEY_WORK_ESTIMATE).await.map_err(|Busy| busy())?;
+        let permit = limiter.permit(principal, limits::KEY_WORK_ESTIMATE).await;
+        let permit = permit.map_err(|Busy| KeyError::Busy)?;
         let running = tokio::spawn(async move {
             let result = work.await;
             drop(permit);
             result
         });
-        running.await.map_err(|error| ApiError::internal(&error))?.map_err(Into::into)
+        running.await.map_err(|error| KeyError::Fault(error.to_string()))?
     }
 
     fn limiter(&self, environment: EnvironmentId, task: KeyTask) -> FairLimiter<PrincipalId> {
@@ -75,11 +69,6 @@ impl KeyWork {
         };
         limiters.entry((environment, task)).or_insert_with(new).clone()
     }
-}
-
-fn busy() -> ApiError {
-    let detail = "The key store is busy with other keys, so nothing was done. Try again in a moment.";
-    ApiError::new(ProblemCode::Overloaded).detail(detail).retry_after(10)
 }
 
 #[cfg(test)]
@@ -112,13 +101,13 @@ mod tests {
             }
         }
 
-        async fn one(&self, environment: EnvironmentId, task: KeyTask, principal: PrincipalId) -> ApiResult<()> {
+        async fn one(&self, environment: EnvironmentId, task: KeyTask, principal: PrincipalId) -> Result<(), KeyError> {
             let (mut gone, begun, done) = (self.go.subscribe(), Arc::clone(&self.begun), Arc::clone(&self.done));
             let work = async move {
                 begun.fetch_add(1, Ordering::SeqCst);
                 gone.wait_for(|gone| *gone).await.unwrap();
                 done.fetch_add(1, Ordering::SeqCst);
-                Ok::<_, ApiError>(())
+                Ok::<_, KeyError>(())
             };
             self.work.carry_out((environment, task, principal), work).await
         }
@@ -168,7 +157,7 @@ mod tests {
             callers.spawn(async move { bench.one(environment, KeyTask::Making, principal).await });
         }
         let refused = timeout(DEADLINE, callers.join_next()).await.unwrap().unwrap().unwrap().unwrap_err();
-        assert_eq!(refused.code(), ProblemCode::Overloaded);
+        assert!(matches!(refused, KeyError::Busy), "{refused:?}");
         bench.go.send(true).unwrap();
         assert!(callers.join_all().await.into_iter().all(|done| done.is_ok()));
     }
@@ -186,15 +175,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn request_without_a_permit_is_told_when_to_try_again() {
+    async fn request_without_a_permit_is_refused_after_its_patience() {
         let mut bench = Bench::new();
         bench.work.patience = SHORT * 3;
         let (environment, principal) = (EnvironmentId::new(), PrincipalId::new());
         for _ in 0..limits::KEY_WORK_OF_ONE {
             assert!(bench.gives_up(environment, KeyTask::Ending, principal).await);
         }
-        let refused = bench.one(environment, KeyTask::Ending, principal).await.unwrap_err().into_problem();
-        assert_eq!((refused.code, refused.retry_after), (ProblemCode::Overloaded, Some(10)));
+        let refused = bench.one(environment, KeyTask::Ending, principal).await.unwrap_err();
+        assert!(matches!(refused, KeyError::Busy), "{refused:?}");
         assert_eq!(bench.work.limiter(environment, KeyTask::Ending).sizes(), (limits::KEY_WORK_OF_ONE, 1));
         bench.go.send(true).unwrap();
         bench.all_done(limits::KEY_WORK_OF_ONE).await;
