@@ -1,0 +1,163 @@
+//! `cargo xtask dist`: packages of what is released.
+
+mod deb;
+mod package;
+mod programs;
+mod rpm;
+mod tarball;
+mod tree;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use sealcard_tests::{Binaries, Scratch, run};
+use xtask::{
+    cargo::{self, workspace},
+    output, packages,
+};
+
+use package::PACKAGES;
+
+/// Build the packages of a release
+///
+/// Builds .deb and .rpm packages of the workstation's programs, the server and the signer, an archive of the
+/// workstation's programs, and SHA256SUMS. Needs Debian. The times in the
+/// packages are those of the commit, or of SOURCE_DATE_EPOCH if it is set, so that two builds of one commit are the
+/// same byte by byte.
+#[derive(Debug, Args)]
+pub(crate) struct Dist {
+    /// The folder for the packages; those of an earlier build are replaced [default: dist in the target folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Packs the programs in this folder, instead of building optimized ones
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// Compresses little: packages are larger and built faster
+    #[arg(long)]
+    fast: bool,
+    /// Who answers for the packages
+    #[arg(long, value_name = "NAME <ADDRESS>", default_value = "The Sealcard developers <packages@sealcard.example>")]
+    maintainer: String,
+}
+
+impl Dist {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        packages::ensure(packages::DIST)?;
+        let binaries = match &self.binaries {
+            Some(folder) => Binaries::in_folder(folder)?,
+            None => {
+                output::step("building the programs");
+                cargo::build(true)?
+            }
+        };
+        let out = match self.out {
+            Some(out) => out,
+            None => cargo::target()?.join("dist"),
+        };
+        let release = Release::of_commit(self.maintainer, self.fast)?;
+        release.build(&binaries, &out)?;
+        output::result(&out.display().to_string());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What all packages of one release share.
+pub(crate) struct Release {
+    version: String,
+    maintainer: String,
+    /// Seconds since 1970: the time of everything in the packages.
+    epoch: u64,
+    fast: bool,
+}
+
+impl Release {
+    fn of_commit(maintainer: String, fast: bool) -> Result<Self> {
+        let epoch = match env::var("SOURCE_DATE_EPOCH") {
+            Ok(epoch) => epoch,
+            Err(_) => run(
+                Command::new("git").args(["log", "-1", "--format=%ct"]).current_dir(workspace()),
+                Duration::from_secs(30),
+            )?
+            .success()
+            .context("set SOURCE_DATE_EPOCH: the time of the commit is not known without git")?
+            .text(),
+        };
+        let epoch = epoch.trim().parse().with_context(|| format!("SOURCE_DATE_EPOCH {epoch:?} is not a number"))?;
+        Ok(Self { version: env!("CARGO_PKG_VERSION").to_owned(), maintainer, epoch, fast })
+    }
+
+    /// Builds all packages. The folder has nothing else afterwards.
+    fn build(&self, binaries: &Binaries, out: &Path) -> Result<()> {
+        // Packages of an earlier version must not be published with these.
+        if out.exists() {
+            remove_packages(out)?;
+        }
+        fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
+        let scratch = Scratch::new()?;
+        let stripped = programs::strip(binaries, &scratch.folder("programs")?)?;
+        output::note(&format!("the programs need glibc {} or newer", programs::glibc(&stripped)?));
+        for package in &PACKAGES {
+            output::step(&format!("packing {}", package.name));
+            let mut files = vec![
+                deb::build(self, package, &stripped, &scratch, out)?,
+                rpm::build(self, package, &stripped, &scratch, out)?,
+            ];
+            if package.name == "sealcard" {
+                files.push(tarball::build(self, package, &stripped, &scratch, out)?);
+            }
+            for file in &files {
+                output::note(&describe(file)?);
+            }
+        }
+        self.write_sums(out)
+    }
+
+    /// Writes the digest of each file, in the form that `sha256sum --check` reads.
+    fn write_sums(&self, out: &Path) -> Result<()> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(out)? {
+            names.push(entry?.file_name());
+        }
+        names.sort();
+        let sums = run(self.command("sha256sum").arg("--").args(names).current_dir(out), Duration::from_secs(60))?;
+        Ok(fs::write(out.join(SUMS), sums.success()?.stdout)?)
+    }
+
+    fn time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.epoch)
+    }
+
+    /// A command that takes the time of the release for all that it writes.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("SOURCE_DATE_EPOCH", self.epoch.to_string()).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
+        command
+    }
+}
+
+const SUMS: &str = "SHA256SUMS";
+const SUFFIXES: [&str; 4] = [".deb", ".rpm", ".tar.gz", SUMS];
+
+/// Removes packages of an earlier build. Anything else in the folder is an error: it was not made by this command.
+fn remove_packages(out: &Path) -> Result<()> {
+    for entry in fs::read_dir(out).with_context(|| format!("reading {}", out.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+            bail!("{} is no package: choose another folder, or remove it", path.display());
+        }
+        fs::remove_file(&path)?;
+    }
+    Ok(())
+}
+
+fn describe(file: &Path) -> Result<String> {
+    let megabytes = fs::metadata(file)?.len() as f64 / 1e6;
+    Ok(format!("{} ({megabytes:.1} MB)", file.file_name().unwrap_or_default().to_string_lossy()))
+}
