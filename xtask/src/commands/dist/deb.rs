@@ -86,14 +86,12 @@ fn copyright(mit: &str) -> String {
 }
 
 fn changelog(release: &Release) -> Result<String> {
-    let mut date = release.command("date");
-    let date = run(date.args(["--utc", "--rfc-email", &format!("--date=@{}", release.epoch)]), PATIENCE)?.success()?;
     Ok(format!(
         "sealcard ({}) unstable; urgency=medium\n\n  * Release {}. changelog.gz has the changes.\n\n -- {}  {}\n",
         version(release),
         release.version,
         release.maintainer,
-        date.text().trim()
+        release.date("--rfc-email")?
     ))
 }
 

@@ -4,6 +4,7 @@ mod deb;
 mod package;
 mod programs;
 mod rpm;
+mod sbom;
 mod tarball;
 mod tree;
 
@@ -27,7 +28,8 @@ use package::PACKAGES;
 /// Build the packages of a release
 ///
 /// Builds .deb and .rpm packages of the workstation's programs, the server and the signer, an archive of the
-/// workstation's programs, and SHA256SUMS. Needs Debian. The times in the
+/// workstation's programs, an SPDX
+/// document with the crates in each of them, and SHA256SUMS. Needs Debian. The times in the
 /// packages are those of the commit, or of SOURCE_DATE_EPOCH if it is set, so that two builds of one commit are the
 /// same byte by byte.
 #[derive(Debug, Args)]
@@ -111,7 +113,9 @@ impl Release {
             if package.name == "sealcard" {
                 files.push(tarball::build(self, package, &stripped, &scratch, out)?);
             }
+            let crates = sbom::Crates::of(package)?;
             for file in &files {
+                crates.write(self, package, file)?;
                 output::note(&describe(file)?);
             }
         }
@@ -129,6 +133,17 @@ impl Release {
         Ok(fs::write(out.join(SUMS), sums.success()?.stdout)?)
     }
 
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The time of the release, as `date` formats it.
+    fn date(&self, format: &str) -> Result<String> {
+        let mut date = self.command("date");
+        date.args(["--utc", &format!("--date=@{}", self.epoch), format]);
+        Ok(run(&mut date, Duration::from_secs(10))?.success()?.text().trim().to_owned())
+    }
+
     fn time(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.epoch)
     }
@@ -142,7 +157,7 @@ impl Release {
 }
 
 const SUMS: &str = "SHA256SUMS";
-const SUFFIXES: [&str; 4] = [".deb", ".rpm", ".tar.gz", SUMS];
+const SUFFIXES: [&str; 5] = [".deb", ".rpm", ".tar.gz", ".spdx.json", SUMS];
 
 /// Removes packages of an earlier build. Anything else in the folder is an error: it was not made by this command.
 fn remove_packages(out: &Path) -> Result<()> {

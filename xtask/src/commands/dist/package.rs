@@ -12,6 +12,8 @@ use crate::commands::dist_docs;
 /// What a package is called, what it has, and what it needs besides the libraries that its programs link.
 pub(super) struct Package {
     pub(super) name: &'static str,
+    /// The package of the workspace that the programs come from.
+    pub(super) cargo_name: &'static str,
     /// What is said in a list of packages: no sentence, and without the package's name.
     pub(super) summary: &'static str,
     pub(super) description: &'static str,
@@ -31,6 +33,7 @@ pub(super) struct Package {
 pub(super) const PACKAGES: [Package; 3] = [
     Package {
         name: "sealcard",
+        cargo_name: "sealcard-bridge",
         summary: "OpenPGP signing keys of a Sealcard server as smart cards",
         description: "A Sealcard server keeps the signing keys of a team in one protected place. On this machine each key \
                       appears as an OpenPGP smart card, so that gpg, git, rpmsign, debsign and ssh use it unchanged.",
@@ -43,6 +46,7 @@ pub(super) const PACKAGES: [Package; 3] = [
     },
     Package {
         name: "sealcard-server",
+        cargo_name: "sealcard-server",
         summary: "signing server for OpenPGP keys",
         description: "The server decides who may use which signing key, and records every use. Workstations with the \
                       package sealcard use the keys like smart cards. The server has no private keys itself: it asks \
@@ -56,6 +60,7 @@ pub(super) const PACKAGES: [Package; 3] = [
     },
     Package {
         name: "sealcard-signer",
+        cargo_name: "sealcard-signer",
         summary: "holder of the private keys of a Sealcard server",
         description: "The signer is the only program of a Sealcard server that uses private keys. They are in a sealed \
                       store or on a PKCS#11 token. Each signer can run as a service and a user of its own.",

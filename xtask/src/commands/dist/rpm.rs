@@ -106,9 +106,7 @@ fn specification(release: &Release, package: &Package, tree: &Tree) -> Result<St
             writeln!(spec, "%dir %attr(755, root, root) /{folder}")?;
         }
     }
-    let mut date = release.command("date");
-    let date = run(date.args(["--utc", "+%a %b %d %Y", &format!("--date=@{}", release.epoch)]), PATIENCE)?.success()?;
-    let (date, version) = (date.text().trim().to_owned(), &release.version);
+    let (date, version) = (release.date("+%a %b %d %Y")?, &release.version);
     writeln!(spec, "\n%changelog\n* {date} {} - {version}-1\n- Release {version}", release.maintainer)?;
     Ok(spec)
 }
