@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use sealcard_tests::{Flavour, chroot_folder, run};
 use xtask::packages::privileged;
 
-const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,rpm,scdaemon";
+const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,rpm,scdaemon,systemd";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Makes the chroots that are missing, one after the other: about a minute each, mostly unpacking. Nothing stays
@@ -20,7 +20,8 @@ pub(crate) fn ensure() -> Result<()> {
     Flavour::ALL.into_iter().filter_map(Flavour::suite).try_for_each(ensure_suite)
 }
 
-fn ensure_suite(suite: &str) -> Result<()> {
+/// Makes the chroot of one suite if it is missing.
+pub(crate) fn ensure_suite(suite: &str) -> Result<()> {
     let folder = chroot_folder(suite);
     if is_complete(&folder) {
         return Ok(());

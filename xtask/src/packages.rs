@@ -69,7 +69,7 @@ pub const CROSS: &[&str] = &["ca-certificates", "gcc", "libc6-dev", "python3", "
 pub const DIST: &[&str] = &["binutils", "dpkg-dev", "git", "gzip", "rpm", "tar", "xz-utils"];
 
 /// What checking the packages needs besides.
-pub const DIST_CHECK: &[&str] = &["lintian", "systemd", "util-linux"];
+pub const DIST_CHECK: &[&str] = &["debootstrap", "gpg", "gpg-agent", "lintian", "rpmlint", "systemd", "util-linux"];
 
 /// What tests and playgrounds on PostgreSQL need: its server programs. Each makes a cluster of its own.
 pub const POSTGRES: &[&str] = &["postgresql"];

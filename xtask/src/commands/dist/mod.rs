@@ -1,5 +1,6 @@
 //! `cargo xtask dist`: packages of what is released.
 
+mod check;
 mod deb;
 mod package;
 mod programs;
@@ -23,7 +24,10 @@ use xtask::{
     output, packages,
 };
 
+use check::System;
 use package::PACKAGES;
+
+use crate::chroot;
 
 /// Build the packages of a release
 ///
@@ -40,11 +44,15 @@ pub(crate) struct Dist {
     /// Packs the programs in this folder, instead of building optimized ones
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
+    /// Builds everything a second time and compares, runs lintian and rpmlint, and installs, runs, removes and purges the
+    /// packages in copies of this machine's files and of a chroot with Debian 13
+    #[arg(long)]
+    check: bool,
     /// Compresses little: packages are larger and built faster
     #[arg(long)]
     fast: bool,
     /// Who answers for the packages
-    #[arg(long, value_name = "NAME <ADDRESS>", default_value = "The Sealcard developers <packages@sealcard.example>")]
+    #[arg(long, value_name = "NAME <ADDRESS>", default_value = MAINTAINER)]
     maintainer: String,
 }
 
@@ -64,6 +72,9 @@ impl Dist {
         };
         let release = Release::of_commit(self.maintainer, self.fast)?;
         release.build(&binaries, &out)?;
+        if self.check {
+            release.check(&binaries, &out)?;
+        }
         output::result(&out.display().to_string());
         Ok(ExitCode::SUCCESS)
     }
@@ -79,6 +90,14 @@ pub(crate) struct Release {
 }
 
 impl Release {
+    /// Builds packages of the programs in a folder into another one and checks them, as fast as it goes.
+    pub(crate) fn try_out(binaries: &Binaries, out: &Path) -> Result<()> {
+        packages::ensure(packages::DIST)?;
+        let release = Self::of_commit(MAINTAINER.to_owned(), true)?;
+        release.build(binaries, out)?;
+        release.check(binaries, out)
+    }
+
     fn of_commit(maintainer: String, fast: bool) -> Result<Self> {
         let epoch = match env::var("SOURCE_DATE_EPOCH") {
             Ok(epoch) => epoch,
@@ -133,6 +152,23 @@ impl Release {
         Ok(fs::write(out.join(SUMS), sums.success()?.stdout)?)
     }
 
+    fn check(&self, binaries: &Binaries, out: &Path) -> Result<()> {
+        packages::ensure(packages::DIST_CHECK)?;
+        chroot::ensure_suite(NEWER)?;
+        output::step("building again");
+        let again = Scratch::new()?;
+        self.build(binaries, again.path())?;
+        check::same(out, again.path())?;
+        output::step("lintian and rpmlint");
+        check::lint(out)?;
+        for system in [System::Machine, System::Chroot(NEWER)] {
+            output::step(&format!("installing and removing on {}", system.name()));
+            system.check_debs(out)?;
+            system.check_rpms(out)?;
+        }
+        Ok(())
+    }
+
     fn version(&self) -> &str {
         &self.version
     }
@@ -155,6 +191,11 @@ impl Release {
         command
     }
 }
+
+const MAINTAINER: &str = "The Sealcard developers <packages@sealcard.example>";
+
+/// The Debian after the oldest one that the packages are for.
+const NEWER: &str = "trixie";
 
 const SUMS: &str = "SHA256SUMS";
 const SUFFIXES: [&str; 5] = [".deb", ".rpm", ".tar.gz", ".spdx.json", SUMS];

@@ -1,6 +1,7 @@
 //! RPM packages, by rpmbuild.
 
 use std::{
+    collections::BTreeSet,
     env::consts::ARCH,
     fmt::Write,
     fs,
@@ -101,14 +102,21 @@ fn specification(release: &Release, package: &Package, tree: &Tree) -> Result<St
         };
         writeln!(spec, "%attr({mode:o}, root, root) {kind}\"/{path}\"")?;
     }
-    for folder in ["doc", "licenses"].map(|folder| format!("usr/share/{folder}/{}", package.name)) {
-        if tree.root().join(&folder).is_dir() {
-            writeln!(spec, "%dir %attr(755, root, root) /{folder}")?;
-        }
+    for folder in own_folders(package, tree)? {
+        writeln!(spec, "%dir %attr(755, root, root) \"/{}\"", folder.display())?;
     }
     let (date, version) = (release.date("+%a %b %d %Y")?, &release.version);
     writeln!(spec, "\n%changelog\n* {date} {} - {version}-1\n- Release {version}", release.maintainer)?;
     Ok(spec)
+}
+
+/// The folders that no other package has: they go when the package goes.
+fn own_folders(package: &Package, tree: &Tree) -> Result<BTreeSet<PathBuf>> {
+    let parents = ["doc", "licenses"].map(|folder| PathBuf::from(format!("usr/share/{folder}")));
+    let files = tree.files()?;
+    let folders = files.iter().flat_map(|file| file.ancestors().skip(1));
+    let own = folders.filter(|folder| parents.iter().any(|parent| folder.starts_with(parent.join(package.name))));
+    Ok(own.map(Path::to_owned).collect())
 }
 
 fn capitalized(text: &str) -> String {
