@@ -2,35 +2,30 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use sealcard_tests::{Binaries, Scratch, run};
+use sealcard_tests::run;
 use xtask::cargo::workspace;
 
 use super::{
-    Release,
-    package::{DEB, Package, packaging, wrap},
+    Job, Release,
+    package::{DEB, packaging, wrap},
     tree::{DATA, EXECUTABLE, Tree, gzip},
 };
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Builds the package and returns where it is.
-pub(super) fn build(
-    release: &Release,
-    package: &Package,
-    binaries: &Binaries,
-    scratch: &Scratch,
-    out: &Path,
-) -> Result<PathBuf> {
+pub(super) fn build(job: &Job) -> Result<PathBuf> {
+    let Job { release, package, binaries, scratch, out, .. } = *job;
     let tree = Tree::new(scratch.folder(&format!("deb/{}", package.name))?)?;
     package.stage(binaries, &DEB, &tree)?;
-    documentation(release, package, &tree)?;
+    documentation(job, &tree)?;
     let architecture = architecture(release)?;
-    control(release, package, binaries, scratch, &tree, &architecture)?;
+    control(job, &tree, &architecture)?;
     tree.finish(release.time())?;
     let file = out.join(format!("{}_{}_{architecture}.deb", package.name, version(release)));
     let mut dpkg = release.command("dpkg-deb");
@@ -50,7 +45,8 @@ fn architecture(release: &Release) -> Result<String> {
 }
 
 /// Licence and changelogs, where Debian's policy wants them.
-fn documentation(release: &Release, package: &Package, tree: &Tree) -> Result<()> {
+fn documentation(job: &Job, tree: &Tree) -> Result<()> {
+    let Job { release, package, .. } = *job;
     let folder = format!("usr/share/doc/{}", package.name);
     let mit = fs::read_to_string(workspace().join("LICENSE-MIT"))?;
     tree.add(&format!("{folder}/copyright"), DATA, copyright(&mit))?;
@@ -58,8 +54,9 @@ fn documentation(release: &Release, package: &Package, tree: &Tree) -> Result<()
     fs::create_dir(&changes)?;
     fs::copy(workspace().join("CHANGELOG.md"), changes.join("changelog"))?;
     fs::write(changes.join("changelog.Debian"), changelog(release)?)?;
+    fs::write(changes.join("third-party-notices"), job.notices)?;
     gzip(&changes)?;
-    for name in ["changelog.gz", "changelog.Debian.gz"] {
+    for name in ["changelog.gz", "changelog.Debian.gz", "third-party-notices.gz"] {
         fs::rename(changes.join(name), changes.with_file_name(name))?;
     }
     fs::remove_dir(&changes)?;
@@ -78,7 +75,8 @@ fn copyright(mit: &str) -> String {
         .collect();
     format!(
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\
-         Upstream-Name: Sealcard\n\nFiles: *\nCopyright: {}\nLicense: Apache-2.0 or Expat\n\n\
+         Upstream-Name: Sealcard\n\nFiles: *\nCopyright: {}\nLicense: Apache-2.0 or Expat\n\
+         Comment: third-party-notices.gz has the licences of the libraries that the programs contain.\n\n\
          License: Apache-2.0\n On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.\n\n\
          License: Expat\n{text}",
         copyright.trim_start_matches("Copyright (c) ")
@@ -96,14 +94,8 @@ fn changelog(release: &Release) -> Result<String> {
 }
 
 /// Writes the folder DEBIAN.
-fn control(
-    release: &Release,
-    package: &Package,
-    binaries: &Binaries,
-    scratch: &Scratch,
-    tree: &Tree,
-    architecture: &str,
-) -> Result<()> {
+fn control(job: &Job, tree: &Tree, architecture: &str) -> Result<()> {
+    let Job { release, package, .. } = *job;
     let files = tree.files()?;
     let mut sums = release.command("md5sum");
     let sums = run(sums.arg("--").args(&files).current_dir(tree.root()), PATIENCE)?.success()?.stdout;
@@ -113,7 +105,7 @@ fn control(
     })?;
     let mut depends: Vec<String> =
         package.deb_depends.iter().map(|one| one.replace("VERSION", &version(release))).collect();
-    depends.extend(libraries(release, package, binaries, scratch)?);
+    depends.extend(libraries(job)?);
     depends.sort();
     let description: String = wrap(package.description).iter().map(|line| format!(" {line}\n")).collect();
     tree.add("DEBIAN/md5sums", DATA, sums)?;
@@ -140,7 +132,8 @@ fn control(
 }
 
 /// The packages of the libraries that the programs link, with the oldest versions that have all their symbols.
-fn libraries(release: &Release, package: &Package, binaries: &Binaries, scratch: &Scratch) -> Result<Vec<String>> {
+fn libraries(job: &Job) -> Result<Vec<String>> {
+    let Job { release, package, binaries, scratch, .. } = *job;
     let folder = scratch.folder("shlibdeps")?;
     // dpkg-shlibdeps works in a source package only.
     fs::create_dir_all(folder.join("debian"))?;

@@ -2,6 +2,7 @@
 
 mod check;
 mod deb;
+mod notices;
 mod package;
 mod programs;
 mod rpm;
@@ -25,7 +26,9 @@ use xtask::{
 };
 
 use check::System;
-use package::PACKAGES;
+use notices::Sources;
+use package::{PACKAGES, Package};
+use sbom::Crates;
 
 use crate::chroot;
 
@@ -123,16 +126,17 @@ impl Release {
         let scratch = Scratch::new()?;
         let stripped = programs::strip(binaries, &scratch.folder("programs")?)?;
         output::note(&format!("the programs need glibc {} or newer", programs::glibc(&stripped)?));
+        let sources = Sources::find()?;
         for package in &PACKAGES {
             output::step(&format!("packing {}", package.name));
-            let mut files = vec![
-                deb::build(self, package, &stripped, &scratch, out)?,
-                rpm::build(self, package, &stripped, &scratch, out)?,
-            ];
+            let crates = Crates::of(package)?;
+            let notices = sources.notices(&crates)?;
+            let (binaries, scratch) = (&stripped, &scratch);
+            let job = Job { release: self, package, binaries, notices: &notices, scratch, out };
+            let mut files = vec![deb::build(&job)?, rpm::build(&job)?];
             if package.name == "sealcard" {
-                files.push(tarball::build(self, package, &stripped, &scratch, out)?);
+                files.push(tarball::build(&job)?);
             }
-            let crates = sbom::Crates::of(package)?;
             for file in &files {
                 crates.write(self, package, file)?;
                 output::note(&describe(file)?);
@@ -190,6 +194,18 @@ impl Release {
         command.env("SOURCE_DATE_EPOCH", self.epoch.to_string()).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
         command
     }
+}
+
+/// What one package is made of.
+struct Job<'a> {
+    release: &'a Release,
+    package: &'a Package,
+    /// The programs, stripped.
+    binaries: &'a Binaries,
+    /// The licences of the crates in the programs.
+    notices: &'a str,
+    scratch: &'a Scratch,
+    out: &'a Path,
 }
 
 const MAINTAINER: &str = "The Sealcard developers <packages@sealcard.example>";

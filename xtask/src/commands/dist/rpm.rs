@@ -11,11 +11,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use sealcard_tests::{Binaries, Scratch, run};
+use sealcard_tests::run;
 use xtask::cargo::workspace;
 
 use super::{
-    Release,
+    Job, Release,
     package::{Package, RPM, packaging, wrap},
     tree::{DATA, Tree},
 };
@@ -23,18 +23,14 @@ use super::{
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Builds the package and returns where it is.
-pub(super) fn build(
-    release: &Release,
-    package: &Package,
-    binaries: &Binaries,
-    scratch: &Scratch,
-    out: &Path,
-) -> Result<PathBuf> {
+pub(super) fn build(job: &Job) -> Result<PathBuf> {
+    let Job { release, package, binaries, scratch, out, .. } = *job;
     let tree = Tree::new(scratch.folder(&format!("rpm/{}", package.name))?)?;
     package.stage(binaries, &RPM, &tree)?;
     for licence in LICENCES {
         tree.copy(&workspace().join(licence), &format!("usr/share/licenses/{}/{licence}", package.name), DATA)?;
     }
+    tree.add(&format!("usr/share/licenses/{}/THIRD-PARTY", package.name), DATA, job.notices)?;
     tree.finish(release.time())?;
     let top = scratch.folder(&format!("rpmbuild/{}", package.name))?;
     let spec = top.join("package.spec");

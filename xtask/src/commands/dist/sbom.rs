@@ -28,7 +28,7 @@ pub(super) struct Crates {
 
 /// Name and version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Crate(String, String);
+pub(super) struct Crate(pub(super) String, pub(super) String);
 
 /// What is needed of Cargo.lock.
 #[derive(Deserialize)]
@@ -80,6 +80,11 @@ impl Crates {
         }
         let root = path.into_iter().next().context("cargo tree wrote nothing")?;
         Ok(Self { root, licences, edges, lock })
+    }
+
+    /// Each crate with its licence, as its author names it.
+    pub(super) fn licences(&self) -> impl Iterator<Item = (&Crate, &String)> {
+        self.licences.iter()
     }
 
     /// Writes the document for a package file, with `.spdx.json` appended to its name.

@@ -2,30 +2,25 @@
 
 use std::{
     env::consts::{ARCH, OS},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
 use anyhow::Result;
-use sealcard_tests::{Binaries, Scratch, run};
+use sealcard_tests::run;
 use xtask::cargo::workspace;
 
 use super::{
-    Release,
-    package::{Package, TARBALL},
+    Job,
+    package::TARBALL,
     tree::{DATA, Tree},
 };
 
 const DOCUMENTS: [&str; 4] = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
 /// Builds the archive and returns where it is.
-pub(super) fn build(
-    release: &Release,
-    package: &Package,
-    binaries: &Binaries,
-    scratch: &Scratch,
-    out: &Path,
-) -> Result<PathBuf> {
+pub(super) fn build(job: &Job) -> Result<PathBuf> {
+    let Job { release, package, binaries, scratch, out, .. } = *job;
     let name = format!("{}-{}-{ARCH}-{OS}", package.name, release.version);
     let folder = scratch.folder("tarball")?;
     let tree = Tree::new(folder.join(&name))?;
@@ -33,6 +28,7 @@ pub(super) fn build(
     for document in DOCUMENTS {
         tree.copy(&workspace().join(document), document, DATA)?;
     }
+    tree.add("THIRD-PARTY", DATA, job.notices)?;
     tree.finish(release.time())?;
     let file = out.join(format!("{name}.tar.gz"));
     let mut tar = release.command("tar");
