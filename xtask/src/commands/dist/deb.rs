@@ -1,10 +1,6 @@
 //! Debian packages, by dpkg's own tools.
 
-use std::{
-    fs,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use sealcard_tests::run;

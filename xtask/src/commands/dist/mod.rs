@@ -7,6 +7,7 @@ mod package;
 mod programs;
 mod rpm;
 mod sbom;
+mod sign;
 mod tarball;
 mod tree;
 
@@ -14,10 +15,11 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    thread,
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use sealcard_tests::{Binaries, Scratch, run};
 use xtask::{
@@ -29,6 +31,7 @@ use check::System;
 use notices::Sources;
 use package::{PACKAGES, Package};
 use sbom::Crates;
+use sign::Signer;
 
 use crate::chroot;
 
@@ -48,9 +51,12 @@ pub(crate) struct Dist {
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
     /// Builds everything a second time and compares, runs lintian and rpmlint, and installs, runs, removes and purges the
-    /// packages in copies of this machine's files and of a chroot with Debian 13
+    /// packages in copies of this machine's files and of a chroot with Debian 13, and signs a copy with a server's key
     #[arg(long)]
     check: bool,
+    /// Signs .deb and .rpm packages and SHA256SUMS with this key of gpg, with debsigs, rpmsign and gpg
+    #[arg(long, value_name = "FINGERPRINT")]
+    sign: Option<String>,
     /// Compresses little: packages are larger and built faster
     #[arg(long)]
     fast: bool,
@@ -74,9 +80,14 @@ impl Dist {
             None => cargo::target()?.join("dist"),
         };
         let release = Release::of_commit(self.maintainer, self.fast)?;
-        release.build(&binaries, &out)?;
+        let built = release.build(&binaries, &out)?;
         if self.check {
             release.check(&binaries, &out)?;
+        }
+        if let Some(fingerprint) = self.sign {
+            packages::ensure(packages::DIST_SIGN)?;
+            output::step("signing");
+            Signer { fingerprint, environment: Vec::new() }.sign(&release, &built, &out)?;
         }
         output::result(&out.display().to_string());
         Ok(ExitCode::SUCCESS)
@@ -117,7 +128,7 @@ impl Release {
     }
 
     /// Builds all packages. The folder has nothing else afterwards.
-    fn build(&self, binaries: &Binaries, out: &Path) -> Result<()> {
+    fn build(&self, binaries: &Binaries, out: &Path) -> Result<Vec<Built>> {
         // Packages of an earlier version must not be published with these.
         if out.exists() {
             remove_packages(out)?;
@@ -127,6 +138,7 @@ impl Release {
         let stripped = programs::strip(binaries, &scratch.folder("programs")?)?;
         output::note(&format!("the programs need glibc {} or newer", programs::glibc(&stripped)?));
         let sources = Sources::find()?;
+        let mut built = Vec::new();
         for package in &PACKAGES {
             output::step(&format!("packing {}", package.name));
             let crates = Crates::of(package)?;
@@ -138,9 +150,18 @@ impl Release {
                 files.push(tarball::build(&job)?);
             }
             for file in &files {
-                crates.write(self, package, file)?;
-                output::note(&describe(file)?);
+                output::note(&size(file)?);
             }
+            built.push(Built { package, crates, files });
+        }
+        self.describe(&built, out)?;
+        Ok(built)
+    }
+
+    /// Writes what is beside the packages: the crates in each, and the digests of all files.
+    fn describe(&self, built: &[Built], out: &Path) -> Result<()> {
+        for Built { package, crates, files } in built {
+            files.iter().try_for_each(|file| crates.write(self, package, file))?;
         }
         self.write_sums(out)
     }
@@ -151,6 +172,7 @@ impl Release {
         for entry in fs::read_dir(out)? {
             names.push(entry?.file_name());
         }
+        names.retain(|name| name != SUMS);
         names.sort();
         let sums = run(self.command("sha256sum").arg("--").args(names).current_dir(out), Duration::from_secs(60))?;
         Ok(fs::write(out.join(SUMS), sums.success()?.stdout)?)
@@ -158,19 +180,25 @@ impl Release {
 
     fn check(&self, binaries: &Binaries, out: &Path) -> Result<()> {
         packages::ensure(packages::DIST_CHECK)?;
+        packages::ensure(packages::DIST_SIGN)?;
         chroot::ensure_suite(NEWER)?;
         output::step("building again");
         let again = Scratch::new()?;
-        self.build(binaries, again.path())?;
+        let rebuilt = self.build(binaries, again.path())?;
         check::same(out, again.path())?;
-        output::step("lintian and rpmlint");
-        check::lint(out)?;
-        for system in [System::Machine, System::Chroot(NEWER)] {
-            output::step(&format!("installing and removing on {}", system.name()));
-            system.check_debs(out)?;
-            system.check_rpms(out)?;
-        }
-        Ok(())
+        // lintian takes as long as everything else, on one processor.
+        thread::scope(|scope| {
+            let lint = scope.spawn(|| check::lint(out));
+            for system in [System::Machine, System::Chroot(NEWER)] {
+                output::step(&format!("installing and removing on {}", system.name()));
+                system.check_debs(out)?;
+                system.check_rpms(out)?;
+            }
+            output::step("lintian and rpmlint");
+            lint.join().map_err(|_| anyhow!("checking with lintian panicked"))?
+        })?;
+        output::step("signing with a key of a server");
+        sign::check(self, &rebuilt, binaries, again.path())
     }
 
     fn version(&self) -> &str {
@@ -196,6 +224,13 @@ impl Release {
     }
 }
 
+/// What was built of one package.
+struct Built {
+    package: &'static Package,
+    crates: Crates,
+    files: Vec<PathBuf>,
+}
+
 /// What one package is made of.
 struct Job<'a> {
     release: &'a Release,
@@ -214,7 +249,7 @@ const MAINTAINER: &str = "The Sealcard developers <packages@sealcard.example>";
 const NEWER: &str = "trixie";
 
 const SUMS: &str = "SHA256SUMS";
-const SUFFIXES: [&str; 5] = [".deb", ".rpm", ".tar.gz", ".spdx.json", SUMS];
+const SUFFIXES: [&str; 6] = [".deb", ".rpm", ".tar.gz", ".spdx.json", SUMS, "SHA256SUMS.asc"];
 
 /// Removes packages of an earlier build. Anything else in the folder is an error: it was not made by this command.
 fn remove_packages(out: &Path) -> Result<()> {
@@ -229,7 +264,7 @@ fn remove_packages(out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn describe(file: &Path) -> Result<String> {
+fn size(file: &Path) -> Result<String> {
     let megabytes = fs::metadata(file)?.len() as f64 / 1e6;
     Ok(format!("{} ({megabytes:.1} MB)", file.file_name().unwrap_or_default().to_string_lossy()))
 }
