@@ -113,3 +113,23 @@ fn files(folder: &Path) -> Result<Vec<String>> {
     names.sort();
     Ok(names)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builds_that_differ_in_a_byte_or_a_file_are_refused() {
+        let scratch = Scratch::new().unwrap();
+        let (first, second) = (scratch.folder("first").unwrap(), scratch.folder("second").unwrap());
+        fs::write(first.join("a.deb"), "1").unwrap();
+        fs::write(second.join("a.deb"), "1").unwrap();
+        same(&first, &second).unwrap();
+        fs::write(second.join("a.deb"), "2").unwrap();
+        assert!(same(&first, &second).unwrap_err().to_string().contains("a.deb differ"));
+        fs::write(second.join("a.deb"), "1").unwrap();
+        fs::write(second.join("b.deb"), "1").unwrap();
+        assert!(same(&first, &second).is_err());
+    }
+}

@@ -60,8 +60,8 @@ pub(crate) struct Dist {
     /// Compresses little: packages are larger and built faster
     #[arg(long)]
     fast: bool,
-    /// Who answers for the packages
-    #[arg(long, value_name = "NAME <ADDRESS>", default_value = MAINTAINER)]
+    /// Who answers for the packages: a name, and an address in angle brackets
+    #[arg(long, value_name = "MAINTAINER", default_value = MAINTAINER)]
     maintainer: String,
 }
 
