@@ -61,8 +61,17 @@ pub fn target() -> Result<PathBuf> {
 
 /// Builds the programs as a user gets them.
 pub fn build(release: bool) -> Result<Binaries> {
-    let mut command =
-        cargo(&["build", "--bins", "-p", "sealcard-server", "-p", "sealcard-signer", "-p", "sealcard-bridge"]);
+    let mut command = cargo(&[
+        "build",
+        "--locked",
+        "--bins",
+        "-p",
+        "sealcard-server",
+        "-p",
+        "sealcard-signer",
+        "-p",
+        "sealcard-bridge",
+    ]);
     if release {
         command.arg("--release");
     }

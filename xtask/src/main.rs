@@ -20,6 +20,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(commands::demo::Demo),
+    Dist(commands::dist::Dist),
     DistDocs(commands::dist_docs::DistDocs),
     Test(commands::test::Test),
     Bench(commands::bench::Bench),
@@ -31,6 +32,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(demo) => demo.run(),
+        Command::Dist(dist) => dist.run(),
         Command::DistDocs(docs) => docs.run(),
         Command::Test(test) => test.run(),
         Command::Bench(bench) => bench.run(),

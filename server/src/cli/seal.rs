@@ -134,8 +134,8 @@ impl SealOptions {
             SealKind::KeyFile | SealKind::Passphrase => format!("  {serve}"),
             // Started by hand it would have no credential, and come up sealed.
             SealKind::SystemdCredential => format!(
-                "  as a unit: packaging/systemd/sealcard-server.service with the lines\n    ExecStart=/usr/local/bin/{serve}\n    \
-                 LoadCredentialEncrypted={}\n  then: systemctl daemon-reload && systemctl enable --now sealcard-server",
+                "  as a unit: systemctl edit sealcard-server, with the lines\n    [Service]\n    ExecStart=\n    \
+                 ExecStart=/usr/bin/{serve}\n    LoadCredentialEncrypted={}\n  then: systemctl enable --now sealcard-server",
                 self.credential()
             ),
         }

@@ -52,7 +52,7 @@ fn with_a_credential_of_systemd_init_tells_of_the_unit() {
     fs::set_permissions(credentials.join("seal"), Permissions::from_mode(0o400)).unwrap();
     let mut init = place.init_command(&["--seal", "systemd-credential", "--seal-credential", "seal"]);
     let text = success(&init.env("CREDENTIALS_DIRECTORY", &credentials).output().unwrap());
-    let serve = format!("ExecStart=/usr/local/bin/sealcard-server serve --data {}\n", place.data().display());
+    let serve = format!("ExecStart=/usr/bin/sealcard-server serve --data {}\n", place.data().display());
     for part in ["opened at each start by the systemd credential seal", &serve, "LoadCredentialEncrypted=seal\n"] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -104,8 +104,8 @@ fn the_units_are_well_formed() -> Result<()> {
     for unit in ["sealcard-server.service", "sealcard-signer@.service", "sealcard-signer@.socket"] {
         // What the programs are called where they are installed does not matter here.
         let text = fs::read_to_string(packaging.join(unit))?;
-        let text = text.replace("/usr/local/bin/sealcard-server", "/bin/true");
-        let text = text.replace("/usr/local/bin/sealcard-signer", "/bin/true");
+        let text = text.replace("/usr/bin/sealcard-server", "/bin/true");
+        let text = text.replace("/usr/bin/sealcard-signer", "/bin/true");
         scratch.file(unit, &text)?;
         verify.arg(scratch.file(&unit.replace("@.", "@default."), &text)?);
     }

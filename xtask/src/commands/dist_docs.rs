@@ -26,44 +26,65 @@ pub(crate) struct DistDocs {
     release: bool,
 }
 
-/// Where each shell looks, below /usr/share, and how it names the file of a command.
-const SHELLS: [(&str, &str, &str, &str); 3] = [
+/// The folder in which a shell looks for completions, below /usr/share, and what comes before and behind the command's
+/// name in the name of a file there.
+pub(crate) type Shells = [(&'static str, &'static str, &'static str, &'static str); 3];
+
+/// Where the shells of Debian look.
+pub(crate) const DEBIAN_SHELLS: Shells = [
     ("bash", "bash-completion/completions", "", ""),
     ("zsh", "zsh/vendor-completions", "_", ""),
+    ("fish", "fish/vendor_completions.d", "", ".fish"),
+];
+
+/// Where the shells of Fedora look, and those that are installed from source.
+pub(crate) const FEDORA_SHELLS: Shells = [
+    ("bash", "bash-completion/completions", "", ""),
+    ("zsh", "zsh/site-functions", "_", ""),
     ("fish", "fish/vendor_completions.d", "", ".fish"),
 ];
 
 impl DistDocs {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let binaries = cargo::build(self.release)?;
-        let pages = self.out.join("man/man1");
-        fs::create_dir_all(&pages).with_context(|| format!("making {}", pages.display()))?;
-        for program in [binaries.sealcard(), binaries.server(), binaries.signer()] {
-            call(&program, &["man", "--out", &pages.to_string_lossy()])?;
+        for (name, program) in programs(&binaries) {
+            write_pages(&program, &self.out.join("man"))?;
+            write_completions(&program, name, &self.out, &DEBIAN_SHELLS)?;
         }
-        copy_handwritten(&self.out.join("man"))?;
-        for (shell, folder, before, behind) in SHELLS {
-            let folder = self.out.join(folder);
-            fs::create_dir_all(&folder)?;
-            for (name, program) in programs(&binaries) {
-                let script = call(&program, &["completions", shell])?;
-                fs::write(folder.join(format!("{before}{name}{behind}")), script)?;
-            }
+        for entry in fs::read_dir(cargo::workspace().join("packaging/man"))? {
+            copy_handwritten(&self.out.join("man"), &[&entry?.file_name().to_string_lossy()])?;
         }
         output::note(&format!("written below {}", self.out.display()));
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Copies the pages of what no command describes, each into the folder of its section.
-fn copy_handwritten(manual: &Path) -> Result<()> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/man");
-    for entry in fs::read_dir(&source).with_context(|| format!("reading {}", source.display()))? {
-        let page = entry?.path();
+/// Writes the manual pages of a program's commands.
+pub(crate) fn write_pages(program: &Path, manual: &Path) -> Result<()> {
+    let pages = manual.join("man1");
+    fs::create_dir_all(&pages).with_context(|| format!("making {}", pages.display()))?;
+    call(program, &["man", "--out", &pages.to_string_lossy()])?;
+    Ok(())
+}
+
+/// Writes a program's completions for each shell, below what stands for /usr/share.
+pub(crate) fn write_completions(program: &Path, name: &str, share: &Path, shells: &Shells) -> Result<()> {
+    for (shell, folder, before, behind) in shells {
+        let folder = share.join(folder);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(format!("{before}{name}{behind}")), call(program, &["completions", shell])?)?;
+    }
+    Ok(())
+}
+
+/// Copies pages of `packaging/man`, each into the folder of its section.
+pub(crate) fn copy_handwritten(manual: &Path, pages: &[&str]) -> Result<()> {
+    for name in pages {
+        let page = cargo::workspace().join("packaging/man").join(name);
         let section = page.extension().context("a manual page without a section")?.to_string_lossy().into_owned();
         let folder = manual.join(format!("man{section}"));
         fs::create_dir_all(&folder)?;
-        fs::copy(&page, folder.join(page.file_name().context("no name")?))?;
+        fs::copy(&page, folder.join(name)).with_context(|| format!("copying {}", page.display()))?;
     }
     Ok(())
 }

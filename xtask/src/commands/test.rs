@@ -16,7 +16,11 @@ use xtask::{
     output, packages,
 };
 
-use crate::{chroot, commands::boundaries, kryoptic};
+use crate::{
+    chroot,
+    commands::{boundaries, dist::Release},
+    kryoptic,
+};
 
 /// Run every check that a change must pass
 ///
@@ -118,6 +122,10 @@ impl Test {
             }
         }
         if self.filter.is_none() {
+            summary.step("packages of Sealcard", || {
+                let released = Binaries::test_folder(&target()?);
+                Release::try_out(&Binaries::in_folder(&released)?, &released.with_file_name("dist"))
+            })?;
             summary.step("documentation tests", || {
                 must_succeed(cargo(&["test", "--doc", "--quiet"]).args(WORKSPACE).args(FAILPOINTS))
             })?;

@@ -1,0 +1,62 @@
+cd /mnt
+
+# Prints owner, group and mode of a path.
+state() {
+    stat --format=%U:%G:%a "$1"
+}
+
+programs_run() {
+    for program in sealcard sealcard-scdaemon sealcard-server sealcard-signer; do
+        test "$(command -v $program)" = /usr/bin/$program
+        $program --version
+    done
+    test -s /usr/share/man/man1/sealcard-login.1.gz
+    test -s /usr/share/man/man5/sealcard-server.toml.5.gz
+}
+
+# The folders are there and empty, and nothing was enabled.
+nothing_is_set_up() {
+    test "$(state /var/lib/sealcard)" = sealcard:sealcard:700
+    test "$(state /var/lib/sealcard-signer)" = sealcard-signer:sealcard-signer:700
+    test -z "$(find /var/lib/sealcard /var/lib/sealcard-signer -mindepth 1)"
+    test -z "$(find /etc/systemd -name 'sealcard*')"
+}
+
+units_are_well_formed() {
+    cp '/usr/lib/systemd/system/sealcard-signer@.service' /tmp/sealcard-signer@release.service
+    cp '/usr/lib/systemd/system/sealcard-signer@.socket' /tmp/sealcard-signer@release.socket
+    systemd-analyze verify --man=no sealcard-server.service \
+        /tmp/sealcard-signer@release.service /tmp/sealcard-signer@release.socket 2>/tmp/verified
+    cat /tmp/verified
+    test ! -s /tmp/verified
+}
+
+set_up() {
+    echo 'a password for this test' >/tmp/password
+    chown sealcard /tmp/password
+    chmod 600 /tmp/password
+    runuser -u sealcard -- sealcard-server init --name localhost --admin-password-file /tmp/password
+    runuser -u sealcard -- sealcard-server config check
+    runuser -u sealcard-signer -- sealcard-signer init --folder /var/lib/sealcard-signer/release --seal key-file
+    # As `systemctl enable` does it.
+    mkdir -p /etc/systemd/system/multi-user.target.wants /etc/systemd/system/sockets.target.wants
+    ln -s /usr/lib/systemd/system/sealcard-server.service /etc/systemd/system/multi-user.target.wants/
+    ln -s '/usr/lib/systemd/system/sealcard-signer@.socket' \
+        /etc/systemd/system/sockets.target.wants/sealcard-signer@release.socket
+}
+
+# Prints a line for each file of the server and the signers: mode, owner and digest.
+data() {
+    find /var/lib/sealcard /var/lib/sealcard-signer -printf '%p %M %U:%G\n' | sort
+    find /var/lib/sealcard /var/lib/sealcard-signer -type f -exec sha256sum {} + | sort
+}
+
+data_is_unchanged() {
+    data >/tmp/now
+    cmp /tmp/before /tmp/now
+    test "$(wc -l </tmp/now)" -gt 10
+}
+
+no_program_is_left() {
+    test -z "$(find /usr/bin /usr/lib/systemd /usr/lib/sysusers.d /usr/lib/tmpfiles.d /usr/share -name '*sealcard*')"
+}

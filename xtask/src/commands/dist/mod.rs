@@ -1,0 +1,270 @@
+//! `cargo xtask dist`: packages of what is released.
+
+mod check;
+mod deb;
+mod notices;
+mod package;
+mod programs;
+mod rpm;
+mod sbom;
+mod sign;
+mod tarball;
+mod tree;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use sealcard_tests::{Binaries, Scratch, run};
+use xtask::{
+    cargo::{self, workspace},
+    output, packages,
+};
+
+use check::System;
+use notices::Sources;
+use package::{PACKAGES, Package};
+use sbom::Crates;
+use sign::Signer;
+
+use crate::chroot;
+
+/// Build the packages of a release
+///
+/// Builds .deb and .rpm packages of the workstation's programs, the server and the signer, an archive of the
+/// workstation's programs, an SPDX
+/// document with the crates in each of them, and SHA256SUMS. Needs Debian. The times in the
+/// packages are those of the commit, or of SOURCE_DATE_EPOCH if it is set, so that two builds of one commit are the
+/// same byte by byte.
+#[derive(Debug, Args)]
+pub(crate) struct Dist {
+    /// The folder for the packages; those of an earlier build are replaced [default: dist in the target folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Packs the programs in this folder, instead of building optimized ones
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// Builds everything a second time and compares, runs lintian and rpmlint, and installs, runs, removes and purges the
+    /// packages in copies of this machine's files and of a chroot with Debian 13, and signs a copy with a server's key
+    #[arg(long)]
+    check: bool,
+    /// Signs .deb and .rpm packages and SHA256SUMS with this key of gpg, with debsigs, rpmsign and gpg
+    #[arg(long, value_name = "FINGERPRINT")]
+    sign: Option<String>,
+    /// Compresses little: packages are larger and built faster
+    #[arg(long)]
+    fast: bool,
+    /// Who answers for the packages: a name, and an address in angle brackets
+    #[arg(long, value_name = "MAINTAINER", default_value = MAINTAINER)]
+    maintainer: String,
+}
+
+impl Dist {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        packages::ensure(packages::DIST)?;
+        let binaries = match &self.binaries {
+            Some(folder) => Binaries::in_folder(folder)?,
+            None => {
+                output::step("building the programs");
+                cargo::build(true)?
+            }
+        };
+        let out = match self.out {
+            Some(out) => out,
+            None => cargo::target()?.join("dist"),
+        };
+        let release = Release::of_commit(self.maintainer, self.fast)?;
+        let built = release.build(&binaries, &out)?;
+        if self.check {
+            release.check(&binaries, &out)?;
+        }
+        if let Some(fingerprint) = self.sign {
+            packages::ensure(packages::DIST_SIGN)?;
+            output::step("signing");
+            Signer { fingerprint, environment: Vec::new() }.sign(&release, &built, &out)?;
+        }
+        output::result(&out.display().to_string());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What all packages of one release share.
+pub(crate) struct Release {
+    version: String,
+    maintainer: String,
+    /// Seconds since 1970: the time of everything in the packages.
+    epoch: u64,
+    fast: bool,
+}
+
+impl Release {
+    /// Builds packages of the programs in a folder into another one and checks them, as fast as it goes.
+    pub(crate) fn try_out(binaries: &Binaries, out: &Path) -> Result<()> {
+        packages::ensure(packages::DIST)?;
+        let release = Self::of_commit(MAINTAINER.to_owned(), true)?;
+        release.build(binaries, out)?;
+        release.check(binaries, out)
+    }
+
+    fn of_commit(maintainer: String, fast: bool) -> Result<Self> {
+        let epoch = match env::var("SOURCE_DATE_EPOCH") {
+            Ok(epoch) => epoch,
+            Err(_) => run(
+                Command::new("git").args(["log", "-1", "--format=%ct"]).current_dir(workspace()),
+                Duration::from_secs(30),
+            )?
+            .success()
+            .context("set SOURCE_DATE_EPOCH: the time of the commit is not known without git")?
+            .text(),
+        };
+        let epoch = epoch.trim().parse().with_context(|| format!("SOURCE_DATE_EPOCH {epoch:?} is not a number"))?;
+        Ok(Self { version: env!("CARGO_PKG_VERSION").to_owned(), maintainer, epoch, fast })
+    }
+
+    /// Builds all packages. The folder has nothing else afterwards.
+    fn build(&self, binaries: &Binaries, out: &Path) -> Result<Vec<Built>> {
+        // Packages of an earlier version must not be published with these.
+        if out.exists() {
+            remove_packages(out)?;
+        }
+        fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
+        let scratch = Scratch::new()?;
+        let stripped = programs::strip(binaries, &scratch.folder("programs")?)?;
+        output::note(&format!("the programs need glibc {} or newer", programs::glibc(&stripped)?));
+        let sources = Sources::find()?;
+        let mut built = Vec::new();
+        for package in &PACKAGES {
+            output::step(&format!("packing {}", package.name));
+            let crates = Crates::of(package)?;
+            let notices = sources.notices(&crates)?;
+            let (binaries, scratch) = (&stripped, &scratch);
+            let job = Job { release: self, package, binaries, notices: &notices, scratch, out };
+            let mut files = vec![deb::build(&job)?, rpm::build(&job)?];
+            if package.name == "sealcard" {
+                files.push(tarball::build(&job)?);
+            }
+            for file in &files {
+                output::note(&size(file)?);
+            }
+            built.push(Built { package, crates, files });
+        }
+        self.describe(&built, out)?;
+        Ok(built)
+    }
+
+    /// Writes what is beside the packages: the crates in each, and the digests of all files.
+    fn describe(&self, built: &[Built], out: &Path) -> Result<()> {
+        for Built { package, crates, files } in built {
+            files.iter().try_for_each(|file| crates.write(self, package, file))?;
+        }
+        self.write_sums(out)
+    }
+
+    /// Writes the digest of each file, in the form that `sha256sum --check` reads.
+    fn write_sums(&self, out: &Path) -> Result<()> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(out)? {
+            names.push(entry?.file_name());
+        }
+        names.retain(|name| name != SUMS);
+        names.sort();
+        let sums = run(self.command("sha256sum").arg("--").args(names).current_dir(out), Duration::from_secs(60))?;
+        Ok(fs::write(out.join(SUMS), sums.success()?.stdout)?)
+    }
+
+    fn check(&self, binaries: &Binaries, out: &Path) -> Result<()> {
+        packages::ensure(packages::DIST_CHECK)?;
+        packages::ensure(packages::DIST_SIGN)?;
+        chroot::ensure_suite(NEWER)?;
+        output::step("building again");
+        let again = Scratch::new()?;
+        let rebuilt = self.build(binaries, again.path())?;
+        check::same(out, again.path())?;
+        // lintian takes as long as everything else, on one processor.
+        thread::scope(|scope| {
+            let lint = scope.spawn(|| check::lint(out));
+            for system in [System::Machine, System::Chroot(NEWER)] {
+                output::step(&format!("installing and removing on {}", system.name()));
+                system.check_debs(out)?;
+                system.check_rpms(out)?;
+            }
+            output::step("lintian and rpmlint");
+            lint.join().map_err(|_| anyhow!("checking with lintian panicked"))?
+        })?;
+        output::step("signing with a key of a server");
+        sign::check(self, &rebuilt, binaries, again.path())
+    }
+
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The time of the release, as `date` formats it.
+    fn date(&self, format: &str) -> Result<String> {
+        let mut date = self.command("date");
+        date.args(["--utc", &format!("--date=@{}", self.epoch), format]);
+        Ok(run(&mut date, Duration::from_secs(10))?.success()?.text().trim().to_owned())
+    }
+
+    fn time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.epoch)
+    }
+
+    /// A command that takes the time of the release for all that it writes.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("SOURCE_DATE_EPOCH", self.epoch.to_string()).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
+        command
+    }
+}
+
+/// What was built of one package.
+struct Built {
+    package: &'static Package,
+    crates: Crates,
+    files: Vec<PathBuf>,
+}
+
+/// What one package is made of.
+struct Job<'a> {
+    release: &'a Release,
+    package: &'a Package,
+    /// The programs, stripped.
+    binaries: &'a Binaries,
+    /// The licences of the crates in the programs.
+    notices: &'a str,
+    scratch: &'a Scratch,
+    out: &'a Path,
+}
+
+const MAINTAINER: &str = "The Sealcard developers <packages@sealcard.example>";
+
+/// The Debian after the oldest one that the packages are for.
+const NEWER: &str = "trixie";
+
+const SUMS: &str = "SHA256SUMS";
+const SUFFIXES: [&str; 6] = [".deb", ".rpm", ".tar.gz", ".spdx.json", SUMS, "SHA256SUMS.asc"];
+
+/// Removes packages of an earlier build. Anything else in the folder is an error: it was not made by this command.
+fn remove_packages(out: &Path) -> Result<()> {
+    for entry in fs::read_dir(out).with_context(|| format!("reading {}", out.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+            bail!("{} is no package: choose another folder, or remove it", path.display());
+        }
+        fs::remove_file(&path)?;
+    }
+    Ok(())
+}
+
+fn size(file: &Path) -> Result<String> {
+    let megabytes = fs::metadata(file)?.len() as f64 / 1e6;
+    Ok(format!("{} ({megabytes:.1} MB)", file.file_name().unwrap_or_default().to_string_lossy()))
+}
