@@ -8,18 +8,18 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::storage::{StorageError, Store};
 
 /// Requests are accepted at this address.
-pub fn ready(address: &str) {
+pub(crate) fn ready(address: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(&format!("serving {address}"))]);
 }
 
 /// The server ends.
-pub fn stopping() {
+pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("finishing requests")]);
 }
 
 /// Tells that the server lives as long as it does, if systemd wants to know (`WatchdogSec=`). If nothing was told for
 /// that long, systemd starts the server again.
-pub async fn keep_alive(store: Store) {
+pub(crate) async fn keep_alive(store: Store) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     let mut ticks = interval(period / 3);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
