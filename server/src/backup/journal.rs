@@ -1,10 +1,10 @@
 //! Copies of journals that fit the copy of the record.
 //!
 //! A use is recorded before the signer is asked for it, so an entry of the journal has a record to belong to. Journals
-//! are read both before and after the database is copied. What was in a journal before, the copied record has. Of what
-//! came since, entries are taken up to the first one whose request the copied record does not know. Nothing that is
-//! finished in the copied record comes behind it: that use had been written to the journal before the moment of the
-//! copy, and the other only after.
+//! are read both before and after the database is copied. The copied record has all entries that were there before. Of
+//! those that came since, a copy has the ones up to the first whose request the copied record does not know. No use that
+//! is finished in the copied record is behind it: its entry was written before the moment of the copy, and the unknown
+//! one after it.
 
 use std::{
     fs::File,
@@ -48,7 +48,7 @@ pub(super) fn cut(
     loop {
         line.clear();
         reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(failed("read", path))?;
-        // A line without its end is being written. What is no entry, the verification names after a restore.
+        // A line without its end is being written. A verification names lines that are no entries.
         let Some(text) = line.strip_suffix(b"\n") else { return Ok(end) };
         match parse_line(text) {
             Ok(entry) if !is_recorded(&entry)? => return Ok(end),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn journal_ends_before_the_first_entry_that_the_record_does_not_know() {
+    fn journal_ends_before_the_first_unknown_entry() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();

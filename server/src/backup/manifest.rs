@@ -55,7 +55,7 @@ pub struct RecordHead {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// Where it lies in the backup, with `/` between folders.
+    /// Its place in the backup, with `/` between folders.
     pub path: String,
     /// Its length.
     pub bytes: u64,

@@ -59,7 +59,7 @@ pub enum BackupError {
     /// A link or a device where a file should be.
     #[error("{} is no regular file", .0.display())]
     NoFile(PathBuf),
-    /// The folder of the backup lies in a folder that is backed up.
+    /// The backup would be in a folder that is backed up.
     #[error("{} is part of what is backed up: choose another folder", .0.display())]
     Inside(PathBuf),
     /// No manifest: not a backup, or one that was not finished.

@@ -106,7 +106,7 @@ fn a_backup_has_no_secret_that_opens_keys_and_is_for_its_owner() -> Result<()> {
 }
 
 #[test]
-fn a_damaged_backup_and_a_taken_place_are_refused_and_nothing_is_made() -> Result<()> {
+fn damaged_backups_and_taken_places_are_refused() -> Result<()> {
     let playground = sqlite()?;
     let backup = made(&playground, "backup")?;
     let expect = |what: &str, words: &str| -> Result<()> {

@@ -191,8 +191,13 @@ proptest! {
     #[test]
     fn what_cedar_is_asked_fits_the_schema((facts, operation) in uses(), named in vec("[a-z/]{1,20}", 0..4)) {
         let names: Vec<&str> = named.iter().map(String::as_str).collect();
-        let computed =
-            Computed { tools: names.clone(), networks: names.clone(), windows: names.clone(), exhausted: names, for_free_cedar: true };
+        let computed = Computed {
+            tools: names.clone(),
+            networks: names.clone(),
+            windows: names.clone(),
+            exhausted: names,
+            for_free_cedar: true,
+        };
         prop_assert!(question(&facts, operation, &computed, true).is_ok());
     }
 

@@ -1,4 +1,4 @@
-//! The three packages, and what belongs into each.
+//! The three packages, and the content of each.
 
 use std::{fs, process::Command, time::Duration};
 
