@@ -31,8 +31,8 @@ pub(crate) async fn keep_alive(store: Store) {
     }
 }
 
-/// Whether a read of the database comes to an end, and something still writes to it. A database that can't be reached is
-/// no reason to start again.
+/// Whether this task runs and something still writes to the database. A database that can't be reached is no reason to
+/// start again.
 async fn lives(store: &Store, patience: Duration) -> bool {
     match timeout(patience, store.check()).await {
         Ok(Err(error @ StorageError::Closed)) => {
@@ -41,8 +41,8 @@ async fn lives(store: &Store, patience: Duration) -> bool {
         }
         Ok(_) => true,
         Err(_) => {
-            tracing::error!("the database does not answer: the service manager may start the server again");
-            false
+            tracing::warn!("the database does not answer");
+            true
         }
     }
 }

@@ -11,12 +11,21 @@ use uuid::Uuid;
 
 use super::{StorageError, migrate, sql::sqlite};
 
+/// SQLite would wait for a pipe.
+fn expect_file(path: &Path) -> Result<(), StorageError> {
+    let failed = |error| StorageError::file(path, &error);
+    if path.symlink_metadata().map_err(failed)?.is_file() {
+        return Ok(());
+    }
+    Err(failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")))
+}
+
 /// A copy that nobody writes to.
 pub struct SqliteCopy(Connection);
 
 impl SqliteCopy {
     /// Copies the database in the file `from` as it is at one moment, to a new file for its owner alone. A server that
-    /// uses `from` meanwhile is not disturbed.
+    /// uses `from` meanwhile is not disturbed. No part of a path may be a link.
     ///
     /// # Errors
     /// If `to` exists or can't be written, or `from` can't be read.
@@ -27,9 +36,8 @@ impl SqliteCopy {
             .ok_or_else(|| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path is not UTF-8")))?;
         // An empty file is written to as it is, with its mode.
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
-        // It must be there: a missing file would be made.
-        File::open(from).map_err(|error| StorageError::file(from, &error))?;
-        sqlite::open_for_reading(from)?.execute("VACUUM INTO ?1", [target])?;
+        expect_file(from)?;
+        sqlite::open_without_links(from)?.execute("VACUUM INTO ?1", [target])?;
         File::open(to).and_then(|file| file.sync_all()).map_err(failed)?;
         Self::open(to)
     }
@@ -39,8 +47,8 @@ impl SqliteCopy {
     /// # Errors
     /// If it is no database of this server, or one of a newer release.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        File::open(path).map_err(|error| StorageError::file(path, &error))?;
-        let conn = sqlite::open_for_reading(path)?;
+        expect_file(path)?;
+        let conn = sqlite::open_without_links(path)?;
         let newest: Option<i64> = conn.query_row("SELECT max(number) FROM schema_step", [], |row| row.get(0))?;
         match newest {
             Some(found) if found > migrate::NEWEST => Err(StorageError::NewerSchema { found, known: migrate::NEWEST }),
@@ -49,13 +57,14 @@ impl SqliteCopy {
         }
     }
 
-    /// Whether the record has an entry of this request.
+    /// The bodies of the record's entries of this request.
     ///
     /// # Errors
     /// If the copy can't be read.
-    pub fn has_request(&self, request: Uuid) -> Result<bool, StorageError> {
-        let sql = "SELECT 1 FROM record WHERE request_id = ?1 LIMIT 1";
-        Ok(self.0.prepare_cached(sql)?.query_row([request], |_| Ok(())).optional()?.is_some())
+    pub fn record_of_request(&self, request: Uuid) -> Result<Vec<String>, StorageError> {
+        let mut statement = self.0.prepare_cached("SELECT body FROM record WHERE request_id = ?1 LIMIT 1000")?;
+        let bodies = statement.query_map([request], |row| row.get(0))?;
+        Ok(bodies.collect::<Result<_, _>>()?)
     }
 
     /// The number and hash of the newest entry of the record. None if there is none.

@@ -9,8 +9,13 @@ use std::{
 
 use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::HEXLOWER;
-use nix::fcntl::OFlag;
-use sealcard_api::Timestamp;
+use nix::{
+    errno::Errno,
+    fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2},
+};
+use sealcard_api::{Timestamp, ids::ComponentId};
+use sealcard_record::{Event, parse};
+use sealcard_signer_protocol::{Certification, JournalEntry};
 
 use super::{
     BackedUp, BackupError, DATABASE, FileEntry, JOURNAL, MANIFEST, Manifest, OWN_FILES, OWN_SIGNERS, RecordHead,
@@ -18,11 +23,14 @@ use super::{
 };
 use crate::{files, storage::SqliteCopy};
 
+/// The longest file that is neither a journal nor a database, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
 /// What is backed up.
 pub struct Sources<'a> {
-    /// The server's data folder.
+    /// The server's data folder, named without links.
     pub data: &'a Path,
-    /// The folder with the folders of signers that run as users of their own, if there are any.
+    /// The folder with the folders of signers that run as users of their own, if there are any. Without links, too.
     pub own_signers: Option<&'a Path>,
     /// The server's database.
     pub database: BackedUp,
@@ -114,7 +122,8 @@ impl Copying<'_> {
         let mut found = Vec::new();
         for (folder, place) in std::iter::once(here).chain(own) {
             for (name, path) in entries(&folder)? {
-                if !path.is_dir() || !is_name(&name) {
+                // A name that no environment has is one of a folder that is being made.
+                if !is_name(&name) || !is_folder(&path)? {
                     continue;
                 }
                 let journal = open(&path.join(JOURNAL))?;
@@ -134,7 +143,7 @@ impl Copying<'_> {
         let path = folder.join(JOURNAL);
         if let Some((file, before)) = journal {
             let end = match copy {
-                Some(copy) => journal::cut(&path, &file, before, |entry| Ok(copy.has_request(entry.request)?))?,
+                Some(copy) => journal::cut(&path, &file, before, |entry| is_recorded(copy, entry))?,
                 None => journal::whole_lines(&path, &file)?,
             };
             self.copy((&path, &file), &format!("{place}/{JOURNAL}"), Some(end))?;
@@ -158,12 +167,13 @@ impl Copying<'_> {
             }
         }
         let tls = self.sources.data.join(TLS);
-        if !tls.is_dir() {
-            return Ok(());
-        }
-        for (name, path) in entries(&tls)? {
-            if is_name(&name) && path.is_file() {
-                self.copy_file(&path, &format!("{TLS}/{name}"))?;
+        if is_folder(&tls)? {
+            for (name, path) in entries(&tls)? {
+                if is_name(&name) {
+                    self.copy_file(&path, &format!("{TLS}/{name}"))?;
+                } else {
+                    self.left_out.push(path);
+                }
             }
         }
         Ok(())
@@ -171,7 +181,10 @@ impl Copying<'_> {
 
     fn copy_file(&mut self, from: &Path, place: &str) -> Result<(), BackupError> {
         let file = open(from)?.ok_or_else(|| BackupError::NoFile(from.to_owned()))?;
-        self.copy((from, &file), place, None)
+        if file.metadata().map_err(failed("read", from))?.len() > MAX_FILE {
+            return Err(BackupError::TooLong(from.to_owned()));
+        }
+        self.copy((from, &file), place, Some(MAX_FILE))
     }
 
     /// Copies an open file, or its first bytes, to its place.
@@ -193,6 +206,29 @@ impl Copying<'_> {
         self.files.push(FileEntry { path: place.to_owned(), bytes, sha256 });
         Ok(())
     }
+}
+
+/// Whether the copied record says what a verification expects for this entry.
+fn is_recorded(copy: &SqliteCopy, entry: &JournalEntry) -> Result<bool, BackupError> {
+    let bodies = copy.record_of_request(entry.request)?;
+    // What can't be read, the verification names.
+    let mut events = bodies.iter().filter_map(|text| parse(text).ok()).map(|body| body.event);
+    let has = |components: &[ComponentId]| components.iter().any(|component| component.0 == entry.component);
+    Ok(match entry.operation.as_str() {
+        Certification::NAME => events.any(|event| match event {
+            Event::KeyCertify(one) => has(&[one.component]) && one.input_sha256.0.as_slice() == entry.input_sha256,
+            _ => false,
+        }),
+        "destroy" => events.any(|event| match event {
+            Event::KeyDestroyBegun(begun) | Event::KeyDiscardBegun(begun) => has(&begun.components),
+            _ => false,
+        }),
+        "generate" | "import" | "adopt" => events.any(|event| match event {
+            Event::KeyBegun(begun) => has(&begun.components),
+            _ => false,
+        }),
+        _ => events.any(|event| matches!(event, Event::UseIntent(intent) if has(&[intent.component]))),
+    })
 }
 
 /// Length and SHA-256 of a file.
@@ -218,14 +254,26 @@ pub(super) fn stream(
     Ok((length, HEXLOWER.encode(context.finish().as_ref())))
 }
 
-/// Opens a regular file, no link. None if there is nothing.
+/// Opens a regular file. None if there is nothing. No part of the path may be a link, because the folders can belong to
+/// a user who may not read what this process can; so the folder they are in has to be given without links.
 pub(super) fn open(path: &Path) -> Result<Option<File>, BackupError> {
-    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+    // A pipe would keep the process waiting without O_NONBLOCK.
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(AT_FDCWD, path, how).map(File::from) {
         Ok(file) if file.metadata().map_err(failed("read", path))?.is_file() => Ok(Some(file)),
-        Ok(_) => Err(BackupError::NoFile(path.to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => Err(BackupError::NoFile(path.to_owned())),
+        Ok(_) | Err(Errno::ELOOP) => Err(BackupError::NoFile(path.to_owned())),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(failed("read", path)(errno.into())),
+    }
+}
+
+/// Whether there is a folder. A link is an error: what it leads to may be somebody else's.
+fn is_folder(path: &Path) -> Result<bool, BackupError> {
+    match path.symlink_metadata() {
+        Ok(file) if file.is_symlink() => Err(BackupError::NoFile(path.to_owned())),
+        Ok(file) => Ok(file.is_dir()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed("read", path)(error)),
     }
 }

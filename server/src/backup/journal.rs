@@ -2,7 +2,7 @@
 //!
 //! A use is recorded before the signer is asked for it, so an entry of the journal has a record to belong to. Journals
 //! are read both before and after the database is copied. The copied record has all entries that were there before. Of
-//! those that came since, a copy has the ones up to the first whose request the copied record does not know. No use that
+//! those that came since, a copy has the ones up to the first that the copied record does not know. No use that
 //! is finished in the copied record is behind it: its entry was written before the moment of the copy, and the unknown
 //! one after it.
 
@@ -21,15 +21,21 @@ const MAX_LINE: u64 = 4096;
 
 /// The bytes of whole lines in a journal now.
 pub(super) fn whole_lines(path: &Path, file: &File) -> Result<u64, BackupError> {
+    const BLOCK: u64 = 1 << 16;
     let length = || -> io::Result<u64> {
-        let length = file.metadata()?.len();
-        let mut reader = file;
-        let from = length.saturating_sub(MAX_LINE);
-        reader.seek(SeekFrom::Start(from))?;
-        let mut tail = Vec::new();
-        reader.take(length - from).read_to_end(&mut tail)?;
-        let end = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        Ok(if end == 0 && from > 0 { 0 } else { from + end as u64 })
+        let (mut reader, mut end) = (file, file.metadata()?.len());
+        let mut block = Vec::new();
+        while end > 0 {
+            let from = end.saturating_sub(BLOCK);
+            block.clear();
+            reader.seek(SeekFrom::Start(from))?;
+            reader.take(end - from).read_to_end(&mut block)?;
+            if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
+                return Ok(from + at as u64 + 1);
+            }
+            end = from;
+        }
+        Ok(0)
     };
     length().map_err(failed("read", path))
 }
@@ -92,12 +98,17 @@ mod tests {
         assert_eq!(before as usize, line(1, 1).len() + line(2, 2).len());
         file.seek(SeekFrom::End(0)).unwrap();
         file.write_all(format!("{}{}{}{{\"seq", line(3, 3), line(4, 4), line(5, 3)).as_bytes()).unwrap();
-        assert_eq!(whole_lines(&path, &file).unwrap() as usize, before as usize + 3 * line(3, 3).len());
+        let whole = whole_lines(&path, &file).unwrap();
+        assert_eq!(whole as usize, before as usize + 3 * line(3, 3).len());
         let end = |known: &[u128]| {
             let is_recorded = |entry: &JournalEntry| Ok(known.contains(&entry.request.as_u128()));
             (cut(&path, &file, before, is_recorded).unwrap() - before) as usize / line(3, 3).len()
         };
         // Entries before the copy are never asked about.
         assert_eq!([end(&[]), end(&[3]), end(&[4]), end(&[3, 4])], [0, 1, 0, 3]);
+        // A crash can leave a long tail of zeros.
+        file.seek(SeekFrom::End(0)).unwrap();
+        file.write_all(&vec![0; 1 << 20]).unwrap();
+        assert_eq!(whole_lines(&path, &file).unwrap(), whole);
     }
 }

@@ -148,7 +148,7 @@ fn is_allowed(path: &str) -> bool {
 
 /// A name without a separator that is neither hidden nor a step up.
 pub(super) fn is_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
     !name.is_empty() && name.len() <= 255 && !name.starts_with('.') && name.chars().all(allowed)
 }
 

@@ -57,8 +57,11 @@ pub enum BackupError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A link or a device where a file should be.
-    #[error("{} is no regular file", .0.display())]
+    #[error("{} is a link or no regular file", .0.display())]
     NoFile(PathBuf),
+    /// A file that is too long for what it is.
+    #[error("{} is too long to be what its name says", .0.display())]
+    TooLong(PathBuf),
     /// The backup would be in a folder that is backed up.
     #[error("{} is part of what is backed up: choose another folder", .0.display())]
     Inside(PathBuf),

@@ -11,8 +11,8 @@ use std::{
 use nix::unistd::{User, chown};
 
 use super::{
-    BackedUp, BackupError, DATABASE, MANIFEST, Manifest, OWN_SIGNERS,
-    copy::{hash, open, stream},
+    BackedUp, BackupError, DATABASE, FileEntry, MANIFEST, Manifest, OWN_SIGNERS,
+    copy::{open, stream},
     failed,
 };
 use crate::{files, storage::SqliteCopy};
@@ -55,7 +55,7 @@ impl Owners {
 }
 
 impl Backup {
-    /// Reads a backup and compares each of its files with the manifest.
+    /// Reads a backup, whose folder is named without links, and compares each of its files with the manifest.
     ///
     /// # Errors
     /// If it is not finished or differs from its manifest, or if a newer release made its database.
@@ -69,9 +69,7 @@ impl Backup {
         for entry in &manifest.files {
             let path = folder.join(&entry.path);
             let file = open(&path)?.ok_or_else(|| BackupError::Changed(entry.path.clone()))?;
-            if hash(&path, &file)? != (entry.bytes, entry.sha256.clone()) {
-                return Err(BackupError::Changed(entry.path.clone()));
-            }
+            entry.expect(stream((&path, &file), entry.bytes.saturating_add(1), |_| Ok(()))?)?;
         }
         if manifest.database == BackedUp::Sqlite {
             SqliteCopy::open(&folder.join(DATABASE))?;
@@ -96,11 +94,16 @@ impl Backup {
     /// # Errors
     /// If a place is taken or can't be written.
     pub fn restore(&self, targets: &Targets<'_>) -> Result<(), BackupError> {
-        let mut moves = vec![(targets.data.to_owned(), String::new())];
-        for name in self.own_signers() {
-            moves.push((targets.own_signers.join(name), format!("{OWN_SIGNERS}/{name}/")));
-        }
-        for (target, _) in &moves {
+        let own = self.own_signers().into_iter().map(|name| Move {
+            target: targets.own_signers.join(name),
+            building: beside(targets.own_signers, name),
+            prefix: format!("{OWN_SIGNERS}/{name}/"),
+        });
+        // The data folder comes last: without it nothing looks restored.
+        let data =
+            Move { target: targets.data.to_owned(), building: beside(targets.data, "data"), prefix: String::new() };
+        let moves: Vec<Move> = own.chain([data]).collect();
+        for Move { target, .. } in &moves {
             if !is_free(target)? {
                 return Err(BackupError::Exists(target.clone()));
             }
@@ -115,54 +118,47 @@ impl Backup {
         result
     }
 
-    fn make(
-        &self,
-        moves: &[(PathBuf, String)],
-        owners: Option<&Owners>,
-        made: &mut Vec<PathBuf>,
-    ) -> Result<(), BackupError> {
-        let mut ready = Vec::new();
-        for (target, prefix) in moves {
-            let building = beside(target);
-            if building.exists() {
-                fs::remove_dir_all(&building).map_err(failed("remove", &building))?;
+    fn make(&self, moves: &[Move], owners: Option<&Owners>, made: &mut Vec<PathBuf>) -> Result<(), BackupError> {
+        for Move { building, prefix, .. } in moves {
+            if building.symlink_metadata().is_ok() {
+                fs::remove_dir_all(building).map_err(failed("remove", building))?;
             }
-            files::make_folder(&building)?;
+            files::make_folder(building)?;
             made.push(building.clone());
             for entry in &self.manifest.files {
                 let own = entry.path.starts_with(OWN_SIGNERS);
                 match entry.path.strip_prefix(prefix.as_str()) {
-                    Some(place) if own != prefix.is_empty() => {
-                        self.copy(&entry.path, &building.join(place), &building)?
-                    }
+                    Some(place) if own != prefix.is_empty() => self.copy(entry, &building.join(place), building)?,
                     _ => {}
                 }
             }
             if let Some(owners) = owners {
-                give(&building, if prefix.is_empty() { &owners.server } else { &owners.signers })?;
+                give(building, if prefix.is_empty() { &owners.server } else { &owners.signers })?;
             }
-            ready.push((building, target));
         }
-        for (building, target) in ready {
+        for Move { building, target, .. } in moves {
             // An empty folder is replaced.
-            fs::rename(&building, target).map_err(failed("make", target))?;
-            files::sync_entry(target)?;
-            made.retain(|folder| *folder != building);
+            fs::rename(building, target).map_err(failed("make", target))?;
             made.push(target.clone());
+            files::sync_entry(target)?;
         }
         Ok(())
     }
 
-    fn copy(&self, place: &str, to: &Path, root: &Path) -> Result<(), BackupError> {
-        let from = self.folder.join(place);
-        let file = open(&from)?.ok_or_else(|| BackupError::Changed(place.to_owned()))?;
+    fn copy(&self, entry: &FileEntry, to: &Path, root: &Path) -> Result<(), BackupError> {
+        let from = self.folder.join(&entry.path);
+        let file = open(&from)?.ok_or_else(|| BackupError::Changed(entry.path.clone()))?;
         let missing: Vec<_> = to.ancestors().skip(1).take_while(|folder| *folder != root).collect();
         for folder in missing.iter().rev().filter(|folder| !folder.is_dir()) {
             files::make_folder(folder)?;
         }
         let mut target =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(failed("write", to))?;
-        stream((&from, &file), u64::MAX, |chunk| target.write_all(chunk).map_err(failed("write", to)))?;
+        let copied = stream((&from, &file), entry.bytes.saturating_add(1), |chunk| {
+            target.write_all(chunk).map_err(failed("write", to))
+        })?;
+        // It was compared before, and may have been changed since.
+        entry.expect(copied)?;
         target.sync_all().map_err(failed("write", to))
     }
 }
@@ -176,12 +172,29 @@ fn is_free(target: &Path) -> Result<bool, BackupError> {
     }
 }
 
-/// Where a folder is built before it gets its name.
-fn beside(target: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(target.file_name().unwrap_or_default());
-    name.push(".restoring");
-    target.with_file_name(name)
+/// One folder of a restore.
+struct Move {
+    target: PathBuf,
+    /// Where it is made before it gets its name.
+    building: PathBuf,
+    /// What the paths of its files begin with in the backup.
+    prefix: String,
+}
+
+/// A new name beside a folder. The folder itself may belong to a user who must not reach what is made.
+fn beside(folder: &Path, what: &str) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{name}.{what}.restoring"))
+}
+
+impl FileEntry {
+    fn expect(&self, (bytes, sha256): (u64, String)) -> Result<(), BackupError> {
+        if (bytes, sha256.as_str()) == (self.bytes, self.sha256.as_str()) {
+            Ok(())
+        } else {
+            Err(BackupError::Changed(self.path.clone()))
+        }
+    }
 }
 
 /// Gives a folder and all in it to a user.

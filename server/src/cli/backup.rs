@@ -74,16 +74,30 @@ pub(super) struct Restore {
 
 impl Make {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let data = std::path::absolute(&self.data.data).context("--data")?;
+        let given = &self.data.data;
+        let data = given.canonicalize().with_context(|| format!("--data {}", given.display()))?;
         let out = std::path::absolute(&self.out).context("OUT")?;
         let config = Config::load(&data)
             .with_context(|| format!("{} can't be used (has it a server? see --data)", data.display()))?;
         let environments = discover(&data.join("signer")).context("can't read the folder signer")?;
         let apart = environments.iter().any(|found| matches!(found.place, Place::Socket(_)));
         let own = self.signers.or_else(|| apart.then(|| PathBuf::from(OWN_SIGNERS)));
+        let own = own.map(|folder| folder.canonicalize().with_context(|| format!("--signers {}", folder.display())));
+        let own = own.transpose()?;
         let database = if config.database.url.is_some() { BackedUp::Postgres } else { BackedUp::Sqlite };
         let sources = Sources { data: &data, own_signers: own.as_deref(), database };
-        let made = backup::make(&sources, &out, output::note)?;
+        let mut made = backup::make(&sources, &out, output::note)?;
+        made.left_out.extend(files_elsewhere(&config, &data));
+        for found in environments.iter().filter(|found| matches!(found.place, Place::Socket(_))) {
+            let folder = own.as_deref().unwrap_or(Path::new(OWN_SIGNERS)).join(&found.name);
+            if !folder.is_dir() {
+                output::note(&format!(
+                    "warning: the signer {} has no folder {}: it is not in the backup (see --signers)",
+                    found.name,
+                    folder.display()
+                ));
+            }
+        }
         let bytes: u64 = made.manifest.files.iter().map(|file| file.bytes).sum();
         let files = made.manifest.files.len();
         let size = output::mebibytes(bytes);
@@ -102,7 +116,7 @@ impl Make {
         if !made.left_out.is_empty() {
             output::line(format_args!("\nNot in it; what opens the keys must be kept in another place:"));
             for path in &made.left_out {
-                output::line(format_args!("  {}", path.display()));
+                output::line(format_args!("  {}", shown(&path.to_string_lossy())));
             }
         }
         Ok(())
@@ -114,9 +128,10 @@ impl Restore {
         let data = std::path::absolute(&self.data.data).context("--data")?;
         let own_signers = std::path::absolute(&self.signers).context("--signers")?;
         output::note("comparing the files with the manifest");
-        let backup = Backup::read(&self.backup)?;
+        let folder = self.backup.canonicalize().with_context(|| self.backup.display().to_string())?;
+        let backup = Backup::read(&folder)?;
         let manifest = &backup.manifest;
-        let (files, created, release) = (manifest.files.len(), manifest.created, &manifest.release);
+        let (files, created, release) = (manifest.files.len(), manifest.created, shown(&manifest.release));
         if self.check {
             output::line(format_args!("All {files} files are as release {release} made them at {created}."));
             return Ok(());
@@ -134,6 +149,18 @@ impl Restore {
         report(manifest.database, &data);
         Ok(())
     }
+}
+
+/// Files that the configuration names and the backup does not have.
+fn files_elsewhere(config: &Config, data: &Path) -> Vec<PathBuf> {
+    let tls = [&config.tls.certificate, &config.tls.key].into_iter();
+    let named = tls.chain(&config.database.password_file).chain(&config.database.ca_file).map(|path| data.join(path));
+    named.filter(|path| path.parent() != Some(&data.join("tls")) && path.parent() != Some(data)).collect()
+}
+
+/// Without characters that a terminal acts on: others may have chosen the text.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn report(database: BackedUp, data: &Path) {

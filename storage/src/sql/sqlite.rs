@@ -73,6 +73,11 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, StorageError> 
     open_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
+/// The same. A link in the path is an error.
+pub(crate) fn open_without_links(path: &Path) -> Result<Connection, StorageError> {
+    open_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NOFOLLOW)
+}
+
 /// A few connections that can only read.
 pub(crate) struct Readers {
     all: [Mutex<Connection>; READERS],

@@ -81,8 +81,12 @@ fn what_a_restored_backup_brings_back_and_lacks() -> Result<()> {
 fn a_backup_has_no_secret_that_opens_keys_and_is_for_its_owner() -> Result<()> {
     let playground = sqlite()?;
     fs::write(playground.server.data().join("signer/default/pin"), "123456\n")?;
+    let mut add = Command::new(playground.binaries.server());
+    add.args(["environment", "add", "second@site", "--data"]).arg(playground.server.data()).env_clear();
+    run(&mut add, PATIENCE)?.success()?;
     let backup = playground.scratch.path().join("backup");
     let report = backup_to(&playground, &backup)?.success()?.text();
+    ensure!(backup.join("signer/second@site/seal.json").exists(), "an environment is missing: {report}");
     for left_out in [KEY_FILE, "signer/default/pin"] {
         ensure!(report.contains(left_out), "{left_out} is not named: {report}");
         ensure!(!backup.join(left_out).exists(), "{left_out} is in the backup");
@@ -129,7 +133,7 @@ fn damaged_backups_and_taken_places_are_refused() -> Result<()> {
     expect("a missing file", "server.toml was changed")?;
     let elsewhere = playground.scratch.file("elsewhere", &text)?;
     symlink(elsewhere, &config)?;
-    expect("a link", "is no regular file")?;
+    expect("a link", "is a link or no regular file")?;
     fs::remove_file(&config)?;
     fs::write(&config, &text)?;
     restore(&playground, &backup, &playground.scratch.path().join("unused"), &["--check"])?.success()?;
@@ -154,6 +158,23 @@ fn a_backup_with_postgresql_says_what_it_lacks() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn links_in_the_data_folder_lead_nowhere() -> Result<()> {
+    let playground = sqlite()?;
+    let data = playground.server.data();
+    let secret = playground.scratch.file("somebody-elses", "secret\n")?;
+    let somebody_elses = playground.scratch.folder("folder-of-somebody-else")?;
+    fs::copy(&secret, somebody_elses.join("seal.json"))?;
+    for (link, to) in [("tls/extra.pem", &secret), ("signer/linked", &somebody_elses)] {
+        symlink(to, data.join(link))?;
+        let refused = backup_to(&playground, &playground.scratch.path().join("backup"))?.failure()?.description();
+        ensure!(refused.contains("is a link or no regular file") && refused.contains(link), "{refused}");
+        ensure!(!playground.scratch.path().join("backup").exists(), "half a backup is left");
+        fs::remove_file(data.join(link))?;
+    }
+    made(&playground, "backup").map(drop)
+}
+
 fn sqlite() -> Result<Playground> {
     builder()?.database(DatabaseKind::Sqlite).store(StoreKind::Sealed).start()
 }
@@ -176,6 +197,16 @@ fn under_load(playground: &Playground, key: &str, count: usize) -> Result<Vec<Pa
                 })
             })
             .collect();
+        // Key management is recorded in several entries of one request.
+        let managing = scope.spawn(|| -> Result<()> {
+            for number in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                playground.admin.create_key(Algorithm::NistP256, &format!("load-{number}"))?;
+            }
+            Ok(())
+        });
         let mut made_backups = Vec::new();
         for number in 0..count {
             let before = signed.load(Ordering::Relaxed);
@@ -183,7 +214,7 @@ fn under_load(playground: &Playground, key: &str, count: usize) -> Result<Vec<Pa
             made_backups.push(made(playground, &format!("backup-{number}")));
         }
         stop.store(true, Ordering::Relaxed);
-        for worker in workers {
+        for worker in workers.into_iter().chain([managing]) {
             worker.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
         }
         made_backups.into_iter().collect()
