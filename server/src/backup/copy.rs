@@ -88,7 +88,7 @@ impl Copying<'_> {
         if self.sources.database == BackedUp::Sqlite {
             let from = data.join(DATABASE);
             let size = fs::metadata(&from).map_err(failed("read", &from))?.len();
-            note(&format!("copying the database, {} MiB", size >> 20));
+            note(&format!("copying the database, {} MiB", size.div_ceil(1 << 20)));
             let database = SqliteCopy::make(&from, &self.to.join(DATABASE))?;
             record =
                 database.record_head()?.map(|(sequence, hash)| RecordHead { sequence, hash: HEXLOWER.encode(&hash) });
