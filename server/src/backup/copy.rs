@@ -110,7 +110,7 @@ impl Copying<'_> {
     fn hash_database(&mut self) -> Result<(), BackupError> {
         let path = self.to.join(DATABASE);
         let file = File::open(&path).map_err(failed("read", &path))?;
-        let (bytes, sha256) = hash(&path, &file)?;
+        let (bytes, sha256) = stream((&path, &file), u64::MAX, |_| Ok(()))?;
         self.files.push(FileEntry { path: DATABASE.to_owned(), bytes, sha256 });
         Ok(())
     }
@@ -126,12 +126,14 @@ impl Copying<'_> {
                 if !is_name(&name) || !is_folder(&path)? {
                     continue;
                 }
-                let journal = open(&path.join(JOURNAL))?;
-                let journal = match journal {
-                    Some(file) => Some((journal::whole_lines(&path.join(JOURNAL), &file)?, file)),
+                let journal = path.join(JOURNAL);
+                let journal = match open(&journal)? {
+                    Some(file) => {
+                        let length = journal::whole_lines(&journal, &file)?;
+                        Some((file, length))
+                    }
                     None => None,
                 };
-                let journal = journal.map(|(length, file)| (file, length));
                 found.push(SignerFolder { folder: path, place: format!("{place}/{name}"), journal });
             }
         }
@@ -146,7 +148,7 @@ impl Copying<'_> {
                 Some(copy) => journal::cut(&path, &file, before, |entry| is_recorded(copy, entry))?,
                 None => journal::whole_lines(&path, &file)?,
             };
-            self.copy((&path, &file), &format!("{place}/{JOURNAL}"), Some(end))?;
+            self.copy((&path, &file), &format!("{place}/{JOURNAL}"), end)?;
         }
         for (name, path) in entries(&folder)? {
             if SIGNER_FILES.contains(&name.as_str()) {
@@ -184,11 +186,11 @@ impl Copying<'_> {
         if file.metadata().map_err(failed("read", from))?.len() > MAX_FILE {
             return Err(BackupError::TooLong(from.to_owned()));
         }
-        self.copy((from, &file), place, Some(MAX_FILE))
+        self.copy((from, &file), place, MAX_FILE)
     }
 
-    /// Copies an open file, or its first bytes, to its place.
-    fn copy(&mut self, (from, file): (&Path, &File), place: &str, bytes: Option<u64>) -> Result<(), BackupError> {
+    /// Copies an open file, but no more than its first bytes, to its place.
+    fn copy(&mut self, (from, file): (&Path, &File), place: &str, limit: u64) -> Result<(), BackupError> {
         let to = self.to.join(place);
         for folder in to.ancestors().skip(1).take_while(|folder| *folder != self.to).collect::<Vec<_>>().iter().rev() {
             if !folder.is_dir() {
@@ -199,9 +201,8 @@ impl Copying<'_> {
         reader.seek(SeekFrom::Start(0)).map_err(failed("read", from))?;
         let mut target =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to).map_err(failed("write", &to))?;
-        let (bytes, sha256) = stream((from, reader), bytes.unwrap_or(u64::MAX), |chunk| {
-            target.write_all(chunk).map_err(failed("write", &to))
-        })?;
+        let (bytes, sha256) =
+            stream((from, reader), limit, |chunk| target.write_all(chunk).map_err(failed("write", &to)))?;
         target.sync_all().map_err(failed("write", &to))?;
         self.files.push(FileEntry { path: place.to_owned(), bytes, sha256 });
         Ok(())
@@ -229,11 +230,6 @@ fn is_recorded(copy: &SqliteCopy, entry: &JournalEntry) -> Result<bool, BackupEr
         }),
         _ => events.any(|event| matches!(event, Event::UseIntent(intent) if has(&[intent.component]))),
     })
-}
-
-/// Length and SHA-256 of a file.
-pub(super) fn hash(path: &Path, file: &File) -> Result<(u64, String), BackupError> {
-    stream((path, file), u64::MAX, |_| Ok(()))
 }
 
 /// Hands the file's first bytes over in pieces. Their number and SHA-256 in the end.

@@ -80,13 +80,9 @@ impl Backup {
     /// The names of the signers that run as users of their own.
     #[must_use]
     pub fn own_signers(&self) -> BTreeSet<&str> {
-        let paths = self.manifest.files.iter().map(|file| file.path.split('/').collect::<Vec<_>>());
-        let paths: Vec<Vec<&str>> = paths.collect();
-        let own = paths.iter().filter_map(|parts| match parts.as_slice() {
-            [OWN_SIGNERS, name, _] => Some(*name),
-            _ => None,
-        });
-        own.collect()
+        let below =
+            self.manifest.files.iter().filter_map(|file| file.path.strip_prefix(OWN_SIGNERS)?.strip_prefix('/'));
+        below.filter_map(|path| path.split('/').next()).collect()
     }
 
     /// Puts everything into its place: all of it, or nothing.

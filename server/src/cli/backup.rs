@@ -76,7 +76,7 @@ impl Make {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let given = &self.data.data;
         let data = given.canonicalize().with_context(|| format!("--data {}", given.display()))?;
-        let out = std::path::absolute(&self.out).context("OUT")?;
+        let out = without_links(&self.out)?;
         let config = Config::load(&data)
             .with_context(|| format!("{} can't be used (has it a server? see --data)", data.display()))?;
         let environments = discover(&data.join("signer")).context("can't read the folder signer")?;
@@ -149,6 +149,16 @@ impl Restore {
         report(manifest.database, &data);
         Ok(())
     }
+}
+
+/// Where a new folder will be: its parent may be named by links, which are not followed later.
+fn without_links(new: &Path) -> anyhow::Result<PathBuf> {
+    let path = std::path::absolute(new)?;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        anyhow::bail!("{} is no new folder", path.display());
+    };
+    let parent = parent.canonicalize().with_context(|| format!("the folder {}", parent.display()))?;
+    Ok(parent.join(name))
 }
 
 /// Files that the configuration names and the backup does not have.
