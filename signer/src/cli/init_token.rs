@@ -1,6 +1,10 @@
 //! `sealcard-signer init-token`.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -25,7 +29,7 @@ Example, for a signer of its own user:
 pub(super) struct InitToken {
     #[command(flatten)]
     folder: Folder,
-    /// The description of the token: token.toml
+    /// The description of the token: token.toml (- for standard input)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
@@ -42,11 +46,16 @@ struct Made {
 
 impl InitToken {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let length = std::fs::metadata(&self.config).with_context(|| self.config.display().to_string())?.len();
-        if length > MAX_TOKEN_FILE as u64 {
+        let mut text = Vec::new();
+        let most = MAX_TOKEN_FILE as u64 + 1;
+        let read = match self.config.as_os_str() == "-" {
+            true => io::stdin().lock().take(most).read_to_end(&mut text),
+            false => File::open(&self.config).and_then(|file| file.take(most).read_to_end(&mut text)),
+        };
+        read.with_context(|| self.config.display().to_string())?;
+        if text.len() > MAX_TOKEN_FILE {
             bail!("{} is too large for a description of a token", self.config.display());
         }
-        let text = std::fs::read(&self.config).with_context(|| self.config.display().to_string())?;
         TokenConfig::parse(&text).map_err(|error| anyhow!("{}, {error}", self.config.display()))?;
         let folder = &self.folder.folder;
         folder::create(folder).with_context(|| folder.display().to_string())?;

@@ -13,7 +13,7 @@ use crate::{
         Token,
         config::{TOKEN_FILE, TokenConfig},
     },
-    sandbox::{self, Rules},
+    sandbox,
 };
 
 /// Show what a token is and what it can do
@@ -45,7 +45,7 @@ impl Probe {
         }
         // As the worker is: a module that lacks something there must show it here.
         os::shield().context("the process can't be shielded")?;
-        sandbox::enter(&Rules::of_token(&config))?;
+        sandbox::enter(&sandbox::rules(Some(&config)))?;
         let token = Token::open(&config, |timed_out| {
             output::error(&format!(
                 "sealcard-signer: {} took longer than {} s",

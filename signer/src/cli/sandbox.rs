@@ -10,7 +10,7 @@ use super::{Folder, output};
 use crate::{
     os,
     pkcs11::config::TokenConfig,
-    sandbox::{self, Outcome, Rules},
+    sandbox::{self, Outcome},
 };
 
 /// Show what the sandbox around the keys prevents
@@ -33,7 +33,7 @@ impl Sandbox {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let folder = std::path::absolute(&self.folder.folder)?;
         anyhow::ensure!(folder.is_dir(), "{} is not a folder", folder.display());
-        let rules = TokenConfig::load(&folder)?.as_ref().map_or_else(Rules::sealed_store, Rules::of_token);
+        let rules = sandbox::rules(TokenConfig::load(&folder)?.as_ref());
         os::shield().context("the process can't be shielded")?;
         let enforced = sandbox::enter(&rules)?;
         let attempts = sandbox::attempts(&rules, &folder);

@@ -24,7 +24,7 @@ use nix::{
 };
 use serde::Serialize;
 
-use super::Rules;
+use sealcard_sandbox::Rules;
 
 /// The discard port: nobody listens there, and no module needs it.
 const PORT: u16 = 9;
@@ -59,7 +59,7 @@ pub fn attempts(rules: &Rules, folder: &Path) -> Vec<Attempt> {
     let mut attempt = |what: &str, result: io::Result<()>| attempts.push(Attempt::new(what, result));
     attempt("read /etc/passwd", File::open("/etc/passwd").map(drop));
     // Those that are there: that a file is missing would tell nothing.
-    let own = if rules.is_module() { "token.toml" } else { "seal.json" };
+    let own = if rules.has_files() { "token.toml" } else { "seal.json" };
     for name in [own, "keeper.key", "journal.jsonl"] {
         let path = folder.join(name);
         attempt(&format!("read {}", path.display()), File::open(&path).map(drop));

@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use sealcard_sandbox::SandboxError;
 use sealcard_signer_protocol::{
     self as protocol, Request, RequestBody, Response, SignerError,
     channel::{ChannelError, Incoming},
@@ -40,7 +41,7 @@ use crate::{
     log::{self, Level},
     os,
     pkcs11::config::{ConfigError, TokenConfig},
-    sandbox::{self, Rules, SandboxError},
+    sandbox,
 };
 use answers::Answers;
 use busy::{Busy, Kind};
@@ -102,7 +103,7 @@ pub fn run(folder: &Path) -> Result<(), WorkerError> {
     let given = control.worker_config()?;
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let config = if given.token { TokenConfig::load(folder)? } else { None };
-    let rules = config.as_ref().map_or_else(Rules::sealed_store, Rules::of_token);
+    let rules = sandbox::rules(config.as_ref());
     // A test's storage layer lives in this process and writes files.
     if !failpoint::is_set("signer::no_sandbox") {
         sandbox::enter(&rules)?;

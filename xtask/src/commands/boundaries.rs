@@ -10,7 +10,7 @@ use xtask::cargo::{cargo, workspace};
 const HTTP: &[&str] = &["axum", "hyper", "reqwest"];
 const SQL: &[&str] = &["rusqlite", "tokio-postgres"];
 /// What handles private keys: none of it belongs into the process that speaks to the network.
-const KEYS: &[&str] = &["sealcard-signer", "cryptoki", "cryptoki-sys", "landlock", "seccompiler"];
+const KEYS: &[&str] = &["sealcard-signer", "cryptoki", "cryptoki-sys"];
 const CARD: &[&str] = &["openpgp-card-emu", "iso7816", "sealcard-bridge"];
 const OPENPGP: &[&str] = &["sealcard-openpgp", "sequoia-openpgp"];
 /// Private keys in the clear pass through it: only the workstation's commands may.

@@ -32,8 +32,8 @@ pub(super) fn restrict(rules: &Rules) -> Result<(), CallsError> {
     let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
     apply([(libc::SYS_clone3, vec![])].into(), SeccompAction::Allow, unknown)?;
     match rules.calls {
-        Calls::Own => apply(own()?, SeccompAction::Errno(DENIED), SeccompAction::Allow),
-        Calls::Module => apply(denied(rules)?, SeccompAction::Allow, SeccompAction::Errno(DENIED)),
+        Calls::Computing => apply(computing()?, SeccompAction::Errno(DENIED), SeccompAction::Allow),
+        Calls::Usual => apply(denied(rules)?, SeccompAction::Allow, SeccompAction::Errno(DENIED)),
     }
 }
 
@@ -43,9 +43,9 @@ fn apply(filter: Filter, others: SeccompAction, these: SeccompAction) -> Result<
     Ok(apply_filter(&program)?)
 }
 
-/// What the worker's own code needs: the C library's allocator and threads, the cryptographic library, open sockets,
+/// What computing and answering need: the C library's allocator and threads, the cryptographic library, open sockets,
 /// and the journal. No call among them names a file, makes a socket or reaches another process.
-fn own() -> Result<Filter, BackendError> {
+fn computing() -> Result<Filter, BackendError> {
     let plain = [
         // Open descriptors.
         libc::SYS_read,
@@ -116,7 +116,7 @@ fn own() -> Result<Filter, BackendError> {
     Ok(filter)
 }
 
-/// What no module needs: starting programs, looking into other processes, and the kernel's own affairs.
+/// What no process of ours needs: starting programs, looking into other processes, and the kernel's own affairs.
 fn denied(rules: &Rules) -> Result<Filter, BackendError> {
     let plain = [
         // Programs and processes.
