@@ -122,4 +122,6 @@ pub struct ServerInfo {
     pub server_id: uuid::Uuid,
     /// The server's release, such as `0.1.0`.
     pub version: String,
+    /// Whether it is for trying Sealcard out: its signers run as its own user, so it could read the private keys.
+    pub trial: bool,
 }

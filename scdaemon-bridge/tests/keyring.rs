@@ -32,7 +32,7 @@ login() {
 async fn server(identity: &Identity) -> Server {
     Server::start(identity.config(&identity.key), |_, asked| match (asked.method.as_str(), asked.path.as_str()) {
         ("GET", "/v1/server") => {
-            Reply::ok(&ServerInfo { server_id: uuid::Uuid::from_u128(1), version: "0.1.0".to_owned() })
+            Reply::ok(&ServerInfo { server_id: uuid::Uuid::from_u128(1), version: "0.1.0".to_owned(), trial: false })
         }
         ("POST", "/v1/login") => Reply::ok(&issued("keyring-token", 0, 3600)),
         (method, "/v1/grants/current") if asked.headers["authorization"] == "Bearer keyring-token" => match method {

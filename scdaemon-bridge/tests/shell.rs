@@ -22,9 +22,11 @@ async fn server(identity: &Identity) -> Server {
     let page = |items: serde_json::Value| Reply::ok(&json!({"items": items, "next": null}));
     Server::start(identity.config(&identity.key), move |_, asked| {
         match (asked.method.as_str(), asked.path.split('?').next().unwrap()) {
-            ("GET", "/v1/server") => {
-                Reply::ok(&ServerInfo { server_id: uuid::Uuid::from_u128(1), version: "0.1.0".to_owned() })
-            }
+            ("GET", "/v1/server") => Reply::ok(&ServerInfo {
+                server_id: uuid::Uuid::from_u128(1),
+                version: "0.1.0".to_owned(),
+                trial: false,
+            }),
             ("POST", "/v1/login") => Reply::ok(&issued("token", 0, 3600)),
             ("GET", "/v1/keys") => page(json!([{"project": "release", "name": "tags", "user_id": "Tags"},
                             {"project": "release", "name": "evil\u{1b}[2J", "user_id": "Evil"}])),

@@ -54,7 +54,9 @@ impl ServerBuilder {
     /// `init` failed.
     pub fn init(&self, admin_password: &Path, more: &[&str]) -> Result<Finished> {
         let mut command = self.command("init");
-        command.args(["--listen", "127.0.0.1:0", "--admin", Facts::ADMIN, "--admin-password-file"]).arg(admin_password);
+        command
+            .args(["--trial", "--listen", "127.0.0.1:0", "--admin", Facts::ADMIN, "--admin-password-file"])
+            .arg(admin_password);
         run(command.args(more), START)?.success()
     }
 

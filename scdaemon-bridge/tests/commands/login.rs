@@ -33,7 +33,7 @@ async fn server(identity: &Identity) -> Server {
     };
     Server::start(identity.config(&identity.key), move |_, asked| match (asked.method.as_str(), asked.path.as_str()) {
         ("GET", "/v1/server") => {
-            Reply::ok(&ServerInfo { server_id: uuid::Uuid::from_u128(1), version: "0.1.0".to_owned() })
+            Reply::ok(&ServerInfo { server_id: uuid::Uuid::from_u128(1), version: "0.1.0".to_owned(), trial: false })
         }
         ("POST", "/v1/login") => login(asked),
         ("GET", "/v1/grants/current") => Reply::ok(&issued("", 0, 3600).grant),

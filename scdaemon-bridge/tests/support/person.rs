@@ -100,7 +100,7 @@ pub fn text(output: &Output) -> String {
 pub async fn server(identity: &Identity) -> Server {
     Server::start(identity.config(&identity.key), |number, asked| match (asked.method.as_str(), asked.path.as_str()) {
         ("GET", "/v1/server") => {
-            Reply::ok(&ServerInfo { server_id: uuid::Uuid::from_u128(1), version: "0.1.0".to_owned() })
+            Reply::ok(&ServerInfo { server_id: uuid::Uuid::from_u128(1), version: "0.1.0".to_owned(), trial: false })
         }
         ("POST", "/v1/login") if asked.body.contains("correct horse") || asked.body.contains("sct_right") => {
             Reply::ok(&issued(&format!("token-1-{number}"), 0, 3600))

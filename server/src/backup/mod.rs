@@ -19,7 +19,7 @@ use std::{io, path::PathBuf};
 
 pub use copy::{Sources, Summary, make};
 pub use manifest::{BackedUp, BadManifest, FileEntry, Manifest, RecordHead};
-pub use restore::{Backup, Owners, Targets};
+pub use restore::{Backup, Owners, Targets, user};
 
 use crate::{files::FileError, storage::StorageError};
 

@@ -1,7 +1,7 @@
 //! Restoring a backup.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -38,20 +38,18 @@ pub struct Targets<'a> {
 /// The users that server and signers run as.
 #[derive(Debug, Clone)]
 pub struct Owners {
-    server: User,
-    signers: User,
+    /// The server's.
+    pub server: User,
+    /// Those of signers that run as their own users, by environment.
+    pub signers: BTreeMap<String, User>,
 }
 
-impl Owners {
-    /// The users with these names.
-    ///
-    /// # Errors
-    /// If there is none of that name.
-    pub fn named(server: &str, signers: &str) -> Result<Self, BackupError> {
-        let user =
-            |name: &str| User::from_name(name).ok().flatten().ok_or_else(|| BackupError::NoUser(name.to_owned()));
-        Ok(Self { server: user(server)?, signers: user(signers)? })
-    }
+/// The user with this name.
+///
+/// # Errors
+/// If there is none.
+pub fn user(name: &str) -> Result<User, BackupError> {
+    User::from_name(name).ok().flatten().ok_or_else(|| BackupError::NoUser(name.to_owned()))
 }
 
 impl Backup {
@@ -94,10 +92,15 @@ impl Backup {
             target: targets.own_signers.join(name),
             building: beside(targets.own_signers, name),
             prefix: format!("{OWN_SIGNERS}/{name}/"),
+            signer: Some(name.to_owned()),
         });
         // The data folder comes last: without it nothing looks restored.
-        let data =
-            Move { target: targets.data.to_owned(), building: beside(targets.data, "data"), prefix: String::new() };
+        let data = Move {
+            target: targets.data.to_owned(),
+            building: beside(targets.data, "data"),
+            prefix: String::new(),
+            signer: None,
+        };
         let moves: Vec<Move> = own.chain([data]).collect();
         for Move { target, .. } in &moves {
             if !is_free(target)? {
@@ -115,7 +118,7 @@ impl Backup {
     }
 
     fn make(&self, moves: &[Move], owners: Option<&Owners>, made: &mut Vec<PathBuf>) -> Result<(), BackupError> {
-        for Move { building, prefix, .. } in moves {
+        for Move { building, prefix, signer, .. } in moves {
             if building.symlink_metadata().is_ok() {
                 fs::remove_dir_all(building).map_err(failed("remove", building))?;
             }
@@ -129,7 +132,10 @@ impl Backup {
                 }
             }
             if let Some(owners) = owners {
-                give(building, if prefix.is_empty() { &owners.server } else { &owners.signers })?;
+                let own = signer
+                    .as_ref()
+                    .map(|name| owners.signers.get(name).ok_or_else(|| BackupError::NoUser(name.clone())));
+                give(building, own.transpose()?.unwrap_or(&owners.server))?;
             }
         }
         for Move { building, target, .. } in moves {
@@ -175,6 +181,8 @@ struct Move {
     building: PathBuf,
     /// What the paths of its files begin with in the backup.
     prefix: String,
+    /// The signer whose folder it is; the data folder has none.
+    signer: Option<String>,
 }
 
 /// A new name beside a folder. The folder itself may belong to a user who must not reach what is made.

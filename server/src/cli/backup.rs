@@ -6,15 +6,16 @@ use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use nix::unistd::geteuid;
 
-use super::{Data, output};
+use super::{
+    Data,
+    installed::{Instance, SIGNERS as OWN_SIGNERS},
+    output,
+};
 use crate::{
     backup::{self, BackedUp, Backup, Owners, Sources, Targets},
     config::Config,
     signers::{Place, discover},
 };
-
-/// Where signers of their own users are, unless an option says it.
-const OWN_SIGNERS: &str = "/var/lib/sealcard-signer";
 
 /// Back up the server while it runs
 ///
@@ -67,9 +68,10 @@ pub(super) struct Restore {
     /// The user that the server runs as; used if root restores
     #[arg(long, value_name = "NAME", default_value = "sealcard")]
     user: String,
-    /// The user that signers of their own run as; used if root restores
-    #[arg(long, value_name = "NAME", default_value = "sealcard-signer")]
-    signer_user: String,
+    /// The user of all signers that run as their own users; used if root restores [default: sealcard-ENVIRONMENT,
+    /// created if it is missing]
+    #[arg(long, value_name = "NAME")]
+    signer_user: Option<String>,
 }
 
 impl Make {
@@ -137,7 +139,7 @@ impl Restore {
             return Ok(());
         }
         let owners = match geteuid().is_root() {
-            true => Some(Owners::named(&self.user, &self.signer_user)?),
+            true => Some(self.owners(&backup)?),
             false => None,
         };
         output::note("restoring");
@@ -148,6 +150,18 @@ impl Restore {
         }
         report(manifest.database, &data);
         Ok(())
+    }
+}
+
+impl Restore {
+    fn owners(&self, backup: &Backup) -> anyhow::Result<Owners> {
+        let server = backup::user(&self.user)?;
+        let owner = |environment: &str| match &self.signer_user {
+            Some(name) => Ok(backup::user(name)?),
+            None => Instance::new(environment, PathBuf::new())?.make_user(),
+        };
+        let signers = backup.own_signers().into_iter().map(|name| Ok((name.to_owned(), owner(name)?)));
+        Ok(Owners { server, signers: signers.collect::<anyhow::Result<_>>()? })
     }
 }
 

@@ -2,17 +2,23 @@
 
 use std::{
     fs,
+    io::{IsTerminal as _, stdin},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use nix::unistd::{Uid, User, geteuid};
 use sealcard_api::{admin::EnvironmentKind, rules::Name};
 
-use super::{Data, join, output, seal::SealOptions};
+use super::{
+    Data,
+    installed::{self, Acting, Instance, Seal, systemctl},
+    join, output, passwords,
+    seal::{SealKind, SealOptions},
+};
 use crate::{
     config::Config,
     files,
@@ -21,16 +27,17 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EnvironmentCommand {
-    /// Create an environment: a sealed store, a token, or a signer of its own user
+    /// Create an environment: a sealed store or a token
     ///
-    /// Without --token-config and --socket it is a sealed store: files, encrypted under a key that --seal protects. A
-    /// running server uses it after SIGHUP (`systemctl reload sealcard-server`) or its next start. If several servers
-    /// share a database, create the environment on each of them under the same name: for a token with the same
-    /// configuration, for a sealed store with --from.
+    /// Without --token-config and --socket it is a sealed store: files, encrypted under a key that --seal protects. On
+    /// an installed server, run this as root: it creates the signer with its user and units, and the running server
+    /// uses it at once. If several servers share a database, create the environment on each of them under the same
+    /// name: for a token with the same configuration, for a sealed store with --from.
     #[command(after_help = "\
 Examples:
   sealcard-server environment add tests
-  sealcard-server environment add hsm --token-config /etc/sealcard/hsm.toml
+  sealcard-server environment add hsm --pin-file pin \\
+    --token-config /etc/sealcard/hsm.toml
   sealcard-server environment add release --kind sealed \\
     --socket /run/sealcard-signer/release")]
     Add(Box<Add>),
@@ -53,6 +60,10 @@ pub(super) struct Add {
     #[arg(long, value_name = "FILE")]
     #[arg(conflicts_with_all = ["seal", "seal_key_file", "seal_passphrase_file", "seal_credential"])]
     token_config: Option<PathBuf>,
+    /// Read the token's PIN from the first line of this file, and store it where the description says; only for an
+    /// installed server
+    #[arg(long, value_name = "FILE", requires = "token_config")]
+    pin_file: Option<PathBuf>,
     /// Use a signer that runs as its own user and listens on this socket (sealcard-signer@NAME.socket); create its
     /// folder with sealcard-signer init or init-token
     #[arg(long, value_name = "SOCKET", requires = "kind", conflicts_with_all = ["token_config", "from", "seal",
@@ -61,7 +72,7 @@ pub(super) struct Add {
     /// How that signer stores keys: sealed (created with init) or pkcs11 (created with init-token)
     #[arg(long, value_name = "KIND", requires = "socket", value_parser = parse_kind)]
     kind: Option<EnvironmentKind>,
-    /// Copy the sealed store of another server that shares the database: its folder signer/NAME
+    /// Copy the sealed store of another server that shares the database: its signer's folder
     #[arg(long, value_name = "DIR")]
     #[arg(conflicts_with_all = ["token_config", "seal", "seal_key_file", "seal_passphrase_file",
         "seal_credential"])]
@@ -101,7 +112,13 @@ impl Add {
         Name::check(&self.name).map_err(anyhow::Error::msg)?;
         let data = std::path::absolute(&self.data.data).context("--data")?;
         let config = Config::load(&data)
-            .with_context(|| format!("{} can't be used (create it with: sealcard-server init)", data.display()))?;
+            .with_context(|| format!("{} can't be used (create it with: sealcard-server setup)", data.display()))?;
+        if !config.trial && self.socket.is_none() {
+            return self.install(&data);
+        }
+        if config.trial {
+            self.seal.check_trial()?;
+        }
         expect_own(&data)?;
         let folder = data.join("signer").join(&self.name);
         if folder.symlink_metadata().is_ok() {
@@ -142,6 +159,75 @@ impl Add {
         output::line(format_args!("\nIf the server runs, reload it: systemctl reload sealcard-server (SIGHUP)"));
         output::line(format_args!("Then check: sealcard admin environment list"));
         Ok(())
+    }
+
+    /// Makes a signer that runs as its own user, and has the server use it.
+    fn install(&self, data: &Path) -> anyhow::Result<()> {
+        installed::expect_administrator("sealcard-server environment add")?;
+        ensure!(data == Path::new(installed::DATA), "only the server in {} has units", installed::DATA);
+        let program = signers::program(None).context("can't find the signer's program")?;
+        let instance = Instance::new(&self.name, program)?;
+        let place = data.join("signer").join(&self.name);
+        ensure!(place.symlink_metadata().is_err(), "an environment named {} already exists", self.name);
+        let seal = match &self.token_config {
+            Some(_) => None,
+            None if self.from.is_some() => None,
+            None => {
+                let (kind, file) = self.seal.installed()?;
+                let passphrase = match (kind, file) {
+                    (SealKind::Passphrase, Some(file)) => Some(passwords::first_line(file)?),
+                    (SealKind::Passphrase, None) => Some(passwords::new_passphrase(stdin().is_terminal())?),
+                    _ => None,
+                };
+                Some(Seal::make(&self.name, kind, passphrase, &installed::recovery_file(&self.name))?)
+            }
+        };
+        let made = self.install_instance(&instance, seal.as_ref(), &place);
+        if made.is_err() {
+            instance.remove();
+            if let Some(seal) = &seal {
+                seal.remove();
+            }
+        }
+        let made = made?;
+        output::line(format_args!("Created the environment {}, whose signer runs as {}.", self.name, instance.user()));
+        output::line(format_args!("  Folder          {}", instance.folder().display()));
+        if let Some(keeper) = made.keeper_key {
+            output::line(format_args!("  Keeper key      {keeper}"));
+        }
+        if let Some(seal) = &seal {
+            output::line(format_args!("Keep in a safe place, apart from backups: {}.", seal.keep(&instance.folder())));
+        }
+        if systemctl(&["is-active", installed::UNIT]).is_ok() {
+            systemctl(&["reload", installed::UNIT])?;
+        }
+        output::line(format_args!("\nCheck it: sealcard admin environment list"));
+        Ok(())
+    }
+
+    fn install_instance(
+        &self,
+        instance: &Instance,
+        seal: Option<&Seal>,
+        place: &Path,
+    ) -> anyhow::Result<installed::Made> {
+        let pin = self.pin_file.as_deref().map(passwords::first_line).transpose()?;
+        let (keys, kind) = match (seal, &self.token_config, &self.from) {
+            (Some(seal), ..) => (installed::Keys::Sealed(seal), EnvironmentKind::Sealed),
+            (None, Some(config), _) => (installed::Keys::Token { config, pin: pin.as_ref() }, EnvironmentKind::Pkcs11),
+            (None, None, Some(from)) => (installed::Keys::Copy(from), EnvironmentKind::Sealed),
+            (None, None, None) => bail!("say what keeps the keys"),
+        };
+        let made = instance.make(&keys)?;
+        let _acting = Acting::begin(installed::USER)?;
+        files::make_folder(place)?;
+        let text = toml::to_string(&SocketFile { socket: instance.socket(), kind })?;
+        let written = files::write_new(&place.join(SOCKET_FILE), text.as_bytes());
+        if written.is_err() {
+            let _ = fs::remove_dir_all(place);
+        }
+        written?;
+        Ok(made)
     }
 
     /// What secrets for the new environment are encrypted to.
@@ -196,7 +282,7 @@ fn expect_own(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn parse_kind(text: &str) -> Result<EnvironmentKind, String> {
+pub(super) fn parse_kind(text: &str) -> Result<EnvironmentKind, String> {
     let all = [EnvironmentKind::Sealed, EnvironmentKind::Pkcs11];
     all.into_iter().find(|kind| kind.name() == text).ok_or_else(|| "it is sealed or pkcs11".to_owned())
 }

@@ -1,46 +1,56 @@
 //! `sealcard-server init`.
 
 use std::{
-    fs,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use sealcard_api::rules::Name;
+use sealcard_api::{admin::EnvironmentKind, rules::Name};
 
 use super::{
     Data,
-    database::{self, DatabaseOptions},
+    create::{self, Account, Certificate, ENVIRONMENT, First, KeyStore, Plan},
+    database::DatabaseOptions,
+    environment::parse_kind,
     listen, output,
     passwords::new_password,
     seal::SealOptions,
 };
 use crate::{
-    authn::{NAME_KEY_FILE, NameKey, hash_password_now},
-    config::{self, Config, Limits},
-    directory::{Author, Directory, NewProject, NewUser},
-    files, signers,
-    storage::{Database, Store},
+    config::{self, Limits},
+    signers,
     tls::{self, ServerTls},
 };
 
-/// Create a server: configuration, key store, certificate, administrator
+/// Create a data folder, to try Sealcard out or for a signer that exists
+///
+/// To install a server, use `sealcard-server setup`. With --trial the server starts its signer itself, as its own user,
+/// so whoever controls the server has the private keys. With --socket it uses a signer that runs as its own user.
 ///
 /// Asks on the terminal for what is missing, and prints what to do next. A folder that already holds a server is never
 /// changed. If init was killed, run it again: it removes what the earlier run left behind.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sealcard-server init --name sign.example.org --listen 0.0.0.0:8443
-  sealcard-server init --seal passphrase --project release
-  sealcard-server init --database-password-file password --database-url \\
-    'postgres://sealcard@db.example.org/sealcard?sslmode=require'")]
+  sealcard-server init --trial --data ~/sealcard --project release
+  sealcard-server init --trial --data ~/sealcard --seal passphrase
+  sealcard-server init --name sign.example.org --listen '[::]:8443' \\
+    --socket /run/sealcard-signer/default --kind sealed")]
 pub(super) struct Init {
     #[command(flatten)]
     data: Data,
+    /// Try Sealcard out: the server starts its signer itself, and the signer's files are not protected from the server
+    #[arg(long, conflicts_with = "socket")]
+    trial: bool,
+    /// The socket of a signer that runs as its own user (sealcard-signer@NAME.socket)
+    #[arg(long, value_name = "SOCKET", requires = "kind", conflicts_with_all = ["seal", "seal_key_file",
+        "seal_passphrase_file", "seal_credential", "signer_program"])]
+    socket: Option<PathBuf>,
+    /// How that signer stores keys: sealed or pkcs11
+    #[arg(long, value_name = "KIND", requires = "socket", value_parser = parse_kind)]
+    kind: Option<EnvironmentKind>,
     /// Where the server will listen
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen::parse, default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
@@ -72,28 +82,18 @@ pub(super) struct Init {
     signer_program: Option<PathBuf>,
 }
 
-/// Stands in the data folder until all of it is made.
-pub(super) const UNFINISHED: &str = "init-unfinished";
-
-/// What an init makes, and so what the next one may clean up after a half-made one.
-const MADE: [&str; 10] = [
-    config::FILE,
-    database::FILE,
-    "sealcard.db-wal",
-    "sealcard.db-shm",
-    "sealcard.lock",
-    database::HOST_FILE,
-    NAME_KEY_FILE,
-    "tls",
-    "signer",
-    UNFINISHED,
-];
-
 impl Init {
     pub(super) fn run(mut self: Box<Self>) -> anyhow::Result<()> {
         // Everything that can be refused is refused before anything is made.
+        if !self.trial && self.socket.is_none() {
+            bail!(
+                "say what the server is for: --trial tries Sealcard out on this machine; `sealcard-server setup`, run by \
+                 root, installs a server whose keys it can't read"
+            );
+        }
         self.seal.check()?;
-        Name::check(&self.admin).map_err(anyhow::Error::msg).context("--admin")?;
+        self.seal.check_trial()?;
+        Account::check(&self.admin, "--admin")?;
         if let Some(project) = &self.project {
             Name::check(project).map_err(anyhow::Error::msg).context("--project")?;
         }
@@ -104,89 +104,44 @@ impl Init {
             bail!("--name {name:?} is neither a host name nor an address");
         }
         let data = std::path::absolute(&self.data.data).context("--data")?;
-        let (certificate, key) = self.certificate_files(&data)?;
+        let certificate = self.certificate()?;
         let program = signers::program(self.signer_program.as_deref()).context("can't find the signer's program")?;
-        if !program.is_file() {
+        if self.trial && !program.is_file() {
             bail!("{} is missing: it belongs beside sealcard-server", program.display());
         }
-        let existed = prepare(&data)?;
-        let made = self.make(&data, &program, &certificate, &key);
-        if made.is_err() {
-            clean(&data)?;
-            if !existed {
-                let _ = fs::remove_dir(&data);
+        let key_store = match (&self.socket, self.kind) {
+            (Some(socket), Some(kind)) => {
+                KeyStore::Signer { socket: std::path::absolute(socket).context("--socket")?, kind }
             }
-        }
-        made?;
-        self.report(&data, &certificate)
+            _ => KeyStore::Trial {
+                seal: &self.seal,
+                program: &program,
+                configured: self.signer_program.as_deref().map(std::path::absolute).transpose()?,
+            },
+        };
+        create::expect_free(&data)?;
+        let characters = Limits::default().password_characters;
+        let password = new_password(self.admin_password_file.as_deref(), &self.admin, characters)?;
+        let place = certificate.places(&data).0;
+        create::make(&Plan {
+            data: &data,
+            listen: self.listen,
+            names: &self.names,
+            database: self.database.section()?,
+            certificate,
+            key_store,
+            administrator: &Account { name: self.admin.clone(), password, one_time_until: None },
+            first: First { project: self.project.clone(), key: None },
+        })?;
+        self.report(&data, &place)
     }
 
-    fn make(&self, data: &Path, program: &Path, certificate: &Path, key: &Path) -> anyhow::Result<()> {
-        let limits = Limits::default();
-        let password = new_password(self.admin_password_file.as_deref(), &self.admin, limits.password_characters)?;
-        files::write_new(&data.join(config::FILE), self.configuration(data, certificate, key)?.as_bytes())?;
-        if self.tls_cert.is_none() {
-            files::make_folder(&data.join("tls"))?;
-            tls::make_authority(data)?;
-            tls::issue_server(data, &self.names, certificate, key)?;
-        }
-        NameKey::of(data)?;
-        files::make_folder(&data.join("signer"))?;
-        let signer = data.join("signer/default");
-        files::make_folder(&signer)?;
-        self.seal.run(program, &signer)?;
-        let database = database::of(data, &self.database.section()?)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(make_database(
-            &database,
-            &self.admin,
-            &hash_password_now(&password)?,
-            self.project.as_deref(),
-        ))?;
-        fs::remove_file(data.join(UNFINISHED)).context("can't finish the data folder")?;
-        files::sync_entry(&data.join(UNFINISHED))?;
-        Ok(())
-    }
-
-    /// Where certificate and key lie; given ones are tried out.
-    fn certificate_files(&self, data: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
-        match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => {
-                let pair = (std::path::absolute(certificate)?, std::path::absolute(key)?);
-                ServerTls::load(pair.0.clone(), pair.1.clone())?;
-                Ok(pair)
-            }
-            _ => Ok(tls::default_pair(data)),
-        }
-    }
-
-    /// The text of the configuration: what was said here, and what else there is as comments.
-    fn configuration(&self, data: &Path, certificate: &Path, key: &Path) -> anyhow::Result<String> {
-        let relative = |path: &Path| path.strip_prefix(data).unwrap_or(path).to_owned();
-        let mut config = Config { listen: self.listen, ..Config::default() };
-        config.signer_program = self.signer_program.as_deref().map(std::path::absolute).transpose()?;
-        config.tls.certificate = relative(certificate);
-        config.tls.key = relative(key);
-        config.tls.names.clone_from(&self.names);
-        config.database = self.database.section()?;
-        let text = toml::to_string(&config)?;
-        // The limits are written as comments: a later release may have better defaults.
-        let mut in_limits = false;
-        let mut out = String::from(
-            "# Configuration of sealcard-server. Check it with: sealcard-server config check --data DIR\n\
-             # Every key can also be given in the environment, as SEALCARD_SERVER_KEY or\n\
-             # SEALCARD_SERVER_SECTION__KEY.\n\n",
-        );
-        for line in text.lines() {
-            if line.starts_with('[') {
-                in_limits = line == "[limits]";
-            }
-            let comment = if in_limits && !line.starts_with('[') && !line.is_empty() { "# " } else { "" };
-            out.push_str(comment);
-            out.push_str(line);
-            out.push('\n');
-        }
-        Ok(out)
+    /// Given files are tried out.
+    fn certificate(&self) -> anyhow::Result<Certificate> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(Certificate::Own) };
+        let (certificate, key) = (std::path::absolute(certificate)?, std::path::absolute(key)?);
+        ServerTls::load(certificate.clone(), key.clone())?;
+        Ok(Certificate::Files { certificate, key })
     }
 
     fn report(&self, data: &Path, certificate: &Path) -> anyhow::Result<()> {
@@ -198,9 +153,15 @@ impl Init {
         let config = data.join(config::FILE);
         output::line(format_args!("The server is set up in {}.\n", data.display()));
         output::line(format_args!("  Configuration   {}", config.display()));
-        output::line(format_args!("  Key store       {}", self.seal.describe(&data.join("signer/default"))));
-        if let Some(care) = self.seal.care() {
-            output::line(format_args!("                  {care}"));
+        if let Some(socket) = &self.socket {
+            output::line(format_args!("  Signer          {}", socket.display()));
+        } else {
+            let folder = data.join("signer").join(ENVIRONMENT);
+            output::line(format_args!("  Key store       {}", self.seal.describe(&folder)));
+            if let Some(care) = self.seal.care() {
+                output::line(format_args!("                  {care}"));
+            }
+            output::line(format_args!("                  For trying out: the server could read it."));
         }
         output::line(format_args!("  Administrator   {}", self.admin));
         if let Some(project) = &self.project {
@@ -218,59 +179,4 @@ impl Init {
         output::line(format_args!("  {fingerprint}"));
         Ok(())
     }
-}
-
-/// Makes the folder, or takes an empty or half-made one. Whether it existed.
-pub(super) fn prepare(data: &Path) -> anyhow::Result<bool> {
-    let existed = data.is_dir();
-    if existed {
-        if data.join(UNFINISHED).exists() {
-            clean(data)?;
-        }
-        let mut entries = fs::read_dir(data).with_context(|| format!("can't read {}", data.display()))?;
-        if let Some(entry) = entries.next() {
-            let entry = entry?.file_name();
-            bail!(
-                "{} already holds {}: nothing was changed. Choose an empty or new folder.",
-                data.display(),
-                Path::new(&entry).display()
-            );
-        }
-        let owner_only = fs::Permissions::from_mode(0o700);
-        fs::set_permissions(data, owner_only).with_context(|| format!("can't protect {}", data.display()))?;
-    } else {
-        files::make_folder(data)?;
-        files::sync_entry(data)?;
-    }
-    files::write_new(&data.join(UNFINISHED), b"sealcard-server init has not come to its end\n")?;
-    Ok(existed)
-}
-
-/// Removes what an init makes and nothing else; the mark goes last.
-pub(super) fn clean(data: &Path) -> anyhow::Result<()> {
-    for name in MADE {
-        let path = data.join(name);
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        match removed {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("can't remove the half-made {}", path.display()));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-async fn make_database(database: &Database, admin: &str, password: &str, project: Option<&str>) -> anyhow::Result<()> {
-    let store = Store::create(database).await?;
-    let directory = Directory::new(store.clone(), false);
-    let admin =
-        NewUser { name: admin.to_owned(), administrator: true, password: password.to_owned(), one_time_until: None };
-    directory.add_user(Author::Init, admin).await?;
-    if let Some(name) = project {
-        let project = NewProject { name: name.to_owned(), description: String::new() };
-        directory.add_project(Author::Init, project).await?;
-    }
-    store.close().await;
-    Ok(())
 }

@@ -6,34 +6,42 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
-use super::{Data, database, init, listen, output};
+use super::{
+    Data, create, database,
+    installed::{self, Acting, Instance, Keys},
+    listen, output,
+};
 use crate::{
     authn::NAME_KEY_FILE,
     config::{self, Config},
     files,
+    signers::{self, SOCKET_FILE, discover},
     storage::Store,
     tls,
 };
 
 /// Create one more server on the PostgreSQL database of another
 ///
-/// Takes configuration, certificate and key store from a copy of the other server's data folder (or the folder itself,
-/// on the same machine). Each server has its own journal. Put all servers behind one address: each of them
-/// serves any request, and when one stops the others continue.
+/// Takes configuration, certificate and key stores from copies of the other server's folders. Each server has its own
+/// journal. Put all servers behind one address: each of them serves any request, and when one stops the others
+/// continue. Run by root, this creates the signers with their users and units, and starts nothing yet.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example, with a copy of the first server's data folder:
-  sealcard-server join --from /root/first-server --listen 0.0.0.0:8443
-  sealcard-server serve")]
+Example, with copies of the first server's folders:
+  sealcard-server join --from /root/sealcard --signers /root/sealcard-signer
+  systemctl enable --now sealcard-server")]
 pub(super) struct Join {
     #[command(flatten)]
     data: Data,
     /// The other server's data folder, or a copy of it
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
+    /// The folder of the other server's signers, or a copy of it; they run as their own users here, too
+    #[arg(long, value_name = "DIR")]
+    signers: Option<PathBuf>,
     /// Where this server will listen, in place of what the other's configuration says
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen::parse)]
     listen: Option<SocketAddr>,
@@ -51,18 +59,55 @@ impl Join {
                 from.display()
             );
         }
-        let existed = init::prepare(&data)?;
-        let made = self.make(&data, &from, &config);
-        if made.is_err() {
-            init::clean(&data)?;
-            if !existed {
-                let _ = fs::remove_dir(&data);
-            }
+        if let Some(signers) = &self.signers {
+            return self.install(&data, &from, signers, &config);
         }
-        made?;
+        self.make_or_clean(&data, &from, &config)?;
         output::line(format_args!("Created the data folder {}.", data.display()));
         output::line(format_args!("\nStart it:\n  sealcard-server serve --data {}", data.display()));
         Ok(())
+    }
+
+    /// Makes the signers with their users, then the data folder as the server's user.
+    fn install(&self, data: &Path, from: &Path, signers: &Path, config: &Config) -> anyhow::Result<()> {
+        installed::expect_administrator("sealcard-server join --signers")?;
+        ensure!(data == Path::new(installed::DATA), "only the server in {} has units", installed::DATA);
+        ensure!(!config.trial, "{} is a server for trying out: its signers are in its data folder", from.display());
+        create::expect_free(data)?;
+        let program = signers::program(None).context("can't find the signer's program")?;
+        let mut made: Vec<Instance> = Vec::new();
+        let result =
+            discover(&from.join("signer")).context("can't read the other server's environments").and_then(|found| {
+                for found in found {
+                    let instance = Instance::new(&found.name, program.clone())?;
+                    instance.make(&Keys::Copy(&signers.join(&found.name)))?;
+                    made.push(instance);
+                }
+                // The copy belongs to root.
+                let readable = tempfile::tempdir().context("can't make a temporary folder")?;
+                installed::copy_for(installed::USER, from, readable.path())?;
+                let _acting = Acting::begin(installed::USER)?;
+                self.make_or_clean(data, readable.path(), config)
+            });
+        if result.is_err() {
+            made.iter().for_each(Instance::remove);
+        }
+        result?;
+        output::line(format_args!("Created the data folder {} and {} signers.", data.display(), made.len()));
+        output::line(format_args!("\nStart it:\n  systemctl enable --now sealcard-server"));
+        Ok(())
+    }
+
+    fn make_or_clean(&self, data: &Path, from: &Path, config: &Config) -> anyhow::Result<()> {
+        let existed = create::prepare(data)?;
+        let made = self.make(data, from, config);
+        if made.is_err() {
+            create::clean(data)?;
+            if !existed {
+                let _ = fs::remove_dir(data);
+            }
+        }
+        made
     }
 
     fn make(&self, data: &Path, from: &Path, config: &Config) -> anyhow::Result<()> {
@@ -90,8 +135,8 @@ impl Join {
             Store::open(&database).await?.close().await;
             anyhow::Ok(())
         })?;
-        fs::remove_file(data.join(init::UNFINISHED)).context("can't finish the data folder")?;
-        files::sync_entry(&data.join(init::UNFINISHED))?;
+        fs::remove_file(data.join(create::UNFINISHED)).context("can't finish the data folder")?;
+        files::sync_entry(&data.join(create::UNFINISHED))?;
         Ok(())
     }
 
@@ -115,16 +160,25 @@ impl Join {
     }
 }
 
-/// All but what belongs to the other server alone: its journal, its socket.
+/// Makes a folder with [what is shared](copy_key_store).
 pub(super) fn join_key_store(from: &Path, folder: &Path) -> anyhow::Result<()> {
-    const JOURNAL: &str = "journal.jsonl";
     files::make_folder(folder)?;
+    copy_key_store(from, folder)
+}
+
+/// All but what belongs to the other server alone: its journal, its socket.
+pub(super) fn copy_key_store(from: &Path, folder: &Path) -> anyhow::Result<()> {
+    const JOURNAL: &str = "journal.jsonl";
     for entry in fs::read_dir(from).context("can't read the other server's key store")? {
         let entry = entry?;
         let name = entry.file_name();
         if entry.file_type()?.is_file() && !name.as_encoded_bytes().starts_with(JOURNAL.as_bytes()) {
             copy(from, folder, Path::new(&name))?;
         }
+    }
+    // One that runs as its own user has its journal there.
+    if folder.join(SOCKET_FILE).exists() {
+        return Ok(());
     }
     Ok(files::write_new(&folder.join(JOURNAL), b"")?)
 }

@@ -2,10 +2,14 @@
 
 mod backup;
 mod config;
+mod confinement;
+mod create;
 mod database;
 mod environment;
+mod first;
 mod generate;
 mod init;
+mod installed;
 mod join;
 mod listen;
 mod log;
@@ -14,6 +18,7 @@ mod passwords;
 mod renewal;
 mod seal;
 mod serve;
+mod setup;
 mod tls;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -22,9 +27,9 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 const EXAMPLES: &str = "\
 First steps:
-  sealcard-server init --name sign.example.org --listen 0.0.0.0:8443
-                              create the server in /var/lib/sealcard
-  sealcard-server serve       run it
+  sealcard-server setup       install the server on this machine (as root)
+  sealcard-server init --trial --data ~/sealcard
+                              or try Sealcard out
 
 Then manage it from any workstation:
   sealcard login https://sign.example.org:8443 --user admin
@@ -42,6 +47,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Setup(Box<setup::Setup>),
     Init(Box<init::Init>),
     Join(join::Join),
     Serve(serve::Serve),
@@ -88,6 +94,7 @@ fn parse() -> Cli {
 pub fn main() -> ExitCode {
     sealcard_manual::answer_shell(command);
     let outcome = match parse().command {
+        Command::Setup(setup) => setup.run(),
         Command::Init(init) => init.run(),
         Command::Join(join) => join.run(),
         Command::Serve(serve) => serve.run(),

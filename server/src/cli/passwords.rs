@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, path::Path};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use sealcard_api::rules::NewPassword;
 use zeroize::Zeroizing;
 
@@ -37,6 +37,29 @@ pub(super) fn new_password(
         } else {
             output::note("The two passwords differ. Try again.");
         }
+    }
+}
+
+/// The first line of a file: a passphrase or PIN.
+pub(super) fn first_line(file: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let text = files::read_secret(file)?;
+    let line = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
+    ensure!(!line.is_empty(), "the first line of {} is empty", file.display());
+    Ok(line)
+}
+
+/// A new passphrase for a key store, asked for until it was given twice. The signer says whether it is long enough.
+pub(super) fn new_passphrase(asked: bool) -> anyhow::Result<Zeroizing<String>> {
+    ensure!(asked, "there is nobody to ask for the passphrase: give --seal-passphrase-file FILE");
+    loop {
+        let passphrase = ask("New passphrase for the key store: ")?;
+        if passphrase.is_empty() {
+            bail!("nothing was entered");
+        }
+        if *passphrase == *ask("The same again: ")? {
+            return Ok(passphrase);
+        }
+        output::note("The two passphrases differ. Try again.");
     }
 }
 

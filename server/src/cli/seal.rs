@@ -15,8 +15,10 @@ pub(super) enum SealKind {
     KeyFile,
     /// A passphrase: after each start a person runs `sealcard-signer unseal`
     Passphrase,
-    /// A systemd credential: starts unattended, bound to the machine or its TPM
+    /// A systemd credential: starts unattended, bound to the machine and its TPM, if it has one
     SystemdCredential,
+    /// The TPM, by a systemd credential that is bound to it: starts unattended; only for an installed server
+    Tpm,
 }
 
 impl SealKind {
@@ -25,6 +27,7 @@ impl SealKind {
             Self::KeyFile => "key-file",
             Self::Passphrase => "passphrase",
             Self::SystemdCredential => "systemd-credential",
+            Self::Tpm => "tpm",
         }
     }
 }
@@ -69,10 +72,33 @@ impl SealOptions {
                 bail!("{option} goes with --seal {}, not with --seal {}", kind.name(), self.seal.name());
             }
         }
+        Ok(())
+    }
+
+    /// Refuses what a signer that the server starts can't have.
+    pub(super) fn check_trial(&self) -> anyhow::Result<()> {
+        if self.seal == SealKind::Tpm {
+            bail!("--seal tpm is for an installed server: see sealcard-server setup");
+        }
         if self.seal == SealKind::SystemdCredential && self.seal_credential.is_none() {
             bail!("--seal systemd-credential needs --seal-credential NAME");
         }
         Ok(())
+    }
+
+    /// What opens the key store of a signer of its own user, and the file with its passphrase.
+    ///
+    /// # Errors
+    /// If an option is given that only a signer can use that the server starts.
+    pub(super) fn installed(&self) -> anyhow::Result<(SealKind, Option<&Path>)> {
+        for (option, given) in
+            [("--seal-key-file", self.seal_key_file.is_some()), ("--seal-credential", self.seal_credential.is_some())]
+        {
+            if given {
+                bail!("{option} is only for a server that tries Sealcard out");
+            }
+        }
+        Ok((self.seal, self.seal_passphrase_file.as_deref()))
     }
 
     /// Runs `sealcard-signer init`, which asks on the terminal where it must.
@@ -113,7 +139,7 @@ impl SealOptions {
                 "sealed by your passphrase; after each start run: sealcard-signer unseal --folder {}",
                 folder.display()
             ),
-            SealKind::SystemdCredential => {
+            SealKind::SystemdCredential | SealKind::Tpm => {
                 format!("opened at each start by the systemd credential {}", self.credential())
             }
         }
@@ -123,7 +149,7 @@ impl SealOptions {
     pub(super) const fn care(&self) -> Option<&'static str> {
         match self.seal {
             SealKind::KeyFile => Some("Back that file up, apart from the database."),
-            SealKind::Passphrase | SealKind::SystemdCredential => None,
+            SealKind::Passphrase | SealKind::SystemdCredential | SealKind::Tpm => None,
         }
     }
 
@@ -133,7 +159,7 @@ impl SealOptions {
         match self.seal {
             SealKind::KeyFile | SealKind::Passphrase => format!("  {serve}"),
             // Started by hand it would have no credential, and come up sealed.
-            SealKind::SystemdCredential => format!(
+            SealKind::SystemdCredential | SealKind::Tpm => format!(
                 "  as a unit: systemctl edit sealcard-server, with the lines\n    [Service]\n    ExecStart=\n    \
                  ExecStart=/usr/bin/{serve}\n    LoadCredentialEncrypted={}\n  then: systemctl enable --now sealcard-server",
                 self.credential()

@@ -14,7 +14,7 @@ use sealcard_api::ids::EnvironmentId;
 use sealcard_record::{Draft, Event, Named, event::EnvironmentAdded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Data, database, init::UNFINISHED, listen, log, renewal::Pair};
+use super::{Data, confinement, create::UNFINISHED, database, listen, log, renewal::Pair};
 use crate::{
     authn::NameKey,
     clock,
@@ -22,7 +22,7 @@ use crate::{
     ends, files,
     http::{AppState, Server},
     service_manager,
-    signers::{self, Found, Signers},
+    signers::{self, Found, Origin, Place, Signers},
     storage::{EnvironmentRow, StorageError, Store},
     tls::ServerTls,
 };
@@ -54,13 +54,22 @@ impl Serve {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let data = std::path::absolute(&self.data.data).context("--data")?;
         if data.join(UNFINISHED).exists() {
-            bail!("{} is incomplete: run sealcard-server init again", data.display());
+            bail!("{} is incomplete: run sealcard-server setup, or init, again", data.display());
         }
         let mut config = Config::load(&data).with_context(|| {
-            format!("{} can't be used (create a data folder with: sealcard-server init)", data.display())
+            format!("{} can't be used (create a server with: sealcard-server setup)", data.display())
         })?;
         config.listen = self.listen.unwrap_or(config.listen);
         log::start(config.log);
+        if config.trial {
+            tracing::warn!(
+                "trial: the signers run as this server's user, so it could read the private keys; install with: \
+                 sealcard-server setup"
+            );
+        } else {
+            // Before there are other threads, which would stay outside.
+            confinement::enter(&data, &config, self.address_file.as_deref())?;
+        }
         #[cfg(feature = "failpoints")]
         let _failpoints = fail::FailScenario::setup();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -92,11 +101,16 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     };
     clock::check_at_start(&store).await.context("can't compare the clock with the record")?;
     let clock_watch = tokio::spawn(clock::watch(store.clone()));
-    let program = signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?;
-    let folder = data.join("signer");
+    let origin = match config.trial {
+        true => {
+            Origin::Here(signers::program(config.signer_program.as_deref()).context("can't find the signer's program")?)
+        }
+        false => Origin::Apart,
+    };
+    let (folder, trial) = (data.join("signer"), config.trial);
     let (found, environments) =
-        take_up_environments(&store, &folder).await.context("can't start using the environments")?;
-    let signers = Signers::start(&program, &folder, &found, &store, environments);
+        take_up_environments(&store, &folder, trial).await.context("can't start using the environments")?;
+    let signers = Signers::start(origin, &folder, &found, &store, environments);
     let listen = config.listen;
     let retention = config.limits.request_retention();
     let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), NameKey::of(data)?);
@@ -113,7 +127,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let address = server.address()?;
     let watching = tokio::spawn(ends::watch(store.clone(), pair.certificate.clone()));
     let renewing = tokio::spawn(pair.keep_renewed(Arc::clone(&tls)));
-    let reload = Reload { tls, store: store.clone(), folder, signers: Arc::clone(&signers) };
+    let reload = Reload { tls, store: store.clone(), folder, trial, signers: Arc::clone(&signers) };
     let reloading = tokio::spawn(reload.on(signal(SignalKind::hangup())?));
     if let Some(file) = address_file {
         files::replace(file, format!("{}\n", url(address)).as_bytes())?;
@@ -155,12 +169,23 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
 }
 
 /// Stores environments that were added beside the server. Gives those that have a folder here, and all environments
-/// that a signer is started for: not those whose folder is of another kind than the database says.
-async fn take_up_environments(store: &Store, folder: &Path) -> anyhow::Result<(Vec<Found>, Vec<EnvironmentRow>)> {
+/// that a signer is started for: not those whose folder is of another kind than the database says, nor, unless the
+/// server is for trying out, those whose private keys it could read.
+pub(super) async fn take_up_environments(
+    store: &Store,
+    folder: &Path,
+    trial: bool,
+) -> anyhow::Result<(Vec<Found>, Vec<EnvironmentRow>)> {
     let known = store.environments().await?;
     let all = signers::discover(folder)?;
     let mut unfit = Vec::new();
-    for Found { name, kind, .. } in all.iter().cloned() {
+    for Found { name, kind, place } in all.iter().cloned() {
+        if let (false, Place::Here(here)) = (trial, place) {
+            tracing::error!(environment = name, folder = %here.display(), "this environment's keys can't be used: its \
+                signer's folder is in the server's; let it run as its own user, or set trial = true in server.toml");
+            unfit.push(name);
+            continue;
+        }
         match known.iter().find(|row| row.name == name) {
             Some(row) if row.kind == kind => continue,
             Some(row) => {
@@ -201,6 +226,7 @@ struct Reload {
     tls: Arc<ServerTls>,
     store: Store,
     folder: PathBuf,
+    trial: bool,
     signers: Arc<Signers>,
 }
 
@@ -214,7 +240,7 @@ impl Reload {
                     tracing::error!(error, "SIGHUP: the certificate can't be used; the earlier one stays in use");
                 }
             }
-            match take_up_environments(&self.store, &self.folder).await {
+            match take_up_environments(&self.store, &self.folder, self.trial).await {
                 Ok((found, environments)) => self.signers.start_missing(&self.folder, &found, environments),
                 Err(error) => {
                     tracing::error!(error = format!("{error:#}"), "SIGHUP: can't look for new environments");

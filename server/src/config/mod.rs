@@ -29,7 +29,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Proxies whose connections begin with a header that says whose they are.
     pub trusted_proxies: Vec<Network>,
-    /// The signer's program; beside the server's own if absent.
+    /// Whether this server is for trying Sealcard out: it starts its signers itself, as its own user, so their files are
+    /// not protected from it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trial: bool,
+    /// The signer's program, which a server for trying out starts; beside the server's own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signer_program: Option<PathBuf>,
     /// The database.
@@ -49,6 +53,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             trusted_proxies: Vec::new(),
+            trial: false,
             signer_program: None,
             database: DatabaseConfig::default(),
             tls: TlsConfig::default(),

@@ -37,5 +37,9 @@ async fn readyz(State(state): State<AppState>, caller: Option<Caller>) -> Respon
 /// Who this server is. Needs no grant.
 #[utoipa::path(get, path = "/v1/server", tag = "health", responses((status = 200, body = ServerInfo)))]
 async fn server(State(state): State<AppState>) -> Json<ServerInfo> {
-    Json(ServerInfo { server_id: state.server_id, version: env!("CARGO_PKG_VERSION").to_owned() })
+    Json(ServerInfo {
+        server_id: state.server_id,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        trial: state.config.trial,
+    })
 }

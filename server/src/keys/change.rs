@@ -25,7 +25,7 @@ pub(super) async fn change(store: &Store, maker: Maker, key: &KeyRow, change: Ke
     let full_name = key.full_name().to_string();
     store
         .write(move |tx| {
-            maker.authorization.check(tx, Some(project))?;
+            maker.permission().check(tx, project)?;
             if let Some(disabled) = change.disabled {
                 match tx.key_end(id)? {
                     None => {}

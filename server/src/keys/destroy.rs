@@ -64,10 +64,10 @@ async fn begin(store: &Store, maker: &Maker, key: &KeyRow, obstacle: Option<&'st
         components: key.components.iter().map(|component| component.id).collect(),
         fingerprint: Some(key.fingerprint),
     }));
-    let (id, project, authorization) = (key.id, key.project_id, maker.authorization);
+    let (id, project, permission) = (key.id, key.project_id, maker.permission());
     store
         .write(move |tx| {
-            authorization.check(tx, Some(project))?;
+            permission.check(tx, project)?;
             if let Some(obstacle) = obstacle {
                 return Err(KeyError::State(obstacle));
             }

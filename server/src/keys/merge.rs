@@ -150,10 +150,10 @@ async fn store_merged(
             changes: changes.clone(),
         }),
     });
-    let (id, project, earlier, authorization) = (row.id, row.project_id, row.certificate.clone(), maker.authorization);
+    let (id, project, earlier, permission) = (row.id, row.project_id, row.certificate.clone(), maker.permission());
     store
         .write(move |tx| {
-            authorization.check(tx, Some(project))?;
+            permission.check(tx, project)?;
             if !tx.replace_certificate(id, (&earlier, &armored), user_id.as_deref(), &lives)? {
                 return Err(CHANGED);
             }

@@ -18,6 +18,7 @@ pub use certifier::CertificateError;
 pub use destroy::destroy;
 pub use extend::extend;
 pub use revoke::revoke;
+pub(crate) use tasks::DEFAULT_DAYS;
 pub use tasks::Keys;
 
 use change::change;
@@ -47,7 +48,7 @@ use crate::{
     clock::DAY,
     directory::DirectoryError,
     signers::{Signer, Signers, UseError},
-    storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store},
+    storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store, WriteTx},
 };
 
 /// How much older than it is a new key claims to be. gpg refuses a certificate from the future, so a workstation whose
@@ -140,14 +141,36 @@ struct KeyPlace {
 /// Who makes it.
 #[derive(Debug, Clone)]
 pub struct Maker {
-    /// The principal.
-    pub actor: Actor,
-    /// What it needs to be allowed at the moment when the work begins.
-    pub authorization: Authorization,
-    /// The HTTP request.
+    /// Who asks for it.
+    pub by: By,
+    /// The request.
     pub request_id: RequestId,
-    /// The other end of the connection.
-    pub peer: IpAddr,
+}
+
+/// Who asks for a key to be made.
+#[derive(Debug, Clone)]
+pub enum By {
+    /// Somebody with a grant.
+    Caller {
+        /// The principal.
+        actor: Actor,
+        /// What it needs to be allowed at the moment when the work begins.
+        authorization: Authorization,
+        /// The other end of the connection.
+        peer: IpAddr,
+    },
+    /// The setup of a server, before it serves anybody.
+    Init,
+}
+
+/// What is judged in the transaction that makes a change.
+#[derive(Debug, Clone, Copy)]
+struct Permission(Option<Authorization>);
+
+impl Permission {
+    fn check(self, tx: &mut WriteTx, project: ProjectId) -> Result<(), AuthorizationError> {
+        self.0.map_or(Ok(()), |authorization| authorization.check(tx, Some(project)))
+    }
 }
 
 impl Maker {
@@ -158,12 +181,29 @@ impl Maker {
     fn new(caller: &Caller, roles: Roles, actions: &'static [Action]) -> Result<Self, AuthorizationError> {
         actions.iter().try_for_each(|action| caller.may(roles, *action))?;
         let authorization = caller.authorization(actions);
-        Ok(Self { actor: caller.actor(), authorization, request_id: caller.request_id, peer: caller.peer.ip() })
+        let by = By::Caller { actor: caller.actor(), authorization, peer: caller.peer.ip() };
+        Ok(Self { by, request_id: caller.request_id })
+    }
+
+    /// The setup of a server.
+    pub(crate) fn init() -> Self {
+        Self { by: By::Init, request_id: RequestId::new() }
+    }
+
+    const fn permission(&self) -> Permission {
+        match self.by {
+            By::Caller { authorization, .. } => Permission(Some(authorization)),
+            By::Init => Permission(None),
+        }
     }
 
     /// An event that the maker's request causes.
     fn draft(&self, event: Event) -> Draft {
-        Draft::new(self.request_id, event).by(self.actor.clone()).from_peer(self.peer)
+        let draft = Draft::new(self.request_id, event);
+        match &self.by {
+            By::Caller { actor, peer, .. } => draft.by(actor.clone()).from_peer(*peer),
+            By::Init => draft,
+        }
     }
 }
 
@@ -410,11 +450,11 @@ async fn begin(
     begun: KeyBegun,
     making: Option<(Attempt, Vec<(ComponentId, ComponentRole)>)>,
 ) -> Result<(), KeyError> {
-    let (project, authorization, node) = (begun.signing_key.project.id, maker.authorization, store.node());
+    let (project, permission, node) = (begun.signing_key.project.id, maker.permission(), store.node());
     let entry = maker.draft(Event::KeyBegun(begun));
     store
         .write(move |tx| {
-            authorization.check(tx, Some(project))?;
+            permission.check(tx, project)?;
             if let Some((attempt, components)) = making {
                 tx.insert_attempt(node, &attempt, &components)?;
             }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Days until a key expires when nothing else is asked for.
-const DEFAULT_DAYS: u32 = 730;
+pub(crate) const DEFAULT_DAYS: u32 = 730;
 
 pub(super) const MANAGE_PROJECT: &[Action] = &[Action::ManageProject];
 /// Tokens are the business of those who look after the server, not of every project's owner.

@@ -78,9 +78,21 @@ pub enum UseError {
     TooLong,
 }
 
+/// The folder with the sockets of signers that run as their own users.
+pub const SOCKETS: &str = "/run/sealcard-signer";
+
+/// Where the signers of a server come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// This program is started for those that have a folder here, as the server's user: for trying Sealcard out.
+    Here(PathBuf),
+    /// They run as their own users. None is started.
+    Apart,
+}
+
 /// All signers of this server.
 pub struct Signers {
-    program: PathBuf,
+    origin: Origin,
     folder: PathBuf,
     store: Store,
     by_environment: RwLock<HashMap<EnvironmentId, Arc<Signer>>>,
@@ -90,20 +102,20 @@ impl Signers {
     /// Starts, or connects to, a signer for each environment; see [`Self::start_missing`].
     #[must_use]
     pub fn start(
-        program: &Path,
+        origin: Origin,
         folder: &Path,
         found: &[Found],
         store: &Store,
         environments: impl IntoIterator<Item = EnvironmentRow>,
     ) -> Arc<Self> {
-        let (program, store) = (program.to_owned(), store.clone());
-        let signers = Self { program, folder: folder.to_owned(), store, by_environment: RwLock::default() };
+        let (folder_of_all, store) = (folder.to_owned(), store.clone());
+        let signers = Self { origin, folder: folder_of_all, store, by_environment: RwLock::default() };
         signers.start_missing(folder, found, environments);
         Arc::new(signers)
     }
 
     /// Starts, or connects to, a signer for each of these environments that has none. An environment without a place
-    /// among `found` is looked for where its folder, below `folder`, would be.
+    /// among `found` is looked for where its folder, below `folder`, or its socket would be.
     ///
     /// Returns at once: signers that do not start are started again, with growing pauses.
     pub fn start_missing(
@@ -116,8 +128,18 @@ impl Signers {
         for row in environments {
             signers.entry(row.id).or_insert_with(|| {
                 let found = found.iter().find(|found| found.name == row.name);
-                let place = found.map_or_else(|| Place::Here(folder.join(&row.name)), |found| found.place.clone());
-                let settings = SignerSettings { program: self.program.clone(), place, environment: row.name.clone() };
+                let place = found.map_or_else(
+                    || match self.origin {
+                        Origin::Here(_) => Place::Here(folder.join(&row.name)),
+                        Origin::Apart => Place::Socket(Path::new(SOCKETS).join(&row.name)),
+                    },
+                    |found| found.place.clone(),
+                );
+                let program = match &self.origin {
+                    Origin::Here(program) => program.clone(),
+                    Origin::Apart => PathBuf::new(),
+                };
+                let settings = SignerSettings { program, place, environment: row.name.clone() };
                 Arc::new(Signer::start(settings, &self.store, &row))
             });
         }

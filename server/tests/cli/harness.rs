@@ -55,7 +55,7 @@ impl Place {
 
     /// An init that asks for the password.
     pub(crate) fn typed_init_command(&self) -> Command {
-        let mut run = self.command(&["init"]);
+        let mut run = self.command(&["init", "--trial"]);
         run.arg("--signer-program").arg(signer()).args(["--listen", "127.0.0.1:0"]);
         run
     }

@@ -144,7 +144,7 @@ fn an_existing_empty_folder_is_taken_and_kept() {
 #[test]
 fn without_a_terminal_a_missing_password_is_an_error_that_says_what_to_do() {
     let place = Place::new();
-    let output = place.command(&["init"]).output().unwrap();
+    let output = place.command(&["init", "--trial"]).output().unwrap();
     let error = failure(&output);
     assert!(error.contains("--admin-password-file") || error.contains("sealcard-signer"), "{error}");
     assert!(!place.data().exists());

@@ -13,7 +13,7 @@ use sealcard_server::{
     authn::NameKey,
     config::{Config, Limits},
     http::{AppState, Server},
-    signers::Signers,
+    signers::{Origin, Signers},
     storage::{Database, PostgresOptions, PrincipalRow, RecordFilter, StorageError, Store},
     tls::{self, CA_FILE, ServerTls},
 };
@@ -81,7 +81,7 @@ impl Running {
         add_admin(&store).await;
         let mut config = Config::default();
         change(&mut config);
-        let signers = Signers::start(Path::new("/nonexistent"), data, &[], &store, []);
+        let signers = Signers::start(Origin::Apart, data, &[], &store, []);
         let state = AppState::new(store.clone(), signers, Arc::new(config), NameKey::of(data).unwrap());
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, Arc::clone(&tls), state.clone()).await.unwrap();

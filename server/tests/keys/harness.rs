@@ -22,9 +22,9 @@ use sealcard_server::{
     audit::{self, Verification},
     authn::{Authorization, Caller},
     config::Limits,
-    keys::{self, KeyPlan, Maker},
+    keys::{self, By, KeyPlan, Maker},
     requests::{Output, RequestError, Requests, UseRequest, UseResponse},
-    signers::Signers,
+    signers::{Origin, Signers},
     storage::{
         Database, FactsQuery, Member, NewGrantRow, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError,
         Store, Target,
@@ -179,7 +179,7 @@ impl Place {
     pub(crate) fn maker_with(&self, actions: &'static [Action]) -> Maker {
         let authorization = Authorization { token: token_of(self.grant), actions };
         let actor = Actor::new(self.user, "user", self.grant);
-        Maker { actor, authorization, request_id: RequestId::new(), peer: [127, 0, 0, 1].into() }
+        Maker { by: By::Caller { actor, authorization, peer: [127, 0, 0, 1].into() }, request_id: RequestId::new() }
     }
 
     pub(crate) async fn key(&self, algorithm: KeyAlgorithm) -> KeyId {
@@ -221,7 +221,7 @@ impl Place {
 
 async fn start(store: Store, data: &Path) -> Requests {
     let environments = store.environments().await.unwrap();
-    let signers = Signers::start(&signer_program(), &data.join("signer"), &[], &store, environments);
+    let signers = Signers::start(Origin::Here(signer_program()), &data.join("signer"), &[], &store, environments);
     let requests = Requests::new(store, Arc::clone(&signers), &Limits::default());
     requests.recover().await.unwrap();
     requests

@@ -18,6 +18,7 @@ mod first_steps;
 mod gpg_card;
 mod history;
 mod imports;
+mod installation;
 mod machine_login;
 mod mail;
 mod malformed;

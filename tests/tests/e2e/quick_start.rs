@@ -11,17 +11,14 @@ use sealcard_tests::{Binaries, Scratch, run, wait_until};
 
 use crate::support::{
     PATIENCE,
-    page::{Page, commands},
+    page::{COLUMNS, Page, commands, compare, is_one_time},
     terminal::{GNUPG, Terminal},
 };
 
 /// Commands of the page that the reader types, from nothing to a verified tag.
 const MAX_COMMANDS: usize = 8;
-const COLUMNS: usize = 80;
 const ADMIN_PASSWORD: &str = "correct-horse-admin";
 const ALICE_PASSWORD: &str = "battery-staple-alice";
-/// Alone, any number of lines; at the end of a line, any end.
-const ELLIPSIS: &str = "…";
 
 #[test]
 fn the_quick_start_runs_as_it_is_printed() -> Result<()> {
@@ -117,56 +114,4 @@ impl Typist {
             self.one_time = Some(password.to_owned());
         }
     }
-}
-
-/// Compares what the page shows with what the terminal shows, but for what differs each time.
-fn compare(command: &str, page: &[&str], terminal: &str) -> Result<()> {
-    let real: Vec<String> = terminal.lines().map(|line| normalized(line.trim_end())).collect();
-    let told: Vec<String> = page.iter().map(|line| normalized(line.trim_end())).collect();
-    for line in page.iter().copied().chain(terminal.lines()) {
-        let fits = line.chars().count() <= COLUMNS || line.trim().len() == 95;
-        ensure!(fits, "`{command}`: a line does not fit into {COLUMNS} columns: {line}");
-    }
-    ensure!(matches(&told, &real), "`{command}`: the page shows\n{}\nthe terminal\n{terminal}", page.join("\n"));
-    Ok(())
-}
-
-fn matches(told: &[String], real: &[String]) -> bool {
-    match told.split_first() {
-        None => real.is_empty(),
-        Some((first, rest)) if first == ELLIPSIS => (0..=real.len()).any(|skipped| matches(rest, &real[skipped..])),
-        Some((first, rest)) => real.split_first().is_some_and(|(line, real)| {
-            let same = first.strip_suffix(ELLIPSIS).map_or(line == first, |start| line.starts_with(start));
-            same && matches(rest, real)
-        }),
-    }
-}
-
-/// A line with a letter for each word that differs at each run: hashes, passwords, times and numbers.
-fn normalized(line: &str) -> String {
-    if let Some((before, _)) = line.split_once("Signature made ") {
-        return format!("{before}Signature made");
-    }
-    line.split(' ').map(normalized_word).collect::<Vec<_>>().join(" ")
-}
-
-fn normalized_word(word: &str) -> String {
-    let bare = word.trim_matches(['.', ',', '(', ')', ':', '"']);
-    let is_hex = bare.chars().all(|c| c.is_ascii_hexdigit() || c == ':');
-    let is_number = bare.chars().any(|c| c.is_ascii_digit())
-        && bare.chars().all(|c| c.is_ascii_digit() || ['-', ':', '+', 'T', 'Z'].contains(&c));
-    let letter = match bare.len() {
-        16 | 32 | 40 | 95 if is_hex => "H",
-        36 if bare.matches('-').count() == 4 => "I",
-        _ if is_one_time(bare) => "P",
-        _ if is_number => "N",
-        _ => return word.to_owned(),
-    };
-    word.replace(bare, letter)
-}
-
-fn is_one_time(word: &str) -> bool {
-    let groups: Vec<&str> = word.split('-').collect();
-    let is_group = |group: &&str| group.len() == 4 && group.chars().all(|c| matches!(c, 'a'..='z' | '2'..='7'));
-    groups.len() == 4 && groups.iter().all(is_group)
 }

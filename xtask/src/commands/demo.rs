@@ -57,7 +57,7 @@ impl Demo {
         stage.scratch.file("ada.password", "demo-ada-password")?;
         stage.show(
             Person::Admin,
-            "sealcard-server init --data server --project release --admin-password-file admin.password",
+            "sealcard-server init --trial --data server --project release --admin-password-file admin.password",
         )?;
         let (server, url) = stage.serve()?;
 

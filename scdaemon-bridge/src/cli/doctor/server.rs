@@ -1,6 +1,6 @@
 //! The server: reachable, trusted, of the same time, letting us in.
 
-use sealcard_api::Timestamp;
+use sealcard_api::{Timestamp, grants::ServerInfo};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::{Finding, Verdict, custody};
@@ -21,10 +21,18 @@ pub(super) async fn look(app: &App) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(proxy(app, &config));
     match ask(app, &config).await {
-        Ok((version, date)) => {
-            let text =
-                format!("{} answers, version {version}, trusted via {}", config.server, config.trust.describe(&paths));
+        Ok((info, date)) => {
+            let (version, trust) = (&info.version, config.trust.describe(&paths));
+            let text = format!("{} answers, version {version}, trusted via {trust}", config.server);
             findings.push(Finding::good("server", text));
+            if info.trial {
+                let advice = "For keys that matter, install a server: sealcard-server setup.";
+                findings.push(Finding::warning(
+                    "trial",
+                    "the server is for trying out: it could read its keys",
+                    advice,
+                ));
+            }
             findings.extend(date.map(|date| clock(date, Timestamp::now())));
         }
         Err(error) => {
@@ -67,11 +75,11 @@ fn proxy(app: &App, config: &Config) -> Option<Finding> {
     })
 }
 
-async fn ask(app: &App, config: &Config) -> Result<(String, Option<Timestamp>), RemoteError> {
+async fn ask(app: &App, config: &Config) -> Result<(ServerInfo, Option<Timestamp>), RemoteError> {
     let (info, date) = app.anonymous(config)?.server().await?;
     // RFC 9110 section 5.6.7 writes GMT, which RFC 2822 knows too.
     let date = date.and_then(|date| OffsetDateTime::parse(&date, &Rfc2822).ok());
-    Ok((info.version, date.map(|date| Timestamp::from_unix(date.unix_timestamp()))))
+    Ok((info, date.map(|date| Timestamp::from_unix(date.unix_timestamp()))))
 }
 
 /// What ends soon of what vouches for the server.

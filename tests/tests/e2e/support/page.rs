@@ -4,6 +4,12 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 
+/// The width of a reader's terminal.
+pub(crate) const COLUMNS: usize = 80;
+
+/// Alone, any number of lines; at the end of a line, any end.
+const ELLIPSIS: &str = "…";
+
 /// A page's text.
 pub(crate) struct Page {
     text: String,
@@ -51,6 +57,14 @@ impl Page {
         pieces
     }
 
+    /// The console blocks with the headings of the second level above them, in order.
+    pub(crate) fn console_sections(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.text.split("\n## ").skip(1).flat_map(|section| {
+            let heading = section.lines().next().unwrap_or_default();
+            blocks(section, "console").map(move |block| (heading, block))
+        })
+    }
+
     /// All console blocks, in order.
     pub(crate) fn consoles(&self) -> impl Iterator<Item = &str> {
         blocks(&self.text, "console")
@@ -90,4 +104,57 @@ pub(crate) fn commands(block: &str) -> Vec<(&str, Vec<&str>)> {
         }
     }
     commands
+}
+
+/// Compares what the page shows with what the terminal shows, but for what differs each time.
+pub(crate) fn compare(command: &str, page: &[&str], terminal: &str) -> Result<()> {
+    let real: Vec<String> = terminal.lines().map(|line| normalized(line.trim_end())).collect();
+    let told: Vec<String> = page.iter().map(|line| normalized(line.trim_end())).collect();
+    for line in page.iter().copied().chain(terminal.lines()) {
+        let fits = line.chars().count() <= COLUMNS || line.trim().len() == 95;
+        ensure!(fits, "`{command}`: a line does not fit into {COLUMNS} columns: {line}");
+    }
+    ensure!(matches(&told, &real), "`{command}`: the page shows\n{}\nthe terminal\n{terminal}", page.join("\n"));
+    Ok(())
+}
+
+fn matches(told: &[String], real: &[String]) -> bool {
+    match told.split_first() {
+        None => real.is_empty(),
+        Some((first, rest)) if first == ELLIPSIS => (0..=real.len()).any(|skipped| matches(rest, &real[skipped..])),
+        Some((first, rest)) => real.split_first().is_some_and(|(line, real)| {
+            let same = first.strip_suffix(ELLIPSIS).map_or(line == first, |start| line.starts_with(start));
+            same && matches(rest, real)
+        }),
+    }
+}
+
+/// A line with a letter for each word that differs at each run: hashes, passwords, times and numbers.
+fn normalized(line: &str) -> String {
+    if let Some((before, _)) = line.split_once("Signature made ") {
+        return format!("{before}Signature made");
+    }
+    line.split(' ').map(normalized_word).collect::<Vec<_>>().join(" ")
+}
+
+fn normalized_word(word: &str) -> String {
+    let bare = word.trim_matches(['.', ',', '(', ')', ':', '"']);
+    let is_hex = bare.chars().all(|c| c.is_ascii_hexdigit() || c == ':');
+    let is_number = bare.chars().any(|c| c.is_ascii_digit())
+        && bare.chars().all(|c| c.is_ascii_digit() || ['-', ':', '+', 'T', 'Z'].contains(&c));
+    let letter = match bare.len() {
+        16 | 32 | 40 | 95 if is_hex => "H",
+        36 if bare.matches('-').count() == 4 => "I",
+        _ if is_one_time(bare) => "P",
+        _ if is_number => "N",
+        _ => return word.to_owned(),
+    };
+    word.replace(bare, letter)
+}
+
+/// Whether it looks like a one-time password.
+pub(crate) fn is_one_time(word: &str) -> bool {
+    let groups: Vec<&str> = word.split('-').collect();
+    let is_group = |group: &&str| group.len() == 4 && group.chars().all(|c| matches!(c, 'a'..='z' | '2'..='7'));
+    groups.len() == 4 && groups.iter().all(is_group)
 }

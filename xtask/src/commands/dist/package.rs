@@ -136,7 +136,19 @@ fn example_configuration(binaries: &Binaries) -> Result<Vec<u8>> {
     let password = scratch.file("password", "only for this example\n")?;
     let data = scratch.path().join("data");
     let mut init = Command::new(binaries.server());
-    init.args(["init", "--name", "sign.example.org", "--listen", "[::]:8443", "--data"]).arg(&data);
+    init.args([
+        "init",
+        "--socket",
+        "/run/sealcard-signer/default",
+        "--kind",
+        "sealed",
+        "--name",
+        "sign.example.org",
+        "--listen",
+        "[::]:8443",
+        "--data",
+    ])
+    .arg(&data);
     run(init.arg("--admin-password-file").arg(password), Duration::from_secs(60))?.success()?;
     Ok(fs::read(data.join("server.toml"))?)
 }

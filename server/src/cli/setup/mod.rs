@@ -1,0 +1,218 @@
+//! `sealcard-server setup`: from the installed packages to a running server.
+
+mod answers;
+mod certificate;
+mod questions;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use sealcard_api::{admin::EnvironmentKind, algorithm::KeyAlgorithm};
+
+use super::{
+    create::{self, ENVIRONMENT, First, FirstKey, KeyStore, Plan},
+    database::DatabaseOptions,
+    installed::{self, Acting, DATA, Instance, Keys, Seal, systemctl},
+    listen, output,
+    seal::SealKind,
+};
+use crate::{
+    config::{Config, Limits},
+    signers,
+    tls::ServerTls,
+};
+use answers::{Answers, KeyStoreAnswer};
+use certificate::{CertificateOptions, Source};
+
+/// Set up this machine's server: users, signer, certificate, database, service
+///
+/// Asks on the terminal for what no option gives. Afterwards the server runs and is enabled, its signer runs as its
+/// own user, whose files the server can't read, and the administrator has a one-time password. Run it as root, once.
+/// If something fails, it removes what it has made: run it again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sealcard-server setup
+  sealcard-server setup --name sign.example.org --key release/tags \\
+    --user-id 'Tags <tags@example.org>' --user alice
+  sealcard-server setup --name sign.example.org --seal tpm --non-interactive")]
+pub(super) struct Setup {
+    /// The name of this machine that clients use; may be repeated [default: its host name]
+    #[arg(long = "name", value_name = "HOSTNAME")]
+    names: Vec<String>,
+    /// Where the server listens [default: [::]:8443]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen::parse)]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    certificate: CertificateOptions,
+    /// What opens the private keys when the signer starts [default: tpm if this machine has one, else key-file]
+    #[arg(long, value_enum, value_name = "KIND", conflicts_with = "token_config")]
+    seal: Option<SealKind>,
+    /// Read the passphrase of --seal passphrase from the first line of this file instead of asking
+    #[arg(long, value_name = "FILE", conflicts_with = "token_config")]
+    seal_passphrase_file: Option<PathBuf>,
+    /// Where the key is written that opens the private keys on another machine, with --seal tpm or
+    /// systemd-credential     /// [default: /root/sealcard-default.recovery]
+    #[arg(long, value_name = "FILE", conflicts_with = "token_config")]
+    recovery_file: Option<PathBuf>,
+    /// Keep the private keys on the PKCS#11 token that this file describes: see sealcard-token.toml(5)
+    #[arg(long, value_name = "FILE")]
+    token_config: Option<PathBuf>,
+    /// Read the token's PIN from the first line of this file, and store it where the description says
+    #[arg(long, value_name = "FILE", requires = "token_config")]
+    pin_file: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseOptions,
+    /// The first administrator
+    #[arg(long, value_name = "NAME", default_value = "admin")]
+    admin: String,
+    /// Create this key too, and its project
+    #[arg(long, value_name = "PROJECT/NAME", requires = "user")]
+    key: Option<String>,
+    /// The user id of --key
+    #[arg(long, value_name = "NAME <EMAIL>", requires = "key")]
+    user_id: Option<String>,
+    /// The algorithm of --key
+    #[arg(long, value_name = "NAME", requires = "key", default_value = "ed25519")]
+    algorithm: KeyAlgorithm,
+    /// Create this user too, who may use --key
+    #[arg(long, value_name = "NAME", requires = "key")]
+    user: Option<String>,
+    /// Ask nothing: take the defaults, and fail where there is none
+    #[arg(long)]
+    non_interactive: bool,
+}
+
+impl Setup {
+    pub(super) fn run(self: Box<Self>) -> anyhow::Result<()> {
+        installed::expect_administrator("sealcard-server setup")?;
+        let data = Path::new(DATA);
+        if data.join(crate::config::FILE).exists() && !data.join(create::UNFINISHED).exists() {
+            bail!("{DATA} already has a server: see sealcard-server environment and sealcard-server tls to change it");
+        }
+        let program = signers::program(None).context("can't find the signer's program")?;
+        ensure!(program.is_file(), "{} is missing: install the package sealcard-signer", program.display());
+        let instance = Instance::new(ENVIRONMENT, program)?;
+        let answers = Answers::of(*self)?;
+        let mut seal = None;
+        if let Err(error) = make(&answers, &instance, &mut seal) {
+            output::note("Setup failed: removing what it has made.");
+            instance.remove();
+            if let Some(seal) = seal {
+                seal.remove();
+            }
+            return Err(error);
+        }
+        // From here on nothing is removed: the server is complete.
+        let started = start(&answers, &instance);
+        report(&answers, &instance, seal.as_ref())?;
+        started
+    }
+}
+
+/// Only root, and who is given the right, may listen on ports below this one.
+const FIRST_FREE_PORT: u16 = 1024;
+
+/// Makes signer and data folder.
+fn make(answers: &Answers, instance: &Instance, made: &mut Option<Seal>) -> anyhow::Result<()> {
+    let certificate = answers.source.certificate(&answers.names)?;
+    output::note(&format!("Creating the signer of the environment {ENVIRONMENT}, which runs as {}.", instance.user()));
+    let kind = match &answers.key_store {
+        KeyStoreAnswer::Sealed { choice, passphrase, recovery } => {
+            let seal = Seal::make(ENVIRONMENT, *choice, passphrase.clone(), recovery)?;
+            let seal = made.insert(seal);
+            instance.make(&Keys::Sealed(seal))?;
+            EnvironmentKind::Sealed
+        }
+        KeyStoreAnswer::Token { config, pin } => {
+            instance.make(&Keys::Token { config, pin: pin.as_ref() })?;
+            EnvironmentKind::Pkcs11
+        }
+    };
+    let unseal = || match &answers.key_store {
+        KeyStoreAnswer::Sealed { passphrase: Some(passphrase), .. } => instance.unseal(passphrase),
+        KeyStoreAnswer::Sealed { .. } | KeyStoreAnswer::Token { .. } => {
+            bail!("the key store is not open: a person opens it after the start, so make the first key then")
+        }
+    };
+    let first = answers.key.as_ref().map_or_else(First::default, |key| First {
+        project: Some(key.project.clone()),
+        key: Some(FirstKey {
+            name: &key.name,
+            user_id: &key.user_id,
+            algorithm: key.algorithm,
+            user: &key.user,
+            unseal: &unseal,
+        }),
+    });
+    output::note(&format!("Creating the server in {DATA}, which runs as {}.", installed::USER));
+    let plan = Plan {
+        data: Path::new(DATA),
+        listen: answers.listen,
+        names: &answers.names,
+        database: answers.database.clone(),
+        certificate,
+        key_store: KeyStore::Signer { socket: instance.socket(), kind },
+        administrator: &answers.administrator,
+        first,
+    };
+    let acting = Acting::begin(installed::USER)?;
+    let made = create::make(&plan);
+    drop(acting);
+    made
+}
+
+/// Starts the server, and waits until it serves.
+fn start(answers: &Answers, instance: &Instance) -> anyhow::Result<()> {
+    output::note("Starting the server.");
+    if answers.listen.port() < FIRST_FREE_PORT {
+        installed::allow_low_ports()?;
+    }
+    systemctl(&["enable", "--now", installed::UNIT])
+        .context("the server is set up and does not start; journalctl -u sealcard-server has the reason")?;
+    if let KeyStoreAnswer::Sealed { passphrase: Some(passphrase), .. } = &answers.key_store {
+        instance.unseal_soon(passphrase)?;
+    }
+    Ok(())
+}
+
+fn report(answers: &Answers, instance: &Instance, seal: Option<&Seal>) -> anyhow::Result<()> {
+    let data = Path::new(DATA);
+    let config = Config::load(data)?;
+    let fingerprint = ServerTls::fingerprint(&data.join(&config.tls.certificate))?;
+    let name = answers.names.first().map_or("localhost", String::as_str);
+    let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+    let url = format!("https://{name}:{}", answers.listen.port());
+    output::line(format_args!("\nThe server is set up.\n"));
+    output::line(format_args!("  Address         {url}"));
+    output::line(format_args!("  Configuration   {}", data.join(crate::config::FILE).display()));
+    output::line(format_args!("  Signer          {}, as the user {}", instance.folder().display(), instance.user()));
+    if let Some(key) = &answers.key {
+        output::line(format_args!("  Key             {}/{}, {}", key.project, key.name, key.user_id));
+    }
+    if let Some(seal) = seal {
+        output::line(format_args!("\nKeep in a safe place, apart from backups: {}.", seal.keep(&instance.folder())));
+        output::line(format_args!("Without it nobody can use the private keys on another machine."));
+    }
+    let accounts = std::iter::once((&answers.administrator, "the administrator"));
+    let accounts = accounts.chain(answers.key.iter().map(|key| (&key.user, "the user of the key")));
+    let days = Limits::default().one_time_password_days;
+    output::line(format_args!("\nOne-time passwords, valid for {days} days. They are shown this once:"));
+    for (account, what) in accounts {
+        output::line(format_args!("  {:<14}  {}  ({what})", account.name, account.password.as_str()));
+    }
+    output::line(format_args!("\nOn a workstation:"));
+    if let Some(key) = &answers.key {
+        output::line(format_args!("  sealcard login {url} --user {} --setup", key.user.name));
+    }
+    output::line(format_args!("  sealcard login {url} --user {} --no-sync", answers.administrator.name));
+    if matches!(answers.source, Source::Own) {
+        output::line(format_args!("\nThe first login asks whether this SHA-256 fingerprint is the right one:"));
+        output::line(format_args!("  {fingerprint}"));
+    }
+    Ok(())
+}
