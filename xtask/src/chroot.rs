@@ -12,7 +12,7 @@ use sealcard_tests::{Flavour, chroot_folder, run};
 use xtask::packages::privileged;
 
 const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,rpm,scdaemon,systemd";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Makes the chroots that are missing, one after the other: about a minute each, mostly unpacking. Nothing stays
 /// mounted.
@@ -75,7 +75,7 @@ fn remove(folder: &Path) -> Result<()> {
 }
 
 /// The Debian mirror that this machine's apt uses.
-fn mirror() -> Result<String> {
+pub(crate) fn mirror() -> Result<String> {
     let mut command = Command::new("apt-get");
     command.args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"]);
     let answer = run(&mut command, Duration::from_secs(30))?.text();

@@ -65,8 +65,9 @@ pub const KRYOPTIC: &[&str] =
 /// Python.
 pub const CROSS: &[&str] = &["ca-certificates", "gcc", "libc6-dev", "python3", "python3-venv"];
 
-/// What building packages needs: Debian's and rpm's own tools.
-pub const DIST: &[&str] = &["binutils", "dpkg-dev", "git", "gzip", "rpm", "tar", "xz-utils"];
+/// What building packages needs: Debian's and rpm's own tools, and Python, which installs zig.
+pub const DIST: &[&str] =
+    &["binutils", "dpkg-dev", "git", "gzip", "mmdebstrap", "python3", "python3-venv", "rpm", "tar", "xz-utils"];
 
 /// What checking the packages needs besides.
 pub const DIST_CHECK: &[&str] = &["debootstrap", "gpg", "gpg-agent", "lintian", "rpmlint", "systemd", "util-linux"];
