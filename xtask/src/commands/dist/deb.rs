@@ -36,7 +36,7 @@ fn version(release: &Release) -> String {
     format!("{}-1", release.version)
 }
 
-fn architecture(release: &Release) -> Result<String> {
+pub(super) fn architecture(release: &Release) -> Result<String> {
     let answer = run(release.command("dpkg").arg("--print-architecture"), PATIENCE)?.success()?;
     Ok(answer.text().trim().to_owned())
 }

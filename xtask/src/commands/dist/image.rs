@@ -64,9 +64,9 @@ pub(super) const IMAGES: [Image; 2] = [
         arguments: &[
             "listen",
             "--folder",
-            "/var/lib/sealcard-signer/default",
+            "/var/lib/sealcard-signer/release",
             "--socket",
-            "/run/sealcard-signer/default",
+            "/run/sealcard-signer/release",
         ],
         environment: &[],
         port: None,
@@ -81,7 +81,8 @@ const GROUP: u32 = 10000;
 
 /// The folders with an owner: path, user, mode. The socket of a signer is in the last one. A volume is like this folder
 /// in the image that uses it first.
-const FOLDERS: [(&str, u32, &str); 3] = [
+const FOLDERS: [(&str, u32, &str); 4] = [
+    ("tmp", 0, "a=rwxt"),
     ("var/lib/sealcard", SERVER, "u=rwx,go="),
     ("var/lib/sealcard-signer", SIGNER, "u=rwx,go="),
     ("run/sealcard-signer", SIGNER, "u=rwx,g=rx,o="),
@@ -90,8 +91,8 @@ const FOLDERS: [(&str, u32, &str); 3] = [
 /// The newest stable Debian. Its C library is newer than what the programs need.
 const SUITE: &str = "trixie";
 
-/// What the programs link, and the authorities that a database's certificate may come from.
-const PACKAGES: &str = "libc6,libgcc-s1,ca-certificates";
+/// What the programs link, the authorities that a database's certificate may come from, and the name of the system.
+const PACKAGES: &str = "base-files,ca-certificates,libc6,libgcc-s1";
 
 /// Files of Debian's packages, without running their scripts.
 pub(super) struct Base {
@@ -123,7 +124,7 @@ impl Base {
 
     /// Puts what programs need into a tree: the C library, the certificates of authorities, and the licences.
     fn stage(&self, tree: &Tree) -> Result<()> {
-        for folder in ["bin", "lib", "lib64", "sbin"] {
+        for folder in ["bin", "lib", "lib64"] {
             tree.link(folder, format!("usr/{folder}"))?;
         }
         self.copy_libraries(tree, "usr/lib64")?;
@@ -131,12 +132,32 @@ impl Base {
         for package in self.packages()? {
             let copyright = format!("usr/share/doc/{}/copyright", package.name);
             tree.copy(&self.root.join(&copyright), &copyright, DATA)?;
+            // Where scanners look for packages in images without dpkg.
+            tree.add(&format!("var/lib/dpkg/status.d/{}", package.name), DATA, &package.control)?;
         }
+        tree.copy(&self.root.join("usr/lib/os-release"), "usr/lib/os-release", DATA)?;
+        tree.link("etc/os-release", "../usr/lib/os-release")?;
+        self.copy_licences(tree)?;
         let certificates = self.root.join("usr/share/ca-certificates/mozilla");
         let mut names = fs::read_dir(&certificates)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
         names.sort();
         let all = names.iter().map(fs::read).collect::<Result<Vec<_>, _>>()?.concat();
         tree.add("etc/ssl/certs/ca-certificates.crt", DATA, all)
+    }
+
+    /// Copies the texts that the packages' own files name.
+    fn copy_licences(&self, tree: &Tree) -> Result<()> {
+        let folder = "usr/share/common-licenses";
+        for entry in fs::read_dir(self.root.join(folder))? {
+            let entry = entry?;
+            let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_symlink() {
+                tree.link(&path, fs::read_link(entry.path())?)?;
+            } else {
+                tree.copy(&entry.path(), &path, DATA)?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies shared libraries from a folder and those inside.
@@ -148,10 +169,11 @@ impl Base {
             let kind = entry.file_type()?;
             if kind.is_dir() && name.ends_with("-linux-gnu") {
                 self.copy_libraries(tree, &path)?;
-            } else if kind.is_symlink() && name.contains(".so") {
-                tree.link(&path, fs::read_link(entry.path())?)?;
-            } else if kind.is_file() && LIBRARIES.iter().any(|library| name.starts_with(library)) {
-                tree.copy(&entry.path(), &path, EXECUTABLE)?;
+            } else if LIBRARIES.iter().any(|library| name.starts_with(library)) {
+                match kind.is_symlink() {
+                    true => tree.link(&path, fs::read_link(entry.path())?)?,
+                    false => tree.copy(&entry.path(), &path, EXECUTABLE)?,
+                }
             }
         }
         Ok(())
@@ -176,7 +198,7 @@ fn download(release: &Release, archive: &Path) -> Result<()> {
     // What apt has chosen, for the list of packages.
     mmdebstrap.arg(
         "--extract-hook=for file in \"$1\"/var/cache/apt/archives/*.deb; do \
-                    dpkg-deb --field \"$file\" Package Version Architecture; echo; done >\"$1/packages\"",
+                    dpkg-deb --field \"$file\"; echo; done >\"$1/packages\"",
     );
     mmdebstrap.arg(SUITE).arg(&partial).arg(&mirror);
     if let Some(source) = security(&mirror) {
@@ -192,7 +214,7 @@ fn security(mirror: &str) -> Option<String> {
     Some(format!("deb {host}/debian-security {SUITE}-security main"))
 }
 
-/// Paragraphs with the fields Package, Version and Architecture.
+/// Paragraphs of packages' fields.
 fn status(text: &str) -> Vec<DebianPackage> {
     let field = |paragraph: &str, name: &str| {
         paragraph.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned())).unwrap_or_default()
@@ -204,6 +226,7 @@ fn status(text: &str) -> Vec<DebianPackage> {
             version: field(paragraph, "Version:"),
             architecture: field(paragraph, "Architecture:"),
             suite: SUITE,
+            control: format!("{}\n", paragraph.trim()),
         })
         .collect();
     packages.sort_by(|one, other| one.name.cmp(&other.name));
@@ -259,15 +282,12 @@ impl Image {
         }
         tree.add(&format!("{documents}/THIRD-PARTY"), DATA, notices)?;
         tree.add("etc/passwd", DATA, users())?;
-        tree.add("etc/group", DATA, format!("root:x:0:\nsealcard:x:{GROUP}:\n"))?;
-        tree.folder("tmp")?;
-        Ok(())
+        tree.add("etc/group", DATA, format!("root:x:0:\nsealcard:x:{GROUP}:\n"))
     }
 
     fn folders(&self) -> impl Iterator<Item = (&'static str, u32, &'static str)> {
-        FOLDERS
-            .into_iter()
-            .filter(|(path, ..)| self.volumes.iter().any(|volume| volume.strip_prefix('/') == Some(path)))
+        let is_volume = |path| self.volumes.iter().any(|volume| volume.strip_prefix('/') == Some(path));
+        FOLDERS.into_iter().filter(move |(path, user, _)| *user == 0 || is_volume(path))
     }
 
     fn labels(&self, release: &Release) -> Result<Vec<(&'static str, String)>> {
@@ -295,7 +315,8 @@ mod tests {
 
     #[test]
     fn packages_are_read_from_their_fields() {
-        let packages = status("Package: libc6\nVersion: 2.41-12\nArchitecture: amd64\n\nPackage: a\nVersion: 1\n\n");
+        let packages =
+            status("Package: libc6\nVersion: 2.41-12\nArchitecture: amd64\n\nPackage: a\nVersion: 1\n a\n\n");
         let names: Vec<_> = packages.iter().map(|one| (one.name.as_str(), one.version.as_str())).collect();
         assert_eq!(names, [("a", "1"), ("libc6", "2.41-12")]);
     }

@@ -10,6 +10,7 @@ mod notices;
 mod oci;
 mod package;
 mod programs;
+mod repositories;
 mod reproduce;
 mod rpm;
 mod sbom;
@@ -56,14 +57,18 @@ pub(crate) struct Dist {
     /// Packs the programs in this folder, instead of building them
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
-    /// Packs everything a second time and compares, runs lintian and rpmlint, and installs, runs, removes and purges the
-    /// packages in copies of this machine's files and of a chroot with Debian 13, and signs a copy with a server's key
+    /// Packs everything a second time and compares, runs lintian and rpmlint, and signs a copy with a server's key. In copies
+    /// of this machine's files and of a chroot with Debian 13 it installs that from its repositories, makes signatures,
+    /// upgrades, downgrades, removes and purges. It runs the images
     #[arg(long)]
     check: bool,
+    /// Checks the packages also on Ubuntu 24.04, and with piuparts
+    #[arg(long, requires = "check")]
+    all: bool,
     /// Compiles a clone of the commit a second time, in other folders, and compares what is built of both
     #[arg(long, conflicts_with_all = ["binaries", "fast"])]
     reproduce: bool,
-    /// Signs .deb and .rpm packages and SHA256SUMS with this key of gpg, with debsigs, rpmsign and gpg
+    /// Signs .deb and .rpm packages and SHA256SUMS with this key of gpg, and makes signed repositories for apt and dnf
     #[arg(long, value_name = "FINGERPRINT")]
     sign: Option<String>,
     /// For a trial: compiles without optimization and for this machine's glibc, and compresses little
@@ -102,12 +107,12 @@ impl Dist {
             reproduce::again(&release, &out)?;
         }
         if self.check {
-            release.check(&binaries, &out)?;
+            release.check(&binaries, &out, self.all)?;
         }
         if let Some(fingerprint) = self.sign {
             packages::ensure(packages::DIST_SIGN)?;
             output::step("signing");
-            Signer { fingerprint, environment: Vec::new() }.sign(&release, &built, &out)?;
+            Signer { fingerprint, environment: Vec::new() }.sign(&release, &built, &[], &out)?;
         }
         output::result(&out.display().to_string());
         Ok(ExitCode::SUCCESS)
@@ -130,7 +135,7 @@ impl Release {
         packages::ensure(packages::DIST)?;
         let release = Self::of_commit(MAINTAINER.to_owned(), DOWNLOADS.to_owned(), true)?;
         release.build(binaries, out)?;
-        release.check(binaries, out)
+        release.check(binaries, out, false)
     }
 
     fn of_commit(maintainer: String, downloads: String, fast: bool) -> Result<Self> {
@@ -235,27 +240,48 @@ impl Release {
         Ok(fs::write(out.join(SUMS), sums.success()?.stdout)?)
     }
 
-    fn check(&self, binaries: &Binaries, out: &Path) -> Result<()> {
+    fn check(&self, binaries: &Binaries, out: &Path, all: bool) -> Result<()> {
         packages::ensure(packages::DIST_CHECK)?;
         packages::ensure(packages::DIST_SIGN)?;
-        chroot::ensure_suite(NEWER)?;
+        let mut systems = vec![System::Machine, System::Chroot(NEWER)];
+        if all {
+            systems.push(System::Chroot(chroot::UBUNTU));
+        }
+        systems.iter().try_for_each(System::ensure)?;
         output::step("building again");
         let again = Scratch::new()?;
         let rebuilt = self.build(binaries, again.path())?;
         check::same(out, again.path())?;
+        output::step("building packages of an earlier version");
+        let scratch = Scratch::new()?;
+        let stripped = programs::strip(binaries, &scratch.folder("programs")?)?;
+        let packages = scratch.folder("packages")?;
+        let earlier = self.earlier().build_packages(&stripped, &Sources::find()?, &scratch, &packages)?;
         // lintian takes as long as everything else, on one processor.
         thread::scope(|scope| {
             let lint = scope.spawn(|| check::lint(out));
-            for system in [System::Machine, System::Chroot(NEWER)] {
-                output::step(&format!("installing and removing on {}", system.name()));
-                system.check_debs(out)?;
-                system.check_rpms(out)?;
+            output::step("signing with a key of a server");
+            sign::check(self, &rebuilt, &earlier, binaries, again.path())?;
+            for system in &systems {
+                output::step(&format!("installing, signing, upgrading and removing on {}", system.name()));
+                system.check_debs(again.path())?;
+                system.check_rpms(again.path())?;
+            }
+            output::step("running the images");
+            check::containers(binaries, again.path())?;
+            if all {
+                output::step("piuparts");
+                check::piuparts(NEWER, out)?;
             }
             output::step("lintian and rpmlint");
             lint.join().map_err(|_| anyhow!("checking with lintian panicked"))?
-        })?;
-        output::step("signing with a key of a server");
-        sign::check(self, &rebuilt, binaries, again.path())
+        })
+    }
+
+    /// A release before this one.
+    fn earlier(&self) -> Self {
+        let version = format!("{}~earlier", self.version);
+        Self { version, maintainer: self.maintainer.clone(), downloads: self.downloads.clone(), fast: true, ..*self }
     }
 
     fn version(&self) -> &str {
@@ -318,14 +344,18 @@ const DOWNLOADS: &str = "https://sealcard.example/releases";
 const NEWER: &str = "trixie";
 
 const SUMS: &str = "SHA256SUMS";
-const SUFFIXES: [&str; 8] =
-    [".deb", ".rpm", ".tar.gz", ".oci.tar", ".spdx.json", homebrew::FORMULA, SUMS, "SHA256SUMS.asc"];
+const SUFFIXES: [&str; 9] =
+    [".deb", ".rpm", ".tar.gz", ".oci.tar", ".spdx.json", homebrew::FORMULA, repositories::KEY, SUMS, "SHA256SUMS.asc"];
 
 /// Removes packages of an earlier build. Anything else in the folder is an error: it was not made by this command.
 fn remove_packages(out: &Path) -> Result<()> {
     for entry in fs::read_dir(out).with_context(|| format!("reading {}", out.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && [repositories::APT, repositories::RPM].contains(&name.as_ref()) {
+            fs::remove_dir_all(&path)?;
+            continue;
+        }
         if !SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
             bail!("{} is no package: choose another folder, or remove it", path.display());
         }

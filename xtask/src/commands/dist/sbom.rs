@@ -157,6 +157,8 @@ pub(super) struct DebianPackage {
     pub(super) version: String,
     pub(super) architecture: String,
     pub(super) suite: &'static str,
+    /// All its fields.
+    pub(super) control: String,
 }
 
 impl DebianPackage {
@@ -282,7 +284,7 @@ impl Reference {
     }
 
     fn debian(package: &DebianPackage) -> Self {
-        let DebianPackage { name, version, architecture, suite } = package;
+        let DebianPackage { name, version, architecture, suite, .. } = package;
         Self::purl(format!("pkg:deb/debian/{name}@{}?arch={architecture}&distro={suite}", escaped(version)))
     }
 
@@ -349,6 +351,7 @@ mod tests {
             version: "1:2.41+x".to_owned(),
             architecture: "amd64".to_owned(),
             suite: "trixie",
+            control: String::new(),
         };
         let locator = package.entry().references.remove(0).locator;
         assert_eq!(locator, "pkg:deb/debian/libc6@1%3A2.41%2Bx?arch=amd64&distro=trixie");

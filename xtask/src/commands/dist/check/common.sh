@@ -60,3 +60,56 @@ data_is_unchanged() {
 no_program_is_left() {
     test -z "$(find /usr/bin /usr/lib/systemd /usr/lib/sysusers.d /usr/lib/tmpfiles.d /usr/share -name '*sealcard*')"
 }
+
+# Starts the server as its user.
+serve() {
+    setpriv --reuid sealcard --regid sealcard --clear-groups sealcard-server serve &
+    server=$!
+    wait_until test -e /proc/$server/exe
+}
+
+stop() {
+    kill $server
+    wait $server
+}
+
+# The server works, for a workstation that is set up.
+works() {
+    serve
+    wait_until administrator admin environment list
+    sign
+}
+
+# With the packages of an earlier version: signatures are made with them, and with those of this version after the running
+# server's program was replaced; then the earlier ones can be used again. Needs `change VERSION`, which installs.
+upgrade_and_downgrade() {
+    homes=/tmp/homes
+    mkdir "$homes"
+    # debootstrap writes none.
+    echo '127.0.0.1 localhost' >/etc/hosts
+    cp /tmp/password /var/lib/sealcard/tls/ca.pem "$homes"
+    serve
+    set_up_workstation default
+    sign
+
+    change "$NEW"
+    test "$(readlink /proc/$server/exe)" = '/usr/bin/sealcard-server (deleted)'
+    sign
+    stop
+    works
+    stop
+
+    data >/tmp/before
+    change "$EARLIER"
+    data_is_unchanged
+    works
+    stop
+
+    data >/tmp/before
+    change "$NEW"
+    data_is_unchanged
+    works
+    stop
+    test -L /etc/systemd/system/multi-user.target.wants/sealcard-server.service
+    data >/tmp/before
+}
