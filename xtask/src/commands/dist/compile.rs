@@ -53,3 +53,23 @@ fn c_flags(places: &[(PathBuf, &str)]) -> Result<Vec<String>> {
 fn text(folder: &Path) -> Result<&str> {
     folder.to_str().with_context(|| format!("the name of {} is not UTF-8", folder.display()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_compilers_get_each_folder() {
+        let places = [(PathBuf::from("/src"), "/sealcard"), (PathBuf::from("/src/target"), "/target")];
+        let rust = ["--remap-path-prefix=/src=/sealcard", "--remap-path-prefix=/src/target=/target"];
+        assert_eq!(rust_flags(&places).unwrap(), rust);
+        let c = ["-ffile-prefix-map=/src=/sealcard", "-ffile-prefix-map=/src/target=/target"];
+        assert_eq!(c_flags(&places).unwrap(), c);
+    }
+
+    #[test]
+    fn folder_that_splits_the_flags_is_refused() {
+        assert!(c_flags(&[(PathBuf::from("/my source"), "/sealcard")]).is_err());
+    }
+}

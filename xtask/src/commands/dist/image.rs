@@ -115,7 +115,7 @@ impl Base {
         Ok(Self { root })
     }
 
-    /// The packages that files come from.
+    /// The packages that files come from, without those that they depend on.
     pub(super) fn packages(&self) -> Result<Vec<DebianPackage>> {
         let packages = self.root.join("packages");
         let text = fs::read_to_string(&packages).with_context(|| format!("reading {}", packages.display()))?;
@@ -214,13 +214,14 @@ fn security(mirror: &str) -> Option<String> {
     Some(format!("deb {host}/debian-security {SUITE}-security main"))
 }
 
-/// Paragraphs of packages' fields.
+/// Those of `PACKAGES` among paragraphs of packages' fields.
 fn status(text: &str) -> Vec<DebianPackage> {
     let field = |paragraph: &str, name: &str| {
         paragraph.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned())).unwrap_or_default()
     };
     let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty());
-    let mut packages: Vec<DebianPackage> = paragraphs
+    let described = paragraphs.filter(|text| PACKAGES.split(',').any(|wanted| wanted == field(text, "Package:")));
+    let mut packages: Vec<DebianPackage> = described
         .map(|paragraph| DebianPackage {
             name: field(paragraph, "Package:"),
             version: field(paragraph, "Version:"),
@@ -314,11 +315,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_are_read_from_their_fields() {
-        let packages =
-            status("Package: libc6\nVersion: 2.41-12\nArchitecture: amd64\n\nPackage: a\nVersion: 1\n a\n\n");
+    fn packages_with_files_in_images_are_listed() {
+        let text = "Package: libc6\nVersion: 2.41-12\nArchitecture: amd64\n\nPackage: openssl\nVersion: 3\n\n\
+                    Package: base-files\nVersion: 13\n a\n\n";
+        let packages = status(text);
         let names: Vec<_> = packages.iter().map(|one| (one.name.as_str(), one.version.as_str())).collect();
-        assert_eq!(names, [("a", "1"), ("libc6", "2.41-12")]);
+        assert_eq!(names, [("base-files", "13"), ("libc6", "2.41-12")]);
     }
 
     #[test]
