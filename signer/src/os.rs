@@ -2,12 +2,17 @@
 //! an inherited descriptor, locking memory and ending at once have no safe form.
 
 use std::{
+    fs::{self, Permissions},
     io,
     ops::Deref,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::net::{UnixListener, UnixStream},
+        unix::{
+            fs::{FileTypeExt, PermissionsExt},
+            net::{UnixListener, UnixStream},
+        },
     },
+    path::Path,
     ptr::NonNull,
 };
 
@@ -86,13 +91,13 @@ pub(crate) fn lock_memory() -> bool {
 
 /// Whether the process has a capability (`capabilities(7)`).
 fn has_capability(number: u32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).is_some_and(|set| set >> number & 1 == 1)
 }
 
 fn close_inherited(keep: RawFd) -> io::Result<()> {
-    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")?
+    let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|fd| *fd > 2 && *fd != keep)
         .collect();
@@ -137,7 +142,7 @@ pub(crate) fn inherited_listener() -> io::Result<UnixListener> {
     let said = |name| std::env::var(name).ok();
     let one = said("LISTEN_FDS").as_deref() == Some("1");
     if !one || said("LISTEN_PID") != Some(std::process::id().to_string()) {
-        let message = "no service manager has given this process a socket: start its socket unit instead";
+        let message = "no service manager has given this process a socket: start its socket unit, or use --socket";
         return Err(io::Error::new(io::ErrorKind::NotFound, message));
     }
     let owned = OwnedFd::from(inherited_socket(FIRST)?);
@@ -145,6 +150,28 @@ pub(crate) fn inherited_listener() -> io::Result<UnixListener> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the given socket does not listen"));
     }
     Ok(UnixListener::from(owned))
+}
+
+/// Listens on a new Unix socket to which this process's group may connect. One that was left behind is replaced.
+///
+/// # Errors
+/// If something else has this name, or a process listens there.
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+    match UnixStream::connect(path) {
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+        // Only a socket refuses.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_socket(path) => fs::remove_file(path)?,
+        Err(_) => (),
+    }
+    // Nobody may connect before the mode is right.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
 }
 
 #[allow(unsafe_code)]
@@ -202,5 +229,33 @@ impl Drop for LockedKey {
             // SAFETY: the range that `new` locked; it is still allocated.
             let _ = unsafe { munlock(NonNull::from(&**self.bytes).cast(), size_of::<[u8; 32]>()) };
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn socket_of_a_dead_listener_is_replaced_for_the_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        drop(listen(&path).unwrap());
+        let _listener = listen(&path).unwrap();
+        UnixStream::connect(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    }
+
+    #[test]
+    fn socket_in_use_and_other_files_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _listener = listen(&path).unwrap();
+        assert_eq!(listen(&path).unwrap_err().to_string(), "another process listens there");
+        let file = folder.path().join("file");
+        fs::write(&file, "content").unwrap();
+        assert!(listen(&file).is_err());
+        assert_eq!(fs::read(&file).unwrap(), b"content");
     }
 }

@@ -26,6 +26,14 @@ pub fn workspace() -> &'static Path {
     &WORKSPACE
 }
 
+/// Where cargo keeps what it downloads.
+pub fn home() -> Result<PathBuf> {
+    match env::var_os("CARGO_HOME") {
+        Some(home) => Ok(home.into()),
+        None => Ok(env::home_dir().context("the user has no home folder")?.join(".cargo")),
+    }
+}
+
 /// A cargo command in the workspace.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
@@ -59,19 +67,13 @@ pub fn target() -> Result<PathBuf> {
     Ok(folder.context("cargo metadata told no target folder")?.into())
 }
 
+/// Selects the programs that a user gets.
+pub const PROGRAMS: [&str; 7] = ["--bins", "-p", "sealcard-server", "-p", "sealcard-signer", "-p", "sealcard-bridge"];
+
 /// Builds the programs as a user gets them.
 pub fn build(release: bool) -> Result<Binaries> {
-    let mut command = cargo(&[
-        "build",
-        "--locked",
-        "--bins",
-        "-p",
-        "sealcard-server",
-        "-p",
-        "sealcard-signer",
-        "-p",
-        "sealcard-bridge",
-    ]);
+    let mut command = cargo(&["build", "--locked"]);
+    command.args(PROGRAMS);
     if release {
         command.arg("--release");
     }

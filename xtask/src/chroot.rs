@@ -1,8 +1,8 @@
-//! Small Debian systems with newer versions of GnuPG, beside the machine's own.
+//! Small systems beside the machine's own: Debian with newer versions of GnuPG, and Ubuntu.
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -12,9 +12,18 @@ use sealcard_tests::{Flavour, chroot_folder, run};
 use xtask::packages::privileged;
 
 const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,rpm,scdaemon,systemd";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Makes the chroots that are missing, one after the other: about a minute each, mostly unpacking. Nothing stays
+/// Ubuntu 24.04.
+pub(crate) const UBUNTU: &str = "noble";
+
+/// The package with Ubuntu's keys, on its own mirrors: Debian has none. The digest is what makes it trustworthy.
+const UBUNTU_KEYRING: (&str, &str) = (
+    "pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb",
+    "36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8a8",
+);
+
+/// Makes the chroots of Debian that are missing, one after the other: about a minute each, mostly unpacking. Nothing stays
 /// mounted.
 pub(crate) fn ensure() -> Result<()> {
     Flavour::ALL.into_iter().filter_map(Flavour::suite).try_for_each(ensure_suite)
@@ -50,12 +59,24 @@ fn make(suite: &str, folder: &Path) -> Result<()> {
     let log = folder.with_extension("log");
     // Left over from a run that was interrupted, or made for an older list of packages.
     remove(&partial)?;
+    let (mirror, keyring, newest) = match suite {
+        UBUNTU => {
+            let (mirror, keyring) = ubuntu(folder)?;
+            (mirror, keyring, "gutsy")
+        }
+        _ => (mirror()?, PathBuf::from(KEYRING), "sid"),
+    };
     let scripts = Path::new("/usr/share/debootstrap/scripts");
-    // debootstrap has no script for suites newer than itself; sid's serves all of them.
-    let script = scripts.join(if scripts.join(suite).exists() { suite } else { "sid" });
+    // debootstrap has no script for suites newer than itself; the one of the distribution serves all of them.
+    let script = scripts.join(if scripts.join(suite).exists() { suite } else { newest });
     let mut debootstrap = privileged("debootstrap")?;
-    debootstrap.args(["--variant=minbase", &format!("--keyring={KEYRING}"), &format!("--include={PACKAGES}"), suite]);
-    debootstrap.arg(&partial).arg(mirror()?).arg(script);
+    debootstrap.args(["--variant=minbase", &format!("--include={PACKAGES}")]);
+    debootstrap.arg(format!("--keyring={}", keyring.display()));
+    if suite == UBUNTU {
+        // rpm is not in main.
+        debootstrap.arg("--components=main,universe");
+    }
+    debootstrap.arg(suite).arg(&partial).arg(mirror).arg(script);
     let output = File::create(&log)?;
     let status = debootstrap.stdout(output.try_clone()?).stderr(output).status().context("starting debootstrap")?;
     if !status.success() {
@@ -74,8 +95,24 @@ fn remove(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A mirror of Ubuntu, beside the one of Debian or else Ubuntu's own, and the keys of Ubuntu's archive.
+fn ubuntu(folder: &Path) -> Result<(String, PathBuf)> {
+    let beside = mirror()?.trim_end_matches('/').strip_suffix("/debian").map(|host| format!("{host}/ubuntu"));
+    let (package, keys) = (folder.with_extension("keyring.deb"), folder.with_extension("keyring"));
+    let (path, digest) = UBUNTU_KEYRING;
+    let download = |mirror: &String| {
+        let mut helper = Command::new("/usr/lib/apt/apt-helper");
+        helper.arg("download-file").arg(format!("{mirror}/{path}")).arg(&package).arg(format!("SHA256:{digest}"));
+        run(&mut helper, Duration::from_secs(60)).is_ok_and(|finished| finished.status.success())
+    };
+    let mut mirrors = beside.into_iter().chain(["http://archive.ubuntu.com/ubuntu".to_owned()]);
+    let mirror = mirrors.find(download).context("no mirror of Ubuntu can be reached")?;
+    run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&keys), Duration::from_secs(60))?.success()?;
+    Ok((mirror, keys.join("usr/share/keyrings/ubuntu-archive-keyring.gpg")))
+}
+
 /// The Debian mirror that this machine's apt uses.
-fn mirror() -> Result<String> {
+pub(crate) fn mirror() -> Result<String> {
     let mut command = Command::new("apt-get");
     command.args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"]);
     let answer = run(&mut command, Duration::from_secs(30))?.text();

@@ -3,6 +3,7 @@
 mod chroot;
 mod commands;
 mod kryoptic;
+mod zig;
 
 use std::process::ExitCode;
 

@@ -65,14 +65,30 @@ pub const KRYOPTIC: &[&str] =
 /// Python.
 pub const CROSS: &[&str] = &["ca-certificates", "gcc", "libc6-dev", "python3", "python3-venv"];
 
-/// What building packages needs: Debian's and rpm's own tools.
-pub const DIST: &[&str] = &["binutils", "dpkg-dev", "git", "gzip", "rpm", "tar", "xz-utils"];
+/// What building packages needs: Debian's and rpm's own tools, and Python, which installs zig.
+pub const DIST: &[&str] =
+    &["binutils", "dpkg-dev", "git", "gzip", "mmdebstrap", "python3", "python3-venv", "rpm", "tar", "xz-utils"];
 
 /// What checking the packages needs besides.
-pub const DIST_CHECK: &[&str] = &["debootstrap", "gpg", "gpg-agent", "lintian", "rpmlint", "systemd", "util-linux"];
+pub const DIST_CHECK: &[&str] = &[
+    "debootstrap",
+    "dnf",
+    "gpg",
+    "gpg-agent",
+    "iproute2",
+    "lintian",
+    "piuparts",
+    "rpmlint",
+    "ruby",
+    "runc",
+    "scdaemon",
+    "systemd",
+    "umoci",
+    "util-linux",
+];
 
-/// What signing packages needs besides. Debian's rpm calls gpg2.
-pub const DIST_SIGN: &[&str] = &["debsigs", "gnupg", "gnupg2", "gpg-agent"];
+/// What signing packages and making repositories needs besides. Debian's rpm calls gpg2.
+pub const DIST_SIGN: &[&str] = &["apt-utils", "createrepo-c", "debsigs", "gnupg", "gnupg2", "gpg-agent"];
 
 /// What tests and playgrounds on PostgreSQL need: its server programs. Each makes a cluster of its own.
 pub const POSTGRES: &[&str] = &["postgresql"];

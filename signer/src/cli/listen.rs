@@ -3,6 +3,7 @@
 use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
+    path::PathBuf,
     process::{Command, ExitStatus, Stdio},
 };
 
@@ -21,18 +22,25 @@ const INHERITED_VARIABLES: &[&str] =
 
 /// Serve a server that connects to a socket (systemd runs this)
 ///
-/// Uses the socket that systemd listens on (`sealcard-signer@.socket`) and starts a keeper (`serve`) for each
-/// connection, one after the other. A connection ends when the server closes it. The signer runs as its own user, whose
-/// files the server can't read.
+/// Uses the socket that systemd listens on (`sealcard-signer@.socket`), or makes one, and starts a keeper (`serve`) for
+/// each connection, one after the other. A connection ends when the server closes it. The signer runs as its own user,
+/// whose files the server can't read.
 #[derive(Debug, Args)]
 pub(super) struct Listen {
     #[command(flatten)]
     folder: Folder,
+    /// Listens on a socket at this path, where no service manager does it, as in a container. The signer's group may
+    /// connect: let the server be a member, and nobody else
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
 }
 
 impl Listen {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        let listener = os::inherited_listener().context("can't use the socket that systemd passed")?;
+        let listener = match &self.socket {
+            Some(path) => os::listen(path).with_context(|| format!("can't listen at {}", path.display()))?,
+            None => os::inherited_listener().context("can't use the socket that systemd passed")?,
+        };
         log::event(Level::Info, "listening", &[("folder", &self.folder.folder.display())]);
         loop {
             match listener.accept() {

@@ -1,4 +1,4 @@
-//! A compiler that has its standard library's source, and a linker for macOS, unpacked into the cache folder.
+//! A compiler that has its standard library's source, unpacked into the cache folder, with a linker for macOS.
 
 use std::{
     env, fs,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use sealcard_tests::run;
 use xtask::{
     cargo::must_succeed,
@@ -15,12 +15,11 @@ use xtask::{
     packages::{privileged, simulated_install},
 };
 
+use crate::zig::Zig;
+
 /// Debian builds its browsers with these; rustup's toolchain has no standard library for macOS and no source to build
 /// one.
 const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
-
-/// Versions that are known to work together.
-const FROM_PYPI: [&str; 2] = ["ziglang==0.17.1", "cargo-zigbuild==0.24.0"];
 
 const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
 
@@ -28,24 +27,17 @@ const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"
 pub(super) struct Toolchain {
     /// Debian's packages, unpacked.
     root: PathBuf,
-    /// Python's packages.
-    python: PathBuf,
-    /// For zig's own cache.
-    cache: PathBuf,
+    zig: Zig,
 }
 
 impl Toolchain {
     /// The tools in `folder`; those that are missing are fetched.
     pub(super) fn ensure(folder: &Path) -> Result<Self> {
-        let tools = Self { root: folder.join("root"), python: folder.join("python"), cache: folder.join("cache") };
-        fs::create_dir_all(&tools.cache)?;
+        fs::create_dir_all(folder)?;
+        let tools = Self { root: folder.join("root"), zig: Zig::ensure()? };
         if !tools.root.join("usr/bin/rustc").exists() {
             output::step("fetching Debian's Rust compiler with the source of its standard library");
             unpack_packages(folder, &tools.root)?;
-        }
-        if !tools.python.join("bin/cargo-zigbuild").exists() {
-            output::step("fetching zig");
-            install_zig(&tools.python)?;
         }
         Ok(tools)
     }
@@ -53,10 +45,7 @@ impl Toolchain {
     /// A command that finds these tools first, and nothing of the cargo that runs this program.
     pub(super) fn command(&self, program: &str) -> Command {
         let bin = self.root.join("usr/bin");
-        let own = [self.python.join("bin"), bin.clone()];
-        let path = env::var_os("PATH").unwrap_or_default();
-        let path: Vec<PathBuf> = own.iter().cloned().chain(env::split_paths(&path)).collect();
-        let found = own.iter().map(|folder| folder.join(program)).find(|file| file.exists());
+        let found = [self.zig.bin(), bin.clone()].iter().map(|folder| folder.join(program)).find(|file| file.exists());
         let mut command = Command::new(found.unwrap_or_else(|| program.into()));
         for (name, _) in env::vars_os() {
             let text = name.to_string_lossy();
@@ -65,16 +54,14 @@ impl Toolchain {
             }
         }
         let libraries = LIBRARIES.map(|folder| self.root.join(folder).display().to_string()).join(":");
+        self.zig.prepare(&mut command, &[&bin]);
         command
-            .env("PATH", env::join_paths(path).unwrap_or_default())
             .env("LD_LIBRARY_PATH", libraries)
             .env("CARGO", bin.join("cargo"))
             .env("RUSTC", bin.join("rustc"))
             .env("RUSTDOC", bin.join("rustdoc"))
             // What rustc calls unstable here is -Zbuild-std alone; this allows it on a stable compiler.
-            .env("RUSTC_BOOTSTRAP", "1")
-            .env("XDG_CACHE_HOME", &self.cache)
-            .env("ZIG_GLOBAL_CACHE_DIR", self.cache.join("zig"));
+            .env("RUSTC_BOOTSTRAP", "1");
         command
     }
 }
@@ -103,13 +90,4 @@ fn unpack_packages(folder: &Path, root: &Path) -> Result<()> {
         bail!("Debian's package rustc-web has no rustc; this command is known to work on Debian 12");
     }
     Ok(fs::rename(&partial, root)?)
-}
-
-fn install_zig(folder: &Path) -> Result<()> {
-    let mut make = Command::new("python3");
-    run(make.args(["-m", "venv", "--clear"]).arg(folder), Duration::from_secs(120))?.success()?;
-    let mut install = Command::new(folder.join("bin/pip"));
-    install.args(["install", "--quiet", "--disable-pip-version-check"]).args(FROM_PYPI);
-    run(&mut install, Duration::from_secs(600))?.success().context("PyPI gives no zig")?;
-    Ok(())
 }

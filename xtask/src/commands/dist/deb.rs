@@ -9,6 +9,7 @@ use xtask::cargo::workspace;
 use super::{
     Job, Release,
     package::{DEB, packaging, wrap},
+    programs,
     tree::{DATA, EXECUTABLE, Tree, gzip},
 };
 
@@ -35,7 +36,7 @@ fn version(release: &Release) -> String {
     format!("{}-1", release.version)
 }
 
-fn architecture(release: &Release) -> Result<String> {
+pub(super) fn architecture(release: &Release) -> Result<String> {
     let answer = run(release.command("dpkg").arg("--print-architecture"), PATIENCE)?.success()?;
     Ok(answer.text().trim().to_owned())
 }
@@ -141,5 +142,11 @@ fn libraries(job: &Job) -> Result<Vec<String>> {
     shlibdeps.arg("-O").args(package.programs.iter().map(|program| binaries.folder().join(program)));
     let answer = run(shlibdeps.current_dir(&folder), PATIENCE)?.success()?.text();
     let depends = answer.trim().strip_prefix("shlibs:Depends=").context("dpkg-shlibdeps found no libraries")?;
-    Ok(depends.split(", ").map(str::to_owned).collect())
+    // It takes the symbols of libpthread for those that glibc 2.34 moved into libc, and says 2.34.
+    let glibc = programs::glibc_of(binaries, package.programs.iter().copied())?.version();
+    let exact = |depends: &str| match depends.split_once(" (>= ") {
+        Some(("libc6", _)) => format!("libc6 (>= {glibc})"),
+        _ => depends.to_owned(),
+    };
+    Ok(depends.split(", ").map(exact).collect())
 }

@@ -1,4 +1,4 @@
-//! A list of the crates in each package: an SPDX 2.3 document in JSON, beside the package.
+//! A list of what is in each file of a release: an SPDX 2.3 document in JSON, beside the file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,18 +7,19 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use sealcard_tests::run;
 use serde::{Deserialize, Serialize};
 use xtask::cargo::{cargo, workspace};
 
-use super::{Release, package::Package};
+use super::Release;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The crates that are linked into the programs of a package.
+/// The crates that are linked into programs.
 pub(super) struct Crates {
-    root: Crate,
+    /// Those that the programs are of.
+    roots: BTreeSet<Crate>,
     /// Each crate with its licence.
     licences: BTreeMap<Crate, String>,
     /// What depends on what.
@@ -45,10 +46,12 @@ struct Locked {
 }
 
 impl Crates {
-    /// The crates of the package's programs on this machine's kind of system, with the features that its build turns on.
-    pub(super) fn of(package: &Package) -> Result<Self> {
+    /// The crates of the programs of some packages of the workspace, on this machine's kind of system and with the
+    /// features that their build turns on.
+    pub(super) fn of(packages: &[&str]) -> Result<Self> {
         let mut tree = cargo(&["tree", "--locked", "--quiet", "--edges", "normal,no-proc-macro"]);
-        tree.args(["--prefix", "depth", "--format", "|{p}|{l}|", "--package", package.cargo_name]);
+        tree.args(["--prefix", "depth", "--format", "|{p}|{l}|"]);
+        tree.args(packages.iter().flat_map(|package| ["--package", package]));
         let tree = run(&mut tree, PATIENCE)?.success()?.text();
         let lock =
             toml::from_str(&fs::read_to_string(workspace().join("Cargo.lock"))?).context("reading Cargo.lock")?;
@@ -58,8 +61,9 @@ impl Crates {
     /// `tree` has a line for each edge: the depth, the crate and its licence.
     fn from_tree(tree: &str, lock: Lock) -> Result<Self> {
         let (mut licences, mut edges) = (BTreeMap::new(), BTreeSet::new());
-        let mut path: Vec<Crate> = Vec::new();
-        for line in tree.lines() {
+        let (mut roots, mut path) = (BTreeSet::new(), Vec::<Crate>::new());
+        // An empty line is between two trees.
+        for line in tree.lines().filter(|line| !line.is_empty()) {
             let mut fields = line.split('|');
             let (Some(depth), Some(package), Some(licence)) = (fields.next(), fields.next(), fields.next()) else {
                 bail!("cargo tree wrote {line:?}");
@@ -72,14 +76,15 @@ impl Crates {
             };
             let this = Crate(name.to_owned(), version.to_owned());
             path.truncate(depth.parse()?);
-            if let Some(parent) = path.last() {
-                edges.insert((parent.clone(), this.clone()));
+            match path.last() {
+                Some(parent) => _ = edges.insert((parent.clone(), this.clone())),
+                None => _ = roots.insert(this.clone()),
             }
             path.push(this.clone());
             licences.insert(this, licence.replace('/', " OR "));
         }
-        let root = path.into_iter().next().context("cargo tree wrote nothing")?;
-        Ok(Self { root, licences, edges, lock })
+        ensure!(!roots.is_empty(), "cargo tree wrote nothing");
+        Ok(Self { roots, licences, edges, lock })
     }
 
     /// Each crate with its licence, as its author names it.
@@ -87,46 +92,38 @@ impl Crates {
         self.licences.iter()
     }
 
-    /// Writes the document for a package file, with `.spdx.json` appended to its name.
-    pub(super) fn write(&self, release: &Release, package: &Package, file: &Path) -> Result<()> {
-        let name = file.file_name().context("a package without a name")?.to_string_lossy();
-        let document = serde_json::to_vec_pretty(&self.document(release, package, &name, &sha256(release, file)?)?)?;
+    /// Writes the document for a file, with `.spdx.json` appended to its name.
+    pub(super) fn write(&self, release: &Release, packed: &Packed, file: &Path) -> Result<()> {
+        let name = file.file_name().context("a file without a name")?.to_string_lossy();
+        let document = serde_json::to_vec_pretty(&self.document(release, packed, &name, &sha256(release, file)?)?)?;
         let path = file.with_file_name(format!("{name}.spdx.json"));
         fs::write(&path, document).with_context(|| format!("writing {}", path.display()))
     }
 
-    fn document(&self, release: &Release, package: &Package, name: &str, sha256: &str) -> Result<Document> {
-        let packed = Entry {
-            id: PACKED.to_owned(),
-            name: package.name.to_owned(),
-            version: release.version().to_owned(),
+    fn document(&self, release: &Release, packed: &Packed, name: &str, sha256: &str) -> Result<Document> {
+        let described = Entry {
             file: Some(name.to_owned()),
-            download: NOASSERTION.to_owned(),
-            files_analyzed: false,
-            concluded: NOASSERTION,
-            declared: package.licence.to_owned(),
-            copyright: NOASSERTION,
             checksums: vec![Checksum { algorithm: "SHA256", value: sha256.to_owned() }],
-            references: Vec::new(),
+            ..Entry::new(PACKED.to_owned(), packed.name, release.version(), packed.licence)
         };
-        let mut relationships = vec![
-            Relationship::new(DOCUMENT, "DESCRIBES", PACKED),
-            Relationship::new(PACKED, "CONTAINS", &self.root.id()),
-        ];
+        let contained = self.roots.iter().map(Crate::id).chain(packed.debian.iter().map(DebianPackage::id));
+        let mut relationships = vec![Relationship::new(DOCUMENT, "DESCRIBES", PACKED)];
+        relationships.extend(contained.map(|id| Relationship::new(PACKED, "CONTAINS", &id)));
         relationships.extend(self.edges.iter().map(|(from, to)| Relationship::new(&from.id(), "DEPENDS_ON", &to.id())));
         let crates = self.licences.iter().map(|(one, licence)| self.entry(one, licence));
+        let debian = packed.debian.iter().map(DebianPackage::entry);
         Ok(Document {
             version: "SPDX-2.3",
             licence: "CC0-1.0",
             id: DOCUMENT,
             name: name.to_owned(),
-            // The digest makes the name unique, and the same for the same package.
+            // The digest makes the name unique, and the same for the same file.
             namespace: format!("https://spdx.org/spdxdocs/{name}-{sha256}"),
             creation: Creation {
                 created: release.date("+%Y-%m-%dT%H:%M:%SZ")?,
                 creators: vec![format!("Tool: cargo-xtask-dist-{}", release.version())],
             },
-            packages: std::iter::once(packed).chain(crates).collect(),
+            packages: std::iter::once(described).chain(crates).chain(debian).collect(),
             relationships,
         })
     }
@@ -139,30 +136,57 @@ impl Crates {
         let checksum = locked.and_then(|locked| locked.checksum.clone());
         let download = format!("https://static.crates.io/crates/{name}/{name}-{version}.crate");
         Entry {
-            id: one.id(),
-            name: name.clone(),
-            version: version.clone(),
-            file: None,
             download: if from_registry { download } else { NOASSERTION.to_owned() },
-            files_analyzed: false,
-            concluded: NOASSERTION,
-            declared: if licence.is_empty() { NOASSERTION.to_owned() } else { licence.to_owned() },
-            copyright: NOASSERTION,
             checksums: checksum.map(|value| Checksum { algorithm: "SHA256", value }).into_iter().collect(),
             references: from_registry.then(|| Reference::cargo(name, version)).into_iter().collect(),
+            ..Entry::new(one.id(), name, version, licence)
+        }
+    }
+}
+
+/// What a file of a release is, besides the crates in it.
+pub(super) struct Packed<'a> {
+    pub(super) name: &'a str,
+    pub(super) licence: &'a str,
+    pub(super) debian: &'a [DebianPackage],
+}
+
+/// A package of Debian with files in an image.
+pub(super) struct DebianPackage {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) architecture: String,
+    pub(super) suite: &'static str,
+    /// All its fields.
+    pub(super) control: String,
+}
+
+impl DebianPackage {
+    fn id(&self) -> String {
+        id("debian", &self.name, &self.version)
+    }
+
+    fn entry(&self) -> Entry {
+        Entry {
+            references: vec![Reference::debian(self)],
+            ..Entry::new(self.id(), &self.name, &self.version, NOASSERTION)
         }
     }
 }
 
 impl Crate {
-    /// Letters, digits, dots and hyphens only.
     fn id(&self) -> String {
-        let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
-        format!("SPDXRef-crate-{}-{}", self.0, self.1).chars().map(allowed).collect()
+        id("crate", &self.0, &self.1)
     }
 }
 
-fn sha256(release: &Release, file: &Path) -> Result<String> {
+/// Letters, digits, dots and hyphens only.
+fn id(kind: &str, name: &str, version: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    format!("SPDXRef-{kind}-{name}-{version}").chars().map(allowed).collect()
+}
+
+pub(super) fn sha256(release: &Release, file: &Path) -> Result<String> {
     let sum = run(release.command("sha256sum").arg("--").arg(file), PATIENCE)?.success()?.text();
     Ok(sum.split(' ').next().context("sha256sum wrote nothing")?.to_owned())
 }
@@ -219,6 +243,24 @@ struct Entry {
     references: Vec<Reference>,
 }
 
+impl Entry {
+    fn new(id: String, name: &str, version: &str, licence: &str) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            version: version.to_owned(),
+            file: None,
+            download: NOASSERTION.to_owned(),
+            files_analyzed: false,
+            concluded: NOASSERTION,
+            declared: if licence.is_empty() { NOASSERTION } else { licence }.to_owned(),
+            copyright: NOASSERTION,
+            checksums: Vec::new(),
+            references: Vec::new(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Checksum {
     algorithm: &'static str,
@@ -238,10 +280,22 @@ struct Reference {
 
 impl Reference {
     fn cargo(name: &str, version: &str) -> Self {
-        // A purl keeps "+" for spaces.
-        let version = version.replace('+', "%2B");
-        Self { category: "PACKAGE-MANAGER", kind: "purl", locator: format!("pkg:cargo/{name}@{version}") }
+        Self::purl(format!("pkg:cargo/{name}@{}", escaped(version)))
     }
+
+    fn debian(package: &DebianPackage) -> Self {
+        let DebianPackage { name, version, architecture, suite, .. } = package;
+        Self::purl(format!("pkg:deb/debian/{name}@{}?arch={architecture}&distro={suite}", escaped(version)))
+    }
+
+    fn purl(locator: String) -> Self {
+        Self { category: "PACKAGE-MANAGER", kind: "purl", locator }
+    }
+}
+
+/// A version in a purl, which keeps "+" for spaces.
+fn escaped(version: &str) -> String {
+    version.replace('+', "%2B").replace(':', "%3A")
 }
 
 #[derive(Serialize)]
@@ -279,6 +333,28 @@ mod tests {
         assert_eq!(crates.edges, [edge(server, a), edge(server, b), edge(a, b)].into());
         assert_eq!(crates.licences.values().collect::<Vec<_>>(), ["MIT OR Apache-2.0", "MIT", "MIT OR Apache-2.0"]);
         assert_eq!(edge(a, b).1.id(), "SPDXRef-crate-b-2.0.0-x");
+    }
+
+    #[test]
+    fn several_trees_have_several_roots() {
+        let trees = format!("{TREE}\n0|signer v0.1.0 (/src/signer)|MIT|\n1|a v1.0.0|MIT/Apache-2.0| (*)\n");
+        let crates = Crates::from_tree(&trees, Lock { package: Vec::new() }).unwrap();
+        let roots: Vec<_> = crates.roots.iter().map(|root| root.0.as_str()).collect();
+        assert_eq!(roots, ["server", "signer"]);
+        assert!(crates.edges.contains(&edge(("signer", "0.1.0"), ("a", "1.0.0"))));
+    }
+
+    #[test]
+    fn package_of_debian_has_a_purl() {
+        let package = DebianPackage {
+            name: "libc6".to_owned(),
+            version: "1:2.41+x".to_owned(),
+            architecture: "amd64".to_owned(),
+            suite: "trixie",
+            control: String::new(),
+        };
+        let locator = package.entry().references.remove(0).locator;
+        assert_eq!(locator, "pkg:deb/debian/libc6@1%3A2.41%2Bx?arch=amd64&distro=trixie");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use sealcard_tests::{Algorithm, Binaries, Playground, PlaygroundBuilder, good_signatures, run};
 
-use super::{Built, Release, SUMS};
+use super::{Built, Release, SUMS, repositories};
 
 /// Each signature may wait for a card or a server.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -23,25 +23,40 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// Signs each package inside, and the list of digests beside it. Archives have only the latter.
-    pub(super) fn sign(&self, release: &Release, built: &[Built], out: &Path) -> Result<()> {
-        for file in built.iter().flat_map(|built| &built.files) {
-            match file.extension().and_then(|extension| extension.to_str()) {
-                Some("deb") => {
-                    self.run(Command::new("debsigs").args(["--sign=origin", "-k", &self.fingerprint]).arg(file))?
-                }
-                Some("rpm") => {
-                    let name = format!("_gpg_name {}", self.fingerprint);
-                    self.run(Command::new("rpmsign").args(["--define", &name, "--addsign"]).arg(file))?;
-                }
-                _ => (),
-            }
-        }
+    /// Signs each package inside, and the list of digests beside it. Archives and images have only the latter. Then makes
+    /// repositories of the packages, with those of earlier releases.
+    pub(super) fn sign(&self, release: &Release, built: &[Built], earlier: &[Built], out: &Path) -> Result<()> {
+        let files = || built.iter().chain(earlier).flat_map(|built| &built.files);
+        files().try_for_each(|file| self.sign_package(file))?;
         // The packages have other digests now.
         release.describe(built, out)?;
+        let sums = out.join(SUMS);
+        self.sign_file(&sums, "--detach-sign", &out.join(format!("{SUMS}.asc")))?;
+        repositories::build(release, self, &files().collect::<Vec<_>>(), out)
+    }
+
+    fn sign_package(&self, file: &Path) -> Result<()> {
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("deb") => self.run(Command::new("debsigs").args(["--sign=origin", "-k", &self.fingerprint]).arg(file)),
+            Some("rpm") => {
+                let name = format!("_gpg_name {}", self.fingerprint);
+                self.run(Command::new("rpmsign").args(["--define", &name, "--addsign"]).arg(file))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a signature of a kind that gpg has an option for.
+    pub(super) fn sign_file(&self, file: &Path, kind: &str, signature: &Path) -> Result<()> {
         let mut gpg = Command::new("gpg");
-        gpg.args(["--batch", "--yes", "--armor", "--detach-sign", "--local-user", &self.fingerprint]);
-        self.run(gpg.arg(out.join(SUMS)))
+        gpg.args(["--batch", "--yes", "--armor", "--local-user", &self.fingerprint, "--output"]).arg(signature);
+        self.run(gpg.arg(kind).arg(file))
+    }
+
+    /// Writes the public key.
+    pub(super) fn export(&self, file: &Path) -> Result<()> {
+        let mut gpg = Command::new("gpg");
+        self.run(gpg.args(["--batch", "--yes", "--armor", "--output"]).arg(file).args(["--export", &self.fingerprint]))
     }
 
     fn run(&self, command: &mut Command) -> Result<()> {
@@ -51,12 +66,19 @@ impl Signer {
     }
 }
 
-/// Signs with a key of a Sealcard server, and verifies all signatures.
-pub(super) fn check(release: &Release, built: &[Built], binaries: &Binaries, out: &Path) -> Result<()> {
+/// Signs with a key of a Sealcard server, and verifies all signatures but those of the repositories, with which packages
+/// are installed later.
+pub(super) fn check(
+    release: &Release,
+    built: &[Built],
+    earlier: &[Built],
+    binaries: &Binaries,
+    out: &Path,
+) -> Result<()> {
     let playground = PlaygroundBuilder::new(binaries.clone()).algorithms(&[Algorithm::Ed25519]).start()?;
     let fingerprint = playground.key(Algorithm::Ed25519)?.fingerprint.clone();
     let signer = Signer { fingerprint, environment: playground.workstation.environment() };
-    signer.sign(release, built, out)?;
+    signer.sign(release, built, earlier, out)?;
     run(Command::new("sha256sum").args(["--quiet", "--check", SUMS]).current_dir(out), PATIENCE)?.success()?;
     let sums = out.join(SUMS);
     good_signature(&playground, &signer, &out.join(format!("{SUMS}.asc")), &sums)?;

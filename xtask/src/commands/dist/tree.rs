@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, Permissions},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, SystemTime},
@@ -47,6 +47,15 @@ impl Tree {
         Ok(fs::set_permissions(&file, Permissions::from_mode(mode))?)
     }
 
+    /// A symbolic link.
+    pub(super) fn link(&self, path: &str, target: impl AsRef<Path>) -> Result<()> {
+        let link = self.root.join(path);
+        if let Some(folder) = link.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        symlink(target, &link).with_context(|| format!("linking {}", link.display()))
+    }
+
     pub(super) fn copy(&self, source: &Path, path: &str, mode: u32) -> Result<()> {
         self.add(path, mode, fs::read(source).with_context(|| format!("reading {}", source.display()))?)
     }
@@ -68,6 +77,9 @@ impl Tree {
     /// the tree was made. Only the executable files keep their mode.
     pub(super) fn finish(&self, time: SystemTime) -> Result<()> {
         walk(&self.root, &mut |path, is_folder| {
+            if path.is_symlink() {
+                return Ok(());
+            }
             let executable = is_folder || fs::metadata(path)?.permissions().mode() & 0o111 != 0;
             fs::set_permissions(path, Permissions::from_mode(if executable { EXECUTABLE } else { DATA }))?;
             Ok(File::open(path)?.set_modified(time)?)
@@ -79,7 +91,7 @@ impl Tree {
 fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, bool) -> Result<()>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry?.path();
-        if path.is_dir() { walk(&path, visit)? } else { visit(&path, false)? }
+        if path.is_dir() && !path.is_symlink() { walk(&path, visit)? } else { visit(&path, false)? }
     }
     visit(folder, true)
 }

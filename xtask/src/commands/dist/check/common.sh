@@ -17,7 +17,7 @@ programs_run() {
 # The folders are there and empty, and nothing was enabled.
 nothing_is_set_up() {
     test "$(state /var/lib/sealcard)" = sealcard:sealcard:700
-    test "$(state /var/lib/sealcard-signer)" = sealcard-signer:sealcard-signer:700
+    test "$(state /var/lib/sealcard-signer)" = root:root:711
     test -z "$(find /var/lib/sealcard /var/lib/sealcard-signer -mindepth 1)"
     test -z "$(find /etc/systemd -name 'sealcard*')"
 }
@@ -35,9 +35,12 @@ set_up() {
     echo 'a password for this test' >/tmp/password
     chown sealcard /tmp/password
     chmod 600 /tmp/password
-    runuser -u sealcard -- sealcard-server init --name localhost --admin-password-file /tmp/password
+    # Without systemd as the first process no signer can be installed; the handbook's installation is a test of its own.
+    runuser -u sealcard -- sealcard-server init --trial --name localhost --admin-password-file /tmp/password
     runuser -u sealcard -- sealcard-server config check
-    runuser -u sealcard-signer -- sealcard-signer init --folder /var/lib/sealcard-signer/release --seal key-file
+    echo 'u sealcard-release -' | systemd-sysusers -
+    install -d -m 700 -o sealcard-release -g sealcard-release /var/lib/sealcard-signer/release
+    runuser -u sealcard-release -- sealcard-signer init --folder /var/lib/sealcard-signer/release --seal key-file
     # As `systemctl enable` does it.
     mkdir -p /etc/systemd/system/multi-user.target.wants /etc/systemd/system/sockets.target.wants
     ln -s /usr/lib/systemd/system/sealcard-server.service /etc/systemd/system/multi-user.target.wants/
@@ -59,4 +62,57 @@ data_is_unchanged() {
 
 no_program_is_left() {
     test -z "$(find /usr/bin /usr/lib/systemd /usr/lib/sysusers.d /usr/lib/tmpfiles.d /usr/share -name '*sealcard*')"
+}
+
+# Starts the server as its user.
+serve() {
+    setpriv --reuid sealcard --regid sealcard --clear-groups sealcard-server serve &
+    server=$!
+    wait_until test -e /proc/$server/exe
+}
+
+stop() {
+    kill $server
+    wait $server
+}
+
+# The server works, for a workstation that is set up.
+works() {
+    serve
+    wait_until administrator admin environment list
+    sign
+}
+
+# With the packages of an earlier version: signatures are made with them, and with those of this version after the running
+# server's program was replaced; then the earlier ones can be used again. Needs `change VERSION`, which installs.
+upgrade_and_downgrade() {
+    homes=/tmp/homes
+    mkdir "$homes"
+    # debootstrap writes none.
+    echo '127.0.0.1 localhost' >/etc/hosts
+    cp /tmp/password /var/lib/sealcard/tls/ca.pem "$homes"
+    serve
+    set_up_workstation default
+    sign
+
+    change "$NEW"
+    test "$(readlink /proc/$server/exe)" = '/usr/bin/sealcard-server (deleted)'
+    sign
+    stop
+    works
+    stop
+
+    data >/tmp/before
+    change "$EARLIER"
+    data_is_unchanged
+    works
+    stop
+
+    data >/tmp/before
+    change "$NEW"
+    data_is_unchanged
+    works
+    stop
+    test -L /etc/systemd/system/multi-user.target.wants/sealcard-server.service
+    data >/tmp/before
 }

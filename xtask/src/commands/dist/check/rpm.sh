@@ -8,20 +8,49 @@ rpm --query --package --requires ./*.rpm | grep -v -e '^rpmlib(' -e '^sealcard' 
 rpmbuild -bb --quiet --define '_topdir /tmp/rpmbuild' /tmp/system.spec
 rpm --install /tmp/rpmbuild/RPMS/noarch/system-1-1.noarch.rpm
 
-rpm --install ./*.rpm
-rpm --verify sealcard sealcard-server sealcard-signer
+PACKAGES='sealcard sealcard-server sealcard-signer'
+NEW=$(rpm --query --package --queryformat '%{VERSION}' ./sealcard-server-*.rpm)
+EARLIER=$NEW~earlier
+rpmkeys --import sealcard.asc
+
+# The files of a version in the repository.
+files() {
+    for package in $PACKAGES; do
+        echo rpm/*/"$package-$1-1."*.rpm
+    done
+}
+
+if command -v dnf; then
+    mkdir /tmp/repos
+    cat >/tmp/repos/sealcard.repo <<END
+[sealcard]
+name=Sealcard
+baseurl=file:///mnt/rpm
+gpgcheck=1
+repo_gpgcheck=1
+gpgkey=file:///mnt/sealcard.asc
+END
+    change() {
+        dnf install --assumeyes --setopt=reposdir=/tmp/repos --allowerasing $(printf "%s-$1 " $PACKAGES)
+    }
+else
+    change() {
+        rpmkeys --checksig $(files "$1")
+        rpm --upgrade --oldpackage $(files "$1")
+    }
+fi
+
+change "$EARLIER"
+rpm --verify $PACKAGES
 programs_run
 nothing_is_set_up
 units_are_well_formed
 set_up
-data >/tmp/before
+upgrade_and_downgrade
+rpm --verify $PACKAGES
+test "$(rpm --query --queryformat '%{VERSION}' sealcard-server)" = "$NEW"
 
-# As in an upgrade: the new version comes before the old one goes.
-rpm --upgrade --replacepkgs ./*.rpm
-data_is_unchanged
-test -L /etc/systemd/system/multi-user.target.wants/sealcard-server.service
-
-rpm --erase sealcard sealcard-server sealcard-signer
+rpm --erase $PACKAGES
 no_program_is_left
 data_is_unchanged
 test ! -L /etc/systemd/system/sockets.target.wants/sealcard-signer@release.socket
