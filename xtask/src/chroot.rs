@@ -14,6 +14,9 @@ use xtask::packages::privileged;
 const PACKAGES: &str = "ca-certificates,git,gnupg,gpg,gpg-agent,openssh-client,procps,rpm,scdaemon,systemd";
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// Debian 12, where the handbook's installation is followed; the machine's own system is not an empty one.
+const EMPTY: &str = "bookworm";
+
 /// Ubuntu 24.04.
 pub(crate) const UBUNTU: &str = "noble";
 
@@ -26,7 +29,7 @@ const UBUNTU_KEYRING: (&str, &str) = (
 /// Makes the chroots of Debian that are missing, one after the other: about a minute each, mostly unpacking. Nothing stays
 /// mounted.
 pub(crate) fn ensure() -> Result<()> {
-    Flavour::ALL.into_iter().filter_map(Flavour::suite).try_for_each(ensure_suite)
+    Flavour::ALL.into_iter().filter_map(Flavour::suite).chain([EMPTY]).try_for_each(ensure_suite)
 }
 
 /// Makes the chroot of one suite if it is missing.

@@ -49,6 +49,7 @@ pub const TEST: &[&str] = &[
     "softhsm2",
     "sqlite3",
     "systemd",
+    "systemd-container",
     "util-linux",
     "zsh",
 ];

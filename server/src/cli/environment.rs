@@ -196,7 +196,8 @@ impl Add {
             output::line(format_args!("  Keeper key      {keeper}"));
         }
         if let Some(seal) = &seal {
-            output::line(format_args!("Keep in a safe place, apart from backups: {}.", seal.keep(&instance.folder())));
+            output::line(format_args!("\nKeep in a safe place, apart from backups:"));
+            output::line(format_args!("  {}", seal.keep(&instance.folder())));
         }
         if systemctl(&["is-active", installed::UNIT]).is_ok() {
             systemctl(&["reload", installed::UNIT])?;

@@ -125,7 +125,7 @@ impl Seal {
             Self::KeyFile => format!("a copy of {}", folder.join("master.key").display()),
             Self::Passphrase(_) => "the passphrase".to_owned(),
             Self::Credential(credential) => {
-                format!("the file {}: move it away from this machine", credential.recovery.display())
+                format!("{}, away from this machine", credential.recovery.display())
             }
         }
     }

@@ -195,7 +195,8 @@ fn report(answers: &Answers, instance: &Instance, seal: Option<&Seal>) -> anyhow
         output::line(format_args!("  Key             {}/{}, {}", key.project, key.name, key.user_id));
     }
     if let Some(seal) = seal {
-        output::line(format_args!("\nKeep in a safe place, apart from backups: {}.", seal.keep(&instance.folder())));
+        output::line(format_args!("\nKeep in a safe place, apart from backups:"));
+        output::line(format_args!("  {}", seal.keep(&instance.folder())));
         output::line(format_args!("Without it nobody can use the private keys on another machine."));
     }
     let accounts = std::iter::once((&answers.administrator, "the administrator"));

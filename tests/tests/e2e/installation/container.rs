@@ -65,7 +65,7 @@ impl Container {
     pub(super) fn terminal(&self, user: &str, home: &str) -> Result<Terminal> {
         let mut terminal = Terminal::open(self.scratch.path(), Path::new("/usr/bin"))?;
         let mut shell = self.enter(user, home);
-        shell.args(["PS1=$ ", "TERM=xterm", "SHELL=/bin/sh", "sh", "-i"]);
+        shell.args(["PS1=$ ", "TERM=dumb", "SHELL=/bin/sh", "sh", "-i"]);
         let words = std::iter::once(shell.get_program()).chain(shell.get_args());
         let words: Vec<_> = words.map(|word| word.to_string_lossy().replace('\'', "'\\''")).collect();
         terminal.play(&format!("exec '{}'", words.join("' '")), &mut |_, _| None)?;

@@ -53,8 +53,8 @@ fn follow(suite: &str) -> Result<()> {
             count += 1;
             let terminal = if by_root { &mut root } else { &mut alice };
             let text = terminal.play(&line, &mut |question, _| typist.answer(question))?;
-            // Without the echo of the command, which can have several lines.
-            let text: String = text.split_inclusive('\n').skip(line.lines().count()).collect();
+            // Without the echo of the command.
+            let text = text.split_once('\n').map(|(_, text)| text.to_owned()).unwrap_or_default();
             typist.read(&text);
             let status = terminal.play("echo status $?", &mut |_, _| None)?;
             ensure!(status.contains("status 0"), "`{line}`: {status}\n{text}");
@@ -93,7 +93,7 @@ runuser -u alice -- env -C /home/alice HOME=/home/alice sh -euc '
 /// What a page has somebody type, and what the terminal shows then.
 struct Typed<'a> {
     by_root: bool,
-    /// Several lines if each but the last ends with a backslash.
+    /// Of several lines, each but the last of which ends with a backslash, one is made.
     line: String,
     shown: Vec<&'a str>,
 }
@@ -106,8 +106,8 @@ fn commands(block: &str) -> Vec<Typed<'_>> {
         match (typed, all.last_mut()) {
             (Some((by_root, line)), _) => all.push(Typed { by_root, line: line.to_owned(), shown: Vec::new() }),
             (None, Some(last)) if last.shown.is_empty() && last.line.ends_with('\\') => {
-                last.line.push('\n');
-                last.line.push_str(text);
+                last.line.pop();
+                last.line.push_str(text.trim_start());
             }
             (None, Some(last)) => last.shown.push(text),
             (None, None) => {}

@@ -55,6 +55,12 @@ rm /tmp/secrets
 echo "journal $journal"
 "#;
 
+const PLANT: &str = "
+cat /etc/hostname /var/lib/sealcard-signer/default/master.key >/var/tmp/key
+tail -n 1 /var/lib/sealcard-signer/default/journal.jsonl >/var/tmp/line
+chmod 644 /var/tmp/key /var/tmp/line
+";
+
 /// Tries every path of the system, and looks for the signers' secrets in all that can be read.
 pub(super) fn expect_none_readable(container: &Container) -> Result<()> {
     let finished = container.run(TRY)?.success()?;
@@ -62,5 +68,12 @@ pub(super) fn expect_none_readable(container: &Container) -> Result<()> {
     let readable: usize = text.lines().next().unwrap_or_default().trim().parse()?;
     ensure!(readable > 1000, "only {readable} paths were readable: the check has not looked");
     ensure!(!text.contains("FOUND"), "the server's user reads what it must not:\n{text}");
+    // The search can find something: a key and a line of the journal where they must not be.
+    container.run(PLANT)?.success()?;
+    let text = container.run(TRY)?.success()?.text();
+    for planted in ["FOUND a key in /var/tmp/key", "FOUND a secret in /var/tmp/line"] {
+        ensure!(text.contains(planted), "the search overlooks what was planted for it:\n{text}");
+    }
+    container.run("rm /var/tmp/key /var/tmp/line")?.success()?;
     Ok(())
 }

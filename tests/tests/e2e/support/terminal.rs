@@ -145,6 +145,8 @@ fn plain(text: &str) -> String {
             '\u{1b}' if characters.next_if_eq(&'[').is_some() => {
                 characters.by_ref().find(|c| c.is_ascii_alphabetic());
             }
+            // Others have one character, such as those that keep the cursor's place.
+            '\u{1b}' => drop(characters.next()),
             '\r' if characters.peek() == Some(&'\n') => {}
             '\r' => result.truncate(result.rfind('\n').map_or(0, |at| at + 1)),
             _ => result.push(character),
