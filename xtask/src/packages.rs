@@ -19,6 +19,7 @@ pub const BENCH: &[&str] = &["rpm"];
 pub const TEST: &[&str] = &[
     "apt-utils",
     "ca-certificates",
+    "certbot",
     "createrepo-c",
     "curl",
     "dbus",
@@ -43,6 +44,7 @@ pub const TEST: &[&str] = &[
     "openssh-server",
     "p11-kit",
     "p11-kit-modules",
+    "pebble",
     "procps",
     "rpm",
     "scdaemon",

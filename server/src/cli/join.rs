@@ -31,7 +31,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example, with copies of the first server's folders:
-  sealcard-server join --from /root/sealcard --signers /root/sealcard-signer
+  sealcard-server join --from /root/sealcard \\
+    --signers /root/sealcard-signer
   systemctl enable --now sealcard-server")]
 pub(super) struct Join {
     #[command(flatten)]

@@ -1,9 +1,21 @@
 //! `sealcard-server tls`.
 
-use anyhow::bail;
-use clap::Subcommand;
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
-use super::{Data, output};
+use anyhow::{Context as _, bail};
+use clap::{Subcommand, ValueHint};
+use nix::unistd::geteuid;
+use zeroize::Zeroizing;
+
+use super::{
+    Data,
+    installed::{self, Acting, systemctl},
+    output,
+};
 use crate::{
     config::Config,
     tls::{self, CA_KEY_FILE, ServerTls},
@@ -22,6 +34,23 @@ pub(super) enum TlsCommand {
         #[arg(long = "name", value_name = "HOSTNAME")]
         names: Vec<String>,
     },
+    /// Put another certificate and key in the place of the present ones
+    ///
+    /// Checks that the two belong together first. As root it writes them as the server's user, and has a running server
+    /// take them up. certbot runs it after each renewal, if setup got the certificate with --acme.
+    #[command(after_help = "\
+Example:
+  sealcard-server tls install fullchain.pem privkey.pem")]
+    Install {
+        #[command(flatten)]
+        data: Data,
+        /// The certificate chain (PEM), the server's own certificate first
+        #[arg(value_name = "CERTIFICATE", value_hint = ValueHint::FilePath)]
+        certificate: PathBuf,
+        /// Its private key (PEM)
+        #[arg(value_name = "KEY", value_hint = ValueHint::FilePath)]
+        key: PathBuf,
+    },
     /// Show the fingerprint that people compare at `sealcard login`
     ///
     /// It is the SHA-256 of the authority's certificate, and stays the same when the server's certificate is renewed.
@@ -35,6 +64,7 @@ impl TlsCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Renew { data, names } => renew(&data, names),
+            Self::Install { data, certificate, key } => install(&data.data, certificate, key),
             Self::Fingerprint { data } => {
                 let config = Config::load(&data.data)?;
                 let fingerprint = ServerTls::fingerprint(&data.data.join(config.tls.certificate))?;
@@ -43,6 +73,35 @@ impl TlsCommand {
             }
         }
     }
+}
+
+fn install(data: &Path, certificate: PathBuf, key: PathBuf) -> anyhow::Result<()> {
+    let config = Config::load(data)?;
+    let (chain, private) = (read(&certificate)?, Zeroizing::new(read(&key)?));
+    ServerTls::load(certificate, key)?;
+    let owner = fs::metadata(data).with_context(|| data.display().to_string())?.uid();
+    let acting = match geteuid().is_root() && owner != 0 {
+        true => Some(Acting::begin_as(owner)?),
+        false => None,
+    };
+    let place = data.join(&config.tls.certificate);
+    tls::replace_pair((&place, &chain), (&data.join(&config.tls.key), &private))?;
+    drop(acting);
+    output::line(format_args!("Installed {}.", place.display()));
+    let installed = data == Path::new(installed::DATA) && geteuid().is_root();
+    if installed && systemctl(&["is-active", installed::UNIT]).is_ok() {
+        systemctl(&["reload", installed::UNIT])?;
+        output::line(format_args!("The server has taken it up."));
+    } else {
+        output::line(format_args!(
+            "A running server takes it up with: systemctl reload sealcard-server (or kill -HUP PID)"
+        ));
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("can't read {}", path.display()))
 }
 
 fn renew(data: &Data, names: Vec<String>) -> anyhow::Result<()> {

@@ -31,7 +31,6 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// Whether this server is for trying Sealcard out: it starts its signers itself, as its own user, so their files are
     /// not protected from it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trial: bool,
     /// The signer's program, which a server for trying out starts; beside the server's own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -91,8 +91,13 @@ pub fn issue_server_until(
     replace_pair((certificate, chain.as_bytes()), (key, Zeroizing::new(server_key.serialize_pem()).as_bytes()))
 }
 
+/// Puts certificate chain and key (PEM) into their places.
+///
 /// Key first: a server that reloads in between finds a pair that does not match and keeps what it has.
-fn replace_pair(certificate: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<(), IssueError> {
+///
+/// # Errors
+/// If a file can't be written.
+pub fn replace_pair(certificate: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<(), IssueError> {
     files::replace(key.0, key.1)?;
     files::replace(certificate.0, certificate.1)?;
     Ok(())

@@ -6,7 +6,7 @@ mod renew;
 
 pub use issue::{
     CA_FILE, CA_KEY_FILE, IssueError, default_names, default_pair, is_host_name, issue_server, issue_server_until,
-    make_authority,
+    make_authority, replace_pair,
 };
 pub use reload::{ServerTls, TlsError};
 pub use renew::{RENEW_BEFORE, Renewal, renew_if_due, validity};

@@ -91,9 +91,12 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.child.as_ref().unwrap().id();
-        kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
+        kill(Pid::from_raw(self.process_id().try_into().unwrap()), signal).unwrap();
     }
 
     /// Ends the server in good order; what it logged.

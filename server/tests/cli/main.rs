@@ -4,4 +4,5 @@
 mod configuration;
 mod harness;
 mod init;
+mod installed;
 mod serve;

@@ -3,7 +3,7 @@
 use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use anyhow::{Context as _, bail};
-use nix::unistd::{Gid, Uid, User, chown, getegid, geteuid, setegid, seteuid, setgroups};
+use nix::unistd::{Gid, Uid, User, chown, getegid, geteuid, getgid, getuid, setegid, seteuid, setgroups};
 
 /// Until it is dropped, files are made and opened as another user. The whole process changes, so keep no other threads.
 #[derive(Debug)]
@@ -17,13 +17,40 @@ impl Acting {
     /// # Errors
     /// If there is no such user, or the system refuses.
     pub(in crate::cli) fn begin(name: &str) -> anyhow::Result<Self> {
-        let user = find(name)?;
+        Self::as_user(&find(name)?)
+    }
+
+    /// As [`Self::begin`], as the user with this number.
+    ///
+    /// # Errors
+    /// As there.
+    pub(in crate::cli) fn begin_as(uid: u32) -> anyhow::Result<Self> {
+        let user = User::from_uid(Uid::from_raw(uid)).with_context(|| format!("can't look the user {uid} up"))?;
+        Self::as_user(&user.with_context(|| format!("there is no user with the number {uid}"))?)
+    }
+
+    fn as_user(user: &User) -> anyhow::Result<Self> {
         let acting = Self { before: (geteuid(), getegid()) };
         setgroups(&[user.gid]).context("can't leave root's groups")?;
-        setegid(user.gid).with_context(|| format!("can't act in the group of {name}"))?;
-        seteuid(user.uid).with_context(|| format!("can't act as {name}"))?;
+        setegid(user.gid).with_context(|| format!("can't act in the group of {}", user.name))?;
+        seteuid(user.uid).with_context(|| format!("can't act as {}", user.name))?;
         Ok(acting)
     }
+}
+
+/// Does something as root in between, if root acts as another user.
+///
+/// # Errors
+/// If the system refuses, or the work fails.
+pub(in crate::cli) fn as_root<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let (uid, gid) = (geteuid(), getegid());
+    if !getuid().is_root() || uid.is_root() {
+        return work();
+    }
+    seteuid(getuid()).and_then(|()| setegid(getgid())).context("can't act as root again")?;
+    let done = work();
+    setegid(gid).and_then(|()| seteuid(uid)).context("can't act as the server's user again")?;
+    done
 }
 
 impl Drop for Acting {

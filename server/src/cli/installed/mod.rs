@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use nix::unistd::geteuid;
 
-pub(super) use account::{Acting, copy_for};
+pub(super) use account::{Acting, as_root, copy_for};
 pub(super) use instance::{Instance, Keys, Made, Secret};
 pub(super) use seal::{Seal, has_tpm, recovery_file};
 

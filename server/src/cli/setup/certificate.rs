@@ -133,7 +133,8 @@ fn certbot(email: &str, server: Option<&str>, names: &[String]) -> anyhow::Resul
     command.args(["--email", email, "--cert-name", name]);
     command.args(names.iter().flat_map(|name| ["--domain", name]));
     command.args(server.iter().flat_map(|url| ["--server", url]));
-    let status = command.stdin(Stdio::null()).status().context("can't start certbot")?;
+    // What it says is not what this command gives.
+    let status = command.stdin(Stdio::null()).stdout(std::io::stderr()).status().context("can't start certbot")?;
     ensure!(status.success(), "certbot got no certificate for {name} ({status}); it has said why");
     let hook = format!(
         "#!/bin/sh\n# Gives sealcard-server each renewed certificate. Made by sealcard-server setup.\n\

@@ -16,7 +16,7 @@ use sealcard_api::{admin::EnvironmentKind, algorithm::KeyAlgorithm};
 use super::{
     create::{self, ENVIRONMENT, First, FirstKey, KeyStore, Plan},
     database::DatabaseOptions,
-    installed::{self, Acting, DATA, Instance, Keys, Seal, systemctl},
+    installed::{self, Acting, DATA, Instance, Keys, Seal, as_root, systemctl},
     listen, output,
     seal::SealKind,
 };
@@ -39,7 +39,7 @@ Examples:
   sealcard-server setup
   sealcard-server setup --name sign.example.org --key release/tags \\
     --user-id 'Tags <tags@example.org>' --user alice
-  sealcard-server setup --name sign.example.org --seal tpm --non-interactive")]
+  sealcard-server setup --name sign.example.org --non-interactive")]
 pub(super) struct Setup {
     /// The name of this machine that clients use; may be repeated [default: its host name]
     #[arg(long = "name", value_name = "HOSTNAME")]
@@ -134,7 +134,7 @@ fn make(answers: &Answers, instance: &Instance, made: &mut Option<Seal>) -> anyh
         }
     };
     let unseal = || match &answers.key_store {
-        KeyStoreAnswer::Sealed { passphrase: Some(passphrase), .. } => instance.unseal(passphrase),
+        KeyStoreAnswer::Sealed { passphrase: Some(passphrase), .. } => as_root(|| instance.unseal(passphrase)),
         KeyStoreAnswer::Sealed { .. } | KeyStoreAnswer::Token { .. } => {
             bail!("the key store is not open: a person opens it after the start, so make the first key then")
         }

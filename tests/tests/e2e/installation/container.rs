@@ -29,8 +29,16 @@ impl Container {
     /// Boots the chroot of a Debian suite, with a layer above it that takes all changes. It sees `packages` in /mnt and no
     /// network.
     pub(super) fn boot(suite: &str, packages: &Path) -> Result<Self> {
+        Self::boot_at(&chroot_folder(suite), packages, "multi-user.target")
+    }
+
+    /// The same with this machine's files, which have other programs that a test needs. None of its services is started.
+    pub(super) fn boot_machine(packages: &Path) -> Result<Self> {
+        Self::boot_at(Path::new("/"), packages, "basic.target")
+    }
+
+    fn boot_at(root: &Path, packages: &Path, target: &str) -> Result<Self> {
         ensure!(geteuid().is_root(), "only root can boot a system in namespaces");
-        let root = chroot_folder(suite);
         ensure!(
             root.join("usr/lib/systemd/systemd").is_file(),
             "{} is missing: cargo xtask test makes it",
@@ -38,7 +46,12 @@ impl Container {
         );
         let scratch = Scratch::new()?;
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--", "sh", "-euc", BOOT, "sh"]).arg(&root).arg(scratch.path()).arg(packages);
+        command
+            .args(["--mount", "--", "sh", "-euc", BOOT, "sh"])
+            .arg(root)
+            .arg(scratch.path())
+            .arg(packages)
+            .arg(target);
         // The machine may offer only the older hierarchy of cgroups, which newer releases of systemd refuse.
         command.arg(format!("sealcard-{}", std::process::id())).env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
         let mut daemon = Daemon::spawn(&command, &scratch.path().join("log"))?;
@@ -104,15 +117,15 @@ fn first_child(process: u32) -> Result<Option<i32>> {
     Ok(if name.trim() == "systemd" { Some(child.parse()?) } else { None })
 }
 
-/// Arguments: the system's root, an empty folder, the packages, the machine's name. nspawn keeps calls for Landlock away
+/// Arguments: the system's root, an empty folder, the packages, what systemd starts, the machine's name. nspawn keeps calls for Landlock away
 /// unless told otherwise.
 const BOOT: &str = r#"
-root=$1 scratch=$2 packages=$3 name=$4
+root=$1 scratch=$2 packages=$3 target=$4 name=$5
 mount -t tmpfs -o mode=0755 tmpfs "$scratch"
 mkdir "$scratch/changes" "$scratch/work" "$scratch/merged"
 mount -t overlay -o "lowerdir=$root,upperdir=$scratch/changes,workdir=$scratch/work" overlay "$scratch/merged"
 exec systemd-nspawn --quiet --register=no --keep-unit --private-network --directory="$scratch/merged" --machine="$name" \
     --hostname=sign --resolv-conf=off --bind-ro="$packages:/mnt" --link-journal=no \
     --system-call-filter='landlock_create_ruleset landlock_add_rule landlock_restrict_self' \
-    --console=pipe /usr/lib/systemd/systemd
+    --console=pipe /usr/lib/systemd/systemd --unit="$target"
 "#;

@@ -3,8 +3,9 @@
 
 mod container;
 mod secrets;
+mod variants;
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
@@ -13,6 +14,9 @@ use container::Container;
 
 /// The folder with the packages, which `cargo xtask test` makes before it runs these tests.
 const PACKAGES: &str = "SEALCARD_PACKAGES";
+
+/// How long something may take that was started.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const ADMIN_PASSWORD: &str = "correct-horse-admin";
 const ALICE_PASSWORD: &str = "battery-staple-alice";
@@ -32,9 +36,12 @@ fn the_handbooks_installation_works_on_debian_13() -> Result<()> {
     follow("trixie")
 }
 
+fn packages() -> Result<PathBuf> {
+    env::var_os(PACKAGES).map(PathBuf::from).context("SEALCARD_PACKAGES names no folder with packages")
+}
+
 fn follow(suite: &str) -> Result<()> {
-    let packages = PathBuf::from(env::var_os(PACKAGES).context("SEALCARD_PACKAGES names no folder with packages")?);
-    let container = Container::boot(suite, &packages)?;
+    let container = Container::boot(suite, &packages()?)?;
     container.run(PREPARE)?.success()?;
     let page = Page::read("install.md")?;
     let install = "cd /mnt && DEBIAN_FRONTEND=noninteractive apt-get install -y ./sealcard_*.deb ./sealcard-server_*.deb ./sealcard-signer_*.deb";
