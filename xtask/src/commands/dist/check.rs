@@ -47,8 +47,8 @@ pub(super) fn piuparts(suite: &str, out: &Path) -> Result<()> {
     let mut piuparts = privileged("piuparts")?;
     piuparts.args(["--distribution", suite, "--no-upgrade-test", "--mirror", &format!("{} main", chroot::mirror()?)]);
     piuparts.arg("--existing-chroot").arg(chroot_folder(suite));
-    for kept in ["/var/lib/sealcard", "/var/lib/sealcard-signer", "/var/cache/debconf/tmp.ci"] {
-        piuparts.args(["--ignore", kept]);
+    for kept in ["^/var/lib/sealcard(-signer)?/$", "^/var/cache/debconf/tmp.ci/$"] {
+        piuparts.args(["--ignore-regex", kept]);
     }
     run(piuparts.args(with_suffix(out, ".deb")?), PATIENCE)?.success()?;
     Ok(())

@@ -22,15 +22,14 @@ use crate::chroot;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// An image: a few libraries of Debian, the programs, and the users that they run as.
+/// An image: a few libraries of Debian, a program, and the user that it runs as.
 pub(super) struct Image {
-    /// Also the name of its main program.
+    /// Also the name of its program.
     pub(super) name: &'static str,
     pub(super) title: &'static str,
-    /// The packages of the workspace that its programs come from.
-    pub(super) cargo_names: &'static [&'static str],
+    /// The package of the workspace that the program comes from.
+    pub(super) cargo_name: &'static str,
     pub(super) licence: &'static str,
-    programs: &'static [&'static str],
     user: u32,
     arguments: &'static [&'static str],
     environment: &'static [&'static str],
@@ -44,9 +43,8 @@ pub(super) const IMAGES: [Image; 2] = [
     Image {
         name: "sealcard-server",
         title: "Signing server for OpenPGP keys",
-        cargo_names: &["sealcard-server"],
+        cargo_name: "sealcard-server",
         licence: "(MIT OR Apache-2.0) AND LGPL-2.0-or-later",
-        programs: &["sealcard-server"],
         user: SERVER,
         arguments: &["serve"],
         environment: &["SEALCARD_SERVER_DATA=/var/lib/sealcard"],
@@ -56,9 +54,8 @@ pub(super) const IMAGES: [Image; 2] = [
     Image {
         name: "sealcard-signer",
         title: "Holder of the private keys of a Sealcard server",
-        cargo_names: &["sealcard-signer"],
+        cargo_name: "sealcard-signer",
         licence: "MIT OR Apache-2.0",
-        programs: &["sealcard-signer"],
         user: SIGNER,
         arguments: &[
             "listen",
@@ -273,9 +270,7 @@ impl Image {
     }
 
     fn stage(&self, binaries: &Binaries, notices: &str, tree: &Tree) -> Result<()> {
-        for program in self.programs {
-            tree.copy(&binaries.folder().join(program), &format!("usr/bin/{program}"), EXECUTABLE)?;
-        }
+        tree.copy(&binaries.folder().join(self.name), &format!("usr/bin/{}", self.name), EXECUTABLE)?;
         let documents = format!("usr/share/doc/{}", self.name);
         for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
             tree.copy(&workspace().join(licence), &format!("{documents}/{licence}"), DATA)?;

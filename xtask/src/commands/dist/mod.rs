@@ -203,7 +203,7 @@ impl Release {
         let base = Base::make(self, scratch.path())?;
         let build = |image: &Image| {
             output::step(&format!("packing the image of {}", image.name));
-            let crates = Crates::of(image.cargo_names)?;
+            let crates = Crates::of(&[image.cargo_name])?;
             let notices = sources.notices(&crates)?;
             let file = image.build(self, binaries, &base, &notices, scratch.path(), out)?;
             Ok(Built { debian: base.packages()?, ..Built::new(image.name, image.licence, crates, vec![file])? })
