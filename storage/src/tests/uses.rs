@@ -174,10 +174,10 @@ async fn request_whose_decision_fails_leaves_nothing() {
         let store = place.store().await;
         let refused = request(PrincipalId::new(), Uuid::new_v4());
         let refuse = |_: Snapshot<'_>| Err::<Verdict<()>, _>(StorageError::Busy);
-        let commits = store.commits();
+        let commits = store.writer_load().commits;
         let answer = store.begin_request(refused, query(&refused), None, refuse).await;
         assert!(matches!(answer, Err(StorageError::Busy)));
-        assert_eq!(store.commits(), commits, "nothing was written");
+        assert_eq!(store.writer_load().commits, commits, "nothing was written");
         assert_eq!(store.request(refused.id).await.unwrap(), None);
         check_chain(&store, 0).await;
         // The idempotency key is as new as before.
@@ -499,7 +499,7 @@ async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
     let principal = PrincipalId::new();
     let mut all = JoinSet::new();
     for company in [1, 8] {
-        let before: u64 = stores.iter().map(Store::commits).sum();
+        let before: u64 = stores.iter().map(|store| store.writer_load().commits).sum();
         for store in &stores {
             for n in 0..company {
                 let store = store.clone();
@@ -516,7 +516,7 @@ async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
         while let Some(ended) = all.join_next().await {
             ended.unwrap();
         }
-        let commits = stores.iter().map(Store::commits).sum::<u64>() - before;
+        let commits = stores.iter().map(|store| store.writer_load().commits).sum::<u64>() - before;
         assert!(company == 1 || commits < 2 * EACH * 3, "{commits} commits");
     }
     check_chain(&stores[0], 2 * 2 * EACH * 3).await;
