@@ -7,6 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
     registry::{Registry, Unit},
 };
+use sealcard_api::ids::RequestId;
 use sealcard_record::event::SignerOperation;
 
 use super::{RequestError, UseResponse};
@@ -145,11 +146,11 @@ pub(super) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// The use has this result; `repeated` says that an earlier request made it.
-    pub(super) fn is(&mut self, result: &Result<UseResponse, RequestError>, repeated: bool) {
+    /// The use with this id has this result.
+    pub(super) fn is(&mut self, result: &Result<UseResponse, RequestError>, id: RequestId) {
         let Self { metrics, operation, since, .. } = *self;
         self.outcome = match result {
-            Ok(_) if repeated => REPEATED,
+            Ok(response) if response.request_id != id => REPEATED,
             Ok(_) => {
                 metrics.durations.get_or_create(&OperationLabel { operation }).observe(since.elapsed().as_secs_f64());
                 DONE
@@ -226,7 +227,7 @@ mod tests {
             RequestError::Storage(Arc::new(StorageError::Closed)),
         ];
         for error in errors {
-            metrics.arrival("decrypt").is(&Err(error), false);
+            metrics.arrival("decrypt").is(&Err(error), RequestId::new());
         }
         assert_eq!(lines(&metrics), before);
     }
@@ -235,7 +236,7 @@ mod tests {
     fn what_came_of_a_use_is_counted_once_and_hanging_up_is_an_outcome() {
         let metrics = Metrics::default();
         let count = |outcome| metrics.answers.get_or_create(&AnswerLabels { operation: "sign", outcome }).get();
-        metrics.arrival("sign").is(&Err(RequestError::Busy), false);
+        metrics.arrival("sign").is(&Err(RequestError::Busy), RequestId::new());
         drop(metrics.arrival("sign"));
         assert_eq!((count("busy"), count(ABANDONED), count(DONE)), (1, 1, 0));
     }
@@ -243,7 +244,7 @@ mod tests {
     #[test]
     fn denials_are_counted_by_their_reason() {
         let metrics = Metrics::default();
-        metrics.arrival("sign").is(&Err(RequestError::UnknownGrant), false);
+        metrics.arrival("sign").is(&Err(RequestError::UnknownGrant), RequestId::new());
         assert_eq!(metrics.denials.get_or_create(&DenialLabel { reason: "unknown-grant" }).get(), 1);
     }
 }

@@ -28,6 +28,7 @@ mod orphans;
 mod permit;
 mod request;
 mod rules;
+mod seen;
 pub mod state;
 mod verify;
 mod wait;
@@ -42,10 +43,10 @@ use self::{
     budgets::Budgets,
     decide::{Decided, Decider},
     execute::Use,
-    judgement::{Denial, Judgement},
     metrics::{Metrics, Stage, Stopwatch},
     permit::Permit,
     rules::Rules,
+    seen::Seen,
 };
 pub use self::{
     can::{PossibleUse, Prospect},
@@ -58,7 +59,7 @@ use crate::{
     config::Limits,
     failpoint, limits,
     signers::Signers,
-    storage::{Facts, RequestRow, Snapshot, StorageError, Store},
+    storage::{RequestRow, Snapshot, Store},
 };
 
 /// What signing requests need of the server. Cheap to clone.
@@ -99,9 +100,9 @@ impl Requests {
     /// # Errors
     /// See [`RequestError`].
     pub async fn submit(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError> {
-        let mut answer = self.metrics.arrival(request.operation.name());
+        let mut counted = self.metrics.arrival(request.operation.name());
         let result = self.answer(caller, request).await;
-        answer.is(&result, result.as_ref().is_ok_and(|response| response.request_id != caller.request_id));
+        counted.is(&result, caller.request_id);
         result
     }
 
@@ -172,36 +173,6 @@ impl Requests {
         };
         let response = self.execute(Use { caller, request, allowed }, signer, stopwatch).await?;
         Ok(Attempt::Done(response))
-    }
-
-    /// Cached facts if policy allows the request by them, else those of this moment.
-    async fn see(&self, caller: &Caller, request: &UseRequest) -> Result<Seen, StorageError> {
-        let query = request.query(caller);
-        let cached = self.judge(caller, request, self.store.cached_facts(query).await?).await?;
-        match cached.denial() {
-            None => Ok(cached),
-            Some(_) => self.judge(caller, request, self.store.facts(query).await?).await,
-        }
-    }
-
-    async fn judge(&self, caller: &Caller, request: &UseRequest, facts: Option<Facts>) -> Result<Seen, StorageError> {
-        let Some(facts) = facts else { return Ok(Seen { facts: None, judgement: None }) };
-        let rules = self.rules.load(&self.store, &facts).await?;
-        let judgement = Some(Judgement::new(caller, request, &facts, rules));
-        Ok(Seen { facts: Some(facts), judgement })
-    }
-}
-
-/// What step 1 sees.
-struct Seen {
-    /// None: the grant is unknown.
-    facts: Option<Facts>,
-    judgement: Option<Judgement>,
-}
-
-impl Seen {
-    fn denial(&self) -> Option<Denial> {
-        self.judgement.as_ref().map_or_else(|| Some(Denial::of_unknown_grant()), Judgement::denial)
     }
 }
 
