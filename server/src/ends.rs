@@ -35,7 +35,7 @@ pub async fn watch(store: Store, certificate: PathBuf) {
         days.tick().await;
         let now = Timestamp::now();
         if let Some(text) = of_certificate(&certificate, now) {
-            tracing::warn!("{text}");
+            tracing::warn!("the server's certificate {} {text}", certificate.display());
         }
         match of_keys(&store, now).await {
             Ok(warnings) => warnings.iter().for_each(|text| tracing::warn!("{text}")),
@@ -50,16 +50,15 @@ pub(crate) fn validity(certificate: &Path) -> Option<[Timestamp; 2]> {
     Some([begin, end].map(|time| Timestamp::from_unix(time.unix_timestamp())))
 }
 
-/// What is to be said of the server's certificate. The server's own renews itself before; another one is somebody's
-/// work.
+/// What is to be said of the server's certificate, without its name. The server's own renews itself before; another one
+/// is somebody's work.
 pub(crate) fn of_certificate(certificate: &Path, now: Timestamp) -> Option<String> {
     let [begin, end] = validity(certificate)?;
-    let file = certificate.display();
     if end <= now {
-        return Some(format!("the server's certificate {file} expired on {}; replace it and send SIGHUP", end.day()));
+        return Some(format!("expired on {}; replace it and send SIGHUP", end.day()));
     }
     let when = certificate_ends_soon(begin, end, now).then(|| on_day(end, now))?;
-    Some(format!("the server's certificate {file} expires {when}; replace it and send SIGHUP"))
+    Some(format!("expires {when}; replace it and send SIGHUP"))
 }
 
 /// When a key ends that is not disabled, revoked or destroyed.
@@ -163,6 +162,6 @@ mod tests {
         let days_before = |days: i64| of_certificate(&certificate, Timestamp::from_unix(end - days * DAY));
         assert_eq!(days_before(61), None);
         assert!(days_before(60).is_some_and(|text| text.contains("in 60 days")));
-        assert!(days_before(0).is_some_and(|text| text.contains("expired on ")));
+        assert!(days_before(0).is_some_and(|text| text.starts_with("expired on ")));
     }
 }

@@ -113,7 +113,7 @@ impl Telemetry {
     fn attention(&self, overview: &Overview, now: Timestamp) -> Vec<String> {
         let mut sentences = overview.found.readiness(true).reasons;
         if let Some(text) = ends::of_certificate(&self.0.watched.certificate, now) {
-            sentences.push(format!("The certificate ends: {text}."));
+            sentences.push(format!("The server's certificate {} {text}.", self.0.watched.certificate.display()));
         }
         let authority = overview.certificates.iter().find(|one| one.used_as == CertificateUse::Authority);
         if let Some(CertificateStatus { expires, .. }) = authority
@@ -138,11 +138,14 @@ impl Telemetry {
             ),
             _ => {}
         }
-        match overview.open.unknown {
-            0 => {}
-            1 => sentences.push("For 1 use it is not known whether the key was used.".to_owned()),
-            count => sentences.push(format!("For {count} uses it is not known whether the key was used.")),
-        }
+        let unknown = match overview.open.unknown {
+            0 => return sentences,
+            1 => "1 use".to_owned(),
+            uses => format!("{uses} uses"),
+        };
+        sentences.push(format!(
+            "It is not known of {unknown} whether the key was used; sealcard admin record list shows what is unknown."
+        ));
         sentences
     }
 }
