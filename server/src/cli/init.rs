@@ -185,6 +185,9 @@ impl Init {
             out.push_str(comment);
             out.push_str(line);
             out.push('\n');
+            if line == "[metrics]" {
+                out.push_str("# listen = \"127.0.0.1:9464\"\n");
+            }
         }
         Ok(out)
     }

@@ -198,12 +198,16 @@ async fn request_that_waits_is_ended_once() {
         let wait = move |_: Snapshot<'_>| {
             Ok::<_, StorageError>(Verdict { next: Some((RequestState::Waiting, entry)), value: () })
         };
+        assert_eq!(store.newest_entry().await.unwrap(), None);
         store.begin_request(waiting, query(&waiting), None, wait).await.unwrap();
         assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Waiting);
+        assert_eq!(store.open_requests().await.unwrap(), OpenRequests { waiting: 1, unknown: 0 });
         assert_eq!(store.prune_requests(Timestamp::from_unix(i64::from(u32::MAX))).await.unwrap(), 0);
         assert!(store.write(move |tx| tx.end_waiting(waiting.id, RequestState::Cancelled, denied())).await.unwrap());
         assert!(!store.write(move |tx| tx.end_waiting(waiting.id, RequestState::Expired, denied())).await.unwrap());
         assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Cancelled);
+        assert_eq!(store.open_requests().await.unwrap(), OpenRequests::default());
+        assert!(store.newest_entry().await.unwrap().is_some_and(|(number, time)| number == 2 && time.unix() > 0));
         check_chain(&store, 2).await;
     }
 }

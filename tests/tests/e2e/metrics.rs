@@ -70,7 +70,7 @@ fn metrics_have_no_names_of_people_and_are_not_at_the_servers_address() -> Resul
     };
     let (plain, open) = (scrape("Accept: */*")?, scrape("Accept: application/openmetrics-text;version=1.0.0")?);
     ensure!(open.ends_with("# EOF\n") && open.contains("sealcard_build_info{version="), "{open}");
-    let mut hidden = vec![Facts::ADMIN.to_owned(), USER.to_owned(), "127.0.0.1".to_owned()];
+    let mut hidden = vec![format!("\"{}\"", Facts::ADMIN), format!("\"{USER}\""), "127.0.0.1".to_owned()];
     for key in &playground.facts.keys {
         hidden.extend([key.fingerprint.clone(), key.serial.clone(), format!("\"{}\"", key.algorithm)]);
     }
