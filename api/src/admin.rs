@@ -381,6 +381,22 @@ pub enum EnvironmentState {
     Unavailable,
 }
 
+impl EnvironmentState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Sealed, Self::TokenAbsent, Self::Unavailable];
+
+    /// The name as JSON writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Sealed => "sealed",
+            Self::TokenAbsent => "token-absent",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// A configured key source. `GET /v1/environments/{environment}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

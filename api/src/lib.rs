@@ -27,6 +27,7 @@ pub mod roles;
 pub mod rule_trials;
 pub mod rules;
 pub mod ssh;
+pub mod status;
 pub mod text;
 pub mod tokens;
 

@@ -55,6 +55,36 @@ impl Decision {
         &self.denials
     }
 
+    /// All that [`Self::reason_kind`] says.
+    pub const REASON_KINDS: [&str; 19] = [
+        "account-removed",
+        "account-disabled",
+        "grant-revoked",
+        "grant-expired",
+        "unknown-key",
+        "missing-role",
+        "not-a-member",
+        "not-administrator",
+        "self-grant",
+        "foreign-environment",
+        "key-disabled",
+        "key-revoked",
+        "key-destroyed",
+        "key-expired",
+        "no-component",
+        "rule",
+        "rule-failed",
+        "demand",
+        "no-ground",
+    ];
+
+    /// The kind of the weightiest reason against the request; none if it is allowed.
+    #[must_use]
+    pub fn reason_kind(&self) -> Option<&'static str> {
+        let denial = self.denials.first().map(Denial::kind);
+        denial.or_else(|| (!self.allowed()).then_some(if self.unmet.is_empty() { "no-ground" } else { "demand" }))
+    }
+
     /// Whether the key's state is what stands against it first: the caller has the right to know it then.
     #[must_use]
     pub fn is_about_the_key(&self) -> bool {
@@ -174,6 +204,32 @@ pub enum Denial {
     /// A rule could not be evaluated.
     #[error("{0}")]
     RuleFailed(RuleDenial),
+}
+
+impl Denial {
+    /// What kind of reason it is, without what it is about.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::AccountRemoved => "account-removed",
+            Self::AccountDisabled => "account-disabled",
+            Self::GrantRevoked => "grant-revoked",
+            Self::GrantExpired => "grant-expired",
+            Self::UnknownKey => "unknown-key",
+            Self::MissingRole(_) => "missing-role",
+            Self::NotAMember => "not-a-member",
+            Self::NotAdministrator => "not-administrator",
+            Self::SelfGrant => "self-grant",
+            Self::ForeignEnvironment => "foreign-environment",
+            Self::KeyDisabled => "key-disabled",
+            Self::KeyRevoked => "key-revoked",
+            Self::KeyDestroyed => "key-destroyed",
+            Self::KeyExpired => "key-expired",
+            Self::NoComponent(_) => "no-component",
+            Self::Rule(_) => "rule",
+            Self::RuleFailed(_) => "rule-failed",
+        }
+    }
 }
 
 /// What a rule of environment, project or key has against a use.

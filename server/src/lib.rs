@@ -18,10 +18,12 @@ pub mod keys;
 mod limiter;
 mod limits;
 pub mod memory;
+mod metrics;
 pub mod requests;
 mod rules;
 mod service_manager;
 pub mod signers;
+mod telemetry;
 pub mod tls;
 
 pub use sealcard_storage as storage;

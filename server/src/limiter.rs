@@ -28,6 +28,15 @@ impl<T: Clone + Debug + Eq + Hash + Send + 'static> Key for T {}
 #[error("too much waits already")]
 pub struct Busy;
 
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Permits that are given.
+    pub in_progress: usize,
+    /// Waiters for a permit.
+    pub waiting: usize,
+}
+
 /// Gives out permits, in turn for all who wait. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct FairLimiter<K: Key>(Arc<Shared<K>>);
@@ -58,6 +67,11 @@ impl<K: Key> FairLimiter<K> {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(Busy),
         }
+    }
+
+    /// How many permits are given, and how many waiters there are.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        self.0.scheduler.lock().occupancy()
     }
 
     /// How many permits are given, and how many parties are remembered.
@@ -144,6 +158,7 @@ mod tests {
         assert_eq!(taken.len(), 6);
         let others = [limiter.permit(2, SHORT).await.unwrap(), limiter.permit(2, SHORT).await.unwrap()];
         assert_eq!(limiter.permit(2, SHORT).await.err(), Some(Busy), "all are taken");
+        assert_eq!(limiter.occupancy(), Occupancy { in_progress: 8, waiting: 0 });
         drop(others);
         assert_eq!(limiter.permit(1, SHORT).await.err(), Some(Busy));
         taken.pop();
@@ -168,6 +183,7 @@ mod tests {
         let held = limiter.permit(1, SHORT).await.unwrap();
         let mut waiting = Box::pin(limiter.permit(2, SHORT));
         assert!(timeout(SHORT, &mut waiting).await.is_err());
+        assert_eq!(limiter.occupancy(), Occupancy { in_progress: 1, waiting: 1 });
         assert_eq!(limiter.permit(2, SHORT).await.err(), Some(Busy), "one waits already");
         // Granted, and dropped before anybody has taken it.
         drop(held);

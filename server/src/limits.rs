@@ -195,6 +195,24 @@ pub(crate) const READINESS_AGE: Duration = Duration::from_secs(1);
 /// How long the database may take for that.
 pub(crate) const DATABASE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// The longest time for which it is taken as known when keys end.
+pub(crate) const KEY_ENDS_AGE: Duration = Duration::from_mins(10);
+
+/// Connections to the metrics at once.
+pub(crate) const METRICS_CONNECTIONS: usize = 8;
+
+/// How long the head of a request may take there.
+pub(crate) const METRICS_HEAD: Duration = Duration::from_secs(2);
+
+/// How long one of these connections may last.
+pub(crate) const METRICS_CONNECTION: Duration = Duration::from_secs(10);
+
+/// How long it may take to find out how the server is. Then only what was counted is told.
+pub(crate) const METRICS_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long to wait before the metrics' address is tried again.
+pub(crate) const METRICS_RETRY: Duration = Duration::from_secs(30);
+
 /// Entries that are read at once.
 pub(crate) const VERIFIED_PAGE: u32 = 500;
 

@@ -72,12 +72,12 @@ pub use identity::*;
 pub use keys::{ComponentRow, KeyEnd, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
 pub use quotas::QuotaUse;
 pub use record::{RecordFilter, RecordRow};
-pub use requests::{Arrival, NewRequest, RequestRow, Snapshot, UnfinishedRequest, Verdict};
+pub use requests::{Arrival, NewRequest, OpenRequests, RequestRow, Snapshot, UnfinishedRequest, Verdict};
 pub use rules::{
     Authorship, CurrentRules, Mention, MentionKind, NewRuleVersion, NewTemplateVersion, RuleOwner, RuleScope,
     RuleTexts, RuleVersionRow, RuleVersions, RulesNaming, RulesState, TemplateText, TemplateVersionRow,
 };
-pub use writer::WriteTx;
+pub use writer::{WriteTx, WriterLoad};
 
 /// Which database.
 #[derive(Clone)]
@@ -255,10 +255,10 @@ impl Store {
         self.registry_version.fetch_max(version, Ordering::AcqRel);
     }
 
-    /// How often the writer has committed, for measurements.
+    /// What the writer has done so far, and what waits for it.
     #[must_use]
-    pub fn commits(&self) -> u64 {
-        self.writer.commits()
+    pub fn writer_load(&self) -> WriterLoad {
+        self.writer.load()
     }
 
     /// Whether the database can be read and the writer lives: for readiness.

@@ -329,6 +329,16 @@ impl Store {
         Ok(newest.and_then(|(newest,)| newest).unwrap_or_default().cast_unsigned())
     }
 
+    /// The number and the time of the newest entry. None if there is no entry.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn newest_entry(&self) -> Result<Option<(u64, Timestamp)>, StorageError> {
+        const NEWEST: &str = "SELECT sequence, time FROM record ORDER BY sequence DESC LIMIT 1";
+        let newest: Option<(i64, i64)> = self.reader().optional(NEWEST, params![]).await?;
+        Ok(newest.map(|(sequence, time)| (sequence.cast_unsigned(), Timestamp::from_unix(time))))
+    }
+
     /// How many entries there are before the first one of this time or later. Numbers have no gaps and times grow with
     /// them where the clock was not set back, so that halving finds it.
     async fn entries_before(&self, time: i64) -> Result<i64, StorageError> {

@@ -125,6 +125,15 @@ pub struct UnfinishedRequest {
     pub node: Uuid,
 }
 
+/// How many requests need a look. Finished ones are counted as long as they are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenRequests {
+    /// Those that wait for people.
+    pub waiting: u64,
+    /// Those of which it is not known whether the key was used.
+    pub unknown: u64,
+}
+
 struct Stored {
     row: RequestRow,
     grant: GrantId,
@@ -350,6 +359,22 @@ impl Store {
              LEFT JOIN project j ON j.id = r.project_id LEFT JOIN signing_key k ON k.id = r.key_id
              WHERE r.state = 'signing' ORDER BY r.id";
         self.reader().all(UNFINISHED, params![]).await
+    }
+
+    /// How many requests wait for people or have an unknown outcome.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn open_requests(&self) -> Result<OpenRequests, StorageError> {
+        // As the index `key_request_open` says it.
+        const OPEN: &str = "SELECT state, count(*) FROM key_request WHERE state IN ('waiting', 'unknown')
+             GROUP BY state";
+        let counts: Vec<(String, i64)> = self.reader().all(OPEN, params![]).await?;
+        let of = |state: RequestState| {
+            let count = counts.iter().find(|(name, _)| name == state.name());
+            count.map_or(0, |(_, count)| count.cast_unsigned())
+        };
+        Ok(OpenRequests { waiting: of(RequestState::Waiting), unknown: of(RequestState::Unknown) })
     }
 
     /// Deletes requests that arrived before `end` and are finished: what happened is in the record. Returns how many.

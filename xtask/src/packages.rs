@@ -15,7 +15,7 @@ pub const DEMO: &[&str] = &["ca-certificates", "git", "gnupg", "gpg-agent", "pro
 pub const BENCH: &[&str] = &["rpm"];
 
 /// What the end-to-end tests need besides: the tools that sign packages and repositories, an ssh server, reverse
-/// proxies, software tokens, and what makes the chroot.
+/// proxies, software tokens, Prometheus, and what makes the chroot.
 pub const TEST: &[&str] = &[
     "apt-utils",
     "ca-certificates",
@@ -46,6 +46,7 @@ pub const TEST: &[&str] = &[
     "p11-kit-modules",
     "pebble",
     "procps",
+    "prometheus",
     "rpm",
     "scdaemon",
     "softhsm2",

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::{
     Authentication, AuthenticationError, IssueError, RequestContext, Result, SERVICE_TOKEN_PREFIX, Subject,
     grants::{self, IssuedTo, Shown},
-    network_of,
+    metrics, network_of,
     password_change::Checked,
     secret,
 };
@@ -25,6 +25,13 @@ use crate::storage::PrincipalChange;
 impl Authentication {
     /// Issues a grant for a password or token that is right. Right or wrong, the record has it.
     pub(crate) async fn log_in(&self, context: RequestContext, request: LoginRequest) -> Result<GrantIssued> {
+        let method = metrics::method(&request);
+        let result = self.try_to_log_in(context, request).await;
+        self.metrics.count(method, &result);
+        result
+    }
+
+    async fn try_to_log_in(&self, context: RequestContext, request: LoginRequest) -> Result<GrantIssued> {
         let account = match &request {
             LoginRequest::Password { user, .. } => Some(Subject::Account(user.clone())),
             // A token has nothing that could be guessed bit by bit, so only its network is slowed down.

@@ -10,6 +10,7 @@ mod facts;
 mod grants;
 mod last_uses;
 mod login;
+mod metrics;
 mod name_key;
 mod password;
 mod password_change;
@@ -21,6 +22,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use prometheus_client::registry::Registry;
 use sealcard_api::{Timestamp, ids::RequestId};
 
 pub use caller::{Authorization, AuthorizationError, Caller, RequestContext};
@@ -50,6 +52,7 @@ pub struct Authentication {
     slowdown: Slowdown,
     /// When grants were used last.
     pub last_uses: LastUses,
+    metrics: metrics::Metrics,
 }
 
 type Result<T> = std::result::Result<T, AuthenticationError>;
@@ -65,7 +68,13 @@ impl Authentication {
             passwords: Passwords::new(limits.password_checks),
             slowdown: Slowdown::new(limits.free_attempts),
             last_uses: LastUses::default(),
+            metrics: metrics::Metrics::default(),
         }
+    }
+
+    /// Registers what is counted of logins.
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
     }
 }
 

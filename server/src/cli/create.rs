@@ -199,6 +199,9 @@ fn configuration(plan: &Plan<'_>, certificate: &Path, key: &Path) -> anyhow::Res
         out.push_str(comment);
         out.push_str(line);
         out.push('\n');
+        if line == "[metrics]" {
+            out.push_str("# listen = \"127.0.0.1:9464\"\n");
+        }
     }
     Ok(out)
 }

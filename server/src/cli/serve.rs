@@ -24,6 +24,7 @@ use crate::{
     service_manager,
     signers::{self, Found, Origin, Place, Signers},
     storage::{EnvironmentRow, StorageError, Store},
+    telemetry,
     tls::ServerTls,
 };
 
@@ -112,7 +113,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         take_up_environments(&store, &folder, trial).await.context("can't start using the environments")?;
     let signers = Signers::start(origin, &folder, &found, &store, environments);
     let listen = config.listen;
-    let retention = config.limits.request_retention();
+    let (retention, metrics) = (config.limits.request_retention(), config.metrics.listen);
     let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), NameKey::of(data)?);
     let requests = state.requests.clone();
     requests.recover().await.context("can't record what an earlier stop left behind")?;
@@ -125,6 +126,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let server =
         Server::bind(listen, Arc::clone(&tls), state).await.with_context(|| format!("can't listen on {listen}"))?;
     let address = server.address()?;
+    let exposing = metrics.map(|listen| tokio::spawn(telemetry::keep_serving(last.telemetry.clone(), listen)));
     let watching = tokio::spawn(ends::watch(store.clone(), pair.certificate.clone()));
     let renewing = tokio::spawn(pair.keep_renewed(Arc::clone(&tls)));
     let reload = Reload { tls, store: store.clone(), folder, trial, signers: Arc::clone(&signers) };
@@ -155,6 +157,9 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     noting.abort();
     clock_watch.abort();
     alive.abort();
+    if let Some(exposing) = exposing {
+        exposing.abort();
+    }
     if let Err(error) = store.record_clock_step().await {
         tracing::warn!(%error, "a jump of the clock could not be recorded");
     }

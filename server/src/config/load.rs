@@ -131,6 +131,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         let reason = "must not be more than limits.grant-refreshable-days";
         return Err(ConfigError::Value { key: "limits.grant-days", reason });
     }
+    if config.metrics.listen.is_some_and(|metrics| metrics == config.listen && metrics.port() != 0) {
+        return Err(ConfigError::Value { key: "metrics.listen", reason: "must not be the server's own address" });
+    }
     if limits.password_characters < 8 {
         return Err(ConfigError::Value { key: "limits.password-characters", reason: "must be at least 8" });
     }

@@ -41,6 +41,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Metrics.
+    pub metrics: MetricsConfig,
     /// Limits.
     pub limits: Limits,
     /// What is allowed.
@@ -57,6 +59,7 @@ impl Default for Config {
             database: DatabaseConfig::default(),
             tls: TlsConfig::default(),
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
             limits: Limits::default(),
             policy: PolicyConfig::default(),
         }
@@ -147,6 +150,15 @@ pub enum LogLevel {
     Info,
     /// And why.
     Debug,
+}
+
+/// Section `[metrics]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// Where the metrics are served, as plain HTTP and without a login; nowhere if absent. Port 0 takes a free one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// Section `[limits]`.

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use sealcard_api::{
     Bytes,
-    admin::{Environment, EnvironmentKind, EnvironmentState, Page},
+    admin::{Environment, EnvironmentKind, Page},
     problem::ProblemCode,
     rules::Nonce,
     tokens::{KeeperKey, SealedSecret, Secret, TokenReport, Unseal},
@@ -148,10 +148,6 @@ impl From<KeeperError> for ApiError {
 }
 
 async fn with_state(state: &AppState, row: EnvironmentRow) -> Environment {
-    let (live, detail) = match state.signers.get(row.id) {
-        Some(signer) => (signer.state().await, signer.note()),
-        None => (EnvironmentState::Unavailable, None),
-    };
-    let detail = detail.filter(|_| live != EnvironmentState::Ready);
+    let (live, detail) = state.signers.state_of(row.id).await;
     Environment { id: row.id, name: row.name, kind: row.kind, state: live, detail, created: row.created }
 }

@@ -29,7 +29,7 @@ async fn healthz() -> StatusCode {
 ))]
 async fn readyz(State(state): State<AppState>, caller: Option<Caller>) -> Response {
     let administrator = caller.is_some_and(|caller| caller.may_on_server(Action::ManageServer).is_ok());
-    let readiness = state.readiness.get(&state).await.readiness(administrator);
+    let readiness = state.telemetry.health().get().await.readiness(administrator);
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }

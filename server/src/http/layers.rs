@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{
         HeaderName, HeaderValue, Method, StatusCode,
         header::{CACHE_CONTROL, CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS},
@@ -30,6 +30,7 @@ use super::{
     ApiError, AppState, RequestContext,
     connections::Place,
     error::{PendingProblem, render},
+    metrics::Metrics,
     slots::Slots,
 };
 use crate::limits;
@@ -53,22 +54,36 @@ pub(super) fn around(router: Router, state: &AppState) -> Router {
         .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .layer(fixed(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(fixed(STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
-        .layer(from_fn_with_state(state.config.log.requests, identify))
+        .layer(from_fn_with_state(Identify { log: state.config.log.requests, metrics: state.http.clone() }, identify))
 }
 
-/// Gives the request its id and time, writes the problem that is its answer, and logs it.
-async fn identify(State(log_requests): State<bool>, mut request: Request, next: Next) -> Response {
+/// What [`identify`] needs to know.
+#[derive(Clone)]
+struct Identify {
+    /// Whether each request gets a line.
+    log: bool,
+    metrics: Metrics,
+}
+
+/// Gives the request its id and time, writes the problem that is its answer, counts and logs it.
+async fn identify(
+    State(Identify { log: logs, metrics }): State<Identify>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let Some(peer) = request.extensions().get::<SocketAddr>().copied() else {
         return render(&Problem::new(ProblemCode::Internal));
     };
     let request_id = RequestId::new();
     request.extensions_mut().insert(RequestContext { request_id, peer, received: Timestamp::now() });
-    let line = log_requests.then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let line = logs.then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let mut response = with_problem(next.run(request).await, request_id);
     if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
         response.headers_mut().insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
     }
+    metrics.count(route.as_ref().map(MatchedPath::as_str), response.status());
     if let Some((method, path)) = line {
         log(&method, &path, response.status(), started.elapsed(), request_id, peer);
     }
@@ -173,7 +188,7 @@ mod tests {
         let router = Router::new()
             .route("/", get(handler))
             .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
-            .layer(from_fn_with_state(true, identify));
+            .layer(from_fn_with_state(Identify { log: true, metrics: Metrics::default() }, identify));
         let mut request = Request::new(Body::empty());
         request.extensions_mut().insert(SocketAddr::from(([127, 0, 0, 1], 1)));
         let response = router.oneshot(request).await.unwrap();

@@ -5,11 +5,11 @@
 
 mod anonymous_rate;
 mod connections;
-pub mod disk;
 pub mod error;
 pub mod extract;
 mod io;
 mod layers;
+mod metrics;
 mod page;
 mod proxies;
 pub mod proxy_header;
@@ -34,11 +34,11 @@ mod merges;
 mod operations;
 mod passwords;
 mod projects;
-mod readiness;
 mod record;
 mod requests;
 mod rules;
 mod service_accounts;
+mod status;
 mod templates;
 mod users;
 

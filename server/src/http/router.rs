@@ -21,7 +21,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     ApiError, AppState, access, batch, cards, clock, decisions, environments, grants, groups, health, imports, keys,
-    login, merges, operations, passwords, projects, record, requests, rules, service_accounts, templates, users,
+    login, merges, operations, passwords, projects, record, requests, rules, service_accounts, status, templates,
+    users,
 };
 use crate::config::Limits;
 
@@ -61,6 +62,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(projects::routes())
         .merge(environments::routes())
         .merge(clock::routes())
+        .merge(status::routes())
         .merge(access::routes())
         .merge(keys::routes())
         .merge(imports::routes())

@@ -4,7 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{disk::Disk, readiness::ReadinessCache};
+use super::metrics::Metrics;
 use crate::{
     audit::Audit,
     authn::{Authentication, NameKey},
@@ -15,6 +15,8 @@ use crate::{
     rules::Rules,
     signers::Signers,
     storage::Store,
+    telemetry::{self, Disk, Telemetry},
+    tls::CA_FILE,
 };
 
 /// The server's parts. Cheap to clone.
@@ -41,10 +43,10 @@ pub struct Parts {
     pub authentication: Authentication,
     /// Signing keys.
     pub keys: Keys,
-    /// Whether the server can work.
-    pub readiness: ReadinessCache,
-    /// Where the signers write.
-    pub disk: Disk,
+    /// How the server is, for those who watch it.
+    pub telemetry: Telemetry,
+    /// What is counted of requests.
+    pub http: Metrics,
     /// Made at `init`.
     pub server_id: Uuid,
 }
@@ -56,15 +58,25 @@ impl AppState {
         let server_id = store.server_id();
         let authentication = Authentication::new(store.clone(), config.limits, names);
         let requests = Requests::new(store.clone(), Arc::clone(&signers), &config.limits);
-        let readiness = ReadinessCache::default();
-        let disk = Disk::new(signers.folder(), config.limits.disk_reserve_bytes);
         let running = requests.running.clone();
         // The data folder: the folder for temporary files may be memory.
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
+        let watched = telemetry::Watched {
+            disk: Disk::new(signers.folder(), config.limits.disk_reserve_bytes),
+            certificate: folder.join(&config.tls.certificate),
+            authority: folder.join(CA_FILE),
+        };
         let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
         let directory = Directory::new(store.clone(), config.policy.allow_self_grants);
         let keys = Keys::new(store.clone(), Arc::clone(&signers), directory.clone());
         let rules = Rules::new(store.clone());
+        let http = Metrics::default();
+        let mut registry = telemetry::registry();
+        http.register(&mut registry);
+        requests.register_metrics(&mut registry);
+        signers.register_metrics(&mut registry);
+        authentication.register_metrics(&mut registry);
+        let telemetry = Telemetry::new(registry, (store.clone(), Arc::clone(&signers), audit.clone()), watched);
         Self(Arc::new(Parts {
             directory,
             rules,
@@ -75,8 +87,8 @@ impl AppState {
             config,
             authentication,
             keys,
-            readiness,
-            disk,
+            telemetry,
+            http,
             server_id,
         }))
     }

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use super::Occupancy;
+
 /// How much is in progress at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bound {
@@ -160,6 +162,12 @@ impl<K: Clone + Eq + Hash, W> Scheduler<K, W> {
             self.accounts.clear();
             self.present = Duration::ZERO;
         }
+    }
+
+    /// How many permits are given, and how many waiters there are.
+    pub(super) fn occupancy(&self) -> Occupancy {
+        let waiting = self.accounts.values().map(|account| account.waiting.len()).sum();
+        Occupancy { in_progress: self.load.permits, waiting }
     }
 
     /// How many permits are given, and how many accounts are remembered.

@@ -83,6 +83,62 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    /// All that [`Self::kind`] says.
+    pub(super) const KINDS: [&str; 16] = [
+        "denied",
+        "unfit",
+        "mismatch",
+        "in-progress",
+        "busy",
+        "too-many-denials",
+        "too-many-uses",
+        "outcome-unknown",
+        "sealed",
+        "decryption-failed",
+        "signer-unavailable",
+        "token",
+        "not-started",
+        "disk-full",
+        "fault",
+        "storage",
+    ];
+
+    /// What kind of error it is, without what it is about.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Denied { .. } | Self::UnknownGrant => "denied",
+            Self::Unfit(_) => "unfit",
+            Self::Mismatch => "mismatch",
+            Self::InProgress => "in-progress",
+            Self::Busy => "busy",
+            Self::TooManyDenials { .. } => "too-many-denials",
+            Self::TooManyUses { .. } => "too-many-uses",
+            Self::OutcomeUnknown => "outcome-unknown",
+            Self::Sealed => "sealed",
+            Self::DecryptionFailed { .. } => "decryption-failed",
+            Self::SignerUnavailable => "signer-unavailable",
+            Self::Token(_) => "token",
+            Self::NotStarted { .. } => "not-started",
+            Self::DiskFull(_) => "disk-full",
+            Self::Fault(_) => "fault",
+            Self::Storage(_) => "storage",
+        }
+    }
+
+    /// What [`Self::denial_kind`] says beside the kinds of policy's reasons.
+    pub(super) const DENIAL_KINDS: [&str; 3] = ["unknown-grant", "unfit-input", "idempotency-key"];
+
+    /// What kind of reason denied the use; none if nothing did.
+    pub(super) fn denial_kind(&self) -> Option<&'static str> {
+        match self {
+            Self::Denied { decision, .. } => decision.reason_kind(),
+            Self::UnknownGrant => Some("unknown-grant"),
+            Self::Unfit(_) => Some("unfit-input"),
+            Self::Mismatch => Some("idempotency-key"),
+            _ => None,
+        }
+    }
+
     /// How long the caller waits for the answer, without a permit or a slot.
     pub(super) const fn answered_after(&self) -> Duration {
         match self {

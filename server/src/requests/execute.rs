@@ -9,6 +9,7 @@ use super::{
     Output, RequestError, Requests, UseRequest, UseResponse,
     decide::Allowed,
     events,
+    metrics::{Stage, Stopwatch},
     state::{self, Input},
     verify,
 };
@@ -31,17 +32,21 @@ impl Requests {
         &self,
         use_: Use,
         signer: Option<(Arc<Signer>, UsePermit)>,
+        mut stopwatch: Stopwatch,
     ) -> Result<UseResponse, RequestError> {
         // 3 Use.
         let answer = match signer {
             Some((signer, permit)) => signer.use_key(use_.message(), permit).await,
             None => Err(UseError::NotAsked),
         };
+        stopwatch.lap(Stage::Use);
         failpoint::hit("server::after_signer");
         // 4 Verify.
         let (input, result) = judge_answer(&use_, answer);
+        stopwatch.lap(Stage::Verify);
         // 5 Finish.
         self.finish(&use_, input, &result).await?;
+        stopwatch.lap(Stage::Finish);
         failpoint::hit("server::after_outcome");
         Ok(UseResponse { request_id: use_.caller.request_id, output: result? })
     }
@@ -60,7 +65,11 @@ impl Requests {
         let counts = result.is_ok() && matches!(use_.request.operation, Operation::Sign { .. });
         let counted = counts.then_some(use_.request.key);
         let outcome = events::outcome(&use_.caller, &use_.allowed.intent, state, result);
-        Ok(self.store.finish_request(signature, counted, outcome).await?)
+        self.store.finish_request(signature, counted, outcome).await?;
+        if state == RequestState::Unknown {
+            self.metrics.outcome_is_unknown();
+        }
+        Ok(())
     }
 }
 

@@ -23,16 +23,19 @@ mod events;
 mod execute;
 mod facts;
 mod judgement;
+mod metrics;
 mod orphans;
 mod permit;
 mod request;
 mod rules;
+mod seen;
 pub mod state;
 mod verify;
 mod wait;
 
 use std::{sync::Arc, time::Instant};
 
+use prometheus_client::registry::Registry;
 use sealcard_api::{ids::RequestId, record::RequestState};
 use tokio::time::sleep;
 
@@ -40,9 +43,10 @@ use self::{
     budgets::Budgets,
     decide::{Decided, Decider},
     execute::Use,
-    judgement::{Denial, Judgement},
+    metrics::{Metrics, Stage, Stopwatch},
     permit::Permit,
     rules::Rules,
+    seen::Seen,
 };
 pub use self::{
     can::{PossibleUse, Prospect},
@@ -55,7 +59,7 @@ use crate::{
     config::Limits,
     failpoint, limits,
     signers::Signers,
-    storage::{Facts, RequestRow, Snapshot, StorageError, Store},
+    storage::{RequestRow, Snapshot, Store},
 };
 
 /// What signing requests need of the server. Cheap to clone.
@@ -69,13 +73,26 @@ pub struct Requests {
     pub running: Running,
     budgets: Budgets,
     rules: Rules,
+    metrics: Metrics,
 }
 
 impl Requests {
     /// With no request in work.
     #[must_use]
     pub fn new(store: Store, signers: Arc<Signers>, limits: &Limits) -> Self {
-        Self { store, signers, running: Running::default(), budgets: Budgets::new(limits), rules: Rules::default() }
+        Self {
+            store,
+            signers,
+            running: Running::default(),
+            budgets: Budgets::new(limits),
+            rules: Rules::default(),
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Registers what is counted of uses of keys.
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
     }
 
     /// Authorizes, records and performs one use of a key.
@@ -83,17 +100,28 @@ impl Requests {
     /// # Errors
     /// See [`RequestError`].
     pub async fn submit(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError> {
+        let mut counted = self.metrics.arrival(request.operation.name());
+        let result = self.answer(caller, request).await;
+        counted.is(&result, caller.request_id);
+        result
+    }
+
+    async fn answer(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError> {
         self.budgets.begin_use(caller.principal, Instant::now())?;
         let deadline = Instant::now() + limits::REPETITION_WAIT;
         loop {
             // 1 Receive. The facts may be out of date: the transaction judges again.
+            let mut stopwatch = self.metrics.stopwatch();
             let seen = self.see(caller, &request).await?;
             let denial = seen.denial();
+            stopwatch.lap(Stage::Receive);
             self.budgets.admit(caller, denial.as_ref(), Instant::now())?;
             let permit = self.permit(caller, &request.operation, seen.facts.as_ref(), denial.is_none()).await;
+            stopwatch.lap(Stage::Wait);
             // What has begun is brought to its end even when the caller hangs up.
             let (this, caller, request) = (self.clone(), caller.clone(), request.clone());
-            let work = tokio::spawn(async move { this.decide_and_use(caller, request, seen, permit).await });
+            let work =
+                tokio::spawn(async move { this.decide_and_use(caller, request, (seen, permit), stopwatch).await });
             // A panic's text could hold anything.
             let work = work.await.map_err(|_| RequestError::Fault("the work failed inside the server".to_owned()))?;
             match work {
@@ -115,8 +143,8 @@ impl Requests {
         &self,
         caller: Caller,
         request: UseRequest,
-        seen: Seen,
-        permit: Permit,
+        (seen, permit): (Seen, Permit),
+        mut stopwatch: Stopwatch,
     ) -> Result<Attempt, RequestError> {
         // Known before the intent is, so that a repetition that finds the intent can wait for it.
         let _running = self.running.begin(caller.request_id);
@@ -130,7 +158,9 @@ impl Requests {
         let (cached, seen) = (seen.facts, seen.judgement);
         let decider = Decider { caller: caller.clone(), request: request.clone(), rules, seen, without_permit, host };
         let judge = move |seen: Snapshot<'_>| budgets.charge(&decider.caller, decider.decide(seen)?, Instant::now());
-        let allowed = match self.store.begin_request(arrived, query, cached, judge).await? {
+        let decided = self.store.begin_request(arrived, query, cached, judge).await?;
+        stopwatch.lap(Stage::Decide);
+        let allowed = match decided {
             Decided::Begin(allowed) => *allowed,
             Decided::Earlier(row) => return earlier_answer(row),
             Decided::Refused(error) => return Err(self.explain(error, &request, caller.received).await?),
@@ -141,38 +171,8 @@ impl Requests {
             Permit::Granted(signer, permit) => Some((signer, permit)),
             Permit::Busy | Permit::NotAllowed | Permit::NoSigner => None,
         };
-        let response = self.execute(Use { caller, request, allowed }, signer).await?;
+        let response = self.execute(Use { caller, request, allowed }, signer, stopwatch).await?;
         Ok(Attempt::Done(response))
-    }
-
-    /// Cached facts if policy allows the request by them, else those of this moment.
-    async fn see(&self, caller: &Caller, request: &UseRequest) -> Result<Seen, StorageError> {
-        let query = request.query(caller);
-        let cached = self.judge(caller, request, self.store.cached_facts(query).await?).await?;
-        match cached.denial() {
-            None => Ok(cached),
-            Some(_) => self.judge(caller, request, self.store.facts(query).await?).await,
-        }
-    }
-
-    async fn judge(&self, caller: &Caller, request: &UseRequest, facts: Option<Facts>) -> Result<Seen, StorageError> {
-        let Some(facts) = facts else { return Ok(Seen { facts: None, judgement: None }) };
-        let rules = self.rules.load(&self.store, &facts).await?;
-        let judgement = Some(Judgement::new(caller, request, &facts, rules));
-        Ok(Seen { facts: Some(facts), judgement })
-    }
-}
-
-/// What step 1 sees.
-struct Seen {
-    /// None: the grant is unknown.
-    facts: Option<Facts>,
-    judgement: Option<Judgement>,
-}
-
-impl Seen {
-    fn denial(&self) -> Option<Denial> {
-        self.judgement.as_ref().map_or_else(|| Some(Denial::of_unknown_grant()), Judgement::denial)
     }
 }
 

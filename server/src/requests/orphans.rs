@@ -89,6 +89,7 @@ impl Requests {
         let settled = self.store.finish_request(None, None, Draft::new(id, outcome).by(requester)).await;
         match settled {
             Ok(()) => {
+                self.metrics.outcome_is_unknown();
                 tracing::warn!(request_id = %id, %key, %operation,
                     "signing: it ended before its outcome was noted; it is unknown whether the key was used");
                 Ok(true)

@@ -9,6 +9,7 @@
 mod connection;
 mod folders;
 mod link;
+mod metrics;
 mod process;
 mod questions;
 mod unlock;
@@ -19,10 +20,11 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::RwLock;
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use sealcard_api::{
     admin::{EnvironmentKind, EnvironmentState},
     ids::{EnvironmentId, PrincipalId},
@@ -36,7 +38,7 @@ use tokio::{
 };
 
 use crate::{
-    limiter::Busy,
+    limiter::{Busy, Occupancy},
     limits,
     storage::{EnvironmentRow, Store},
 };
@@ -45,6 +47,7 @@ pub use folders::{Found, Place, discover};
 pub(crate) use folders::{SOCKET_FILE, SocketFile};
 pub use link::KeeperError;
 use link::Link;
+use metrics::{Metrics, SignerMetrics};
 use process::Current;
 pub use process::SignerSettings;
 use unlock::Unlocker;
@@ -95,6 +98,7 @@ pub struct Signers {
     origin: Origin,
     folder: PathBuf,
     store: Store,
+    metrics: Metrics,
     by_environment: RwLock<HashMap<EnvironmentId, Arc<Signer>>>,
 }
 
@@ -108,8 +112,8 @@ impl Signers {
         store: &Store,
         environments: impl IntoIterator<Item = EnvironmentRow>,
     ) -> Arc<Self> {
-        let (folder_of_all, store) = (folder.to_owned(), store.clone());
-        let signers = Self { origin, folder: folder_of_all, store, by_environment: RwLock::default() };
+        let (folder_of_all, store, metrics) = (folder.to_owned(), store.clone(), Metrics::default());
+        let signers = Self { origin, folder: folder_of_all, store, metrics, by_environment: RwLock::default() };
         signers.start_missing(folder, found, environments);
         Arc::new(signers)
     }
@@ -140,9 +144,14 @@ impl Signers {
                     Origin::Apart => PathBuf::new(),
                 };
                 let settings = SignerSettings { program, place, environment: row.name.clone() };
-                Arc::new(Signer::start(settings, &self.store, &row))
+                Arc::new(Signer::start(settings, &self.store, &row, self.metrics.of(&row.name)))
             });
         }
+    }
+
+    /// Registers what is counted of the signers.
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
     }
 
     /// The folder of the signers' own folders.
@@ -162,6 +171,13 @@ impl Signers {
     pub fn all(&self) -> Vec<(EnvironmentId, Arc<Signer>)> {
         let signers = self.by_environment.read();
         signers.iter().map(|(id, signer)| (*id, Arc::clone(signer))).collect()
+    }
+
+    /// How an environment's signer is at this moment, and why keys can't be used if they can't.
+    pub async fn state_of(&self, environment: EnvironmentId) -> (EnvironmentState, Option<String>) {
+        let Some(signer) = self.get(environment) else { return (EnvironmentState::Unavailable, None) };
+        let state = signer.state().await;
+        (state, signer.note().filter(|_| state != EnvironmentState::Ready))
     }
 
     /// The server is about to stop: signers that end by themselves are not reported as failures.
@@ -188,6 +204,8 @@ pub struct Signer {
     supervisor: process::Supervisor,
     token: Option<Token>,
     uses: Uses,
+    environment: String,
+    metrics: SignerMetrics,
 }
 
 /// What goes on around the token of an environment that has one.
@@ -198,11 +216,12 @@ struct Token {
 }
 
 impl Signer {
-    fn start(settings: SignerSettings, store: &Store, row: &EnvironmentRow) -> Self {
+    fn start(settings: SignerSettings, store: &Store, row: &EnvironmentRow, metrics: SignerMetrics) -> Self {
         let (to_connection, connection) = watch::channel(None);
         let (to_link, link) = watch::channel(None);
         let (to_trouble, trouble) = watch::channel(None);
-        let current = Current { link: to_link, connection: to_connection, trouble: to_trouble };
+        let current =
+            Current { link: to_link, connection: to_connection, trouble: to_trouble, metrics: metrics.clone() };
         let supervisor = process::Supervisor::start(settings, current);
         let token = (row.kind == EnvironmentKind::Pkcs11).then(|| {
             let (sender, note) = watch::channel(None);
@@ -219,7 +238,7 @@ impl Signer {
             Token { note, again, unlocker: tokio::spawn(unlocker.run()).abort_handle() }
         });
         let uses = if token.is_some() { Uses::of_a_token() } else { Uses::of_a_store() };
-        Self { connection, link, trouble, supervisor, token, uses }
+        Self { connection, link, trouble, supervisor, token, uses, environment: row.name.clone(), metrics }
     }
 
     /// Waits until the signer can take one more use of a key from this principal.
@@ -236,7 +255,30 @@ impl Signer {
     /// # Errors
     /// See [`UseError`].
     pub async fn use_key(&self, body: RequestBody, permit: UsePermit) -> Result<ResponseBody, UseError> {
-        self.connection().await?.use_key(body, limits::USE_DEADLINE, permit).await
+        let connection = self.connection().await?;
+        let asked = Instant::now();
+        let answer = connection.use_key(body, limits::USE_DEADLINE, permit).await;
+        self.metrics.durations.observe(asked.elapsed().as_secs_f64());
+        answer
+    }
+
+    /// Its environment's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.environment
+    }
+
+    /// How many uses it has, and how many wait for a permit.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        self.uses.occupancy()
+    }
+
+    /// How often its keeper was started again, or was tried to be, and how often its worker.
+    #[must_use]
+    pub fn restarts(&self) -> (u64, u64) {
+        let again = |starts: &Counter| starts.get().saturating_sub(1);
+        (again(&self.metrics.keepers), again(&self.metrics.workers))
     }
 
     /// Asks the signer, and waits for the answer or the deadline.
@@ -259,6 +301,12 @@ impl Signer {
         };
         let connection = self.connection().await?;
         connection.ask(body, deadline).await
+    }
+
+    /// How its keys are kept.
+    #[must_use]
+    pub const fn kind(&self) -> EnvironmentKind {
+        if self.is_token() { EnvironmentKind::Pkcs11 } else { EnvironmentKind::Sealed }
     }
 
     /// Whether it keeps its keys on a token.

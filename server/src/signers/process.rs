@@ -26,6 +26,7 @@ use super::{
     connection::Connection,
     folders::Place,
     link::{Link, News},
+    metrics::SignerMetrics,
 };
 use crate::limits;
 
@@ -52,6 +53,7 @@ pub(super) struct Current {
     pub(super) connection: watch::Sender<Option<Arc<Connection>>>,
     /// Why the keeper does not start, in its own words.
     pub(super) trouble: watch::Sender<Option<String>>,
+    pub(super) metrics: SignerMetrics,
 }
 
 /// Keeps one signer running.
@@ -94,6 +96,7 @@ async fn supervise(
     while !*stop.borrow() {
         let started = Instant::now();
         let environment = settings.environment.as_str();
+        current.metrics.keepers.inc();
         match &settings.place {
             Place::Here(folder) => match spawn(&settings.program, folder) {
                 Ok((child, stream)) => {
@@ -282,6 +285,7 @@ fn take(environment: &str, news: News, current: &Current, workers: &mut JoinSet<
             let (connection, reader) = Connection::new(stream, process);
             current.connection.send_replace(Some(Arc::clone(&connection)));
             current.trouble.send_replace(None);
+            current.metrics.workers.inc();
             tracing::info!(environment, process, "signer: a worker is ready");
             let (environment, current) = (environment.to_owned(), current.connection.clone());
             let ending = Arc::clone(ending);

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use sealcard_api::{algorithm::ComponentAlgorithm, ids::PrincipalId};
 
 use crate::{
-    limiter::{Bound, Busy, FairLimiter, Limits, Permit},
+    limiter::{Bound, Busy, FairLimiter, Limits, Occupancy, Permit},
     limits,
 };
 
@@ -59,6 +59,11 @@ impl Uses {
         // Until the signer is asked it does nothing.
         permit.charge(Duration::ZERO);
         Ok(UsePermit { permit, kind, estimates: Arc::clone(&self.estimates) })
+    }
+
+    /// How much the signer has to do.
+    pub(super) fn occupancy(&self) -> Occupancy {
+        self.limiter.occupancy()
     }
 
     #[cfg(test)]

@@ -116,13 +116,13 @@ async fn a_signer_that_dies_in_the_middle_leaves_an_unknown_use_and_is_replaced(
 /// What comes of a use whose signer, which stands still, is killed once the intent is durable.
 async fn kill_after_intent(place: &Place, process: u32, request: UseRequest) -> Result<UseResponse, RequestError> {
     let pause = Pause::of(process).unwrap();
-    let commits = place.store().commits();
+    let commits = place.store().writer_load().commits;
     let task = tokio::spawn({
         let (requests, caller) = (place.requests.clone(), place.caller());
         async move { requests.submit(&caller, request).await }
     });
     let intent_is_durable = async {
-        while place.store().commits() == commits {
+        while place.store().writer_load().commits == commits {
             tokio::task::yield_now().await;
         }
     };

@@ -211,6 +211,9 @@ CREATE TABLE key_request (
 
 CREATE INDEX key_request_unfinished ON key_request (id) WHERE state = 'signing';
 
+-- What people are to look at.
+CREATE INDEX key_request_open ON key_request (state) WHERE state IN ('waiting', 'unknown');
+
 -- How much of each quota is used in a window. No references: rules, principals and keys may go.
 CREATE TABLE quota_use (
     owner_id   BLOB NOT NULL,     -- what has the rules that the quota is in

@@ -142,7 +142,7 @@ async fn a_job_that_fails_undoes_itself_and_nothing_else() {
         assert!(jobs.join_all().await.into_iter().all(|as_expected| as_expected));
         check_chain(&store, 66).await;
         assert_eq!(store.registry_version(), version + 66);
-        assert!(store.commits() < 66, "{} commits", store.commits());
+        assert!(store.writer_load().commits < 66, "{} commits", store.writer_load().commits);
     }
 }
 
@@ -399,14 +399,14 @@ async fn every_parameter_of_a_long_statement_is_bound() {
 async fn a_node_has_ended_when_its_connection_has() {
     let [_, place] = Place::both();
     let (one, other) = (place.store().await, Store::open(&place.database()).await.unwrap());
-    let before = one.commits();
+    let before = one.writer_load().commits;
     let ended = async |node: Uuid| one.node_has_ended(node).await.unwrap();
     assert!(!ended(other.node()).await);
     other.close().await;
     // PostgreSQL gives the lock back when it has noticed the end.
     for _ in 0..1000 {
         if ended(other.node()).await {
-            assert_eq!(one.commits(), before, "the question is no write");
+            assert_eq!(one.writer_load().commits, before, "the question is no write");
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

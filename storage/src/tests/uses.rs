@@ -174,10 +174,10 @@ async fn request_whose_decision_fails_leaves_nothing() {
         let store = place.store().await;
         let refused = request(PrincipalId::new(), Uuid::new_v4());
         let refuse = |_: Snapshot<'_>| Err::<Verdict<()>, _>(StorageError::Busy);
-        let commits = store.commits();
+        let commits = store.writer_load().commits;
         let answer = store.begin_request(refused, query(&refused), None, refuse).await;
         assert!(matches!(answer, Err(StorageError::Busy)));
-        assert_eq!(store.commits(), commits, "nothing was written");
+        assert_eq!(store.writer_load().commits, commits, "nothing was written");
         assert_eq!(store.request(refused.id).await.unwrap(), None);
         check_chain(&store, 0).await;
         // The idempotency key is as new as before.
@@ -198,12 +198,16 @@ async fn request_that_waits_is_ended_once() {
         let wait = move |_: Snapshot<'_>| {
             Ok::<_, StorageError>(Verdict { next: Some((RequestState::Waiting, entry)), value: () })
         };
+        assert_eq!(store.newest_entry().await.unwrap(), None);
         store.begin_request(waiting, query(&waiting), None, wait).await.unwrap();
         assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Waiting);
+        assert_eq!(store.open_requests().await.unwrap(), OpenRequests { waiting: 1, unknown: 0 });
         assert_eq!(store.prune_requests(Timestamp::from_unix(i64::from(u32::MAX))).await.unwrap(), 0);
         assert!(store.write(move |tx| tx.end_waiting(waiting.id, RequestState::Cancelled, denied())).await.unwrap());
         assert!(!store.write(move |tx| tx.end_waiting(waiting.id, RequestState::Expired, denied())).await.unwrap());
         assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Cancelled);
+        assert_eq!(store.open_requests().await.unwrap(), OpenRequests::default());
+        assert!(store.newest_entry().await.unwrap().is_some_and(|(number, time)| number == 2 && time.unix() > 0));
         check_chain(&store, 2).await;
     }
 }
@@ -499,7 +503,7 @@ async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
     let principal = PrincipalId::new();
     let mut all = JoinSet::new();
     for company in [1, 8] {
-        let before: u64 = stores.iter().map(Store::commits).sum();
+        let before: u64 = stores.iter().map(|store| store.writer_load().commits).sum();
         for store in &stores {
             for n in 0..company {
                 let store = store.clone();
@@ -516,7 +520,7 @@ async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
         while let Some(ended) = all.join_next().await {
             ended.unwrap();
         }
-        let commits = stores.iter().map(Store::commits).sum::<u64>() - before;
+        let commits = stores.iter().map(|store| store.writer_load().commits).sum::<u64>() - before;
         assert!(company == 1 || commits < 2 * EACH * 3, "{commits} commits");
     }
     check_chain(&stores[0], 2 * 2 * EACH * 3).await;

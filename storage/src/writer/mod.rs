@@ -142,6 +142,17 @@ impl WriteTx {
     }
 }
 
+/// What the writer has done, and what waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriterLoad {
+    /// Transactions that it has committed.
+    pub commits: u64,
+    /// Jobs in them. Jobs for each commit tell how well commits are shared.
+    pub jobs: u64,
+    /// Jobs that wait.
+    pub waiting: usize,
+}
+
 /// How many jobs may wait before callers are refused.
 const QUEUE: usize = 4096;
 
@@ -149,7 +160,14 @@ const QUEUE: usize = 4096;
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
-    commits: Arc<AtomicU64>,
+    done: Arc<Done>,
+}
+
+/// What the writer has done so far.
+#[derive(Debug, Default)]
+struct Done {
+    commits: AtomicU64,
+    jobs: AtomicU64,
 }
 
 enum Message {
@@ -160,9 +178,9 @@ enum Message {
 impl Writer {
     pub(super) fn new() -> (Self, Jobs) {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let commits = Arc::new(AtomicU64::new(0));
-        let jobs = Jobs { queue: receiver, close: None, commits: Arc::clone(&commits) };
-        (Self { queue, commits }, jobs)
+        let done = Arc::new(Done::default());
+        let jobs = Jobs { queue: receiver, close: None, done: Arc::clone(&done) };
+        (Self { queue, done }, jobs)
     }
 
     pub(super) async fn run<T, E, F>(&self, work: F) -> Result<T, E>
@@ -179,8 +197,12 @@ impl Writer {
         answered.await.map_err(|_| StorageError::Closed)?
     }
 
-    pub(super) fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
+    pub(super) fn load(&self) -> WriterLoad {
+        WriterLoad {
+            commits: self.done.commits.load(Ordering::Relaxed),
+            jobs: self.done.jobs.load(Ordering::Relaxed),
+            waiting: self.queue.max_capacity().saturating_sub(self.queue.capacity()),
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -201,7 +223,7 @@ pub(super) struct Jobs {
     queue: mpsc::Receiver<Message>,
     /// Who waits until the writer has ended.
     close: Option<oneshot::Sender<()>>,
-    commits: Arc<AtomicU64>,
+    done: Arc<Done>,
 }
 
 impl Jobs {
@@ -236,7 +258,8 @@ impl Jobs {
     /// Answers the callers, once it is known what became of the transaction.
     fn finish(&self, batch: Vec<Box<dyn Job>>, committed: Result<bool, StorageError>) {
         if matches!(committed, Ok(true)) {
-            self.commits.fetch_add(1, Ordering::Relaxed);
+            self.done.commits.fetch_add(1, Ordering::Relaxed);
+            self.done.jobs.fetch_add(batch.len() as u64, Ordering::Relaxed);
         }
         let failure = committed.err();
         if let Some(error) = &failure {

@@ -77,14 +77,22 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
 }
 
 fn kind(environment: &Environment) -> &'static str {
-    match environment.kind {
+    kind_name(environment.kind)
+}
+
+fn state(environment: &Environment) -> &'static str {
+    state_name(environment.state)
+}
+
+pub(super) const fn kind_name(kind: EnvironmentKind) -> &'static str {
+    match kind {
         EnvironmentKind::Sealed => "sealed store",
         EnvironmentKind::Pkcs11 => "PKCS#11 token",
     }
 }
 
-fn state(environment: &Environment) -> &'static str {
-    match environment.state {
+pub(super) const fn state_name(state: EnvironmentState) -> &'static str {
+    match state {
         EnvironmentState::Ready => "ready",
         EnvironmentState::Sealed => "locked: unseal it",
         EnvironmentState::TokenAbsent => "token missing",

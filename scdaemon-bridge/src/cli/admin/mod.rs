@@ -14,6 +14,7 @@ mod record;
 mod rules;
 mod service_account;
 mod signer_trust;
+mod status;
 mod template;
 mod user;
 
@@ -45,6 +46,8 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
 enum Noun {
+    /// Show how the server is, and what needs attention
+    Status(status::Arguments),
     /// Add, change and remove users
     #[command(subcommand)]
     User(user::Command),
@@ -83,6 +86,7 @@ enum Noun {
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let json = arguments.json;
     match arguments.noun {
+        Noun::Status(_) => status::run(app, json).await,
         Noun::User(command) => user::run(app, command, json).await.map(done),
         Noun::ServiceAccount(command) => service_account::run(app, command, json).await.map(done),
         Noun::Group(command) => group::run(app, command, json).await.map(done),

@@ -118,7 +118,11 @@ impl Package {
             }
         }
         if self.name == "sealcard-server" {
-            tree.add("usr/share/doc/sealcard-server/examples/server.toml", DATA, example_configuration(binaries)?)?;
+            tree.add(&format!("{EXAMPLES}/server.toml"), DATA, example_configuration(binaries)?)?;
+            let source = workspace().join("packaging/monitoring");
+            for file in MONITORING {
+                tree.copy(&source.join(file), &format!("{EXAMPLES}/{file}"), DATA)?;
+            }
         }
         Ok(())
     }
@@ -129,6 +133,12 @@ impl Layout {
         if self.prefix.is_empty() { rest.to_owned() } else { format!("{}/{rest}", self.prefix) }
     }
 }
+
+/// Where the server's package has examples.
+const EXAMPLES: &str = "usr/share/doc/sealcard-server/examples";
+
+/// What watches the server: alerts for Prometheus, and a dashboard for Grafana.
+const MONITORING: [&str; 2] = ["sealcard.rules.yml", "sealcard.dashboard.json"];
 
 /// The configuration that `sealcard-server init` writes, with all limits as comments.
 fn example_configuration(binaries: &Binaries) -> Result<Vec<u8>> {

@@ -5,19 +5,31 @@ use std::{future::Future, sync::Arc, time::Instant};
 use parking_lot::RwLock;
 use sealcard_api::{
     Timestamp,
-    admin::{EnvironmentState, Readiness},
+    admin::{EnvironmentKind, EnvironmentState, Readiness},
+    ids::EnvironmentId,
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    task::JoinSet,
+    time::{error::Elapsed, timeout},
+};
 
-use super::{AppState, error::sentence};
+use super::Disk;
 use crate::{
     limits,
-    storage::{ClockDoubt, EnvironmentRow, StorageError},
+    signers::Signers,
+    storage::{ClockDoubt, StorageError, Store},
 };
 
+/// What was found last, and how to look again.
+pub(crate) struct Health {
+    cache: Cache,
+    look: Look,
+}
+
 /// What was found last. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct ReadinessCache {
+#[derive(Clone, Default)]
+struct Cache {
     last: Arc<RwLock<Last>>,
     /// Held by the one that looks.
     looking: Arc<Mutex<()>>,
@@ -28,9 +40,22 @@ type Last = Option<(Instant, Arc<Found>)>;
 
 /// Whether the server is ready, and what prevents it.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    ready: bool,
+pub(crate) struct Found {
+    pub(super) ready: bool,
+    pub(super) environments: Vec<EnvironmentFound>,
+    pub(super) clock_doubt: Option<ClockDoubt>,
     reasons: Vec<Reason>,
+}
+
+/// An environment and its signer's state.
+#[derive(Debug, Clone)]
+pub(super) struct EnvironmentFound {
+    pub(super) id: EnvironmentId,
+    pub(super) name: String,
+    pub(super) kind: EnvironmentKind,
+    pub(super) state: EnvironmentState,
+    /// In the signer's own words, which may name files.
+    pub(super) note: Option<String>,
 }
 
 /// What prevents it or needs a look.
@@ -44,7 +69,7 @@ struct Reason {
 
 impl Found {
     /// The answer, with names and causes for administrators.
-    pub(super) fn readiness(&self, administrator: bool) -> Readiness {
+    pub(crate) fn readiness(&self, administrator: bool) -> Readiness {
         let mut reasons: Vec<String> = Vec::new();
         for Reason { public, full } in &self.reasons {
             let text = if administrator { full.clone() } else { (*public).to_owned() };
@@ -57,13 +82,19 @@ impl Found {
     }
 }
 
-impl ReadinessCache {
-    /// What is the case now, or was within the last second. While one request looks, others get what was found before.
-    pub(super) async fn get(&self, state: &AppState) -> Arc<Found> {
-        let state = state.clone();
-        self.get_or(move || async move { look(&state).await }).await
+impl Health {
+    pub(super) fn new(store: Store, signers: Arc<Signers>, disk: Disk) -> Self {
+        Self { cache: Cache::default(), look: Look { store, signers, disk } }
     }
 
+    /// What is the case now, or was within the last second. While one request looks, others get what was found before.
+    pub(crate) async fn get(&self) -> Arc<Found> {
+        let look = self.look.clone();
+        self.cache.get_or(move || async move { look.look().await }).await
+    }
+}
+
+impl Cache {
     async fn get_or<F>(&self, look: impl FnOnce() -> F + Send + 'static) -> Arc<Found>
     where
         F: Future<Output = Found> + Send,
@@ -82,8 +113,7 @@ impl ReadinessCache {
         let this = self.clone();
         let looked = tokio::spawn(async move {
             let found = Arc::new(look().await);
-            let mut last = this.last.write();
-            *last = Some((Instant::now(), Arc::clone(&found)));
+            *this.last.write() = Some((Instant::now(), Arc::clone(&found)));
             drop(looking);
             found
         });
@@ -95,70 +125,101 @@ impl ReadinessCache {
     }
 }
 
-async fn look(state: &AppState) -> Found {
-    let mut reasons = Vec::new();
-    let mut add = |public, why: String| {
-        reasons.push(Reason { public, full: format!("{}: {why}.", public.trim_end_matches('.')) });
-    };
-    let deadline = || "it took too long".to_owned();
-    match timeout(limits::DATABASE_DEADLINE, state.store.check()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => add("The database can't be read.", error.to_string()),
-        Err(_) => add("The database can't be read.", deadline()),
-    }
-    let written = state.store.write(|_| Ok::<_, StorageError>(()));
-    match timeout(limits::DATABASE_DEADLINE, written).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => add("The database can't be written.", error.to_string()),
-        Err(_) => add("The database can't be written.", deadline()),
-    }
-    if state.disk.is_full() {
-        add("The server's disk is full.", state.disk.folder().display().to_string());
-    }
-    let database = reasons.is_empty();
-    reasons.extend(clock_reason(state).await);
-    reasons.extend(clock_doubt_reason(state).await);
-    let mut usable = true;
-    if let Ok(Ok(environments)) = timeout(limits::DATABASE_DEADLINE, state.store.environments()).await {
-        let all = environments.len();
-        let before = reasons.len();
-        for environment in environments {
-            reasons.extend(signer_reason(state, environment).await);
-        }
-        // One token that is away must not take the other environments' keys from their users.
-        usable = all == 0 || reasons.len() - before < all;
-    }
-    Found { ready: database && usable, reasons }
+/// What is looked at.
+#[derive(Clone)]
+struct Look {
+    store: Store,
+    signers: Arc<Signers>,
+    disk: Disk,
 }
 
-/// Signatures that are dated before others are worth a warning, but a clock that was ahead once must not stop the
-/// server.
-async fn clock_reason(state: &AppState) -> Option<Reason> {
-    let fault = timeout(limits::DATABASE_DEADLINE, state.store.clock_fault(Timestamp::now())).await;
-    let fault = fault.ok()?.ok().flatten()?;
-    Some(Reason { public: "The server's clock does not fit its record.", full: sentence(&fault.to_string()) })
+impl Look {
+    async fn look(&self) -> Found {
+        let mut reasons = Vec::new();
+        let mut add = |public: &'static str, result: Result<Result<(), StorageError>, Elapsed>| {
+            let why = match result {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it took too long".to_owned(),
+            };
+            reasons.push(reason(public, why));
+        };
+        let written = self.store.write(|_| Ok::<_, StorageError>(()));
+        add("The database can't be read.", timeout(limits::DATABASE_DEADLINE, self.store.check()).await);
+        add("The database can't be written.", timeout(limits::DATABASE_DEADLINE, written).await);
+        if self.disk.is_full() {
+            reasons.push(reason("The server's disk is full.", self.disk.folder().display()));
+        }
+        let database = reasons.is_empty();
+        reasons.extend(self.clock_reason().await);
+        let clock_doubt = in_time(self.store.recorded_clock_doubt()).await.flatten();
+        reasons.extend(clock_doubt.map(clock_doubt_reason));
+        let environments = self.environments().await;
+        let before = reasons.len();
+        reasons.extend(environments.iter().filter_map(signer_reason));
+        // One token that is away must not take the other environments' keys from their users.
+        let usable = environments.is_empty() || reasons.len() - before < environments.len();
+        Found { ready: database && usable, environments, clock_doubt, reasons }
+    }
+
+    /// All environments, or those with a signer here if the database does not tell.
+    async fn environments(&self) -> Vec<EnvironmentFound> {
+        let mut known: Vec<(EnvironmentId, String, EnvironmentKind)> = match in_time(self.store.environments()).await {
+            Some(rows) => rows.into_iter().map(|row| (row.id, row.name, row.kind)).collect(),
+            None => self
+                .signers
+                .all()
+                .into_iter()
+                .map(|(id, signer)| (id, signer.name().to_owned(), signer.kind()))
+                .collect(),
+        };
+        known.sort_unstable_by_key(|(id, ..)| *id);
+        let mut asked = JoinSet::new();
+        for (place, (id, name, kind)) in known.into_iter().enumerate() {
+            let signers = Arc::clone(&self.signers);
+            asked.spawn(async move {
+                let (state, note) = signers.state_of(id).await;
+                (place, EnvironmentFound { id, name, kind, state, note })
+            });
+        }
+        let mut found = Vec::new();
+        while let Some(one) = asked.join_next().await {
+            found.extend(one);
+        }
+        found.sort_unstable_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, environment)| environment).collect()
+    }
+
+    /// Signatures that are dated before others are worth a warning, but a clock that was ahead once must not stop the
+    /// server.
+    async fn clock_reason(&self) -> Option<Reason> {
+        let fault = in_time(self.store.clock_fault(Timestamp::now())).await.flatten()?;
+        Some(reason("The server's clock does not fit its record.", fault))
+    }
+}
+
+/// The answer of the database, if it answers.
+async fn in_time<T>(question: impl Future<Output = Result<T, StorageError>>) -> Option<T> {
+    timeout(limits::DATABASE_DEADLINE, question).await.ok()?.ok()
+}
+
+fn reason(public: &'static str, why: impl std::fmt::Display) -> Reason {
+    Reason { public, full: format!("{}: {why}.", public.trim_end_matches('.')) }
 }
 
 /// Only rules about the time of day depend on it.
-async fn clock_doubt_reason(state: &AppState) -> Option<Reason> {
-    let doubt = timeout(limits::DATABASE_DEADLINE, state.store.recorded_clock_doubt()).await;
-    let ClockDoubt { since, seconds, .. } = doubt.ok()?.ok().flatten()?;
+fn clock_doubt_reason(ClockDoubt { since, seconds, .. }: ClockDoubt) -> Reason {
     let direction = if seconds < 0 { "back" } else { "ahead" };
     let full = format!(
         "The server's clock went {} seconds {direction} ({since}); check it, then run sealcard admin clock confirm.",
         seconds.unsigned_abs()
     );
-    Some(Reason { public: "The server's clock is in doubt.", full })
+    Reason { public: "The server's clock is in doubt.", full }
 }
 
 /// Why keys of the environment can't be used; for administrators also in the signer's own words, which may name files.
-async fn signer_reason(state: &AppState, environment: EnvironmentRow) -> Option<Reason> {
-    let (signer, note) = match state.signers.get(environment.id) {
-        Some(signer) => (signer.state().await, signer.note()),
-        None => (EnvironmentState::Unavailable, None),
-    };
-    let name = environment.name;
-    let (public, reason) = match signer {
+fn signer_reason(EnvironmentFound { name, state, note, .. }: &EnvironmentFound) -> Option<Reason> {
+    let (public, reason) = match state {
         EnvironmentState::Ready => return None,
         EnvironmentState::Sealed => {
             ("An environment is sealed.", format!("The environment {name} is sealed; run sealcard-signer unseal"))
@@ -171,7 +232,7 @@ async fn signer_reason(state: &AppState, environment: EnvironmentRow) -> Option<
             format!("The signer of the environment {name} does not answer"),
         ),
     };
-    let why = note.map_or_else(String::new, |note| format!(": {note}"));
+    let why = note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
     Some(Reason { public, full: format!("{reason}{why}.") })
 }
 
@@ -189,7 +250,7 @@ mod tests {
 
     fn found() -> Found {
         let reason = |name: &str| Reason { public: "An environment is sealed.", full: format!("{name} is sealed.") };
-        Found { ready: true, reasons: vec![reason("one"), reason("two")] }
+        Found { ready: true, reasons: vec![reason("one"), reason("two")], ..Found::default() }
     }
 
     #[test]
@@ -200,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_requests_look_once_even_if_the_first_hangs_up() {
-        let (cache, looks, go) = (ReadinessCache::default(), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (cache, looks, go) = (Cache::default(), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let get = || {
             let (cache, looks, go) = (cache.clone(), Arc::clone(&looks), Arc::clone(&go));
             async move {

@@ -6,14 +6,14 @@ use nix::sys::statvfs::statvfs;
 
 /// The disk with this folder.
 #[derive(Debug, Clone)]
-pub struct Disk {
+pub(crate) struct Disk {
     folder: PathBuf,
     /// Free bytes below which it is full.
     reserve: u64,
 }
 
 impl Disk {
-    pub(super) fn new(folder: &Path, reserve: u64) -> Self {
+    pub(crate) fn new(folder: &Path, reserve: u64) -> Self {
         Self { folder: folder.to_owned(), reserve }
     }
 
@@ -23,8 +23,13 @@ impl Disk {
 
     /// Whether less than the reserve is free there. Not if the system does not tell.
     pub(super) fn is_full(&self) -> bool {
-        statvfs(&self.folder)
-            .is_ok_and(|free| free.blocks_available().saturating_mul(free.fragment_size()) < self.reserve)
+        self.free_bytes().is_some_and(|free| free < self.reserve)
+    }
+
+    /// What is free there for others than root, if the system tells.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        let free = statvfs(&self.folder).ok()?;
+        Some(free.blocks_available().saturating_mul(free.fragment_size()))
     }
 }
 
