@@ -50,7 +50,7 @@ fn page_names_every_key_without_a_default() {
         list.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>()
     };
     let page = documented();
-    let sections = ["", "database", "tls", "policy", "log", "limits"];
+    let sections = ["", "database", "tls", "policy", "log", "limits", "metrics"];
     let keys = sections.iter().flat_map(|section| {
         let (text, prefix) = match *section {
             "" => ("unknown-key = 1".to_owned(), String::new()),
