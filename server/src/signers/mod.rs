@@ -10,6 +10,7 @@ mod connection;
 mod folders;
 mod link;
 mod process;
+mod program;
 mod questions;
 mod unlock;
 mod unseal;
@@ -47,6 +48,7 @@ pub use link::KeeperError;
 use link::Link;
 use process::Current;
 pub use process::SignerSettings;
+pub use program::Program;
 use unlock::Unlocker;
 pub use unseal::UnsealError;
 use uses::Uses;
@@ -93,6 +95,7 @@ pub enum Origin {
 /// All signers of this server.
 pub struct Signers {
     origin: Origin,
+    program: Program,
     folder: PathBuf,
     store: Store,
     by_environment: RwLock<HashMap<EnvironmentId, Arc<Signer>>>,
@@ -108,8 +111,12 @@ impl Signers {
         store: &Store,
         environments: impl IntoIterator<Item = EnvironmentRow>,
     ) -> Arc<Self> {
+        let program = match &origin {
+            Origin::Here(program) => Program::new(program),
+            Origin::Apart => Program::new(Path::new("")),
+        };
         let (folder_of_all, store) = (folder.to_owned(), store.clone());
-        let signers = Self { origin, folder: folder_of_all, store, by_environment: RwLock::default() };
+        let signers = Self { origin, program, folder: folder_of_all, store, by_environment: RwLock::default() };
         signers.start_missing(folder, found, environments);
         Arc::new(signers)
     }
@@ -135,10 +142,7 @@ impl Signers {
                     },
                     |found| found.place.clone(),
                 );
-                let program = match &self.origin {
-                    Origin::Here(program) => program.clone(),
-                    Origin::Apart => PathBuf::new(),
-                };
+                let program = self.program.clone();
                 let settings = SignerSettings { program, place, environment: row.name.clone() };
                 Arc::new(Signer::start(settings, &self.store, &row))
             });

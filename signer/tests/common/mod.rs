@@ -14,7 +14,7 @@ use std::{
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer_protocol::{
-    self as protocol, JournalHead, KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody,
+    self as protocol, Hello, JournalHead, KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody,
     Operation, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey, channel::Incoming,
 };
 use uuid::Uuid;
@@ -144,6 +144,7 @@ impl Signer {
                 socket.set_read_timeout(Some(DEADLINE)).unwrap();
                 self.worker = Some((process, socket));
             }
+            KeeperMessage::Hello(hello) => assert_eq!(hello, Hello::of_this_release()),
             KeeperMessage::State(state) => self.states.push(state),
             KeeperMessage::Answer { id, result } => {
                 self.answers.insert(id, result);
