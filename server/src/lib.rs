@@ -18,6 +18,7 @@ pub mod keys;
 mod limiter;
 mod limits;
 pub mod memory;
+mod nodes;
 pub mod requests;
 mod rules;
 mod service_manager;

@@ -40,6 +40,11 @@ pub(crate) const MAX_CARDS: u32 = 1000;
 /// Keys that are listed as usable by somebody.
 pub(crate) const MAX_USABLE_KEYS: u32 = 1000;
 
+// Servers that share a database.
+
+/// How often a server tells the others that it runs. After three minutes without it they take it for ended.
+pub(crate) const NODE_PERIOD: Duration = Duration::from_secs(30);
+
 // Uses of keys.
 
 /// How long a repetition waits for the first request with its idempotency key.

@@ -27,7 +27,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
 use super::{FromRow, Param, Row};
-use crate::StorageError;
+use crate::{StorageError, schema::Schema};
 
 /// How many connections read. Several requests share one: their statements queue in it.
 const READERS: usize = 4;
@@ -79,7 +79,10 @@ impl PostgresOptions {
         if let Some(password) = &self.password {
             config.password(password.expose_secret());
         }
-        config.application_name("sealcard-server").connect_timeout(CONNECT_TIMEOUT).keepalives_idle(CONNECT_TIMEOUT);
+        // Who looks at PostgreSQL's sessions sees which release each of them is.
+        let schema = Schema::of_this_release().newest();
+        let name = format!("sealcard-server {} (schema {schema})", env!("CARGO_PKG_VERSION"));
+        config.application_name(&name).connect_timeout(CONNECT_TIMEOUT).keepalives_idle(CONNECT_TIMEOUT);
         Ok(config)
     }
 

@@ -45,3 +45,4 @@ mod ssh;
 mod stubs;
 mod tokens;
 mod tool_setup;
+mod upgrades;
