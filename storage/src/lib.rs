@@ -24,6 +24,7 @@ mod sql;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
+mod transfer;
 mod writer;
 
 use std::{
@@ -79,6 +80,7 @@ pub use rules::{
     RuleTexts, RuleVersionRow, RuleVersions, RulesNaming, RulesState, TemplateText, TemplateVersionRow,
 };
 pub use schema::{NodeStatus, SchemaStatus, StepStatus};
+pub use transfer::{TransferProgress, Transferred};
 pub use writer::WriteTx;
 
 /// Which database.

@@ -56,6 +56,9 @@ pub(crate) const KEYS: Step = Step {
 /// The schema of this release.
 pub(crate) const SCHEMA: Schema = Schema { steps: &[IDENTITY, KEYS], needed: 2 };
 
+/// Tables beside those of the steps: they are of one database, and are never copied to another.
+pub(crate) const OWN_TABLES: [&str; 2] = ["schema_step", "node"];
+
 /// Held while the schema is changed, and while servers announce themselves: several may start at once.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_lock(7163384690532115556)";
 const POSTGRES_UNLOCK: &str = "SELECT pg_advisory_unlock(7163384690532115556)";

@@ -14,6 +14,7 @@ use tokio::{
 
 mod clock;
 mod rules;
+mod transfer;
 mod upgrades;
 mod uses;
 

@@ -1,5 +1,6 @@
 //! Which database the configuration means, and `sealcard-server database`.
 
+mod moving;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -19,12 +20,14 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum DatabaseCommand {
     Status(status::Status),
+    Move(moving::Move),
 }
 
 impl DatabaseCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Status(status) => status.run(),
+            Self::Move(moving) => moving.run(),
         }
     }
 }
