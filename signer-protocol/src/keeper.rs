@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hello, StoreState};
+use crate::{Hello, MasterKeyId, StoreState};
 
 /// Bytes of the nonce that an envelope with a secret is bound to.
 pub const NONCE_LEN: usize = 32;
@@ -48,6 +48,9 @@ pub enum KeeperRequestBody {
         /// Its process id.
         process: u32,
     },
+    /// Nothing is stored under these master keys any more, and nothing will be. The keeper removes none of them by
+    /// itself: a person must say so too. Answered by [`KeeperAnswer::Noted`].
+    UnusedMasterKeys(Vec<MasterKeyId>),
 }
 
 /// A message from the keeper to the server.
@@ -96,6 +99,8 @@ pub enum KeeperAnswer {
     AlreadyOpen,
     /// To [`KeeperRequestBody::ReplaceWorker`].
     Replacing,
+    /// To [`KeeperRequestBody::UnusedMasterKeys`].
+    Noted,
 }
 
 /// What opens the seal of an environment.

@@ -21,6 +21,7 @@ pub mod journal;
 mod keeper;
 mod key;
 mod labels;
+mod master_key;
 mod operation;
 mod worker;
 
@@ -31,6 +32,7 @@ pub use journal::{JournalEntry, JournalHead};
 pub use keeper::{KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, NONCE_LEN, SecretKind};
 pub use key::{KeyLocator, PublicKeyBytes, StoredKey};
 pub use labels::{is_made_here, own_labels};
+pub use master_key::{MASTER_KEY_ID_LEN, MasterKeyId, MasterKeyIdError, SEALED_VERSION};
 pub use operation::{Certification, Input, Operation};
 pub use sealcard_api::tokens::{AlgorithmReport, KeyEvidence, MechanismReport, TokenReport};
 pub use worker::{Plaintext, Request, RequestBody, Response, ResponseBody, SignerError, StoreState};

@@ -24,6 +24,9 @@ pub enum StorageError {
         /// The fingerprint of the key or of its part.
         fingerprint: Fingerprint,
     },
+    /// The master key of the environment was changed while the key was made. Retrying helps.
+    #[error("the master key of the environment was changed meanwhile: try again")]
+    OtherMasterKey,
     /// What is named does not exist. Retrying can't help.
     #[error("no such {0}")]
     NotFound(&'static str),

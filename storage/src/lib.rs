@@ -15,6 +15,7 @@ mod evidence;
 mod facts;
 mod identity;
 mod keys;
+mod master_keys;
 mod quotas;
 mod record;
 mod requests;
@@ -28,7 +29,7 @@ mod transfer;
 mod writer;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -48,6 +49,7 @@ use sealcard_api::{
     admin::EnvironmentKind,
     ids::{EnvironmentId, KeyId},
 };
+use sealcard_signer_protocol::MasterKeyId;
 use tokio::{runtime::Handle, task::spawn_blocking};
 use uuid::Uuid;
 
@@ -72,6 +74,7 @@ pub use facts::{Facts, FactsQuery, Target, Version};
 #[allow(unused_imports)]
 pub use identity::*;
 pub use keys::{ComponentRow, KeyEnd, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
+pub use master_keys::MasterKeyState;
 pub use quotas::QuotaUse;
 pub use record::{RecordFilter, RecordRow};
 pub use requests::{Arrival, NewRequest, RequestRow, Snapshot, UnfinishedRequest, Verdict};
@@ -117,6 +120,8 @@ pub struct Store {
     host: Option<Uuid>,
     clock: Arc<Clock>,
     database: Arc<Database>,
+    /// Those that this server's signers have, as others are told.
+    master_keys: Arc<Mutex<HashMap<EnvironmentId, Vec<MasterKeyId>>>>,
     _lock: Option<Arc<Flock<File>>>,
 }
 
@@ -202,6 +207,7 @@ impl Store {
             host: database.host(),
             clock,
             database: Arc::new(database.clone()),
+            master_keys: Arc::default(),
             _lock: lock,
         })
     }

@@ -274,7 +274,7 @@ impl Drop for Signer {
 }
 
 pub fn generate(algorithm: ComponentAlgorithm, role: ComponentRole) -> RequestBody {
-    RequestBody::Generate { component: Uuid::now_v7(), algorithm, role, request: Uuid::now_v7() }
+    RequestBody::Generate { component: Uuid::now_v7(), algorithm, role, master_key: None, request: Uuid::now_v7() }
 }
 
 pub fn using(key: &StoredKey, operation: Operation) -> RequestBody {

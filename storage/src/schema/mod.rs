@@ -13,7 +13,7 @@ mod status;
 use aws_lc_rs::digest::{SHA256, digest};
 use sealcard_api::Timestamp;
 
-pub(crate) use nodes::{Node, forget, refresh};
+pub(crate) use nodes::{Node, announce_master_keys, forget, live_others, refresh};
 pub use status::{NodeStatus, SchemaStatus, StepStatus};
 
 use super::{
@@ -141,7 +141,7 @@ impl Schema {
             return Err(StorageError::Damaged(format!("schema step {} is missing", first.number)));
         }
         let others = match node {
-            Some(node) => nodes::live_others(conn, node)?,
+            Some(node) => live_others(conn, node)?,
             None => Vec::new(),
         };
         let behind = |step: &Step| {

@@ -25,7 +25,8 @@ pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS node (
     name   TEXT NOT NULL,
     release TEXT NOT NULL,
     schema BIGINT NOT NULL,      -- the newest step that it knows
-    seen   BIGINT NOT NULL)";
+    seen   BIGINT NOT NULL,
+    master_keys TEXT NOT NULL DEFAULT '')   -- ENVIRONMENT:MASTER-KEY of each that its signers have";
 
 /// A server as it announces itself.
 #[derive(Debug, Clone)]
@@ -38,14 +39,16 @@ pub(crate) struct Node {
 
 /// A server as another one sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NodeRow {
+pub(crate) struct NodeRow {
     pub(super) id: Uuid,
     pub(super) host: Uuid,
-    pub(super) name: String,
+    pub(crate) name: String,
     pub(super) release: String,
     pub(super) schema: i64,
     /// How long ago it was heard of.
     pub(super) age: i64,
+    /// Which master keys its signers have.
+    pub(crate) master_keys: String,
 }
 
 impl fmt::Display for NodeRow {
@@ -63,6 +66,7 @@ impl FromRow for NodeRow {
             release: row.get(3)?,
             schema: row.get(4)?,
             age: row.get(5)?,
+            master_keys: row.get(6)?,
         })
     }
 }
@@ -70,7 +74,8 @@ impl FromRow for NodeRow {
 /// All rows.
 pub(super) fn all(conn: &mut Conn) -> Result<Vec<NodeRow>, StorageError> {
     conn.all(
-        "SELECT id, host, name, release, schema, extract(epoch FROM now())::BIGINT - seen FROM node ORDER BY name, id",
+        "SELECT id, host, name, release, schema, extract(epoch FROM now())::BIGINT - seen, master_keys
+            FROM node ORDER BY name, id",
         params![],
     )
 }
@@ -86,7 +91,7 @@ fn is_connected(conn: &mut Conn, node: Uuid) -> Result<bool, StorageError> {
 }
 
 /// The other servers that run. Removes what earlier runs of this one have left.
-pub(super) fn live_others(conn: &mut Conn, node: &Node) -> Result<Vec<NodeRow>, StorageError> {
+pub(crate) fn live_others(conn: &mut Conn, node: &Node) -> Result<Vec<NodeRow>, StorageError> {
     let mut live = Vec::new();
     for other in all(conn)?.into_iter().filter(|other| other.id != node.id) {
         let earlier_run = other.host == node.host && !is_connected(conn, other.id)?;
@@ -121,6 +126,11 @@ pub(crate) fn refresh(conn: &mut Conn, node: &Node, schema: Schema) -> Result<i6
     schema.expect_works(found, lowest)?;
     announce(conn, node, schema.newest())?;
     Ok(found)
+}
+
+/// Says which master keys this server's signers have.
+pub(crate) fn announce_master_keys(conn: &mut Conn, node: &Node, text: &str) -> Result<(), StorageError> {
+    conn.execute("UPDATE node SET master_keys = $2 WHERE id = $1", params![node.id, text]).map(drop)
 }
 
 /// Says that this server has ended.

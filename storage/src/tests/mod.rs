@@ -13,6 +13,7 @@ use tokio::{
 };
 
 mod clock;
+mod master_keys;
 mod rules;
 mod transfer;
 mod upgrades;
