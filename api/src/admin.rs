@@ -412,8 +412,22 @@ pub struct Environment {
     /// Why it is not ready and what to do, for a person.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
+    /// The master key of a sealed store, as the node that answers knows it. For administrators.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub master_key: Option<MasterKey>,
     /// When it was made.
     pub created: Timestamp,
+}
+
+/// The master key of a sealed store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MasterKey {
+    /// The id of the one in use, 16 hexadecimal digits.
+    pub id: String,
+    /// While it is replaced: how far that is, or what to do, for a person.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
 }
 
 /// Answer of `GET /readyz`, with status 503 while no key can be used.

@@ -44,6 +44,10 @@ pub const REQUEST_ID_HEADER: &str = "x-request-id";
 /// Answer header: the number that grows with every change of what cards and keys a client may see.
 pub const REGISTRY_VERSION_HEADER: &str = "sealcard-registry-version";
 
+/// The header in each answer with the release of the server that gave it, such as `0.1.0`: several servers behind one
+/// address may be of two releases while they are upgraded.
+pub const RELEASE_HEADER: &str = "sealcard-release";
+
 /// The header in each answer with the seconds that the server gives one request. Clients wait for twice as long: a
 /// broken connection costs one repetition.
 pub const REQUEST_SECONDS_HEADER: &str = "sealcard-request-seconds";

@@ -19,6 +19,7 @@ mod limiter;
 mod limits;
 pub mod memory;
 mod metrics;
+mod nodes;
 pub mod requests;
 mod rules;
 mod service_manager;

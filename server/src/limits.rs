@@ -40,6 +40,19 @@ pub(crate) const MAX_CARDS: u32 = 1000;
 /// Keys that are listed as usable by somebody.
 pub(crate) const MAX_USABLE_KEYS: u32 = 1000;
 
+// Servers that share a database.
+
+/// How often a server tells the others that it runs. After three minutes without it they take it for ended.
+pub(crate) const NODE_PERIOD: Duration = Duration::from_secs(30);
+
+// Master keys of sealed stores.
+
+/// How often a server looks whether a signer has a new master key.
+pub(crate) const REKEY_PERIOD: Duration = Duration::from_secs(5);
+
+/// How long it waits before it tries again to seal what could not be sealed.
+pub(crate) const REKEY_RETRY: Duration = Duration::from_mins(5);
+
 // Uses of keys.
 
 /// How long a repetition waits for the first request with its idempotency key.

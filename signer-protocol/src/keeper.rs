@@ -1,13 +1,14 @@
 //! What server and keeper say to one another over the socket that the keeper was started with.
 //!
-//! Frames as everywhere. The server sends [`KeeperRequest`]s; the keeper sends [`KeeperMessage`]s: an answer to each
+//! Frames as everywhere. A new message or variant is added at the end of its enum, and none is changed: a program that
+//! was started before an upgrade may be on the other side. The server sends [`KeeperRequest`]s; the keeper sends [`KeeperMessage`]s: an answer to each
 //! request, and what happens by itself. A [`KeeperMessage::Worker`] brings a descriptor along (`SCM_RIGHTS`, on the
 //! frame's first byte): the server's end of a stream socket to that worker, on which [`super::Request`]s go and
 //! [`super::Response`]s come. When a worker ends, that socket closes, and another message brings the next one.
 
 use serde::{Deserialize, Serialize};
 
-use crate::StoreState;
+use crate::{Hello, MasterKeyId, StoreState};
 
 /// Bytes of the nonce that an envelope with a secret is bound to.
 pub const NONCE_LEN: usize = 32;
@@ -47,11 +48,16 @@ pub enum KeeperRequestBody {
         /// Its process id.
         process: u32,
     },
+    /// Nothing is stored under these master keys any more, and nothing will be. The keeper removes none of them by
+    /// itself: a person must say so too. Answered by [`KeeperAnswer::Noted`].
+    UnusedMasterKeys(Vec<MasterKeyId>),
 }
 
 /// A message from the keeper to the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeeperMessage {
+    /// The first message of every keeper of every release.
+    Hello(Hello),
     /// A worker is ready. Its socket comes with this message.
     Worker {
         /// Its process id.
@@ -93,6 +99,8 @@ pub enum KeeperAnswer {
     AlreadyOpen,
     /// To [`KeeperRequestBody::ReplaceWorker`].
     Replacing,
+    /// To [`KeeperRequestBody::UnusedMasterKeys`].
+    Noted,
 }
 
 /// What opens the seal of an environment.

@@ -6,6 +6,7 @@
 //! - [`Request`] and [`Response`]: between the server and a worker, which uses keys.
 //! - [`KeeperRequest`] and [`KeeperMessage`]: between the server and a keeper, which holds what opens the keys and
 //!   brings the server its sockets to workers.
+//! - [`Hello`]: the first message of a keeper, by which a server knows whether they understand each other.
 //! - [`check`] and [`check_certification`]: which key may do what.
 //! - [`journal`]: the form of a signer's own list of key uses.
 //! - [`envelope`]: secrets on their way to a signer, closed to every process between.
@@ -15,19 +16,23 @@ pub mod channel;
 mod check;
 pub mod envelope;
 mod frame;
+mod hello;
 pub mod journal;
 mod keeper;
 mod key;
 mod labels;
+mod master_key;
 mod operation;
 mod worker;
 
 pub use check::{check, check_certification};
 pub use frame::{FrameBuffer, FrameError, MAX_FRAME, decode, encode};
+pub use hello::{Hello, OLDEST_PROTOCOL, PROTOCOL, StrangerError};
 pub use journal::{JournalEntry, JournalHead};
 pub use keeper::{KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, NONCE_LEN, SecretKind};
 pub use key::{KeyLocator, PublicKeyBytes, StoredKey};
 pub use labels::{is_made_here, own_labels};
+pub use master_key::{MASTER_KEY_ID_LEN, MasterKeyId, MasterKeyIdError, SEALED_VERSION};
 pub use operation::{Certification, Input, Operation};
 pub use sealcard_api::tokens::{AlgorithmReport, KeyEvidence, MechanismReport, TokenReport};
 pub use worker::{Plaintext, Request, RequestBody, Response, ResponseBody, SignerError, StoreState};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{Certification, JournalEntry, JournalHead, KeyLocator, Operation, PublicKeyBytes, StoredKey};
+use crate::{Certification, JournalEntry, JournalHead, KeyLocator, MasterKeyId, Operation, PublicKeyBytes, StoredKey};
 
 /// A message from the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub enum RequestBody {
         algorithm: ComponentAlgorithm,
         /// Its role, bound into the sealed key: a key is never used in another one.
         role: ComponentRole,
+        /// The master key that a sealed store seals it under; the oldest one if absent.
+        master_key: Option<MasterKeyId>,
         /// The server's request, for the journal.
         request: Uuid,
     },
@@ -77,6 +79,8 @@ pub enum RequestBody {
         /// Its private half, in the form that the signer seals, in an envelope for
         /// [`crate::envelope::Purpose::ImportKey`].
         envelope: Vec<u8>,
+        /// The master key that it is sealed under; the oldest one if absent.
+        master_key: Option<MasterKeyId>,
         /// The server's request, for the journal.
         request: Uuid,
     },
@@ -112,6 +116,16 @@ pub enum RequestBody {
         key: StoredKey,
         /// The server's request, for the journal.
         request: Uuid,
+    },
+    /// The master keys of a sealed store. Answered by [`ResponseBody::MasterKeys`].
+    MasterKeys,
+    /// Seals a component key of a sealed store under another master key. It is used for nothing else, so the journal
+    /// has no entry. Answered by [`ResponseBody::Resealed`].
+    Reseal {
+        /// The key, as the signer gave it.
+        key: StoredKey,
+        /// The master key to seal it under.
+        master_key: MasterKeyId,
     },
 }
 
@@ -187,6 +201,13 @@ pub enum ResponseBody {
     },
     /// To [`RequestBody::Destroy`] and [`RequestBody::Discard`].
     Destroyed,
+    /// To [`RequestBody::MasterKeys`]: those that the signer has, the oldest first.
+    MasterKeys(Vec<MasterKeyId>),
+    /// To [`RequestBody::Reseal`].
+    Resealed {
+        /// The key: only its handle differs.
+        key: StoredKey,
+    },
 }
 
 /// Whether a signer can use its keys.
@@ -232,6 +253,13 @@ pub enum SignerError {
     /// The sealed key does not open: another store's, damaged, or its row was changed. Retrying can't help.
     #[error("the sealed key does not belong to this store or was changed")]
     NotOurs,
+    /// The sealed key was sealed under a master key that the signer does not have. Retrying helps after it was given
+    /// that one.
+    #[error(
+        "the key is sealed under master key {0}, which this signer does not have; take over the seal.json of another \
+         server, or restore it from a backup"
+    )]
+    UnknownMasterKey(MasterKeyId),
     /// The ciphertext does not decrypt; why is never said. Retrying can't help.
     #[error("decryption failed")]
     DecryptionFailed,

@@ -25,7 +25,7 @@ pub enum ToWorker {
     Index(Vec<u64>),
     /// All that it needs. Brings the worker's end of the server's socket, then the journal.
     Start(Start),
-    /// The seal was opened.
+    /// The seal was opened, or has other master keys.
     Secret(Secret),
     /// To be answered by [`ToKeeper::Alive`].
     Ping,
@@ -49,8 +49,8 @@ pub struct Start {
 /// What opens the keys of an environment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Secret {
-    /// The sealed store's master key.
-    MasterKey(KeyBytes),
+    /// The sealed store's master keys, the oldest first.
+    MasterKeys(Vec<KeyBytes>),
     /// A token's PIN.
     Pin {
         /// The PIN.

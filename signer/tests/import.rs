@@ -28,7 +28,15 @@ fn request(recipient: RecipientKey, algorithm: ComponentAlgorithm, role: Compone
     let public_key = made.public_key.clone();
     let binding = Binding::component(component, algorithm, role, &public_key.to_public_key(algorithm));
     let envelope = recipient.close(Purpose::ImportKey, &binding, &made.private).unwrap();
-    let body = RequestBody::Import { component, algorithm, role, public_key, envelope, request: Uuid::now_v7() };
+    let body = RequestBody::Import {
+        component,
+        algorithm,
+        role,
+        public_key,
+        envelope,
+        master_key: None,
+        request: Uuid::now_v7(),
+    };
     (made, body)
 }
 
@@ -70,13 +78,16 @@ fn envelopes_for_another_signer_component_or_role_and_keys_that_do_not_match_are
     let (_, body) = request(foreign, EddsaEd25519, Sign);
     assert_eq!(signer.ask(body), Err(SignerError::Envelope));
     let (_, good) = request(recipient, EddsaEd25519, Sign);
-    let RequestBody::Import { component, algorithm, role, public_key, envelope, request: id } = good else { panic!() };
+    let RequestBody::Import { component, algorithm, role, public_key, envelope, request: id, .. } = good else {
+        panic!()
+    };
     let import = |component, role, public_key: &PublicKeyBytes, envelope: &[u8]| RequestBody::Import {
         component,
         algorithm,
         role,
         public_key: public_key.clone(),
         envelope: envelope.to_vec(),
+        master_key: None,
         request: id,
     };
     let another = generate(EddsaEd25519, Sign).unwrap();

@@ -19,7 +19,7 @@ fn store() -> (tempfile::TempDir, Store) {
 }
 
 fn key(store: &Store) -> StoredKey {
-    store.generate(Uuid::now_v7(), ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign).unwrap()
+    store.generate(Uuid::now_v7(), ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign, None).unwrap()
 }
 
 /// The row opens, so it is in the cache, and its copies that were changed do not.
@@ -67,7 +67,7 @@ fn one_keys_ciphertext_does_not_open_in_anothers_row() {
     let (a, b) = (key(&store), key(&store));
     assert_bound(&store, &a, |row| row.handle.clone_from(&b.handle));
     // Nor do parts of it: the data key of one, the private key of the other.
-    let middle = 1 + 12 + 32 + 16;
+    let middle = 1 + 8 + 12 + 32 + 16;
     assert_bound(&store, &a, |row| row.handle[..middle].copy_from_slice(&b.handle[..middle]));
     assert_bound(&store, &a, |row| row.handle[middle..].copy_from_slice(&b.handle[middle..]));
 }

@@ -9,7 +9,11 @@ use std::{
 use rusqlite::{Connection, OptionalExtension as _};
 use uuid::Uuid;
 
-use super::{StorageError, migrate, sql::sqlite};
+use super::{
+    StorageError,
+    schema::{READ_NEWEST, Schema},
+    sql::sqlite,
+};
 
 /// SQLite would wait for a pipe.
 fn expect_file(path: &Path) -> Result<(), StorageError> {
@@ -45,16 +49,16 @@ impl SqliteCopy {
     /// Opens a copy.
     ///
     /// # Errors
-    /// If it is no database of this server, or one of a newer release.
+    /// If it is no database of this server, or one that a newer release has changed.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         expect_file(path)?;
         let conn = sqlite::open_without_links(path)?;
-        let newest: Option<i64> = conn.query_row("SELECT max(number) FROM schema_step", [], |row| row.get(0))?;
-        match newest {
-            Some(found) if found > migrate::NEWEST => Err(StorageError::NewerSchema { found, known: migrate::NEWEST }),
-            Some(_) => Ok(Self(conn)),
-            None => Err(StorageError::Damaged("the table schema_step is empty".to_owned())),
+        let (found, lowest) = conn.query_row(READ_NEWEST, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if found == 0 {
+            return Err(StorageError::Damaged("the table schema_step is empty".to_owned()));
         }
+        Schema::of_this_release().expect_works(found, lowest)?;
+        Ok(Self(conn))
     }
 
     /// The bodies of the record's entries of this request.

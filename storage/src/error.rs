@@ -24,6 +24,9 @@ pub enum StorageError {
         /// The fingerprint of the key or of its part.
         fingerprint: Fingerprint,
     },
+    /// The master key of the environment was changed while the key was made. Retrying helps.
+    #[error("the master key of the environment was changed meanwhile: try again")]
+    OtherMasterKey,
     /// What is named does not exist. Retrying can't help.
     #[error("no such {0}")]
     NotFound(&'static str),
@@ -43,13 +46,32 @@ pub enum StorageError {
     /// What was read makes no sense. Retrying can't help.
     #[error("damaged data: {0}")]
     Damaged(String),
-    /// The database was written by a newer release. Retrying can't help: use that release.
-    #[error("the database has schema {found}, this release knows up to {known}")]
+    /// A newer release has changed the database so that this one can't use it. Retrying can't help: use that release.
+    #[error(
+        "the database has schema {found} and needs a release that knows schema {lowest}; this release ({}) knows up to \
+         {known}: install the newer release again, or restore the backup from before the upgrade",
+        env!("CARGO_PKG_VERSION")
+    )]
     NewerSchema {
         /// The database's.
         found: i64,
+        /// What a release must know to use it.
+        lowest: i64,
         /// The newest one of this release.
         known: i64,
+    },
+    /// This release needs a step of the schema that another server, which runs, can't work with. Retrying helps after
+    /// that one was upgraded or stopped.
+    #[error(
+        "this release ({}) needs schema step {step}, with which these servers can't work: {nodes}; stop them, or upgrade \
+         them to a release between the two first",
+        env!("CARGO_PKG_VERSION")
+    )]
+    NodesBehind {
+        /// The step.
+        step: i64,
+        /// The servers.
+        nodes: String,
     },
     /// A migration that was applied differs from the one of this release. Retrying can't help.
     #[error("schema step {0} was applied in another form than this release has it")]

@@ -15,19 +15,21 @@ mod evidence;
 mod facts;
 mod identity;
 mod keys;
-mod migrate;
+mod master_keys;
 mod quotas;
 mod record;
 mod requests;
 mod rules;
+mod schema;
 mod sql;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
+mod transfer;
 mod writer;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -47,6 +49,7 @@ use sealcard_api::{
     admin::EnvironmentKind,
     ids::{EnvironmentId, KeyId},
 };
+use sealcard_signer_protocol::MasterKeyId;
 use tokio::{runtime::Handle, task::spawn_blocking};
 use uuid::Uuid;
 
@@ -54,6 +57,7 @@ pub use self::sql::postgres::PostgresOptions;
 use self::{
     cache::Cache,
     clock::Clock,
+    schema::{Node, Schema},
     sql::{
         Conn, Reader, params,
         postgres::{self, Blocking},
@@ -70,6 +74,7 @@ pub use facts::{Facts, FactsQuery, Target, Version};
 #[allow(unused_imports)]
 pub use identity::*;
 pub use keys::{ComponentRow, KeyEnd, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
+pub use master_keys::MasterKeyState;
 pub use quotas::QuotaUse;
 pub use record::{RecordFilter, RecordRow};
 pub use requests::{Arrival, NewRequest, OpenRequests, RequestRow, Snapshot, UnfinishedRequest, Verdict};
@@ -77,6 +82,8 @@ pub use rules::{
     Authorship, CurrentRules, Mention, MentionKind, NewRuleVersion, NewTemplateVersion, RuleOwner, RuleScope,
     RuleTexts, RuleVersionRow, RuleVersions, RulesNaming, RulesState, TemplateText, TemplateVersionRow,
 };
+pub use schema::{NodeStatus, SchemaStatus, StepStatus};
+pub use transfer::{TransferProgress, Transferred};
 pub use writer::{WriteTx, WriterLoad};
 
 /// Which database.
@@ -112,6 +119,9 @@ pub struct Store {
     node: Uuid,
     host: Option<Uuid>,
     clock: Arc<Clock>,
+    database: Arc<Database>,
+    /// Those that this server's signers have, as others are told.
+    master_keys: Arc<Mutex<HashMap<EnvironmentId, Vec<MasterKeyId>>>>,
     _lock: Option<Arc<Flock<File>>>,
 }
 
@@ -129,10 +139,12 @@ impl Store {
         .await
     }
 
-    /// Opens a database, brings its schema up to date and starts the writer.
+    /// Opens a database, brings its schema up to date and starts the writer. Other servers that share the database know
+    /// of this one until [`Self::close`].
     ///
     /// # Errors
-    /// If another process has the file open, if its schema is newer than this release, or if it can't be read.
+    /// If another process has the file open, if its schema does not work with this release, if a server runs that can't
+    /// work with the schema that this release needs, or if it can't be read.
     pub async fn open(database: &Database) -> Result<Self, StorageError> {
         Self::waiting(database, Self::open_at).await
     }
@@ -156,12 +168,19 @@ impl Store {
             Database::Postgres(_) => None,
         };
         let mut conn = connect(database, &runtime)?;
-        migrate::run(&mut conn)?;
+        let node = Uuid::now_v7();
+        let announced = database.host().map(|host| Node { id: node, host });
+        if let Some(postponed) = Schema::of_this_release().apply(&mut conn, announced.as_ref())? {
+            tracing::warn!(
+                step = postponed.step,
+                servers = postponed.nodes,
+                "storage: a step of the schema waits until these servers are upgraded or stopped"
+            );
+        }
         let (server_id, registry_version) = read_server(&mut conn)?;
         let clock = Arc::new(Clock::read(&mut conn, Timestamp::now())?);
         let registry_version = Arc::new(AtomicU64::new(registry_version));
         let published = Arc::clone(&registry_version);
-        let node = Uuid::now_v7();
         let cache = Cache::default();
         let (writer, jobs) = Writer::new();
         let reader = match database {
@@ -187,6 +206,8 @@ impl Store {
             node,
             host: database.host(),
             clock,
+            database: Arc::new(database.clone()),
+            master_keys: Arc::default(),
             _lock: lock,
         })
     }
@@ -270,9 +291,56 @@ impl Store {
         if self.writer.is_closed() { Err(StorageError::Closed) } else { Ok(()) }
     }
 
-    /// Ends the writer after the jobs that wait.
+    /// Ends the writer after the jobs that wait. Other servers are told that this one has ended.
     pub async fn close(&self) {
+        if let Some(node) = self.announced() {
+            let forgotten: Result<(), StorageError> =
+                self.write(move |tx| schema::forget(tx.conn_for_uses(), &node)).await;
+            if let Err(error) = forgotten {
+                tracing::warn!(%error, "storage: other servers will know only later that this one has ended");
+            }
+        }
         self.writer.close().await;
+    }
+
+    /// How this server is known to others.
+    fn announced(&self) -> Option<Node> {
+        self.host.map(|host| Node { id: self.node, host })
+    }
+
+    /// Tells the servers that share the database that this one runs, and applies steps of the schema that were
+    /// postponed, if it can. To be called more often than once in a minute.
+    ///
+    /// # Errors
+    /// [`StorageError::NewerSchema`] if this server must end: the schema does not work with it any more. Others pass.
+    pub async fn stay_announced(&self) -> Result<(), StorageError> {
+        let Some(node) = self.announced() else { return Ok(()) };
+        let schema = Schema::of_this_release();
+        let announced = node.clone();
+        let newest: Result<i64, StorageError> =
+            self.write(move |tx| schema::refresh(tx.conn_for_uses(), &announced, schema)).await;
+        if newest? >= schema.newest() {
+            return Ok(());
+        }
+        let (database, runtime) = (Arc::clone(&self.database), Handle::current());
+        let apply = move || schema.apply(&mut connect(&database, &runtime)?, Some(&node)).map(drop);
+        spawn_blocking(apply).await.map_err(|_| StorageError::Panicked)?
+    }
+
+    /// How the schema of a database is, and which servers share it. Changes nothing; a server may run.
+    ///
+    /// # Errors
+    /// If it can't be read, or holds no server.
+    pub async fn schema_status(database: &Database) -> Result<SchemaStatus, StorageError> {
+        let (database, runtime) = (database.clone(), Handle::current());
+        let read = move || {
+            let mut conn = match &database {
+                Database::Sqlite(path) => Conn::Sqlite(sqlite::open_for_reading(path)?),
+                Database::Postgres(_) => connect(&database, &runtime)?,
+            };
+            Schema::of_this_release().status(&mut conn)
+        };
+        spawn_blocking(read).await.map_err(|_| StorageError::Panicked)?
     }
 }
 
@@ -288,7 +356,7 @@ fn create(database: &Database, runtime: &Handle) -> Result<(), StorageError> {
             .map_err(|error| StorageError::file(path, &error))?;
     }
     let mut conn = connect(database, runtime)?;
-    migrate::run(&mut conn)?;
+    Schema::of_this_release().apply(&mut conn, None)?;
     let now = Timestamp::now();
     conn.script("BEGIN")?;
     conn.execute(

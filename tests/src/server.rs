@@ -139,6 +139,12 @@ impl Server {
         self.builder.data.join("tls").join("ca.pem")
     }
 
+    /// A command of `sealcard-server` on its data folder.
+    #[must_use]
+    pub fn command(&self, words: &[&str]) -> Command {
+        self.builder.command_of(words)
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -228,7 +234,17 @@ impl Server {
     /// # Errors
     /// It does not come up.
     pub fn start_again(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        let binaries = self.builder.binaries.clone();
+        self.start_again_with(&binaries, environment)
+    }
+
+    /// Starts other programs in its place, at the same address.
+    ///
+    /// # Errors
+    /// They do not come up.
+    pub fn start_again_with(&mut self, binaries: &Binaries, environment: &[(&str, &str)]) -> Result<()> {
         let mut builder = self.builder.clone();
+        builder.binaries = binaries.clone();
         // Where its database is does not change.
         builder.environment.retain(|(name, _)| name.starts_with("SEALCARD_SERVER_DATABASE"));
         builder.environment.extend(environment.iter().map(|(name, value)| ((*name).into(), (*value).into())));

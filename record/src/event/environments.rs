@@ -1,7 +1,8 @@
-//! Environments: their secrets and PINs.
+//! Environments: their secrets and PINs; the database.
 
 use sealcard_api::{admin::EnvironmentKind, ids::EnvironmentId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::Subject;
 use crate::Named;
@@ -31,6 +32,41 @@ pub struct EnvironmentFailure {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
 }
+
+/// A sealed store has another master key: from now on every key is stored under it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasterKeyChanged {
+    /// The environment.
+    pub environment: Named<EnvironmentId>,
+    /// The id of the new master key, 16 hexadecimal digits.
+    pub master_key: String,
+    /// The id of the earlier one.
+    pub before: String,
+}
+
+/// No component is stored under an earlier master key any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentsResealed {
+    /// The environment.
+    pub environment: Named<EnvironmentId>,
+    /// The id of the master key under which all are, 16 hexadecimal digits.
+    pub master_key: String,
+    /// How many components the environment has.
+    pub components: u64,
+}
+
+/// The server's data was moved from a file to a database that servers can share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseMoved {
+    /// The machine of the server, whose journals have the uses of before.
+    pub host: Uuid,
+}
+
+impl Subject for MasterKeyChanged {}
+
+impl Subject for ComponentsResealed {}
+
+impl Subject for DatabaseMoved {}
 
 impl Subject for EnvironmentAdded {}
 

@@ -26,7 +26,9 @@ pub use authentication::{
 };
 pub use claims::{ClaimedProcess, Claims};
 pub use clock::{ClockConfirmed, ClockJumped};
-pub use environments::{EnvironmentAct, EnvironmentAdded, EnvironmentFailure};
+pub use environments::{
+    ComponentsResealed, DatabaseMoved, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, MasterKeyChanged,
+};
 pub use keys::{
     CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
     KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, SigningKey,
@@ -193,6 +195,13 @@ events! {
     PinNotJudged(EnvironmentFailure) = "pin-not-judged", Administration;
     /// The environment was opened otherwise after a refused PIN, so that the configured one may be tried again.
     PinMended(EnvironmentAct) = "pin-mended", Administration;
+    /// A sealed store has another master key.
+    MasterKeyChanged(MasterKeyChanged) = "master-key-changed", Administration;
+    /// Nothing is stored under an earlier master key any more.
+    ComponentsResealed(ComponentsResealed) = "components-resealed", Administration;
+
+    /// The server's data was moved to another database.
+    DatabaseMoved(DatabaseMoved) = "database-moved", Administration;
 
     /// A server's clock jumped. Until a person confirms the time, it is in doubt.
     ClockJumped(ClockJumped) = "clock-jumped", Administration;

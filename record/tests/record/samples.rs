@@ -14,14 +14,14 @@ use sealcard_api::{
 use sealcard_record::{
     Actor, Draft, Event, HexBytes, Named, Sha256,
     event::{
-        Asked, CertificateMerged, ClaimedProcess, Claims, ClockConfirmed, ClockJumped, DenialCause, EnvironmentAct,
-        EnvironmentAdded, EnvironmentFailure, GrantAct, GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct,
-        KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed,
-        KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login, LoginFailed, LoginFailure, LoginMethod, Member, Operation,
-        PasswordChangeFailed, PasswordChangeRequired, PasswordChanged, PasswordReset, PrincipalAct, ProjectAct,
-        ProjectAdded, ProjectChanged, ProjectMemberAct, RulesChange, RulesOf, ServiceAccountChanged, SignerOperation,
-        SigningKey, TemplateChange, TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent,
-        UserAdded, UserChanged, Via,
+        Asked, CertificateMerged, ClaimedProcess, Claims, ClockConfirmed, ClockJumped, ComponentsResealed,
+        DatabaseMoved, DenialCause, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, GrantAct, GrantRevoked,
+        GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct,
+        KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login, LoginFailed,
+        LoginFailure, LoginMethod, MasterKeyChanged, Member, Operation, PasswordChangeFailed, PasswordChangeRequired,
+        PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
+        RulesChange, RulesOf, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange, TokenAdded,
+        TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent, UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -357,5 +357,16 @@ fn by_the_server() -> Vec<Event> {
         Event::PinRefused(failure()),
         Event::PinNotJudged(EnvironmentFailure { error: None, ..failure() }),
         Event::PinMended(act()),
+        Event::MasterKeyChanged(MasterKeyChanged {
+            environment: environment(),
+            master_key: "0123456789abcdef".to_owned(),
+            before: "fedcba9876543210".to_owned(),
+        }),
+        Event::ComponentsResealed(ComponentsResealed {
+            environment: environment(),
+            master_key: "0123456789abcdef".to_owned(),
+            components: 12,
+        }),
+        Event::DatabaseMoved(DatabaseMoved { host: Uuid::from_u128(7) }),
     ]
 }

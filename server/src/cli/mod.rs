@@ -57,6 +57,9 @@ enum Command {
     /// Check the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Look at the database and the servers that share it
+    #[command(subcommand)]
+    Database(database::DatabaseCommand),
     Backup(backup::Make),
     Restore(backup::Restore),
     /// Renew the server's certificate, or show the fingerprint to compare
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Environment(command) => command.run(),
         Command::Config(command) => command.run(),
+        Command::Database(command) => command.run(),
         Command::Backup(make) => make.run(),
         Command::Restore(restore) => restore.run(),
         Command::Tls(command) => command.run(),

@@ -15,6 +15,11 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Writes over the line that the terminal shows last, on standard error.
+pub(super) fn replace_line(text: &str) {
+    let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+}
+
 /// A length for people.
 pub(super) fn mebibytes(bytes: u64) -> String {
     #[allow(clippy::cast_precision_loss, reason = "it is rounded to a tenth of a mebibyte")]

@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     ends, files,
     http::{AppState, Server},
-    service_manager,
+    nodes, service_manager,
     signers::{self, Found, Origin, Place, Signers},
     storage::{EnvironmentRow, StorageError, Store},
     telemetry,
@@ -101,6 +101,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         opened => opened.context("can't open the database")?,
     };
     clock::check_at_start(&store).await.context("can't compare the clock with the record")?;
+    let mut announcing = tokio::spawn(nodes::stay_announced(store.clone()));
     let clock_watch = tokio::spawn(clock::watch(store.clone()));
     let origin = match config.trial {
         true => {
@@ -138,10 +139,15 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     service_manager::ready(&url(address));
     let alive = tokio::spawn(service_manager::keep_alive(store.clone()));
 
+    let mut must_end = None;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            Ok(error) = &mut announcing => {
+                tracing::error!(%error, "this server can't use the database any more: stopping");
+                must_end = Some(error);
+            }
         }
         service_manager::stopping();
         signers.expect_end();
@@ -150,6 +156,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     if !complete {
         tracing::warn!("some requests did not end in time");
     }
+    announcing.abort();
     reloading.abort();
     renewing.abort();
     watching.abort();
@@ -170,7 +177,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     signers.stop().await;
     store.close().await;
     tracing::info!("stopped");
-    Ok(())
+    must_end.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Stores environments that were added beside the server. Gives those that have a folder here, and all environments

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use sealcard_api::{
     Bytes,
-    admin::{Environment, EnvironmentKind, Page},
+    admin::{Environment, EnvironmentKind, MasterKey, Page},
     problem::ProblemCode,
     rules::Nonce,
     tokens::{KeeperKey, SealedSecret, Secret, TokenReport, Unseal},
@@ -34,7 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 async fn list(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<Page<Environment>>> {
     let mut items = Vec::new();
     for row in state.directory.environments(&caller).await? {
-        items.push(with_state(&state, row).await);
+        items.push(with_state(&state, &caller, row).await);
     }
     Ok(Json(Page { items, next: None }))
 }
@@ -48,7 +48,7 @@ async fn show(
     Path(environment): Path<String>,
 ) -> ApiResult<Json<Environment>> {
     let row = state.directory.environment(&caller, Some(&environment)).await?;
-    Ok(Json(with_state(&state, row).await))
+    Ok(Json(with_state(&state, &caller, row).await))
 }
 
 /// What the environment's token is and can do, asked now, on the node that answers. Needs no login to the token.
@@ -117,7 +117,7 @@ async fn unseal(
     let sealed = sealed.transpose()?;
     let row = state.directory.environment(&caller, Some(&environment)).await?;
     state.signers.unseal(&caller, &row, sealed).await?;
-    Ok(Json(with_state(&state, row).await))
+    Ok(Json(with_state(&state, &caller, row).await))
 }
 
 impl From<UnsealError> for ApiError {
@@ -147,7 +147,12 @@ impl From<KeeperError> for ApiError {
     }
 }
 
-async fn with_state(state: &AppState, row: EnvironmentRow) -> Environment {
+async fn with_state(state: &AppState, caller: &Caller, row: EnvironmentRow) -> Environment {
     let (live, detail) = state.signers.state_of(row.id).await;
-    Environment { id: row.id, name: row.name, kind: row.kind, state: live, detail, created: row.created }
+    let master_key = state.signers.get(row.id).and_then(|signer| signer.master_key_status());
+    let master_key = master_key.filter(|_| caller.may_on_server(Action::ManageServer).is_ok());
+    let master_key = master_key.and_then(|status| {
+        Some(MasterKey { id: status.current?.to_string(), note: status.note.map(|note| sentence(&note)) })
+    });
+    Environment { id: row.id, name: row.name, kind: row.kind, state: live, detail, master_key, created: row.created }
 }

@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use sealcard_api::{
-    REGISTRY_VERSION_HEADER, REQUEST_ID_HEADER, REQUEST_SECONDS_HEADER, Timestamp,
+    REGISTRY_VERSION_HEADER, RELEASE_HEADER, REQUEST_ID_HEADER, REQUEST_SECONDS_HEADER, Timestamp,
     ids::RequestId,
     problem::{Problem, ProblemCode},
 };
@@ -52,6 +52,10 @@ pub(super) fn around(router: Router, state: &AppState) -> Router {
             HeaderValue::from(limits.request_seconds),
         ))
         .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(SetResponseHeaderLayer::overriding(
+            HeaderName::from_static(RELEASE_HEADER),
+            HeaderValue::from_static(env!("CARGO_PKG_VERSION")),
+        ))
         .layer(fixed(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(fixed(STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
         .layer(from_fn_with_state(Identify { log: state.config.log.requests, metrics: state.http.clone() }, identify))

@@ -206,6 +206,7 @@ pub(super) async fn take_in(
     pairs: Vec<(ForeignKey, ImportedComponent)>,
 ) -> Result<Vec<NewComponentRow>, KeyError> {
     let mut components = Vec::with_capacity(pairs.len());
+    let master_key = signer(signers, environment)?.master_key().await?;
     for (key, secret) in pairs {
         let body = RequestBody::Import {
             component: secret.id.0,
@@ -213,6 +214,7 @@ pub(super) async fn take_in(
             role: key.role,
             public_key: key.public_key.clone().into(),
             envelope: secret.envelope.0,
+            master_key,
             request: maker.request_id.0,
         };
         let ResponseBody::Imported { key: sealed } = signer(signers, environment)?.ask(body).await? else {

@@ -378,12 +378,14 @@ async fn generate(
     components: &[(ComponentId, ComponentRole)],
 ) -> Result<Vec<Held>, KeyError> {
     let mut tasks = JoinSet::new();
+    let master_key = signer(signers, environment)?.master_key().await?;
     for (component, role) in components.iter().copied() {
         let signers = Arc::clone(signers);
         let body = RequestBody::Generate {
             component: component.0,
             algorithm: ComponentAlgorithm::of(algorithm, role),
             role,
+            master_key,
             request: maker.request_id.0,
         };
         tasks.spawn(async move { signer(&signers, environment)?.ask(body).await });

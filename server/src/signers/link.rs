@@ -7,7 +7,8 @@ use std::{
 };
 
 use sealcard_signer_protocol::{
-    KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, StoreState, channel::ChannelError,
+    KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, StoreState, StrangerError,
+    channel::ChannelError,
 };
 use tokio::{net::UnixStream, sync::mpsc};
 
@@ -33,6 +34,8 @@ pub(super) enum News {
     Worker(u32, UnixStream),
     /// Whether its keys can be used.
     State(StoreState),
+    /// It is a signer of another release that speaks another protocol.
+    Stranger(StrangerError),
 }
 
 /// The socket to one keeper.
@@ -48,8 +51,19 @@ impl Link {
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (questions, answers) = questions::over(stream);
         let reader = async move {
+            let mut greeted = false;
             let read = answers.read(|message, incoming| {
                 match message {
+                    KeeperMessage::Hello(hello) => {
+                        tracing::debug!(release = hello.release, newest = hello.newest, "signer: greets");
+                        greeted = true;
+                        if let Err(stranger) = hello.common() {
+                            let _ = news.send(News::Stranger(stranger));
+                            return Err(not_understood());
+                        }
+                    }
+                    // Whatever it is, it is not understood.
+                    _ if !greeted => return Err(not_understood()),
                     KeeperMessage::Answer { id, result } => return Ok(Some((id, result))),
                     KeeperMessage::Worker { process } => {
                         let descriptor = incoming.descriptor().ok_or(ChannelError::NoDescriptor)?;
@@ -82,6 +96,11 @@ impl Link {
     }
 }
 
+fn not_understood() -> ChannelError {
+    let text = "the signer speaks another version of the protocol";
+    std::io::Error::new(std::io::ErrorKind::InvalidData, text).into()
+}
+
 fn worker(descriptor: OwnedFd) -> std::io::Result<UnixStream> {
     let stream = StdUnixStream::from(descriptor);
     stream.set_nonblocking(true)?;
@@ -92,7 +111,7 @@ fn worker(descriptor: OwnedFd) -> std::io::Result<UnixStream> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
-    use sealcard_signer_protocol::{SecretKind, decode, encode};
+    use sealcard_signer_protocol::{Hello, SecretKind, decode, encode};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         runtime::Builder,
@@ -118,6 +137,7 @@ mod tests {
         let KeeperRequest { id, .. } = decode(&body).unwrap();
         let status = KeeperAnswer::Status { state: StoreState::Sealed, secret: SecretKind::Pin, worker: None };
         for message in [
+            KeeperMessage::Hello(Hello::of_this_release()),
             KeeperMessage::State(StoreState::Locked),
             KeeperMessage::Answer { id: id + 1, result: Ok(KeeperAnswer::Unsealed) },
             KeeperMessage::Answer { id, result: Ok(status.clone()) },
@@ -132,6 +152,24 @@ mod tests {
         reader.await.unwrap();
         assert!(told.recv().await.is_none());
         assert_eq!(link.ask(KeeperRequestBody::Status, DEADLINE).await, Err(KeeperError::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn keeper_of_another_protocol_or_without_a_greeting_is_not_listened_to() {
+        let stranger = Hello { oldest: 7, newest: 9, release: "7.0.0".to_owned() };
+        for (first, told_why) in
+            [(KeeperMessage::Hello(stranger), true), (KeeperMessage::State(StoreState::Open), false)]
+        {
+            let (ours, mut keeper) = UnixStream::pair().unwrap();
+            let (news, mut told) = mpsc::unbounded_channel();
+            let (_link, reader) = Link::new(ours, news);
+            keeper.write_all(&encode(&first).unwrap()).await.unwrap();
+            keeper.write_all(&encode(&KeeperMessage::State(StoreState::Open)).unwrap()).await.unwrap();
+            reader.await;
+            let said = told.recv().await;
+            assert_eq!(matches!(said, Some(News::Stranger(_))), told_why);
+            assert!(told.recv().await.is_none());
+        }
     }
 
     proptest! {

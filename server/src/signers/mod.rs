@@ -11,7 +11,9 @@ mod folders;
 mod link;
 mod metrics;
 mod process;
+mod program;
 mod questions;
+mod rekey;
 mod unlock;
 mod unseal;
 mod uses;
@@ -30,7 +32,8 @@ use sealcard_api::{
     ids::{EnvironmentId, PrincipalId},
 };
 use sealcard_signer_protocol::{
-    JournalEntry, JournalHead, KeeperAnswer, KeeperRequestBody, RequestBody, ResponseBody, SignerError, StoreState,
+    JournalEntry, JournalHead, KeeperAnswer, KeeperRequestBody, MasterKeyId, RequestBody, ResponseBody, SignerError,
+    StoreState,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -40,7 +43,7 @@ use tokio::{
 use crate::{
     limiter::{Busy, Occupancy},
     limits,
-    storage::{EnvironmentRow, Store},
+    storage::{EnvironmentRow, StorageError, Store},
 };
 use connection::Connection;
 pub use folders::{Found, Place, discover};
@@ -50,6 +53,9 @@ use link::Link;
 use metrics::{Metrics, SignerMetrics};
 use process::Current;
 pub use process::SignerSettings;
+pub use program::Program;
+pub(crate) use rekey::MasterKeyStatus;
+use rekey::Rekeyer;
 use unlock::Unlocker;
 pub use unseal::UnsealError;
 use uses::Uses;
@@ -96,6 +102,7 @@ pub enum Origin {
 /// All signers of this server.
 pub struct Signers {
     origin: Origin,
+    program: Program,
     folder: PathBuf,
     store: Store,
     metrics: Metrics,
@@ -112,8 +119,13 @@ impl Signers {
         store: &Store,
         environments: impl IntoIterator<Item = EnvironmentRow>,
     ) -> Arc<Self> {
+        let program = match &origin {
+            Origin::Here(program) => Program::new(program),
+            Origin::Apart => Program::new(Path::new("")),
+        };
         let (folder_of_all, store, metrics) = (folder.to_owned(), store.clone(), Metrics::default());
-        let signers = Self { origin, folder: folder_of_all, store, metrics, by_environment: RwLock::default() };
+        let by_environment = RwLock::default();
+        let signers = Self { origin, program, folder: folder_of_all, store, metrics, by_environment };
         signers.start_missing(folder, found, environments);
         Arc::new(signers)
     }
@@ -139,10 +151,7 @@ impl Signers {
                     },
                     |found| found.place.clone(),
                 );
-                let program = match &self.origin {
-                    Origin::Here(program) => program.clone(),
-                    Origin::Apart => PathBuf::new(),
-                };
+                let program = self.program.clone();
                 let settings = SignerSettings { program, place, environment: row.name.clone() };
                 Arc::new(Signer::start(settings, &self.store, &row, self.metrics.of(&row.name)))
             });
@@ -203,9 +212,18 @@ pub struct Signer {
     trouble: watch::Receiver<Option<String>>,
     supervisor: process::Supervisor,
     token: Option<Token>,
+    master_key: Option<MasterKey>,
     uses: Uses,
-    environment: String,
+    name: String,
     metrics: SignerMetrics,
+    store: Store,
+    environment: EnvironmentId,
+}
+
+/// What goes on around the master key of a sealed store.
+struct MasterKey {
+    status: watch::Receiver<MasterKeyStatus>,
+    rekeyer: tokio::task::AbortHandle,
 }
 
 /// What goes on around the token of an environment that has one.
@@ -237,8 +255,21 @@ impl Signer {
             };
             Token { note, again, unlocker: tokio::spawn(unlocker.run()).abort_handle() }
         });
+        let master_key = (row.kind == EnvironmentKind::Sealed).then(|| {
+            let (sender, status) = watch::channel(MasterKeyStatus::default());
+            let rekeyer = Rekeyer {
+                store: store.clone(),
+                environment: row.id,
+                name: row.name.clone(),
+                connection: connection.clone(),
+                link: link.clone(),
+                status: sender,
+            };
+            MasterKey { status, rekeyer: tokio::spawn(rekeyer.run()).abort_handle() }
+        });
         let uses = if token.is_some() { Uses::of_a_token() } else { Uses::of_a_store() };
-        Self { connection, link, trouble, supervisor, token, uses, environment: row.name.clone(), metrics }
+        let (store, environment, name) = (store.clone(), row.id, row.name.clone());
+        Self { connection, link, trouble, supervisor, token, master_key, uses, name, metrics, store, environment }
     }
 
     /// Waits until the signer can take one more use of a key from this principal.
@@ -265,7 +296,7 @@ impl Signer {
     /// Its environment's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.environment
+        &self.name
     }
 
     /// How many uses it has, and how many wait for a permit.
@@ -296,8 +327,9 @@ impl Signer {
             | RequestBody::Probe
             | RequestBody::Adopt { .. }
             | RequestBody::Destroy { .. }
-            | RequestBody::Discard { .. } => limits::USE_DEADLINE,
-            RequestBody::Status | RequestBody::Recipient => limits::STATUS_DEADLINE,
+            | RequestBody::Discard { .. }
+            | RequestBody::Reseal { .. } => limits::USE_DEADLINE,
+            RequestBody::Status | RequestBody::Recipient | RequestBody::MasterKeys => limits::STATUS_DEADLINE,
         };
         let connection = self.connection().await?;
         connection.ask(body, deadline).await
@@ -327,6 +359,22 @@ impl Signer {
     pub fn note(&self) -> Option<String> {
         let trouble = self.trouble.borrow().clone();
         trouble.or_else(|| self.token.as_ref().and_then(|token| token.note.borrow().clone()))
+    }
+
+    /// The master key under which a sealed store's new components are stored; none before it is known, and for a token.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn master_key(&self) -> Result<Option<MasterKeyId>, StorageError> {
+        if self.is_token() {
+            return Ok(None);
+        }
+        Ok(self.store.master_key(self.environment).await?.current)
+    }
+
+    /// What is known of a sealed store's master key.
+    pub(crate) fn master_key_status(&self) -> Option<MasterKeyStatus> {
+        self.master_key.as_ref().map(|master_key| master_key.status.borrow().clone())
     }
 
     /// How the signer is at this moment.
@@ -362,9 +410,10 @@ impl Signer {
     pub async fn ask_keeper(&self, body: KeeperRequestBody) -> Result<KeeperAnswer, KeeperError> {
         let deadline = match body {
             KeeperRequestBody::Unseal | KeeperRequestBody::UnsealWith { .. } => limits::UNSEAL_DEADLINE,
-            KeeperRequestBody::Status | KeeperRequestBody::Recipient | KeeperRequestBody::ReplaceWorker { .. } => {
-                limits::STATUS_DEADLINE
-            }
+            KeeperRequestBody::Status
+            | KeeperRequestBody::Recipient
+            | KeeperRequestBody::ReplaceWorker { .. }
+            | KeeperRequestBody::UnusedMasterKeys(_) => limits::STATUS_DEADLINE,
         };
         let link = self.link.borrow().clone().ok_or(KeeperError::Unavailable)?;
         link.ask(body, deadline).await
@@ -379,6 +428,9 @@ impl Signer {
     async fn stop(&self) {
         if let Some(token) = &self.token {
             token.unlocker.abort();
+        }
+        if let Some(master_key) = &self.master_key {
+            master_key.rekeyer.abort();
         }
         self.supervisor.stop().await;
     }

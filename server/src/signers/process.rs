@@ -3,7 +3,7 @@
 
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::{ExitStatus, Stdio},
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use sealcard_signer_protocol::{KeeperRequestBody, RequestBody};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::UnixStream,
-    process::{Child, ChildStderr, Command},
+    process::{Child, ChildStderr},
     sync::{Mutex, mpsc, watch},
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
@@ -27,6 +27,7 @@ use super::{
     folders::Place,
     link::{Link, News},
     metrics::SignerMetrics,
+    program::Program,
 };
 use crate::limits;
 
@@ -38,7 +39,7 @@ const INHERITED_VARIABLES: &[&str] =
 #[derive(Debug, Clone)]
 pub struct SignerSettings {
     /// The program `sealcard-signer`.
-    pub program: PathBuf,
+    pub program: Program,
     /// Where the signer is.
     pub place: Place,
     /// The environment's name, for the log.
@@ -103,7 +104,7 @@ async fn supervise(
                     run(environment, Keeper::Child(child), stream, &current, &mut stop, &ending).await;
                 }
                 Err(error) => {
-                    let program = settings.program.display();
+                    let program = settings.program.path().display();
                     let why = format!("{program} can't be started: {error}");
                     current.fails(environment, None, why, &ending);
                 }
@@ -147,10 +148,11 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Starts the process with one end of a socket pair as its standard input, which needs no descriptor juggling.
-fn spawn(program: &Path, folder: &Path) -> std::io::Result<(Child, UnixStream)> {
+fn spawn(program: &Program, folder: &Path) -> std::io::Result<(Child, UnixStream)> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let child = Command::new(program)
+    let child = program
+        .command()?
         .args(["serve", "--socket-fd", "0", "--folder"])
         .arg(folder)
         .env_clear()
@@ -221,7 +223,13 @@ async fn run(
     tokio::pin!(heartbeat);
     let failure = loop {
         tokio::select! {
-            Some(news) = told.recv() => take(environment, news, current, &mut workers, ending),
+            biased;
+            Some(news) = told.recv() => {
+                if let News::Stranger(stranger) = news {
+                    break Some(stranger.to_string());
+                }
+                take(environment, news, current, &mut workers, ending);
+            }
             _ = &mut reader => {
                 if process.is_some() {
                     // Killed at once it could not say why any more.
@@ -280,6 +288,8 @@ async fn end(link: &Link, current: &Current) {
 /// Takes in what the keeper says by itself.
 fn take(environment: &str, news: News, current: &Current, workers: &mut JoinSet<()>, ending: &Arc<AtomicBool>) {
     match news {
+        // It is not taken as a signer.
+        News::Stranger(_) => {}
         News::State(state) => tracing::info!(environment, ?state, "signer: its state has changed"),
         News::Worker(process, stream) => {
             let (connection, reader) = Connection::new(stream, process);

@@ -9,8 +9,8 @@ use crate::keeper::{ControlReply, ControlRequest, ask};
 /// Print the fingerprint to enter at `sealcard admin key import`
 ///
 /// It is that of the key that imported secrets are encrypted to. The signer must run. Enter it when you import a key
-/// with `sealcard admin key import`, or pass it with `--signer-fingerprint`. It belongs to the master key and never
-/// changes.
+/// with `sealcard admin key import`, or pass it with `--signer-fingerprint`. It belongs to the master key and changes
+/// only with it (`rekey --finish`).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

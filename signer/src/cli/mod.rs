@@ -10,7 +10,10 @@ mod listen;
 mod output;
 mod passphrase;
 mod probe;
+mod rekey;
+mod reseal;
 mod sandbox;
+mod seal_options;
 mod unseal;
 
 use std::{os::fd::RawFd, path::PathBuf, process::ExitCode};
@@ -50,6 +53,8 @@ enum Command {
     #[command(hide = true)]
     Worker(Folder),
     Unseal(unseal::Unseal),
+    Reseal(reseal::Reseal),
+    Rekey(rekey::Rekey),
     EnvelopeKey(envelope_key::EnvelopeKey),
     KeeperKey(keeper_key::KeeperKey),
     Probe(probe::Probe),
@@ -108,6 +113,8 @@ pub fn main() -> ExitCode {
         },
         Command::Listen(listen) => listen.run(),
         Command::Unseal(unseal) => unseal.run(),
+        Command::Reseal(reseal) => reseal.run(),
+        Command::Rekey(rekey) => rekey.run(),
         Command::EnvelopeKey(key) => key.run(),
         Command::KeeperKey(key) => key.run(),
         Command::Probe(probe) => probe.run(),

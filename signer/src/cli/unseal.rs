@@ -51,9 +51,7 @@ impl Unseal {
             ControlReply::Unsealed => output::line("unsealed"),
             ControlReply::AlreadyOpen => output::line("already open"),
             ControlReply::Refused(why) => bail!("{why}"),
-            ControlReply::Status { .. } | ControlReply::EnvelopeKey(_) => {
-                bail!("the signer sent an unexpected answer")
-            }
+            _ => bail!("the signer sent an unexpected answer"),
         }
         Ok(())
     }

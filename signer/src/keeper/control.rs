@@ -13,7 +13,7 @@ use std::{
 };
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use sealcard_signer_protocol::{SecretKind, channel::Incoming, encode};
+use sealcard_signer_protocol::{MasterKeyId, SecretKind, channel::Incoming, encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{custody::Opened, unsealer::Unsealer};
@@ -39,6 +39,10 @@ pub enum ControlRequest {
     Unseal(Option<Passphrase>),
     /// The fingerprint of the key that envelopes are closed with.
     EnvelopeKey,
+    /// The master keys of a sealed store.
+    MasterKeys,
+    /// Read `seal.json` again, which has changed, and open it, with a passphrase if it wants one.
+    Reload(Option<Passphrase>),
 }
 
 /// What the signer answers.
@@ -59,6 +63,15 @@ pub enum ControlReply {
     Refused(String),
     /// To [`ControlRequest::EnvelopeKey`].
     EnvelopeKey(String),
+    /// To [`ControlRequest::MasterKeys`].
+    MasterKeys {
+        /// All, the oldest first.
+        all: Vec<MasterKeyId>,
+        /// Those that nothing is stored under, says the server.
+        unused: Vec<MasterKeyId>,
+    },
+    /// To [`ControlRequest::Reload`]: the signer works with the changed seal.
+    Reloaded,
 }
 
 /// Starts the thread that answers on the control socket.
@@ -139,6 +152,14 @@ impl Control {
             ControlRequest::EnvelopeKey => match custody.envelope_key() {
                 Ok(key) => ControlReply::EnvelopeKey(key.fingerprint().to_string()),
                 Err(why) => ControlReply::Refused(why.into()),
+            },
+            ControlRequest::MasterKeys => match custody.master_key_ids() {
+                Ok((all, unused)) => ControlReply::MasterKeys { all, unused },
+                Err(why) => ControlReply::Refused(why.into()),
+            },
+            ControlRequest::Reload(passphrase) => match self.unsealer.reload(passphrase.as_ref()) {
+                Ok(()) => ControlReply::Reloaded,
+                Err(why) => ControlReply::Refused(why),
             },
             ControlRequest::Unseal(passphrase) => match self.unsealer.unseal(passphrase.as_ref()) {
                 Ok(Opened::Now) => ControlReply::Unsealed,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use sealcard_signer_protocol::{
-    KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, StoreState,
+    Hello, KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, StoreState,
     channel::{self, ChannelError, Incoming},
 };
 
@@ -23,9 +23,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Starts the thread that reads what the server asks.
+    /// Greets the server and starts the thread that reads what it asks.
     pub(super) fn start(socket: UnixStream, events: mpsc::Sender<Event>) -> io::Result<Self> {
         socket.set_write_timeout(Some(PATIENCE))?;
+        let hello = KeeperMessage::Hello(Hello::of_this_release());
+        channel::send(&socket, &hello, &[]).map_err(io::Error::other)?;
         let reading = socket.try_clone()?;
         std::thread::Builder::new().name("link".into()).spawn(move || read(&reading, &events))?;
         Ok(Self { socket })

@@ -296,6 +296,10 @@ impl Supervisor {
                 }
                 Ok(KeeperAnswer::Replacing)
             }
+            KeeperRequestBody::UnusedMasterKeys(ids) => {
+                self.custody.note_unused(ids);
+                Ok(KeeperAnswer::Noted)
+            }
             KeeperRequestBody::Unseal => return self.attempt(id, None),
             KeeperRequestBody::UnsealWith { nonce, envelope } => return self.attempt(id, Some((nonce, envelope))),
         };

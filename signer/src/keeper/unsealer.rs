@@ -43,7 +43,17 @@ impl Unsealer {
         Ok(opened)
     }
 
-    /// The same for the server, which brings the passphrase in an envelope, or none.
+    /// Reads the seal again and gives the worker the master keys that it has now. The error is for people.
+    pub(super) fn reload(&self, passphrase: Option<&Passphrase>) -> Result<(), String> {
+        self.custody.reload(passphrase)?;
+        let (done, outcome) = mpsc::channel();
+        if self.events.send(Event::Opened(done)).is_ok() {
+            outcome.recv_timeout(PATIENCE).unwrap_or(Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// [`Unsealer::unseal`] for the server, which brings the passphrase in an envelope, or none.
     pub(super) fn unseal_for_server(
         &self,
         envelope: Option<([u8; NONCE_LEN], Vec<u8>)>,

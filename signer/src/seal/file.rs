@@ -31,7 +31,7 @@ pub struct SealFile {
     version: u32,
     seal: SealSource,
     #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
-    wrapped_master_key: Vec<u8>,
+    wrapped_master_keys: Vec<u8>,
 }
 
 /// Where the secret comes from that opens the seal.
@@ -85,8 +85,8 @@ impl Default for Argon2Cost {
 }
 
 impl SealFile {
-    pub(super) const fn new(seal: SealSource, wrapped_master_key: Vec<u8>) -> Self {
-        Self { version: VERSION, seal, wrapped_master_key }
+    pub(super) const fn new(seal: SealSource, wrapped_master_keys: Vec<u8>) -> Self {
+        Self { version: VERSION, seal, wrapped_master_keys }
     }
 
     /// Reads the content of a `seal.json`.
@@ -121,12 +121,17 @@ impl SealFile {
         &self.seal
     }
 
-    pub(super) fn wrapped_master_key(&self) -> &[u8] {
-        &self.wrapped_master_key
+    pub(super) fn wrapped_master_keys(&self) -> &[u8] {
+        &self.wrapped_master_keys
     }
 }
 
 impl SealSource {
+    /// Whether one secret opens both, as far as can be known without it: a passphrase is stretched for each salt.
+    pub(super) fn same_secret(&self, other: &Self) -> bool {
+        self.associated_data() == other.associated_data()
+    }
+
     /// The name of the kind, as `--seal` writes it.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -137,14 +142,14 @@ impl SealSource {
         }
     }
 
-    /// What the wrapped master key is bound to: the format and what derives the key. Not the path or name, which an
+    /// What the wrapped master keys are bound to: the format and what derives the key. Not the path or name, which an
     /// administrator may change.
     pub(super) fn associated_data(&self) -> Vec<u8> {
         let (salt, cost) = match self {
             Self::KeyFile { salt, .. } | Self::SystemdCredential { salt, .. } => (salt, [0; 3]),
             Self::Passphrase { salt, cost } => (salt, [cost.memory_kib, cost.passes, cost.lanes]),
         };
-        let mut data = format!("sealcard master key\0{VERSION}\0{}\0", self.kind()).into_bytes();
+        let mut data = format!("sealcard master keys\0{VERSION}\0{}\0", self.kind()).into_bytes();
         for number in cost {
             data.extend_from_slice(&number.to_be_bytes());
         }

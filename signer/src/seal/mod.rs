@@ -1,14 +1,18 @@
 //! How the master key is kept while nobody uses it.
 //!
-//! The master key is 32 random bytes. It lies in `seal.json` ([`SealFile`]), encrypted with AES-256-GCM under a key
-//! that is derived from the seal's secret: the content of a key file or of a systemd credential (HKDF-SHA256), or a
+//! A master key is 32 random bytes. It, and while it is replaced its successor, lie in `seal.json` ([`SealFile`]), encrypted with
+//! AES-256-GCM under a key that is derived from the seal's secret: the content of a key file or of a systemd credential (HKDF-SHA256), or a
 //! passphrase (argon2id, then HKDF-SHA256). Whoever has `seal.json` and the database, but not the secret, has nothing.
 
+mod edit;
 mod file;
+mod master;
 mod passphrase;
 pub(crate) mod secret_file;
 
+pub use edit::SealEdit;
 pub use file::{Argon2Cost, MAX_SEAL_FILE, SealFile, SealFormatError, SealSource};
+pub use master::{MasterKey, MasterKeys};
 pub use passphrase::{MIN_PASSPHRASE, Passphrase};
 
 use std::{
@@ -16,39 +20,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealcard_signer_protocol::envelope::PrivateKey;
+use sealcard_signer_protocol::MasterKeyId;
 
 use crate::{
     crypto::{self, CryptoError},
     folder::{self, JOURNAL_FILE, KEEPER_KEY_FILE, KEY_FILE, SEAL_FILE},
-    os::LockedKey,
 };
-
-/// The key over all keys, in the clear. Lives in memory only, wiped when dropped.
-pub struct MasterKey(LockedKey);
-
-impl MasterKey {
-    /// The key of these bytes.
-    pub(crate) fn new(bytes: crypto::Key) -> Self {
-        Self(LockedKey::new(bytes))
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// The key that opens envelopes for this store. Derived, so that every node that has the master key has this one
-    /// too, and nothing more needs to be kept.
-    pub(crate) fn envelope_key(&self) -> Result<PrivateKey, CryptoError> {
-        crypto::hkdf(self.bytes(), &[], b"sealcard envelope key 1").map(PrivateKey::new)
-    }
-
-    /// Whether the system keeps it out of swap. It refuses when `ulimit -l` is used up.
-    #[must_use]
-    pub const fn is_locked_in_memory(&self) -> bool {
-        self.0.is_locked()
-    }
-}
 
 /// Why the master key can't be sealed or unsealed. Retrying helps only where a variant says so.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +98,27 @@ pub enum SealError {
     /// one.
     #[error("{}", wrong(.0))]
     WrongSecret(SealSource),
+    /// Another `seal.json` is sealed with another secret. Retrying with one of the same secret helps.
+    #[error(
+        "{} is sealed with another secret than this server's; seal both with the same secret first (sealcard-signer \
+         reseal)",
+        .0.display()
+    )]
+    OtherSecret(PathBuf),
+    /// Another `seal.json` lacks a master key under which keys are stored. Retrying can't help.
+    #[error("{} lacks master key {id}, under which keys may be stored: nothing was changed", .file.display())]
+    LacksMasterKey {
+        /// The other file.
+        file: PathBuf,
+        /// The key.
+        id: MasterKeyId,
+    },
+    /// Too many master keys. Retrying helps after those that are not used were removed.
+    #[error("the store has too many master keys: run sealcard-signer rekey --finish first")]
+    TooManyMasterKeys,
+    /// No master key would be left. Retrying can't help.
+    #[error("no master key would be left: nothing was changed")]
+    LastMasterKey,
     /// The cryptographic library failed, such as for want of memory. Retrying may help.
     #[error("the cryptographic library failed")]
     Library,
@@ -148,6 +146,23 @@ pub enum SealMethod {
     Passphrase(Passphrase, Argon2Cost),
     /// With the systemd credential of this name.
     SystemdCredential(String),
+}
+
+impl SealMethod {
+    const fn passphrase(&self) -> Option<&Passphrase> {
+        match self {
+            Self::Passphrase(passphrase, _) => Some(passphrase),
+            Self::KeyFile(_) | Self::SystemdCredential(_) => None,
+        }
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::KeyFile(_) => "key-file",
+            Self::Passphrase(..) => "passphrase",
+            Self::SystemdCredential(_) => "systemd-credential",
+        }
+    }
 }
 
 /// What `init` made.
@@ -191,9 +206,29 @@ pub fn init(folder: &Path, method: &SealMethod) -> Result<Initialized, SealError
     ensure_uninitialized(folder)?;
     let seal_file = folder.join(SEAL_FILE);
     let journal = folder.join(JOURNAL_FILE);
-    let salt = crypto::random::<32>()?;
-    let salt = salt.to_vec();
-    let (source, key_file, key_file_created) = match method {
+    let Prepared { source, key_file, key_file_created } = prepare(folder, method)?;
+    let keys = MasterKeys::generate()?;
+    let kek = key_encryption_key(&source, folder, method.passphrase())?;
+    let wrapped = crypto::seal(&kek, &source.associated_data(), &keys.joined())?;
+    let text = SealFile::new(source, wrapped).to_text();
+    folder::write_new(&seal_file, text.as_bytes()).map_err(|e| SealError::File(seal_file.clone(), e))?;
+    folder::write_new(&journal, b"").map_err(|e| SealError::File(journal.clone(), e))?;
+    let recipient = keys.oldest().envelope_key()?.recipient().map_err(|_| SealError::Library)?;
+    let envelope_key = recipient.fingerprint().to_string();
+    Ok(Initialized { seal: method.name(), seal_file, key_file, key_file_created, journal, envelope_key })
+}
+
+/// A new seal, before anything is wrapped.
+struct Prepared {
+    source: SealSource,
+    key_file: Option<PathBuf>,
+    key_file_created: bool,
+}
+
+/// Sees to it that there is what a seal is to be opened with.
+fn prepare(folder: &Path, method: &SealMethod) -> Result<Prepared, SealError> {
+    let salt = crypto::random::<32>()?.to_vec();
+    Ok(match method {
         SealMethod::KeyFile(path) => {
             let stored = match path {
                 // Relative to the folder, so that the folder can be moved.
@@ -201,36 +236,20 @@ pub fn init(folder: &Path, method: &SealMethod) -> Result<Initialized, SealError
                 Some(path) => std::path::absolute(path).map_err(|e| SealError::File(path.clone(), e))?,
             };
             let path = folder.join(&stored);
-            let created = secret_file::create_key_file_if_absent(&path)?;
-            (SealSource::KeyFile { path: stored, salt }, Some(path), created)
+            let key_file_created = secret_file::create_key_file_if_absent(&path)?;
+            Prepared { source: SealSource::KeyFile { path: stored, salt }, key_file: Some(path), key_file_created }
         }
         SealMethod::Passphrase(passphrase, cost) => {
             if passphrase.chars() < MIN_PASSPHRASE {
                 return Err(SealError::PassphraseTooShort);
             }
-            (SealSource::Passphrase { salt, cost: *cost }, None, false)
+            Prepared { source: SealSource::Passphrase { salt, cost: *cost }, key_file: None, key_file_created: false }
         }
         SealMethod::SystemdCredential(name) => {
-            (SealSource::SystemdCredential { name: name.clone(), salt }, None, false)
+            let source = SealSource::SystemdCredential { name: name.clone(), salt };
+            Prepared { source, key_file: None, key_file_created: false }
         }
-    };
-    let passphrase = match method {
-        SealMethod::Passphrase(passphrase, _) => Some(passphrase),
-        _ => None,
-    };
-    let master = MasterKey::new(crypto::random()?);
-    let kek = key_encryption_key(&source, folder, passphrase)?;
-    let wrapped = crypto::seal(&kek, &source.associated_data(), master.bytes())?;
-    let text = SealFile::new(source, wrapped).to_text();
-    folder::write_new(&seal_file, text.as_bytes()).map_err(|e| SealError::File(seal_file.clone(), e))?;
-    folder::write_new(&journal, b"").map_err(|e| SealError::File(journal.clone(), e))?;
-    let envelope_key = master.envelope_key()?.recipient().map_err(|_| SealError::Library)?.fingerprint().to_string();
-    let seal = match method {
-        SealMethod::KeyFile(_) => "key-file",
-        SealMethod::Passphrase(..) => "passphrase",
-        SealMethod::SystemdCredential(_) => "systemd-credential",
-    };
-    Ok(Initialized { seal, seal_file, key_file, key_file_created, journal, envelope_key })
+    })
 }
 
 /// Reads the folder's `seal.json`.
@@ -243,20 +262,18 @@ pub fn load(folder: &Path) -> Result<SealFile, SealError> {
     SealFile::parse(&bytes).map_err(|e| SealError::Format(path, e))
 }
 
-/// Unwraps the master key. A passphrase is used if the seal wants one.
+/// Unwraps the master keys. A passphrase is used if the seal wants one.
 ///
 /// # Errors
 /// If the secret can't be had or is the wrong one.
-pub fn unseal(seal: &SealFile, folder: &Path, passphrase: Option<&Passphrase>) -> Result<MasterKey, SealError> {
-    let kek = key_encryption_key(seal.source(), folder, passphrase)?;
+pub fn unseal(seal: &SealFile, folder: &Path, passphrase: Option<&Passphrase>) -> Result<MasterKeys, SealError> {
+    unwrap(seal, &key_encryption_key(seal.source(), folder, passphrase)?)
+}
+
+fn unwrap(seal: &SealFile, kek: &crypto::Key) -> Result<MasterKeys, SealError> {
     let wrong = || SealError::WrongSecret(seal.source().clone());
-    let bytes = crypto::open(&kek, &seal.source().associated_data(), seal.wrapped_master_key()).map_err(|_| wrong())?;
-    let mut key = crypto::Key::default();
-    if bytes.len() != key.len() {
-        return Err(wrong());
-    }
-    key.copy_from_slice(&bytes);
-    Ok(MasterKey::new(key))
+    let bytes = crypto::open(kek, &seal.source().associated_data(), seal.wrapped_master_keys()).map_err(|_| wrong())?;
+    MasterKeys::split(&bytes)?.ok_or_else(wrong)
 }
 
 fn key_encryption_key(

@@ -1,7 +1,7 @@
 //! Encrypting one private key.
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
-use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
+use sealcard_signer_protocol::{MASTER_KEY_ID_LEN, PublicKeyBytes, SEALED_VERSION, StoredKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -11,7 +11,6 @@ use crate::{
     seal::MasterKey,
 };
 
-const VERSION: u8 = 1;
 const WRAPPED_DATA_KEY_LEN: usize = 32 + crypto::OVERHEAD;
 
 /// What a private key is bound to.
@@ -28,14 +27,15 @@ impl<'a> Identity<'a> {
     }
 
     /// Every part with its length before it, so that no two identities have the same bytes.
-    fn associated_data(&self, purpose: &str) -> Vec<u8> {
+    fn associated_data(&self, master: &MasterKey, purpose: &str) -> Vec<u8> {
         let mut data = Vec::with_capacity(1024);
         let mut part = |bytes: &[u8]| {
             data.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
             data.extend_from_slice(bytes);
         };
         part(b"sealcard sealed key");
-        part(&[VERSION]);
+        part(&[SEALED_VERSION]);
+        part(&master.id().0);
         part(purpose.as_bytes());
         part(self.component.as_bytes());
         part(self.algorithm.name().as_bytes());
@@ -58,21 +58,23 @@ impl<'a> Identity<'a> {
 /// Encrypts `private`.
 pub(super) fn seal(master: &MasterKey, identity: &Identity<'_>, private: &[u8]) -> Result<Vec<u8>, CryptoError> {
     let data_key = crypto::random::<32>()?;
-    let mut out = vec![VERSION];
-    out.extend(crypto::seal(master.bytes(), &identity.associated_data("data key"), data_key.as_ref())?);
-    out.extend(crypto::seal(&data_key, &identity.associated_data("private key"), private)?);
+    let mut out = vec![SEALED_VERSION];
+    out.extend(master.id().0);
+    out.extend(crypto::seal(master.bytes(), &identity.associated_data(master, "data key"), data_key.as_ref())?);
+    out.extend(crypto::seal(&data_key, &identity.associated_data(master, "private key"), private)?);
     Ok(out)
 }
 
-/// Decrypts what [`seal`] made, if nothing about the row was changed.
+/// Decrypts what [`seal`] made with the same master key, if nothing about the row was changed.
 pub(super) fn open(master: &MasterKey, key: &StoredKey) -> Result<Zeroizing<Vec<u8>>, NotOursError> {
     try_open(master, key).ok_or(NotOursError::of(key))
 }
 
 fn try_open(master: &MasterKey, key: &StoredKey) -> Option<Zeroizing<Vec<u8>>> {
     let identity = Identity::of(key);
-    let rest = key.handle.strip_prefix(&[VERSION])?;
+    let (_, rest) = key.handle.split_at_checked(1 + MASTER_KEY_ID_LEN)?;
     let (wrapped, sealed) = rest.split_at_checked(WRAPPED_DATA_KEY_LEN)?;
-    let data_key = crypto::open(master.bytes(), &identity.associated_data("data key"), wrapped).ok()?;
-    crypto::open(data_key.as_slice().try_into().ok()?, &identity.associated_data("private key"), sealed).ok()
+    let data_key = crypto::open(master.bytes(), &identity.associated_data(master, "data key"), wrapped).ok()?;
+    let private_key = identity.associated_data(master, "private key");
+    crypto::open(data_key.as_slice().try_into().ok()?, &private_key, sealed).ok()
 }

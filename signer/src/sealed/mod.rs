@@ -1,19 +1,31 @@
 //! How private keys are kept.
 //!
 //! Each private key is encrypted with AES-256-GCM under a data key of its own, and the data key with AES-256-GCM under
-//! the master key. Associated data of both binds component id, algorithm, role, public key and the format's version, so
-//! a row of the database can be neither changed nor put in another's place. The form of [`StoredKey::handle`]:
+//! a master key. Associated data of both binds component id, algorithm, role, public key, the master key's id and the
+//! format's version, so a row of the database can be neither changed nor put in another's place. The form of
+//! [`StoredKey::handle`]:
 //!
 //! ```text
-//! 01 · wrapped data key (12 nonce, 32, 16 tag) · private key (12 nonce, n, 16 tag)
+//! 01 · id of the master key (8) · wrapped data key (12 nonce, 32, 16 tag) · private key (12 nonce, n, 16 tag)
 //! ```
 
 mod cache;
 mod format;
 mod store;
 
-use sealcard_signer_protocol::StoredKey;
+use sealcard_signer_protocol::{MasterKeyId, StoredKey};
 pub use store::{Store, StoreError};
+
+/// Why a sealed key can't be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// It is damaged or was changed.
+    #[error(transparent)]
+    NotOurs(#[from] NotOursError),
+    /// It is sealed under a master key that the store does not have. Retrying helps once it has.
+    #[error("the store has no master key {0}")]
+    UnknownMasterKey(MasterKeyId),
+}
 
 /// The sealed key does not open: another store's, damaged, or changed. Retrying can't help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

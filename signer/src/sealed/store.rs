@@ -1,18 +1,19 @@
-//! The sealed store: the master key in memory, and what it opens.
+//! The sealed store: the master keys in memory, and what they open.
 
 use std::{path::Path, sync::Arc};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer_protocol::envelope::{Binding, EnvelopeError, Purpose, RecipientKey};
-use sealcard_signer_protocol::{PublicKeyBytes, StoredKey};
+use sealcard_signer_protocol::{MasterKeyId, PublicKeyBytes, StoredKey};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use super::{NotOursError, cache::Cache, format};
+use super::{NotOursError, OpenError, cache::Cache, format};
 use crate::{
     crypto::CryptoError,
     operations::{self, GenerateError, KeyMismatchError, PrivateKey},
-    seal::{self, MasterKey, Passphrase, SealError},
+    seal::{self, MasterKeys, Passphrase, SealError},
 };
 
 /// So many keys are kept open and parsed at most; each takes up to about 20 KiB.
@@ -20,7 +21,7 @@ const OPEN_KEYS: usize = 128;
 
 /// An unsealed store.
 pub struct Store {
-    master: MasterKey,
+    master_keys: RwLock<MasterKeys>,
     open: Mutex<Cache>,
 }
 
@@ -39,6 +40,12 @@ pub enum StoreError {
     /// The private half is not that of the public half. Retrying can't help.
     #[error(transparent)]
     Mismatch(#[from] KeyMismatchError),
+    /// There is no such master key. Retrying helps once there is.
+    #[error("the store has no master key {0}")]
+    UnknownMasterKey(MasterKeyId),
+    /// A sealed key does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 impl From<CryptoError> for StoreError {
@@ -57,34 +64,44 @@ impl Store {
         Ok(Self::new(seal::unseal(&seal, folder, passphrase)?))
     }
 
-    /// The store of a master key.
+    /// The store of these master keys.
     #[must_use]
-    pub fn new(master: MasterKey) -> Self {
-        Self { master, open: Mutex::new(Cache::new(OPEN_KEYS)) }
+    pub fn new(master_keys: MasterKeys) -> Self {
+        Self { master_keys: RwLock::new(master_keys), open: Mutex::new(Cache::new(OPEN_KEYS)) }
+    }
+
+    /// Has these master keys from now on.
+    pub fn replace_master_keys(&self, master_keys: MasterKeys) {
+        *self.master_keys.write() = master_keys;
+    }
+
+    /// The ids of the master keys, the oldest first.
+    #[must_use]
+    pub fn master_key_ids(&self) -> Vec<MasterKeyId> {
+        self.master_keys.read().ids()
     }
 
     /// Makes a key and seals it. RSA takes seconds.
     ///
     /// # Errors
-    /// If algorithm and role do not go together, or the library fails.
+    /// If algorithm and role do not go together, there is no such master key, or the library fails.
     pub fn generate(
         &self,
         component: Uuid,
         algorithm: ComponentAlgorithm,
         role: ComponentRole,
+        master_key: Option<MasterKeyId>,
     ) -> Result<StoredKey, StoreError> {
         let operations::GeneratedKey { public_key, private } = operations::generate(algorithm, role)?;
-        let identity = format::Identity { component, algorithm, role, public_key: &public_key };
-        let handle = format::seal(&self.master, &identity, &private)?;
-        Ok(StoredKey { component, algorithm, role, public_key, handle })
+        self.seal(component, algorithm, role, public_key, &private, master_key)
     }
 
-    /// What envelopes for this store are closed with.
+    /// What envelopes for this store are closed with: that of the master key that all servers have which share it.
     ///
     /// # Errors
     /// If the library fails.
     pub fn recipient(&self) -> Result<RecipientKey, StoreError> {
-        Ok(self.master.envelope_key()?.recipient()?)
+        Ok(self.master_keys.read().oldest().envelope_key()?.recipient()?)
     }
 
     /// Takes in a key from an envelope and seals it, if it is the private half of `public_key`.
@@ -98,25 +115,76 @@ impl Store {
         role: ComponentRole,
         public_key: PublicKeyBytes,
         envelope: &[u8],
+        master_key: Option<MasterKeyId>,
     ) -> Result<StoredKey, StoreError> {
         let binding = Binding::component(component, algorithm, role, &public_key.to_public_key(algorithm));
-        let private = self.master.envelope_key()?.open(Purpose::ImportKey, &binding, envelope)?;
+        let private = self.open_envelope(&binding, envelope)?;
         PrivateKey::parse(algorithm, role, &private, &public_key)?;
+        self.seal(component, algorithm, role, public_key, &private, master_key)
+    }
+
+    /// Opens an envelope that was closed with the key of any of the master keys.
+    fn open_envelope(&self, binding: &Binding, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        for master in self.master_keys.read().iter() {
+            if let Ok(private) = master.envelope_key()?.open(Purpose::ImportKey, binding, envelope) {
+                return Ok(private);
+            }
+        }
+        Err(EnvelopeError.into())
+    }
+
+    /// Seals a key under another master key. What is given back was opened once, to be sure.
+    ///
+    /// # Errors
+    /// If the key does not open, or there is no such master key.
+    pub fn reseal(&self, row: &StoredKey, master_key: MasterKeyId) -> Result<StoredKey, StoreError> {
+        let private = self.private_key(row)?;
+        let StoredKey { component, algorithm, role, ref public_key, .. } = *row;
+        let resealed = self.seal(component, algorithm, role, public_key.clone(), &private, Some(master_key))?;
+        if *self.private_key(&resealed)? != *private {
+            return Err(StoreError::Library);
+        }
+        Ok(resealed)
+    }
+
+    fn seal(
+        &self,
+        component: Uuid,
+        algorithm: ComponentAlgorithm,
+        role: ComponentRole,
+        public_key: PublicKeyBytes,
+        private: &[u8],
+        master_key: Option<MasterKeyId>,
+    ) -> Result<StoredKey, StoreError> {
+        let master_keys = self.master_keys.read();
+        let master = match master_key {
+            Some(id) => master_keys.get(id).ok_or(StoreError::UnknownMasterKey(id))?,
+            None => master_keys.oldest(),
+        };
         let identity = format::Identity { component, algorithm, role, public_key: &public_key };
-        let handle = format::seal(&self.master, &identity, &private)?;
+        let handle = format::seal(master, &identity, private)?;
+        drop(master_keys);
         Ok(StoredKey { component, algorithm, role, public_key, handle })
+    }
+
+    /// Decrypts the private key of a row.
+    fn private_key(&self, row: &StoredKey) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let id = MasterKeyId::of_handle(&row.handle).ok_or(NotOursError::of(row))?;
+        let master = RwLockReadGuard::try_map(self.master_keys.read(), |keys: &MasterKeys| keys.get(id));
+        let master = master.map_err(|_| OpenError::UnknownMasterKey(id))?;
+        Ok(format::open(&master, row)?)
     }
 
     /// The parsed private key of a row.
     ///
     /// # Errors
     /// If the row does not open.
-    pub fn key(&self, row: &StoredKey) -> Result<Arc<PrivateKey>, NotOursError> {
+    pub fn key(&self, row: &StoredKey) -> Result<Arc<PrivateKey>, OpenError> {
         if let Some(key) = self.open_key(row) {
             return Ok(key);
         }
         // The lock is not held while decrypting and parsing.
-        let private = format::open(&self.master, row)?;
+        let private = self.private_key(row)?;
         let key =
             PrivateKey::parse(row.algorithm, row.role, &private, &row.public_key).map_err(|_| NotOursError::of(row))?;
         let key = Arc::new(key);
@@ -135,13 +203,13 @@ impl Store {
     /// # Errors
     /// If the row does not open.
     #[cfg(feature = "failpoints")]
-    pub fn private_bytes(&self, row: &StoredKey) -> Result<zeroize::Zeroizing<Vec<u8>>, NotOursError> {
-        format::open(&self.master, row)
+    pub fn private_bytes(&self, row: &StoredKey) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        self.private_key(row)
     }
 
-    /// Whether the system keeps the master key out of swap.
+    /// Whether the system keeps the master keys out of swap.
     #[must_use]
-    pub const fn is_locked_in_memory(&self) -> bool {
-        self.master.is_locked_in_memory()
+    pub fn is_locked_in_memory(&self) -> bool {
+        self.master_keys.read().are_locked_in_memory()
     }
 }

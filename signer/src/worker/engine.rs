@@ -6,8 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
-use sealcard_signer_protocol::{Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey};
+use sealcard_api::algorithm::ComponentAlgorithm;
+use sealcard_signer_protocol::{
+    KeyEvidence, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey,
+};
 use uuid::Uuid;
 
 use super::{
@@ -193,8 +195,9 @@ impl Engine {
         let result = match body {
             RequestBody::Status => return self.status(id),
             RequestBody::Journal { from, limit } => self.journal_page(from, limit),
-            RequestBody::Generate { component, algorithm, role, request } => {
-                return self.generate(id, component, algorithm, role, request);
+            RequestBody::Generate { component, algorithm, role, master_key, request } => {
+                return self
+                    .generate(id, request, component, |keys| keys.generate(component, algorithm, role, master_key));
             }
             RequestBody::Use { key, operation, request } => {
                 return self.use_key(NewUse { id, row: key, task: Task::Use(operation), request });
@@ -203,11 +206,11 @@ impl Engine {
                 return self.use_key(NewUse { id, row: key, task: Task::Certify(certification), request });
             }
             RequestBody::Recipient => self.keys.recipient(),
-            RequestBody::Import { component, algorithm, role, public_key, envelope, request } => {
+            RequestBody::Import { component, algorithm, role, public_key, envelope, master_key, request } => {
                 let input_sha256 = Some(crypto::sha256(&envelope));
                 let entry = NewEntry { operation: "import", component, request, input_sha256 };
                 return self.take_in(id, entry, |keys| {
-                    let key = keys.import(component, algorithm, role, public_key, &envelope)?;
+                    let key = keys.import(component, algorithm, role, public_key, &envelope, master_key)?;
                     Ok(ResponseBody::Imported { key })
                 });
             }
@@ -225,6 +228,8 @@ impl Engine {
                 return self.destroy(id, component, request, |token| token.discard(component, role));
             }
             RequestBody::Unlock => self.unlock(),
+            RequestBody::MasterKeys => self.keys.master_keys(),
+            RequestBody::Reseal { key, master_key } => guarded(|| self.keys.reseal(&key, master_key)),
             RequestBody::Probe => self.keys.token().and_then(|token| token.probe()).map(ResponseBody::Probed),
         };
         self.answer(Response::new(id, result));
@@ -278,8 +283,14 @@ impl Engine {
         gate.made(Made { result, spent: stopwatch.elapsed(), delay });
     }
 
-    fn generate(&self, id: u64, component: Uuid, algorithm: ComponentAlgorithm, role: ComponentRole, request: Uuid) {
-        match guarded(|| self.keys.generate(component, algorithm, role)) {
+    fn generate(
+        &self,
+        id: u64,
+        request: Uuid,
+        component: Uuid,
+        work: impl FnOnce(&Keys) -> Result<(StoredKey, Option<KeyEvidence>), SignerError>,
+    ) {
+        match guarded(|| work(&self.keys)) {
             Ok((key, evidence)) => {
                 let entry = NewEntry { operation: "generate", component, request, input_sha256: None };
                 let gate = self.enqueue(id, entry);

@@ -4,16 +4,16 @@ use std::sync::{Arc, OnceLock};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer_protocol::{
-    Input, KeyEvidence, KeyLocator, PublicKeyBytes, ResponseBody, SignerError, StoreState, StoredKey,
+    Input, KeyEvidence, KeyLocator, MasterKeyId, PublicKeyBytes, ResponseBody, SignerError, StoreState, StoredKey,
 };
 use uuid::Uuid;
 
 use super::{stopwatch::Stopwatch, task::Task, token::TokenKeys};
 use crate::{
-    control::{Secret, Taken},
+    control::{KeyBytes, Secret, Taken},
     operations::{self, PrivateKey},
-    seal::MasterKey,
-    sealed::{Store, StoreError},
+    seal::MasterKeys,
+    sealed::{OpenError, Store, StoreError},
 };
 
 /// The keys of an environment.
@@ -49,14 +49,19 @@ impl Keys {
     /// Takes in what opens the keys. A PIN may be tried at once, which takes as long as the token wants.
     pub(super) fn take(&self, secret: Secret) -> Option<Taken> {
         match (self, secret) {
-            (Self::Store(store), Secret::MasterKey(bytes)) => {
-                // One that was open before has the same key.
-                let _ = store.set(Store::new(MasterKey::new(bytes.to_key())));
+            (Self::Store(store), Secret::MasterKeys(keys)) => {
+                let keys = MasterKeys::from_keys(keys.iter().map(KeyBytes::to_key)).ok().flatten();
+                // The keeper has some, and the library has made them.
+                let Some(keys) = keys else { return Some(Taken::Later("the library failed".to_owned())) };
+                match store.get() {
+                    Some(open) => open.replace_master_keys(keys),
+                    None => drop(store.set(Store::new(keys))),
+                }
                 Some(Taken::Fine)
             }
             (Self::Token(token), Secret::Pin { pin, usage }) => token.take(pin, usage),
             // The keeper knows what it has started.
-            (Self::Store(_), Secret::Pin { .. }) | (Self::Token(_), Secret::MasterKey(_)) => None,
+            (Self::Store(_), Secret::Pin { .. }) | (Self::Token(_), Secret::MasterKeys(_)) => None,
         }
     }
 
@@ -75,7 +80,7 @@ impl Keys {
             Self::Store(store) => {
                 let store = opened(store)?;
                 task.check(row)?;
-                store.key(row).map(UsableKey::Open).map_err(|_| SignerError::NotOurs)
+                store.key(row).map(UsableKey::Open).map_err(open_error)
             }
             Self::Token(token) => {
                 task.check(row)?;
@@ -105,11 +110,12 @@ impl Keys {
         component: Uuid,
         algorithm: ComponentAlgorithm,
         role: ComponentRole,
+        master_key: Option<MasterKeyId>,
     ) -> Result<(StoredKey, Option<KeyEvidence>), SignerError> {
         match self {
             Self::Store(store) => {
-                let key = opened(store)?.generate(component, algorithm, role).map_err(|e| store_error(&e))?;
-                Ok((key, None))
+                let made = opened(store)?.generate(component, algorithm, role, master_key);
+                Ok((made.map_err(|e| store_error(&e))?, None))
             }
             Self::Token(token) => {
                 token.generate(component, algorithm, role).map(|(key, evidence)| (key, Some(evidence)))
@@ -134,10 +140,12 @@ impl Keys {
         role: ComponentRole,
         public_key: PublicKeyBytes,
         envelope: &[u8],
+        master_key: Option<MasterKeyId>,
     ) -> Result<StoredKey, SignerError> {
         match self {
             Self::Store(store) => {
-                opened(store)?.import(component, algorithm, role, public_key, envelope).map_err(|e| store_error(&e))
+                let taken = opened(store)?.import(component, algorithm, role, public_key, envelope, master_key);
+                taken.map_err(|e| store_error(&e))
             }
             Self::Token(_) => Err(no_import()),
         }
@@ -150,6 +158,23 @@ impl Keys {
         locator: &KeyLocator,
     ) -> Result<(StoredKey, KeyEvidence), SignerError> {
         self.token()?.adopt(component, role, locator)
+    }
+
+    /// The master keys of the sealed store.
+    pub(super) fn master_keys(&self) -> Result<ResponseBody, SignerError> {
+        Ok(ResponseBody::MasterKeys(opened(self.sealed_store()?)?.master_key_ids()))
+    }
+
+    pub(super) fn reseal(&self, key: &StoredKey, master_key: MasterKeyId) -> Result<ResponseBody, SignerError> {
+        let resealed = opened(self.sealed_store()?)?.reseal(key, master_key);
+        Ok(ResponseBody::Resealed { key: resealed.map_err(|e| store_error(&e))? })
+    }
+
+    fn sealed_store(&self) -> Result<&OnceLock<Store>, SignerError> {
+        match self {
+            Self::Store(store) => Ok(store),
+            Self::Token(_) => Err(SignerError::Unsupported("a token has no master key".into())),
+        }
     }
 
     /// The token, if there is one.
@@ -177,8 +202,17 @@ fn no_import() -> SignerError {
     SignerError::Unsupported("keys are not imported into a token".into())
 }
 
+fn open_error(error: OpenError) -> SignerError {
+    match error {
+        OpenError::NotOurs(_) => SignerError::NotOurs,
+        OpenError::UnknownMasterKey(id) => SignerError::UnknownMasterKey(id),
+    }
+}
+
 fn store_error(error: &StoreError) -> SignerError {
     match error {
+        StoreError::UnknownMasterKey(id) => SignerError::UnknownMasterKey(*id),
+        StoreError::Open(error) => open_error(*error),
         StoreError::Generate(operations::GenerateError::Mismatch { .. }) => SignerError::Invalid(error.to_string()),
         // The library makes and checks the key; what failed there is worth another try.
         StoreError::Generate(operations::GenerateError::Library) | StoreError::Library => SignerError::SelfCheckFailed,

@@ -130,7 +130,7 @@ pub fn run(folder: &Path) -> Result<(), WorkerError> {
     let opens_without_login = given
         .secret
         .as_ref()
-        .is_some_and(|secret| matches!(secret, Secret::MasterKey(_) | Secret::Pin { usage: PinUse::WhenAsked, .. }));
+        .is_some_and(|secret| matches!(secret, Secret::MasterKeys(_) | Secret::Pin { usage: PinUse::WhenAsked, .. }));
     let later = if opens_without_login {
         given.secret.into_iter().for_each(|secret| engine.take(secret));
         None

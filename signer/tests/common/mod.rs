@@ -14,7 +14,7 @@ use std::{
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer_protocol::{
-    self as protocol, JournalHead, KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody,
+    self as protocol, Hello, JournalHead, KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody,
     Operation, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey, channel::Incoming,
 };
 use uuid::Uuid;
@@ -144,6 +144,7 @@ impl Signer {
                 socket.set_read_timeout(Some(DEADLINE)).unwrap();
                 self.worker = Some((process, socket));
             }
+            KeeperMessage::Hello(hello) => assert_eq!(hello, Hello::of_this_release()),
             KeeperMessage::State(state) => self.states.push(state),
             KeeperMessage::Answer { id, result } => {
                 self.answers.insert(id, result);
@@ -273,7 +274,7 @@ impl Drop for Signer {
 }
 
 pub fn generate(algorithm: ComponentAlgorithm, role: ComponentRole) -> RequestBody {
-    RequestBody::Generate { component: Uuid::now_v7(), algorithm, role, request: Uuid::now_v7() }
+    RequestBody::Generate { component: Uuid::now_v7(), algorithm, role, master_key: None, request: Uuid::now_v7() }
 }
 
 pub fn using(key: &StoredKey, operation: Operation) -> RequestBody {

@@ -18,7 +18,11 @@ CREATE TABLE environment (
     id      UUID PRIMARY KEY,
     name    TEXT COLLATE "C" NOT NULL UNIQUE,
     kind    TEXT NOT NULL CHECK (kind IN ('sealed', 'pkcs11')),
-    created BIGINT NOT NULL
+    created BIGINT NOT NULL,
+    -- Sealed stores: the id of the master key that components are stored under. NULL before a signer has named it.
+    master_key BYTEA CHECK (length(master_key) = 8),
+    -- The one before, while components may be stored under it.
+    earlier_master_key BYTEA CHECK (length(earlier_master_key) = 8)
 );
 
 -- How the attempts to log in to a token with the PIN that is configured for it stand, over all servers. A row exists from

@@ -19,7 +19,11 @@ CREATE TABLE environment (
     id      BLOB PRIMARY KEY CHECK (length(id) = 16),
     name    TEXT NOT NULL UNIQUE,
     kind    TEXT NOT NULL CHECK (kind IN ('sealed', 'pkcs11')),
-    created INTEGER NOT NULL
+    created INTEGER NOT NULL,
+    -- Sealed stores: the id of the master key that components are stored under. NULL before a signer has named it.
+    master_key BLOB CHECK (length(master_key) = 8),
+    -- The one before, while components may be stored under it.
+    earlier_master_key BLOB CHECK (length(earlier_master_key) = 8)
 ) STRICT;
 
 -- How the attempts to log in to a token with the PIN that is configured for it stand, over all servers. A row exists from

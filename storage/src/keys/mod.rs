@@ -260,7 +260,7 @@ fn revoked(row: &Row<'_>, index: usize) -> Result<Option<Revoked>, StorageError>
 }
 
 /// Read where nothing but the sealed key is wanted.
-struct StoredComponent(StoredKey);
+pub(super) struct StoredComponent(pub(super) StoredKey);
 
 impl FromRow for StoredComponent {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {

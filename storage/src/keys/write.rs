@@ -78,6 +78,7 @@ impl WriteTx {
             PublicKeyBytes::Ec { point } => (point, None),
         };
         // The fingerprint holds the time too: adopted twice, one key would have two. Key material is in one slot only.
+        self.expect_master_key(key, &component.handle)?;
         let owner: Option<Owner> = self.conn().optional(OWNER, params![public_key.as_slice()])?;
         owner.map_or(Ok(()), Owner::conflict)?;
         self.conn()

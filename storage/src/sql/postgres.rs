@@ -20,14 +20,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{runtime::Handle, sync::Mutex as AsyncMutex};
 use tokio_postgres::{
     Client, Config, Statement,
+    binary_copy::BinaryCopyInWriter,
     config::{Host, SslMode},
-    types::ToSql,
+    types::{ToSql, Type},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
 use super::{FromRow, Param, Row};
-use crate::StorageError;
+use crate::{StorageError, schema::Schema};
 
 /// How many connections read. Several requests share one: their statements queue in it.
 const READERS: usize = 4;
@@ -79,7 +80,10 @@ impl PostgresOptions {
         if let Some(password) = &self.password {
             config.password(password.expose_secret());
         }
-        config.application_name("sealcard-server").connect_timeout(CONNECT_TIMEOUT).keepalives_idle(CONNECT_TIMEOUT);
+        // Who looks at PostgreSQL's sessions sees which release each of them is.
+        let schema = Schema::of_this_release().newest();
+        let name = format!("sealcard-server {} (schema {schema})", env!("CARGO_PKG_VERSION"));
+        config.application_name(&name).connect_timeout(CONNECT_TIMEOUT).keepalives_idle(CONNECT_TIMEOUT);
         Ok(config)
     }
 
@@ -188,7 +192,7 @@ impl Session {
         Ok(self.client.execute(&statement, params).await?)
     }
 
-    pub(super) async fn all<T: FromRow>(
+    pub(crate) async fn all<T: FromRow>(
         &self,
         sql: &'static str,
         params: &[&dyn Param],
@@ -215,6 +219,16 @@ impl Session {
     /// Whether nothing is known to be under way. A question whose caller has gone counts until a later one is answered.
     fn is_idle(&self) -> bool {
         self.answered.load(Ordering::Relaxed) == self.asked.load(Ordering::Relaxed) && !self.is_closed()
+    }
+
+    /// A statement that is put together, without parameters. It is not kept prepared.
+    pub(crate) async fn dynamic(&self, sql: &str) -> Result<Vec<tokio_postgres::Row>, StorageError> {
+        Ok(self.client.query(sql, &[]).await?)
+    }
+
+    /// Begins a `COPY … FROM STDIN BINARY` of rows with columns of these types.
+    pub(crate) async fn copy_in(&self, sql: &str, types: &[Type]) -> Result<BinaryCopyInWriter, StorageError> {
+        Ok(BinaryCopyInWriter::new(self.client.copy_in(sql).await?, types))
     }
 
     /// Several statements without parameters and answers.

@@ -13,7 +13,10 @@ use tokio::{
 };
 
 mod clock;
+mod master_keys;
 mod rules;
+mod transfer;
+mod upgrades;
 mod uses;
 
 use super::*;
@@ -311,12 +314,12 @@ async fn a_newer_or_changed_schema_is_refused() {
             drop(store);
             let zero = if place.cluster.is_some() { "'\\x00'" } else { "x'00'" };
             let sql = match newer {
-                true => format!("INSERT INTO schema_step VALUES (99, {zero}, 0)"),
+                true => format!("INSERT INTO schema_step VALUES (99, {zero}, 98, 0)"),
                 false => format!("UPDATE schema_step SET sha256 = {zero} WHERE number = 1"),
             };
             place.tamper(&sql).unwrap();
             match Store::open(&place.database()).await.map(drop) {
-                Err(StorageError::NewerSchema { found: 99, .. }) if newer => {}
+                Err(StorageError::NewerSchema { found: 99, lowest: 98, .. }) if newer => {}
                 Err(StorageError::ChangedSchema(1)) if !newer => {}
                 other => panic!("{sql}: {other:?}"),
             }

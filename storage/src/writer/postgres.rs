@@ -17,6 +17,7 @@ use crate::{
     cache::Cache,
     clock::Clock,
     record::{self, Entry},
+    schema::{READ_NEWEST, SCHEMA_STAYS, Schema},
     sql::{
         Conn, params,
         postgres::{Blocking, PostgresOptions, Session},
@@ -56,9 +57,16 @@ impl PostgresWriter {
     fn open(&self) -> Result<WriteTx, StorageError> {
         let mut conn = Blocking::connect(&self.options, self.runtime.clone())?;
         let lock = lock_number(self.node);
+        let schema = Schema::of_this_release();
         conn.run(async |session| {
+            // The schema does not change before the lock is taken by which others see that this server runs.
+            session.script(SCHEMA_STAYS).await?;
             // Held until the connection ends, however it ends.
             session.execute("SELECT pg_advisory_lock($1)", params![lock]).await?;
+            let newest: Option<(i64, i64)> = session.optional(READ_NEWEST, params![]).await?;
+            session.script("COMMIT").await?;
+            let (found, lowest) = newest.unwrap_or_default();
+            schema.expect_works(found, lowest)?;
             // A statement outside a transaction must not be committed by itself.
             session.script("SET default_transaction_read_only = on").await?;
             // Were they prepared only when they are needed, what is sent after them would overtake them.

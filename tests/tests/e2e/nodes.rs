@@ -35,7 +35,7 @@ fn wanted() -> usize {
 pub(crate) struct Nodes {
     pub(crate) playground: Playground,
     pub(crate) second: Server,
-    balancer: Balancer,
+    pub(crate) balancer: Balancer,
 }
 
 fn nodes() -> Result<Nodes> {
@@ -207,7 +207,7 @@ fn what_is_taken_away_at_one_server_gives_nothing_at_the_other() -> Result<()> {
 }
 
 /// Each server compares the record with its own signer's journal.
-fn verify_record(nodes: &Nodes, url: &str) -> Result<()> {
+pub(crate) fn verify_record(nodes: &Nodes, url: &str) -> Result<()> {
     let playground = &nodes.playground;
     let station = sealcard_tests::Workstation::new(
         &playground.binaries,

@@ -56,13 +56,18 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         Command::Show { name } => {
             let environment: Environment = app.remote.get(&path(&["environments", &name])).await?;
             show(json, &environment, |environment| {
-                facts(&[
+                let mut rows = vec![
                     ("name", environment.name.clone()),
                     ("id", environment.id.to_string()),
                     ("key store", kind(environment).into()),
                     ("state", state(environment).into()),
-                    ("created", environment.created.to_string()),
-                ]);
+                ];
+                if let Some(master_key) = &environment.master_key {
+                    rows.push(("master key", clean(&master_key.id)));
+                    rows.extend(master_key.note.as_ref().map(|note| ("rekey", clean(note))));
+                }
+                rows.push(("created", environment.created.to_string()));
+                facts(&rows);
                 if let Some(detail) = &environment.detail {
                     warn(clean(detail));
                 }

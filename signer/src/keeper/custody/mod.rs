@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 use sealcard_signer_protocol::envelope::{Binding, Purpose, RecipientKey};
-use sealcard_signer_protocol::{KeeperRefusal, NONCE_LEN, SecretKind, StoreState};
+use sealcard_signer_protocol::{KeeperRefusal, MasterKeyId, NONCE_LEN, SecretKind, StoreState};
 
 use super::{KeeperError, identity::Identity};
 use crate::{
@@ -97,7 +97,7 @@ impl Custody {
     }
 
     /// What a person has to give.
-    pub(super) const fn wanted(&self) -> SecretKind {
+    pub(super) fn wanted(&self) -> SecretKind {
         match &self.kind {
             Kind::Store(store) => store.wanted(),
             Kind::Token(token) => token.wanted(),
@@ -164,6 +164,34 @@ impl Custody {
         match &self.kind {
             Kind::Store(store) => store.envelope_key().ok_or("the key store is sealed"),
             Kind::Token(_) => Err("keys are not imported into a token; see keeper-key for its PIN"),
+        }
+    }
+
+    /// Reads the seal again, whose file has changed. The error is for people.
+    pub(super) fn reload(&self, typed: Option<&Passphrase>) -> Result<(), String> {
+        let Kind::Store(store) = &self.kind else { return Err("a token has no seal".to_owned()) };
+        // As for `open`: guesses can't be made at once.
+        let _failures = self.failures.lock();
+        store.reload(typed).map_err(|error| {
+            log::event(Level::Warn, "seal-not-reloaded", &[("why", &Chain(&error))]);
+            Chain(&error).to_string()
+        })?;
+        log::event(Level::Info, "seal-reloaded", &[("seal", &self.name())]);
+        Ok(())
+    }
+
+    /// Takes note of master keys under which nothing is stored.
+    pub(super) fn note_unused(&self, ids: Vec<MasterKeyId>) {
+        if let Kind::Store(store) = &self.kind {
+            store.note_unused(ids);
+        }
+    }
+
+    /// The ids of the master keys, and of those that nothing is stored under; none while the seal is closed.
+    pub(super) fn master_key_ids(&self) -> Result<(Vec<MasterKeyId>, Vec<MasterKeyId>), &'static str> {
+        match &self.kind {
+            Kind::Store(store) => store.master_key_ids().ok_or("the key store is sealed: unseal it first"),
+            Kind::Token(_) => Err("a token has no master key"),
         }
     }
 

@@ -130,6 +130,8 @@ fn on(event: &Event) -> Option<String> {
             Some(act.environment.name.clone())
         }
         Event::PinMended(act) => Some(act.environment.name.clone()),
+        Event::MasterKeyChanged(act) => Some(act.environment.name.clone()),
+        Event::ComponentsResealed(act) => Some(act.environment.name.clone()),
         Event::RulesApplied(change) | Event::RulesReverted(change) | Event::RulesRemoved(change) => match &change.of {
             RulesOf::Environment { environment } => Some(environment.name.clone()),
             RulesOf::Project { project } | RulesOf::Key(SigningKey { project, .. }) => Some(project.name.clone()),

@@ -1,20 +1,39 @@
-//! Which database the configuration means.
+//! Which database the configuration means, and `sealcard-server database`.
+
+mod moving;
+mod status;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, Subcommand};
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use crate::files;
+use super::Data;
 use crate::{
     config::DatabaseConfig,
+    files,
     storage::{Database, PostgresOptions},
 };
 
+#[derive(Debug, Subcommand)]
+pub(super) enum DatabaseCommand {
+    Status(status::Status),
+    Move(moving::Move),
+}
+
+impl DatabaseCommand {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Status(status) => status.run(),
+            Self::Move(moving) => moving.run(),
+        }
+    }
+}
+
 /// SQLite's file in the data folder.
-pub(super) const FILE: &str = "sealcard.db";
+pub(in crate::cli) const FILE: &str = "sealcard.db";
 
 /// The id of this data folder, by which servers that share a database tell their machines apart.
 pub(super) const HOST_FILE: &str = "host-id";
