@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sealcard_api::ids::EnvironmentId;
 use sealcard_record::{Draft, Event, Named, event::EnvironmentAdded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -49,6 +50,9 @@ pub(super) struct Serve {
 
 /// Threads that wait for passwords to be hashed; few, and soon gone, so that an idle server is small.
 const BLOCKING_THREADS: usize = 8;
+/// Descriptors beside those of connections: files, database, signers, the runtime.
+const OTHER_DESCRIPTORS: u64 = 256;
+
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 impl Serve {
@@ -62,6 +66,7 @@ impl Serve {
         })?;
         config.listen = self.listen.unwrap_or(config.listen);
         log::start(config.log);
+        raise_descriptors(config.limits.connections);
         if config.trial {
             tracing::warn!(
                 "trial: the signers run as this server's user, so it could read the private keys; install with: \
@@ -81,6 +86,25 @@ impl Serve {
             .build()
             .context("can't start the runtime")?;
         runtime.block_on(serve(&data, config, self.address_file.as_deref()))
+    }
+}
+
+/// Lets the process have as many descriptors as connections, and some more, if the hard limit allows it: systemd's soft
+/// limit is lower than the usual number of connections.
+fn raise_descriptors(connections: usize) {
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_DESCRIPTORS);
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let possible = wanted.min(hard).max(soft);
+        setrlimit(Resource::RLIMIT_NOFILE, possible, hard).map(|()| possible)
+    });
+    match raised {
+        Ok(possible) if possible >= wanted => {}
+        Ok(possible) => tracing::warn!(
+            descriptors = possible,
+            wanted,
+            "this process may not open enough files for limits.connections: raise LimitNOFILE= of the unit"
+        ),
+        Err(error) => tracing::warn!(%error, "the limit for open files can't be raised"),
     }
 }
 

@@ -65,9 +65,21 @@ impl Place {
     }
 
     pub(crate) fn serve(&self) -> Served {
+        self.start(self.command(&["serve"]))
+    }
+
+    /// A server that a shell has started after this command.
+    pub(crate) fn serve_with_limit(&self, limit: &str) -> Served {
+        let serve = self.command(&["serve"]);
+        let mut run = Command::new("sh");
+        run.env_clear().args(["-c", &format!("{limit} && exec \"$@\""), "sh"]).arg(serve.get_program());
+        run.args(serve.get_args()).stdin(Stdio::null());
+        self.start(run)
+    }
+
+    fn start(&self, mut run: Command) -> Served {
         let address_file = self.path("address");
         let _ = fs::remove_file(&address_file);
-        let mut run = self.command(&["serve"]);
         let child = run.arg("--address-file").arg(&address_file).stderr(Stdio::piped()).spawn().unwrap();
         let mut served = Served { child: Some(child), address: String::new() };
         let address = wait_for(|| fs::read_to_string(&address_file).ok());

@@ -30,6 +30,20 @@ fn a_server_that_is_no_trial_restricts_itself_and_uses_no_key_that_it_can_read()
 }
 
 #[test]
+fn a_server_opens_as_many_files_as_it_may_have_connections() {
+    let place = Place::new();
+    success(&place.init(&[]));
+    let served = place.serve_with_limit("ulimit -Sn 300");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", served.process_id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().nth(3), Some("2304"), "{files}");
+    served.stop();
+    let served = place.serve_with_limit("ulimit -n 300");
+    let log = served.stop();
+    assert!(log.contains("raise LimitNOFILE="), "{log}");
+}
+
+#[test]
 fn a_signer_of_its_own_user_is_named_by_its_socket() {
     let place = Place::new();
     let password = place.path("password");
