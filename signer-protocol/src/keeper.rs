@@ -103,6 +103,9 @@ pub enum KeeperAnswer {
     Noted,
 }
 
+/// The fewest characters of a passphrase that seals a store. The sealed file can be attacked offline.
+pub const MIN_PASSPHRASE: usize = 14;
+
 /// What opens the seal of an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SecretKind {

@@ -29,7 +29,9 @@ pub use check::{check, check_certification};
 pub use frame::{FrameBuffer, FrameError, MAX_FRAME, decode, encode};
 pub use hello::{Hello, OLDEST_PROTOCOL, PROTOCOL, StrangerError};
 pub use journal::{JournalEntry, JournalHead};
-pub use keeper::{KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, NONCE_LEN, SecretKind};
+pub use keeper::{
+    KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody, MIN_PASSPHRASE, NONCE_LEN, SecretKind,
+};
 pub use key::{KeyLocator, PublicKeyBytes, StoredKey};
 pub use labels::{is_made_here, own_labels};
 pub use master_key::{MASTER_KEY_ID_LEN, MasterKeyId, MasterKeyIdError, SEALED_VERSION};

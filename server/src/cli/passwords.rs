@@ -4,10 +4,11 @@ use std::{io::IsTerminal, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
 use sealcard_api::rules::NewPassword;
+use sealcard_signer_protocol::MIN_PASSPHRASE;
 use zeroize::Zeroizing;
 
 use super::output;
-use crate::files;
+use crate::{authn::one_time_password, files};
 
 /// The password of a new user: the first line of `file`, or asked twice, until it is good and both are the same.
 pub(super) fn new_password(
@@ -48,18 +49,25 @@ pub(super) fn first_line(file: &Path) -> anyhow::Result<Zeroizing<String>> {
     Ok(line)
 }
 
-/// A new passphrase for a key store, asked for until it was given twice. The signer says whether it is long enough.
+/// A new passphrase for a key store: asked for until it is good and was given twice, or a generated one.
 pub(super) fn new_passphrase(asked: bool) -> anyhow::Result<Zeroizing<String>> {
     ensure!(asked, "there is nobody to ask for the passphrase: give --seal-passphrase-file FILE");
+    output::note(&format!(
+        "The key store needs a passphrase of at least {MIN_PASSPHRASE} characters. Press Enter to get a generated one."
+    ));
     loop {
-        let passphrase = ask("New passphrase for the key store: ")?;
+        let mut passphrase = ask("New passphrase for the key store: ")?;
         if passphrase.is_empty() {
-            bail!("nothing was entered");
+            passphrase = one_time_password().ok().context("the system gives no random numbers")?;
+            output::note(&format!("\n  {}\n\nWrite it down: it is shown this once.", passphrase.as_str()));
         }
-        if *passphrase == *ask("The same again: ")? {
+        if passphrase.chars().count() < MIN_PASSPHRASE {
+            output::note("It is too short.");
+        } else if *passphrase == *ask("The same again: ")? {
             return Ok(passphrase);
+        } else {
+            output::note("The two passphrases differ. Try again.");
         }
-        output::note("The two passphrases differ. Try again.");
     }
 }
 

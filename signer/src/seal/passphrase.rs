@@ -9,8 +9,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::{Argon2Cost, SealError};
 use crate::crypto;
 
-/// The fewest characters of a passphrase. The sealed file can be attacked offline.
-pub const MIN_PASSPHRASE: usize = 14;
+pub use sealcard_signer_protocol::MIN_PASSPHRASE;
 
 /// A passphrase: wiped when dropped, never shown.
 #[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::output;
 
+use abuse::AbuseInstalled;
 use bench::Bench;
 use throughput::RawToken;
 
@@ -35,12 +36,14 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Part {
     RawToken(RawToken),
+    AbuseInstalled(AbuseInstalled),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.part {
         Some(Part::RawToken(token)) => token.run(),
+        Some(Part::AbuseInstalled(abuse)) => abuse.run(),
         None => arguments.bench.run(),
     };
     result.unwrap_or_else(|error| {

@@ -6,10 +6,13 @@ mod party;
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    process::ExitCode,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
+use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sealcard_tests::{Algorithm, Binaries, DatabaseKind, PROJECT, Playground, PlaygroundBuilder, StoreKind, USER};
 use serde::Serialize;
@@ -64,6 +67,57 @@ struct Row {
     memory: f64,
 }
 
+/// The abused server, two of its keys, and who takes part.
+struct Stage {
+    pid: u32,
+    /// The id of an Ed25519 key.
+    ed25519: String,
+    /// The id of an RSA key.
+    rsa: String,
+    cast: Cast,
+}
+
+/// Abuse a server that is installed on this machine
+///
+/// Three users who may use both keys, alice, key-user and stranger, have the password of the file; stranger may use
+/// neither.
+#[derive(Debug, Args)]
+pub(crate) struct AbuseInstalled {
+    /// The server's address
+    url: String,
+    /// The certificate of its authority
+    #[arg(long, value_name = "FILE")]
+    ca_file: PathBuf,
+    /// The file with the users' password
+    #[arg(long, value_name = "FILE")]
+    password_file: PathBuf,
+    /// The process of the server
+    #[arg(long)]
+    pid: u32,
+    /// The id of an Ed25519 key
+    #[arg(long, value_name = "ID")]
+    ed25519: String,
+    /// The id of an RSA-4096 key
+    #[arg(long, value_name = "ID")]
+    rsa: String,
+    /// Measures for a shorter time
+    #[arg(long)]
+    quick: bool,
+}
+
+impl AbuseInstalled {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard)?;
+        let password = fs::read_to_string(&self.password_file)?;
+        let cast = Cast::of_users((&self.url, &self.ca_file), "alice", password.trim())?;
+        let stage = Stage { pid: self.pid, ed25519: self.ed25519.clone(), rsa: self.rsa.clone(), cast };
+        let contest = Contest { check: &|| Ok(()), wanted: &|_| true };
+        Abuse { contest: &contest, quick: self.quick }.run_installed(&stage)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
 /// Who takes part.
 struct Cast {
     honest: Client,
@@ -91,11 +145,27 @@ impl Abuse<'_> {
         let (ceiling, none) = NO_CEILING;
         let playground = builder.without_login().environment(ceiling, none).note(output::note).start()?;
         let cast = Cast::log_in(&playground)?;
+        let key = |algorithm| playground.key(algorithm).map(|key| key.id.clone());
+        let stage = Stage {
+            pid: playground.server.pid(),
+            ed25519: key(Algorithm::Ed25519)?,
+            rsa: key(Algorithm::Rsa4096)?,
+            cast,
+        };
+        self.perform(&stage, &parties)
+    }
+
+    /// The same against a server that runs already.
+    fn run_installed(self, stage: &Stage) -> Result<()> {
+        self.perform(stage, &Party::ALL.iter().collect::<Vec<_>>())
+    }
+
+    fn perform(self, stage: &Stage, parties: &[&Party]) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mut rows = Vec::new();
         for party in parties {
             (self.contest.check)()?;
-            let row = runtime.block_on(self.measure(&playground, &cast, party))?;
+            let row = runtime.block_on(self.measure(stage, party))?;
             output::note(&row.text());
             rows.push(row);
         }
@@ -108,18 +178,18 @@ impl Abuse<'_> {
         Ok(())
     }
 
-    async fn measure(self, playground: &Playground, cast: &Cast, party: &Party) -> Result<Row> {
+    async fn measure(self, stage: &Stage, party: &Party) -> Result<Row> {
         let time = Duration::from_secs(if self.quick { 3 } else { 10 });
-        let key = &playground.key(Algorithm::Ed25519)?.id;
-        let clients = Clients::start(&cast.honest, &cast.anonymous, key, CLIENTS);
+        let cast = &stage.cast;
+        let clients = Clients::start(&cast.honest, &cast.anonymous, &stage.ed25519, CLIENTS);
         let before = clients.watch(time).await?;
-        let abuse = party.start(cast, &playground.key(Algorithm::Rsa4096)?.id);
+        let abuse = party.start(cast, &stage.rsa);
         sleep(SETTLE).await;
-        let mut memory = resident(playground.server.pid())?;
+        let mut memory = resident(stage.pid)?;
         let mut during = Seen::default();
         for _ in 0..time.as_secs() {
             during.add(clients.watch(Duration::from_secs(1)).await?);
-            memory = memory.max(resident(playground.server.pid())?);
+            memory = memory.max(resident(stage.pid)?);
         }
         drop(abuse);
         drop(clients);
@@ -168,10 +238,15 @@ impl Cast {
             admin.add_user(user, password)?;
         }
         admin.admin(&["project", "add-member", PROJECT, "--user", "key-user", "--role", "key-user"])?;
-        let login = |user: &str| Client::login(server.url(), &server.ca(), user, password);
-        let anonymous = Client::anonymous(server.url(), &server.ca())?;
+        Self::of_users((server.url(), &server.ca()), USER, password)
+    }
+
+    /// Logs users in who are there.
+    fn of_users((url, ca): (&str, &Path), honest: &str, password: &str) -> Result<Self> {
+        let login = |user: &str| Client::login(url, ca, user, password);
+        let anonymous = Client::anonymous(url, ca)?;
         Ok(Self {
-            honest: login(USER)?,
+            honest: login(honest)?,
             key_user: login("key-user")?.from(ELSEWHERE),
             stranger: login("stranger")?.from(ELSEWHERE),
             anonymous_elsewhere: anonymous.clone().from(ELSEWHERE),
