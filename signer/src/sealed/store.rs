@@ -70,9 +70,10 @@ impl Store {
         Self { master_keys: RwLock::new(master_keys), open: Mutex::new(Cache::new(OPEN_KEYS)) }
     }
 
-    /// Has these master keys from now on.
+    /// Has these master keys from now on. What others have opened is forgotten.
     pub fn replace_master_keys(&self, master_keys: MasterKeys) {
         *self.master_keys.write() = master_keys;
+        *self.open.lock() = Cache::new(OPEN_KEYS);
     }
 
     /// The ids of the master keys, the oldest first.

@@ -5,7 +5,7 @@ use sealcard_signer_protocol::MasterKeyId;
 use super::*;
 
 const OLD: MasterKeyId = MasterKeyId([1; 8]);
-const NEW: MasterKeyId = MasterKeyId([2; 8]);
+const NEW: MasterKeyId = MasterKeyId([3; 8]);
 
 fn handle(id: MasterKeyId) -> Vec<u8> {
     [&[1][..], &id.0, &[9; 40]].concat()
