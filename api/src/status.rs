@@ -31,6 +31,8 @@ pub struct ServerStatus {
     pub started: Timestamp,
     /// Its clock.
     pub clock: ClockState,
+    /// The servers that share the database. Empty if it is a file of this server alone.
+    pub servers: Vec<SharingServer>,
     /// All environments, oldest first.
     pub environments: Vec<EnvironmentStatus>,
     /// The record.
@@ -41,6 +43,24 @@ pub struct ServerStatus {
     pub ending_keys: Vec<EndingKey>,
     /// The certificates by which workstations know the server.
     pub certificates: Vec<CertificateStatus>,
+}
+
+/// A server that shares the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SharingServer {
+    /// Its machine's name.
+    pub name: String,
+    /// The id in its data folder.
+    pub host: Uuid,
+    /// Its release.
+    pub version: String,
+    /// When it was heard of last.
+    pub seen: Timestamp,
+    /// Whether it runs, as far as the others know.
+    pub live: bool,
+    /// Whether it is the one that answers.
+    pub here: bool,
 }
 
 /// An environment and its signer.

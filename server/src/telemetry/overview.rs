@@ -9,7 +9,7 @@ use sealcard_api::{
     record::{RecordVerification, VerificationState},
     status::{
         CertificateStatus, CertificateUse, ENDING_KEYS_DAYS, EndingKey, EnvironmentStatus, RecordStatus, RequestCounts,
-        ServerStatus,
+        ServerStatus, SharingServer,
     },
 };
 
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock::DAY,
     ends::{self, KeyEnd},
-    storage::{OpenRequests, StorageError},
+    storage::{NodeStatus, OpenRequests, StorageError, Store},
 };
 
 /// What is the case now.
@@ -42,6 +42,15 @@ impl Telemetry {
     pub(crate) async fn status(&self) -> Result<ServerStatus, StorageError> {
         let (overview, now) = (self.overview().await?, Timestamp::now());
         let Parts { store, started, .. } = &*self.0;
+        let servers: Vec<SharingServer> =
+            store.nodes().await?.into_iter().map(|node| sharing(store, node, now)).collect();
+        let mut attention = self.attention(&overview, now);
+        attention.extend(
+            servers
+                .iter()
+                .filter(|server| !server.live)
+                .map(|SharingServer { name, seen, .. }| format!("The server {name} ended without a word ({seen}).")),
+        );
         let doubt = overview.found.clock_doubt;
         let doubt = doubt.map(|doubt| ClockDoubt {
             since: doubt.since,
@@ -50,7 +59,8 @@ impl Telemetry {
         });
         let environments = overview.found.environments.iter();
         Ok(ServerStatus {
-            attention: self.attention(&overview, now),
+            attention,
+            servers,
             server_id: store.server_id(),
             node: store.node(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -148,6 +158,12 @@ impl Telemetry {
         ));
         sentences
     }
+}
+
+fn sharing(store: &Store, node: NodeStatus, now: Timestamp) -> SharingServer {
+    let NodeStatus { id, name, host, release, age, live, .. } = node;
+    let seen = Timestamp::from_unix(now.unix().saturating_sub(age));
+    SharingServer { name, host, version: release, seen, live, here: id == store.node() }
 }
 
 /// The keys of an environment that can be used if it is ready.

@@ -4,10 +4,10 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::{Schema, params};
+use super::{NodeStatus, Schema, params};
 use crate::{
-    StorageError,
-    sql::{Conn, FromRow, Row},
+    StorageError, Store,
+    sql::{Conn, FromRow, Reader, Row},
     writer,
 };
 
@@ -72,12 +72,34 @@ impl FromRow for NodeRow {
 }
 
 /// All rows.
+const ALL: &str = "SELECT id, host, name, release, schema, extract(epoch FROM now())::BIGINT - seen, master_keys
+    FROM node ORDER BY name, id";
+
 pub(super) fn all(conn: &mut Conn) -> Result<Vec<NodeRow>, StorageError> {
-    conn.all(
-        "SELECT id, host, name, release, schema, extract(epoch FROM now())::BIGINT - seen, master_keys
-            FROM node ORDER BY name, id",
-        params![],
-    )
+    conn.all(ALL, params![])
+}
+
+impl NodeRow {
+    pub(super) fn status(self, live: bool) -> NodeStatus {
+        let Self { id, host, name, release, schema, age, .. } = self;
+        NodeStatus { id, name, host, release, schema, age, live }
+    }
+}
+
+impl Store {
+    /// The servers that share the database. None if it is a file, which one server uses.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn nodes(&self) -> Result<Vec<NodeStatus>, StorageError> {
+        let Reader::Postgres(_) = self.reader() else { return Ok(Vec::new()) };
+        let (rows, mut nodes): (Vec<NodeRow>, _) = (self.reader().all(ALL, params![]).await?, Vec::new());
+        for row in rows {
+            let live = row.age < LIVE_SECONDS || !self.node_has_ended(row.id).await?;
+            nodes.push(row.status(live));
+        }
+        Ok(nodes)
+    }
 }
 
 /// Whether the server runs, as far as that can be known: one whose connection broke a moment ago does.

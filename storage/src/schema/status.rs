@@ -32,6 +32,8 @@ pub struct StepStatus {
 /// A server that shares the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStatus {
+    /// This run of it: [`crate::Store::node`].
+    pub id: Uuid,
     /// Its machine's name.
     pub name: String,
     /// The id in its data folder.
@@ -82,8 +84,7 @@ fn node_status(conn: &mut Conn) -> Result<Vec<NodeStatus>, StorageError> {
     let mut found = Vec::new();
     for row in nodes::all(conn)? {
         let live = nodes::is_live(conn, &row)?;
-        let nodes::NodeRow { host, name, release, schema, age, .. } = row;
-        found.push(NodeStatus { name, host, release, schema, age, live });
+        found.push(row.status(live));
     }
     Ok(found)
 }

@@ -84,6 +84,27 @@ async fn release_that_needs_the_step_is_refused_and_changes_nothing() {
     assert_eq!(start(&place, AFTER_NEXT, &other()).await.unwrap(), None);
 }
 
+#[tokio::test]
+async fn servers_of_a_shared_database_are_told_with_their_ends() {
+    let place = Place::postgres();
+    let (one, two) = (place.store().await, Store::open(&place.database()).await.unwrap());
+    place.tamper("UPDATE node SET seen = seen - 100000").unwrap();
+    let ended = other();
+    assert_eq!(start(&place, Schema::of_this_release(), &ended).await.unwrap(), None);
+    place.tamper("UPDATE node SET seen = seen - 1000").unwrap();
+    let mut nodes = one.nodes().await.unwrap();
+    nodes.sort_by_key(|node| node.id);
+    let told: Vec<_> = nodes.iter().map(|node| (node.id, node.live)).collect();
+    assert_eq!(told, [(one.node(), true), (two.node(), true), (ended.id, false)]);
+    assert!(nodes.iter().all(|node| node.age >= 1000), "{nodes:?}");
+    two.close().await;
+}
+
+#[tokio::test]
+async fn server_with_a_file_of_its_own_has_no_others() {
+    assert_eq!(Place::sqlite().store().await.nodes().await.unwrap(), []);
+}
+
 /// A server that hung, and is not heard of, has its connection still: it may write at any moment.
 #[tokio::test]
 async fn silent_server_with_a_connection_is_waited_for() {

@@ -6,7 +6,7 @@ use clap::Args;
 use sealcard_api::{
     Timestamp,
     record::{RecordVerification, VerificationState},
-    status::{CertificateUse, EnvironmentStatus, ServerStatus},
+    status::{CertificateUse, EnvironmentStatus, ServerStatus, SharingServer},
 };
 use serde::Serialize;
 
@@ -96,10 +96,24 @@ fn print(server: Option<&str>, status: &ServerStatus) {
         (name, format!("ends {}", when::with_distance(one.expires)))
     }));
     facts(&rows);
+    if !status.servers.is_empty() {
+        line("");
+        let rows: Vec<_> = status.servers.iter().map(|server| sharing(server, now)).collect();
+        table(["SERVER", "VERSION", "STATE", "SEEN"], &rows, "");
+    }
     line("");
     let rows: Vec<_> = status.environments.iter().map(row).collect();
     let headings = ["ENVIRONMENT", "KEY STORE", "STATE", "KEYS", "NEXT END", "IN WORK", "WAITING", "RESTARTS"];
     table(headings, &rows, "There are no environments.");
+}
+
+fn sharing(server: &SharingServer, now: Timestamp) -> [String; 4] {
+    let state = match (server.here, server.live) {
+        (true, _) => "answers",
+        (false, true) => "runs",
+        (false, false) => "ended without a word",
+    };
+    [clean(&server.name), clean(&server.version), state.to_owned(), when::ago(server.seen, now)]
 }
 
 fn row(environment: &EnvironmentStatus) -> [String; 8] {

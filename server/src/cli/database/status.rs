@@ -74,7 +74,7 @@ fn lines(status: &SchemaStatus) -> Vec<String> {
     }
     let name_width = nodes.iter().map(|node| node.name.len()).max().unwrap_or(0).max("SERVER".len());
     lines.push(format!("{:<name_width$}  HOST ID                               RELEASE   SCHEMA  STATE", "SERVER"));
-    for NodeStatus { name, host, release, schema, age, live } in nodes {
+    for NodeStatus { name, host, release, schema, age, live, .. } in nodes {
         let state = if *live { "running".to_owned() } else { format!("not heard of for {}", duration(*age)) };
         lines.push(format!("{name:<name_width$}  {host}  {release:<8}  {schema:<6}  {state}"));
     }
@@ -100,6 +100,7 @@ mod tests {
     #[test]
     fn postponed_step_names_the_servers_that_it_waits_for() {
         let node = |name: &str, schema, live| NodeStatus {
+            id: Uuid::nil(),
             name: name.to_owned(),
             host: Uuid::nil(),
             release: "0.1.0".to_owned(),
