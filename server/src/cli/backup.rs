@@ -144,6 +144,11 @@ impl Restore {
         };
         output::note("restoring");
         backup.restore(&Targets { data: &data, own_signers: &own_signers, owners })?;
+        if geteuid().is_root() && own_signers == Path::new(OWN_SIGNERS) {
+            for name in backup.own_signers() {
+                Instance::new(name, PathBuf::new())?.allow_token()?;
+            }
+        }
         output::line(format_args!("The server of {created} is restored in {}.", data.display()));
         for name in backup.own_signers() {
             output::line(format_args!("Its signer {name} is restored in {}.", own_signers.join(name).display()));

@@ -15,7 +15,7 @@ use sealcard_api::{admin::EnvironmentKind, rules::Name};
 
 use super::{
     Data,
-    installed::{self, Acting, Instance, Seal, systemctl},
+    installed::{self, Acting, Instance, Making, Seal, systemctl},
     join, output, passwords,
     seal::{SealKind, SealOptions},
 };
@@ -166,30 +166,30 @@ impl Add {
         installed::expect_administrator("sealcard-server environment add")?;
         ensure!(data == Path::new(installed::DATA), "only the server in {} has units", installed::DATA);
         let program = signers::program(None).context("can't find the signer's program")?;
-        let instance = Instance::new(&self.name, program)?;
+        let recovery = installed::recovery_file(&self.name);
+        let kind = self.seal.seal.unwrap_or_else(installed::default_seal);
+        let sealed = self.token_config.is_none() && self.from.is_none();
+        let has_recovery = sealed && matches!(kind, SealKind::Tpm | SealKind::SystemdCredential);
         let place = data.join("signer").join(&self.name);
         ensure!(place.symlink_metadata().is_err(), "an environment named {} already exists", self.name);
-        let seal = match &self.token_config {
-            Some(_) => None,
-            None if self.from.is_some() => None,
-            None => {
-                let (kind, file) = self.seal.installed()?;
-                let passphrase = match (kind, file) {
-                    (SealKind::Passphrase, Some(file)) => Some(passwords::first_line(file)?),
-                    (SealKind::Passphrase, None) => Some(passwords::new_passphrase(stdin().is_terminal())?),
-                    _ => None,
-                };
-                Some(Seal::make(&self.name, kind, passphrase, &installed::recovery_file(&self.name))?)
+        let file = self.seal.installed()?;
+        let passphrase = match (kind, file) {
+            _ if !sealed => None,
+            (SealKind::Passphrase, Some(file)) => Some(passwords::first_line(file)?),
+            (SealKind::Passphrase, None) => Some(passwords::new_passphrase(stdin().is_terminal())?),
+            _ => None,
+        };
+        let making = Instance::new(&self.name, program)?.begin(has_recovery.then_some(recovery.as_path()))?;
+        let seal = sealed.then(|| Seal::make(&self.name, kind, passphrase.clone(), &recovery)).transpose();
+        let made = seal.and_then(|seal| Ok((self.install_instance(&making, seal.as_ref(), &place)?, seal)));
+        let (made, seal) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                making.undo();
+                return Err(error);
             }
         };
-        let made = self.install_instance(&instance, seal.as_ref(), &place);
-        if made.is_err() {
-            instance.remove();
-            if let Some(seal) = &seal {
-                seal.remove();
-            }
-        }
-        let made = made?;
+        let instance = making.finish()?;
         output::line(format_args!("Created the environment {}, whose signer runs as {}.", self.name, instance.user()));
         output::line(format_args!("  Folder          {}", instance.folder().display()));
         if let Some(keeper) = made.keeper_key {
@@ -201,17 +201,15 @@ impl Add {
         }
         if systemctl(&["is-active", installed::UNIT]).is_ok() {
             systemctl(&["reload", installed::UNIT])?;
+            if let Some(passphrase) = &passphrase {
+                instance.unseal_soon(passphrase)?;
+            }
         }
         output::line(format_args!("\nCheck it: sealcard admin environment list"));
         Ok(())
     }
 
-    fn install_instance(
-        &self,
-        instance: &Instance,
-        seal: Option<&Seal>,
-        place: &Path,
-    ) -> anyhow::Result<installed::Made> {
+    fn install_instance(&self, making: &Making, seal: Option<&Seal>, place: &Path) -> anyhow::Result<installed::Made> {
         let pin = self.pin_file.as_deref().map(passwords::first_line).transpose()?;
         let (keys, kind) = match (seal, &self.token_config, &self.from) {
             (Some(seal), ..) => (installed::Keys::Sealed(seal), EnvironmentKind::Sealed),
@@ -219,10 +217,10 @@ impl Add {
             (None, None, Some(from)) => (installed::Keys::Copy(from), EnvironmentKind::Sealed),
             (None, None, None) => bail!("say what keeps the keys"),
         };
-        let made = instance.make(&keys)?;
+        let made = making.make(&keys)?;
         let _acting = Acting::begin(installed::USER)?;
         files::make_folder(place)?;
-        let text = toml::to_string(&SocketFile { socket: instance.socket(), kind })?;
+        let text = toml::to_string(&SocketFile { socket: making.instance().socket(), kind })?;
         let written = files::write_new(&place.join(SOCKET_FILE), text.as_bytes());
         if written.is_err() {
             let _ = fs::remove_dir_all(place);

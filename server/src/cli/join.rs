@@ -1,6 +1,7 @@
 //! `sealcard-server join`: one more server on a database that another one uses.
 
 use std::{
+    ffi::OsString,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -8,10 +9,11 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use zeroize::Zeroizing;
 
 use super::{
     Data, create, database,
-    installed::{self, Acting, Instance, Keys},
+    installed::{self, Acting, Instance, Keys, Making},
     listen, output,
 };
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
 ///
 /// Takes configuration, certificate and key stores from copies of the other server's folders. Each server has its own
 /// journal. Put all servers behind one address: each of them serves any request, and when one stops the others
-/// continue. Run by root, this creates the signers with their users and units, and starts nothing yet.
+/// continue. Run by root, this creates the signers with their users and units; you start the server.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example, with copies of the first server's folders:
@@ -76,25 +78,28 @@ impl Join {
         ensure!(!config.trial, "{} is a server for trying out: its signers are in its data folder", from.display());
         create::expect_free(data)?;
         let program = signers::program(None).context("can't find the signer's program")?;
-        let mut made: Vec<Instance> = Vec::new();
+        let mut made: Vec<Making> = Vec::new();
         let result =
             discover(&from.join("signer")).context("can't read the other server's environments").and_then(|found| {
                 for found in found {
-                    let instance = Instance::new(&found.name, program.clone())?;
-                    instance.make(&Keys::Copy(&signers.join(&found.name)))?;
-                    made.push(instance);
+                    made.push(Instance::new(&found.name, program.clone())?.begin(None)?);
+                    if let Some(making) = made.last() {
+                        making.make(&Keys::Copy(&signers.join(&found.name)))?;
+                    }
                 }
                 // The copy belongs to root.
-                let readable = tempfile::tempdir().context("can't make a temporary folder")?;
+                let readable = tempfile::tempdir_in("/run").context("can't make a folder in memory")?;
                 installed::copy_for(installed::USER, from, readable.path())?;
                 let _acting = Acting::begin(installed::USER)?;
                 self.make_or_clean(data, readable.path(), config)
             });
+        let number = made.len();
         if result.is_err() {
-            made.iter().for_each(Instance::remove);
+            made.into_iter().for_each(Making::undo);
+            return result;
         }
-        result?;
-        output::line(format_args!("Created the data folder {} and {} signers.", data.display(), made.len()));
+        made.into_iter().try_for_each(|making| making.finish().map(drop))?;
+        output::line(format_args!("Created the data folder {} and {number} signers.", data.display()));
         output::line(format_args!("\nStart it:\n  systemctl enable --now sealcard-server"));
         Ok(())
     }
@@ -161,21 +166,39 @@ impl Join {
     }
 }
 
-/// Makes a folder with [what is shared](copy_key_store).
+const JOURNAL: &str = "journal.jsonl";
+
+/// Files of a signer's folder, with their names.
+pub(super) type KeyStore = Vec<(OsString, Zeroizing<Vec<u8>>)>;
+
+/// Makes a folder with [what is shared](read_key_store).
 pub(super) fn join_key_store(from: &Path, folder: &Path) -> anyhow::Result<()> {
     files::make_folder(folder)?;
-    copy_key_store(from, folder)
+    write_key_store(&read_key_store(from)?, folder)
 }
 
-/// All but what belongs to the other server alone: its journal, its socket.
-pub(super) fn copy_key_store(from: &Path, folder: &Path) -> anyhow::Result<()> {
-    const JOURNAL: &str = "journal.jsonl";
-    for entry in fs::read_dir(from).context("can't read the other server's key store")? {
+/// Reads all but what belongs to the other server alone: its journal, its socket.
+pub(super) fn read_key_store(from: &Path) -> anyhow::Result<KeyStore> {
+    let mut store = KeyStore::new();
+    for entry in fs::read_dir(from).with_context(|| format!("can't read the key store {}", from.display()))? {
         let entry = entry?;
         let name = entry.file_name();
         if entry.file_type()?.is_file() && !name.as_encoded_bytes().starts_with(JOURNAL.as_bytes()) {
-            copy(from, folder, Path::new(&name))?;
+            store.push((name, Zeroizing::new(files::read(&entry.path())?)));
         }
+    }
+    ensure!(
+        store.iter().any(|(name, _)| ["seal.json", "token.toml", SOCKET_FILE].iter().any(|file| name == file)),
+        "{} is not the folder of a signer",
+        from.display()
+    );
+    Ok(store)
+}
+
+/// Writes them, with a new journal, into an empty folder.
+pub(super) fn write_key_store(store: &KeyStore, folder: &Path) -> anyhow::Result<()> {
+    for (name, content) in store {
+        files::write_new(&folder.join(name), content)?;
     }
     // One that runs as its own user has its journal there.
     if folder.join(SOCKET_FILE).exists() {
@@ -193,6 +216,6 @@ fn copy(from: &Path, data: &Path, file: &Path) -> anyhow::Result<()> {
     if let Some(folder) = target.parent().filter(|folder| !folder.exists()) {
         files::make_folder(folder)?;
     }
-    let content = zeroize::Zeroizing::new(files::read(&from.join(file))?);
+    let content = Zeroizing::new(files::read(&from.join(file))?);
     Ok(files::write_new(&target, &content)?)
 }

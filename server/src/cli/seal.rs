@@ -35,9 +35,10 @@ impl SealKind {
 /// How the key store is sealed.
 #[derive(Debug, Args)]
 pub(super) struct SealOptions {
-    /// What opens the key store when the server starts
-    #[arg(long, value_enum, value_name = "KIND", default_value = "key-file")]
-    pub(super) seal: SealKind,
+    /// What opens the key store when the server starts [default: key-file; on an installed server tpm, if this machine
+    /// has one]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(super) seal: Option<SealKind>,
     /// The key file; created if it is missing [default: master.key in the signer's folder]
     #[arg(long, value_name = "FILE")]
     seal_key_file: Option<PathBuf>,
@@ -60,6 +61,11 @@ pub(super) struct SealMade {
 }
 
 impl SealOptions {
+    /// What a server for trying out takes.
+    fn kind(&self) -> SealKind {
+        self.seal.unwrap_or(SealKind::KeyFile)
+    }
+
     /// Refuses what does not go together, before anything is made.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let given = [
@@ -68,8 +74,8 @@ impl SealOptions {
             ("--seal-credential", self.seal_credential.is_some(), SealKind::SystemdCredential),
         ];
         for (option, given, kind) in given {
-            if given && kind != self.seal {
-                bail!("{option} goes with --seal {}, not with --seal {}", kind.name(), self.seal.name());
+            if given && kind != self.kind() {
+                bail!("{option} goes with --seal {}, not with --seal {}", kind.name(), self.kind().name());
             }
         }
         Ok(())
@@ -77,20 +83,20 @@ impl SealOptions {
 
     /// Refuses what a signer that the server starts can't have.
     pub(super) fn check_trial(&self) -> anyhow::Result<()> {
-        if self.seal == SealKind::Tpm {
+        if self.kind() == SealKind::Tpm {
             bail!("--seal tpm is for an installed server: see sealcard-server setup");
         }
-        if self.seal == SealKind::SystemdCredential && self.seal_credential.is_none() {
+        if self.kind() == SealKind::SystemdCredential && self.seal_credential.is_none() {
             bail!("--seal systemd-credential needs --seal-credential NAME");
         }
         Ok(())
     }
 
-    /// What opens the key store of a signer of its own user, and the file with its passphrase.
+    /// The file with the passphrase of a signer that runs as its own user.
     ///
     /// # Errors
     /// If an option is given that only a signer can use that the server starts.
-    pub(super) fn installed(&self) -> anyhow::Result<(SealKind, Option<&Path>)> {
+    pub(super) fn installed(&self) -> anyhow::Result<Option<&Path>> {
         for (option, given) in
             [("--seal-key-file", self.seal_key_file.is_some()), ("--seal-credential", self.seal_credential.is_some())]
         {
@@ -98,13 +104,13 @@ impl SealOptions {
                 bail!("{option} is only for a server that tries Sealcard out");
             }
         }
-        Ok((self.seal, self.seal_passphrase_file.as_deref()))
+        Ok(self.seal_passphrase_file.as_deref())
     }
 
     /// Runs `sealcard-signer init`, which asks on the terminal where it must.
     pub(super) fn run(&self, program: &Path, folder: &Path) -> anyhow::Result<SealMade> {
         let mut command = Command::new(program);
-        command.arg("init").arg("--folder").arg(folder).arg("--seal").arg(self.seal.name());
+        command.arg("init").arg("--folder").arg(folder).arg("--seal").arg(self.kind().name());
         let options = [
             ("--key-file", self.seal_key_file.as_deref().map(std::path::absolute).transpose()?),
             ("--passphrase-file", self.seal_passphrase_file.clone()),
@@ -129,7 +135,7 @@ impl SealOptions {
 
     /// One sentence about what opens the key store, for the person who set it up.
     pub(super) fn describe(&self, folder: &Path) -> String {
-        match self.seal {
+        match self.kind() {
             SealKind::KeyFile => {
                 let default = folder.join("master.key");
                 let file = self.seal_key_file.as_deref().unwrap_or(&default);
@@ -146,8 +152,8 @@ impl SealOptions {
     }
 
     /// What the person has to do with what opens the key store.
-    pub(super) const fn care(&self) -> Option<&'static str> {
-        match self.seal {
+    pub(super) fn care(&self) -> Option<&'static str> {
+        match self.kind() {
             SealKind::KeyFile => Some("Back that file up, apart from the database."),
             SealKind::Passphrase | SealKind::SystemdCredential | SealKind::Tpm => None,
         }
@@ -156,7 +162,7 @@ impl SealOptions {
     /// How a person starts the server, indented.
     pub(super) fn start(&self, data: &Path) -> String {
         let serve = format!("sealcard-server serve --data {}", data.display());
-        match self.seal {
+        match self.kind() {
             SealKind::KeyFile | SealKind::Passphrase => format!("  {serve}"),
             // Started by hand it would have no credential, and come up sealed.
             SealKind::SystemdCredential | SealKind::Tpm => format!(

@@ -29,7 +29,11 @@ impl Acting {
         Self::as_user(&user.with_context(|| format!("there is no user with the number {uid}"))?)
     }
 
-    fn as_user(user: &User) -> anyhow::Result<Self> {
+    /// As [`Self::begin`], as a user who was looked up.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn as_user(user: &User) -> anyhow::Result<Self> {
         let acting = Self { before: (geteuid(), getegid()) };
         setgroups(&[user.gid]).context("can't leave root's groups")?;
         setegid(user.gid).with_context(|| format!("can't act in the group of {}", user.name))?;
@@ -72,7 +76,7 @@ pub(super) fn find(name: &str) -> anyhow::Result<User> {
     }
 }
 
-/// Copies the files of a folder, and of those in it, into a folder of another user's.
+/// Copies the files of a data folder but for its database into a folder of another user's.
 ///
 /// # Errors
 /// If there is no such user, or a file can't be copied.
@@ -88,7 +92,7 @@ fn copy_all(user: &User, from: &Path, to: &Path) -> io::Result<()> {
         if kind.is_dir() {
             fs::DirBuilder::new().mode(0o700).create(&target)?;
             copy_all(user, &entry.path(), &target)?;
-        } else if kind.is_file() {
+        } else if kind.is_file() && !entry.file_name().as_encoded_bytes().starts_with(b"sealcard.db") {
             // The mode is copied too.
             fs::copy(entry.path(), &target)?;
             chown(&target, Some(user.uid), Some(user.gid))?;

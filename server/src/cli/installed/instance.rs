@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::{fs::DirBuilderExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -15,7 +15,7 @@ use sealcard_api::rules::Name;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{SIGNERS, Seal, account::find, systemctl, token::TokenFile};
+use super::{Acting, SIGNERS, Seal, account::find, seal::credential_file, systemctl, token::TokenFile};
 use crate::{cli::join, signers::SOCKETS};
 
 /// What the name of an instance's user begins with.
@@ -105,43 +105,50 @@ impl Instance {
         Path::new("/etc/systemd/system").join(format!("{}.d", self.service_unit()))
     }
 
-    /// Makes it, or nothing, and starts its socket.
+    /// Begins to make it, if nothing of it is there but what an interrupted attempt has left behind. `recovery` is the
+    /// file for the key that opens the store on another machine, if there will be one.
     ///
     /// # Errors
-    /// If it is there already, or something can't be made.
-    pub(in crate::cli) fn make(&self, keys: &Keys<'_>) -> anyhow::Result<Made> {
+    /// If something of it is there already. Then nothing was changed.
+    pub(in crate::cli) fn begin(self, recovery: Option<&Path>) -> anyhow::Result<Making> {
+        let mark = Path::new(SIGNERS).join(format!(".making-{}", self.name));
+        if mark.exists() {
+            // Only root can make the mark, and it is gone before the keys can be used.
+            let text = fs::read_to_string(&mark).with_context(|| format!("can't read {}", mark.display()))?;
+            let left = text.lines().next().filter(|line| !line.is_empty()).map(PathBuf::from);
+            let unfinished = Making { instance: self, mark, recovery: left };
+            unfinished.clear();
+            return unfinished.instance.begin(recovery);
+        }
         let folder = self.folder();
-        if let Ok(entries) = fs::read_dir(&folder) {
+        let files = fs::read_dir(&folder).map_or(0, Iterator::count);
+        ensure!(files == 0, "{} has files already: if no key in it is needed any more, move it away", folder.display());
+        let credential = credential_file(&self.name);
+        for file in [Some(credential.as_path()), recovery].into_iter().flatten() {
             ensure!(
-                entries.count() == 0,
-                "{} has files already: if no key in it is needed any more, move it away",
-                folder.display()
+                file.symlink_metadata().is_err(),
+                "{} is there already: if nothing needs it any more, move it away",
+                file.display()
             );
         }
-        let made = self.make_user().and_then(|user| self.fill(&user, keys));
-        if made.is_err() {
-            self.remove();
-        }
-        made
-    }
-
-    /// Removes what [`Self::make`] has made, whose keys nobody can have used yet. The user stays.
-    pub(in crate::cli) fn remove(&self) {
-        let _ = systemctl(&["disable", "--now", &self.socket_unit()]);
-        let _ = systemctl(&["stop", &self.service_unit()]);
-        for folder in [self.folder(), self.drop_ins()] {
-            let _ = fs::remove_dir_all(folder);
-        }
-        let _ = systemctl(&["daemon-reload"]);
+        let text = recovery.map(|file| file.display().to_string()).unwrap_or_default();
+        crate::files::write_new(&mark, format!("{text}\n").as_bytes())?;
+        Ok(Making { instance: self, mark, recovery: recovery.map(Path::to_owned) })
     }
 
     /// `systemd-sysusers` makes a user of the system without a password, shell or home.
     ///
     /// # Errors
-    /// If it does not.
+    /// If it does not, or somebody else has the name.
     pub(in crate::cli) fn make_user(&self) -> anyhow::Result<User> {
         let user = self.user();
-        if find(&user).is_err() {
+        if let Ok(found) = find(&user) {
+            ensure!(
+                found.dir == self.folder(),
+                "the user {user} is not a signer's, because its home is {}: choose another name for the environment",
+                found.dir.display()
+            );
+        } else {
             let line = format!("u {user} - \"Sealcard signer of {}\" {}\n", self.name, self.folder().display());
             let mut child = Command::new("systemd-sysusers")
                 .arg("-")
@@ -170,26 +177,45 @@ impl Instance {
         }
         chown(&folder, Some(user.uid), Some(user.gid))
             .with_context(|| format!("can't give {} away", folder.display()))?;
-        let (made, drop_in) = match keys {
-            Keys::Sealed(seal) => (self.init(user, seal)?, seal.drop_in()),
+        let made = match keys {
+            Keys::Sealed(seal) => {
+                let made = self.init(user, seal)?;
+                seal.drop_in().map_or(Ok(()), |text| self.add_to_unit(&text))?;
+                made
+            }
             Keys::Copy(from) => {
-                join::copy_key_store(from, &folder)?;
-                for entry in fs::read_dir(&folder)? {
-                    chown(&entry?.path(), Some(user.uid), Some(user.gid))?;
-                }
-                (Made::default(), None)
+                let files = join::read_key_store(from)?;
+                let acting = Acting::as_user(user)?;
+                join::write_key_store(&files, &folder)?;
+                drop(acting);
+                self.allow_token()?;
+                Made::default()
             }
             Keys::Token { config, pin } => self.init_token(user, config, *pin)?,
         };
-        if let Some(text) = drop_in {
-            let folder = self.drop_ins();
-            fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
-            let file = folder.join("sealcard-setup.conf");
-            fs::write(&file, text).with_context(|| format!("can't write {}", file.display()))?;
-        }
         systemctl(&["daemon-reload"])?;
         systemctl(&["enable", "--now", &self.socket_unit()])?;
         Ok(made)
+    }
+
+    /// Gives its unit what the token in its folder needs, if it has one.
+    ///
+    /// # Errors
+    /// If the description can't be read, or names what a unit can't have.
+    pub(in crate::cli) fn allow_token(&self) -> anyhow::Result<()> {
+        let file = self.folder().join("token.toml");
+        match fs::read_to_string(&file) {
+            Ok(text) => TokenFile::parse(&text, &file)?.drop_in()?.map_or(Ok(()), |text| self.add_to_unit(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("can't read {}", file.display())),
+        }
+    }
+
+    fn add_to_unit(&self, text: &str) -> anyhow::Result<()> {
+        let folder = self.drop_ins();
+        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        let file = folder.join("sealcard-setup.conf");
+        fs::write(&file, text).with_context(|| format!("can't write {}", file.display()))
     }
 
     fn init(&self, user: &User, seal: &Seal) -> anyhow::Result<Made> {
@@ -198,20 +224,29 @@ impl Instance {
         answer(command, seal.passphrase())
     }
 
-    fn init_token(&self, user: &User, config: &Path, pin: Option<&Secret>) -> anyhow::Result<(Made, Option<String>)> {
+    fn init_token(&self, user: &User, config: &Path, pin: Option<&Secret>) -> anyhow::Result<Made> {
         let text = Secret::new(fs::read_to_string(config).with_context(|| format!("can't read {}", config.display()))?);
-        let described: TokenFile = toml::from_str(&text)
-            .with_context(|| format!("{} is no token.toml: see sealcard-token.toml(5)", config.display()))?;
+        let described = TokenFile::parse(&text, config)?;
+        let drop_in = described.drop_in()?;
+        let place = match pin {
+            Some(pin) => Some((
+                pin,
+                described.pin_file().context("--pin-file needs a token.toml with pin = { file = \"NAME\" }")?,
+            )),
+            None => None,
+        };
         let mut command = self.signer(user, "init-token");
         // Its own user may not be able to read the file.
         command.args(["--config", "-"]);
         let made = answer(command, Some(&text))?;
-        if let (Some(pin), Some(file)) = (pin, described.pin_file()) {
-            let place = self.folder().join(file);
-            crate::files::write_new(&place, format!("{}\n", pin.as_str()).as_bytes())?;
-            chown(&place, Some(user.uid), Some(user.gid))?;
+        if let Some((pin, file)) = place {
+            // The folder is the signer's: root follows no link there.
+            let _acting = Acting::as_user(user)?;
+            let line = Secret::new(format!("{}\n", pin.as_str()));
+            crate::files::write_new(&self.folder().join(file), line.as_bytes())?;
         }
-        Ok((made, described.drop_in()))
+        drop_in.map_or(Ok(()), |text| self.add_to_unit(&text))?;
+        Ok(made)
     }
 
     /// Opens the key store of the running signer.
@@ -246,6 +281,58 @@ impl Instance {
         signer.arg(command).arg("--folder").arg(self.folder()).uid(user.uid.as_raw()).gid(user.gid.as_raw());
         signer.current_dir("/").env_clear();
         signer
+    }
+}
+
+/// An instance that is being made. What is there is removed by [`Self::undo`], or by the next attempt after a crash.
+#[derive(Debug)]
+pub(in crate::cli) struct Making {
+    instance: Instance,
+    /// Stands until the instance is complete. Only root can make it.
+    mark: PathBuf,
+    recovery: Option<PathBuf>,
+}
+
+impl Making {
+    /// The instance.
+    pub(in crate::cli) const fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// Makes it and starts its socket.
+    ///
+    /// # Errors
+    /// If something can't be made.
+    pub(in crate::cli) fn make(&self, keys: &Keys<'_>) -> anyhow::Result<Made> {
+        self.instance.fill(&self.instance.make_user()?, keys)
+    }
+
+    /// It is complete.
+    ///
+    /// # Errors
+    /// If the mark can't be removed.
+    pub(in crate::cli) fn finish(self) -> anyhow::Result<Instance> {
+        fs::remove_file(&self.mark).with_context(|| format!("can't remove {}", self.mark.display()))?;
+        Ok(self.instance)
+    }
+
+    /// Removes what was made, whose keys nobody can have used yet. The user stays.
+    pub(in crate::cli) fn undo(self) {
+        self.clear();
+    }
+
+    fn clear(&self) {
+        let instance = &self.instance;
+        let _ = systemctl(&["disable", "--now", &instance.socket_unit()]);
+        let _ = systemctl(&["stop", &instance.service_unit()]);
+        for folder in [instance.folder(), instance.drop_ins()] {
+            let _ = fs::remove_dir_all(folder);
+        }
+        for file in [Some(&credential_file(&instance.name)), self.recovery.as_ref()].into_iter().flatten() {
+            let _ = fs::remove_file(file);
+        }
+        let _ = systemctl(&["daemon-reload"]);
+        let _ = fs::remove_file(&self.mark);
     }
 }
 

@@ -15,8 +15,9 @@ use anyhow::{Context as _, bail};
 use nix::unistd::geteuid;
 
 pub(super) use account::{Acting, as_root, copy_for};
-pub(super) use instance::{Instance, Keys, Made, Secret};
-pub(super) use seal::{Seal, has_tpm, recovery_file};
+pub(super) use instance::{Instance, Keys, Made, Making, Secret};
+pub(super) use seal::{Seal, default_seal, has_tpm, recovery_file};
+pub(super) use token::person_gives_pin;
 
 /// The user that the server runs as.
 pub(super) const USER: &str = "sealcard";
@@ -31,7 +32,7 @@ pub(super) const UNIT: &str = "sealcard-server.service";
 pub(super) const SIGNERS: &str = "/var/lib/sealcard-signer";
 
 /// Whether systemd manages this machine (`sd_booted(3)`).
-pub(super) fn has_systemd() -> bool {
+fn has_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 

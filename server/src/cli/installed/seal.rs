@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use aws_lc_rs::rand;
 use nix::unistd::{User, chown};
 use zeroize::Zeroizing;
@@ -24,6 +24,11 @@ const CREDENTIALS: &str = "/etc/credstore.encrypted";
 /// Whether systemd can use a TPM here.
 pub(in crate::cli) fn has_tpm() -> bool {
     Path::new("/dev/tpmrm0").exists() && run(Command::new("systemd-creds").arg("has-tpm2")).is_ok()
+}
+
+/// The key of an environment, encrypted to this machine.
+pub(super) fn credential_file(environment: &str) -> PathBuf {
+    Path::new(CREDENTIALS).join(format!("{CREDENTIAL}-{environment}"))
 }
 
 /// Where the key is written that opens an environment's key store on another machine, unless an option says otherwise.
@@ -73,20 +78,9 @@ impl Seal {
         let mut key = Zeroizing::new([0; 32]);
         rand::fill(key.as_mut()).context("the system gives no random numbers")?;
         crate::files::write_new(recovery, key.as_ref()).context("the recovery key")?;
-        let encrypted = Path::new(CREDENTIALS).join(format!("{CREDENTIAL}-{environment}"));
-        let credential = Credential { key, encrypted, recovery: recovery.to_owned() };
-        let made = credential.encrypt(with);
-        if made.is_err() {
-            credential.remove();
-        }
-        made.map(|()| Self::Credential(credential))
-    }
-
-    /// Removes the files of a key store that was not made.
-    pub(in crate::cli) fn remove(&self) {
-        if let Self::Credential(credential) = self {
-            credential.remove();
-        }
+        let credential = Credential { key, encrypted: credential_file(environment), recovery: recovery.to_owned() };
+        credential.encrypt(with)?;
+        Ok(Self::Credential(credential))
     }
 
     /// The options of `sealcard-signer init`, and what it needs while it runs.
@@ -133,9 +127,6 @@ impl Seal {
 
 impl Credential {
     fn encrypt(&self, with: &str) -> anyhow::Result<()> {
-        if self.encrypted.exists() {
-            bail!("{} is there already: if nothing needs it any more, remove it", self.encrypted.display());
-        }
         let folder = Path::new(CREDENTIALS);
         if !folder.is_dir() {
             fs::DirBuilder::new().mode(0o700).create(folder).with_context(|| format!("can't make {CREDENTIALS}"))?;
@@ -157,10 +148,9 @@ impl Credential {
         }
         Ok(folder)
     }
+}
 
-    fn remove(&self) {
-        for file in [&self.encrypted, &self.recovery] {
-            let _ = fs::remove_file(file);
-        }
-    }
+/// What opens a key store if nobody says it.
+pub(in crate::cli) fn default_seal() -> SealKind {
+    if has_tpm() { SealKind::Tpm } else { SealKind::KeyFile }
 }

@@ -1,6 +1,9 @@
 //! What a setup does, after all questions.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail, ensure};
 use sealcard_api::{
@@ -14,7 +17,7 @@ use crate::{
     authn::one_time_password,
     cli::{
         create::{Account, ENVIRONMENT},
-        installed::{Secret, has_tpm, recovery_file},
+        installed::{Secret, has_tpm, person_gives_pin, recovery_file},
         passwords,
         seal::SealKind,
     },
@@ -43,6 +46,16 @@ pub(super) enum KeyStoreAnswer {
     Token { config: PathBuf, pin: Option<Secret> },
 }
 
+impl KeyStoreAnswer {
+    /// The file with the key that opens the store on another machine, if there will be one.
+    pub(super) fn recovery(&self) -> Option<&Path> {
+        match self {
+            Self::Sealed { choice: SealKind::Tpm | SealKind::SystemdCredential, recovery, .. } => Some(recovery),
+            Self::Sealed { .. } | Self::Token { .. } => None,
+        }
+    }
+}
+
 /// The first key.
 pub(super) struct KeyAnswer {
     pub(super) project: String,
@@ -58,7 +71,7 @@ impl Answers {
     /// # Errors
     /// If an answer can't be used, or there is nobody to ask for what has no default.
     pub(super) fn of(setup: Setup) -> anyhow::Result<Self> {
-        let questions = Questions::new(setup.non_interactive);
+        let questions = Questions::new(setup.non_interactive)?;
         Account::check(&setup.admin, "--admin")?;
         let names = names(setup.names, questions)?;
         let listen = match setup.listen {
@@ -80,6 +93,10 @@ impl Answers {
         let database = setup.database.section()?;
         let administrator = one_time(setup.admin)?;
         let key = first_key(setup.key, setup.user_id, setup.user, setup.algorithm, questions)?;
+        if let (Some(_), KeyStoreAnswer::Token { config, .. }) = (&key, &key_store) {
+            let by_hand = person_gives_pin(config)?;
+            ensure!(!by_hand, "a person gives this token's PIN after the start, so create the key then, without --key");
+        }
         if let Some(key) = &key {
             ensure!(
                 key.user.name != administrator.name,
@@ -165,7 +182,10 @@ fn first_key(
         Some(key) => parse(&key).context("--key")?,
         None => questions.text("First key, such as release/tags (empty: none now)", "", parse)?,
     };
-    let Some((project, name)) = key else { return Ok(None) };
+    let Some((project, name)) = key else {
+        ensure!(user.is_none() && user_id.is_none(), "--user and --user-id are those of a --key");
+        return Ok(None);
+    };
     let check = |text: &str| UserId::check(text).map_err(anyhow::Error::msg).map(|()| text.to_owned());
     let user_id = match user_id {
         Some(user_id) => check(&user_id).context("--user-id")?,
@@ -175,6 +195,7 @@ fn first_key(
     let check = |name: &str| Name::check(name).map_err(anyhow::Error::msg).map(|()| name.to_owned());
     let user = match user {
         Some(user) => check(&user).context("--user")?,
+        None if !questions.are_asked() => bail!("--key needs --user, who signs with it"),
         None => questions.text("User who signs with it", "", check)?,
     };
     Ok(Some(KeyAnswer { project, name, user_id, algorithm, user: one_time(user)? }))

@@ -123,9 +123,28 @@ impl Source {
         let read = |path: &Path| fs::read(path).with_context(|| format!("can't read {}", path.display()));
         Ok(Certificate::Given { chain: read(&certificate)?, key: Zeroizing::new(read(&key)?) })
     }
+
+    /// Has the server take up each certificate that certbot renews.
+    pub(super) fn keep_renewed(&self, names: &[String]) -> anyhow::Result<()> {
+        let (Self::Acme { .. }, Some(name)) = (self, names.first()) else { return Ok(()) };
+        let hook = format!(
+            "#!/bin/sh\n# Gives sealcard-server each renewed certificate. Made by sealcard-server setup.\n\
+             [ \"$RENEWED_LINEAGE\" = '{LIVE}/{name}' ] || exit 0\n\
+             exec sealcard-server tls install \"$RENEWED_LINEAGE/fullchain.pem\" \"$RENEWED_LINEAGE/privkey.pem\"\n"
+        );
+        let write = || {
+            if let Some(folder) = Path::new(HOOK).parent() {
+                fs::create_dir_all(folder)?;
+            }
+            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(HOOK)?;
+            std::io::Write::write_all(&mut file, hook.as_bytes())
+        };
+        write().with_context(|| format!("can't write {HOOK}"))?;
+        Ok(())
+    }
 }
 
-/// Gets a certificate, and has the server take up each renewed one.
+/// Gets a certificate.
 fn certbot(email: &str, server: Option<&str>, names: &[String]) -> anyhow::Result<(PathBuf, PathBuf)> {
     let Some(name) = names.first() else { bail!("an ACME authority needs a --name") };
     let mut command = Command::new("certbot");
@@ -136,19 +155,6 @@ fn certbot(email: &str, server: Option<&str>, names: &[String]) -> anyhow::Resul
     // What it says is not what this command gives.
     let status = command.stdin(Stdio::null()).stdout(std::io::stderr()).status().context("can't start certbot")?;
     ensure!(status.success(), "certbot got no certificate for {name} ({status}); it has said why");
-    let hook = format!(
-        "#!/bin/sh\n# Gives sealcard-server each renewed certificate. Made by sealcard-server setup.\n\
-         [ \"$RENEWED_LINEAGE\" = '{LIVE}/{name}' ] || exit 0\n\
-         exec sealcard-server tls install \"$RENEWED_LINEAGE/fullchain.pem\" \"$RENEWED_LINEAGE/privkey.pem\"\n"
-    );
-    let write = || {
-        if let Some(folder) = Path::new(HOOK).parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(HOOK)?;
-        std::io::Write::write_all(&mut file, hook.as_bytes())
-    };
-    write().with_context(|| format!("can't write {HOOK}"))?;
     let folder = Path::new(LIVE).join(name);
     Ok((folder.join("fullchain.pem"), folder.join("privkey.pem")))
 }

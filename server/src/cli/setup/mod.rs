@@ -14,16 +14,16 @@ use clap::Args;
 use sealcard_api::{admin::EnvironmentKind, algorithm::KeyAlgorithm};
 
 use super::{
-    create::{self, ENVIRONMENT, First, FirstKey, KeyStore, Plan},
+    create::{self, Certificate, ENVIRONMENT, First, FirstKey, KeyStore, Plan},
     database::DatabaseOptions,
-    installed::{self, Acting, DATA, Instance, Keys, Seal, as_root, systemctl},
+    installed::{self, Acting, DATA, Instance, Keys, Making, Seal, as_root, systemctl},
     listen, output,
     seal::SealKind,
 };
 use crate::{
-    config::{Config, Limits},
+    config::Limits,
     signers,
-    tls::ServerTls,
+    tls::{self, ServerTls},
 };
 use answers::{Answers, KeyStoreAnswer};
 use certificate::{CertificateOptions, Source};
@@ -56,7 +56,7 @@ pub(super) struct Setup {
     #[arg(long, value_name = "FILE", conflicts_with = "token_config")]
     seal_passphrase_file: Option<PathBuf>,
     /// Where the key is written that opens the private keys on another machine, with --seal tpm or
-    /// systemd-credential     /// [default: /root/sealcard-default.recovery]
+    /// systemd-credential [default: /root/sealcard-default.recovery]
     #[arg(long, value_name = "FILE", conflicts_with = "token_config")]
     recovery_file: Option<PathBuf>,
     /// Keep the private keys on the PKCS#11 token that this file describes: see sealcard-token.toml(5)
@@ -71,16 +71,16 @@ pub(super) struct Setup {
     #[arg(long, value_name = "NAME", default_value = "admin")]
     admin: String,
     /// Create this key too, and its project
-    #[arg(long, value_name = "PROJECT/NAME", requires = "user")]
+    #[arg(long, value_name = "PROJECT/NAME")]
     key: Option<String>,
     /// The user id of --key
-    #[arg(long, value_name = "NAME <EMAIL>", requires = "key")]
+    #[arg(long, value_name = "NAME <EMAIL>")]
     user_id: Option<String>,
     /// The algorithm of --key
-    #[arg(long, value_name = "NAME", requires = "key", default_value = "ed25519")]
+    #[arg(long, value_name = "NAME", default_value = "ed25519")]
     algorithm: KeyAlgorithm,
     /// Create this user too, who may use --key
-    #[arg(long, value_name = "NAME", requires = "key")]
+    #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// Ask nothing: take the defaults, and fail where there is none
     #[arg(long)]
@@ -97,17 +97,22 @@ impl Setup {
         let program = signers::program(None).context("can't find the signer's program")?;
         ensure!(program.is_file(), "{} is missing: install the package sealcard-signer", program.display());
         let instance = Instance::new(ENVIRONMENT, program)?;
+        create::expect_free(data)?;
         let answers = Answers::of(*self)?;
-        let mut seal = None;
-        if let Err(error) = make(&answers, &instance, &mut seal) {
-            output::note("Setup failed: removing what it has made.");
-            instance.remove();
-            if let Some(seal) = seal {
-                seal.remove();
+        // Before anything is made: it may take a person to mend what an authority does not like.
+        let certificate = answers.source.certificate(&answers.names)?;
+        let making = instance.begin(answers.key_store.recovery())?;
+        let seal = match make(&answers, certificate, &making) {
+            Ok(seal) => seal,
+            Err(error) => {
+                output::note("Setup failed: removing what it has made.");
+                making.undo();
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         // From here on nothing is removed: the server is complete.
+        let instance = making.finish()?;
+        answers.source.keep_renewed(&answers.names)?;
         let started = start(&answers, &instance);
         report(&answers, &instance, seal.as_ref())?;
         started
@@ -117,27 +122,25 @@ impl Setup {
 /// Only root, and who is given the right, may listen on ports below this one.
 const FIRST_FREE_PORT: u16 = 1024;
 
-/// Makes signer and data folder.
-fn make(answers: &Answers, instance: &Instance, made: &mut Option<Seal>) -> anyhow::Result<()> {
-    let certificate = answers.source.certificate(&answers.names)?;
+/// Makes signer and data folder. What opens the signer's key store, if that is not a token.
+fn make(answers: &Answers, certificate: Certificate, making: &Making) -> anyhow::Result<Option<Seal>> {
+    let instance = making.instance();
     output::note(&format!("Creating the signer of the environment {ENVIRONMENT}, which runs as {}.", instance.user()));
-    let kind = match &answers.key_store {
+    let (seal, kind) = match &answers.key_store {
         KeyStoreAnswer::Sealed { choice, passphrase, recovery } => {
             let seal = Seal::make(ENVIRONMENT, *choice, passphrase.clone(), recovery)?;
-            let seal = made.insert(seal);
-            instance.make(&Keys::Sealed(seal))?;
-            EnvironmentKind::Sealed
+            making.make(&Keys::Sealed(&seal))?;
+            (Some(seal), EnvironmentKind::Sealed)
         }
         KeyStoreAnswer::Token { config, pin } => {
-            instance.make(&Keys::Token { config, pin: pin.as_ref() })?;
-            EnvironmentKind::Pkcs11
+            making.make(&Keys::Token { config, pin: pin.as_ref() })?;
+            (None, EnvironmentKind::Pkcs11)
         }
     };
     let unseal = || match &answers.key_store {
+        // Nothing else is done meanwhile: whoever asks waits for this.
         KeyStoreAnswer::Sealed { passphrase: Some(passphrase), .. } => as_root(|| instance.unseal(passphrase)),
-        KeyStoreAnswer::Sealed { .. } | KeyStoreAnswer::Token { .. } => {
-            bail!("the key store is not open: a person opens it after the start, so make the first key then")
-        }
+        KeyStoreAnswer::Sealed { .. } | KeyStoreAnswer::Token { .. } => bail!("the key store does not open by itself"),
     };
     let first = answers.key.as_ref().map_or_else(First::default, |key| First {
         project: Some(key.project.clone()),
@@ -160,10 +163,9 @@ fn make(answers: &Answers, instance: &Instance, made: &mut Option<Seal>) -> anyh
         administrator: &answers.administrator,
         first,
     };
-    let acting = Acting::begin(installed::USER)?;
-    let made = create::make(&plan);
-    drop(acting);
-    made
+    let _acting = Acting::begin(installed::USER)?;
+    create::make(&plan)?;
+    Ok(seal)
 }
 
 /// Starts the server, and waits until it serves.
@@ -182,8 +184,6 @@ fn start(answers: &Answers, instance: &Instance) -> anyhow::Result<()> {
 
 fn report(answers: &Answers, instance: &Instance, seal: Option<&Seal>) -> anyhow::Result<()> {
     let data = Path::new(DATA);
-    let config = Config::load(data)?;
-    let fingerprint = ServerTls::fingerprint(&data.join(&config.tls.certificate))?;
     let name = answers.names.first().map_or("localhost", String::as_str);
     let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
     let url = format!("https://{name}:{}", answers.listen.port());
@@ -212,6 +212,8 @@ fn report(answers: &Answers, instance: &Instance, seal: Option<&Seal>) -> anyhow
     }
     output::line(format_args!("  sealcard login {url} --user {} --no-sync", answers.administrator.name));
     if matches!(answers.source, Source::Own) {
+        // Last: what can't be shown again is above.
+        let fingerprint = ServerTls::fingerprint(&tls::default_pair(data).0)?;
         output::line(format_args!("\nThe first login asks whether this SHA-256 fingerprint is the right one:"));
         output::line(format_args!("  {fingerprint}"));
     }

@@ -11,9 +11,17 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    /// Asks if there is a terminal and `silent` does not forbid it.
-    pub(super) fn new(silent: bool) -> Self {
-        Self { ask: !silent && io::stdin().is_terminal() && io::stderr().is_terminal() }
+    /// Asks unless `silent` forbids it.
+    ///
+    /// # Errors
+    /// If there is no terminal to ask on.
+    pub(super) fn new(silent: bool) -> anyhow::Result<Self> {
+        if !silent && !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            bail!(
+                "there is no terminal to ask on: give options, and --non-interactive to take the defaults for the rest"
+            );
+        }
+        Ok(Self { ask: !silent })
     }
 
     /// Whether a person answers.
