@@ -63,6 +63,7 @@ impl Hello {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 
@@ -76,8 +77,7 @@ mod tests {
     fn signer_of_a_later_release_is_understood_while_it_speaks_an_older_version() {
         assert_eq!(hello(PROTOCOL, PROTOCOL + 3).common(), Ok(PROTOCOL));
         assert_eq!(Hello::of_this_release().common(), Ok(PROTOCOL));
-        let stranger = hello(PROTOCOL + 1, PROTOCOL + 3).common().map_err(|error| error.to_string());
-        let text = stranger.expect_err("it speaks none of ours");
+        let text = hello(PROTOCOL + 1, PROTOCOL + 3).common().unwrap_err().to_string();
         assert!(text.contains("release 9.9.9 and speaks version 2 to 4"), "{text}");
     }
 

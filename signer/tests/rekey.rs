@@ -4,13 +4,9 @@
 
 mod common;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, path::Path, process::Output};
 
-use common::{BINARY, Signer, init, run};
+use common::{Signer, init, run};
 use sealcard_api::algorithm::{ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign, HashAlgorithm};
 use sealcard_signer_protocol::{
     KeeperAnswer, KeeperRequestBody, MasterKeyId, Operation, RequestBody, ResponseBody, SignerError, StoredKey,
@@ -139,7 +135,7 @@ fn crash_before_the_seal_is_replaced_changes_nothing() {
     let mut signer = Signer::start(folder.path());
     let seal = fs::read(folder.path().join("seal.json")).unwrap();
     let before = master_keys(&mut signer);
-    let crashed = Command::new(BINARY)
+    let crashed = std::process::Command::new(common::BINARY)
         .args(["rekey", "--folder"])
         .arg(folder.path())
         .env("FAILPOINTS", "signer::before_seal=return")

@@ -23,7 +23,7 @@ mod rules;
 mod schema;
 mod sql;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
 mod transfer;
 mod writer;
