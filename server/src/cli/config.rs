@@ -20,6 +20,7 @@ pub(super) enum ConfigCommand {
 impl ConfigCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self::Check { data } = self;
+        let _acting = data.act_as_owner()?;
         let data = data.data;
         let config = Config::load(&data)?;
         let certificate = data.join(&config.tls.certificate);

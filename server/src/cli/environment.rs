@@ -86,6 +86,7 @@ impl EnvironmentCommand {
         match self {
             Self::Add(add) => add.run(),
             Self::List { data } => {
+                let _acting = data.act_as_owner()?;
                 let all = discover(&data.data.join("signer")).context("can't read the folder signer")?;
                 let width = all.iter().map(|found| found.name.len()).max().unwrap_or(0).max("NAME".len());
                 output::line(format_args!("{:<width$}  KEY STORE     PLACE", "NAME"));

@@ -21,8 +21,9 @@ mod serve;
 mod setup;
 mod tls;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{os::unix::fs::MetadataExt as _, path::PathBuf, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 const EXAMPLES: &str = "\
@@ -78,6 +79,18 @@ struct Data {
     #[arg(long = "data", value_name = "DIR", env = "SEALCARD_SERVER_DATA", value_hint = ValueHint::DirPath)]
     #[arg(default_value = "/var/lib/sealcard")]
     data: PathBuf,
+}
+
+impl Data {
+    /// Lets root act as the owner of the folder: what is in it, the owner chose, and new files must be the owner's.
+    ///
+    /// # Errors
+    /// If the folder can't be looked at, or the system refuses.
+    fn act_as_owner(&self) -> anyhow::Result<Option<installed::Acting>> {
+        let owner = std::fs::metadata(&self.data).with_context(|| self.data.display().to_string())?.uid();
+        let change = nix::unistd::geteuid().is_root() && owner != 0;
+        change.then(|| installed::Acting::begin_as(owner)).transpose()
+    }
 }
 
 /// The definition of the command.

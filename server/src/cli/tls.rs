@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Data,
-    installed::{self, Acting, systemctl},
+    installed::{self, systemctl},
     output,
 };
 use crate::{
@@ -64,8 +63,9 @@ impl TlsCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Renew { data, names } => renew(&data, names),
-            Self::Install { data, certificate, key } => install(&data.data, certificate, key),
+            Self::Install { data, certificate, key } => install(&data, certificate, key),
             Self::Fingerprint { data } => {
+                let _acting = data.act_as_owner()?;
                 let config = Config::load(&data.data)?;
                 let fingerprint = ServerTls::fingerprint(&data.data.join(config.tls.certificate))?;
                 output::line(format_args!("{fingerprint}"));
@@ -75,15 +75,12 @@ impl TlsCommand {
     }
 }
 
-fn install(data: &Path, certificate: PathBuf, key: PathBuf) -> anyhow::Result<()> {
-    let config = Config::load(data)?;
+fn install(data: &Data, certificate: PathBuf, key: PathBuf) -> anyhow::Result<()> {
     let (chain, private) = (read(&certificate)?, Zeroizing::new(read(&key)?));
     ServerTls::load(certificate, key)?;
-    let owner = fs::metadata(data).with_context(|| data.display().to_string())?.uid();
-    let acting = match geteuid().is_root() && owner != 0 {
-        true => Some(Acting::begin_as(owner)?),
-        false => None,
-    };
+    let acting = data.act_as_owner()?;
+    let data = data.data.as_path();
+    let config = Config::load(data)?;
     let place = data.join(&config.tls.certificate);
     tls::replace_pair((&place, &chain), (&data.join(&config.tls.key), &private))?;
     drop(acting);
@@ -105,6 +102,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn renew(data: &Data, names: Vec<String>) -> anyhow::Result<()> {
+    let _acting = data.act_as_owner()?;
     let data = &data.data;
     let config = Config::load(data)?;
     if !data.join(CA_KEY_FILE).is_file() {

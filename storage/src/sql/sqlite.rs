@@ -65,6 +65,8 @@ fn open_with(path: &Path, access: OpenFlags) -> Result<Connection, StorageError>
     // Otherwise a statement is prepared anew each time that another value is bound in its conditions, in case the
     // statistics (STAT4) speak for another plan. There are none.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // A server that is restricted to its own files has no folder for temporary ones.
+    conn.pragma_update(None, "temp_store", "memory")?;
     Ok(conn)
 }
 
@@ -166,4 +168,23 @@ pub(crate) fn expect_transaction(conn: &Connection) -> Result<(), StorageError> 
         return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT), None).into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn no_connection_makes_temporary_files() {
+        const MEMORY: i64 = 2;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        File::create(&path).unwrap();
+        for conn in [open(&path).unwrap(), open_for_reading(&path).unwrap()] {
+            assert_eq!(conn.pragma_query_value(None, "temp_store", |row| row.get::<_, i64>(0)).unwrap(), MEMORY);
+        }
+    }
 }

@@ -24,7 +24,8 @@ use crate::{
 Example:
   systemctl stop sealcard-server
   sealcard-server database move \\
-    --database-url 'postgres://sealcard@db.example.org/sealcard?sslmode=require' \\
+    --database-url \\
+      'postgres://sealcard@db.example.org/sealcard?sslmode=require' \\
     --database-password-file /etc/sealcard/database-password
   systemctl start sealcard-server")]
 pub(in crate::cli) struct Move {
@@ -36,6 +37,7 @@ pub(in crate::cli) struct Move {
 
 impl Move {
     pub(super) fn run(self) -> anyhow::Result<()> {
+        let _acting = self.data.act_as_owner()?;
         let data = std::path::absolute(&self.data.data).context("--data")?;
         let config = Config::load(&data)
             .with_context(|| format!("{} can't be used (has it a server? see --data)", data.display()))?;
@@ -143,7 +145,9 @@ mod tests {
         let text = with_database(before, &section).unwrap();
         assert_eq!(
             text,
-            format!("# first\nlisten = \"127.0.0.1:1\" # here\n\n[database]\n{inside}\n[limits]\n# requests = 5\n")
+            format!(
+                "# first\nlisten = \"127.0.0.1:1\" # here\n\n[database]\n{inside}# none\n\n[limits]\n# requests = 5\n"
+            )
         );
         let text = with_database("listen = \"127.0.0.1:1\"\n", &section).unwrap();
         assert_eq!(text, format!("listen = \"127.0.0.1:1\"\n\n[database]\n{inside}"));

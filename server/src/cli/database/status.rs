@@ -25,6 +25,7 @@ pub(in crate::cli) struct Status {
 
 impl Status {
     pub(super) fn run(self) -> anyhow::Result<()> {
+        let _acting = self.data.act_as_owner()?;
         let data = std::path::absolute(&self.data.data).context("--data")?;
         let config = Config::load(&data)
             .with_context(|| format!("{} can't be used (has it a server? see --data)", data.display()))?;

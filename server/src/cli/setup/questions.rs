@@ -16,7 +16,8 @@ impl Questions {
     /// # Errors
     /// If there is no terminal to ask on.
     pub(super) fn new(silent: bool) -> anyhow::Result<Self> {
-        if !silent && !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+        if !silent && !terminal {
             bail!(
                 "there is no terminal to ask on: give options, and --non-interactive to take the defaults for the rest"
             );

@@ -16,8 +16,7 @@ echo battery-staple-alice >/home/alice/password
 chown alice /home/alice/password
 ";
 
-/// Logs both users in with the one-time passwords that setup has printed, and has alice sign and verify. `$1`: options of
-/// the login.
+/// Logs both users in with the one-time passwords that setup has printed, and has alice sign and verify.
 const SIGN: &str = r#"
 one_time() { sed -n "s/^  $1  *\([a-z2-7-]*\)  .*/\1/p" /root/setup.txt; }
 one_time admin >/root/one-time
@@ -89,8 +88,6 @@ cat >config.json <<END
   "certificate": "/root/pebble/cert.pem", "privateKey": "/root/pebble/key.pem", "httpPort": 80, "tlsPort": 5001,
   "externalAccountBindingRequired": false}}
 END
-# certbot's library trusts authorities of its own.
-mkdir -p /etc/systemd/system.conf.d
 systemd-run --quiet --unit=pebble --setenv=PEBBLE_VA_NOSLEEP=1 pebble -config /root/pebble/config.json
 for _ in $(seq 100); do curl --silent https://localhost:14000/dir >/dev/null && break; sleep 0.1; done
 curl --silent https://localhost:14000/dir | grep newOrder
@@ -175,8 +172,61 @@ fn a_backup_is_restored_on_a_new_machine_with_the_signers_users() -> Result<()> 
     // A setup that fails leaves nothing behind, and never touches a server that exists.
     let again = container.run("sealcard-server setup --name other.example.org --non-interactive")?;
     ensure!(!again.status.success() && again.stderr.contains("already has a server"), "{}", again.description());
+    // A server that somebody controls can't give itself a signer's keys by a setting.
+    container.run(TRIAL)?.success()?;
+    // Nor have root remove a signer: its keys stay, whatever is missing beside them.
+    for lost in [
+        "mv /var/lib/sealcard /root/lost && mkdir -m 700 /var/lib/sealcard && chown sealcard: /var/lib/sealcard",
+        "touch /var/lib/sealcard/init-unfinished",
+    ] {
+        container.run(lost)?.success()?;
+        let refused = container.run("sealcard-server setup --name other.example.org --non-interactive")?;
+        ensure!(!refused.status.success() && refused.stderr.contains("has files already"), "{}", refused.description());
+        container.run("cmp /root/master.key /var/lib/sealcard-signer/default/master.key")?.success()?;
+    }
     Ok(())
 }
+
+const TRIAL: &str = "
+sed -i 's/^trial = false/trial = true/' /var/lib/sealcard/server.toml
+grep '^trial = true' /var/lib/sealcard/server.toml
+systemctl restart sealcard-server
+curl --silent --insecure https://sign.example.org:8443/v1/server | grep '\"trial\":false'
+grep '^Seccomp:.2' /proc/$(systemctl show --property MainPID --value sealcard-server)/status
+";
+
+#[test]
+#[ignore = "cargo xtask test makes the packages and runs it"]
+fn a_setup_that_fails_or_is_killed_leaves_nothing_in_the_way_of_the_next() -> Result<()> {
+    let container = install()?;
+    container.run(FAIL)?.success()?;
+    container.run(SETUP)?.success()?;
+    container.run(&format!("{OWN}{SIGN}"))?.success()?;
+    Ok(())
+}
+
+/// A setup whose database can't be reached, and one that is killed after it has made its signer.
+const FAIL: &str = r#"
+if sealcard-server setup --name sign.example.org --seal systemd-credential --non-interactive \
+    --database-url 'postgres://sealcard@127.0.0.1:1/sealcard'; then exit 1; fi
+nothing_is_left() {
+    test -z "$(find /var/lib/sealcard /var/lib/sealcard-signer -mindepth 1)"
+    test -z "$(find /etc/systemd/system -name '*sealcard*')"
+    test ! -e /etc/credstore.encrypted/sealcard-seal-default
+    test ! -e /root/sealcard-default.recovery
+}
+nothing_is_left
+# A database that accepts and never answers keeps setup waiting.
+python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 5999)); time.sleep(600)' &
+sealcard-server setup --name sign.example.org --seal systemd-credential --non-interactive \
+    --database-url 'postgres://sealcard@127.0.0.1:5999/sealcard' &
+setup=$!
+for _ in $(seq 300); do test -e /var/lib/sealcard/server.toml && break; sleep 0.1; done
+test -e /root/sealcard-default.recovery
+kill -KILL $setup
+kill $(jobs -p) 2>/dev/null || true
+test -e /var/lib/sealcard-signer/.making-default
+"#;
 
 const MOVE_AWAY: &str = "
 sealcard-server backup /root/backup >/root/backup.txt
