@@ -24,6 +24,8 @@ pub(super) fn compile() -> Result<Binaries> {
     build.args(PROGRAMS);
     zig.prepare(&mut build, &[]);
     let folder = cargo::target()?;
+    // zig takes what it has compiled elsewhere: then two compilations would not be two.
+    build.env("ZIG_GLOBAL_CACHE_DIR", folder.join("zig"));
     let places = places(&folder)?;
     build.env("CARGO_ENCODED_RUSTFLAGS", rust_flags(&places)?.join("\x1f"));
     build.env(format!("CFLAGS_{}", target.replace('-', "_")), c_flags(&places)?.join(" "));
@@ -34,7 +36,11 @@ pub(super) fn compile() -> Result<Binaries> {
 /// Folders whose names would be in messages of panics, each with the name that is there instead. A later one takes
 /// precedence.
 fn places(target: &Path) -> Result<[(PathBuf, &'static str); 3]> {
-    Ok([(workspace().to_owned(), "/sealcard"), (cargo::home()?, "/cargo"), (target.to_owned(), "/target")])
+    // cargo names the files of crates by the folder that a link leads to.
+    let registry = cargo::home()?.join("registry").canonicalize().context("cargo has downloaded no crates")?;
+    let folders =
+        [(workspace().to_owned(), "/sealcard"), (registry, "/cargo/registry"), (target.to_owned(), "/target")];
+    Ok(folders)
 }
 
 fn rust_flags(places: &[(PathBuf, &str)]) -> Result<Vec<String>> {

@@ -1,8 +1,7 @@
 //! A second compilation of the same commit: in another folder, with another target folder and another home of cargo.
 
 use std::{
-    env,
-    os::unix::fs::symlink,
+    env, fs, io,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -17,6 +16,8 @@ use xtask::{
 
 use super::{Release, check};
 
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// Builds everything again, and compares it with what is in `out`.
 pub(super) fn again(release: &Release, out: &Path) -> Result<()> {
     let changes = git(workspace(), &["status", "--porcelain"])?.text();
@@ -29,17 +30,18 @@ pub(super) fn again(release: &Release, out: &Path) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("again.").tempdir_in(target()?)?;
     let source = clone(folder.path())?;
     let cargo_home = folder.path().join("home-of-cargo");
-    std::fs::create_dir(&cargo_home)?;
-    // What was downloaded is the same, under another name.
-    symlink(home()?.join("registry"), cargo_home.join("registry"))?;
+    fs::create_dir(&cargo_home)?;
+    // What was downloaded is the same, under another name. A link would not do: cargo resolves it.
+    run(Command::new("cp").arg("--archive").arg(home()?.join("registry")).arg(&cargo_home), PATIENCE)?.success()?;
     let rebuilt = folder.path().join("dist");
     let mut dist = Command::new(env::current_exe()?);
-    dist.args(["dist", "--maintainer", &release.maintainer, "--out"]).arg(&rebuilt).current_dir(&source);
+    dist.args(["dist", "--maintainer", &release.maintainer, "--downloads", &release.downloads]);
+    dist.arg("--out").arg(&rebuilt).current_dir(&source);
     // This program's workspace is where cargo was called.
     dist.env("CARGO_MANIFEST_DIR", source.join("xtask")).env("CARGO_HOME", &cargo_home);
     dist.env("CARGO_TARGET_DIR", folder.path().join("target")).env("SOURCE_DATE_EPOCH", release.epoch.to_string());
     // Standard output has the folder of the packages, which does not matter here.
-    must_succeed(dist.stdout(std::io::stderr()))?;
+    must_succeed(dist.stdout(io::stderr()))?;
     check::same(out, &rebuilt)
 }
 
@@ -54,5 +56,5 @@ fn clone(folder: &Path) -> Result<PathBuf> {
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> Result<Finished> {
-    run(Command::new("git").args(arguments).current_dir(folder), Duration::from_secs(120))?.success()
+    run(Command::new("git").args(arguments).current_dir(folder), PATIENCE)?.success()
 }
