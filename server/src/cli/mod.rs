@@ -63,7 +63,7 @@ enum Command {
     Database(database::DatabaseCommand),
     Backup(backup::Make),
     Restore(backup::Restore),
-    /// Renew the server's certificate, or show the fingerprint to compare
+    /// Renew or replace the server's certificate, or show the fingerprint to compare
     #[command(subcommand)]
     Tls(tls::TlsCommand),
     /// Show the version
