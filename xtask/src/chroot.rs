@@ -32,6 +32,19 @@ pub(crate) fn ensure() -> Result<()> {
     Flavour::ALL.into_iter().filter_map(Flavour::suite).chain([EMPTY]).try_for_each(ensure_suite)
 }
 
+/// Runs a program in a container, as the test of the installation does with systemd.
+///
+/// # Errors
+/// If this machine does not allow it.
+pub(crate) fn can_run_containers() -> Result<()> {
+    let mut nspawn = privileged("systemd-nspawn")?;
+    nspawn.args(["--quiet", "--register=no", "--keep-unit", "--private-network", "--read-only"]);
+    nspawn.arg(format!("--machine=sealcard-try-{}", std::process::id()));
+    nspawn.arg("--directory").arg(chroot_folder(EMPTY)).arg("true").env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
+    run(&mut nspawn, Duration::from_secs(60))?.success()?;
+    Ok(())
+}
+
 /// Makes the chroot of one suite if it is missing.
 pub(crate) fn ensure_suite(suite: &str) -> Result<()> {
     let folder = chroot_folder(suite);

@@ -21,13 +21,13 @@ use crate::{
     tls,
 };
 
-/// Stands in the data folder until all of it is made.
+/// Marks a data folder that is not complete.
 pub(super) const UNFINISHED: &str = "init-unfinished";
 
 /// The environment that a new server has.
 pub(super) const ENVIRONMENT: &str = "default";
 
-/// What is made, and so what the next attempt may clean up after a half-made one.
+/// Everything that is made here, which the next attempt removes after one that was interrupted.
 const MADE: [&str; 10] = [
     config::FILE,
     database::FILE,
@@ -72,7 +72,7 @@ pub(super) enum KeyStore<'a> {
     Signer { socket: PathBuf, kind: EnvironmentKind },
 }
 
-/// Somebody with a password.
+/// A person and the first password.
 pub(super) struct Account {
     pub(super) name: String,
     pub(super) password: Zeroizing<String>,
@@ -80,14 +80,14 @@ pub(super) struct Account {
     pub(super) one_time_until: Option<Timestamp>,
 }
 
-/// What a new server has already, beside its administrator.
+/// Project and key that a new server begins with.
 #[derive(Default)]
 pub(super) struct First<'a> {
     pub(super) project: Option<String>,
     pub(super) key: Option<FirstKey<'a>>,
 }
 
-/// The first key, in the first project, and who uses it.
+/// The first key, in the first project, and its user.
 pub(super) struct FirstKey<'a> {
     pub(super) name: &'a str,
     pub(super) user_id: &'a str,
@@ -97,7 +97,7 @@ pub(super) struct FirstKey<'a> {
     pub(super) unseal: &'a dyn Fn() -> anyhow::Result<()>,
 }
 
-/// Makes the server, or nothing.
+/// Makes the server. An error removes all of it.
 pub(super) fn make(plan: &Plan<'_>) -> anyhow::Result<()> {
     let existed = prepare(plan.data)?;
     let made = fill(plan);
@@ -171,7 +171,7 @@ impl Account {
     }
 }
 
-/// The text of the configuration: what was decided, and what else there is as comments.
+/// The text of the configuration, with the limits as comments.
 fn configuration(plan: &Plan<'_>, certificate: &Path, key: &Path) -> anyhow::Result<String> {
     let relative = |path: &Path| path.strip_prefix(plan.data).unwrap_or(path).to_owned();
     let mut config = Config { listen: plan.listen, ..Config::default() };
@@ -221,7 +221,7 @@ pub(super) fn expect_free(data: &Path) -> anyhow::Result<()> {
     );
 }
 
-/// Makes the folder, or takes an empty or half-made one. Whether it existed.
+/// Makes the folder, or takes over an empty or incomplete one. Returns whether it existed.
 pub(super) fn prepare(data: &Path) -> anyhow::Result<bool> {
     expect_free(data)?;
     let existed = data.is_dir();
@@ -239,7 +239,7 @@ pub(super) fn prepare(data: &Path) -> anyhow::Result<bool> {
     Ok(existed)
 }
 
-/// Removes what is made here and nothing else; the mark goes last.
+/// Removes everything that is made here, the mark last.
 pub(super) fn clean(data: &Path) -> anyhow::Result<()> {
     for name in MADE {
         let path = data.join(name);

@@ -22,8 +22,8 @@ use crate::{
     storage::{ProjectRow, Store},
 };
 
-/// How long a signer may take to start. A TPM opens a credential in seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a signer may take to open its key store. A TPM opens a credential in seconds.
+const OPENING: Duration = Duration::from_secs(60);
 /// How often to look whether it has.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -89,7 +89,7 @@ async fn open(signer: &Arc<Signer>, key: &FirstKey<'_>) -> anyhow::Result<()> {
             }
         }
     };
-    match timeout(PATIENCE, open).await {
+    match timeout(OPENING, open).await {
         Ok(opened) => opened,
         Err(_) => {
             let why = signer.note().unwrap_or_else(|| "it did not say why".to_owned());

@@ -126,12 +126,16 @@ impl Test {
                 let released = Binaries::test_folder(&target()?);
                 Release::try_out(&Binaries::in_folder(&released)?, &released.with_file_name("dist"))
             })?;
-            summary.step("installation", || {
-                let packages = Binaries::test_folder(&target()?).with_file_name("dist");
-                let mut tests = nextest(self.database, self.store);
-                tests.env("SEALCARD_PACKAGES", packages).args(["--run-ignored", "only"]);
-                must_succeed(tests.args(["-E", "package(sealcard-tests) & test(/^installation::/)"]))
-            })?;
+            match chroot::can_run_containers() {
+                Ok(()) => summary.step("installation", || {
+                    let packages = Binaries::test_folder(&target()?).with_file_name("dist");
+                    let mut tests = nextest(self.database, self.store);
+                    tests.env("SEALCARD_PACKAGES", packages).args(["--run-ignored", "only"]);
+                    must_succeed(tests.args(["-E", "package(sealcard-tests) & test(/^installation::/)"]))
+                })?,
+                // Some sandboxes allow none, whatever is installed.
+                Err(why) => summary.skipped("installation", &format!("no container can be run here: {why:#}")),
+            }
             summary.step("documentation tests", || {
                 must_succeed(cargo(&["test", "--doc", "--quiet"]).args(WORKSPACE).args(FAILPOINTS))
             })?;

@@ -42,7 +42,7 @@ pub(in crate::cli) struct Instance {
     program: PathBuf,
 }
 
-/// What keeps the private keys.
+/// The key store of an instance.
 pub(in crate::cli) enum Keys<'a> {
     /// A sealed store.
     Sealed(&'a Seal),
@@ -284,11 +284,11 @@ impl Instance {
     }
 }
 
-/// An instance that is being made. What is there is removed by [`Self::undo`], or by the next attempt after a crash.
+/// An instance that is being made. [`Self::undo`] removes it; after a crash the next attempt does.
 #[derive(Debug)]
 pub(in crate::cli) struct Making {
     instance: Instance,
-    /// Stands until the instance is complete. Only root can make it.
+    /// Exists until the instance is complete. Only root can make it.
     mark: PathBuf,
     recovery: Option<PathBuf>,
 }

@@ -71,7 +71,7 @@ pub(super) fn run(command: &mut Command) -> anyhow::Result<()> {
 
 /// Lets the server listen on ports below 1024.
 pub(super) fn allow_low_ports() -> anyhow::Result<()> {
-    // A user namespace of its own has no say in the network of the machine.
+    // A process in another user namespace can't use this capability in the network of the machine.
     const TEXT: &str = "# The server listens on a port below 1024.\n[Service]\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n\
         CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nPrivateUsers=no\n";
     let folder = Path::new("/etc/systemd/system").join(format!("{UNIT}.d"));

@@ -1,4 +1,4 @@
-//! What a setup does, after all questions.
+//! The answers to all questions of a setup.
 
 use std::{
     net::SocketAddr,
@@ -40,7 +40,7 @@ pub(super) struct Answers {
     pub(super) key: Option<KeyAnswer>,
 }
 
-/// What keeps the private keys.
+/// The key store of the first environment.
 pub(super) enum KeyStoreAnswer {
     Sealed { choice: SealKind, passphrase: Option<Secret>, recovery: PathBuf },
     Token { config: PathBuf, pin: Option<Secret> },
@@ -201,7 +201,7 @@ fn first_key(
     Ok(Some(KeyAnswer { project, name, user_id, algorithm, user: one_time(user)? }))
 }
 
-/// Somebody who chooses a password at the first login.
+/// An account whose one-time password is replaced at the first login.
 fn one_time(name: String) -> anyhow::Result<Account> {
     let password = one_time_password().ok().context("the system gives no random numbers")?;
     let days = i64::from(Limits::default().one_time_password_days);

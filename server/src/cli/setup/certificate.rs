@@ -39,7 +39,7 @@ pub(super) struct CertificateOptions {
     acme_server: Option<String>,
 }
 
-/// What was decided.
+/// The source of the certificate.
 #[derive(Debug)]
 pub(super) enum Source {
     /// The server's own authority.

@@ -30,7 +30,7 @@ impl Questions {
         self.ask
     }
 
-    /// What a person wants, until `check` takes it; the default for an empty answer. Nobody to ask: the default.
+    /// Asks until `check` accepts the answer. An empty answer is the default. Without questions the answer is the default.
     ///
     /// # Errors
     /// If the default is refused, or the terminal has ended.
