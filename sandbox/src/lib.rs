@@ -3,7 +3,7 @@
 //! Two layers. Landlock takes away the file system, TCP, signals to others and abstract sockets, but for what is
 //! declared. Seccomp takes away system calls: a process that [only computes](Rules::computing) is left with those that
 //! a program needs that answers on open sockets; [any other](Rules::with) loses those that it has no use for: starting
-//! programs, looking into other processes, changing the machine. What is taken away fails with EPERM or EACCES. Both
+//! programs, looking into other processes, changing the machine. Everything else fails with EPERM or EACCES. Both
 //! hold for every thread that is started afterwards, and can't be undone.
 
 mod calls;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_unix_socket_makes_unix_sockets_possible_and_no_others() {
+    fn declared_unix_socket_allows_unix_sockets_only() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("daemon.sock");
         let daemon = std::os::unix::net::UnixListener::bind(&path).unwrap();

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_of_a_use_is_counted_once_and_hanging_up_is_an_outcome() {
+    fn outcome_of_a_use_is_counted_once_also_a_hang_up() {
         let metrics = Metrics::default();
         let count = |outcome| metrics.answers.get_or_create(&AnswerLabels { operation: "sign", outcome }).get();
         metrics.arrival("sign").is(&Err(RequestError::Busy), RequestId::new());

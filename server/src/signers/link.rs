@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keeper_of_another_protocol_or_without_a_greeting_is_not_listened_to() {
+    async fn keeper_without_a_known_greeting_is_refused() {
         let stranger = Hello { oldest: 7, newest: 9, release: "7.0.0".to_owned() };
         for (first, told_why) in
             [(KeeperMessage::Hello(stranger), true), (KeeperMessage::State(StoreState::Open), false)]

@@ -3,7 +3,7 @@
 //! A person gives the signer a new master key, and the database says which one is in use. When the signers of all
 //! servers have the new one, it is put to use: from that transaction on no component is stored under another. Then every
 //! component that is stored otherwise is sealed again and stored in place of what it was, each in a transaction of its
-//! own. What is to be done follows from the database alone, so it goes on after a crash at any point, on any server.
+//! own. The work to do follows from the database alone, so it goes on after a crash at any point, on any server.
 
 use std::sync::Arc;
 

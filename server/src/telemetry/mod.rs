@@ -1,6 +1,6 @@
 //! How the server is, for those who watch it: `/readyz`, `/v1/status` and the metrics.
 //!
-//! What happens is counted where it happens. What is the case now is found when somebody asks.
+//! Events are counted where they happen. The present state is read when somebody asks.
 
 mod disk;
 mod exposition;

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_the_file_gets_into_a_unit_only_as_the_name_of_a_folder() {
+    fn text_of_the_file_enters_a_unit_only_as_a_folder() {
         let with = |pin: &str, folder: &str| {
             toml::from_str::<TokenFile>(&format!("pin = {pin}\n[sandbox]\nwrite = [{folder:?}]\n")).unwrap()
         };
