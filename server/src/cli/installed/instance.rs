@@ -118,6 +118,8 @@ impl Instance {
             let left = text.lines().next().filter(|line| !line.is_empty()).map(PathBuf::from);
             let unfinished = Making { instance: self, mark, recovery: left };
             unfinished.clear();
+            let mark = &unfinished.mark;
+            ensure!(!mark.exists(), "an interrupted attempt left {} behind, which can't be removed", mark.display());
             return unfinished.instance.begin(recovery);
         }
         let folder = self.folder();
