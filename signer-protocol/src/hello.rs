@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn signer_of_a_later_release_is_understood_while_it_speaks_an_older_version() {
+    fn signer_of_a_later_release_may_speak_an_older_version() {
         assert_eq!(hello(PROTOCOL, PROTOCOL + 3).common(), Ok(PROTOCOL));
         assert_eq!(Hello::of_this_release().common(), Ok(PROTOCOL));
         let text = hello(PROTOCOL + 1, PROTOCOL + 3).common().unwrap_err().to_string();

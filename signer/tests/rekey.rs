@@ -51,7 +51,7 @@ fn signs(signer: &mut Signer, key: &StoredKey) -> Result<(), SignerError> {
 }
 
 #[test]
-fn keys_are_sealed_again_while_they_are_used_and_the_earlier_key_goes_last() {
+fn keys_are_resealed_in_use_and_the_old_master_key_goes_last() {
     let folder = common::folder();
     let path = folder.path();
     let mut signer = Signer::start(path);

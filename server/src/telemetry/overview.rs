@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_end_soon_from_thirty_days_before_their_end_to_thirty_days_after() {
+    fn keys_end_soon_within_thirty_days_of_their_end() {
         let now = Timestamp::from_unix(1_000 * DAY);
         let key = |days: i64, name: &str| KeyEnd {
             id: KeyId::new(),

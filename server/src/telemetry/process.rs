@@ -1,4 +1,4 @@
-//! What the system tells of this process, by the names that all Prometheus clients use.
+//! Figures that the system has of this process, by the names that all Prometheus clients use.
 
 use std::fs;
 

@@ -13,7 +13,7 @@ fn init_wants_to_know_what_the_server_is_for() {
 }
 
 #[test]
-fn a_server_that_is_no_trial_restricts_itself_and_uses_no_key_that_it_can_read() {
+fn installed_server_restricts_itself_and_uses_no_readable_key() {
     let place = Place::new();
     success(&place.init(&[]));
     let config = place.data().join("server.toml");

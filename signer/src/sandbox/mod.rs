@@ -27,7 +27,7 @@ pub fn rules(token: Option<&TokenConfig>) -> Rules {
     Rules::with(Needs { read, write, unix_sockets, network }).require(declared.require)
 }
 
-/// See [`sealcard_sandbox::enter`]. What is enforced is logged.
+/// See [`sealcard_sandbox::enter`]. Logs the rules in force.
 ///
 /// # Errors
 /// If a rule that must be enforced can't be. Then no key may be used.

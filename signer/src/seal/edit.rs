@@ -118,7 +118,7 @@ impl SealEdit {
     }
 }
 
-/// Locks the file itself. Whoever had the lock before may have put another file in its place.
+/// Locks the file itself. The earlier holder of the lock may have replaced the file.
 fn lock(path: &Path) -> Result<File, SealError> {
     let failed = |error| SealError::File(path.to_owned(), error);
     loop {

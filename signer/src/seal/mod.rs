@@ -1,6 +1,6 @@
 //! How the master key is kept while nobody uses it.
 //!
-//! A master key is 32 random bytes. It, and while it is replaced its successor, lie in `seal.json` ([`SealFile`]), encrypted with
+//! A master key is 32 random bytes. It and, during a replacement, its successor are stored in `seal.json` ([`SealFile`]), encrypted with
 //! AES-256-GCM under a key that is derived from the seal's secret: the content of a key file or of a systemd credential (HKDF-SHA256), or a
 //! passphrase (argon2id, then HKDF-SHA256). Whoever has `seal.json` and the database, but not the secret, has nothing.
 

@@ -134,7 +134,7 @@ impl Store {
         Err(EnvelopeError.into())
     }
 
-    /// Seals a key under another master key. What is given back was opened once, to be sure.
+    /// Seals a key under another master key. Opens the result once before it returns it.
     ///
     /// # Errors
     /// If the key does not open, or there is no such master key.

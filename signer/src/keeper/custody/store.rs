@@ -50,7 +50,7 @@ impl StoreSecret {
         Ok(())
     }
 
-    /// Reads the seal again, which has changed, and opens it. What is held stays as it is on error, and if a master key
+    /// Reads the seal again, which has changed, and opens it. An error leaves the open keys as they are, and if a master key
     /// would be lost that may be in use.
     pub(super) fn reload(&self, passphrase: Option<&Passphrase>) -> Result<(), SealError> {
         let seal = seal::load(&self.folder)?;
