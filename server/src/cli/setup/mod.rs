@@ -112,10 +112,11 @@ impl Setup {
         };
         // From here on nothing is removed: the server is complete.
         let instance = making.finish()?;
-        answers.source.keep_renewed(&answers.names)?;
+        let renewed = answers.source.keep_renewed(&answers.names);
         let started = start(&answers, &instance);
+        // Also after an error: the passwords are shown this once.
         report(&answers, &instance, seal.as_ref())?;
-        started
+        started.and(renewed)
     }
 }
 
