@@ -28,6 +28,21 @@ impl Decision {
         if self.denials.is_empty() { &self.unmet } else { &[] }
     }
 
+    /// The approvals that the request lacks, if it lacks nothing else and nothing stands against it: it can wait for
+    /// them. Empty otherwise.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<&ApprovalDemand> {
+        let approval = |unmet: &'_ RuleDenial| matches!(unmet.demand, Some(Demand::Approval(_)));
+        if !self.unmet().iter().all(approval) {
+            return Vec::new();
+        }
+        let demands = self.unmet().iter().filter_map(|unmet| match &unmet.demand {
+            Some(Demand::Approval(approval)) => Some(approval),
+            _ => None,
+        });
+        demands.collect()
+    }
+
     /// The demands that are not met, whatever else stands against the request.
     #[must_use]
     pub fn demands(&self) -> &[RuleDenial] {
@@ -276,16 +291,70 @@ impl fmt::Display for RuleDenial {
     }
 }
 
+/// The approval that one stage of a flow asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalDemand {
+    /// The flow's name: that of the rule that it belongs to, such as `project/tags`.
+    pub flow: String,
+    /// Who may approve.
+    pub by: Approvers,
+    /// So many of them.
+    pub count: u32,
+}
+
+impl ApprovalDemand {
+    /// What the set of approvals in Cedar's context has once it is met, such as `project/tags/approvers`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.flow, self.by.id())
+    }
+}
+
+impl fmt::Display for ApprovalDemand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.by, self.count) {
+            (Approvers::Group(group), 1) => write!(f, "the approval of a member of {group}"),
+            (Approvers::Group(group), count) => write!(f, "the approval of {count} members of {group}"),
+            (Approvers::Role(role), 1) => write!(f, "the approval of a person with the role {role}"),
+            (Approvers::Role(role), count) => write!(f, "the approval of {count} people with the role {role}"),
+        }
+    }
+}
+
+/// The people of whom some must approve.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Approvers {
+    /// The members of a group.
+    Group(String),
+    /// Those with a role in the key's project.
+    Role(Role),
+}
+
+impl Approvers {
+    /// A text for ids: the group's name, or `role:` and the role's. No name has a colon.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Group(group) => group.clone(),
+            Self::Role(role) => format!("role:{role}"),
+        }
+    }
+}
+
+impl fmt::Display for Approvers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(group) => write!(f, "the group {group}"),
+            Self::Role(role) => write!(f, "the role {role}"),
+        }
+    }
+}
+
 /// What a request that waits needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Demand {
-    /// So many members of a group must approve.
-    Approval {
-        /// The group.
-        group: String,
-        /// How many.
-        count: u32,
-    },
+    /// People must approve.
+    Approval(ApprovalDemand),
     /// The requester must give a reason.
     Justification,
     /// The requester must prove its presence again.
@@ -301,7 +370,7 @@ impl Demand {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Approval { .. } => "approval",
+            Self::Approval(_) => "approval",
             Self::Justification => "justification",
             Self::SecondFactor => "second-factor",
             Self::VerifiedContent => "verified-content",

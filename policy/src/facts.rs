@@ -1,6 +1,6 @@
 //! What a decision is made from.
 
-use std::{fmt, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use sealcard_api::{
     Timestamp,
@@ -35,6 +35,8 @@ pub struct RequestFacts {
     pub claims: UseContext,
     /// The algorithm of the digest. None where no digest is signed.
     pub hash: Option<HashAlgorithm>,
+    /// The approvals that the request has: names of demands ([`crate::ApprovalDemand::name`]) that are met.
+    pub approvals: BTreeSet<String>,
     /// Whether the server's clock is in doubt, so that no time window counts as open.
     pub clock_in_doubt: bool,
 }

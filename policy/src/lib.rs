@@ -27,7 +27,7 @@ pub mod rules;
 use std::collections::BTreeSet;
 
 pub use builtin::decide;
-pub use decision::{Decision, Demand, Denial, Ground, RuleDenial};
+pub use decision::{ApprovalDemand, Approvers, Decision, Demand, Denial, Ground, RuleDenial};
 pub use facts::{
     Action, AuthenticationMethod, ComponentFacts, EnvironmentFacts, Facts, GrantFacts, KeyFacts, KeyOperation,
     PrincipalFacts, RequestFacts,

@@ -10,8 +10,9 @@ use super::{
     check::{FreeCedar, free_cedar},
     diagnostic::Diagnostic,
     fields::{Fields, Name},
-    mention::{Mention, MentionKind, mention_of, sorted},
-    reader::{Reader, parse},
+    flow::Flow,
+    mention::{Mention, MentionKind, flow_mentions, mention_of, sorted},
+    reader::{Named, Reader, parse},
     tool::Tool,
 };
 
@@ -25,6 +26,7 @@ pub struct Document {
     pub(super) rules: Vec<(String, Rule)>,
     pub(super) tools: BTreeMap<String, Tool>,
     pub(super) networks: BTreeMap<String, Vec<IpNet>>,
+    pub(super) flows: BTreeMap<String, Flow>,
     pub(super) cedar: Vec<Policy>,
 }
 
@@ -40,13 +42,14 @@ pub(super) struct Rule {
     pub(super) spans: BTreeMap<&'static str, Range<usize>>,
 }
 
-/// A template, with the tools and networks that it names.
+/// A template, with the tools, networks and flows that it names.
 #[derive(Debug, Clone)]
 pub struct Template {
     name: String,
     pub(super) fields: Fields,
     pub(super) tools: BTreeMap<String, Tool>,
     pub(super) networks: BTreeMap<String, Vec<IpNet>>,
+    pub(super) flows: BTreeMap<String, Flow>,
     /// The fields that a link may set although the template sets them.
     pub(super) adjustable: Vec<String>,
     visible_to: Vec<String>,
@@ -75,6 +78,7 @@ impl Document {
         let mut reader = Reader { text, found };
         let tools = reader.tools(raw.tool);
         let networks = reader.networks(raw.network);
+        let flows = reader.flows(raw.flow);
         reader.count("rules", raw.rule.len(), 0..0);
         let mut rules = Vec::new();
         for (name, rule) in raw.rule {
@@ -95,7 +99,7 @@ impl Document {
             // A link's names may be those of the template, which is not here.
             let strict = raw.template.is_none();
             let template = raw.template.as_ref().map(|name| name.get_ref().to_string());
-            let (fields, spans) = reader.fields(raw, strict.then_some((&tools, &networks)));
+            let (fields, spans) = reader.fields(raw, strict.then_some(Named { tools: &tools, networks: &networks, flows: &flows }));
             if template.is_none() && spans.is_empty() {
                 reader.wrong(span.clone(), format!("the rule {name} asks for nothing"));
             }
@@ -111,7 +115,7 @@ impl Document {
                 }
             },
         };
-        reader.finish(Self { text: text.to_owned(), rules, tools, networks, cedar })
+        reader.finish(Self { text: text.to_owned(), rules, tools, networks, flows, cedar })
     }
 
     /// Whether it has no rules at all.
@@ -129,6 +133,7 @@ impl Document {
     #[must_use]
     pub fn mentions(&self) -> Vec<Mention> {
         let mut mentions: Vec<Mention> = self.rules.iter().flat_map(|(_, rule)| rule.fields.mentions()).collect();
+        mentions.extend(flow_mentions(&self.flows));
         mentions.extend(self.cedar.iter().flat_map(Policy::entity_literals).filter_map(|uid| mention_of(&uid)));
         sorted(mentions)
     }
@@ -150,6 +155,7 @@ impl Template {
         }
         let tools = reader.tools(raw.tool);
         let networks = reader.networks(raw.network);
+        let flows = reader.flows(raw.flow);
         let mut templates = raw.template.into_iter();
         let (Some((name, rule)), None) = (templates.next(), templates.next()) else {
             reader.wrong(0..0, "one [template.NAME] is needed");
@@ -174,12 +180,12 @@ impl Template {
         let names = |list: &Spanned<Vec<Name>>| list.get_ref().iter().map(ToString::to_string).collect();
         let visible_to = raw.visible_to.as_ref().map(names).unwrap_or_default();
         let description = raw.description.clone();
-        let (fields, spans) = reader.fields(raw, Some((&tools, &networks)));
+        let (fields, spans) = reader.fields(raw, Some(Named { tools: &tools, networks: &networks, flows: &flows }));
         if spans.is_empty() {
             reader.wrong(span, format!("the template {name} asks for nothing"));
         }
         let adjustable = adjustable.into_iter().map(Spanned::into_inner).collect();
-        reader.finish(Self { name, fields, tools, networks, adjustable, visible_to, description })
+        reader.finish(Self { name, fields, tools, networks, flows, adjustable, visible_to, description })
     }
 
     /// The name.
@@ -204,7 +210,7 @@ impl Template {
     #[must_use]
     pub fn mentions(&self) -> Vec<Mention> {
         let groups = self.visible_to.iter().map(|name| Mention { kind: MentionKind::Group, name: name.clone() });
-        sorted(self.fields.mentions().into_iter().chain(groups).collect())
+        sorted(self.fields.mentions().into_iter().chain(groups).chain(flow_mentions(&self.flows)).collect())
     }
 
     /// The Cedar policies that a link to it becomes, for people.

@@ -15,6 +15,7 @@ mod diagnostic;
 mod document;
 mod examples;
 pub mod fields;
+mod flow;
 mod mention;
 mod merge;
 mod network;
@@ -29,10 +30,11 @@ mod window;
 pub use cedar::SCHEMA;
 pub use diagnostic::Diagnostic;
 pub use document::{Document, Template};
+pub use flow::{BreakGlass, Flow, MAX_STAGES, PreApprovalLimits, Stage};
 pub use examples::{Example, ExampleResult, Examples, Expectation};
 pub use mention::{Mention, MentionKind};
 pub use quota::{Quota, QuotaOf};
-pub use set::{RuleSet, Scope, TemplateState};
+pub use set::{RuleFlow, RuleSet, Scope, TemplateState};
 pub use split::{TemplateText, split_templates};
 
 /// The longest text of a document or template, in bytes.
