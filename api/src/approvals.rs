@@ -204,8 +204,6 @@ pub struct AskedUse {
     /// When the requester logged in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub login: Option<Timestamp>,
-    /// The label of the requester's grant, such as the workstation's name.
-    pub grant: String,
     /// What the workstation claims.
     #[serde(default)]
     pub claims: UseContext,

@@ -5,6 +5,7 @@
 //! writer (`writer`), which commits all waiting jobs together, so that throughput does not pay one fsync for each;
 //! reads have connections of their own and never wait for the writer.
 
+mod approvals;
 mod attempts;
 mod cache;
 mod clock;
@@ -64,6 +65,10 @@ use self::{
         sqlite,
     },
     writer::{PostgresWriter, SqliteWriter, Writer},
+};
+pub use approvals::{
+    ApprovalBody, ApprovalChange, ApprovalQuery, ApprovalRow, ApprovedUse, DecisionRow, FlowOf, NewDecision,
+    OverdueRequest, PrincipalNameRow, StageOf, TooManyWaiting, WaitLimits,
 };
 pub use attempts::{Attempt, Leftover};
 pub use clock::{ClockDoubt, ClockFault};

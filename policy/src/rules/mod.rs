@@ -32,6 +32,7 @@ pub use diagnostic::Diagnostic;
 pub use document::{Document, Template};
 pub use flow::{BreakGlass, Flow, MAX_STAGES, PreApprovalLimits, Stage};
 pub use examples::{Example, ExampleResult, Examples, Expectation};
+pub use network::network_contains;
 pub use mention::{Mention, MentionKind};
 pub use quota::{Quota, QuotaOf};
 pub use set::{RuleFlow, RuleSet, Scope, TemplateState};

@@ -47,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is allowed.
     pub policy: PolicyConfig,
+    /// Approvals, where a flow says nothing else.
+    pub approvals: ApprovalsConfig,
 }
 
 impl Default for Config {
@@ -62,6 +64,7 @@ impl Default for Config {
             metrics: MetricsConfig::default(),
             limits: Limits::default(),
             policy: PolicyConfig::default(),
+            approvals: ApprovalsConfig::default(),
         }
     }
 }
@@ -72,6 +75,40 @@ impl Default for Config {
 pub struct PolicyConfig {
     /// Whether owners and administrators may give themselves the role key-user. If not, another one has to.
     pub allow_self_grants: bool,
+}
+
+/// Section `[approvals]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ApprovalsConfig {
+    /// Seconds for which a use waits for approval, where its flow says nothing.
+    pub wait_seconds: u32,
+    /// Hours after which a request that is not decided expires, where its flow says nothing.
+    pub expires_hours: u32,
+    /// Minutes within which an approval must be used, where its flow says nothing.
+    pub use_within_minutes: u32,
+    /// The most uses of a pre-approval, where its flow says nothing.
+    pub pre_approval_uses: u32,
+    /// The most hours of a pre-approval, where its flow says nothing.
+    pub pre_approval_hours: u32,
+    /// Uses of one principal that wait at once.
+    pub waiting_per_principal: u32,
+    /// Uses of one project's keys that wait at once.
+    pub waiting_per_project: u32,
+}
+
+impl Default for ApprovalsConfig {
+    fn default() -> Self {
+        Self {
+            wait_seconds: 300,
+            expires_hours: 24,
+            use_within_minutes: 60,
+            pre_approval_uses: 100,
+            pre_approval_hours: 168,
+            waiting_per_principal: 32,
+            waiting_per_project: 256,
+        }
+    }
 }
 
 /// Section `[database]`. Without `url` the database is the file `sealcard.db` in the data folder.

@@ -403,6 +403,7 @@ impl<'a> Used<'a> {
         let kind = account
             .map_or(if by_token { PrincipalKind::ServiceAccount } else { PrincipalKind::User }, |it| it.row.kind);
         let claims = self.asked.claims.as_ref().map(Claims::context).unwrap_or_default();
+        let approvals = judged.iter().flat_map(|judged| judged.approvals.iter().cloned()).collect();
         Facts {
             now: body.time,
             grant: GrantFacts {
@@ -421,7 +422,7 @@ impl<'a> Used<'a> {
             },
             roles: Roles::NONE.with(ProjectRole::KeyUser),
             key: Some(KeyFacts { component: Some(ComponentFacts::default()), ..key_facts(key) }),
-            request: RequestFacts { address: body.peer, claims, hash: self.asked.hash, clock_in_doubt: false },
+            request: RequestFacts { address: body.peer, claims, hash: self.asked.hash, approvals, clock_in_doubt: false },
         }
     }
 
