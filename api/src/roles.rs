@@ -13,13 +13,15 @@ pub enum ProjectRole {
     Owner,
     /// Uses the project's keys.
     KeyUser,
+    /// Decides on requests that wait for an approval; may neither use nor manage the keys.
+    Approver,
     /// Reads the project's record.
     Auditor,
 }
 
 impl ProjectRole {
     /// All roles.
-    pub const ALL: [Self; 3] = [Self::Owner, Self::KeyUser, Self::Auditor];
+    pub const ALL: [Self; 4] = [Self::Owner, Self::KeyUser, Self::Approver, Self::Auditor];
 
     /// The name as JSON and commands write it.
     #[must_use]
@@ -27,6 +29,7 @@ impl ProjectRole {
         match self {
             Self::Owner => "owner",
             Self::KeyUser => "key-user",
+            Self::Approver => "approver",
             Self::Auditor => "auditor",
         }
     }
@@ -44,6 +47,7 @@ impl ProjectRole {
             Self::Owner => 1,
             Self::KeyUser => 2,
             Self::Auditor => 4,
+            Self::Approver => 8,
         }
     }
 }

@@ -75,7 +75,7 @@ prop_compose! {
     fn all_facts()(
         grant in grants(),
         principal in principals(),
-        roles in vec(select(Role::ALL.to_vec()), 0..3),
+        roles in vec(select(Role::ALL.to_vec()), 0..4),
         key in option::weighted(0.9, keys()),
     ) -> Facts {
         let request = RequestFacts::default();
@@ -157,7 +157,7 @@ proptest! {
 
     #[test]
     fn key_is_never_used_without_the_role(mut facts in all_facts(), operation in operations()) {
-        facts.roles = [Role::Owner, Role::Auditor].into_iter().filter(|role| facts.roles.contains(*role)).collect();
+        facts.roles = Role::ALL.into_iter().filter(|r| *r != Role::KeyUser && facts.roles.contains(*r)).collect();
         prop_assert!(!decide(&facts, Action::UseKey(operation)).allowed());
     }
 

@@ -46,7 +46,7 @@ CREATE UNIQUE INDEX project_name ON project (name) WHERE removed IS NULL;
 CREATE TABLE project_principal (
     project_id   BLOB NOT NULL REFERENCES project (id),
     principal_id BLOB NOT NULL REFERENCES principal (id),
-    role         TEXT NOT NULL CHECK (role IN ('owner', 'key-user', 'auditor')),
+    role         TEXT NOT NULL CHECK (role IN ('owner', 'key-user', 'approver', 'auditor')),
     PRIMARY KEY (project_id, principal_id, role)
 ) STRICT, WITHOUT ROWID;
 
@@ -55,7 +55,7 @@ CREATE INDEX project_principal_principal ON project_principal (principal_id);
 CREATE TABLE project_group (
     project_id BLOB NOT NULL REFERENCES project (id),
     group_id   BLOB NOT NULL REFERENCES principal_group (id) ON DELETE CASCADE,
-    role       TEXT NOT NULL CHECK (role IN ('owner', 'key-user', 'auditor')),
+    role       TEXT NOT NULL CHECK (role IN ('owner', 'key-user', 'approver', 'auditor')),
     PRIMARY KEY (project_id, group_id, role)
 ) STRICT, WITHOUT ROWID;
 
