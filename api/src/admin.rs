@@ -114,6 +114,9 @@ pub struct ServiceAccount {
     pub id: PrincipalId,
     /// The name.
     pub name: String,
+    /// The name of the user who answers for the account; absent if there is none, or none any more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
     /// A disabled account's grants and tokens are refused at once.
     pub disabled: bool,
     /// When it was made.
@@ -128,6 +131,9 @@ pub struct NewServiceAccount {
     /// As [`NewUser::name`].
     #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Name))]
     pub name: String,
+    /// Name or id of the user who answers for the account; if absent, the one who asks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
 }
 
 /// Body of `PATCH /v1/service-accounts/{account}`.
@@ -135,6 +141,9 @@ pub struct NewServiceAccount {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServiceAccountChange {
+    /// Name or id of the user who answers for the account from now on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
     /// Disables or enables the account.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,

@@ -102,6 +102,8 @@ pub struct Principal {
     pub disabled: bool,
     /// Whether it was removed.
     pub removed: bool,
+    /// The user who answers for a service account, if there is one.
+    pub owner: Option<PrincipalId>,
     /// The names of its groups.
     pub groups: Vec<String>,
 }
@@ -173,7 +175,7 @@ const FACTS: &str = concat!(
         k.id, k.name, k.environment_id, k.algorithm, k.disabled, k.revoked IS NOT NULL, k.destroyed IS NOT NULL,
         c.id, c.role, c.algorithm, c.public_key, c.public_exponent, c.handle, c.expires, c.revoked,
         e.name, (SELECT templates_version FROM server),
-        (SELECT clock_doubt IS NOT NULL FROM server), ",
+        (SELECT clock_doubt IS NOT NULL FROM server), p.owner_id, ",
     rules_of!("environment", "k.environment_id"),
     ", ",
     rules_of!("project", "j.id"),
@@ -211,6 +213,7 @@ impl FromRow for Facts {
                 administrator: row.get(11)?,
                 disabled: row.get(12)?,
                 removed: row.get(13)?,
+                owner: row.get::<Option<Uuid>>(36)?.map(PrincipalId),
                 groups: row.get::<Option<String>>(14)?.map(names).unwrap_or_default(),
             },
             project,
@@ -218,9 +221,9 @@ impl FromRow for Facts {
             key: key(row)?,
             rules: RuleVersions {
                 templates: row.get(34)?,
-                environment: row.get(36)?,
-                project: row.get(37)?,
-                key: row.get(38)?,
+                environment: row.get(37)?,
+                project: row.get(38)?,
+                key: row.get(39)?,
             },
             clock_doubted: row.get(35)?,
         })

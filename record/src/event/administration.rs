@@ -58,6 +58,16 @@ pub struct PrincipalAct {
     pub principal: Named<PrincipalId>,
 }
 
+/// There is a new service account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceAccountAdded {
+    /// The service account.
+    pub principal: Named<PrincipalId>,
+    /// The user who answers for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<Named<PrincipalId>>,
+}
+
 /// A service account was changed. What is absent stayed as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAccountChanged {
@@ -69,6 +79,9 @@ pub struct ServiceAccountChanged {
     /// Whether the service account is refused.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,
+    /// The user who answers for it from now on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<Named<PrincipalId>>,
 }
 
 /// A service account got a token.
@@ -178,7 +191,16 @@ macro_rules! about_principal {
     )+};
 }
 
-about_principal!(UserAdded, UserChanged, PrincipalAct, ServiceAccountChanged, TokenAdded, TokenRevoked, GroupMemberAct);
+about_principal!(
+    UserAdded,
+    UserChanged,
+    PrincipalAct,
+    ServiceAccountAdded,
+    ServiceAccountChanged,
+    TokenAdded,
+    TokenRevoked,
+    GroupMemberAct
+);
 
 macro_rules! about_project {
     ($($payload:ty),+) => {$(

@@ -52,6 +52,7 @@ impl Directory {
                 disabled: false,
                 created: tx.now().unix(),
                 one_time_until: one_time_until.map(Timestamp::unix),
+                owner: None,
             };
             tx.add_principal(&row, Some(&password))?;
             tx.append_record(author.draft(Event::UserAdded(UserAdded {
@@ -167,9 +168,10 @@ impl Directory {
     }
 }
 
-fn find_user(tx: &mut WriteTx, name: &str) -> Result<PrincipalRow> {
+/// The user of this name or id.
+pub(super) fn find_user(tx: &mut WriteTx, name: &str) -> Result<PrincipalRow> {
     let row = tx.find_principal(name)?.filter(|row| row.kind == PrincipalKind::User);
-    row.ok_or_else(|| unknown(name))
+    row.ok_or_else(|| DirectoryError::NotFound(format!("There is no user {name}.")))
 }
 
 /// Undoes the transaction that would leave nobody to administer the server.

@@ -58,7 +58,7 @@ async fn create(
 ) -> ApiResult<(StatusCode, Json<ServiceAccount>)> {
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&new.name).map_err(ApiError::invalid)?;
-    let account = state.directory.add_service_account(caller.into(), new.name).await?;
+    let account = state.directory.add_service_account(caller.into(), new.name, new.owner).await?;
     Ok((StatusCode::CREATED, Json(account.into())))
 }
 
@@ -74,7 +74,7 @@ async fn show(
     Ok(Json(state.directory.service_account(&account).await?.into()))
 }
 
-/// Renames, disables or enables a service account. Disabling revokes its grants.
+/// Renames, disables or enables a service account, or gives it another owner. Disabling revokes its grants.
 #[utoipa::path(patch, path = "/v1/service-accounts/{account}", tag = "service accounts",
     params(("account" = String, Path, description = "name or id")), request_body = ServiceAccountChange,
     responses((status = 200, body = ServiceAccount)))]
@@ -85,9 +85,8 @@ async fn change(
     Json(change): Json<ServiceAccountChange>,
 ) -> ApiResult<Json<ServiceAccount>> {
     caller.may_on_server(Action::ManageServer)?;
-    let ServiceAccountChange { disabled, name } = change;
-    name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
-    let row = state.directory.change_service_account(caller.into(), account, name, disabled).await?;
+    change.name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
+    let row = state.directory.change_service_account(caller.into(), account, change).await?;
     Ok(Json(row.into()))
 }
 

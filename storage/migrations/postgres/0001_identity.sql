@@ -9,14 +9,18 @@ CREATE TABLE principal (
     one_time_until BIGINT,           -- the password is for one login, and refused from this moment on; NULL: the user's own
     administrator BOOLEAN NOT NULL DEFAULT FALSE,
     disabled      BOOLEAN NOT NULL DEFAULT FALSE,
+    owner_id      UUID REFERENCES principal (id), -- the user who answers for a service account, while there is one
     created       BIGINT NOT NULL,
     removed       BIGINT,
     CHECK ((kind = 'user') = (password IS NOT NULL) OR removed IS NOT NULL),
-    CHECK (kind = 'user' OR NOT administrator)
+    CHECK (kind = 'user' OR NOT administrator),
+    CHECK (kind = 'service-account' OR owner_id IS NULL)
 );
 
 -- The name of a removed principal may be given again.
 CREATE UNIQUE INDEX principal_name ON principal (name) WHERE removed IS NULL;
+
+CREATE INDEX principal_owner ON principal (owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE TABLE principal_group (
     id      UUID PRIMARY KEY,

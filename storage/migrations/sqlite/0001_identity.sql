@@ -9,14 +9,18 @@ CREATE TABLE principal (
     one_time_until INTEGER,           -- the password is for one login, and refused from this moment on; NULL: the user's own
     administrator INTEGER NOT NULL DEFAULT 0,
     disabled      INTEGER NOT NULL DEFAULT 0,
+    owner_id      BLOB REFERENCES principal (id), -- the user who answers for a service account, while there is one
     created       INTEGER NOT NULL,
     removed       INTEGER,
     CHECK ((kind = 'user') = (password IS NOT NULL) OR removed IS NOT NULL),
-    CHECK (kind = 'user' OR administrator = 0)
+    CHECK (kind = 'user' OR administrator = 0),
+    CHECK (kind = 'service-account' OR owner_id IS NULL)
 ) STRICT, WITHOUT ROWID;
 
 -- The name of a removed principal may be given again.
 CREATE UNIQUE INDEX principal_name ON principal (name) WHERE removed IS NULL;
+
+CREATE INDEX principal_owner ON principal (owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE TABLE principal_group (
     id      BLOB NOT NULL PRIMARY KEY,

@@ -34,6 +34,8 @@ pub struct PrincipalRow {
     pub created: i64,
     /// Until when the user's one-time password is good, unix seconds; `None` if the user has chosen a password.
     pub one_time_until: Option<i64>,
+    /// The user who answers for a service account, if there is one.
+    pub owner: Option<Named<PrincipalId>>,
 }
 
 impl PrincipalRow {
@@ -55,6 +57,10 @@ impl FromRow for PrincipalRow {
             disabled: row.get(4)?,
             created: row.get(5)?,
             one_time_until: row.get(6)?,
+            owner: match row.get::<Option<Uuid>>(7)? {
+                None => None,
+                Some(id) => Some(Named::new(PrincipalId(id), row.get::<String>(8)?)),
+            },
         })
     }
 }
@@ -85,6 +91,8 @@ pub struct PrincipalChange {
     pub disabled: Option<bool>,
     /// A new name.
     pub name: Option<String>,
+    /// Another owner of a service account.
+    pub owner: Option<PrincipalId>,
 }
 
 fn taken(name: &str) -> String {
@@ -93,7 +101,8 @@ fn taken(name: &str) -> String {
 
 macro_rules! columns {
     () => {
-        "SELECT id, kind, name, administrator, disabled, created, one_time_until FROM principal"
+        "SELECT id, kind, name, administrator, disabled, created, one_time_until, owner_id,
+            (SELECT o.name FROM principal o WHERE o.id = principal.owner_id) FROM principal"
     };
 }
 
@@ -163,8 +172,8 @@ impl WriteTx {
     pub fn add_principal(&mut self, row: &PrincipalRow, password: Option<&str>) -> Result<(), StorageError> {
         self.conn()
             .execute(
-                "INSERT INTO principal (id, kind, name, password, administrator, disabled, created, one_time_until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO principal (id, kind, name, password, administrator, disabled, created, one_time_until,
+                    owner_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 params![
                     row.id.0,
                     row.kind.name(),
@@ -173,7 +182,8 @@ impl WriteTx {
                     row.administrator,
                     row.disabled,
                     row.created,
-                    row.one_time_until
+                    row.one_time_until,
+                    row.owner.as_ref().map(|owner| owner.id.0)
                 ],
             )
             .map_err(|error| error.taken(taken(&row.name)))?;
@@ -209,7 +219,7 @@ impl WriteTx {
             .execute(
                 "UPDATE principal SET password = COALESCE($2, password), administrator = COALESCE($3, administrator),
              disabled = COALESCE($4, disabled), one_time_until = CASE WHEN $5 THEN $6 ELSE one_time_until END,
-             name = COALESCE($7, name) WHERE id = $1",
+             name = COALESCE($7, name), owner_id = COALESCE($8, owner_id) WHERE id = $1",
                 params![
                     id.0,
                     change.password.as_deref(),
@@ -217,28 +227,30 @@ impl WriteTx {
                     change.disabled,
                     change.password.is_some(),
                     change.one_time_until,
-                    change.name.as_deref()
+                    change.name.as_deref(),
+                    change.owner.map(|owner| owner.0)
                 ],
             )
             .map_err(|error| error.taken(taken(change.name.as_deref().unwrap_or_default())))?;
         Ok(())
     }
 
-    /// Removes a principal: its memberships go, its grants and tokens are revoked, its password is forgotten. The row
-    /// stays for the record.
+    /// Removes a principal: its memberships go, its grants and tokens are revoked, its password is forgotten, and the
+    /// service accounts that it owned have no owner any more. The row stays for the record.
     ///
     /// # Errors
     /// If the database fails.
     pub fn remove_principal(&mut self, id: PrincipalId) -> Result<(), StorageError> {
         let now = self.now().unix();
         self.conn().execute(
-            "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE
-             WHERE id = $1",
+            "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE,
+                    owner_id = NULL WHERE id = $1",
             params![id.0, now],
         )?;
         for sql in [
             "DELETE FROM group_member WHERE principal_id = $1",
             "DELETE FROM project_principal WHERE principal_id = $1",
+            "UPDATE principal SET owner_id = NULL WHERE owner_id = $1",
         ] {
             self.conn().execute(sql, params![id.0])?;
         }
@@ -280,6 +292,12 @@ impl From<PrincipalRow> for User {
 
 impl From<PrincipalRow> for ServiceAccount {
     fn from(row: PrincipalRow) -> Self {
-        Self { id: row.id, name: row.name, disabled: row.disabled, created: Timestamp::from_unix(row.created) }
+        Self {
+            id: row.id,
+            name: row.name,
+            owner: row.owner.map(|owner| owner.name),
+            disabled: row.disabled,
+            created: Timestamp::from_unix(row.created),
+        }
     }
 }
