@@ -10,7 +10,7 @@ use crate::{
     grants::SecretText,
     ids::{EnvironmentId, GroupId, KeyId, PrincipalId, ProjectId, ServiceTokenId},
     keys::KeyState,
-    roles::{MemberKind, PrincipalKind, ProjectRole},
+    roles::{MemberKind, PrincipalKind, ProjectRole, SystemRole},
 };
 
 /// A part of a list. Query parameters of every list: `limit` (1 to 500, 100 if absent) and `after` (the previous
@@ -33,8 +33,8 @@ pub struct User {
     pub id: PrincipalId,
     /// The name used at login.
     pub name: String,
-    /// Whether the user may administer the server.
-    pub administrator: bool,
+    /// What the user may do on the whole server.
+    pub roles: Vec<SystemRole>,
     /// A disabled user's grants are refused at once.
     pub disabled: bool,
     /// When it was made.
@@ -80,9 +80,9 @@ pub struct NewUser {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::NewPassword>))]
     pub password: Option<SecretText>,
-    /// Whether the user may administer the server.
+    /// What the user may do on the whole server.
     #[serde(default)]
-    pub administrator: bool,
+    pub roles: Vec<SystemRole>,
 }
 
 /// Body of `PATCH /v1/users/{user}`: only what is named changes. `DELETE` removes the user and every grant.
@@ -94,9 +94,12 @@ pub struct UserChange {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::NewPassword>))]
     pub password: Option<SecretText>,
-    /// Whether the user may administer the server.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub administrator: Option<bool>,
+    /// System roles to give. One that the user has already stays.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub add_roles: Vec<SystemRole>,
+    /// System roles to take away.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub remove_roles: Vec<SystemRole>,
     /// Disables or enables the user.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,

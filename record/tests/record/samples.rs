@@ -8,7 +8,7 @@ use sealcard_api::{
     keys::{KeyProfile, RevocationReason},
     merge::CertificateChange,
     record::RequestState,
-    roles::ProjectRole,
+    roles::{ProjectRole, SystemRole},
     tokens::KeyEvidence,
 };
 use sealcard_record::{
@@ -200,11 +200,11 @@ fn grants_and_passwords() -> Vec<Event> {
 
 fn administration() -> Vec<Event> {
     vec![
-        Event::UserAdded(UserAdded { principal: bob(), administrator: false, one_time_password: true, via: None }),
+        Event::UserAdded(UserAdded { principal: bob(), roles: Vec::new(), one_time_password: true, via: None }),
         Event::UserChanged(UserChanged {
             principal: bob(),
             new_name: Some("robert".to_owned()),
-            administrator: Some(true),
+            roles: Some(vec![SystemRole::Administrator, SystemRole::SecurityOfficer]),
             disabled: None,
             password: true,
         }),
@@ -351,7 +351,12 @@ fn by_the_server() -> Vec<Event> {
     let failure = || EnvironmentFailure { environment: environment(), error: Some("no answer".to_owned()) };
     let via = Some(Via::Init);
     vec![
-        Event::UserAdded(UserAdded { principal: bob(), administrator: true, one_time_password: false, via }),
+        Event::UserAdded(UserAdded {
+            principal: bob(),
+            roles: vec![SystemRole::Administrator],
+            one_time_password: false,
+            via,
+        }),
         Event::ProjectAdded(ProjectAdded { project: project(), via }),
         Event::EnvironmentAdded(EnvironmentAdded {
             environment: environment(),

@@ -5,7 +5,7 @@ use sealcard_api::{
     admin::ServiceAccountChange,
     ids::{PrincipalId, ServiceTokenId},
 };
-use sealcard_policy::PrincipalKind;
+use sealcard_policy::{PrincipalKind, SystemRoles};
 use sealcard_record::{
     Event, Named,
     event::{ServiceAccountAdded, ServiceAccountChanged, TokenAdded, TokenRevoked},
@@ -42,7 +42,7 @@ impl Directory {
                 id: PrincipalId::new(),
                 kind: PrincipalKind::ServiceAccount,
                 name,
-                administrator: false,
+                system_roles: SystemRoles::NONE,
                 disabled: false,
                 created: tx.now().unix(),
                 one_time_until: None,

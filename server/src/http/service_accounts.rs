@@ -41,7 +41,7 @@ async fn list(
     caller: Caller,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<ServiceAccount>>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let limit = query.limit()?;
     let rows = state.store.principals(PrincipalKind::ServiceAccount, query.after()?, limit + 1).await?;
     let page = page_of(rows, limit, |row| row.id);
@@ -70,7 +70,7 @@ async fn show(
     caller: Caller,
     Path(account): Path<String>,
 ) -> ApiResult<Json<ServiceAccount>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     Ok(Json(state.directory.service_account(&account).await?.into()))
 }
 
@@ -111,7 +111,7 @@ async fn list_tokens(
     Path(account): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<ServiceToken>>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let account = state.directory.service_account(&account).await?;
     let limit = query.limit()?;
     let rows = state.store.service_tokens(account.id, query.after()?, limit + 1).await?;

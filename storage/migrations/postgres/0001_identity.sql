@@ -7,13 +7,16 @@ CREATE TABLE principal (
     name          TEXT COLLATE "C" NOT NULL,
     password      TEXT,               -- PHC string of argon2id; only users have one
     one_time_until BIGINT,           -- the password is for one login, and refused from this moment on; NULL: the user's own
-    administrator BOOLEAN NOT NULL DEFAULT FALSE,
+    -- The system roles of a user.
+    administrator    BOOLEAN NOT NULL DEFAULT FALSE,
+    security_officer BOOLEAN NOT NULL DEFAULT FALSE,
+    auditor          BOOLEAN NOT NULL DEFAULT FALSE,
     disabled      BOOLEAN NOT NULL DEFAULT FALSE,
     owner_id      UUID REFERENCES principal (id), -- the user who answers for a service account, while there is one
     created       BIGINT NOT NULL,
     removed       BIGINT,
     CHECK ((kind = 'user') = (password IS NOT NULL) OR removed IS NOT NULL),
-    CHECK (kind = 'user' OR NOT administrator),
+    CHECK (kind = 'user' OR NOT (administrator OR security_officer OR auditor)),
     CHECK (kind = 'service-account' OR owner_id IS NULL)
 );
 

@@ -7,13 +7,16 @@ CREATE TABLE principal (
     name          TEXT NOT NULL,
     password      TEXT,               -- PHC string of argon2id; only users have one
     one_time_until INTEGER,           -- the password is for one login, and refused from this moment on; NULL: the user's own
-    administrator INTEGER NOT NULL DEFAULT 0,
+    -- The system roles of a user.
+    administrator    INTEGER NOT NULL DEFAULT 0,
+    security_officer INTEGER NOT NULL DEFAULT 0,
+    auditor          INTEGER NOT NULL DEFAULT 0,
     disabled      INTEGER NOT NULL DEFAULT 0,
     owner_id      BLOB REFERENCES principal (id), -- the user who answers for a service account, while there is one
     created       INTEGER NOT NULL,
     removed       INTEGER,
     CHECK ((kind = 'user') = (password IS NOT NULL) OR removed IS NOT NULL),
-    CHECK (kind = 'user' OR administrator = 0),
+    CHECK (kind = 'user' OR administrator + security_officer + auditor = 0),
     CHECK (kind = 'service-account' OR owner_id IS NULL)
 ) STRICT, WITHOUT ROWID;
 

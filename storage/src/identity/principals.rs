@@ -4,7 +4,7 @@ use sealcard_api::{
     Timestamp,
     admin::{ServiceAccount, User},
     ids::PrincipalId,
-    roles::PrincipalKind,
+    roles::{PrincipalKind, SystemRole, SystemRoles},
 };
 use sealcard_record::Named;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use super::{
         StorageError, Store, WriteTx,
         sql::{FromRow, Row, params},
     },
-    as_id, kind_from,
+    as_id, kind_from, system_roles_from,
 };
 
 /// A principal that has not been removed.
@@ -26,8 +26,8 @@ pub struct PrincipalRow {
     pub kind: PrincipalKind,
     /// The name.
     pub name: String,
-    /// Whether it may administer the server.
-    pub administrator: bool,
+    /// What a user may do on the whole server.
+    pub system_roles: SystemRoles,
     /// Whether its grants are refused.
     pub disabled: bool,
     /// Unix seconds.
@@ -53,13 +53,13 @@ impl FromRow for PrincipalRow {
             id: PrincipalId(row.get(0)?),
             kind: kind_from(&kind)?,
             name: row.get(2)?,
-            administrator: row.get(3)?,
-            disabled: row.get(4)?,
-            created: row.get(5)?,
-            one_time_until: row.get(6)?,
-            owner: match row.get::<Option<Uuid>>(7)? {
+            system_roles: system_roles_from(row, 3)?,
+            disabled: row.get(6)?,
+            created: row.get(7)?,
+            one_time_until: row.get(8)?,
+            owner: match row.get::<Option<Uuid>>(9)? {
                 None => None,
-                Some(id) => Some(Named::new(PrincipalId(id), row.get::<String>(8)?)),
+                Some(id) => Some(Named::new(PrincipalId(id), row.get::<String>(10)?)),
             },
         })
     }
@@ -85,8 +85,8 @@ pub struct PrincipalChange {
     /// Until when the new password is good for one login, unix seconds. `None`: it is the user's own. Only with a
     /// password.
     pub one_time_until: Option<i64>,
-    /// The right to administer the server.
-    pub administrator: Option<bool>,
+    /// The system roles from now on.
+    pub system_roles: Option<SystemRoles>,
     /// Whether its grants are refused.
     pub disabled: Option<bool>,
     /// A new name.
@@ -101,7 +101,7 @@ fn taken(name: &str) -> String {
 
 macro_rules! columns {
     () => {
-        "SELECT id, kind, name, administrator, disabled, created, one_time_until, owner_id,
+        "SELECT id, kind, name, administrator, security_officer, auditor, disabled, created, one_time_until, owner_id,
             (SELECT o.name FROM principal o WHERE o.id = principal.owner_id) FROM principal"
     };
 }
@@ -172,14 +172,17 @@ impl WriteTx {
     pub fn add_principal(&mut self, row: &PrincipalRow, password: Option<&str>) -> Result<(), StorageError> {
         self.conn()
             .execute(
-                "INSERT INTO principal (id, kind, name, password, administrator, disabled, created, one_time_until,
-                    owner_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                "INSERT INTO principal (id, kind, name, password, administrator, security_officer, auditor,
+                    disabled, created, one_time_until, owner_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
                 params![
                     row.id.0,
                     row.kind.name(),
                     &row.name,
                     password,
-                    row.administrator,
+                    row.system_roles.contains(SystemRole::Administrator),
+                    row.system_roles.contains(SystemRole::SecurityOfficer),
+                    row.system_roles.contains(SystemRole::Auditor),
                     row.disabled,
                     row.created,
                     row.one_time_until,
@@ -215,15 +218,19 @@ impl WriteTx {
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
     pub fn change_principal(&mut self, id: PrincipalId, change: &PrincipalChange) -> Result<(), StorageError> {
+        let role = |role| change.system_roles.map(|roles| roles.contains(role));
         self.conn()
             .execute(
                 "UPDATE principal SET password = COALESCE($2, password), administrator = COALESCE($3, administrator),
-             disabled = COALESCE($4, disabled), one_time_until = CASE WHEN $5 THEN $6 ELSE one_time_until END,
-             name = COALESCE($7, name), owner_id = COALESCE($8, owner_id) WHERE id = $1",
+             security_officer = COALESCE($4, security_officer), auditor = COALESCE($5, auditor),
+             disabled = COALESCE($6, disabled), one_time_until = CASE WHEN $7 THEN $8 ELSE one_time_until END,
+             name = COALESCE($9, name), owner_id = COALESCE($10, owner_id) WHERE id = $1",
                 params![
                     id.0,
                     change.password.as_deref(),
-                    change.administrator,
+                    role(SystemRole::Administrator),
+                    role(SystemRole::SecurityOfficer),
+                    role(SystemRole::Auditor),
                     change.disabled,
                     change.password.is_some(),
                     change.one_time_until,
@@ -244,7 +251,7 @@ impl WriteTx {
         let now = self.now().unix();
         self.conn().execute(
             "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE,
-                    owner_id = NULL WHERE id = $1",
+                    security_officer = FALSE, auditor = FALSE, owner_id = NULL WHERE id = $1",
             params![id.0, now],
         )?;
         for sql in [
@@ -282,7 +289,7 @@ impl From<PrincipalRow> for User {
         Self {
             id: row.id,
             name: row.name,
-            administrator: row.administrator,
+            roles: row.system_roles.iter().collect(),
             disabled: row.disabled,
             created: Timestamp::from_unix(row.created),
             one_time_password_expires: row.one_time_until.map(Timestamp::from_unix),

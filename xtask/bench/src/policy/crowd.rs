@@ -8,7 +8,7 @@ use sealcard_api::{
     admin::EnvironmentKind,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
-    roles::{PrincipalKind, ProjectRole},
+    roles::{PrincipalKind, ProjectRole, SystemRoles},
 };
 use sealcard_server::storage::{
     Authorship, Database, FactsQuery, Member, NewComponentRow, NewGrantRow, NewKeyRow, NewRuleVersion, PrincipalRow,
@@ -52,7 +52,7 @@ fn principal(tx: &mut WriteTx, name: &str) -> Result<PrincipalId, StorageError> 
         id,
         kind,
         name,
-        administrator: false,
+        system_roles: SystemRoles::NONE,
         disabled: false,
         created: 0,
         one_time_until: None,
