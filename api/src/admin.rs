@@ -10,7 +10,7 @@ use crate::{
     grants::SecretText,
     ids::{EnvironmentId, GroupId, KeyId, PrincipalId, ProjectId, ServiceTokenId},
     keys::KeyState,
-    roles::{MemberKind, PrincipalKind, ProjectRole},
+    roles::{MemberKind, PrincipalKind, ProjectRole, SystemRole},
 };
 
 /// A part of a list. Query parameters of every list: `limit` (1 to 500, 100 if absent) and `after` (the previous
@@ -33,8 +33,8 @@ pub struct User {
     pub id: PrincipalId,
     /// The name used at login.
     pub name: String,
-    /// Whether the user may administer the server.
-    pub administrator: bool,
+    /// What the user may do on the whole server.
+    pub roles: Vec<SystemRole>,
     /// A disabled user's grants are refused at once.
     pub disabled: bool,
     /// When it was made.
@@ -80,9 +80,9 @@ pub struct NewUser {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::NewPassword>))]
     pub password: Option<SecretText>,
-    /// Whether the user may administer the server.
+    /// What the user may do on the whole server.
     #[serde(default)]
-    pub administrator: bool,
+    pub roles: Vec<SystemRole>,
 }
 
 /// Body of `PATCH /v1/users/{user}`: only what is named changes. `DELETE` removes the user and every grant.
@@ -94,9 +94,12 @@ pub struct UserChange {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::NewPassword>))]
     pub password: Option<SecretText>,
-    /// Whether the user may administer the server.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub administrator: Option<bool>,
+    /// System roles to give. One that the user has already stays.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub add_roles: Vec<SystemRole>,
+    /// System roles to take away.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub remove_roles: Vec<SystemRole>,
     /// Disables or enables the user.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,
@@ -114,6 +117,9 @@ pub struct ServiceAccount {
     pub id: PrincipalId,
     /// The name.
     pub name: String,
+    /// The name of the user who answers for the account; absent if there is none, or none any more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
     /// A disabled account's grants and tokens are refused at once.
     pub disabled: bool,
     /// When it was made.
@@ -128,6 +134,9 @@ pub struct NewServiceAccount {
     /// As [`NewUser::name`].
     #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Name))]
     pub name: String,
+    /// Name or id of the user who answers for the account; if absent, the one who asks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
 }
 
 /// Body of `PATCH /v1/service-accounts/{account}`.
@@ -135,6 +144,9 @@ pub struct NewServiceAccount {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServiceAccountChange {
+    /// Name or id of the user who answers for the account from now on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
     /// Disables or enables the account.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,

@@ -91,8 +91,8 @@ pub struct GrantInfo {
     pub principal: PrincipalId,
     /// The holder's name.
     pub principal_name: String,
-    /// Whether the holder may administer the server.
-    pub administrator: bool,
+    /// What the holder may do on the whole server.
+    pub roles: Vec<SystemRole>,
     /// What the holder called it at login.
     pub label: String,
     /// When it was given.

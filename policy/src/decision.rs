@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::{KeyOperation, Role};
+use crate::{KeyOperation, Role, SystemRole};
 
 /// The answer to [`crate::decide`], with everything that led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -79,7 +79,7 @@ impl Decision {
         "unknown-key",
         "missing-role",
         "not-a-member",
-        "not-administrator",
+        "missing-system-role",
         "self-grant",
         "foreign-environment",
         "key-disabled",
@@ -151,9 +151,9 @@ pub enum Ground {
     /// A role in the project.
     #[error("the role {0} in the project")]
     Role(Role),
-    /// The principal may administer the server.
-    #[error("the right to administer the server")]
-    Administrator,
+    /// A system role.
+    #[error("the system role {0}")]
+    SystemRole(SystemRole),
     /// The environment holds, or may come to hold, keys of the principal's projects.
     #[error("keys in the environment")]
     KeysThere,
@@ -189,9 +189,9 @@ pub enum Denial {
     /// No role in the project at all.
     #[error("not a member of the project")]
     NotAMember,
-    /// Only administrators may.
-    #[error("only administrators may do this")]
-    NotAdministrator,
+    /// Only holders of one of these system roles may.
+    #[error("only {} may do this", plural(.0))]
+    MissingSystemRole(&'static [SystemRole]),
     /// The maker of the change would get the use of keys by it.
     #[error("you can't give yourself the use of keys: another owner of the project or administrator must do it")]
     SelfGrant,
@@ -233,7 +233,7 @@ impl Denial {
             Self::UnknownKey => "unknown-key",
             Self::MissingRole(_) => "missing-role",
             Self::NotAMember => "not-a-member",
-            Self::NotAdministrator => "not-administrator",
+            Self::MissingSystemRole(_) => "missing-system-role",
             Self::SelfGrant => "self-grant",
             Self::ForeignEnvironment => "foreign-environment",
             Self::KeyDisabled => "key-disabled",
@@ -244,6 +244,22 @@ impl Denial {
             Self::Rule(_) => "rule",
             Self::RuleFailed(_) => "rule-failed",
         }
+    }
+}
+
+/// Those who hold one of these system roles, in words.
+fn plural(roles: &[SystemRole]) -> String {
+    let names: Vec<&str> = roles
+        .iter()
+        .map(|role| match role {
+            SystemRole::Administrator => "administrators",
+            SystemRole::SecurityOfficer => "security officers",
+            SystemRole::Auditor => "auditors of the server",
+        })
+        .collect();
+    match names.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        names => names.concat(),
     }
 }
 

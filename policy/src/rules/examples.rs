@@ -6,7 +6,7 @@ use sealcard_api::{
     Timestamp,
     algorithm::HashAlgorithm,
     context::{Process, UseContext},
-    roles::{PrincipalKind, ProjectRole, Roles},
+    roles::{PrincipalKind, ProjectRole, Roles, SystemRoles},
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
@@ -188,7 +188,7 @@ impl RawExample {
             principal: PrincipalFacts {
                 name,
                 kind,
-                administrator: false,
+                system_roles: SystemRoles::NONE,
                 disabled: false,
                 removed: false,
                 groups: self.groups,

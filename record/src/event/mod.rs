@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use administration::{
     GroupAct, GroupChanged, GroupMemberAct, Member, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged,
-    ProjectMemberAct, ServiceAccountChanged, TokenAdded, TokenRevoked, UserAdded, UserChanged, Via,
+    ProjectMemberAct, ServiceAccountAdded, ServiceAccountChanged, TokenAdded, TokenRevoked, UserAdded, UserChanged, Via,
 };
 pub use approvals::{
     ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, UseExpired, UseWaiting,
@@ -164,7 +164,7 @@ events! {
     /// A user got a one-time password in place of the password.
     PasswordReset(PasswordReset) = "password-reset", Administration;
     /// There is a new service account.
-    ServiceAccountAdded(PrincipalAct) = "service-account-added", Administration;
+    ServiceAccountAdded(ServiceAccountAdded) = "service-account-added", Administration;
     /// A service account was changed.
     ServiceAccountChanged(ServiceAccountChanged) = "service-account-changed", Administration;
     /// A service account was removed, with memberships, tokens and grants.

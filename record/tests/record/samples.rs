@@ -8,7 +8,7 @@ use sealcard_api::{
     keys::{KeyProfile, RevocationReason},
     merge::CertificateChange,
     record::RequestState,
-    roles::ProjectRole,
+    roles::{ProjectRole, SystemRole},
     tokens::KeyEvidence,
 };
 use sealcard_record::{
@@ -20,7 +20,7 @@ use sealcard_record::{
         KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login, LoginFailed,
         LoginFailure, LoginMethod, MasterKeyChanged, Member, Operation, PasswordChangeFailed, PasswordChangeRequired,
         PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
-        RulesChange, RulesOf, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange, TokenAdded,
+        RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange, TokenAdded,
         TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent, UserAdded, UserChanged, Via,
     },
 };
@@ -200,18 +200,23 @@ fn grants_and_passwords() -> Vec<Event> {
 
 fn administration() -> Vec<Event> {
     vec![
-        Event::UserAdded(UserAdded { principal: bob(), administrator: false, one_time_password: true, via: None }),
+        Event::UserAdded(UserAdded { principal: bob(), roles: Vec::new(), one_time_password: true, via: None }),
         Event::UserChanged(UserChanged {
             principal: bob(),
             new_name: Some("robert".to_owned()),
-            administrator: Some(true),
+            roles: Some(vec![SystemRole::Administrator, SystemRole::SecurityOfficer]),
             disabled: None,
             password: true,
         }),
         Event::UserRemoved(PrincipalAct { principal: bob() }),
         Event::PasswordReset(PasswordReset { principal: bob(), expires: later() }),
-        Event::ServiceAccountAdded(PrincipalAct { principal: ci() }),
-        Event::ServiceAccountChanged(ServiceAccountChanged { principal: ci(), new_name: None, disabled: Some(true) }),
+        Event::ServiceAccountAdded(ServiceAccountAdded { principal: ci(), owner: Some(bob()) }),
+        Event::ServiceAccountChanged(ServiceAccountChanged {
+            principal: ci(),
+            new_name: None,
+            disabled: Some(true),
+            owner: Some(Named::new(alice().id, "alice")),
+        }),
         Event::ServiceAccountRemoved(PrincipalAct { principal: ci() }),
         Event::ServiceTokenAdded(TokenAdded { principal: ci(), token: token(), expires: later() }),
         Event::ServiceTokenRevoked(TokenRevoked { principal: ci(), token: token() }),
@@ -346,7 +351,12 @@ fn by_the_server() -> Vec<Event> {
     let failure = || EnvironmentFailure { environment: environment(), error: Some("no answer".to_owned()) };
     let via = Some(Via::Init);
     vec![
-        Event::UserAdded(UserAdded { principal: bob(), administrator: true, one_time_password: false, via }),
+        Event::UserAdded(UserAdded {
+            principal: bob(),
+            roles: vec![SystemRole::Administrator],
+            one_time_password: false,
+            via,
+        }),
         Event::ProjectAdded(ProjectAdded { project: project(), via }),
         Event::EnvironmentAdded(EnvironmentAdded {
             environment: environment(),

@@ -49,7 +49,7 @@ struct Status {
     /// What the server shows; absent if it can't be asked.
     certificate: Option<CertificateFacts>,
     grant_store: Option<GrantStore>,
-    /// What needs a look on the server, for administrators.
+    /// What needs a look on the server, for holders of a system role.
     server_warnings: Vec<String>,
     /// Keys that can't be used or end soon, as far as the last sync knows.
     keys: Vec<KeyNews>,
@@ -140,8 +140,8 @@ async fn find_out(app: &App, days: u32) -> Status {
     };
     let now = Timestamp::now();
     let warnings = config.as_ref().map(|config| certificates::warnings(app, config, certificate.as_ref(), now));
-    let administrator = state != State::Unchecked && grant.as_ref().is_some_and(|grant| grant.administrator);
-    let server_warnings = match administrator {
+    let told_all = state != State::Unchecked && grant.as_ref().is_some_and(|grant| !grant.roles.is_empty());
+    let server_warnings = match told_all {
         true => app.remote.readiness().await.map_or_else(|error| vec![error.to_string()], |ready| ready.reasons),
         false => Vec::new(),
     };
@@ -205,8 +205,9 @@ fn print(status: &Status) {
         rows.push(("trusted via", trust.clone()));
     }
     if let Some(grant) = &status.grant {
-        let role = if grant.administrator { " (administrator)" } else { "" };
-        rows.push(("user", format!("{}{role}", grant.principal_name)));
+        let roles: Vec<&str> = grant.roles.iter().map(|role| role.name()).collect();
+        let roles = if roles.is_empty() { String::new() } else { format!(" ({})", roles.join(", ")) };
+        rows.push(("user", format!("{}{roles}", grant.principal_name)));
         rows.push(("logged in", when::with_distance(grant.created)));
         rows.push(("expires", when::with_distance(grant.expires)));
         if grant.refreshable_until > grant.expires {
@@ -248,7 +249,7 @@ mod tests {
             id: GrantId::new(),
             principal: PrincipalId::new(),
             principal_name: "jane".to_owned(),
-            administrator: false,
+            roles: Vec::new(),
             label: String::new(),
             created: Timestamp::from_unix(0),
             expires: Timestamp::from_unix(expires),

@@ -40,7 +40,7 @@ async fn server(identity: &Identity) -> Server {
         ("GET", "/v1/users/jane") => Reply::ok(&User {
             id: PrincipalId::new(),
             name: "jane".to_owned(),
-            administrator: false,
+            roles: Vec::new(),
             disabled: false,
             created: sealcard_api::Timestamp::from_unix(0),
             one_time_password_expires: None,

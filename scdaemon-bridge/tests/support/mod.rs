@@ -289,7 +289,7 @@ pub fn issued(token: &str, created: i64, expires: i64) -> GrantIssued {
             id: GrantId::new(),
             principal: PrincipalId::new(),
             principal_name: "jane".to_owned(),
-            administrator: false,
+            roles: Vec::new(),
             label: "test".to_owned(),
             created: Timestamp::from_unix(now + created),
             expires: Timestamp::from_unix(now + expires),

@@ -27,7 +27,7 @@ pub fn policy_facts(facts: &Facts, request: RequestFacts, now: Timestamp) -> Pol
         principal: PrincipalFacts {
             name: principal.name.clone(),
             kind: principal.kind,
-            administrator: principal.administrator,
+            system_roles: principal.system_roles,
             disabled: principal.disabled,
             removed: principal.removed,
             groups: principal.groups.clone(),

@@ -22,7 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     ))
 }
 
-/// Projects, oldest first: all for administrators, else those in which the caller has a role.
+/// Projects, oldest first: all for holders of a system role, else those in which the caller has a role.
 #[utoipa::path(get, path = "/v1/projects", tag = "projects", params(
     ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
     ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
@@ -32,7 +32,7 @@ async fn list(
     caller: Caller,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<Project>>> {
-    let all = caller.may_on_server(Action::ManageServer).is_ok();
+    let all = caller.reads_everything();
     let limit = query.limit()?;
     let rows = state.store.projects((!all).then_some(caller.principal), query.after()?, limit + 1).await?;
     let page = page_of(rows, limit, |row| row.id);

@@ -151,7 +151,8 @@ impl Decider {
         let entry = self.caller.draft(Event::UseIntent(intent.clone()));
         let approved_before = if before == RequestState::Waiting { state::next(before, Input::Approve) } else { None };
         let next = state::next(approved_before.unwrap_or(before), Input::Allow).map(|state| (state, entry));
-        let caller_may_know = judged.principal.administers() || judged.roles.contains(Role::Owner);
+        let caller_may_know =
+            !judged.principal.effective_system_roles().is_empty() || judged.roles.contains(Role::Owner);
         let allowed = Allowed { intent, component: component.key.clone(), caller_may_know };
         Ok(Verdict { next, value: Decided::Begin(Box::new(allowed)) })
     }

@@ -12,7 +12,7 @@ use sealcard_api::{
     ids::{KeyId, PrincipalId},
     key_rules::Diagnostic,
     record::RecordKind,
-    roles::{PrincipalKind, ProjectRole, Roles},
+    roles::{PrincipalKind, ProjectRole, Roles, SystemRoles},
     rule_trials::{Different, ExampleResult, MAX_REPLAYED, MayUse, PossibleUse, RulesReplayed, RulesTested},
 };
 use sealcard_policy::{
@@ -415,7 +415,7 @@ impl<'a> Used<'a> {
             principal: PrincipalFacts {
                 name: self.name.to_owned(),
                 kind,
-                administrator: false,
+                system_roles: SystemRoles::NONE,
                 disabled: false,
                 removed: false,
                 groups,
@@ -463,7 +463,7 @@ fn worst(now: Timestamp, account: &Account, key: &KeyRow) -> Facts {
         principal: PrincipalFacts {
             name: account.row.name.clone(),
             kind: account.row.kind,
-            administrator: false,
+            system_roles: SystemRoles::NONE,
             disabled: account.row.disabled,
             removed: false,
             groups: account.groups.clone(),

@@ -8,7 +8,7 @@ use sealcard_api::{
     ids::PrincipalId,
     problem::{Problem, ProblemCode},
 };
-use sealcard_policy::PrincipalKind;
+use sealcard_policy::{PrincipalKind, SystemRoles};
 use sealcard_server::{
     authn::NameKey,
     config::{Config, Limits},
@@ -260,10 +260,11 @@ async fn add_admin(store: &Store) {
         id: PrincipalId::new(),
         kind: PrincipalKind::User,
         name: ADMIN.to_owned(),
-        administrator: true,
+        system_roles: SystemRoles::ADMINISTRATOR,
         disabled: false,
         created: sealcard_api::Timestamp::now().unix(),
         one_time_until: None,
+        owner: None,
     };
     let password = sealcard_server::authn::hash_password_now(PASSWORD).unwrap();
     let added: Result<(), StorageError> = store.write(move |tx| tx.add_principal(&row, Some(&password))).await;

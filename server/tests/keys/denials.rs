@@ -154,11 +154,13 @@ async fn only_key_users_use_keys_directly_or_through_a_group() {
 
     let project = place.project;
     let member = Member::Principal(stranger);
-    let given: Result<bool, StorageError> =
-        place.store().write(move |tx| tx.add_project_member(project, member, ProjectRole::Owner)).await;
-    assert!(given.unwrap());
-    let refused = as_stranger(&place).await;
-    assert!(is_denied(&refused, "key-user"), "an owner manages keys and uses none: {refused:?}");
+    for role in [ProjectRole::Owner, ProjectRole::Approver, ProjectRole::Auditor] {
+        let given: Result<bool, StorageError> =
+            place.store().write(move |tx| tx.add_project_member(project, member, role)).await;
+        assert!(given.unwrap());
+        let refused = as_stranger(&place).await;
+        assert!(is_denied(&refused, "key-user"), "the role {role} is not enough: {refused:?}");
+    }
 
     let place = place
         .tampered(

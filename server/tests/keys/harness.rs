@@ -16,7 +16,7 @@ use sealcard_api::{
     record::RecordReport,
     roles::ProjectRole,
 };
-use sealcard_policy::{Action, PrincipalKind};
+use sealcard_policy::{Action, PrincipalKind, SystemRoles};
 use sealcard_record::{Actor, Named};
 use sealcard_server::{
     audit::{self, Verification},
@@ -100,10 +100,11 @@ impl Place {
             id,
             kind: PrincipalKind::User,
             name: name.to_owned(),
-            administrator: false,
+            system_roles: SystemRoles::NONE,
             disabled: false,
             created: Timestamp::now().unix(),
             one_time_until: None,
+            owner: None,
         };
         let added: Result<(), StorageError> = self.store().write(move |tx| tx.add_principal(&row, Some("none"))).await;
         added.unwrap();

@@ -10,7 +10,7 @@ use sealcard_api::{
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{ComponentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     record::RequestState,
-    roles::{PrincipalKind, ProjectRole},
+    roles::{PrincipalKind, ProjectRole, SystemRoles},
 };
 use sealcard_record::{
     Event, Named,
@@ -297,10 +297,11 @@ impl Scene {
                     id: user,
                     kind,
                     name,
-                    administrator: false,
+                    system_roles: SystemRoles::NONE,
                     disabled: false,
                     created: 0,
                     one_time_until: None,
+                    owner: None,
                 };
                 tx.add_principal(&principal, Some("none"))?;
                 let (service_token, label) = (None, String::new());

@@ -110,9 +110,5 @@ fn show_list<T: Serialize>(json: bool, name: &str, items: &[T], person: impl FnO
     Ok(())
 }
 
-const fn yes_no(value: bool) -> &'static str {
-    if value { "yes" } else { "no" }
-}
-
 /// The nothing that requests without a body carry.
 const NO_BODY: Option<&()> = None;

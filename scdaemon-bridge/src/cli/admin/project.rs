@@ -67,6 +67,7 @@ pub(super) enum Command {
 Roles (none contains another; one may have several):
   owner     manages the project's members and keys
   key-user  uses the project's keys
+  approver  decides on requests that wait for an approval
   auditor   reads the project's record")]
     AddMember(MemberArguments),
     /// Take a role away; it counts from the next request on

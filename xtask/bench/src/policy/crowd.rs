@@ -8,7 +8,7 @@ use sealcard_api::{
     admin::EnvironmentKind,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
-    roles::{PrincipalKind, ProjectRole},
+    roles::{PrincipalKind, ProjectRole, SystemRoles},
 };
 use sealcard_server::storage::{
     Authorship, Database, FactsQuery, Member, NewComponentRow, NewGrantRow, NewKeyRow, NewRuleVersion, PrincipalRow,
@@ -48,7 +48,16 @@ fn add_user(tx: &mut WriteTx, number: usize) -> Result<(), StorageError> {
 fn principal(tx: &mut WriteTx, name: &str) -> Result<PrincipalId, StorageError> {
     let id = PrincipalId::new();
     let (kind, name) = (PrincipalKind::User, name.to_owned());
-    let row = PrincipalRow { id, kind, name, administrator: false, disabled: false, created: 0, one_time_until: None };
+    let row = PrincipalRow {
+        id,
+        kind,
+        name,
+        system_roles: SystemRoles::NONE,
+        disabled: false,
+        created: 0,
+        one_time_until: None,
+        owner: None,
+    };
     tx.add_principal(&row, Some("none"))?;
     Ok(id)
 }
