@@ -249,6 +249,24 @@ pub struct Terms {
     pub tool: Option<String>,
 }
 
+impl Terms {
+    /// Checks that the texts are such as can be compared with what is claimed.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(&self) -> Result<(), String> {
+        self.host.as_deref().map_or(Ok(()), crate::rules::HostName::check)?;
+        self.tool.as_deref().map_or(Ok(()), |tool| crate::rules::ProcessText::check(tool, "tool"))?;
+        if self.networks.len() > MAX_NETWORKS {
+            return Err(format!("\"networks\" must have at most {MAX_NETWORKS} items."));
+        }
+        Ok(())
+    }
+}
+
+/// The most networks of [`Terms`].
+pub const MAX_NETWORKS: usize = 20;
+
 /// A flow, and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    roles::SystemRole,
     Timestamp,
     ids::{GrantId, PrincipalId},
     roles::PrincipalKind,

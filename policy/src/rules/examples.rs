@@ -115,6 +115,8 @@ struct RawExample {
     login_age: Option<Span>,
     #[serde(default)]
     exhausted: Vec<String>,
+    #[serde(default)]
+    approvals: BTreeSet<String>,
     expect: Expectation,
     #[serde(default)]
     rules: Vec<String>,
@@ -208,6 +210,7 @@ impl RawExample {
                     justification: self.justification,
                 },
                 hash: self.hash,
+                approvals: self.approvals,
                 clock_in_doubt: false,
             },
         };

@@ -84,8 +84,8 @@ impl Fields {
             Some(ApprovalField::Stages(stages)) => stages.clone(),
             Some(ApprovalField::Flow(_)) | None => Vec::new(),
         };
-        let approvers = Flow::of(stages).groups().map(|name| Mention { kind: MentionKind::Group, name });
-        who.chain(approvers.collect::<Vec<_>>()).collect()
+        let flow = Flow::of(stages);
+        who.chain(flow.groups().map(|name| Mention { kind: MentionKind::Group, name })).collect()
     }
 }
 

@@ -88,7 +88,7 @@ fn code_of_problem(code: ProblemCode) -> Code {
         | ProblemCode::PasswordChangeRequired
         | ProblemCode::GrantExpired
         | ProblemCode::GrantRevoked => Code::NO_AUTH,
-        ProblemCode::Forbidden => Code::FORBIDDEN,
+        ProblemCode::Forbidden | ProblemCode::Rejected => Code::FORBIDDEN,
         ProblemCode::NotFound => Code::NO_SECKEY,
         ProblemCode::KeyDisabled => Code::KEY_DISABLED,
         ProblemCode::KeyExpired => Code::KEY_EXPIRED,
@@ -99,7 +99,7 @@ fn code_of_problem(code: ProblemCode) -> Code {
         ProblemCode::DecryptionFailed => Code::DECRYPT_FAILED,
         ProblemCode::Invalid | ProblemCode::UnsupportedMediaType | ProblemCode::RulesInvalid => Code::INV_VALUE,
         ProblemCode::TooLarge => Code::TOO_LARGE,
-        ProblemCode::InProgress | ProblemCode::TooManyAttempts | ProblemCode::TooManyUses | ProblemCode::Overloaded => {
+        ProblemCode::TooManyWaiting | ProblemCode::Changed | ProblemCode::InProgress | ProblemCode::TooManyAttempts | ProblemCode::TooManyUses | ProblemCode::Overloaded => {
             Code::TRY_LATER
         }
         ProblemCode::Sealed | ProblemCode::SignerUnavailable | ProblemCode::DiskFull => Code::NOT_OPERATIONAL,

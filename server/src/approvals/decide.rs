@@ -9,6 +9,7 @@ use sealcard_api::{
     record::RequestState,
     roles::{PrincipalKind, ProjectRole, Roles},
 };
+use sealcard_policy::Action;
 use sealcard_record::{
     Event, Named,
     event::{ApprovalDecided, ApprovalEnded, ApprovalRef, SigningKey},
@@ -19,7 +20,7 @@ use crate::{
     authn::{AuthorizationError, Caller},
     requests::state::{self, Input},
     storage::{
-        ApprovalChange, ApprovalRow, Facts, FactsQuery, FlowOf, NewDecision, PrincipalNameRow, Target, WriteTx,
+        ApprovalChange, ApprovalRow, FactsQuery, FlowOf, NewDecision, PrincipalNameRow, Target, WriteTx,
     },
 };
 
@@ -32,26 +33,27 @@ pub(super) struct Viewer {
     /// Groups by name, and roles in the approval's project after `role:`.
     pub(super) member_of: BTreeSet<String>,
     pub(super) roles: Roles,
-    /// Whether the viewer looks after the whole server.
-    pub(super) looks_after_all: bool,
+    /// Whether the viewer reads everything.
+    pub(super) reads_all: bool,
+    /// Whether the viewer may stop keys in an emergency.
+    pub(super) stops_keys: bool,
 }
 
 impl Viewer {
-    pub(super) fn new(id: PrincipalId, kind: PrincipalKind, groups: &[String], roles: Roles, all: bool) -> Self {
+    /// The caller, with these roles in the approval's project.
+    pub(super) fn new(caller: &Caller, groups: &[String], roles: Roles) -> Self {
         let held = ProjectRole::ALL.into_iter().filter(|role| roles.contains(*role));
         let member_of = groups.iter().cloned().chain(held.map(|role| format!("role:{role}"))).collect();
-        Self { id, kind, member_of, roles, looks_after_all: all }
-    }
-
-    fn of(facts: &Facts, caller: &Caller) -> Self {
-        Self::new(caller.principal, caller.kind, &facts.principal.groups, facts.roles, caller.looks_after_everything())
+        let (id, kind, reads_all) = (caller.principal, caller.kind, caller.reads_everything());
+        let stops_keys = caller.may_on_server(Action::StopKeys).is_ok();
+        Self { id, kind, member_of, roles, reads_all, stops_keys }
     }
 
     /// Whether it is theirs, or they may have to decide or to answer for it.
     pub(super) fn sees(&self, row: &ApprovalRow) -> bool {
         row.asked_by == self.id
             || row.requester == Some(self.id)
-            || self.looks_after_all
+            || self.reads_all
             || [ProjectRole::Owner, ProjectRole::Auditor, ProjectRole::Approver]
                 .into_iter()
                 .any(|role| self.roles.contains(role))
@@ -164,10 +166,10 @@ impl Approvals {
 pub(super) fn see(tx: &mut WriteTx, caller: &Caller, id: ApprovalId) -> Result<Seen> {
     let row = tx.approval(id)?.ok_or(ApprovalError::NotFound)?;
     let target = row.project.map_or(Target::Server, Target::Project);
-    caller.authorization(&[sealcard_policy::Action::LookAfterOneself]).check(tx, row.project)?;
+    caller.authorization(&[Action::LookAfterOneself]).check(tx, row.project)?;
     let facts = tx.facts(&FactsQuery { token: caller.token, target }, None)?;
     let facts = facts.ok_or(AuthorizationError::UnknownGrant)?;
-    let viewer = Viewer::of(&facts, caller);
+    let viewer = Viewer::new(caller, &facts.principal.groups, facts.roles);
     if !viewer.sees(&row) {
         return Err(ApprovalError::NotFound);
     }
@@ -270,7 +272,7 @@ fn end_one(tx: &mut WriteTx, caller: &Caller, id: ApprovalId) -> Result<Approval
     let Seen { row, viewer, .. } = see(tx, caller, id)?;
     let own = row.asked_by == caller.principal || row.requester == Some(caller.principal);
     let may_revoke = own
-        || viewer.looks_after_all
+        || viewer.stops_keys
         || viewer.roles.contains(ProjectRole::Owner)
         || !flow::rejectable(&row.body.flows, &viewer.member_of).is_empty();
     let (state, why) = match row.state {

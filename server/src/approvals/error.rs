@@ -14,7 +14,7 @@ pub enum ApprovalError {
     #[error("the approval {0} has changed since you saw it")]
     Changed(String),
     /// Nothing can be decided about it any more. Retrying can't help.
-    #[error("the approval {0} is {} already", .1.name())]
+    #[error("the approval {0} is over")]
     Over(String, ApprovalState),
     /// The caller is not the one to decide. The text says why and who is.
     #[error("{0}")]

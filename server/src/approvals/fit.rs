@@ -7,10 +7,17 @@ use sealcard_api::{
     context::UseContext,
     ids::{ApprovalId, PrincipalId},
 };
-use sealcard_policy::{ApprovalDemand, rules::network_contains};
+use sealcard_policy::{
+    ApprovalDemand,
+    rules::{RuleSet, network_contains},
+};
 
 use super::flow::{Excluded, passed};
-use crate::storage::{ApprovedUse, FlowOf, StageOf};
+use crate::{
+    authn::Caller,
+    requests::UseRequest,
+    storage::{ApprovedUse, Facts, FlowOf, StageOf},
+};
 
 /// A use that is asked for, as far as approvals look at it.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +43,12 @@ pub struct Fitting {
     pub met: BTreeSet<String>,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    /// The use that `caller` asks for.
+    pub fn new(caller: &Caller, request: &'a UseRequest, facts: &Facts, own: Option<ApprovalId>) -> Self {
+        let (requester, owner, address) = (caller.principal, facts.principal.owner, caller.peer.ip());
+        Self { requester, owner, address, claims: &request.context, own }
+    }
     /// Those whose approval does not count for this use.
     #[must_use]
     pub fn excluded(&self) -> Excluded {
@@ -46,7 +58,12 @@ impl Wanted<'_> {
     /// What serves the use, and in which order it is tried: what the request waits for itself, then the narrowest, then
     /// what expires soonest. Whether it is enough, policy says.
     #[must_use]
-    pub fn fitting(&self, approved: Vec<ApprovedUse>, demands: &[&ApprovalDemand]) -> Vec<Fitting> {
+    pub fn fitting(
+        &self,
+        approved: Vec<ApprovedUse>,
+        demands: &[&ApprovalDemand],
+        rules: Option<&RuleSet>,
+    ) -> Vec<Fitting> {
         let mut fitting: Vec<ApprovedUse> = approved.into_iter().filter(|one| self.fits(one)).collect();
         fitting.sort_by_key(|one| {
             let own = self.own == Some(one.row.id);
@@ -54,7 +71,10 @@ impl Wanted<'_> {
         });
         let excluded = self.excluded();
         let met = |one: &ApprovedUse| {
-            let met = demands.iter().filter(|demand| meets(one, demand, &excluded));
+            let met = demands.iter().filter(|demand| match one.row.kind {
+                ApprovalKind::BreakGlass => breaks(one, demand, &excluded, rules),
+                _ => meets(one, demand, &excluded),
+            });
             met.map(|demand| demand.name()).collect()
         };
         fitting.iter().map(|one| Fitting { id: one.row.id, met: met(one) }).collect()
@@ -90,6 +110,17 @@ fn narrowness(one: &ApprovedUse) -> (bool, bool, usize, Reverse<u32>) {
     let given = given.into_iter().filter(|given| *given).count();
     let left = row.max_uses.map_or(u32::MAX, |uses| uses.saturating_sub(row.used));
     (row.kind == ApprovalKind::Use, row.requester.is_some(), given, Reverse(left))
+}
+
+/// Whether the decisions are enough for the way for emergencies that the demand's flow has now.
+fn breaks(one: &ApprovedUse, demand: &ApprovalDemand, excluded: &Excluded, rules: Option<&RuleSet>) -> bool {
+    let short = rules.and_then(|rules| rules.flow(&demand.flow)).and_then(|of| of.flow.break_glass.as_ref());
+    short.is_some_and(|short| {
+        short.stages.iter().all(|stage| {
+            let demand = ApprovalDemand { flow: demand.flow.clone(), by: stage.by.clone(), count: stage.count };
+            meets(one, &demand, excluded)
+        })
+    })
 }
 
 /// Whether the decisions meet the demand as rules make it now.

@@ -59,7 +59,7 @@ pub struct Approvals {
 impl Approvals {
     /// The approvals in `store`.
     #[must_use]
-    pub fn new(store: Store, rules: Rules, config: ApprovalsConfig) -> Self {
+    pub(crate) fn new(store: Store, rules: Rules, config: ApprovalsConfig) -> Self {
         let wake = Wake::new(store.clone());
         Self { store, rules, config, wake }
     }

@@ -53,8 +53,8 @@ impl Wake {
     /// Looks for changes as long as somebody waits. Runs until it is dropped.
     pub async fn run(self) {
         let mut seen = 0;
-        let mut period = limits::APPROVALS_POLL;
         loop {
+            let mut period = limits::APPROVALS_POLL;
             if self.0.waiting.lock().is_empty() {
                 self.0.look.notified().await;
             }
@@ -65,7 +65,7 @@ impl Wake {
                     for sender in changed.iter().filter_map(|id| waiting.get(id)) {
                         sender.send_replace(());
                     }
-                    (seen, period) = (newest, limits::APPROVALS_POLL);
+                    seen = newest;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "approvals: changes can't be read yet");

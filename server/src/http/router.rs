@@ -20,7 +20,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, batch, cards, clock, decisions, environments, grants, groups, health, imports, keys,
+    ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, grants, groups, health, imports, keys,
     login, merges, operations, passwords, projects, record, requests, rules, service_accounts, status, templates,
     users,
 };
@@ -71,6 +71,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(decisions::routes())
         .merge(batch::routes())
         .merge(requests::routes())
+        .merge(approvals::routes())
         .merge(cards::routes())
         .merge(record::routes())
         .merge(rules::routes())
@@ -131,6 +132,7 @@ fn describe(mut document: OpenApi, limits: &Limits) -> OpenApi {
                 reads,
                 uses_key: tagged(operation, &["operations"]),
                 rules: tagged(operation, &["rules", "templates"]),
+                approvals: tagged(operation, &["approvals"]),
             };
             let mut statuses: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
             for code in ProblemCode::ALL.iter().filter(|code| place.may_answer(**code)) {
@@ -177,6 +179,7 @@ struct Place {
     uses_key: bool,
     /// It is about rules for the uses of keys.
     rules: bool,
+    approvals: bool,
 }
 
 impl Place {
@@ -201,7 +204,10 @@ impl Place {
             | Code::KeyDestroyed
             | Code::UnsupportedOperation
             | Code::DecryptionFailed
-            | Code::TooManyUses => self.uses_key,
+            | Code::TooManyUses
+            | Code::TooManyWaiting
+            | Code::Rejected => self.uses_key,
+            Code::Changed => self.approvals && self.body,
             Code::RulesInvalid => self.rules && (self.body || self.parameters),
             Code::DiskFull => !self.public || self.login,
             Code::Overloaded | Code::Timeout | Code::Internal => true,

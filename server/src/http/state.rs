@@ -57,7 +57,7 @@ impl AppState {
     pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, names: NameKey) -> Self {
         let server_id = store.server_id();
         let authentication = Authentication::new(store.clone(), config.limits, names);
-        let requests = Requests::new(store.clone(), Arc::clone(&signers), &config.limits);
+        let requests = Requests::new(store.clone(), Arc::clone(&signers), &config.limits, config.approvals);
         let running = requests.running.clone();
         // The data folder: the folder for temporary files may be memory.
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();

@@ -91,7 +91,7 @@ impl Decider {
         if !decision.awaited().is_empty() {
             let wanted = self.wanted(known, arrival);
             let offers = snapshot.approved_uses(self.caller.principal, (self.request.key, operation.name()))?;
-            for fitting in wanted.fitting(offers, &decision.awaited()) {
+            for fitting in wanted.fitting(offers, &decision.awaited(), rules.as_deref()) {
                 judged.request.approvals = fitting.met.clone();
                 let with = judge(&judged, &BTreeSet::new());
                 if with.allowed() {

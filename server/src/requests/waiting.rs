@@ -50,13 +50,7 @@ impl Decider {
             Arrival::Waiting(row) => row.approval,
             Arrival::New | Arrival::Repeated(_) | Arrival::Mismatched => None,
         };
-        Wanted {
-            requester: self.caller.principal,
-            owner: facts.principal.owner,
-            address: self.caller.peer.ip(),
-            claims: &self.request.context,
-            own,
-        }
+        Wanted::new(&self.caller, &self.request, facts, own)
     }
 
     /// Lets the request wait, or wait on.

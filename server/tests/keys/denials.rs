@@ -17,7 +17,7 @@ use sealcard_server::{
 };
 use sealcard_signer_protocol::Operation;
 
-use crate::harness::{DEADLINE, Place, details, plaintext, request, sign, signature};
+use crate::harness::{DEADLINE, Place, details, plaintext, request, sign, signature, UseKey as _};
 
 /// What a workstation is shown.
 async fn cards(place: &Place, principal: PrincipalId) -> Vec<KeyRow> {
@@ -146,7 +146,7 @@ async fn only_key_users_use_keys_directly_or_through_a_group() {
     let as_stranger = async |place: &Place| {
         let caller = place.let_in(GrantId(stranger.0)).await;
         let request = request(key, sign(&[1; 32]));
-        place.requests.submit(&caller, request).await
+        place.requests.use_key(&caller, request).await
     };
     let refused = as_stranger(&place).await;
     assert!(is_denied(&refused, "key-user"), "{refused:?}");
@@ -237,7 +237,7 @@ async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_
     place.add_user(stranger, "stranger").await;
     let stranger = place.let_in(GrantId(stranger.0)).await;
     let request = request(key, sign(&[1; 32]));
-    assert!(matches!(place.requests.submit(&stranger, request).await, Err(RequestError::Denied { .. })));
+    assert!(matches!(place.requests.use_key(&stranger, request).await, Err(RequestError::Denied { .. })));
     assert_eq!(place.record().await.len(), entries + 5, "three denials, an intent and an outcome");
     place.stop().await;
 }

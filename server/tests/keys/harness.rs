@@ -21,9 +21,9 @@ use sealcard_record::{Actor, Named};
 use sealcard_server::{
     audit::{self, Verification},
     authn::{Authorization, Caller},
-    config::Limits,
+    config::{ApprovalsConfig, Limits},
     keys::{self, By, KeyPlan, Maker},
-    requests::{Output, RequestError, Requests, UseRequest, UseResponse},
+    requests::{Output, RequestError, Requests, UseAnswer, UseRequest, UseResponse},
     signers::{Origin, Signers},
     storage::{
         Database, FactsQuery, Member, NewGrantRow, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError,
@@ -34,6 +34,20 @@ use sealcard_signer_protocol::Operation;
 use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
+
+/// Uses of keys that wait for nobody.
+pub(crate) trait UseKey {
+    async fn use_key(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError>;
+}
+
+impl UseKey for Requests {
+    async fn use_key(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError> {
+        match self.submit(caller, request).await? {
+            UseAnswer::Done(response) => Ok(response),
+            UseAnswer::Waits(waiting) => panic!("{waiting:?}"),
+        }
+    }
+}
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -202,7 +216,7 @@ impl Place {
 
     /// A new use.
     pub(crate) async fn perform(&self, key: KeyId, operation: Operation) -> Result<UseResponse, RequestError> {
-        self.requests.submit(&self.caller(), request(key, operation)).await
+        self.requests.use_key(&self.caller(), request(key, operation)).await
     }
 
     pub(crate) async fn sign(&self, key: KeyId, digest: &[u8; 32]) -> Vec<u8> {
@@ -223,7 +237,7 @@ impl Place {
 async fn start(store: Store, data: &Path) -> Requests {
     let environments = store.environments().await.unwrap();
     let signers = Signers::start(Origin::Here(signer_program()), &data.join("signer"), &[], &store, environments);
-    let requests = Requests::new(store, Arc::clone(&signers), &Limits::default());
+    let requests = Requests::new(store, Arc::clone(&signers), &Limits::default(), ApprovalsConfig::default());
     requests.recover().await.unwrap();
     requests
 }

@@ -2,7 +2,7 @@
 
 use sealcard_api::{
     Timestamp,
-    ids::{ApprovalId, KeyId, PrincipalId, ProjectId, RequestId},
+    ids::{ApprovalId, GroupId, KeyId, PrincipalId, ProjectId, RequestId},
 };
 use uuid::Uuid;
 
@@ -89,8 +89,17 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn principal_name(&self, id: PrincipalId) -> Result<Option<PrincipalNameRow>, StorageError> {
-        const NAME: &str = "SELECT id, name, kind FROM principal WHERE id = $1";
         self.reader().optional(NAME, params![id.0]).await
+    }
+
+    /// The owner of a service account.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn owner_of(&self, account: PrincipalId) -> Result<Option<PrincipalId>, StorageError> {
+        const OWNER: &str = "SELECT owner_id FROM principal WHERE id = $1";
+        let owner: Option<(Option<Uuid>,)> = self.reader().optional(OWNER, params![account.0]).await?;
+        Ok(owner.and_then(|(owner,)| owner).map(PrincipalId))
     }
 
     /// The names of a key's project and of the key.
@@ -98,9 +107,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn key_names(&self, key: KeyId) -> Result<Option<(String, String)>, StorageError> {
-        const NAMES: &str =
-            "SELECT j.name, k.name FROM signing_key k JOIN project j ON j.id = k.project_id WHERE k.id = $1";
-        self.reader().optional(NAMES, params![key.0]).await
+        self.reader().optional(KEY_NAMES, params![key.0]).await
     }
 
     /// The newest change of approvals, and the requests that wait for an approval that has changed after `seen`.
@@ -128,7 +135,62 @@ pub(super) const STAGE_MEMBERS: &str = "SELECT p.id, p.name, p.kind FROM princip
             AND 'role:' || r.role = $1))
      ORDER BY p.name LIMIT $3";
 
+const NAME: &str = "SELECT id, name, kind FROM principal WHERE id = $1";
+const KEY_NAMES: &str = "SELECT j.name, k.name FROM signing_key k JOIN project j ON j.id = k.project_id WHERE k.id = $1";
+
 impl WriteTx {
+    /// As [`Store::principal_name`].
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn principal_name(&mut self, id: PrincipalId) -> Result<Option<PrincipalNameRow>, StorageError> {
+        self.conn_for_uses().optional(NAME, params![id.0])
+    }
+
+    /// As [`Store::key_names`].
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn key_names(&mut self, key: KeyId) -> Result<Option<(String, String)>, StorageError> {
+        self.conn_for_uses().optional(KEY_NAMES, params![key.0])
+    }
+
+    /// The owner of a service account.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn owner_of(&mut self, account: PrincipalId) -> Result<Option<PrincipalId>, StorageError> {
+        const OWNER: &str = "SELECT owner_id FROM principal WHERE id = $1";
+        let owner: Option<(Option<Uuid>,)> = self.conn_for_uses().optional(OWNER, params![account.0])?;
+        Ok(owner.and_then(|(owner,)| owner).map(PrincipalId))
+    }
+
+    /// The name of a group.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn group_name(&mut self, group: GroupId) -> Result<Option<String>, StorageError> {
+        self.conn_for_uses().scalar("SELECT name FROM principal_group WHERE id = $1", params![group.0])
+    }
+
+    /// The user or service account of this name that is not removed.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn principal_named(&mut self, name: &str) -> Result<Option<PrincipalNameRow>, StorageError> {
+        const NAMED: &str = "SELECT id, name, kind FROM principal WHERE name = $1 AND removed IS NULL";
+        self.conn_for_uses().optional(NAMED, params![name])
+    }
+
+    /// The group of this name.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn group_named(&mut self, name: &str) -> Result<Option<GroupId>, StorageError> {
+        let id: Option<Uuid> = self.conn_for_uses().scalar("SELECT id FROM principal_group WHERE name = $1", params![name])?;
+        Ok(id.map(GroupId))
+    }
+
     /// As [`Store::approval`].
     ///
     /// # Errors

@@ -94,7 +94,7 @@ async fn begin_if(
         Ok::<_, StorageError>(match arrival {
             _ if !allowed(facts) => denied(Begun::Denied),
             Arrival::Mismatched => denied(Begun::Mismatched),
-            Arrival::Repeated(row) => Verdict { next: None, value: Begun::Known(row.clone()) },
+            Arrival::Repeated(row) | Arrival::Waiting(row) => Verdict { next: None, value: Begun::Known(row.clone()) },
             Arrival::New => {
                 let event = Event::UseIntent(intent(&copy));
                 Verdict { next: Some((RequestState::Signing, draft(&copy, event))), value: Begun::New }

@@ -50,6 +50,7 @@ fn facts() -> Facts {
                 justification: None,
             },
             hash: Some(HashAlgorithm::Sha512),
+            approvals: BTreeSet::new(),
             clock_in_doubt: false,
         },
     }

@@ -182,6 +182,7 @@ impl<'a> Work<'a> {
 
     fn take(&mut self, mut ready: Ready, result: SignBatchResult) {
         match result {
+            SignBatchResult::Waiting(_) => todo!(),
             SignBatchResult::Signed(answer) => self.keep(ready, &answer),
             SignBatchResult::Problem(problem)
                 if ready.tries < TRIES && matches!(problem.code, ProblemCode::Overloaded | ProblemCode::InProgress) =>
