@@ -13,7 +13,7 @@ use sealcard_record::{
 use uuid::Uuid;
 
 use super::{
-    ApprovalBody, ApprovalChange, ApprovalRow, ApprovedUse, Facts, FactsQuery, QuotaUse, RuleTexts, StorageError, Store, TooManyWaiting, WaitLimits, WriteTx,
+    ApprovalBody, ApprovalChange, ApprovalRow, ApprovedUse, DecisionRow, Facts, FactsQuery, QuotaUse, RuleTexts, StorageError, Store, TooManyWaiting, WaitLimits, WriteTx,
     sql::{FromRow, Row, params},
 };
 
@@ -138,6 +138,14 @@ impl Snapshot<'_> {
         };
         self.tx.conn_for_uses().execute(WAIT, params![self.row.0, approval.id.0, deadline.unix()])?;
         Ok(Ok(earlier))
+    }
+
+    /// What was decided about an approval, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn decisions(&mut self, id: ApprovalId) -> Result<Vec<DecisionRow>, StorageError> {
+        self.tx.decisions(id)
     }
 
     /// The approval of this id.

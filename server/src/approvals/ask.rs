@@ -94,10 +94,13 @@ fn ask(
 ) -> Result<ApprovalId> {
     let project = facts.project.as_ref().filter(|_| facts.key.is_some()).ok_or(ApprovalError::NotFound)?;
     let viewer = Viewer::new(caller, &facts.principal.groups, facts.roles);
-    if viewer.roles.is_empty() && !viewer.reads_all {
+    let named: Vec<(&String, &RuleFlow)> = rules.iter().flat_map(|rules| rules.flows()).collect();
+    let mentions = |stages: &[sealcard_policy::rules::Stage]| {
+        stages.iter().any(|stage| viewer.member_of.contains(&stage.by.id()))
+    };
+    if viewer.roles.is_empty() && !viewer.reads_all && !named.iter().any(|(_, of)| mentions(&of.flow.stages)) {
         return Err(ApprovalError::NotFound);
     }
-    let named: Vec<(&String, &RuleFlow)> = rules.iter().flat_map(|rules| rules.flows()).collect();
     if named.is_empty() {
         return Err(invalid("No rule of this key asks for approval, so there is nothing to approve."));
     }
@@ -112,13 +115,15 @@ fn ask(
     if new.kind == ApprovalKind::BreakGlass
         && let Some(open) = tx.open_review(project.id.0)?
     {
-        return Err(ApprovalError::Conflict(format!(
-            "The last break-glass of {} has not been reviewed: {}. Somebody else than who asked for it closes the review \
-             first: sealcard admin review close {} --finding TEXT",
-            project.name,
-            open.created,
-            short(open.id)
-        )));
+        let (id, created) = (short(open.id), open.created);
+        return Err(ApprovalError::Conflict(if open.state.is_open() && open.expires > tx.now() {
+            format!("Break-glass {id} of {created} can still be approved or used: sealcard requests show {id}")
+        } else {
+            format!(
+                "Break-glass {id} of {created} was used and not reviewed. Somebody else than who asked for it closes the \
+                 review first: sealcard admin review close {id} --finding TEXT"
+            )
+        }));
     }
     let may_decide = !flow::rejectable(&allowed.flows, &viewer.member_of).is_empty();
     let uses_it = requester == Some(caller.principal) && viewer.roles.contains(ProjectRole::KeyUser);

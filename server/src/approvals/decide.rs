@@ -12,7 +12,7 @@ use sealcard_api::{
 use sealcard_policy::Action;
 use sealcard_record::{
     Event, Named,
-    event::{ApprovalDecided, ApprovalEnded, ApprovalRef, SigningKey},
+    event::{ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, SigningKey},
 };
 
 use super::{ApprovalError, Approvals, excluded, flow, people};
@@ -103,7 +103,11 @@ impl Viewer {
             .map(|stage| people(&stage.by))
             .collect();
         let waits_for = waits_for.into_iter().collect::<Vec<_>>().join(" or ");
-        let later = flows.iter().flat_map(|flow| &flow.stages).any(|stage| self.member_of.contains(&stage.by));
+        let later = flows.iter().any(|flow| {
+            let now = flow::current(flow, decisions, excluded).map(|stage| &stage.by);
+            let after = flow.stages.iter().skip_while(|stage| Some(&stage.by) != now).skip(1);
+            after.into_iter().any(|stage| self.member_of.contains(&stage.by))
+        });
         Err(if later {
             format!("It is not your turn yet: first {waits_for} must approve.")
         } else {
@@ -159,6 +163,39 @@ impl Approvals {
         let state = self.store.write(move |tx| end_one(tx, &author, id)).await?;
         self.wake.look_now();
         Ok(state)
+    }
+}
+
+impl Approvals {
+    /// Closes the review of break-glass: for those who may approve it, owners and auditors of the project, and security
+    /// officers, but not for whoever asked for it.
+    ///
+    /// # Errors
+    /// See [`ApprovalError`].
+    pub async fn close_review(&self, caller: &Caller, id: ApprovalId, finding: String) -> Result<()> {
+        let author = caller.clone();
+        self.store
+            .write(move |tx| {
+                let Seen { row, viewer, excluded } = see(tx, &author, id)?;
+                if let Some(why) = viewer.is_kept_out(&row, &excluded) {
+                    return Err(ApprovalError::NotYours(why.to_owned()));
+                }
+                if row.kind != ApprovalKind::BreakGlass {
+                    return Err(ApprovalError::Invalid("Only break-glass is reviewed.".to_owned()));
+                }
+                let over = !matches!(row.state, ApprovalState::Pending | ApprovalState::Approved);
+                if !over && row.expires > tx.now() {
+                    let text = "It can still be used: revoke it first, or wait until it has expired.";
+                    return Err(ApprovalError::Conflict(text.to_owned()));
+                }
+                if !tx.close_review(id)? {
+                    return Err(ApprovalError::Conflict("Its review is closed already.".to_owned()));
+                }
+                let approval = reference(tx, &row)?;
+                tx.append_record(author.draft(Event::ReviewClosed(ReviewClosed { approval, finding })));
+                Ok(())
+            })
+            .await
     }
 }
 

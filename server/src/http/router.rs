@@ -86,6 +86,7 @@ fn api() -> OpenApiRouter<AppState> {
     ),
     components(schemas(
         Problem,
+        sealcard_api::approvals::Decided,
         sealcard_api::context::Process,
         sealcard_api::context::UseContext,
         sealcard_api::operations::SignBatchItem,

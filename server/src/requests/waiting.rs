@@ -6,7 +6,7 @@ use sealcard_api::{
     ids::{ApprovalId, ProjectId, RequestId},
     record::RequestState,
 };
-use sealcard_policy::{Decision, rules::RuleSet};
+use sealcard_policy::{ApprovalDemand, Decision, rules::RuleSet};
 use sealcard_record::{
     Event,
     event::{DenialCause, UseIntent, UseWaiting},
@@ -20,7 +20,7 @@ use super::{
     state::{self, Input},
 };
 use crate::{
-    approvals::{self, Fitting, Wanted, times},
+    approvals::{self, Fitting, Wanted, flow, times},
     storage::{
         ApprovalBody, ApprovalRow, Arrival, Facts, FlowOf, RequestRow, Snapshot, StorageError, TooManyWaiting, Verdict,
         WaitLimits,
@@ -62,14 +62,13 @@ impl Decider {
         intent: UseIntent,
     ) -> Result<Verdict<Decided>, StorageError> {
         let awaited = decision.awaited();
-        let wants: Vec<String> = awaited.iter().map(|demand| demand.to_string()).collect();
         let flows = approvals::flows_of(&awaited, rules);
         let own = match snapshot.arrival {
             Arrival::Waiting(row) => own_approval(snapshot, row)?.map(|own| (row.clone(), own)),
             Arrival::New | Arrival::Repeated(_) | Arrival::Mismatched => None,
         };
         if let Some((row, own)) = own {
-            return self.wait_on(snapshot, facts, (&row, own), (decision, wants, flows), intent);
+            return self.wait_on(snapshot, facts, (&row, own), (decision, flows), intent);
         }
         let now = snapshot.now;
         let times = times(&flows, rules, &self.approvals);
@@ -122,7 +121,10 @@ impl Decider {
                 return Ok(self.refuse(Some(facts), None, cause, too_many));
             }
         }
-        let waits = self.waits(self.caller.request_id, &approval, wants, deadline);
+        let wants = awaited.iter().map(ToString::to_string).collect();
+        let first = approval.body.flows.iter().filter_map(|flow| flow.stages.first());
+        let stages = first.map(|stage| stage.by.clone()).collect();
+        let waits = waits(self.caller.request_id, &approval, (wants, stages), deadline);
         Ok(self.waiting(RequestState::Received, facts, decision, waits, intent))
     }
 
@@ -132,13 +134,25 @@ impl Decider {
         snapshot: &mut Snapshot<'_>,
         facts: &Facts,
         (row, own): (&RequestRow, ApprovalRow),
-        (decision, wants, flows): (&Decision, Vec<String>, Vec<FlowOf>),
+        (decision, flows): (&Decision, Vec<FlowOf>),
         intent: UseIntent,
     ) -> Result<Verdict<Decided>, StorageError> {
         let deadline = row.deadline.unwrap_or(own.expires);
+        let decisions = snapshot.decisions(own.id)?;
+        let excluded = self.wanted(facts, snapshot.arrival).excluded();
+        let missing = |demand: &&ApprovalDemand| {
+            let of = flows.iter().find(|flow| flow.name == demand.flow);
+            let stage = of.and_then(|flow| Some((flow, flow.stages.iter().find(|stage| stage.by == demand.by.id())?)));
+            stage.is_none_or(|(flow, stage)| !flow::passed(flow, stage, &decisions, &excluded))
+        };
+        let awaited = decision.awaited();
+        let wants: Vec<String> = awaited.into_iter().filter(missing).map(ToString::to_string).collect();
+        let now = flows.iter().filter_map(|flow| flow::current(flow, &decisions, &excluded));
+        let stages = now.map(|stage| stage.by.clone()).collect();
+        let asked = (wants, stages);
         let again = row.state == RequestState::Approved || own.body.flows != flows;
         if !again {
-            let value = Decided::Waits(self.waits(row.id, &own, wants, deadline));
+            let value = Decided::Waits(waits(row.id, &own, asked, deadline));
             return Ok(Verdict { next: None, value });
         }
         let body = ApprovalBody { flows, ..own.body.clone() };
@@ -146,7 +160,7 @@ impl Decider {
         let own = ApprovalRow { body, ..own };
         let request = if row.state == RequestState::Approved { self.caller.request_id } else { row.id };
         snapshot.set_request(own.id, request)?;
-        let waits = self.waits(request, &own, wants, deadline);
+        let waits = waits(request, &own, asked, deadline);
         if row.state == RequestState::Approved {
             return Ok(self.waiting(row.state, facts, decision, waits, intent));
         }
@@ -168,12 +182,6 @@ impl Decider {
         let entry = self.caller.draft(event);
         let next = state::next(before, Input::Demand).map(|state| (state, entry));
         Verdict { next, value: Decided::Waits(waits) }
-    }
-
-    fn waits(&self, request: RequestId, own: &ApprovalRow, wants: Vec<String>, deadline: Timestamp) -> Waits {
-        let first = own.body.flows.iter().filter_map(|flow| flow.stages.first());
-        let stages = first.map(|stage| stage.by.clone()).collect();
-        Waits { request, approval: own.id, wants, stages, project: own.project, deadline, expires: own.expires }
     }
 
     /// What the request waited for itself is not needed any more, if something else allowed it.
@@ -205,6 +213,15 @@ impl Decider {
             ssh_namespace: asked.ssh_namespace.clone(),
         }
     }
+}
+
+fn waits(
+    request: RequestId,
+    own: &ApprovalRow,
+    (wants, stages): (Vec<String>, Vec<String>),
+    deadline: Timestamp,
+) -> Waits {
+    Waits { request, approval: own.id, wants, stages, project: own.project, deadline, expires: own.expires }
 }
 
 /// The approval that the request waits for, if it can still be decided or used.

@@ -83,6 +83,7 @@ impl Running {
         change(&mut config);
         let signers = Signers::start(Origin::Apart, data, &[], &store, []);
         let state = AppState::new(store.clone(), signers, Arc::new(config), NameKey::of(data).unwrap());
+        tokio::spawn(state.requests.approvals.wake.clone().run());
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, Arc::clone(&tls), state.clone()).await.unwrap();
         let address = server.address().unwrap();
