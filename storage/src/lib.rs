@@ -16,6 +16,7 @@ mod facts;
 mod identity;
 mod keys;
 mod master_keys;
+mod notices;
 mod quotas;
 mod record;
 mod requests;
@@ -75,6 +76,9 @@ pub use facts::{Facts, FactsQuery, Target, Version};
 pub use identity::*;
 pub use keys::{ComponentRow, KeyEnd, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
 pub use master_keys::MasterKeyState;
+pub use notices::{
+    Attempted, ChannelRow, Message, NewDelivery, NewNotice, NoticeCounts, NoticeFilter, NoticeRow, Outcome,
+};
 pub use quotas::QuotaUse;
 pub use record::{RecordFilter, RecordRow};
 pub use requests::{Arrival, NewRequest, OpenRequests, RequestRow, Snapshot, UnfinishedRequest, Verdict};

@@ -209,6 +209,7 @@ mod tests {
             disabled: false,
             created: 0,
             one_time_until: None,
+            email: None,
         };
         let id = row.id;
         let added: Result<(), StorageError> = store.write(move |tx| tx.add_principal(&row, Some("first"))).await;

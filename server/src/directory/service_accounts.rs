@@ -36,6 +36,7 @@ impl Directory {
                 disabled: false,
                 created: tx.now().unix(),
                 one_time_until: None,
+                email: None,
             };
             tx.add_principal(&row, None)?;
             tx.append_record(author.draft(Event::ServiceAccountAdded(PrincipalAct { principal: row.named() })));

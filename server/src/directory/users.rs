@@ -24,6 +24,8 @@ pub struct NewUser {
     pub password: String,
     /// Until when the password may be used, if it is a one-time password.
     pub one_time_until: Option<Timestamp>,
+    /// Where the user gets notices.
+    pub email: Option<String>,
 }
 
 /// What is to be changed of a user.
@@ -37,12 +39,14 @@ pub struct UserChange {
     pub disabled: Option<bool>,
     /// Another password's PHC string.
     pub password: Option<String>,
+    /// Where the user gets notices from now on; empty: nowhere any more.
+    pub email: Option<String>,
 }
 
 impl Directory {
     /// Adds a user.
     pub async fn add_user(&self, author: Author, new: NewUser) -> Result<PrincipalRow> {
-        let NewUser { name, administrator, password, one_time_until } = new;
+        let NewUser { name, administrator, password, one_time_until, email } = new;
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let row = PrincipalRow {
                 id: PrincipalId::new(),
@@ -52,12 +56,14 @@ impl Directory {
                 disabled: false,
                 created: tx.now().unix(),
                 one_time_until: one_time_until.map(Timestamp::unix),
+                email,
             };
             tx.add_principal(&row, Some(&password))?;
             tx.append_record(author.draft(Event::UserAdded(UserAdded {
                 principal: row.named(),
                 administrator,
                 one_time_password: one_time_until.is_some(),
+                email: row.email.clone(),
                 via: author.via(),
             })));
             Ok(row)
@@ -71,12 +77,13 @@ impl Directory {
     /// [`DirectoryError::Conflict`] if nobody would be left to administer the server.
     pub async fn change_user(&self, author: Author, user: String, change: UserChange) -> Result<PrincipalRow> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
-            let UserChange { name, administrator, disabled, password } = change;
+            let UserChange { name, administrator, disabled, password, email } = change;
             let before = find_user(tx, &user)?;
             if name.as_ref().is_some_and(|name| *name != before.name) {
                 expect_unnamed(tx, MentionKind::User, &before.name)?;
             }
-            let row = PrincipalChange { name, administrator, disabled, password, ..PrincipalChange::default() };
+            let address = email.clone().map(|email| Some(email).filter(|email| !email.is_empty()));
+            let row = PrincipalChange { name, administrator, disabled, password, email: address, one_time_until: None };
             tx.change_principal(before.id, &row)?;
             must_keep_an_administrator(tx)?;
             if row.password.is_some() || disabled == Some(true) {
@@ -91,6 +98,7 @@ impl Directory {
                 administrator,
                 disabled,
                 password: row.password.is_some(),
+                email,
             })));
             find_user(tx, &before.id.to_string())
         })

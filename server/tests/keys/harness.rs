@@ -104,6 +104,7 @@ impl Place {
             disabled: false,
             created: Timestamp::now().unix(),
             one_time_until: None,
+            email: None,
         };
         let added: Result<(), StorageError> = self.store().write(move |tx| tx.add_principal(&row, Some("none"))).await;
         added.unwrap();

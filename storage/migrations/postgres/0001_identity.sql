@@ -7,12 +7,14 @@ CREATE TABLE principal (
     name          TEXT COLLATE "C" NOT NULL,
     password      TEXT,               -- PHC string of argon2id; only users have one
     one_time_until BIGINT,           -- the password is for one login, and refused from this moment on; NULL: the user's own
+    email         TEXT,               -- where notices go; only users have one
     administrator BOOLEAN NOT NULL DEFAULT FALSE,
     disabled      BOOLEAN NOT NULL DEFAULT FALSE,
     created       BIGINT NOT NULL,
     removed       BIGINT,
     CHECK ((kind = 'user') = (password IS NOT NULL) OR removed IS NOT NULL),
-    CHECK (kind = 'user' OR NOT administrator)
+    CHECK (kind = 'user' OR NOT administrator),
+    CHECK (kind = 'user' OR email IS NULL)
 );
 
 -- The name of a removed principal may be given again.

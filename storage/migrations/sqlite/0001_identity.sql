@@ -7,12 +7,14 @@ CREATE TABLE principal (
     name          TEXT NOT NULL,
     password      TEXT,               -- PHC string of argon2id; only users have one
     one_time_until INTEGER,           -- the password is for one login, and refused from this moment on; NULL: the user's own
+    email         TEXT,               -- where notices go; only users have one
     administrator INTEGER NOT NULL DEFAULT 0,
     disabled      INTEGER NOT NULL DEFAULT 0,
     created       INTEGER NOT NULL,
     removed       INTEGER,
     CHECK ((kind = 'user') = (password IS NOT NULL) OR removed IS NOT NULL),
-    CHECK (kind = 'user' OR administrator = 0)
+    CHECK (kind = 'user' OR administrator = 0),
+    CHECK (kind = 'user' OR email IS NULL)
 ) STRICT, WITHOUT ROWID;
 
 -- The name of a removed principal may be given again.

@@ -34,6 +34,8 @@ pub struct PrincipalRow {
     pub created: i64,
     /// Until when the user's one-time password is good, unix seconds; `None` if the user has chosen a password.
     pub one_time_until: Option<i64>,
+    /// Where a user gets notices.
+    pub email: Option<String>,
 }
 
 impl PrincipalRow {
@@ -55,6 +57,7 @@ impl FromRow for PrincipalRow {
             disabled: row.get(4)?,
             created: row.get(5)?,
             one_time_until: row.get(6)?,
+            email: row.get(7)?,
         })
     }
 }
@@ -85,6 +88,8 @@ pub struct PrincipalChange {
     pub disabled: Option<bool>,
     /// A new name.
     pub name: Option<String>,
+    /// Another e-mail address, or none any more.
+    pub email: Option<Option<String>>,
 }
 
 fn taken(name: &str) -> String {
@@ -93,7 +98,7 @@ fn taken(name: &str) -> String {
 
 macro_rules! columns {
     () => {
-        "SELECT id, kind, name, administrator, disabled, created, one_time_until FROM principal"
+        "SELECT id, kind, name, administrator, disabled, created, one_time_until, email FROM principal"
     };
 }
 
@@ -163,8 +168,9 @@ impl WriteTx {
     pub fn add_principal(&mut self, row: &PrincipalRow, password: Option<&str>) -> Result<(), StorageError> {
         self.conn()
             .execute(
-                "INSERT INTO principal (id, kind, name, password, administrator, disabled, created, one_time_until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO principal (id, kind, name, password, administrator, disabled, created, one_time_until,
+                email)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 params![
                     row.id.0,
                     row.kind.name(),
@@ -173,7 +179,8 @@ impl WriteTx {
                     row.administrator,
                     row.disabled,
                     row.created,
-                    row.one_time_until
+                    row.one_time_until,
+                    row.email.as_deref()
                 ],
             )
             .map_err(|error| error.taken(taken(&row.name)))?;
@@ -209,7 +216,7 @@ impl WriteTx {
             .execute(
                 "UPDATE principal SET password = COALESCE($2, password), administrator = COALESCE($3, administrator),
              disabled = COALESCE($4, disabled), one_time_until = CASE WHEN $5 THEN $6 ELSE one_time_until END,
-             name = COALESCE($7, name) WHERE id = $1",
+             name = COALESCE($7, name), email = CASE WHEN $8 THEN $9 ELSE email END WHERE id = $1",
                 params![
                     id.0,
                     change.password.as_deref(),
@@ -217,7 +224,9 @@ impl WriteTx {
                     change.disabled,
                     change.password.is_some(),
                     change.one_time_until,
-                    change.name.as_deref()
+                    change.name.as_deref(),
+                    change.email.is_some(),
+                    change.email.as_ref().and_then(Option::as_deref)
                 ],
             )
             .map_err(|error| error.taken(taken(change.name.as_deref().unwrap_or_default())))?;
@@ -232,7 +241,8 @@ impl WriteTx {
     pub fn remove_principal(&mut self, id: PrincipalId) -> Result<(), StorageError> {
         let now = self.now().unix();
         self.conn().execute(
-            "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE
+            "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE,
+                email = NULL
              WHERE id = $1",
             params![id.0, now],
         )?;
@@ -274,6 +284,7 @@ impl From<PrincipalRow> for User {
             disabled: row.disabled,
             created: Timestamp::from_unix(row.created),
             one_time_password_expires: row.one_time_until.map(Timestamp::from_unix),
+            email: row.email,
         }
     }
 }

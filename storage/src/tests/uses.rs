@@ -301,6 +301,7 @@ impl Scene {
                     disabled: false,
                     created: 0,
                     one_time_until: None,
+                    email: None,
                 };
                 tx.add_principal(&principal, Some("none"))?;
                 let (service_token, label) = (None, String::new());

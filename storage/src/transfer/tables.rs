@@ -37,5 +37,8 @@ pub(crate) const TABLES: &[Table] = &[
     table("key_evidence", &["component_id"]),
     table("key_request", &["id"]),
     table("quota_use", &["owner_id", "quota", "subject_id", "start"]),
+    table("notice", &["id"]),
+    table("notice_delivery", &["id"]),
+    table("notice_channel", &["name"]),
     table("record", &["sequence"]),
 ];

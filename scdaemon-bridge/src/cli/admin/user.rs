@@ -51,6 +51,9 @@ pub(super) enum Command {
         /// Let the user administer the server
         #[arg(long)]
         administrator: bool,
+        /// Where the user gets notices
+        #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::EmailAddress)]
+        email: Option<String>,
         #[command(flatten)]
         first_role: FirstRole,
         #[command(flatten)]
@@ -71,7 +74,7 @@ pub(super) enum Command {
         /// Name or id
         name: String,
     },
-    /// Change a user's rights
+    /// Change a user's rights or e-mail address
     Change {
         /// Name or id
         name: String,
@@ -81,6 +84,12 @@ pub(super) enum Command {
         /// Take the right to administer the server away
         #[arg(long)]
         no_administrator: bool,
+        /// Send the user's notices to this e-mail address
+        #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::EmailAddress, conflicts_with = "no_email")]
+        email: Option<String>,
+        /// Send the user no notices by mail any more
+        #[arg(long)]
+        no_email: bool,
     },
     /// Give a user another name, also for the login
     Rename {
@@ -132,10 +141,17 @@ struct Shown {
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<()> {
     let remote = &app.remote;
     match command {
-        Command::Add { name, administrator, first_role, password: PasswordArguments { password_file, output } } => {
+        Command::Add {
+            name,
+            administrator,
+            email,
+            first_role,
+            password: PasswordArguments { password_file, output },
+        } => {
             first_role.check(app).await?;
             let (password, output) = prepare(password_file, output)?;
-            let added: UserAdded = remote.post(&path(&["users"]), &NewUser { name, password, administrator }).await?;
+            let new = NewUser { name, password, administrator, email };
+            let added: UserAdded = remote.post(&path(&["users"]), &new).await?;
             let name = clean(&added.user.name);
             match &added.one_time_password {
                 None => show(json, &added, |_| line(format!("Added the user {name}.")))?,
@@ -185,9 +201,10 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 super::grant::print(logins, Timestamp::now(), "No valid logins.");
             })
         }
-        Command::Change { name, administrator, no_administrator } => {
+        Command::Change { name, administrator, no_administrator, email, no_email } => {
             let administrator = (administrator || no_administrator).then_some(administrator);
-            let change = UserChange { administrator, ..UserChange::default() };
+            let email = email.or_else(|| no_email.then(String::new));
+            let change = UserChange { administrator, email, ..UserChange::default() };
             if change == UserChange::default() {
                 bail!("say what to change; see `sealcard admin user change --help`");
             }
@@ -265,6 +282,7 @@ fn print(user: &User) {
         ("state", state(user)),
         ("created", user.created.to_string()),
         ("password", password_state(user)),
+        ("e-mail", user.email.clone().unwrap_or_else(|| "none".to_owned())),
     ]);
 }
 

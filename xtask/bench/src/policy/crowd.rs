@@ -48,7 +48,8 @@ fn add_user(tx: &mut WriteTx, number: usize) -> Result<(), StorageError> {
 fn principal(tx: &mut WriteTx, name: &str) -> Result<PrincipalId, StorageError> {
     let id = PrincipalId::new();
     let (kind, name) = (PrincipalKind::User, name.to_owned());
-    let row = PrincipalRow { id, kind, name, administrator: false, disabled: false, created: 0, one_time_until: None };
+    let (one_time_until, email) = (None, None);
+    let row = PrincipalRow { id, kind, name, administrator: false, disabled: false, created: 0, one_time_until, email };
     tx.add_principal(&row, Some("none"))?;
     Ok(id)
 }
