@@ -43,6 +43,9 @@ pub struct User {
     /// has a password of their own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub one_time_password_expires: Option<Timestamp>,
+    /// Where the user gets notices.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
 }
 
 /// Answer of `POST /v1/users`.
@@ -83,6 +86,9 @@ pub struct NewUser {
     /// What the user may do on the whole server.
     #[serde(default)]
     pub roles: Vec<SystemRole>,
+    /// Where the user gets notices.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
 }
 
 /// Body of `PATCH /v1/users/{user}`: only what is named changes. `DELETE` removes the user and every grant.
@@ -107,6 +113,9 @@ pub struct UserChange {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Name>))]
     pub name: Option<String>,
+    /// Where the user gets notices from now on; empty: nowhere any more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
 }
 
 /// A program that signs, such as a CI job. `GET /v1/service-accounts/{account}`.

@@ -86,11 +86,22 @@ id!(
     RequestId
 );
 
-impl RequestId {
-    /// The smallest id of this time: all ids that were made earlier are smaller.
-    #[must_use]
-    pub fn first_of(time: Timestamp) -> Self {
-        let milliseconds = time.unix().max(0).cast_unsigned().saturating_mul(1000);
-        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]).into_uuid())
-    }
+id!(
+    /// A notice that people are told by mail or in a channel.
+    NoticeId
+);
+
+macro_rules! first_of {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// The smallest id of this time: all ids that were made earlier are smaller.
+            #[must_use]
+            pub fn first_of(time: Timestamp) -> Self {
+                let milliseconds = time.unix().max(0).cast_unsigned().saturating_mul(1000);
+                Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]).into_uuid())
+            }
+        }
+    )+};
 }
+
+first_of!(RequestId, NoticeId);

@@ -34,6 +34,26 @@ pub fn cleaned(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// The text in one line of at most `most` characters: each character that is not plain, line breaks included, as a
+/// visible escape such as `\u{202e}`. Of a longer text the beginning, then `…`.
+#[must_use]
+pub fn one_line(text: &str, most: usize) -> String {
+    let (mut line, mut length) = (String::new(), 0_usize);
+    for c in text.chars() {
+        let escaped = if is_plain(c) { String::from(c) } else { c.escape_unicode().to_string() };
+        length = length.saturating_add(escaped.chars().count());
+        if length > most {
+            while line.chars().count() >= most.max(1) {
+                line.pop();
+            }
+            line.push('…');
+            break;
+        }
+        line.push_str(&escaped);
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -60,7 +80,21 @@ mod tests {
         assert_eq!(cleaned("alice\u{202e}gpj"), "alice\\u{202e}gpj");
     }
 
+    #[test]
+    fn one_line_shows_line_breaks_and_is_cut() {
+        assert_eq!(one_line("a\nb\u{202e}c", 99), "a\\u{a}b\\u{202e}c");
+        assert_eq!(one_line("abcd", 4), "abcd");
+        assert_eq!(one_line("abcde", 4), "abc…");
+        assert_eq!(one_line("ab\n", 4), "ab…");
+    }
+
     proptest! {
+        #[test]
+        fn one_line_is_plain_and_short(text: String, most in 1_usize..40) {
+            let line = one_line(&text, most);
+            prop_assert!(line.chars().all(is_plain) && line.chars().count() <= most);
+        }
+
         #[test]
         fn cleaned_text_is_plain(text: String) {
             prop_assert!(cleaned(&text).chars().all(is_plain));

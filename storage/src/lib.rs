@@ -17,6 +17,7 @@ mod facts;
 mod identity;
 mod keys;
 mod master_keys;
+mod notices;
 mod quotas;
 mod record;
 mod requests;
@@ -80,6 +81,9 @@ pub use facts::{Facts, FactsQuery, Target, Version};
 pub use identity::*;
 pub use keys::{ComponentRow, KeyEnd, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
 pub use master_keys::MasterKeyState;
+pub use notices::{
+    Attempted, ChannelRow, Message, NewDelivery, NewNotice, NoticeCounts, NoticeFilter, NoticeRow, Outcome,
+};
 pub use quotas::QuotaUse;
 pub use record::{RecordFilter, RecordRow};
 pub use requests::{Arrival, NewRequest, OpenRequests, RequestRow, Snapshot, UnfinishedRequest, Verdict};

@@ -27,6 +27,9 @@ pub struct UserAdded {
     pub roles: Vec<SystemRole>,
     /// Whether the password is for one login.
     pub one_time_password: bool,
+    /// Where the user gets notices.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
     /// What added the user, if no request did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub via: Option<Via>,
@@ -49,6 +52,9 @@ pub struct UserChanged {
     /// Whether there is another password.
     #[serde(skip_serializing_if = "is_false", default)]
     pub password: bool,
+    /// Where the user gets notices from now on; empty: nowhere any more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
 }
 
 /// A principal was added or removed.

@@ -7,6 +7,7 @@ mod claims;
 mod clock;
 mod environments;
 mod keys;
+mod notices;
 mod rules;
 mod shorten;
 mod uses;
@@ -37,6 +38,7 @@ pub use keys::{
     CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
     KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, SigningKey,
 };
+pub use notices::NoticeChannelAct;
 pub use rules::{RulesChange, RulesOf, TemplateChange};
 pub use uses::{
     Asked, DenialCause, Judged, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied,
@@ -277,6 +279,9 @@ events! {
     TemplateWithdrawn(TemplateChange) = "template-withdrawn", Administration;
     /// A withdrawn template may be used again.
     TemplateRestored(TemplateChange) = "template-restored", Administration;
+
+    /// A channel for notices that was disabled is used again.
+    NoticeChannelEnabled(NoticeChannelAct) = "notice-channel-enabled", Administration;
 }
 
 impl Event {

@@ -18,10 +18,11 @@ use sealcard_record::{
         DatabaseMoved, DenialCause, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, GrantAct, GrantRevoked,
         GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct,
         KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login, LoginFailed,
-        LoginFailure, LoginMethod, MasterKeyChanged, Member, Operation, PasswordChangeFailed, PasswordChangeRequired,
-        PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
-        RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange, TokenAdded,
-        TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent, UserAdded, UserChanged, Via,
+        LoginFailure, LoginMethod, MasterKeyChanged, Member, NoticeChannelAct, Operation, PasswordChangeFailed,
+        PasswordChangeRequired, PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged,
+        ProjectMemberAct, RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey,
+        TemplateChange, TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent, UserAdded,
+        UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -139,7 +140,30 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.push(Draft { request_id: request(), ..Draft::of_server(Event::ClockJumped(jumped)) });
     drafts.push(by_request(Event::ClockConfirmed(ClockConfirmed { since: earlier(), seconds: -400 })));
     drafts.extend(rules().into_iter().map(by_request));
+    drafts.extend(notices().into_iter().map(by_request));
     drafts
+}
+
+fn notices() -> Vec<Event> {
+    let email = |address: &str| Some(address.to_owned());
+    vec![
+        Event::UserAdded(UserAdded {
+            principal: bob(),
+            administrator: false,
+            one_time_password: true,
+            email: email("bob@example.org"),
+            via: None,
+        }),
+        Event::UserChanged(UserChanged {
+            principal: bob(),
+            new_name: None,
+            administrator: None,
+            disabled: None,
+            password: false,
+            email: email(""),
+        }),
+        Event::NoticeChannelEnabled(NoticeChannelAct { channel: "pager".to_owned() }),
+    ]
 }
 
 fn uses() -> Vec<Event> {
@@ -200,13 +224,20 @@ fn grants_and_passwords() -> Vec<Event> {
 
 fn administration() -> Vec<Event> {
     vec![
-        Event::UserAdded(UserAdded { principal: bob(), roles: Vec::new(), one_time_password: true, via: None }),
+        Event::UserAdded(UserAdded {
+            principal: bob(),
+            roles: Vec::new(),
+            one_time_password: true,
+            email: None,
+            via: None,
+        }),
         Event::UserChanged(UserChanged {
             principal: bob(),
             new_name: Some("robert".to_owned()),
             roles: Some(vec![SystemRole::Administrator, SystemRole::SecurityOfficer]),
             disabled: None,
             password: true,
+            email: None,
         }),
         Event::UserRemoved(PrincipalAct { principal: bob() }),
         Event::PasswordReset(PasswordReset { principal: bob(), expires: later() }),
@@ -355,6 +386,7 @@ fn by_the_server() -> Vec<Event> {
             principal: bob(),
             roles: vec![SystemRole::Administrator],
             one_time_password: false,
+            email: None,
             via,
         }),
         Event::ProjectAdded(ProjectAdded { project: project(), via }),

@@ -210,6 +210,7 @@ mod tests {
             created: 0,
             one_time_until: None,
             owner: None,
+            email: None,
         };
         let id = row.id;
         let added: Result<(), StorageError> = store.write(move |tx| tx.add_principal(&row, Some("first"))).await;

@@ -43,7 +43,8 @@ pub(super) async fn make(store: &Store, data: &Path, plan: &Plan<'_>, password: 
 }
 
 fn new_user(account: &Account, password: String, roles: SystemRoles) -> NewUser {
-    NewUser { name: account.name.clone(), roles, password, one_time_until: account.one_time_until }
+    let one_time_until = account.one_time_until;
+    NewUser { name: account.name.clone(), roles, password, one_time_until, email: None }
 }
 
 async fn make_key(store: &Store, data: &Path, project: ProjectRow, key: &FirstKey<'_>) -> anyhow::Result<()> {

@@ -47,6 +47,7 @@ impl Directory {
                 created: tx.now().unix(),
                 one_time_until: None,
                 owner,
+                email: None,
             };
             tx.add_principal(&row, None)?;
             let added = ServiceAccountAdded { principal: row.named(), owner: row.owner.clone() };

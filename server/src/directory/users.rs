@@ -24,6 +24,8 @@ pub struct NewUser {
     pub password: String,
     /// Until when the password may be used, if it is a one-time password.
     pub one_time_until: Option<Timestamp>,
+    /// Where the user gets notices.
+    pub email: Option<String>,
 }
 
 /// What is to be changed of a user.
@@ -39,12 +41,14 @@ pub struct UserChange {
     pub disabled: Option<bool>,
     /// Another password's PHC string.
     pub password: Option<String>,
+    /// Where the user gets notices from now on; empty: nowhere any more.
+    pub email: Option<String>,
 }
 
 impl Directory {
     /// Adds a user.
     pub async fn add_user(&self, author: Author, new: NewUser) -> Result<PrincipalRow> {
-        let NewUser { name, roles, password, one_time_until } = new;
+        let NewUser { name, roles, password, one_time_until, email } = new;
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let row = PrincipalRow {
                 id: PrincipalId::new(),
@@ -55,12 +59,14 @@ impl Directory {
                 created: tx.now().unix(),
                 one_time_until: one_time_until.map(Timestamp::unix),
                 owner: None,
+                email,
             };
             tx.add_principal(&row, Some(&password))?;
             tx.append_record(author.draft(Event::UserAdded(UserAdded {
                 principal: row.named(),
                 roles: roles.iter().collect(),
                 one_time_password: one_time_until.is_some(),
+                email: row.email.clone(),
                 via: author.via(),
             })));
             Ok(row)
@@ -74,15 +80,22 @@ impl Directory {
     /// [`DirectoryError::Conflict`] if nobody would be left to administer the server.
     pub async fn change_user(&self, author: Author, user: String, change: UserChange) -> Result<PrincipalRow> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
-            let UserChange { name, add_roles, remove_roles, disabled, password } = change;
+            let UserChange { name, add_roles, remove_roles, disabled, password, email } = change;
             let before = find_user(tx, &user)?;
             if name.as_ref().is_some_and(|name| *name != before.name) {
                 expect_unnamed(tx, MentionKind::User, &before.name)?;
             }
             let roles = before.system_roles.iter().chain(add_roles).filter(|role| !remove_roles.contains(role)).collect();
             let roles = Some(roles).filter(|roles| *roles != before.system_roles);
-            let row =
-                PrincipalChange { name, system_roles: roles, disabled, password, ..PrincipalChange::default() };
+            let address = email.clone().map(|email| Some(email).filter(|email| !email.is_empty()));
+            let row = PrincipalChange {
+                name,
+                system_roles: roles,
+                disabled,
+                password,
+                email: address,
+                ..PrincipalChange::default()
+            };
             tx.change_principal(before.id, &row)?;
             must_keep_an_administrator(tx)?;
             if row.password.is_some() || disabled == Some(true) {
@@ -97,6 +110,7 @@ impl Directory {
                 roles: roles.map(|roles| roles.iter().collect()),
                 disabled,
                 password: row.password.is_some(),
+                email,
             })));
             find_user(tx, &before.id.to_string())
         })

@@ -119,6 +119,7 @@ impl Place {
             created: Timestamp::now().unix(),
             one_time_until: None,
             owner: None,
+            email: None,
         };
         let added: Result<(), StorageError> = self.store().write(move |tx| tx.add_principal(&row, Some("none"))).await;
         added.unwrap();

@@ -7,6 +7,7 @@ CREATE TABLE principal (
     name          TEXT COLLATE "C" NOT NULL,
     password      TEXT,               -- PHC string of argon2id; only users have one
     one_time_until BIGINT,           -- the password is for one login, and refused from this moment on; NULL: the user's own
+    email         TEXT,               -- where notices go; only users have one
     -- The system roles of a user.
     administrator    BOOLEAN NOT NULL DEFAULT FALSE,
     security_officer BOOLEAN NOT NULL DEFAULT FALSE,
@@ -17,6 +18,7 @@ CREATE TABLE principal (
     removed       BIGINT,
     CHECK ((kind = 'user') = (password IS NOT NULL) OR removed IS NOT NULL),
     CHECK (kind = 'user' OR NOT (administrator OR security_officer OR auditor)),
+    CHECK (kind = 'user' OR email IS NULL),
     CHECK (kind = 'service-account' OR owner_id IS NULL)
 );
 

@@ -268,6 +268,58 @@ CREATE TABLE quota_use (
 
 CREATE INDEX quota_use_ends ON quota_use (ends);
 
+-- What people are told by mail and in channels: written in the transaction of what it tells of, sent later. No references
+-- to what it is about.
+CREATE TABLE notice (
+    id         UUID PRIMARY KEY,
+    kind       TEXT NOT NULL,
+    created    BIGINT NOT NULL,
+    project_id UUID,
+    project    TEXT,
+    title      TEXT NOT NULL,
+    facts      TEXT NOT NULL,     -- JSON: an array of labels and values
+    command    TEXT,
+    thread     UUID,
+    recipients TEXT NOT NULL,     -- JSON: an array of the ids of principals
+    loud       BOOLEAN NOT NULL DEFAULT FALSE,
+    channel    TEXT,              -- the only one that it is for; NULL: all that want it
+    addressed  BOOLEAN NOT NULL DEFAULT FALSE  -- whether it has its deliveries
+);
+
+CREATE INDEX notice_new ON notice (id) WHERE NOT addressed;
+
+CREATE TABLE notice_delivery (
+    id           UUID PRIMARY KEY,
+    notice_id    UUID NOT NULL REFERENCES notice (id) ON DELETE CASCADE,
+    channel      TEXT COLLATE "C" NOT NULL,
+    principal_id UUID,             -- whom a mail is for
+    state        TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed', 'dropped')),
+    message_id   UUID NOT NULL,    -- deliveries with the same one are sent as one message
+    held         BOOLEAN NOT NULL DEFAULT FALSE,  -- until it is sent with others in one mail
+    attempts     BIGINT NOT NULL DEFAULT 0,
+    next_attempt BIGINT NOT NULL,
+    leased_until BIGINT,             -- a node has it in work
+    node_id      UUID,             -- that node
+    finished     BIGINT,
+    error        TEXT
+);
+
+CREATE INDEX notice_delivery_notice ON notice_delivery (notice_id);
+CREATE INDEX notice_delivery_pending ON notice_delivery (channel, next_attempt) WHERE state = 'pending';
+CREATE INDEX notice_delivery_message ON notice_delivery (message_id) WHERE state = 'pending';
+CREATE INDEX notice_delivery_failed ON notice_delivery (finished) WHERE state = 'failed';
+CREATE INDEX notice_delivery_sent ON notice_delivery (principal_id, finished) WHERE state = 'delivered';
+
+-- How a channel that was used works.
+CREATE TABLE notice_channel (
+    name           TEXT COLLATE "C" PRIMARY KEY,
+    last_success   BIGINT,
+    last_failure   BIGINT,
+    last_error     TEXT,
+    failures       BIGINT NOT NULL DEFAULT 0,    -- since the last success
+    disabled_since BIGINT
+);
+
 CREATE TABLE record (
     sequence     BIGINT PRIMARY KEY,
     time         BIGINT NOT NULL,

@@ -7,6 +7,7 @@ CREATE TABLE principal (
     name          TEXT NOT NULL,
     password      TEXT,               -- PHC string of argon2id; only users have one
     one_time_until INTEGER,           -- the password is for one login, and refused from this moment on; NULL: the user's own
+    email         TEXT,               -- where notices go; only users have one
     -- The system roles of a user.
     administrator    INTEGER NOT NULL DEFAULT 0,
     security_officer INTEGER NOT NULL DEFAULT 0,
@@ -17,6 +18,7 @@ CREATE TABLE principal (
     removed       INTEGER,
     CHECK ((kind = 'user') = (password IS NOT NULL) OR removed IS NOT NULL),
     CHECK (kind = 'user' OR administrator + security_officer + auditor = 0),
+    CHECK (kind = 'user' OR email IS NULL),
     CHECK (kind = 'service-account' OR owner_id IS NULL)
 ) STRICT, WITHOUT ROWID;
 

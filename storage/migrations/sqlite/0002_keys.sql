@@ -280,6 +280,58 @@ CREATE TABLE quota_use (
 
 CREATE INDEX quota_use_ends ON quota_use (ends);
 
+-- What people are told by mail and in channels: written in the transaction of what it tells of, sent later. No references
+-- to what it is about.
+CREATE TABLE notice (
+    id         BLOB PRIMARY KEY CHECK (length(id) = 16),
+    kind       TEXT NOT NULL,
+    created    INTEGER NOT NULL,
+    project_id BLOB,
+    project    TEXT,
+    title      TEXT NOT NULL,
+    facts      TEXT NOT NULL,     -- JSON: an array of labels and values
+    command    TEXT,
+    thread     BLOB,
+    recipients TEXT NOT NULL,     -- JSON: an array of the ids of principals
+    loud       INTEGER NOT NULL DEFAULT 0,
+    channel    TEXT,              -- the only one that it is for; NULL: all that want it
+    addressed  INTEGER NOT NULL DEFAULT 0  -- whether it has its deliveries
+) STRICT;
+
+CREATE INDEX notice_new ON notice (id) WHERE NOT addressed;
+
+CREATE TABLE notice_delivery (
+    id           BLOB PRIMARY KEY CHECK (length(id) = 16),
+    notice_id    BLOB NOT NULL REFERENCES notice (id) ON DELETE CASCADE,
+    channel      TEXT NOT NULL,
+    principal_id BLOB,             -- whom a mail is for
+    state        TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed', 'dropped')),
+    message_id   BLOB NOT NULL,    -- deliveries with the same one are sent as one message
+    held         INTEGER NOT NULL DEFAULT 0,  -- until it is sent with others in one mail
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    next_attempt INTEGER NOT NULL,
+    leased_until INTEGER,             -- a node has it in work
+    node_id      BLOB,             -- that node
+    finished     INTEGER,
+    error        TEXT
+) STRICT;
+
+CREATE INDEX notice_delivery_notice ON notice_delivery (notice_id);
+CREATE INDEX notice_delivery_pending ON notice_delivery (channel, next_attempt) WHERE state = 'pending';
+CREATE INDEX notice_delivery_message ON notice_delivery (message_id) WHERE state = 'pending';
+CREATE INDEX notice_delivery_failed ON notice_delivery (finished) WHERE state = 'failed';
+CREATE INDEX notice_delivery_sent ON notice_delivery (principal_id, finished) WHERE state = 'delivered';
+
+-- How a channel that was used works.
+CREATE TABLE notice_channel (
+    name           TEXT NOT NULL PRIMARY KEY,
+    last_success   INTEGER,
+    last_failure   INTEGER,
+    last_error     TEXT,
+    failures       INTEGER NOT NULL DEFAULT 0,    -- since the last success
+    disabled_since INTEGER
+) STRICT;
+
 CREATE TABLE record (
     sequence     INTEGER PRIMARY KEY,
     time         INTEGER NOT NULL,

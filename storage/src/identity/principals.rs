@@ -36,6 +36,8 @@ pub struct PrincipalRow {
     pub one_time_until: Option<i64>,
     /// The user who answers for a service account, if there is one.
     pub owner: Option<Named<PrincipalId>>,
+    /// Where a user gets notices.
+    pub email: Option<String>,
 }
 
 impl PrincipalRow {
@@ -61,6 +63,7 @@ impl FromRow for PrincipalRow {
                 None => None,
                 Some(id) => Some(Named::new(PrincipalId(id), row.get::<String>(10)?)),
             },
+            email: row.get(11)?,
         })
     }
 }
@@ -93,6 +96,8 @@ pub struct PrincipalChange {
     pub name: Option<String>,
     /// Another owner of a service account.
     pub owner: Option<PrincipalId>,
+    /// Another e-mail address, or none any more.
+    pub email: Option<Option<String>>,
 }
 
 fn taken(name: &str) -> String {
@@ -102,7 +107,7 @@ fn taken(name: &str) -> String {
 macro_rules! columns {
     () => {
         "SELECT id, kind, name, administrator, security_officer, auditor, disabled, created, one_time_until, owner_id,
-            (SELECT o.name FROM principal o WHERE o.id = principal.owner_id) FROM principal"
+            (SELECT o.name FROM principal o WHERE o.id = principal.owner_id), email FROM principal"
     };
 }
 
@@ -173,8 +178,8 @@ impl WriteTx {
         self.conn()
             .execute(
                 "INSERT INTO principal (id, kind, name, password, administrator, security_officer, auditor,
-                    disabled, created, one_time_until, owner_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                    disabled, created, one_time_until, owner_id, email)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
                 params![
                     row.id.0,
                     row.kind.name(),
@@ -186,7 +191,8 @@ impl WriteTx {
                     row.disabled,
                     row.created,
                     row.one_time_until,
-                    row.owner.as_ref().map(|owner| owner.id.0)
+                    row.owner.as_ref().map(|owner| owner.id.0),
+                    row.email.as_deref()
                 ],
             )
             .map_err(|error| error.taken(taken(&row.name)))?;
@@ -224,7 +230,8 @@ impl WriteTx {
                 "UPDATE principal SET password = COALESCE($2, password), administrator = COALESCE($3, administrator),
              security_officer = COALESCE($4, security_officer), auditor = COALESCE($5, auditor),
              disabled = COALESCE($6, disabled), one_time_until = CASE WHEN $7 THEN $8 ELSE one_time_until END,
-             name = COALESCE($9, name), owner_id = COALESCE($10, owner_id) WHERE id = $1",
+             name = COALESCE($9, name), owner_id = COALESCE($10, owner_id),
+             email = CASE WHEN $11 THEN $12 ELSE email END WHERE id = $1",
                 params![
                     id.0,
                     change.password.as_deref(),
@@ -235,7 +242,9 @@ impl WriteTx {
                     change.password.is_some(),
                     change.one_time_until,
                     change.name.as_deref(),
-                    change.owner.map(|owner| owner.0)
+                    change.owner.map(|owner| owner.0),
+                    change.email.is_some(),
+                    change.email.as_ref().and_then(Option::as_deref)
                 ],
             )
             .map_err(|error| error.taken(taken(change.name.as_deref().unwrap_or_default())))?;
@@ -251,7 +260,7 @@ impl WriteTx {
         let now = self.now().unix();
         self.conn().execute(
             "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE,
-                    security_officer = FALSE, auditor = FALSE, owner_id = NULL WHERE id = $1",
+                    security_officer = FALSE, auditor = FALSE, owner_id = NULL, email = NULL WHERE id = $1",
             params![id.0, now],
         )?;
         for sql in [
@@ -293,6 +302,7 @@ impl From<PrincipalRow> for User {
             disabled: row.disabled,
             created: Timestamp::from_unix(row.created),
             one_time_password_expires: row.one_time_until.map(Timestamp::from_unix),
+            email: row.email,
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::{
 
 mod clock;
 mod master_keys;
+mod notices;
 mod rules;
 mod transfer;
 mod upgrades;
@@ -512,6 +513,7 @@ async fn grants_are_forgotten_a_year_after_their_end_but_not_by_a_clock_that_jum
             created: 0,
             one_time_until: None,
             owner: None,
+            email: None,
         };
         let principal = user.id;
         let added: Result<(), StorageError> = store.write(move |tx| tx.add_principal(&user, Some("hash"))).await;

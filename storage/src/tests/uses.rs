@@ -302,6 +302,7 @@ impl Scene {
                     created: 0,
                     one_time_until: None,
                     owner: None,
+                    email: None,
                 };
                 tx.add_principal(&principal, Some("none"))?;
                 let (service_token, label) = (None, String::new());

@@ -39,5 +39,8 @@ pub(crate) const TABLES: &[Table] = &[
     table("approval", &["id"]),
     table("approval_decision", &["approval_id", "flow", "approver_id"]),
     table("quota_use", &["owner_id", "quota", "subject_id", "start"]),
+    table("notice", &["id"]),
+    table("notice_delivery", &["id"]),
+    table("notice_channel", &["name"]),
     table("record", &["sequence"]),
 ];

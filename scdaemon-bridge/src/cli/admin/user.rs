@@ -61,6 +61,9 @@ pub(super) enum Command {
         /// Give the user a system role; may be repeated
         #[arg(long = "system-role", value_name = "ROLE", value_parser = system_role())]
         system_roles: Vec<SystemRole>,
+        /// Where the user gets notices
+        #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::EmailAddress)]
+        email: Option<String>,
         #[command(flatten)]
         first_role: FirstRole,
         #[command(flatten)]
@@ -81,7 +84,7 @@ pub(super) enum Command {
         /// Name or id
         name: String,
     },
-    /// Give a user system roles, or take them away
+    /// Change a user's system roles or e-mail address
     #[command(after_help = SYSTEM_ROLES)]
     Change {
         /// Name or id
@@ -92,6 +95,12 @@ pub(super) enum Command {
         /// Take this system role away; may be repeated
         #[arg(long = "no-system-role", value_name = "ROLE", value_parser = system_role())]
         remove_roles: Vec<SystemRole>,
+        /// Send the user's notices to this e-mail address
+        #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::EmailAddress, conflicts_with = "no_email")]
+        email: Option<String>,
+        /// Send the user no notices by mail any more
+        #[arg(long)]
+        no_email: bool,
     },
     /// Give a user another name, also for the login
     Rename {
@@ -149,10 +158,17 @@ struct Shown {
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<()> {
     let remote = &app.remote;
     match command {
-        Command::Add { name, system_roles: roles, first_role, password: PasswordArguments { password_file, output } } => {
+        Command::Add {
+            name,
+            system_roles: roles,
+            email,
+            first_role,
+            password: PasswordArguments { password_file, output },
+        } => {
             first_role.check(app).await?;
             let (password, output) = prepare(password_file, output)?;
-            let added: UserAdded = remote.post(&path(&["users"]), &NewUser { name, password, roles }).await?;
+            let new = NewUser { name, password, roles, email };
+            let added: UserAdded = remote.post(&path(&["users"]), &new).await?;
             let name = clean(&added.user.name);
             match &added.one_time_password {
                 None => show(json, &added, |_| line(format!("Added the user {name}.")))?,
@@ -202,8 +218,9 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 super::grant::print(logins, Timestamp::now(), "No valid logins.");
             })
         }
-        Command::Change { name, add_roles, remove_roles } => {
-            let change = UserChange { add_roles, remove_roles, ..UserChange::default() };
+        Command::Change { name, add_roles, remove_roles, email, no_email } => {
+            let email = email.or_else(|| no_email.then(String::new));
+            let change = UserChange { add_roles, remove_roles, email, ..UserChange::default() };
             if change == UserChange::default() {
                 bail!("say what to change; see `sealcard admin user change --help`");
             }
@@ -281,6 +298,7 @@ fn print(user: &User) {
         ("state", state(user)),
         ("created", user.created.to_string()),
         ("password", password_state(user)),
+        ("e-mail", user.email.clone().unwrap_or_else(|| "none".to_owned())),
     ]);
 }
 

@@ -57,6 +57,7 @@ fn principal(tx: &mut WriteTx, name: &str) -> Result<PrincipalId, StorageError> 
         created: 0,
         one_time_until: None,
         owner: None,
+        email: None,
     };
     tx.add_principal(&row, Some("none"))?;
     Ok(id)
