@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Timestamp,
     ids::{GrantId, PrincipalId},
-    roles::PrincipalKind,
+    roles::{PrincipalKind, SystemRole},
 };
 
 /// A password, token or other secret on the wire. Wiped by whoever reads it; never shown.

@@ -20,8 +20,8 @@ use sealcard_record::{
         KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login, LoginFailed,
         LoginFailure, LoginMethod, MasterKeyChanged, Member, Operation, PasswordChangeFailed, PasswordChangeRequired,
         PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
-        RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange, TokenAdded,
-        TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent, UserAdded, UserChanged, Via,
+        RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange,
+        TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent, UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -230,6 +230,7 @@ fn administration() -> Vec<Event> {
             project: project(),
             new_name: Some("releases".to_owned()),
             description: true,
+            strict_separation: Some(true),
         }),
         Event::ProjectRemoved(ProjectAct { project: project() }),
         Event::ProjectMemberAdded(ProjectMemberAct {

@@ -79,10 +79,10 @@ impl Directory {
             if name.as_ref().is_some_and(|name| *name != before.name) {
                 expect_unnamed(tx, MentionKind::User, &before.name)?;
             }
-            let roles = before.system_roles.iter().chain(add_roles).filter(|role| !remove_roles.contains(role)).collect();
+            let roles =
+                before.system_roles.iter().chain(add_roles).filter(|role| !remove_roles.contains(role)).collect();
             let roles = Some(roles).filter(|roles| *roles != before.system_roles);
-            let row =
-                PrincipalChange { name, system_roles: roles, disabled, password, ..PrincipalChange::default() };
+            let row = PrincipalChange { name, system_roles: roles, disabled, password, ..PrincipalChange::default() };
             tx.change_principal(before.id, &row)?;
             must_keep_an_administrator(tx)?;
             if row.password.is_some() || disabled == Some(true) {

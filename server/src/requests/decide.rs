@@ -108,7 +108,8 @@ impl Decider {
         intent.asked.judged = events::judged(known, &decision, &BTreeSet::new());
         let entry = self.caller.draft(Event::UseIntent(intent.clone()));
         let next = state::next(RequestState::Received, Input::Allow).map(|state| (state, entry));
-        let caller_may_know = !judged.principal.effective_system_roles().is_empty() || judged.roles.contains(Role::Owner);
+        let caller_may_know =
+            !judged.principal.effective_system_roles().is_empty() || judged.roles.contains(Role::Owner);
         let allowed = Allowed { intent, component: component.key.clone(), caller_may_know };
         Ok(Verdict { next, value: Decided::Begin(Box::new(allowed)) })
     }

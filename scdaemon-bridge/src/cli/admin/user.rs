@@ -149,7 +149,12 @@ struct Shown {
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<()> {
     let remote = &app.remote;
     match command {
-        Command::Add { name, system_roles: roles, first_role, password: PasswordArguments { password_file, output } } => {
+        Command::Add {
+            name,
+            system_roles: roles,
+            first_role,
+            password: PasswordArguments { password_file, output },
+        } => {
             first_role.check(app).await?;
             let (password, output) = prepare(password_file, output)?;
             let added: UserAdded = remote.post(&path(&["users"]), &NewUser { name, password, roles }).await?;
@@ -184,9 +189,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             super::show_list(json, "users", &users, |users| {
                 let rows: Vec<_> = users
                     .iter()
-                    .map(|user| {
-                        [user.name.clone(), roles(user), state(user), user.created.to_string()]
-                    })
+                    .map(|user| [user.name.clone(), roles(user), state(user), user.created.to_string()])
                     .collect();
                 table(["NAME", "SYSTEM ROLES", "STATE", "CREATED"], &rows, "There are no users.");
             })
