@@ -103,7 +103,7 @@ pub struct UserChange {
     /// System roles to give. One that the user has already stays.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub add_roles: Vec<SystemRole>,
-    /// System roles to take away.
+    /// System roles to take away, also those that are to be given.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub remove_roles: Vec<SystemRole>,
     /// Disables or enables the user.
@@ -145,6 +145,7 @@ pub struct NewServiceAccount {
     pub name: String,
     /// Name or id of the user who answers for the account; if absent, the one who asks.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Name>))]
     pub owner: Option<String>,
 }
 
@@ -155,6 +156,7 @@ pub struct NewServiceAccount {
 pub struct ServiceAccountChange {
     /// Name or id of the user who answers for the account from now on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Name>))]
     pub owner: Option<String>,
     /// Disables or enables the account.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -331,6 +333,9 @@ pub struct Project {
     pub description: String,
     /// Its members.
     pub members: Vec<ProjectMember>,
+    /// Whether separation of duties is strict: a key user who has another role in the project, directly or through a
+    /// group, or a system role, can't use its keys.
+    pub strict_separation: bool,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -363,6 +368,33 @@ pub struct ProjectChange {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Description>))]
     pub description: Option<String>,
+    /// Whether a key user may have no other role.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub strict_separation: Option<bool>,
+}
+
+/// Who holds roles that a strict separation of duties keeps apart. `GET /v1/projects/{project}/separation`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Separation {
+    /// Whether the project's separation is strict, so that those below can't use its keys.
+    pub strict: bool,
+    /// The key users who have other roles too, sorted by name.
+    pub not_separated: Vec<NotSeparated>,
+}
+
+/// A key user of a project who has other roles too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NotSeparated {
+    /// User or service account.
+    pub kind: PrincipalKind,
+    /// The name.
+    pub name: String,
+    /// All roles in the project.
+    pub roles: Vec<HeldRole>,
+    /// System roles.
+    pub system_roles: Vec<SystemRole>,
 }
 
 /// How keys of an environment are kept.

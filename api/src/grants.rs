@@ -8,7 +8,7 @@ use crate::{
     roles::SystemRole,
     Timestamp,
     ids::{GrantId, PrincipalId},
-    roles::PrincipalKind,
+    roles::{PrincipalKind, SystemRole},
 };
 
 /// A password, token or other secret on the wire. Wiped by whoever reads it; never shown.

@@ -71,7 +71,7 @@ impl Decision {
     }
 
     /// All that [`Self::reason_kind`] says.
-    pub const REASON_KINDS: [&str; 19] = [
+    pub const REASON_KINDS: [&str; 20] = [
         "account-removed",
         "account-disabled",
         "grant-revoked",
@@ -80,6 +80,7 @@ impl Decision {
         "missing-role",
         "not-a-member",
         "missing-system-role",
+        "roles-not-separated",
         "self-grant",
         "foreign-environment",
         "key-disabled",
@@ -192,6 +193,9 @@ pub enum Denial {
     /// Only holders of one of these system roles may.
     #[error("only {} may do this", plural(.0))]
     MissingSystemRole(&'static [SystemRole]),
+    /// A key user has another role too, which the project does not allow.
+    #[error("{0}")]
+    RolesNotSeparated(OtherRole),
     /// The maker of the change would get the use of keys by it.
     #[error("you can't give yourself the use of keys: another owner of the project or administrator must do it")]
     SelfGrant,
@@ -234,6 +238,7 @@ impl Denial {
             Self::MissingRole(_) => "missing-role",
             Self::NotAMember => "not-a-member",
             Self::MissingSystemRole(_) => "missing-system-role",
+            Self::RolesNotSeparated(_) => "roles-not-separated",
             Self::SelfGrant => "self-grant",
             Self::ForeignEnvironment => "foreign-environment",
             Self::KeyDisabled => "key-disabled",
@@ -243,6 +248,32 @@ impl Denial {
             Self::NoComponent(_) => "no-component",
             Self::Rule(_) => "rule",
             Self::RuleFailed(_) => "rule-failed",
+        }
+    }
+}
+
+/// The role that a key user has besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherRole {
+    /// In the same project.
+    OfProject(Role),
+    /// On the whole server.
+    OfServer(SystemRole),
+}
+
+impl fmt::Display for OtherRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the project separates duties strictly: ")?;
+        match self {
+            Self::OfProject(role) => write!(
+                f,
+                "its roles key-user and {role} can't be held together; an owner of the project must take one of them away"
+            ),
+            Self::OfServer(role) => write!(
+                f,
+                "its role key-user and the system role {role} can't be held together; an administrator must take one of \
+                 them away"
+            ),
         }
     }
 }

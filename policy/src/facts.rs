@@ -100,6 +100,8 @@ pub struct KeyFacts {
     pub project: String,
     /// Its environment's name.
     pub environment: String,
+    /// Whether a key user of its project may have no other role.
+    pub strict_separation: bool,
     /// Its use was stopped, until it is enabled again.
     pub disabled: bool,
     /// It was revoked for good.

@@ -9,7 +9,7 @@
 //!
 //! | Action | Who |
 //! |---|---|
-//! | use a key | its project's key users, while the key is active and, except for decryption, its component neither expired nor revoked; being administrator or owner is not enough |
+//! | use a key | its project's key users, while the key is active and, except for decryption, its component neither expired nor revoked; being administrator or owner is not enough. If the project separates duties strictly: only those who have no other role in it and no system role |
 //! | manage a project (members, keys) | its owners, administrators |
 //! | change the rules of a project or its keys | its owners, administrators, security officers |
 //! | change the rules of an environment, or templates | administrators, security officers |
@@ -33,7 +33,7 @@ pub mod rules;
 use std::collections::BTreeSet;
 
 pub use builtin::decide;
-pub use decision::{ApprovalDemand, Approvers, Decision, Demand, Denial, Ground, RuleDenial};
+pub use decision::{ApprovalDemand, Approvers, Decision, Demand, Denial, Ground, OtherRole, RuleDenial};
 pub use facts::{
     Action, AuthenticationMethod, ComponentFacts, EnvironmentFacts, Facts, GrantFacts, KeyFacts, KeyOperation,
     PrincipalFacts, RequestFacts,

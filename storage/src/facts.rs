@@ -115,6 +115,8 @@ pub struct Project {
     pub id: ProjectId,
     /// The name.
     pub name: String,
+    /// Whether a key user may have no other role.
+    pub strict_separation: bool,
 }
 
 /// A key.
@@ -175,7 +177,7 @@ const FACTS: &str = concat!(
         k.id, k.name, k.environment_id, k.algorithm, k.disabled, k.revoked IS NOT NULL, k.destroyed IS NOT NULL,
         c.id, c.role, c.algorithm, c.public_key, c.public_exponent, c.handle, c.expires, c.revoked,
         e.name, (SELECT templates_version FROM server),
-        (SELECT clock_doubt IS NOT NULL FROM server), p.owner_id, ",
+        (SELECT clock_doubt IS NOT NULL FROM server), p.owner_id, j.strict_separation, ",
     rules_of!("environment", "k.environment_id"),
     ", ",
     rules_of!("project", "j.id"),
@@ -192,7 +194,7 @@ impl FromRow for Facts {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
         let project = match row.get::<Option<Uuid>>(17)? {
             None => None,
-            Some(id) => Some(Project { id: ProjectId(id), name: row.get(18)? }),
+            Some(id) => Some(Project { id: ProjectId(id), name: row.get(18)?, strict_separation: row.get(39)? }),
         };
         let expires: i64 = row.get(4)?;
         let retired: Option<i64> = row.get(5)?;
@@ -221,9 +223,9 @@ impl FromRow for Facts {
             key: key(row)?,
             rules: RuleVersions {
                 templates: row.get(36)?,
-                environment: row.get(39)?,
-                project: row.get(40)?,
-                key: row.get(41)?,
+                environment: row.get(40)?,
+                project: row.get(41)?,
+                key: row.get(42)?,
             },
             clock_doubted: row.get(37)?,
         })

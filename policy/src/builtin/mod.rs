@@ -1,6 +1,6 @@
 //! The rules that always hold: valid logins, roles, the states of keys.
 
-use crate::{Action, Decision, Denial, EnvironmentFacts, Facts, Ground, KeyOperation, Role, SystemRole};
+use crate::{Action, Decision, Denial, EnvironmentFacts, Facts, Ground, KeyOperation, OtherRole, Role, SystemRole};
 
 /// Judges one request. The same facts always give the same decision.
 #[must_use]
@@ -65,6 +65,9 @@ fn judge_use(facts: &Facts, operation: KeyOperation, decision: &mut Decision) {
     } else {
         decision.deny(Denial::MissingRole(Role::KeyUser));
     }
+    if key.strict_separation {
+        judge_separation(facts, decision);
+    }
     // Destroyed and revoked keys are disabled too: the weightiest is told.
     let revoked = key.revoked && !key.destroyed;
     if key.destroyed {
@@ -83,6 +86,18 @@ fn judge_use(facts: &Facts, operation: KeyOperation, decision: &mut Decision) {
         if component.expires.is_some_and(|expires| expires <= facts.now) {
             decision.deny(Denial::KeyExpired);
         }
+    }
+}
+
+/// A key user has no other role, neither in the project nor on the server.
+fn judge_separation(facts: &Facts, decision: &mut Decision) {
+    if !facts.roles.contains(Role::KeyUser) {
+        return;
+    }
+    let others = Role::ALL.into_iter().filter(|role| *role != Role::KeyUser && facts.roles.contains(*role));
+    let system = facts.principal.effective_system_roles().iter().map(OtherRole::OfServer);
+    for other in others.map(OtherRole::OfProject).chain(system) {
+        decision.deny(Denial::RolesNotSeparated(other));
     }
 }
 

@@ -3,7 +3,8 @@ use sealcard_api::Timestamp;
 
 use super::*;
 use crate::{
-    AuthenticationMethod, ComponentFacts, GrantFacts, KeyFacts, PrincipalFacts, PrincipalKind, RequestFacts, Roles, SystemRoles,
+    AuthenticationMethod, ComponentFacts, GrantFacts, KeyFacts, PrincipalFacts, PrincipalKind, RequestFacts, Roles,
+    SystemRoles,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -24,8 +25,14 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn keys()(disabled: bool, revoked: bool, destroyed: bool, component in option::of(components())) -> KeyFacts {
-        KeyFacts { disabled, revoked, destroyed, component, ..KeyFacts::default() }
+    fn keys()(
+        strict_separation: bool,
+        disabled in prop::bool::weighted(0.3),
+        revoked in prop::bool::weighted(0.3),
+        destroyed in prop::bool::weighted(0.3),
+        component in option::of(components()),
+    ) -> KeyFacts {
+        KeyFacts { strict_separation, disabled, revoked, destroyed, component, ..KeyFacts::default() }
     }
 }
 
@@ -102,7 +109,9 @@ fn table(facts: &Facts, action: Action) -> bool {
                 let untouched = !key.disabled && !key.revoked && !key.destroyed;
                 let Some(component) = key.component else { return false };
                 let over = component.revoked || component.expires.is_some_and(|end| *now >= end);
-                roles.contains(Role::KeyUser) && untouched && (!over || operation == KeyOperation::Decrypt)
+                let more = [Role::Owner, Role::Approver, Role::Auditor].into_iter().any(|role| roles.contains(role));
+                let apart = !key.strict_separation || !(more || reader);
+                roles.contains(Role::KeyUser) && apart && untouched && (!over || operation == KeyOperation::Decrypt)
             }),
             Action::ManageProject => admin || roles.contains(Role::Owner),
             Action::ManageRules | Action::StopKeys => admin || officer || roles.contains(Role::Owner),
@@ -131,20 +140,25 @@ fn worse(facts: &Facts) -> Vec<Facts> {
         change(&|f| f.grant.expires = past),
         change(&|f| f.principal.disabled = true),
         change(&|f| f.principal.removed = true),
-        change(&|f| f.principal.system_roles = SystemRoles::NONE),
-        change(&|f| f.principal.kind = PrincipalKind::ServiceAccount),
         change(&|f| f.key = None),
     ];
-    for dropped in SystemRole::ALL {
+    // Where duties are strictly separated, a role less can be what is missing.
+    let strict = facts.key.as_ref().is_some_and(|key| key.strict_separation);
+    if !strict {
+        all.push(change(&|f| f.principal.system_roles = SystemRoles::NONE));
+        all.push(change(&|f| f.principal.kind = PrincipalKind::ServiceAccount));
+    }
+    for dropped in SystemRole::ALL.into_iter().filter(|_| !strict) {
         all.push(change(&|f| f.principal.system_roles = f.principal.system_roles.without(dropped)));
     }
-    for dropped in Role::ALL {
+    for dropped in Role::ALL.into_iter().filter(|role| !strict || *role == Role::KeyUser) {
         let kept = Role::ALL.into_iter().filter(|role| *role != dropped && facts.roles.contains(*role)).collect();
         all.push(Facts { roles: kept, ..facts.clone() });
     }
     if let Some(key) = &facts.key {
         all.extend(
             [
+                KeyFacts { strict_separation: true, ..key.clone() },
                 KeyFacts { disabled: true, ..key.clone() },
                 KeyFacts { revoked: true, ..key.clone() },
                 KeyFacts { destroyed: true, ..key.clone() },
@@ -235,10 +249,7 @@ fn each_role_alone_allows_what_its_line_says() {
         (Action::SeeEnvironment(environment), "| administrator security-officer auditor"),
         (Action::ManageServer, "| administrator"),
         (Action::GiveOneselfKeys { allowed: false }, ""),
-        (
-            Action::LookAfterOneself,
-            "owner key-user approver auditor | administrator security-officer auditor",
-        ),
+        (Action::LookAfterOneself, "owner key-user approver auditor | administrator security-officer auditor"),
     ];
     let key = KeyFacts { component: Some(ComponentFacts::default()), ..KeyFacts::default() };
     for (action, line) in lines {
@@ -284,6 +295,40 @@ fn key_user(key: KeyFacts) -> Facts {
         key: Some(key),
         request: RequestFacts::default(),
     }
+}
+
+#[test]
+fn strict_separation_names_both_roles_and_the_way_out() {
+    let key = KeyFacts { component: Some(ComponentFacts::default()), ..KeyFacts::default() };
+    let strict = KeyFacts { strict_separation: true, ..key.clone() };
+    let sign = Action::UseKey(KeyOperation::Sign);
+    assert!(decide(&key_user(strict.clone()), sign).allowed());
+    for role in [Role::Owner, Role::Approver, Role::Auditor] {
+        let with = |key: &KeyFacts| {
+            let facts = key_user(key.clone());
+            decide(&Facts { roles: facts.roles.with(role), ..facts }, sign)
+        };
+        assert!(with(&key).allowed());
+        assert_eq!(with(&strict).denials(), [Denial::RolesNotSeparated(OtherRole::OfProject(role))]);
+        assert_eq!(with(&strict).reason_kind(), Some("roles-not-separated"));
+        let reason = with(&strict).reasons().concat();
+        assert!(reason.contains(&format!("key-user and {role}")) && reason.contains("take one"), "{reason}");
+    }
+    for role in SystemRole::ALL {
+        let with = |key: &KeyFacts, kind| {
+            let mut facts = key_user(key.clone());
+            facts.principal.system_roles = SystemRoles::NONE.with(role);
+            facts.principal.kind = kind;
+            decide(&facts, sign)
+        };
+        assert!(with(&key, PrincipalKind::User).allowed());
+        assert!(with(&strict, PrincipalKind::ServiceAccount).allowed());
+        let denied = with(&strict, PrincipalKind::User);
+        assert_eq!(denied.denials(), [Denial::RolesNotSeparated(OtherRole::OfServer(role))]);
+    }
+    let others = Roles::NONE.with(Role::Owner).with(Role::Auditor);
+    let decision = decide(&Facts { roles: others, ..key_user(strict) }, sign);
+    assert_eq!(decision.denials(), [Denial::MissingRole(Role::KeyUser)], "of no use to somebody without the role");
 }
 
 #[test]

@@ -163,6 +163,9 @@ pub struct ProjectChanged {
     /// Whether there is another description.
     #[serde(skip_serializing_if = "is_false", default)]
     pub description: bool,
+    /// Whether a key user may have no other role from now on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub strict_separation: Option<bool>,
 }
 
 /// What a role is given to. In JSON a field `principal` or `group`.

@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 
 pub use administration::{
     GroupAct, GroupChanged, GroupMemberAct, Member, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged,
-    ProjectMemberAct, ServiceAccountAdded, ServiceAccountChanged, TokenAdded, TokenRevoked, UserAdded, UserChanged, Via,
+    ProjectMemberAct, ServiceAccountAdded, ServiceAccountChanged, TokenAdded, TokenRevoked, UserAdded, UserChanged,
+    Via,
 };
 pub use approvals::{
     ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, UseExpired, UseWaiting,

@@ -261,6 +261,7 @@ fn administration() -> Vec<Event> {
             project: project(),
             new_name: Some("releases".to_owned()),
             description: true,
+            strict_separation: Some(true),
         }),
         Event::ProjectRemoved(ProjectAct { project: project() }),
         Event::ProjectMemberAdded(ProjectMemberAct {

@@ -6,6 +6,7 @@ mod environments;
 mod error;
 mod groups;
 mod projects;
+mod separation;
 mod service_accounts;
 mod users;
 

@@ -72,8 +72,7 @@ impl Directory {
             }
             let owner = owner.map(|owner| users::find_user(tx, &owner)).transpose()?.map(|owner| owner.named());
             let owner_id = owner.as_ref().map(|owner| owner.id);
-            let change =
-                PrincipalChange { disabled, name: new_name, owner: owner_id, ..PrincipalChange::default() };
+            let change = PrincipalChange { disabled, name: new_name, owner: owner_id, ..PrincipalChange::default() };
             tx.change_principal(before.id, &change)?;
             if disabled == Some(true) {
                 tx.revoke_grants_of(before.id)?;

@@ -85,7 +85,8 @@ impl Directory {
             if name.as_ref().is_some_and(|name| *name != before.name) {
                 expect_unnamed(tx, MentionKind::User, &before.name)?;
             }
-            let roles = before.system_roles.iter().chain(add_roles).filter(|role| !remove_roles.contains(role)).collect();
+            let roles =
+                before.system_roles.iter().chain(add_roles).filter(|role| !remove_roles.contains(role)).collect();
             let roles = Some(roles).filter(|roles| *roles != before.system_roles);
             let address = email.clone().map(|email| Some(email).filter(|email| !email.is_empty()));
             let row = PrincipalChange {

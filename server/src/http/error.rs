@@ -168,7 +168,9 @@ impl ApiError {
                 let advice = format!("Ask an owner of the project for the role {role}.");
                 return Some(Self::new(ProblemCode::Forbidden).detail(format!("{text} {advice}")));
             }
-            Some(Denial::SelfGrant | Denial::MissingSystemRole(_)) => ProblemCode::Forbidden,
+            Some(Denial::SelfGrant | Denial::MissingSystemRole(_) | Denial::RolesNotSeparated(_)) => {
+                ProblemCode::Forbidden
+            }
         };
         Some(Self::new(code).detail(sentence(&decision.reasons().join("; "))))
     }

@@ -58,6 +58,7 @@ async fn create(
 ) -> ApiResult<(StatusCode, Json<ServiceAccount>)> {
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&new.name).map_err(ApiError::invalid)?;
+    new.owner.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     let account = state.directory.add_service_account(caller.into(), new.name, new.owner).await?;
     Ok((StatusCode::CREATED, Json(account.into())))
 }
@@ -85,7 +86,9 @@ async fn change(
     Json(change): Json<ServiceAccountChange>,
 ) -> ApiResult<Json<ServiceAccount>> {
     caller.may_on_server(Action::ManageServer)?;
-    change.name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
+    for name in change.name.iter().chain(&change.owner) {
+        Name::check(name).map_err(ApiError::invalid)?;
+    }
     let row = state.directory.change_service_account(caller.into(), account, change).await?;
     Ok(Json(row.into()))
 }

@@ -95,9 +95,6 @@ async fn change_user(
     let Json(change) = body?;
     let UserChange { name, add_roles, remove_roles, disabled, password } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
-    if let Some(role) = add_roles.iter().find(|role| remove_roles.contains(role)) {
-        return Err(ApiError::invalid(format!("The role {role} can't be added and removed at once.")));
-    }
     let password = match password.map(|password| Zeroizing::new(password.0)) {
         None => None,
         Some(password) => {

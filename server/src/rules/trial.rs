@@ -180,10 +180,15 @@ impl Rules {
         for key in self.store.keys(filter).await? {
             let mut sets = Sets::new(self, RuleScope::Key(key.id)).await?;
             let Ok(rules) = sets.of(self, &key).await? else { continue };
+            let roles = self.store.roles_in_project(principal.row.id, key.project_id).await?;
+            let project = self.store.project(&key.project_id.to_string()).await?;
+            let strict = project.is_some_and(|project| project.strict_separation);
             for (operation, role) in OPERATIONS {
                 let Some(component) = key.components.iter().find(|component| component.role == role) else { continue };
                 let mut facts = Facts {
+                    roles,
                     key: Some(KeyFacts {
+                        strict_separation: strict,
                         disabled: key.disabled,
                         revoked: key.revoked.is_some(),
                         destroyed: key.destroyed.is_some(),
@@ -463,7 +468,7 @@ fn worst(now: Timestamp, account: &Account, key: &KeyRow) -> Facts {
         principal: PrincipalFacts {
             name: account.row.name.clone(),
             kind: account.row.kind,
-            system_roles: SystemRoles::NONE,
+            system_roles: account.row.system_roles,
             disabled: account.row.disabled,
             removed: false,
             groups: account.groups.clone(),

@@ -18,7 +18,10 @@ async fn only_administrators_manage_the_server() {
     let alice = server.login("alice", PASSWORD).await;
     let user = json!({"name": "mallory", "password": PASSWORD, "roles": ["administrator"]});
     alice.post("/v1/users", user).await.problem(ProblemCode::Forbidden);
-    alice.send(Method::PATCH, "/v1/users/alice", json!({"add_roles": ["administrator"]})).await.problem(ProblemCode::Forbidden);
+    alice
+        .send(Method::PATCH, "/v1/users/alice", json!({"add_roles": ["administrator"]}))
+        .await
+        .problem(ProblemCode::Forbidden);
     alice.bare(Method::DELETE, "/v1/users/admin").await.problem(ProblemCode::Forbidden);
     alice.post("/v1/projects", json!({"name": "mine"})).await.problem(ProblemCode::Forbidden);
     alice.post("/v1/groups", json!({"name": "mine"})).await.problem(ProblemCode::Forbidden);
@@ -57,8 +60,10 @@ async fn the_last_administrator_stays() {
     }
     admin.bare(Method::DELETE, "/v1/users/admin").await.problem(ProblemCode::Conflict);
     admin.add_user("alice").await;
-    let _: User =
-        admin.send(Method::PATCH, "/v1/users/alice", json!({"add_roles": ["administrator"]})).await.json(StatusCode::OK);
+    let _: User = admin
+        .send(Method::PATCH, "/v1/users/alice", json!({"add_roles": ["administrator"]}))
+        .await
+        .json(StatusCode::OK);
     admin.bare(Method::DELETE, "/v1/users/admin").await.done();
     let alice = server.login("alice", PASSWORD).await;
     let page: Page<User> = alice.get("/v1/users").await.json(StatusCode::OK);

@@ -27,7 +27,8 @@ async fn start() -> Running {
         admin.add_user(user).await;
     }
     let project = add_project(&admin, "tools").await;
-    for (user, role) in [("owner", "owner"), ("keyuser", "key-user"), ("approver", "approver"), ("auditor", "auditor")] {
+    for (user, role) in [("owner", "owner"), ("keyuser", "key-user"), ("approver", "approver"), ("auditor", "auditor")]
+    {
         add_member(&admin, "tools", user, role).await;
     }
     add_key(&server, project, "tags", [0xA5; 20]).await;

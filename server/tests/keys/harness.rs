@@ -94,6 +94,7 @@ impl Place {
             id: place.project,
             name: "project".to_owned(),
             description: String::new(),
+            strict_separation: false,
             created: Timestamp::now().unix(),
         };
         let member = Member::Principal(place.user);

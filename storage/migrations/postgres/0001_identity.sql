@@ -45,6 +45,8 @@ CREATE TABLE project (
     id          UUID PRIMARY KEY,
     name        TEXT COLLATE "C" NOT NULL,
     description TEXT NOT NULL,
+    -- A key user may have no other role.
+    strict_separation BOOLEAN NOT NULL DEFAULT FALSE,
     created     BIGINT NOT NULL,
     removed     BIGINT
 );

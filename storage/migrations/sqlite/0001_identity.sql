@@ -45,6 +45,8 @@ CREATE TABLE project (
     id          BLOB NOT NULL PRIMARY KEY,
     name        TEXT NOT NULL,
     description TEXT NOT NULL,
+    -- A key user may have no other role.
+    strict_separation INTEGER NOT NULL DEFAULT 0,
     created     INTEGER NOT NULL,
     removed     INTEGER
 ) STRICT, WITHOUT ROWID;

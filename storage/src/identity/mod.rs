@@ -5,13 +5,15 @@ mod grants;
 mod groups;
 mod principals;
 mod projects;
+mod separation;
 mod tokens;
 
 pub use access::{HeldRoleRow, KeyUserRow};
 pub use grants::{GrantFilter, GrantRow, NewGrantRow};
 pub use groups::GroupRow;
 pub use principals::{PasswordRow, PrincipalChange, PrincipalRow};
-pub use projects::{Member, ProjectRow};
+pub use projects::{Member, ProjectChange, ProjectRow};
+pub use separation::NotSeparatedRow;
 pub use tokens::{LoginToken, ServiceTokenRow};
 
 use sealcard_api::roles::{PrincipalKind, ProjectRole, Roles, SystemRole, SystemRoles};

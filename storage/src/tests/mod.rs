@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use sealcard_api::ids::{GrantId, GroupId, PrincipalId};
+use sealcard_api::ids::{GrantId, GroupId, PrincipalId, ProjectId};
 use sealcard_api::roles::{PrincipalKind, SystemRoles};
 use sealcard_record::{Draft, Event, Head, Named, event::GroupAct};
 use sealcard_test_cluster::Cluster;
@@ -15,6 +15,7 @@ use tokio::{
 mod clock;
 mod master_keys;
 mod notices;
+mod roles;
 mod rules;
 mod transfer;
 mod upgrades;

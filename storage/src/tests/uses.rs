@@ -317,7 +317,7 @@ impl Scene {
                 };
                 tx.add_grant(&held, &TOKEN)?;
                 let (name, description) = ("project".to_owned(), String::new());
-                tx.add_project(&ProjectRow { id: project, name, description, created: 0 })?;
+                tx.add_project(&ProjectRow { id: project, name, description, strict_separation: false, created: 0 })?;
                 tx.add_project_member(project, Member::Principal(user), ProjectRole::KeyUser)?;
                 tx.insert_key(&row)
             })

@@ -41,6 +41,7 @@ mod rules;
 mod rules_commands;
 mod rules_page;
 mod secrets;
+mod separation;
 mod server_clock;
 mod service_manager;
 mod signing;

@@ -79,7 +79,7 @@ impl Named for Project {
     const COLLECTION: &'static str = "projects";
 
     fn renamed(name: String) -> ProjectChange {
-        ProjectChange { name: Some(name), description: None }
+        ProjectChange { name: Some(name), ..ProjectChange::default() }
     }
 }
 

@@ -200,9 +200,7 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             super::show_list(json, "users", &users, |users| {
                 let rows: Vec<_> = users
                     .iter()
-                    .map(|user| {
-                        [user.name.clone(), roles(user), state(user), user.created.to_string()]
-                    })
+                    .map(|user| [user.name.clone(), roles(user), state(user), user.created.to_string()])
                     .collect();
                 table(["NAME", "SYSTEM ROLES", "STATE", "CREATED"], &rows, "There are no users.");
             })

@@ -81,7 +81,7 @@ fn projects(tx: &mut WriteTx, (user, rules): (&str, &str), key: KeyId) -> Result
     for number in 0..PROJECTS {
         let id = ProjectId::new();
         let (name, description) = (format!("project-{number}"), String::new());
-        tx.add_project(&ProjectRow { id, name, description, created: 0 })?;
+        tx.add_project(&ProjectRow { id, name, description, strict_separation: false, created: 0 })?;
         let by =
             Authorship { author_id, author: user.to_owned(), applied: Timestamp::from_unix(0), note: String::new() };
         let text = rules.to_owned();
