@@ -5,7 +5,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    roles::SystemRole,
     Timestamp,
     ids::{GrantId, PrincipalId},
     roles::{PrincipalKind, SystemRole},

@@ -73,6 +73,9 @@ pub(crate) const APPROVALS_SWEEP: Duration = Duration::from_secs(2);
 /// People of a stage that are named to who waits.
 pub(crate) const NAMED_APPROVERS: u32 = 20;
 
+/// People of a stage that get a notice.
+pub(crate) const NOTIFIED_APPROVERS: u32 = 200;
+
 /// Approvals of one list.
 pub(crate) const LISTED_APPROVALS: u32 = 1000;
 

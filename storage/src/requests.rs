@@ -140,6 +140,11 @@ impl Snapshot<'_> {
         Ok(Ok(earlier))
     }
 
+    /// The transaction, for what goes with the decision.
+    pub const fn transaction(&mut self) -> &mut WriteTx {
+        self.tx
+    }
+
     /// What was decided about an approval, oldest first.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use sealcard_api::{
     approvals::{ApprovalKind, ApprovalState, Terms, Verdict},
     decisions::UseKind,
     ids::{ApprovalId, GroupId, KeyId, PrincipalId},
+    notices::NoticeKind,
     roles::ProjectRole,
 };
 use sealcard_policy::{
@@ -19,7 +20,7 @@ use sealcard_record::{Event, event::ApprovalAsked};
 use super::{
     ApprovalError, Approvals,
     decide::{Viewer, reference, settle, short},
-    excluded, flow, flow_of, people,
+    excluded, flow, flow_of, people, tell,
 };
 use crate::{
     authn::{AuthorizationError, Caller},
@@ -165,6 +166,13 @@ fn ask(
     let approval = reference(tx, &row)?;
     let stages = row.body.flows.iter().flat_map(|flow| &flow.stages);
     let wants = stages.map(|stage| format!("{} {}", stage.count, people(&stage.by))).collect();
+    if !approves_alone(&viewer, &row, requester) {
+        let owner = match requester {
+            Some(requester) => tx.owner_of(requester)?,
+            None => None,
+        };
+        tell::wanted(tx, &row, (&approval, NoticeKind::ApprovalWanted), (&[], &excluded(requester, owner)))?;
+    }
     tx.append_record(caller.draft(Event::ApprovalAsked(ApprovalAsked {
         approval,
         terms: described(&terms, row.use_seconds),
@@ -174,6 +182,16 @@ fn ask(
     })));
     approve_own(tx, caller, &viewer, &row)?;
     Ok(row.id)
+}
+
+/// Whether the approval of whoever asks is all that is wanted.
+fn approves_alone(viewer: &Viewer, row: &ApprovalRow, requester: Option<PrincipalId>) -> bool {
+    let one = |flow: &FlowOf| {
+        let mut stages = flow.stages.iter();
+        let stage = stages.next().filter(|stage| stage.count == 1 && viewer.member_of.contains(&stage.by));
+        stage.is_some() && stages.next().is_none()
+    };
+    row.kind == ApprovalKind::PreApproval && requester != Some(viewer.id) && row.body.flows.iter().all(one)
 }
 
 /// Whoever asks for somebody else approves by that, as far as it is theirs.
@@ -194,7 +212,7 @@ fn approve_own(tx: &mut WriteTx, caller: &Caller, viewer: &Viewer, row: &Approva
         tx.add_decision(row.id, &NewDecision { flow, stage, approver: caller.principal, verdict, comment: None })?;
     }
     let names = stages.iter().map(|(flow, stage)| format!("{flow}/{stage}")).collect();
-    settle(tx, caller, (row, &excluded), (Verdict::Approve, names, None))
+    settle(tx, caller, (row, &excluded, &[]), (Verdict::Approve, names, None))
 }
 
 /// Who may use it: a principal, or the members of a group.

@@ -6,6 +6,7 @@ use sealcard_api::{
     Timestamp,
     approvals::{ApprovalKind, ApprovalState, Decided, Verdict},
     ids::{ApprovalId, KeyId, PrincipalId},
+    notices::NoticeKind,
     record::RequestState,
     roles::{PrincipalKind, ProjectRole, Roles},
 };
@@ -15,12 +16,12 @@ use sealcard_record::{
     event::{ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, SigningKey},
 };
 
-use super::{ApprovalError, Approvals, excluded, flow, people};
+use super::{ApprovalError, Approvals, excluded, flow, people, tell};
 use crate::{
     authn::{AuthorizationError, Caller},
     requests::state::{self, Input},
     storage::{
-        ApprovalChange, ApprovalRow, FactsQuery, FlowOf, NewDecision, PrincipalNameRow, Target, WriteTx,
+        ApprovalChange, ApprovalRow, DecisionRow, FactsQuery, FlowOf, NewDecision, PrincipalNameRow, StageOf, Target, WriteTx,
     },
 };
 
@@ -80,9 +81,9 @@ impl Viewer {
     pub(super) fn approvable<'a>(
         &self,
         row: &'a ApprovalRow,
-        decisions: &[crate::storage::DecisionRow],
+        decisions: &[DecisionRow],
         excluded: &flow::Excluded,
-    ) -> std::result::Result<Vec<(&'a FlowOf, &'a crate::storage::StageOf)>, String> {
+    ) -> std::result::Result<Vec<(&'a FlowOf, &'a StageOf)>, String> {
         if let Some(why) = self.is_kept_out(row, excluded) {
             return Err(why.to_owned());
         }
@@ -255,14 +256,14 @@ fn decide_one(
         tx.add_decision(row.id, &NewDecision { flow, stage, approver: caller.principal, verdict, comment })?;
     }
     let names = stages.iter().map(|(flow, stage)| format!("{flow}/{stage}")).collect();
-    settle(tx, caller, (&row, &excluded), (verdict, names, comment.cloned()))
+    settle(tx, caller, (&row, &excluded, &before), (verdict, names, comment.cloned()))
 }
 
 /// What becomes of an approval after a decision was written, and the entry about it.
 pub(super) fn settle(
     tx: &mut WriteTx,
     caller: &Caller,
-    (row, excluded): (&ApprovalRow, &flow::Excluded),
+    (row, excluded, before): (&ApprovalRow, &flow::Excluded, &[DecisionRow]),
     (verdict, stages, comment): (Verdict, Vec<String>, Option<String>),
 ) -> Result<()> {
     let decisions = tx.decisions(row.id)?;
@@ -280,6 +281,15 @@ pub(super) fn settle(
         return Err(ApprovalError::Changed(short(row.id)));
     }
     let approval = reference(tx, row)?;
+    match state {
+        ApprovalState::Pending => {
+            let kind = NoticeKind::ApprovalWanted;
+            if next_turn(row, (before, &decisions), excluded) {
+                tell::wanted(tx, row, (&approval, kind), (&decisions, excluded))?;
+            }
+        }
+        state => tell::outcome(tx, row, &approval, (state, &caller.name, comment.as_deref()))?,
+    }
     let entry = caller.draft(Event::ApprovalDecided(ApprovalDecided {
         approval,
         version: row.version,
@@ -303,6 +313,15 @@ pub(super) fn settle(
     }
     tx.append_record(entry);
     Ok(())
+}
+
+/// Whether another stage's turn has come.
+fn next_turn(row: &ApprovalRow, (before, now): (&[DecisionRow], &[DecisionRow]), excluded: &flow::Excluded) -> bool {
+    let turns = |decisions: &[DecisionRow]| -> Vec<Option<String>> {
+        let flows = row.body.flows.iter();
+        flows.map(|flow| flow::current(flow, decisions, excluded).map(|stage| stage.by.clone())).collect()
+    };
+    turns(before) != turns(now)
 }
 
 fn end_one(tx: &mut WriteTx, caller: &Caller, id: ApprovalId) -> Result<ApprovalState> {
@@ -330,6 +349,9 @@ fn end_one(tx: &mut WriteTx, caller: &Caller, id: ApprovalId) -> Result<Approval
         return Err(ApprovalError::Changed(short(row.id)));
     }
     let approval = reference(tx, &row)?;
+    if state == ApprovalState::Revoked {
+        tell::outcome(tx, &row, &approval, (state, &caller.name, None))?;
+    }
     let ended = ApprovalEnded { approval, approval_state: state, why: why.to_owned(), used: row.used };
     let entry = caller.draft(Event::ApprovalEnded(ended));
     if let Some(request) = row.request

@@ -15,14 +15,16 @@ mod error;
 mod fit;
 pub mod flow;
 mod sweep;
+mod tell;
 mod view;
 mod wake;
 
 use std::collections::BTreeSet;
 
 use sealcard_api::{
-    approvals::ApprovalState,
+    approvals::{ApprovalKind, ApprovalState},
     ids::{PrincipalId, ProjectId},
+    notices::NoticeKind,
 };
 use sealcard_policy::{
     ApprovalDemand,
@@ -43,7 +45,7 @@ use crate::{
     authn::Caller,
     config::ApprovalsConfig,
     requests::Rules,
-    storage::{ApprovalRow, FlowOf, StageOf, Store},
+    storage::{ApprovalRow, FlowOf, StageOf, StorageError, Store, WriteTx},
 };
 
 /// What people are asked to approve. Cheap to clone.
@@ -127,6 +129,39 @@ fn named(row: &ApprovalRow, signing_key: Option<&SigningKey>, asked_by: &str) ->
         project: signing_key.map(|of| of.project.clone()).or_else(|| row.project.map(|id: ProjectId| Named::new(id, ""))),
         key: signing_key.map(|of| of.key.clone()),
         asked_by: Named::new(row.asked_by, asked_by),
+    }
+}
+
+/// Tells those whose turn it is of an approval of a use that waits.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) fn ask_for(
+    tx: &mut WriteTx,
+    row: &ApprovalRow,
+    signing_key: &SigningKey,
+    (asked_by, excluded): (&str, &flow::Excluded),
+) -> Result<(), StorageError> {
+    let decisions = tx.decisions(row.id)?;
+    let named = named(row, Some(signing_key), asked_by);
+    tell::wanted(tx, row, (&named, NoticeKind::ApprovalWanted), (&decisions, excluded))
+}
+
+/// Tells of a use by way of break-glass, if it is the first one of this approval.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) fn tell_if_broken(
+    tx: &mut WriteTx,
+    by: &Fitting,
+    signing_key: &SigningKey,
+    asked_by: &str,
+) -> Result<(), StorageError> {
+    match tx.approval(by.id)? {
+        Some(row) if row.kind == ApprovalKind::BreakGlass && row.used == 1 => {
+            tell::broken(tx, &row, &named(&row, Some(signing_key), asked_by))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,12 +1,12 @@
 //! What ends by itself: requests whose deadline is over, approvals that have expired.
 
-use sealcard_api::{approvals::ApprovalState, record::RequestState};
+use sealcard_api::{approvals::ApprovalState, notices::NoticeKind, record::RequestState};
 use sealcard_record::{
     Draft, Event,
     event::{ApprovalEnded, UseExpired},
 };
 
-use super::{ApprovalError, Approvals, decide::reference};
+use super::{ApprovalError, Approvals, decide::reference, tell};
 use crate::{
     limits,
     requests::state::{self, Input},
@@ -21,7 +21,8 @@ impl Approvals {
     pub async fn sweep(self) {
         loop {
             tokio::time::sleep(limits::APPROVALS_SWEEP).await;
-            match self.store.write(|tx| end_what_is_over(tx)).await {
+            let reminder = i64::from(self.config.reminder_minutes) * 60;
+            match self.store.write(move |tx| end_what_is_over(tx, reminder)).await {
                 Ok(0) => {}
                 Ok(_) => self.wake.look_now(),
                 Err(error) => tracing::warn!(%error, "approvals: what is over can't be ended yet"),
@@ -31,7 +32,7 @@ impl Approvals {
 }
 
 /// Returns how many were ended.
-fn end_what_is_over(tx: &mut WriteTx) -> Result<usize, ApprovalError> {
+fn end_what_is_over(tx: &mut WriteTx, reminder: i64) -> Result<usize, ApprovalError> {
     let now = tx.now();
     let mut ended = 0;
     for request in tx.overdue_requests(now, BATCH)? {
@@ -47,9 +48,21 @@ fn end_what_is_over(tx: &mut WriteTx) -> Result<usize, ApprovalError> {
         }
         let why = if row.state == ApprovalState::Pending { "not decided in time" } else { "not used in time" };
         let approval = reference(tx, &row)?;
+        if row.state == ApprovalState::Pending {
+            tell::outcome(tx, &row, &approval, (ApprovalState::Expired, "", None))?;
+        }
         let over = ApprovalEnded { approval, approval_state: ApprovalState::Expired, why: why.to_owned(), used: row.used };
         tx.append_record(Draft::of_server(Event::ApprovalEnded(over)));
         ended += 1;
+    }
+    for row in tx.unreminded_approvals(now, reminder, BATCH)? {
+        let (approval, decisions) = (reference(tx, &row)?, tx.decisions(row.id)?);
+        let owner = match row.requester {
+            Some(requester) => tx.owner_of(requester)?,
+            None => None,
+        };
+        let excluded = super::excluded(row.requester, owner);
+        tell::wanted(tx, &row, (&approval, NoticeKind::ApprovalReminder), (&decisions, &excluded))?;
     }
     Ok(ended)
 }

@@ -87,6 +87,8 @@ pub struct ApprovalsConfig {
     pub expires_hours: u32,
     /// Minutes within which an approval must be used, where its flow says nothing.
     pub use_within_minutes: u32,
+    /// Minutes after which those who have not decided are reminded, once.
+    pub reminder_minutes: u32,
     /// The most uses of a pre-approval, where its flow says nothing.
     pub pre_approval_uses: u32,
     /// The most hours of a pre-approval, where its flow says nothing.
@@ -103,6 +105,7 @@ impl Default for ApprovalsConfig {
             wait_seconds: 300,
             expires_hours: 24,
             use_within_minutes: 60,
+            reminder_minutes: 30,
             pre_approval_uses: 100,
             pre_approval_hours: 168,
             waiting_per_principal: 32,

@@ -56,7 +56,7 @@ async fn create_user(
     };
     let one_time_until = one_time_password.as_ref().map(|issued| issued.expires);
     let roles = new.roles.into_iter().collect();
-    let new = directory::NewUser { name: new.name, roles, password: hash, one_time_until };
+    let new = directory::NewUser { name: new.name, roles, password: hash, one_time_until, email: new.email };
     let user = state.directory.add_user(caller.into(), new).await?.into();
     Ok(Json(UserAdded { user, one_time_password }))
 }
@@ -93,7 +93,7 @@ async fn change_user(
 ) -> ApiResult<Json<User>> {
     caller.may_on_server(Action::ManageServer)?;
     let Json(change) = body?;
-    let UserChange { name, add_roles, remove_roles, disabled, password } = change;
+    let UserChange { name, add_roles, remove_roles, disabled, password, email } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     let password = match password.map(|password| Zeroizing::new(password.0)) {
         None => None,
@@ -102,7 +102,7 @@ async fn change_user(
             Some(state.authentication.hash_for(&row.name, password, &caller).await?)
         }
     };
-    let change = directory::UserChange { name, add_roles, remove_roles, disabled, password };
+    let change = directory::UserChange { name, add_roles, remove_roles, disabled, password, email };
     Ok(Json(state.directory.change_user(caller.into(), user, change).await?.into()))
 }
 

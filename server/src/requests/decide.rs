@@ -21,6 +21,7 @@ use super::{
     waiting::Waits,
 };
 use crate::{
+    approvals,
     authn::Caller,
     config::ApprovalsConfig,
     storage::{Arrival, Facts, RequestRow, Snapshot, StorageError, Verdict},
@@ -147,6 +148,9 @@ impl Decider {
             }
         }
         self.end_own_approval(&mut snapshot, approved.as_ref())?;
+        if let Some(fitting) = &approved {
+            approvals::tell_if_broken(snapshot.transaction(), fitting, &intent.signing_key, &self.caller.name)?;
+        }
         intent.asked.judged = events::judged(known, &decision, &BTreeSet::new(), approved.as_ref());
         let entry = self.caller.draft(Event::UseIntent(intent.clone()));
         let approved_before = if before == RequestState::Waiting { state::next(before, Input::Approve) } else { None };

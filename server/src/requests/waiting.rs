@@ -121,6 +121,8 @@ impl Decider {
                 return Ok(self.refuse(Some(facts), None, cause, too_many));
             }
         }
+        let excluded = self.wanted(facts, snapshot.arrival).excluded();
+        approvals::ask_for(snapshot.transaction(), &approval, &intent.signing_key, (&self.caller.name, &excluded))?;
         let wants = awaited.iter().map(ToString::to_string).collect();
         let first = approval.body.flows.iter().filter_map(|flow| flow.stages.first());
         let stages = first.map(|stage| stage.by.clone()).collect();
@@ -160,6 +162,7 @@ impl Decider {
         let own = ApprovalRow { body, ..own };
         let request = if row.state == RequestState::Approved { self.caller.request_id } else { row.id };
         snapshot.set_request(own.id, request)?;
+        approvals::ask_for(snapshot.transaction(), &own, &intent.signing_key, (&self.caller.name, &excluded))?;
         let waits = waits(request, &own, asked, deadline);
         if row.state == RequestState::Approved {
             return Ok(self.waiting(row.state, facts, decision, waits, intent));

@@ -266,6 +266,7 @@ async fn add_admin(store: &Store) {
         created: sealcard_api::Timestamp::now().unix(),
         one_time_until: None,
         owner: None,
+        email: None,
     };
     let password = sealcard_server::authn::hash_password_now(PASSWORD).unwrap();
     let added: Result<(), StorageError> = store.write(move |tx| tx.add_principal(&row, Some(&password))).await;

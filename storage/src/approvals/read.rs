@@ -221,6 +221,33 @@ impl WriteTx {
         self.conn_for_uses().all(STAGE_MEMBERS, params![stage, project, i64::from(limit)])
     }
 
+    /// Pending approvals that nobody was reminded of and that are older than `seconds`, at most `limit`; from now on they
+    /// count as reminded of.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn unreminded_approvals(
+        &mut self,
+        now: Timestamp,
+        seconds: i64,
+        limit: u32,
+    ) -> Result<Vec<ApprovalRow>, StorageError> {
+        const UNREMINDED: &str =
+            select!("WHERE a.state = 'pending' AND a.reminded IS NULL AND a.created <= $1 ORDER BY a.id LIMIT $2");
+        const REMINDED: &str = "UPDATE approval SET reminded = $2 WHERE id = $1 AND reminded IS NULL";
+        let rows: Vec<ApprovalRow> = self
+            .conn_for_uses()
+            .all(UNREMINDED, params![now.unix().saturating_sub(seconds), i64::from(limit)])?;
+        let mut first = Vec::with_capacity(rows.len());
+        for row in rows {
+            // Another server may have been faster.
+            if self.conn_for_uses().execute(REMINDED, params![row.id.0, now.unix()])? == 1 {
+                first.push(row);
+            }
+        }
+        Ok(first)
+    }
+
     /// Approvals that have expired by now and are not marked yet, at most `limit`.
     ///
     /// # Errors
