@@ -14,6 +14,7 @@ mod environments;
 mod error;
 mod evidence;
 mod facts;
+mod gate;
 mod identity;
 mod keys;
 mod master_keys;
@@ -76,6 +77,7 @@ pub use clock::{ClockDoubt, ClockFault};
 pub use copy::SqliteCopy;
 pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
+pub use gate::{Gate, Instead, Stopped};
 pub use facts::{Facts, FactsQuery, Target, Version};
 #[allow(unused_imports)]
 pub use identity::*;
@@ -128,6 +130,7 @@ pub struct Store {
     node: Uuid,
     host: Option<Uuid>,
     clock: Arc<Clock>,
+    gateway: gate::Gateway,
     database: Arc<Database>,
     /// Those that this server's signers have, as others are told.
     master_keys: Arc<Mutex<HashMap<EnvironmentId, Vec<MasterKeyId>>>>,
@@ -215,6 +218,7 @@ impl Store {
             node,
             host: database.host(),
             clock,
+            gateway: gate::Gateway::default(),
             database: Arc::new(database.clone()),
             master_keys: Arc::default(),
             _lock: lock,
@@ -233,7 +237,28 @@ impl Store {
         T: Send + 'static,
         E: From<StorageError> + Send + 'static,
     {
-        self.writer.run(job).await
+        if !self.gateway.is_set() {
+            return self.writer.run(job).await;
+        }
+        let (gateway, slot) = (self.gateway.clone(), gate::Slot::default());
+        let left = Arc::clone(&slot);
+        let done = self.writer.run(move |tx| {
+            let first = tx.appended.len();
+            let value = job(tx)?;
+            gateway.judge(tx, first, &left)?;
+            Ok(value)
+        });
+        let done = done.await;
+        let instead = slot.lock().take();
+        if let Some(instead) = instead {
+            self.writer.run::<_, StorageError, _>(instead).await?;
+        }
+        done
+    }
+
+    /// Lets every later job pass this gate. Only the first one counts.
+    pub fn set_gate(&self, gate: Arc<dyn Gate>) {
+        self.gateway.set(gate);
     }
 
     /// The connections that read. They see what has been committed.

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::{
+    changes::ChangeDemands,
     check::{FreeCedar, free_cedar},
     diagnostic::Diagnostic,
     fields::{Fields, Name},
@@ -27,6 +28,7 @@ pub struct Document {
     pub(super) tools: BTreeMap<String, Tool>,
     pub(super) networks: BTreeMap<String, Vec<IpNet>>,
     pub(super) flows: BTreeMap<String, Flow>,
+    pub(super) changes: ChangeDemands,
     pub(super) cedar: Vec<Policy>,
 }
 
@@ -79,6 +81,7 @@ impl Document {
         let tools = reader.tools(raw.tool);
         let networks = reader.networks(raw.network);
         let flows = reader.flows(raw.flow);
+        let changes = raw.changes.map(|changes| reader.changes(changes.into_inner(), &flows)).unwrap_or_default();
         reader.count("rules", raw.rule.len(), 0..0);
         let mut rules = Vec::new();
         for (name, rule) in raw.rule {
@@ -115,13 +118,25 @@ impl Document {
                 }
             },
         };
-        reader.finish(Self { text: text.to_owned(), rules, tools, networks, flows, cedar })
+        reader.finish(Self { text: text.to_owned(), rules, tools, networks, flows, changes, cedar })
     }
 
     /// Whether it has no rules at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.cedar.is_empty()
+        self.rules.is_empty() && self.cedar.is_empty() && self.changes.is_empty()
+    }
+
+    /// What changes of the project need.
+    #[must_use]
+    pub const fn changes(&self) -> &ChangeDemands {
+        &self.changes
+    }
+
+    /// The flow of this name.
+    #[must_use]
+    pub fn flow(&self, name: &str) -> Option<&Flow> {
+        self.flows.get(name)
     }
 
     /// The templates that it links to, each with the place of the link.
@@ -149,6 +164,9 @@ impl Template {
         let mut reader = Reader { text, found: Vec::new() };
         if let Some((name, rule)) = raw.rule.iter().next() {
             reader.wrong(rule.span(), format!("[rule.{name}] can't be part of a template: write [template.{name}]"));
+        }
+        if let Some(changes) = &raw.changes {
+            reader.wrong(changes.span(), "[changes] is for the rules of a project only");
         }
         if let Some(cedar) = &raw.cedar {
             reader.wrong(cedar.span(), "a template has no Cedar of its own: write it into the rules that link to it");

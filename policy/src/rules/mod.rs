@@ -9,6 +9,7 @@
 //! matched here and handed to Cedar as sets of names ([`SCHEMA`]).
 
 mod cedar;
+mod changes;
 mod check;
 mod compile;
 mod diagnostic;
@@ -28,6 +29,7 @@ mod tool;
 mod window;
 
 pub use cedar::SCHEMA;
+pub use changes::{ChangeDemand, ChangeDemands, ChangeKind};
 pub use diagnostic::Diagnostic;
 pub use document::{Document, Template};
 pub use flow::{BreakGlass, Flow, MAX_STAGES, PreApprovalLimits, Stage};

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::{
     MAX_TEXT,
+    changes::{ChangeDemand, ChangeDemands, ChangeKind},
     diagnostic::Diagnostic,
     fields::{Fields, HostPattern, Logins, Name, NetworkRef, QuotaField, Requirement, Who},
     flow::{ApprovalField, Flow, stages_fault},
@@ -36,6 +37,7 @@ pub(super) struct RawDocument {
     pub(super) network: BTreeMap<String, Spanned<RawNetwork>>,
     #[serde(default)]
     pub(super) flow: BTreeMap<String, Spanned<Flow>>,
+    pub(super) changes: Option<Spanned<BTreeMap<Spanned<ChangeKind>, Spanned<ChangeDemand>>>>,
     pub(super) cedar: Option<Spanned<String>>,
 }
 
@@ -161,6 +163,26 @@ impl Reader<'_> {
             }
         }
         flows.into_iter().map(|(name, flow)| (name, flow.into_inner())).collect()
+    }
+
+    pub(super) fn changes(
+        &mut self,
+        changes: BTreeMap<Spanned<ChangeKind>, Spanned<ChangeDemand>>,
+        flows: &BTreeMap<String, Flow>,
+    ) -> ChangeDemands {
+        for (kind, demand) in &changes {
+            if !ChangeKind::OF_PROJECT.contains(kind.get_ref()) {
+                let known = ChangeKind::OF_PROJECT.map(ChangeKind::name).join(", ");
+                let message = format!("a project can't make demands of changes of {}", kind.get_ref().name());
+                self.found.push(Diagnostic::at(self.text, kind.span(), message).help(format!("name some of: {known}")));
+            }
+            if let ChangeDemand::Flow(name) = demand.get_ref()
+                && !flows.contains_key(name.as_str())
+            {
+                self.undefined("flow", name, demand.span(), flows.keys());
+            }
+        }
+        changes.into_iter().map(|(kind, demand)| (kind.into_inner(), demand.into_inner())).collect()
     }
 
     pub(super) fn list(&mut self, field: &str, items: usize, span: &Range<usize>) {

@@ -149,7 +149,7 @@ fn notices() -> Vec<Event> {
     vec![
         Event::UserAdded(UserAdded {
             principal: bob(),
-            administrator: false,
+            roles: Vec::new(),
             one_time_password: true,
             email: email("bob@example.org"),
             via: None,
@@ -157,7 +157,7 @@ fn notices() -> Vec<Event> {
         Event::UserChanged(UserChanged {
             principal: bob(),
             new_name: None,
-            administrator: None,
+            roles: None,
             disabled: None,
             password: false,
             email: email(""),

@@ -88,7 +88,7 @@ fn code_of_problem(code: ProblemCode) -> Code {
         | ProblemCode::PasswordChangeRequired
         | ProblemCode::GrantExpired
         | ProblemCode::GrantRevoked => Code::NO_AUTH,
-        ProblemCode::Forbidden | ProblemCode::Rejected => Code::FORBIDDEN,
+        ProblemCode::Forbidden | ProblemCode::Rejected | ProblemCode::ApprovalNeeded => Code::FORBIDDEN,
         ProblemCode::NotFound => Code::NO_SECKEY,
         ProblemCode::KeyDisabled => Code::KEY_DISABLED,
         ProblemCode::KeyExpired => Code::KEY_EXPIRED,

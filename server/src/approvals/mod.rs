@@ -10,6 +10,7 @@
 //! membership is looked at again.
 
 mod ask;
+mod change;
 mod decide;
 mod error;
 mod fit;
@@ -37,6 +38,7 @@ use sealcard_record::{
 
 pub use self::{
     ask::NewApproval,
+    change::ChangeGate,
     error::ApprovalError,
     fit::{Fitting, Wanted},
     wake::Wake,

@@ -84,6 +84,31 @@ pub(super) fn broken(tx: &mut WriteTx, row: &ApprovalRow, named: &ApprovalRef) -
     tx.notify(&notice.loud())
 }
 
+/// Tells the owners that a change was made, or will take effect.
+pub(super) fn changed(
+    tx: &mut WriteTx,
+    row: &ApprovalRow,
+    named: &ApprovalRef,
+    kind: NoticeKind,
+) -> Result<(), StorageError> {
+    let mut people: BTreeSet<PrincipalId> = BTreeSet::new();
+    if row.project.is_some() {
+        let owners = tx.stage_members("role:owner", row.project, limits::NOTIFIED_APPROVERS)?;
+        people.extend(owners.into_iter().map(|one| one.id));
+    }
+    people.insert(row.asked_by);
+    let what = row.body.change.first().map_or("a change", String::as_str);
+    let title = match (kind, row.not_before) {
+        (NoticeKind::ChangeMade, _) => format!("{} made a change: {what}", named.asked_by.name),
+        (_, Some(begins)) => format!("{} will make a change at {begins} or later: {what}", named.asked_by.name),
+        (_, None) => format!("{} asks for a change: {what}", named.asked_by.name),
+    };
+    let notice = about(row, named, NewNotice::new(kind, &title))
+        .command(&format!("sealcard requests show {}", short(row.id)))
+        .to(people);
+    tx.notify(&notice.loud())
+}
+
 /// The person who answers for a principal: itself, or the owner of a service account.
 fn answerable(tx: &mut WriteTx, id: PrincipalId) -> Result<Option<PrincipalId>, StorageError> {
     match tx.principal_name(id)? {

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use sealcard_policy::rules::ChangeKind;
 use serde::{Deserialize, Serialize};
 
 pub use environment::{PREFIX, overlay};
@@ -49,6 +50,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// Approvals, where a flow says nothing else.
     pub approvals: ApprovalsConfig,
+    /// Changes that need approval or time.
+    pub changes: ChangesConfig,
 }
 
 impl Default for Config {
@@ -65,6 +68,7 @@ impl Default for Config {
             limits: Limits::default(),
             policy: PolicyConfig::default(),
             approvals: ApprovalsConfig::default(),
+            changes: ChangesConfig::default(),
         }
     }
 }
@@ -111,6 +115,36 @@ impl Default for ApprovalsConfig {
             waiting_per_principal: 32,
             waiting_per_project: 256,
         }
+    }
+}
+
+/// Section `[changes]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ChangesConfig {
+    /// Lets every change pass, also those that the rules of a project demand something of: the way out if nobody can
+    /// approve any more.
+    pub suspended: bool,
+    /// `[changes.demands.KIND]`: what changes of this kind need, everywhere.
+    pub demands: std::collections::BTreeMap<ChangeKind, ChangeDemandConfig>,
+}
+
+/// What changes of a kind need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ChangeDemandConfig {
+    /// The group of which some must approve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// So many of them.
+    pub count: u32,
+    /// Hours that must pass first.
+    pub delay_hours: u32,
+}
+
+impl Default for ChangeDemandConfig {
+    fn default() -> Self {
+        Self { group: None, count: 1, delay_hours: 0 }
     }
 }
 

@@ -192,6 +192,7 @@ impl From<&StorageError> for ApiError {
     fn from(error: &StorageError) -> Self {
         match error {
             StorageError::Taken(_) | StorageError::KnownKey { .. } => Self::conflict(sentence(&error.to_string())),
+            StorageError::NeedsApproval { text, .. } => Self::new(ProblemCode::ApprovalNeeded).detail(text.clone()),
             StorageError::NotFound(_) => Self::not_found(sentence(&error.to_string())),
             error if error.is_disk_full() => {
                 tracing::error!(error = %ErrorChain(error), "the disk of the database is full");

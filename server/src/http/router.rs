@@ -208,6 +208,7 @@ impl Place {
             | Code::TooManyUses
             | Code::TooManyWaiting
             | Code::Rejected => self.uses_key,
+            Code::ApprovalNeeded => !self.public && !self.reads && !self.uses_key,
             Code::Changed => self.approvals && self.body,
             Code::RulesInvalid => self.rules && (self.body || self.parameters),
             Code::DiskFull => !self.public || self.login,

@@ -221,6 +221,45 @@ impl WriteTx {
         self.conn_for_uses().all(STAGE_MEMBERS, params![stage, project, i64::from(limit)])
     }
 
+    /// The approval of a change that somebody has asked for and that can still be decided or used.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn change_asked_for(
+        &mut self,
+        actor: PrincipalId,
+        sha256: &str,
+    ) -> Result<Option<ApprovalRow>, StorageError> {
+        const ASKED: &str = select!(
+            "WHERE a.kind = 'change' AND a.asked_by = $1 AND a.state IN ('pending', 'approved') AND a.expires > $2
+             ORDER BY a.id DESC"
+        );
+        let now = self.now().unix();
+        let rows: Vec<ApprovalRow> = self.conn_for_uses().all(ASKED, params![actor.0, now])?;
+        Ok(rows.into_iter().find(|row| row.body.change_sha256.as_deref() == Some(sha256)))
+    }
+
+    /// The projects in which a group has a role, or whose rules name it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn projects_of_group(&mut self, group: GroupId, name: &str) -> Result<Vec<ProjectId>, StorageError> {
+        const PROJECTS: &str = "SELECT project_id FROM project_group WHERE group_id = $1
+             UNION SELECT subject FROM rule_mention WHERE scope = 'project' AND kind = 'group' AND name = $2
+             UNION SELECT k.project_id FROM rule_mention m JOIN signing_key k ON k.id = m.subject
+                WHERE m.scope = 'key' AND m.kind = 'group' AND m.name = $2";
+        let projects: Vec<(Uuid,)> = self.conn_for_uses().all(PROJECTS, params![group.0, name])?;
+        Ok(projects.into_iter().map(|(id,)| ProjectId(id)).collect())
+    }
+
+    /// The name of a project.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn project_name(&mut self, project: ProjectId) -> Result<Option<String>, StorageError> {
+        self.conn_for_uses().scalar("SELECT name FROM project WHERE id = $1", params![project.0])
+    }
+
     /// Pending approvals that nobody was reminded of and that are older than `seconds`, at most `limit`; from now on they
     /// count as reminded of.
     ///

@@ -26,6 +26,7 @@ fn service_account(owner: PrincipalId) -> PrincipalRow {
         created: 0,
         one_time_until: None,
         owner: Some(Named::new(owner, "user")),
+        email: None,
     }
 }
 
