@@ -88,7 +88,7 @@ fn hash_of_known_entries_never_changes() {
     assert_eq!(head.sequence, ENTRIES.lines().count() as u64);
     // (h=$(printf '%064d' 0); while read -r l; do
     //   h=$( (printf %s "$h" | xxd -r -p; printf %s "$l") | sha256sum | cut -d' ' -f1); done; echo $h) < entries.jsonl
-    assert_eq!(head.hash.to_string(), "27aacad69e86afdbecb9bf5a4669d3c324b46e6a8e1b05c165cbd4fa33cd68f5");
+    assert_eq!(head.hash.to_string(), "bcb27d2701c11721c6329513271ac9ce1501820b3014d53102fd25597bc10593");
 }
 
 #[test]

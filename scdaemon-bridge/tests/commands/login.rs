@@ -44,6 +44,7 @@ async fn server(identity: &Identity) -> Server {
             disabled: false,
             created: sealcard_api::Timestamp::from_unix(0),
             one_time_password_expires: None,
+            email: None,
         }),
         ("POST", "/v1/password") if asked.body.contains("correct horse") => Reply::Json(204, String::new()),
         ("POST", "/v1/password") => problem(ProblemCode::WrongCredentials, "The old password is wrong."),

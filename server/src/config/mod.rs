@@ -5,6 +5,7 @@
 mod environment;
 mod load;
 mod network;
+mod notices;
 
 use std::{
     net::SocketAddr,
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use environment::{PREFIX, overlay};
 pub use load::{ConfigError, parse};
 pub use network::{Network, NetworkError};
+pub use notices::{MAIL, MailConfig, MailSecurity, NoticesConfig, WebhookConfig, WebhookKind};
 
 /// The file's name in the data folder.
 pub const FILE: &str = "server.toml";
@@ -47,6 +49,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is allowed.
     pub policy: PolicyConfig,
+    /// Who is told what.
+    pub notices: NoticesConfig,
 }
 
 impl Default for Config {
@@ -62,6 +66,7 @@ impl Default for Config {
             metrics: MetricsConfig::default(),
             limits: Limits::default(),
             policy: PolicyConfig::default(),
+            notices: NoticesConfig::default(),
         }
     }
 }

@@ -21,8 +21,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     ApiError, AppState, access, batch, cards, clock, decisions, environments, grants, groups, health, imports, keys,
-    login, merges, operations, passwords, projects, record, requests, rules, service_accounts, status, templates,
-    users,
+    login, merges, notices, operations, passwords, projects, record, requests, rules, service_accounts, status,
+    templates, users,
 };
 use crate::config::Limits;
 
@@ -75,6 +75,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(record::routes())
         .merge(rules::routes())
         .merge(templates::routes())
+        .merge(notices::routes())
 }
 
 #[derive(utoipa::OpenApi)]

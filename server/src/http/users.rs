@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, login::closing, page_of};
-use crate::{directory, http::PageQuery};
+use crate::{directory, http::PageQuery, notices::check_email};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change, remove))
@@ -50,12 +50,14 @@ async fn create_user(
     let Json(new) = body?;
     let password = new.password.map(|password| Zeroizing::new(password.0));
     Name::check(&new.name).map_err(ApiError::invalid)?;
+    new.email.as_deref().map_or(Ok(()), check_email).map_err(ApiError::invalid)?;
     let (one_time_password, hash) = match password {
         Some(password) => (None, state.authentication.hash_for(&new.name, password, &caller).await?),
         None => state.authentication.one_time_password(&caller).await.map(|(issued, hash)| (Some(issued), hash))?,
     };
     let one_time_until = one_time_password.as_ref().map(|issued| issued.expires);
-    let new = directory::NewUser { name: new.name, administrator: new.administrator, password: hash, one_time_until };
+    let NewUser { name, administrator, email, .. } = new;
+    let new = directory::NewUser { name, administrator, password: hash, one_time_until, email };
     let user = state.directory.add_user(caller.into(), new).await?.into();
     Ok(Json(UserAdded { user, one_time_password }))
 }
@@ -70,7 +72,7 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(user): Path<St
     Ok(Json(state.directory.user(&user).await?.into()))
 }
 
-/// Changes a user: name, password, right to administer, disabled. A new password and disabling revoke the user's
+/// Changes a user: name, password, e-mail address, right to administer, disabled. A new password and disabling revoke the user's
 /// grants. The connection is closed after the answer.
 #[utoipa::path(patch, path = "/v1/users/{user}", tag = "users",
     params(("user" = String, Path, description = "name or id")),
@@ -92,8 +94,9 @@ async fn change_user(
 ) -> ApiResult<Json<User>> {
     caller.may_on_server(Action::ManageServer)?;
     let Json(change) = body?;
-    let UserChange { name, administrator, disabled, password } = change;
+    let UserChange { name, administrator, disabled, password, email } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
+    email.as_deref().filter(|email| !email.is_empty()).map_or(Ok(()), check_email).map_err(ApiError::invalid)?;
     let password = match password.map(|password| Zeroizing::new(password.0)) {
         None => None,
         Some(password) => {
@@ -101,7 +104,7 @@ async fn change_user(
             Some(state.authentication.hash_for(&row.name, password, &caller).await?)
         }
     };
-    let change = directory::UserChange { name, administrator, disabled, password };
+    let change = directory::UserChange { name, administrator, disabled, password, email };
     Ok(Json(state.directory.change_user(caller.into(), user, change).await?.into()))
 }
 
