@@ -21,6 +21,7 @@ mod limits;
 pub mod memory;
 mod metrics;
 mod nodes;
+pub mod notices;
 pub mod requests;
 mod rules;
 mod service_manager;

@@ -246,3 +246,47 @@ pub(crate) const VERIFIED_PAGE: u32 = 500;
 
 /// Keys that are read at once to look for those that end.
 pub(crate) const ENDS_PAGE: u32 = 500;
+
+// Notices.
+
+/// How often the outbox is looked at.
+pub(crate) const NOTICE_POLL: Duration = Duration::from_secs(1);
+
+/// How long one attempt may take, whatever it waits for.
+pub(crate) const NOTICE_DEADLINE: Duration = Duration::from_secs(45);
+
+/// How long a webhook may take, from looking up its name to its answer.
+pub(crate) const WEBHOOK_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long a connection to a webhook is kept.
+pub(crate) const WEBHOOK_IDLE: Duration = Duration::from_secs(30);
+
+/// How long a mail server may take for each step.
+pub(crate) const MAIL_STEP: Duration = Duration::from_secs(15);
+
+/// How long a connection to a mail server is kept.
+pub(crate) const MAIL_IDLE: Duration = Duration::from_secs(30);
+
+/// How long looking up a name may take.
+pub(crate) const NOTICE_LOOKUP: Duration = Duration::from_secs(10);
+
+/// Names that are looked up at once.
+pub(crate) const NOTICE_LOOKUPS: usize = 2;
+
+/// How long a server has a message for itself: longer than an attempt and noting what came of it.
+pub(crate) const NOTICE_LEASE: Duration = Duration::from_secs(120);
+
+/// How often it looks for messages that servers that have ended had.
+pub(crate) const NOTICE_LEASE_CHECK: Duration = Duration::from_secs(30);
+
+/// Messages that one channel sends at once.
+pub(crate) const MESSAGES_AT_ONCE: usize = 4;
+
+/// The pause after a receiver could not be reached, for the first time.
+pub(crate) const CHANNEL_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such pause.
+pub(crate) const MAX_CHANNEL_PAUSE: Duration = Duration::from_secs(15);
+
+/// Days for which finished notices are kept.
+pub(crate) const NOTICE_DAYS: i64 = 30;

@@ -3,11 +3,11 @@
 use clap::Subcommand;
 
 use super::{Data, output};
-use crate::{config::Config, tls::ServerTls};
+use crate::{config::Config, notices::Channels, tls::ServerTls};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Check the configuration and the certificate, and show what is in force
+    /// Check the configuration, the certificate and the channels for notices, and show what is in force
     ///
     /// Reads server.toml and the variables SEALCARD_SERVER_…, as `serve` does, and changes nothing. See
     /// sealcard-server.toml(5).
@@ -25,6 +25,7 @@ impl ConfigCommand {
         let config = Config::load(&data)?;
         let certificate = data.join(&config.tls.certificate);
         ServerTls::load(certificate.clone(), data.join(&config.tls.key))?;
+        Channels::load(&data, &config.notices)?;
         output::line(format_args!("{}", toml::to_string(&config)?.trim_end()));
         output::line(format_args!(
             "\n# No errors. Workstations trust SHA-256 {}",

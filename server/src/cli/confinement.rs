@@ -55,6 +55,7 @@ fn needs(data: &Path, config: &Config, address_file: Option<&Path>) -> anyhow::R
     read.extend(
         [&config.database.password_file, &config.database.ca_file].into_iter().flatten().map(|file| data.join(file)),
     );
+    read.extend(config.notices.files().map(|file| data.join(file)));
     write.extend(address_file.and_then(Path::parent).map(|folder| match folder.as_os_str().is_empty() {
         true => PathBuf::from("."),
         false => folder.to_owned(),

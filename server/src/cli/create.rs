@@ -171,7 +171,7 @@ impl Account {
     }
 }
 
-/// The text of the configuration, with the limits as comments.
+/// The text of the configuration, with limits and such as comments.
 fn configuration(plan: &Plan<'_>, certificate: &Path, key: &Path) -> anyhow::Result<String> {
     let relative = |path: &Path| path.strip_prefix(plan.data).unwrap_or(path).to_owned();
     let mut config = Config { listen: plan.listen, ..Config::default() };
@@ -184,7 +184,7 @@ fn configuration(plan: &Plan<'_>, certificate: &Path, key: &Path) -> anyhow::Res
     config.tls.names = plan.names.to_vec();
     config.database.clone_from(&plan.database);
     let text = toml::to_string(&config)?;
-    // The limits are written as comments: a later release may have better defaults.
+    // They are written as comments: a later release may have better defaults.
     let mut in_limits = false;
     let mut out = String::from(
         "# Configuration of sealcard-server. Check it with: sealcard-server config check --data DIR\n\
@@ -193,7 +193,7 @@ fn configuration(plan: &Plan<'_>, certificate: &Path, key: &Path) -> anyhow::Res
     );
     for line in text.lines() {
         if line.starts_with('[') {
-            in_limits = line == "[limits]";
+            in_limits = ["[limits]", "[notices]"].contains(&line);
         }
         let comment = if in_limits && !line.starts_with('[') && !line.is_empty() { "# " } else { "" };
         out.push_str(comment);

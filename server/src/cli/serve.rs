@@ -22,7 +22,9 @@ use crate::{
     config::Config,
     ends, files,
     http::{AppState, Server},
-    nodes, service_manager,
+    nodes,
+    notices::Channels,
+    service_manager,
     signers::{self, Found, Origin, Place, Signers},
     storage::{EnvironmentRow, StorageError, Store},
     telemetry,
@@ -119,6 +121,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     // Before it is loaded: an expired one is of no use.
     pair.renew().await;
     let tls = Arc::new(ServerTls::load(pair.certificate.clone(), pair.key.clone())?);
+    let channels = Channels::load(data, &config.notices)?;
     let database = database::of(data, &config.database)?;
     let store = match Store::open(&database).await {
         Err(error @ StorageError::InUse(_)) => return Err(error.into()),
@@ -139,7 +142,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let signers = Signers::start(origin, &folder, &found, &store, environments);
     let listen = config.listen;
     let (retention, metrics) = (config.limits.request_retention(), config.metrics.listen);
-    let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), NameKey::of(data)?);
+    let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), NameKey::of(data)?, channels);
     let requests = state.requests.clone();
     requests.recover().await.context("can't record what an earlier stop left behind")?;
     let recovering = tokio::spawn(requests.keep_recovering(retention));
@@ -150,6 +153,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         let (state, store) = (state.clone(), store.clone());
         async move { state.authentication.last_uses.keep_writing(&store).await }
     });
+    let notifying = tokio::spawn(state.notices.clone().keep_sending());
     let last = state.clone();
     let server =
         Server::bind(listen, Arc::clone(&tls), state).await.with_context(|| format!("can't listen on {listen}"))?;
@@ -191,6 +195,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     noting.abort();
     waking.abort();
     sweeping.abort();
+    notifying.abort();
     clock_watch.abort();
     alive.abort();
     if let Some(exposing) = exposing {

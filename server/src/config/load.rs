@@ -137,7 +137,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if limits.password_characters < 8 {
         return Err(ConfigError::Value { key: "limits.password-characters", reason: "must be at least 8" });
     }
-    Ok(())
+    config.notices.check()
 }
 
 #[cfg(test)]
@@ -253,7 +253,7 @@ mod tests {
 
         #[test]
         fn every_key_that_is_not_known_is_refused(key in "[a-z]{3,12}") {
-            prop_assume!(!["listen", "tls", "log", "limits"].contains(&key.as_str()));
+            prop_assume!(!["listen", "tls", "log", "limits", "notices"].contains(&key.as_str()));
             let error = read(&format!("{key} = 1"), &[]).unwrap_err().to_string();
             prop_assert!(error.contains(&key) && error.contains("line 1"), "{}", error);
         }

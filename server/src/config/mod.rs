@@ -5,6 +5,7 @@
 mod environment;
 mod load;
 mod network;
+mod notices;
 
 use std::{
     net::SocketAddr,
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use environment::{PREFIX, overlay};
 pub use load::{ConfigError, parse};
 pub use network::{Network, NetworkError};
+pub use notices::{MAIL, MailConfig, MailSecurity, NoticesConfig, WebhookConfig, WebhookKind};
 
 /// The file's name in the data folder.
 pub const FILE: &str = "server.toml";
@@ -52,6 +54,8 @@ pub struct Config {
     pub approvals: ApprovalsConfig,
     /// Changes that need approval or time.
     pub changes: ChangesConfig,
+    /// Who is told what.
+    pub notices: NoticesConfig,
 }
 
 impl Default for Config {
@@ -69,6 +73,7 @@ impl Default for Config {
             policy: PolicyConfig::default(),
             approvals: ApprovalsConfig::default(),
             changes: ChangesConfig::default(),
+            notices: NoticesConfig::default(),
         }
     }
 }

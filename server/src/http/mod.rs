@@ -11,6 +11,7 @@ pub mod extract;
 mod io;
 mod layers;
 mod metrics;
+mod notices;
 mod page;
 mod proxies;
 pub mod proxy_header;

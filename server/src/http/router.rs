@@ -20,9 +20,9 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, grants, groups, health, imports, keys,
-    login, merges, operations, passwords, projects, record, requests, rules, service_accounts, status, templates,
-    users,
+    ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, grants, groups, health,
+    imports, keys, login, merges, notices, operations, passwords, projects, record, requests, rules, service_accounts,
+    status, templates, users,
 };
 use crate::config::Limits;
 
@@ -76,6 +76,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(record::routes())
         .merge(rules::routes())
         .merge(templates::routes())
+        .merge(notices::routes())
 }
 
 #[derive(utoipa::OpenApi)]

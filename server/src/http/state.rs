@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     directory::Directory,
     keys::Keys,
+    notices::{Channels, Notices},
     requests::Requests,
     rules::Rules,
     signers::Signers,
@@ -44,6 +45,8 @@ pub struct Parts {
     pub authentication: Authentication,
     /// Signing keys.
     pub keys: Keys,
+    /// What people are told.
+    pub notices: Notices,
     /// How the server is, for those who watch it.
     pub telemetry: Telemetry,
     /// What is counted of requests.
@@ -55,7 +58,7 @@ pub struct Parts {
 impl AppState {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, names: NameKey) -> Self {
+    pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, names: NameKey, channels: Channels) -> Self {
         let server_id = store.server_id();
         let changes = config.changes.clone();
         store.set_gate(Arc::new(ChangeGate { approvals: config.approvals, changes }));
@@ -73,13 +76,16 @@ impl AppState {
         let directory = Directory::new(store.clone(), config.policy.allow_self_grants);
         let keys = Keys::new(store.clone(), Arc::clone(&signers), directory.clone());
         let rules = Rules::new(store.clone());
+        let notices = Notices::new(store.clone(), channels);
         let http = Metrics::default();
         let mut registry = telemetry::registry();
         http.register(&mut registry);
         requests.register_metrics(&mut registry);
         signers.register_metrics(&mut registry);
         authentication.register_metrics(&mut registry);
-        let telemetry = Telemetry::new(registry, (store.clone(), Arc::clone(&signers), audit.clone()), watched);
+        notices.register_metrics(&mut registry);
+        let parts = (store.clone(), Arc::clone(&signers), audit.clone(), notices.clone());
+        let telemetry = Telemetry::new(registry, parts, watched);
         Self(Arc::new(Parts {
             directory,
             rules,
@@ -90,6 +96,7 @@ impl AppState {
             config,
             authentication,
             keys,
+            notices,
             telemetry,
             http,
             server_id,

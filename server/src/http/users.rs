@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, login::closing, page_of};
-use crate::{directory, http::PageQuery};
+use crate::{directory, http::PageQuery, notices::check_email};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change, remove))
@@ -50,13 +50,15 @@ async fn create_user(
     let Json(new) = body?;
     let password = new.password.map(|password| Zeroizing::new(password.0));
     Name::check(&new.name).map_err(ApiError::invalid)?;
+    new.email.as_deref().map_or(Ok(()), check_email).map_err(ApiError::invalid)?;
     let (one_time_password, hash) = match password {
         Some(password) => (None, state.authentication.hash_for(&new.name, password, &caller).await?),
         None => state.authentication.one_time_password(&caller).await.map(|(issued, hash)| (Some(issued), hash))?,
     };
     let one_time_until = one_time_password.as_ref().map(|issued| issued.expires);
-    let roles = new.roles.into_iter().collect();
-    let new = directory::NewUser { name: new.name, roles, password: hash, one_time_until, email: new.email };
+    let NewUser { name, roles, email, .. } = new;
+    let roles = roles.into_iter().collect();
+    let new = directory::NewUser { name, roles, password: hash, one_time_until, email };
     let user = state.directory.add_user(caller.into(), new).await?.into();
     Ok(Json(UserAdded { user, one_time_password }))
 }
@@ -71,8 +73,8 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(user): Path<St
     Ok(Json(state.directory.user(&user).await?.into()))
 }
 
-/// Changes a user: name, password, system roles, disabled. A new password and disabling revoke the user's grants.
-/// The connection is closed after the answer.
+/// Changes a user: name, password, e-mail address, system roles, disabled. A new password and disabling revoke the
+/// user's grants. The connection is closed after the answer.
 #[utoipa::path(patch, path = "/v1/users/{user}", tag = "users",
     params(("user" = String, Path, description = "name or id")),
     request_body = UserChange, responses((status = 200, body = User)))]
@@ -95,6 +97,7 @@ async fn change_user(
     let Json(change) = body?;
     let UserChange { name, add_roles, remove_roles, disabled, password, email } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
+    email.as_deref().filter(|email| !email.is_empty()).map_or(Ok(()), check_email).map_err(ApiError::invalid)?;
     let password = match password.map(|password| Zeroizing::new(password.0)) {
         None => None,
         Some(password) => {

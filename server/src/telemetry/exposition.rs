@@ -151,6 +151,13 @@ impl Overview {
         }
         let help = "Signing requests that wait for people or have an unknown outcome, as long as they are kept";
         registry.register("requests", help, requests);
+        let pending = i64::try_from(self.notices.pending).unwrap_or(i64::MAX);
+        register(
+            registry,
+            "notice_deliveries_pending",
+            "Deliveries of notices that are tried, or tried again",
+            pending,
+        );
         let certificates = Family::<CertificateLabel, Gauge>::default();
         for one in &self.certificates {
             certificates.get_or_create(&CertificateLabel { certificate: one.used_as.name() }).set(one.expires.unix());

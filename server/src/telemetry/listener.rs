@@ -129,6 +129,7 @@ mod tests {
         authn::NameKey,
         config::Config,
         http::AppState,
+        notices::Channels,
         signers::{Origin, Signers},
         storage::{Database, Store},
     };
@@ -140,7 +141,8 @@ mod tests {
         let store = Store::create(&Database::Sqlite(data.join("sealcard.db"))).await.unwrap();
         let signers = Signers::start(Origin::Apart, data, &[], &store, []);
         let names = NameKey::of(data).unwrap();
-        let telemetry = AppState::new(store, signers, Arc::new(Config::default()), names).telemetry.clone();
+        let channels = Channels::load(data, &Config::default().notices).unwrap();
+        let telemetry = AppState::new(store, signers, Arc::new(Config::default()), names, channels).telemetry.clone();
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
         (address, tokio::spawn(async move { drop(serve(&telemetry, &listener).await) }))

@@ -16,7 +16,7 @@ use sealcard_api::Timestamp;
 
 use self::health::Health;
 pub(crate) use self::{disk::Disk, exposition::registry, listener::keep_serving};
-use crate::{audit::Audit, ends::KeyEnds, signers::Signers, storage::Store};
+use crate::{audit::Audit, ends::KeyEnds, notices::Notices, signers::Signers, storage::Store};
 
 /// What is known of the server. Cheap to clone.
 #[derive(Clone)]
@@ -28,6 +28,7 @@ struct Parts {
     store: Store,
     signers: Arc<Signers>,
     audit: Audit,
+    notices: Notices,
     health: Health,
     ends: KeyEnds,
     watched: Watched,
@@ -48,12 +49,12 @@ impl Telemetry {
     /// With what is counted in `registry`.
     pub(crate) fn new(
         registry: Registry,
-        (store, signers, audit): (Store, Arc<Signers>, Audit),
+        (store, signers, audit, notices): (Store, Arc<Signers>, Audit, Notices),
         watched: Watched,
     ) -> Self {
         let health = Health::new(store.clone(), Arc::clone(&signers), watched.disk.clone());
         let (ends, started) = (KeyEnds::default(), Timestamp::now());
-        Self(Arc::new(Parts { registry, store, signers, audit, health, ends, watched, started }))
+        Self(Arc::new(Parts { registry, store, signers, audit, notices, health, ends, watched, started }))
     }
 
     /// Whether the server can work.

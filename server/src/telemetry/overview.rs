@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock::DAY,
     ends::{self, KeyEnd},
+    notices::NoticesState,
     storage::{NodeStatus, OpenRequests, StorageError, Store},
 };
 
@@ -32,6 +33,7 @@ pub(super) struct Overview {
     pub(super) keys: Arc<[KeyEnd]>,
     pub(super) certificates: Vec<CertificateStatus>,
     pub(super) verification: Option<RecordVerification>,
+    pub(super) notices: NoticesState,
 }
 
 impl Telemetry {
@@ -83,7 +85,7 @@ impl Telemetry {
     /// # Errors
     /// If the database fails.
     pub(super) async fn overview(&self) -> Result<Overview, StorageError> {
-        let Parts { store, audit, health, ends, watched, .. } = &*self.0;
+        let Parts { store, audit, notices, health, ends, watched, .. } = &*self.0;
         let files = [(CertificateUse::Server, &watched.certificate), (CertificateUse::Authority, &watched.authority)];
         let certificates = files.into_iter().filter_map(|(used_as, file)| {
             let [_, expires] = ends::validity(file)?;
@@ -96,6 +98,7 @@ impl Telemetry {
             keys: ends.get(store).await?,
             certificates: certificates.collect(),
             verification: audit.last(),
+            notices: notices.state().await?,
         })
     }
 
@@ -148,6 +151,7 @@ impl Telemetry {
             ),
             _ => {}
         }
+        sentences.extend(overview.notices.attention.iter().cloned());
         let unknown = match overview.open.unknown {
             0 => return sentences,
             1 => "1 use".to_owned(),

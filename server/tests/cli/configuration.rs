@@ -31,12 +31,19 @@ fn flat(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) {
     }
 }
 
+/// Sections that are absent by default, with what they need at least.
+const SECTIONS: &str = "[notices.mail]\nhost = \"\"\nfrom = \"\"\n[notices.webhook.NAME]";
+
 #[test]
 fn page_names_every_key_with_its_default() {
     let mut defaults = BTreeMap::new();
-    flat("", &Table::try_from(Config::default()).unwrap(), &mut defaults);
+    let config: Config = toml::from_str(SECTIONS).unwrap();
+    flat("", &Table::try_from(config).unwrap(), &mut defaults);
     let mut page = documented();
     page.retain(|_, default| default != "none");
+    let required = page.extract_if(.., |_, default| default == "required");
+    assert_eq!(required.map(|(key, _)| key).collect::<Vec<_>>(), ["notices.mail.from", "notices.mail.host"]);
+    defaults.retain(|key, _| !["notices.mail.from", "notices.mail.host"].contains(&key.as_str()));
     assert_eq!(page, defaults);
 }
 
@@ -51,14 +58,16 @@ fn page_names_every_key_without_a_default() {
     };
     let page = documented();
     let sections = ["", "database", "tls", "policy", "log", "limits", "metrics"];
-    let keys = sections.iter().flat_map(|section| {
+    let notices = ["notices", "notices.mail", "notices.webhook.NAME"];
+    let keys = sections.iter().chain(&notices).flat_map(|section| {
         let (text, prefix) = match *section {
             "" => ("unknown-key = 1".to_owned(), String::new()),
             section => (format!("[{section}]\nunknown-key = 1"), format!("{section}.")),
         };
         known(&text).into_iter().map(move |key| format!("{prefix}{key}"))
     });
-    let mut keys: Vec<_> = keys.filter(|key| !sections.contains(&key.as_str())).collect();
+    let no_keys = [&sections[..], &notices, &["notices.webhook"]].concat();
+    let mut keys: Vec<_> = keys.filter(|key| !no_keys.contains(&key.as_str())).collect();
     keys.sort();
     assert_eq!(page.into_keys().collect::<Vec<_>>(), keys);
 }

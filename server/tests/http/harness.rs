@@ -13,6 +13,7 @@ use sealcard_server::{
     authn::NameKey,
     config::{Config, Limits},
     http::{AppState, Server},
+    notices::Channels,
     signers::{Origin, Signers},
     storage::{Database, PostgresOptions, PrincipalRow, RecordFilter, StorageError, Store},
     tls::{self, CA_FILE, ServerTls},
@@ -82,7 +83,8 @@ impl Running {
         let mut config = Config::default();
         change(&mut config);
         let signers = Signers::start(Origin::Apart, data, &[], &store, []);
-        let state = AppState::new(store.clone(), signers, Arc::new(config), NameKey::of(data).unwrap());
+        let channels = Channels::load(data, &config.notices).unwrap();
+        let state = AppState::new(store.clone(), signers, Arc::new(config), NameKey::of(data).unwrap(), channels);
         tokio::spawn(state.requests.approvals.wake.clone().run());
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, Arc::clone(&tls), state.clone()).await.unwrap();

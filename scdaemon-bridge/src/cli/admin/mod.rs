@@ -8,6 +8,7 @@ mod group;
 mod key;
 mod known_signers;
 mod named;
+mod notices;
 mod policy;
 mod project;
 mod record;
@@ -81,6 +82,9 @@ enum Noun {
     /// Read and verify the record of what was done
     #[command(subcommand)]
     Record(record::Command),
+    /// See which notices were delivered, and try the channels
+    #[command(subcommand)]
+    Notices(notices::Command),
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -98,6 +102,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         Noun::Clock(command) => clock::run(app, command, json).await.map(done),
         Noun::Grant(command) => grant::run(app, command, json).await.map(done),
         Noun::Record(command) => record::run(app, command, json).await,
+        Noun::Notices(command) => notices::run(app, command, json).await,
     }
 }
 
