@@ -17,7 +17,6 @@ mod generate;
 mod justify;
 mod keys;
 mod last;
-mod local_time;
 mod login;
 mod logout;
 mod machine;
@@ -56,6 +55,7 @@ use crate::{
     claims::Claims,
     config::{Config, ConfigError, Paths, Trust, files},
     gpg::Gnupg,
+    local_time,
     remote::{Anonymous, Remote, RemoteError, Route, ServerUrl},
     trace::Trace,
 };

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::{Method, header::HeaderValue};
 use sealcard_api::{
+    Timestamp,
     admin::Readiness,
     cards::CardList,
     grants::{GrantInfo, GrantIssued, LoginRequest, SecretText, ServerInfo},
@@ -148,6 +149,10 @@ impl Remote {
             let answer = session.http.exchange(&request).await?;
             if let Some(version) = answer.registry_version {
                 self.shared.registry_version.fetch_max(version, std::sync::atomic::Ordering::Relaxed);
+            }
+            if let Some(time) = answer.time() {
+                let ahead = time.unix().saturating_sub(Timestamp::now().unix());
+                self.shared.clock_ahead.store(ahead, std::sync::atomic::Ordering::Relaxed);
             }
             if !super::grants::is_refusal(answer.code()) {
                 session.refresh_when_due(&grant);
