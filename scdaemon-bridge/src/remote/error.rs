@@ -147,6 +147,20 @@ impl RemoteError {
         }
     }
 
+    /// Whether it may pass by itself, as while the server is restarted or the network is away.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            // A proxy that stands before the server answers with pages of its own.
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::BadAnswer { .. } => true,
+            Self::Problem(problem) => matches!(
+                problem.code,
+                ProblemCode::Overloaded | ProblemCode::Internal | ProblemCode::Timeout | ProblemCode::DiskFull
+            ),
+            _ => false,
+        }
+    }
+
     /// The request as it is in the server's record, if the error names it.
     #[must_use]
     pub fn request_id(&self) -> Option<RequestId> {

@@ -6,8 +6,10 @@ use reqwest::{Method, header::HeaderValue};
 use sealcard_api::{
     Timestamp,
     admin::Readiness,
+    approvals::Approval,
     cards::CardList,
     grants::{GrantInfo, GrantIssued, LoginRequest, SecretText, ServerInfo},
+    ids::ApprovalId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
@@ -108,6 +110,15 @@ impl Remote {
     /// See [`RemoteError`].
     pub async fn delete<B: Serialize + Sync>(&self, path: &str, body: Option<&B>) -> Result<(), RemoteError> {
         self.request::<B, serde::de::IgnoredAny>(Method::DELETE, path, body).await.map(drop)
+    }
+
+    /// Ends an approval, and gives it as it is then.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`].
+    pub async fn end_approval(&self, id: ApprovalId) -> Result<Approval, RemoteError> {
+        self.request::<(), _>(Method::DELETE, &super::path(&["approvals", &id.to_string()]), None).await
     }
 
     async fn request<B: Serialize, T: DeserializeOwned>(

@@ -149,7 +149,7 @@ impl<'a> Pending<'a> {
             let asked = timeout_at(self.end, self.remote.signing_request(self.waiting.request_id, self.end - begin));
             let request = match asked.await {
                 Err(_) => return Err(self.undecided()),
-                Ok(Err(error)) if passes(&error) => {
+                Ok(Err(error)) if error.may_pass() => {
                     self.note(|_| format!("can't ask for the decision: {error}"));
                     self.pause(pause).await;
                     pause = (pause * 2).min(MAX_PAUSE);
@@ -179,7 +179,7 @@ impl<'a> Pending<'a> {
         let mut pause = MIN_POLL;
         loop {
             match self.remote.send_use(call).await {
-                Err(error) if passes(&error) && Instant::now() + pause < self.end => {
+                Err(error) if error.may_pass() && Instant::now() + pause < self.end => {
                     self.note(|_| format!("can't send the approved use: {error}"));
                     sleep(pause).await;
                     pause = (pause * 2).min(MAX_PAUSE);
@@ -265,23 +265,11 @@ impl Remote {
             let call =
                 Call { method: Method::DELETE, path: format!("/v1/requests/{id}"), idempotency: None, body: None };
             // A request that can't be given up ends at its deadline.
-            let _ = timeout(GIVE_UP_LIMIT, async { remote.call(&*remote.session().await?, &call).await }).await;
+            let _ = timeout(GIVE_UP_LIMIT, async { remote.call(&remote.session().await?, &call).await }).await;
         });
         let mut tasks = self.shared.given_up.lock();
         tasks.retain(|task| !task.is_finished());
         tasks.push(task);
-    }
-}
-
-/// Whether the error may pass while the server is restarted or the network is away.
-fn passes(error: &RemoteError) -> bool {
-    match error {
-        RemoteError::Unreachable { .. } | RemoteError::TimedOut { .. } | RemoteError::BadAnswer { .. } => true,
-        RemoteError::Problem(problem) => matches!(
-            problem.code,
-            ProblemCode::Overloaded | ProblemCode::Internal | ProblemCode::Timeout | ProblemCode::DiskFull
-        ),
-        _ => false,
     }
 }
 

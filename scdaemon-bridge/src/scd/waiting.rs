@@ -114,9 +114,9 @@ async fn tell(daemon: &Daemon, of: &Use, mut events: UnboundedReceiver<Event>) {
             asking = Some(of.asker.processes(of.session, &daemon.askers, of.may_be_ssh).await);
         }
         if let (Some(paths), Some(asking)) = (daemon.paths.clone(), asking.clone()) {
-            let of = of.clone();
+            let (operation, key) = (of.operation, of.key.clone());
             // A terminal may be slow.
-            let done = spawn_blocking(move || note(&paths, &of, &asking, event, told)).await;
+            let done = spawn_blocking(move || note(&paths, (operation, key), &asking, event, told)).await;
             if let Ok((shown, kept)) = done {
                 told = shown;
                 if let Err(error) = kept {
@@ -133,16 +133,16 @@ async fn tell(daemon: &Daemon, of: &Use, mut events: UnboundedReceiver<Event>) {
 /// Says whether the person was told, and whether the note was written or removed.
 fn note(
     paths: &Paths,
-    of: &Use,
+    (operation, key): (OperationKind, Option<String>),
     asking: &[ProcessIdentity],
     event: Event,
     told: bool,
 ) -> (bool, Result<(), ConfigError>) {
     match event {
         Event::Waits(waiting, until) => {
-            let note = WaitingNote::new(&waiting, until, of.operation, of.key.clone());
-            let key = of.key.as_deref().map_or_else(String::new, |key| format!("{} ", cleaned(key)));
-            (notify(paths, asking, &format!("{key}{}", sentence(&waiting, until))), note.save(paths))
+            let name = key.as_deref().map_or_else(String::new, |key| format!("{} ", cleaned(key)));
+            let saved = WaitingNote::new(&waiting, until, operation, key).save(paths);
+            (notify(paths, asking, &format!("{name}{}", sentence(&waiting, until))), saved)
         }
         Event::Ended(waiting, end) => {
             if let Some(text) = outcome(&end).filter(|_| told) {
