@@ -107,6 +107,7 @@ async fn administrator(identity: &Identity) -> (Person, Server) {
         server: server.url(),
         user: None,
         grant_store: GrantStore::File,
+        notify_waiting: true,
         trust: Trust::Certificate { sha256: identity.fingerprint() },
     }
     .save(&person.paths())

@@ -19,6 +19,8 @@ mod status;
 mod template;
 mod user;
 
+pub(super) use key::find as find_key;
+
 use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::{Args, Subcommand};
