@@ -90,15 +90,8 @@ pub enum ApprovalState {
 
 impl ApprovalState {
     /// All states.
-    pub const ALL: [Self; 7] = [
-        Self::Pending,
-        Self::Approved,
-        Self::Rejected,
-        Self::Expired,
-        Self::Cancelled,
-        Self::Revoked,
-        Self::Spent,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Approved, Self::Rejected, Self::Expired, Self::Cancelled, Self::Revoked, Self::Spent];
 
     /// The name as JSON, commands and the database write it.
     #[must_use]

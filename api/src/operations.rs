@@ -7,7 +7,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Bytes, algorithm::HashAlgorithm, approvals::WaitingUse, context::UseContext, ids::RequestId, problem::Problem};
+use crate::{
+    Bytes, algorithm::HashAlgorithm, approvals::WaitingUse, context::UseContext, ids::RequestId, problem::Problem,
+};
 
 /// The most digests in one batch.
 pub const MAX_BATCH: usize = 256;

@@ -25,14 +25,8 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
-        Self::Intent,
-        Self::Outcome,
-        Self::Denied,
-        Self::Approval,
-        Self::Authentication,
-        Self::Administration,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Intent, Self::Outcome, Self::Denied, Self::Approval, Self::Authentication, Self::Administration];
 
     /// The name as JSON and the database write it.
     #[must_use]

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use sealcard_api::{Fingerprint, ids::{ApprovalId, KeyId}};
+use sealcard_api::{
+    Fingerprint,
+    ids::{ApprovalId, KeyId},
+};
 
 use super::sql::sqlite;
 

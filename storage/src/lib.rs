@@ -77,8 +77,8 @@ pub use clock::{ClockDoubt, ClockFault};
 pub use copy::SqliteCopy;
 pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
-pub use gate::{Gate, Instead, Stopped};
 pub use facts::{Facts, FactsQuery, Target, Version};
+pub use gate::{Gate, Instead, Stopped};
 #[allow(unused_imports)]
 pub use identity::*;
 pub use keys::{ComponentRow, KeyEnd, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};

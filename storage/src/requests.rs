@@ -13,7 +13,8 @@ use sealcard_record::{
 use uuid::Uuid;
 
 use super::{
-    ApprovalBody, ApprovalChange, ApprovalRow, ApprovedUse, DecisionRow, Facts, FactsQuery, QuotaUse, RuleTexts, StorageError, Store, TooManyWaiting, WaitLimits, WriteTx,
+    ApprovalBody, ApprovalChange, ApprovalRow, ApprovedUse, DecisionRow, Facts, FactsQuery, QuotaUse, RuleTexts,
+    StorageError, Store, TooManyWaiting, WaitLimits, WriteTx,
     sql::{FromRow, Row, params},
 };
 
@@ -470,7 +471,8 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn request(&self, id: RequestId) -> Result<Option<RequestRow>, StorageError> {
-        const ONE: &str = "SELECT id, state, signature, principal_id, project_id, key_id, operation, approval_id, deadline
+        const ONE: &str =
+            "SELECT id, state, signature, principal_id, project_id, key_id, operation, approval_id, deadline
              FROM key_request WHERE id = $1";
         self.reader().optional(ONE, params![id.0]).await
     }

@@ -102,7 +102,8 @@ impl Document {
             // A link's names may be those of the template, which is not here.
             let strict = raw.template.is_none();
             let template = raw.template.as_ref().map(|name| name.get_ref().to_string());
-            let (fields, spans) = reader.fields(raw, strict.then_some(Named { tools: &tools, networks: &networks, flows: &flows }));
+            let (fields, spans) =
+                reader.fields(raw, strict.then_some(Named { tools: &tools, networks: &networks, flows: &flows }));
             if template.is_none() && spans.is_empty() {
                 reader.wrong(span.clone(), format!("the rule {name} asks for nothing"));
             }

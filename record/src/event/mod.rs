@@ -23,9 +23,7 @@ pub use administration::{
     ProjectMemberAct, ServiceAccountAdded, ServiceAccountChanged, TokenAdded, TokenRevoked, UserAdded, UserChanged,
     Via,
 };
-pub use approvals::{
-    ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, UseExpired, UseWaiting,
-};
+pub use approvals::{ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, UseExpired, UseWaiting};
 pub use authentication::{
     GrantAct, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
     PasswordChangeRequired, PasswordChanged, PasswordReset,

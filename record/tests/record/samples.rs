@@ -4,7 +4,11 @@ use sealcard_api::{
     Fingerprint, Timestamp,
     admin::EnvironmentKind,
     algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm},
-    ids::{ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, RequestId, ServiceTokenId},
+    approvals::{ApprovalKind, ApprovalState, Verdict},
+    ids::{
+        ApprovalId, ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, RequestId,
+        ServiceTokenId,
+    },
     keys::{KeyProfile, RevocationReason},
     merge::CertificateChange,
     record::RequestState,
@@ -14,14 +18,15 @@ use sealcard_api::{
 use sealcard_record::{
     Actor, Draft, Event, HexBytes, Named, Sha256,
     event::{
-        Asked, CertificateMerged, ClaimedProcess, Claims, ClockConfirmed, ClockJumped, ComponentsResealed,
-        DatabaseMoved, DenialCause, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, GrantAct, GrantRevoked,
-        GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct,
-        KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login, LoginFailed,
-        LoginFailure, LoginMethod, MasterKeyChanged, Member, NoticeChannelAct, Operation, PasswordChangeFailed,
-        PasswordChangeRequired, PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged,
-        ProjectMemberAct, RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey,
-        TemplateChange, TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent, UserAdded,
+        ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, Asked, CertificateMerged, ClaimedProcess, Claims,
+        ClockConfirmed, ClockJumped, ComponentsResealed, DatabaseMoved, DenialCause, EnvironmentAct, EnvironmentAdded,
+        EnvironmentFailure, GrantAct, GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun,
+        KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed,
+        KeyRevoked, KeyStored, KeyWork, Login, LoginFailed, LoginFailure, LoginMethod, MasterKeyChanged, Member,
+        NoticeChannelAct, Operation, PasswordChangeFailed, PasswordChangeRequired, PasswordChanged, PasswordReset,
+        PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct, ReviewClosed, RulesChange, RulesOf,
+        ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange, TokenAdded,
+        TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseExpired, UseIntent, UseWaiting, UserAdded,
         UserChanged, Via,
     },
 };
@@ -141,6 +146,7 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.push(by_request(Event::ClockConfirmed(ClockConfirmed { since: earlier(), seconds: -400 })));
     drafts.extend(rules().into_iter().map(by_request));
     drafts.extend(notices().into_iter().map(by_request));
+    drafts.extend(approvals().into_iter().map(by_request));
     drafts
 }
 
@@ -163,6 +169,65 @@ fn notices() -> Vec<Event> {
             email: email(""),
         }),
         Event::NoticeChannelEnabled(NoticeChannelAct { channel: "pager".to_owned() }),
+    ]
+}
+
+fn approvals() -> Vec<Event> {
+    let approval = |approval_kind| ApprovalRef {
+        approval: ApprovalId(id(90)),
+        approval_kind,
+        project: Some(project()),
+        key: Some(signing_key().key),
+        asked_by: bob(),
+    };
+    let UseIntent { signing_key: key, component, asked, host } = intent();
+    let wants = vec!["the approval of 2 members of approvers".to_owned()];
+    vec![
+        Event::UseWaiting(UseWaiting {
+            signing_key: key,
+            component,
+            asked,
+            host,
+            approval: ApprovalId(id(90)),
+            wants: wants.clone(),
+            deadline: later(),
+        }),
+        Event::UseExpired(UseExpired { signing_key: signing_key(), approval: ApprovalId(id(90)) }),
+        Event::ApprovalAsked(ApprovalAsked {
+            approval: approval(ApprovalKind::PreApproval),
+            terms: vec!["20 uses".to_owned()],
+            wants,
+            reason: "the nightly build".to_owned(),
+            expires: later(),
+        }),
+        Event::ApprovalDecided(ApprovalDecided {
+            approval: approval(ApprovalKind::Use),
+            version: 2,
+            verdict: Verdict::Approve,
+            stages: vec!["project/tags/approvers".to_owned()],
+            comment: None,
+            approval_state: ApprovalState::Approved,
+            usable_until: Some(later()),
+        }),
+        Event::ApprovalDecided(ApprovalDecided {
+            approval: ApprovalRef { project: None, key: None, ..approval(ApprovalKind::Change) },
+            version: 1,
+            verdict: Verdict::Reject,
+            stages: vec!["server/changes/security".to_owned()],
+            comment: Some("not today".to_owned()),
+            approval_state: ApprovalState::Rejected,
+            usable_until: None,
+        }),
+        Event::ApprovalEnded(ApprovalEnded {
+            approval: approval(ApprovalKind::Use),
+            approval_state: ApprovalState::Expired,
+            why: "not used in time".to_owned(),
+            used: 0,
+        }),
+        Event::ReviewClosed(ReviewClosed {
+            approval: approval(ApprovalKind::BreakGlass),
+            finding: "two hotfixes".to_owned(),
+        }),
     ]
 }
 

@@ -57,7 +57,9 @@ mod tests {
 
     #[test]
     fn spans_are_whole_units() {
-        for (seconds, text) in [(-5, "0s"), (59, "59s"), (119, "1m"), (HOUR, "1h"), (2 * DAY - 1, "47h"), (2 * DAY, "2d")] {
+        for (seconds, text) in
+            [(-5, "0s"), (59, "59s"), (119, "1m"), (HOUR, "1h"), (2 * DAY - 1, "47h"), (2 * DAY, "2d")]
+        {
             assert_eq!(span(seconds), text);
         }
     }

@@ -173,8 +173,13 @@ mod tests {
         let waiting = Box::new(crate::waiting::tests::waiting_use());
         let id = waiting.request_id;
         let undecided = Failure::from(&RemoteError::Undecided { waiting, waited: std::time::Duration::from_secs(300) });
-        assert_eq!((undecided.code, undecided.name.as_str(), undecided.request_id), (Code::TIMEOUT, "undecided", Some(id)));
-        assert!(undecided.reason.contains("within 5 minutes") && undecided.reason.contains("sealcard approve 1a2b3c4d"));
+        assert_eq!(
+            (undecided.code, undecided.name.as_str(), undecided.request_id),
+            (Code::TIMEOUT, "undecided", Some(id))
+        );
+        assert!(
+            undecided.reason.contains("within 5 minutes") && undecided.reason.contains("sealcard approve 1a2b3c4d")
+        );
         assert!(undecided.advice.unwrap().contains("run the same command again"));
     }
 

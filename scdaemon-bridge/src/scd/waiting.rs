@@ -168,7 +168,8 @@ fn notify(paths: &Paths, asking: &[ProcessIdentity], text: &str) -> bool {
     let wanted = Config::load(&paths.in_use()).ok().flatten().is_none_or(|config| config.notify_waiting);
     // If several may have asked, a terminal may be that of another one.
     let [asking] = asking else { return false };
-    let Some(mut terminal) = ProcessHandle::of(*asking).filter(|_| wanted).and_then(|process| process.terminal()) else {
+    let Some(mut terminal) = ProcessHandle::of(*asking).filter(|_| wanted).and_then(|process| process.terminal())
+    else {
         return false;
     };
     let line = format!("sealcard: {text}\n");

@@ -244,7 +244,9 @@ impl Workstation {
     pub fn new(server: &str, trust: Trust) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::new(folder.path().join("config"), folder.path().join("state")).unwrap();
-        Config { server: server.to_owned(), user: None, grant_store: GrantStore::File, notify_waiting: true, trust }.save(&paths).unwrap();
+        Config { server: server.to_owned(), user: None, grant_store: GrantStore::File, notify_waiting: true, trust }
+            .save(&paths)
+            .unwrap();
         Self { folder, paths }
     }
 

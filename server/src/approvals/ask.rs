@@ -96,9 +96,8 @@ fn ask(
     let project = facts.project.as_ref().filter(|_| facts.key.is_some()).ok_or(ApprovalError::NotFound)?;
     let viewer = Viewer::new(caller, &facts.principal.groups, facts.roles);
     let named: Vec<(&String, &RuleFlow)> = rules.iter().flat_map(|rules| rules.flows()).collect();
-    let mentions = |stages: &[sealcard_policy::rules::Stage]| {
-        stages.iter().any(|stage| viewer.member_of.contains(&stage.by.id()))
-    };
+    let mentions =
+        |stages: &[sealcard_policy::rules::Stage]| stages.iter().any(|stage| viewer.member_of.contains(&stage.by.id()));
     if viewer.roles.is_empty() && !viewer.reads_all && !named.iter().any(|(_, of)| mentions(&of.flow.stages)) {
         return Err(ApprovalError::NotFound);
     }
@@ -293,7 +292,9 @@ fn checked(terms: Terms, now: Timestamp) -> Result<Terms> {
     for network in &terms.networks {
         let any = std::net::IpAddr::from([0, 0, 0, 0]);
         if network_contains(network, any).is_none() {
-            return Err(invalid(format!("{network:?} is no network: write 10.20.0.0/16, 2001:db8::/32 or an address.")));
+            return Err(invalid(format!(
+                "{network:?} is no network: write 10.20.0.0/16, 2001:db8::/32 or an address."
+            )));
         }
     }
     if terms.not_before.is_some_and(|begins| begins < now) {

@@ -460,4 +460,3 @@ fn lines(event: &Event) -> Vec<String> {
     }
     all
 }
-

@@ -21,7 +21,8 @@ use crate::{
     authn::{AuthorizationError, Caller},
     requests::state::{self, Input},
     storage::{
-        ApprovalChange, ApprovalRow, DecisionRow, FactsQuery, FlowOf, NewDecision, PrincipalNameRow, StageOf, Target, WriteTx,
+        ApprovalChange, ApprovalRow, DecisionRow, FactsQuery, FlowOf, NewDecision, PrincipalNameRow, StageOf, Target,
+        WriteTx,
     },
 };
 
@@ -92,9 +93,9 @@ impl Viewer {
         if !stages.is_empty() {
             return Ok(stages);
         }
-        let standing = flows.iter().flat_map(|flow| {
-            flow.stages.iter().flat_map(|stage| flow::approvers(flow, stage, decisions, excluded))
-        });
+        let standing = flows
+            .iter()
+            .flat_map(|flow| flow.stages.iter().flat_map(|stage| flow::approvers(flow, stage, decisions, excluded)));
         if standing.into_iter().any(|decision| decision.approver == self.id) {
             return Err("You have approved it already: others must decide.".to_owned());
         }

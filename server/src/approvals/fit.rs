@@ -94,9 +94,10 @@ impl<'a> Wanted<'a> {
         let network = terms.networks.is_empty()
             || terms.networks.iter().any(|network| network_contains(network, self.address) == Some(true));
         let tool = terms.tool.as_ref().is_none_or(|tool| {
-            self.claims.processes.iter().any(|process| {
-                process.path.as_ref() == Some(tool) || process.sha256.as_ref() == Some(tool)
-            })
+            self.claims
+                .processes
+                .iter()
+                .any(|process| process.path.as_ref() == Some(tool) || process.sha256.as_ref() == Some(tool))
         });
         network && tool
     }

@@ -128,7 +128,9 @@ fn named(row: &ApprovalRow, signing_key: Option<&SigningKey>, asked_by: &str) ->
     ApprovalRef {
         approval: row.id,
         approval_kind: row.kind,
-        project: signing_key.map(|of| of.project.clone()).or_else(|| row.project.map(|id: ProjectId| Named::new(id, ""))),
+        project: signing_key
+            .map(|of| of.project.clone())
+            .or_else(|| row.project.map(|id: ProjectId| Named::new(id, ""))),
         key: signing_key.map(|of| of.key.clone()),
         asked_by: Named::new(row.asked_by, asked_by),
     }

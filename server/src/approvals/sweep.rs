@@ -51,7 +51,8 @@ fn end_what_is_over(tx: &mut WriteTx, reminder: i64) -> Result<usize, ApprovalEr
         if row.state == ApprovalState::Pending {
             tell::outcome(tx, &row, &approval, (ApprovalState::Expired, "", None))?;
         }
-        let over = ApprovalEnded { approval, approval_state: ApprovalState::Expired, why: why.to_owned(), used: row.used };
+        let over =
+            ApprovalEnded { approval, approval_state: ApprovalState::Expired, why: why.to_owned(), used: row.used };
         tx.append_record(Draft::of_server(Event::ApprovalEnded(over)));
         ended += 1;
     }

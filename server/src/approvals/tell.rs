@@ -34,7 +34,9 @@ pub(super) fn wanted(
     }
     let title = match (row.kind, kind) {
         (ApprovalKind::BreakGlass, _) => format!("BREAK-GLASS: {} asks for {}", named.asked_by.name, subject(named)),
-        (_, NoticeKind::ApprovalReminder) => format!("{} still waits for approval: {}", named.asked_by.name, subject(named)),
+        (_, NoticeKind::ApprovalReminder) => {
+            format!("{} still waits for approval: {}", named.asked_by.name, subject(named))
+        }
         _ => format!("{} asks for approval: {}", named.asked_by.name, subject(named)),
     };
     let kind = if row.kind == ApprovalKind::BreakGlass { NoticeKind::BreakGlass } else { kind };

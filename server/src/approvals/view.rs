@@ -38,20 +38,12 @@ impl Approvals {
     ///
     /// # Errors
     /// See [`ApprovalError`].
-    pub async fn list(
-        &self,
-        caller: &Caller,
-        filter: &ApprovalFilter,
-    ) -> Result<(Vec<Approval>, bool), ApprovalError> {
+    pub async fn list(&self, caller: &Caller, filter: &ApprovalFilter) -> Result<(Vec<Approval>, bool), ApprovalError> {
         let limit = filter.limit.unwrap_or(limits::PAGE_ITEMS) as usize;
         let mut viewers: HashMap<Option<ProjectId>, Viewer> = HashMap::new();
         let mut seen = Vec::new();
-        let mut query = ApprovalQuery {
-            project: filter.project,
-            all: filter.all,
-            after: None,
-            limit: limits::LISTED_APPROVALS,
-        };
+        let mut query =
+            ApprovalQuery { project: filter.project, all: filter.all, after: None, limit: limits::LISTED_APPROVALS };
         loop {
             let rows = self.store.approvals(query).await?;
             let last = rows.last().map(|row| row.id);

@@ -47,11 +47,7 @@ async fn list(
 /// One of them.
 #[utoipa::path(get, path = "/v1/approvals/{approval}", tag = "approvals",
     params(("approval" = ApprovalId, Path)), responses((status = 200, body = Approval)))]
-async fn show(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<ApprovalId>,
-) -> ApiResult<Json<Approval>> {
+async fn show(State(state): State<AppState>, caller: Caller, Path(id): Path<ApprovalId>) -> ApiResult<Json<Approval>> {
     Ok(Json(state.requests.approvals.show(&caller, id).await?))
 }
 
@@ -114,8 +110,9 @@ impl From<ApprovalError> for ApiError {
     fn from(error: ApprovalError) -> Self {
         match error {
             ApprovalError::NotFound => Self::not_found("There is no such approval, or none that you may see."),
-            ApprovalError::Changed(id) => Self::new(ProblemCode::Changed)
-                .detail(format!("The approval {id} has changed since you saw it, so nothing was decided. Look at it again.")),
+            ApprovalError::Changed(id) => Self::new(ProblemCode::Changed).detail(format!(
+                "The approval {id} has changed since you saw it, so nothing was decided. Look at it again."
+            )),
             ApprovalError::Over(id, state) => {
                 let over = match state {
                     ApprovalState::Approved => "is approved already",

@@ -79,7 +79,8 @@ impl Judgement {
     /// Why policy denies the use. None if it allows it, as far as can be told before quotas are counted, or lets it wait.
     pub(super) fn denial(&self) -> Option<Denial> {
         let decision = &self.decision;
-        (!decision.allowed() && !self.awaits()).then(|| Denial { cause: events::cause(decision), reasons: decision.reasons() })
+        (!decision.allowed() && !self.awaits())
+            .then(|| Denial { cause: events::cause(decision), reasons: decision.reasons() })
     }
 }
 

@@ -41,6 +41,8 @@ use prometheus_client::registry::Registry;
 use sealcard_api::{ids::RequestId, record::RequestState};
 use tokio::time::sleep;
 
+pub(crate) use self::rules::Rules;
+use self::waiting::Waits;
 use self::{
     budgets::Budgets,
     decide::{Decided, Decider},
@@ -55,8 +57,6 @@ pub use self::{
     request::{Output, UseAnswer, UseRequest, UseResponse},
     wait::{CancelError, Running},
 };
-pub(crate) use self::rules::Rules;
-use self::waiting::Waits;
 use crate::{
     approvals::Approvals,
     authn::Caller,
@@ -140,7 +140,9 @@ impl Requests {
             match work {
                 // 6 Answer.
                 Ok(Attempt::Done(response)) => return Ok(UseAnswer::Done(response)),
-                Ok(Attempt::Waits(waits)) => return Ok(UseAnswer::Waits(Box::new(self.waiting_use(who, waits).await?))),
+                Ok(Attempt::Waits(waits)) => {
+                    return Ok(UseAnswer::Waits(Box::new(self.waiting_use(who, waits).await?)));
+                }
                 Err(error) => {
                     // The outcome is recorded and the permit given back: nobody else waits meanwhile.
                     sleep(error.answered_after()).await;

@@ -100,10 +100,8 @@ impl Decider {
                 ..ApprovalBody::default()
             },
         };
-        let limits = WaitLimits {
-            principal: self.approvals.waiting_per_principal,
-            project: self.approvals.waiting_per_project,
-        };
+        let limits =
+            WaitLimits { principal: self.approvals.waiting_per_principal, project: self.approvals.waiting_per_project };
         match snapshot.wait_for(&approval, deadline, limits)? {
             Ok(earlier) => {
                 for one in earlier {

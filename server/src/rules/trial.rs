@@ -427,7 +427,13 @@ impl<'a> Used<'a> {
             },
             roles: Roles::NONE.with(ProjectRole::KeyUser),
             key: Some(KeyFacts { component: Some(ComponentFacts::default()), ..key_facts(key) }),
-            request: RequestFacts { address: body.peer, claims, hash: self.asked.hash, approvals, clock_in_doubt: false },
+            request: RequestFacts {
+                address: body.peer,
+                claims,
+                hash: self.asked.hash,
+                approvals,
+                clock_in_doubt: false,
+            },
         }
     }
 

@@ -183,7 +183,10 @@ async fn use_that_two_people_approved_is_done_once() {
     // The same request is the same one that waits.
     assert_eq!(office.waits(&request).await, waiting);
     let first = office.approve(0, waiting.approval).await.unwrap();
-    assert_eq!((first.state, first.flows[0].stages[0].approved.clone()), (ApprovalState::Pending, vec!["ann".to_owned()]));
+    assert_eq!(
+        (first.state, first.flows[0].stages[0].approved.clone()),
+        (ApprovalState::Pending, vec!["ann".to_owned()])
+    );
     let twice = office.approve(0, waiting.approval).await.unwrap_err();
     assert_eq!(not_yours(&twice), "You have approved it already: others must decide.");
     assert_eq!(office.waits(&request).await.request_id, waiting.request_id);
@@ -236,7 +239,14 @@ async fn owner_of_the_service_account_that_asks_never_approves() {
     let owner = office.people[0].id;
     // The user counts as a service account of ann's from now on.
     let id = office.place.user;
-    office.place.raw().execute("UPDATE principal SET kind = 'service-account', password = NULL, owner_id = ?1 WHERE id = ?2", (owner.0, id.0)).unwrap();
+    office
+        .place
+        .raw()
+        .execute(
+            "UPDATE principal SET kind = 'service-account', password = NULL, owner_id = ?1 WHERE id = ?2",
+            (owner.0, id.0),
+        )
+        .unwrap();
     let waiting = office.waits(&office.request(1)).await;
     assert_eq!(waiting.approvers, ["ben", "cat"]);
     let refused = office.approve(0, waiting.approval).await.unwrap_err();
@@ -457,7 +467,10 @@ async fn rules_that_ask_for_more_meanwhile_are_asked_again() {
     office.approve(0, waiting.approval).await.unwrap();
     office.rule(TWO).await;
     let again = office.waits(&request).await;
-    assert_eq!((again.approval, again.wants.as_slice()), (waiting.approval, &["the approval of 2 members of approvers".to_owned()][..]));
+    assert_eq!(
+        (again.approval, again.wants.as_slice()),
+        (waiting.approval, &["the approval of 2 members of approvers".to_owned()][..])
+    );
     office.approve(1, waiting.approval).await.unwrap();
     office.signs(&request).await;
     // Without the rule nobody needs to approve.

@@ -18,7 +18,7 @@ use sealcard_server::{
 use sealcard_signer_protocol::Operation;
 use tokio::task::JoinSet;
 
-use crate::harness::{Place, details, request, sign, UseKey as _};
+use crate::harness::{Place, UseKey as _, details, request, sign};
 
 const BURST: usize = 1000;
 

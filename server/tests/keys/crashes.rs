@@ -22,7 +22,7 @@ use sealcard_test_pause::Pause;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::harness::{DEADLINE, Place, request, sign, signature, story, told, UseKey as _};
+use crate::harness::{DEADLINE, Place, UseKey as _, request, sign, signature, story, told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_intent_without_outcome_is_unknown_after_a_restart_and_is_not_repeated() {

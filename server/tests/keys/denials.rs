@@ -17,7 +17,7 @@ use sealcard_server::{
 };
 use sealcard_signer_protocol::Operation;
 
-use crate::harness::{DEADLINE, Place, details, plaintext, request, sign, signature, UseKey as _};
+use crate::harness::{DEADLINE, Place, UseKey as _, details, plaintext, request, sign, signature};
 
 /// What a workstation is shown.
 async fn cards(place: &Place, principal: PrincipalId) -> Vec<KeyRow> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sealcard_api::algorithm::KeyAlgorithm;
 
-use crate::harness::{Place, request, sign, story, told, UseKey as _};
+use crate::harness::{Place, UseKey as _, request, sign, story, told};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_hundred_uses_at_once_are_all_recorded_in_fewer_commits() {

@@ -9,7 +9,7 @@ use sealcard_server::requests::UseRequest;
 use sealcard_signer_protocol::{Certification, RequestBody};
 use serde_json::{Value, json};
 
-use crate::harness::{Place, details, request, sign, UseKey as _};
+use crate::harness::{Place, UseKey as _, details, request, sign};
 
 const UNPROTECTED: &str = "DROP TRIGGER record_is_never_changed; DROP TRIGGER record_is_never_shortened;";
 

@@ -4,7 +4,7 @@ use sealcard_api::{algorithm::KeyAlgorithm, ids::GrantId};
 use sealcard_server::requests::{RequestError, UseRequest};
 use sealcard_signer_protocol::Operation;
 
-use crate::harness::{Place, details, plaintext, request, sign, signature, story, told, UseKey as _};
+use crate::harness::{Place, UseKey as _, details, plaintext, request, sign, signature, story, told};
 
 fn journal_lines(place: &Place) -> usize {
     std::fs::read_to_string(place.folder.path().join("signer/default/journal.jsonl")).unwrap().lines().count()

@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::harness::{DEADLINE, Place, request, sign, signature, UseKey as _};
+use crate::harness::{DEADLINE, Place, UseKey as _, request, sign, signature};
 
 fn stop_worker(place: &Place) -> Pause {
     Pause::of(place.requests.signers.get(place.environment).unwrap().process_id().unwrap()).unwrap()

@@ -105,11 +105,8 @@ impl WriteTx {
             return Ok(());
         }
         let Some(KeyId(key)) = row.key else { return Ok(()) };
-        let values = params![
-            key,
-            row.requester.map_or(Uuid::nil(), |id| id.0),
-            row.group.map_or(Uuid::nil(), |id| id.0)
-        ];
+        let values =
+            params![key, row.requester.map_or(Uuid::nil(), |id| id.0), row.group.map_or(Uuid::nil(), |id| id.0)];
         let woken: Vec<(Uuid,)> = self.conn_for_uses().all(OTHERS, values)?;
         if !woken.is_empty() {
             let change = self.next_approvals_version()?;

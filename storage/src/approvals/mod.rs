@@ -140,7 +140,6 @@ pub struct DecisionRow {
     pub stands: bool,
 }
 
-
 /// A statement that reads approvals.
 macro_rules! select {
     ($rest:literal) => {
@@ -248,7 +247,8 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub fn add_approval(&mut self, row: &ApprovalRow) -> Result<(), StorageError> {
-        const ADD: &str = "INSERT INTO approval (id, kind, state, version, change, created, expires, use_seconds, asked_by,
+        const ADD: &str =
+            "INSERT INTO approval (id, kind, state, version, change, created, expires, use_seconds, asked_by,
                 project_id, key_id, operation, request_id, requester_id, group_id, host, max_uses, used, not_before,
                 reviewed, body)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";

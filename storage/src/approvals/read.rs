@@ -136,7 +136,8 @@ pub(super) const STAGE_MEMBERS: &str = "SELECT p.id, p.name, p.kind FROM princip
      ORDER BY p.name LIMIT $3";
 
 const NAME: &str = "SELECT id, name, kind FROM principal WHERE id = $1";
-const KEY_NAMES: &str = "SELECT j.name, k.name FROM signing_key k JOIN project j ON j.id = k.project_id WHERE k.id = $1";
+const KEY_NAMES: &str =
+    "SELECT j.name, k.name FROM signing_key k JOIN project j ON j.id = k.project_id WHERE k.id = $1";
 
 impl WriteTx {
     /// As [`Store::principal_name`].
@@ -187,7 +188,8 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub fn group_named(&mut self, name: &str) -> Result<Option<GroupId>, StorageError> {
-        let id: Option<Uuid> = self.conn_for_uses().scalar("SELECT id FROM principal_group WHERE name = $1", params![name])?;
+        let id: Option<Uuid> =
+            self.conn_for_uses().scalar("SELECT id FROM principal_group WHERE name = $1", params![name])?;
         Ok(id.map(GroupId))
     }
 
@@ -225,11 +227,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn change_asked_for(
-        &mut self,
-        actor: PrincipalId,
-        sha256: &str,
-    ) -> Result<Option<ApprovalRow>, StorageError> {
+    pub fn change_asked_for(&mut self, actor: PrincipalId, sha256: &str) -> Result<Option<ApprovalRow>, StorageError> {
         const ASKED: &str = select!(
             "WHERE a.kind = 'change' AND a.asked_by = $1 AND a.state IN ('pending', 'approved') AND a.expires > $2
              ORDER BY a.id DESC"
@@ -274,9 +272,8 @@ impl WriteTx {
         const UNREMINDED: &str =
             select!("WHERE a.state = 'pending' AND a.reminded IS NULL AND a.created <= $1 ORDER BY a.id LIMIT $2");
         const REMINDED: &str = "UPDATE approval SET reminded = $2 WHERE id = $1 AND reminded IS NULL";
-        let rows: Vec<ApprovalRow> = self
-            .conn_for_uses()
-            .all(UNREMINDED, params![now.unix().saturating_sub(seconds), i64::from(limit)])?;
+        let rows: Vec<ApprovalRow> =
+            self.conn_for_uses().all(UNREMINDED, params![now.unix().saturating_sub(seconds), i64::from(limit)])?;
         let mut first = Vec::with_capacity(rows.len());
         for row in rows {
             // Another server may have been faster.

@@ -94,8 +94,7 @@ impl WriteTx {
         }
         let key = row.key.map_or(Uuid::nil(), |id| id.0);
         let (operation, host) = (row.operation.clone().unwrap_or_default(), row.host.clone().unwrap_or_default());
-        let earlier: Vec<ApprovalRow> =
-            self.conn_for_uses().all(EARLIER, params![requester, key, operation, host])?;
+        let earlier: Vec<ApprovalRow> = self.conn_for_uses().all(EARLIER, params![requester, key, operation, host])?;
         for one in &earlier {
             let to = super::ApprovalChange { state: ApprovalState::Expired, expires: one.expires };
             self.change_approval(one.id, one.version, to)?;

@@ -30,7 +30,10 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
 A pre-approval allows uses that will be asked for, without anybody waiting. The rules of the key say who must approve \
 it, how many uses it may have and for how long. Your own approval counts if it is for somebody else.
 
@@ -38,7 +41,8 @@ Examples:
   sealcard preapprove tools/nightly --for nightly-build --uses 30 \\
       --for-time 12h --network 10.1.0.0/16 --reason 'Rebuild of 1.0'
   sealcard preapprove list
-  sealcard preapprove revoke 1a2b3c4d")]
+  sealcard preapprove revoke 1a2b3c4d"
+)]
 pub(in crate::cli) struct PreapproveArguments {
     #[command(subcommand)]
     command: Option<PreapproveCommand>,
@@ -169,8 +173,13 @@ pub(in crate::cli) async fn preapprove(app: &App, arguments: PreapproveArguments
         Some(PreapproveCommand::List { all, project, json }) => list(app, all, project.as_deref(), json).await,
         Some(PreapproveCommand::Revoke { approval, json }) => revoke(app, approval, json).await,
         None => {
-            let terms =
-                Terms { requester: principal, group, uses: (!unlimited).then_some(uses), not_before, ..Terms::default() };
+            let terms = Terms {
+                requester: principal,
+                group,
+                uses: (!unlimited).then_some(uses),
+                not_before,
+                ..Terms::default()
+            };
             let json = asked.json;
             let made = ask(app, ApprovalKind::PreApproval, key.as_deref().unwrap_or_default(), asked, terms).await?;
             show(json, &made, print_made)
@@ -214,7 +223,10 @@ async fn ask(app: &App, kind: ApprovalKind, key: &str, asked: Asked, terms: Term
 fn print_made(approval: &Approval) {
     let id = short_id(approval.id);
     if approval.state == ApprovalState::Approved {
-        line(format!("{GOOD}{id} is approved{GOOD:#} and can be used until {}.", when::with_distance(approval.expires)));
+        line(format!(
+            "{GOOD}{id} is approved{GOOD:#} and can be used until {}.",
+            when::with_distance(approval.expires)
+        ));
         return;
     }
     line(clean(&format!("{id} waits for an approval: {}.", words::wants(approval))));
@@ -257,7 +269,11 @@ pub(in crate::cli) async fn break_glass(app: &App, arguments: BreakGlassArgument
         }
     }
     let is_open = approval.state.is_open();
-    show(json, &approval, |approval| if is_open { print_made(approval) } else { line(clean(&words::outcome(approval))) })?;
+    show(
+        json,
+        &approval,
+        |approval| if is_open { print_made(approval) } else { line(clean(&words::outcome(approval))) },
+    )?;
     Ok(if is_open { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -175,11 +175,8 @@ mod tests {
     #[test]
     fn what_is_not_yours_is_refused_before_it_is_sent() {
         assert_eq!(decidable(vec![approval(), approval()]).unwrap().len(), 2);
-        let other = Approval {
-            yours_to_decide: false,
-            not_yours: Some("you asked for it\u{1b}".to_owned()),
-            ..approval()
-        };
+        let other =
+            Approval { yours_to_decide: false, not_yours: Some("you asked for it\u{1b}".to_owned()), ..approval() };
         let text = decidable(vec![approval(), other.clone()]).unwrap_err().to_string();
         assert!(text.ends_with("you asked for it?"), "{text}");
         let over = Approval { not_yours: None, state: ApprovalState::Spent, ..other };

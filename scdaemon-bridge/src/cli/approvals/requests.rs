@@ -27,13 +27,16 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 An id is the last 8 digits of a longer one. Commands take it, any unique end of it with at least 4 digits, or the whole id.
 
 Examples:
   sealcard requests --mine          what you can decide now
   sealcard requests --watch         go on, and print what is new
-  sealcard requests show 1a2b3c4d   all that is known of one")]
+  sealcard requests show 1a2b3c4d   all that is known of one"
+)]
 pub(in crate::cli) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

@@ -2,7 +2,7 @@
 
 use sealcard_api::{
     Timestamp,
-    approvals::{Approval, ApprovalKind, ApprovalState, ApprovalStage, AskedUse, PrincipalName, Terms, Verdict},
+    approvals::{Approval, ApprovalKind, ApprovalStage, ApprovalState, AskedUse, PrincipalName, Terms, Verdict},
     context::Process,
     decisions::UseKind,
     roles::PrincipalKind,
