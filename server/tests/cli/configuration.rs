@@ -53,7 +53,7 @@ fn page_names_every_key_without_a_default() {
     let known = |text: &str| {
         let error = toml::from_str::<Config>(text).unwrap_err().to_string();
         let (_, list) = error.split_once("expected one of ").or_else(|| error.split_once("expected ")).unwrap();
-        let list = list.lines().next().unwrap();
+        let list = list.lines().next().unwrap().replace("` or `", "`, `");
         list.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>()
     };
     let page = documented();

@@ -6,6 +6,7 @@
 mod support;
 
 mod agent;
+mod approvals;
 mod audit;
 mod backups;
 mod claims;
