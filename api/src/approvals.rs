@@ -391,6 +391,16 @@ pub struct NewApproval {
     pub reason: String,
 }
 
+/// Body of `POST /v1/approvals/{approval}/review`: what came of looking into a break-glass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CloseReview {
+    /// What it came to.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Justification))]
+    pub finding: String,
+}
+
 /// Approvals of a project or of all that the caller may see: parameters of `GET /v1/approvals`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -121,7 +121,7 @@ fn ask(
         } else {
             format!(
                 "Break-glass {id} of {created} was used and not reviewed. Somebody else than who asked for it closes the \
-                 review first: sealcard admin review close {id} --finding TEXT"
+                 review first: sealcard requests review {id} --finding TEXT"
             )
         }));
     }

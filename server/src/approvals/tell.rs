@@ -81,7 +81,7 @@ pub(super) fn broken(tx: &mut WriteTx, row: &ApprovalRow, named: &ApprovalRef) -
     }
     let title = format!("BREAK-GLASS: {} was used by {}", subject(named), named.asked_by.name);
     let notice = about(row, named, NewNotice::new(NoticeKind::ReviewOpen, &title))
-        .command(&format!("sealcard admin review close {} --finding TEXT", short(row.id)))
+        .command(&format!("sealcard requests review {} --finding TEXT", short(row.id)))
         .to(people);
     tx.notify(&notice.loud())
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 use sealcard_api::{
     approvals::{
-        Approval, ApprovalFilter, ApprovalKind, ApprovalList, ApprovalState, DecideRequest, MAX_DECISIONS, NewApproval,
+        Approval, ApprovalFilter, ApprovalKind, ApprovalList, ApprovalState, CloseReview, DecideRequest, MAX_DECISIONS, NewApproval,
         Verdict,
     },
     ids::{ApprovalId, ProjectId},
@@ -22,7 +22,7 @@ use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query};
 use crate::approvals::{self, ApprovalError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, ask)).routes(routes!(show, end)).routes(routes!(decide))
+    OpenApiRouter::new().routes(routes!(list, ask)).routes(routes!(show, end)).routes(routes!(decide)).routes(routes!(review))
 }
 
 /// Approvals that the caller asked for, may have to decide about, or answers for; oldest first.
@@ -104,6 +104,20 @@ async fn decide(
         approvals.push(state.requests.approvals.show(&caller, id).await?);
     }
     Ok(Json(ApprovalList { approvals, more: false }))
+}
+
+/// Closes the review of a break-glass, for others than whoever asked for it.
+#[utoipa::path(post, path = "/v1/approvals/{approval}/review", tag = "approvals", request_body = CloseReview,
+    params(("approval" = ApprovalId, Path)), responses((status = 200, body = Approval)))]
+async fn review(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<ApprovalId>,
+    Json(body): Json<CloseReview>,
+) -> ApiResult<Json<Approval>> {
+    Justification::check(&body.finding).map_err(ApiError::invalid)?;
+    state.requests.approvals.close_review(&caller, id, body.finding).await?;
+    Ok(Json(state.requests.approvals.show(&caller, id).await?))
 }
 
 impl From<ApprovalError> for ApiError {

@@ -551,7 +551,7 @@ async fn break_glass_is_short_and_blocked_until_it_is_reviewed() {
     office.signs(&office.request(3)).await;
     office.waits(&office.request(4)).await;
     let blocked = approvals.ask(&office.place.caller(), emergency()).await.unwrap_err();
-    assert!(matches!(&blocked, ApprovalError::Conflict(why) if why.contains("review close")), "{blocked:?}");
+    assert!(matches!(&blocked, ApprovalError::Conflict(why) if why.contains("requests review")), "{blocked:?}");
     let own = approvals.close_review(&office.place.caller(), id, "all well".to_owned()).await.unwrap_err();
     assert!(not_yours(&own).contains("yourself"));
     approvals.close_review(&office.person(4).caller, id, "two hotfixes, both looked at".to_owned()).await.unwrap();

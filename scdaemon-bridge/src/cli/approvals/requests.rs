@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use sealcard_api::{
     Timestamp,
-    approvals::{Approval, ApprovalFilter},
+    approvals::{Approval, ApprovalFilter, CloseReview},
     ids::ApprovalId,
 };
 use serde_json::json;
@@ -23,6 +23,7 @@ use crate::{
         when,
     },
     local_time::clock,
+    remote::path,
     waiting::short_id,
 };
 
@@ -60,6 +61,10 @@ pub(in crate::cli) struct Arguments {
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
 enum Command {
+    /// Withdraw what you asked for, or revoke what was approved
+    Withdraw(Withdraw),
+    /// Close the review of a break-glass that was used
+    Review(Review),
     /// Show all that is known of a request: who asks for what, from where, and who decided
     Show {
         /// The request's id, or at least its last 4 digits
@@ -71,11 +76,55 @@ enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+struct Withdraw {
+    /// The request's id, or at least its last 4 digits
+    #[arg(value_name = "ID", value_parser = find::wanted)]
+    approval: Wanted,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Review {
+    /// The id of the break-glass, or at least its last 4 digits
+    #[arg(value_name = "ID", value_parser = find::wanted)]
+    approval: Wanted,
+    /// What came of it
+    #[arg(long, value_name = "TEXT")]
+    finding: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+async fn withdraw(app: &App, Withdraw { approval, json }: Withdraw) -> anyhow::Result<()> {
+    let found = find::approvals(app, &[approval], false).await?;
+    let Some(approval) = found.first() else { bail!("there is no such request") };
+    let ended: Approval = app.remote.end_approval(approval.id).await?;
+    show(json, &ended, |ended| line(clean(&words::outcome(ended))))
+}
+
+async fn review(app: &App, Review { approval, finding, json }: Review) -> anyhow::Result<()> {
+    let found = find::approvals(app, &[approval], true).await?;
+    let Some(approval) = found.first() else { bail!("there is no such break-glass") };
+    let address = path(&["approvals", &approval.id.to_string(), "review"]);
+    let closed: Approval = app.remote.post(&address, &CloseReview { finding }).await?;
+    show(json, &closed, |closed| line(format!("Closed the review of {}.", short_id(closed.id))))
+}
+
 /// How often the server is asked for news.
 const PERIOD: Duration = Duration::from_secs(3);
 
 pub(in crate::cli) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<()> {
-    if let Some(Command::Show { approval, json }) = arguments.command {
+    let shown = match arguments.command {
+        Some(Command::Withdraw(arguments)) => return withdraw(app, arguments).await,
+        Some(Command::Review(arguments)) => return review(app, arguments).await,
+        Some(Command::Show { approval, json }) => Some((approval, json)),
+        None => None,
+    };
+    if let Some((approval, json)) = shown {
         let found = find::approvals(app, &[approval], true).await?;
         let Some(approval) = found.first() else { bail!("there is no such request") };
         return show(json, approval, |approval| facts(&words::rows(approval, Timestamp::now())));
