@@ -221,9 +221,11 @@ pub struct AskedUse {
 pub struct Terms {
     /// The user or service account that may use the key.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Name>))]
     pub requester: Option<String>,
     /// The group whose members may use the key.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Name>))]
     pub group: Option<String>,
     /// How often. Absent: as often as they like.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,12 +235,15 @@ pub struct Terms {
     pub not_before: Option<Timestamp>,
     /// Networks that the client must be in: one of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = schemas::networks))]
     pub networks: Vec<String>,
     /// The name that the workstation must claim.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::HostName>))]
     pub host: Option<String>,
     /// The executable that must have asked, as the workstation claims: a path, or 64 hexadecimal digits of its SHA-256.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::ProcessText>))]
     pub tool: Option<String>,
 }
 
@@ -248,6 +253,8 @@ impl Terms {
     /// # Errors
     /// What is wrong, as a sentence.
     pub fn check(&self) -> Result<(), String> {
+        self.requester.as_deref().map_or(Ok(()), crate::rules::Name::check)?;
+        self.group.as_deref().map_or(Ok(()), crate::rules::Name::check)?;
         self.host.as_deref().map_or(Ok(()), crate::rules::HostName::check)?;
         self.tool.as_deref().map_or(Ok(()), |tool| crate::rules::ProcessText::check(tool, "tool"))?;
         if self.networks.len() > MAX_NETWORKS {
@@ -369,13 +376,33 @@ pub struct Decided {
     pub version: u32,
 }
 
+/// What can be asked for in advance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum InAdvance {
+    /// Uses that will be asked for.
+    PreApproval,
+    /// Uses in an emergency.
+    BreakGlass,
+}
+
+impl From<InAdvance> for ApprovalKind {
+    fn from(kind: InAdvance) -> Self {
+        match kind {
+            InAdvance::PreApproval => Self::PreApproval,
+            InAdvance::BreakGlass => Self::BreakGlass,
+        }
+    }
+}
+
 /// Body of `POST /v1/approvals`: a pre-approval, or break-glass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewApproval {
-    /// `pre-approval` or `break-glass`.
-    pub kind: ApprovalKind,
+    /// Which of both.
+    pub kind: InAdvance,
     /// The key.
     pub key: KeyId,
     /// What may be done with it.
@@ -423,8 +450,12 @@ pub struct ApprovalFilter {
 mod schemas {
     use utoipa::openapi::{Ref, schema::Array};
 
-    use super::MAX_DECISIONS;
+    use super::{MAX_DECISIONS, MAX_NETWORKS};
     use crate::rules::schemas::list;
+
+    pub(super) fn networks() -> Array {
+        list(Ref::from_schema_name("NetworkText"), 0, MAX_NETWORKS)
+    }
 
     pub(super) fn decided() -> Array {
         list(Ref::from_schema_name("Decided"), 1, MAX_DECISIONS)

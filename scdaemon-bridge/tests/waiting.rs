@@ -307,7 +307,10 @@ async fn own_limit_ends_the_wait_and_leaves_the_request() {
     .await;
     let remote = setup.remote.waiting_at_most(Duration::ZERO);
     let error = remote.sign(KeyId::new(), Uuid::now_v7(), &request()).await.unwrap_err();
-    assert!(error.to_string().starts_with("it waits for the approval of 2 members of approvers (anna, ben)"), "{error}");
+    assert!(
+        error.to_string().starts_with("it waits for the approval of 2 members of approvers (anna, ben)"),
+        "{error}"
+    );
     assert_eq!(setup.server.asked().len(), 1);
 }
 

@@ -61,8 +61,8 @@ pub(crate) const REPETITION_WAIT: Duration = Duration::from_secs(10);
 /// How often the state of a request is read that another server works on.
 pub(crate) const STATE_POLL: Duration = Duration::from_millis(50);
 
-/// How often the state of a request is read that waits for people.
-pub(crate) const WAITING_POLL: Duration = Duration::from_millis(250);
+/// How often the state of a request that waits for people is read without a sign that it has changed.
+pub(crate) const WAITING_POLL: Duration = Duration::from_secs(5);
 
 /// How often it is read which approvals have changed, while somebody waits.
 pub(crate) const APPROVALS_POLL: Duration = Duration::from_millis(200);

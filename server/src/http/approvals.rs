@@ -9,7 +9,7 @@ use axum::{
 };
 use sealcard_api::{
     approvals::{
-        Approval, ApprovalFilter, ApprovalKind, ApprovalList, ApprovalState, CloseReview, DecideRequest, MAX_DECISIONS, NewApproval,
+        Approval, ApprovalFilter, ApprovalList, ApprovalState, CloseReview, DecideRequest, MAX_DECISIONS, NewApproval,
         Verdict,
     },
     ids::{ApprovalId, ProjectId},
@@ -22,7 +22,11 @@ use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query};
 use crate::approvals::{self, ApprovalError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, ask)).routes(routes!(show, end)).routes(routes!(decide)).routes(routes!(review))
+    OpenApiRouter::new()
+        .routes(routes!(list, ask))
+        .routes(routes!(show, end))
+        .routes(routes!(decide))
+        .routes(routes!(review))
 }
 
 /// Approvals that the caller asked for, may have to decide about, or answers for; oldest first.
@@ -58,10 +62,7 @@ async fn ask(State(state): State<AppState>, caller: Caller, Json(new): Json<NewA
     Justification::check(&new.reason).map_err(ApiError::invalid)?;
     new.terms.check().map_err(ApiError::invalid)?;
     let NewApproval { kind, key, operation, terms, seconds, reason } = new;
-    if !matches!(kind, ApprovalKind::PreApproval | ApprovalKind::BreakGlass) {
-        return Err(ApiError::invalid("\"kind\" must be \"pre-approval\" or \"break-glass\"."));
-    }
-    let new = approvals::NewApproval { kind, key, operation, terms, seconds, reason };
+    let new = approvals::NewApproval { kind: kind.into(), key, operation, terms, seconds, reason };
     let id = state.requests.approvals.ask(&caller, new).await?;
     let approval = state.requests.approvals.show(&caller, id).await?;
     Ok((StatusCode::CREATED, [(LOCATION, format!("/v1/approvals/{id}"))], Json(approval)).into_response())

@@ -94,6 +94,7 @@ fn api() -> OpenApiRouter<AppState> {
         sealcard_api::tokens::AdoptedComponent,
         sealcard_api::rules::EntryNumber,
         sealcard_api::rules::KeyPathName,
+        sealcard_api::rules::NetworkText,
         sealcard_api::rules::PageLimit,
         sealcard_api::rules::WaitSeconds,
         record::Order,

@@ -61,7 +61,8 @@ impl Requests {
                 return Ok(row);
             }
             if matches!(&row, Some(RequestRow { state: RequestState::Waiting, .. })) {
-                waiting.changed(deadline).await;
+                // Looked at now and then also if nobody says that it has changed.
+                waiting.changed(deadline.min(Instant::now() + limits::WAITING_POLL)).await;
                 continue;
             }
             let signs = matches!(row, Some(RequestRow { state: RequestState::Signing, .. }));

@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use sealcard_api::{
     Timestamp,
-    approvals::{Approval, ApprovalKind, ApprovalState, NewApproval, Terms},
+    approvals::{Approval, ApprovalKind, ApprovalState, InAdvance, NewApproval, Terms},
     decisions::UseKind,
     rules::Justification,
 };
@@ -181,7 +181,7 @@ pub(in crate::cli) async fn preapprove(app: &App, arguments: PreapproveArguments
                 ..Terms::default()
             };
             let json = asked.json;
-            let made = ask(app, ApprovalKind::PreApproval, key.as_deref().unwrap_or_default(), asked, terms).await?;
+            let made = ask(app, InAdvance::PreApproval, key.as_deref().unwrap_or_default(), asked, terms).await?;
             show(json, &made, print_made)
         }
     }
@@ -205,7 +205,7 @@ async fn revoke(app: &App, wanted: Wanted, json: bool) -> anyhow::Result<()> {
     show(json, &ended, |ended| line(clean(&words::outcome(ended))))
 }
 
-async fn ask(app: &App, kind: ApprovalKind, key: &str, asked: Asked, terms: Terms) -> anyhow::Result<Approval> {
+async fn ask(app: &App, kind: InAdvance, key: &str, asked: Asked, terms: Terms) -> anyhow::Result<Approval> {
     let Asked { operation, seconds, networks, host, tool, reason, json: _ } = asked;
     let reason = reason.unwrap_or_default();
     if let Err(why) = Justification::check(&reason) {
@@ -254,7 +254,7 @@ pub(in crate::cli) async fn break_glass(app: &App, arguments: BreakGlassArgument
     let BreakGlassArguments { key, asked, wait, timeout } = arguments;
     let json = asked.json;
     let terms = Terms::default();
-    let mut approval = ask(app, ApprovalKind::BreakGlass, &key, asked, terms).await?;
+    let mut approval = ask(app, InAdvance::BreakGlass, &key, asked, terms).await?;
     if wait && approval.state == ApprovalState::Pending {
         if !json {
             print_made(&approval);

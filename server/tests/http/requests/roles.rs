@@ -8,7 +8,7 @@ use super::{generator::Generator, start, world::*};
 use crate::harness::{Answer, DEADLINE, PASSWORD, Session};
 
 /// What only looks like a change, or is about oneself.
-const OPEN_TO_READERS: [&str; 8] = [
+const OPEN_TO_READERS: [&str; 12] = [
     "post /v1/login",
     "post /v1/password",
     "post /v1/grants/refresh",
@@ -17,6 +17,11 @@ const OPEN_TO_READERS: [&str; 8] = [
     "post /v1/keys/{key}/can",
     "post /v1/record/verification",
     "post /v1/rules/what-may",
+    // Rights are those of each approval.
+    "post /v1/approvals",
+    "post /v1/approvals/decisions",
+    "delete /v1/approvals/{approval}",
+    "post /v1/approvals/{approval}/review",
 ];
 
 /// What a security officer may change.

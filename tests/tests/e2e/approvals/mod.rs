@@ -106,9 +106,7 @@ fn state(station: &Workstation, id: &str) -> Result<String> {
 }
 
 fn wait_for_state(station: &Workstation, id: &str, wanted: &str) -> Result<()> {
-    wait_until(&format!("a request that is {wanted}"), DEADLINE, || {
-        Ok((state(station, id)? == wanted).then_some(()))
-    })
+    wait_until(&format!("a request that is {wanted}"), DEADLINE, || Ok((state(station, id)? == wanted).then_some(())))
 }
 
 fn succeeds(daemon: &mut Daemon) -> Result<()> {
