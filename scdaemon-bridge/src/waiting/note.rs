@@ -137,7 +137,7 @@ mod tests {
         other(WaitingNote { process: u32::MAX - 1, ..note.clone() }).save(&paths).unwrap();
         fs::write(paths.waiting_folder().join("damaged.json"), "{").unwrap();
         fs::write(paths.waiting_folder().join("foreign"), "{").unwrap();
-        assert_eq!(WaitingNote::list(&paths).unwrap(), [note.clone()]);
+        assert_eq!(WaitingNote::list(&paths).unwrap(), std::slice::from_ref(&note));
         assert_eq!(fs::read_dir(paths.waiting_folder()).unwrap().count(), 2);
         WaitingNote::remove(&paths, note.request_id).unwrap();
         WaitingNote::remove(&paths, note.request_id).unwrap();

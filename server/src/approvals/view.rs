@@ -1,6 +1,6 @@
 //! An approval as people see it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use sealcard_api::{
     approvals::{
@@ -49,10 +49,13 @@ impl Approvals {
             let last = rows.last().map(|row| row.id);
             let whole = rows.len() == limits::LISTED_APPROVALS as usize;
             for row in rows {
-                if !viewers.contains_key(&row.project) {
-                    viewers.insert(row.project, self.viewer(caller, row.project).await?);
+                let viewer = match viewers.entry(row.project) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => unknown.insert(self.viewer(caller, row.project).await?),
+                };
+                if !viewer.sees(&row) {
+                    continue;
                 }
-                let Some(viewer) = viewers.get(&row.project).filter(|viewer| viewer.sees(&row)) else { continue };
                 if seen.len() == limit {
                     return Ok((seen, true));
                 }

@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -98,8 +98,8 @@ fn approval_at_one_node_lets_gpg_go_on_at_the_other() -> Result<()> {
         took.push(approved.elapsed());
     }
     took.sort_unstable();
-    // How long it takes is measured by the benchmark; here it must not be the end of a long poll.
-    println!("from the approval to gpg's end, median of 5: {:?}", took.get(2));
+    // The end of a long poll would be much later. Less is not asserted: machines differ.
+    ensure!(took.get(2).is_some_and(|median| *median < Duration::from_secs(15)), "{took:?}");
     ensure!(requests(&ann, &[])?.is_empty());
     Ok(())
 }
