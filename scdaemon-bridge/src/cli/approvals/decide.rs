@@ -112,7 +112,8 @@ pub(in crate::cli) async fn approve(app: &App, arguments: ApproveArguments) -> a
 
 pub(in crate::cli) async fn reject(app: &App, arguments: RejectArguments) -> anyhow::Result<()> {
     check(Some(&arguments.reason))?;
-    let found = decidable(find::approvals(app, &arguments.approvals, false).await?)?;
+    // Also before one's turn, and by a veto: the server knows.
+    let found = find::approvals(app, &arguments.approvals, false).await?;
     decide(app, Verdict::Reject, &found, Some(arguments.reason), arguments.json).await
 }
 

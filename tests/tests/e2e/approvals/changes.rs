@@ -17,7 +17,7 @@ fn change_of_members_needs_a_second_person() -> Result<()> {
     let add = ["admin", "project", "add-member", PROJECT, "--user", "ben", "--role", "auditor"];
     let refused = run(&mut admin.command(&add), DEADLINE)?.failure()?;
     for part in ["needs the approval of 1 of the members of security", "sealcard approve "] {
-        ensure!(refused.text().contains(part), "{}", refused.description());
+        ensure!(refused.stderr.contains(part), "{}", refused.description());
     }
     let members = admin.json(&["project", "show", PROJECT])?.to_string();
     ensure!(!members.contains("ben"), "{members}");
@@ -62,10 +62,10 @@ fn group_that_opens_a_project_and_passwords_are_guarded_too() -> Result<()> {
     let admin = &office.playground.admin;
     admin.admin(&["project", "add-member", PROJECT, "--group", "approvers", "--role", "key-user"])?;
     office.rules(RULES)?;
-    let joined = run(&mut admin.command(&["admin", "group", "add-member", "approvers", "--user", "sue"]), DEADLINE)?;
+    let joined = run(&mut admin.command(&["admin", "group", "add-member", "approvers", "sue"]), DEADLINE)?;
     let joined = joined.failure()?;
-    ensure!(joined.text().contains("needs the approval"), "{}", joined.description());
+    ensure!(joined.stderr.contains("needs the approval"), "{}", joined.description());
     let reset = run(&mut admin.command(&["admin", "user", "reset-password", "ben"]), DEADLINE)?.failure()?;
-    ensure!(reset.text().contains("needs the approval"), "{}", reset.description());
+    ensure!(reset.stderr.contains("needs the approval"), "{}", reset.description());
     Ok(())
 }

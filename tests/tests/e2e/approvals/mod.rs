@@ -7,7 +7,7 @@ mod tools;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use sealcard_tests::{Daemon, Finished, Playground, PlaygroundBuilder, Workstation, run, wait_until};
+use sealcard_tests::{Daemon, Finished, PROJECT, Playground, PlaygroundBuilder, Workstation, run, wait_until};
 use serde_json::Value;
 
 use crate::{
@@ -46,9 +46,11 @@ impl Office {
             admin.admin(&["group", "add", group])?;
             for name in members {
                 admin.add_user(name, PASSWORD)?;
-                admin.admin(&["group", "add-member", group, "--user", name])?;
+                admin.admin(&["group", "add-member", group, name])?;
             }
         }
+        // So that they see the keys of the project.
+        admin.admin(&["project", "add-member", PROJECT, "--group", "approvers", "--role", "approver"])?;
         let station = |name: &str| -> Result<Workstation> {
             let flavour = sealcard_tests::Flavour::Machine;
             let station = Workstation::new(&playground.binaries, &playground.scratch, name, flavour)?;

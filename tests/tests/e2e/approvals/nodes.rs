@@ -21,7 +21,7 @@ use sealcard_bridge::{
     config::Paths,
     remote::{Remote, RemoteError},
 };
-use sealcard_tests::{Algorithm, Daemon, USER, Workstation};
+use sealcard_tests::{Algorithm, Daemon, PROJECT, USER, Workstation};
 use uuid::Uuid;
 
 use super::{ONE, PASSWORD, approve, requests, succeeds, wait_for_one};
@@ -109,7 +109,8 @@ fn approver(nodes: &nodes::Nodes) -> Result<Workstation> {
     let playground = &nodes.playground;
     playground.admin.admin(&["group", "add", "approvers"])?;
     playground.admin.add_user("ann", PASSWORD)?;
-    playground.admin.admin(&["group", "add-member", "approvers", "--user", "ann"])?;
+    playground.admin.admin(&["group", "add-member", "approvers", "ann"])?;
+    playground.admin.admin(&["project", "add-member", PROJECT, "--group", "approvers", "--role", "approver"])?;
     let flavour = sealcard_tests::Flavour::Machine;
     let station = Workstation::new(&playground.binaries, &playground.scratch, "ann", flavour)?;
     station.login_as(&nodes.second, "ann", PASSWORD, &["--no-sync"])?;
