@@ -71,7 +71,7 @@ impl Approvals {
         }
     }
 
-    /// The names of those who could approve these stages, at most [`limits::NAMED_APPROVERS`], without the excluded.
+    /// The names of those who could approve these stages, at most 20, without the excluded.
     ///
     /// # Errors
     /// If the database fails.
