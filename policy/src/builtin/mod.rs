@@ -111,7 +111,8 @@ fn needs(facts: &Facts, any_of: &[Role], or: &'static [SystemRole], decision: &m
     ground_on_system_roles(facts, or, decision);
     if decision.grounds().is_empty() {
         decision.deny(match any_of {
-            _ if facts.roles.is_empty() => Denial::NotAMember,
+            // With a system role the thing is visible, so the role that is missing may be named.
+            _ if facts.roles.is_empty() && facts.principal.effective_system_roles().is_empty() => Denial::NotAMember,
             [one, ..] => Denial::MissingRole(*one),
             [] => Denial::NotAMember,
         });
