@@ -465,7 +465,7 @@ pub struct Environment {
     /// Why it is not ready and what to do, for a person.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
-    /// The master key of a sealed store, as the node that answers knows it. For administrators.
+    /// The master key of a sealed store, as the node that answers knows it. For holders of a system role.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub master_key: Option<MasterKey>,
     /// When it was made.

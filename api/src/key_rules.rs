@@ -155,7 +155,7 @@ pub struct Template {
     pub withdrawn: bool,
     /// The groups whose members may see it and link to it. Empty: everyone.
     pub visible_to: Vec<String>,
-    /// Whose rules link to it. Only administrators are told.
+    /// Whose rules link to it. Only holders of a system role are told.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub used_by: Vec<RulesPlace>,
     /// Who wrote this version.

@@ -229,7 +229,7 @@ pub struct KeyChange {
     pub name: Option<String>,
 }
 
-/// Answer of `GET /v1/keys/{key}/users`, for owners and auditors of the project and for administrators.
+/// Answer of `GET /v1/keys/{key}/users`, for owners and auditors of the project and holders of a system role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KeyUsers {

@@ -47,7 +47,7 @@ struct KeyQuery {
     key: Option<String>,
 }
 
-/// Keys of all projects that the caller has a role in, oldest first; for administrators all keys.
+/// Keys of all projects that the caller has a role in, oldest first; for holders of a system role all keys.
 #[utoipa::path(get, path = "/v1/keys", tag = "keys", params(
     ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
     ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),

@@ -90,7 +90,7 @@ async fn change(
 }
 
 /// Removes a project whose keys are all revoked or destroyed. Its members lose their roles; its keys, and its entries
-/// in the record, stay for administrators.
+/// in the record, stay for holders of a system role.
 #[utoipa::path(delete, path = "/v1/projects/{project}", tag = "projects",
     params(("project" = String, Path, description = "name or id")), responses((status = 204, description = "Removed")))]
 async fn remove(State(state): State<AppState>, caller: Caller, Path(project): Path<String>) -> ApiResult<StatusCode> {

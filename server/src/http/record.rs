@@ -66,7 +66,7 @@ pub(super) enum Order {
     Newest,
 }
 
-/// Entries of the record: for administrators all, for auditors those of their project.
+/// Entries of the record: for holders of a system role all, for auditors those of their project.
 #[utoipa::path(get, path = "/v1/record", tag = "record", params(
     ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
     ("after" = Option<EntryNumber>, Query, description = "only those after this number; before it, newest first"),
@@ -151,7 +151,7 @@ fn filter(page: &PageQuery, query: &RecordQuery) -> ApiResult<RecordFilter> {
     })
 }
 
-/// The whole record is for administrators, and a project's part for its auditors.
+/// The whole record is for holders of a system role, and a project's part for its auditors.
 async fn may_read(state: &AppState, caller: &Caller, project: Option<ProjectId>) -> ApiResult<()> {
     match project {
         Some(project) => {

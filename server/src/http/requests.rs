@@ -28,8 +28,8 @@ struct WaitQuery {
     wait: Option<u32>,
 }
 
-/// A signing request: for its requester, for its project's auditors and for administrators. Finished ones are deleted
-/// after a time (`request-retention-hours`); the record keeps them.
+/// A signing request: for its requester, its project's auditors and holders of a system role. Finished ones are
+/// deleted after a time (`request-retention-hours`); the record keeps them.
 #[utoipa::path(get, path = "/v1/requests/{request}", tag = "operations",
     params(("request" = RequestId, Path),
         ("wait" = Option<WaitSeconds>, Query, description = "seconds to wait until nothing more happens to the \

@@ -1,4 +1,4 @@
-//! How the server is, for administrators: `/v1/status`.
+//! How the server is, for holders of a system role: `/v1/status`.
 
 use axum::extract::State;
 use sealcard_api::status::ServerStatus;

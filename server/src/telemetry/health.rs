@@ -217,7 +217,8 @@ fn clock_doubt_reason(ClockDoubt { since, seconds, .. }: ClockDoubt) -> Reason {
     Reason { public: "The server's clock is in doubt.", full }
 }
 
-/// Why keys of the environment can't be used; for administrators also in the signer's own words, which may name files.
+/// Why keys of the environment can't be used; for those who may read everything also in the signer's own words,
+/// which may name files.
 fn signer_reason(EnvironmentFound { name, state, note, .. }: &EnvironmentFound) -> Option<Reason> {
     let (public, reason) = match state {
         EnvironmentState::Ready => return None,
