@@ -10,7 +10,7 @@ use crate::{
     grants::SecretText,
     ids::{EnvironmentId, GroupId, KeyId, PrincipalId, ProjectId, ServiceTokenId},
     keys::KeyState,
-    roles::{MemberKind, PrincipalKind, ProjectRole},
+    roles::{MemberKind, PrincipalKind, ProjectRole, SystemRole},
 };
 
 /// A part of a list. Query parameters of every list: `limit` (1 to 500, 100 if absent) and `after` (the previous
@@ -33,8 +33,8 @@ pub struct User {
     pub id: PrincipalId,
     /// The name used at login.
     pub name: String,
-    /// Whether the user may administer the server.
-    pub administrator: bool,
+    /// What the user may do on the whole server.
+    pub roles: Vec<SystemRole>,
     /// A disabled user's grants are refused at once.
     pub disabled: bool,
     /// When it was made.
@@ -83,9 +83,9 @@ pub struct NewUser {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::NewPassword>))]
     pub password: Option<SecretText>,
-    /// Whether the user may administer the server.
+    /// What the user may do on the whole server.
     #[serde(default)]
-    pub administrator: bool,
+    pub roles: Vec<SystemRole>,
     /// Where the user gets notices.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::EmailAddress>))]
@@ -101,9 +101,12 @@ pub struct UserChange {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::NewPassword>))]
     pub password: Option<SecretText>,
-    /// Whether the user may administer the server.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub administrator: Option<bool>,
+    /// System roles to give. One that the user has already stays.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub add_roles: Vec<SystemRole>,
+    /// System roles to take away, also those that are to be given.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub remove_roles: Vec<SystemRole>,
     /// Disables or enables the user.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,
@@ -125,6 +128,9 @@ pub struct ServiceAccount {
     pub id: PrincipalId,
     /// The name.
     pub name: String,
+    /// The name of the user who answers for the account; absent if there is none, or none any more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
     /// A disabled account's grants and tokens are refused at once.
     pub disabled: bool,
     /// When it was made.
@@ -139,6 +145,10 @@ pub struct NewServiceAccount {
     /// As [`NewUser::name`].
     #[cfg_attr(feature = "openapi", schema(value_type = crate::rules::Name))]
     pub name: String,
+    /// Name or id of the user who answers for the account; if absent, the one who asks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Name>))]
+    pub owner: Option<String>,
 }
 
 /// Body of `PATCH /v1/service-accounts/{account}`.
@@ -146,6 +156,10 @@ pub struct NewServiceAccount {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServiceAccountChange {
+    /// Name or id of the user who answers for the account from now on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Name>))]
+    pub owner: Option<String>,
     /// Disables or enables the account.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,
@@ -321,6 +335,9 @@ pub struct Project {
     pub description: String,
     /// Its members.
     pub members: Vec<ProjectMember>,
+    /// Whether separation of duties is strict: a key user who has another role in the project, directly or through a
+    /// group, or a system role, can't use its keys.
+    pub strict_separation: bool,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -353,6 +370,33 @@ pub struct ProjectChange {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Description>))]
     pub description: Option<String>,
+    /// Whether a key user may have no other role.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub strict_separation: Option<bool>,
+}
+
+/// Who holds roles that a strict separation of duties keeps apart. `GET /v1/projects/{project}/separation`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Separation {
+    /// Whether the project's separation is strict, so that those below can't use its keys.
+    pub strict: bool,
+    /// The key users who have other roles too, sorted by name.
+    pub not_separated: Vec<NotSeparated>,
+}
+
+/// A key user of a project who has other roles too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NotSeparated {
+    /// User or service account.
+    pub kind: PrincipalKind,
+    /// The name.
+    pub name: String,
+    /// All roles in the project.
+    pub roles: Vec<HeldRole>,
+    /// System roles.
+    pub system_roles: Vec<SystemRole>,
 }
 
 /// How keys of an environment are kept.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Timestamp,
     ids::{GrantId, PrincipalId},
-    roles::PrincipalKind,
+    roles::{PrincipalKind, SystemRole},
 };
 
 /// A password, token or other secret on the wire. Wiped by whoever reads it; never shown.
@@ -91,8 +91,8 @@ pub struct GrantInfo {
     pub principal: PrincipalId,
     /// The holder's name.
     pub principal_name: String,
-    /// Whether the holder may administer the server.
-    pub administrator: bool,
+    /// What the holder may do on the whole server.
+    pub roles: Vec<SystemRole>,
     /// What the holder called it at login.
     pub label: String,
     /// When it was given.

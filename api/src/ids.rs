@@ -78,6 +78,10 @@ id!(
     ServiceTokenId
 );
 id!(
+    /// An approval that was asked for, whatever became of it.
+    ApprovalId
+);
+id!(
     /// One HTTP request, as it stands in the record, the logs and in every problem.
     RequestId
 );

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod algorithm;
+pub mod approvals;
 pub mod cards;
 pub mod clock;
 pub mod context;

@@ -7,7 +7,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Bytes, algorithm::HashAlgorithm, context::UseContext, ids::RequestId, problem::Problem};
+use crate::{
+    Bytes, algorithm::HashAlgorithm, approvals::WaitingUse, context::UseContext, ids::RequestId, problem::Problem,
+};
 
 /// The most digests in one batch.
 pub const MAX_BATCH: usize = 256;
@@ -68,6 +70,8 @@ pub struct SignBatchResponse {
 pub enum SignBatchResult {
     /// It was signed.
     Signed(SignatureResponse),
+    /// It waits for people.
+    Waiting(WaitingUse),
     /// It was not; the others may be.
     Problem(Box<Problem>),
 }

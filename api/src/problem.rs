@@ -139,6 +139,14 @@ codes! {
     UnsupportedMediaType, "unsupported-media-type", 415, "The body must be JSON";
     /// The body is larger than the server reads.
     TooLarge, "too-large", 413, "The request is too large";
+    /// People must approve the change, or time must pass; it was not made. Make it again after that.
+    ApprovalNeeded, "approval-needed", 403, "The change needs approval";
+    /// An approver rejected it. A new request is a new question.
+    Rejected, "rejected", 403, "An approver rejected it";
+    /// As many requests of this principal or project wait as may. Retrying helps once some are decided.
+    TooManyWaiting, "too-many-waiting", 429, "Too many requests wait for approval";
+    /// It has changed since it was read. Look at it again.
+    Changed, "changed", 412, "It has changed meanwhile";
     /// The key has been disabled.
     KeyDisabled, "key-disabled", 403, "The key is disabled";
     /// The time of the key's part for this operation is over.

@@ -15,6 +15,8 @@ pub enum RecordKind {
     Outcome,
     /// A use was denied.
     Denied,
+    /// Something waits for people, or people decided.
+    Approval,
     /// Someone logged in, refreshed, logged out, or failed to.
     Authentication,
     /// Users, groups, projects, environments, keys or grants were changed.
@@ -23,7 +25,8 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Intent, Self::Outcome, Self::Denied, Self::Authentication, Self::Administration];
+    pub const ALL: [Self; 6] =
+        [Self::Intent, Self::Outcome, Self::Denied, Self::Approval, Self::Authentication, Self::Administration];
 
     /// The name as JSON and the database write it.
     #[must_use]
@@ -32,6 +35,7 @@ impl RecordKind {
             Self::Intent => "intent",
             Self::Outcome => "outcome",
             Self::Denied => "denied",
+            Self::Approval => "approval",
             Self::Authentication => "authentication",
             Self::Administration => "administration",
         }

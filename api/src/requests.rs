@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Bytes,
-    ids::{KeyId, PrincipalId, ProjectId, RequestId},
+    ids::{ApprovalId, KeyId, PrincipalId, ProjectId, RequestId},
     record::RequestState,
 };
 
@@ -25,6 +25,12 @@ pub struct SigningRequest {
     pub key: KeyId,
     /// What the signer was, or is to be, asked for.
     pub operation: String,
+    /// The approval that it waits, or waited, for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub approval: Option<ApprovalId>,
+    /// Who rejected it and why, as a sentence; only of a request that was rejected.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rejection: Option<String>,
     /// The signature, for its requester. A decrypted text is never kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signature: Option<Bytes>,

@@ -115,6 +115,9 @@ text_rule!(EntryNumber: 1 to 18 characters, r"^[0-9]+$", "The number of an entry
 text_rule!(HostName: 1 to 255 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
     "The name of a workstation: one line without control characters and invisible ones.");
 
+text_rule!(NetworkText: 1 to 64 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
+    "A network such as 10.20.0.0/16 or 2001:db8::/32, or one address.");
+
 text_rule!(ProcessText: 1 to 2000 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
     "A path or a command line: one line without control characters and invisible ones.");
 

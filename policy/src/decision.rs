@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::{KeyOperation, Role};
+use crate::{KeyOperation, Role, SystemRole};
 
 /// The answer to [`crate::decide`], with everything that led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +26,21 @@ impl Decision {
     #[must_use]
     pub fn unmet(&self) -> &[RuleDenial] {
         if self.denials.is_empty() { &self.unmet } else { &[] }
+    }
+
+    /// The approvals that the request lacks, if it lacks nothing else and nothing stands against it: it can wait for
+    /// them. Empty otherwise.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<&ApprovalDemand> {
+        let approval = |unmet: &'_ RuleDenial| matches!(unmet.demand, Some(Demand::Approval(_)));
+        if !self.unmet().iter().all(approval) {
+            return Vec::new();
+        }
+        let demands = self.unmet().iter().filter_map(|unmet| match &unmet.demand {
+            Some(Demand::Approval(approval)) => Some(approval),
+            _ => None,
+        });
+        demands.collect()
     }
 
     /// The demands that are not met, whatever else stands against the request.
@@ -56,7 +71,7 @@ impl Decision {
     }
 
     /// All that [`Self::reason_kind`] says.
-    pub const REASON_KINDS: [&str; 19] = [
+    pub const REASON_KINDS: [&str; 20] = [
         "account-removed",
         "account-disabled",
         "grant-revoked",
@@ -64,7 +79,8 @@ impl Decision {
         "unknown-key",
         "missing-role",
         "not-a-member",
-        "not-administrator",
+        "missing-system-role",
+        "roles-not-separated",
         "self-grant",
         "foreign-environment",
         "key-disabled",
@@ -136,9 +152,9 @@ pub enum Ground {
     /// A role in the project.
     #[error("the role {0} in the project")]
     Role(Role),
-    /// The principal may administer the server.
-    #[error("the right to administer the server")]
-    Administrator,
+    /// A system role.
+    #[error("the system role {0}")]
+    SystemRole(SystemRole),
     /// The environment holds, or may come to hold, keys of the principal's projects.
     #[error("keys in the environment")]
     KeysThere,
@@ -174,9 +190,12 @@ pub enum Denial {
     /// No role in the project at all.
     #[error("not a member of the project")]
     NotAMember,
-    /// Only administrators may.
-    #[error("only administrators may do this")]
-    NotAdministrator,
+    /// Only holders of one of these system roles may.
+    #[error("only {} may do this", plural(.0))]
+    MissingSystemRole(&'static [SystemRole]),
+    /// A key user has another role too, which the project does not allow.
+    #[error("{0}")]
+    RolesNotSeparated(OtherRole),
     /// The maker of the change would get the use of keys by it.
     #[error("you can't give yourself the use of keys: another owner of the project or administrator must do it")]
     SelfGrant,
@@ -218,7 +237,8 @@ impl Denial {
             Self::UnknownKey => "unknown-key",
             Self::MissingRole(_) => "missing-role",
             Self::NotAMember => "not-a-member",
-            Self::NotAdministrator => "not-administrator",
+            Self::MissingSystemRole(_) => "missing-system-role",
+            Self::RolesNotSeparated(_) => "roles-not-separated",
             Self::SelfGrant => "self-grant",
             Self::ForeignEnvironment => "foreign-environment",
             Self::KeyDisabled => "key-disabled",
@@ -229,6 +249,48 @@ impl Denial {
             Self::Rule(_) => "rule",
             Self::RuleFailed(_) => "rule-failed",
         }
+    }
+}
+
+/// The role that a key user has besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherRole {
+    /// In the same project.
+    OfProject(Role),
+    /// On the whole server.
+    OfServer(SystemRole),
+}
+
+impl fmt::Display for OtherRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the project separates duties strictly: ")?;
+        match self {
+            Self::OfProject(role) => write!(
+                f,
+                "its roles key-user and {role} can't be held together; an owner of the project must take one of them away"
+            ),
+            Self::OfServer(role) => write!(
+                f,
+                "its role key-user and the system role {role} can't be held together; an administrator must take one of \
+                 them away"
+            ),
+        }
+    }
+}
+
+/// Those who hold one of these system roles, in words.
+fn plural(roles: &[SystemRole]) -> String {
+    let names: Vec<&str> = roles
+        .iter()
+        .map(|role| match role {
+            SystemRole::Administrator => "administrators",
+            SystemRole::SecurityOfficer => "security officers",
+            SystemRole::Auditor => "auditors of the server",
+        })
+        .collect();
+    match names.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        names => names.concat(),
     }
 }
 
@@ -276,16 +338,70 @@ impl fmt::Display for RuleDenial {
     }
 }
 
+/// The approval that one stage of a flow asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalDemand {
+    /// The flow's name: that of the rule that it belongs to, such as `project/tags`.
+    pub flow: String,
+    /// Who may approve.
+    pub by: Approvers,
+    /// So many of them.
+    pub count: u32,
+}
+
+impl ApprovalDemand {
+    /// What the set of approvals in Cedar's context has once it is met, such as `project/tags/approvers`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.flow, self.by.id())
+    }
+}
+
+impl fmt::Display for ApprovalDemand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.by, self.count) {
+            (Approvers::Group(group), 1) => write!(f, "the approval of a member of {group}"),
+            (Approvers::Group(group), count) => write!(f, "the approval of {count} members of {group}"),
+            (Approvers::Role(role), 1) => write!(f, "the approval of a person with the role {role}"),
+            (Approvers::Role(role), count) => write!(f, "the approval of {count} people with the role {role}"),
+        }
+    }
+}
+
+/// The people of whom some must approve.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Approvers {
+    /// The members of a group.
+    Group(String),
+    /// Those with a role in the key's project.
+    Role(Role),
+}
+
+impl Approvers {
+    /// A text for ids: the group's name, or `role:` and the role's. No name has a colon.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Group(group) => group.clone(),
+            Self::Role(role) => format!("role:{role}"),
+        }
+    }
+}
+
+impl fmt::Display for Approvers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(group) => write!(f, "the group {group}"),
+            Self::Role(role) => write!(f, "the role {role}"),
+        }
+    }
+}
+
 /// What a request that waits needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Demand {
-    /// So many members of a group must approve.
-    Approval {
-        /// The group.
-        group: String,
-        /// How many.
-        count: u32,
-    },
+    /// People must approve.
+    Approval(ApprovalDemand),
     /// The requester must give a reason.
     Justification,
     /// The requester must prove its presence again.
@@ -301,7 +417,7 @@ impl Demand {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Approval { .. } => "approval",
+            Self::Approval(_) => "approval",
             Self::Justification => "justification",
             Self::SecondFactor => "second-factor",
             Self::VerifiedContent => "verified-content",

@@ -1,12 +1,12 @@
 //! What a decision is made from.
 
-use std::{fmt, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use sealcard_api::{
     Timestamp,
     algorithm::HashAlgorithm,
     context::UseContext,
-    roles::{PrincipalKind, Roles},
+    roles::{PrincipalKind, Roles, SystemRoles},
 };
 
 /// All that a decision is made from, as it was at one moment.
@@ -35,6 +35,8 @@ pub struct RequestFacts {
     pub claims: UseContext,
     /// The algorithm of the digest. None where no digest is signed.
     pub hash: Option<HashAlgorithm>,
+    /// The approvals that the request has: names of demands ([`crate::ApprovalDemand::name`]) that are met.
+    pub approvals: BTreeSet<String>,
     /// Whether the server's clock is in doubt, so that no time window counts as open.
     pub clock_in_doubt: bool,
 }
@@ -68,8 +70,8 @@ pub struct PrincipalFacts {
     pub name: String,
     /// Person or program.
     pub kind: PrincipalKind,
-    /// Whether it may administer the server. Has no effect on a service account.
-    pub administrator: bool,
+    /// What it may do on the whole server. Has no effect on a service account.
+    pub system_roles: SystemRoles,
     /// Whether an administrator disabled it.
     pub disabled: bool,
     /// Whether it was removed.
@@ -79,10 +81,13 @@ pub struct PrincipalFacts {
 }
 
 impl PrincipalFacts {
-    /// Whether the principal is a person who may administer the server.
+    /// The system roles that count: those of a person.
     #[must_use]
-    pub const fn administers(&self) -> bool {
-        self.administrator && matches!(self.kind, PrincipalKind::User)
+    pub const fn effective_system_roles(&self) -> SystemRoles {
+        match self.kind {
+            PrincipalKind::User => self.system_roles,
+            PrincipalKind::ServiceAccount => SystemRoles::NONE,
+        }
     }
 }
 
@@ -95,6 +100,8 @@ pub struct KeyFacts {
     pub project: String,
     /// Its environment's name.
     pub environment: String,
+    /// Whether a key user of its project may have no other role.
+    pub strict_separation: bool,
     /// Its use was stopped, until it is enabled again.
     pub disabled: bool,
     /// It was revoked for good.
@@ -121,6 +128,14 @@ pub enum Action {
     UseKey(KeyOperation),
     /// Changes of a project's members or keys.
     ManageProject,
+    /// Changes of the rules of a project or its keys, and their trial.
+    ManageRules,
+    /// Changes of the rules of an environment, and of templates.
+    ManageServerRules,
+    /// Disabling a key. Enabling it again is [`Self::ManageProject`].
+    StopKeys,
+    /// Revoking the grants of others.
+    EndLogins,
     /// Reading a project, its members and its keys' public facts.
     SeeProject,
     /// Reading who can use a project's keys, and through what.
@@ -129,7 +144,10 @@ pub enum Action {
     ReadProjectRecord,
     /// Reading the record of everything, and its verification.
     ReadWholeRecord,
-    /// Changes of users, service accounts, groups, projects, environments, and of the grants of others.
+    /// Reading what the server has: users, service accounts, groups, all projects and keys, templates, the grants of
+    /// others, the server's state.
+    ReadEverything,
+    /// Changes of users, service accounts, groups, projects and environments.
     ManageServer,
     /// Reading and revoking one's own grants and requests.
     LookAfterOneself,

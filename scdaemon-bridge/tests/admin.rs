@@ -24,7 +24,7 @@ const ID: &str = "019384f0-0000-7000-8000-000000000001";
 fn grant(id: u32, label: &str) -> Value {
     json!({
         "id": format!("019384f0-0000-7000-8000-{id:012}"), "principal": ID, "principal_name": "alice",
-        "administrator": false, "label": label, "created": "2026-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z",
+        "roles": [], "label": label, "created": "2026-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z",
         "refreshable_until": "2099-01-01T00:00:00Z", "kind": "user", "last_used": "2020-01-02T00:00:00Z",
         "last_address": "192.0.2.7",
     })
@@ -107,6 +107,7 @@ async fn administrator(identity: &Identity) -> (Person, Server) {
         server: server.url(),
         user: None,
         grant_store: GrantStore::File,
+        notify_waiting: true,
         trust: Trust::Certificate { sha256: identity.fingerprint() },
     }
     .save(&person.paths())

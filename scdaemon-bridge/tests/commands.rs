@@ -142,6 +142,7 @@ async fn a_renewed_certificate_is_trusted_only_by_its_fingerprint() {
         server: server.url(),
         user: None,
         grant_store: sealcard_bridge::config::GrantStore::File,
+        notify_waiting: true,
         trust: Trust::Certificate { sha256: old },
     }
     .save(&person.paths())

@@ -255,9 +255,15 @@ async fn a_machine_without_login_says_so_and_notices_a_later_login() {
 
     let trust = Trust::Certificate { sha256: identity.fingerprint() };
     let (config, store) = (trust, sealcard_bridge::config::GrantStore::File);
-    sealcard_bridge::config::Config { server: server.url(), user: None, grant_store: store, trust: config }
-        .save(&paths)
-        .unwrap();
+    sealcard_bridge::config::Config {
+        server: server.url(),
+        user: None,
+        grant_store: store,
+        notify_waiting: true,
+        trust: config,
+    }
+    .save(&paths)
+    .unwrap();
     assert!(matches!(sign(&remote).await.unwrap_err(), RemoteError::NotLoggedIn { reason: None }));
     let grant = sealcard_bridge::grant::Grant::new(server.url(), issued("token-1", 0, 3600)).unwrap();
     sealcard_bridge::grant::save(&paths, store, &grant).unwrap();

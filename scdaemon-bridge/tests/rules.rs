@@ -114,7 +114,8 @@ async fn administrator() -> (Person, Server) {
     let (person, server) =
         (Person::new(), Server::start(identity.config(&identity.key), move |_, asked| answer(&state, asked)).await);
     let trust = Trust::Certificate { sha256: identity.fingerprint() };
-    let config = Config { server: server.url(), user: None, grant_store: GrantStore::File, trust };
+    let config =
+        Config { server: server.url(), user: None, grant_store: GrantStore::File, notify_waiting: true, trust };
     config.save(&person.paths()).unwrap();
     let grant = Grant::new(server.url(), support::issued("token-1", 0, 3600)).unwrap();
     grant::save(&person.paths(), GrantStore::File, &grant).unwrap();

@@ -3,6 +3,7 @@
 //!
 //! This process speaks to the network and therefore never holds a private key or an unsealing secret.
 
+pub mod approvals;
 pub mod audit;
 pub mod authn;
 pub mod backup;

@@ -61,8 +61,23 @@ pub(crate) const REPETITION_WAIT: Duration = Duration::from_secs(10);
 /// How often the state of a request is read that another server works on.
 pub(crate) const STATE_POLL: Duration = Duration::from_millis(50);
 
-/// How often the state of a request is read that waits for people.
-pub(crate) const WAITING_POLL: Duration = Duration::from_millis(250);
+/// How often the state of a request that waits for people is read without a sign that it has changed.
+pub(crate) const WAITING_POLL: Duration = Duration::from_secs(5);
+
+/// How often it is read which approvals have changed, while somebody waits.
+pub(crate) const APPROVALS_POLL: Duration = Duration::from_millis(200);
+
+/// How often requests and approvals are ended whose time is over.
+pub(crate) const APPROVALS_SWEEP: Duration = Duration::from_secs(2);
+
+/// People of a stage that are named to who waits.
+pub(crate) const NAMED_APPROVERS: u32 = 20;
+
+/// People of a stage that get a notice.
+pub(crate) const NOTIFIED_APPROVERS: u32 = 200;
+
+/// Approvals of one list.
+pub(crate) const LISTED_APPROVALS: u32 = 1000;
 
 /// Delay of the answer to a request that found too many waiting, so that its caller waits before the next one.
 pub(crate) const BUSY_DELAY: Duration = Duration::from_secs(1);

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use sealcard_api::{Fingerprint, ids::KeyId};
+use sealcard_api::{
+    Fingerprint,
+    ids::{ApprovalId, KeyId},
+};
 
 use super::sql::sqlite;
 
@@ -27,6 +30,14 @@ pub enum StorageError {
     /// The master key of the environment was changed while the key was made. Retrying helps.
     #[error("the master key of the environment was changed meanwhile: try again")]
     OtherMasterKey,
+    /// People must approve the change, or time must pass; it was not made. Retrying helps once that is so.
+    #[error("{text}")]
+    NeedsApproval {
+        /// What they approve.
+        approval: ApprovalId,
+        /// What is needed and what to do, as sentences.
+        text: String,
+    },
     /// What is named does not exist. Retrying can't help.
     #[error("no such {0}")]
     NotFound(&'static str),

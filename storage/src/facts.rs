@@ -4,7 +4,7 @@ use sealcard_api::{
     Timestamp,
     algorithm::{ComponentRole, KeyAlgorithm},
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
-    roles::{PrincipalKind, Roles},
+    roles::{PrincipalKind, Roles, SystemRoles},
 };
 use sealcard_signer_protocol::StoredKey;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     StorageError, Store, WriteTx,
     clock::Clock,
-    identity::{kind_from, roles_from},
+    identity::{kind_from, roles_from, system_roles_from},
     keys::{algorithm, decoded, public_key, role},
     rules::RuleVersions,
     sql::{FromRow, Row, params},
@@ -96,12 +96,14 @@ pub struct Principal {
     pub name: String,
     /// Person or program.
     pub kind: PrincipalKind,
-    /// Whether it may administer the server.
-    pub administrator: bool,
+    /// What a user may do on the whole server.
+    pub system_roles: SystemRoles,
     /// Whether it is disabled.
     pub disabled: bool,
     /// Whether it was removed.
     pub removed: bool,
+    /// The user who answers for a service account, if there is one.
+    pub owner: Option<PrincipalId>,
     /// The names of its groups.
     pub groups: Vec<String>,
 }
@@ -113,6 +115,8 @@ pub struct Project {
     pub id: ProjectId,
     /// The name.
     pub name: String,
+    /// Whether a key user may have no other role.
+    pub strict_separation: bool,
 }
 
 /// A key.
@@ -165,7 +169,7 @@ macro_rules! rules_of {
 const FACTS: &str = concat!(
     "SELECT (SELECT changes FROM record_head), (SELECT registry_version FROM server),
         g.id, g.created, g.expires, t.retired, g.revoked IS NOT NULL, g.service_token_id IS NOT NULL,
-        p.id, p.name, p.kind, p.administrator, p.disabled, p.removed IS NOT NULL,
+        p.id, p.name, p.kind, p.administrator, p.security_officer, p.auditor, p.disabled, p.removed IS NOT NULL,
         (SELECT string_agg(n.name, ',') FROM group_member m JOIN principal_group n ON n.id = m.group_id
             WHERE m.principal_id = p.id),
         j.id, j.name,
@@ -173,7 +177,7 @@ const FACTS: &str = concat!(
         k.id, k.name, k.environment_id, k.algorithm, k.disabled, k.revoked IS NOT NULL, k.destroyed IS NOT NULL,
         c.id, c.role, c.algorithm, c.public_key, c.public_exponent, c.handle, c.expires, c.revoked,
         e.name, (SELECT templates_version FROM server),
-        (SELECT clock_doubt IS NOT NULL FROM server), ",
+        (SELECT clock_doubt IS NOT NULL FROM server), p.owner_id, j.strict_separation, ",
     rules_of!("environment", "k.environment_id"),
     ", ",
     rules_of!("project", "j.id"),
@@ -188,9 +192,9 @@ const FACTS: &str = concat!(
 
 impl FromRow for Facts {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        let project = match row.get::<Option<Uuid>>(15)? {
+        let project = match row.get::<Option<Uuid>>(17)? {
             None => None,
-            Some(id) => Some(Project { id: ProjectId(id), name: row.get(16)? }),
+            Some(id) => Some(Project { id: ProjectId(id), name: row.get(18)?, strict_separation: row.get(39)? }),
         };
         let expires: i64 = row.get(4)?;
         let retired: Option<i64> = row.get(5)?;
@@ -208,21 +212,22 @@ impl FromRow for Facts {
                 id: PrincipalId(row.get(8)?),
                 name: row.get(9)?,
                 kind: kind_from(&row.get::<String>(10)?)?,
-                administrator: row.get(11)?,
-                disabled: row.get(12)?,
-                removed: row.get(13)?,
-                groups: row.get::<Option<String>>(14)?.map(names).unwrap_or_default(),
+                system_roles: system_roles_from(row, 11)?,
+                disabled: row.get(14)?,
+                removed: row.get(15)?,
+                owner: row.get::<Option<Uuid>>(38)?.map(PrincipalId),
+                groups: row.get::<Option<String>>(16)?.map(names).unwrap_or_default(),
             },
             project,
-            roles: row.get::<Option<String>>(17)?.as_deref().map(roles_from).unwrap_or_default(),
+            roles: row.get::<Option<String>>(19)?.as_deref().map(roles_from).unwrap_or_default(),
             key: key(row)?,
             rules: RuleVersions {
-                templates: row.get(34)?,
-                environment: row.get(36)?,
-                project: row.get(37)?,
-                key: row.get(38)?,
+                templates: row.get(36)?,
+                environment: row.get(40)?,
+                project: row.get(41)?,
+                key: row.get(42)?,
             },
-            clock_doubted: row.get(35)?,
+            clock_doubted: row.get(37)?,
         })
     }
 }
@@ -243,30 +248,30 @@ fn names(list: String) -> Vec<String> {
 }
 
 fn key(row: &Row<'_>) -> Result<Option<Key>, StorageError> {
-    let Some(id) = row.get::<Option<Uuid>>(18)? else { return Ok(None) };
-    let component = match row.get::<Option<Uuid>>(25)? {
+    let Some(id) = row.get::<Option<Uuid>>(20)? else { return Ok(None) };
+    let component = match row.get::<Option<Uuid>>(27)? {
         None => None,
         Some(component) => Some(Component {
             key: StoredKey {
                 component,
-                role: role(26, &row.get::<String>(26)?)?,
-                algorithm: algorithm(27, &row.get::<String>(27)?)?,
-                public_key: public_key(row.get(28)?, row.get(29)?),
-                handle: row.get(30)?,
+                role: role(28, &row.get::<String>(28)?)?,
+                algorithm: algorithm(29, &row.get::<String>(29)?)?,
+                public_key: public_key(row.get(30)?, row.get(31)?),
+                handle: row.get(32)?,
             },
-            expires: row.get::<Option<i64>>(31)?.map(Timestamp::from_unix),
-            revoked: row.get(32)?,
+            expires: row.get::<Option<i64>>(33)?.map(Timestamp::from_unix),
+            revoked: row.get(34)?,
         }),
     };
     Ok(Some(Key {
         id: KeyId(id),
-        name: row.get(19)?,
-        environment: EnvironmentId(row.get(20)?),
-        environment_name: row.get(33)?,
-        algorithm: decoded(21, row.get::<String>(21)?.parse().ok())?,
-        disabled: row.get(22)?,
-        revoked: row.get(23)?,
-        destroyed: row.get(24)?,
+        name: row.get(21)?,
+        environment: EnvironmentId(row.get(22)?),
+        environment_name: row.get(35)?,
+        algorithm: decoded(23, row.get::<String>(23)?.parse().ok())?,
+        disabled: row.get(24)?,
+        revoked: row.get(25)?,
+        destroyed: row.get(26)?,
         component,
     }))
 }

@@ -5,6 +5,7 @@
 //! writer (`writer`), which commits all waiting jobs together, so that throughput does not pay one fsync for each;
 //! reads have connections of their own and never wait for the writer.
 
+mod approvals;
 mod attempts;
 mod cache;
 mod clock;
@@ -13,6 +14,7 @@ mod environments;
 mod error;
 mod evidence;
 mod facts;
+mod gate;
 mod identity;
 mod keys;
 mod master_keys;
@@ -66,12 +68,17 @@ use self::{
     },
     writer::{PostgresWriter, SqliteWriter, Writer},
 };
+pub use approvals::{
+    ApprovalBody, ApprovalChange, ApprovalQuery, ApprovalRow, ApprovedUse, DecisionRow, FlowOf, NewDecision,
+    OverdueRequest, PrincipalNameRow, StageOf, TooManyWaiting, WaitLimits,
+};
 pub use attempts::{Attempt, Leftover};
 pub use clock::{ClockDoubt, ClockFault};
 pub use copy::SqliteCopy;
 pub use environments::{EnvironmentRow, PinClaim, PinOutcome};
 pub use error::{DatabaseError, StorageError};
 pub use facts::{Facts, FactsQuery, Target, Version};
+pub use gate::{Gate, Instead, Stopped};
 #[allow(unused_imports)]
 pub use identity::*;
 pub use keys::{ComponentRow, KeyEnd, KeyFilter, KeyRow, MAX_CANDIDATES, NewComponentRow, NewKeyRow};
@@ -123,6 +130,7 @@ pub struct Store {
     node: Uuid,
     host: Option<Uuid>,
     clock: Arc<Clock>,
+    gateway: gate::Gateway,
     database: Arc<Database>,
     /// Those that this server's signers have, as others are told.
     master_keys: Arc<Mutex<HashMap<EnvironmentId, Vec<MasterKeyId>>>>,
@@ -210,6 +218,7 @@ impl Store {
             node,
             host: database.host(),
             clock,
+            gateway: gate::Gateway::default(),
             database: Arc::new(database.clone()),
             master_keys: Arc::default(),
             _lock: lock,
@@ -228,7 +237,28 @@ impl Store {
         T: Send + 'static,
         E: From<StorageError> + Send + 'static,
     {
-        self.writer.run(job).await
+        if !self.gateway.is_set() {
+            return self.writer.run(job).await;
+        }
+        let (gateway, slot) = (self.gateway.clone(), gate::Slot::default());
+        let left = Arc::clone(&slot);
+        let done = self.writer.run(move |tx| {
+            let first = tx.appended.len();
+            let value = job(tx)?;
+            gateway.judge(tx, first, &left)?;
+            Ok(value)
+        });
+        let done = done.await;
+        let instead = slot.lock().take();
+        if let Some(instead) = instead {
+            self.writer.run::<_, StorageError, _>(instead).await?;
+        }
+        done
+    }
+
+    /// Lets every later job pass this gate. Only the first one counts.
+    pub fn set_gate(&self, gate: Arc<dyn Gate>) {
+        self.gateway.set(gate);
     }
 
     /// The connections that read. They see what has been committed.

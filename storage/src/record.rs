@@ -230,7 +230,7 @@ impl Store {
                 concat!(
                     columns!(),
                     "WHERE sequence > $1 AND sequence < $2 AND time >= $4 AND time <= $5
-                        AND kind IN ($6, $7, $8, $9, $10) AND (event = $11 OR $11 IS NULL)
+                        AND kind IN ($6, $7, $8, $9, $10, $17) AND (event = $11 OR $11 IS NULL)
                         AND (NOT $12 OR kind = 'denied' OR event IN ('login-failed', 'password-change-failed'))
                         AND (NOT $13 OR kind <> 'intent' OR NOT EXISTS (SELECT 1 FROM record ended
                             WHERE ended.request_id = record.request_id AND ended.kind = 'outcome'))
@@ -272,12 +272,11 @@ impl Store {
             (None, _) => {}
         }
         // As many as there are kinds: what is not wanted is named by one that is.
-        let kind = |n: usize| match filter.kinds.as_slice() {
-            [] => RecordKind::ALL.get(n),
-            wanted @ [first, ..] => wanted.get(n).or(Some(first)),
-        };
-        let kinds: Vec<&str> = (0..RecordKind::ALL.len()).filter_map(kind).map(|kind| kind.name()).collect();
-        let [first, second, third, fourth, fifth] = kinds.as_slice() else { return Ok(Vec::new()) };
+        let wanted = &filter.kinds;
+        let [first, second, third, fourth, fifth, sixth] = RecordKind::ALL.map(|kind| match wanted.first() {
+            Some(first) if !wanted.contains(&kind) => first.name(),
+            _ => kind.name(),
+        });
         let (principal, project) = (filter.principal.map(|id| id.0), filter.project.map(|id| id.0));
         let (key, limit) = (filter.key.map(|id| id.0), i64::from(filter.limit));
         let values = params![
@@ -296,7 +295,8 @@ impl Store {
             filter.folded,
             principal,
             project,
-            key
+            key,
+            sixth
         ];
         self.reader().all(sql, values).await
     }

@@ -2,7 +2,8 @@
 
 use sealcard_api::{
     Timestamp,
-    ids::{ComponentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
+    approvals::ApprovalState,
+    ids::{ApprovalId, ComponentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     record::RequestState,
 };
 use sealcard_record::{
@@ -12,7 +13,8 @@ use sealcard_record::{
 use uuid::Uuid;
 
 use super::{
-    Facts, FactsQuery, QuotaUse, RuleTexts, StorageError, Store, WriteTx,
+    ApprovalBody, ApprovalChange, ApprovalRow, ApprovedUse, DecisionRow, Facts, FactsQuery, QuotaUse, RuleTexts,
+    StorageError, Store, TooManyWaiting, WaitLimits, WriteTx,
     sql::{FromRow, Row, params},
 };
 
@@ -54,6 +56,10 @@ pub struct RequestRow {
     pub key: KeyId,
     /// The operation.
     pub operation: String,
+    /// The approval that it waits for, or was allowed by.
+    pub approval: Option<ApprovalId>,
+    /// Until when it waits, or waited.
+    pub deadline: Option<Timestamp>,
 }
 
 /// How a request compares with earlier ones.
@@ -61,6 +67,8 @@ pub struct RequestRow {
 pub enum Arrival {
     /// Its idempotency key is new, or nothing came of it that could be given again.
     New,
+    /// The same request waits for people, or they have approved it: it is decided anew.
+    Waiting(RequestRow),
     /// The same request was made before.
     Repeated(RequestRow),
     /// Its idempotency key belongs to another grant, signing key, operation or input.
@@ -75,10 +83,116 @@ pub struct Snapshot<'a> {
     pub arrival: &'a Arrival,
     /// The transaction's time.
     pub now: Timestamp,
+    /// The request's row as it is now.
+    row: RequestId,
     tx: &'a mut WriteTx,
 }
 
 impl Snapshot<'_> {
+    /// What is approved for this use and not used up.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn approved_uses(
+        &mut self,
+        requester: PrincipalId,
+        (key, operation): (KeyId, &str),
+    ) -> Result<Vec<ApprovedUse>, StorageError> {
+        self.tx.approved_uses(requester, (key, operation))
+    }
+
+    /// Takes one use of an approval for the request, which gets the id `request`. False if none is left by now.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn spend_approval(&mut self, id: ApprovalId, request: RequestId) -> Result<bool, StorageError> {
+        const WITH: &str = "UPDATE key_request SET approval_id = $2 WHERE id = $1";
+        let spent = self.tx.spend_approval(id, request)?;
+        if spent {
+            self.tx.conn_for_uses().execute(WITH, params![self.row.0, id.0])?;
+        }
+        Ok(spent)
+    }
+
+    /// Gives back the use that was taken last.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn give_approval_back(&mut self, id: ApprovalId) -> Result<(), StorageError> {
+        self.tx.give_approval_back(id)
+    }
+
+    /// Lets the request wait for a new approval until `deadline`. Returns the earlier approvals that it replaces.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn wait_for(
+        &mut self,
+        approval: &ApprovalRow,
+        deadline: Timestamp,
+        limits: WaitLimits,
+    ) -> Result<Result<Vec<ApprovalRow>, TooManyWaiting>, StorageError> {
+        const WAIT: &str = "UPDATE key_request SET approval_id = $2, deadline = $3 WHERE id = $1";
+        let earlier = match self.tx.wait_for(approval, limits)? {
+            Ok(earlier) => earlier,
+            Err(too_many) => return Ok(Err(too_many)),
+        };
+        self.tx.conn_for_uses().execute(WAIT, params![self.row.0, approval.id.0, deadline.unix()])?;
+        Ok(Ok(earlier))
+    }
+
+    /// The transaction, for what goes with the decision.
+    pub const fn transaction(&mut self) -> &mut WriteTx {
+        self.tx
+    }
+
+    /// What was decided about an approval, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn decisions(&mut self, id: ApprovalId) -> Result<Vec<DecisionRow>, StorageError> {
+        self.tx.decisions(id)
+    }
+
+    /// The approval of this id.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn approval(&mut self, id: ApprovalId) -> Result<Option<ApprovalRow>, StorageError> {
+        self.tx.approval(id)
+    }
+
+    /// Asks for an approval again, with these flows.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn ask_again(&mut self, id: ApprovalId, body: &ApprovalBody) -> Result<(), StorageError> {
+        self.tx.ask_again(id, body)
+    }
+
+    /// Ends an approval that nobody needs any more, if it is still open.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn end_approval(&mut self, row: &ApprovalRow, state: ApprovalState) -> Result<bool, StorageError> {
+        self.tx.change_approval(row.id, row.version, ApprovalChange { state, expires: row.expires })
+    }
+
+    /// Names the request that waits for an approval.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn set_request(&mut self, approval: ApprovalId, request: RequestId) -> Result<(), StorageError> {
+        const SET: &str = "UPDATE approval SET request_id = $2 WHERE id = $1";
+        self.tx.conn_for_uses().execute(SET, params![approval.0, request.0])?;
+        Ok(())
+    }
+
+    /// Adds an entry to the record beside that of the verdict.
+    pub fn append_record(&mut self, entry: Draft) {
+        self.tx.append_record(entry);
+    }
+
     /// The texts of the rules that the facts name.
     ///
     /// # Errors
@@ -142,7 +256,7 @@ struct Stored {
 
 impl FromRow for Stored {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        Ok(Self { row: RequestRow::from_row(row)?, grant: GrantId(row.get(7)?), input_sha256: row.get(8)? })
+        Ok(Self { row: RequestRow::from_row(row)?, grant: GrantId(row.get(9)?), input_sha256: row.get(10)? })
     }
 }
 
@@ -156,6 +270,8 @@ impl FromRow for RequestRow {
             project: row.get::<Option<Uuid>>(4)?.map(ProjectId),
             key: KeyId(row.get(5)?),
             operation: row.get(6)?,
+            approval: row.get::<Option<Uuid>>(7)?.map(ApprovalId),
+            deadline: row.get::<Option<i64>>(8)?.map(Timestamp::from_unix),
         })
     }
 }
@@ -187,6 +303,8 @@ impl Stored {
             && self.input_sha256 == request.input_sha256;
         if !bound {
             Arrival::Mismatched
+        } else if matches!(self.row.state, RequestState::Waiting | RequestState::Approved) {
+            Arrival::Waiting(self.row)
         } else if self.may_be_done_again() {
             Arrival::New
         } else {
@@ -231,10 +349,12 @@ impl WriteTx {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'signing', $9, $10)
              ON CONFLICT (principal_id, idempotency_key) DO NOTHING";
         const EARLIER: &str =
-            "SELECT id, state, signature, principal_id, project_id, key_id, operation, grant_id, input_sha256
+            "SELECT id, state, signature, principal_id, project_id, key_id, operation, approval_id, deadline, grant_id,
+                input_sha256
              FROM key_request WHERE principal_id = $1 AND idempotency_key = $2";
         const REPLACE: &str =
             "UPDATE key_request SET id = $2, state = $3, node_id = $4, signature = NULL WHERE id = $1";
+        const FORGET: &str = "UPDATE key_request SET approval_id = NULL, deadline = NULL WHERE id = $1";
         let facts = self.facts(query, cached)?;
         let component = facts.as_ref().and_then(|facts| Some(facts.key.as_ref()?.component.as_ref()?.key.component));
         let project = facts.as_ref().and_then(|facts| Some(facts.project.as_ref()?.id.0));
@@ -251,13 +371,18 @@ impl WriteTx {
             let earlier: Option<Stored> = self.conn_for_uses().optional(EARLIER, values)?;
             let earlier = earlier.ok_or(StorageError::NotFound("request with this idempotency key"))?;
             replaced = earlier.row.id;
-            earlier.arrival(request)
+            let arrival = earlier.arrival(request);
+            if arrival == Arrival::New {
+                self.conn_for_uses().execute(FORGET, params![replaced.0])?;
+            }
+            arrival
         };
         let Verdict { next, value } =
-            decide(Snapshot { facts: facts.as_ref(), arrival: &arrival, now: self.now(), tx: self })?;
+            decide(Snapshot { facts: facts.as_ref(), arrival: &arrival, now: self.now(), row: replaced, tx: self })?;
         if let Some((state, entry)) = next {
             // Most requests are new and allowed: they have their state from the start.
-            if arrival == Arrival::New && !(is_new && state == RequestState::Signing) {
+            let decided = matches!(arrival, Arrival::New | Arrival::Waiting(_));
+            if decided && !(is_new && state == RequestState::Signing) {
                 self.conn_for_uses().execute(REPLACE, params![replaced.0, id.0, state.name(), node])?;
             }
             self.append_record(entry);
@@ -275,13 +400,16 @@ impl WriteTx {
         counted: Option<KeyId>,
         outcome: Draft,
     ) -> Result<(), StorageError> {
-        const FINISH: &str = "UPDATE key_request SET state = $2, signature = $3 WHERE id = $1 AND state = 'signing'";
+        const FINISH: &str = "UPDATE key_request SET state = $2, signature = $3 WHERE id = $1 AND state = 'signing'
+             RETURNING approval_id";
         const COUNT: &str = "UPDATE card_counter SET signatures = signatures + 1 WHERE key_id = $1";
         let state = outcome.event.state().unwrap_or(RequestState::Unknown);
-        let (request, state) = (outcome.request_id.0, state.name());
-        let values = params![request, state, signature];
-        if self.conn_for_uses().execute(FINISH, values)? != 1 {
-            return Err(StorageError::NotFound("request in the state signing"));
+        let values = params![outcome.request_id.0, state.name(), signature];
+        let finished: Option<(Option<Uuid>,)> = self.conn_for_uses().optional(FINISH, values)?;
+        let (approval,) = finished.ok_or(StorageError::NotFound("request in the state signing"))?;
+        if let (RequestState::Failed, Some(approval)) = (state, approval) {
+            // The key was not used.
+            self.give_approval_back(ApprovalId(approval))?;
         }
         if let Some(key) = counted {
             self.conn_for_uses().execute(COUNT, params![key.0])?;
@@ -290,12 +418,13 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Gives a request that waits another state, with an entry in the record. False if it does not wait any more.
+    /// Gives a request that waits, or is approved and was not sent again, another state, with an entry in the record.
+    /// False if it does not wait any more.
     ///
     /// # Errors
     /// If the database fails.
     pub fn end_waiting(&mut self, id: RequestId, state: RequestState, entry: Draft) -> Result<bool, StorageError> {
-        const END: &str = "UPDATE key_request SET state = $2 WHERE id = $1 AND state = 'waiting'";
+        const END: &str = "UPDATE key_request SET state = $2 WHERE id = $1 AND state IN ('waiting', 'approved')";
         let ended = self.conn_for_uses().execute(END, params![id.0, state.name()])? == 1;
         if ended {
             self.append_record(entry);
@@ -342,8 +471,9 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn request(&self, id: RequestId) -> Result<Option<RequestRow>, StorageError> {
-        const ONE: &str = "SELECT id, state, signature, principal_id, project_id, key_id, operation FROM key_request
-             WHERE id = $1";
+        const ONE: &str =
+            "SELECT id, state, signature, principal_id, project_id, key_id, operation, approval_id, deadline
+             FROM key_request WHERE id = $1";
         self.reader().optional(ONE, params![id.0]).await
     }
 

@@ -4,6 +4,7 @@ use sealcard_api::Timestamp;
 use super::*;
 use crate::{
     AuthenticationMethod, ComponentFacts, GrantFacts, KeyFacts, PrincipalFacts, PrincipalKind, RequestFacts, Roles,
+    SystemRoles,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -24,16 +25,27 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn keys()(disabled: bool, revoked: bool, destroyed: bool, component in option::of(components())) -> KeyFacts {
-        KeyFacts { disabled, revoked, destroyed, component, ..KeyFacts::default() }
+    fn keys()(
+        strict_separation: bool,
+        disabled in prop::bool::weighted(0.3),
+        revoked in prop::bool::weighted(0.3),
+        destroyed in prop::bool::weighted(0.3),
+        component in option::of(components()),
+    ) -> KeyFacts {
+        KeyFacts { strict_separation, disabled, revoked, destroyed, component, ..KeyFacts::default() }
     }
 }
 
 fn actions() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => operations().prop_map(Action::UseKey),
-        5 => select(vec![
+        10 => select(vec![
             Action::ManageProject,
+            Action::ManageRules,
+            Action::ManageServerRules,
+            Action::StopKeys,
+            Action::EndLogins,
+            Action::ReadEverything,
             Action::SeeProject,
             Action::ReadProjectRecord,
             Action::ReadWholeRecord,
@@ -62,12 +74,13 @@ prop_compose! {
 prop_compose! {
     fn principals()(
         kind in select(vec![PrincipalKind::User, PrincipalKind::ServiceAccount]),
-        administrator: bool,
+        system_roles in vec(select(SystemRole::ALL.to_vec()), 0..3),
         disabled in prop::bool::weighted(0.1),
         removed in prop::bool::weighted(0.1),
         groups in vec("[a-z]{1,3}", 0..3),
     ) -> PrincipalFacts {
-        PrincipalFacts { name: "jane".to_owned(), kind, administrator, disabled, removed, groups }
+        let system_roles = system_roles.into_iter().collect();
+        PrincipalFacts { name: "jane".to_owned(), kind, system_roles, disabled, removed, groups }
     }
 }
 
@@ -75,7 +88,7 @@ prop_compose! {
     fn all_facts()(
         grant in grants(),
         principal in principals(),
-        roles in vec(select(Role::ALL.to_vec()), 0..3),
+        roles in vec(select(Role::ALL.to_vec()), 0..4),
         key in option::weighted(0.9, keys()),
     ) -> Facts {
         let request = RequestFacts::default();
@@ -86,7 +99,9 @@ prop_compose! {
 /// The table of the crate's documentation, written a second time and without sharing code.
 fn table(facts: &Facts, action: Action) -> bool {
     let Facts { now, grant, principal, roles, key, .. } = facts;
-    let admin = principal.administrator && principal.kind == PrincipalKind::User;
+    let holds = |role| principal.kind == PrincipalKind::User && principal.system_roles.contains(role);
+    let (admin, officer) = (holds(SystemRole::Administrator), holds(SystemRole::SecurityOfficer));
+    let reader = admin || officer || holds(SystemRole::Auditor);
     let logged_in = !grant.revoked && *now < grant.expires && !principal.disabled && !principal.removed;
     logged_in
         && match action {
@@ -94,14 +109,19 @@ fn table(facts: &Facts, action: Action) -> bool {
                 let untouched = !key.disabled && !key.revoked && !key.destroyed;
                 let Some(component) = key.component else { return false };
                 let over = component.revoked || component.expires.is_some_and(|end| *now >= end);
-                roles.contains(Role::KeyUser) && untouched && (!over || operation == KeyOperation::Decrypt)
+                let more = [Role::Owner, Role::Approver, Role::Auditor].into_iter().any(|role| roles.contains(role));
+                let apart = !key.strict_separation || !(more || reader);
+                roles.contains(Role::KeyUser) && apart && untouched && (!over || operation == KeyOperation::Decrypt)
             }),
             Action::ManageProject => admin || roles.contains(Role::Owner),
-            Action::SeeProject => admin || !roles.is_empty(),
-            Action::ReadProjectRecord => admin || roles.contains(Role::Auditor),
-            Action::ReadWholeRecord | Action::ManageServer => admin,
-            Action::SeeKeyUsers => admin || roles.contains(Role::Owner) || roles.contains(Role::Auditor),
-            Action::SeeEnvironment(there) => admin || there.holds_a_visible_key || there.owns_a_project,
+            Action::ManageRules | Action::StopKeys => admin || officer || roles.contains(Role::Owner),
+            Action::ManageServerRules | Action::EndLogins => admin || officer,
+            Action::SeeProject => reader || !roles.is_empty(),
+            Action::ReadProjectRecord => reader || roles.contains(Role::Auditor),
+            Action::ReadWholeRecord | Action::ReadEverything => reader,
+            Action::ManageServer => admin,
+            Action::SeeKeyUsers => reader || roles.contains(Role::Owner) || roles.contains(Role::Auditor),
+            Action::SeeEnvironment(there) => reader || there.holds_a_visible_key || there.owns_a_project,
             Action::GiveOneselfKeys { allowed } => allowed,
             Action::LookAfterOneself => true,
         }
@@ -120,17 +140,25 @@ fn worse(facts: &Facts) -> Vec<Facts> {
         change(&|f| f.grant.expires = past),
         change(&|f| f.principal.disabled = true),
         change(&|f| f.principal.removed = true),
-        change(&|f| f.principal.administrator = false),
-        change(&|f| f.principal.kind = PrincipalKind::ServiceAccount),
         change(&|f| f.key = None),
     ];
-    for dropped in Role::ALL {
+    // Where duties are strictly separated, a role less can be what is missing.
+    let strict = facts.key.as_ref().is_some_and(|key| key.strict_separation);
+    if !strict {
+        all.push(change(&|f| f.principal.system_roles = SystemRoles::NONE));
+        all.push(change(&|f| f.principal.kind = PrincipalKind::ServiceAccount));
+    }
+    for dropped in SystemRole::ALL.into_iter().filter(|_| !strict) {
+        all.push(change(&|f| f.principal.system_roles = f.principal.system_roles.without(dropped)));
+    }
+    for dropped in Role::ALL.into_iter().filter(|role| !strict || *role == Role::KeyUser) {
         let kept = Role::ALL.into_iter().filter(|role| *role != dropped && facts.roles.contains(*role)).collect();
         all.push(Facts { roles: kept, ..facts.clone() });
     }
     if let Some(key) = &facts.key {
         all.extend(
             [
+                KeyFacts { strict_separation: true, ..key.clone() },
                 KeyFacts { disabled: true, ..key.clone() },
                 KeyFacts { revoked: true, ..key.clone() },
                 KeyFacts { destroyed: true, ..key.clone() },
@@ -157,7 +185,7 @@ proptest! {
 
     #[test]
     fn key_is_never_used_without_the_role(mut facts in all_facts(), operation in operations()) {
-        facts.roles = [Role::Owner, Role::Auditor].into_iter().filter(|role| facts.roles.contains(*role)).collect();
+        facts.roles = Role::ALL.into_iter().filter(|r| *r != Role::KeyUser && facts.roles.contains(*r)).collect();
         prop_assert!(!decide(&facts, Action::UseKey(operation)).allowed());
     }
 
@@ -179,11 +207,11 @@ proptest! {
     }
 
     #[test]
-    fn service_account_never_administers(mut facts in all_facts(), action in actions()) {
+    fn service_account_has_no_system_role(mut facts in all_facts(), action in actions()) {
         facts.principal.kind = PrincipalKind::ServiceAccount;
-        facts.principal.administrator = true;
+        facts.principal.system_roles = SystemRole::ALL.into_iter().collect();
         let with = decide(&facts, action);
-        facts.principal.administrator = false;
+        facts.principal.system_roles = SystemRoles::NONE;
         prop_assert_eq!(with.allowed(), decide(&facts, action).allowed());
     }
 
@@ -199,6 +227,44 @@ proptest! {
         let decision = decide(&facts, action);
         prop_assert!(!decision.reasons().is_empty());
         prop_assert_eq!(decision.allowed(), decision.denials().is_empty());
+    }
+}
+
+/// What each role alone allows, and nothing else.
+#[test]
+fn each_role_alone_allows_what_its_line_says() {
+    let environment = EnvironmentFacts { holds_a_visible_key: false, owns_a_project: false };
+    let lines = [
+        (Action::UseKey(KeyOperation::Sign), "key-user"),
+        (Action::ManageProject, "owner | administrator"),
+        (Action::ManageRules, "owner | administrator security-officer"),
+        (Action::ManageServerRules, "| administrator security-officer"),
+        (Action::StopKeys, "owner | administrator security-officer"),
+        (Action::EndLogins, "| administrator security-officer"),
+        (Action::SeeProject, "owner key-user approver auditor | administrator security-officer auditor"),
+        (Action::SeeKeyUsers, "owner auditor | administrator security-officer auditor"),
+        (Action::ReadProjectRecord, "auditor | administrator security-officer auditor"),
+        (Action::ReadWholeRecord, "| administrator security-officer auditor"),
+        (Action::ReadEverything, "| administrator security-officer auditor"),
+        (Action::SeeEnvironment(environment), "| administrator security-officer auditor"),
+        (Action::ManageServer, "| administrator"),
+        (Action::GiveOneselfKeys { allowed: false }, ""),
+        (Action::LookAfterOneself, "owner key-user approver auditor | administrator security-officer auditor"),
+    ];
+    let key = KeyFacts { component: Some(ComponentFacts::default()), ..KeyFacts::default() };
+    for (action, line) in lines {
+        let (project, system) = line.split_once('|').unwrap_or((line, ""));
+        for role in Role::ALL {
+            let facts = Facts { roles: Roles::NONE.with(role), ..key_user(key.clone()) };
+            let expected = project.split_whitespace().any(|name| name == role.name());
+            assert_eq!(decide(&facts, action).allowed(), expected, "{role} in the project: {action:?}");
+        }
+        for role in SystemRole::ALL {
+            let mut facts = Facts { roles: Roles::NONE, ..key_user(key.clone()) };
+            facts.principal.system_roles = SystemRoles::NONE.with(role);
+            let expected = system.split_whitespace().any(|name| name == role.name());
+            assert_eq!(decide(&facts, action).allowed(), expected, "{role} of the server: {action:?}");
+        }
     }
 }
 
@@ -220,7 +286,7 @@ fn key_user(key: KeyFacts) -> Facts {
         principal: PrincipalFacts {
             name: "jane".to_owned(),
             kind: PrincipalKind::User,
-            administrator: false,
+            system_roles: SystemRoles::NONE,
             disabled: false,
             removed: false,
             groups: Vec::new(),
@@ -229,6 +295,40 @@ fn key_user(key: KeyFacts) -> Facts {
         key: Some(key),
         request: RequestFacts::default(),
     }
+}
+
+#[test]
+fn strict_separation_names_both_roles_and_the_way_out() {
+    let key = KeyFacts { component: Some(ComponentFacts::default()), ..KeyFacts::default() };
+    let strict = KeyFacts { strict_separation: true, ..key.clone() };
+    let sign = Action::UseKey(KeyOperation::Sign);
+    assert!(decide(&key_user(strict.clone()), sign).allowed());
+    for role in [Role::Owner, Role::Approver, Role::Auditor] {
+        let with = |key: &KeyFacts| {
+            let facts = key_user(key.clone());
+            decide(&Facts { roles: facts.roles.with(role), ..facts }, sign)
+        };
+        assert!(with(&key).allowed());
+        assert_eq!(with(&strict).denials(), [Denial::RolesNotSeparated(OtherRole::OfProject(role))]);
+        assert_eq!(with(&strict).reason_kind(), Some("roles-not-separated"));
+        let reason = with(&strict).reasons().concat();
+        assert!(reason.contains(&format!("key-user and {role}")) && reason.contains("take one"), "{reason}");
+    }
+    for role in SystemRole::ALL {
+        let with = |key: &KeyFacts, kind| {
+            let mut facts = key_user(key.clone());
+            facts.principal.system_roles = SystemRoles::NONE.with(role);
+            facts.principal.kind = kind;
+            decide(&facts, sign)
+        };
+        assert!(with(&key, PrincipalKind::User).allowed());
+        assert!(with(&strict, PrincipalKind::ServiceAccount).allowed());
+        let denied = with(&strict, PrincipalKind::User);
+        assert_eq!(denied.denials(), [Denial::RolesNotSeparated(OtherRole::OfServer(role))]);
+    }
+    let others = Roles::NONE.with(Role::Owner).with(Role::Auditor);
+    let decision = decide(&Facts { roles: others, ..key_user(strict) }, sign);
+    assert_eq!(decision.denials(), [Denial::MissingRole(Role::KeyUser)], "of no use to somebody without the role");
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn context(facts: &Facts, computed: &Computed<'_>) -> Result<Context, QuestionEr
     put("tools", names(&computed.tools));
     put("networks", names(&computed.networks));
     put("exhausted", names(&computed.exhausted));
-    put("approvals", names(&[]));
+    put("approvals", names(&request.approvals.iter().map(String::as_str).collect::<Vec<_>>()));
     put("secondFactor", RestrictedExpression::new_bool(false));
     put("login", login(facts));
     if let Some(hash) = request.hash {

@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{
     document::Template,
-    fields::{Approval, Fields, LoginMethod, Name, NetworkRef, Requirement, Span, Who},
+    fields::{Fields, LoginMethod, Name, NetworkRef, Requirement, Span, Who},
+    flow::{ApprovalField, Flow, Stage},
     quota::Quota,
     window::Hours,
 };
-use crate::{Demand, KeyOperation};
+use crate::{ApprovalDemand, Demand, KeyOperation};
 
 /// One `forbid` that a field of a rule becomes.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub(super) struct Names<'a> {
     pub(super) rule: &'a str,
     pub(super) tool: &'a dyn Fn(&Name) -> String,
     pub(super) network: &'a dyn Fn(&Name) -> String,
+    /// The stages of the rule's flow.
+    pub(super) stages: &'a [Stage],
 }
 
 const ANY: &str = "forbid (principal, action, resource)";
@@ -122,11 +125,11 @@ pub(super) fn policies(fields: &Fields, names: &Names<'_>) -> Vec<Compiled> {
         let cedar = format!("{ANY}\nwhen {{ context.exhausted.contains(\"{}\") }};", quota.name);
         add(&name, cedar, Check::Quota(quota));
     }
-    for approval in fields.approval.iter().flatten() {
-        let Approval { group, count } = approval;
-        let condition = format!("context.approvals.contains(\"{}/{group}\")", names.rule);
-        let demand = Demand::Approval { group: group.to_string(), count: *count };
-        add(&format!("approval-{group}"), demanding(&demand, &condition), Check::Demand(demand));
+    for Stage { by, count } in names.stages {
+        let demand = ApprovalDemand { flow: names.rule.to_owned(), by: by.clone(), count: *count };
+        let condition = format!("context.approvals.contains(\"{}\")", demand.name());
+        let demand = Demand::Approval(demand);
+        add(&format!("approval-{}", by.id()), demanding(&demand, &condition), Check::Demand(demand));
     }
     for requirement in fields.require.iter().flatten() {
         let (condition, demand) = match requirement {
@@ -152,11 +155,21 @@ pub(super) fn quotas(fields: &Fields, rule: &str) -> Vec<Quota> {
     quotas.map(quota).collect()
 }
 
+/// The flow of a rule with these fields, if it has one that `named` knows.
+pub(super) fn flow_of<'a>(fields: &Fields, named: impl Fn(&Name) -> Option<&'a Flow>) -> Option<Flow> {
+    match fields.approval.as_ref()? {
+        ApprovalField::Stages(stages) => Some(Flow::of(stages.clone())),
+        ApprovalField::Flow(name) => named(name).cloned(),
+    }
+}
+
 /// What a link to the template becomes, for people.
 pub(super) fn template_text(template: &Template) -> String {
     let qualified = |name: &Name| format!("{}/{name}", template.name());
     let rule = format!("template/{}", template.name());
-    let names = Names { rule: &rule, tool: &qualified, network: &qualified };
+    let flow = flow_of(&template.fields, |name| template.flows.get(name.as_str()));
+    let stages = flow.map(|flow| flow.stages).unwrap_or_default();
+    let names = Names { rule: &rule, tool: &qualified, network: &qualified, stages: &stages };
     let mut text = String::new();
     for Compiled { name, cedar, .. } in policies(&template.fields, &names) {
         let _ = writeln!(text, "@id(\"{rule}/{name}\")\n{cedar}\n");

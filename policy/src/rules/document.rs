@@ -7,11 +7,13 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::{
+    changes::ChangeDemands,
     check::{FreeCedar, free_cedar},
     diagnostic::Diagnostic,
     fields::{Fields, Name},
-    mention::{Mention, MentionKind, mention_of, sorted},
-    reader::{Reader, parse},
+    flow::Flow,
+    mention::{Mention, MentionKind, flow_mentions, mention_of, sorted},
+    reader::{Named, Reader, parse},
     tool::Tool,
 };
 
@@ -25,6 +27,8 @@ pub struct Document {
     pub(super) rules: Vec<(String, Rule)>,
     pub(super) tools: BTreeMap<String, Tool>,
     pub(super) networks: BTreeMap<String, Vec<IpNet>>,
+    pub(super) flows: BTreeMap<String, Flow>,
+    pub(super) changes: ChangeDemands,
     pub(super) cedar: Vec<Policy>,
 }
 
@@ -40,13 +44,14 @@ pub(super) struct Rule {
     pub(super) spans: BTreeMap<&'static str, Range<usize>>,
 }
 
-/// A template, with the tools and networks that it names.
+/// A template, with the tools, networks and flows that it names.
 #[derive(Debug, Clone)]
 pub struct Template {
     name: String,
     pub(super) fields: Fields,
     pub(super) tools: BTreeMap<String, Tool>,
     pub(super) networks: BTreeMap<String, Vec<IpNet>>,
+    pub(super) flows: BTreeMap<String, Flow>,
     /// The fields that a link may set although the template sets them.
     pub(super) adjustable: Vec<String>,
     visible_to: Vec<String>,
@@ -75,6 +80,8 @@ impl Document {
         let mut reader = Reader { text, found };
         let tools = reader.tools(raw.tool);
         let networks = reader.networks(raw.network);
+        let flows = reader.flows(raw.flow);
+        let changes = raw.changes.map(|changes| reader.changes(changes.into_inner(), &flows)).unwrap_or_default();
         reader.count("rules", raw.rule.len(), 0..0);
         let mut rules = Vec::new();
         for (name, rule) in raw.rule {
@@ -95,7 +102,8 @@ impl Document {
             // A link's names may be those of the template, which is not here.
             let strict = raw.template.is_none();
             let template = raw.template.as_ref().map(|name| name.get_ref().to_string());
-            let (fields, spans) = reader.fields(raw, strict.then_some((&tools, &networks)));
+            let (fields, spans) =
+                reader.fields(raw, strict.then_some(Named { tools: &tools, networks: &networks, flows: &flows }));
             if template.is_none() && spans.is_empty() {
                 reader.wrong(span.clone(), format!("the rule {name} asks for nothing"));
             }
@@ -111,13 +119,25 @@ impl Document {
                 }
             },
         };
-        reader.finish(Self { text: text.to_owned(), rules, tools, networks, cedar })
+        reader.finish(Self { text: text.to_owned(), rules, tools, networks, flows, changes, cedar })
     }
 
     /// Whether it has no rules at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.cedar.is_empty()
+        self.rules.is_empty() && self.cedar.is_empty() && self.changes.is_empty()
+    }
+
+    /// What changes of the project need.
+    #[must_use]
+    pub const fn changes(&self) -> &ChangeDemands {
+        &self.changes
+    }
+
+    /// The flow of this name.
+    #[must_use]
+    pub fn flow(&self, name: &str) -> Option<&Flow> {
+        self.flows.get(name)
     }
 
     /// The templates that it links to, each with the place of the link.
@@ -129,6 +149,7 @@ impl Document {
     #[must_use]
     pub fn mentions(&self) -> Vec<Mention> {
         let mut mentions: Vec<Mention> = self.rules.iter().flat_map(|(_, rule)| rule.fields.mentions()).collect();
+        mentions.extend(flow_mentions(&self.flows));
         mentions.extend(self.cedar.iter().flat_map(Policy::entity_literals).filter_map(|uid| mention_of(&uid)));
         sorted(mentions)
     }
@@ -145,11 +166,15 @@ impl Template {
         if let Some((name, rule)) = raw.rule.iter().next() {
             reader.wrong(rule.span(), format!("[rule.{name}] can't be part of a template: write [template.{name}]"));
         }
+        if let Some(changes) = &raw.changes {
+            reader.wrong(changes.span(), "[changes] is for the rules of a project only");
+        }
         if let Some(cedar) = &raw.cedar {
             reader.wrong(cedar.span(), "a template has no Cedar of its own: write it into the rules that link to it");
         }
         let tools = reader.tools(raw.tool);
         let networks = reader.networks(raw.network);
+        let flows = reader.flows(raw.flow);
         let mut templates = raw.template.into_iter();
         let (Some((name, rule)), None) = (templates.next(), templates.next()) else {
             reader.wrong(0..0, "one [template.NAME] is needed");
@@ -174,12 +199,12 @@ impl Template {
         let names = |list: &Spanned<Vec<Name>>| list.get_ref().iter().map(ToString::to_string).collect();
         let visible_to = raw.visible_to.as_ref().map(names).unwrap_or_default();
         let description = raw.description.clone();
-        let (fields, spans) = reader.fields(raw, Some((&tools, &networks)));
+        let (fields, spans) = reader.fields(raw, Some(Named { tools: &tools, networks: &networks, flows: &flows }));
         if spans.is_empty() {
             reader.wrong(span, format!("the template {name} asks for nothing"));
         }
         let adjustable = adjustable.into_iter().map(Spanned::into_inner).collect();
-        reader.finish(Self { name, fields, tools, networks, adjustable, visible_to, description })
+        reader.finish(Self { name, fields, tools, networks, flows, adjustable, visible_to, description })
     }
 
     /// The name.
@@ -204,7 +229,7 @@ impl Template {
     #[must_use]
     pub fn mentions(&self) -> Vec<Mention> {
         let groups = self.visible_to.iter().map(|name| Mention { kind: MentionKind::Group, name: name.clone() });
-        sorted(self.fields.mentions().into_iter().chain(groups).collect())
+        sorted(self.fields.mentions().into_iter().chain(groups).chain(flow_mentions(&self.flows)).collect())
     }
 
     /// The Cedar policies that a link to it becomes, for people.

@@ -6,7 +6,7 @@ use sealcard_api::{
     Timestamp,
     algorithm::HashAlgorithm,
     context::{Process, UseContext},
-    roles::{PrincipalKind, ProjectRole, Roles},
+    roles::{PrincipalKind, ProjectRole, Roles, SystemRoles},
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
@@ -115,6 +115,8 @@ struct RawExample {
     login_age: Option<Span>,
     #[serde(default)]
     exhausted: Vec<String>,
+    #[serde(default)]
+    approvals: BTreeSet<String>,
     expect: Expectation,
     #[serde(default)]
     rules: Vec<String>,
@@ -188,7 +190,7 @@ impl RawExample {
             principal: PrincipalFacts {
                 name,
                 kind,
-                administrator: false,
+                system_roles: SystemRoles::NONE,
                 disabled: false,
                 removed: false,
                 groups: self.groups,
@@ -208,6 +210,7 @@ impl RawExample {
                     justification: self.justification,
                 },
                 hash: self.hash,
+                approvals: self.approvals,
                 clock_in_doubt: false,
             },
         };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
     KeyOperation,
-    rules::{quota::QuotaOf, window::Hours},
+    rules::{flow::ApprovalField, quota::QuotaOf, window::Hours},
 };
 
 /// The fields of a rule. Each that is given must be met; the others ask for nothing.
@@ -31,8 +31,8 @@ pub struct Fields {
     pub logins: Option<Logins>,
     /// How often the key may be used.
     pub quota: Option<Vec<QuotaField>>,
-    /// Who must approve: all of them.
-    pub approval: Option<Vec<Approval>>,
+    /// Who must approve, in which order.
+    pub approval: Option<ApprovalField>,
     /// What else is needed: all of them.
     pub require: Option<BTreeSet<Requirement>>,
 }
@@ -95,17 +95,6 @@ pub struct QuotaField {
     pub window: Span,
 }
 
-/// Who must approve.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Approval {
-    /// The group.
-    pub group: Name,
-    /// So many of its members.
-    #[serde(deserialize_with = "positive", default = "one")]
-    pub count: u32,
-}
-
 /// What else a use needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -118,11 +107,7 @@ pub enum Requirement {
     VerifiedContent,
 }
 
-const fn one() -> u32 {
-    1
-}
-
-fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     match u32::deserialize(deserializer)? {
         0 => Err(D::Error::custom("must be at least 1")),
         number if number > 1_000_000_000 => Err(D::Error::custom("must be at most 1000000000")),

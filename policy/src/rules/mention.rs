@@ -1,8 +1,13 @@
 //! What rules name outside of their text.
 
+use std::collections::BTreeMap;
+
 use cedar_policy::EntityUid;
 
-use super::fields::{Fields, Name};
+use super::{
+    fields::{Fields, Name},
+    flow::{ApprovalField, Flow},
+};
 
 /// What a rule names outside of its text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,11 +80,17 @@ impl Fields {
             ]
             .concat()
         });
-        let approvers = self.approval.iter().flatten();
-        let approvers =
-            approvers.map(|approval| Mention { kind: MentionKind::Group, name: approval.group.to_string() });
-        who.chain(approvers).collect()
+        let stages = match &self.approval {
+            Some(ApprovalField::Stages(stages)) => stages.clone(),
+            Some(ApprovalField::Flow(_)) | None => Vec::new(),
+        };
+        let flow = Flow::of(stages);
+        who.chain(flow.groups().map(|name| Mention { kind: MentionKind::Group, name })).collect()
     }
+}
+
+pub(super) fn flow_mentions(flows: &BTreeMap<String, Flow>) -> impl Iterator<Item = Mention> {
+    flows.values().flat_map(Flow::groups).map(|name| Mention { kind: MentionKind::Group, name })
 }
 
 pub(super) fn sorted(mut mentions: Vec<Mention>) -> Vec<Mention> {

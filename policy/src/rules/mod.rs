@@ -9,12 +9,14 @@
 //! matched here and handed to Cedar as sets of names ([`SCHEMA`]).
 
 mod cedar;
+mod changes;
 mod check;
 mod compile;
 mod diagnostic;
 mod document;
 mod examples;
 pub mod fields;
+mod flow;
 mod mention;
 mod merge;
 mod network;
@@ -27,12 +29,15 @@ mod tool;
 mod window;
 
 pub use cedar::SCHEMA;
+pub use changes::{ChangeDemand, ChangeDemands, ChangeKind};
 pub use diagnostic::Diagnostic;
 pub use document::{Document, Template};
 pub use examples::{Example, ExampleResult, Examples, Expectation};
+pub use flow::{BreakGlass, Flow, MAX_STAGES, PreApprovalLimits, Stage};
 pub use mention::{Mention, MentionKind};
+pub use network::network_contains;
 pub use quota::{Quota, QuotaOf};
-pub use set::{RuleSet, Scope, TemplateState};
+pub use set::{RuleFlow, RuleSet, Scope, TemplateState};
 pub use split::{TemplateText, split_templates};
 
 /// The longest text of a document or template, in bytes.

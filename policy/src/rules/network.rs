@@ -29,6 +29,12 @@ pub(super) fn parse(text: &str) -> Result<IpNet, FieldError> {
     }
 }
 
+/// Whether the address is in the network that the text names. None if it names none.
+#[must_use]
+pub fn network_contains(text: &str, address: IpAddr) -> Option<bool> {
+    parse(text).ok().map(|net| contains(&net, address))
+}
+
 /// Whether the address is in the network. An IPv4-mapped address is an IPv4 address, and no IPv4 address is in a network
 /// of IPv6, as Cedar has it.
 pub(super) fn contains(net: &IpNet, address: IpAddr) -> bool {

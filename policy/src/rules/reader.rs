@@ -9,8 +9,10 @@ use toml::Spanned;
 
 use super::{
     MAX_TEXT,
+    changes::{ChangeDemand, ChangeDemands, ChangeKind},
     diagnostic::Diagnostic,
-    fields::{Approval, Fields, HostPattern, Logins, Name, NetworkRef, QuotaField, Requirement, Who},
+    fields::{Fields, HostPattern, Logins, Name, NetworkRef, QuotaField, Requirement, Who},
+    flow::{ApprovalField, Flow, stages_fault},
     tool::Tool,
     window::{self, Hours},
 };
@@ -33,6 +35,9 @@ pub(super) struct RawDocument {
     pub(super) tool: BTreeMap<String, Spanned<Tool>>,
     #[serde(default)]
     pub(super) network: BTreeMap<String, Spanned<RawNetwork>>,
+    #[serde(default)]
+    pub(super) flow: BTreeMap<String, Spanned<Flow>>,
+    pub(super) changes: Option<Spanned<BTreeMap<Spanned<ChangeKind>, Spanned<ChangeDemand>>>>,
     pub(super) cedar: Option<Spanned<String>>,
 }
 
@@ -52,7 +57,7 @@ pub(super) struct RawRule {
     pub(super) hosts: Option<Spanned<Vec<HostPattern>>>,
     pub(super) logins: Option<Spanned<Logins>>,
     pub(super) quota: Option<Spanned<Vec<QuotaField>>>,
-    pub(super) approval: Option<Spanned<Vec<Approval>>>,
+    pub(super) approval: Option<Spanned<ApprovalField>>,
     pub(super) require: Option<Spanned<Vec<Requirement>>>,
 }
 
@@ -93,8 +98,13 @@ pub(super) fn parse(text: &str) -> Result<RawDocument, Vec<Diagnostic>> {
     })
 }
 
-/// Tables of tools and of networks.
-pub(super) type Named<'a> = (&'a BTreeMap<String, Tool>, &'a BTreeMap<String, Vec<IpNet>>);
+/// Tables of tools, networks and flows.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) tools: &'a BTreeMap<String, Tool>,
+    pub(super) networks: &'a BTreeMap<String, Vec<IpNet>>,
+    pub(super) flows: &'a BTreeMap<String, Flow>,
+}
 
 /// Gathers what is wrong.
 pub(super) struct Reader<'a> {
@@ -144,6 +154,37 @@ impl Reader<'_> {
         networks.into_iter().map(|(name, network)| (name, ranges(network))).collect()
     }
 
+    pub(super) fn flows(&mut self, flows: BTreeMap<String, Spanned<Flow>>) -> BTreeMap<String, Flow> {
+        self.count("flows", flows.len(), 0..0);
+        for (name, flow) in &flows {
+            self.name("flow", name, &flow.span());
+            if let Some(fault) = flow.get_ref().fault() {
+                self.wrong(flow.span(), format!("the flow {name} {fault}"));
+            }
+        }
+        flows.into_iter().map(|(name, flow)| (name, flow.into_inner())).collect()
+    }
+
+    pub(super) fn changes(
+        &mut self,
+        changes: BTreeMap<Spanned<ChangeKind>, Spanned<ChangeDemand>>,
+        flows: &BTreeMap<String, Flow>,
+    ) -> ChangeDemands {
+        for (kind, demand) in &changes {
+            if !ChangeKind::OF_PROJECT.contains(kind.get_ref()) {
+                let known = ChangeKind::OF_PROJECT.map(ChangeKind::name).join(", ");
+                let message = format!("a project can't make demands of changes of {}", kind.get_ref().name());
+                self.found.push(Diagnostic::at(self.text, kind.span(), message).help(format!("name some of: {known}")));
+            }
+            if let ChangeDemand::Flow(name) = demand.get_ref()
+                && !flows.contains_key(name.as_str())
+            {
+                self.undefined("flow", name, demand.span(), flows.keys());
+            }
+        }
+        changes.into_iter().map(|(kind, demand)| (kind.into_inner(), demand.into_inner())).collect()
+    }
+
     pub(super) fn list(&mut self, field: &str, items: usize, span: &Range<usize>) {
         if items == 0 {
             let message = format!("{field} is empty, so nothing would be allowed: leave it out to ask for nothing");
@@ -153,14 +194,14 @@ impl Reader<'_> {
         }
     }
 
-    /// The fields, and where they are. `named` are the tools and networks that can be named.
+    /// The fields, and where they are. `named` are the tools, networks and flows that can be named.
     pub(super) fn fields(
         &mut self,
         raw: RawRule,
         named: Option<Named<'_>>,
     ) -> (Fields, BTreeMap<&'static str, Range<usize>>) {
         let mut spans = BTreeMap::new();
-        if let Some((tools, networks)) = named {
+        if let Some(Named { tools, networks, flows }) = named {
             for name in raw.tools.iter().flat_map(|tools| tools.get_ref()) {
                 if !tools.contains_key(name.get_ref().as_str()) {
                     self.undefined("tool", name.get_ref(), name.span(), tools.keys());
@@ -172,6 +213,12 @@ impl Reader<'_> {
                 {
                     self.undefined("network", name, network.span(), networks.keys());
                 }
+            }
+            if let Some(approval) = &raw.approval
+                && let ApprovalField::Flow(name) = approval.get_ref()
+                && !flows.contains_key(name.as_str())
+            {
+                self.undefined("flow", name, approval.span(), flows.keys());
             }
         }
         let mut place = |name: &'static str, span: Range<usize>, items: Option<usize>| {
@@ -213,6 +260,11 @@ impl Reader<'_> {
             approval: take!(raw.approval, "approval"),
             require: take!(raw.require, "require").map(|list| list.into_iter().collect()),
         };
+        if let (Some(ApprovalField::Stages(stages)), Some(span)) = (&fields.approval, spans.get("approval"))
+            && let Some(fault) = stages_fault(stages)
+        {
+            self.found.push(Diagnostic::at(self.text, span.clone(), format!("approval {fault}")));
+        }
         if let (Some(quota), Some(span)) = (&fields.quota, spans.get("quota")) {
             let mut seen = Vec::new();
             for one in quota {

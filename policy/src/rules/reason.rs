@@ -88,8 +88,7 @@ impl Check {
 
 fn demand_text(demand: &Demand) -> String {
     match demand {
-        Demand::Approval { group, count: 1 } => format!("wants the approval of a member of {group}"),
-        Demand::Approval { group, count } => format!("wants the approval of {count} members of {group}"),
+        Demand::Approval(approval) => format!("wants {approval}"),
         Demand::Justification => "wants a justification".to_owned(),
         Demand::SecondFactor => "wants a second factor".to_owned(),
         Demand::VerifiedContent => "wants to see the content".to_owned(),
@@ -101,7 +100,8 @@ fn demand_text(demand: &Demand) -> String {
 fn demand_advice(demand: &Demand) -> Option<String> {
     match demand {
         Demand::Justification => Some("give one with SEALCARD_JUSTIFICATION or `sealcard justify TEXT`".to_owned()),
-        Demand::Approval { .. } | Demand::SecondFactor | Demand::VerifiedContent | Demand::Other(_) => {
+        Demand::Approval(_) => None,
+        Demand::SecondFactor | Demand::VerifiedContent | Demand::Other(_) => {
             Some("this server has no way to meet that, so it denies".to_owned())
         }
     }

@@ -14,10 +14,11 @@ use ipnet::IpNet;
 use super::{
     MAX_POLICIES,
     cedar::{Computed, question, schema},
-    compile::{Check, Compiled, Names, policies},
+    compile::{Check, Compiled, Names, flow_of, policies},
     diagnostic::Diagnostic,
     document::{Document, Rule, Template},
     fields::{Fields, Name, NetworkRef},
+    flow::{ApprovalField, Flow},
     merge::merge,
     network,
     quota::Quota,
@@ -78,10 +79,22 @@ pub struct RuleSet {
     networks: Vec<(String, Vec<IpNet>)>,
     windows: Vec<(String, Vec<Hours>)>,
     quotas: Vec<(Quota, Scope)>,
+    flows: BTreeMap<String, RuleFlow>,
     /// The policies as texts, in their order.
     texts: Vec<String>,
     /// Why nothing is allowed, if the rules could not be put together.
     broken: Option<String>,
+}
+
+/// The flow of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleFlow {
+    /// Whose rule it is, such as `project tools`.
+    pub scope: String,
+    /// The rule's name in its document.
+    pub rule: String,
+    /// The flow.
+    pub flow: Flow,
 }
 
 /// Whose policy it is, and what it wants.
@@ -141,6 +154,7 @@ impl RuleSet {
             networks: Vec::new(),
             windows: Vec::new(),
             quotas: Vec::new(),
+            flows: BTreeMap::new(),
             texts: Vec::new(),
             broken,
         }
@@ -156,6 +170,18 @@ impl RuleSet {
     #[must_use]
     pub fn quotas(&self) -> &[(Quota, Scope)] {
         &self.quotas
+    }
+
+    /// The flow of this name ([`crate::ApprovalDemand::flow`]).
+    #[must_use]
+    pub fn flow(&self, name: &str) -> Option<&RuleFlow> {
+        self.flows.get(name)
+    }
+
+    /// All flows, by name.
+    #[must_use]
+    pub const fn flows(&self) -> &BTreeMap<String, RuleFlow> {
+        &self.flows
     }
 
     /// The policies in Cedar, for people.
@@ -319,7 +345,16 @@ impl RuleSet {
         if let Some(missing) = self.missing(&fields, &tool, &net) {
             return Err(wrong(missing));
         }
-        let names = Names { rule: &qualified, tool: &tool, network: &net };
+        let named = |name: &Name| {
+            let own = document.flows.get(name.as_str());
+            own.or_else(|| template.and_then(|template| template.flows.get(name.as_str())))
+        };
+        let flow = flow_of(&fields, named);
+        if let (Some(ApprovalField::Flow(name)), None) = (&fields.approval, &flow) {
+            return Err(wrong(format!("there is no flow {name} here or in the template")));
+        }
+        let stages = flow.as_ref().map(|flow| flow.stages.as_slice()).unwrap_or_default();
+        let names = Names { rule: &qualified, tool: &tool, network: &net, stages };
         self.add_ranges(&fields);
         if let Some(hours) = &fields.hours {
             self.windows.push((qualified.clone(), hours.clone()));
@@ -329,6 +364,10 @@ impl RuleSet {
         }
         for compiled in policies(&fields, &names) {
             self.add_compiled(scope, name, compiled).map_err(wrong)?;
+        }
+        if let Some(flow) = flow {
+            let flow = RuleFlow { scope: scope.to_string(), rule: name.to_owned(), flow };
+            self.flows.insert(qualified, flow);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use sealcard_api::{
     Timestamp,
     ids::{GroupId, PrincipalId, ProjectId, ServiceTokenId},
-    roles::ProjectRole,
+    roles::{ProjectRole, SystemRole},
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +23,8 @@ pub enum Via {
 pub struct UserAdded {
     /// The user.
     pub principal: Named<PrincipalId>,
-    /// Whether the user may administer the server.
-    pub administrator: bool,
+    /// The user's system roles.
+    pub roles: Vec<SystemRole>,
     /// Whether the password is for one login.
     pub one_time_password: bool,
     /// Where the user gets notices.
@@ -43,9 +43,9 @@ pub struct UserChanged {
     /// The name from now on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub new_name: Option<String>,
-    /// Whether the user may administer the server.
+    /// The user's system roles from now on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub administrator: Option<bool>,
+    pub roles: Option<Vec<SystemRole>>,
     /// Whether the user is refused.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,
@@ -64,6 +64,16 @@ pub struct PrincipalAct {
     pub principal: Named<PrincipalId>,
 }
 
+/// There is a new service account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceAccountAdded {
+    /// The service account.
+    pub principal: Named<PrincipalId>,
+    /// The user who answers for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<Named<PrincipalId>>,
+}
+
 /// A service account was changed. What is absent stayed as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAccountChanged {
@@ -75,6 +85,9 @@ pub struct ServiceAccountChanged {
     /// Whether the service account is refused.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disabled: Option<bool>,
+    /// The user who answers for it from now on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<Named<PrincipalId>>,
 }
 
 /// A service account got a token.
@@ -150,6 +163,9 @@ pub struct ProjectChanged {
     /// Whether there is another description.
     #[serde(skip_serializing_if = "is_false", default)]
     pub description: bool,
+    /// Whether a key user may have no other role from now on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub strict_separation: Option<bool>,
 }
 
 /// What a role is given to. In JSON a field `principal` or `group`.
@@ -184,7 +200,16 @@ macro_rules! about_principal {
     )+};
 }
 
-about_principal!(UserAdded, UserChanged, PrincipalAct, ServiceAccountChanged, TokenAdded, TokenRevoked, GroupMemberAct);
+about_principal!(
+    UserAdded,
+    UserChanged,
+    PrincipalAct,
+    ServiceAccountAdded,
+    ServiceAccountChanged,
+    TokenAdded,
+    TokenRevoked,
+    GroupMemberAct
+);
 
 macro_rules! about_project {
     ($($payload:ty),+) => {$(

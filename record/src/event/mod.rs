@@ -1,6 +1,7 @@
 //! What is recorded.
 
 mod administration;
+mod approvals;
 mod authentication;
 mod claims;
 mod clock;
@@ -19,8 +20,10 @@ use serde::{Deserialize, Serialize};
 
 pub use administration::{
     GroupAct, GroupChanged, GroupMemberAct, Member, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged,
-    ProjectMemberAct, ServiceAccountChanged, TokenAdded, TokenRevoked, UserAdded, UserChanged, Via,
+    ProjectMemberAct, ServiceAccountAdded, ServiceAccountChanged, TokenAdded, TokenRevoked, UserAdded, UserChanged,
+    Via,
 };
+pub use approvals::{ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, UseExpired, UseWaiting};
 pub use authentication::{
     GrantAct, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
     PasswordChangeRequired, PasswordChanged, PasswordReset,
@@ -122,6 +125,19 @@ events! {
     UseDeniedBurst(UseDeniedBurst) = "use-denied-burst", Denied;
     /// A request that waited was given up by its requester.
     UseCancelled(UseCancelled) = "use-cancelled", Outcome;
+    /// A use that was asked for waits for people.
+    UseWaiting(UseWaiting) = "use-waiting", Approval;
+    /// A request waited in vain until its deadline.
+    UseExpired(UseExpired) = "use-expired", Outcome;
+
+    /// A pre-approval, break-glass or the approval of a change was asked for.
+    ApprovalAsked(ApprovalAsked) = "approval-asked", Approval;
+    /// Somebody approved or rejected.
+    ApprovalDecided(ApprovalDecided) = "approval-decided", Approval;
+    /// An approval expired, or was withdrawn or revoked.
+    ApprovalEnded(ApprovalEnded) = "approval-ended", Approval;
+    /// What break-glass was used for was looked into.
+    ReviewClosed(ReviewClosed) = "review-closed", Approval;
 
     /// A principal has shown its secret and got a grant.
     Login(Login) = "login", Authentication;
@@ -149,7 +165,7 @@ events! {
     /// A user got a one-time password in place of the password.
     PasswordReset(PasswordReset) = "password-reset", Administration;
     /// There is a new service account.
-    ServiceAccountAdded(PrincipalAct) = "service-account-added", Administration;
+    ServiceAccountAdded(ServiceAccountAdded) = "service-account-added", Administration;
     /// A service account was changed.
     ServiceAccountChanged(ServiceAccountChanged) = "service-account-changed", Administration;
     /// A service account was removed, with memberships, tokens and grants.

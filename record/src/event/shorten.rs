@@ -28,6 +28,16 @@ impl Event {
                 failed.error.iter_mut().for_each(cut);
             }
             Self::UseIntent(intent) => intent.asked.claims.iter_mut().for_each(cut_claims),
+            Self::UseWaiting(waiting) => {
+                waiting.wants.truncate(20);
+                waiting.asked.claims.iter_mut().for_each(cut_claims);
+            }
+            Self::ApprovalAsked(asked) => {
+                for texts in [&mut asked.terms, &mut asked.wants] {
+                    texts.truncate(20);
+                    texts.iter_mut().for_each(cut);
+                }
+            }
             Self::UseOutcome(outcome) => outcome.error.iter_mut().for_each(cut),
             Self::UseDenied(denied) => {
                 denied.reasons.truncate(20);

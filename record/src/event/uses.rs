@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use sealcard_api::{
     Timestamp,
     algorithm::HashAlgorithm,
-    ids::{ComponentId, KeyId, ProjectId},
+    ids::{ApprovalId, ComponentId, KeyId, ProjectId},
     record::RequestState,
 };
 use serde::{Deserialize, Serialize};
@@ -134,6 +134,12 @@ pub struct Judged {
     /// Whether a service account's token was shown to log in, and no password.
     #[serde(skip_serializing_if = "is_false", default)]
     pub by_service_token: bool,
+    /// The approval that the use was allowed by.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub approval: Option<ApprovalId>,
+    /// The stages that it had passed, such as `project/tags/approvers`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub approvals: Vec<String>,
     /// The quotas that had nothing left.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub exhausted: Vec<String>,

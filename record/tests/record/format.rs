@@ -88,7 +88,7 @@ fn hash_of_known_entries_never_changes() {
     assert_eq!(head.sequence, ENTRIES.lines().count() as u64);
     // (h=$(printf '%064d' 0); while read -r l; do
     //   h=$( (printf %s "$h" | xxd -r -p; printf %s "$l") | sha256sum | cut -d' ' -f1); done; echo $h) < entries.jsonl
-    assert_eq!(head.hash.to_string(), "bcb27d2701c11721c6329513271ac9ce1501820b3014d53102fd25597bc10593");
+    assert_eq!(head.hash.to_string(), "2da6679585e3d493628d0ee9dcf3691094c9326d21cde041d3d6a3274c6b4a6c");
 }
 
 #[test]

@@ -4,24 +4,30 @@ use sealcard_api::{
     Fingerprint, Timestamp,
     admin::EnvironmentKind,
     algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm},
-    ids::{ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, RequestId, ServiceTokenId},
+    approvals::{ApprovalKind, ApprovalState, Verdict},
+    ids::{
+        ApprovalId, ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, RequestId,
+        ServiceTokenId,
+    },
     keys::{KeyProfile, RevocationReason},
     merge::CertificateChange,
     record::RequestState,
-    roles::ProjectRole,
+    roles::{ProjectRole, SystemRole},
     tokens::KeyEvidence,
 };
 use sealcard_record::{
     Actor, Draft, Event, HexBytes, Named, Sha256,
     event::{
-        Asked, CertificateMerged, ClaimedProcess, Claims, ClockConfirmed, ClockJumped, ComponentsResealed,
-        DatabaseMoved, DenialCause, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, GrantAct, GrantRevoked,
-        GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct,
-        KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, Login, LoginFailed,
-        LoginFailure, LoginMethod, MasterKeyChanged, Member, NoticeChannelAct, Operation, PasswordChangeFailed,
-        PasswordChangeRequired, PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged,
-        ProjectMemberAct, RulesChange, RulesOf, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange,
-        TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseIntent, UserAdded, UserChanged, Via,
+        ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, Asked, CertificateMerged, ClaimedProcess, Claims,
+        ClockConfirmed, ClockJumped, ComponentsResealed, DatabaseMoved, DenialCause, EnvironmentAct, EnvironmentAdded,
+        EnvironmentFailure, GrantAct, GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun,
+        KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed,
+        KeyRevoked, KeyStored, KeyWork, Login, LoginFailed, LoginFailure, LoginMethod, MasterKeyChanged, Member,
+        NoticeChannelAct, Operation, PasswordChangeFailed, PasswordChangeRequired, PasswordChanged, PasswordReset,
+        PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct, ReviewClosed, RulesChange, RulesOf,
+        ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange, TokenAdded,
+        TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseExpired, UseIntent, UseWaiting, UserAdded,
+        UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -140,6 +146,7 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.push(by_request(Event::ClockConfirmed(ClockConfirmed { since: earlier(), seconds: -400 })));
     drafts.extend(rules().into_iter().map(by_request));
     drafts.extend(notices().into_iter().map(by_request));
+    drafts.extend(approvals().into_iter().map(by_request));
     drafts
 }
 
@@ -148,7 +155,7 @@ fn notices() -> Vec<Event> {
     vec![
         Event::UserAdded(UserAdded {
             principal: bob(),
-            administrator: false,
+            roles: Vec::new(),
             one_time_password: true,
             email: email("bob@example.org"),
             via: None,
@@ -156,12 +163,71 @@ fn notices() -> Vec<Event> {
         Event::UserChanged(UserChanged {
             principal: bob(),
             new_name: None,
-            administrator: None,
+            roles: None,
             disabled: None,
             password: false,
             email: email(""),
         }),
         Event::NoticeChannelEnabled(NoticeChannelAct { channel: "pager".to_owned() }),
+    ]
+}
+
+fn approvals() -> Vec<Event> {
+    let approval = |approval_kind| ApprovalRef {
+        approval: ApprovalId(id(90)),
+        approval_kind,
+        project: Some(project()),
+        key: Some(signing_key().key),
+        asked_by: bob(),
+    };
+    let UseIntent { signing_key: key, component, asked, host } = intent();
+    let wants = vec!["the approval of 2 members of approvers".to_owned()];
+    vec![
+        Event::UseWaiting(UseWaiting {
+            signing_key: key,
+            component,
+            asked,
+            host,
+            approval: ApprovalId(id(90)),
+            wants: wants.clone(),
+            deadline: later(),
+        }),
+        Event::UseExpired(UseExpired { signing_key: signing_key(), approval: ApprovalId(id(90)) }),
+        Event::ApprovalAsked(ApprovalAsked {
+            approval: approval(ApprovalKind::PreApproval),
+            terms: vec!["20 uses".to_owned()],
+            wants,
+            reason: "the nightly build".to_owned(),
+            expires: later(),
+        }),
+        Event::ApprovalDecided(ApprovalDecided {
+            approval: approval(ApprovalKind::Use),
+            version: 2,
+            verdict: Verdict::Approve,
+            stages: vec!["project/tags/approvers".to_owned()],
+            comment: None,
+            approval_state: ApprovalState::Approved,
+            usable_until: Some(later()),
+        }),
+        Event::ApprovalDecided(ApprovalDecided {
+            approval: ApprovalRef { project: None, key: None, ..approval(ApprovalKind::Change) },
+            version: 1,
+            verdict: Verdict::Reject,
+            stages: vec!["server/changes/security".to_owned()],
+            comment: Some("not today".to_owned()),
+            approval_state: ApprovalState::Rejected,
+            usable_until: None,
+        }),
+        Event::ApprovalEnded(ApprovalEnded {
+            approval: approval(ApprovalKind::Use),
+            approval_state: ApprovalState::Expired,
+            why: "not used in time".to_owned(),
+            used: 0,
+        }),
+        Event::ReviewClosed(ReviewClosed {
+            approval: approval(ApprovalKind::BreakGlass),
+            finding: "two hotfixes".to_owned(),
+        }),
     ]
 }
 
@@ -225,7 +291,7 @@ fn administration() -> Vec<Event> {
     vec![
         Event::UserAdded(UserAdded {
             principal: bob(),
-            administrator: false,
+            roles: Vec::new(),
             one_time_password: true,
             email: None,
             via: None,
@@ -233,15 +299,20 @@ fn administration() -> Vec<Event> {
         Event::UserChanged(UserChanged {
             principal: bob(),
             new_name: Some("robert".to_owned()),
-            administrator: Some(true),
+            roles: Some(vec![SystemRole::Administrator, SystemRole::SecurityOfficer]),
             disabled: None,
             password: true,
             email: None,
         }),
         Event::UserRemoved(PrincipalAct { principal: bob() }),
         Event::PasswordReset(PasswordReset { principal: bob(), expires: later() }),
-        Event::ServiceAccountAdded(PrincipalAct { principal: ci() }),
-        Event::ServiceAccountChanged(ServiceAccountChanged { principal: ci(), new_name: None, disabled: Some(true) }),
+        Event::ServiceAccountAdded(ServiceAccountAdded { principal: ci(), owner: Some(bob()) }),
+        Event::ServiceAccountChanged(ServiceAccountChanged {
+            principal: ci(),
+            new_name: None,
+            disabled: Some(true),
+            owner: Some(Named::new(alice().id, "alice")),
+        }),
         Event::ServiceAccountRemoved(PrincipalAct { principal: ci() }),
         Event::ServiceTokenAdded(TokenAdded { principal: ci(), token: token(), expires: later() }),
         Event::ServiceTokenRevoked(TokenRevoked { principal: ci(), token: token() }),
@@ -255,6 +326,7 @@ fn administration() -> Vec<Event> {
             project: project(),
             new_name: Some("releases".to_owned()),
             description: true,
+            strict_separation: Some(true),
         }),
         Event::ProjectRemoved(ProjectAct { project: project() }),
         Event::ProjectMemberAdded(ProjectMemberAct {
@@ -378,7 +450,7 @@ fn by_the_server() -> Vec<Event> {
     vec![
         Event::UserAdded(UserAdded {
             principal: bob(),
-            administrator: true,
+            roles: vec![SystemRole::Administrator],
             one_time_password: false,
             email: None,
             via,

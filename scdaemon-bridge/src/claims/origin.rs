@@ -14,7 +14,7 @@ use super::{
     git::{Git, environment_for_git},
     justification,
 };
-use crate::os::ProcessHandle;
+use crate::os::{ProcessHandle, ProcessIdentity};
 
 /// How long git may take to read its configuration.
 pub(super) const LIMIT_OF_GIT: Duration = Duration::from_secs(1);
@@ -22,6 +22,8 @@ pub(super) const LIMIT_OF_GIT: Duration = Duration::from_secs(1);
 /// What was known of a process and its ancestors while they ran.
 #[derive(Debug)]
 pub(crate) struct Origin {
+    /// The process itself.
+    asking: Option<ProcessIdentity>,
     /// The process, its parent, and so on.
     processes: Vec<Seen>,
     /// The nearest justification in their environments.
@@ -42,7 +44,13 @@ impl Origin {
     /// Looks at the process and its ancestors, as far as [`MAX_PROCESSES`] or the leader of its session. Their digests
     /// are begun.
     pub(crate) fn gather(process: ProcessHandle, digests: &Digests) -> Self {
-        let mut origin = Self { processes: Vec::new(), justification: None, git: None, of_git: OnceCell::new() };
+        let mut origin = Self {
+            asking: process.identity(),
+            processes: Vec::new(),
+            justification: None,
+            git: None,
+            of_git: OnceCell::new(),
+        };
         let (mut next, mut child) = (Some(process), None::<ProcessHandle>);
         while let Some(process) = next.filter(|_| origin.processes.len() < MAX_PROCESSES) {
             let path = process.path();
@@ -62,6 +70,11 @@ impl Origin {
             child = Some(process);
         }
         origin
+    }
+
+    /// The process that asks.
+    pub(crate) const fn asking(&self) -> Option<ProcessIdentity> {
+        self.asking
     }
 
     /// The justification of the environment.

@@ -11,14 +11,16 @@ use std::{
 
 use clap::{Arg, Command, CommandFactory as _, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use sealcard_api::approvals::{Approval, ApprovalList};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::pages;
+use super::{output::clean, pages};
 use crate::{
     cards::cache,
     config::Paths,
     remote::{Remote, path},
+    waiting::short_id,
 };
 
 /// A person waits for the answer to Tab no longer.
@@ -53,6 +55,8 @@ enum Noun {
     Template,
     /// A project, or a key that the person may see.
     ProjectOrKey,
+    /// What waits for an approval, by the short id.
+    Request,
 }
 
 impl Noun {
@@ -63,9 +67,10 @@ impl Noun {
             "key" | "name" if matches!(command, "add" | "create" | "import" | "adopt") && parent != Some("ssh") => {
                 return None;
             }
-            "key" if matches!(parent, Some("key" | "record")) => Self::Key,
+            "key" if matches!(parent, Some("key" | "record")) || command == "preapprove" => Self::Key,
+            "approval" | "approvals" => Self::Request,
             "key" => Self::UsableKey,
-            "user" | "member" | "of" | "who" => Self::User,
+            "user" | "member" | "of" | "who" | "principal" => Self::User,
             "service_account" | "account" => Self::ServiceAccount,
             "group" => Self::Group,
             "project" => Self::Project,
@@ -127,6 +132,10 @@ impl Noun {
                 names.extend(keys(remote).await?);
                 return Some(names);
             }
+            Self::Request => {
+                let list: ApprovalList = remote.get(&path(&["approvals"])).await.ok()?;
+                return Some(list.approvals.iter().map(Candidate::of_request).collect());
+            }
             Self::Template => "templates",
             Self::User => "users",
             Self::ServiceAccount => "service-accounts",
@@ -185,6 +194,12 @@ impl Candidate {
 
     fn of_key(project: &str, name: &str, user_id: &str) -> Self {
         Self { value: format!("{project}/{name}"), short: Some(name.to_owned()), help: Some(user_id.to_owned()) }
+    }
+
+    fn of_request(approval: &Approval) -> Self {
+        let key = approval.key.as_deref().or(approval.project.as_deref()).unwrap_or("-");
+        let help = clean(&format!("{} by {}", key, approval.asked_by.name));
+        Self { value: short_id(approval.id), short: None, help: Some(help) }
     }
 
     /// Names with control characters are not given to a shell.

@@ -1,9 +1,10 @@
 //! The `sealcard` command: what a person does on a workstation, and administration.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage. `status`, `sign` and `verify` have codes of their own, which their help
-//! names.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage. `status`, `sign`, `verify` and `break-glass` have codes of their own,
+//! which their help names.
 
 mod admin;
+mod approvals;
 mod ask;
 mod can;
 mod certificates;
@@ -17,7 +18,6 @@ mod generate;
 mod justify;
 mod keys;
 mod last;
-mod local_time;
 mod login;
 mod logout;
 mod machine;
@@ -56,6 +56,7 @@ use crate::{
     claims::Claims,
     config::{Config, ConfigError, Paths, Trust, files},
     gpg::Gnupg,
+    local_time,
     remote::{Anonymous, Remote, RemoteError, Route, ServerUrl},
     trace::Trace,
 };
@@ -74,6 +75,10 @@ First steps:
   sealcard setup --git --trust
                               make git sign with your key
   git tag -s v1.0             sign as always
+
+When a signature waits for people:
+  sealcard status --waiting   who can approve it, and how long it waits
+  sealcard requests --mine    what you can approve
 
 When something does not work:
   sealcard last               show why signing failed
@@ -126,6 +131,16 @@ enum Command {
     Sign(sign::Arguments),
     /// Say why you sign, for all that is signed in the next time
     Justify(justify::Arguments),
+    /// List what waits for an approval, and show one
+    Requests(approvals::requests::Arguments),
+    /// Approve what waits
+    Approve(approvals::decide::ApproveArguments),
+    /// Reject what waits
+    Reject(approvals::decide::RejectArguments),
+    /// Ask for uses of a key in advance; list such pre-approvals, end one
+    Preapprove(Box<approvals::advance::PreapproveArguments>),
+    /// Ask for the use of a key in an emergency
+    BreakGlass(Box<approvals::advance::BreakGlassArguments>),
     /// Verify signatures of files without gpg
     Verify(verify::Arguments),
     /// Check every link from gpg to the server and say what to do
@@ -247,6 +262,11 @@ async fn dispatch(app: &App, command: Command) -> anyhow::Result<ExitCode> {
         Command::Ssh(arguments) => ssh::run(app, arguments).map(done),
         Command::Sign(arguments) => sign::run(app, arguments).await,
         Command::Justify(arguments) => justify::run(app, &arguments).map(done),
+        Command::Requests(arguments) => approvals::requests::run(app, arguments).await.map(done),
+        Command::Approve(arguments) => approvals::decide::approve(app, arguments).await.map(done),
+        Command::Reject(arguments) => approvals::decide::reject(app, arguments).await.map(done),
+        Command::Preapprove(arguments) => approvals::advance::preapprove(app, *arguments).await.map(done),
+        Command::BreakGlass(arguments) => approvals::advance::break_glass(app, *arguments).await,
         Command::Verify(arguments) => verify::run(app, &arguments),
         Command::Doctor(arguments) => doctor::run(app, arguments).await,
         Command::Last(arguments) => last::run(app, &arguments).map(done),

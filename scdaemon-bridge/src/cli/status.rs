@@ -1,5 +1,7 @@
 //! `sealcard status`.
 
+mod waiting;
+
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     App, certificates, justify,
-    output::{BAD, GOOD, WARN, clean, facts, line, note, show, warn},
+    output::{BAD, GOOD, WARN, clean, count, facts, line, note, show, warn},
     setup::{self, ToolState},
     when,
 };
@@ -18,6 +20,7 @@ use crate::{
     config::{CertificateFacts, CertificateFingerprint, Config, GrantStore, Paths, Trust},
     grant,
     remote::RemoteError,
+    waiting::WaitingNote,
 };
 
 #[derive(Debug, Args)]
@@ -27,12 +30,18 @@ Exit codes:
   1  logged in, but the login ends within --days
   2  not logged in, or the server can't be reached
 
-Example, in a nightly job:
-  sealcard status --days 3 || echo 'log in again soon'")]
+With --waiting the exit code is 0, and the server is not asked.
+
+Examples:
+  sealcard status --days 3 || echo 'log in again soon'
+  sealcard status --waiting    what waits here for an approval")]
 pub(super) struct Arguments {
     /// Warn if the login ends within this many days, renewals included
     #[arg(long, value_name = "N", default_value_t = 0)]
     days: u32,
+    /// Show the uses of keys on this computer that wait for an approval, and who can give it
+    #[arg(long, conflicts_with = "days")]
+    waiting: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -49,7 +58,7 @@ struct Status {
     /// What the server shows; absent if it can't be asked.
     certificate: Option<CertificateFacts>,
     grant_store: Option<GrantStore>,
-    /// What needs a look on the server, for administrators.
+    /// What needs a look on the server, for holders of a system role.
     server_warnings: Vec<String>,
     /// Keys that can't be used or end soon, as far as the last sync knows.
     keys: Vec<KeyNews>,
@@ -57,6 +66,8 @@ struct Status {
     justification: Option<StoredJustification>,
     /// The tools that were set up to sign with a key.
     tools: Vec<ToolState>,
+    /// How many uses of keys wait here for an approval.
+    waiting: usize,
     #[serde(skip)]
     shown: Shown,
 }
@@ -118,6 +129,10 @@ impl State {
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.waiting {
+        waiting::run(app, arguments.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let status = find_out(app, arguments.days).await;
     show(arguments.json, &status, print)?;
     Ok(status.state.exit_code())
@@ -140,8 +155,8 @@ async fn find_out(app: &App, days: u32) -> Status {
     };
     let now = Timestamp::now();
     let warnings = config.as_ref().map(|config| certificates::warnings(app, config, certificate.as_ref(), now));
-    let administrator = state != State::Unchecked && grant.as_ref().is_some_and(|grant| grant.administrator);
-    let server_warnings = match administrator {
+    let told_all = state != State::Unchecked && grant.as_ref().is_some_and(|grant| !grant.roles.is_empty());
+    let server_warnings = match told_all {
         true => app.remote.readiness().await.map_or_else(|error| vec![error.to_string()], |ready| ready.reasons),
         false => Vec::new(),
     };
@@ -153,6 +168,7 @@ async fn find_out(app: &App, days: u32) -> Status {
         error,
         justification: StoredJustification::load(&app.paths).ok().flatten(),
         tools: setup::states(app),
+        waiting: WaitingNote::list(&app.paths).map_or(0, |notes| notes.len()),
         trust: config.as_ref().map(|config| TrustFacts::of(&config.trust, &paths)),
         grant_store: config.as_ref().map(|config| config.grant_store),
         shown: Shown {
@@ -205,8 +221,9 @@ fn print(status: &Status) {
         rows.push(("trusted via", trust.clone()));
     }
     if let Some(grant) = &status.grant {
-        let role = if grant.administrator { " (administrator)" } else { "" };
-        rows.push(("user", format!("{}{role}", grant.principal_name)));
+        let roles: Vec<&str> = grant.roles.iter().map(|role| role.name()).collect();
+        let roles = if roles.is_empty() { String::new() } else { format!(" ({})", roles.join(", ")) };
+        rows.push(("user", format!("{}{roles}", grant.principal_name)));
         rows.push(("logged in", when::with_distance(grant.created)));
         rows.push(("expires", when::with_distance(grant.expires)));
         if grant.refreshable_until > grant.expires {
@@ -223,6 +240,9 @@ fn print(status: &Status) {
     for tool in &status.tools {
         let key = tool.key.as_ref().unwrap_or(&tool.signing_key);
         rows.push((tool.tool, format!("signs with {key} ({})", setup::shown(&tool.file))));
+    }
+    if status.waiting > 0 {
+        rows.push(("waiting", format!("{} (sealcard status --waiting)", count(status.waiting, "use"))));
     }
     facts(&rows);
     status.shown.certificates.iter().for_each(warn);
@@ -248,7 +268,7 @@ mod tests {
             id: GrantId::new(),
             principal: PrincipalId::new(),
             principal_name: "jane".to_owned(),
-            administrator: false,
+            roles: Vec::new(),
             label: String::new(),
             created: Timestamp::from_unix(0),
             expires: Timestamp::from_unix(expires),

@@ -21,6 +21,16 @@ pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
     distance(time.unix().min(now.unix()), now.unix())
 }
 
+/// `45s`, `12m`, `3h` or `5d`: whole units, so that no more time is promised than there is.
+pub(super) fn span(seconds: i64) -> String {
+    match seconds.max(0) {
+        seconds @ ..MINUTE => format!("{seconds}s"),
+        seconds @ ..HOUR => format!("{}m", seconds / MINUTE),
+        seconds if seconds < 2 * DAY => format!("{}h", seconds / HOUR),
+        seconds => format!("{}d", seconds / DAY),
+    }
+}
+
 /// Rounded to the nearest unit: what has just been given for 30 days ends in 30 days.
 fn distance(time: i64, now: i64) -> String {
     let seconds = time.saturating_sub(now);
@@ -44,6 +54,15 @@ fn of(number: i64, unit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_whole_units() {
+        for (seconds, text) in
+            [(-5, "0s"), (59, "59s"), (119, "1m"), (HOUR, "1h"), (2 * DAY - 1, "47h"), (2 * DAY, "2d")]
+        {
+            assert_eq!(span(seconds), text);
+        }
+    }
 
     #[test]
     fn distances_are_rounded_to_the_nearest_unit() {

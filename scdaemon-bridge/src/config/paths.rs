@@ -214,6 +214,12 @@ impl Paths {
         self.state_folder.join("justification.json")
     }
 
+    /// Notes of uses that wait for people, a file for each.
+    #[must_use]
+    pub fn waiting_folder(&self) -> PathBuf {
+        self.state_folder.join("waiting")
+    }
+
     /// What the last operation came to.
     #[must_use]
     pub fn last_file(&self) -> PathBuf {
@@ -244,7 +250,7 @@ impl Paths {
         self.state_folder.join("sync.lock")
     }
 
-    /// Every file that this release makes in the two folders. Those of the machine's login are not among them.
+    /// Every file and folder that this release makes in the two folders. Those of the machine's login are not among them.
     #[must_use]
     pub fn own_files(&self) -> Vec<PathBuf> {
         vec![
@@ -260,6 +266,7 @@ impl Paths {
             self.cards_file(),
             self.known_cards_file(),
             self.justification_file(),
+            self.waiting_folder(),
             self.last_file(),
             self.trace_file(),
             older(self.trace_file()),

@@ -24,8 +24,15 @@ pub struct Config {
     pub user: Option<String>,
     /// Where the grant lies.
     pub grant_store: GrantStore,
+    /// Whether a line on the terminal says that a use by gpg waits for people, and for whom.
+    #[serde(skip_serializing_if = "Clone::clone", default = "yes")]
+    pub notify_waiting: bool,
     /// How the server is recognised.
     pub trust: Trust,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Config {
@@ -240,6 +247,7 @@ mod tests {
             server: "https://localhost:8443".to_owned(),
             user: Some("jane".to_owned()),
             grant_store: GrantStore::File,
+            notify_waiting: true,
             trust: Trust::Certificate { sha256: CertificateFingerprint::of(b"certificate") },
         }
     }
@@ -249,6 +257,14 @@ mod tests {
         let text = config().render().unwrap().replace("grant-store", "grant-storage");
         let error = Config::parse(&text).unwrap_err();
         assert!(error.contains("line 5") && error.contains("grant-storage"), "{error}");
+    }
+
+    #[test]
+    fn waiting_uses_are_told_of_unless_the_file_says_no() {
+        let text = config().render().unwrap();
+        assert!(!text.contains("notify-waiting") && Config::parse(&text).unwrap().notify_waiting);
+        let silent = Config { notify_waiting: false, ..config() };
+        assert_eq!(Config::parse(&silent.render().unwrap()), Ok(silent));
     }
 
     #[test]

@@ -149,7 +149,7 @@ mod tests {
                 id: GrantId::new(),
                 principal: PrincipalId::new(),
                 principal_name: "jane".to_owned(),
-                administrator: false,
+                roles: Vec::new(),
                 label: String::new(),
                 created: Timestamp::from_unix(0),
                 expires: Timestamp::from_unix(expires),

@@ -18,7 +18,7 @@ use nix::{
 
 pub use self::unix_diag::parse_unix_diag;
 pub(crate) use self::{
-    process::{ProcessHandle, holders},
+    process::{ProcessHandle, ProcessIdentity, holders},
     unix_diag::accepted_connections,
 };
 use super::Place;

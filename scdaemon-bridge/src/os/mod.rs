@@ -10,8 +10,8 @@ compile_error!("this system is not supported yet: write its file beside linux.rs
 #[cfg(target_os = "linux")]
 pub use system::parse_unix_diag;
 pub(crate) use system::{
-    CONFIG_PLACE, MACHINE_FOLDER, MAX_SOCKET_PATH, ProcessHandle, STATE_PLACE, accepted_connections, advice,
-    gnupg_socket_folder, holders, keyring_entry, keyring_is_absent, process_lives,
+    CONFIG_PLACE, MACHINE_FOLDER, MAX_SOCKET_PATH, ProcessHandle, ProcessIdentity, STATE_PLACE, accepted_connections,
+    advice, gnupg_socket_folder, holders, keyring_entry, keyring_is_absent, process_lives,
 };
 pub use system::{adopt_session, shield};
 

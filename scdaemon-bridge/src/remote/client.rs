@@ -17,11 +17,12 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
 use sealcard_api::{
-    IDEMPOTENCY_KEY_HEADER, REGISTRY_VERSION_HEADER, REQUEST_SECONDS_HEADER,
+    IDEMPOTENCY_KEY_HEADER, REGISTRY_VERSION_HEADER, REQUEST_SECONDS_HEADER, Timestamp,
     problem::{Problem, ProblemCode},
 };
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use uuid::Uuid;
 
 use super::{
@@ -222,7 +223,7 @@ impl Http {
             body.extend_from_slice(&chunk);
         }
         let outcome = if answers { Ok(body) } else { Err(self.problem(status.as_u16(), &body)?) };
-        Ok(Answer { registry_version, date, outcome })
+        Ok(Answer { accepted: status == StatusCode::ACCEPTED, registry_version, date, outcome })
     }
 
     /// Reads an answer's body.
@@ -287,6 +288,8 @@ impl fmt::Debug for Body {
 /// What came back.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// Status 202: what was asked for is not done yet.
+    pub(super) accepted: bool,
     pub(super) registry_version: Option<u64>,
     /// The header `Date`, as it is.
     pub(super) date: Option<String>,
@@ -296,6 +299,12 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn code(&self) -> Option<ProblemCode> {
         self.outcome.as_ref().err().map(|problem| problem.code)
+    }
+
+    /// The server's time, if it said it.
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        let date = OffsetDateTime::parse(self.date.as_deref()?, &Rfc2822).ok()?;
+        Some(Timestamp::from_unix(date.unix_timestamp()))
     }
 }
 

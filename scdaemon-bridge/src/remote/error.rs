@@ -1,14 +1,21 @@
 //! Why the server's help could not be had.
 
-use std::{error::Error as StdError, fmt, io};
+use std::{error::Error as StdError, fmt, io, time::Duration};
 
-use sealcard_api::problem::{Problem, ProblemCode};
+use sealcard_api::{
+    Timestamp,
+    approvals::WaitingUse,
+    ids::RequestId,
+    problem::{Problem, ProblemCode},
+};
 use thiserror::Error;
 
 use super::tls::PinMismatchError;
 use crate::{
     config::{CertificateFingerprint, ConfigError},
     grant::GrantError,
+    local_time::clock,
+    waiting,
 };
 
 /// Why a request came to nothing. Each variant says whether retrying can help.
@@ -50,6 +57,21 @@ pub enum RemoteError {
     /// The server said no. Its code says whether retrying helps.
     #[error("{}", problem_text(_0))]
     Problem(Box<Problem>),
+    /// People did not decide while it was waited for. Repeating the command helps once they have, because what they approve
+    /// later is kept for the next attempt.
+    #[error("{}", undecided_text(waiting, *waited))]
+    Undecided {
+        /// What it waited for.
+        waiting: Box<WaitingUse>,
+        /// How long; zero if it did not wait at all.
+        waited: Duration,
+    },
+    /// The request was given up while it waited for people. Retrying helps.
+    #[error("the request was given up while it waited for an approval (request {request})")]
+    GivenUp {
+        /// The request.
+        request: RequestId,
+    },
     /// The answer can't be understood: not a Sealcard server, or one of another age. Retrying can't help.
     #[error("{server} gave an answer that can't be understood: {detail}")]
     BadAnswer {
@@ -108,12 +130,49 @@ impl RemoteError {
                 Some("Check the network and whether the server runs; `sealcard doctor` looks at each link.")
             }
             Self::Grant(error) => error.advice(),
+            Self::Undecided { waiting, .. } if waiting.expires > Timestamp::now() => {
+                Some("Once it is approved, run the same command again: the approval is kept for one use.")
+            }
+            Self::Undecided { .. } => Some("Run the same command again, when somebody can approve it."),
+            Self::GivenUp { .. } => Some("Run the same command again."),
+            Self::Problem(problem) => match problem.code {
+                ProblemCode::Rejected => Some("Ask who rejected it before you try again."),
+                ProblemCode::TooManyWaiting => {
+                    Some("`sealcard requests` lists what waits. Try again once some of it is decided.")
+                }
+                ProblemCode::Changed => Some("`sealcard requests` shows how it is now. Then decide again."),
+                _ => None,
+            },
             _ => None,
         }
     }
 
+    /// Whether it may pass by itself, as while the server is restarted or the network is away.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            // A proxy that stands before the server answers with pages of its own.
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::BadAnswer { .. } => true,
+            Self::Problem(problem) => matches!(
+                problem.code,
+                ProblemCode::Overloaded | ProblemCode::Internal | ProblemCode::Timeout | ProblemCode::DiskFull
+            ),
+            _ => false,
+        }
+    }
+
+    /// The request as it is in the server's record, if the error names it.
+    #[must_use]
+    pub fn request_id(&self) -> Option<RequestId> {
+        match self {
+            Self::Undecided { waiting, .. } => Some(waiting.request_id),
+            Self::GivenUp { request } => Some(*request),
+            other => other.problem().and_then(|problem| problem.request_id),
+        }
+    }
+
     /// From what the HTTP client says.
-    pub(super) fn from_transport(server: &str, timeout: std::time::Duration, error: reqwest::Error) -> Self {
+    pub(super) fn from_transport(server: &str, timeout: Duration, error: reqwest::Error) -> Self {
         let server = server.to_owned();
         // The address is named already, and it may hold what the caller asked for.
         let error = error.without_url();
@@ -333,6 +392,20 @@ fn names_no_port(server: &str) -> bool {
     let authority = address.strip_prefix("https://").unwrap_or(address);
     let behind_host = authority.rsplit(']').next().unwrap_or_default();
     !behind_host.contains(':')
+}
+
+fn undecided_text(waiting: &WaitingUse, waited: Duration) -> String {
+    let wanted = waiting::wanted(&waiting.wants, &waiting.approvers);
+    let mut text = match waited.as_secs() {
+        0 => format!("it waits for {wanted}"),
+        seconds @ ..120 => format!("nobody decided within {seconds} seconds; it waits for {wanted}"),
+        seconds => format!("nobody decided within {} minutes; it waits for {wanted}", seconds / 60),
+    };
+    if waiting.expires > Timestamp::now() {
+        let command = waiting::approve_command(waiting.approval);
+        text.push_str(&format!("; it can be approved until {}: {command}", clock(waiting.expires)));
+    }
+    text
 }
 
 fn problem_text(problem: &Problem) -> String {

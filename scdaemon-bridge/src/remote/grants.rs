@@ -18,8 +18,13 @@ pub(super) const fn is_refusal(code: Option<ProblemCode>) -> bool {
 }
 
 impl Remote {
-    /// Waits for a renewal of the grant that is under way. For programs that end: one that runs on need not.
+    /// Waits for a renewal of the grant and for requests that are being given up. For programs that end: one that runs on
+    /// need not.
     pub async fn settle(&self) {
+        let given_up = std::mem::take(&mut *self.shared.given_up.lock());
+        for task in given_up {
+            let _ = task.await;
+        }
         let Some(session) = self.shared.session.lock().await.clone() else { return };
         let task = session.refresh.lock().take();
         if let Some(task) = task {

@@ -13,11 +13,12 @@ mod requests;
 mod route;
 mod session;
 pub mod tls;
+mod wait;
 mod watch;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 pub use client::{NameError, ServerUrl, ServerUrlError};
@@ -26,6 +27,7 @@ pub use observe::{Anchor, Observed, observe};
 pub use path::{path, query};
 pub use requests::Anonymous;
 pub use route::Route;
+pub use wait::{WaitEnd, WaitObserver};
 
 use crate::config::Paths;
 
@@ -33,14 +35,19 @@ use crate::config::Paths;
 #[derive(Clone)]
 pub struct Remote {
     shared: Arc<Shared>,
+    wait: wait::Wait,
 }
 
 struct Shared {
     paths: Paths,
     /// What the last answer's header said; 0 before the first answer.
     registry_version: AtomicU64,
+    /// By how many seconds the server's clock is ahead of this machine's, as of the last answer.
+    clock_ahead: AtomicI64,
     /// The client, made when first needed, with the configuration that it was made from.
     session: tokio::sync::Mutex<Option<Arc<session::Session>>>,
+    /// Requests that are being given up.
+    given_up: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
 impl Remote {
@@ -54,8 +61,11 @@ impl Remote {
             shared: Arc::new(Shared {
                 paths: paths.clone(),
                 registry_version: AtomicU64::new(0),
+                clock_ahead: AtomicI64::new(0),
                 session: tokio::sync::Mutex::new(None),
+                given_up: parking_lot::Mutex::default(),
             }),
+            wait: wait::Wait::default(),
         })
     }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use sealcard_api::{
+    approvals::WaitingUse,
     ids::KeyId,
     operations::{
         AuthenticateRequest, DecryptRequest, DecryptResponse, SignBatchRequest, SignBatchResponse, SignBatchResult,
@@ -23,8 +24,9 @@ use super::{
 
 impl Remote {
     /// Signs a digest with the key's signature slot. `idempotency` is new for each use of the key. Takes at most
-    /// twice the server's request limit. Sends the request once more if the connection broke, and again while the server
-    /// is busy.
+    /// twice the server's request limit, and as long as it waits for people: see [`super::WaitObserver`]. Sends the
+    /// request once more if the connection broke, and again while the server is busy. A use that waits is given up if the
+    /// future is dropped.
     ///
     /// # Errors
     ///
@@ -67,7 +69,7 @@ impl Remote {
     }
 
     /// Signs several digests with the key's signature slot, at most [`MAX_BATCH`]; as [`Self::sign`]. Gives one result
-    /// for each item, in their order.
+    /// for each item, in their order. An item that waits for people goes on with [`Self::sign_waiting`].
     ///
     /// [`MAX_BATCH`]: sealcard_api::operations::MAX_BATCH
     ///
@@ -90,6 +92,23 @@ impl Remote {
         })
     }
 
+    /// Goes on with an item of a batch that waits for people, as [`Self::sign`] does.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`].
+    pub async fn sign_waiting(
+        &self,
+        key: KeyId,
+        idempotency: Uuid,
+        request: &SignRequest,
+        waiting: WaitingUse,
+    ) -> Result<SignatureResponse, RemoteError> {
+        let call = use_of(key, "sign", Some(idempotency), request)?;
+        let answer = self.await_people(&call, waiting).await?;
+        self.read(answer).await
+    }
+
     async fn operate<B: Serialize, T: DeserializeOwned>(
         &self,
         key: KeyId,
@@ -97,17 +116,25 @@ impl Remote {
         idempotency: Option<Uuid>,
         body: &B,
     ) -> Result<T, RemoteError> {
-        let call = Call {
-            method: reqwest::Method::POST,
-            path: format!("/v1/keys/{key}/{operation}"),
-            idempotency,
-            body: Some(Body::json(body)?),
-        };
+        let call = use_of(key, operation, idempotency, body)?;
+        let mut answer = self.send_use(&call).await?;
+        if let Some(waiting) = self.waiting_use(&answer).await? {
+            answer = self.await_people(&call, waiting).await?;
+        }
+        self.read(answer).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, answer: Answer) -> Result<T, RemoteError> {
+        self.session().await?.http.parse(&answer.outcome.map_err(RemoteError::Problem)?)
+    }
+
+    /// Sends a use, within its time limit.
+    pub(super) async fn send_use(&self, call: &Call) -> Result<Answer, RemoteError> {
         let begin = Instant::now();
         let session = self.session().await?;
         let limit = session.http.time_limit();
-        match timeout_at(begin + limit, self.repeat(&session, &call)).await {
-            Ok(answer) => session.http.parse(&answer?.outcome.map_err(RemoteError::Problem)?),
+        match timeout_at(begin + limit, self.repeat(&session, call)).await {
+            Ok(answer) => answer,
             Err(_) => Err(RemoteError::TimedOut { server: session.http.name().to_owned(), seconds: limit.as_secs() }),
         }
     }
@@ -143,6 +170,11 @@ impl Remote {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+fn use_of(key: KeyId, operation: &str, idempotency: Option<Uuid>, body: &impl Serialize) -> Result<Call, RemoteError> {
+    let path = format!("/v1/keys/{key}/{operation}");
+    Ok(Call { method: reqwest::Method::POST, path, idempotency, body: Some(Body::json(body)?) })
 }
 
 /// How long a busy server is asked again. What it says then is better than no answer in time: that

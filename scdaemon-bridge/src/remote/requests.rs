@@ -4,9 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::{Method, header::HeaderValue};
 use sealcard_api::{
+    Timestamp,
     admin::Readiness,
+    approvals::Approval,
     cards::CardList,
     grants::{GrantInfo, GrantIssued, LoginRequest, SecretText, ServerInfo},
+    ids::ApprovalId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
@@ -109,6 +112,15 @@ impl Remote {
         self.request::<B, serde::de::IgnoredAny>(Method::DELETE, path, body).await.map(drop)
     }
 
+    /// Ends an approval, and gives it as it is then.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`].
+    pub async fn end_approval(&self, id: ApprovalId) -> Result<Approval, RemoteError> {
+        self.request::<(), _>(Method::DELETE, &super::path(&["approvals", &id.to_string()]), None).await
+    }
+
     async fn request<B: Serialize, T: DeserializeOwned>(
         &self,
         method: Method,
@@ -148,6 +160,10 @@ impl Remote {
             let answer = session.http.exchange(&request).await?;
             if let Some(version) = answer.registry_version {
                 self.shared.registry_version.fetch_max(version, std::sync::atomic::Ordering::Relaxed);
+            }
+            if let Some(time) = answer.time() {
+                let ahead = time.unix().saturating_sub(Timestamp::now().unix());
+                self.shared.clock_ahead.store(ahead, std::sync::atomic::Ordering::Relaxed);
             }
             if !super::grants::is_refusal(answer.code()) {
                 session.refresh_when_due(&grant);

@@ -16,14 +16,18 @@ use std::{
 };
 
 use sealcard_api::context::UseContext;
-use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout_at};
+use tokio::{
+    sync::OnceCell,
+    task::spawn_blocking,
+    time::{sleep, timeout_at},
+};
 
 use super::{Peer, Session, assignment, socket_candidates};
 use crate::{
     claims::{Claims, LIMIT, Origin, command_line},
     config::{self, Paths},
     gpg::agent_conf,
-    os::{self, AcceptedConnection, ProcessHandle},
+    os::{self, AcceptedConnection, ProcessHandle, ProcessIdentity},
 };
 
 /// More clients at once are not looked at.
@@ -31,6 +35,9 @@ const MAX_CLIENTS: usize = 64;
 
 /// How long the search for the clients' processes may take.
 const SEARCH_LIMIT: Duration = Duration::from_millis(80);
+
+/// How often to look whether a client that waits is still there.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
 
 /// What the daemon knows of those who ask.
 #[derive(Debug)]
@@ -70,6 +77,21 @@ impl Askers {
         let left = assignment::possible(session, &of_sessions);
         of_sessions.insert(session, left.clone());
         left
+    }
+
+    /// Of the clients that were there when a session began, those that may have asked for a use of it. None if the system
+    /// does not tell.
+    async fn candidates(&self, session: u64, then: &[AcceptedConnection], may_be_ssh: bool) -> Option<HashSet<u64>> {
+        let now = self.clients_now().await?;
+        let stayed = now.iter().filter(|client| then.iter().any(|before| before.socket == client.socket));
+        let stayed = stayed.filter(|client| may_be_ssh || !client.is_ssh()).map(|client| client.socket).collect();
+        Some(self.exclude_others(session, stayed))
+    }
+
+    /// The clients that are connected. None if the system does not tell.
+    async fn clients_now(&self) -> Option<Vec<AcceptedConnection>> {
+        let agent = self.agent.borrow().clone();
+        spawn_blocking(move || agent.clients()).await.ok()?
     }
 
     /// Finds the processes of these clients, as far as they are not known. Those that are gone are forgotten.
@@ -142,11 +164,35 @@ impl Asker {
         let begin = self.begin.as_ref()?;
         let origins = begin.origins(askers).await;
         let There::Clients(then) = &begin.there else { return Some(origins.values().cloned().collect()) };
-        let agent = askers.agent.borrow().clone();
-        let now = spawn_blocking(move || agent.clients()).await.ok()??;
-        let stayed = now.iter().filter(|client| then.iter().any(|before| before.socket == client.socket));
-        let stayed = stayed.filter(|client| may_be_ssh || !client.is_ssh()).map(|client| client.socket).collect();
-        askers.exclude_others(session, stayed).iter().map(|socket| origins.get(socket).cloned()).collect()
+        let candidates = askers.candidates(session, then, may_be_ssh).await?;
+        candidates.iter().map(|socket| origins.get(socket).cloned()).collect()
+    }
+
+    /// The processes of which one asks. None if that can't be told.
+    pub(super) async fn processes(&self, session: u64, askers: &Askers, may_be_ssh: bool) -> Vec<ProcessIdentity> {
+        let origins = self.origins(session, askers, may_be_ssh).await.unwrap_or_default();
+        origins.iter().filter_map(|origin| origin.asking()).collect()
+    }
+
+    /// Waits until every client of gpg-agent that may have asked for a use of this session has closed its connection.
+    /// gpg-agent does not look at that while it waits for an answer. For ever, if it can't be told who may have asked.
+    pub(super) async fn gone(&self, session: u64, askers: &Askers, may_be_ssh: bool) {
+        let candidates = match self.begin.as_ref().map(|begin| &begin.there) {
+            Some(There::Clients(then)) => askers.candidates(session, then, may_be_ssh).await,
+            // The end of its connection tells of a process that asks without gpg-agent.
+            Some(There::Peer(_) | There::Unknown) | None => None,
+        };
+        let Some(candidates) = candidates.filter(|candidates| !candidates.is_empty()) else {
+            return std::future::pending().await;
+        };
+        loop {
+            sleep(LOOK_PERIOD).await;
+            let Some(now) = askers.clients_now().await else { continue };
+            let is_there = |client: &AcceptedConnection| client.peer.is_some() && candidates.contains(&client.socket);
+            if !now.iter().any(is_there) {
+                return;
+            }
+        }
     }
 }
 

@@ -6,6 +6,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::assuan::{Incoming, LineBuffer};
 
+/// A client that waits for an answer sends nothing; so much is kept if it does, in bytes.
+const MAX_KEPT: usize = 16 * 1024;
+
 /// A pair of byte streams that carry Assuan lines.
 pub struct Connection {
     reader: Box<dyn AsyncRead + Unpin>,
@@ -40,6 +43,22 @@ impl Connection {
                 Some(bytes) => self.lines.push(bytes),
             }
         }
+    }
+
+    /// Waits until the client is gone. What it sends meanwhile is kept for [`Self::next`]; if that is much, the end is not
+    /// seen.
+    pub(super) async fn closed(&mut self) {
+        let mut kept = 0;
+        while kept < MAX_KEPT {
+            match self.reader.read(&mut self.chunk[..]).await.map(|len| self.chunk.get(..len)) {
+                Ok(Some(bytes @ [_, ..])) => {
+                    self.lines.push(bytes);
+                    kept += bytes.len();
+                }
+                _ => return,
+            }
+        }
+        std::future::pending().await
     }
 
     /// Sends bytes at once.

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::{
     KeyHolder, Log, Misconfigured, asking::Askers, executable::Executable, record::LastWriter, refresh::Refresh,
+    waiting::Told,
 };
 use crate::{
     cards::{Registry, cache},
@@ -34,6 +35,7 @@ pub struct Daemon {
     pub(super) refresh: Refresh,
     pub(super) lock: super::lock::CardLock,
     pub(super) askers: Askers,
+    pub(super) told: Told,
     executable: Option<Executable>,
     registry: RefCell<Rc<Registry>>,
     stamp: RefCell<Option<Stamp>>,
@@ -85,6 +87,7 @@ impl Daemon {
             refresh: Refresh::default(),
             lock: super::lock::CardLock::default(),
             askers: Askers::new(paths.clone()),
+            told: Told::default(),
             executable: Executable::current(),
             paths,
             registry: RefCell::default(),
@@ -166,6 +169,12 @@ impl Daemon {
     /// Waits until everything noted is written.
     pub async fn finish(&self) {
         self.last.finish().await;
+    }
+
+    /// Waits until uses that were given up are known as such, at the server and here.
+    pub async fn settle(&self) {
+        self.told.finish().await;
+        self.holder.settle().await;
     }
 
     /// Where the socket is, once there is one.

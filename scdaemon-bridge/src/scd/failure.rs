@@ -46,13 +46,15 @@ impl From<&RemoteError> for Failure {
             RemoteError::CertificateChanged(_) => "certificate-changed",
             RemoteError::TimedOut { .. } => "timed-out",
             RemoteError::Problem(problem) => problem.code.name(),
+            RemoteError::Undecided { .. } => "undecided",
+            RemoteError::GivenUp { .. } => "given-up",
             RemoteError::BadAnswer { .. } => "bad-answer",
         };
         Self {
             code: code_of(error),
             name: name.to_owned(),
             reason: error.to_string(),
-            request_id: problem.and_then(|problem| problem.request_id),
+            request_id: error.request_id(),
             advice: error.advice().or_else(|| error.code().and_then(advice_for)).map(str::to_owned),
         }
     }
@@ -75,6 +77,9 @@ fn code_of(error: &RemoteError) -> Code {
         RemoteError::CertificateChanged(_) => Code::BAD_CERT,
         RemoteError::TimedOut { .. } => Code::TIMEOUT,
         RemoteError::Problem(problem) => code_of_problem(problem.code),
+        RemoteError::Undecided { .. } => Code::TIMEOUT,
+        // An act of the user, by another command.
+        RemoteError::GivenUp { .. } => Code::CANCELED,
         RemoteError::BadAnswer { .. } => Code::INV_RESPONSE,
     }
 }
@@ -88,7 +93,7 @@ fn code_of_problem(code: ProblemCode) -> Code {
         | ProblemCode::PasswordChangeRequired
         | ProblemCode::GrantExpired
         | ProblemCode::GrantRevoked => Code::NO_AUTH,
-        ProblemCode::Forbidden => Code::FORBIDDEN,
+        ProblemCode::Forbidden | ProblemCode::Rejected | ProblemCode::ApprovalNeeded => Code::FORBIDDEN,
         ProblemCode::NotFound => Code::NO_SECKEY,
         ProblemCode::KeyDisabled => Code::KEY_DISABLED,
         ProblemCode::KeyExpired => Code::KEY_EXPIRED,
@@ -99,12 +104,17 @@ fn code_of_problem(code: ProblemCode) -> Code {
         ProblemCode::DecryptionFailed => Code::DECRYPT_FAILED,
         ProblemCode::Invalid | ProblemCode::UnsupportedMediaType | ProblemCode::RulesInvalid => Code::INV_VALUE,
         ProblemCode::TooLarge => Code::TOO_LARGE,
-        ProblemCode::InProgress | ProblemCode::TooManyAttempts | ProblemCode::TooManyUses | ProblemCode::Overloaded => {
-            Code::TRY_LATER
-        }
+        ProblemCode::InProgress
+        | ProblemCode::TooManyAttempts
+        | ProblemCode::TooManyUses
+        | ProblemCode::TooManyWaiting
+        | ProblemCode::Overloaded => Code::TRY_LATER,
         ProblemCode::Sealed | ProblemCode::SignerUnavailable | ProblemCode::DiskFull => Code::NOT_OPERATIONAL,
         ProblemCode::Timeout => Code::TIMEOUT,
-        ProblemCode::MethodNotAllowed | ProblemCode::Conflict | ProblemCode::IdempotencyMismatch => Code::INV_RESPONSE,
+        ProblemCode::MethodNotAllowed
+        | ProblemCode::Conflict
+        | ProblemCode::Changed
+        | ProblemCode::IdempotencyMismatch => Code::INV_RESPONSE,
         ProblemCode::OutcomeUnknown | ProblemCode::Internal | ProblemCode::Unknown => Code::CARD,
     }
 }
@@ -130,6 +140,7 @@ fn advice_for(code: ProblemCode) -> Option<&'static str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use sealcard_api::problem::Problem;
 
@@ -142,6 +153,8 @@ mod tests {
     #[test]
     fn problems_become_the_documented_codes() {
         assert_eq!(of(ProblemCode::Forbidden).code, Code::FORBIDDEN);
+        assert_eq!(of(ProblemCode::Rejected).code, Code::FORBIDDEN);
+        assert_eq!(of(ProblemCode::TooManyWaiting).code, Code::TRY_LATER);
         assert_eq!(of(ProblemCode::GrantExpired).code, Code::NO_AUTH);
         assert_eq!(of(ProblemCode::Sealed).code, Code::NOT_OPERATIONAL);
         assert_eq!(of(ProblemCode::SignerUnavailable).code, Code::NOT_OPERATIONAL);
@@ -157,6 +170,17 @@ mod tests {
         };
         assert_eq!(Failure::from(&refused).code, Code::ECONNREFUSED);
         assert_eq!(Failure::from(&RemoteError::NotLoggedIn { reason: None }).name, "not-logged-in");
+        let waiting = Box::new(crate::waiting::tests::waiting_use());
+        let id = waiting.request_id;
+        let undecided = Failure::from(&RemoteError::Undecided { waiting, waited: std::time::Duration::from_secs(300) });
+        assert_eq!(
+            (undecided.code, undecided.name.as_str(), undecided.request_id),
+            (Code::TIMEOUT, "undecided", Some(id))
+        );
+        assert!(
+            undecided.reason.contains("within 5 minutes") && undecided.reason.contains("sealcard approve 1a2b3c4d")
+        );
+        assert!(undecided.advice.unwrap().contains("run the same command again"));
     }
 
     /// Any of these makes gpg ask for a card to be inserted, or looks like an act of the user.

@@ -1,6 +1,6 @@
 //! Whoever holds the private keys, as sessions see it.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use sealcard_api::{
     cards::CardList,
@@ -11,16 +11,26 @@ use uuid::Uuid;
 
 use crate::{
     config::ConfigError,
-    remote::{Remote, RemoteError},
+    remote::{Remote, RemoteError, WaitObserver},
 };
 
 /// What comes of asking.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, RemoteError>> + 'a>>;
 
-/// Uses private keys somewhere else. In the daemon it is the server; tests hold keys in memory.
+/// What is told when a use waits for people.
+pub type Observer = Arc<dyn WaitObserver>;
+
+/// Uses private keys somewhere else. In the daemon it is the server; tests hold keys in memory. An answer that is dropped
+/// while it waits for people is given up.
 pub trait KeyHolder {
     /// A signature by the signature slot.
-    fn sign<'a>(&'a self, key: KeyId, once: Uuid, request: &'a SignRequest) -> Answer<'a, SignatureResponse>;
+    fn sign<'a>(
+        &'a self,
+        key: KeyId,
+        once: Uuid,
+        request: &'a SignRequest,
+        observer: Observer,
+    ) -> Answer<'a, SignatureResponse>;
 
     /// A signature by the authentication slot.
     fn authenticate<'a>(
@@ -28,21 +38,40 @@ pub trait KeyHolder {
         key: KeyId,
         once: Uuid,
         request: &'a AuthenticateRequest,
+        observer: Observer,
     ) -> Answer<'a, SignatureResponse>;
 
     /// A decryption.
-    fn decrypt<'a>(&'a self, key: KeyId, once: Uuid, request: &'a DecryptRequest) -> Answer<'a, DecryptResponse>;
+    fn decrypt<'a>(
+        &'a self,
+        key: KeyId,
+        once: Uuid,
+        request: &'a DecryptRequest,
+        observer: Observer,
+    ) -> Answer<'a, DecryptResponse>;
 
     /// The cards that may be shown.
     fn cards(&self) -> Answer<'_, CardList>;
 
     /// The registry version that the newest answer carried.
     fn registry_version(&self) -> Option<u64>;
+
+    /// Waits for what is done in the background, such as giving up uses.
+    fn settle(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(async {})
+    }
 }
 
 impl KeyHolder for Remote {
-    fn sign<'a>(&'a self, key: KeyId, once: Uuid, request: &'a SignRequest) -> Answer<'a, SignatureResponse> {
-        Box::pin(Self::sign(self, key, once, request))
+    fn sign<'a>(
+        &'a self,
+        key: KeyId,
+        once: Uuid,
+        request: &'a SignRequest,
+        observer: Observer,
+    ) -> Answer<'a, SignatureResponse> {
+        let remote = self.observed_by(observer);
+        Box::pin(async move { remote.sign(key, once, request).await })
     }
 
     fn authenticate<'a>(
@@ -50,12 +79,25 @@ impl KeyHolder for Remote {
         key: KeyId,
         once: Uuid,
         request: &'a AuthenticateRequest,
+        observer: Observer,
     ) -> Answer<'a, SignatureResponse> {
-        Box::pin(Self::authenticate(self, key, once, request))
+        let remote = self.observed_by(observer);
+        Box::pin(async move { remote.authenticate(key, once, request).await })
     }
 
-    fn decrypt<'a>(&'a self, key: KeyId, once: Uuid, request: &'a DecryptRequest) -> Answer<'a, DecryptResponse> {
-        Box::pin(Self::decrypt(self, key, once, request))
+    fn decrypt<'a>(
+        &'a self,
+        key: KeyId,
+        once: Uuid,
+        request: &'a DecryptRequest,
+        observer: Observer,
+    ) -> Answer<'a, DecryptResponse> {
+        let remote = self.observed_by(observer);
+        Box::pin(async move { remote.decrypt(key, once, request).await })
+    }
+
+    fn settle(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(Self::settle(self))
     }
 
     fn cards(&self) -> Answer<'_, CardList> {
@@ -88,15 +130,21 @@ impl Misconfigured {
 }
 
 impl KeyHolder for Misconfigured {
-    fn sign<'a>(&'a self, _: KeyId, _: Uuid, _: &'a SignRequest) -> Answer<'a, SignatureResponse> {
+    fn sign<'a>(&'a self, _: KeyId, _: Uuid, _: &'a SignRequest, _: Observer) -> Answer<'a, SignatureResponse> {
         self.fail()
     }
 
-    fn authenticate<'a>(&'a self, _: KeyId, _: Uuid, _: &'a AuthenticateRequest) -> Answer<'a, SignatureResponse> {
+    fn authenticate<'a>(
+        &'a self,
+        _: KeyId,
+        _: Uuid,
+        _: &'a AuthenticateRequest,
+        _: Observer,
+    ) -> Answer<'a, SignatureResponse> {
         self.fail()
     }
 
-    fn decrypt<'a>(&'a self, _: KeyId, _: Uuid, _: &'a DecryptRequest) -> Answer<'a, DecryptResponse> {
+    fn decrypt<'a>(&'a self, _: KeyId, _: Uuid, _: &'a DecryptRequest, _: Observer) -> Answer<'a, DecryptResponse> {
         self.fail()
     }
 

@@ -28,6 +28,7 @@ mod refresh;
 mod select;
 mod serve;
 mod session;
+mod waiting;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -39,7 +40,7 @@ pub use command::{Command, Info, KeyFormat, KeyUsage, MAX_RANDOM};
 pub use connection::Connection;
 pub use daemon::Daemon;
 pub use failure::Failure;
-pub use holder::{Answer, KeyHolder, Misconfigured};
+pub use holder::{Answer, KeyHolder, Misconfigured, Observer};
 pub use listen::{Listener, socket_candidates};
 pub use log::Log;
 pub use serve::{ServeError, serve};

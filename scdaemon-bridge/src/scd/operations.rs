@@ -21,8 +21,9 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    Code, Failure, KeyHolder, Session,
+    Code, Failure, KeyHolder, Observer, Session,
     digest::{Digest, DigestError, parse_digest, parse_hash_name},
+    waiting::{Use, UseObserver},
 };
 use crate::{
     cards::{Found, Keygrip, Slot},
@@ -111,7 +112,7 @@ impl Session {
         let digest = parse_digest(&self.data, expected).map_err(refuse_digest)?;
         let command = HostCommand::compute_digital_signature(&card_input(slot, digest));
         let hash = digest.hash;
-        self.run_card(&found, &command, Some(hash)).await
+        self.run_card(&found, &command, Some(hash), about).await
     }
 
     async fn authenticate(
@@ -137,7 +138,7 @@ impl Session {
             let digest = parse_digest(&self.data, None).map_err(refuse_digest)?;
             (card_input(slot, digest), Some(digest.hash))
         };
-        self.run_card(&found, &HostCommand::internal_authenticate(&input), hash).await
+        self.run_card(&found, &HostCommand::internal_authenticate(&input), hash, about).await
     }
 
     async fn decrypt(&mut self, keyref: Option<&str>, about: &mut LastOperation) -> Result<Done, Failure> {
@@ -151,7 +152,7 @@ impl Session {
             }
             _ => (HostCommand::decipher_rsa(&rsa_number(&self.data, slot.modulus_bits().div_ceil(8))?), None),
         };
-        let mut done = self.run_card(&found, &command, None).await?;
+        let mut done = self.run_card(&found, &command, None, about).await?;
         if let Some(prefix) = prefix {
             let mut point = Zeroizing::new(Vec::with_capacity(done.output.len() + 1));
             point.push(prefix);
@@ -198,9 +199,13 @@ impl Session {
         found: &Found,
         command: &HostCommand,
         hash: Option<HashAlgorithm>,
+        about: &LastOperation,
     ) -> Result<Done, Failure> {
         // ssh asks for nothing but authentication.
-        let context = self.claims(found.number == 3).await;
+        let may_be_ssh = found.number == 3;
+        let context = self.claims(may_be_ssh).await;
+        let (id, asker) = (self.id(), self.asker.clone());
+        let of = Use { session: id, asker, may_be_ssh, operation: about.operation, key: about.key.clone() };
         let holder = Rc::clone(&self.daemon.holder);
         let facts = found.card.facts();
         let card = found.card.emulated().map_err(|error| card_fault(error.to_string()))?;
@@ -221,9 +226,13 @@ impl Session {
             }
             Step::Random { .. } => return Err(card_fault("the card asked for random bytes".to_owned())),
         };
-        // gpg, gpg-agent and libassuan would wait for ever, and Ctrl-C in gpg does not reach this program: the holder
-        // has a limit.
-        let performed = perform(&*holder, facts.key_id, operation, hash, context).await;
+        // gpg, gpg-agent and libassuan would wait for ever: the holder has a limit. While a use waits for people, it is given
+        // up when nobody waits for its result.
+        let observer = UseObserver::begin(&self.daemon, of.clone());
+        let performed = tokio::select! {
+            performed = perform(&*holder, facts.key_id, operation, hash, context, observer.clone()) => performed,
+            failure = observer.abandoned(&self.daemon, &of, &mut self.connection) => Err(failure),
+        };
         let (mut result, request_id) = performed.inspect_err(|_| {
             session.abort();
         })?;
@@ -246,12 +255,13 @@ async fn perform(
     operation: KeyOperation,
     hash: Option<HashAlgorithm>,
     context: Option<UseContext>,
+    observer: Observer,
 ) -> Result<(Zeroizing<Vec<u8>>, RequestId), Failure> {
     let once = Uuid::now_v7();
     let answer = match operation {
         KeyOperation::Sign(input) => {
             let (hash, digest) = digest_of(input, hash)?;
-            holder.sign(key, once, &SignRequest { hash, digest, context }).await
+            holder.sign(key, once, &SignRequest { hash, digest, context }, observer).await
         }
         KeyOperation::Authenticate { input, .. } => {
             let request = match input {
@@ -261,11 +271,11 @@ async fn perform(
                     AuthenticateRequest::Digest { hash, digest, context }
                 }
             };
-            holder.authenticate(key, once, &request).await
+            holder.authenticate(key, once, &request, observer).await
         }
         KeyOperation::Decipher { ciphertext, .. } => {
             let request = DecryptRequest { ciphertext: Bytes(ciphertext), context };
-            let answer = holder.decrypt(key, once, &request).await.map_err(|error| Failure::from(&error))?;
+            let answer = holder.decrypt(key, once, &request, observer).await.map_err(|error| Failure::from(&error))?;
             return Ok((Zeroizing::new(answer.plaintext.0), answer.request_id));
         }
     };

@@ -11,7 +11,7 @@ use tokio::{
 use super::{Connection, Daemon, Listener, Peer, Session, asking::AgentSockets, socket_candidates};
 use crate::config::Paths;
 
-/// How long the note of the last operation may take when the daemon ends.
+/// How long the note of the last operation, and giving up what waits, may take when the daemon ends.
 const FINISH_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why the daemon could not begin. Retrying can't help.
@@ -55,7 +55,9 @@ async fn run(homedir: Option<&Path>) -> Result<(), ServeError> {
         () = terminated() => {}
     }
     drop(listener);
-    let _ = tokio::time::timeout(FINISH_LIMIT, daemon.finish()).await;
+    // Uses that wait for people are given up.
+    daemon.request_stop();
+    let _ = tokio::time::timeout(FINISH_LIMIT, async { tokio::join!(daemon.settle(), daemon.finish()) }).await;
     Ok(())
 }
 

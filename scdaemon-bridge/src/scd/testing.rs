@@ -19,19 +19,23 @@ use aws_lc_rs::{
 use sealcard_api::{
     Bytes, CardSerial, Fingerprint, Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, Curve, HashAlgorithm, KeyAlgorithm, PublicKey, Scheme},
+    approvals::WaitingUse,
     cards::{Card, CardList},
     ids::{KeyId, ProjectId, RequestId},
     keys::{Component, KeyState},
     operations::{AuthenticateRequest, DecryptRequest, DecryptResponse, SignRequest, SignatureResponse},
     problem::{Problem, ProblemCode},
 };
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream},
+    sync::Notify,
+};
 use uuid::Uuid;
 
-use super::{Answer, Connection, Daemon, KeyHolder, Peer, Session};
+use super::{Answer, Connection, Daemon, KeyHolder, Observer, Peer, Session};
 use crate::{
     cards::{keygrip, testdata::gpg_keys},
-    remote::RemoteError,
+    remote::{RemoteError, WaitEnd},
 };
 
 /// The base point of P-256 (SEC 2 section 2.4.2).
@@ -117,6 +121,11 @@ pub(crate) struct MemoryHolder {
     pub(crate) version: Cell<Option<u64>>,
     /// The idempotency keys that were used.
     pub(crate) uses: RefCell<Vec<Uuid>>,
+    /// What signatures wait for, if anything, until `approved` is notified.
+    pub(crate) waits: RefCell<Option<WaitingUse>>,
+    pub(crate) approved: Notify,
+    /// How many waits ended, and how many were given up.
+    pub(crate) waited: Cell<(usize, usize)>,
 }
 
 enum Signer {
@@ -145,6 +154,9 @@ impl MemoryHolder {
             problem: Cell::new(None),
             version: Cell::new(Some(7)),
             uses: RefCell::default(),
+            waits: RefCell::default(),
+            approved: Notify::new(),
+            waited: Cell::default(),
         })
     }
 
@@ -173,13 +185,44 @@ impl MemoryHolder {
 /// The request id of every answer.
 pub(crate) const REQUEST: RequestId = RequestId(Uuid::from_u128(0xABC));
 
+/// A use that waits, which is given up if it is dropped.
+struct Pending<'a> {
+    holder: &'a MemoryHolder,
+    observer: Observer,
+    waiting: WaitingUse,
+    end: WaitEnd,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let (ended, given_up) = self.holder.waited.get();
+        self.holder.waited.set((ended + 1, given_up + usize::from(self.end == WaitEnd::GivenUp)));
+        self.observer.ended(&self.waiting, &self.end);
+    }
+}
+
 impl KeyHolder for MemoryHolder {
-    fn sign<'a>(&'a self, _: KeyId, once: Uuid, request: &'a SignRequest) -> Answer<'a, SignatureResponse> {
+    fn sign<'a>(
+        &'a self,
+        _: KeyId,
+        once: Uuid,
+        request: &'a SignRequest,
+        observer: Observer,
+    ) -> Answer<'a, SignatureResponse> {
         let result = self.used(once, || SignatureResponse {
             signature: Bytes(self.sign.sign(request.hash, &request.digest.0)),
             request_id: REQUEST,
         });
-        Box::pin(async { result })
+        let waiting = self.waits.borrow().clone();
+        Box::pin(async move {
+            if let Some(waiting) = waiting {
+                let mut pending = Pending { holder: self, observer, waiting, end: WaitEnd::GivenUp };
+                pending.observer.waits(&pending.waiting, pending.waiting.deadline);
+                self.approved.notified().await;
+                pending.end = WaitEnd::Approved;
+            }
+            result
+        })
     }
 
     fn authenticate<'a>(
@@ -187,6 +230,7 @@ impl KeyHolder for MemoryHolder {
         _: KeyId,
         once: Uuid,
         request: &'a AuthenticateRequest,
+        _: Observer,
     ) -> Answer<'a, SignatureResponse> {
         let result = self.used(once, || SignatureResponse {
             signature: Bytes(match request {
@@ -198,7 +242,13 @@ impl KeyHolder for MemoryHolder {
         Box::pin(async { result })
     }
 
-    fn decrypt<'a>(&'a self, _: KeyId, once: Uuid, request: &'a DecryptRequest) -> Answer<'a, DecryptResponse> {
+    fn decrypt<'a>(
+        &'a self,
+        _: KeyId,
+        once: Uuid,
+        request: &'a DecryptRequest,
+        _: Observer,
+    ) -> Answer<'a, DecryptResponse> {
         let result = self.used(once, || DecryptResponse {
             plaintext: Bytes(self.decrypt.decrypt(&request.ciphertext.0)),
             request_id: REQUEST,

@@ -40,7 +40,7 @@ async fn server(identity: &Identity) -> Server {
         ("GET", "/v1/users/jane") => Reply::ok(&User {
             id: PrincipalId::new(),
             name: "jane".to_owned(),
-            administrator: false,
+            roles: Vec::new(),
             disabled: false,
             created: sealcard_api::Timestamp::from_unix(0),
             one_time_password_expires: None,
@@ -161,7 +161,8 @@ async fn trust_learns_the_authority_of_a_new_server() {
     let (person, identity) = (Person::new(), Identity::new("localhost").with_authority());
     let server = server(&identity).await;
     let trust = Trust::Certificate { sha256: Identity::new("localhost").fingerprint() };
-    let config = Config { server: server.url(), user: None, grant_store: GrantStore::Nowhere, trust };
+    let config =
+        Config { server: server.url(), user: None, grant_store: GrantStore::Nowhere, notify_waiting: true, trust };
     config.save(&person.paths()).unwrap();
     let refused = person.run(&["trust"], "").await;
     assert_eq!(refused.status.code(), Some(1));

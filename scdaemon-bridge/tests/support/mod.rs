@@ -8,7 +8,10 @@ pub mod sockets;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -32,7 +35,7 @@ use sealcard_bridge::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpListener,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -154,6 +157,7 @@ impl Reply {
 pub struct Server {
     pub port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
+    clock_ahead: Arc<AtomicI64>,
     task: JoinHandle<()>,
 }
 
@@ -162,15 +166,29 @@ impl Server {
         config: ServerConfig,
         behaviour: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        Self::start_on(0, config, behaviour).await
+    }
+
+    /// On a port that another server had.
+    pub async fn start_on(
+        port: u16,
+        config: ServerConfig,
+        behaviour: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let (seen, behaviour, acceptor) = (asked.clone(), Arc::new(behaviour), TlsAcceptor::from(Arc::new(config)));
+        let clock_ahead = Arc::new(AtomicI64::new(0));
+        let ahead = clock_ahead.clone();
         let task = tokio::spawn(async move {
+            // Connections end with the server.
+            let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let (seen, behaviour, acceptor) = (seen.clone(), behaviour.clone(), acceptor.clone());
-                tokio::spawn(async move {
+                let ahead = ahead.clone();
+                connections.spawn(async move {
                     // A client that refuses the certificate ends the handshake.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let mut stream = BufReader::new(stream);
@@ -186,8 +204,9 @@ impl Server {
                             Reply::Close => return,
                         };
                         let head = format!(
-                            "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nsealcard-registry-version: 7\r\n\r\n",
-                            body.len()
+                            "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nsealcard-registry-version: 7\r\ndate: {}\r\n\r\n",
+                            body.len(),
+                            date(ahead.load(Ordering::Relaxed))
                         );
                         stream.write_all((head + &body).as_bytes()).await.unwrap();
                         stream.flush().await.unwrap();
@@ -198,7 +217,7 @@ impl Server {
                 });
             }
         });
-        Self { port, asked, task }
+        Self { port, asked, clock_ahead, task }
     }
 
     pub fn url(&self) -> String {
@@ -208,6 +227,20 @@ impl Server {
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
+}
+
+impl Server {
+    /// Sets its clock ahead of this machine's, in seconds.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.clock_ahead.store(seconds, Ordering::Relaxed);
+    }
+}
+
+/// As the header has it.
+fn date(ahead: i64) -> String {
+    let now = time::OffsetDateTime::now_utc() + time::Duration::seconds(ahead);
+    let text = now.format(&time::format_description::well_known::Rfc2822).unwrap();
+    text.replace("+0000", "GMT")
 }
 
 impl Drop for Server {
@@ -244,7 +277,9 @@ impl Workstation {
     pub fn new(server: &str, trust: Trust) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::new(folder.path().join("config"), folder.path().join("state")).unwrap();
-        Config { server: server.to_owned(), user: None, grant_store: GrantStore::File, trust }.save(&paths).unwrap();
+        Config { server: server.to_owned(), user: None, grant_store: GrantStore::File, notify_waiting: true, trust }
+            .save(&paths)
+            .unwrap();
         Self { folder, paths }
     }
 
@@ -289,7 +324,7 @@ pub fn issued(token: &str, created: i64, expires: i64) -> GrantIssued {
             id: GrantId::new(),
             principal: PrincipalId::new(),
             principal_name: "jane".to_owned(),
-            administrator: false,
+            roles: Vec::new(),
             label: "test".to_owned(),
             created: Timestamp::from_unix(now + created),
             expires: Timestamp::from_unix(now + expires),

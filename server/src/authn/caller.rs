@@ -112,10 +112,10 @@ impl Caller {
         self.may(Roles::NONE, action)
     }
 
-    /// Whether the caller is a person who may administer the server.
+    /// Whether the caller may read everything, and not only what belongs to its own projects.
     #[must_use]
-    pub fn administers(&self) -> bool {
-        self.facts.principal.administers()
+    pub fn reads_everything(&self) -> bool {
+        self.may_on_server(Action::ReadEverything).is_ok()
     }
 
     /// The names of the caller's groups.

@@ -11,6 +11,7 @@ use crate::storage::Facts;
 #[must_use]
 pub fn policy_facts(facts: &Facts, request: RequestFacts, now: Timestamp) -> PolicyFacts {
     let Facts { grant, principal, project, roles, key, .. } = facts;
+    let strict_separation = project.as_ref().is_some_and(|project| project.strict_separation);
     let project = project.as_ref().map(|project| project.name.as_str()).unwrap_or_default();
     PolicyFacts {
         now,
@@ -27,7 +28,7 @@ pub fn policy_facts(facts: &Facts, request: RequestFacts, now: Timestamp) -> Pol
         principal: PrincipalFacts {
             name: principal.name.clone(),
             kind: principal.kind,
-            administrator: principal.administrator,
+            system_roles: principal.system_roles,
             disabled: principal.disabled,
             removed: principal.removed,
             groups: principal.groups.clone(),
@@ -37,6 +38,7 @@ pub fn policy_facts(facts: &Facts, request: RequestFacts, now: Timestamp) -> Pol
             name: key.name.clone(),
             project: project.to_owned(),
             environment: key.environment_name.clone(),
+            strict_separation,
             disabled: key.disabled,
             revoked: key.revoked,
             destroyed: key.destroyed,

@@ -98,11 +98,11 @@ impl Authentication {
         self.end(caller, &[Action::LookAfterOneself], grant, Event::Logout).await
     }
 
-    /// Revokes a grant: one of the caller's, or for administrators anyone's.
+    /// Revokes a grant: one of the caller's, or anyone's for those who may end logins.
     pub(crate) async fn revoke(&self, caller: Caller, id: GrantId) -> Result<(), AuthenticationError> {
         let row = self.store.grant(id).await?;
         let own = row.as_ref().is_some_and(|row| row.principal == caller.principal);
-        let needed: &'static [Action] = if own { &[Action::LookAfterOneself] } else { &[Action::ManageServer] };
+        let needed: &'static [Action] = if own { &[Action::LookAfterOneself] } else { &[Action::EndLogins] };
         needed.iter().try_for_each(|action| caller.may_on_server(*action))?;
         row.ok_or(AuthenticationError::NoSuchGrant)?;
         self.end(caller, needed, id, Event::GrantRevoked).await
@@ -191,7 +191,7 @@ fn issued(tx: &mut WriteTx, id: GrantId, secret: Secret) -> Result<GrantIssued, 
 #[allow(clippy::unwrap_used)]
 mod tests {
     use sealcard_api::Timestamp;
-    use sealcard_policy::{Action, PrincipalKind};
+    use sealcard_policy::{Action, PrincipalKind, SystemRoles};
 
     use super::*;
     use crate::{
@@ -205,10 +205,11 @@ mod tests {
             id: PrincipalId::new(),
             kind: PrincipalKind::User,
             name: "user".to_owned(),
-            administrator: true,
+            system_roles: SystemRoles::ADMINISTRATOR,
             disabled: false,
             created: 0,
             one_time_until: None,
+            owner: None,
             email: None,
         };
         let id = row.id;
@@ -265,7 +266,10 @@ mod tests {
         };
         assert!(still().await);
         for change_of in [
-            |now| PrincipalChange { administrator: Some(now), ..Default::default() },
+            |now| {
+                let roles = if now { SystemRoles::ADMINISTRATOR } else { SystemRoles::NONE };
+                PrincipalChange { system_roles: Some(roles), ..Default::default() }
+            },
             |now: bool| PrincipalChange { disabled: Some(!now), ..Default::default() },
         ] {
             change(&store, user, change_of(false)).await;

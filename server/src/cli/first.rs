@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use sealcard_api::{
     admin::{EnvironmentState, ProjectMember},
     keys::KeyProfile,
-    roles::{MemberKind, ProjectRole},
+    roles::{MemberKind, ProjectRole, SystemRoles},
 };
 use tokio::time::{sleep, timeout};
 
@@ -30,21 +30,21 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Adds the administrator, whose password has this hash, and what else the plan has.
 pub(super) async fn make(store: &Store, data: &Path, plan: &Plan<'_>, password: String) -> anyhow::Result<()> {
     let directory = Directory::new(store.clone(), false);
-    directory.add_user(Author::Init, new_user(plan.administrator, password, true)).await?;
+    directory.add_user(Author::Init, new_user(plan.administrator, password, SystemRoles::ADMINISTRATOR)).await?;
     let Some(name) = &plan.first.project else { return Ok(()) };
     let project = NewProject { name: name.clone(), description: String::new() };
     let project = directory.add_project(Author::Init, project).await?;
     let Some(key) = &plan.first.key else { return Ok(()) };
     let hash = hash_password_now(&key.user.password)?;
-    directory.add_user(Author::Init, new_user(key.user, hash, false)).await?;
+    directory.add_user(Author::Init, new_user(key.user, hash, SystemRoles::NONE)).await?;
     let member = ProjectMember { name: key.user.name.clone(), kind: MemberKind::User, role: ProjectRole::KeyUser };
     directory.set_project_member(Author::Init, project.clone(), member, true).await?;
     make_key(store, data, project, key).await
 }
 
-fn new_user(account: &Account, password: String, administrator: bool) -> NewUser {
+fn new_user(account: &Account, password: String, roles: SystemRoles) -> NewUser {
     let one_time_until = account.one_time_until;
-    NewUser { name: account.name.clone(), administrator, password, one_time_until, email: None }
+    NewUser { name: account.name.clone(), roles, password, one_time_until, email: None }
 }
 
 async fn make_key(store: &Store, data: &Path, project: ProjectRow, key: &FirstKey<'_>) -> anyhow::Result<()> {

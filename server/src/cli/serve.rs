@@ -146,6 +146,9 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let requests = state.requests.clone();
     requests.recover().await.context("can't record what an earlier stop left behind")?;
     let recovering = tokio::spawn(requests.keep_recovering(retention));
+    let approvals = state.requests.approvals.clone();
+    let waking = tokio::spawn(approvals.wake.clone().run());
+    let sweeping = tokio::spawn(approvals.sweep());
     let noting = tokio::spawn({
         let (state, store) = (state.clone(), store.clone());
         async move { state.authentication.last_uses.keep_writing(&store).await }
@@ -190,6 +193,8 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     watching.abort();
     recovering.abort();
     noting.abort();
+    waking.abort();
+    sweeping.abort();
     notifying.abort();
     clock_watch.abort();
     alive.abort();

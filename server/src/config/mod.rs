@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use sealcard_policy::rules::ChangeKind;
 use serde::{Deserialize, Serialize};
 
 pub use environment::{PREFIX, overlay};
@@ -49,6 +50,10 @@ pub struct Config {
     pub limits: Limits,
     /// What is allowed.
     pub policy: PolicyConfig,
+    /// Approvals, where a flow says nothing else.
+    pub approvals: ApprovalsConfig,
+    /// Changes that need approval or time.
+    pub changes: ChangesConfig,
     /// Who is told what.
     pub notices: NoticesConfig,
 }
@@ -66,6 +71,8 @@ impl Default for Config {
             metrics: MetricsConfig::default(),
             limits: Limits::default(),
             policy: PolicyConfig::default(),
+            approvals: ApprovalsConfig::default(),
+            changes: ChangesConfig::default(),
             notices: NoticesConfig::default(),
         }
     }
@@ -77,6 +84,73 @@ impl Default for Config {
 pub struct PolicyConfig {
     /// Whether owners and administrators may give themselves the role key-user. If not, another one has to.
     pub allow_self_grants: bool,
+}
+
+/// Section `[approvals]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ApprovalsConfig {
+    /// Seconds for which a use waits for approval, where its flow says nothing.
+    pub wait_seconds: u32,
+    /// Hours after which a request that is not decided expires, where its flow says nothing.
+    pub expires_hours: u32,
+    /// Minutes within which an approval must be used, where its flow says nothing.
+    pub use_within_minutes: u32,
+    /// Minutes after which those who have not decided are reminded, once.
+    pub reminder_minutes: u32,
+    /// The most uses of a pre-approval, where its flow says nothing.
+    pub pre_approval_uses: u32,
+    /// The most hours of a pre-approval, where its flow says nothing.
+    pub pre_approval_hours: u32,
+    /// Uses of one principal that wait at once.
+    pub waiting_per_principal: u32,
+    /// Uses of one project's keys that wait at once.
+    pub waiting_per_project: u32,
+}
+
+impl Default for ApprovalsConfig {
+    fn default() -> Self {
+        Self {
+            wait_seconds: 300,
+            expires_hours: 24,
+            use_within_minutes: 60,
+            reminder_minutes: 30,
+            pre_approval_uses: 100,
+            pre_approval_hours: 168,
+            waiting_per_principal: 32,
+            waiting_per_project: 256,
+        }
+    }
+}
+
+/// Section `[changes]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ChangesConfig {
+    /// Lets every change pass, also those that the rules of a project demand something of: the way out if nobody can
+    /// approve any more.
+    pub suspended: bool,
+    /// `[changes.demands.KIND]`: what changes of this kind need, everywhere.
+    pub demands: std::collections::BTreeMap<ChangeKind, ChangeDemandConfig>,
+}
+
+/// What changes of a kind need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ChangeDemandConfig {
+    /// The group of which some must approve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// So many of them.
+    pub count: u32,
+    /// Hours that must pass first.
+    pub delay_hours: u32,
+}
+
+impl Default for ChangeDemandConfig {
+    fn default() -> Self {
+        Self { group: None, count: 1, delay_hours: 0 }
+    }
 }
 
 /// Section `[database]`. Without `url` the database is the file `sealcard.db` in the data folder.

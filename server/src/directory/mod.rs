@@ -6,12 +6,13 @@ mod environments;
 mod error;
 mod groups;
 mod projects;
+mod separation;
 mod service_accounts;
 mod users;
 
-use sealcard_api::ids::ProjectId;
-use sealcard_policy::Action;
-use sealcard_record::{Draft, Event, event::Via};
+use sealcard_api::ids::{PrincipalId, ProjectId};
+use sealcard_policy::{Action, PrincipalKind};
+use sealcard_record::{Draft, Event, Named, event::Via};
 
 pub(crate) use error::DirectoryError;
 pub(crate) use projects::NewProject;
@@ -73,6 +74,16 @@ impl Author {
         match self {
             Self::Caller(caller) => caller.draft(event),
             Self::Init => Draft::of_server(event),
+        }
+    }
+
+    /// The author, if it is a person with a grant.
+    fn person(&self) -> Option<Named<PrincipalId>> {
+        match self {
+            Self::Caller(caller) if caller.kind == PrincipalKind::User => {
+                Some(Named::new(caller.principal, &caller.name))
+            }
+            Self::Caller(_) | Self::Init => None,
         }
     }
 

@@ -7,10 +7,13 @@ use sealcard_record::{
     event::{Member, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct},
 };
 
-use super::{Author, Directory, DirectoryError, MANAGE_PROJECT, MANAGE_SERVER, Result, groups, refuse_if_named};
+use super::{
+    Author, Directory, DirectoryError, MANAGE_PROJECT, MANAGE_SERVER, Result, groups, refuse_if_named,
+    separation::Separation,
+};
 use crate::{
     authn::Caller,
-    storage::{ProjectRow, WriteTx},
+    storage::{ProjectChange, ProjectRow, WriteTx},
 };
 
 /// A project to be added.
@@ -41,7 +44,8 @@ impl Directory {
     pub async fn add_project(&self, author: Author, new: NewProject) -> Result<ProjectRow> {
         let NewProject { name, description } = new;
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
-            let row = ProjectRow { id: ProjectId::new(), name, description, created: tx.now().unix() };
+            let (id, created) = (ProjectId::new(), tx.now().unix());
+            let row = ProjectRow { id, name, description, strict_separation: false, created };
             tx.add_project(&row)?;
             let added = ProjectAdded { project: row.named(), via: author.via() };
             tx.append_record(author.draft(Event::ProjectAdded(added)));
@@ -50,27 +54,32 @@ impl Directory {
         .await
     }
 
-    /// Renames a project or describes it anew.
+    /// Renames a project, describes it anew, or makes its separation of duties strict or not.
     pub async fn change_project(
         &self,
         author: Author,
         before: ProjectRow,
-        new_name: Option<String>,
-        description: Option<String>,
+        change: ProjectChange,
     ) -> Result<ProjectRow> {
         self.change(author, MANAGE_PROJECT, Some(before.id), move |tx, author| {
-            if new_name.as_ref().is_some_and(|name| *name != before.name) {
+            if change.name.as_ref().is_some_and(|name| *name != before.name) {
                 expect_unnamed_project(tx, &before.name)?;
             }
-            tx.change_project(before.id, new_name.as_deref(), description.as_deref())?;
+            tx.change_project(before.id, &change)?;
             tx.bump_registry()?;
             tx.append_record(author.draft(Event::ProjectChanged(ProjectChanged {
                 project: before.named(),
-                new_name: new_name.clone(),
-                description: description.is_some(),
+                new_name: change.name.clone(),
+                description: change.description.is_some(),
+                strict_separation: change.strict_separation,
             })));
-            let name = new_name.unwrap_or(before.name);
-            Ok(ProjectRow { name, description: description.unwrap_or(before.description), ..before })
+            let ProjectChange { name, description, strict_separation } = change;
+            Ok(ProjectRow {
+                name: name.unwrap_or(before.name),
+                description: description.unwrap_or(before.description),
+                strict_separation: strict_separation.unwrap_or(before.strict_separation),
+                ..before
+            })
         })
         .await
     }
@@ -100,7 +109,8 @@ impl Directory {
     /// Gives a role in a project, or takes it away. What is so already is not recorded.
     ///
     /// # Errors
-    /// [`DirectoryError::Denied`] if its author would get the use of keys by it.
+    /// [`DirectoryError::Denied`] if its author would get the use of keys by it; [`DirectoryError::Conflict`] if the
+    /// project separates duties strictly and somebody would hold two of its roles.
     pub async fn set_project_member(
         &self,
         author: Author,
@@ -111,6 +121,7 @@ impl Directory {
         let allowed = self.allow_self_grants;
         self.change(author, MANAGE_PROJECT, Some(project.id), move |tx, author| {
             let before = author.usable_projects(tx)?;
+            let separation = Separation::before(tx, &project)?;
             let (role, member) = (member.role, find_member(tx, &member)?);
             let changed = if has_role {
                 tx.add_project_member(project.id, (&member).into(), role)?
@@ -119,6 +130,7 @@ impl Directory {
             };
             if changed {
                 author.expect_no_self_grant(tx, before, allowed)?;
+                separation.expect_no_worse(tx, role)?;
                 tx.bump_registry()?;
                 let act = ProjectMemberAct { project: project.named(), member, role };
                 let event = if has_role { Event::ProjectMemberAdded(act) } else { Event::ProjectMemberRemoved(act) };

@@ -2,15 +2,16 @@
 
 use sealcard_api::{
     Timestamp,
+    admin::ServiceAccountChange,
     ids::{PrincipalId, ServiceTokenId},
 };
-use sealcard_policy::PrincipalKind;
+use sealcard_policy::{PrincipalKind, SystemRoles};
 use sealcard_record::{
     Event, Named,
-    event::{PrincipalAct, ServiceAccountChanged, TokenAdded, TokenRevoked},
+    event::{ServiceAccountAdded, ServiceAccountChanged, TokenAdded, TokenRevoked},
 };
 
-use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result, expect_unnamed};
+use super::{Author, Directory, DirectoryError, MANAGE_SERVER, Result, expect_unnamed, users};
 use crate::storage::{MentionKind, PrincipalChange, PrincipalRow, ServiceTokenRow, WriteTx};
 
 /// A token to be added.
@@ -25,47 +26,60 @@ pub struct NewToken {
 }
 
 impl Directory {
-    /// Adds a service account.
-    pub async fn add_service_account(&self, author: Author, name: String) -> Result<PrincipalRow> {
+    /// Adds a service account. The user named as its owner answers for it, or else the author.
+    pub async fn add_service_account(
+        &self,
+        author: Author,
+        name: String,
+        owner: Option<String>,
+    ) -> Result<PrincipalRow> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
+            let owner = match owner {
+                Some(owner) => Some(users::find_user(tx, &owner)?.named()),
+                None => author.person(),
+            };
             let row = PrincipalRow {
                 id: PrincipalId::new(),
                 kind: PrincipalKind::ServiceAccount,
                 name,
-                administrator: false,
+                system_roles: SystemRoles::NONE,
                 disabled: false,
                 created: tx.now().unix(),
                 one_time_until: None,
+                owner,
                 email: None,
             };
             tx.add_principal(&row, None)?;
-            tx.append_record(author.draft(Event::ServiceAccountAdded(PrincipalAct { principal: row.named() })));
+            let added = ServiceAccountAdded { principal: row.named(), owner: row.owner.clone() };
+            tx.append_record(author.draft(Event::ServiceAccountAdded(added)));
             Ok(row)
         })
         .await
     }
 
-    /// Renames, disables or enables a service account. Disabling revokes its grants.
+    /// Renames, disables or enables a service account, or gives it another owner. Disabling revokes its grants.
     pub async fn change_service_account(
         &self,
         author: Author,
         account: String,
-        new_name: Option<String>,
-        disabled: Option<bool>,
+        wanted: ServiceAccountChange,
     ) -> Result<PrincipalRow> {
+        let ServiceAccountChange { name: new_name, disabled, owner } = wanted;
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let before = find(tx, &account)?;
             if new_name.as_ref().is_some_and(|name| *name != before.name) {
                 expect_unnamed(tx, MentionKind::ServiceAccount, &before.name)?;
             }
-            let change = PrincipalChange { disabled, name: new_name, ..PrincipalChange::default() };
+            let owner = owner.map(|owner| users::find_user(tx, &owner)).transpose()?.map(|owner| owner.named());
+            let owner_id = owner.as_ref().map(|owner| owner.id);
+            let change = PrincipalChange { disabled, name: new_name, owner: owner_id, ..PrincipalChange::default() };
             tx.change_principal(before.id, &change)?;
             if disabled == Some(true) {
                 tx.revoke_grants_of(before.id)?;
             }
             tx.bump_registry()?;
             let (principal, new_name) = (before.named(), change.name);
-            let changed = ServiceAccountChanged { principal, new_name, disabled };
+            let changed = ServiceAccountChanged { principal, new_name, disabled, owner };
             tx.append_record(author.draft(Event::ServiceAccountChanged(changed)));
             find(tx, &before.id.to_string())
         })

@@ -1,7 +1,7 @@
 //! Users, and what they have in common with service accounts.
 
 use sealcard_api::{Timestamp, ids::PrincipalId};
-use sealcard_policy::PrincipalKind;
+use sealcard_policy::{PrincipalKind, SystemRole, SystemRoles};
 use sealcard_record::{
     Event,
     event::{self, PasswordReset, PrincipalAct, UserAdded},
@@ -18,8 +18,8 @@ use crate::{
 pub struct NewUser {
     /// The name.
     pub name: String,
-    /// Whether the user may administer the server.
-    pub administrator: bool,
+    /// What the user may do on the whole server.
+    pub roles: SystemRoles,
     /// The password's PHC string.
     pub password: String,
     /// Until when the password may be used, if it is a one-time password.
@@ -33,8 +33,10 @@ pub struct NewUser {
 pub struct UserChange {
     /// Another name.
     pub name: Option<String>,
-    /// Whether the user may administer the server.
-    pub administrator: Option<bool>,
+    /// System roles that the user gets.
+    pub add_roles: Vec<SystemRole>,
+    /// System roles that the user loses.
+    pub remove_roles: Vec<SystemRole>,
     /// Whether the user is disabled.
     pub disabled: Option<bool>,
     /// Another password's PHC string.
@@ -46,22 +48,23 @@ pub struct UserChange {
 impl Directory {
     /// Adds a user.
     pub async fn add_user(&self, author: Author, new: NewUser) -> Result<PrincipalRow> {
-        let NewUser { name, administrator, password, one_time_until, email } = new;
+        let NewUser { name, roles, password, one_time_until, email } = new;
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
             let row = PrincipalRow {
                 id: PrincipalId::new(),
                 kind: PrincipalKind::User,
                 name,
-                administrator,
+                system_roles: roles,
                 disabled: false,
                 created: tx.now().unix(),
                 one_time_until: one_time_until.map(Timestamp::unix),
+                owner: None,
                 email,
             };
             tx.add_principal(&row, Some(&password))?;
             tx.append_record(author.draft(Event::UserAdded(UserAdded {
                 principal: row.named(),
-                administrator,
+                roles: roles.iter().collect(),
                 one_time_password: one_time_until.is_some(),
                 email: row.email.clone(),
                 via: author.via(),
@@ -77,13 +80,23 @@ impl Directory {
     /// [`DirectoryError::Conflict`] if nobody would be left to administer the server.
     pub async fn change_user(&self, author: Author, user: String, change: UserChange) -> Result<PrincipalRow> {
         self.change(author, MANAGE_SERVER, None, move |tx, author| {
-            let UserChange { name, administrator, disabled, password, email } = change;
+            let UserChange { name, add_roles, remove_roles, disabled, password, email } = change;
             let before = find_user(tx, &user)?;
             if name.as_ref().is_some_and(|name| *name != before.name) {
                 expect_unnamed(tx, MentionKind::User, &before.name)?;
             }
+            let roles =
+                before.system_roles.iter().chain(add_roles).filter(|role| !remove_roles.contains(role)).collect();
+            let roles = Some(roles).filter(|roles| *roles != before.system_roles);
             let address = email.clone().map(|email| Some(email).filter(|email| !email.is_empty()));
-            let row = PrincipalChange { name, administrator, disabled, password, email: address, one_time_until: None };
+            let row = PrincipalChange {
+                name,
+                system_roles: roles,
+                disabled,
+                password,
+                email: address,
+                ..PrincipalChange::default()
+            };
             tx.change_principal(before.id, &row)?;
             must_keep_an_administrator(tx)?;
             if row.password.is_some() || disabled == Some(true) {
@@ -95,7 +108,7 @@ impl Directory {
             tx.append_record(author.draft(Event::UserChanged(event::UserChanged {
                 principal: before.named(),
                 new_name: row.name,
-                administrator,
+                roles: roles.map(|roles| roles.iter().collect()),
                 disabled,
                 password: row.password.is_some(),
                 email,
@@ -175,9 +188,10 @@ impl Directory {
     }
 }
 
-fn find_user(tx: &mut WriteTx, name: &str) -> Result<PrincipalRow> {
+/// The user of this name or id.
+pub(super) fn find_user(tx: &mut WriteTx, name: &str) -> Result<PrincipalRow> {
     let row = tx.find_principal(name)?.filter(|row| row.kind == PrincipalKind::User);
-    row.ok_or_else(|| unknown(name))
+    row.ok_or_else(|| DirectoryError::NotFound(format!("There is no user {name}.")))
 }
 
 /// Undoes the transaction that would leave nobody to administer the server.

@@ -31,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(key_users))
 }
 
-/// A user's groups, roles and keys: for the user and for administrators.
+/// A user's groups, roles and keys: for the user and for holders of a system role.
 #[utoipa::path(get, path = "/v1/users/{user}/access", tag = "users",
     params(("user" = String, Path, description = "name or id")), responses((status = 200, body = PrincipalAccess)))]
 async fn of_user(
@@ -40,7 +40,7 @@ async fn of_user(
     Path(user): Path<String>,
 ) -> ApiResult<Json<PrincipalAccess>> {
     let own = user == caller.name || user == caller.principal.to_string();
-    caller.may_on_server(if own { Action::LookAfterOneself } else { Action::ManageServer })?;
+    caller.may_on_server(if own { Action::LookAfterOneself } else { Action::ReadEverything })?;
     let row = state.directory.user(&user).await?;
     access_of(&state, row.id, caller.received).await
 }
@@ -53,7 +53,7 @@ async fn of_service_account(
     caller: Caller,
     Path(account): Path<String>,
 ) -> ApiResult<Json<PrincipalAccess>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let row = state.directory.service_account(&account).await?;
     access_of(&state, row.id, caller.received).await
 }
@@ -85,7 +85,7 @@ async fn of_group(
     caller: Caller,
     Path(group): Path<String>,
 ) -> ApiResult<Json<GroupAccess>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let row = state.store.group(&group).await?;
     let row = row.ok_or_else(|| ApiError::not_found(format!("There is no group {group}.")))?;
     let rows = state.store.roles_of_group(row.id).await?;

@@ -21,7 +21,10 @@ use super::{
     extract::Requester,
     operations::{checked, signature},
 };
-use crate::{limits, requests::UseRequest};
+use crate::{
+    limits,
+    requests::{UseAnswer, UseRequest},
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(sign_batch))
@@ -83,7 +86,8 @@ async fn one(
     let operation = Operation::Sign { hash: item.hash, digest: item.digest.0 };
     let request = UseRequest { key, idempotency_key: item.idempotency_key, operation, context };
     match state.requests.submit(caller, request).await {
-        Ok(response) => SignBatchResult::Signed(signature(response).0),
+        Ok(UseAnswer::Done(response)) => SignBatchResult::Signed(signature(response)),
+        Ok(UseAnswer::Waits(waiting)) => SignBatchResult::Waiting(*waiting),
         Err(error) => {
             let problem = Problem { request_id: Some(caller.request_id), ..ApiError::from(error).into_problem() };
             SignBatchResult::Problem(Box::new(problem))

@@ -15,10 +15,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(show)).routes(routes!(confirm))
 }
 
-/// What the clock shows, and whether it is in doubt. For administrators.
+/// What the clock shows, and whether it is in doubt. For holders of a system role.
 #[utoipa::path(get, path = "/v1/clock", tag = "clock", responses((status = 200, body = ClockState)))]
 async fn show(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<ClockState>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     now(&state).await
 }
 

@@ -150,7 +150,7 @@ impl From<KeeperError> for ApiError {
 async fn with_state(state: &AppState, caller: &Caller, row: EnvironmentRow) -> Environment {
     let (live, detail) = state.signers.state_of(row.id).await;
     let master_key = state.signers.get(row.id).and_then(|signer| signer.master_key_status());
-    let master_key = master_key.filter(|_| caller.may_on_server(Action::ManageServer).is_ok());
+    let master_key = master_key.filter(|_| caller.reads_everything());
     let master_key = master_key.and_then(|status| {
         Some(MasterKey { id: status.current?.to_string(), note: status.note.map(|note| sentence(&note)) })
     });

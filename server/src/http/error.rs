@@ -168,7 +168,9 @@ impl ApiError {
                 let advice = format!("Ask an owner of the project for the role {role}.");
                 return Some(Self::new(ProblemCode::Forbidden).detail(format!("{text} {advice}")));
             }
-            Some(Denial::SelfGrant | Denial::NotAdministrator) => ProblemCode::Forbidden,
+            Some(Denial::SelfGrant | Denial::MissingSystemRole(_) | Denial::RolesNotSeparated(_)) => {
+                ProblemCode::Forbidden
+            }
         };
         Some(Self::new(code).detail(sentence(&decision.reasons().join("; "))))
     }
@@ -190,6 +192,7 @@ impl From<&StorageError> for ApiError {
     fn from(error: &StorageError) -> Self {
         match error {
             StorageError::Taken(_) | StorageError::KnownKey { .. } => Self::conflict(sentence(&error.to_string())),
+            StorageError::NeedsApproval { text, .. } => Self::new(ProblemCode::ApprovalNeeded).detail(text.clone()),
             StorageError::NotFound(_) => Self::not_found(sentence(&error.to_string())),
             error if error.is_disk_full() => {
                 tracing::error!(error = %ErrorChain(error), "the disk of the database is full");

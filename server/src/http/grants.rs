@@ -51,7 +51,7 @@ struct ListQuery {
     principal: Option<String>,
 }
 
-/// Grants, oldest first: one's own, or for administrators everyone's or one principal's.
+/// Grants, oldest first: one's own, or for holders of a system role everyone's or one principal's.
 #[utoipa::path(get, path = "/v1/grants", tag = "grants", params(
     ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
     ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
@@ -67,10 +67,10 @@ async fn list(
     let principal = match query.principal {
         Some(name) if name == caller.name || name == caller.principal.to_string() => Some(caller.principal),
         Some(name) => {
-            caller.may_on_server(Action::ManageServer)?;
+            caller.may_on_server(Action::ReadEverything)?;
             Some(state.directory.principal(&name).await?.id)
         }
-        None if caller.may_on_server(Action::ManageServer).is_ok() => None,
+        None if caller.reads_everything() => None,
         None => Some(caller.principal),
     };
     caller.may_on_server(Action::LookAfterOneself)?;
@@ -81,7 +81,7 @@ async fn list(
     Ok(Json(Page { items, next: page.next }))
 }
 
-/// Revokes a grant: one's own, or for administrators anyone's.
+/// Revokes a grant: one's own, or for administrators and security officers anyone's.
 #[utoipa::path(delete, path = "/v1/grants/{grant}", tag = "grants",
     params(("grant" = GrantId, Path, description = "the grant's id")),
     responses((status = 204, description = "Revoked")))]

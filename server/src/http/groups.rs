@@ -28,7 +28,7 @@ async fn list(
     caller: Caller,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<Group>>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let limit = query.limit()?;
     let rows = state.store.groups(query.after()?, limit + 1).await?;
     let page = page_of(rows, limit, |row| row.id);
@@ -54,7 +54,7 @@ async fn create(
     params(("group" = String, Path, description = "name or id")),
     responses((status = 200, body = Group)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(group): Path<String>) -> ApiResult<Json<Group>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     Ok(Json(state.directory.group(&group).await?.into()))
 }
 

@@ -67,7 +67,7 @@ async fn list(
         let (row, _) = state.keys.find(&caller, key).await?;
         return Ok(Json(Page { items: vec![to_key(row, now)], next: None }));
     }
-    let visible_to = (!caller.administers()).then_some(caller.principal);
+    let visible_to = (!caller.reads_everything()).then_some(caller.principal);
     let mut filter = KeyFilter { after, limit: limit.saturating_add(1), visible_to, ..KeyFilter::default() };
     if let Some(project) = &query.project {
         filter.project = Some(state.directory.project(&caller, project, Action::SeeProject).await?.0.id);

@@ -4,6 +4,7 @@
 //! OpenAPI document lists exactly what is served.
 
 mod anonymous_rate;
+mod approvals;
 mod connections;
 pub mod error;
 pub mod extract;

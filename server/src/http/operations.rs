@@ -1,21 +1,27 @@
 //! Uses of private keys: `POST /v1/keys/{key}/sign`, `/authenticate`, `/decrypt`.
 
-use axum::{extract::FromRequestParts, extract::State, http::request::Parts};
+use axum::{
+    extract::{FromRequestParts, State},
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
 use sealcard_api::{
     Bytes, IDEMPOTENCY_KEY_HEADER,
+    approvals::WaitingUse,
     context::UseContext,
     ids::KeyId,
     operations::{AuthenticateRequest, DecryptRequest, DecryptResponse, SignRequest, SignatureResponse},
     problem::ProblemCode,
 };
 use sealcard_signer_protocol::Operation;
+use serde::Serialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{ApiError, ApiResult, AppState, Json, Path, error::sentence, extract::Requester};
 use crate::{
     authn::AuthorizationError,
-    requests::{RequestError, UseRequest, UseResponse},
+    requests::{RequestError, UseAnswer, UseRequest, UseResponse},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -25,30 +31,32 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 /// A signature over a digest, with the key's signing subkey.
 #[utoipa::path(post, path = "/v1/keys/{key}/sign", tag = "operations", request_body = SignRequest,
     params(("key" = KeyId, Path), ("idempotency-key" = Uuid, Header, description = "one value for one use")),
-    responses((status = 200, body = SignatureResponse)))]
+    responses((status = 200, body = SignatureResponse),
+        (status = 202, body = WaitingUse, description = "It waits for people")))]
 async fn sign(
     State(state): State<AppState>,
     Requester(caller): Requester,
     Path(key): Path<KeyId>,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(body): Json<SignRequest>,
-) -> ApiResult<Json<SignatureResponse>> {
+) -> ApiResult<Response> {
     let operation = Operation::Sign { hash: body.hash, digest: body.digest.0 };
     let request = UseRequest { key, idempotency_key, operation, context: checked(body.context)? };
-    Ok(signature(state.requests.submit(&caller, request).await?))
+    Ok(answer(state.requests.submit(&caller, request).await?, signature))
 }
 
 /// A login or an SSHSIG blob, with the key's authentication subkey.
 #[utoipa::path(post, path = "/v1/keys/{key}/authenticate", tag = "operations", request_body = AuthenticateRequest,
     params(("key" = KeyId, Path), ("idempotency-key" = Uuid, Header, description = "one value for one use")),
-    responses((status = 200, body = SignatureResponse)))]
+    responses((status = 200, body = SignatureResponse),
+        (status = 202, body = WaitingUse, description = "It waits for people")))]
 async fn authenticate(
     State(state): State<AppState>,
     Requester(caller): Requester,
     Path(key): Path<KeyId>,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(body): Json<AuthenticateRequest>,
-) -> ApiResult<Json<SignatureResponse>> {
+) -> ApiResult<Response> {
     let (operation, context) = match body {
         AuthenticateRequest::Digest { hash, digest, context } => {
             (Operation::Authenticate { hash, digest: digest.0 }, context)
@@ -56,31 +64,43 @@ async fn authenticate(
         AuthenticateRequest::Ssh { message, context } => (Operation::AuthenticateSsh { message: message.0 }, context),
     };
     let request = UseRequest { key, idempotency_key, operation, context: checked(context)? };
-    Ok(signature(state.requests.submit(&caller, request).await?))
+    Ok(answer(state.requests.submit(&caller, request).await?, signature))
 }
 
 /// A decryption, with the key's encryption subkey. What is decrypted is never stored.
 #[utoipa::path(post, path = "/v1/keys/{key}/decrypt", tag = "operations", request_body = DecryptRequest,
     params(("key" = KeyId, Path), ("idempotency-key" = Uuid, Header, description = "one value for one use")),
-    responses((status = 200, body = DecryptResponse)))]
+    responses((status = 200, body = DecryptResponse),
+        (status = 202, body = WaitingUse, description = "It waits for people")))]
 async fn decrypt(
     State(state): State<AppState>,
     Requester(caller): Requester,
     Path(key): Path<KeyId>,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(body): Json<DecryptRequest>,
-) -> ApiResult<Json<DecryptResponse>> {
+) -> ApiResult<Response> {
     let operation = Operation::Decrypt { ciphertext: body.ciphertext.0 };
     let request = UseRequest { key, idempotency_key, operation, context: checked(body.context)? };
-    let response = state.requests.submit(&caller, request).await?;
-    let request_id = response.request_id;
-    // The one copy goes into the answer.
-    Ok(Json(DecryptResponse { plaintext: Bytes(response.into_bytes()), request_id }))
+    Ok(answer(state.requests.submit(&caller, request).await?, plaintext))
 }
 
-pub(super) fn signature(response: UseResponse) -> Json<SignatureResponse> {
+/// What the key made, or status 202 if the use waits.
+fn answer<T: Serialize>(answer: UseAnswer, done: impl FnOnce(UseResponse) -> T) -> Response {
+    match answer {
+        UseAnswer::Done(response) => Json(done(response)).into_response(),
+        UseAnswer::Waits(waiting) => (StatusCode::ACCEPTED, Json(*waiting)).into_response(),
+    }
+}
+
+pub(super) fn signature(response: UseResponse) -> SignatureResponse {
     let request_id = response.request_id;
-    Json(SignatureResponse { signature: Bytes(response.into_bytes()), request_id })
+    SignatureResponse { signature: Bytes(response.into_bytes()), request_id }
+}
+
+fn plaintext(response: UseResponse) -> DecryptResponse {
+    let request_id = response.request_id;
+    // The one copy goes into the answer.
+    DecryptResponse { plaintext: Bytes(response.into_bytes()), request_id }
 }
 
 /// What the workstation says of a use, within its limits.
@@ -129,6 +149,8 @@ impl From<RequestError> for ApiError {
             RequestError::Busy => Self::new(Code::Overloaded)
                 .detail("The key store is busy, so the key was not used. Try again in a moment.")
                 .retry_after(2),
+            error @ RequestError::TooManyWaiting { .. } => Self::new(Code::TooManyWaiting).detail(sentence(&error.to_string())),
+            RequestError::Rejected(why) => Self::new(Code::Rejected).detail(why),
             RequestError::TooManyDenials { retry_after } => Self::new(Code::TooManyAttempts)
                 .detail(format!(
                     "Too many of your uses of keys were denied within a minute. Denied uses are not judged again for \

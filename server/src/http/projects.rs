@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode};
 use sealcard_api::{
     Timestamp,
-    admin::{NewProject, Page, Project, ProjectChange, ProjectMember},
+    admin::{HeldRole, NewProject, NotSeparated, Page, Project, ProjectChange, ProjectMember, Separation},
     ids::ProjectId,
     roles::{MemberKind, ProjectRole},
     rules::{Description, Name, PageLimit},
@@ -12,17 +12,21 @@ use sealcard_policy::Action;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ApiError, ApiResult, AppState, Caller, Json, Path, Query, page_of};
-use crate::{directory, http::PageQuery, storage::ProjectRow};
+use crate::{
+    directory,
+    http::PageQuery,
+    storage::{self, NotSeparatedRow, ProjectRow},
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, change, remove)).routes(routes!(
-        list_members,
-        add_member,
-        remove_member
-    ))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, change, remove))
+        .routes(routes!(list_members, add_member, remove_member))
+        .routes(routes!(separation))
 }
 
-/// Projects, oldest first: all for administrators, else those in which the caller has a role.
+/// Projects, oldest first: all for holders of a system role, else those in which the caller has a role.
 #[utoipa::path(get, path = "/v1/projects", tag = "projects", params(
     ("limit" = Option<PageLimit>, Query, description = "1 to 500, 100 if absent"),
     ("after" = Option<Uuid>, Query, description = "the previous page's `next`"),
@@ -32,7 +36,7 @@ async fn list(
     caller: Caller,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<Project>>> {
-    let all = caller.may_on_server(Action::ManageServer).is_ok();
+    let all = caller.reads_everything();
     let limit = query.limit()?;
     let rows = state.store.projects((!all).then_some(caller.principal), query.after()?, limit + 1).await?;
     let page = page_of(rows, limit, |row| row.id);
@@ -67,7 +71,7 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(project): Path
     Ok(Json(with_members(&state, row).await?))
 }
 
-/// Renames a project or describes it anew.
+/// Renames a project, describes it anew, or makes its separation of duties strict or not.
 #[utoipa::path(patch, path = "/v1/projects/{project}", tag = "projects", request_body = ProjectChange,
     params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Project)))]
 async fn change(
@@ -77,10 +81,11 @@ async fn change(
     Json(change): Json<ProjectChange>,
 ) -> ApiResult<Json<Project>> {
     let (row, _) = state.directory.project(&caller, &project, Action::ManageProject).await?;
-    let ProjectChange { name, description } = change;
+    let ProjectChange { name, description, strict_separation } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     description.as_deref().map_or(Ok(()), Description::check).map_err(ApiError::invalid)?;
-    let row = state.directory.change_project(caller.into(), row, name, description).await?;
+    let change = storage::ProjectChange { name, description, strict_separation };
+    let row = state.directory.change_project(caller.into(), row, change).await?;
     Ok(Json(with_members(&state, row).await?))
 }
 
@@ -146,6 +151,30 @@ async fn set_member(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Whether a key user of the project may have no other role, and who has: for those who see who can use its keys.
+#[utoipa::path(get, path = "/v1/projects/{project}/separation", tag = "projects",
+    params(("project" = String, Path, description = "name or id")), responses((status = 200, body = Separation)))]
+async fn separation(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(project): Path<String>,
+) -> ApiResult<Json<Separation>> {
+    let (row, _) = state.directory.project(&caller, &project, Action::SeeKeyUsers).await?;
+    let found = state.store.not_separated(row.id).await?;
+    let not_separated = found.into_iter().map(|found| not_separated(&row, found)).collect();
+    Ok(Json(Separation { strict: row.strict_separation, not_separated }))
+}
+
+fn not_separated(project: &ProjectRow, row: NotSeparatedRow) -> NotSeparated {
+    let held = |(role, group)| HeldRole { project: project.name.clone(), role, group };
+    NotSeparated {
+        kind: row.kind,
+        name: row.name,
+        roles: row.roles.into_iter().map(held).collect(),
+        system_roles: row.system_roles.iter().collect(),
+    }
+}
+
 async fn with_members(state: &AppState, row: ProjectRow) -> ApiResult<Project> {
     let members = members(state, row.id).await?;
     Ok(Project {
@@ -153,6 +182,7 @@ async fn with_members(state: &AppState, row: ProjectRow) -> ApiResult<Project> {
         name: row.name,
         description: row.description,
         members,
+        strict_separation: row.strict_separation,
         created: Timestamp::from_unix(row.created),
     })
 }

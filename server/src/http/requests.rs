@@ -9,7 +9,7 @@ use axum::{
     extract::{Extension, State},
     http::StatusCode,
 };
-use sealcard_api::{Bytes, ids::RequestId, requests::SigningRequest, rules::WaitSeconds};
+use sealcard_api::{Bytes, ids::RequestId, record::RequestState, requests::SigningRequest, rules::WaitSeconds};
 use sealcard_policy::Action;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -57,6 +57,10 @@ async fn show(
         state.requests.watch(id, Instant::now() + seconds).await?.ok_or_else(unknown)?
     };
     let own = row.principal == caller.principal;
+    let rejection = match (row.state, row.approval) {
+        (RequestState::Rejected, Some(approval)) => state.requests.approvals.rejection(approval).await?,
+        _ => None,
+    };
     Ok(Json(SigningRequest {
         id: row.id,
         state: row.state,
@@ -64,6 +68,8 @@ async fn show(
         project: row.project,
         key: row.key,
         operation: row.operation,
+        approval: row.approval,
+        rejection,
         signature: row.signature.filter(|_| own).map(Bytes),
     }))
 }

@@ -20,9 +20,9 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, batch, cards, clock, decisions, environments, grants, groups, health, imports, keys,
-    login, merges, notices, operations, passwords, projects, record, requests, rules, service_accounts, status,
-    templates, users,
+    ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, grants, groups, health,
+    imports, keys, login, merges, notices, operations, passwords, projects, record, requests, rules, service_accounts,
+    status, templates, users,
 };
 use crate::config::Limits;
 
@@ -71,6 +71,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(decisions::routes())
         .merge(batch::routes())
         .merge(requests::routes())
+        .merge(approvals::routes())
         .merge(cards::routes())
         .merge(record::routes())
         .merge(rules::routes())
@@ -86,12 +87,14 @@ fn api() -> OpenApiRouter<AppState> {
     ),
     components(schemas(
         Problem,
+        sealcard_api::approvals::Decided,
         sealcard_api::context::Process,
         sealcard_api::context::UseContext,
         sealcard_api::operations::SignBatchItem,
         sealcard_api::tokens::AdoptedComponent,
         sealcard_api::rules::EntryNumber,
         sealcard_api::rules::KeyPathName,
+        sealcard_api::rules::NetworkText,
         sealcard_api::rules::PageLimit,
         sealcard_api::rules::WaitSeconds,
         record::Order,
@@ -132,6 +135,7 @@ fn describe(mut document: OpenApi, limits: &Limits) -> OpenApi {
                 reads,
                 uses_key: tagged(operation, &["operations"]),
                 rules: tagged(operation, &["rules", "templates"]),
+                approvals: tagged(operation, &["approvals"]),
             };
             let mut statuses: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
             for code in ProblemCode::ALL.iter().filter(|code| place.may_answer(**code)) {
@@ -178,6 +182,7 @@ struct Place {
     uses_key: bool,
     /// It is about rules for the uses of keys.
     rules: bool,
+    approvals: bool,
 }
 
 impl Place {
@@ -202,7 +207,11 @@ impl Place {
             | Code::KeyDestroyed
             | Code::UnsupportedOperation
             | Code::DecryptionFailed
-            | Code::TooManyUses => self.uses_key,
+            | Code::TooManyUses
+            | Code::TooManyWaiting
+            | Code::Rejected => self.uses_key,
+            Code::ApprovalNeeded => !self.public && !self.reads && !self.uses_key,
+            Code::Changed => self.approvals && self.body,
             Code::RulesInvalid => self.rules && (self.body || self.parameters),
             Code::DiskFull => !self.public || self.login,
             Code::Overloaded | Code::Timeout | Code::Internal => true,

@@ -73,7 +73,7 @@ async fn check(
     expect_text(&check.text)?;
     let target = match (check.kind, check.name.as_deref()) {
         (CheckedKind::Templates, None) => {
-            caller.may_on_server(Action::ManageServer)?;
+            caller.may_on_server(Action::ManageServerRules)?;
             return Ok(Json(state.rules.check_templates(&check.text).await?));
         }
         (CheckedKind::Templates, Some(_)) => {
@@ -138,12 +138,13 @@ async fn replay(
     Ok(Json(state.rules.replay(&target, replay).await?))
 }
 
-/// What an account may do with keys, as far as its name, groups and roles tell. For administrators.
+/// What an account may do with keys, as far as its name, groups and roles tell. For holders of a system
+/// role.
 #[utoipa::path(post, path = "/v1/rules/what-may", tag = "rules", request_body = WhatMay,
     responses((status = 200, body = MayUse)))]
 async fn what_may(State(state): State<AppState>, caller: Caller, Json(body): Json<WhatMay>) -> ApiResult<Json<MayUse>> {
     Name::check(&body.name).map_err(ApiError::invalid)?;
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let unknown = || ApiError::not_found(format!("There is no user or service account {}.", body.name));
     Ok(Json(state.rules.what_may(&body.name, caller.received).await?.ok_or_else(unknown)?))
 }
@@ -153,10 +154,10 @@ async fn managed(state: &AppState, caller: &Caller, kind: CheckedKind, name: &st
     match kind {
         CheckedKind::Templates => Err(ApiError::invalid("This is about the rules of an environment, project or key.")),
         CheckedKind::Environment => managed_environment(state, caller, name).await,
-        CheckedKind::Project => Ok(project(state, caller, name, Action::ManageProject).await?.0),
+        CheckedKind::Project => Ok(project(state, caller, name, Action::ManageRules).await?.0),
         CheckedKind::Key => {
             let (target, roles) = key(state, caller, name).await?;
-            caller.may(roles, Action::ManageProject)?;
+            caller.may(roles, Action::ManageRules)?;
             Ok(target)
         }
     }
@@ -186,7 +187,7 @@ async fn apply_to_project(
     Path(name): Path<String>,
     LargeJson(change): LargeJson<RulesChange>,
 ) -> ApiResult<Json<Rules>> {
-    let (target, _) = project(&state, &caller, &name, Action::ManageProject).await?;
+    let (target, _) = project(&state, &caller, &name, Action::ManageRules).await?;
     apply(&state, caller, target, change).await
 }
 
@@ -216,7 +217,7 @@ async fn revert_project(
     Path(name): Path<String>,
     Json(wanted): Json<RulesRevert>,
 ) -> ApiResult<Json<Rules>> {
-    let (target, _) = project(&state, &caller, &name, Action::ManageProject).await?;
+    let (target, _) = project(&state, &caller, &name, Action::ManageRules).await?;
     revert(&state, caller, target, wanted).await
 }
 
@@ -245,7 +246,7 @@ async fn apply_to_key(
     LargeJson(change): LargeJson<RulesChange>,
 ) -> ApiResult<Json<Rules>> {
     let (target, roles) = key(&state, &caller, &name).await?;
-    caller.may(roles, Action::ManageProject)?;
+    caller.may(roles, Action::ManageRules)?;
     apply(&state, caller, target, change).await
 }
 
@@ -276,7 +277,7 @@ async fn revert_key(
     Json(wanted): Json<RulesRevert>,
 ) -> ApiResult<Json<Rules>> {
     let (target, roles) = key(&state, &caller, &name).await?;
-    caller.may(roles, Action::ManageProject)?;
+    caller.may(roles, Action::ManageRules)?;
     revert(&state, caller, target, wanted).await
 }
 
@@ -319,7 +320,8 @@ async fn history_of_environment(
     Path(name): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<RulesVersion>>> {
-    let target = managed_environment(&state, &caller, &name).await?;
+    let target = environment(&state, &caller, &name).await?;
+    caller.may_on_server(Action::ReadEverything)?;
     history(&state, &target, &query).await
 }
 
@@ -379,9 +381,9 @@ pub(super) fn expect_note(note: Option<&str>) -> ApiResult<()> {
     note.map_or(Ok(()), Label::check).map_err(ApiError::invalid)
 }
 
-/// Owners, auditors and administrators.
+/// Owners, auditors and holders of a system role.
 fn may_read_history(caller: &Caller, roles: Roles) -> ApiResult<()> {
-    Ok(caller.may(roles, Action::ReadProjectRecord).or_else(|_| caller.may(roles, Action::ManageProject))?)
+    Ok(caller.may(roles, Action::ReadProjectRecord).or_else(|_| caller.may(roles, Action::ManageRules))?)
 }
 
 async fn project(state: &AppState, caller: &Caller, name: &str, action: Action) -> ApiResult<(Target, Roles)> {
@@ -400,6 +402,6 @@ async fn environment(state: &AppState, caller: &Caller, name: &str) -> ApiResult
 
 async fn managed_environment(state: &AppState, caller: &Caller, name: &str) -> ApiResult<Target> {
     let target = environment(state, caller, name).await?;
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ManageServerRules)?;
     Ok(target)
 }

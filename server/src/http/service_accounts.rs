@@ -41,7 +41,7 @@ async fn list(
     caller: Caller,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<ServiceAccount>>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let limit = query.limit()?;
     let rows = state.store.principals(PrincipalKind::ServiceAccount, query.after()?, limit + 1).await?;
     let page = page_of(rows, limit, |row| row.id);
@@ -58,7 +58,8 @@ async fn create(
 ) -> ApiResult<(StatusCode, Json<ServiceAccount>)> {
     caller.may_on_server(Action::ManageServer)?;
     Name::check(&new.name).map_err(ApiError::invalid)?;
-    let account = state.directory.add_service_account(caller.into(), new.name).await?;
+    new.owner.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
+    let account = state.directory.add_service_account(caller.into(), new.name, new.owner).await?;
     Ok((StatusCode::CREATED, Json(account.into())))
 }
 
@@ -70,11 +71,11 @@ async fn show(
     caller: Caller,
     Path(account): Path<String>,
 ) -> ApiResult<Json<ServiceAccount>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     Ok(Json(state.directory.service_account(&account).await?.into()))
 }
 
-/// Renames, disables or enables a service account. Disabling revokes its grants.
+/// Renames, disables or enables a service account, or gives it another owner. Disabling revokes its grants.
 #[utoipa::path(patch, path = "/v1/service-accounts/{account}", tag = "service accounts",
     params(("account" = String, Path, description = "name or id")), request_body = ServiceAccountChange,
     responses((status = 200, body = ServiceAccount)))]
@@ -85,9 +86,10 @@ async fn change(
     Json(change): Json<ServiceAccountChange>,
 ) -> ApiResult<Json<ServiceAccount>> {
     caller.may_on_server(Action::ManageServer)?;
-    let ServiceAccountChange { disabled, name } = change;
-    name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
-    let row = state.directory.change_service_account(caller.into(), account, name, disabled).await?;
+    for name in change.name.iter().chain(&change.owner) {
+        Name::check(name).map_err(ApiError::invalid)?;
+    }
+    let row = state.directory.change_service_account(caller.into(), account, change).await?;
     Ok(Json(row.into()))
 }
 
@@ -112,7 +114,7 @@ async fn list_tokens(
     Path(account): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<ServiceToken>>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let account = state.directory.service_account(&account).await?;
     let limit = query.limit()?;
     let rows = state.store.service_tokens(account.id, query.after()?, limit + 1).await?;

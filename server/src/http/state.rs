@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::metrics::Metrics;
 use crate::{
+    approvals::ChangeGate,
     audit::Audit,
     authn::{Authentication, NameKey},
     config::Config,
@@ -59,8 +60,10 @@ impl AppState {
     #[must_use]
     pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, names: NameKey, channels: Channels) -> Self {
         let server_id = store.server_id();
+        let changes = config.changes.clone();
+        store.set_gate(Arc::new(ChangeGate { approvals: config.approvals, changes }));
         let authentication = Authentication::new(store.clone(), config.limits, names);
-        let requests = Requests::new(store.clone(), Arc::clone(&signers), &config.limits);
+        let requests = Requests::new(store.clone(), Arc::clone(&signers), &config.limits, config.approvals);
         let running = requests.running.clone();
         // The data folder: the folder for temporary files may be memory.
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();

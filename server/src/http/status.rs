@@ -12,9 +12,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// What an administrator needs to know of the server: what needs attention, environments, record, requests, keys and
-/// certificates that end. For administrators.
+/// certificates that end. For holders of a system role.
 #[utoipa::path(get, path = "/v1/status", tag = "health", responses((status = 200, body = ServerStatus)))]
 async fn show(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<ServerStatus>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     Ok(Json(state.telemetry.status().await?))
 }

@@ -54,7 +54,7 @@ async fn apply_all(
     caller: Caller,
     LargeJson(change): LargeJson<TemplatesChange>,
 ) -> ApiResult<StatusCode> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ManageServerRules)?;
     let TemplatesChange { text, bases, note } = change;
     expect_text(&text)?;
     expect_note(note.as_deref())?;
@@ -89,7 +89,7 @@ async fn apply(
     Path(name): Path<String>,
     LargeJson(change): LargeJson<RulesChange>,
 ) -> ApiResult<Json<Template>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ManageServerRules)?;
     let RulesChange { text, base, note } = change;
     expect_text(&text)?;
     expect_note(note.as_deref())?;
@@ -109,7 +109,7 @@ async fn history(
     Path(name): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<TemplateVersion>>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let (before, limit) = page(&query)?;
     Ok(Json(state.rules.template_history(&name, before, limit).await?))
 }
@@ -123,7 +123,7 @@ async fn revert(
     Path(name): Path<String>,
     Json(wanted): Json<RulesRevert>,
 ) -> ApiResult<Json<Template>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ManageServerRules)?;
     let RulesRevert { version, base, note } = wanted;
     expect_note(note.as_deref())?;
     state.rules.revert_template(caller.clone(), &name, version, (base, note)).await?;
@@ -161,7 +161,7 @@ async fn act(
     act: Act,
     wanted: TemplateAct,
 ) -> ApiResult<Json<Template>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ManageServerRules)?;
     let TemplateAct { base, note } = wanted;
     expect_note(note.as_deref())?;
     state.rules.act(caller.clone(), &name, act, (base, note)).await?;

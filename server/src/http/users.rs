@@ -26,7 +26,7 @@ async fn list(
     caller: Caller,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<User>>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let limit = query.limit()?;
     let rows = state.store.principals(PrincipalKind::User, query.after()?, limit + 1).await?;
     let page = page_of(rows, limit, |row| row.id);
@@ -56,8 +56,9 @@ async fn create_user(
         None => state.authentication.one_time_password(&caller).await.map(|(issued, hash)| (Some(issued), hash))?,
     };
     let one_time_until = one_time_password.as_ref().map(|issued| issued.expires);
-    let NewUser { name, administrator, email, .. } = new;
-    let new = directory::NewUser { name, administrator, password: hash, one_time_until, email };
+    let NewUser { name, roles, email, .. } = new;
+    let roles = roles.into_iter().collect();
+    let new = directory::NewUser { name, roles, password: hash, one_time_until, email };
     let user = state.directory.add_user(caller.into(), new).await?.into();
     Ok(Json(UserAdded { user, one_time_password }))
 }
@@ -68,12 +69,12 @@ async fn create_user(
     responses((status = 200, body = User)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(user): Path<String>) -> ApiResult<Json<User>> {
     let own = user == caller.name || user == caller.principal.to_string();
-    caller.may_on_server(if own { Action::LookAfterOneself } else { Action::ManageServer })?;
+    caller.may_on_server(if own { Action::LookAfterOneself } else { Action::ReadEverything })?;
     Ok(Json(state.directory.user(&user).await?.into()))
 }
 
-/// Changes a user: name, password, e-mail address, right to administer, disabled. A new password and disabling revoke the user's
-/// grants. The connection is closed after the answer.
+/// Changes a user: name, password, e-mail address, system roles, disabled. A new password and disabling revoke the
+/// user's grants. The connection is closed after the answer.
 #[utoipa::path(patch, path = "/v1/users/{user}", tag = "users",
     params(("user" = String, Path, description = "name or id")),
     request_body = UserChange, responses((status = 200, body = User)))]
@@ -94,7 +95,7 @@ async fn change_user(
 ) -> ApiResult<Json<User>> {
     caller.may_on_server(Action::ManageServer)?;
     let Json(change) = body?;
-    let UserChange { name, administrator, disabled, password, email } = change;
+    let UserChange { name, add_roles, remove_roles, disabled, password, email } = change;
     name.as_deref().map_or(Ok(()), Name::check).map_err(ApiError::invalid)?;
     email.as_deref().filter(|email| !email.is_empty()).map_or(Ok(()), check_email).map_err(ApiError::invalid)?;
     let password = match password.map(|password| Zeroizing::new(password.0)) {
@@ -104,7 +105,7 @@ async fn change_user(
             Some(state.authentication.hash_for(&row.name, password, &caller).await?)
         }
     };
-    let change = directory::UserChange { name, administrator, disabled, password, email };
+    let change = directory::UserChange { name, add_roles, remove_roles, disabled, password, email };
     Ok(Json(state.directory.change_user(caller.into(), user, change).await?.into()))
 }
 

@@ -29,6 +29,7 @@ use crate::{
 pub(crate) const DEFAULT_DAYS: u32 = 730;
 
 pub(super) const MANAGE_PROJECT: &[Action] = &[Action::ManageProject];
+const STOP_KEYS: &[Action] = &[Action::StopKeys];
 /// Tokens are the business of those who look after the server, not of every project's owner.
 pub(super) const MANAGE_TOKEN: &[Action] = &[Action::ManageProject, Action::ManageServer];
 
@@ -56,7 +57,7 @@ impl Keys {
     /// [`KeyError::NotFound`], not a denial, if the caller may not see it, so that its existence is not revealed.
     pub(crate) async fn find(&self, caller: &Caller, key: &str) -> Result<(KeyRow, Roles)> {
         let unknown = || KeyError::NotFound(format!("There is no key {key}, or you have no role in its project."));
-        let visible_to = (!caller.administers()).then_some(caller.principal);
+        let visible_to = (!caller.reads_everything()).then_some(caller.principal);
         let mut rows = self.store.find_keys(&KeyRef::parse(key), visible_to).await?;
         let row = match (rows.pop(), rows.as_slice()) {
             (None, _) => return Err(unknown()),
@@ -93,7 +94,9 @@ impl Keys {
 
     /// Renames, disables or enables a key; seen by the very next request.
     pub(crate) async fn change(&self, caller: &Caller, key: &str, wanted: KeyChange) -> Result<KeyRow> {
-        let (row, maker) = self.find_for(caller, key, MANAGE_PROJECT).await?;
+        let only_stops = wanted.name.is_none() && wanted.disabled == Some(true);
+        let needed = if only_stops { STOP_KEYS } else { MANAGE_PROJECT };
+        let (row, maker) = self.find_for(caller, key, needed).await?;
         if let Some(name) = &wanted.name {
             NewKeyName::check(name).map_err(KeyError::Invalid)?;
             self.store.expect_free_name(row.project_id, name).await?;

@@ -41,6 +41,7 @@ pub struct Signer {
     secrets: Vec<Secret>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a channel has few of them")]
 enum Secret {
     Hmac(hmac::Key),
     Ed25519(Ed25519KeyPair),

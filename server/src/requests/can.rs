@@ -54,7 +54,7 @@ impl Requests {
         let rules = self.rules.load(&self.store, &facts).await?;
         let now = caller.received;
         let (address, claims) = (Some(caller.peer.ip()), possible.context.clone());
-        let request = RequestFacts { address, claims, hash: possible.hash, clock_in_doubt: false };
+        let request = RequestFacts { address, claims, hash: possible.hash, ..RequestFacts::default() };
         let judged = policy_facts(&facts, request, now);
         let quotas = rules.as_deref().map(|rules| quota_uses(rules, &facts, now)).unwrap_or_default();
         let uses: Vec<_> = quotas.iter().map(|(_, one)| one.clone()).collect();

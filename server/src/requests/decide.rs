@@ -18,9 +18,12 @@ use super::{
     judgement::Judgement,
     rules::{NotCompiled, Rules, quota_uses},
     state::{self, Input},
+    waiting::Waits,
 };
 use crate::{
+    approvals,
     authn::Caller,
+    config::ApprovalsConfig,
     storage::{Arrival, Facts, RequestRow, Snapshot, StorageError, Verdict},
 };
 
@@ -30,6 +33,8 @@ pub(super) enum Decided {
     Begin(Box<Allowed>),
     /// An earlier request with the same idempotency key answers it.
     Earlier(RequestRow),
+    /// It waits for people, which is recorded with the decision.
+    Waits(Waits),
     /// It is denied or refused, which is recorded with the decision.
     Refused(RequestError),
 }
@@ -53,30 +58,51 @@ pub(super) struct Decider {
     /// The signer was not asked for a permit, or has no place for one more use.
     pub(super) without_permit: bool,
     pub(super) host: Option<Uuid>,
+    /// Approvals, where a flow says nothing else.
+    pub(super) approvals: ApprovalsConfig,
 }
 
 impl Decider {
     /// Decides from what the transaction sees.
     pub(super) fn decide(&self, mut snapshot: Snapshot<'_>) -> Result<Verdict<Decided>, StorageError> {
         let Snapshot { facts, arrival, now, .. } = snapshot;
-        let deny = |cause, error: RequestError| Ok(self.refuse(facts, None, (Input::Deny, cause), error));
+        let before = match arrival {
+            Arrival::Waiting(row) => row.state,
+            Arrival::New | Arrival::Repeated(_) | Arrival::Mismatched => RequestState::Received,
+        };
+        let deny = |cause, error: RequestError| Ok(self.refuse(facts, None, (before, Input::Deny, cause), error));
         let Some(known) = facts else { return deny(DenialCause::Grant, RequestError::UnknownGrant) };
         let rules = match self.rules.get(known) {
             Ok(rules) => rules,
             Err(NotCompiled) => Some(self.rules.compile(known, &snapshot.rule_texts()?)),
         };
-        let judged = judged_facts(&self.caller, &self.request, known, now);
-        let judge = |exhausted: &BTreeSet<&str>| {
-            sealcard_policy::decide_use(&judged, policy_operation(&self.request.operation), rules.as_deref(), exhausted)
+        let mut judged = judged_facts(&self.caller, &self.request, known, now);
+        let operation = policy_operation(&self.request.operation);
+        let judge = |judged: &sealcard_policy::Facts, exhausted: &BTreeSet<&str>| {
+            sealcard_policy::decide_use(judged, operation, rules.as_deref(), exhausted)
         };
         let denied = |decision: Decision, exhausted: &BTreeSet<&str>| {
             let cause = events::cause(&decision);
-            let record = events::judged(known, &decision, exhausted);
-            self.refuse(facts, record, (Input::Deny, cause), RequestError::Denied { decision, detail: None })
+            let record = events::judged(known, &decision, exhausted, None);
+            self.refuse(facts, record, (before, Input::Deny, cause), RequestError::Denied { decision, detail: None })
         };
         let seen = self.seen.as_ref().and_then(|seen| seen.still_holds(&judged, rules.as_ref()));
-        let decision = seen.cloned().unwrap_or_else(|| judge(&BTreeSet::new()));
-        if !decision.allowed() {
+        let mut decision = seen.cloned().unwrap_or_else(|| judge(&judged, &BTreeSet::new()));
+        let mut approved = None;
+        if !decision.awaited().is_empty() {
+            let wanted = self.wanted(known, arrival);
+            let offers = snapshot.approved_uses(self.caller.principal, (self.request.key, operation.name()))?;
+            for fitting in wanted.fitting(offers, &decision.awaited(), rules.as_deref()) {
+                judged.request.approvals = fitting.met.clone();
+                let with = judge(&judged, &BTreeSet::new());
+                if with.allowed() {
+                    (decision, approved) = (with, Some(fitting));
+                    break;
+                }
+            }
+        }
+        let waits = !decision.awaited().is_empty();
+        if !decision.allowed() && !waits {
             return Ok(denied(decision, &BTreeSet::new()));
         }
         let component = known.key.as_ref().and_then(|key| key.component.as_ref());
@@ -89,10 +115,23 @@ impl Decider {
         match arrival {
             Arrival::Mismatched => return deny(DenialCause::IdempotencyKey, RequestError::Mismatch),
             Arrival::Repeated(row) => return Ok(Verdict { next: None, value: Decided::Earlier(row.clone()) }),
-            Arrival::New => {}
+            Arrival::New | Arrival::Waiting(_) => {}
+        }
+        if waits {
+            return self.wait(&mut snapshot, known, (&decision, rules.as_deref()), intent);
         }
         if self.without_permit {
-            return Ok(self.refuse(facts, None, (Input::Refuse, DenialCause::Busy), RequestError::Busy));
+            return Ok(match arrival {
+                // It waits on, and comes again.
+                Arrival::Waiting(_) => Verdict { next: None, value: Decided::Refused(RequestError::Busy) },
+                _ => self.refuse(facts, None, (before, Input::Refuse, DenialCause::Busy), RequestError::Busy),
+            });
+        }
+        if let Some(fitting) = &approved
+            && !snapshot.spend_approval(fitting.id, self.caller.request_id)?
+        {
+            // Another server took the last use. The next attempt sees that.
+            return Ok(Verdict { next: None, value: Decided::Refused(RequestError::Busy) });
         }
         if let Some(rules) = &rules {
             // Last, because only a use that begins counts.
@@ -100,24 +139,33 @@ impl Decider {
             let uses: Vec<_> = quotas.iter().map(|(_, one)| one.clone()).collect();
             let exhausted = snapshot.take_from_quotas(&uses)?;
             if !exhausted.is_empty() {
+                if let Some(fitting) = &approved {
+                    snapshot.give_approval_back(fitting.id)?;
+                }
                 let exhausted =
                     exhausted.into_iter().filter_map(|index| Some(quotas.get(index)?.0.name.as_str())).collect();
-                return Ok(denied(judge(&exhausted), &exhausted));
+                return Ok(denied(judge(&judged, &exhausted), &exhausted));
             }
         }
-        intent.asked.judged = events::judged(known, &decision, &BTreeSet::new());
+        self.end_own_approval(&mut snapshot, approved.as_ref())?;
+        if let Some(fitting) = &approved {
+            approvals::tell_if_broken(snapshot.transaction(), fitting, &intent.signing_key, &self.caller.name)?;
+        }
+        intent.asked.judged = events::judged(known, &decision, &BTreeSet::new(), approved.as_ref());
         let entry = self.caller.draft(Event::UseIntent(intent.clone()));
-        let next = state::next(RequestState::Received, Input::Allow).map(|state| (state, entry));
-        let caller_may_know = judged.principal.administers() || judged.roles.contains(Role::Owner);
+        let approved_before = if before == RequestState::Waiting { state::next(before, Input::Approve) } else { None };
+        let next = state::next(approved_before.unwrap_or(before), Input::Allow).map(|state| (state, entry));
+        let caller_may_know =
+            !judged.principal.effective_system_roles().is_empty() || judged.roles.contains(Role::Owner);
         let allowed = Allowed { intent, component: component.key.clone(), caller_may_know };
         Ok(Verdict { next, value: Decided::Begin(Box::new(allowed)) })
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &self,
         facts: Option<&Facts>,
         judged: Option<Judged>,
-        (input, cause): (Input, DenialCause),
+        (before, input, cause): (RequestState, Input, DenialCause),
         error: RequestError,
     ) -> Verdict<Decided> {
         let reasons = match &error {
@@ -125,7 +173,7 @@ impl Decider {
             other => vec![other.to_string()],
         };
         let entry = events::denied(&self.caller, &self.request, facts, (self.host, judged), (cause, reasons));
-        let next = state::next(RequestState::Received, input).map(|state| (state, entry));
+        let next = state::next(before, input).map(|state| (state, entry));
         Verdict { next, value: Decided::Refused(error) }
     }
 }

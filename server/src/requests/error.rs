@@ -32,6 +32,17 @@ pub enum RequestError {
     /// The signer has too much to do; in the record as denied. Retrying helps.
     #[error("the key store is busy")]
     Busy,
+    /// As many requests wait for people as may; in the record as denied. Retrying helps once some are decided.
+    #[error("{limit} requests {} wait for approval already", if *.of_project { "for the keys of this project" } else { "of yours" })]
+    TooManyWaiting {
+        /// So many may wait.
+        limit: u32,
+        /// Whether it is the project's limit, and not the requester's.
+        of_project: bool,
+    },
+    /// An approver rejected it. Retrying asks again.
+    #[error("{0}")]
+    Rejected(String),
     /// The requester had too many denials within a minute; they are in the record as one. Retrying helps after some
     /// seconds, if the requester is allowed it then.
     #[error("too many uses were denied within a minute")]
@@ -84,12 +95,14 @@ pub enum RequestError {
 
 impl RequestError {
     /// All that [`Self::kind`] says.
-    pub(super) const KINDS: [&str; 16] = [
+    pub(super) const KINDS: [&str; 18] = [
         "denied",
         "unfit",
         "mismatch",
         "in-progress",
         "busy",
+        "too-many-waiting",
+        "rejected",
         "too-many-denials",
         "too-many-uses",
         "outcome-unknown",
@@ -111,6 +124,8 @@ impl RequestError {
             Self::Mismatch => "mismatch",
             Self::InProgress => "in-progress",
             Self::Busy => "busy",
+            Self::TooManyWaiting { .. } => "too-many-waiting",
+            Self::Rejected(_) => "rejected",
             Self::TooManyDenials { .. } => "too-many-denials",
             Self::TooManyUses { .. } => "too-many-uses",
             Self::OutcomeUnknown => "outcome-unknown",

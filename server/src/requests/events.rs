@@ -16,7 +16,7 @@ use sealcard_signer_protocol::Operation;
 use uuid::Uuid;
 
 use super::{Output, RequestError, UseRequest, facts::policy_operation, request::sha256};
-use crate::{authn::Caller, storage::Facts};
+use crate::{approvals::Fitting, authn::Caller, storage::Facts};
 
 /// A request that was denied, or refused before policy was asked. `facts` are those that it was decided from.
 pub(super) fn denied(
@@ -58,7 +58,12 @@ pub(super) fn outcome(
 }
 
 /// The rules that a decision was made by, if there are any besides the built-in ones.
-pub(super) fn judged(facts: &Facts, decision: &Decision, exhausted: &BTreeSet<&str>) -> Option<Judged> {
+pub(super) fn judged(
+    facts: &Facts,
+    decision: &Decision,
+    exhausted: &BTreeSet<&str>,
+    approved: Option<&Fitting>,
+) -> Option<Judged> {
     let Facts { rules, principal, grant, .. } = facts;
     (!rules.is_empty()).then(|| Judged {
         environment: rules.environment.map(i64::cast_unsigned),
@@ -69,6 +74,8 @@ pub(super) fn judged(facts: &Facts, decision: &Decision, exhausted: &BTreeSet<&s
         groups: principal.groups.clone(),
         login: grant.issued,
         by_service_token: grant.by_service_token,
+        approval: approved.map(|fitting| fitting.id),
+        approvals: approved.iter().flat_map(|fitting| fitting.met.iter().cloned()).collect(),
         exhausted: exhausted.iter().map(|name| (*name).to_owned()).collect(),
     })
 }

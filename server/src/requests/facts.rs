@@ -17,7 +17,8 @@ pub(super) fn judged_facts(caller: &Caller, request: &UseRequest, stored: &Facts
         _ => None,
     };
     let address = Some(caller.peer.ip());
-    let request = RequestFacts { address, claims: request.context.clone(), hash, clock_in_doubt: false };
+    let claims = request.context.clone();
+    let request = RequestFacts { address, claims, hash, ..RequestFacts::default() };
     policy_facts(stored, request, now)
 }
 

@@ -9,7 +9,11 @@ use super::{
     RequestError, UseRequest, events,
     facts::{judged_facts, policy_operation},
 };
-use crate::{authn::Caller, storage::Facts};
+use crate::{
+    approvals::Wanted,
+    authn::Caller,
+    storage::{ApprovedUse, Facts},
+};
 
 /// A decision before quotas are counted.
 pub(super) struct Judgement {
@@ -42,10 +46,41 @@ impl Judgement {
         (same_rules && self.facts == *facts).then_some(&self.decision)
     }
 
-    /// Why policy denies the use. None if it allows it, as far as can be told before quotas are counted.
+    /// Whether the use lacks nothing but approvals.
+    pub(super) fn awaits(&self) -> bool {
+        !self.decision.awaited().is_empty()
+    }
+
+    pub(super) fn allowed(&self) -> bool {
+        self.decision.allowed()
+    }
+
+    /// Judges anew with what is approved, if that is enough.
+    pub(super) fn try_approvals(
+        &mut self,
+        caller: &Caller,
+        request: &UseRequest,
+        facts: &Facts,
+        offers: Vec<ApprovedUse>,
+    ) {
+        let wanted = Wanted::new(caller, request, facts, None);
+        let operation = policy_operation(&request.operation);
+        for fitting in wanted.fitting(offers, &self.decision.awaited(), self.rules.as_deref()) {
+            let mut judged = self.facts.clone();
+            judged.request.approvals = fitting.met;
+            let decision = decide_use(&judged, operation, self.rules.as_deref(), &BTreeSet::new());
+            if decision.allowed() {
+                (self.facts, self.decision) = (judged, decision);
+                return;
+            }
+        }
+    }
+
+    /// Why policy denies the use. None if it allows it, as far as can be told before quotas are counted, or lets it wait.
     pub(super) fn denial(&self) -> Option<Denial> {
         let decision = &self.decision;
-        (!decision.allowed()).then(|| Denial { cause: events::cause(decision), reasons: decision.reasons() })
+        (!decision.allowed() && !self.awaits())
+            .then(|| Denial { cause: events::cause(decision), reasons: decision.reasons() })
     }
 }
 

@@ -10,7 +10,7 @@ use prometheus_client::{
 use sealcard_api::ids::RequestId;
 use sealcard_record::event::SignerOperation;
 
-use super::{RequestError, UseResponse};
+use super::{RequestError, UseAnswer};
 use crate::metrics::{Durations, durations};
 
 /// What is counted of uses of keys. Cheap to clone.
@@ -47,6 +47,7 @@ struct StageLabel {
 /// The outcomes that are no [`RequestError`].
 const DONE: &str = "done";
 const REPEATED: &str = "repeated";
+const WAITING: &str = "waiting";
 const ABANDONED: &str = "abandoned";
 
 /// The steps of a request whose time is measured.
@@ -93,7 +94,7 @@ impl Default for Metrics {
         };
         // What has not happened yet is 0, not absent, so that its first time is seen as a change.
         for operation in SignerOperation::ALL.map(SignerOperation::name) {
-            for outcome in [DONE, REPEATED, ABANDONED].into_iter().chain(RequestError::KINDS) {
+            for outcome in [DONE, REPEATED, WAITING, ABANDONED].into_iter().chain(RequestError::KINDS) {
                 drop(metrics.answers.get_or_create(&AnswerLabels { operation, outcome }));
             }
             drop(metrics.durations.get_or_create(&OperationLabel { operation }));
@@ -147,11 +148,12 @@ pub(super) struct Answer<'a> {
 
 impl Answer<'_> {
     /// The use with this id has this result.
-    pub(super) fn is(&mut self, result: &Result<UseResponse, RequestError>, id: RequestId) {
+    pub(super) fn is(&mut self, result: &Result<UseAnswer, RequestError>, id: RequestId) {
         let Self { metrics, operation, since, .. } = *self;
         self.outcome = match result {
-            Ok(response) if response.request_id != id => REPEATED,
-            Ok(_) => {
+            Ok(UseAnswer::Waits(_)) => WAITING,
+            Ok(UseAnswer::Done(response)) if response.request_id != id => REPEATED,
+            Ok(UseAnswer::Done(_)) => {
                 metrics.durations.get_or_create(&OperationLabel { operation }).observe(since.elapsed().as_secs_f64());
                 DONE
             }
@@ -214,6 +216,8 @@ mod tests {
             RequestError::Mismatch,
             RequestError::InProgress,
             RequestError::Busy,
+            RequestError::TooManyWaiting { limit: 32, of_project: false },
+            RequestError::Rejected(text()),
             RequestError::TooManyDenials { retry_after: 1 },
             RequestError::TooManyUses { retry_after: 1 },
             RequestError::OutcomeUnknown,

@@ -4,6 +4,7 @@
 //! 1 receive   the requester's budgets; facts, as far as they are known; a permit of the signer's limiter
 //! 2 decide    in one transaction: the idempotency key is compared, policy is asked, the answer is recorded
 //!             ├ denied  → answered
+//!             ├ waiting → answered; people decide, and the request comes again
 //!             ├ earlier → the earlier request's answer, or wait for it
 //!             └ allowed → the intent is durable
 //! 3 use       the signer is asked
@@ -32,6 +33,7 @@ mod seen;
 pub mod state;
 mod verify;
 mod wait;
+mod waiting;
 
 use std::{sync::Arc, time::Instant};
 
@@ -39,24 +41,26 @@ use prometheus_client::registry::Registry;
 use sealcard_api::{ids::RequestId, record::RequestState};
 use tokio::time::sleep;
 
+pub(crate) use self::rules::Rules;
+use self::waiting::Waits;
 use self::{
     budgets::Budgets,
     decide::{Decided, Decider},
     execute::Use,
     metrics::{Metrics, Stage, Stopwatch},
     permit::Permit,
-    rules::Rules,
     seen::Seen,
 };
 pub use self::{
     can::{PossibleUse, Prospect},
     error::RequestError,
-    request::{Output, UseRequest, UseResponse},
+    request::{Output, UseAnswer, UseRequest, UseResponse},
     wait::{CancelError, Running},
 };
 use crate::{
+    approvals::Approvals,
     authn::Caller,
-    config::Limits,
+    config::{ApprovalsConfig, Limits},
     failpoint, limits,
     signers::Signers,
     storage::{RequestRow, Snapshot, Store},
@@ -71,21 +75,28 @@ pub struct Requests {
     pub signers: Arc<Signers>,
     /// The requests that this process works on.
     pub running: Running,
+    /// What people are asked to approve.
+    pub approvals: Approvals,
     budgets: Budgets,
     rules: Rules,
+    /// How long requests wait for approval.
+    waits: ApprovalsConfig,
     metrics: Metrics,
 }
 
 impl Requests {
     /// With no request in work.
     #[must_use]
-    pub fn new(store: Store, signers: Arc<Signers>, limits: &Limits) -> Self {
+    pub fn new(store: Store, signers: Arc<Signers>, limits: &Limits, approvals: ApprovalsConfig) -> Self {
+        let rules = Rules::default();
         Self {
+            approvals: Approvals::new(store.clone(), rules.clone(), approvals),
             store,
             signers,
             running: Running::default(),
             budgets: Budgets::new(limits),
-            rules: Rules::default(),
+            rules,
+            waits: approvals,
             metrics: Metrics::default(),
         }
     }
@@ -99,16 +110,17 @@ impl Requests {
     ///
     /// # Errors
     /// See [`RequestError`].
-    pub async fn submit(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError> {
+    pub async fn submit(&self, caller: &Caller, request: UseRequest) -> Result<UseAnswer, RequestError> {
         let mut counted = self.metrics.arrival(request.operation.name());
         let result = self.answer(caller, request).await;
         counted.is(&result, caller.request_id);
         result
     }
 
-    async fn answer(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError> {
+    async fn answer(&self, caller: &Caller, request: UseRequest) -> Result<UseAnswer, RequestError> {
         self.budgets.begin_use(caller.principal, Instant::now())?;
         let deadline = Instant::now() + limits::REPETITION_WAIT;
+        let who = caller;
         loop {
             // 1 Receive. The facts may be out of date: the transaction judges again.
             let mut stopwatch = self.metrics.stopwatch();
@@ -116,7 +128,8 @@ impl Requests {
             let denial = seen.denial();
             stopwatch.lap(Stage::Receive);
             self.budgets.admit(caller, denial.as_ref(), Instant::now())?;
-            let permit = self.permit(caller, &request.operation, seen.facts.as_ref(), denial.is_none()).await;
+            let allowed = seen.allowed();
+            let permit = self.permit(caller, &request.operation, seen.facts.as_ref(), allowed).await;
             stopwatch.lap(Stage::Wait);
             // What has begun is brought to its end even when the caller hangs up.
             let (this, caller, request) = (self.clone(), caller.clone(), request.clone());
@@ -126,7 +139,10 @@ impl Requests {
             let work = work.await.map_err(|_| RequestError::Fault("the work failed inside the server".to_owned()))?;
             match work {
                 // 6 Answer.
-                Ok(Attempt::Done(response)) => return Ok(response),
+                Ok(Attempt::Done(response)) => return Ok(UseAnswer::Done(response)),
+                Ok(Attempt::Waits(waits)) => {
+                    return Ok(UseAnswer::Waits(Box::new(self.waiting_use(who, waits).await?)));
+                }
                 Err(error) => {
                     // The outcome is recorded and the permit given back: nobody else waits meanwhile.
                     sleep(error.answered_after()).await;
@@ -156,13 +172,16 @@ impl Requests {
         let (without_permit, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
         let (budgets, rules) = (self.budgets.clone(), self.rules.clone());
         let (cached, seen) = (seen.facts, seen.judgement);
-        let decider = Decider { caller: caller.clone(), request: request.clone(), rules, seen, without_permit, host };
+        let approvals = self.waits;
+        let (by, what) = (caller.clone(), request.clone());
+        let decider = Decider { caller: by, request: what, rules, seen, without_permit, host, approvals };
         let judge = move |seen: Snapshot<'_>| budgets.charge(&decider.caller, decider.decide(seen)?, Instant::now());
         let decided = self.store.begin_request(arrived, query, cached, judge).await?;
         stopwatch.lap(Stage::Decide);
         let allowed = match decided {
             Decided::Begin(allowed) => *allowed,
             Decided::Earlier(row) => return earlier_answer(row),
+            Decided::Waits(waits) => return Ok(Attempt::Waits(waits)),
             Decided::Refused(error) => return Err(self.explain(error, &request, caller.received).await?),
         };
         failpoint::hit("server::after_intent");
@@ -179,6 +198,8 @@ impl Requests {
 /// What came of an attempt.
 enum Attempt {
     Done(UseResponse),
+    /// It waits for people.
+    Waits(Waits),
     /// The same request began before, and has no outcome yet.
     EarlierOneRuns(RequestId),
 }

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sealcard_api::{
+    approvals::WaitingUse,
     context::UseContext,
     ids::{KeyId, RequestId},
 };
@@ -25,6 +26,15 @@ pub struct UseRequest {
     pub operation: Operation,
     /// What the workstation says of it. Recorded, and no part of what the idempotency key is bound to.
     pub context: UseContext,
+}
+
+/// What a request is answered.
+#[derive(Debug, Clone)]
+pub enum UseAnswer {
+    /// The key was used.
+    Done(UseResponse),
+    /// The request waits for people.
+    Waits(Box<WaitingUse>),
 }
 
 /// What came of it.

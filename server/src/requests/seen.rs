@@ -2,6 +2,7 @@
 
 use super::{
     Requests, UseRequest,
+    facts::policy_operation,
     judgement::{Denial, Judgement},
 };
 use crate::{
@@ -17,6 +18,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Whether the use is allowed, as far as is known.
+    pub(super) fn allowed(&self) -> bool {
+        self.judgement.as_ref().is_some_and(Judgement::allowed)
+    }
+
     pub(super) fn denial(&self) -> Option<Denial> {
         self.judgement.as_ref().map_or_else(|| Some(Denial::of_unknown_grant()), Judgement::denial)
     }
@@ -36,7 +42,12 @@ impl Requests {
     async fn judge(&self, caller: &Caller, request: &UseRequest, facts: Option<Facts>) -> Result<Seen, StorageError> {
         let Some(facts) = facts else { return Ok(Seen { facts: None, judgement: None }) };
         let rules = self.rules.load(&self.store, &facts).await?;
-        let judgement = Some(Judgement::new(caller, request, &facts, rules));
-        Ok(Seen { facts: Some(facts), judgement })
+        let mut judgement = Judgement::new(caller, request, &facts, rules);
+        if judgement.awaits() {
+            let operation = policy_operation(&request.operation).name();
+            let offers = self.store.approved_uses(caller.principal, (request.key, operation), caller.received).await?;
+            judgement.try_approvals(caller, request, &facts, offers);
+        }
+        Ok(Seen { facts: Some(facts), judgement: Some(judgement) })
     }
 }

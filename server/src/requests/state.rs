@@ -56,12 +56,13 @@ pub const fn next(state: State, input: Input) -> Option<State> {
     Some(match (state, input) {
         // Approvals and waiting end in a new decision, never in a signature.
         (Received | Approved, Input::Allow) => Signing,
-        (Received | Approved, Input::Deny) => Denied,
+        // Rules may change while a request waits.
+        (Received | Waiting | Approved, Input::Deny) => Denied,
         (Received | Approved, Input::Refuse) => Failed,
         (Received | Approved, Input::Demand) => Waiting,
         (Waiting, Input::Approve) => Approved,
         (Waiting, Input::Reject) => Rejected,
-        (Waiting, Input::Expire) => Expired,
+        (Waiting | Approved, Input::Expire) => Expired,
         (Waiting | Approved, Input::Cancel) => Cancelled,
         (Signing, Input::Succeed) => Signed,
         (Signing, Input::Fail) => Failed,

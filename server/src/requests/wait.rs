@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 use sealcard_api::{
+    approvals::{ApprovalState, WaitingUse},
     ids::{ProjectId, RequestId},
     record::RequestState,
 };
@@ -18,11 +19,12 @@ use uuid::Uuid;
 use super::{
     RequestError, Requests,
     state::{self, Input},
+    waiting::Waits,
 };
 use crate::{
     authn::{AuthorizationError, Caller},
     limits,
-    storage::{RequestRow, StorageError},
+    storage::{ApprovalChange, RequestRow, StorageError},
 };
 
 impl Requests {
@@ -47,11 +49,21 @@ impl Requests {
     /// # Errors
     /// If the database fails.
     pub async fn watch(&self, id: RequestId, deadline: Instant) -> Result<Option<RequestRow>, StorageError> {
+        let mut waiting = self.approvals.wake.register(id);
         loop {
             let row = self.store.request(id).await?;
             let open = row.as_ref().is_some_and(|row| !row.state.is_final());
             if !open || Instant::now() >= deadline {
                 return Ok(row);
+            }
+            if matches!(&row, Some(RequestRow { state: RequestState::Approved, .. })) {
+                // It is the requester's turn.
+                return Ok(row);
+            }
+            if matches!(&row, Some(RequestRow { state: RequestState::Waiting, .. })) {
+                // Looked at now and then also if nobody says that it has changed.
+                waiting.changed(deadline.min(Instant::now() + limits::WAITING_POLL)).await;
+                continue;
             }
             let signs = matches!(row, Some(RequestRow { state: RequestState::Signing, .. }));
             let runs_here =
@@ -80,7 +92,7 @@ pub enum CancelError {
 }
 
 impl Requests {
-    /// Gives up a request that waits.
+    /// Gives up a request that waits, or that was approved and was not sent again, and with it what it waits for.
     ///
     /// # Errors
     /// See [`CancelError`].
@@ -96,16 +108,33 @@ impl Requests {
         };
         let event = Event::UseCancelled(UseCancelled { signing_key });
         let entry = caller.in_request(row.id).draft(event);
-        let (id, authorization) = (row.id, caller.authorization(&[Action::LookAfterOneself]));
+        let (id, approval) = (row.id, row.approval);
+        let authorization = caller.authorization(&[Action::LookAfterOneself]);
         let ended = self.store.write(move |tx| -> Result<bool, CancelError> {
             authorization.check(tx, None)?;
-            Ok(tx.end_waiting(id, next, entry)?)
+            let ended = tx.end_waiting(id, next, entry)?;
+            if let (true, Some(approval)) = (ended, approval)
+                && let Some(own) = tx.approval(approval)?.filter(|own| own.request == Some(id) && own.state.is_open())
+            {
+                let change = ApprovalChange { state: ApprovalState::Cancelled, expires: own.expires };
+                tx.change_approval(own.id, own.version, change)?;
+            }
+            Ok(ended)
         });
         if ended.await? {
+            self.approvals.wake.look_now();
             return Ok(());
         }
         let now = self.store.request(row.id).await?;
         Err(CancelError::TooLate(now.map_or(RequestState::Unknown, |row| row.state)))
+    }
+
+    /// What a requester is told that waits.
+    pub(super) async fn waiting_use(&self, caller: &Caller, waits: Waits) -> Result<WaitingUse, StorageError> {
+        let Waits { request, approval, wants, stages, project, deadline, expires } = waits;
+        let owner = self.store.owner_of(caller.principal).await?;
+        let approvers = self.approvals.names_of(&stages, project, (Some(caller.principal), owner)).await?;
+        Ok(WaitingUse { request_id: request, approval, wants, approvers, deadline, expires })
     }
 }
 

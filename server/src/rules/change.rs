@@ -93,6 +93,7 @@ impl Rules {
                 let sha256 = sha256(&text);
                 let new = NewRuleVersion { scope, version: version.cast_signed(), text, by, mentions };
                 tx.append_rules(&new)?;
+                tx.describe(new.text.lines().map(|line| format!("| {line}")));
                 let of = target.record();
                 let recorded = event::RulesChange { of, version, before, reverted_to, sha256, note };
                 tx.append_record(caller.draft(match (new.text.as_str(), reverted_to) {

@@ -160,17 +160,18 @@ fn may_see(caller: &Caller, state: &TemplateState) -> bool {
 }
 
 fn may_see_groups(caller: &Caller, visible_to: &[String]) -> bool {
-    caller.administers() || visible_to.is_empty() || visible_to.iter().any(|group| caller.groups().contains(group))
+    caller.reads_everything() || visible_to.is_empty() || visible_to.iter().any(|group| caller.groups().contains(group))
 }
 
-/// The groups that a stored template is for, if the caller may see it. One that can't be read is for administrators.
+/// The groups that a stored template is for, if the caller may see it. One that can't be read is for
+/// those who may read everything.
 pub(super) fn visible(caller: &Caller, text: &str) -> Option<Vec<String>> {
     match ParsedTemplate::read(text) {
         Ok(parsed) => {
             let groups = parsed.template.visible_to();
             may_see_groups(caller, groups).then(|| groups.to_vec())
         }
-        Err(_) => caller.administers().then(Vec::new),
+        Err(_) => caller.reads_everything().then(Vec::new),
     }
 }
 

@@ -66,7 +66,7 @@ impl Rules {
     /// # Errors
     /// If the database fails.
     pub async fn list(&self, caller: &Caller, after: Option<Uuid>, limit: u32) -> Result<Page<RulesSummary>> {
-        let visible_to = (!caller.administers()).then_some(caller.principal);
+        let visible_to = (!caller.reads_everything()).then_some(caller.principal);
         let mut rows = self.store.current_rules(visible_to, after, limit.saturating_add(1)).await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);

@@ -58,8 +58,8 @@ impl Target {
     /// What somebody needs to be allowed to change them.
     pub(super) const fn manage(&self) -> &'static [Action] {
         match self.0 {
-            RulesOf::Key(_) | RulesOf::Project { .. } => &[Action::ManageProject],
-            RulesOf::Environment { .. } => &[Action::ManageServer],
+            RulesOf::Key(_) | RulesOf::Project { .. } => &[Action::ManageRules],
+            RulesOf::Environment { .. } => &[Action::ManageServerRules],
         }
     }
 

@@ -207,7 +207,7 @@ impl Rules {
         visible_to: Vec<String>,
         cedar: Option<String>,
     ) -> Result<Template> {
-        let linking = if caller.administers() { self.store.rules_linking(&row.name).await? } else { Vec::new() };
+        let linking = if caller.reads_everything() { self.store.rules_linking(&row.name).await? } else { Vec::new() };
         Ok(Template {
             used_by: linking.into_iter().map(|rules| place(rules.owner)).collect(),
             name: row.name,
@@ -298,7 +298,7 @@ impl Rules {
     }
 }
 
-const MANAGE: &[Action] = &[Action::ManageServer];
+const MANAGE: &[Action] = &[Action::ManageServerRules];
 
 /// Templates that are read at once while those are looked for that somebody may see.
 const READ_AT_ONCE: u32 = 50;

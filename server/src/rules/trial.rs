@@ -12,7 +12,7 @@ use sealcard_api::{
     ids::{KeyId, PrincipalId},
     key_rules::Diagnostic,
     record::RecordKind,
-    roles::{PrincipalKind, ProjectRole, Roles},
+    roles::{PrincipalKind, ProjectRole, Roles, SystemRoles},
     rule_trials::{Different, ExampleResult, MAX_REPLAYED, MayUse, PossibleUse, RulesReplayed, RulesTested},
 };
 use sealcard_policy::{
@@ -180,10 +180,15 @@ impl Rules {
         for key in self.store.keys(filter).await? {
             let mut sets = Sets::new(self, RuleScope::Key(key.id)).await?;
             let Ok(rules) = sets.of(self, &key).await? else { continue };
+            let roles = self.store.roles_in_project(principal.row.id, key.project_id).await?;
+            let project = self.store.project(&key.project_id.to_string()).await?;
+            let strict = project.is_some_and(|project| project.strict_separation);
             for (operation, role) in OPERATIONS {
                 let Some(component) = key.components.iter().find(|component| component.role == role) else { continue };
                 let mut facts = Facts {
+                    roles,
                     key: Some(KeyFacts {
+                        strict_separation: strict,
                         disabled: key.disabled,
                         revoked: key.revoked.is_some(),
                         destroyed: key.destroyed.is_some(),
@@ -403,6 +408,7 @@ impl<'a> Used<'a> {
         let kind = account
             .map_or(if by_token { PrincipalKind::ServiceAccount } else { PrincipalKind::User }, |it| it.row.kind);
         let claims = self.asked.claims.as_ref().map(Claims::context).unwrap_or_default();
+        let approvals = judged.iter().flat_map(|judged| judged.approvals.iter().cloned()).collect();
         Facts {
             now: body.time,
             grant: GrantFacts {
@@ -414,14 +420,20 @@ impl<'a> Used<'a> {
             principal: PrincipalFacts {
                 name: self.name.to_owned(),
                 kind,
-                administrator: false,
+                system_roles: SystemRoles::NONE,
                 disabled: false,
                 removed: false,
                 groups,
             },
             roles: Roles::NONE.with(ProjectRole::KeyUser),
             key: Some(KeyFacts { component: Some(ComponentFacts::default()), ..key_facts(key) }),
-            request: RequestFacts { address: body.peer, claims, hash: self.asked.hash, clock_in_doubt: false },
+            request: RequestFacts {
+                address: body.peer,
+                claims,
+                hash: self.asked.hash,
+                approvals,
+                clock_in_doubt: false,
+            },
         }
     }
 
@@ -462,7 +474,7 @@ fn worst(now: Timestamp, account: &Account, key: &KeyRow) -> Facts {
         principal: PrincipalFacts {
             name: account.row.name.clone(),
             kind: account.row.kind,
-            administrator: false,
+            system_roles: account.row.system_roles,
             disabled: account.row.disabled,
             removed: false,
             groups: account.groups.clone(),

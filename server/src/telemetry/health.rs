@@ -63,16 +63,16 @@ pub(super) struct EnvironmentFound {
 struct Reason {
     /// For everyone: without names, and without the text of an error.
     public: &'static str,
-    /// For administrators.
+    /// For those who may read everything.
     full: String,
 }
 
 impl Found {
-    /// The answer, with names and causes for administrators.
-    pub(crate) fn readiness(&self, administrator: bool) -> Readiness {
+    /// The answer, with names and causes for those who may read everything.
+    pub(crate) fn readiness(&self, told_all: bool) -> Readiness {
         let mut reasons: Vec<String> = Vec::new();
         for Reason { public, full } in &self.reasons {
-            let text = if administrator { full.clone() } else { (*public).to_owned() };
+            let text = if told_all { full.clone() } else { (*public).to_owned() };
             // Environments without their names may read alike.
             if !reasons.contains(&text) {
                 reasons.push(text);

@@ -32,7 +32,7 @@ fn flat(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) {
 }
 
 /// Sections that are absent by default, with what they need at least.
-const SECTIONS: &str = "[notices.mail]\nhost = \"\"\nfrom = \"\"\n[notices.webhook.NAME]";
+const SECTIONS: &str = "[notices.mail]\nhost = \"\"\nfrom = \"\"\n[notices.webhook.NAME]\n[changes.demands.users]";
 
 #[test]
 fn page_names_every_key_with_its_default() {
@@ -53,12 +53,12 @@ fn page_names_every_key_without_a_default() {
     let known = |text: &str| {
         let error = toml::from_str::<Config>(text).unwrap_err().to_string();
         let (_, list) = error.split_once("expected one of ").or_else(|| error.split_once("expected ")).unwrap();
-        let list = list.lines().next().unwrap();
+        let list = list.lines().next().unwrap().replace("` or `", "`, `");
         list.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>()
     };
     let page = documented();
-    let sections = ["", "database", "tls", "policy", "log", "limits", "metrics"];
-    let notices = ["notices", "notices.mail", "notices.webhook.NAME"];
+    let sections = ["", "database", "tls", "policy", "approvals", "changes", "log", "limits", "metrics"];
+    let notices = ["notices", "notices.mail", "notices.webhook.NAME", "changes.demands.users"];
     let keys = sections.iter().chain(&notices).flat_map(|section| {
         let (text, prefix) = match *section {
             "" => ("unknown-key = 1".to_owned(), String::new()),
@@ -66,7 +66,7 @@ fn page_names_every_key_without_a_default() {
         };
         known(&text).into_iter().map(move |key| format!("{prefix}{key}"))
     });
-    let no_keys = [&sections[..], &notices, &["notices.webhook"]].concat();
+    let no_keys = [&sections[..], &notices, &["notices.webhook", "changes.demands"]].concat();
     let mut keys: Vec<_> = keys.filter(|key| !no_keys.contains(&key.as_str())).collect();
     keys.sort();
     assert_eq!(page.into_keys().collect::<Vec<_>>(), keys);

@@ -315,13 +315,17 @@ async fn what_is_taken_away_while_a_body_comes_does_not_count_any_more() {
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
 
     admin.add_user("other").await;
-    let _: User =
-        admin.send(Method::PATCH, "/v1/users/other", json!({"administrator": true})).await.json(StatusCode::OK);
+    let _: User = admin
+        .send(Method::PATCH, "/v1/users/other", json!({"add_roles": ["administrator"]}))
+        .await
+        .json(StatusCode::OK);
     let other = server.login("other", PASSWORD).await;
     let less = Halved::begin(&server, &other, "/v1/groups", &body("less")).await;
     let revoked = Halved::begin(&server, &other, "/v1/groups", &body("revoked")).await;
-    let _: User =
-        admin.send(Method::PATCH, "/v1/users/other", json!({"administrator": false})).await.json(StatusCode::OK);
+    let _: User = admin
+        .send(Method::PATCH, "/v1/users/other", json!({"remove_roles": ["administrator"]}))
+        .await
+        .json(StatusCode::OK);
     let less = problem_of(&less.end().await);
     assert_eq!(less.code, ProblemCode::Forbidden);
     assert!(less.detail.as_ref().is_some_and(|detail| detail.contains("Only administrators")), "{less:?}");

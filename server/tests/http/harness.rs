@@ -8,7 +8,7 @@ use sealcard_api::{
     ids::PrincipalId,
     problem::{Problem, ProblemCode},
 };
-use sealcard_policy::PrincipalKind;
+use sealcard_policy::{PrincipalKind, SystemRoles};
 use sealcard_server::{
     authn::NameKey,
     config::{Config, Limits},
@@ -85,6 +85,7 @@ impl Running {
         let signers = Signers::start(Origin::Apart, data, &[], &store, []);
         let channels = Channels::load(data, &config.notices).unwrap();
         let state = AppState::new(store.clone(), signers, Arc::new(config), NameKey::of(data).unwrap(), channels);
+        tokio::spawn(state.requests.approvals.wake.clone().run());
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, Arc::clone(&tls), state.clone()).await.unwrap();
         let address = server.address().unwrap();
@@ -262,10 +263,11 @@ async fn add_admin(store: &Store) {
         id: PrincipalId::new(),
         kind: PrincipalKind::User,
         name: ADMIN.to_owned(),
-        administrator: true,
+        system_roles: SystemRoles::ADMINISTRATOR,
         disabled: false,
         created: sealcard_api::Timestamp::now().unix(),
         one_time_until: None,
+        owner: None,
         email: None,
     };
     let password = sealcard_server::authn::hash_password_now(PASSWORD).unwrap();

@@ -16,9 +16,12 @@ async fn only_administrators_manage_the_server() {
     let admin = server.admin().await;
     admin.add_user("alice").await;
     let alice = server.login("alice", PASSWORD).await;
-    let user = json!({"name": "mallory", "password": PASSWORD, "administrator": true});
+    let user = json!({"name": "mallory", "password": PASSWORD, "roles": ["administrator"]});
     alice.post("/v1/users", user).await.problem(ProblemCode::Forbidden);
-    alice.send(Method::PATCH, "/v1/users/alice", json!({"administrator": true})).await.problem(ProblemCode::Forbidden);
+    alice
+        .send(Method::PATCH, "/v1/users/alice", json!({"add_roles": ["administrator"]}))
+        .await
+        .problem(ProblemCode::Forbidden);
     alice.bare(Method::DELETE, "/v1/users/admin").await.problem(ProblemCode::Forbidden);
     alice.post("/v1/projects", json!({"name": "mine"})).await.problem(ProblemCode::Forbidden);
     alice.post("/v1/groups", json!({"name": "mine"})).await.problem(ProblemCode::Forbidden);
@@ -27,7 +30,7 @@ async fn only_administrators_manage_the_server() {
         alice.get(path).await.problem(ProblemCode::Forbidden);
     }
     let own: User = alice.get("/v1/users/alice").await.json(StatusCode::OK);
-    assert_eq!((own.name.as_str(), own.administrator), ("alice", false));
+    assert_eq!((own.name.as_str(), own.roles.as_slice()), ("alice", [].as_slice()));
 }
 
 #[tokio::test]
@@ -52,13 +55,15 @@ async fn names_are_checked_and_unique_among_users_and_service_accounts() {
 async fn the_last_administrator_stays() {
     let server = Running::start().await;
     let admin = server.admin().await;
-    for change in [json!({"administrator": false}), json!({"disabled": true})] {
+    for change in [json!({"remove_roles": ["administrator"]}), json!({"disabled": true})] {
         admin.send(Method::PATCH, "/v1/users/admin", change).await.problem(ProblemCode::Conflict);
     }
     admin.bare(Method::DELETE, "/v1/users/admin").await.problem(ProblemCode::Conflict);
     admin.add_user("alice").await;
-    let _: User =
-        admin.send(Method::PATCH, "/v1/users/alice", json!({"administrator": true})).await.json(StatusCode::OK);
+    let _: User = admin
+        .send(Method::PATCH, "/v1/users/alice", json!({"add_roles": ["administrator"]}))
+        .await
+        .json(StatusCode::OK);
     admin.bare(Method::DELETE, "/v1/users/admin").await.done();
     let alice = server.login("alice", PASSWORD).await;
     let page: Page<User> = alice.get("/v1/users").await.json(StatusCode::OK);

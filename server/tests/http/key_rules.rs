@@ -19,15 +19,16 @@ const PROJECT: &str = "/v1/projects/tools/rules";
 const KEY: &str = "/v1/keys/tools%2Ftags/rules";
 const ENVIRONMENT: &str = "/v1/environments/default/rules";
 
-/// A server with the project `tools`, its key `tags`, an owner, a key user, an auditor and a stranger.
+/// A server with the project `tools`, its key `tags`, an owner, a key user, an approver, an auditor and a stranger.
 async fn start() -> Running {
     let server = Running::start().await;
     let admin = server.admin().await;
-    for user in ["owner", "keyuser", "auditor", "stranger"] {
+    for user in ["owner", "keyuser", "approver", "auditor", "stranger"] {
         admin.add_user(user).await;
     }
     let project = add_project(&admin, "tools").await;
-    for (user, role) in [("owner", "owner"), ("keyuser", "key-user"), ("auditor", "auditor")] {
+    for (user, role) in [("owner", "owner"), ("keyuser", "key-user"), ("approver", "approver"), ("auditor", "auditor")]
+    {
         add_member(&admin, "tools", user, role).await;
     }
     add_key(&server, project, "tags", [0xA5; 20]).await;
@@ -181,8 +182,11 @@ async fn members_read_rules_and_owners_change_them() {
     apply(&admin, PROJECT, ONE, 0).await;
     apply(&admin, KEY, OTHER, 0).await;
     apply(&admin, ENVIRONMENT, ONE, 0).await;
-    let sessions = [server.login("keyuser", PASSWORD).await, server.login("auditor", PASSWORD).await];
-    for (session, history) in sessions.iter().zip([false, true]) {
+    let mut sessions = Vec::new();
+    for user in ["keyuser", "approver", "auditor"] {
+        sessions.push(server.login(user, PASSWORD).await);
+    }
+    for (session, history) in sessions.iter().zip([false, false, true]) {
         for path in [PROJECT, KEY] {
             let _: Rules = session.get(path).await.json(StatusCode::OK);
             refused(session, path, OTHER, 1, ProblemCode::Forbidden).await;

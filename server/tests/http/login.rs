@@ -5,6 +5,7 @@ use sealcard_api::{
     admin::{Page, ServiceTokenIssued, User},
     grants::{GrantInfo, GrantIssued},
     problem::ProblemCode,
+    roles::SystemRole,
 };
 use serde_json::json;
 
@@ -19,7 +20,7 @@ async fn the_right_password_gives_a_grant_that_works() {
     let (last_used, last_address) = (current.last_used, current.last_address.clone());
     assert_eq!(current, GrantInfo { last_used, last_address, ..admin.issued.grant.clone() });
     assert_eq!((current.principal_name.as_str(), current.label.as_str()), (ADMIN, "test"));
-    assert!(current.administrator && current.expires > current.created);
+    assert!(current.roles == [SystemRole::Administrator] && current.expires > current.created);
     assert!(current.refreshable_until > current.expires);
 }
 

@@ -17,5 +17,6 @@ mod passwords;
 mod proxies;
 mod record;
 mod requests;
+mod roles;
 mod signing_requests;
 mod tls;

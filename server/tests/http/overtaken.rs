@@ -4,7 +4,7 @@ use std::{pin::pin, sync::mpsc, time::Duration};
 
 use reqwest::{Method, StatusCode};
 use sealcard_api::{admin::User, problem::ProblemCode};
-use sealcard_policy::PrincipalKind;
+use sealcard_policy::{PrincipalKind, SystemRoles};
 use sealcard_server::storage::{PrincipalChange, StorageError};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -55,10 +55,12 @@ async fn who_is_dismissed_while_a_password_is_hashed_changes_nothing() {
     admin.add_user("victim").await;
     let body = json!({"name": "new", "password": "another long password"});
     for (method, path) in [(Method::POST, "/v1/users"), (Method::PATCH, "/v1/users/victim")] {
-        let _: User =
-            admin.send(Method::PATCH, "/v1/users/other", json!({"administrator": true})).await.json(StatusCode::OK);
+        let _: User = admin
+            .send(Method::PATCH, "/v1/users/other", json!({"add_roles": ["administrator"]}))
+            .await
+            .json(StatusCode::OK);
         let other = server.login("other", PASSWORD).await;
-        let dismissed = PrincipalChange { administrator: Some(false), ..PrincipalChange::default() };
+        let dismissed = PrincipalChange { system_roles: Some(SystemRoles::NONE), ..PrincipalChange::default() };
         let body = if method == Method::POST { body.clone() } else { json!({"password": "another long password"}) };
         let answer = overtaken(&server, dismissed, other.send(method, path, body)).await;
         answer.problem(ProblemCode::Forbidden);
@@ -88,10 +90,12 @@ async fn rules_of_an_administrator_who_is_dismissed_meanwhile_are_not_applied() 
     for (method, path, body) in
         [(Method::PUT, "/v1/environments/default/rules", rules), (Method::POST, "/v1/templates", template)]
     {
-        let _: User =
-            admin.send(Method::PATCH, "/v1/users/other", json!({"administrator": true})).await.json(StatusCode::OK);
+        let _: User = admin
+            .send(Method::PATCH, "/v1/users/other", json!({"add_roles": ["administrator"]}))
+            .await
+            .json(StatusCode::OK);
         let other = server.login("other", PASSWORD).await;
-        let dismissed = PrincipalChange { administrator: Some(false), ..PrincipalChange::default() };
+        let dismissed = PrincipalChange { system_roles: Some(SystemRoles::NONE), ..PrincipalChange::default() };
         overtaken(&server, dismissed, other.send(method, path, body)).await.problem(ProblemCode::Forbidden);
     }
     let rules: Value = admin.get("/v1/environments/default/rules").await.json(StatusCode::OK);

@@ -95,7 +95,7 @@ async fn reset_ends_logins_and_gives_a_one_time_password() {
 async fn administrator_with_an_unused_one_time_password_does_not_count() {
     let server = Running::start().await;
     let admin = server.admin().await;
-    let body = json!({"name": "second", "administrator": true});
+    let body = json!({"name": "second", "roles": ["administrator"]});
     let second: UserAdded = admin.post("/v1/users", body).await.json(StatusCode::CREATED);
     admin.bare(Method::DELETE, "/v1/users/admin").await.problem(ProblemCode::Conflict);
     let password = second.one_time_password.unwrap().password.0;

@@ -3,6 +3,7 @@
 //! The values come from a fixed seed, so that a failure comes again.
 
 mod generator;
+mod roles;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -18,14 +18,14 @@ use sealcard_server::{
 use sealcard_signer_protocol::Operation;
 use tokio::task::JoinSet;
 
-use crate::harness::{Place, details, request, sign};
+use crate::harness::{Place, UseKey as _, details, request, sign};
 
 const BURST: usize = 1000;
 
 async fn use_as(place: &Place, principal: PrincipalId, key: KeyId) -> Result<UseResponse, RequestError> {
     let caller = place.let_in(GrantId(principal.0)).await;
     let request = request(key, sign(&[1; 32]));
-    place.requests.submit(&caller, request).await
+    place.requests.use_key(&caller, request).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,7 @@ use sealcard_test_pause::Pause;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::harness::{DEADLINE, Place, request, sign, signature, story, told};
+use crate::harness::{DEADLINE, Place, UseKey as _, request, sign, signature, story, told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_intent_without_outcome_is_unknown_after_a_restart_and_is_not_repeated() {
@@ -30,7 +30,7 @@ async fn an_intent_without_outcome_is_unknown_after_a_restart_and_is_not_repeate
     let key = place.key(KeyAlgorithm::Ed25519).await;
     // What a server leaves behind that dies between intent and outcome.
     let request = request(key, sign(&[1; 32]));
-    place.requests.submit(&place.caller(), request.clone()).await.unwrap();
+    place.requests.use_key(&place.caller(), request.clone()).await.unwrap();
     let place = place
         .tampered(
             "UPDATE key_request SET state = 'signing', signature = NULL;
@@ -40,7 +40,7 @@ async fn an_intent_without_outcome_is_unknown_after_a_restart_and_is_not_repeate
     let record = place.record().await;
     let intent = record.iter().find(|row| row.kind == "intent").unwrap();
     assert_eq!(story(&record, intent.request_id), [told("intent", "signing"), told("outcome", "unknown")]);
-    let refused = place.requests.submit(&place.caller(), request).await;
+    let refused = place.requests.use_key(&place.caller(), request).await;
     assert!(matches!(refused, Err(RequestError::OutcomeUnknown)), "{refused:?}");
     place.sign(key, &[1; 32]).await;
     assert_eq!(place.verify().await.findings, Vec::<String>::new());
@@ -99,7 +99,7 @@ async fn a_signer_that_dies_in_the_middle_leaves_an_unknown_use_and_is_replaced(
         assert_ne!(signer.process_id(), Some(process));
         match (ended, state.as_str()) {
             (Err(RequestError::SignerUnavailable), "unknown") => {
-                let repeated = place.requests.submit(&place.caller(), request).await;
+                let repeated = place.requests.use_key(&place.caller(), request).await;
                 assert!(matches!(repeated, Err(RequestError::OutcomeUnknown)), "{repeated:?}");
                 break;
             }
@@ -119,7 +119,7 @@ async fn kill_after_intent(place: &Place, process: u32, request: UseRequest) -> 
     let commits = place.store().writer_load().commits;
     let task = tokio::spawn({
         let (requests, caller) = (place.requests.clone(), place.caller());
-        async move { requests.submit(&caller, request).await }
+        async move { requests.use_key(&caller, request).await }
     });
     let intent_is_durable = async {
         while place.store().writer_load().commits == commits {
@@ -138,12 +138,12 @@ async fn without_a_signer_a_use_fails_and_may_be_repeated() {
     let key = place.key(KeyAlgorithm::Ed25519).await;
     place.requests.signers.stop().await;
     let request = request(key, sign(&[1; 32]));
-    let failed = timeout(DEADLINE, place.requests.submit(&place.caller(), request.clone())).await.unwrap();
+    let failed = timeout(DEADLINE, place.requests.use_key(&place.caller(), request.clone())).await.unwrap();
     assert!(matches!(failed, Err(RequestError::SignerUnavailable)), "{failed:?}");
     assert_eq!(place.record().await.last().unwrap().state.as_deref(), Some("failed"));
     place.store().close().await;
     let place = place.started().await;
-    place.requests.submit(&place.caller(), request).await.unwrap();
+    place.requests.use_key(&place.caller(), request).await.unwrap();
     place.stop().await;
 }
 

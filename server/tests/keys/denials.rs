@@ -17,7 +17,7 @@ use sealcard_server::{
 };
 use sealcard_signer_protocol::Operation;
 
-use crate::harness::{DEADLINE, Place, details, plaintext, request, sign, signature};
+use crate::harness::{DEADLINE, Place, UseKey as _, details, plaintext, request, sign, signature};
 
 /// What a workstation is shown.
 async fn cards(place: &Place, principal: PrincipalId) -> Vec<KeyRow> {
@@ -146,7 +146,7 @@ async fn only_key_users_use_keys_directly_or_through_a_group() {
     let as_stranger = async |place: &Place| {
         let caller = place.let_in(GrantId(stranger.0)).await;
         let request = request(key, sign(&[1; 32]));
-        place.requests.submit(&caller, request).await
+        place.requests.use_key(&caller, request).await
     };
     let refused = as_stranger(&place).await;
     assert!(is_denied(&refused, "key-user"), "{refused:?}");
@@ -154,11 +154,13 @@ async fn only_key_users_use_keys_directly_or_through_a_group() {
 
     let project = place.project;
     let member = Member::Principal(stranger);
-    let given: Result<bool, StorageError> =
-        place.store().write(move |tx| tx.add_project_member(project, member, ProjectRole::Owner)).await;
-    assert!(given.unwrap());
-    let refused = as_stranger(&place).await;
-    assert!(is_denied(&refused, "key-user"), "an owner manages keys and uses none: {refused:?}");
+    for role in [ProjectRole::Owner, ProjectRole::Approver, ProjectRole::Auditor] {
+        let given: Result<bool, StorageError> =
+            place.store().write(move |tx| tx.add_project_member(project, member, role)).await;
+        assert!(given.unwrap());
+        let refused = as_stranger(&place).await;
+        assert!(is_denied(&refused, "key-user"), "the role {role} is not enough: {refused:?}");
+    }
 
     let place = place
         .tampered(
@@ -235,7 +237,7 @@ async fn a_grant_that_was_revoked_and_a_user_who_was_disabled_count_no_more_for_
     place.add_user(stranger, "stranger").await;
     let stranger = place.let_in(GrantId(stranger.0)).await;
     let request = request(key, sign(&[1; 32]));
-    assert!(matches!(place.requests.submit(&stranger, request).await, Err(RequestError::Denied { .. })));
+    assert!(matches!(place.requests.use_key(&stranger, request).await, Err(RequestError::Denied { .. })));
     assert_eq!(place.record().await.len(), entries + 5, "three denials, an intent and an outcome");
     place.stop().await;
 }

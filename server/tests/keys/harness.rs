@@ -16,14 +16,14 @@ use sealcard_api::{
     record::RecordReport,
     roles::ProjectRole,
 };
-use sealcard_policy::{Action, PrincipalKind};
+use sealcard_policy::{Action, PrincipalKind, SystemRoles};
 use sealcard_record::{Actor, Named};
 use sealcard_server::{
     audit::{self, Verification},
     authn::{Authorization, Caller},
-    config::Limits,
+    config::{ApprovalsConfig, Limits},
     keys::{self, By, KeyPlan, Maker},
-    requests::{Output, RequestError, Requests, UseRequest, UseResponse},
+    requests::{Output, RequestError, Requests, UseAnswer, UseRequest, UseResponse},
     signers::{Origin, Signers},
     storage::{
         Database, FactsQuery, Member, NewGrantRow, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError,
@@ -34,6 +34,20 @@ use sealcard_signer_protocol::Operation;
 use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
+
+/// Uses of keys that wait for nobody.
+pub(crate) trait UseKey {
+    async fn use_key(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError>;
+}
+
+impl UseKey for Requests {
+    async fn use_key(&self, caller: &Caller, request: UseRequest) -> Result<UseResponse, RequestError> {
+        match self.submit(caller, request).await? {
+            UseAnswer::Done(response) => Ok(response),
+            UseAnswer::Waits(waiting) => panic!("{waiting:?}"),
+        }
+    }
+}
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -80,6 +94,7 @@ impl Place {
             id: place.project,
             name: "project".to_owned(),
             description: String::new(),
+            strict_separation: false,
             created: Timestamp::now().unix(),
         };
         let member = Member::Principal(place.user);
@@ -100,10 +115,11 @@ impl Place {
             id,
             kind: PrincipalKind::User,
             name: name.to_owned(),
-            administrator: false,
+            system_roles: SystemRoles::NONE,
             disabled: false,
             created: Timestamp::now().unix(),
             one_time_until: None,
+            owner: None,
             email: None,
         };
         let added: Result<(), StorageError> = self.store().write(move |tx| tx.add_principal(&row, Some("none"))).await;
@@ -202,7 +218,7 @@ impl Place {
 
     /// A new use.
     pub(crate) async fn perform(&self, key: KeyId, operation: Operation) -> Result<UseResponse, RequestError> {
-        self.requests.submit(&self.caller(), request(key, operation)).await
+        self.requests.use_key(&self.caller(), request(key, operation)).await
     }
 
     pub(crate) async fn sign(&self, key: KeyId, digest: &[u8; 32]) -> Vec<u8> {
@@ -223,7 +239,7 @@ impl Place {
 async fn start(store: Store, data: &Path) -> Requests {
     let environments = store.environments().await.unwrap();
     let signers = Signers::start(Origin::Here(signer_program()), &data.join("signer"), &[], &store, environments);
-    let requests = Requests::new(store, Arc::clone(&signers), &Limits::default());
+    let requests = Requests::new(store, Arc::clone(&signers), &Limits::default(), ApprovalsConfig::default());
     requests.recover().await.unwrap();
     requests
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sealcard_api::algorithm::KeyAlgorithm;
 
-use crate::harness::{Place, request, sign, story, told};
+use crate::harness::{Place, UseKey as _, request, sign, story, told};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_hundred_uses_at_once_are_all_recorded_in_fewer_commits() {
@@ -17,7 +17,7 @@ async fn two_hundred_uses_at_once_are_all_recorded_in_fewer_commits() {
         let (requests, caller) = (place.requests.clone(), place.caller());
         let digest = std::array::from_fn(|i| n.to_be_bytes()[i % 8]);
         let request = request(key, sign(&digest));
-        tasks.spawn(async move { requests.submit(&caller, request).await.unwrap().request_id });
+        tasks.spawn(async move { requests.use_key(&caller, request).await.unwrap().request_id });
     }
     let requests: HashSet<_> = tasks.join_all().await.into_iter().collect();
     assert_eq!(requests.len() as u64, USES);

@@ -9,7 +9,7 @@ use sealcard_server::requests::UseRequest;
 use sealcard_signer_protocol::{Certification, RequestBody};
 use serde_json::{Value, json};
 
-use crate::harness::{Place, details, request, sign};
+use crate::harness::{Place, UseKey as _, details, request, sign};
 
 const UNPROTECTED: &str = "DROP TRIGGER record_is_never_changed; DROP TRIGGER record_is_never_shortened;";
 
@@ -162,11 +162,11 @@ async fn claims_are_in_intents_and_denials_and_bind_no_idempotency_key() {
         justification: Some(why.to_owned()),
     };
     let first = UseRequest { context: context("Release 1.0"), ..request(key, sign(&[1; 32])) };
-    let response = place.requests.submit(&place.caller(), first.clone()).await.unwrap();
+    let response = place.requests.use_key(&place.caller(), first.clone()).await.unwrap();
     let again = UseRequest { context: context("Release 2.0"), ..first.clone() };
-    assert_eq!(place.requests.submit(&place.caller(), again).await.unwrap().request_id, response.request_id);
+    assert_eq!(place.requests.use_key(&place.caller(), again).await.unwrap().request_id, response.request_id);
     let other_input = UseRequest { operation: sign(&[2; 32]), ..first };
-    place.requests.submit(&place.caller(), other_input).await.unwrap_err();
+    place.requests.use_key(&place.caller(), other_input).await.unwrap_err();
 
     let record = place.record().await;
     let of_kind = |kind: RecordKind| {

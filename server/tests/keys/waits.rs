@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::harness::{DEADLINE, Place, request, sign, signature};
+use crate::harness::{DEADLINE, Place, UseKey as _, request, sign, signature};
 
 fn stop_worker(place: &Place) -> Pause {
     Pause::of(place.requests.signers.get(place.environment).unwrap().process_id().unwrap()).unwrap()
@@ -38,7 +38,7 @@ async fn a_use_whose_caller_has_gone_counts_until_its_end() {
     for _ in 0..64 {
         let request = request(key, sign(&[1; 32]));
         let (requests, caller) = (place.requests.clone(), place.caller());
-        callers.spawn(async move { requests.submit(&caller, request).await });
+        callers.spawn(async move { requests.use_key(&caller, request).await });
     }
     wait_for(&place, RecordKind::Intent, 1).await;
     // Long enough for all that get a permit; shorter would only make the test weaker.
@@ -64,7 +64,7 @@ async fn a_repetition_that_waits_is_judged_anew_when_the_first_has_ended() {
     let request = request(key, sign(&[1; 32]));
     let perform = || {
         let (requests, caller, request) = (place.requests.clone(), place.caller(), request.clone());
-        tokio::spawn(async move { requests.submit(&caller, request).await })
+        tokio::spawn(async move { requests.use_key(&caller, request).await })
     };
     let pause = stop_worker(&place);
     let first = perform();

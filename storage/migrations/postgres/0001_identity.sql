@@ -8,17 +8,24 @@ CREATE TABLE principal (
     password      TEXT,               -- PHC string of argon2id; only users have one
     one_time_until BIGINT,           -- the password is for one login, and refused from this moment on; NULL: the user's own
     email         TEXT,               -- where notices go; only users have one
-    administrator BOOLEAN NOT NULL DEFAULT FALSE,
+    -- The system roles of a user.
+    administrator    BOOLEAN NOT NULL DEFAULT FALSE,
+    security_officer BOOLEAN NOT NULL DEFAULT FALSE,
+    auditor          BOOLEAN NOT NULL DEFAULT FALSE,
     disabled      BOOLEAN NOT NULL DEFAULT FALSE,
+    owner_id      UUID REFERENCES principal (id), -- the user who answers for a service account, while there is one
     created       BIGINT NOT NULL,
     removed       BIGINT,
     CHECK ((kind = 'user') = (password IS NOT NULL) OR removed IS NOT NULL),
-    CHECK (kind = 'user' OR NOT administrator),
-    CHECK (kind = 'user' OR email IS NULL)
+    CHECK (kind = 'user' OR NOT (administrator OR security_officer OR auditor)),
+    CHECK (kind = 'user' OR email IS NULL),
+    CHECK (kind = 'service-account' OR owner_id IS NULL)
 );
 
 -- The name of a removed principal may be given again.
 CREATE UNIQUE INDEX principal_name ON principal (name) WHERE removed IS NULL;
+
+CREATE INDEX principal_owner ON principal (owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE TABLE principal_group (
     id      UUID PRIMARY KEY,
@@ -38,6 +45,8 @@ CREATE TABLE project (
     id          UUID PRIMARY KEY,
     name        TEXT COLLATE "C" NOT NULL,
     description TEXT NOT NULL,
+    -- A key user may have no other role.
+    strict_separation BOOLEAN NOT NULL DEFAULT FALSE,
     created     BIGINT NOT NULL,
     removed     BIGINT
 );
@@ -48,7 +57,7 @@ CREATE UNIQUE INDEX project_name ON project (name) WHERE removed IS NULL;
 CREATE TABLE project_principal (
     project_id   UUID NOT NULL REFERENCES project (id),
     principal_id UUID NOT NULL REFERENCES principal (id),
-    role         TEXT COLLATE "C" NOT NULL CHECK (role IN ('owner', 'key-user', 'auditor')),
+    role         TEXT COLLATE "C" NOT NULL CHECK (role IN ('owner', 'key-user', 'approver', 'auditor')),
     PRIMARY KEY (project_id, principal_id, role)
 );
 
@@ -57,7 +66,7 @@ CREATE INDEX project_principal_principal ON project_principal (principal_id);
 CREATE TABLE project_group (
     project_id UUID NOT NULL REFERENCES project (id),
     group_id   UUID NOT NULL REFERENCES principal_group (id) ON DELETE CASCADE,
-    role       TEXT COLLATE "C" NOT NULL CHECK (role IN ('owner', 'key-user', 'auditor')),
+    role       TEXT COLLATE "C" NOT NULL CHECK (role IN ('owner', 'key-user', 'approver', 'auditor')),
     PRIMARY KEY (project_id, group_id, role)
 );
 

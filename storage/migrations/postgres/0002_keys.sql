@@ -11,7 +11,9 @@ CREATE TABLE server (
     clock_confirmations BIGINT NOT NULL DEFAULT 0,
     -- Grow with each change of rules, and of templates.
     rules_version     BIGINT NOT NULL DEFAULT 0,
-    templates_version BIGINT NOT NULL DEFAULT 0
+    templates_version BIGINT NOT NULL DEFAULT 0,
+    -- Grows with each change of an approval.
+    approvals_version BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE environment (
@@ -198,6 +200,9 @@ CREATE TABLE key_request (
     project_id      UUID,
     -- The running server that works, or worked, on it.
     node_id         UUID NOT NULL,
+    -- The approval that it waits for, or was allowed by, and until when it waits.
+    approval_id     UUID,
+    deadline        BIGINT,
     UNIQUE (principal_id, idempotency_key)
 );
 
@@ -205,6 +210,51 @@ CREATE INDEX key_request_unfinished ON key_request (id) WHERE state = 'signing';
 
 -- What people are to look at.
 CREATE INDEX key_request_open ON key_request (state) WHERE state IN ('waiting', 'unknown');
+
+CREATE INDEX key_request_waiting ON key_request (project_id, principal_id) WHERE state = 'waiting';
+
+-- What people are asked to approve, and what they have approved. No references: who asked and what for may go.
+CREATE TABLE approval (
+    id           UUID PRIMARY KEY,
+    kind         TEXT NOT NULL CHECK (kind IN ('use', 'pre-approval', 'break-glass', 'change')),
+    state        TEXT NOT NULL CHECK (state IN ('pending', 'approved', 'rejected', 'expired', 'cancelled', 'revoked',
+                     'spent')),
+    version      BIGINT NOT NULL,     -- what a decision names
+    change       BIGINT NOT NULL,     -- server.approvals_version since it is so
+    created      BIGINT NOT NULL,
+    expires      BIGINT NOT NULL,
+    use_seconds  BIGINT NOT NULL,     -- for how long it can be used once approved
+    asked_by     UUID NOT NULL,
+    project_id   UUID,
+    key_id       UUID,
+    operation    TEXT COLLATE "C",
+    request_id   UUID,              -- the request that waits for it
+    requester_id UUID,              -- who may use it: a principal, or the members of a group
+    group_id     UUID,
+    host         TEXT COLLATE "C",
+    max_uses     BIGINT,              -- NULL: as many as they like
+    used         BIGINT NOT NULL,
+    not_before   BIGINT,
+    reviewed     BIGINT,              -- break-glass: when its review was closed
+    reminded     BIGINT,              -- when those who have not decided were reminded
+    body         TEXT NOT NULL,       -- the rest, as JSON
+    CHECK (requester_id IS NULL OR group_id IS NULL)
+);
+
+CREATE INDEX approval_open ON approval (key_id, operation) WHERE state IN ('pending', 'approved');
+CREATE INDEX approval_change ON approval (change);
+
+-- What people decided. One of each person for each flow.
+CREATE TABLE approval_decision (
+    approval_id UUID NOT NULL REFERENCES approval (id) ON DELETE CASCADE,
+    flow        TEXT COLLATE "C" NOT NULL,
+    approver_id UUID NOT NULL,
+    stage       TEXT COLLATE "C" NOT NULL,     -- a group's name, or role: and a role's
+    verdict     TEXT NOT NULL CHECK (verdict IN ('approve', 'reject')),
+    comment     TEXT,
+    at          BIGINT NOT NULL,
+    PRIMARY KEY (approval_id, flow, approver_id)
+);
 
 -- How much of each quota is used in a window. No references: rules, principals and keys may go.
 CREATE TABLE quota_use (
@@ -274,7 +324,7 @@ CREATE TABLE notice_channel (
 CREATE TABLE record (
     sequence     BIGINT PRIMARY KEY,
     time         BIGINT NOT NULL,
-    kind         TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'denied', 'authentication', 'administration')),
+    kind         TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'denied', 'approval', 'authentication', 'administration')),
     event        TEXT NOT NULL,
     request_id   UUID NOT NULL,
     -- The actor, or the principal that the entry is about if nobody was authenticated.

@@ -8,17 +8,24 @@ CREATE TABLE principal (
     password      TEXT,               -- PHC string of argon2id; only users have one
     one_time_until INTEGER,           -- the password is for one login, and refused from this moment on; NULL: the user's own
     email         TEXT,               -- where notices go; only users have one
-    administrator INTEGER NOT NULL DEFAULT 0,
+    -- The system roles of a user.
+    administrator    INTEGER NOT NULL DEFAULT 0,
+    security_officer INTEGER NOT NULL DEFAULT 0,
+    auditor          INTEGER NOT NULL DEFAULT 0,
     disabled      INTEGER NOT NULL DEFAULT 0,
+    owner_id      BLOB REFERENCES principal (id), -- the user who answers for a service account, while there is one
     created       INTEGER NOT NULL,
     removed       INTEGER,
     CHECK ((kind = 'user') = (password IS NOT NULL) OR removed IS NOT NULL),
-    CHECK (kind = 'user' OR administrator = 0),
-    CHECK (kind = 'user' OR email IS NULL)
+    CHECK (kind = 'user' OR administrator + security_officer + auditor = 0),
+    CHECK (kind = 'user' OR email IS NULL),
+    CHECK (kind = 'service-account' OR owner_id IS NULL)
 ) STRICT, WITHOUT ROWID;
 
 -- The name of a removed principal may be given again.
 CREATE UNIQUE INDEX principal_name ON principal (name) WHERE removed IS NULL;
+
+CREATE INDEX principal_owner ON principal (owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE TABLE principal_group (
     id      BLOB NOT NULL PRIMARY KEY,
@@ -38,6 +45,8 @@ CREATE TABLE project (
     id          BLOB NOT NULL PRIMARY KEY,
     name        TEXT NOT NULL,
     description TEXT NOT NULL,
+    -- A key user may have no other role.
+    strict_separation INTEGER NOT NULL DEFAULT 0,
     created     INTEGER NOT NULL,
     removed     INTEGER
 ) STRICT, WITHOUT ROWID;
@@ -48,7 +57,7 @@ CREATE UNIQUE INDEX project_name ON project (name) WHERE removed IS NULL;
 CREATE TABLE project_principal (
     project_id   BLOB NOT NULL REFERENCES project (id),
     principal_id BLOB NOT NULL REFERENCES principal (id),
-    role         TEXT NOT NULL CHECK (role IN ('owner', 'key-user', 'auditor')),
+    role         TEXT NOT NULL CHECK (role IN ('owner', 'key-user', 'approver', 'auditor')),
     PRIMARY KEY (project_id, principal_id, role)
 ) STRICT, WITHOUT ROWID;
 
@@ -57,7 +66,7 @@ CREATE INDEX project_principal_principal ON project_principal (principal_id);
 CREATE TABLE project_group (
     project_id BLOB NOT NULL REFERENCES project (id),
     group_id   BLOB NOT NULL REFERENCES principal_group (id) ON DELETE CASCADE,
-    role       TEXT NOT NULL CHECK (role IN ('owner', 'key-user', 'auditor')),
+    role       TEXT NOT NULL CHECK (role IN ('owner', 'key-user', 'approver', 'auditor')),
     PRIMARY KEY (project_id, group_id, role)
 ) STRICT, WITHOUT ROWID;
 

@@ -12,7 +12,9 @@ CREATE TABLE server (
     clock_confirmations INTEGER NOT NULL DEFAULT 0,
     -- Grow with each change of rules, and of templates.
     rules_version     INTEGER NOT NULL DEFAULT 0,
-    templates_version INTEGER NOT NULL DEFAULT 0
+    templates_version INTEGER NOT NULL DEFAULT 0,
+    -- Grows with each change of an approval.
+    approvals_version INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE environment (
@@ -210,6 +212,9 @@ CREATE TABLE key_request (
     project_id      BLOB,
     -- The running server that works, or worked, on it.
     node_id         BLOB NOT NULL CHECK (length(node_id) = 16),
+    -- The approval that it waits for, or was allowed by, and until when it waits.
+    approval_id     BLOB,
+    deadline        INTEGER,
     UNIQUE (principal_id, idempotency_key)
 ) STRICT;
 
@@ -217,6 +222,51 @@ CREATE INDEX key_request_unfinished ON key_request (id) WHERE state = 'signing';
 
 -- What people are to look at.
 CREATE INDEX key_request_open ON key_request (state) WHERE state IN ('waiting', 'unknown');
+
+CREATE INDEX key_request_waiting ON key_request (project_id, principal_id) WHERE state = 'waiting';
+
+-- What people are asked to approve, and what they have approved. No references: who asked and what for may go.
+CREATE TABLE approval (
+    id           BLOB PRIMARY KEY,
+    kind         TEXT NOT NULL CHECK (kind IN ('use', 'pre-approval', 'break-glass', 'change')),
+    state        TEXT NOT NULL CHECK (state IN ('pending', 'approved', 'rejected', 'expired', 'cancelled', 'revoked',
+                     'spent')),
+    version      INTEGER NOT NULL,     -- what a decision names
+    change       INTEGER NOT NULL,     -- server.approvals_version since it is so
+    created      INTEGER NOT NULL,
+    expires      INTEGER NOT NULL,
+    use_seconds  INTEGER NOT NULL,     -- for how long it can be used once approved
+    asked_by     BLOB NOT NULL,
+    project_id   BLOB,
+    key_id       BLOB,
+    operation    TEXT,
+    request_id   BLOB,              -- the request that waits for it
+    requester_id BLOB,              -- who may use it: a principal, or the members of a group
+    group_id     BLOB,
+    host         TEXT,
+    max_uses     INTEGER,              -- NULL: as many as they like
+    used         INTEGER NOT NULL,
+    not_before   INTEGER,
+    reviewed     INTEGER,              -- break-glass: when its review was closed
+    reminded     INTEGER,              -- when those who have not decided were reminded
+    body         TEXT NOT NULL,       -- the rest, as JSON
+    CHECK (requester_id IS NULL OR group_id IS NULL)
+) STRICT;
+
+CREATE INDEX approval_open ON approval (key_id, operation) WHERE state IN ('pending', 'approved');
+CREATE INDEX approval_change ON approval (change);
+
+-- What people decided. One of each person for each flow.
+CREATE TABLE approval_decision (
+    approval_id BLOB NOT NULL REFERENCES approval (id) ON DELETE CASCADE,
+    flow        TEXT NOT NULL,
+    approver_id BLOB NOT NULL,
+    stage       TEXT NOT NULL,     -- a group's name, or role: and a role's
+    verdict     TEXT NOT NULL CHECK (verdict IN ('approve', 'reject')),
+    comment     TEXT,
+    at          INTEGER NOT NULL,
+    PRIMARY KEY (approval_id, flow, approver_id)
+) STRICT, WITHOUT ROWID;
 
 -- How much of each quota is used in a window. No references: rules, principals and keys may go.
 CREATE TABLE quota_use (
@@ -286,7 +336,7 @@ CREATE TABLE notice_channel (
 CREATE TABLE record (
     sequence     INTEGER PRIMARY KEY,
     time         INTEGER NOT NULL,
-    kind         TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'denied', 'authentication', 'administration')),
+    kind         TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'denied', 'approval', 'authentication', 'administration')),
     event        TEXT NOT NULL,
     request_id   BLOB NOT NULL,
     -- The actor, or the principal that the entry is about if nobody was authenticated.

@@ -4,7 +4,7 @@ use sealcard_api::{
     Timestamp,
     grants::GrantInfo,
     ids::{GrantId, PrincipalId, ServiceTokenId},
-    roles::PrincipalKind,
+    roles::{PrincipalKind, SystemRoles},
 };
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use super::{
         StorageError, Store, WriteTx,
         sql::{FromRow, Row, params},
     },
-    kind_from,
+    kind_from, system_roles_from,
 };
 
 /// A grant with its holder.
@@ -25,8 +25,8 @@ pub struct GrantRow {
     pub principal: PrincipalId,
     /// The holder's name.
     pub principal_name: String,
-    /// Whether the holder may administer the server.
-    pub administrator: bool,
+    /// What the holder may do on the whole server.
+    pub system_roles: SystemRoles,
     /// What the holder called it.
     pub label: String,
     /// Unix seconds.
@@ -51,15 +51,15 @@ impl FromRow for GrantRow {
             id: GrantId(row.get(0)?),
             principal: PrincipalId(row.get(1)?),
             principal_name: row.get(2)?,
-            administrator: row.get(3)?,
-            label: row.get(4)?,
-            created: row.get(5)?,
-            expires: row.get(6)?,
-            refreshable_until: row.get(7)?,
-            revoked: row.get(8)?,
-            kind: kind_from(&row.get::<String>(9)?)?,
-            last_used: row.get(10)?,
-            last_address: row.get(11)?,
+            system_roles: system_roles_from(row, 3)?,
+            label: row.get(6)?,
+            created: row.get(7)?,
+            expires: row.get(8)?,
+            refreshable_until: row.get(9)?,
+            revoked: row.get(10)?,
+            kind: kind_from(&row.get::<String>(11)?)?,
+            last_used: row.get(12)?,
+            last_address: row.get(13)?,
         })
     }
 }
@@ -96,8 +96,8 @@ pub struct GrantFilter {
 macro_rules! grant_query {
     ($rest:literal) => {
         concat!(
-            "SELECT g.id, g.principal_id, p.name, p.administrator, g.label, g.created, g.expires, g.refreshable_until,
-                g.revoked, p.kind, g.last_used, g.last_address
+            "SELECT g.id, g.principal_id, p.name, p.administrator, p.security_officer, p.auditor, g.label, g.created,
+                g.expires, g.refreshable_until, g.revoked, p.kind, g.last_used, g.last_address
              FROM access_grant g JOIN principal p ON p.id = g.principal_id ",
             $rest
         )
@@ -263,7 +263,7 @@ impl From<GrantRow> for GrantInfo {
             id: row.id,
             principal: row.principal,
             principal_name: row.principal_name,
-            administrator: row.administrator,
+            roles: row.system_roles.iter().collect(),
             label: row.label,
             created: Timestamp::from_unix(row.created),
             expires: Timestamp::from_unix(row.expires),

@@ -4,7 +4,7 @@ use sealcard_api::{
     Timestamp,
     admin::{ServiceAccount, User},
     ids::PrincipalId,
-    roles::PrincipalKind,
+    roles::{PrincipalKind, SystemRole, SystemRoles},
 };
 use sealcard_record::Named;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use super::{
         StorageError, Store, WriteTx,
         sql::{FromRow, Row, params},
     },
-    as_id, kind_from,
+    as_id, kind_from, system_roles_from,
 };
 
 /// A principal that has not been removed.
@@ -26,14 +26,16 @@ pub struct PrincipalRow {
     pub kind: PrincipalKind,
     /// The name.
     pub name: String,
-    /// Whether it may administer the server.
-    pub administrator: bool,
+    /// What a user may do on the whole server.
+    pub system_roles: SystemRoles,
     /// Whether its grants are refused.
     pub disabled: bool,
     /// Unix seconds.
     pub created: i64,
     /// Until when the user's one-time password is good, unix seconds; `None` if the user has chosen a password.
     pub one_time_until: Option<i64>,
+    /// The user who answers for a service account, if there is one.
+    pub owner: Option<Named<PrincipalId>>,
     /// Where a user gets notices.
     pub email: Option<String>,
 }
@@ -53,11 +55,15 @@ impl FromRow for PrincipalRow {
             id: PrincipalId(row.get(0)?),
             kind: kind_from(&kind)?,
             name: row.get(2)?,
-            administrator: row.get(3)?,
-            disabled: row.get(4)?,
-            created: row.get(5)?,
-            one_time_until: row.get(6)?,
-            email: row.get(7)?,
+            system_roles: system_roles_from(row, 3)?,
+            disabled: row.get(6)?,
+            created: row.get(7)?,
+            one_time_until: row.get(8)?,
+            owner: match row.get::<Option<Uuid>>(9)? {
+                None => None,
+                Some(id) => Some(Named::new(PrincipalId(id), row.get::<String>(10)?)),
+            },
+            email: row.get(11)?,
         })
     }
 }
@@ -82,12 +88,14 @@ pub struct PrincipalChange {
     /// Until when the new password is good for one login, unix seconds. `None`: it is the user's own. Only with a
     /// password.
     pub one_time_until: Option<i64>,
-    /// The right to administer the server.
-    pub administrator: Option<bool>,
+    /// The system roles from now on.
+    pub system_roles: Option<SystemRoles>,
     /// Whether its grants are refused.
     pub disabled: Option<bool>,
     /// A new name.
     pub name: Option<String>,
+    /// Another owner of a service account.
+    pub owner: Option<PrincipalId>,
     /// Another e-mail address, or none any more.
     pub email: Option<Option<String>>,
 }
@@ -98,7 +106,8 @@ fn taken(name: &str) -> String {
 
 macro_rules! columns {
     () => {
-        "SELECT id, kind, name, administrator, disabled, created, one_time_until, email FROM principal"
+        "SELECT id, kind, name, administrator, security_officer, auditor, disabled, created, one_time_until, owner_id,
+            (SELECT o.name FROM principal o WHERE o.id = principal.owner_id), email FROM principal"
     };
 }
 
@@ -168,18 +177,21 @@ impl WriteTx {
     pub fn add_principal(&mut self, row: &PrincipalRow, password: Option<&str>) -> Result<(), StorageError> {
         self.conn()
             .execute(
-                "INSERT INTO principal (id, kind, name, password, administrator, disabled, created, one_time_until,
-                email)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                "INSERT INTO principal (id, kind, name, password, administrator, security_officer, auditor,
+                    disabled, created, one_time_until, owner_id, email)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
                 params![
                     row.id.0,
                     row.kind.name(),
                     &row.name,
                     password,
-                    row.administrator,
+                    row.system_roles.contains(SystemRole::Administrator),
+                    row.system_roles.contains(SystemRole::SecurityOfficer),
+                    row.system_roles.contains(SystemRole::Auditor),
                     row.disabled,
                     row.created,
                     row.one_time_until,
+                    row.owner.as_ref().map(|owner| owner.id.0),
                     row.email.as_deref()
                 ],
             )
@@ -212,19 +224,25 @@ impl WriteTx {
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
     pub fn change_principal(&mut self, id: PrincipalId, change: &PrincipalChange) -> Result<(), StorageError> {
+        let role = |role| change.system_roles.map(|roles| roles.contains(role));
         self.conn()
             .execute(
                 "UPDATE principal SET password = COALESCE($2, password), administrator = COALESCE($3, administrator),
-             disabled = COALESCE($4, disabled), one_time_until = CASE WHEN $5 THEN $6 ELSE one_time_until END,
-             name = COALESCE($7, name), email = CASE WHEN $8 THEN $9 ELSE email END WHERE id = $1",
+             security_officer = COALESCE($4, security_officer), auditor = COALESCE($5, auditor),
+             disabled = COALESCE($6, disabled), one_time_until = CASE WHEN $7 THEN $8 ELSE one_time_until END,
+             name = COALESCE($9, name), owner_id = COALESCE($10, owner_id),
+             email = CASE WHEN $11 THEN $12 ELSE email END WHERE id = $1",
                 params![
                     id.0,
                     change.password.as_deref(),
-                    change.administrator,
+                    role(SystemRole::Administrator),
+                    role(SystemRole::SecurityOfficer),
+                    role(SystemRole::Auditor),
                     change.disabled,
                     change.password.is_some(),
                     change.one_time_until,
                     change.name.as_deref(),
+                    change.owner.map(|owner| owner.0),
                     change.email.is_some(),
                     change.email.as_ref().and_then(Option::as_deref)
                 ],
@@ -233,8 +251,8 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Removes a principal: its memberships go, its grants and tokens are revoked, its password is forgotten. The row
-    /// stays for the record.
+    /// Removes a principal: its memberships go, its grants and tokens are revoked, its password is forgotten, and the
+    /// service accounts that it owned have no owner any more. The row stays for the record.
     ///
     /// # Errors
     /// If the database fails.
@@ -242,13 +260,13 @@ impl WriteTx {
         let now = self.now().unix();
         self.conn().execute(
             "UPDATE principal SET removed = $2, password = NULL, one_time_until = NULL, administrator = FALSE,
-                email = NULL
-             WHERE id = $1",
+                    security_officer = FALSE, auditor = FALSE, owner_id = NULL, email = NULL WHERE id = $1",
             params![id.0, now],
         )?;
         for sql in [
             "DELETE FROM group_member WHERE principal_id = $1",
             "DELETE FROM project_principal WHERE principal_id = $1",
+            "UPDATE principal SET owner_id = NULL WHERE owner_id = $1",
         ] {
             self.conn().execute(sql, params![id.0])?;
         }
@@ -280,7 +298,7 @@ impl From<PrincipalRow> for User {
         Self {
             id: row.id,
             name: row.name,
-            administrator: row.administrator,
+            roles: row.system_roles.iter().collect(),
             disabled: row.disabled,
             created: Timestamp::from_unix(row.created),
             one_time_password_expires: row.one_time_until.map(Timestamp::from_unix),
@@ -291,6 +309,12 @@ impl From<PrincipalRow> for User {
 
 impl From<PrincipalRow> for ServiceAccount {
     fn from(row: PrincipalRow) -> Self {
-        Self { id: row.id, name: row.name, disabled: row.disabled, created: Timestamp::from_unix(row.created) }
+        Self {
+            id: row.id,
+            name: row.name,
+            owner: row.owner.map(|owner| owner.name),
+            disabled: row.disabled,
+            created: Timestamp::from_unix(row.created),
+        }
     }
 }

@@ -25,6 +25,8 @@ pub struct ProjectRow {
     pub name: String,
     /// What it is for.
     pub description: String,
+    /// Whether a key user may have no other role.
+    pub strict_separation: bool,
     /// Unix seconds.
     pub created: i64,
 }
@@ -35,6 +37,17 @@ impl ProjectRow {
     pub fn named(&self) -> Named<ProjectId> {
         Named::new(self.id, &self.name)
     }
+}
+
+/// What changes of a project; `None` stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProjectChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether a key user may have no other role.
+    pub strict_separation: Option<bool>,
 }
 
 /// What a role is given to.
@@ -57,7 +70,13 @@ impl From<&event::Member> for Member {
 
 impl FromRow for ProjectRow {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        Ok(Self { id: ProjectId(row.get(0)?), name: row.get(1)?, description: row.get(2)?, created: row.get(3)? })
+        Ok(Self {
+            id: ProjectId(row.get(0)?),
+            name: row.get(1)?,
+            description: row.get(2)?,
+            strict_separation: row.get(3)?,
+            created: row.get(4)?,
+        })
     }
 }
 
@@ -70,7 +89,8 @@ impl Store {
         let row = self
             .reader()
             .optional(
-                "SELECT id, name, description, created FROM project WHERE (name = $1 OR id = $2) AND removed IS NULL",
+                "SELECT id, name, description, strict_separation, created FROM project
+                 WHERE (name = $1 OR id = $2) AND removed IS NULL",
                 params![name_or_id, as_id(name_or_id)],
             )
             .await?;
@@ -88,7 +108,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<ProjectRow>, StorageError> {
         const PROJECTS: &str =
-            "SELECT id, name, description, created FROM project WHERE id > $1 AND removed IS NULL AND
+            "SELECT id, name, description, strict_separation, created FROM project WHERE id > $1 AND removed IS NULL AND
              (id IN (SELECT project_id FROM principal_role WHERE principal_id = $2) OR $2 IS NULL)
              ORDER BY id LIMIT $3";
         let after = after.map_or(Uuid::nil(), |id| id.0);
@@ -139,28 +159,26 @@ impl WriteTx {
     pub fn add_project(&mut self, row: &ProjectRow) -> Result<(), StorageError> {
         self.conn()
             .execute(
-                "INSERT INTO project (id, name, description, created) VALUES ($1, $2, $3, $4)",
-                params![row.id.0, &row.name, &row.description, row.created],
+                "INSERT INTO project (id, name, description, strict_separation, created) VALUES ($1, $2, $3, $4, $5)",
+                params![row.id.0, &row.name, &row.description, row.strict_separation, row.created],
             )
             .map_err(|error| error.taken(format!("a project named {} already exists", row.name)))?;
         Ok(())
     }
 
-    /// Changes a project's name or description; `None` stays.
+    /// Changes a project; `None` stays.
     ///
     /// # Errors
     /// [`StorageError::Taken`], or if the database fails.
-    pub fn change_project(
-        &mut self,
-        id: ProjectId,
-        name: Option<&str>,
-        description: Option<&str>,
-    ) -> Result<(), StorageError> {
-        const CHANGE: &str = "UPDATE project SET name = COALESCE($2, name), description = COALESCE($3, description)
-             WHERE id = $1";
+    pub fn change_project(&mut self, id: ProjectId, change: &ProjectChange) -> Result<(), StorageError> {
+        const CHANGE: &str = "UPDATE project SET name = COALESCE($2, name), description = COALESCE($3, description),
+                strict_separation = COALESCE($4, strict_separation) WHERE id = $1";
+        let ProjectChange { name, description, strict_separation } = change;
         self.conn()
-            .execute(CHANGE, params![id.0, name, description])
-            .map_err(|error| error.taken(format!("a project named {} already exists", name.unwrap_or_default())))?;
+            .execute(CHANGE, params![id.0, name.as_deref(), description.as_deref(), *strict_separation])
+            .map_err(|error| {
+                error.taken(format!("a project named {} already exists", name.as_deref().unwrap_or_default()))
+            })?;
         Ok(())
     }
 

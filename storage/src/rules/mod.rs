@@ -220,6 +220,15 @@ impl WriteTx {
         self.conn_for_uses().optional(CURRENT, params![scope.kind(), scope.subject()])
     }
 
+    /// A version of the rules of a scope.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn rules_of_version(&mut self, scope: RuleScope, version: i64) -> Result<Option<RuleVersionRow>, StorageError> {
+        const OF_VERSION: &str = select!("WHERE scope = $1 AND subject = $2 AND version = $3");
+        self.conn_for_uses().optional(OF_VERSION, params![scope.kind(), scope.subject(), version])
+    }
+
     /// Appends a version of rules, which is in force from now on.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 
 use std::sync::mpsc;
 
-use sealcard_api::ids::{GrantId, GroupId, PrincipalId};
-use sealcard_api::roles::PrincipalKind;
+use sealcard_api::ids::{GrantId, GroupId, PrincipalId, ProjectId};
+use sealcard_api::roles::{PrincipalKind, SystemRoles};
 use sealcard_record::{Draft, Event, Head, Named, event::GroupAct};
 use sealcard_test_cluster::Cluster;
 use tempfile::TempDir;
@@ -15,6 +15,7 @@ use tokio::{
 mod clock;
 mod master_keys;
 mod notices;
+mod roles;
 mod rules;
 mod transfer;
 mod upgrades;
@@ -508,10 +509,11 @@ async fn grants_are_forgotten_a_year_after_their_end_but_not_by_a_clock_that_jum
             id: PrincipalId::new(),
             kind: PrincipalKind::User,
             name: "user".to_owned(),
-            administrator: false,
+            system_roles: SystemRoles::NONE,
             disabled: false,
             created: 0,
             one_time_until: None,
+            owner: None,
             email: None,
         };
         let principal = user.id;

@@ -47,7 +47,7 @@ async fn environment(store: &Store) -> RuleScope {
 async fn versions_of_rules_are_appended_and_never_changed() {
     for place in Place::both() {
         let store = place.store().await;
-        let scope = RuleScope::Project(sealcard_api::ids::ProjectId::new());
+        let scope = RuleScope::Project(ProjectId::new());
         assert_eq!(store.rules(scope).await.unwrap(), None);
         for (number, text) in [(1, "one"), (2, "two"), (3, "")] {
             append(&store, version(scope, number, text, &[])).await.unwrap();
@@ -253,7 +253,7 @@ async fn rules_in_force_are_listed_with_names_and_templates() {
         for scope in [of_environment, of_project, of_key] {
             assert_eq!(store.rule_sets(scope).await.unwrap(), [vec![of_environment, of_key]]);
         }
-        let other = RuleScope::Project(sealcard_api::ids::ProjectId::new());
+        let other = RuleScope::Project(ProjectId::new());
         assert_eq!(store.rule_sets(other).await.unwrap(), Vec::<Vec<RuleScope>>::new());
     }
 }

@@ -10,7 +10,7 @@ use sealcard_api::{
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{ComponentId, GrantId, KeyId, PrincipalId, ProjectId, RequestId},
     record::RequestState,
-    roles::{PrincipalKind, ProjectRole},
+    roles::{PrincipalKind, ProjectRole, SystemRoles},
 };
 use sealcard_record::{
     Event, Named,
@@ -94,7 +94,7 @@ async fn begin_if(
         Ok::<_, StorageError>(match arrival {
             _ if !allowed(facts) => denied(Begun::Denied),
             Arrival::Mismatched => denied(Begun::Mismatched),
-            Arrival::Repeated(row) => Verdict { next: None, value: Begun::Known(row.clone()) },
+            Arrival::Repeated(row) | Arrival::Waiting(row) => Verdict { next: None, value: Begun::Known(row.clone()) },
             Arrival::New => {
                 let event = Event::UseIntent(intent(&copy));
                 Verdict { next: Some((RequestState::Signing, draft(&copy, event))), value: Begun::New }
@@ -297,10 +297,11 @@ impl Scene {
                     id: user,
                     kind,
                     name,
-                    administrator: false,
+                    system_roles: SystemRoles::NONE,
                     disabled: false,
                     created: 0,
                     one_time_until: None,
+                    owner: None,
                     email: None,
                 };
                 tx.add_principal(&principal, Some("none"))?;
@@ -316,7 +317,7 @@ impl Scene {
                 };
                 tx.add_grant(&held, &TOKEN)?;
                 let (name, description) = ("project".to_owned(), String::new());
-                tx.add_project(&ProjectRow { id: project, name, description, created: 0 })?;
+                tx.add_project(&ProjectRow { id: project, name, description, strict_separation: false, created: 0 })?;
                 tx.add_project_member(project, Member::Principal(user), ProjectRole::KeyUser)?;
                 tx.insert_key(&row)
             })

@@ -36,6 +36,8 @@ pub(crate) const TABLES: &[Table] = &[
     table("template_mention", &["template", "kind", "name"]),
     table("key_evidence", &["component_id"]),
     table("key_request", &["id"]),
+    table("approval", &["id"]),
+    table("approval_decision", &["approval_id", "flow", "approver_id"]),
     table("quota_use", &["owner_id", "quota", "subject_id", "start"]),
     table("notice", &["id"]),
     table("notice_delivery", &["id"]),

@@ -36,6 +36,7 @@ where
     fn perform(&mut self, tx: &mut WriteTx) -> bool {
         let Some(work) = self.work.take() else { return false };
         tx.now = Timestamp::now();
+        tx.described.clear();
         self.result.insert(work(tx)).is_ok()
     }
 

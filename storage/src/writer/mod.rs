@@ -38,6 +38,8 @@ const BATCH: usize = 256;
 pub struct WriteTx {
     conn: Conn,
     pub(super) appended: Vec<Draft>,
+    /// What the present job says of its change beside its entries, for people who have to approve it.
+    described: Vec<String>,
     registry_version: u64,
     /// The version when the transaction began.
     version: Version,
@@ -88,6 +90,17 @@ impl WriteTx {
         }
     }
 
+    /// Says more of the change than its entries do, for people who have to approve it.
+    pub fn describe(&mut self, lines: impl IntoIterator<Item = String>) {
+        self.described.extend(lines);
+    }
+
+    /// What the job said of its change.
+    #[must_use]
+    pub fn described(&self) -> Vec<String> {
+        self.described.clone()
+    }
+
     /// The time of everything that this job decides and writes.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
@@ -124,6 +137,7 @@ impl WriteTx {
         Self {
             conn,
             appended: Vec::new(),
+            described: Vec::new(),
             registry_version,
             version: Version::default(),
             more_than_uses: false,

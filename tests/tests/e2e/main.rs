@@ -6,6 +6,7 @@
 mod support;
 
 mod agent;
+mod approvals;
 mod audit;
 mod backups;
 mod claims;
@@ -42,6 +43,7 @@ mod rules;
 mod rules_commands;
 mod rules_page;
 mod secrets;
+mod separation;
 mod server_clock;
 mod service_manager;
 mod signing;

@@ -34,7 +34,9 @@ fn unmet_demands_wait_if_nothing_else_forbids() {
     assert_eq!(ids(&decision), ["project/tags/approval-approvers", "project/tags/justification"]);
     assert!(!decision.allowed() && decision.denials().is_empty());
     let demands: Vec<_> = decision.unmet().iter().map(|unmet| unmet.demand.clone().unwrap()).collect();
-    assert_eq!(demands, [Demand::Approval { group: "approvers".to_owned(), count: 2 }, Demand::Justification]);
+    let by = Approvers::Group("approvers".to_owned());
+    let approval = ApprovalDemand { flow: "project/tags".to_owned(), by, count: 2 };
+    assert_eq!(demands, [Demand::Approval(approval), Demand::Justification]);
     let denied = sign(&tags(), &changed(|facts| facts.request.address = None));
     assert!(denied.unmet().is_empty() && !denied.denials().is_empty());
 }

@@ -29,7 +29,7 @@ fn facts() -> Facts {
         principal: PrincipalFacts {
             name: "jane".to_owned(),
             kind: PrincipalKind::User,
-            administrator: false,
+            system_roles: SystemRoles::NONE,
             disabled: false,
             removed: false,
             groups: vec!["release-managers".to_owned()],
@@ -50,6 +50,7 @@ fn facts() -> Facts {
                 justification: None,
             },
             hash: Some(HashAlgorithm::Sha512),
+            approvals: BTreeSet::new(),
             clock_in_doubt: false,
         },
     }

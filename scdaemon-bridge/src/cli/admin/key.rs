@@ -342,7 +342,7 @@ async fn change(app: &App, key: &str, disabled: bool, json: bool) -> anyhow::Res
 }
 
 /// The key that is meant by `wanted`; the server says which others have the same name.
-pub(super) async fn find(app: &App, wanted: &str) -> anyhow::Result<Key> {
+pub(in crate::cli) async fn find(app: &App, wanted: &str) -> anyhow::Result<Key> {
     let query = query(&[("key", Some(wanted.to_owned()))]);
     let mut page: Page<Key> = app.remote.get(&format!("{}{query}", path(&["keys"]))).await?;
     match (page.items.pop(), page.items.is_empty()) {

@@ -19,6 +19,8 @@ mod status;
 mod template;
 mod user;
 
+pub(super) use key::find as find_key;
+
 use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::{Args, Subcommand};
@@ -113,10 +115,6 @@ fn show_list<T: Serialize>(json: bool, name: &str, items: &[T], person: impl FnO
     }
     person(items);
     Ok(())
-}
-
-const fn yes_no(value: bool) -> &'static str {
-    if value { "yes" } else { "no" }
 }
 
 /// The nothing that requests without a body carry.

@@ -53,13 +53,13 @@ impl Named for ServiceAccount {
     const COLLECTION: &'static str = "service-accounts";
 
     fn renamed(name: String) -> ServiceAccountChange {
-        ServiceAccountChange { name: Some(name), disabled: None }
+        ServiceAccountChange { name: Some(name), ..ServiceAccountChange::default() }
     }
 }
 
 impl Disable for ServiceAccount {
     fn disabled(disabled: bool) -> ServiceAccountChange {
-        ServiceAccountChange { name: None, disabled: Some(disabled) }
+        ServiceAccountChange { disabled: Some(disabled), ..ServiceAccountChange::default() }
     }
 }
 
@@ -79,7 +79,7 @@ impl Named for Project {
     const COLLECTION: &'static str = "projects";
 
     fn renamed(name: String) -> ProjectChange {
-        ProjectChange { name: Some(name), description: None }
+        ProjectChange { name: Some(name), ..ProjectChange::default() }
     }
 }
 

@@ -5,8 +5,9 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use sealcard_api::{
-    admin::{NewProject, Project, ProjectChange, ProjectMember},
+    admin::{NewProject, NotSeparated, Project, ProjectChange, ProjectMember, Separation},
     keys::Key,
+    problem::ProblemCode,
     roles::{MemberKind, ProjectRole},
 };
 use serde::Serialize;
@@ -16,7 +17,7 @@ use crate::{
     cli::{
         App,
         ask::Yes,
-        output::{clean, facts, line, show, table},
+        output::{clean, facts, line, show, table, warn},
         pages,
     },
     remote::path,
@@ -34,18 +35,25 @@ pub(super) enum Command {
     },
     /// List all projects
     List,
-    /// Show a project: its members and its keys
+    /// Show a project: its members, their roles that must be separated, and its keys
     Show {
         /// Name or id
         name: String,
     },
-    /// Change a project's description
+    /// Change a project's description, or how it separates duties
+    #[command(after_help = "\
+With strict separation, a key user who has another role in the project,
+directly or through a group, or a system role can't use its keys.
+`sealcard admin project show` lists them.")]
     Change {
         /// Name or id
         name: String,
         /// What it is for
-        #[arg(long, value_name = "TEXT")]
-        description: String,
+        #[arg(long, value_name = "TEXT", required_unless_present = "strict_separation")]
+        description: Option<String>,
+        /// Whether a key user may have no other role
+        #[arg(long, value_name = "on|off", value_parser = on_or_off())]
+        strict_separation: Option<bool>,
     },
     /// Give a project another name
     #[command(after_help = "Scripts and configurations that name keys by PROJECT/NAME need the new name then.")]
@@ -67,6 +75,7 @@ pub(super) enum Command {
 Roles (none contains another; one may have several):
   owner     manages the project's members and keys
   key-user  uses the project's keys
+  approver  decides on requests that wait for an approval
   auditor   reads the project's record")]
     AddMember(MemberArguments),
     /// Take a role away; it counts from the next request on
@@ -90,11 +99,18 @@ pub(super) fn role() -> impl TypedValueParser<Value = ProjectRole> {
         .try_map(|name| ProjectRole::ALL.into_iter().find(|role| role.name() == name).ok_or("there is no such role"))
 }
 
+fn on_or_off() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["on", "off"]).map(|word| word == "on")
+}
+
 /// A project with its keys.
 #[derive(Debug, Serialize)]
 struct Shown {
     #[serde(flatten)]
     project: Project,
+    /// Key users with other roles. Absent if one may not see who can use the keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_separated: Option<Vec<NotSeparated>>,
     keys: Vec<Key>,
 }
 
@@ -146,13 +162,18 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         }
         Command::Show { name } => {
             let project: Project = remote.get(&path(&["projects", &name])).await?;
+            let not_separated = not_separated(app, &name).await?;
             let keys = pages::all(remote, &path(&["keys"]), &[("project", Some(name))]).await?;
-            show(json, &Shown { project, keys }, print)
+            show(json, &Shown { project, not_separated, keys }, print)
         }
-        Command::Change { name, description } => {
-            let change = ProjectChange { description: Some(description), name: None };
+        Command::Change { name, description, strict_separation } => {
+            let change = ProjectChange { description, strict_separation, name: None };
             let project: Project = remote.patch(&path(&["projects", &name]), &change).await?;
-            show(json, &project, |project| line(format!("Changed the project {}.", clean(&project.name))))
+            show(json, &project, |project| line(format!("Changed the project {}.", clean(&project.name))))?;
+            if strict_separation == Some(true) && !json {
+                warn_of(not_separated(app, &name).await?.as_deref().unwrap_or_default());
+            }
+            Ok(())
         }
         Command::Rename { name, new_name } => named::rename::<Project>(app, &name, new_name, json).await,
         Command::Remove { name, yes } => {
@@ -177,11 +198,34 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
     }
 }
 
-fn print(Shown { project, keys }: &Shown) {
+/// Key users with other roles; none if one may not see who can use the keys.
+async fn not_separated(app: &App, project: &str) -> anyhow::Result<Option<Vec<NotSeparated>>> {
+    match app.remote.get::<Separation>(&path(&["projects", project, "separation"])).await {
+        Ok(separation) => Ok(Some(separation.not_separated)),
+        Err(error) if error.code() == Some(ProblemCode::Forbidden) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Names those who can't use the keys because of strict separation.
+fn warn_of(not_separated: &[NotSeparated]) {
+    for held in not_separated {
+        let roles = held.roles.iter().map(|held| match &held.group {
+            None => held.role.name().to_owned(),
+            Some(group) => format!("{} through the group {group}", held.role.name()),
+        });
+        let system = held.system_roles.iter().map(|role| format!("the system role {}", role.name()));
+        let roles: Vec<String> = roles.chain(system).collect();
+        warn(format!("{} can't use the keys, having these roles: {}", clean(&held.name), clean(&roles.join(", "))));
+    }
+}
+
+fn print(Shown { project, not_separated, keys }: &Shown) {
     facts(&[
         ("name", project.name.clone()),
         ("id", project.id.to_string()),
         ("description", project.description.clone()),
+        ("separation", if project.strict_separation { "strict" } else { "not strict" }.to_owned()),
         ("created", project.created.to_string()),
     ]);
     line("");
@@ -197,4 +241,7 @@ fn print(Shown { project, keys }: &Shown) {
         .map(|key| [key.name.clone(), key.algorithm.to_string(), key.state.name().into(), key.fingerprint.to_string()])
         .collect();
     table(["KEY", "ALGORITHM", "STATE", "FINGERPRINT"], &rows, "The project has no keys.");
+    if project.strict_separation {
+        warn_of(not_separated.as_deref().unwrap_or_default());
+    }
 }

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueHint};
 use sealcard_api::{
     Timestamp,
-    admin::{NewServiceAccount, NewServiceToken, PrincipalAccess, ServiceAccount, ServiceToken, ServiceTokenIssued},
+    admin::{
+        NewServiceAccount, NewServiceToken, PrincipalAccess, ServiceAccount, ServiceAccountChange, ServiceToken,
+        ServiceTokenIssued,
+    },
     grants::GrantInfo,
     ids::ServiceTokenId,
 };
@@ -30,6 +33,9 @@ pub(super) enum Command {
     Add {
         /// Its name
         name: String,
+        /// Name or id of the user who answers for it, instead of you
+        #[arg(long, value_name = "USER")]
+        owner: Option<String>,
     },
     /// List all service accounts
     List,
@@ -37,6 +43,14 @@ pub(super) enum Command {
     Show {
         /// Name or id
         name: String,
+    },
+    /// Give a service account another owner
+    Change {
+        /// Name or id
+        name: String,
+        /// Name or id of the user who answers for it from now on
+        #[arg(long, value_name = "USER")]
+        owner: String,
     },
     /// Give a service account another name
     Rename {
@@ -119,9 +133,9 @@ struct Shown {
 pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Result<()> {
     let remote = &app.remote;
     match command {
-        Command::Add { name } => {
+        Command::Add { name, owner } => {
             let account: ServiceAccount =
-                remote.post(&path(&["service-accounts"]), &NewServiceAccount { name }).await?;
+                remote.post(&path(&["service-accounts"]), &NewServiceAccount { name, owner }).await?;
             show(json, &account, |account| {
                 line(format!("Added the service account {}.", clean(&account.name)));
                 note(format!(
@@ -135,9 +149,11 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             super::show_list(json, "service_accounts", &accounts, |accounts| {
                 let rows: Vec<_> = accounts
                     .iter()
-                    .map(|account| [account.name.clone(), state(account).into(), account.created.to_string()])
+                    .map(|account| {
+                        [account.name.clone(), owner_name(account), state(account).into(), account.created.to_string()]
+                    })
                     .collect();
-                table(["NAME", "STATE", "CREATED"], &rows, "There are no service accounts.");
+                table(["NAME", "OWNER", "STATE", "CREATED"], &rows, "There are no service accounts.");
             })
         }
         Command::Show { name } => {
@@ -146,6 +162,13 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             let tokens = pages::all(remote, &path(&["service-accounts", &name, "tokens"]), &[]).await?;
             let logins = super::grant::valid(app, name).await?;
             show(json, &Shown { account, access, tokens, logins }, print)
+        }
+        Command::Change { name, owner } => {
+            let change = ServiceAccountChange { owner: Some(owner), ..ServiceAccountChange::default() };
+            let account: ServiceAccount = remote.patch(&path(&["service-accounts", &name]), &change).await?;
+            show(json, &account, |account| {
+                line(format!("{} answers for the service account {} now.", owner_name(account), clean(&account.name)));
+            })
         }
         Command::Rename { name, new_name } => named::rename::<ServiceAccount>(app, &name, new_name, json).await,
         Command::Disable { name } => named::set_disabled::<ServiceAccount>(app, &name, true, json).await,
@@ -161,6 +184,7 @@ fn print(Shown { account, access, tokens, logins }: &Shown) {
     facts(&[
         ("name", account.name.clone()),
         ("id", account.id.to_string()),
+        ("owner", owner_name(account)),
         ("state", state(account).into()),
         ("created", account.created.to_string()),
     ]);
@@ -169,6 +193,10 @@ fn print(Shown { account, access, tokens, logins }: &Shown) {
     print_tokens(tokens);
     line("");
     super::grant::print(logins, Timestamp::now(), "No valid logins.");
+}
+
+fn owner_name(account: &ServiceAccount) -> String {
+    account.owner.as_deref().map_or_else(|| "-".to_owned(), clean)
 }
 
 fn print_tokens(tokens: &[ServiceToken]) {

@@ -27,7 +27,7 @@ Counts and states are those of the server that answers. Others that share its da
 Exit codes, as monitoring systems use them:
   0  nothing needs attention
   1  something needs attention, and is named
-  2  the server can't be asked, or you are no administrator
+  2  the server can't be asked, or you have no system role
 
 Example, in a nightly job:
   sealcard admin status || echo 'look at the Sealcard server'";

@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use clap::{Args, Subcommand, ValueHint};
+use clap::{
+    Args, Subcommand, ValueHint,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use sealcard_api::{
     Timestamp,
     admin::{NewUser, OneTimePassword, PrincipalAccess, Project, ProjectMember, User, UserAdded, UserChange},
     grants::{GrantInfo, SecretText},
-    roles::{MemberKind, ProjectRole},
+    roles::{MemberKind, ProjectRole, SystemRole},
 };
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
-use super::{named, yes_no};
+use super::named;
 use crate::{
     cli::{
         App,
@@ -30,6 +33,13 @@ const ONE_TIME: &str = "\
 The one-time password is for the first login, which asks the user for a password of their own. It is shown once, and is
 refused after 7 days unless the server's configuration says otherwise.";
 
+const SYSTEM_ROLES: &str = "\
+System roles (none contains another; one may have several):
+  administrator     manages the server, its projects and keys
+  security-officer  reads everything, applies rules and templates,
+                    disables keys, ends logins
+  auditor           reads everything, changes nothing";
+
 #[derive(Debug, Args)]
 pub(super) struct PasswordArguments {
     /// Set the password in the first line of this file (- for standard input), for good, instead of making a one-time
@@ -44,13 +54,13 @@ pub(super) struct PasswordArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Add a user, and print a one-time password for the first login
-    #[command(after_help = ONE_TIME)]
+    #[command(after_help = format!("{ONE_TIME}\n\n{SYSTEM_ROLES}"))]
     Add {
         /// The name used at login
         name: String,
-        /// Let the user administer the server
-        #[arg(long)]
-        administrator: bool,
+        /// Give the user a system role; may be repeated
+        #[arg(long = "system-role", value_name = "ROLE", value_parser = system_role())]
+        system_roles: Vec<SystemRole>,
         /// Where the user gets notices
         #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::EmailAddress)]
         email: Option<String>,
@@ -74,16 +84,17 @@ pub(super) enum Command {
         /// Name or id
         name: String,
     },
-    /// Change a user's rights or e-mail address
+    /// Change a user's system roles or e-mail address
+    #[command(after_help = SYSTEM_ROLES)]
     Change {
         /// Name or id
         name: String,
-        /// Let the user administer the server
-        #[arg(long, conflicts_with = "no_administrator")]
-        administrator: bool,
-        /// Take the right to administer the server away
-        #[arg(long)]
-        no_administrator: bool,
+        /// Give this system role; may be repeated
+        #[arg(long = "system-role", value_name = "ROLE", value_parser = system_role())]
+        add_roles: Vec<SystemRole>,
+        /// Take this system role away; may be repeated
+        #[arg(long = "no-system-role", value_name = "ROLE", value_parser = system_role())]
+        remove_roles: Vec<SystemRole>,
         /// Send the user's notices to this e-mail address
         #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::EmailAddress, conflicts_with = "no_email")]
         email: Option<String>,
@@ -128,6 +139,12 @@ pub(super) struct FirstRole {
     role: Option<ProjectRole>,
 }
 
+/// Reads a system role. clap lists the values and suggests the nearest.
+fn system_role() -> impl TypedValueParser<Value = SystemRole> {
+    PossibleValuesParser::new(SystemRole::ALL.map(SystemRole::name))
+        .try_map(|name| SystemRole::ALL.into_iter().find(|role| role.name() == name).ok_or("there is no such role"))
+}
+
 /// A user with what belongs to the user.
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -143,14 +160,14 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
     match command {
         Command::Add {
             name,
-            administrator,
+            system_roles: roles,
             email,
             first_role,
             password: PasswordArguments { password_file, output },
         } => {
             first_role.check(app).await?;
             let (password, output) = prepare(password_file, output)?;
-            let new = NewUser { name, password, administrator, email };
+            let new = NewUser { name, password, roles, email };
             let added: UserAdded = remote.post(&path(&["users"]), &new).await?;
             let name = clean(&added.user.name);
             match &added.one_time_password {
@@ -183,11 +200,9 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
             super::show_list(json, "users", &users, |users| {
                 let rows: Vec<_> = users
                     .iter()
-                    .map(|user| {
-                        [user.name.clone(), yes_no(user.administrator).into(), state(user), user.created.to_string()]
-                    })
+                    .map(|user| [user.name.clone(), roles(user), state(user), user.created.to_string()])
                     .collect();
-                table(["NAME", "ADMINISTRATOR", "STATE", "CREATED"], &rows, "There are no users.");
+                table(["NAME", "SYSTEM ROLES", "STATE", "CREATED"], &rows, "There are no users.");
             })
         }
         Command::Show { name } => {
@@ -201,10 +216,9 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
                 super::grant::print(logins, Timestamp::now(), "No valid logins.");
             })
         }
-        Command::Change { name, administrator, no_administrator, email, no_email } => {
-            let administrator = (administrator || no_administrator).then_some(administrator);
+        Command::Change { name, add_roles, remove_roles, email, no_email } => {
             let email = email.or_else(|| no_email.then(String::new));
-            let change = UserChange { administrator, email, ..UserChange::default() };
+            let change = UserChange { add_roles, remove_roles, email, ..UserChange::default() };
             if change == UserChange::default() {
                 bail!("say what to change; see `sealcard admin user change --help`");
             }
@@ -278,12 +292,17 @@ fn print(user: &User) {
     facts(&[
         ("name", user.name.clone()),
         ("id", user.id.to_string()),
-        ("administrator", yes_no(user.administrator).into()),
+        ("system roles", roles(user)),
         ("state", state(user)),
         ("created", user.created.to_string()),
         ("password", password_state(user)),
         ("e-mail", user.email.clone().unwrap_or_else(|| "none".to_owned())),
     ]);
+}
+
+fn roles(user: &User) -> String {
+    let names: Vec<&str> = user.roles.iter().map(|role| role.name()).collect();
+    if names.is_empty() { "-".to_owned() } else { names.join(", ") }
 }
 
 fn state(user: &User) -> String {

@@ -94,7 +94,10 @@ impl Way {
         if let Some(authorities) = &self.authorities {
             files::write_login(&app.paths, &app.paths.ca_file(), authorities)?;
         }
-        Config { server: self.server.to_string(), user, grant_store, trust: self.trust }.save(&app.paths)?;
+        // What a person wrote there stays.
+        let notify_waiting = Config::load(&app.paths).ok().flatten().is_none_or(|earlier| earlier.notify_waiting);
+        let server = self.server.to_string();
+        Config { server, user, grant_store, notify_waiting, trust: self.trust }.save(&app.paths)?;
         if let Some(adopted) = self.adopted {
             adopted.keep();
         }
@@ -280,6 +283,7 @@ fn remember(
     if let Some(authorities) = authorities {
         files::write_login(&app.paths, &app.paths.ca_file(), authorities)?;
     }
-    let config = Config { server, user: None, grant_store: GrantStore::Nowhere, trust: trust.clone() };
-    Ok(config.save(&app.paths)?)
+    let notify_waiting = previous.is_none_or(|config| config.notify_waiting);
+    let grant_store = GrantStore::Nowhere;
+    Ok(Config { server, user: None, grant_store, notify_waiting, trust: trust.clone() }.save(&app.paths)?)
 }

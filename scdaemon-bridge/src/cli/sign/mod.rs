@@ -4,6 +4,7 @@ mod files;
 mod key;
 mod pipeline;
 mod record;
+mod waiting;
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -14,7 +15,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueHint};
 use sealcard_api::{
-    Bytes,
+    Bytes, Timestamp,
     algorithm::HashAlgorithm,
     context::UseContext,
     ids::RequestId,
@@ -28,9 +29,10 @@ pub(super) use key::find as find_card;
 
 use super::{
     App,
-    output::{BAD, GOOD, clean, clean_path, count, failure, line, lossy, note, show, warn},
+    output::{BAD, GOOD, WARN, clean, clean_path, count, failure, line, lossy, note, show, warn},
     selection::{self, Skipped, signature_of},
 };
+use crate::remote::RemoteError;
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -61,6 +63,8 @@ pub(super) struct Arguments {
     hash: Option<HashAlgorithm>,
     #[command(flatten)]
     selection: selection::Options,
+    #[command(flatten)]
+    waiting: waiting::Options,
     /// Show no progress and no totals, only what failed
     #[arg(short, long)]
     quiet: bool,
@@ -86,7 +90,10 @@ Examples:
   sealcard sign --clear --output - notes.txt
       prints the text with a signature below
 
-Exit codes: 0 all files are signed, 1 one is not, 130 interrupted.";
+If a rule demands that people approve, the command says who, and waits. A signature that is approved after the command \
+ended is made by the next run of the same command.
+
+Exit codes: 0 all files are signed, 1 one is not, 75 one waits for an approval, 130 interrupted.";
 
 /// The digests that signatures of files may have.
 fn hashes() -> impl clap::builder::TypedValueParser<Value = HashAlgorithm> {
@@ -100,6 +107,7 @@ struct Report {
     key: String,
     fingerprint: sealcard_api::Fingerprint,
     signed: Vec<Signed>,
+    waiting: Vec<waiting::Waits>,
     failed: Vec<Failed>,
     already_signed: usize,
     skipped: Skipped,
@@ -136,14 +144,22 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     let context = claims.await.ok();
     if is_one {
         let signed = one(app, &arguments, &key, hash, context).await;
-        let request = signed.inspect_err(|error| record::failure(app, Some(&key), error))?;
-        record::success(app, &key, Some(request));
-        return Ok(ExitCode::SUCCESS);
+        return match signed.inspect_err(|error| record::failure(app, Some(&key), error)) {
+            Ok(request) => {
+                record::success(app, &key, Some(request));
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => exit_code(&error).ok_or(error),
+        };
     }
     let (already_signed, skipped) = (plan.already_signed, plan.skipped);
-    let (signed, failed, interrupted) = pipeline::sign(app, &key, hash, form, plan.jobs, context, arguments.quiet)
+    let no_wait = arguments.waiting.limit().is_some_and(|limit| limit.is_zero());
+    let (remote, _) = waiting::Observer::of(app, key.name(), arguments.waiting, false);
+    let quiet = arguments.quiet || no_wait;
+    let outcome = pipeline::sign(&remote, &key, (hash, form), plan.jobs, context, quiet)
         .await
         .inspect_err(|error| record::failure(app, Some(&key), error))?;
+    let pipeline::Outcome { signed, waiting, failed, interrupted } = outcome;
     match (failed.first(), signed.last()) {
         (Some(failed), _) => record::failure(app, Some(&key), &anyhow!("{}: {}", failed.file.display(), failed.reason)),
         (None, Some(signed)) => record::success(app, &key, Some(signed.request_id)),
@@ -153,17 +169,38 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         key: key.name().to_owned(),
         fingerprint: key.fingerprint(),
         signed,
+        waiting,
         failed,
         already_signed,
         skipped,
         interrupted,
     };
     show(arguments.json, &report, |report| print(report, arguments.quiet))?;
-    Ok(match (report.interrupted, report.failed.is_empty()) {
-        (true, _) => ExitCode::from(130),
-        (false, true) => ExitCode::SUCCESS,
-        (false, false) => ExitCode::FAILURE,
+    Ok(match (report.interrupted, report.failed.is_empty(), report.waiting.is_empty()) {
+        (true, _, _) => ExitCode::from(INTERRUPTED),
+        (false, false, _) => ExitCode::FAILURE,
+        (false, true, false) => ExitCode::from(waiting::EXIT_CODE),
+        (false, true, true) => ExitCode::SUCCESS,
     })
+}
+
+/// The exit code after a signal.
+const INTERRUPTED: u8 = 130;
+
+/// A signal ended the wait for people.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; the request was given up")]
+struct Interrupted;
+
+/// Shows an error that has an exit code of its own, and gives that.
+fn exit_code(error: &anyhow::Error) -> Option<ExitCode> {
+    let code = match error.downcast_ref::<RemoteError>() {
+        Some(RemoteError::Undecided { waiting, .. }) if waiting.expires > Timestamp::now() => waiting::EXIT_CODE,
+        _ if error.is::<Interrupted>() => INTERRUPTED,
+        _ => return None,
+    };
+    super::error::show(error);
+    Some(ExitCode::from(code))
 }
 
 /// Of more failures than these, the rest is counted.
@@ -183,6 +220,7 @@ fn print(report: &Report, quiet: bool) {
     if !quiet {
         totals(report).iter().for_each(note);
     }
+    waiting::still(&report.waiting).iter().for_each(note);
     if report.interrupted {
         warn("interrupted; `sealcard sign --missing` continues where this ended");
     }
@@ -192,8 +230,11 @@ fn totals(report: &Report) -> Vec<String> {
     let key = format!("{} ({})", clean(&report.key), report.fingerprint);
     let (signed, failed) = (report.signed.len(), report.failed.len());
     let mut totals = Vec::new();
+    let (waiting, all) = (report.waiting.len(), signed + failed + report.waiting.len());
     if failed > 0 {
-        totals.push(format!("{BAD}{signed} of {} signed{BAD:#} with {key}.", signed + failed));
+        totals.push(format!("{BAD}{signed} of {all} signed{BAD:#} with {key}."));
+    } else if waiting > 0 {
+        totals.push(format!("{WARN}{signed} of {all} signed{WARN:#} with {key}."));
     } else if signed > 0 || report.already_signed == 0 {
         totals.push(format!("{GOOD}Signed {}{GOOD:#} with {key}.", count(signed, "file")));
     }
@@ -232,11 +273,11 @@ async fn one(
             bail!("a text above 64 MiB is not signed in clear: leave --clear out");
         }
         let cleartext = Cleartext::new(key, hash, &text)?;
-        let answer = ask(app, key, cleartext.draft(), context).await?;
+        let answer = ask(app, (key, arguments), cleartext.draft(), context).await?;
         (cleartext.finish(key, &answer.signature.0)?, answer.request_id)
     } else {
         let draft = Draft::of_content(key, hash, &mut *content)?;
-        let answer = ask(app, key, &draft, context).await?;
+        let answer = ask(app, (key, arguments), &draft, context).await?;
         (draft.finish(key, &answer.signature.0, form)?, answer.request_id)
     };
     let output = match &arguments.output {
@@ -261,12 +302,19 @@ async fn one(
 
 async fn ask(
     app: &App,
-    key: &SigningKey,
+    (key, arguments): (&SigningKey, &Arguments),
     draft: &Draft,
     context: Option<UseContext>,
 ) -> anyhow::Result<SignatureResponse> {
     let request = SignRequest { hash: draft.hash(), digest: Bytes(draft.digest().to_vec()), context };
-    Ok(app.remote.sign(key.id(), Uuid::now_v7(), &request).await?)
+    let (remote, observer) = waiting::Observer::of(app, key.name(), arguments.waiting, !arguments.quiet);
+    tokio::select! {
+        answer = remote.sign(key.id(), Uuid::now_v7(), &request) => Ok(answer?),
+        interrupted = observer.interrupted() => {
+            interrupted?;
+            Err(Interrupted.into())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -279,6 +327,7 @@ mod tests {
             key: "tags".to_owned(),
             fingerprint: sealcard_api::Fingerprint([1; 20]),
             signed: Vec::new(),
+            waiting: Vec::new(),
             failed: vec![Failed { file: "a".into(), reason: "it can't be read".to_owned() }],
             already_signed: 0,
             skipped: Skipped::default(),

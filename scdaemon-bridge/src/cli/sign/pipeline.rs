@@ -5,10 +5,11 @@ use std::{collections::VecDeque, fs::File, path::PathBuf, thread::available_para
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 use sealcard_api::{
-    Bytes,
+    Bytes, Timestamp,
     algorithm::HashAlgorithm,
+    approvals::WaitingUse,
     context::UseContext,
-    operations::{MAX_BATCH, SignBatchItem, SignBatchRequest, SignBatchResult, SignatureResponse},
+    operations::{MAX_BATCH, SignBatchItem, SignBatchRequest, SignBatchResult, SignRequest, SignatureResponse},
     problem::ProblemCode,
 };
 use sealcard_openpgp::{Draft, Form, SignatureError, SigningKey};
@@ -22,9 +23,10 @@ use uuid::Uuid;
 use super::{
     Failed, Signed,
     files::{Job, write_whole},
+    waiting::{Waits, announce},
 };
 use crate::{
-    cli::{App, output::clean_path, progress},
+    cli::{output::clean_path, progress},
     remote::{Remote, RemoteError},
 };
 
@@ -34,15 +36,22 @@ const BATCHES: usize = 2;
 /// How often a digest is offered again to a server that is busy.
 const TRIES: u32 = 6;
 
-/// What is known of each job when the work ends: signed, failed, and whether a signal ended it.
-type Outcome = (Vec<Signed>, Vec<Failed>, bool);
+/// What is known of each job when the work ends.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) signed: Vec<Signed>,
+    /// Those that wait for people still.
+    pub(super) waiting: Vec<Waits>,
+    pub(super) failed: Vec<Failed>,
+    /// Whether a signal ended the work.
+    pub(super) interrupted: bool,
+}
 
 /// Signs all files. A failure of one leaves the others; one of the server or the login ends the work.
 pub(super) async fn sign(
-    app: &App,
+    remote: &Remote,
     key: &SigningKey,
-    hash: HashAlgorithm,
-    form: Form,
+    (hash, form): (HashAlgorithm, Form),
     jobs: Vec<Job>,
     context: Option<UseContext>,
     quiet: bool,
@@ -50,16 +59,19 @@ pub(super) async fn sign(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let bar = progress::bar(jobs.len(), "signed", quiet);
-    let mut work = Work::new(&app.remote, key, hash, form, jobs, &bar);
-    work.context = context;
+    let mut work = Work::new(remote, key, (hash, form), jobs, &bar);
+    (work.context, work.quiet) = (context, quiet);
     let interrupted = tokio::select! {
         done = work.run() => { done?; false }
         _ = interrupt.recv() => true,
         _ = terminate.recv() => true,
     };
     bar.finish_and_clear();
-    work.signed.sort_by(|a, b| a.file.cmp(&b.file));
-    Ok((work.signed, work.failed, interrupted))
+    // What waits is given up by that.
+    work.undecided.shutdown().await;
+    let Outcome { mut signed, waiting, failed, .. } = work.outcome;
+    signed.sort_by(|a, b| a.file.cmp(&b.file));
+    Ok(Outcome { signed, waiting, failed, interrupted })
 }
 
 struct Work<'a> {
@@ -76,8 +88,12 @@ struct Work<'a> {
     /// Hashed, not sent.
     ready: Vec<Ready>,
     sending: JoinSet<Result<Vec<(Ready, SignBatchResult)>, RemoteError>>,
-    signed: Vec<Signed>,
-    failed: Vec<Failed>,
+    /// At the server, waiting for people.
+    undecided: JoinSet<(Ready, Result<SignatureResponse, RemoteError>)>,
+    /// Those that the server takes once fewer wait there.
+    held: Vec<Ready>,
+    quiet: bool,
+    outcome: Outcome,
 }
 
 /// A file that waits for the server.
@@ -93,8 +109,7 @@ impl<'a> Work<'a> {
     fn new(
         remote: &'a Remote,
         key: &'a SigningKey,
-        hash: HashAlgorithm,
-        form: Form,
+        (hash, form): (HashAlgorithm, Form),
         jobs: Vec<Job>,
         bar: &'a ProgressBar,
     ) -> Self {
@@ -109,8 +124,10 @@ impl<'a> Work<'a> {
             hashing: JoinSet::new(),
             ready: Vec::new(),
             sending: JoinSet::new(),
-            signed: Vec::new(),
-            failed: Vec::new(),
+            undecided: JoinSet::new(),
+            held: Vec::new(),
+            quiet: false,
+            outcome: Outcome::default(),
         }
     }
 
@@ -123,8 +140,12 @@ impl<'a> Work<'a> {
                 self.begin_hashing(job);
             }
             self.send();
-            if self.hashing.is_empty() && self.sending.is_empty() {
-                return Ok(());
+            if self.hashing.is_empty() && self.sending.is_empty() && self.undecided.is_empty() {
+                if self.held.is_empty() {
+                    return Ok(());
+                }
+                self.ready.append(&mut self.held);
+                continue;
             }
             tokio::select! {
                 Some(hashed) = self.hashing.join_next() => {
@@ -135,9 +156,17 @@ impl<'a> Work<'a> {
                     }
                 }
                 Some(answer) = self.sending.join_next() => {
+                    let mut waiting = Vec::new();
                     for (ready, result) in answer.context("sending ended")?? {
-                        self.take(ready, result);
+                        waiting.extend(self.take(ready, result));
                     }
+                    if !self.quiet {
+                        announce(&waiting, self.bar);
+                    }
+                }
+                Some(decided) = self.undecided.join_next() => {
+                    let (ready, result) = decided.context("waiting ended")?;
+                    self.decide(ready, result);
                 }
             }
         }
@@ -180,17 +209,57 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn take(&mut self, mut ready: Ready, result: SignBatchResult) {
+    /// Gives what the file waits for, if it does.
+    fn take(&mut self, mut ready: Ready, result: SignBatchResult) -> Option<WaitingUse> {
         match result {
             SignBatchResult::Signed(answer) => self.keep(ready, &answer),
+            SignBatchResult::Waiting(waiting) => {
+                self.wait(ready, waiting.clone());
+                return Some(waiting);
+            }
             SignBatchResult::Problem(problem)
                 if ready.tries < TRIES && matches!(problem.code, ProblemCode::Overloaded | ProblemCode::InProgress) =>
             {
                 ready.tries += 1;
                 self.ready.push(ready);
             }
-            SignBatchResult::Problem(problem) => self.fail(ready.job, RemoteError::Problem(problem).to_string()),
+            // As many wait as may.
+            SignBatchResult::Problem(problem)
+                if problem.code == ProblemCode::TooManyWaiting && !self.undecided.is_empty() =>
+            {
+                self.held.push(ready);
+            }
+            SignBatchResult::Problem(problem) => {
+                let reason = RemoteError::Problem(problem).to_string();
+                for held in self.held.drain(..) {
+                    self.outcome.failed.push(Failed { file: held.job.file, reason: reason.clone() });
+                }
+                self.fail(ready.job, reason);
+            }
         }
+        None
+    }
+
+    fn wait(&mut self, ready: Ready, waiting: WaitingUse) {
+        let (remote, key, context) = (self.remote.clone(), self.key.id(), self.context.clone());
+        self.undecided.spawn(async move {
+            let digest = Bytes(ready.draft.digest().to_vec());
+            let request = SignRequest { hash: ready.draft.hash(), digest, context };
+            let result = remote.sign_waiting(key, ready.idempotency_key, &request, waiting).await;
+            (ready, result)
+        });
+    }
+
+    fn decide(&mut self, ready: Ready, result: Result<SignatureResponse, RemoteError>) {
+        match result {
+            Ok(answer) => self.keep(ready, &answer),
+            Err(RemoteError::Undecided { waiting, .. }) if waiting.expires > Timestamp::now() => {
+                self.outcome.waiting.push(Waits::new(ready.job.file, *waiting));
+            }
+            Err(error) => self.fail(ready.job, error.to_string()),
+        }
+        // There is room for one more.
+        self.ready.extend(self.held.pop());
     }
 
     fn keep(&mut self, ready: Ready, answer: &SignatureResponse) {
@@ -203,7 +272,7 @@ impl<'a> Work<'a> {
             Ok(()) => {
                 self.bar.inc(1);
                 let Job { file, signature } = job;
-                self.signed.push(Signed { file, signature, request_id: answer.request_id });
+                self.outcome.signed.push(Signed { file, signature, request_id: answer.request_id });
             }
             Err(error) => self.fail(job, format!("{error:#}")),
         }
@@ -211,6 +280,6 @@ impl<'a> Work<'a> {
 
     fn fail(&mut self, job: Job, reason: String) {
         let file: PathBuf = job.file;
-        self.failed.push(Failed { file, reason });
+        self.outcome.failed.push(Failed { file, reason });
     }
 }

@@ -8,7 +8,7 @@ use std::{
         fd::OwnedFd,
         unix::{
             ffi::{OsStrExt as _, OsStringExt as _},
-            fs::MetadataExt as _,
+            fs::{FileTypeExt as _, MetadataExt as _},
         },
     },
     path::{Path, PathBuf},
@@ -17,7 +17,11 @@ use std::{
 
 use nix::{
     fcntl::{OFlag, open, openat, readlinkat},
-    sys::stat::Mode,
+    sys::{
+        stat::{Mode, makedev},
+        termios::{LocalFlags, tcgetattr},
+    },
+    unistd::Uid,
 };
 
 /// A process. Reads are about this process, also after another one got its id.
@@ -99,6 +103,37 @@ impl ProcessHandle {
         is_same(&path, &self.executable()?).then_some(path)
     }
 
+    /// What tells it from every other process of this boot.
+    pub(crate) fn identity(&self) -> Option<ProcessIdentity> {
+        Some(ProcessIdentity { id: self.id, start: self.status()?.start })
+    }
+
+    /// The process of this identity, if it has not ended.
+    pub(crate) fn of(identity: ProcessIdentity) -> Option<Self> {
+        Self::open(identity.id).filter(|process| process.identity() == Some(identity))
+    }
+
+    /// Its controlling terminal, opened to be written to without waiting. None if it has none that belongs to this user,
+    /// or if a program draws on it or edits a line there: such a program has switched canonical input off.
+    pub(crate) fn terminal(&self) -> Option<File> {
+        let terminal = self.status()?.terminal;
+        // A dev_t as the kernel encodes it for user space: eight bits of major between the bits of minor.
+        let (major, minor) = (terminal >> 8 & 0xFFF, terminal & 0xFF | terminal >> 12 & 0xF_FF00);
+        let name = match major {
+            4 => format!("root/dev/tty{minor}"),
+            136 => format!("root/dev/pts/{minor}"),
+            _ => return None,
+        };
+        let flags = OFlag::O_WRONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&self.folder, name.as_str(), flags, Mode::empty()).ok()?);
+        let facts = file.metadata().ok()?;
+        let is_it = facts.file_type().is_char_device()
+            && facts.rdev() == makedev(u64::from(major), u64::from(minor))
+            && facts.uid() == Uid::effective().as_raw();
+        let settings = tcgetattr(&file).ok().filter(|_| is_it)?;
+        settings.local_flags.contains(LocalFlags::ICANON).then_some(file)
+    }
+
     fn status(&self) -> Option<Status> {
         Status::parse(&self.content("stat", 4096)?)
     }
@@ -165,11 +200,22 @@ fn held_sockets(id: i32) -> Option<impl Iterator<Item = u64>> {
     }))
 }
 
+/// A process, for as long as the system runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProcessIdentity {
+    id: i32,
+    /// When it began, in ticks since the boot.
+    start: u64,
+}
+
 /// What `/proc/PID/stat` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Status {
     parent: i32,
     session: i32,
+    /// The number of its controlling terminal; 0 if it has none.
+    terminal: u32,
+    start: u64,
 }
 
 impl Status {
@@ -179,7 +225,15 @@ impl Status {
         let fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
         let mut fields = fields.split_ascii_whitespace().skip(1);
         let (parent, _group, session) = (fields.next()?, fields.next()?, fields.next()?);
-        Some(Self { parent: parent.parse().ok()?, session: session.parse().ok()? })
+        let terminal: i32 = fields.next()?.parse().ok()?;
+        // The twenty-second field of all.
+        let start = fields.nth(14)?;
+        Some(Self {
+            parent: parent.parse().ok()?,
+            session: session.parse().ok()?,
+            terminal: terminal.cast_unsigned(),
+            start: start.parse().ok()?,
+        })
     }
 }
 
@@ -192,9 +246,11 @@ mod tests {
 
     #[test]
     fn status_is_read_whatever_the_name_is() {
-        let read = |name: &str| Status::parse(format!("42 ({name}) S 7 42 40 34816 42 4194304").as_bytes());
+        let fields = "S 7 42 40 34819 42 4194304 10 11 12 13 14 15 16 17 18 19 20 21 8861 23 24";
+        let read = |name: &str| Status::parse(format!("42 ({name}) {fields}").as_bytes());
+        let expected = Status { parent: 7, session: 40, terminal: 0x8803, start: 8861 };
         for name in ["gpg", "a b", ") R 1 1 1", "(("] {
-            assert_eq!(read(name), Some(Status { parent: 7, session: 40 }), "{name}");
+            assert_eq!(read(name), Some(expected), "{name}");
         }
         assert_eq!(Status::parse(b"42 (gpg"), None);
     }
@@ -219,6 +275,49 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(process.path().is_none() && process.arguments().is_none() && process.parent().is_none());
+    }
+
+    #[test]
+    fn process_is_known_by_its_id_and_its_start() {
+        let process = ProcessHandle::current().unwrap();
+        let identity = process.identity().unwrap();
+        assert_eq!(ProcessHandle::of(identity).unwrap().identity(), Some(identity));
+        assert!(ProcessHandle::of(ProcessIdentity { start: identity.start + 1, ..identity }).is_none());
+    }
+
+    /// `script` gives its command a terminal of its own, with canonical input unless `stty` changes that.
+    #[test]
+    fn terminal_of_a_process_is_written_to_unless_a_program_draws_on_it() {
+        for (settings, expected) in [("icanon", true), ("-icanon", false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let (ready, shown) = (folder.path().join("ready"), folder.path().join("shown"));
+            let command = format!("stty {settings}; echo $$ > {0}.new; mv {0}.new {0}; sleep 60", ready.display());
+            let mut script = Command::new("script")
+                .args(["--quiet", "--flush", "--command", &command])
+                .arg(&shown)
+                .stdin(std::process::Stdio::null())
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            let deadline = Instant::now() + Duration::from_secs(20);
+            let wait = |done: &dyn Fn() -> bool| {
+                while !done() {
+                    assert!(Instant::now() < deadline);
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            };
+            wait(&|| ready.exists());
+            let id = fs::read_to_string(&ready).unwrap().trim().parse().unwrap();
+            let terminal = ProcessHandle::open(id).unwrap().terminal();
+            assert_eq!(terminal.is_some(), expected, "{settings}");
+            if let Some(mut terminal) = terminal {
+                io::Write::write_all(&mut terminal, b"sealcard: waits\n").unwrap();
+                wait(&|| fs::read_to_string(&shown).unwrap().contains("sealcard: waits"));
+            }
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL).unwrap();
+            script.kill().unwrap();
+            script.wait().unwrap();
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod absent;
 mod changes;
 mod operations;
 mod transcripts;
+mod waiting;
 
 use std::rc::Rc;
 

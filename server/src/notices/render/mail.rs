@@ -119,7 +119,7 @@ mod tests {
     fn mail_is_plain_text_with_stable_ids() {
         let (id, thread) = (Uuid::now_v7(), Uuid::now_v7());
         let one = NoticeRow { thread: Some(thread), ..notice("jane asks", &[("key", "a/b"), ("requester", "jane")]) };
-        let mail = sent(&[one.clone()], id);
+        let mail = sent(std::slice::from_ref(&one), id);
         for line in [
             "Subject: jane asks".to_owned(),
             "Auto-Submitted: auto-generated".to_owned(),

@@ -92,11 +92,6 @@ fn denying() -> Vec<(&'static str, String, Vec<String>)> {
             &["allows only hosts named build-*.example.org; your host is "],
         ),
         rule("logins", r#"logins = { methods = ["service-token"] }"#, &["allows only logins by service-token"]),
-        rule(
-            "approval",
-            r#"approval = [{ group = "makers", count = 2 }]"#,
-            &["wants the approval of 2 members of makers; this server has no way to meet that"],
-        ),
         rule("second-factor", r#"require = ["second-factor"]"#, &["wants a second factor; this server has no way"]),
         (
             "free",

@@ -4,7 +4,7 @@ mod kinds;
 mod proxies;
 mod quotas;
 mod takeaway;
-mod tools;
+pub(crate) mod tools;
 mod trials;
 mod under_change;
 
@@ -32,7 +32,7 @@ fn many_denials<'a>() -> Result<PlaygroundBuilder<'a>> {
 }
 
 /// Puts rules of the playground's project into force.
-fn apply(admin: &Admin, rules: &str) -> Result<()> {
+pub(crate) fn apply(admin: &Admin, rules: &str) -> Result<()> {
     let mut apply = admin.command(&["admin", "policy", "apply", PROJECT, "-", "--yes"]);
     run_with_input(&mut apply, rules.as_bytes(), DEADLINE)?.success().with_context(|| rules.to_owned())?;
     Ok(())

@@ -109,6 +109,15 @@ fn changes(load: &Load<'_>, admin: &sealcard_tests::Admin, failed: &dyn Fn() -> 
     load.expect(failed, (404, "not-found"), "")?;
     run(&["project", "add-member", PROJECT, "--group", "signers", "--role", "key-user"])?;
     load.expect(failed, (200, ""), "")?;
+    run(&["project", "add-member", PROJECT, "--user", USER, "--role", "approver"])?;
+    run(&["project", "change", PROJECT, "--strict-separation", "on"])?;
+    load.expect(failed, forbidden, "its roles key-user and approver can't be held together")?;
+    run(&["project", "remove-member", PROJECT, "--user", USER, "--role", "approver"])?;
+    load.expect(failed, (200, ""), "")?;
+    run(&["user", "change", USER, "--system-role", "auditor"])?;
+    load.expect(failed, forbidden, "its role key-user and the system role auditor can't be held together")?;
+    run(&["project", "change", PROJECT, "--strict-separation", "off"])?;
+    load.expect(failed, (200, ""), "")?;
     run(&["user", "disable", USER])?;
     load.expect(failed, (401, ""), "")
 }

@@ -10,7 +10,7 @@ use crate::packages::CHANGES;
 
 /// A tool, and what it signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tool {
+pub(crate) enum Tool {
     GitTag,
     Gpg,
     Rpmsign,
@@ -18,20 +18,20 @@ pub(super) enum Tool {
 }
 
 impl Tool {
-    pub(super) const ALL: [Self; 4] = [Self::GitTag, Self::Gpg, Self::Rpmsign, Self::Debsign];
+    pub(crate) const ALL: [Self; 4] = [Self::GitTag, Self::Gpg, Self::Rpmsign, Self::Debsign];
 }
 
 /// What the tools need.
-pub(super) struct Tools<'a> {
-    pub(super) station: &'a Workstation,
-    pub(super) key: &'a KeyFacts,
+pub(crate) struct Tools<'a> {
+    pub(crate) station: &'a Workstation,
+    pub(crate) key: &'a KeyFacts,
     repository: String,
     package: String,
 }
 
 impl<'a> Tools<'a> {
     /// With a repository of this name.
-    pub(super) fn new(playground: &'a Playground, repository: &str) -> Result<Self> {
+    pub(crate) fn new(playground: &'a Playground, repository: &str) -> Result<Self> {
         let station = &playground.workstation;
         let key = playground.key(Algorithm::Ed25519)?;
         let repository = station.repository(repository, &key.fingerprint)?;
@@ -40,9 +40,15 @@ impl<'a> Tools<'a> {
     }
 
     /// Signs with a tool, whatever comes of it.
-    pub(super) fn sign(&self, tool: Tool, justification: Option<&str>) -> Result<Finished> {
+    pub(crate) fn sign(&self, tool: Tool, justification: Option<&str>) -> Result<Finished> {
+        let mut command = self.command(tool)?;
+        run(command.envs(justification.map(|text| ("SEALCARD_JUSTIFICATION", text))), DEADLINE)
+    }
+
+    /// The command that signs with a tool.
+    pub(crate) fn command(&self, tool: Tool) -> Result<Command> {
         let key = &self.key.fingerprint;
-        let mut command = match tool {
+        Ok(match tool {
             Tool::GitTag => {
                 self.station.command("git", &["-C", &self.repository, "tag", "-s", "--force", "-m", "A version", "v1"])
             }
@@ -60,29 +66,32 @@ impl<'a> Tools<'a> {
                 let changes = self.station.write("t_1-1_all.changes", CHANGES)?;
                 self.station.command("debsign", &["--no-conf", &format!("-k{key}"), &changes])
             }
-        };
-        let command: &mut Command = command.envs(justification.map(|text| ("SEALCARD_JUSTIFICATION", text)));
-        run(command, DEADLINE)
+        })
     }
 
     /// Signs with every tool, and verifies what they made.
-    pub(super) fn sign_with_all(&self, justification: Option<&str>) -> Result<()> {
+    pub(crate) fn sign_with_all(&self, justification: Option<&str>) -> Result<()> {
         for tool in Tool::ALL {
             self.sign(tool, justification)?.success().with_context(|| format!("{:?}", super::last(self.station)))?;
-            let status = match tool {
-                Tool::GitTag => self.station.run("git", &["-C", &self.repository, "verify-tag", "--raw", "v1"])?.stderr,
-                Tool::Gpg => self.verify(&[&self.station.path("text.sig"), &self.station.path("text")])?,
-                Tool::Debsign => self.verify(&[&self.station.path("t_1-1_all.changes")])?,
-                Tool::Rpmsign => {
-                    let query = ["-qp", "--nosignature", "--qf", "%{RSAHEADER:pgpsig}%{DSAHEADER:pgpsig}"];
-                    let shown =
-                        self.station.run("rpm", &[query.as_slice(), &[&self.station.path("t.rpm")]].concat())?;
-                    ensure!(shown.text().contains("EdDSA"), "{}", shown.description());
-                    continue;
-                }
-            };
-            ensure!(good_signatures(&status, &self.key.fingerprint) == 1, "{tool:?}: {status}");
+            self.expect_signed(tool)?;
         }
+        Ok(())
+    }
+
+    /// What a tool made last has one good signature of the key.
+    pub(crate) fn expect_signed(&self, tool: Tool) -> Result<()> {
+        let status = match tool {
+            Tool::GitTag => self.station.run("git", &["-C", &self.repository, "verify-tag", "--raw", "v1"])?.stderr,
+            Tool::Gpg => self.verify(&[&self.station.path("text.sig"), &self.station.path("text")])?,
+            Tool::Debsign => self.verify(&[&self.station.path("t_1-1_all.changes")])?,
+            Tool::Rpmsign => {
+                let query = ["-qp", "--nosignature", "--qf", "%{RSAHEADER:pgpsig}%{DSAHEADER:pgpsig}"];
+                let shown = self.station.run("rpm", &[query.as_slice(), &[&self.station.path("t.rpm")]].concat())?;
+                ensure!(shown.text().contains("EdDSA"), "{}", shown.description());
+                return Ok(());
+            }
+        };
+        ensure!(good_signatures(&status, &self.key.fingerprint) == 1, "{tool:?}: {status}");
         Ok(())
     }
 

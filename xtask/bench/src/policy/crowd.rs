@@ -8,7 +8,7 @@ use sealcard_api::{
     admin::EnvironmentKind,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{EnvironmentId, GrantId, KeyId, PrincipalId, ProjectId},
-    roles::{PrincipalKind, ProjectRole},
+    roles::{PrincipalKind, ProjectRole, SystemRoles},
 };
 use sealcard_server::storage::{
     Authorship, Database, FactsQuery, Member, NewComponentRow, NewGrantRow, NewKeyRow, NewRuleVersion, PrincipalRow,
@@ -48,8 +48,17 @@ fn add_user(tx: &mut WriteTx, number: usize) -> Result<(), StorageError> {
 fn principal(tx: &mut WriteTx, name: &str) -> Result<PrincipalId, StorageError> {
     let id = PrincipalId::new();
     let (kind, name) = (PrincipalKind::User, name.to_owned());
-    let (one_time_until, email) = (None, None);
-    let row = PrincipalRow { id, kind, name, administrator: false, disabled: false, created: 0, one_time_until, email };
+    let row = PrincipalRow {
+        id,
+        kind,
+        name,
+        system_roles: SystemRoles::NONE,
+        disabled: false,
+        created: 0,
+        one_time_until: None,
+        owner: None,
+        email: None,
+    };
     tx.add_principal(&row, Some("none"))?;
     Ok(id)
 }
@@ -72,7 +81,7 @@ fn projects(tx: &mut WriteTx, (user, rules): (&str, &str), key: KeyId) -> Result
     for number in 0..PROJECTS {
         let id = ProjectId::new();
         let (name, description) = (format!("project-{number}"), String::new());
-        tx.add_project(&ProjectRow { id, name, description, created: 0 })?;
+        tx.add_project(&ProjectRow { id, name, description, strict_separation: false, created: 0 })?;
         let by =
             Authorship { author_id, author: user.to_owned(), applied: Timestamp::from_unix(0), note: String::new() };
         let text = rules.to_owned();

@@ -113,6 +113,7 @@ fn request() -> RequestFacts {
         },
         hash: Some(HashAlgorithm::Sha512),
         clock_in_doubt: false,
+        approvals: BTreeSet::new(),
     }
 }
 

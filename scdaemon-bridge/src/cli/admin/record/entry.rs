@@ -1,9 +1,9 @@
 //! An entry as a person reads it: one line, or all fields.
 
-use sealcard_api::record::RequestState;
+use sealcard_api::{approvals::ApprovalKind, record::RequestState};
 use sealcard_record::{
     Body, Event,
-    event::{Asked, LoginFailure, Member, Operation, RulesOf, SignerOperation, SigningKey},
+    event::{ApprovalRef, Asked, LoginFailure, Member, Operation, RulesOf, SignerOperation, SigningKey},
 };
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
@@ -50,6 +50,14 @@ fn did(event: &Event) -> String {
         Event::UseIntent(intent) => used(&intent.asked),
         Event::UseOutcome(outcome) => used(&outcome.asked),
         Event::UseDenied(denied) => used(&denied.asked),
+        Event::UseWaiting(waiting) => used(&waiting.asked),
+        Event::ApprovalAsked(asked) => format!("ask for {}", kind_of(&asked.approval)),
+        Event::ApprovalDecided(decided) => {
+            let verb = decided.verdict.name();
+            format!("{verb} {} of {}", kind_of(&decided.approval), decided.approval.asked_by.name)
+        }
+        Event::ApprovalEnded(ended) => format!("end {} of {}", kind_of(&ended.approval), ended.approval.asked_by.name),
+        Event::ReviewClosed(review) => format!("close the review of break-glass of {}", review.approval.asked_by.name),
         Event::UseDeniedBurst(burst) => format!("use keys, {} times", burst.count),
         Event::Login(_) | Event::LoginFailed(_) => "log in".to_owned(),
         Event::Logout(_) => "log out".to_owned(),
@@ -71,6 +79,16 @@ fn did(event: &Event) -> String {
         }
         Event::TemplateReverted(change) => reverted(&words(), change.version, change.reverted_to),
         _ => words(),
+    }
+}
+
+/// What an approval is for, in words.
+fn kind_of(approval: &ApprovalRef) -> &'static str {
+    match approval.approval_kind {
+        ApprovalKind::Use => "a use",
+        ApprovalKind::PreApproval => "a pre-approval",
+        ApprovalKind::BreakGlass => "break-glass",
+        ApprovalKind::Change => "a change",
     }
 }
 
@@ -162,6 +180,12 @@ fn result(event: &Event) -> String {
             };
             failed(what, outcome.error.as_deref())
         }
+        Event::UseWaiting(waiting) => failed("waits", Some(&waiting.wants.join(" and "))),
+        Event::UseExpired(_) => "not approved in time".to_owned(),
+        Event::ApprovalAsked(asked) => failed("waits", Some(&asked.wants.join(" and "))),
+        Event::ApprovalDecided(decided) => failed(decided.approval_state.name(), decided.comment.as_deref()),
+        Event::ApprovalEnded(ended) => failed(ended.approval_state.name(), Some(&ended.why)),
+        Event::ReviewClosed(review) => failed("ok", Some(&review.finding)),
         Event::UseDenied(denied) => failed("denied", Some(&denied.reasons.join("; "))),
         Event::ClockJumped(jumped) => {
             let direction = if jumped.seconds < 0 { "back" } else { "ahead" };

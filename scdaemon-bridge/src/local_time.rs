@@ -14,11 +14,44 @@ struct Calendar {
 }
 
 /// `2026-01-31 14:05:09` in the time zone of the process.
-pub(super) fn shown(time: Timestamp) -> String {
+pub(crate) fn shown(time: Timestamp) -> String {
     let Some(Calendar { year, month, day, hour, minute, second }) = libc_time::local(time.unix()) else {
         return time.to_string();
     };
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
+/// `14:05`, with the day before it unless that is today.
+pub(crate) fn clock(time: Timestamp) -> String {
+    clock_at(time, Timestamp::now())
+}
+
+fn clock_at(time: Timestamp, now: Timestamp) -> String {
+    let (Some(then), Some(today)) = (libc_time::local(time.unix()), libc_time::local(now.unix())) else {
+        return time.to_string();
+    };
+    let Calendar { year, month, day, hour, minute, .. } = then;
+    if (year, month, day) == (today.year, today.month, today.day) {
+        return format!("{hour:02}:{minute:02}");
+    }
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
+}
+
+/// As [`parse`], but a span is one after now.
+///
+/// # Errors
+/// What is expected, as a sentence.
+pub(crate) fn parse_later(text: &str) -> Result<Timestamp, String> {
+    let now = Timestamp::now();
+    let later = match span(text) {
+        Some(seconds) => now.unix().checked_add(seconds).map(Timestamp::from_unix),
+        None => parse_at(text, now),
+    };
+    later.ok_or_else(|| {
+        "expected a time such as 2026-01-31, 2026-01-31T14:05, 14:05 or 2026-01-31T13:05:00Z, or a span after now \
+         such as 30m, 2h, 7d or 4w"
+            .to_owned()
+    })
 }
 
 /// A point in time as a person writes it: RFC 3339, a local date with or without a time, a time of today, or a span
@@ -26,7 +59,7 @@ pub(super) fn shown(time: Timestamp) -> String {
 ///
 /// # Errors
 /// What is expected, as a sentence.
-pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
     parse_at(text, Timestamp::now()).ok_or_else(|| {
         "expected a time such as 2026-01-31, 2026-01-31T14:05, 14:05 or 2026-01-31T13:05:00Z, or a span before now \
          such as 30m, 2h, 7d or 4w"
@@ -75,7 +108,7 @@ fn parse_at(text: &str, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// Seconds of a span such as `2h`.
-fn span(text: &str) -> Option<i64> {
+pub(crate) fn span(text: &str) -> Option<i64> {
     let unit = text.chars().last()?;
     let [number]: [i32; 1] = numbers(text.strip_suffix(unit)?, '-')?;
     let seconds: i64 = match unit {
@@ -161,6 +194,13 @@ mod tests {
         {
             assert_eq!(at(text), Some(NOW.unix() - seconds), "{text}");
         }
+    }
+
+    #[test]
+    fn clock_names_the_day_unless_it_is_today() {
+        let noon = Timestamp::from_unix(at("2026-03-05 12:00").unwrap());
+        assert_eq!(clock_at(noon, Timestamp::from_unix(noon.unix() - 60)), "12:00");
+        assert_eq!(clock_at(noon, Timestamp::from_unix(noon.unix() - 86_400)), "2026-03-05 12:00");
     }
 
     #[test]
