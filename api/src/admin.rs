@@ -88,6 +88,7 @@ pub struct NewUser {
     pub roles: Vec<SystemRole>,
     /// Where the user gets notices.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::EmailAddress>))]
     pub email: Option<String>,
 }
 
@@ -115,6 +116,7 @@ pub struct UserChange {
     pub name: Option<String>,
     /// Where the user gets notices from now on; empty: nowhere any more.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::EmailChange>))]
     pub email: Option<String>,
 }
 

@@ -127,6 +127,20 @@ text_rule!(ExecutableSha256: 64 to 64 characters, r"^[0-9a-f]{64}$",
 text_rule!(Justification: 1 to 1000 characters, r"^[^\p{C}\p{Zl}\p{Zp}]*$",
     "Why a key is used: one line without control characters and invisible ones.");
 
+text_rule!(EmailAddress: 5 to 254 characters,
+    concat!(
+        r"^(?![^@]{65})(?!.*[^@.]{64})[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*",
+        r"@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+$",
+    ),
+    "An e-mail address such as jane@example.org: letters and digits of ASCII, and . _ + - before the @.");
+
+text_rule!(EmailChange: 0 to 254 characters,
+    concat!(
+        r"^(?![^@]{65})(?!.*[^@.]{64})(?:|[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*",
+        r"@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+)$",
+    ),
+    "An e-mail address such as jane@example.org, or nothing.");
+
 number_rule!(KeyDays: 1 to 3650, "Days until a key expires.");
 
 number_rule!(TokenDays: 1 to 3650, "Days until a token expires.");
@@ -152,6 +166,43 @@ impl Name {
             && !name.starts_with(['-', '.'])
             && uuid::Uuid::try_parse(name).is_err();
         if ok { Ok(()) } else { Err(format!("The name must have {}.", Self::RULE)) }
+    }
+}
+
+impl EmailAddress {
+    /// Checks an e-mail address.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(text: &str) -> Result<(), String> {
+        let atoms = |text: &str, allowed: &[u8]| {
+            text.split('.').all(|atom| {
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || allowed.contains(&byte);
+                (1..=63).contains(&atom.len()) && atom.bytes().all(plain)
+            })
+        };
+        let ok = text.split_once('@').is_some_and(|(mailbox, domain)| {
+            let hyphens_inside = domain.split('.').all(|label| !label.starts_with('-') && !label.ends_with('-'));
+            mailbox.len() <= 64
+                && atoms(mailbox, b"_+-")
+                && domain.contains('.')
+                && atoms(domain, b"-")
+                && hyphens_inside
+        });
+        if ok && text.len() <= Self::MAX {
+            return Ok(());
+        }
+        Err("\"email\" must be an e-mail address such as jane@example.org.".to_owned())
+    }
+}
+
+impl EmailChange {
+    /// Checks an e-mail address, or that the text is empty.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(text: &str) -> Result<(), String> {
+        if text.is_empty() { Ok(()) } else { EmailAddress::check(text) }
     }
 }
 
@@ -438,6 +489,43 @@ mod tests {
         for name in ["", "a b", "ä", "..", "-rf", "a/b", "a\n", &"x".repeat(65), &hyphenated, &simple] {
             assert!(Name::check(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn email_addresses_are_plain() {
+        for good in
+            ["a@b.c", "jane.doe+sealcard@mail.example.org", "x_y-z@a-b.example", &format!("{}@b.c", "a".repeat(63))]
+        {
+            assert_eq!(EmailAddress::check(good), Ok(()));
+        }
+        let (long, label) = (format!("{}.a@b.c", "a".repeat(63)), format!("a@{}.c", "b".repeat(64)));
+        for bad in [
+            "",
+            "a",
+            "a@b",
+            "@b.c",
+            "a@",
+            "a@@b.c",
+            "a@b@c.d",
+            "a b@c.d",
+            "a..b@c.d",
+            ".a@c.d",
+            "a@-b.c",
+            "a@b-.c",
+            "a@b..c",
+            "a@b.c.",
+            "ä@b.c",
+            "a@b.c\r\nBcc: x@y.z",
+            "Jane <a@b.c>",
+            "\"a\"@b.c",
+            "a@[127.0.0.1]",
+            &long,
+            &label,
+        ] {
+            assert!(EmailAddress::check(bad).is_err(), "{bad}");
+        }
+        assert_eq!(EmailChange::check(""), Ok(()));
+        assert!(EmailChange::check("a").is_err());
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub const TEST: &[&str] = &[
     "pebble",
     "procps",
     "prometheus",
+    "python3",
+    "python3-aiosmtpd",
     "rpm",
     "scdaemon",
     "softhsm2",

@@ -17,7 +17,7 @@ pub use openpgp::{import_certificate, import_exported_key};
 pub use record::{record_entry, record_lines, record_signatures};
 pub use rules::{rules_document, rules_examples, rules_templates};
 pub use scd::{assuan_lines, cards_cache, s_expression, scd_command, scd_session};
-pub use server::{backup_manifest, json_bodies, proxy_header, server_config};
+pub use server::{backup_manifest, json_bodies, proxy_header, server_config, webhook};
 pub use signer::{
     signer_journal_line, signer_keeper, signer_key_handle, signer_request, signer_seal_file, signer_token_config,
     signer_token_uri,

@@ -3,6 +3,7 @@
 use std::path::{Component, Path};
 
 use sealcard_api::{
+    Timestamp,
     admin::{
         NewGroup, NewProject, NewServiceAccount, NewServiceToken, NewUser, ProjectMember, ServiceAccountChange,
         UserChange,
@@ -11,6 +12,7 @@ use sealcard_api::{
     grants::LoginRequest,
     import::{ImportPlanRequest, ImportRequest},
     keys::{KeyChange, KeyRevocation, NewKey},
+    notices::{NoticeRetry, NoticeTest},
     operations::{AuthenticateRequest, DecryptRequest, SignRequest},
     rules::{Description, Label, Name},
 };
@@ -21,6 +23,7 @@ use sealcard_server::{
         extract::parse_json,
         proxy_header::{MAX_HEADER, Parsed, Source, parse},
     },
+    notices,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -48,6 +51,8 @@ pub fn json_bodies(data: &[u8]) {
     one::<SignRequest>(data);
     one::<AuthenticateRequest>(data);
     one::<DecryptRequest>(data);
+    one::<NoticeTest>(data);
+    one::<NoticeRetry>(data);
 }
 
 fn one<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(data: &[u8]) {
@@ -81,6 +86,19 @@ pub fn proxy_header(data: &[u8]) {
         }
         Ok(Parsed::Partial(needed)) => assert!(needed > data.len() && needed <= MAX_HEADER),
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// What a receiver of webhooks answers, and the secrets that messages to it are signed with.
+///
+/// # Panics
+///
+/// When an error tells of a secret.
+pub fn webhook(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = notices::retry_after(&text, Timestamp::from_unix(1_800_000_000));
+    if let Err(error) = notices::Signer::parse(&text) {
+        assert!(text.len() < 8 || !error.to_string().contains(&*text));
     }
 }
 

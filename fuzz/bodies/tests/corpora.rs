@@ -8,6 +8,7 @@ use sealcard_fuzz_bodies as bodies;
 use sealcard_policy::rules::{Document, Examples, split_templates};
 use sealcard_server::backup::Manifest;
 use sealcard_server::http::proxy_header::{self, Parsed};
+use sealcard_server::notices::Signer;
 use sealcard_signer::{
     pkcs11::{KeyHandle, TokenUri, config::TokenConfig},
     seal::SealFile,
@@ -48,6 +49,7 @@ fn inputs_of_the_server_hold() {
     assert!(replay("backup_manifest", bodies::backup_manifest, |input| Manifest::parse(input).is_ok()) >= 2);
     assert!(replay("proxy_header", bodies::proxy_header, is_proxy_header) >= 4);
     assert!(replay("server_config", bodies::server_config, |_| true) >= 3);
+    assert!(replay("webhook", bodies::webhook, |input| Signer::parse(text(input)).is_ok()) >= 2);
 }
 
 fn text(data: &[u8]) -> &str {

@@ -4,6 +4,7 @@ use sealcard_api::{
     Timestamp,
     ids::{NoticeId, PrincipalId},
     notices::{Notice, NoticeChannel, NoticeTest},
+    rules::EmailAddress,
 };
 use sealcard_policy::{Action, PrincipalKind};
 use sealcard_record::{Event, event::NoticeChannelAct};
@@ -38,19 +39,14 @@ const MANAGE_SERVER: &[Action] = &[Action::ManageServer];
 /// A channel whose attempts have failed so often, one after the other, needs attention.
 const FAILING: u64 = 2;
 
-/// The longest e-mail address, in bytes (RFC 5321).
-const EMAIL: usize = 254;
-
 /// Expects that `text` is an e-mail address.
 ///
 /// # Errors
 /// A sentence that says what is wrong.
 pub(crate) fn check_email(text: &str) -> std::result::Result<(), String> {
-    // Names beyond ASCII need a mail server that supports SMTPUTF8.
-    if text.len() <= EMAIL && text.is_ascii() && text.parse::<lettre::Address>().is_ok() {
-        return Ok(());
-    }
-    Err("\"email\" must be an e-mail address such as jane@example.org.".to_owned())
+    EmailAddress::check(text)?;
+    // What sends mail must take it too.
+    text.parse::<lettre::Address>().map(drop).map_err(|error| format!("\"email\" can't be used: {error}."))
 }
 
 impl Notices {
@@ -228,5 +224,21 @@ impl Notices {
             "{lately} could not be delivered within the last day: run sealcard admin notices list --failed."
         ));
         Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn lettre_takes_each_address_that_passes(text in "[a-z0-9_+-]{1,70}(\\.[a-z0-9_+-]{1,20}){0,3}@[a-z0-9-]{1,70}(\\.[a-z0-9-]{1,20}){0,4}") {
+            if EmailAddress::check(&text).is_ok() {
+                prop_assert!(check_email(&text).is_ok(), "{}", text);
+            }
+        }
     }
 }

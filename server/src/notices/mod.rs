@@ -29,6 +29,10 @@ pub use self::{
         review_open, test,
     },
 };
+pub use self::{
+    sign::{SecretError, Signer},
+    webhook::retry_after,
+};
 use crate::storage::Store;
 
 /// The outbox and the channels. Cheap to clone.

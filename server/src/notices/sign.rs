@@ -18,7 +18,7 @@ const SECRETS: usize = 4;
 
 /// Why a file with secrets can't be used. Retrying helps after it was corrected. The text has nothing of the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SecretError {
+pub enum SecretError {
     /// Neither `whsec_` nor `whsk_` and base64.
     #[error("line {0} must be whsec_ (HMAC) or whsk_ (Ed25519), followed by base64")]
     Form(usize),
@@ -37,7 +37,7 @@ pub(super) enum SecretError {
 }
 
 /// What signs the messages of a channel.
-pub(super) struct Signer {
+pub struct Signer {
     secrets: Vec<Secret>,
 }
 
@@ -49,7 +49,10 @@ enum Secret {
 
 impl Signer {
     /// Reads secrets, one a line. Empty lines and those that begin with `#` are skipped.
-    pub(super) fn parse(text: &str) -> Result<Self, SecretError> {
+    ///
+    /// # Errors
+    /// If there is none, or one can't be used.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
         let mut secrets = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();

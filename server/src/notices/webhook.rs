@@ -71,8 +71,9 @@ fn judge(response: &Response, now: Timestamp) -> Attempt {
     }
 }
 
-/// The header's value: seconds, or a time.
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+/// The value of the header `Retry-After`: seconds, or a time.
+#[must_use]
+pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

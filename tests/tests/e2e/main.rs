@@ -27,6 +27,7 @@ mod malformed;
 mod metrics;
 mod near_ends;
 mod nodes;
+mod notices;
 mod own_user;
 mod packages;
 mod parallel;

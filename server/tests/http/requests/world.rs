@@ -88,6 +88,8 @@ impl<'a> World<'a> {
             ("project", project.to_string()),
             ("key", key.to_string()),
             ("environment", "default".to_owned()),
+            ("notice", uuid::Uuid::now_v7().to_string()),
+            ("channel", "mail".to_owned()),
         ]);
         let key_user = server.login("keyuser", PASSWORD).await;
         Self { server, admin, key_user, ids }
