@@ -257,6 +257,7 @@ impl Terms {
         self.group.as_deref().map_or(Ok(()), crate::rules::Name::check)?;
         self.host.as_deref().map_or(Ok(()), crate::rules::HostName::check)?;
         self.tool.as_deref().map_or(Ok(()), |tool| crate::rules::ProcessText::check(tool, "tool"))?;
+        self.networks.iter().try_for_each(|network| crate::rules::NetworkText::check(network))?;
         if self.networks.len() > MAX_NETWORKS {
             return Err(format!("\"networks\" must have at most {MAX_NETWORKS} items."));
         }
@@ -359,7 +360,7 @@ pub struct DecideRequest {
     #[serde(deserialize_with = "crate::encoding::objects")]
     #[cfg_attr(feature = "openapi", schema(schema_with = schemas::decided))]
     pub approvals: Vec<Decided>,
-    /// Why. Needed to reject.
+    /// Why.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::rules::Justification>))]
     pub comment: Option<String>,

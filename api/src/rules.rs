@@ -268,6 +268,16 @@ impl HostName {
     }
 }
 
+impl NetworkText {
+    /// Checks the network.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn check(name: &str) -> Result<(), String> {
+        plain_and_filled(name, "network", Self::MAX)
+    }
+}
+
 impl ProcessText {
     /// Checks the path or the command line of a process. `what` names it.
     ///

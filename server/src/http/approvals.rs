@@ -10,7 +10,6 @@ use axum::{
 use sealcard_api::{
     approvals::{
         Approval, ApprovalFilter, ApprovalList, ApprovalState, CloseReview, DecideRequest, MAX_DECISIONS, NewApproval,
-        Verdict,
     },
     ids::{ApprovalId, ProjectId},
     problem::ProblemCode,
@@ -93,11 +92,7 @@ async fn decide(
     if ids.len() != approvals.len() {
         return Err(ApiError::invalid("An approval is named twice."));
     }
-    match (&comment, verdict) {
-        (Some(comment), _) => Justification::check(comment).map_err(ApiError::invalid)?,
-        (None, Verdict::Approve) => {}
-        (None, Verdict::Reject) => return Err(ApiError::invalid("To reject, say why in \"comment\".")),
-    }
+    comment.as_deref().map_or(Ok(()), Justification::check).map_err(ApiError::invalid)?;
     let decided: Vec<ApprovalId> = approvals.iter().map(|one| one.id).collect();
     state.requests.approvals.decide(&caller, verdict, approvals, comment).await?;
     let mut approvals = Vec::with_capacity(decided.len());

@@ -43,7 +43,7 @@ async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> ApiResult<Json<Page<Notice>>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     let ListQuery { limit, after, failed } = query;
     let page = PageQuery { limit, after };
     let limit = page.limit()?;
@@ -55,7 +55,7 @@ async fn list(
 #[utoipa::path(get, path = "/v1/notices/{notice}", tag = "notices", params(("notice" = NoticeId, Path)),
     responses((status = 200, body = Notice)))]
 async fn show(State(state): State<AppState>, caller: Caller, Path(notice): Path<NoticeId>) -> ApiResult<Json<Notice>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     Ok(Json(state.notices.show(notice).await?))
 }
 
@@ -63,7 +63,7 @@ async fn show(State(state): State<AppState>, caller: Caller, Path(notice): Path<
 #[utoipa::path(get, path = "/v1/notices/channels", tag = "notices",
     responses((status = 200, body = Page<NoticeChannel>)))]
 async fn channels(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<Page<NoticeChannel>>> {
-    caller.may_on_server(Action::ManageServer)?;
+    caller.may_on_server(Action::ReadEverything)?;
     Ok(Json(Page { items: state.notices.channels().await?, next: None }))
 }
 
