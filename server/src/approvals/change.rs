@@ -68,7 +68,7 @@ impl Gate for ChangeGate {
         let mut changes = Vec::new();
         for entry in entries {
             let Some(change) = change_of(tx, &entry.event)? else { continue };
-            self.add(tx, &mut needs, (&change, entries), &entry.event)?;
+            self.add(tx, &mut needs, &change, entries)?;
             changes.push(entry);
         }
         if needs.flows.is_empty() && needs.delay == 0 {
@@ -91,8 +91,8 @@ impl ChangeGate {
         &self,
         tx: &mut WriteTx,
         needs: &mut Needs,
-        (change, entries): (&Change, &[Draft]),
-        event: &Event,
+        change: &Change,
+        entries: &[Draft],
     ) -> Result<(), StorageError> {
         if let Some(demand) = self.changes.demands.get(&change.kind) {
             if let Some(group) = &demand.group {
@@ -128,7 +128,6 @@ impl ChangeGate {
             }
             needs.project.get_or_insert_with(|| Named::new(*project, name));
         }
-        let _ = event;
         Ok(())
     }
 

@@ -16,6 +16,7 @@
 //! Nothing that a key made leaves before its outcome is in the record. What ends between 2 and 5 becomes `unknown`: at
 //! the next start, or at once when the signer does not answer.
 
+mod attempt;
 mod budgets;
 mod can;
 mod decide;
@@ -38,12 +39,11 @@ mod waiting;
 use std::{sync::Arc, time::Instant};
 
 use prometheus_client::registry::Registry;
-use sealcard_api::{ids::RequestId, record::RequestState};
 use tokio::time::sleep;
 
 pub(crate) use self::rules::Rules;
-use self::waiting::Waits;
 use self::{
+    attempt::{Attempt, earlier_answer},
     budgets::Budgets,
     decide::{Decided, Decider},
     execute::Use,
@@ -63,7 +63,7 @@ use crate::{
     config::{ApprovalsConfig, Limits},
     failpoint, limits,
     signers::Signers,
-    storage::{RequestRow, Snapshot, Store},
+    storage::{Snapshot, Store},
 };
 
 /// What signing requests need of the server. Cheap to clone.
@@ -192,27 +192,5 @@ impl Requests {
         };
         let response = self.execute(Use { caller, request, allowed }, signer, stopwatch).await?;
         Ok(Attempt::Done(response))
-    }
-}
-
-/// What came of an attempt.
-enum Attempt {
-    Done(UseResponse),
-    /// It waits for people.
-    Waits(Waits),
-    /// The same request began before, and has no outcome yet.
-    EarlierOneRuns(RequestId),
-}
-
-/// The answer of an earlier request with the same idempotency key.
-fn earlier_answer(earlier: RequestRow) -> Result<Attempt, RequestError> {
-    let RequestRow { id, state, signature, .. } = earlier;
-    match (state, signature) {
-        (RequestState::Signed, Some(signature)) => {
-            Ok(Attempt::Done(UseResponse { request_id: id, output: Output::Signature(signature) }))
-        }
-        (RequestState::Unknown, _) => Err(RequestError::OutcomeUnknown),
-        (state, _) if !state.is_final() => Ok(Attempt::EarlierOneRuns(id)),
-        (state, _) => Err(RequestError::Fault(format!("an earlier request is {}", state.name()))),
     }
 }
