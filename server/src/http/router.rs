@@ -20,7 +20,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, grants, groups, health,
+    ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, flows, grants, groups, health,
     imports, keys, login, merges, notices, operations, passwords, projects, record, requests, rules, service_accounts,
     status, templates, users,
 };
@@ -72,6 +72,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(batch::routes())
         .merge(requests::routes())
         .merge(approvals::routes())
+        .merge(flows::routes())
         .merge(cards::routes())
         .merge(record::routes())
         .merge(rules::routes())
