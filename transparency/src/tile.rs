@@ -22,7 +22,7 @@ pub const TILE_WIDTH: u16 = 1 << TILE_HEIGHT;
 /// The highest level of tiles that a tree of [`MAX_SIZE`] leaves has.
 pub(crate) const MAX_TILE_LEVEL: u8 = 7;
 
-/// Consecutive hashes of one level: at level 0 those of the leaves, at level 1 those of full tiles of level 0, and so on.
+/// Consecutive hashes of one level: at level 0 those of leaves, at level 1 those of full tiles of level 0, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tile {
     level: u8,

@@ -215,7 +215,11 @@ proptest! {
     }
 
     #[test]
-    fn parsers_take_any_text(text in "(([a-z\u{e8} ]{0,9}|[0-9]{1,20})\n){0,5}\n?(\u{2014} [a-z+]{0,4} [A-Za-z0-9+/]{0,12}=?=?\n){0,3}") {
+    fn parsers_take_any_text(
+        lines in "(([a-z\u{e8} ]{0,9}|[0-9]{1,20})\n){0,5}\n?",
+        signatures in "(\u{2014} [a-z+]{0,4} [A-Za-z0-9+/]{0,12}=?=?\n){0,3}",
+    ) {
+        let text = lines + &signatures;
         if let Ok(note) = Note::parse(text.as_bytes()) {
             prop_assert_eq!(note.to_string(), text.clone());
         }

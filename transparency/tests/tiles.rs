@@ -118,7 +118,10 @@ proptest! {
     }
 
     #[test]
-    fn no_path_and_no_bundle_panics(path in "(tile/)?[0-9ex]{0,3}(/x?[0-9]{3}){0,9}(\\.p/[0-9]{0,3})?", bytes: Vec<u8>) {
+    fn no_path_and_no_bundle_panics(
+        path in "(tile/)?[0-9ex]{0,3}(/x?[0-9]{3}){0,9}(\\.p/[0-9]{0,3})?",
+        bytes: Vec<u8>,
+    ) {
         if let Ok(resource) = path.parse::<Resource>() {
             prop_assert_eq!(resource.to_string(), path);
         }
