@@ -6,6 +6,7 @@
 //! - [`Tile`], [`Resource`], [`parse_bundle`]: the tree and its entries as files.
 //! - [`Leaf`]: an entry of Sealcard's log.
 //! - [`Note`], [`VerifierKey`], [`Signer`]: signed texts; [`Checkpoint`]: the text that a log and its witnesses sign.
+//! - [`AddCheckpoint`], [`judge`], [`Answer`]: how a log asks a witness, and when that agrees.
 //!
 //! The formats are those of <https://c2sp.org>, so that the tools of others can read and check the log.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic))]
@@ -21,6 +22,7 @@ mod path;
 mod proof;
 mod text;
 mod tile;
+mod witness;
 
 pub use bundle::{BundleError, MAX_ENTRY, encode_bundle, parse_bundle};
 pub use checkpoint::{Checkpoint, CheckpointError};
@@ -40,4 +42,8 @@ pub use proof::{
 pub use tile::{
     PartialTiles, TILE_HEIGHT, TILE_WIDTH, Tile, TileError, Tiles, consistency_tiles, full_tiles, inclusion_tiles,
     new_tiles,
+};
+pub use witness::{
+    AddCheckpoint, Answer, AnswerError, KnownLog, MAX_REQUEST, Refusal, RequestError, SIZE_CONTENT_TYPE, judge,
+    monitoring_path,
 };
