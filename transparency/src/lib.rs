@@ -7,6 +7,7 @@
 //! - [`Leaf`]: an entry of Sealcard's log.
 //! - [`Note`], [`VerifierKey`], [`Signer`]: signed texts; [`Checkpoint`]: the text that a log and its witnesses sign.
 //! - [`AddCheckpoint`], [`judge`], [`Answer`]: how a log asks a witness, and when that agrees.
+//! - [`Receipt`], [`TrustPolicy`]: the proof for offline use, and whom its reader trusts.
 //!
 //! The formats are those of <https://c2sp.org>, so that the tools of others can read and check the log.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic))]
@@ -19,7 +20,9 @@ mod leaf;
 mod node;
 mod note;
 mod path;
+mod policy;
 mod proof;
+mod receipt;
 mod text;
 mod tile;
 mod witness;
@@ -35,10 +38,12 @@ pub use note::{
     Signature, Signer, Verified, VerifierKey, VerifyError, parse_signatures, sign,
 };
 pub use path::{PathError, Resource};
+pub use policy::{Accepted, MAX_POLICY, Party, PolicyError, Problem, TrustError, TrustPolicy};
 pub use proof::{
     MAX_PROOF, ProofError, ProveError, TreeHead, prove_consistency, prove_inclusion, verify_consistency,
     verify_inclusion,
 };
+pub use receipt::{MAX_EXTRA, RECEIPT_EXTENSION, Receipt, ReceiptError};
 pub use tile::{
     PartialTiles, TILE_HEIGHT, TILE_WIDTH, Tile, TileError, Tiles, consistency_tiles, full_tiles, inclusion_tiles,
     new_tiles,
