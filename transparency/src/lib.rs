@@ -1,9 +1,9 @@
 //! A log that proves itself, offline and against its own server: what a Merkle tree, its proofs and those who sign its
 //! roots need. No I/O, no clock, no randomness: bytes in, bytes and verdicts out.
 //!
-//! - [`Hash`], [`Frontier`]: the tree and how it grows; [`TreeHead`]: its size and root.
+//! - [`struct@Hash`], [`Frontier`]: the tree and how it grows; [`TreeHead`]: its size and root.
 //! - [`prove_inclusion`], [`prove_consistency`] and their verification.
-//! - [`Tile`], [`Resource`], [`parse_bundle`]: the tree and its entries as files.
+//! - [`Tile`], [`PartialTiles`], [`Resource`], [`parse_bundle`]: the tree and its entries as files.
 //! - [`Leaf`]: an entry of Sealcard's log.
 //! - [`Note`], [`VerifierKey`], [`Signer`]: signed texts; [`Checkpoint`]: the text that a log and its witnesses sign.
 //! - [`AddCheckpoint`], [`judge`], [`Answer`]: how a log asks a witness, and when that agrees.
@@ -49,6 +49,6 @@ pub use tile::{
     new_tiles,
 };
 pub use witness::{
-    AddCheckpoint, Answer, AnswerError, KnownLog, MAX_REQUEST, Refusal, RequestError, SIZE_CONTENT_TYPE, judge,
-    monitoring_path,
+    AddCheckpoint, Answer, AnswerError, KnownLog, MAX_REQUEST, Refusal, RequestError, SIZE_CONTENT_TYPE, check_growth,
+    judge, monitoring_path,
 };

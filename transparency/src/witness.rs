@@ -117,18 +117,27 @@ pub fn judge<'a>(
     let checkpoint = Checkpoint::parse(request.note.text()).map_err(RequestError::from)?;
     let known = find(checkpoint.origin()).ok_or(Refusal::UnknownOrigin)?;
     request.note.verify(known.keys)?;
-    let (old, tree) = (request.old, checkpoint.tree());
+    check_growth(&known.cosigned, request.old, checkpoint.tree(), &request.proof)?;
+    Ok(checkpoint)
+}
+
+/// Checks that `tree` only grew since `known`, the newest tree that was signed or seen: the part of [`judge`] without
+/// signatures. `old` is the size that the proof starts from. A signer that holds a log's key checks this before it
+/// signs.
+///
+/// # Errors
+/// If it is not shown. None of the refusals is about signatures or origins.
+pub fn check_growth(known: &TreeHead, old: u64, tree: &TreeHead, proof: &[Hash]) -> Result<(), Refusal> {
     if old > tree.size {
         return Err(Refusal::Backwards { old, size: tree.size });
     }
-    if old != known.cosigned.size {
-        return Err(Refusal::Conflict { size: known.cosigned.size });
+    if old != known.size {
+        return Err(Refusal::Conflict { size: known.size });
     }
-    if old == tree.size && known.cosigned.root != tree.root {
+    if old == tree.size && known.root != tree.root {
         return Err(Refusal::Fork { size: old });
     }
-    verify_consistency(&known.cosigned, tree, &request.proof)?;
-    Ok(checkpoint)
+    Ok(verify_consistency(known, tree, proof)?)
 }
 
 /// Why a witness does not cosign.

@@ -101,6 +101,8 @@ fn tile_of_a_wrong_length_is_refused() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn proofs_from_their_tiles_hold(size in 1..900u64, place in any::<u64>()) {
         let (frontier, files) = log(size);
@@ -108,6 +110,22 @@ proptest! {
         let mut tiles = read(&inclusion_tiles(index, size).unwrap(), &files);
         let proof = prove_inclusion(index, size, &mut tiles).unwrap();
         prop_assert!(verify_inclusion(&leaf(index), index, &tree, &proof).is_ok());
+    }
+
+    #[test]
+    fn partial_tiles_are_restored_with_their_frontier(size in 0..70_000u64) {
+        let (mut frontier, mut partial) = (Frontier::new(), PartialTiles::new());
+        for entry in 0..size {
+            frontier.append(leaf(entry)).unwrap();
+            partial.append(leaf(entry));
+        }
+        prop_assert_eq!(partial.frontier(), Some(frontier.clone()));
+        let tiles: BTreeMap<Tile, Vec<Hash>> = partial.partial().map(|(tile, hashes)| (tile, hashes.to_vec())).collect();
+        let restored = PartialTiles::restore(size, |tile| tiles.get(&tile).cloned().ok_or(())).unwrap();
+        prop_assert_eq!(&restored, &partial);
+        let wrong = PartialTiles::restore(size, |_| Ok::<_, ()>(vec![Hash::EMPTY_TREE; 257])).unwrap();
+        prop_assert!(size == 0 || wrong.frontier() != Some(frontier));
+        prop_assert!(size == 0 || PartialTiles::restore(size, |_| Err(())).is_err());
     }
 
     #[test]

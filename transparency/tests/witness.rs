@@ -7,7 +7,7 @@ use common::{Log, cosign, signed, signer};
 use proptest::prelude::*;
 use sealcard_transparency::{
     AddCheckpoint, Answer, Checkpoint, Hash, KeyType, KnownLog, Note, NoteError, ProofError, Refusal, RequestError,
-    Signer, TreeHead, VerifierKey, judge, monitoring_path, prove_consistency, verify_consistency,
+    Signer, TreeHead, VerifierKey, check_growth, judge, monitoring_path, prove_consistency, verify_consistency,
 };
 
 const ORIGIN: &str = "sign.example.org/record";
@@ -115,6 +115,9 @@ fn rewritten_past_is_refused() {
     let honest = request(&log(12), 7);
     let refusal = ask(&keys, rewritten, &honest).unwrap_err();
     assert_eq!(refusal, Refusal::Inconsistent(ProofError::OlderRoot));
+    assert_eq!(check_growth(&cosigned, 7, &rewritten, &[]), Err(Refusal::Fork { size: 7 }));
+    assert_eq!(check_growth(&cosigned, 7, &log(6).frontier.head(), &[]), Err(Refusal::Backwards { old: 7, size: 6 }));
+    assert_eq!(check_growth(&cosigned, 7, &log(12).frontier.head(), &honest.proof), Ok(()));
     // The log went back: its newest checkpoint is smaller than one that was cosigned.
     assert_eq!(ask(&keys, log(12).frontier.head(), &request(&log(7), 7)), Err(Refusal::Conflict { size: 12 }));
 }
