@@ -44,7 +44,7 @@ pub fn transparency_receipt(data: &[u8]) {
     }
 }
 
-/// A trust policy, which is asked about a checkpoint that nobody signed.
+/// A trust policy, which is asked about an unsigned checkpoint.
 ///
 /// # Panics
 ///

@@ -38,7 +38,7 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// Tells the keys of one name apart. No proof of anything: it has 32 bits.
+/// Distinguishes the keys of one name. It has 32 bits and proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(pub [u8; 4]);
 
@@ -62,7 +62,7 @@ pub enum KeyType {
 impl KeyType {
     const ALL: [Self; 3] = [Self::Ed25519, Self::Ed25519Cosignature, Self::MlDsa44];
 
-    /// The byte that stands for it.
+    /// Its byte in a key.
     #[must_use]
     pub const fn byte(self) -> u8 {
         match self {
