@@ -43,4 +43,5 @@ pub(crate) const TABLES: &[Table] = &[
     table("notice_delivery", &["id"]),
     table("notice_channel", &["name"]),
     table("record", &["sequence"]),
+    table("record_subtree", &["level", "number"]),
 ];
