@@ -26,6 +26,10 @@ const FORBIDDEN: &[(&str, &[&[&str]])] = &[
     ("sealcard-api", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS, &["sealcard-signer-protocol"]]),
     ("sealcard-policy", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, TESTS, &["sealcard-signer-protocol"]]),
     ("sealcard-record", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS]),
+    (
+        "sealcard-transparency",
+        &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS, &["sealcard-api", "sealcard-signer-protocol"]],
+    ),
     ("sealcard-openpgp", &[ASYNC, HTTP, SQL, KEYS, CARD, IMPORT, POLICY, TESTS, &["sealcard-signer-protocol"]]),
     ("sealcard-openpgp-import", &[ASYNC, HTTP, SQL, KEYS, CARD, POLICY, TESTS, &["sealcard-signer-protocol"]]),
     ("sealcard-signer-protocol", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS]),
