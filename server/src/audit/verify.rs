@@ -127,6 +127,9 @@ async fn read_record(store: &Store, verifier: &mut Verifier, progress: impl Fn(u
         let rows =
             store.record(RecordFilter { after, limit: limits::VERIFIED_PAGE, ..RecordFilter::default() }).await?;
         if rows.is_empty() {
+            if let Some(head) = store.log_head_at(verifier.sequence()).await? {
+                verifier.expect_root(head.sequence, head.root);
+            }
             return Ok(());
         }
         for row in &rows {

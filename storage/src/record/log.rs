@@ -1,9 +1,13 @@
 //! The log as it is kept: the hashes of the leaves beside the entries, and the roots of complete subtrees of 256 of them,
 //! of 256 of those, and so on. That is what the tiles of C2SP's tlog-tiles hold.
 
+use std::{collections::BTreeSet, convert::Infallible};
+
 use sealcard_api::Timestamp;
-use sealcard_record::{Salt, leaf_of};
-use sealcard_transparency::{Frontier, Hash, Leaf};
+use sealcard_record::{Head, Salt, Sha256, leaf_of};
+use sealcard_transparency::{
+    Frontier, Hash, Leaf, Tile, Tiles, consistency_tiles, inclusion_tiles, prove_consistency, prove_inclusion, root,
+};
 
 use crate::{
     StorageError, Store,
@@ -87,6 +91,50 @@ impl Store {
         rows.iter().map(|(hash,)| Hash::from_slice(hash).ok_or_else(|| damaged("a hash has another length"))).collect()
     }
 
+    /// The log's head when it had so many leaves. None if it has fewer.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn log_head_at(&self, size: u64) -> Result<Option<Head>, StorageError> {
+        if self.record_length().await? < size {
+            return Ok(None);
+        }
+        let mut tiles = self.read_tiles(tiles_of_root(size)).await?;
+        let root = root(size, &mut tiles).map_err(|error| damaged(&error.to_string()))?;
+        Ok(Some(Head { sequence: size, root: Sha256(root.0) }))
+    }
+
+    /// The proof that the leaf at this index is one of the first `size` leaves.
+    ///
+    /// # Errors
+    /// If there are not so many, or the database fails.
+    pub async fn prove_inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, StorageError> {
+        let tiles = inclusion_tiles(index, size).map_err(|_| NOT_THERE)?;
+        let mut tiles = self.read_tiles(tiles).await?;
+        prove_inclusion(index, size, &mut tiles).map_err(|error| damaged(&error.to_string()))
+    }
+
+    /// The proof that the first `older` leaves are those of the first `size` too.
+    ///
+    /// # Errors
+    /// If there are not so many, or the database fails.
+    pub async fn prove_consistency(&self, older: u64, size: u64) -> Result<Vec<Hash>, StorageError> {
+        let tiles = consistency_tiles(older, size).map_err(|_| NOT_THERE)?;
+        let mut tiles = self.read_tiles(tiles).await?;
+        prove_consistency(older, size, &mut tiles).map_err(|error| damaged(&error.to_string()))
+    }
+
+    async fn read_tiles(&self, wanted: BTreeSet<Tile>) -> Result<Tiles, StorageError> {
+        let mut tiles = Tiles::new();
+        for tile in wanted {
+            let first = tile.node(0).index;
+            let hashes = self.log_hashes(tile.level(), first, tile.width()).await?;
+            let bytes = tile.encode(&hashes).ok_or_else(|| damaged("hashes are missing"))?;
+            tiles.insert(tile, &bytes).map_err(|error| damaged(&error.to_string()))?;
+        }
+        Ok(tiles)
+    }
+
     /// So many leaves of the log, from this index on. Fewer if the log is not that long.
     ///
     /// # Errors
@@ -104,6 +152,19 @@ impl Store {
         rows.into_iter().map(leaf).collect()
     }
 }
+
+/// The tiles that a root is computed from.
+fn tiles_of_root(size: u64) -> BTreeSet<Tile> {
+    let mut tiles = BTreeSet::new();
+    let noted: Result<Hash, Infallible> = root(size, &mut |node| {
+        tiles.extend(Tile::of_node(node, size));
+        Ok(Hash::EMPTY_TREE)
+    });
+    drop(noted);
+    tiles
+}
+
+const NOT_THERE: StorageError = StorageError::NotFound("so long a log");
 
 fn damaged(what: &str) -> StorageError {
     StorageError::Damaged(format!("the record's log: {what}"))

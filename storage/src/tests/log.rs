@@ -1,6 +1,6 @@
 //! The record's log: complete subtrees, and its right edge after a start.
 
-use sealcard_transparency::{Frontier, Hash};
+use sealcard_transparency::{Frontier, Hash, TreeHead, verify_consistency, verify_inclusion};
 
 use super::*;
 use crate::{record, sql::params};
@@ -63,6 +63,31 @@ async fn log_goes_on_where_it_was_after_a_start() {
                 assert_eq!(record::stored_log(&stored.unwrap().0).unwrap(), log);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn proofs_are_made_from_what_is_stored() {
+    for place in Place::both() {
+        let store = place.store().await;
+        fill(&store, 600).await;
+        let (log, _) = of_entries(&store).await;
+        let rows = store.record(RecordFilter { limit: u32::MAX, ..RecordFilter::default() }).await.unwrap();
+        for size in [1, 2, 255, 256, 257, 511, 512, 513, 600] {
+            let head = store.log_head_at(size).await.unwrap().unwrap();
+            let tree = TreeHead { size, root: Hash(head.root.0) };
+            for index in [0, size / 2, size - 1] {
+                let proof = store.prove_inclusion(index, size).await.unwrap();
+                let leaf = Hash(rows[usize::try_from(index).unwrap()].hash.0);
+                verify_inclusion(index, &leaf, &tree, &proof).unwrap();
+            }
+            let proof = store.prove_consistency(size, 600).await.unwrap();
+            verify_consistency(&tree, &log.head(), &proof).unwrap();
+            let leaves = store.log_leaves(size - 1, 1).await.unwrap();
+            assert_eq!(leaves[0].hash().0, rows[usize::try_from(size).unwrap() - 1].hash.0);
+        }
+        assert!(store.log_head_at(601).await.unwrap().is_none());
+        assert!(store.prove_inclusion(600, 600).await.is_err());
     }
 }
 
