@@ -79,7 +79,7 @@ async fn proofs_are_made_from_what_is_stored() {
             for index in [0, size / 2, size - 1] {
                 let proof = store.prove_inclusion(index, size).await.unwrap();
                 let leaf = Hash(rows[usize::try_from(index).unwrap()].hash.0);
-                verify_inclusion(index, &leaf, &tree, &proof).unwrap();
+                verify_inclusion(&leaf, index, &tree, &proof).unwrap();
             }
             let proof = store.prove_consistency(size, 600).await.unwrap();
             verify_consistency(&tree, &log.head(), &proof).unwrap();
