@@ -87,7 +87,7 @@ pub use notices::{
     Attempted, ChannelRow, Message, NewDelivery, NewNotice, NoticeCounts, NoticeFilter, NoticeRow, Outcome,
 };
 pub use quotas::QuotaUse;
-pub use record::{RecordFilter, RecordRow};
+pub use record::{CheckpointRow, LogKeyRow, RecordFilter, RecordRow};
 pub use requests::{Arrival, NewRequest, OpenRequests, RequestRow, Snapshot, UnfinishedRequest, Verdict};
 pub use rules::{
     Authorship, CurrentRules, Mention, MentionKind, NewRuleVersion, NewTemplateVersion, RuleOwner, RuleScope,

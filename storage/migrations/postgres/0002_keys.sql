@@ -360,6 +360,25 @@ CREATE TABLE record_subtree (
 CREATE TRIGGER record_subtree_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON record_subtree
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('the record is append-only');
 
+-- Keys that sign the log's checkpoints: one for each name that the log had.
+CREATE TABLE log_key (
+    component_id   UUID NOT NULL PRIMARY KEY,
+    environment_id UUID NOT NULL REFERENCES environment (id),
+    origin         TEXT NOT NULL UNIQUE,
+    ed25519        BYTEA NOT NULL CHECK (length(ed25519) = 32),
+    ml_dsa_44      BYTEA NOT NULL CHECK (length(ml_dsa_44) = 1312),
+    handle         BYTEA NOT NULL,
+    created        BIGINT NOT NULL
+);
+
+-- The newest checkpoint of each. Older ones can be made anew by nobody, and are needed by nobody: each newer one covers them.
+CREATE TABLE log_checkpoint (
+    origin TEXT NOT NULL PRIMARY KEY REFERENCES log_key (origin),
+    size   BIGINT NOT NULL,
+    note   TEXT NOT NULL,
+    time   BIGINT NOT NULL
+);
+
 -- The right edge of the log: its size in 8 bytes, then the roots of its complete subtrees from the left. Whoever writes holds
 -- this row, so that the log never forks, and changes it: whoever finds it as it was knows that nothing was written since.
 CREATE TABLE record_head (

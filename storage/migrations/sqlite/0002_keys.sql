@@ -370,6 +370,25 @@ BEGIN
     SELECT RAISE(ABORT, 'the record is append-only');
 END;
 
+-- Keys that sign the log's checkpoints: one for each name that the log had.
+CREATE TABLE log_key (
+    component_id   BLOB NOT NULL PRIMARY KEY,
+    environment_id BLOB NOT NULL REFERENCES environment (id),
+    origin         TEXT NOT NULL UNIQUE,
+    ed25519        BLOB NOT NULL CHECK (length(ed25519) = 32),
+    ml_dsa_44      BLOB NOT NULL CHECK (length(ml_dsa_44) = 1312),
+    handle         BLOB NOT NULL,
+    created        INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The newest checkpoint of each. Older ones can be made anew by nobody, and are needed by nobody: each newer one covers them.
+CREATE TABLE log_checkpoint (
+    origin TEXT NOT NULL PRIMARY KEY REFERENCES log_key (origin),
+    size   INTEGER NOT NULL,
+    note   TEXT NOT NULL,
+    time   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- What several servers keep beside the record has a place here too.
 CREATE TABLE record_head (
     one     INTEGER PRIMARY KEY CHECK (one = 1),

@@ -2,6 +2,7 @@
 //! are what counts.
 
 mod append;
+mod checkpoint;
 mod log;
 
 use sealcard_api::{
@@ -12,6 +13,7 @@ use sealcard_api::{
 use sealcard_record::{Body, Draft, Salt, Sha256};
 use uuid::Uuid;
 
+pub use self::checkpoint::{CheckpointRow, LogKeyRow};
 pub(super) use self::{
     append::{Appended, Entry, Subtree, place},
     log::{check_log, read_log, stored_log},

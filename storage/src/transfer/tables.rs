@@ -44,4 +44,6 @@ pub(crate) const TABLES: &[Table] = &[
     table("notice_channel", &["name"]),
     table("record", &["sequence"]),
     table("record_subtree", &["level", "number"]),
+    table("log_key", &["component_id"]),
+    table("log_checkpoint", &["origin"]),
 ];
