@@ -3,19 +3,41 @@
 //!
 //! - [`Hash`], [`Frontier`]: the tree and how it grows; [`TreeHead`]: its size and root.
 //! - [`prove_inclusion`], [`prove_consistency`] and their verification.
+//! - [`Tile`], [`Resource`], [`parse_bundle`]: the tree and its entries as files.
+//! - [`Leaf`]: an entry of Sealcard's log.
+//! - [`Note`], [`VerifierKey`], [`Signer`]: signed texts; [`Checkpoint`]: the text that a log and its witnesses sign.
 //!
 //! The formats are those of <https://c2sp.org>, so that the tools of others can read and check the log.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic))]
 
+mod bundle;
+mod checkpoint;
 mod frontier;
 mod hash;
+mod leaf;
 mod node;
+mod note;
+mod path;
 mod proof;
+mod text;
+mod tile;
 
+pub use bundle::{BundleError, MAX_ENTRY, encode_bundle, parse_bundle};
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use frontier::{Frontier, FullError};
 pub use hash::{HASH_LENGTH, Hash};
+pub use leaf::{LEAF_VERSION, Leaf, LeafError, MAX_KIND, SALT_LENGTH, Salt};
 pub use node::{HashReader, MAX_SIZE, Node, root};
+pub use note::{
+    KeyError, KeyId, KeyName, KeyType, MAX_NOTE, MAX_SIGNATURES, Note, NoteError, SEED_LENGTH, SeedSigner, SignError,
+    Signature, Signer, Verified, VerifierKey, VerifyError, parse_signatures, sign,
+};
+pub use path::{PathError, Resource};
 pub use proof::{
     MAX_PROOF, ProofError, ProveError, TreeHead, prove_consistency, prove_inclusion, verify_consistency,
     verify_inclusion,
+};
+pub use tile::{
+    PartialTiles, TILE_HEIGHT, TILE_WIDTH, Tile, TileError, Tiles, consistency_tiles, full_tiles, inclusion_tiles,
+    new_tiles,
 };
