@@ -89,7 +89,7 @@ fn entries_of_the_record_hold() {
 }
 
 fn has_signature(data: &[u8]) -> bool {
-    !sealcard_bridge::signatures::signatures(data).is_empty()
+    !sealcard_bridge::signatures::of(data).is_empty()
 }
 
 fn is_command(data: &[u8]) -> bool {

@@ -476,5 +476,11 @@ fn by_the_server() -> Vec<Event> {
             components: 12,
         }),
         Event::DatabaseMoved(DatabaseMoved { host: Uuid::from_u128(7) }),
+        Event::LogBegun(LogBegun {
+            origin: "sign.example.org/record".into(),
+            environment: environment(),
+            component: ComponentId(Uuid::from_u128(9)),
+            keys: vec!["sign.example.org/record+0a1b2c3d+AQID".into()],
+        }),
     ]
 }

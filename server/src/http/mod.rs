@@ -10,6 +10,7 @@ pub mod error;
 pub mod extract;
 mod io;
 mod layers;
+mod log;
 mod metrics;
 mod notices;
 mod page;

@@ -21,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, grants, groups, health,
-    imports, keys, login, merges, notices, operations, passwords, projects, record, requests, rules, service_accounts,
+    imports, keys, log, login, merges, notices, operations, passwords, projects, record, requests, rules, service_accounts,
     status, templates, users,
 };
 use crate::config::Limits;
@@ -74,6 +74,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(approvals::routes())
         .merge(cards::routes())
         .merge(record::routes())
+        .merge(log::routes())
         .merge(rules::routes())
         .merge(templates::routes())
         .merge(notices::routes())
