@@ -104,4 +104,4 @@ macro_rules! first_of {
     )+};
 }
 
-first_of!(RequestId, NoticeId);
+first_of!(RequestId, ApprovalId, NoticeId);

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod context;
 pub mod decisions;
 pub mod encoding;
+pub mod flows;
 pub mod grants;
 pub mod ids;
 pub mod import;

@@ -73,6 +73,9 @@ pub(crate) const APPROVALS_SWEEP: Duration = Duration::from_secs(2);
 /// People of a stage that are named to who waits.
 pub(crate) const NAMED_APPROVERS: u32 = 20;
 
+/// People of a stage that are listed to who asks for them.
+pub(crate) const LISTED_APPROVERS: u32 = 100;
+
 /// People of a stage that get a notice.
 pub(crate) const NOTIFIED_APPROVERS: u32 = 200;
 
@@ -292,6 +295,9 @@ pub(crate) const CHANNEL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest such pause.
 pub(crate) const MAX_CHANNEL_PAUSE: Duration = Duration::from_secs(15);
+
+/// Days for which approvals are kept of which nothing can come any more.
+pub(crate) const APPROVAL_DAYS: i64 = 90;
 
 /// Days for which finished notices are kept.
 pub(crate) const NOTICE_DAYS: i64 = 30;

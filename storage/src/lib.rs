@@ -19,6 +19,7 @@ mod identity;
 mod keys;
 mod master_keys;
 mod notices;
+mod prune;
 mod quotas;
 mod record;
 mod requests;

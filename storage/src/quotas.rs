@@ -55,17 +55,6 @@ impl WriteTx {
 }
 
 impl Store {
-    /// Deletes counts of windows that ended before `end`. Returns how many.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn prune_quotas(&self, end: Timestamp) -> Result<u64, StorageError> {
-        const PRUNE: &str = "DELETE FROM quota_use WHERE ends < $1";
-        self.write(move |tx| tx.conn_for_uses().execute(PRUNE, params![end.unix()])).await
-    }
-}
-
-impl Store {
     /// How many uses of these quotas are left, in their order.
     ///
     /// # Errors

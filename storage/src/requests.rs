@@ -506,29 +506,7 @@ impl Store {
         };
         Ok(OpenRequests { waiting: of(RequestState::Waiting), unknown: of(RequestState::Unknown) })
     }
-
-    /// Deletes requests that arrived before `end` and are finished: what happened is in the record. Returns how many.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn prune_requests(&self, end: Timestamp) -> Result<u64, StorageError> {
-        const PRUNE: &str = "DELETE FROM key_request WHERE id IN (SELECT id FROM key_request
-             WHERE id < $1 AND state NOT IN ('received', 'waiting', 'approved', 'signing') ORDER BY id LIMIT $2)";
-        let first_kept = RequestId::first_of(end);
-        let mut pruned = 0;
-        loop {
-            let some =
-                self.write(move |tx| tx.conn_for_uses().execute(PRUNE, params![first_kept.0, PRUNED_AT_ONCE])).await?;
-            pruned += some;
-            if some < PRUNED_AT_ONCE.cast_unsigned() {
-                return Ok(pruned);
-            }
-        }
-    }
 }
-
-/// How many requests one transaction deletes: signatures wait behind it.
-const PRUNED_AT_ONCE: i64 = 500;
 
 fn state(name: &str) -> Result<RequestState, StorageError> {
     let state = RequestState::ALL.into_iter().find(|state| state.name() == name);

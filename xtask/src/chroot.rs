@@ -106,6 +106,12 @@ fn make(suite: &str, folder: &Path) -> Result<()> {
 }
 
 fn remove(folder: &Path) -> Result<()> {
+    // debootstrap leaves /proc mounted if it is killed.
+    let proc = folder.join("proc");
+    let mounts = fs::read_to_string("/proc/self/mounts").context("what is mounted")?;
+    if mounts.lines().any(|line| line.split(' ').nth(1).map(Path::new) == Some(&proc)) {
+        run(privileged("umount")?.arg(&proc), Duration::from_secs(60))?.success()?;
+    }
     let mut command = privileged("rm")?;
     run(command.args(["-rf", "--one-file-system", "--"]).arg(folder), Duration::from_secs(120))?.success()?;
     Ok(())

@@ -31,8 +31,7 @@ pub use authentication::{
 pub use claims::{ClaimedProcess, Claims};
 pub use clock::{ClockConfirmed, ClockJumped};
 pub use environments::{
-    ComponentsResealed, DatabaseMoved, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, LogBegun,
-    MasterKeyChanged,
+    ComponentsResealed, DatabaseMoved, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, LogBegun, MasterKeyChanged,
 };
 pub use keys::{
     CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,

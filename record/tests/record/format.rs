@@ -20,7 +20,8 @@ fn place(draft: Draft) -> Result<Placed, sealcard_record::BodyError> {
 }
 
 fn placed() -> Vec<String> {
-    let placed = |(number, draft): (u64, Draft)| draft.place(number, Timestamp::from_unix(1_795_914_000), SALT).unwrap();
+    let placed =
+        |(number, draft): (u64, Draft)| draft.place(number, Timestamp::from_unix(1_795_914_000), SALT).unwrap();
     (1..).zip(samples::drafts()).map(placed).map(|placed| placed.text).collect()
 }
 

@@ -157,7 +157,8 @@ fn entry_that_was_changed_with_its_hash_is_found_by_the_root() {
     let mut shorter = story;
     shorter.record.pop();
     for story in [forged, shorter] {
-        let mut verifier = Verifier::new(Options { folder: std::env::temp_dir(), memory: MEMORY, journals: Journals::None });
+        let mut verifier =
+            Verifier::new(Options { folder: std::env::temp_dir(), memory: MEMORY, journals: Journals::None });
         for (text, salt, hash) in &story.record {
             verifier.entry(text, salt, *hash).unwrap();
         }

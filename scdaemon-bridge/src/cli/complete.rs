@@ -75,7 +75,7 @@ impl Noun {
             "group" => Self::Group,
             "project" => Self::Project,
             "environment" => Self::Environment,
-            "target" if parent == Some("policy") => Self::ProjectOrKey,
+            "target" if matches!(parent, Some("policy" | "flow")) => Self::ProjectOrKey,
             "name" if argument.is_positional() => match parent? {
                 "user" => Self::User,
                 "service-account" => Self::ServiceAccount,

@@ -156,10 +156,8 @@ pub async fn witness(remote: &Remote, server: &str, file: &Path) -> Result<Optio
     };
     let seen = read(server, status)?;
     if let Some(before) = before {
-        let older = tree_of(&before).ok_or_else(|| ConfigError::Invalid {
-            path: file.to_owned(),
-            reason: "holds no checkpoint".to_owned(),
-        })?;
+        let older = tree_of(&before)
+            .ok_or_else(|| ConfigError::Invalid { path: file.to_owned(), reason: "holds no checkpoint".to_owned() })?;
         if before.origin != seen.known.origin || before.keys != seen.known.keys {
             return Err(WitnessError::Other {
                 server: server.to_owned(),

@@ -20,7 +20,9 @@ use sealcard_record::{Event, event::ApprovalAsked};
 use super::{
     ApprovalError, Approvals,
     decide::{Viewer, reference, settle, short},
-    excluded, flow, flow_of, people, tell,
+    excluded, flow, flow_of,
+    flows::InAdvance,
+    people, tell,
 };
 use crate::{
     authn::{AuthorizationError, Caller},
@@ -239,15 +241,10 @@ fn beneficiaries(
 }
 
 fn in_advance(named: &[(&String, &RuleFlow)], new: &NewApproval, config: &ApprovalsConfig) -> Result<Allowed> {
-    let limits = || named.iter().map(|(_, of)| of.flow.pre_approval);
-    let most_uses = limits().map(|limits| limits.and_then(|limits| limits.uses).unwrap_or(config.pre_approval_uses));
-    let most_uses = most_uses.min().unwrap_or_default();
-    let most_seconds = limits().map(|limits| {
-        let window = limits.and_then(|limits| limits.window).map(|window| window.seconds());
-        window.unwrap_or_else(|| i64::from(config.pre_approval_hours) * 3600)
-    });
-    let most_seconds = most_seconds.min().unwrap_or_default();
-    let unlimited = limits().all(|limits| limits.is_some_and(|limits| limits.unlimited));
+    let limits: Vec<InAdvance> = named.iter().map(|(_, of)| InAdvance::of(of, config)).collect();
+    let most_uses = limits.iter().map(|limits| limits.uses).min().unwrap_or_default();
+    let most_seconds = limits.iter().map(|limits| limits.seconds).min().unwrap_or_default();
+    let unlimited = limits.iter().all(|limits| limits.unlimited);
     if most_uses == 0 {
         return Err(invalid("The rules of this key allow no approval in advance."));
     }

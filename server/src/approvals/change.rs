@@ -15,16 +15,16 @@ use sealcard_api::{
     ids::{ApprovalId, GroupId, PrincipalId, ProjectId},
     notices::NoticeKind,
 };
-use sealcard_policy::rules::{ChangeDemand, ChangeKind, Document};
+use sealcard_policy::rules::{ChangeDemand, ChangeKind, Document, Flow};
 use sealcard_record::{
     Actor, Draft, Event, Named,
     event::{ApprovalAsked, ApprovalEnded, RulesOf, Via},
 };
 use serde_json::Value;
 
-use super::{decide::short, excluded, flow, named, people, tell};
+use super::{decide::short, excluded, flow, flows::stages_of, named, people, tell};
 use crate::{
-    config::{ApprovalsConfig, ChangesConfig},
+    config::{ApprovalsConfig, ChangeDemandConfig, ChangesConfig},
     storage::{
         ApprovalBody, ApprovalChange, ApprovalRow, DecisionRow, FlowOf, Gate, RuleScope, StageOf, Stopped,
         StorageError, WriteTx,
@@ -87,22 +87,10 @@ impl Gate for ChangeGate {
 }
 
 impl ChangeGate {
-    fn add(
-        &self,
-        tx: &mut WriteTx,
-        needs: &mut Needs,
-        change: &Change,
-        entries: &[Draft],
-    ) -> Result<(), StorageError> {
+    fn add(&self, tx: &mut WriteTx, needs: &mut Needs, change: &Change, entries: &[Draft]) -> Result<(), StorageError> {
         if let Some(demand) = self.changes.demands.get(&change.kind) {
-            if let Some(group) = &demand.group {
-                let stages = vec![StageOf { by: group.clone(), count: demand.count.max(1) }];
-                needs.add_flow(FlowOf {
-                    name: SERVER.to_owned(),
-                    rule: format!("changes of {} on this server", change.kind.name()),
-                    stages,
-                    veto: Vec::new(),
-                });
+            if let Some(flow) = server_flow(change.kind, demand) {
+                needs.add_flow(flow);
             }
             needs.delay = needs.delay.max(i64::from(demand.delay_hours) * 3600);
         }
@@ -117,13 +105,7 @@ impl ChangeGate {
                 Some(ChangeDemand::Delay(delay)) => needs.delay = needs.delay.max(delay.seconds()),
                 Some(ChangeDemand::Flow(flow)) => {
                     let Some(flow) = document.flow(flow.as_str()) else { continue };
-                    let stages = flow.stages.iter();
-                    needs.add_flow(FlowOf {
-                        name: format!("{name}/changes/{}", kind.name()),
-                        rule: format!("changes of {} of the project {name}", kind.name()),
-                        stages: stages.map(|stage| StageOf { by: stage.by.id(), count: stage.count }).collect(),
-                        veto: flow.veto.iter().map(ToString::to_string).collect(),
-                    });
+                    needs.add_flow(project_flow(kind, &name, flow));
                 }
             }
             needs.project.get_or_insert_with(|| Named::new(*project, name));
@@ -249,6 +231,23 @@ impl Needs {
         if !self.flows.contains(&flow) {
             self.flows.push(flow);
         }
+    }
+}
+
+/// The flow of changes of a kind that the server's configuration demands, if it names a group.
+pub(super) fn server_flow(kind: ChangeKind, demand: &ChangeDemandConfig) -> Option<FlowOf> {
+    let stages = vec![StageOf { by: demand.group.clone()?, count: demand.count.max(1) }];
+    let rule = format!("changes of {} on this server", kind.name());
+    Some(FlowOf { name: SERVER.to_owned(), rule, stages, veto: Vec::new() })
+}
+
+/// The flow of changes of a kind that the rules of a project demand.
+pub(super) fn project_flow(kind: ChangeKind, project: &str, flow: &Flow) -> FlowOf {
+    FlowOf {
+        name: format!("{project}/changes/{}", kind.name()),
+        rule: format!("changes of {} of the project {project}", kind.name()),
+        stages: stages_of(&flow.stages),
+        veto: flow.veto.iter().map(ToString::to_string).collect(),
     }
 }
 

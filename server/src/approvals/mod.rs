@@ -15,6 +15,7 @@ mod decide;
 mod error;
 mod fit;
 pub mod flow;
+mod flows;
 mod sweep;
 mod tell;
 mod view;
@@ -47,7 +48,7 @@ use crate::{
     authn::Caller,
     config::ApprovalsConfig,
     requests::Rules,
-    storage::{ApprovalRow, FlowOf, StageOf, StorageError, Store, WriteTx},
+    storage::{ApprovalRow, FlowOf, StorageError, Store, WriteTx},
 };
 
 /// What people are asked to approve. Cheap to clone.
@@ -109,7 +110,7 @@ fn flow_of(name: &str, of: &RuleFlow, stages: &[sealcard_policy::rules::Stage]) 
     FlowOf {
         name: name.to_owned(),
         rule: format!("the rule {} of {}", of.rule, of.scope),
-        stages: stages.iter().map(|stage| StageOf { by: stage.by.id(), count: stage.count }).collect(),
+        stages: flows::stages_of(stages),
         veto: of.flow.veto.iter().map(ToString::to_string).collect(),
     }
 }

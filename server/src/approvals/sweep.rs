@@ -1,6 +1,8 @@
 //! What ends by itself: requests whose deadline is over, approvals that have expired.
 
-use sealcard_api::{approvals::ApprovalState, notices::NoticeKind, record::RequestState};
+use std::time::Instant;
+
+use sealcard_api::{Timestamp, approvals::ApprovalState, notices::NoticeKind, record::RequestState};
 use sealcard_record::{
     Draft, Event,
     event::{ApprovalEnded, UseExpired},
@@ -8,6 +10,7 @@ use sealcard_record::{
 
 use super::{ApprovalError, Approvals, decide::reference, tell};
 use crate::{
+    clock::DAY,
     limits,
     requests::state::{self, Input},
     storage::{ApprovalChange, WriteTx},
@@ -19,6 +22,7 @@ const BATCH: u32 = 200;
 impl Approvals {
     /// Ends what is over, again and again. Runs until it is dropped.
     pub async fn sweep(self) {
+        let mut pruned: Option<Instant> = None;
         loop {
             tokio::time::sleep(limits::APPROVALS_SWEEP).await;
             let reminder = i64::from(self.config.reminder_minutes) * 60;
@@ -26,6 +30,13 @@ impl Approvals {
                 Ok(0) => {}
                 Ok(_) => self.wake.look_now(),
                 Err(error) => tracing::warn!(%error, "approvals: what is over can't be ended yet"),
+            }
+            if pruned.is_none_or(|pruned| pruned.elapsed() >= limits::PRUNE_PERIOD) {
+                pruned = Some(Instant::now());
+                let end = Timestamp::now().unix() - limits::APPROVAL_DAYS * DAY;
+                if let Err(error) = self.store.prune_approvals(Timestamp::from_unix(end)).await {
+                    tracing::warn!(%error, "approvals: old ones can't be deleted yet");
+                }
             }
         }
     }

@@ -70,7 +70,9 @@ async fn consistency(
     let published = state.log.published().await?.ok_or_else(not_published)?;
     if from > to || to > published.checkpoint.size {
         let size = published.checkpoint.size;
-        return Err(ApiError::invalid(format!("Sizes must grow and be at most {size}, that of the newest checkpoint.")));
+        return Err(ApiError::invalid(format!(
+            "Sizes must grow and be at most {size}, that of the newest checkpoint."
+        )));
     }
     let proof = state.store.prove_consistency(from, to).await?;
     Ok(Json(LogConsistency { from, to, proof: proof.iter().map(sealcard_transparency::Hash::to_base64).collect() }))
@@ -93,7 +95,9 @@ async fn receipt(
         visible = may_see(&state, &caller, &row).await?.then_some(row);
     }
     let row = visible.ok_or_else(|| {
-        ApiError::not_found("The record has no such signature, or none that you may see: it was not made by this server.")
+        ApiError::not_found(
+            "The record has no such signature, or none that you may see: it was not made by this server.",
+        )
     })?;
     let Receipt { row, published, proof } = state.log.receipt(row).await?;
     let RecordRow { sequence, body, salt, .. } = row;

@@ -8,6 +8,7 @@ mod approvals;
 mod connections;
 pub mod error;
 pub mod extract;
+mod flows;
 mod io;
 mod layers;
 mod log;

@@ -20,9 +20,9 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, grants, groups, health,
-    imports, keys, log, login, merges, notices, operations, passwords, projects, record, requests, rules, service_accounts,
-    status, templates, users,
+    ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, flows, grants, groups, health,
+    imports, keys, log, login, merges, notices, operations, passwords, projects, record, requests, rules,
+    service_accounts, status, templates, users,
 };
 use crate::config::Limits;
 
@@ -72,6 +72,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(batch::routes())
         .merge(requests::routes())
         .merge(approvals::routes())
+        .merge(flows::routes())
         .merge(cards::routes())
         .merge(record::routes())
         .merge(log::routes())

@@ -6,6 +6,7 @@ mod clock;
 mod connections;
 mod contract;
 mod documents;
+mod flows;
 mod harness;
 mod identity;
 mod key_rules;

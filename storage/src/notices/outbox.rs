@@ -3,11 +3,7 @@
 //! Each delivery belongs to a message: usually it alone; several ones for one recipient when they are folded into one
 //! mail. A message is claimed for a time by the server that sends it.
 
-use sealcard_api::{
-    Timestamp,
-    ids::{NoticeId, PrincipalId},
-    notices::DeliveryState,
-};
+use sealcard_api::{Timestamp, ids::PrincipalId, notices::DeliveryState};
 use uuid::Uuid;
 
 use super::{NoticeRow, notices};
@@ -93,9 +89,6 @@ const LOOKED_AT: i64 = 200;
 
 /// The time within which mails of a recipient are counted, in seconds.
 const WINDOW: i64 = 60;
-
-/// Rows that one transaction deletes: signatures wait behind it.
-const PRUNED_AT_ONCE: i64 = 200;
 
 const NEW: &str = notices!("WHERE NOT n.addressed ORDER BY n.id LIMIT $1");
 const TOLD: &str = notices!(
@@ -228,26 +221,6 @@ impl Store {
             Ok(dropped)
         })
         .await
-    }
-
-    /// Deletes notices that were made before `end` and have no delivery that is still tried. Returns how many.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn prune_notices(&self, end: Timestamp) -> Result<u64, StorageError> {
-        const PRUNE: &str = "DELETE FROM notice WHERE id IN (SELECT n.id FROM notice n WHERE n.id < $1 AND n.addressed
-            AND NOT EXISTS (SELECT 1 FROM notice_delivery d WHERE d.notice_id = n.id AND d.state = 'pending')
-            ORDER BY n.id LIMIT $2)";
-        let first_kept = NoticeId::first_of(end);
-        let mut pruned = 0;
-        loop {
-            let some =
-                self.write(move |tx| tx.conn_for_uses().execute(PRUNE, params![first_kept.0, PRUNED_AT_ONCE])).await?;
-            pruned += some;
-            if some < PRUNED_AT_ONCE.cast_unsigned() {
-                return Ok(pruned);
-            }
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+mod approvals;
 mod clock;
 mod log;
 mod master_keys;

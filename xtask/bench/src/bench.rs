@@ -17,6 +17,7 @@ use crate::{
     report::Report,
     side::{Person, Task},
     throughput::Throughput,
+    waiting,
 };
 
 const LOCAL_KEY: &str = "local key";
@@ -27,10 +28,11 @@ const PKCS11: &str = "pkcs11-scd";
 /// Measures optimized programs: `gpg --detach-sign`, `git tag -s`, `rpmsign` of 20 packages and a rebase of 200 commits
 /// with a local key and through Sealcard, turn by turn, so that a slow spell of the machine hits both alike; the same
 /// with gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; 8 and 128 clients over HTTPS
-/// beside the cryptographic library alone, and beside a token of SoftHSM alone; start-up time and memory; and how four
-/// clients fare while another party abuses the server (--filter abuse). Only when asked for, since it takes minutes:
-/// the memory that `record verify` takes over two million entries (--filter record). Prints medians and writes
-/// target/bench/results.json. Quote ratios: the times of two machines do not compare.
+/// beside the cryptographic library alone, and beside a token of SoftHSM alone; rules, and 1,000 uses that wait for
+/// approval; start-up time and memory; and how four clients fare while another party abuses the server (--filter
+/// abuse). Only when asked for, since it takes minutes: the memory that `record verify` takes over two million entries
+/// (--filter record). Prints medians and writes target/bench/results.json. Quote ratios: the times of two machines do
+/// not compare.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Few repetitions: good enough to see whether it works
@@ -90,6 +92,7 @@ impl Bench {
         throughput.sealed(&playground, &mut report)?;
         throughput.on_token(&binaries, &mut report)?;
         policy::measure(&playground, &contest, self.quick, &mut report)?;
+        waiting::measure(&binaries, &contest, self.quick, &mut report)?;
         processes::scdaemon_memory(&playground, &wanted, &mut report)?;
 
         report.print();

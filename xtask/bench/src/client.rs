@@ -78,18 +78,21 @@ impl Client {
     /// The head of a request with a body of so many bytes.
     pub(crate) fn head(&self, path: &str, idempotency: Option<Uuid>, length: usize) -> String {
         let idempotency = idempotency.map_or_else(String::new, |key| format!("idempotency-key: {key}\r\n"));
-        let token =
-            if self.token.is_empty() { String::new() } else { format!("authorization: Bearer {}\r\n", self.token) };
         format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{idempotency}{token}\
-             content-length: {length}\r\n\r\n",
-            self.address,
+            "{}content-type: application/json\r\n{idempotency}content-length: {length}\r\n\r\n",
+            self.begin("POST", path),
         )
     }
 
     /// A request without a body.
-    pub(crate) fn get(&self, path: &str) -> String {
-        format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address)
+    pub(crate) fn bare(&self, method: &str, path: &str) -> String {
+        format!("{}\r\n", self.begin(method, path))
+    }
+
+    fn begin(&self, method: &str, path: &str) -> String {
+        let token =
+            if self.token.is_empty() { String::new() } else { format!("authorization: Bearer {}\r\n", self.token) };
+        format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{token}", self.address)
     }
 }
 

@@ -13,6 +13,7 @@ mod record;
 mod report;
 mod side;
 mod throughput;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -8,10 +8,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::{SysconfVar, sysconf};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::{SysconfVar, sysconf},
+};
 use sealcard_tests::{Algorithm, Playground};
 
 use crate::report::{Report, median};
+
+/// Descriptors of this process and, inherited, of a server.
+const DESCRIPTORS: u64 = 16_384;
 
 /// Memory of server and signer together after one signature, in MiB.
 pub(crate) fn idle_memory(playground: &Playground, wanted: &dyn Fn(&str) -> bool, report: &mut Report) -> Result<()> {
@@ -90,6 +96,12 @@ pub(crate) fn processor_time(pid: u32) -> Result<f64> {
     let second = sysconf(SysconfVar::CLK_TCK)?.context("the system does not say how long a tick is")?;
     #[allow(clippy::cast_precision_loss)] // 100
     Ok(ticks / second as f64)
+}
+
+/// Lets this process, and the servers that it starts, have many connections.
+pub(crate) fn many_descriptors() -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard).context("descriptors for connections")
 }
 
 /// Memory of a process, in MiB.

@@ -3,6 +3,7 @@
 mod access;
 mod clock;
 mod environment;
+mod flow;
 mod grant;
 mod group;
 mod key;
@@ -69,6 +70,9 @@ enum Noun {
     /// Templates that such rules link to
     #[command(subcommand)]
     Template(template::Command),
+    /// See who approves uses and changes
+    #[command(subcommand)]
+    Flow(flow::Command),
     /// Look at the places where private keys are kept, and open them
     #[command(subcommand)]
     Environment(environment::Command),
@@ -99,6 +103,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         Noun::Project(command) => project::run(app, command, json).await.map(done),
         Noun::Policy(command) => policy::run(app, command, json).await,
         Noun::Template(command) => template::run(app, command, json).await,
+        Noun::Flow(command) => flow::run(app, command, json).await.map(done),
         Noun::Environment(command) => environment::run(app, command, json).await.map(done),
         Noun::Key(command) => key::run(app, *command, json).await.map(done),
         Noun::Clock(command) => clock::run(app, command, json).await.map(done),

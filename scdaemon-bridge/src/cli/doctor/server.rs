@@ -68,9 +68,11 @@ async fn record(app: &App, config: &Config) -> Option<Finding> {
             "the server does not prove its record to anybody",
             "An administrator sets record.origin in server.toml.",
         )),
-        Err(error) if error.is_alarm() => {
-            Some(Finding::broken(LINK, error.to_string(), "Tell your security officer; sign nothing until this is clear."))
-        }
+        Err(error) if error.is_alarm() => Some(Finding::broken(
+            LINK,
+            error.to_string(),
+            "Tell your security officer; sign nothing until this is clear.",
+        )),
         Err(error) => Some(Finding::warning(LINK, format!("could not be looked at: {error}"), "sealcard doctor")),
     }
 }

@@ -103,7 +103,7 @@ impl One {
     }
 
     async fn connect(self) {
-        let request = self.client.get("/healthz");
+        let request = self.client.bare("GET", "/healthz");
         loop {
             let started = Instant::now();
             let mut served = false;

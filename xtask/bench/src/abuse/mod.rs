@@ -13,7 +13,6 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Args;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sealcard_tests::{Algorithm, Binaries, DatabaseKind, PROJECT, Playground, PlaygroundBuilder, StoreKind, USER};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -23,7 +22,12 @@ use self::{
     honest::{Clients, Seen},
     party::Party,
 };
-use crate::{bench::NO_CEILING, cases::Contest, client::Client, processes::resident};
+use crate::{
+    bench::NO_CEILING,
+    cases::Contest,
+    client::Client,
+    processes::{many_descriptors, resident},
+};
 
 /// Where the abuse comes from: another address than that of the clients.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -36,9 +40,6 @@ const SETTLE: Duration = Duration::from_secs(4);
 
 /// How long the server is left alone afterwards.
 const REST: Duration = Duration::from_secs(2);
-
-/// Descriptors of this process and, inherited, of the server.
-const DESCRIPTORS: u64 = 16_384;
 
 /// How it is measured.
 #[derive(Clone, Copy)]
@@ -107,8 +108,7 @@ pub(crate) struct AbuseInstalled {
 
 impl AbuseInstalled {
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard)?;
+        many_descriptors()?;
         let password = fs::read_to_string(&self.password_file)?;
         let cast = Cast::of_users((&self.url, &self.ca_file), "alice", password.trim())?;
         let stage = Stage { pid: self.pid, ed25519: self.ed25519.clone(), rsa: self.rsa.clone(), cast };
@@ -138,8 +138,7 @@ impl Abuse<'_> {
         if parties.is_empty() {
             return Ok(());
         }
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard)?;
+        many_descriptors()?;
         output::step("starting a server that is abused");
         let builder = PlaygroundBuilder::new(binaries.clone()).database(DatabaseKind::Sqlite).store(StoreKind::Sealed);
         let (ceiling, none) = NO_CEILING;

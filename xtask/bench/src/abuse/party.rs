@@ -147,12 +147,12 @@ impl Act {
                 }
             }
             Self::Idle => {
-                ask(&mut stream, client.get("/healthz").as_bytes(), &mut buffer).await?;
+                ask(&mut stream, client.bare("GET", "/healthz").as_bytes(), &mut buffer).await?;
                 let _ = stream.read_u8().await;
                 Ok(())
             }
             Self::Get(path) => {
-                let request = client.get(path);
+                let request = client.bare("GET", path);
                 loop {
                     ask(&mut stream, request.as_bytes(), &mut buffer).await?;
                 }
