@@ -172,7 +172,7 @@ fn entry_that_was_changed_with_its_hash_is_found_by_the_root() {
 #[test]
 fn removed_entry_is_found() {
     let mut story = Story::sound();
-    let outcome = story.record.iter().position(|(text, _)| text.contains("use-outcome")).unwrap();
+    let outcome = story.record.iter().position(|(text, ..)| text.contains("use-outcome")).unwrap();
     story.record.remove(outcome);
     let findings = story.findings();
     let number = outcome as u64 + 1;
@@ -261,8 +261,8 @@ fn younger_entry_of_a_journal_confirms_and_accuses_nobody() {
     for entry in &story.journal {
         verifier.journal_entry(&mut journal, entry, true).unwrap();
     }
-    for (text, hash) in &story.record {
-        verifier.entry(text, *hash).unwrap();
+    for (text, salt, hash) in &story.record {
+        verifier.entry(text, salt, *hash).unwrap();
     }
     assert_eq!(verifier.finish().unwrap().findings, Vec::new());
 }
@@ -337,7 +337,7 @@ fn files_are_verified_as_they_are_exported() {
     let record = lines(&story.record);
     assert_eq!(verify(&record, &journal).unwrap().findings, Vec::new());
     // The last line needs no end.
-    assert_eq!(verify(record.trim_end(), journal.trim_end()).unwrap().head, story.head);
+    assert_eq!(verify(record.trim_end(), journal.trim_end()).unwrap().head, story.head());
     let found = verify(&record, &format!("{journal}nonsense\n")).unwrap().findings;
     assert!(matches!(found.as_slice(), [Finding::JournalUnreadable { line: 9, .. }]), "{found:?}");
     assert!(verify("{}\n", &journal).unwrap_err().to_string().contains("line 1"));

@@ -156,11 +156,10 @@ impl Store {
 /// The tiles that a root is computed from.
 fn tiles_of_root(size: u64) -> BTreeSet<Tile> {
     let mut tiles = BTreeSet::new();
-    let noted: Result<Hash, Infallible> = root(size, &mut |node| {
+    let Ok(_) = root(size, &mut |node| {
         tiles.extend(Tile::of_node(node, size));
-        Ok(Hash::EMPTY_TREE)
+        Ok::<_, Infallible>(Hash::EMPTY_TREE)
     });
-    drop(noted);
     tiles
 }
 

@@ -10,7 +10,7 @@ use sealcard_api::{
     ids::{KeyId, PrincipalId, ProjectId, RequestId},
     record::{RecordKind, RequestState},
 };
-use sealcard_record::{Body, Draft, Salt, Sha256};
+use sealcard_record::{Body, Salt, Sha256};
 use uuid::Uuid;
 
 pub use self::checkpoint::{CheckpointRow, LogKeyRow};
@@ -142,18 +142,6 @@ pub struct RecordFilter {
 const CLOCK_SLACK: i64 = 24 * 60 * 60;
 
 impl Store {
-    /// Appends an entry by itself.
-    ///
-    /// # Errors
-    /// If it was not committed.
-    pub async fn append_record(&self, draft: Draft) -> Result<(), StorageError> {
-        self.write(move |tx| {
-            tx.append_record(draft);
-            Ok(())
-        })
-        .await
-    }
-
     /// Entries in the order of their numbers, or in the opposite one.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use self::{
     value::{Column, Value},
 };
 use super::{
-    Database, PostgresOptions, StorageError, Store, lock, record,
+    Database, PostgresOptions, StorageError, Store, lock,
     schema::{self, Schema},
     sql::{
         Conn, Row, params,

@@ -16,7 +16,7 @@ use crate::{
     StorageError, Version,
     cache::Cache,
     clock::Clock,
-    record::{self, Appended, Entry, Subtree},
+    record::{self, Appended, Entry},
     schema::{READ_NEWEST, SCHEMA_STAYS, Schema},
     sql::{
         Conn, params,
@@ -171,7 +171,8 @@ async fn append(session: &Session, appended: &Appended, log: &Frontier) -> Resul
         ];
         session.execute_with(COMPLETE, &columns).await.map(drop)
     };
-    let (appended, complete) = tokio::join!(biased; append_entries(session, entries, &log.to_bytes()), complete);
+    let log = log.to_bytes();
+    let (appended, complete) = tokio::join!(biased; append_entries(session, entries, &log), complete);
     appended.and(complete)
 }
 
