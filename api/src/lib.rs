@@ -20,6 +20,7 @@ pub mod key_ref;
 pub mod key_rules;
 pub mod keys;
 pub mod life;
+pub mod log;
 pub mod merge;
 pub mod notices;
 pub mod operations;

@@ -149,15 +149,15 @@ pub struct RecordVerification {
     pub error: Option<String>,
 }
 
-/// What a verification came to: the chain, and every use in the record against the signers' journals.
+/// What a verification came to: the log, and every use in the record against the signers' journals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecordReport {
     /// How many entries there were.
     pub entries: u64,
-    /// The newest entry's hash, lower-case hexadecimal.
-    pub head: String,
-    /// Entries of a newer release: their places in the chain were checked, what they say was not.
+    /// The root of the log of these entries, lower-case hexadecimal.
+    pub root: String,
+    /// Entries of a newer release: their places in the log were checked, what they say was not.
     pub unknown: u64,
     /// What is wrong, one sentence each; empty if all is well.
     pub findings: Vec<String>,

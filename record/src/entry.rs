@@ -1,13 +1,13 @@
-//! Entries: an event with its place in the chain.
+//! Entries: an event with its place in the log.
 
 use std::net::IpAddr;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use sealcard_api::{Timestamp, ids::RequestId};
+use sealcard_transparency::{Frontier, Leaf, LeafError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Actor, Event, Sha256};
+use crate::{Actor, Event, Salt, Sha256};
 
 /// The version of the form of entries that this crate writes.
 pub const SCHEMA: u32 = 1;
@@ -51,14 +51,13 @@ impl Draft {
         Self { peer: Some(peer), ..self }
     }
 
-    /// Gives the event its place behind `head`. Texts of others, such as errors and user ids, are cut if the entry is
-    /// too long otherwise: what one request brings must not keep the entries of others out.
+    /// Gives the event its place: the one with this number. Texts of others, such as errors and user ids, are cut if the
+    /// entry is too long otherwise: what one request brings must not keep the entries of others out.
     ///
     /// # Errors
-    /// If the entry is longer than [`MAX_ENTRY`] all the same.
-    pub fn place(self, head: &Head, time: Timestamp) -> Result<Placed, BodyError> {
+    /// If the entry is longer than [`MAX_ENTRY`] all the same, or its event is unknown.
+    pub fn place(self, sequence: u64, time: Timestamp, salt: Salt) -> Result<Placed, BodyError> {
         let Self { request_id, actor, peer, event } = self;
-        let sequence = head.sequence.saturating_add(1);
         let mut body = Body { schema: SCHEMA, sequence, time, request_id, actor, peer, event };
         let mut text = serde_json::to_string(&body)?;
         if text.len() > MAX_ENTRY {
@@ -68,19 +67,31 @@ impl Draft {
         if text.len() > MAX_ENTRY {
             return Err(BodyError::TooLong(text.len()));
         }
-        Ok(Placed { head: head.next(&text), body, text })
+        let hash = leaf_of(time, body.event.name(), &salt, &text)?.hash();
+        Ok(Placed { body, text, salt, hash: Sha256(hash.0) })
     }
 }
 
 /// An entry in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
-    /// The end of the chain with this entry.
-    pub head: Head,
     /// What it tells.
     pub body: Body,
-    /// The bytes that are hashed and stored.
+    /// The bytes that are stored.
     pub text: String,
+    /// What keeps the bytes from being guessed once they are gone.
+    pub salt: Salt,
+    /// The hash of its leaf in the log.
+    pub hash: Sha256,
+}
+
+/// The leaf of an entry in the log.
+///
+/// # Errors
+/// If the event's name is none. Retrying can't help.
+pub fn leaf_of(time: Timestamp, event: &str, salt: &Salt, text: &str) -> Result<Leaf, BodyError> {
+    let time = u64::try_from(time.unix()).unwrap_or_default();
+    Ok(Leaf::new(time, event, &salt.0, text.as_bytes())?)
 }
 
 /// The content of an entry.
@@ -105,12 +116,14 @@ pub struct Body {
     pub event: Event,
 }
 
-/// An entry with its hash, as the server answers and exports it.
+/// An entry with what the log knows of it, as the server answers and exports it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Line {
-    /// The entry's hash.
+    /// The hash of the entry's leaf.
     pub hash: Sha256,
-    /// The entry: exactly the bytes that were hashed. They are a JSON object themselves.
+    /// The entry's salt.
+    pub salt: Salt,
+    /// The entry: exactly the bytes that the leaf commits to. They are a JSON object themselves.
     pub entry: Box<RawValue>,
 }
 
@@ -129,14 +142,6 @@ impl Line {
 /// # Errors
 /// If they are no entry. Retrying can't help.
 pub fn parse(text: &str) -> Result<Body, BodyError> {
-    /// What an entry of every schema has.
-    #[derive(Deserialize)]
-    struct Frame {
-        schema: u32,
-        sequence: u64,
-        time: Timestamp,
-        request_id: RequestId,
-    }
     if text.len() > MAX_ENTRY {
         return Err(BodyError::TooLong(text.len()));
     }
@@ -145,11 +150,31 @@ pub fn parse(text: &str) -> Result<Body, BodyError> {
         Err(error) => error,
     };
     match serde_json::from_str(text) {
-        Ok(Frame { schema, sequence, time, request_id }) if schema > SCHEMA => {
+        Ok(Frame { schema, sequence, time, request_id, .. }) if schema > SCHEMA => {
             Ok(Body { schema, sequence, time, request_id, actor: None, peer: None, event: Event::Unknown })
         }
         _ => Err(error.into()),
     }
+}
+
+/// What an entry of every schema has.
+#[derive(Deserialize)]
+struct Frame<'a> {
+    schema: u32,
+    sequence: u64,
+    time: Timestamp,
+    request_id: RequestId,
+    #[serde(borrow)]
+    event: std::borrow::Cow<'a, str>,
+}
+
+/// The hash of the leaf of an entry with these bytes.
+///
+/// # Errors
+/// If they are no entry. Retrying can't help.
+pub fn leaf_hash(text: &str, salt: &Salt) -> Result<Sha256, BodyError> {
+    let Frame { time, event, .. } = serde_json::from_str(text)?;
+    Ok(Sha256(leaf_of(time, &event, salt, text)?.hash().0))
 }
 
 /// Why bytes are no entry, or an event can't become one. Retrying can't help.
@@ -158,38 +183,27 @@ pub enum BodyError {
     /// Not the JSON that is expected.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+    /// The event's name is none.
+    #[error("{0}")]
+    Leaf(#[from] LeafError),
     /// Longer than [`MAX_ENTRY`].
     #[error("an entry of {0} bytes, of at most {MAX_ENTRY}")]
     TooLong(usize),
 }
 
-/// The end of the chain.
+/// The end of the record: what proves all entries up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// The newest entry's number, 0 if there is none.
     pub sequence: u64,
-    /// Its hash, 32 zero bytes if there is none.
-    pub hash: Sha256,
+    /// The root of the log with all entries.
+    pub root: Sha256,
 }
 
 impl Head {
-    /// The end of an empty record.
-    pub const EMPTY: Self = Self { sequence: 0, hash: Sha256([0; 32]) };
-
-    /// The end of the chain with one more entry of these bytes.
+    /// The end of the record with this log.
     #[must_use]
-    pub fn next(&self, text: &str) -> Self {
-        let mut context = Context::new(&SHA256);
-        context.update(&self.hash.0);
-        context.update(text.as_bytes());
-        let mut hash = [0; 32];
-        hash.copy_from_slice(context.finish().as_ref());
-        Self { sequence: self.sequence.saturating_add(1), hash: Sha256(hash) }
-    }
-}
-
-impl Default for Head {
-    fn default() -> Self {
-        Self::EMPTY
+    pub fn of(log: &Frontier) -> Self {
+        Self { sequence: log.size(), root: Sha256(log.root().0) }
     }
 }

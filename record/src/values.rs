@@ -71,6 +71,36 @@ impl<'de> Deserialize<'de> for Sha256 {
     }
 }
 
+/// 16 random bytes of one entry, written as 32 lower-case hexadecimal digits. Who lacks them can't try out what an entry
+/// said that was redacted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Salt(pub [u8; 16]);
+
+impl fmt::Display for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Salt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Salt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = HexBytes::deserialize(deserializer)?.0;
+        bytes.try_into().map(Self).map_err(|_| de::Error::custom("expected 32 lower-case hexadecimal digits"))
+    }
+}
+
 /// Bytes, written as lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct HexBytes(pub Vec<u8>);

@@ -23,3 +23,4 @@ pub mod signatures;
 pub mod tools;
 pub mod trace;
 pub mod waiting;
+pub mod witness;

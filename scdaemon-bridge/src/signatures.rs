@@ -1,7 +1,16 @@
 //! What a server answered for the OpenPGP signatures in a file: the value that the record has the hash of.
 
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
+
 use data_encoding::BASE64;
 use sealcard_openpgp::frames;
+
+/// Files with signatures are not longer.
+const MAX_FILE: u64 = 16 << 20;
 
 /// Signature packets (RFC 9580 section 5.2).
 const SIGNATURE: u8 = 2;
@@ -12,11 +21,28 @@ const MAX_SIGNATURES: usize = 1000;
 const BEGIN: &str = "-----BEGIN PGP SIGNATURE-----";
 const END: &str = "-----END PGP SIGNATURE-----";
 
+/// Reads a file with signatures; `-` is standard input.
+///
+/// # Errors
+/// If it can't be read, or is longer than such files are.
+pub fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes)?
+    } else {
+        fs::File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?
+    };
+    if read as u64 > MAX_FILE {
+        return Err(io::Error::other("it is too long for a file of signatures"));
+    }
+    Ok(bytes)
+}
+
 /// Each signature in a file, which is binary or holds armored signatures between any other text, as git's objects and
 /// clear-signed texts do. OpenPGP cuts zeros off the beginning of numbers, so a signature has several forms that the
 /// server may have answered.
 #[must_use]
-pub fn signatures(file: &[u8]) -> Vec<Vec<Vec<u8>>> {
+pub fn of(file: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     for packets in packets(file) {
         let Ok(frames) = frames(&packets) else { continue };

@@ -18,6 +18,7 @@ pub mod http;
 pub mod keys;
 mod limiter;
 mod limits;
+pub mod log;
 pub mod memory;
 mod metrics;
 mod nodes;

@@ -250,6 +250,11 @@ pub(crate) const VERIFIED_PAGE: u32 = 500;
 /// Keys that are read at once to look for those that end.
 pub(crate) const ENDS_PAGE: u32 = 500;
 
+// The record's log.
+
+/// How often it is looked whether there are entries that no checkpoint covers: a receipt is there within a second.
+pub(crate) const CHECKPOINT_PERIOD: Duration = Duration::from_millis(500);
+
 // Notices.
 
 /// How often the outbox is looked at.

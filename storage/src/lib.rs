@@ -88,7 +88,7 @@ pub use notices::{
     Attempted, ChannelRow, Message, NewDelivery, NewNotice, NoticeCounts, NoticeFilter, NoticeRow, Outcome,
 };
 pub use quotas::QuotaUse;
-pub use record::{RecordFilter, RecordRow};
+pub use record::{CheckpointRow, LogKeyRow, RecordFilter, RecordRow};
 pub use requests::{Arrival, NewRequest, OpenRequests, RequestRow, Snapshot, UnfinishedRequest, Verdict};
 pub use rules::{
     Authorship, CurrentRules, Mention, MentionKind, NewRuleVersion, NewTemplateVersion, RuleOwner, RuleScope,
@@ -202,7 +202,7 @@ impl Store {
                 Reader::Sqlite(sqlite::Readers::open(path)?)
             }
             Database::Postgres(options) => {
-                record::check_head(&mut conn)?;
+                record::check_log(&mut conn)?;
                 let clock = Arc::clone(&clock);
                 PostgresWriter::start(options.clone(), runtime, node, jobs, published, cache.clone(), clock)?;
                 Reader::Postgres(postgres::Readers::new(options.clone()))
@@ -410,7 +410,7 @@ fn connect(database: &Database, runtime: &Handle) -> Result<Conn, StorageError> 
     })
 }
 
-/// The chain's end and the next sequence number are kept in memory: a second server on the same file would fork them.
+/// The log's right edge is kept in memory: a second server on the same file would fork them.
 fn lock(path: &Path) -> Result<Flock<File>, StorageError> {
     let lock_path = path.with_extension("lock");
     let file = OpenOptions::new()

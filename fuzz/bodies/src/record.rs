@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use sealcard_bridge::signatures::signatures;
+use sealcard_bridge::signatures;
 use sealcard_record::{
     Event, Line, parse,
     verify::{Journals, MEMORY, Options, Verifier, read_record},
@@ -47,5 +47,5 @@ pub fn record_lines(data: &[u8]) {
 
 /// A file with signatures.
 pub fn record_signatures(data: &[u8]) {
-    let _ = signatures(data);
+    let _ = signatures::of(data);
 }

@@ -101,7 +101,7 @@ fn formats_of_the_merkle_log_hold() {
 }
 
 fn has_signature(data: &[u8]) -> bool {
-    !sealcard_bridge::signatures::signatures(data).is_empty()
+    !sealcard_bridge::signatures::of(data).is_empty()
 }
 
 fn is_command(data: &[u8]) -> bool {

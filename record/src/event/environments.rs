@@ -1,6 +1,9 @@
 //! Environments: their secrets and PINs; the database.
 
-use sealcard_api::{admin::EnvironmentKind, ids::EnvironmentId};
+use sealcard_api::{
+    admin::EnvironmentKind,
+    ids::{ComponentId, EnvironmentId},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -54,6 +57,21 @@ pub struct ComponentsResealed {
     /// How many components the environment has.
     pub components: u64,
 }
+
+/// The record's log has a new key: from now on checkpoints are signed with it, under this name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogBegun {
+    /// The log's name: the first line of its checkpoints.
+    pub origin: String,
+    /// The environment whose signer has the key.
+    pub environment: Named<EnvironmentId>,
+    /// The key's id in its signer.
+    pub component: ComponentId,
+    /// The public keys, as C2SP's signed notes name them.
+    pub keys: Vec<String>,
+}
+
+impl Subject for LogBegun {}
 
 /// The server's data was moved from a file to a database that servers can share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,7 +31,7 @@ pub use authentication::{
 pub use claims::{ClaimedProcess, Claims};
 pub use clock::{ClockConfirmed, ClockJumped};
 pub use environments::{
-    ComponentsResealed, DatabaseMoved, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, MasterKeyChanged,
+    ComponentsResealed, DatabaseMoved, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, LogBegun, MasterKeyChanged,
 };
 pub use keys::{
     CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
@@ -220,6 +220,8 @@ events! {
 
     /// The server's data was moved to another database.
     DatabaseMoved(DatabaseMoved) = "database-moved", Administration;
+    /// The record's log has a new name and key.
+    LogBegun(LogBegun) = "log-begun", Administration;
 
     /// A server's clock jumped. Until a person confirms the time, it is in doubt.
     ClockJumped(ClockJumped) = "clock-jumped", Administration;

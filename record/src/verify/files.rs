@@ -41,7 +41,7 @@ pub fn read_record(verifier: &mut Verifier, file: impl BufRead, progress: Progre
     while let Some(text) = lines.next()? {
         let line: Line =
             serde_json::from_slice(text).map_err(|error| FileError::NotARecord { line: lines.number, error })?;
-        verifier.entry(line.entry.get(), line.hash)?;
+        verifier.entry(line.entry.get(), &line.salt, line.hash)?;
         progress(lines.length);
     }
     Ok(())

@@ -3,6 +3,7 @@
 use sealcard_api::ids::{ComponentId, RequestId};
 
 use super::Operation;
+use crate::Sha256;
 
 /// Findings beyond this number are counted only.
 pub(super) const MAX_FINDINGS: usize = 1000;
@@ -20,9 +21,21 @@ pub enum Finding {
         /// The number before it.
         after: u64,
     },
-    /// An entry, or the one before it, was changed.
-    #[error("entry {0}: its hash does not fit its content and the entry before it")]
+    /// An entry, its salt or its hash was changed.
+    #[error("entry {0}: its hash does not fit its content")]
     Hash(u64),
+    /// The entries are not those of the log: an entry was changed with its hash, or the end was cut off.
+    #[error("the record has {has} entries with the root {found}, but the log has {size} with {root}")]
+    Root {
+        /// How many entries the log has.
+        size: u64,
+        /// Its root.
+        root: Sha256,
+        /// How many entries were taken.
+        has: u64,
+        /// Their root.
+        found: Sha256,
+    },
     /// The bytes are no entry.
     #[error("entry {sequence}: its body can't be read: {error}")]
     Unreadable {

@@ -1,6 +1,6 @@
 //! The proof that the record is whole and tells of every use of a key.
 //!
-//! The chain shows changed, removed and inserted entries. The signers' journals, which the server can't write, show
+//! The log shows changed, removed and inserted entries. The signers' journals, which the server can't write, show
 //! uses that the record lacks. Every signature that left a signer is in a journal, so they also show an end that was
 //! cut off.
 //!
@@ -17,6 +17,7 @@ mod sort;
 use std::{io, path::PathBuf};
 
 use sealcard_signer_protocol::{JournalEntry, journal::entry_hash};
+use sealcard_transparency::{Frontier, Hash};
 use uuid::Uuid;
 
 pub use fact::Operation;
@@ -28,7 +29,7 @@ use self::{
     finding::Findings,
     sort::Sorter,
 };
-use crate::{Body, Event, Head, Sha256, parse};
+use crate::{Body, Event, Head, Salt, Sha256, leaf_hash, parse};
 
 /// Bytes that a [`Verifier`] keeps in memory if nothing else is said.
 pub const MEMORY: usize = 16 << 20;
@@ -60,7 +61,7 @@ pub enum Journals {
 pub struct Report {
     /// The record's end.
     pub head: Head,
-    /// Entries that this version can't read because they are of a newer one. Their places in the chain were checked,
+    /// Entries that this version can't read because they are of a newer one. Their places in the log were checked,
     /// and what they say was not compared with the journals.
     pub unknown: u64,
     /// The first findings.
@@ -72,7 +73,9 @@ pub struct Report {
 /// A verification in work.
 pub struct Verifier {
     journals: Journals,
-    head: Head,
+    log: Frontier,
+    /// The number of the entry that was taken last.
+    sequence: u64,
     unknown: u64,
     names: Vec<String>,
     findings: Findings,
@@ -103,7 +106,8 @@ impl Verifier {
         let Options { folder, memory, journals } = options;
         Self {
             journals,
-            head: Head::EMPTY,
+            log: Frontier::new(),
+            sequence: 0,
             unknown: 0,
             names: Vec::new(),
             findings: Findings::default(),
@@ -111,10 +115,10 @@ impl Verifier {
         }
     }
 
-    /// The record's end so far.
+    /// The number of the entry that was taken last, 0 if there was none.
     #[must_use]
-    pub const fn head(&self) -> Head {
-        self.head
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// Notes something that was found otherwise.
@@ -127,36 +131,44 @@ impl Verifier {
         self.journals = Journals::None;
     }
 
-    /// Takes the record's next entry, with the hash that is stored with it. Gives its content if it can be read.
+    /// Takes the record's next entry, with the salt and the hash that are stored with it. Gives its content if it can
+    /// be read.
     ///
     /// # Errors
     /// If the temporary file can't be written.
-    pub fn entry(&mut self, text: &str, hash: Sha256) -> io::Result<Option<Body>> {
-        let expected = self.head.next(text);
+    pub fn entry(&mut self, text: &str, salt: &Salt, hash: Sha256) -> io::Result<Option<Body>> {
+        let expected = self.sequence.saturating_add(1);
+        // Goes on with what is stored, so that one change is one finding.
+        if self.log.append(Hash(hash.0)).is_err() {
+            return Err(io::Error::other("the record has more entries than a log can have"));
+        }
         let body = match parse(text) {
             Ok(body) => body,
             Err(error) => {
-                let sequence = expected.sequence;
-                self.findings.add(Finding::Unreadable { sequence, error: error.to_string() });
-                if hash != expected.hash {
-                    self.findings.add(Finding::Hash(sequence));
-                }
-                self.head = Head { sequence, hash };
+                self.findings.add(Finding::Unreadable { sequence: expected, error: error.to_string() });
+                self.sequence = expected;
                 return Ok(None);
             }
         };
         let sequence = body.sequence;
-        if sequence != expected.sequence {
-            let after = self.head.sequence;
-            self.findings.add(Finding::Missing { expected: expected.sequence, found: sequence, after });
+        if sequence != expected {
+            let after = self.sequence;
+            self.findings.add(Finding::Missing { expected, found: sequence, after });
         }
-        if hash != expected.hash {
+        if leaf_hash(text, salt).ok() != Some(hash) {
             self.findings.add(Finding::Hash(sequence));
         }
-        // Goes on from what is stored, so that one change is one finding.
-        self.head = Head { sequence, hash };
+        self.sequence = sequence;
         self.note(&body)?;
         Ok(Some(body))
+    }
+
+    /// Compares the log of all entries that were taken with what is known of it otherwise.
+    pub fn expect_root(&mut self, size: u64, root: Sha256) {
+        let found = Head::of(&self.log);
+        if found != (Head { sequence: size, root }) {
+            self.findings.add(Finding::Root { size, root, has: found.sequence, found: found.root });
+        }
     }
 
     /// Keeps what the entry says of components.
@@ -251,8 +263,8 @@ impl Verifier {
     /// # Errors
     /// If the temporary file can't be read or written.
     pub fn finish(self) -> io::Result<Report> {
-        let Self { head, unknown, names, mut findings, facts, journals } = self;
+        let Self { log, sequence: _, unknown, names, mut findings, facts, journals } = self;
         compare::compare(facts.sorted()?, &names, journals, &mut findings)?;
-        Ok(Report { head, unknown, findings: findings.first, more: findings.more })
+        Ok(Report { head: Head::of(&log), unknown, findings: findings.first, more: findings.more })
     }
 }

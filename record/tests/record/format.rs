@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use sealcard_api::{Timestamp, merge::CertificateChange, record::RequestState};
-use sealcard_record::{Body, Draft, Event, Head, MAX_ENTRY, SCHEMA, Sha256, event, parse};
+use sealcard_record::{Body, Draft, Event, MAX_ENTRY, Placed, SCHEMA, Salt, Sha256, event, leaf_hash, parse};
+use sealcard_transparency::{Frontier, Hash};
 use serde_json::Value;
 
 use crate::samples;
@@ -12,15 +13,16 @@ use crate::samples;
 /// One entry of each event, in the order of [`samples::drafts`]. Never change a line: old records have such entries.
 const ENTRIES: &str = include_str!("../entries.jsonl");
 
+const SALT: Salt = Salt([7; 16]);
+
+fn place(draft: Draft) -> Result<Placed, sealcard_record::BodyError> {
+    draft.place(1, Timestamp::from_unix(0), SALT)
+}
+
 fn placed() -> Vec<String> {
-    let mut head = Head::EMPTY;
-    let mut texts = Vec::new();
-    for draft in samples::drafts() {
-        let placed = draft.place(&head, Timestamp::from_unix(1_795_914_000)).unwrap();
-        head = placed.head;
-        texts.push(placed.text);
-    }
-    texts
+    let placed =
+        |(number, draft): (u64, Draft)| draft.place(number, Timestamp::from_unix(1_795_914_000), SALT).unwrap();
+    (1..).zip(samples::drafts()).map(placed).map(|placed| placed.text).collect()
 }
 
 #[test]
@@ -84,11 +86,24 @@ fn same_thing_has_the_same_form_everywhere() {
 
 #[test]
 fn hash_of_known_entries_never_changes() {
-    let head = ENTRIES.lines().fold(Head::EMPTY, |head, line| head.next(line));
-    assert_eq!(head.sequence, ENTRIES.lines().count() as u64);
-    // (h=$(printf '%064d' 0); while read -r l; do
-    //   h=$( (printf %s "$h" | xxd -r -p; printf %s "$l") | sha256sum | cut -d' ' -f1); done; echo $h) < entries.jsonl
-    assert_eq!(head.hash.to_string(), "2da6679585e3d493628d0ee9dcf3691094c9326d21cde041d3d6a3274c6b4a6c");
+    let mut log = Frontier::new();
+    for line in ENTRIES.lines() {
+        log.append(Hash(leaf_hash(line, &SALT).unwrap().0)).unwrap();
+    }
+    // By a program of its own: leaves as sealcard_transparency::Leaf describes them, root by RFC 9162, section 2.1.1.
+    assert_eq!(log.root().to_string(), "f510da98e85a24150c55e336f59edbff60b0229dc34eda2c16b9e60d1d7ec048");
+}
+
+#[test]
+fn hash_changes_with_each_part_of_an_entry() {
+    let line = ENTRIES.lines().next().unwrap();
+    let hash = leaf_hash(line, &SALT).unwrap();
+    assert_ne!(leaf_hash(line, &Salt([8; 16])).unwrap(), hash);
+    for (from, to) in [("alice", "mallory"), ("2026-11-29", "2026-11-28"), ("use-intent", "use-outcome")] {
+        let changed = line.replacen(from, to, 1);
+        assert_ne!(changed, line);
+        assert_ne!(leaf_hash(&changed, &SALT).unwrap(), hash);
+    }
 }
 
 #[test]
@@ -120,7 +135,7 @@ fn entries_of_a_newer_schema_are_read_as_unknown() {
 
 #[test]
 fn unknown_events_are_never_written() {
-    Draft::of_server(Event::Unknown).place(&Head::EMPTY, Timestamp::now()).unwrap_err();
+    place(Draft::of_server(Event::Unknown)).unwrap_err();
 }
 
 #[test]
@@ -128,7 +143,7 @@ fn entries_that_are_too_long_are_refused() {
     let named = |length| {
         let mut signing_key = samples::signing_key();
         signing_key.key.name = "x".repeat(length);
-        Draft::of_server(Event::KeyEnabled(event::KeyAct { signing_key })).place(&Head::EMPTY, Timestamp::from_unix(0))
+        place(Draft::of_server(Event::KeyEnabled(event::KeyAct { signing_key })))
     };
     let short = named(0).unwrap().text.len();
     assert_eq!(named(MAX_ENTRY - short).unwrap().text.len(), MAX_ENTRY);
@@ -153,7 +168,7 @@ fn texts_of_others_are_cut_to_fit() {
         Event::UseIntent(claimed),
         Event::UseDenied(denied),
     ] {
-        let placed = Draft::of_server(event).place(&Head::EMPTY, Timestamp::from_unix(0)).unwrap();
+        let placed = place(Draft::of_server(event)).unwrap();
         assert!(placed.text.len() <= MAX_ENTRY && placed.text.contains('…'), "{}", placed.text.len());
         assert_eq!(parse(&placed.text).unwrap(), placed.body);
     }
@@ -197,7 +212,8 @@ proptest! {
         outcome.error = Some(error);
         outcome.signature_sha256 = Some(Sha256(hash));
         let draft = Draft::new(samples::request(), Event::UseOutcome(outcome));
-        let placed = draft.clone().place(&Head::EMPTY, Timestamp::from_unix(5)).unwrap();
+        let placed = place(draft.clone()).unwrap();
+        prop_assert_eq!(leaf_hash(&placed.text, &SALT).unwrap(), placed.hash);
         prop_assert!(!placed.text.contains('\n'));
         let read: Body = parse(&placed.text).unwrap();
         prop_assert_eq!(&read, &placed.body);

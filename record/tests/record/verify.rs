@@ -9,14 +9,16 @@ use sealcard_api::{
     record::RequestState,
 };
 use sealcard_record::{
-    Draft, Event, Head, Sha256,
+    Draft, Event, Head, Salt, Sha256,
     event::{Asked, KeyBegun, KeyCertified, KeyComponentsAct, KeyWork, Operation, SignerOperation, UseIntent},
+    leaf_hash,
     verify::{Finding, Journals, MEMORY, Options, Report, Verifier, read_journal, read_record},
 };
 use sealcard_signer_protocol::{
     JournalEntry,
     journal::{entry_hash, format_line},
 };
+use sealcard_transparency::{Frontier, Hash};
 use uuid::Uuid;
 
 use crate::samples;
@@ -24,9 +26,8 @@ use crate::samples;
 /// A record and a journal in the making.
 #[derive(Clone, Default)]
 struct Story {
-    head: Head,
-    /// Entries with the hashes that are stored with them.
-    record: Vec<(String, Sha256)>,
+    /// Entries with the salts and hashes that are stored with them.
+    record: Vec<(String, Salt, Sha256)>,
     journal: Vec<JournalEntry>,
 }
 
@@ -44,9 +45,9 @@ fn intent(input: u8) -> UseIntent {
 impl Story {
     fn record(&mut self, number: u64, event: Event) {
         let draft = Draft::new(RequestId(request(number)), event).by(samples::alice());
-        let placed = draft.place(&self.head, Timestamp::from_unix(1_800_000_000)).unwrap();
-        self.head = placed.head;
-        self.record.push((placed.text, placed.head.hash));
+        let (number, salt) = (self.record.len() as u64 + 1, Salt([number as u8; 16]));
+        let placed = draft.place(number, Timestamp::from_unix(1_800_000_000), salt).unwrap();
+        self.record.push((placed.text, placed.salt, placed.hash));
     }
 
     fn use_key(&mut self, number: u64, operation: &str, input: u8) {
@@ -103,10 +104,19 @@ impl Story {
         for entry in &self.journal {
             verifier.journal_entry(&mut journal, entry, false).unwrap();
         }
-        for (text, hash) in &self.record {
-            verifier.entry(text, *hash).unwrap();
+        for (text, salt, hash) in &self.record {
+            verifier.entry(text, salt, *hash).unwrap();
         }
+        let head = self.head();
+        verifier.expect_root(head.sequence, head.root);
         verifier.finish().unwrap()
+    }
+
+    /// The log of the hashes as they are stored.
+    fn head(&self) -> Head {
+        let mut log = Frontier::new();
+        self.record.iter().for_each(|(.., hash)| drop(log.append(Hash(hash.0)).unwrap()));
+        Head::of(&log)
     }
 
     fn findings(&self) -> Vec<Finding> {
@@ -125,7 +135,7 @@ impl Story {
 fn sound_story_has_no_findings() {
     let story = Story::sound();
     let report = story.verify_with(MEMORY, Journals::All);
-    let expected = Report { head: story.head, unknown: 0, findings: Vec::new(), more: 0 };
+    let expected = Report { head: story.head(), unknown: 0, findings: Vec::new(), more: 0 };
     assert_eq!(report, expected);
 }
 
@@ -137,9 +147,32 @@ fn changed_entry_is_found_once() {
 }
 
 #[test]
+fn entry_that_was_changed_with_its_hash_is_found_by_the_root() {
+    let story = Story::sound();
+    let known = story.head();
+    let mut forged = story.clone();
+    let (text, salt, hash) = &mut forged.record[5];
+    *text = text.replacen("alice", "mallory", 1);
+    *hash = leaf_hash(text, salt).unwrap();
+    let mut shorter = story;
+    shorter.record.pop();
+    for story in [forged, shorter] {
+        let mut verifier =
+            Verifier::new(Options { folder: std::env::temp_dir(), memory: MEMORY, journals: Journals::None });
+        for (text, salt, hash) in &story.record {
+            verifier.entry(text, salt, *hash).unwrap();
+        }
+        verifier.expect_root(known.sequence, known.root);
+        let found = story.head();
+        let root = Finding::Root { size: known.sequence, root: known.root, has: found.sequence, found: found.root };
+        assert!(verifier.finish().unwrap().findings.contains(&root));
+    }
+}
+
+#[test]
 fn removed_entry_is_found() {
     let mut story = Story::sound();
-    let outcome = story.record.iter().position(|(text, _)| text.contains("use-outcome")).unwrap();
+    let outcome = story.record.iter().position(|(text, ..)| text.contains("use-outcome")).unwrap();
     story.record.remove(outcome);
     let findings = story.findings();
     let number = outcome as u64 + 1;
@@ -153,9 +186,7 @@ fn removed_entry_is_found() {
 #[test]
 fn entry_that_can_not_be_read_is_found() {
     let mut story = Story::sound();
-    let text = "no entry".to_owned();
-    story.head = story.head.next(&text);
-    story.record.push((text, story.head.hash));
+    story.record.push(("no entry".to_owned(), Salt([0; 16]), Sha256([0; 32])));
     story.sign(9);
     assert!(matches!(story.finding(), Finding::Unreadable { .. }));
 }
@@ -230,8 +261,8 @@ fn younger_entry_of_a_journal_confirms_and_accuses_nobody() {
     for entry in &story.journal {
         verifier.journal_entry(&mut journal, entry, true).unwrap();
     }
-    for (text, hash) in &story.record {
-        verifier.entry(text, *hash).unwrap();
+    for (text, salt, hash) in &story.record {
+        verifier.entry(text, salt, *hash).unwrap();
     }
     assert_eq!(verifier.finish().unwrap().findings, Vec::new());
 }
@@ -258,18 +289,19 @@ fn changed_journal_is_found() {
 }
 
 #[test]
-fn unknown_events_are_counted_and_keep_the_chain() {
+fn unknown_events_are_counted_and_keep_the_log() {
     let mut story = Story::sound();
     let text = format!(
         r#"{{"schema":1,"sequence":{},"time":"2026-11-29T00:00:00Z","request_id":"{}","event":"moon-landed","crew":3}}"#,
-        story.head.sequence + 1,
+        story.record.len() + 1,
         request(4)
     );
-    story.head = story.head.next(&text);
-    story.record.push((text, story.head.hash));
+    let salt = Salt([0; 16]);
+    let hash = leaf_hash(&text, &salt).unwrap();
+    story.record.push((text, salt, hash));
     story.sign(9);
     let report = story.verify_with(MEMORY, Journals::All);
-    assert_eq!((report.unknown, report.findings, report.head), (1, Vec::new(), story.head));
+    assert_eq!((report.unknown, report.findings, report.head), (1, Vec::new(), story.head()));
 }
 
 #[test]
@@ -285,8 +317,10 @@ fn findings_are_bounded_and_counted() {
 #[test]
 fn files_are_verified_as_they_are_exported() {
     let story = Story::sound();
-    let lines = |record: &[(String, Sha256)]| {
-        let line = |(text, hash): &(String, Sha256)| format!("{{\"hash\":\"{hash}\",\"entry\":{text}}}\n");
+    let lines = |record: &[(String, Salt, Sha256)]| {
+        let line = |(text, salt, hash): &(String, Salt, Sha256)| {
+            format!("{{\"hash\":\"{hash}\",\"salt\":\"{salt}\",\"entry\":{text}}}\n")
+        };
         record.iter().map(line).collect::<String>()
     };
     let journal: String = story.journal.iter().map(format_line).collect();
@@ -303,7 +337,7 @@ fn files_are_verified_as_they_are_exported() {
     let record = lines(&story.record);
     assert_eq!(verify(&record, &journal).unwrap().findings, Vec::new());
     // The last line needs no end.
-    assert_eq!(verify(record.trim_end(), journal.trim_end()).unwrap().head, story.head);
+    assert_eq!(verify(record.trim_end(), journal.trim_end()).unwrap().head, story.head());
     let found = verify(&record, &format!("{journal}nonsense\n")).unwrap().findings;
     assert!(matches!(found.as_slice(), [Finding::JournalUnreadable { line: 9, .. }]), "{found:?}");
     assert!(verify("{}\n", &journal).unwrap_err().to_string().contains("line 1"));

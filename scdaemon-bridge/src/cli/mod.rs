@@ -27,6 +27,7 @@ mod pages;
 mod passwd;
 mod progress;
 mod proxy;
+mod receipt;
 mod reset;
 mod secret_file;
 mod selection;
@@ -143,6 +144,8 @@ enum Command {
     BreakGlass(Box<approvals::advance::BreakGlassArguments>),
     /// Verify signatures of files without gpg
     Verify(verify::Arguments),
+    /// Prove that a signature is in the server's record
+    Receipt(receipt::Arguments),
     /// Check every link from gpg to the server and say what to do
     Doctor(doctor::Arguments),
     /// Show what the last operation was and why it failed
@@ -267,6 +270,7 @@ async fn dispatch(app: &App, command: Command) -> anyhow::Result<ExitCode> {
         Command::Reject(arguments) => approvals::decide::reject(app, arguments).await.map(done),
         Command::Preapprove(arguments) => approvals::advance::preapprove(app, *arguments).await.map(done),
         Command::BreakGlass(arguments) => approvals::advance::break_glass(app, *arguments).await,
+        Command::Receipt(arguments) => receipt::run(app, arguments).await,
         Command::Verify(arguments) => verify::run(app, &arguments),
         Command::Doctor(arguments) => doctor::run(app, arguments).await,
         Command::Last(arguments) => last::run(app, &arguments).map(done),

@@ -190,6 +190,12 @@ impl Paths {
         self.state_folder.join("known-cards.json")
     }
 
+    /// The newest checkpoint of the server's record that was seen.
+    #[must_use]
+    pub fn known_log_file(&self) -> PathBuf {
+        self.state_folder.join("known-log.json")
+    }
+
     /// The signers that secrets may be encrypted to.
     #[must_use]
     pub fn known_signers_file(&self) -> PathBuf {
@@ -265,6 +271,7 @@ impl Paths {
             self.git_file(),
             self.cards_file(),
             self.known_cards_file(),
+            self.known_log_file(),
             self.justification_file(),
             self.waiting_folder(),
             self.last_file(),

@@ -384,6 +384,7 @@ fn change_of(tx: &mut WriteTx, event: &Event) -> Result<Option<Change>, StorageE
         | Event::MasterKeyChanged(_)
         | Event::ComponentsResealed(_)
         | Event::DatabaseMoved(_)
+        | Event::LogBegun(_)
         | Event::ClockJumped(_)
         | Event::ClockConfirmed(_)
         | Event::NoticeChannelEnabled(_)

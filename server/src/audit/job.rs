@@ -112,7 +112,7 @@ impl Audit {
 pub fn to_report(report: Report) -> RecordReport {
     RecordReport {
         entries: report.head.sequence,
-        head: report.head.hash.to_string(),
+        root: report.head.root.to_string(),
         unknown: report.unknown,
         findings: report.findings.iter().map(ToString::to_string).collect(),
         more_findings: report.more,

@@ -171,6 +171,12 @@ impl Account {
     }
 }
 
+/// The name that tells this server from others: the first one that is neither an address nor `localhost`, if there is one.
+fn public_name(names: &[String]) -> &str {
+    let is_public = |name: &&String| name.parse::<std::net::IpAddr>().is_err() && *name != "localhost";
+    names.iter().find(is_public).or_else(|| names.first()).map_or("localhost", String::as_str)
+}
+
 /// The text of the configuration, with limits and such as comments.
 fn configuration(plan: &Plan<'_>, certificate: &Path, key: &Path) -> anyhow::Result<String> {
     let relative = |path: &Path| path.strip_prefix(plan.data).unwrap_or(path).to_owned();
@@ -183,6 +189,7 @@ fn configuration(plan: &Plan<'_>, certificate: &Path, key: &Path) -> anyhow::Res
     config.tls.key = relative(key);
     config.tls.names = plan.names.to_vec();
     config.database.clone_from(&plan.database);
+    config.record.origin = Some(format!("{}/record", public_name(plan.names)));
     let text = toml::to_string(&config)?;
     // They are written as comments: a later release may have better defaults.
     let mut in_limits = false;

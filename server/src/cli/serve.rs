@@ -154,6 +154,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         async move { state.authentication.last_uses.keep_writing(&store).await }
     });
     let notifying = tokio::spawn(state.notices.clone().keep_sending());
+    let mut publishing = tokio::spawn(state.log.clone().keep_publishing());
     let last = state.clone();
     let server =
         Server::bind(listen, Arc::clone(&tls), state).await.with_context(|| format!("can't listen on {listen}"))?;
@@ -170,14 +171,18 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     service_manager::ready(&url(address));
     let alive = tokio::spawn(service_manager::keep_alive(store.clone()));
 
-    let mut must_end = None;
+    let mut must_end: Option<anyhow::Error> = None;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
             Ok(error) = &mut announcing => {
                 tracing::error!(%error, "this server can't use the database any more: stopping");
-                must_end = Some(error);
+                must_end = Some(error.into());
+            }
+            Ok(error) = &mut publishing => {
+                tracing::error!(%error, "the record is not the one that was signed: stopping");
+                must_end = Some(error.into());
             }
         }
         service_manager::stopping();
@@ -196,6 +201,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     waking.abort();
     sweeping.abort();
     notifying.abort();
+    publishing.abort();
     clock_watch.abort();
     alive.abort();
     if let Some(exposing) = exposing {
@@ -211,7 +217,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     signers.stop().await;
     store.close().await;
     tracing::info!("stopped");
-    must_end.map_or(Ok(()), |error| Err(error.into()))
+    must_end.map_or(Ok(()), Err)
 }
 
 /// Stores environments that were added beside the server. Gives those that have a folder here, and all environments

@@ -56,6 +56,8 @@ pub struct Config {
     pub changes: ChangesConfig,
     /// Who is told what.
     pub notices: NoticesConfig,
+    /// The record's log.
+    pub record: RecordConfig,
 }
 
 impl Default for Config {
@@ -74,7 +76,26 @@ impl Default for Config {
             approvals: ApprovalsConfig::default(),
             changes: ChangesConfig::default(),
             notices: NoticesConfig::default(),
+            record: RecordConfig::default(),
         }
+    }
+}
+
+/// Section `[record]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RecordConfig {
+    /// The name of the record's log, which its checkpoints are signed for: a URL without its scheme, such as
+    /// `sign.example.org/record`. No checkpoints are made if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// The environment, a sealed store, whose signer signs the checkpoints.
+    pub environment: String,
+}
+
+impl Default for RecordConfig {
+    fn default() -> Self {
+        Self { origin: None, environment: "default".to_owned() }
     }
 }
 

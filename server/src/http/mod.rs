@@ -11,6 +11,7 @@ pub mod extract;
 mod flows;
 mod io;
 mod layers;
+mod log;
 mod metrics;
 mod notices;
 mod page;

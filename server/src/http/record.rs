@@ -22,13 +22,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(start_verification, verification))
 }
 
-/// One entry. Entries form a chain: each hash covers the one before.
+/// One entry. Entries are the leaves of a Merkle tree.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct RecordEntry {
-    /// SHA-256 of the previous entry's hash (32 zero bytes for the first) and this entry's exact bytes, lower-case
-    /// hexadecimal.
+    /// The hash of the entry's leaf, lower-case hexadecimal.
     hash: String,
-    /// The entry, exactly as it was hashed.
+    /// The salt of the leaf's commitment to the entry, lower-case hexadecimal.
+    salt: String,
+    /// The entry: exactly the bytes that the leaf commits to.
     #[schema(value_type = Object)]
     entry: Box<RawValue>,
     #[serde(skip)]
@@ -168,13 +169,13 @@ fn of_project(project: Option<ProjectId>, mut rows: Vec<RecordRow>) -> Vec<Recor
 }
 
 fn to_entry(row: RecordRow) -> Result<RecordEntry, StorageError> {
-    let RecordRow { sequence, body, hash, .. } = row;
+    let RecordRow { sequence, body, salt, hash, .. } = row;
     let entry = RawValue::from_string(body);
     let entry = entry.map_err(|_| StorageError::Damaged(format!("record entry {sequence}")))?;
-    Ok(RecordEntry { hash: hash.to_string(), entry, sequence })
+    Ok(RecordEntry { hash: hash.to_string(), salt: salt.to_string(), entry, sequence })
 }
 
-/// Starts to check the chain of the whole record, and every key use in it against the signers' journals. If a
+/// Starts to check the log of the whole record, and every key use in it against the signers' journals. If a
 /// verification runs already, no other is started.
 #[utoipa::path(post, path = "/v1/record/verification", tag = "record",
     responses((status = 202, body = RecordVerification)))]

@@ -21,8 +21,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, flows, grants, groups, health,
-    imports, keys, login, merges, notices, operations, passwords, projects, record, requests, rules, service_accounts,
-    status, templates, users,
+    imports, keys, log, login, merges, notices, operations, passwords, projects, record, requests, rules,
+    service_accounts, status, templates, users,
 };
 use crate::config::Limits;
 
@@ -75,6 +75,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(flows::routes())
         .merge(cards::routes())
         .merge(record::routes())
+        .merge(log::routes())
         .merge(rules::routes())
         .merge(templates::routes())
         .merge(notices::routes())

@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     directory::Directory,
     keys::Keys,
+    log::Log,
     notices::{Channels, Notices},
     requests::Requests,
     rules::Rules,
@@ -39,6 +40,8 @@ pub struct Parts {
     pub rules: Rules,
     /// Verifying the record.
     pub audit: Audit,
+    /// The record's log.
+    pub log: Log,
     /// The configuration.
     pub config: Arc<Config>,
     /// Passwords, tokens and grants.
@@ -73,6 +76,7 @@ impl AppState {
             authority: folder.join(CA_FILE),
         };
         let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
+        let log = Log::new(store.clone(), Arc::clone(&signers), config.record.clone());
         let directory = Directory::new(store.clone(), config.policy.allow_self_grants);
         let keys = Keys::new(store.clone(), Arc::clone(&signers), directory.clone());
         let rules = Rules::new(store.clone());
@@ -93,6 +97,7 @@ impl AppState {
             signers,
             requests,
             audit,
+            log,
             config,
             authentication,
             keys,

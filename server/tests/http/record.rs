@@ -66,7 +66,7 @@ fn some_key() -> SigningKey {
 }
 
 #[tokio::test]
-async fn entries_are_answered_as_they_were_hashed() {
+async fn entries_are_answered_as_they_were_committed_to() {
     let server = Running::start().await;
     let admin = server.admin().await;
     with_uses(&server, some_key()).await;
@@ -74,7 +74,7 @@ async fn entries_are_answered_as_they_were_hashed() {
     let text = answer.text();
     let rows = server.store.record(RecordFilter { limit: 500, ..RecordFilter::default() }).await;
     for row in rows.unwrap() {
-        let line = format!("{{\"hash\":\"{}\",\"entry\":{}}}", row.hash, row.body);
+        let line = format!("{{\"hash\":\"{}\",\"salt\":\"{}\",\"entry\":{}}}", row.hash, row.salt, row.body);
         assert!(text.contains(&line), "{line} is not in {text}");
     }
 }
@@ -213,6 +213,9 @@ async fn verification_is_started_once_and_watched_to_its_end() {
     assert_eq!((report.entries, report.unknown, report.more_findings), (5, 0, 0));
     let open = format!("request {}: an intent without an outcome", requests[1]);
     assert!(report.findings.iter().any(|finding| finding.starts_with(&open)), "{:?}", report.findings);
-    let newest = RecordFilter { descending: true, limit: 1, ..RecordFilter::default() };
-    assert_eq!(report.head, server.store.record(newest).await.unwrap()[0].hash.to_string());
+    let mut log = Frontier::new();
+    for row in server.store.record(RecordFilter { limit: 500, ..RecordFilter::default() }).await.unwrap() {
+        log.append(Hash(row.hash.0)).unwrap();
+    }
+    assert_eq!(report.root, log.root().to_string());
 }

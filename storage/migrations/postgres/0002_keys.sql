@@ -333,9 +333,10 @@ CREATE TABLE record (
     key_id       UUID,
     state        TEXT,
     signature_sha256 BYTEA CHECK (length(signature_sha256) = 32),
-    -- The exact bytes that were hashed.
+    -- The exact bytes that the leaf commits to, and the salt of the commitment.
     body         TEXT NOT NULL,
-    -- SHA-256 of the previous entry's hash and the body.
+    salt         BYTEA NOT NULL CHECK (length(salt) = 16),
+    -- The hash of the leaf.
     hash         BYTEA NOT NULL CHECK (length(hash) = 32)
 );
 
@@ -348,13 +349,42 @@ CREATE INDEX record_of_key ON record (key_id, sequence) WHERE key_id IS NOT NULL
 CREATE TRIGGER record_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON record
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('the record is append-only');
 
--- The newest entry's number and hash. Whoever writes holds this row, so that the chain never forks, and changes it: whoever
--- finds it as it was knows that nothing was written since.
+-- Roots of complete subtrees of the log: level 1 has those of 256 leaves, level 2 those of 256 of level 1, and so on.
+CREATE TABLE record_subtree (
+    level  BIGINT NOT NULL CHECK (level BETWEEN 1 AND 7),
+    number BIGINT NOT NULL CHECK (number >= 0),
+    hash   BYTEA NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, number)
+);
+
+CREATE TRIGGER record_subtree_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON record_subtree
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('the record is append-only');
+
+-- Keys that sign the log's checkpoints: one for each name that the log had.
+CREATE TABLE log_key (
+    component_id   UUID NOT NULL PRIMARY KEY,
+    environment_id UUID NOT NULL REFERENCES environment (id),
+    origin         TEXT NOT NULL UNIQUE,
+    ed25519        BYTEA NOT NULL CHECK (length(ed25519) = 32),
+    ml_dsa_44      BYTEA NOT NULL CHECK (length(ml_dsa_44) = 1312),
+    handle         BYTEA NOT NULL,
+    created        BIGINT NOT NULL
+);
+
+-- The newest checkpoint of each. Older ones can be made anew by nobody, and are needed by nobody: each newer one covers them.
+CREATE TABLE log_checkpoint (
+    origin TEXT NOT NULL PRIMARY KEY REFERENCES log_key (origin),
+    size   BIGINT NOT NULL,
+    note   TEXT NOT NULL,
+    time   BIGINT NOT NULL
+);
+
+-- The right edge of the log: its size in 8 bytes, then the roots of its complete subtrees from the left. Whoever writes holds
+-- this row, so that the log never forks, and changes it: whoever finds it as it was knows that nothing was written since.
 CREATE TABLE record_head (
     one      BIGINT PRIMARY KEY CHECK (one = 1),
-    sequence BIGINT NOT NULL,
-    hash     BYTEA NOT NULL CHECK (length(hash) = 32),
+    log      BYTEA NOT NULL,
     -- Transactions that have changed anything else than uses: whether what a use was judged by may have changed.
     changes  BIGINT NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
-INSERT INTO record_head (one, sequence, hash) VALUES (1, 0, decode(repeat('00', 32), 'hex'));
+INSERT INTO record_head (one, log) VALUES (1, decode('0000000000000000', 'hex'));

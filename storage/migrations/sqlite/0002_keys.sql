@@ -345,13 +345,51 @@ CREATE TABLE record (
     key_id       BLOB,
     state        TEXT,
     signature_sha256 BLOB CHECK (length(signature_sha256) = 32),
-    -- The exact bytes that were hashed.
+    -- The exact bytes that the leaf commits to, and the salt of the commitment.
     body         TEXT NOT NULL,
-    -- SHA-256 of the previous entry's hash and the body.
+    salt         BLOB NOT NULL CHECK (length(salt) = 16),
+    -- The hash of the leaf.
     hash         BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
 
--- The newest entry is the record's head. What several servers keep beside it has a place here too.
+-- Roots of complete subtrees of the log: level 1 has those of 256 leaves, level 2 those of 256 of level 1, and so on.
+CREATE TABLE record_subtree (
+    level  INTEGER NOT NULL CHECK (level BETWEEN 1 AND 7),
+    number INTEGER NOT NULL CHECK (number >= 0),
+    hash   BLOB NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER record_subtree_is_never_changed BEFORE UPDATE ON record_subtree
+BEGIN
+    SELECT RAISE(ABORT, 'the record is append-only');
+END;
+
+CREATE TRIGGER record_subtree_is_never_removed BEFORE DELETE ON record_subtree
+BEGIN
+    SELECT RAISE(ABORT, 'the record is append-only');
+END;
+
+-- Keys that sign the log's checkpoints: one for each name that the log had.
+CREATE TABLE log_key (
+    component_id   BLOB NOT NULL PRIMARY KEY,
+    environment_id BLOB NOT NULL REFERENCES environment (id),
+    origin         TEXT NOT NULL UNIQUE,
+    ed25519        BLOB NOT NULL CHECK (length(ed25519) = 32),
+    ml_dsa_44      BLOB NOT NULL CHECK (length(ml_dsa_44) = 1312),
+    handle         BLOB NOT NULL,
+    created        INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The newest checkpoint of each. Older ones can be made anew by nobody, and are needed by nobody: each newer one covers them.
+CREATE TABLE log_checkpoint (
+    origin TEXT NOT NULL PRIMARY KEY REFERENCES log_key (origin),
+    size   INTEGER NOT NULL,
+    note   TEXT NOT NULL,
+    time   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What several servers keep beside the record has a place here too.
 CREATE TABLE record_head (
     one     INTEGER PRIMARY KEY CHECK (one = 1),
     -- Transactions that have changed anything else than uses: whether what a use was judged by may have changed.

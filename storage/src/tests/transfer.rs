@@ -64,7 +64,7 @@ async fn moved_server_has_the_same_record_and_writes_on() {
     let store = Store::open(&cluster.database()).await.unwrap();
     assert_eq!((store.server_id(), store.registry_version()), (id, version));
     assert_eq!(attempt(&store, 6, false).await.unwrap(), 6);
-    check_chain(&store, 6).await;
+    check_record(&store, 6).await;
 
     let full = Store::transfer(&file.path(), &options(&cluster), |_| {}).await.unwrap_err();
     assert!(full.to_string().contains("holds a server already"), "{full}");
@@ -86,9 +86,9 @@ async fn database_of_something_else_is_refused_and_a_broken_record_is_not_moved(
     file.tamper("DROP TRIGGER record_is_never_changed; UPDATE record SET hash = zeroblob(32) WHERE sequence = 1")
         .unwrap();
     let broken = Store::transfer(&file.path(), &options(&cluster), |_| {}).await.unwrap_err();
-    assert!(broken.to_string().contains("chain breaks at entry 1"), "{broken}");
+    assert!(broken.to_string().contains("entry 1 of the record was changed"), "{broken}");
     // Nothing was moved, so the same database can be used for the next attempt.
     assert!(matches!(Store::open(&cluster.database()).await, Err(StorageError::Damaged(_))));
     let again = Store::transfer(&file.path(), &options(&cluster), |_| {}).await.unwrap_err();
-    assert!(again.to_string().contains("chain breaks at entry 1"), "{again}");
+    assert!(again.to_string().contains("entry 1 of the record was changed"), "{again}");
 }

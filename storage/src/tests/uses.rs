@@ -144,7 +144,7 @@ async fn idempotency_key_stands_for_one_use_with_one_outcome() {
         assert_eq!(begin(&store, &other).await.unwrap(), Begun::Mismatched);
         // The row of the first is as it was.
         assert_eq!(store.request(first.id).await.unwrap(), Some(known));
-        check_chain(&store, 3).await;
+        check_record(&store, 3).await;
     }
 }
 
@@ -164,7 +164,7 @@ async fn denied_request_has_a_row_and_is_decided_anew() {
         // What has been signed stays signed, whatever becomes of a repetition.
         assert_eq!(begin_if(&store, &repeated, query(&repeated), None, never).await.unwrap(), Begun::Denied);
         assert_eq!(store.request(repeated.id).await.unwrap().unwrap().state, RequestState::Signed);
-        check_chain(&store, 4).await;
+        check_record(&store, 4).await;
     }
 }
 
@@ -179,7 +179,7 @@ async fn request_whose_decision_fails_leaves_nothing() {
         assert!(matches!(answer, Err(StorageError::Busy)));
         assert_eq!(store.writer_load().commits, commits, "nothing was written");
         assert_eq!(store.request(refused.id).await.unwrap(), None);
-        check_chain(&store, 0).await;
+        check_record(&store, 0).await;
         // The idempotency key is as new as before.
         assert_eq!(begin(&store, &refused).await.unwrap(), Begun::New);
     }
@@ -208,7 +208,7 @@ async fn request_that_waits_is_ended_once() {
         assert_eq!(store.request(waiting.id).await.unwrap().unwrap().state, RequestState::Cancelled);
         assert_eq!(store.open_requests().await.unwrap(), OpenRequests::default());
         assert!(store.newest_entry().await.unwrap().is_some_and(|(number, time)| number == 2 && time.unix() > 0));
-        check_chain(&store, 2).await;
+        check_record(&store, 2).await;
     }
 }
 
@@ -232,7 +232,7 @@ async fn finished_requests_are_deleted_after_their_time() {
         let [first, ..] = finished;
         let again = NewRequest { id: RequestId::new(), ..first };
         assert_eq!(begin(&store, &again).await.unwrap(), Begun::New);
-        check_chain(&store, 8).await;
+        check_record(&store, 8).await;
     }
 }
 
@@ -417,7 +417,7 @@ async fn request_is_decided_by_the_facts_of_its_transaction() {
             scene.change(store, what, false).await;
             entries += 3;
         }
-        check_chain(store, entries).await;
+        check_record(store, entries).await;
     }
 }
 
@@ -468,7 +468,7 @@ async fn nothing_that_was_read_before_the_connection_broke_counts_after_it() {
         }
     }
     assert_eq!(store.cache.get(&scene.query()), None);
-    check_chain(store, 1).await;
+    check_record(store, 1).await;
 }
 
 /// A token of a grant that was refreshed is good for some time.
@@ -498,7 +498,7 @@ async fn retired_token_ends_with_its_time() {
 
 /// Alone, each has a transaction of its own; in company they share one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
+async fn uses_of_two_servers_alone_and_in_company_are_one_record() {
     const EACH: u64 = 40;
     let place = Place::postgres();
     let stores = [place.store().await, Store::open(&place.database()).await.unwrap()];
@@ -525,7 +525,7 @@ async fn uses_of_two_servers_alone_and_in_company_are_one_chain() {
         let commits = stores.iter().map(|store| store.writer_load().commits).sum::<u64>() - before;
         assert!(company == 1 || commits < 2 * EACH * 3, "{commits} commits");
     }
-    check_chain(&stores[0], 2 * 2 * EACH * 3).await;
+    check_record(&stores[0], 2 * 2 * EACH * 3).await;
 }
 
 /// The same request at both servers at once: one of them does it, and neither waits for the other for ever.
@@ -543,6 +543,6 @@ async fn one_request_at_two_servers_is_one_use() {
         }
         let begun = both.join_all().await;
         assert_eq!(begun.iter().filter(|begun| **begun == Begun::New).count(), 1, "{begun:?}");
-        check_chain(&stores[0], n).await;
+        check_record(&stores[0], n).await;
     }
 }

@@ -6,7 +6,8 @@ mod value;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use sealcard_record::Head;
+use sealcard_record::{Head, Salt, Sha256, leaf_hash};
+use sealcard_transparency::{Frontier, Hash};
 use tokio::runtime::Handle;
 
 use self::{
@@ -14,7 +15,7 @@ use self::{
     value::{Column, Value},
 };
 use super::{
-    Database, PostgresOptions, StorageError, Store, lock, record,
+    Database, PostgresOptions, StorageError, Store, lock,
     schema::{self, Schema},
     sql::{
         Conn, Row, params,
@@ -53,13 +54,13 @@ pub struct Transferred {
     pub tables: usize,
     /// Rows of all tables.
     pub rows: u64,
-    /// The end of the record, whose chain was verified in the new database.
+    /// The end of the record, whose log was made anew from the entries in the new database.
     pub record: Head,
 }
 
 impl Store {
     /// Copies all data of the server in the SQLite file `from` to an empty PostgreSQL database: all or nothing. Then
-    /// each table has the same rows in both, and the record's chain is whole. The file is not changed, except that its
+    /// each table has the same rows in both, and the record's log is whole. The file is not changed, except that its
     /// schema is brought up to date.
     ///
     /// # Errors
@@ -97,12 +98,12 @@ fn transfer(
         expect_empty(session).await
     })?;
     let mut rows = 0;
-    let mut head = Head::EMPTY;
+    let mut log = Frontier::new();
     for table in TABLES {
         let columns = columns(&source, &mut target, table)?;
         let copy = Copy { table, columns, source: &source };
         let copied = copy.write(&mut target, &mut progress)?;
-        let found = copy.read_back(&mut target, copied.rows, &mut head, &mut progress)?;
+        let found = copy.read_back(&mut target, copied.rows, &mut log, &mut progress)?;
         if copied != found {
             let (name, there, here) = (table.name, copied.rows, found.rows);
             return Err(StorageError::Damaged(format!(
@@ -112,11 +113,11 @@ fn transfer(
         rows += copied.rows;
     }
     let changes: i64 = source.query_row("SELECT changes FROM record_head", [], |row| row.get(0))?;
-    let set = "UPDATE record_head SET sequence = $1, hash = $2, changes = $3";
-    let values = params![head.sequence.cast_signed(), head.hash.0.as_slice(), changes];
+    let set = "UPDATE record_head SET log = $1, changes = $2";
+    let values = params![log.to_bytes(), changes];
     target.run(async |session| session.execute(set, values).await)?;
     target.run(async |session| session.script("COMMIT").await).map_err(StorageError::into_commit)?;
-    Ok(Transferred { tables: TABLES.len(), rows, record: head })
+    Ok(Transferred { tables: TABLES.len(), rows, record: Head::of(&log) })
 }
 
 /// Refuses a database that belongs to something else.
@@ -222,19 +223,19 @@ impl Copy<'_> {
         Ok(content.finish())
     }
 
-    /// Reads all rows from PostgreSQL. Those of the record continue its chain from `head`.
+    /// Reads all rows from PostgreSQL. Those of the record are appended to `log`.
     fn read_back(
         &self,
         target: &mut Blocking,
         total: u64,
-        head: &mut Head,
+        log: &mut Frontier,
         progress: &mut impl FnMut(TransferProgress),
     ) -> Result<Content, StorageError> {
         let key: Vec<String> = self.table.key.iter().map(|key| self.in_order(key)).collect();
         let select = format!("SELECT {} FROM {} ORDER BY {}", self.names(), self.table.name, key.join(", "));
         let record = self.table.name == "record";
         let place = |name: &str| self.columns.iter().position(|column| column.name == name).unwrap_or_default();
-        let (sequence, body, hash) = (place("sequence"), place("body"), place("hash"));
+        let [sequence, body, salt, hash] = ["sequence", "body", "salt", "hash"].map(place);
         let mut content = ContentReader::new();
         progress(self.progress(true, 0, total));
         target.run(async |session| {
@@ -245,7 +246,7 @@ impl Copy<'_> {
                     let values = self.values(&Row::Postgres(row))?;
                     content.add(&values);
                     if record {
-                        *head = next_head(*head, values.get(sequence), values.get(body), values.get(hash))?;
+                        append(log, [sequence, body, salt, hash].map(|place| values.get(place)))?;
                     }
                     if content.rows.is_multiple_of(PROGRESS) {
                         progress(self.progress(true, content.rows, total));
@@ -271,25 +272,27 @@ impl Copy<'_> {
     }
 }
 
-/// The record's head after one more row.
-fn next_head(
-    head: Head,
-    sequence: Option<&Value>,
-    body: Option<&Value>,
-    hash: Option<&Value>,
-) -> Result<Head, StorageError> {
-    let (Some(Value::Int(Some(sequence))), Some(Value::Text(Some(body))), Some(Value::Bytes(Some(hash)))) =
-        (sequence, body, hash)
+/// Appends an entry, which must be what its hash says, to the log.
+fn append(log: &mut Frontier, [sequence, body, salt, hash]: [Option<&Value>; 4]) -> Result<(), StorageError> {
+    let (
+        Some(Value::Int(Some(sequence))),
+        Some(Value::Text(Some(body))),
+        Some(Value::Bytes(Some(salt))),
+        Some(Value::Bytes(Some(hash))),
+    ) = (sequence, body, salt, hash)
     else {
         return Err(StorageError::Damaged("a row of the record lacks its body".to_owned()));
     };
-    let next = head.next(body);
-    if next != record::head(*sequence, hash.clone())? {
-        return Err(StorageError::Damaged(format!(
-            "the record's chain breaks at entry {sequence}; sealcard admin record verify says more"
-        )));
-    }
-    Ok(next)
+    let broken = || {
+        StorageError::Damaged(format!(
+            "the entry {sequence} of the record was changed; sealcard admin record verify says more"
+        ))
+    };
+    let salt = salt.as_slice().try_into().map(Salt).map_err(|_| broken())?;
+    let hash = Hash::from_slice(hash).ok_or_else(broken)?;
+    log.append(hash).map_err(|_| broken())?;
+    let is_next = u64::try_from(*sequence).is_ok_and(|sequence| sequence == log.size());
+    if is_next && leaf_hash(body, &salt).ok() == Some(Sha256(hash.0)) { Ok(()) } else { Err(broken()) }
 }
 
 /// Digests rows as they come.

@@ -43,4 +43,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("notice_delivery", &["id"]),
     table("notice_channel", &["name"]),
     table("record", &["sequence"]),
+    table("record_subtree", &["level", "number"]),
+    table("log_key", &["component_id"]),
+    table("log_checkpoint", &["origin"]),
 ];

@@ -1,7 +1,7 @@
 //! The one writer: all waiting jobs in one transaction, one commit, one fsync.
 //!
 //! Each job runs in its own savepoint, so that its error undoes nothing of the others. Nobody is answered before the
-//! commit. What jobs append to the record is chained and written at the end, when it is known which of them succeeded.
+//! commit. What jobs append to the record gets its place and is written at the end, when it is known which of them succeeded.
 
 mod job;
 mod postgres;

@@ -1,12 +1,12 @@
 //! The writer of PostgreSQL: one thread with one connection. It holds the row of the record's head while it writes, so
-//! that the servers that share the database append one after the other and the chain never forks.
+//! that the servers that share the database append one after the other and the log never forks.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-use sealcard_record::Head;
+use sealcard_transparency::Frontier;
 use tokio::runtime::Handle;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::{
     StorageError, Version,
     cache::Cache,
     clock::Clock,
-    record::{self, Entry},
+    record::{self, Appended, Entry},
     schema::{READ_NEWEST, SCHEMA_STAYS, Schema},
     sql::{
         Conn, params,
@@ -70,7 +70,7 @@ impl PostgresWriter {
             // A statement outside a transaction must not be committed by itself.
             session.script("SET default_transaction_read_only = on").await?;
             // Were they prepared only when they are needed, what is sent after them would overtake them.
-            for sql in [HEAD, APPEND_ONE, APPEND, CHANGED] {
+            for sql in [HEAD, APPEND_ONE, APPEND, COMPLETE, CHANGED] {
                 session.prepare(sql).await?;
             }
             Ok(())
@@ -99,35 +99,40 @@ impl PostgresWriter {
     }
 }
 
-const HEAD: &str = "SELECT sequence, hash, changes FROM record_head FOR UPDATE";
-/// One entry, which becomes the head.
-const APPEND_ONE: &str = "WITH head AS (UPDATE record_head SET sequence = $1, hash = $12)
+const HEAD: &str = "SELECT log, changes FROM record_head FOR UPDATE";
+/// One entry, and the log with it.
+const APPEND_ONE: &str = "WITH head AS (UPDATE record_head SET log = $14)
     INSERT INTO record
-        (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256, body, hash)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256, body, salt,
+         hash)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 /// Several entries, in one statement too. It takes PostgreSQL longer than the other takes for a single one.
-const APPEND: &str = "WITH head AS (UPDATE record_head SET sequence = $13, hash = $14)
+const APPEND: &str = "WITH head AS (UPDATE record_head SET log = $14)
     INSERT INTO record
-        (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256, body, hash)
+        (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256, body, salt,
+         hash)
     SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::UUID[], $6::UUID[], $7::UUID[],
-        $8::UUID[], $9::TEXT[], $10::BYTEA[], $11::TEXT[], $12::BYTEA[])";
+        $8::UUID[], $9::TEXT[], $10::BYTEA[], $11::TEXT[], $12::BYTEA[], $13::BYTEA[])";
+/// Subtrees of the log that have become complete.
+const COMPLETE: &str = "INSERT INTO record_subtree (level, number, hash)
+    SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BYTEA[])";
 
 /// Whether anything was committed.
 fn transaction(tx: &mut WriteTx, connection: u32, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
-    let (mut head, changes) = begin(session(&mut tx.conn)?)?;
+    let (mut log, changes) = begin(session(&mut tx.conn)?)?;
     tx.begin(Version { connection, changes });
     if !perform(tx, jobs)? {
         tx.conn.script("ROLLBACK")?;
         return Ok(false);
     }
-    let entries = record::chain(&mut head, std::mem::take(&mut tx.appended))?;
+    let appended = record::place(&mut log, std::mem::take(&mut tx.appended))?;
     let more_than_uses = tx.more_than_uses;
     // What is appended and COMMIT go out together; if one fails, so does what follows.
     let committed = session(&mut tx.conn)?.run(async |session| {
         let changed =
             async { if more_than_uses { session.execute(CHANGED, params![]).await.map(drop) } else { Ok(()) } };
         let (appended, changed, committed) =
-            tokio::join!(biased; append(session, &entries), changed, session.script("COMMIT"));
+            tokio::join!(biased; append(session, &appended, &log), changed, session.script("COMMIT"));
         appended.and(changed).and(committed)
     });
     committed.map_err(StorageError::into_commit)?;
@@ -142,27 +147,49 @@ fn session(conn: &mut Conn) -> Result<&mut Blocking, StorageError> {
 }
 
 /// Begins a transaction and takes the record's head and the count of changes, in one exchange.
-fn begin(conn: &mut Blocking) -> Result<(Head, u64), StorageError> {
-    let head: Option<(i64, Vec<u8>, i64)> = conn.run(async |session| {
+fn begin(conn: &mut Blocking) -> Result<(Frontier, u64), StorageError> {
+    let head: Option<(Vec<u8>, i64)> = conn.run(async |session| {
         let (begun, head) = tokio::join!(biased; session.script("BEGIN READ WRITE"), session.optional(HEAD, params![]));
         begun.and(head)
     })?;
     let head = head.ok_or_else(|| StorageError::Damaged("the record's head".to_owned()))?;
-    let (sequence, hash, changes) = head;
-    Ok((record::head(sequence, hash)?, changes.cast_unsigned()))
+    let (log, changes) = head;
+    Ok((record::stored_log(&log)?, changes.cast_unsigned()))
 }
 
-/// Appends entries to the record and notes its new head, which this transaction has locked.
-async fn append(session: &Session, entries: &[Entry]) -> Result<(), StorageError> {
+/// Appends entries to the record and notes its log, which this transaction has locked.
+async fn append(session: &Session, appended: &Appended, log: &Frontier) -> Result<(), StorageError> {
+    let Appended { entries, subtrees } = appended;
+    let complete = async {
+        if subtrees.is_empty() {
+            return Ok(());
+        }
+        let columns: [&(dyn ToSql + Sync); 3] = [
+            &subtrees.iter().map(|subtree| subtree.level).collect::<Vec<_>>(),
+            &subtrees.iter().map(|subtree| subtree.number).collect::<Vec<_>>(),
+            &subtrees.iter().map(|subtree| subtree.hash.as_slice()).collect::<Vec<_>>(),
+        ];
+        session.execute_with(COMPLETE, &columns).await.map(drop)
+    };
+    let log = log.to_bytes();
+    let (appended, complete) = tokio::join!(biased; append_entries(session, entries, &log), complete);
+    appended.and(complete)
+}
+
+async fn append_entries(session: &Session, entries: &[Entry], log: &[u8]) -> Result<(), StorageError> {
     macro_rules! column {
         ($entry:ident => $value:expr) => {
             entries.iter().map(|$entry| $value).collect::<Vec<_>>()
         };
     }
     // Fails where the transaction has: COMMIT alone would be answered as if it had been one.
-    let Some(last) = entries.last() else { return session.script("SELECT 1").await };
+    if entries.is_empty() {
+        return session.script("SELECT 1").await;
+    }
     if let [only] = entries {
-        return session.execute(APPEND_ONE, &only.values()).await.map(drop);
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m] = only.values();
+        let values = [a, b, c, d, e, f, g, h, i, j, k, l, m, &log];
+        return session.execute(APPEND_ONE, &values).await.map(drop);
     }
     let columns: [&(dyn ToSql + Sync); 14] = [
         &column!(entry => entry.sequence),
@@ -176,9 +203,9 @@ async fn append(session: &Session, entries: &[Entry]) -> Result<(), StorageError
         &column!(entry => entry.state),
         &column!(entry => entry.signature_sha256.as_deref()),
         &column!(entry => entry.body.as_str()),
+        &column!(entry => entry.salt.as_slice()),
         &column!(entry => entry.hash.as_slice()),
-        &last.sequence,
-        &last.hash,
+        &log,
     ];
     session.execute_with(APPEND, &columns).await.map(drop)
 }

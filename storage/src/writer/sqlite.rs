@@ -8,14 +8,14 @@ use std::{
     },
 };
 
-use sealcard_record::Head;
+use sealcard_transparency::Frontier;
 
 use super::{CHANGED, Job, Jobs, WriteTx, perform};
 use crate::{
     StorageError, Version,
     cache::Cache,
     clock::Clock,
-    record,
+    record::{self, Appended, Subtree},
     sql::{Conn, params, sqlite},
 };
 
@@ -31,7 +31,7 @@ pub(crate) struct SqliteWriter {
 /// The open file, and what of it is kept here: nobody else writes to it.
 struct Open {
     tx: WriteTx,
-    head: Head,
+    log: Frontier,
     version: Version,
 }
 
@@ -54,13 +54,13 @@ impl SqliteWriter {
 
     fn open(&self) -> Result<Open, StorageError> {
         let mut conn = Conn::Sqlite(sqlite::open(&self.path)?);
-        let head = record::read_head(&mut conn)?;
+        let log = record::read_log(&mut conn)?;
         let changes: Option<i64> = conn.scalar("SELECT changes FROM record_head", params![])?;
         let changes = changes.unwrap_or_default().cast_unsigned();
         let version = Version { connection: self.cache.new_connection(), changes };
         self.cache.observe(version);
         let tx = WriteTx::new(conn, self.published.load(Ordering::Acquire), Arc::clone(&self.clock));
-        Ok(Open { tx, head, version })
+        Ok(Open { tx, log, version })
     }
 
     /// Whether anything was committed.
@@ -72,7 +72,7 @@ impl SqliteWriter {
         open.tx.begin(open.version);
         // Not put back on error: after a failed commit what SQLite holds of the file can't be trusted (a failed fsync
         // may have dropped pages), so the connection is dropped, which rolls back, and opened anew.
-        let committed = transaction(&mut open.tx, &mut open.head, jobs).inspect_err(|_| {
+        let committed = transaction(&mut open.tx, &mut open.log, jobs).inspect_err(|_| {
             // A commit that failed may yet be found in the file.
             self.cache.new_connection();
         })?;
@@ -87,11 +87,11 @@ impl SqliteWriter {
 }
 
 /// Whether anything was committed.
-fn transaction(tx: &mut WriteTx, head: &mut Head, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+fn transaction(tx: &mut WriteTx, log: &mut Frontier, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
     tx.conn.execute("BEGIN IMMEDIATE", params![])?;
     let any = perform(tx, jobs)?;
     if any {
-        append(tx, head).map_err(StorageError::into_commit)?;
+        append(tx, log).map_err(StorageError::into_commit)?;
         if tx.more_than_uses {
             tx.conn.execute(CHANGED, params![]).map_err(StorageError::into_commit)?;
         }
@@ -102,16 +102,21 @@ fn transaction(tx: &mut WriteTx, head: &mut Head, jobs: &mut [Box<dyn Job>]) -> 
 }
 
 /// Writes what the jobs appended to the record.
-fn append(tx: &mut WriteTx, head: &mut Head) -> Result<(), StorageError> {
+fn append(tx: &mut WriteTx, log: &mut Frontier) -> Result<(), StorageError> {
     const APPEND: &str = "INSERT INTO record
             (sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256,
-             body, hash)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+             body, salt, hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    const COMPLETE: &str = "INSERT INTO record_subtree (level, number, hash) VALUES ($1, $2, $3)";
     if let Conn::Sqlite(conn) = &tx.conn {
         sqlite::expect_transaction(conn)?;
     }
-    for entry in record::chain(head, std::mem::take(&mut tx.appended))? {
+    let Appended { entries, subtrees } = record::place(log, std::mem::take(&mut tx.appended))?;
+    for entry in entries {
         tx.conn.execute(APPEND, &entry.values())?;
+    }
+    for Subtree { level, number, hash } in subtrees {
+        tx.conn.execute(COMPLETE, params![level, number, hash])?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Proxy, ProxyChoice},
     os,
     remote::{RemoteError, ServerUrl},
+    witness,
 };
 
 /// Clocks that differ by more than this make grants and signatures look expired or not yet made, in seconds.
@@ -45,12 +46,39 @@ pub(super) async fn look(app: &App) -> Vec<Finding> {
     }
     findings.extend(certificates(app, &config).await);
     let login = login(app).await;
-    let nothing_broken = login.iter().all(|finding| finding.verdict != Verdict::Broken);
+    let logged_in = login.iter().all(|finding| finding.verdict != Verdict::Broken);
     findings.extend(login);
-    if nothing_broken {
+    if logged_in {
+        findings.extend(record(app, &config).await);
         findings.extend(custody::look(app).await);
     }
     findings
+}
+
+/// Whether the server's record is the one that this computer has seen before.
+async fn record(app: &App, config: &Config) -> Option<Finding> {
+    const LINK: &str = "record";
+    match witness::witness(&app.remote, &config.server, &app.paths.known_log_file()).await {
+        Ok(Some(seen)) => {
+            let entries = count_of(seen.tree.size);
+            Some(Finding::good(LINK, format!("{} has {entries}, and all that were there before", seen.known.origin)))
+        }
+        Ok(None) => Some(Finding::warning(
+            LINK,
+            "the server does not prove its record to anybody",
+            "An administrator sets record.origin in server.toml.",
+        )),
+        Err(error) if error.is_alarm() => Some(Finding::broken(
+            LINK,
+            error.to_string(),
+            "Tell your security officer; sign nothing until this is clear.",
+        )),
+        Err(error) => Some(Finding::warning(LINK, format!("could not be looked at: {error}"), "sealcard doctor")),
+    }
+}
+
+fn count_of(entries: u64) -> String {
+    if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") }
 }
 
 /// The proxy on the way, or the one that only the environment knows.

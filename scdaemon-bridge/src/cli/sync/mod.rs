@@ -23,6 +23,7 @@ use crate::{
     cards::cache,
     config::{Config, files::FileLock},
     gpg::{CardKey, Imported, KeyPlace},
+    witness,
 };
 
 #[derive(Debug, Args)]
@@ -117,6 +118,12 @@ struct Counts {
 pub(super) async fn fetch(app: &App, options: Options) -> anyhow::Result<Report> {
     let Some(config) = Config::load(&app.paths.in_use())? else { bail!("not logged in: run `sealcard login`") };
     let list = app.remote.cards().await?;
+    // Nothing is taken from a server whose record is not what it was.
+    match witness::witness(&app.remote, &config.server, &app.paths.known_log_file()).await {
+        Err(error) if error.is_alarm() => return Err(error.into()),
+        Err(error) => warn(format!("the server's record could not be looked at: {error}")),
+        Ok(_) => {}
+    }
     if list.truncated {
         warn(format!("the server lists {} at most, and you can use more: {TOO_MANY}", count(list.cards.len(), "key")));
     }

@@ -17,7 +17,7 @@ use crate::{
 /// Move the data of a server from its SQLite file to PostgreSQL
 ///
 /// Stop the server first. All tables are copied in one transaction and compared afterwards: the number of rows, a
-/// digest over all rows of each table, and the chain of the record. Only then server.toml names the new database. The
+/// digest over all rows of each table, and the log of the record. Only then server.toml names the new database. The
 /// file stays as it is. If anything fails, the server still uses the file.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -90,7 +90,7 @@ async fn transfer(data: &Path, file: &Path, section: &DatabaseConfig) -> anyhow:
         "Moved {} rows of {} tables. Both databases have the same rows.",
         moved.rows, moved.tables
     ));
-    output::line(format_args!("The record's chain is whole; it had {} entries.", moved.record.sequence));
+    output::line(format_args!("The record is whole; it had {} entries.", moved.record.sequence));
     Ok(())
 }
 

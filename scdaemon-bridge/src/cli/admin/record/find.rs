@@ -1,11 +1,6 @@
 //! `sealcard admin record find`.
 
-use std::{
-    fs,
-    io::{self, Read as _},
-    path::Path,
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 use anyhow::{Context as _, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -22,15 +17,12 @@ use crate::{
         output::{clean_path, failure, table},
     },
     remote::{path, query},
-    signatures::signatures,
+    signatures,
 };
 
-/// Files with signatures are not longer.
-const MAX_FILE: u64 = 16 << 20;
-
 pub(super) async fn run(app: &App, file: &Path, project: Option<String>, json: bool) -> anyhow::Result<ExitCode> {
-    let bytes = read(file).with_context(|| clean_path(file))?;
-    let signatures = signatures(&bytes);
+    let bytes = signatures::read(file).with_context(|| clean_path(file))?;
+    let signatures = signatures::of(&bytes);
     ensure!(!signatures.is_empty(), "{}: there is no OpenPGP signature in it.", clean_path(file));
     let mut found: Vec<Line> = Vec::new();
     let mut missing = 0;
@@ -62,17 +54,4 @@ pub(super) async fn run(app: &App, file: &Path, project: Option<String>, json: b
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = if file == Path::new("-") {
-        io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes)?
-    } else {
-        fs::File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?
-    };
-    if read as u64 > MAX_FILE {
-        return Err(io::Error::other("it is too long for a file of signatures"));
-    }
-    Ok(bytes)
 }

@@ -25,7 +25,8 @@ const LIST_HELP: &str = "\
 One line is one use of a key, with its outcome, or one act of administration. The newest are the last. TIME is local. \
 Times are given as 2026-01-31, 14:05, 2026-01-31T14:05, 2026-01-31T13:05:00Z, or as a span before now such as 2h or 7d.
 
-With --json each line is one object, {\"hash\": …, \"entry\": {…}}. The entry is exactly what was hashed.
+With --json each line is one object, {\"hash\": …, \"salt\": …, \"entry\": {…}}. The entry is exactly what its leaf \
+commits to.
 
 Examples:
   sealcard admin record list --key release/tags --since 7d
@@ -49,7 +50,7 @@ Examples:
 Exit codes: 0 all signatures were found, 1 one was not or something failed.";
 
 const EXPORT_HELP: &str = "\
-Writes the whole record as JSON lines, {\"hash\": …, \"entry\": {…}}, the oldest entry first. `sealcard admin record \
+Writes the whole record as JSON lines, {\"hash\": …, \"salt\": …, \"entry\": {…}}, the oldest entry first. `sealcard admin record \
 verify --offline` reads them.
 
 Example:
@@ -152,9 +153,9 @@ async fn show(app: &App, which: &str, project: Option<String>, json: bool) -> an
             line("");
         }
         let local = entry.body().ok().map(|body| ("local time".to_owned(), local_time::shown(body.time)));
-        let hash = ("hash".to_owned(), entry.hash.to_string());
+        let proof = [("salt".to_owned(), entry.salt.to_string()), ("hash".to_owned(), entry.hash.to_string())];
         let fields = entry::fields(entry.entry.get())?;
-        let rows: Vec<(String, String)> = local.into_iter().chain(fields).chain([hash]).collect();
+        let rows: Vec<(String, String)> = local.into_iter().chain(fields).chain(proof).collect();
         let rows: Vec<(&str, String)> = rows.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         facts(&rows);
     }

@@ -62,7 +62,7 @@ pub(super) fn offline(record: &Path, journals: &[std::path::PathBuf], json: bool
     let Report { head, unknown, findings, more } = verifier.finish()?;
     let report = RecordReport {
         entries: head.sequence,
-        head: head.hash.to_string(),
+        root: head.root.to_string(),
         unknown,
         findings: findings.iter().map(ToString::to_string).collect(),
         more_findings: more,
@@ -81,7 +81,7 @@ fn print(report: &RecordReport) {
         several => format!("{several} entries"),
     };
     if report.findings.is_empty() {
-        line(format!("{GOOD}All is well:{GOOD:#} {entries}, newest hash {}.", clean(&report.head)));
+        line(format!("{GOOD}All is well:{GOOD:#} {entries}, root {}.", clean(&report.root)));
     } else {
         line(format!("{BAD}{}{BAD:#} in {entries}:", count(report.findings.len(), "finding")));
         for finding in &report.findings {
@@ -92,7 +92,7 @@ fn print(report: &RecordReport) {
         }
     }
     if report.unknown > 0 {
-        let which = format!("{} are of a newer release: only their places in the chain were checked.", report.unknown);
+        let which = format!("{} are of a newer release: only their places in the log were checked.", report.unknown);
         line(format!("{WARN}Not all was checked:{WARN:#} {which}"));
     }
 }

@@ -1,17 +1,26 @@
-//! The record: append-only rows, each holding the hash of the one before. The columns beside an entry serve searching;
-//! the entry's own bytes are what counts.
+//! The record: append-only rows, the leaves of a log. The columns beside an entry serve searching; the entry's own bytes
+//! are what counts.
+
+mod append;
+mod checkpoint;
+mod log;
 
 use sealcard_api::{
     Timestamp,
     ids::{KeyId, PrincipalId, ProjectId, RequestId},
     record::{RecordKind, RequestState},
 };
-use sealcard_record::{Body, Draft, Head, Placed, Sha256};
+use sealcard_record::{Body, Salt, Sha256};
 use uuid::Uuid;
 
+pub use self::checkpoint::{CheckpointRow, LogKeyRow};
+pub(super) use self::{
+    append::{Appended, Entry, Subtree, place},
+    log::{check_log, read_log, stored_log},
+};
 use super::{
-    StorageError, Store, WriteTx,
-    sql::{Conn, FromRow, Param, Row, params},
+    StorageError, Store,
+    sql::{FromRow, Row, params},
 };
 
 /// An entry as it is stored. The columns beside the body are for searching; the body is what counts.
@@ -37,9 +46,11 @@ pub struct RecordRow {
     pub state: Option<String>,
     /// SHA-256 of the signature that an outcome is about.
     pub signature_sha256: Option<Vec<u8>>,
-    /// The exact bytes that were hashed.
+    /// The exact bytes that the leaf commits to.
     pub body: String,
-    /// The hash.
+    /// The salt of the commitment.
+    pub salt: Salt,
+    /// The hash of the leaf.
     pub hash: Sha256,
 }
 
@@ -70,7 +81,7 @@ fn principal(body: &Body) -> Option<PrincipalId> {
 
 impl FromRow for RecordRow {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        let hash = row.get::<Vec<u8>>(11)?.try_into();
+        let (salt, hash) = (row.get::<Vec<u8>>(11)?.try_into(), row.get::<Vec<u8>>(12)?.try_into());
         Ok(Self {
             sequence: row.get::<i64>(0)?.cast_unsigned(),
             time: Timestamp::from_unix(row.get(1)?),
@@ -83,6 +94,7 @@ impl FromRow for RecordRow {
             state: row.get(8)?,
             signature_sha256: row.get(9)?,
             body: row.get(10)?,
+            salt: salt.map(Salt).map_err(|_| StorageError::Damaged("a salt in the record".to_owned()))?,
             hash: hash.map(Sha256).map_err(|_| StorageError::Damaged("a hash in the record".to_owned()))?,
         })
     }
@@ -92,7 +104,7 @@ impl FromRow for RecordRow {
 macro_rules! columns {
     () => {
         "SELECT sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256,
-            body, hash FROM record "
+            body, salt, hash FROM record "
     };
 }
 
@@ -125,100 +137,11 @@ pub struct RecordFilter {
     pub folded: bool,
 }
 
-impl WriteTx {
-    /// Appends an entry to the record, in the same transaction as what it tells of. It gets its number and
-    /// its time when that is committed.
-    pub fn append_record(&mut self, draft: Draft) {
-        self.appended.push(draft);
-    }
-}
-
-/// An entry in its place in the chain, as its columns.
-pub(super) struct Entry {
-    pub(super) sequence: i64,
-    pub(super) time: i64,
-    pub(super) kind: &'static str,
-    pub(super) event: &'static str,
-    pub(super) request_id: Uuid,
-    pub(super) principal_id: Option<Uuid>,
-    pub(super) project_id: Option<Uuid>,
-    pub(super) key_id: Option<Uuid>,
-    pub(super) state: Option<&'static str>,
-    pub(super) signature_sha256: Option<Vec<u8>>,
-    pub(super) body: String,
-    pub(super) hash: Vec<u8>,
-}
-
-impl Entry {
-    fn new(Placed { head, body, text }: Placed, kind: RecordKind) -> Self {
-        let event = &body.event;
-        Self {
-            sequence: body.sequence.cast_signed(),
-            time: body.time.unix(),
-            kind: kind.name(),
-            event: event.name(),
-            request_id: body.request_id.0,
-            principal_id: principal(&body).map(|id| id.0),
-            project_id: event.project().map(|project| project.id.0),
-            key_id: event.key().map(|key| key.id.0),
-            state: event.state().map(RequestState::name),
-            signature_sha256: event.signature_sha256().map(|hash| hash.0.to_vec()),
-            body: text,
-            hash: head.hash.0.to_vec(),
-        }
-    }
-
-    /// The values in the order of the table's columns.
-    pub(super) fn values(&self) -> [&dyn Param; 12] {
-        [
-            &self.sequence,
-            &self.time,
-            &self.kind,
-            &self.event,
-            &self.request_id,
-            &self.principal_id,
-            &self.project_id,
-            &self.key_id,
-            &self.state,
-            &self.signature_sha256,
-            &self.body,
-            &self.hash,
-        ]
-    }
-}
-
-/// Gives the entries their places after `head`, which becomes the last one, and their time, which is taken while the
-/// head is held, or is void if the head is not found as it was: by one clock that is not set back, times follow one
-/// another as numbers do.
-pub(super) fn chain(head: &mut Head, appended: Vec<Draft>) -> Result<Vec<Entry>, StorageError> {
-    let time = Timestamp::now();
-    let entry = |draft: Draft| {
-        let damaged = |error: &dyn std::fmt::Display| StorageError::Damaged(format!("an entry of the record: {error}"));
-        let kind = draft.event.kind().ok_or_else(|| damaged(&"its event is unknown"))?;
-        let placed = draft.place(head, time).map_err(|error| damaged(&error))?;
-        *head = placed.head;
-        Ok(Entry::new(placed, kind))
-    };
-    appended.into_iter().map(entry).collect()
-}
-
 /// Entries whose clock was set back by more than this are missed by [`RecordFilter::since`] and
 /// [`RecordFilter::until`].
 const CLOCK_SLACK: i64 = 24 * 60 * 60;
 
 impl Store {
-    /// Appends an entry by itself.
-    ///
-    /// # Errors
-    /// If it was not committed.
-    pub async fn append_record(&self, draft: Draft) -> Result<(), StorageError> {
-        self.write(move |tx| {
-            tx.append_record(draft);
-            Ok(())
-        })
-        .await
-    }
-
     /// Entries in the order of their numbers, or in the opposite one.
     ///
     /// # Errors
@@ -354,34 +277,5 @@ impl Store {
             }
         }
         Ok(low)
-    }
-}
-
-pub(super) fn read_head(conn: &mut Conn) -> Result<Head, StorageError> {
-    let newest: Option<(i64, Vec<u8>)> =
-        conn.optional("SELECT sequence, hash FROM record ORDER BY sequence DESC LIMIT 1", params![])?;
-    newest.map_or(Ok(Head::EMPTY), |(sequence, hash)| head(sequence, hash))
-}
-
-/// The head that these columns say.
-pub(super) fn head(sequence: i64, hash: Vec<u8>) -> Result<Head, StorageError> {
-    let hash = hash.try_into().map_err(|_| StorageError::Damaged("the record's newest hash".to_owned()))?;
-    Ok(Head { sequence: sequence.cast_unsigned(), hash: Sha256(hash) })
-}
-
-/// The head that is kept beside the record must be that of its newest entry.
-pub(super) fn check_head(conn: &mut Conn) -> Result<(), StorageError> {
-    // One statement, so that it is one moment: others append meanwhile.
-    let fits: Option<(bool,)> = conn.optional(
-        "SELECT CASE WHEN h.sequence = 0 THEN NOT EXISTS (SELECT 1 FROM record)
-                ELSE (SELECT max(r.sequence) FROM record r) = h.sequence
-                    AND (SELECT r.hash FROM record r WHERE r.sequence = h.sequence) = h.hash END
-             FROM record_head h",
-        params![],
-    )?;
-    if fits == Some((true,)) {
-        Ok(())
-    } else {
-        Err(StorageError::Damaged("the record's newest entry is not the one that was written last".to_owned()))
     }
 }

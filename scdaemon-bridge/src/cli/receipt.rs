@@ -1,0 +1,186 @@
+//! `sealcard receipt`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use aws_lc_rs::digest::{SHA256, digest};
+use clap::{Args, ValueHint};
+use sealcard_api::{log::LogStatus, problem::ProblemCode};
+use sealcard_record::{Body, Salt, Sha256, leaf_hash, parse};
+use sealcard_transparency::{Hash, TlogProof};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{
+    App,
+    output::{GOOD, clean, clean_path, facts, line, note, show},
+};
+use crate::{
+    config::Config,
+    local_time,
+    remote::{RemoteError, path},
+    signatures,
+    witness::{self, SeenLog},
+};
+
+/// The layout of bundles that this release writes.
+const FORMAT: &str = "sealcard-bundle-v1";
+
+const HELP: &str = "\
+The server proves that the signature is in its record, and with it who made it, when and by which rules. This computer \
+checks the proof, and that the record still has what this computer saw of it before. The proof is there a second after \
+the signature.
+
+A bundle has all that others need to check the same without asking the server.
+
+Examples:
+  sealcard receipt release.tar.gz.asc
+  sealcard receipt release.tar.gz.asc --bundle release.sealcard-bundle.json
+
+Exit codes: 0 proved, 1 not in the record, or the proof is wrong, 2 wrong usage.";
+
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Arguments {
+    /// A signature, or a file that has one in it; - is standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, required_unless_present = "accept_log")]
+    file: Option<PathBuf>,
+    /// Write the receipts here, for others to check
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "file")]
+    bundle: Option<PathBuf>,
+    /// Take the server's record as it is now for the one to remember, after an administrator said that it has begun anew
+    #[arg(long)]
+    accept_log: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the server answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Receipt {
+    origin: String,
+    keys: Vec<String>,
+    number: u64,
+    salt: Salt,
+    entry: Box<RawValue>,
+    proof: String,
+}
+
+/// What others need to check receipts offline.
+#[derive(Debug, Serialize, Deserialize)]
+struct Bundle {
+    format: String,
+    receipts: Vec<Receipt>,
+}
+
+/// A receipt that was checked.
+#[derive(Debug, Serialize)]
+struct Proved {
+    number: u64,
+    log: String,
+    /// How many entries the checkpoint covers.
+    size: u64,
+    root: String,
+    entry: Box<RawValue>,
+}
+
+pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let file = app.paths.known_log_file();
+    if arguments.accept_log {
+        return accept(app, &file).await;
+    }
+    let Some(source) = &arguments.file else { bail!("name a signature") };
+    let bytes = signatures::read(source).with_context(|| clean_path(source))?;
+    let signatures = signatures::of(&bytes);
+    ensure!(!signatures.is_empty(), "{}: there is no OpenPGP signature in it.", clean_path(source));
+    let mut receipts = Vec::with_capacity(signatures.len());
+    for forms in &signatures {
+        receipts.push(fetch(app, forms).await?);
+    }
+    // After the receipts, so that the checkpoint that is remembered covers them.
+    let seen = witness::witness(&app.remote, &server(app)?, &file).await?;
+    let seen = seen.context("this server publishes no log of its record; an administrator sets record.origin")?;
+    let proved = receipts.iter().map(|receipt| check(receipt, &seen)).collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(to) = &arguments.bundle {
+        let bundle = Bundle { format: FORMAT.to_owned(), receipts };
+        let text = serde_json::to_string_pretty(&bundle)? + "\n";
+        fs::write(to, text).with_context(|| clean_path(to))?;
+        note(format!("Wrote {}.", clean_path(to)));
+    }
+    show(arguments.json, &proved, |proved| proved.iter().enumerate().for_each(|(place, one)| print(place, one)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The receipt of a signature in whichever form the record has it.
+async fn fetch(app: &App, forms: &[Vec<u8>]) -> anyhow::Result<Receipt> {
+    let mut refused = None;
+    for form in forms {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, form).as_ref());
+        match app.remote.get(&path(&["receipts", &Sha256(hash).to_string()])).await {
+            Ok(receipt) => return Ok(receipt),
+            Err(RemoteError::Problem(problem)) if problem.code == ProblemCode::NotFound => refused = Some(problem),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match refused {
+        Some(problem) => Err(RemoteError::Problem(problem).into()),
+        None => bail!("the signature has no form that the record could have"),
+    }
+}
+
+/// The receipt must prove its entry in the log that was seen.
+fn check(receipt: &Receipt, seen: &SeenLog) -> anyhow::Result<Proved> {
+    let SeenLog { known, keys, .. } = seen;
+    ensure!(receipt.origin == known.origin && receipt.keys == known.keys, "the receipt is of another log");
+    let proof: TlogProof = receipt.proof.parse().context("the receipt's proof")?;
+    let leaf = leaf_hash(receipt.entry.get(), &receipt.salt).context("the receipt's entry")?;
+    ensure!(proof.index() + 1 == receipt.number, "the receipt proves another entry");
+    let tree = proof.verify_with(&Hash(leaf.0), &known.origin, keys).context("the receipt does not prove its entry")?;
+    Ok(Proved {
+        number: receipt.number,
+        log: known.origin.clone(),
+        size: tree.size,
+        root: tree.root.to_string(),
+        entry: receipt.entry.clone(),
+    })
+}
+
+fn print(place: usize, proved: &Proved) {
+    if place > 0 {
+        line("");
+    }
+    line(format!("{GOOD}The record proves this signature.{GOOD:#}"));
+    let mut rows = Vec::new();
+    if let Ok(Body { time, actor, event, .. }) = parse(proved.entry.get()) {
+        rows.extend(actor.map(|actor| ("by", actor.name)));
+        let key = event.project().zip(event.key()).map(|(project, key)| format!("{}/{}", project.name, key.name));
+        rows.extend(key.map(|key| ("key", key)));
+        rows.push(("time", local_time::shown(time)));
+    }
+    rows.push(("entry", proved.number.to_string()));
+    rows.push(("log", format!("{}, {} entries, root {}", proved.log, proved.size, proved.root)));
+    facts(&rows);
+}
+
+/// The server's address.
+fn server(app: &App) -> anyhow::Result<String> {
+    Ok(Config::load(&app.paths.in_use())?.context("not logged in; run: sealcard login URL")?.server)
+}
+
+async fn accept(app: &App, file: &Path) -> anyhow::Result<ExitCode> {
+    let status: LogStatus = app.remote.get(&path(&["log"])).await?;
+    let seen = witness::read(&server(app)?, status)?;
+    witness::remember(file, &seen)?;
+    line(format!(
+        "This computer remembers the log {} with {} entries from now on.",
+        clean(&seen.known.origin),
+        seen.tree.size
+    ));
+    Ok(ExitCode::SUCCESS)
+}

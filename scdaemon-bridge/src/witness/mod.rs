@@ -1,0 +1,203 @@
+//! This workstation as a witness of the record's log: it remembers the newest checkpoint that it saw, and finds a log
+//! that lost entries or has others than before.
+
+use std::path::Path;
+
+use sealcard_api::log::{LogConsistency, LogStatus};
+use sealcard_transparency::{Checkpoint, Hash, Note, TreeHead, VerifierKey, verify_consistency};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{ConfigError, files},
+    remote::{Remote, RemoteError, path},
+};
+
+/// The layout that this release writes.
+const FORMAT: u32 = 1;
+
+/// A log as it was seen: `known-log.json` in the state folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownLog {
+    format: u32,
+    /// The address of the server.
+    pub server: String,
+    /// The log's name.
+    pub origin: String,
+    /// Its public keys.
+    pub keys: Vec<String>,
+    /// The newest checkpoint that was seen.
+    pub checkpoint: String,
+}
+
+/// Why the log can't be trusted, or was not looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum WitnessError {
+    /// The server could not be asked. Retrying may help.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The file can't be read or written.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What the server showed is no checkpoint of its log. Retrying can't help.
+    #[error("{0} shows a checkpoint of its record that is not valid: {1}")]
+    NotValid(String, String),
+    /// The log has another name or other keys than it had. Retrying can't help before a person looked.
+    #[error(
+        "the record of {server} is another one than before: it was {before} and is {now} now. If an administrator has \
+         told you so, accept it: sealcard receipt --accept-log"
+    )]
+    Other {
+        /// The server.
+        server: String,
+        /// The log's name and key.
+        before: String,
+        /// Those of now.
+        now: String,
+    },
+    /// Entries that were there are gone. Retrying can't help.
+    #[error(
+        "the record of {server} went back: it had {before} entries when this computer last saw it, and has {now} now. \
+         Entries were removed, or an old copy was restored. Tell your security officer"
+    )]
+    WentBack {
+        /// The server.
+        server: String,
+        /// How many entries it had.
+        before: u64,
+        /// How many it has.
+        now: u64,
+    },
+    /// Entries are others than before. Retrying can't help.
+    #[error(
+        "the record of {server} was rewritten: its first {before} entries are not those that this computer saw. Tell your \
+         security officer"
+    )]
+    Rewritten {
+        /// The server.
+        server: String,
+        /// How many entries were seen.
+        before: u64,
+    },
+}
+
+impl WitnessError {
+    /// Whether the server's record is not what it was, other than that the server can't be asked.
+    #[must_use]
+    pub const fn is_alarm(&self) -> bool {
+        !matches!(self, Self::Remote(_) | Self::Config(_))
+    }
+}
+
+/// What a server says of its log, checked by its own keys.
+#[derive(Debug, Clone)]
+pub struct SeenLog {
+    /// The log as it is remembered.
+    pub known: KnownLog,
+    /// Its public keys.
+    pub keys: Vec<VerifierKey>,
+    /// Size and root.
+    pub tree: TreeHead,
+}
+
+/// Reads what is remembered; `None` if there is nothing.
+///
+/// # Errors
+/// If the file can't be read or understood.
+pub fn known(file: &Path) -> Result<Option<KnownLog>, ConfigError> {
+    let Some(content) = files::read(file)? else { return Ok(None) };
+    let invalid = |reason: String| ConfigError::Invalid { path: file.to_owned(), reason };
+    let known: KnownLog = serde_json::from_slice(&content).map_err(|error| invalid(error.to_string()))?;
+    if known.format == FORMAT { Ok(Some(known)) } else { Err(invalid(format!("has format {}", known.format))) }
+}
+
+/// Checks a checkpoint by the keys that come with it.
+///
+/// # Errors
+/// If it is not valid.
+pub fn read(server: &str, status: LogStatus) -> Result<SeenLog, WitnessError> {
+    let not_valid = |error: &dyn std::fmt::Display| WitnessError::NotValid(server.to_owned(), error.to_string());
+    let keys: Vec<VerifierKey> = status
+        .keys
+        .iter()
+        .map(|key| key.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|error: sealcard_transparency::KeyError| not_valid(&error))?;
+    let note = Note::parse(status.checkpoint.as_bytes()).map_err(|error| not_valid(&error))?;
+    let verified = note.verify(&keys).map_err(|error| not_valid(&error))?;
+    if keys.is_empty() || verified.len() < keys.len() {
+        return Err(not_valid(&"a signature is missing"));
+    }
+    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| not_valid(&error))?;
+    if checkpoint.origin() != status.origin || keys.iter().any(|key| key.name().as_str() != status.origin) {
+        return Err(not_valid(&"it is of another log"));
+    }
+    let known = KnownLog {
+        format: FORMAT,
+        server: server.to_owned(),
+        origin: status.origin,
+        keys: status.keys,
+        checkpoint: status.checkpoint,
+    };
+    Ok(SeenLog { known, keys, tree: *checkpoint.tree() })
+}
+
+/// Asks the server for its newest checkpoint, compares it with the one that is remembered, and remembers it. `None` if
+/// the server publishes no log and none was known.
+///
+/// # Errors
+/// See [`WitnessError`].
+pub async fn witness(remote: &Remote, server: &str, file: &Path) -> Result<Option<SeenLog>, WitnessError> {
+    let before = known(file)?.filter(|known| known.server == server);
+    let status: LogStatus = match remote.get(&path(&["log"])).await {
+        Ok(status) => status,
+        // A log that was there does not vanish unseen.
+        Err(RemoteError::Problem(problem)) if problem.status == 404 && before.is_none() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let seen = read(server, status)?;
+    if let Some(before) = before {
+        let older = tree_of(&before)
+            .ok_or_else(|| ConfigError::Invalid { path: file.to_owned(), reason: "holds no checkpoint".to_owned() })?;
+        if before.origin != seen.known.origin || before.keys != seen.known.keys {
+            return Err(WitnessError::Other {
+                server: server.to_owned(),
+                before: before.origin,
+                now: seen.known.origin,
+            });
+        }
+        compare(remote, server, &older, &seen.tree).await?;
+    }
+    remember(file, &seen)?;
+    Ok(Some(seen))
+}
+
+/// Remembers a log, whatever was known before.
+///
+/// # Errors
+/// If the file can't be written.
+pub fn remember(file: &Path, seen: &SeenLog) -> Result<(), ConfigError> {
+    let content = serde_json::to_vec(&seen.known)
+        .map_err(|error| ConfigError::Invalid { path: file.to_owned(), reason: error.to_string() })?;
+    files::write_private(file, &content)
+}
+
+async fn compare(remote: &Remote, server: &str, older: &TreeHead, newer: &TreeHead) -> Result<(), WitnessError> {
+    let rewritten = || WitnessError::Rewritten { server: server.to_owned(), before: older.size };
+    if newer.size < older.size {
+        return Err(WitnessError::WentBack { server: server.to_owned(), before: older.size, now: newer.size });
+    }
+    if newer.size == older.size {
+        return if newer.root == older.root { Ok(()) } else { Err(rewritten()) };
+    }
+    let route = format!("{}?from={}&to={}", path(&["log", "consistency"]), older.size, newer.size);
+    let answer: LogConsistency = remote.get(&route).await?;
+    let proof: Option<Vec<Hash>> = answer.proof.iter().map(|hash| Hash::from_base64(hash)).collect();
+    let proof = proof.ok_or_else(rewritten)?;
+    verify_consistency(older, newer, &proof).map_err(|_| rewritten())
+}
+
+/// The tree of a checkpoint that was checked when it was written.
+fn tree_of(known: &KnownLog) -> Option<TreeHead> {
+    let note = Note::parse(known.checkpoint.as_bytes()).ok()?;
+    Some(*Checkpoint::parse(note.text()).ok()?.tree())
+}

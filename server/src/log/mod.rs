@@ -1,0 +1,71 @@
+//! The record's log, for those who don't trust the server: checkpoints that a signer signs, and proofs that an entry is
+//! in the log that a checkpoint covers.
+//!
+//! ```text
+//! entries ─▶ leaves, subtrees          in the transaction that appends (storage)
+//!                  └─▶ checkpoint      once a second at most, if there are new entries (publish.rs)
+//!                          └─▶ receipt of an entry, proof of consistency, tiles (here)
+//! ```
+
+mod publish;
+mod receipt;
+
+use std::sync::Arc;
+
+use sealcard_transparency::{KeyError, KeyName, KeyType, VerifierKey};
+
+pub use self::{
+    publish::PublishError,
+    receipt::{Receipt, ReceiptError},
+};
+use crate::{
+    config::RecordConfig,
+    signers::Signers,
+    storage::{CheckpointRow, LogKeyRow, StorageError, Store},
+};
+
+/// The log. Cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    store: Store,
+    signers: Arc<Signers>,
+    config: RecordConfig,
+}
+
+/// A log as others know it.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Its keys: Ed25519, then ML-DSA-44.
+    pub keys: Vec<VerifierKey>,
+    /// Its newest checkpoint.
+    pub checkpoint: CheckpointRow,
+}
+
+impl Log {
+    /// The log of this server's record.
+    #[must_use]
+    pub const fn new(store: Store, signers: Arc<Signers>, config: RecordConfig) -> Self {
+        Self { store, signers, config }
+    }
+
+    /// What is published of the log. None if it has no name, or no checkpoint yet.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn published(&self) -> Result<Option<Published>, StorageError> {
+        let Some(origin) = &self.config.origin else { return Ok(None) };
+        let Some(key) = self.store.log_key(origin).await? else { return Ok(None) };
+        let Some(checkpoint) = self.store.checkpoint(origin).await? else { return Ok(None) };
+        let keys = keys(&key).map_err(|error| StorageError::Damaged(format!("a key of the log: {error}")))?;
+        Ok(Some(Published { keys, checkpoint }))
+    }
+}
+
+/// The public keys of a log.
+fn keys(row: &LogKeyRow) -> Result<Vec<VerifierKey>, KeyError> {
+    let name: KeyName = row.origin.parse()?;
+    Ok(vec![
+        VerifierKey::new(name.clone(), KeyType::Ed25519, &row.ed25519)?,
+        VerifierKey::new(name, KeyType::MlDsa44, &row.ml_dsa_44)?,
+    ])
+}

@@ -1,0 +1,192 @@
+//! Making checkpoints: the server proves to the signer that the log only grew, and the signer signs.
+
+use sealcard_api::{
+    Timestamp,
+    ids::{ComponentId, EnvironmentId, RequestId},
+};
+use sealcard_record::{Draft, Event, Head, Named, event::LogBegun};
+use sealcard_signer_protocol::{Stated, StoredCheckpointKey};
+use sealcard_transparency::{Checkpoint, Hash, Note, TreeHead};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Log, keys};
+use crate::{
+    limits,
+    signers::{Signer, UseError},
+    storage::{CheckpointRow, LogKeyRow, StorageError},
+};
+
+/// Why no checkpoint was made.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The signer has signed a longer log, or another one: the database is an older copy, or was changed. Retrying can't
+    /// help.
+    #[error(
+        "the signer of the record's log has signed a checkpoint of {signed} entries that this database does not have: it \
+         has {has}, or others. An older backup was restored, or somebody changed the record. The server stops. If \
+         you restored a backup, give the log a new name: the handbook's page on restoring says how (\"Start a new log\")"
+    )]
+    Forked {
+        /// How many entries the signer's last checkpoint has.
+        signed: u64,
+        /// How many the record has.
+        has: u64,
+    },
+    /// The environment can't sign checkpoints.
+    #[error("{0}")]
+    Environment(String),
+    /// The signer gave no checkpoint. Retrying may help.
+    #[error("the signer of the log: {0}")]
+    Signer(#[from] UseError),
+    /// What the signer gave is no checkpoint of this log. Retrying can't help.
+    #[error("the signer's checkpoint is not right: {0}")]
+    Wrong(String),
+    /// The database failed. Retrying may help.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Log {
+    /// Makes checkpoints as long as it runs. Ends if the signer has signed another log than the database has.
+    pub async fn keep_publishing(self) -> PublishError {
+        let mut periods = interval(limits::CHECKPOINT_PERIOD);
+        periods.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut said = String::new();
+        loop {
+            periods.tick().await;
+            match self.publish().await {
+                Ok(()) if said.is_empty() => {}
+                Ok(()) => {
+                    tracing::info!("log: checkpoints are made again");
+                    said.clear();
+                }
+                Err(forked @ PublishError::Forked { .. }) => return forked,
+                Err(error) => {
+                    let text = error.to_string();
+                    // Said once, not every second.
+                    if said != text {
+                        tracing::warn!(%error, "log: no checkpoint can be made");
+                        said = text;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes a checkpoint if there are entries that the newest one does not cover.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish(&self) -> Result<(), PublishError> {
+        let Some(origin) = &self.config.origin else { return Ok(()) };
+        let (environment, signer) = self.signer().await?;
+        let key = match self.store.log_key(origin).await? {
+            Some(key) => key,
+            None => self.begin(origin, environment, &signer).await?,
+        };
+        let newest = self.store.checkpoint(origin).await?.map_or(0, |checkpoint| checkpoint.size);
+        let size = self.store.record_length().await?;
+        if size <= newest {
+            return Ok(());
+        }
+        let signed = signer.last_checkpoint(key.component.0).await?;
+        let proof = self.proof(signed, size).await?;
+        let head = self.store.log_head_at(size).await?.ok_or(PublishError::Forked { signed: size, has: 0 })?;
+        let tree = TreeHead { size, root: Hash(head.root.0) };
+        let stored = StoredCheckpointKey {
+            component: key.component.0,
+            origin: key.origin.clone(),
+            ed25519: key.ed25519.clone(),
+            ml_dsa_44: key.ml_dsa_44.clone(),
+            handle: key.handle.clone(),
+        };
+        let note = signer.sign_checkpoint(stored, tree, (signed.map_or(0, |signed| signed.size), proof)).await?;
+        check(&key, &note, tree)?;
+        let row = CheckpointRow { origin: origin.clone(), size, note, time: Timestamp::now() };
+        self.store.write(move |tx| tx.put_checkpoint(&row).map(drop)).await?;
+        Ok(())
+    }
+
+    /// The environment that signs checkpoints, and its signer.
+    async fn signer(&self) -> Result<(Named<EnvironmentId>, std::sync::Arc<Signer>), PublishError> {
+        let name = &self.config.environment;
+        let environment = self.store.environments().await?.into_iter().find(|environment| environment.name == *name);
+        let missing = || PublishError::Environment(format!("there is no environment {name}: see record.environment"));
+        let environment = environment.ok_or_else(missing)?.named();
+        let signer = self.signers.get(environment.id).ok_or_else(missing)?;
+        if signer.is_token() {
+            return Err(PublishError::Environment(format!(
+                "the environment {name} is a token: checkpoints need a sealed store, see record.environment"
+            )));
+        }
+        Ok((environment, signer))
+    }
+
+    /// Makes the log's key, and records that the log begins.
+    async fn begin(
+        &self,
+        origin: &str,
+        environment: Named<EnvironmentId>,
+        signer: &Signer,
+    ) -> Result<LogKeyRow, PublishError> {
+        let request = RequestId::new();
+        let component = ComponentId::new();
+        let made = signer.make_checkpoint_key(component.0, origin, Stated::by_server(request.0)).await?;
+        let row = LogKeyRow {
+            component,
+            environment: environment.id,
+            origin: origin.to_owned(),
+            ed25519: made.ed25519,
+            ml_dsa_44: made.ml_dsa_44,
+            handle: made.handle,
+            created: Timestamp::now(),
+        };
+        let verifiers = keys(&row).map_err(|error| PublishError::Wrong(error.to_string()))?;
+        let keys = verifiers.iter().map(ToString::to_string).collect();
+        let event = Event::LogBegun(LogBegun { origin: origin.to_owned(), environment, component, keys });
+        let draft = Draft::new(request, event);
+        let added = row.clone();
+        let is_first = self.store.write(move |tx| -> Result<bool, StorageError> {
+            let is_first = tx.add_log_key(&added)?;
+            if is_first {
+                tx.append_record(draft);
+            }
+            Ok(is_first)
+        });
+        if is_first.await? {
+            tracing::info!(origin, "log: it has a key now");
+            return Ok(row);
+        }
+        // Another server was faster.
+        let theirs = self.store.log_key(origin).await?;
+        theirs.ok_or_else(|| PublishError::Wrong("its key is gone".to_owned()))
+    }
+
+    /// The proof that the log only grew since the signer's last checkpoint.
+    async fn proof(&self, signed: Option<TreeHead>, size: u64) -> Result<Vec<Hash>, PublishError> {
+        let Some(signed) = signed else { return Ok(Vec::new()) };
+        let forked = PublishError::Forked { signed: signed.size, has: size };
+        if signed.size > size {
+            return Err(forked);
+        }
+        match self.store.log_head_at(signed.size).await? {
+            Some(Head { root, .. }) if root.0 == signed.root.0 => {
+                Ok(self.store.prove_consistency(signed.size, size).await?)
+            }
+            _ => Err(forked),
+        }
+    }
+}
+
+/// The note must be a checkpoint of this tree with the signatures of all of the log's keys.
+fn check(key: &LogKeyRow, note: &str, tree: TreeHead) -> Result<(), PublishError> {
+    let wrong = |error: &dyn std::fmt::Display| PublishError::Wrong(error.to_string());
+    let note = Note::parse(note.as_bytes()).map_err(|error| wrong(&error))?;
+    let keys = keys(key).map_err(|error| wrong(&error))?;
+    let verified = note.verify(&keys).map_err(|error| wrong(&error))?;
+    if verified.len() != keys.len() {
+        return Err(wrong(&"a signature is missing"));
+    }
+    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| wrong(&error))?;
+    if checkpoint.origin() == key.origin && *checkpoint.tree() == tree { Ok(()) } else { Err(wrong(&"another tree")) }
+}

@@ -1,0 +1,119 @@
+//! The log's keys and its newest checkpoints.
+
+use sealcard_api::{
+    Timestamp,
+    ids::{ComponentId, EnvironmentId},
+};
+use uuid::Uuid;
+
+use crate::{
+    StorageError, Store, WriteTx,
+    sql::{FromRow, Row, params},
+};
+
+/// A key that signs the log's checkpoints. Only its signer can do anything with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogKeyRow {
+    /// The key's id in its signer.
+    pub component: ComponentId,
+    /// The environment that has it.
+    pub environment: EnvironmentId,
+    /// The name of the log that it signs for: the first line of its checkpoints.
+    pub origin: String,
+    /// The public key of Ed25519, 32 bytes.
+    pub ed25519: Vec<u8>,
+    /// The public key of ML-DSA-44, 1,312 bytes.
+    pub ml_dsa_44: Vec<u8>,
+    /// The private halves, sealed.
+    pub handle: Vec<u8>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+impl FromRow for LogKeyRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self {
+            component: ComponentId(row.get(0)?),
+            environment: EnvironmentId(row.get(1)?),
+            origin: row.get(2)?,
+            ed25519: row.get(3)?,
+            ml_dsa_44: row.get(4)?,
+            handle: row.get(5)?,
+            created: Timestamp::from_unix(row.get(6)?),
+        })
+    }
+}
+
+/// The newest checkpoint of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointRow {
+    /// The log's name.
+    pub origin: String,
+    /// How many entries it covers.
+    pub size: u64,
+    /// The signed note.
+    pub note: String,
+    /// When it was made.
+    pub time: Timestamp,
+}
+
+impl FromRow for CheckpointRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
+        Ok(Self {
+            origin: row.get(0)?,
+            size: row.get::<i64>(1)?.cast_unsigned(),
+            note: row.get(2)?,
+            time: Timestamp::from_unix(row.get(3)?),
+        })
+    }
+}
+
+impl Store {
+    /// The key of the log of this name.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn log_key(&self, origin: &str) -> Result<Option<LogKeyRow>, StorageError> {
+        const KEY: &str = "SELECT component_id, environment_id, origin, ed25519, ml_dsa_44, handle, created
+            FROM log_key WHERE origin = $1";
+        self.reader().optional(KEY, params![origin]).await
+    }
+
+    /// The newest checkpoint of the log of this name.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn checkpoint(&self, origin: &str) -> Result<Option<CheckpointRow>, StorageError> {
+        const NEWEST: &str = "SELECT origin, size, note, time FROM log_checkpoint WHERE origin = $1";
+        self.reader().optional(NEWEST, params![origin]).await
+    }
+}
+
+impl WriteTx {
+    /// Keeps a log's key, unless there is one. Whether there was none.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn add_log_key(&mut self, key: &LogKeyRow) -> Result<bool, StorageError> {
+        const ADD: &str = "INSERT INTO log_key
+            (component_id, environment_id, origin, ed25519, ml_dsa_44, handle, created)
+            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (origin) DO NOTHING";
+        let LogKeyRow { component, environment, origin, ed25519, ml_dsa_44, handle, created } = key;
+        let (component, environment): (Uuid, Uuid) = (component.0, environment.0);
+        let values = params![component, environment, origin, ed25519, ml_dsa_44, handle, created.unix()];
+        Ok(self.conn().execute(ADD, values)? == 1)
+    }
+
+    /// Keeps a checkpoint, unless there is one that covers as much. Whether it is the newest.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn put_checkpoint(&mut self, checkpoint: &CheckpointRow) -> Result<bool, StorageError> {
+        const PUT: &str = "INSERT INTO log_checkpoint (origin, size, note, time) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (origin) DO UPDATE SET size = excluded.size, note = excluded.note, time = excluded.time
+            WHERE log_checkpoint.size < excluded.size";
+        let CheckpointRow { origin, size, note, time } = checkpoint;
+        let values = params![origin, size.cast_signed(), note, time.unix()];
+        Ok(self.conn_for_uses().execute(PUT, values)? == 1)
+    }
+}
