@@ -28,7 +28,7 @@ fn key_user_with_a_second_role_signs_once_it_is_taken_away() -> Result<()> {
     )?;
     let shown = playground.admin.json(&["project", "show", PROJECT])?;
     ensure!(shown["strict_separation"] == true && shown["not_separated"][0]["name"] == USER, "{shown}");
-    let may = playground.workstation.run_sealcard(&["can", "sign", "ed25519"])?;
+    let may = run(&mut playground.workstation.sealcard(&["can", "sign", "ed25519"]), DEADLINE)?.failure()?;
     ensure!(may.text().contains("separates duties strictly"), "{}", may.description());
     admin(&["group", "remove-member", "reviewers", USER])?;
     signs(&playground)?;
