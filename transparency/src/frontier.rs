@@ -79,9 +79,14 @@ impl Frontier {
         let (size, hashes) = bytes.split_first_chunk()?;
         let size = u64::from_be_bytes(*size);
         let (hashes, rest) = hashes.as_chunks::<HASH_LENGTH>();
-        let right_length = hashes.len() == size.count_ones() as usize && rest.is_empty();
-        (size <= MAX_SIZE && right_length)
-            .then(|| Self { size, hashes: hashes.iter().map(|hash| Hash(*hash)).collect() })
+        let hashes = hashes.iter().map(|hash| Hash(*hash)).collect();
+        Self::from_parts(size, hashes).filter(|_| rest.is_empty())
+    }
+
+    /// The frontier with these hashes. `None` if their number is not the one that the size asks for.
+    pub(crate) fn from_parts(size: u64, hashes: Vec<Hash>) -> Option<Self> {
+        let right_length = hashes.len() == size.count_ones() as usize;
+        (size <= MAX_SIZE && right_length).then_some(Self { size, hashes })
     }
 }
 

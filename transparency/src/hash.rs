@@ -5,6 +5,8 @@ use std::fmt;
 use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::{BASE64, HEXLOWER};
 
+use crate::text;
+
 /// The length of a hash in bytes.
 pub const HASH_LENGTH: usize = 32;
 
@@ -40,7 +42,7 @@ impl Hash {
     /// Reads standard base64 with padding. Anything else than what [`Hash::to_base64`] writes is refused.
     #[must_use]
     pub fn from_base64(text: &str) -> Option<Self> {
-        Self::from_slice(&BASE64.decode(text.as_bytes()).ok()?)
+        Self::from_slice(&text::base64(text)?)
     }
 
     /// Standard base64 with padding, as all C2SP formats write a hash.

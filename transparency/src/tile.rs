@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Hash, Node,
+    Frontier, Hash, Node,
     hash::HASH_LENGTH,
     node::{HashReader, MAX_SIZE, fold},
     path::Resource,
@@ -22,7 +22,7 @@ pub const TILE_WIDTH: u16 = 1 << TILE_HEIGHT;
 /// The highest level of tiles that a tree of [`MAX_SIZE`] leaves has.
 pub(crate) const MAX_TILE_LEVEL: u8 = 7;
 
-/// Consecutive hashes of one level: at level 0 those of the leaves, at level 1 those of full tiles of level 0, and so on.
+/// Consecutive hashes of one level: at level 0 those of leaves, at level 1 those of full tiles of level 0, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tile {
     level: u8,
@@ -229,6 +229,38 @@ impl PartialTiles {
     #[must_use]
     pub const fn new() -> Self {
         Self { size: 0, levels: [const { Vec::new() }; MAX_TILE_LEVEL as usize + 1] }
+    }
+
+    /// Those of a tree of `size` leaves, from its partial tiles. `read` gives the hashes of a tile. They are not checked:
+    /// compare [`PartialTiles::frontier`] with one that is known.
+    ///
+    /// # Errors
+    /// If a tile can't be read.
+    pub fn restore<E>(size: u64, mut read: impl FnMut(Tile) -> Result<Vec<Hash>, E>) -> Result<Self, E> {
+        let mut partial = Self { size, ..Self::new() };
+        for (level, hashes) in (0..=MAX_TILE_LEVEL).zip(&mut partial.levels) {
+            let last = size >> (level * TILE_HEIGHT) >> TILE_HEIGHT;
+            if let Some(tile) = Tile::in_tree(level, last, size) {
+                *hashes = read(tile)?;
+            }
+        }
+        Ok(partial)
+    }
+
+    /// The frontier of the tree. `None` if restored tiles did not have as many hashes as the tree.
+    #[must_use]
+    pub fn frontier(&self) -> Option<Frontier> {
+        let mut hashes = Vec::new();
+        for level in self.levels.iter().rev() {
+            // The complete subtrees above the hashes of the level, the largest first.
+            let mut rest = level.as_slice();
+            while !rest.is_empty() {
+                let (complete, after) = rest.split_at_checked(1 << rest.len().ilog2())?;
+                hashes.push(complete_root(complete.to_vec()));
+                rest = after;
+            }
+        }
+        Frontier::from_parts(self.size, hashes)
     }
 
     /// How many leaves were appended.

@@ -114,6 +114,24 @@ fn cosignatures_are_of_checkpoints_only() {
     }
 }
 
+#[test]
+fn cosignature_of_ml_dsa_44_names_its_cosigner_and_log() {
+    let (text, witness) = (checkpoint().to_string(), signer("w1.example.org", KeyType::MlDsa44, 7));
+    let signature = sign(&text, 1_700_000_000, &witness).unwrap();
+    let under = |name: &str, text: &str| {
+        let key = VerifierKey::new(name.parse().unwrap(), KeyType::MlDsa44, witness.key().key()).unwrap();
+        let bytes = [&key.id().0[..], signature.bytes()].concat();
+        let mut note = Note::new(text.to_owned()).unwrap();
+        note.add(format!("\u{2014} {name} {}", BASE64.encode(&bytes)).parse().unwrap()).unwrap();
+        note.verify([&key]).is_ok()
+    };
+    assert!(under("w1.example.org", &text));
+    assert!(!under("w2.example.org", &text));
+    assert!(!under("w1.example.org", &text.replace("example.org/record", "example.org/other")));
+    // The specification leaves extension lines out: nothing may rely on them.
+    assert!(under("w1.example.org", &format!("{text}extension\n")));
+}
+
 /// A signer whose signatures a fault spoils.
 struct Faulty(SeedSigner);
 
@@ -215,7 +233,11 @@ proptest! {
     }
 
     #[test]
-    fn parsers_take_any_text(text in "(([a-z\u{e8} ]{0,9}|[0-9]{1,20})\n){0,5}\n?(\u{2014} [a-z+]{0,4} [A-Za-z0-9+/]{0,12}=?=?\n){0,3}") {
+    fn parsers_take_any_text(
+        lines in "(([a-z\u{e8} ]{0,9}|[0-9]{1,20})\n){0,5}\n?",
+        signatures in "(\u{2014} [a-z+]{0,4} [A-Za-z0-9+/]{0,12}=?=?\n){0,3}",
+    ) {
+        let text = lines + &signatures;
         if let Ok(note) = Note::parse(text.as_bytes()) {
             prop_assert_eq!(note.to_string(), text.clone());
         }

@@ -101,6 +101,8 @@ fn tile_of_a_wrong_length_is_refused() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn proofs_from_their_tiles_hold(size in 1..900u64, place in any::<u64>()) {
         let (frontier, files) = log(size);
@@ -111,6 +113,22 @@ proptest! {
     }
 
     #[test]
+    fn partial_tiles_are_restored_with_their_frontier(size in 0..70_000u64) {
+        let (mut frontier, mut partial) = (Frontier::new(), PartialTiles::new());
+        for entry in 0..size {
+            frontier.append(leaf(entry)).unwrap();
+            partial.append(leaf(entry));
+        }
+        prop_assert_eq!(partial.frontier(), Some(frontier.clone()));
+        let tiles: BTreeMap<Tile, Vec<Hash>> = partial.partial().map(|(tile, hashes)| (tile, hashes.to_vec())).collect();
+        let restored = PartialTiles::restore(size, |tile| tiles.get(&tile).cloned().ok_or(())).unwrap();
+        prop_assert_eq!(&restored, &partial);
+        let wrong = PartialTiles::restore(size, |_| Ok::<_, ()>(vec![Hash::EMPTY_TREE; 257])).unwrap();
+        prop_assert!(size == 0 || wrong.frontier() != Some(frontier));
+        prop_assert!(size == 0 || PartialTiles::restore(size, |_| Err(())).is_err());
+    }
+
+    #[test]
     fn paths_survive(level in 0..8u8, index in 0..1u64 << 55, width in 0..300u16) {
         if let Some(tile) = Tile::new(level, index, width) {
             prop_assert_eq!(tile.path().parse(), Ok(Resource::Tile(tile)));
@@ -118,7 +136,10 @@ proptest! {
     }
 
     #[test]
-    fn no_path_and_no_bundle_panics(path in "(tile/)?[0-9ex]{0,3}(/x?[0-9]{3}){0,9}(\\.p/[0-9]{0,3})?", bytes: Vec<u8>) {
+    fn no_path_and_no_bundle_panics(
+        path in "(tile/)?[0-9ex]{0,3}(/x?[0-9]{3}){0,9}(\\.p/[0-9]{0,3})?",
+        bytes: Vec<u8>,
+    ) {
         if let Ok(resource) = path.parse::<Resource>() {
             prop_assert_eq!(resource.to_string(), path);
         }

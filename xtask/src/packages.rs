@@ -15,7 +15,7 @@ pub const DEMO: &[&str] = &["ca-certificates", "git", "gnupg", "gpg-agent", "pro
 pub const BENCH: &[&str] = &["rpm"];
 
 /// What the end-to-end tests need besides: the tools that sign packages and repositories, an ssh server, reverse
-/// proxies, software tokens, Prometheus, and what makes the chroot.
+/// proxies, software tokens, Prometheus, Go with its implementation of transparency logs, and what makes the chroot.
 pub const TEST: &[&str] = &[
     "apt-utils",
     "ca-certificates",
@@ -34,6 +34,8 @@ pub const TEST: &[&str] = &[
     "gnome-keyring",
     "gnupg",
     "gnupg2",
+    "golang-go",
+    "golang-golang-x-mod-dev",
     "gpg-agent",
     "groff-base",
     "haproxy",

@@ -10,6 +10,7 @@ mod rules;
 mod scd;
 mod server;
 mod signer;
+mod transparency;
 mod workstation;
 
 pub use card::{apdu, card};
@@ -21,5 +22,9 @@ pub use server::{backup_manifest, json_bodies, proxy_header, server_config, webh
 pub use signer::{
     signer_journal_line, signer_keeper, signer_key_handle, signer_request, signer_seal_file, signer_token_config,
     signer_token_uri,
+};
+pub use transparency::{
+    transparency_checkpoint, transparency_note, transparency_policy, transparency_receipt, transparency_tiles,
+    transparency_witness,
 };
 pub use workstation::{workstation_claims, workstation_files};

@@ -15,6 +15,7 @@ use sealcard_signer::{
     worker::decode_request,
 };
 use sealcard_signer_protocol::{KeeperRequest, decode, journal::parse_line};
+use sealcard_transparency::{AddCheckpoint, Checkpoint, Note, Receipt, TrustPolicy, parse_bundle};
 
 /// Runs a body on each input of its corpus and gives how many of them are valid.
 fn replay(target: &str, body: fn(&[u8]), valid: fn(&[u8]) -> bool) -> usize {
@@ -86,6 +87,17 @@ fn entries_of_the_record_hold() {
     assert!(replay("record_entry", bodies::record_entry, is_entry) >= 5);
     assert!(replay("record_lines", bodies::record_lines, |_| true) >= 3);
     assert!(replay("record_signatures", bodies::record_signatures, has_signature) >= 3);
+}
+
+#[test]
+fn formats_of_the_merkle_log_hold() {
+    let is_checkpoint = |data: &[u8]| Checkpoint::parse(text(data)).is_ok();
+    assert!(replay("transparency_note", bodies::transparency_note, |d| Note::parse(d).is_ok()) >= 3);
+    assert!(replay("transparency_checkpoint", bodies::transparency_checkpoint, is_checkpoint) >= 2);
+    assert!(replay("transparency_receipt", bodies::transparency_receipt, |d| Receipt::parse(d).is_ok()) >= 2);
+    assert!(replay("transparency_policy", bodies::transparency_policy, |d| TrustPolicy::parse(d).is_ok()) >= 2);
+    assert!(replay("transparency_tiles", bodies::transparency_tiles, |d| parse_bundle(d).is_ok()) >= 1);
+    assert!(replay("transparency_witness", bodies::transparency_witness, |d| AddCheckpoint::parse(d).is_ok()) >= 2);
 }
 
 fn has_signature(data: &[u8]) -> bool {

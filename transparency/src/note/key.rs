@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{ED25519, ML_DSA_44, UnparsedPublicKey, VerificationAl
 use data_encoding::{BASE64, HEXLOWER};
 
 use super::Signature;
-use crate::{Checkpoint, hash::sha256, node::MAX_SIZE};
+use crate::{Checkpoint, hash::sha256, node::MAX_SIZE, text};
 
 /// The longest name of an ML-DSA-44 key and of the origin that it signs, in bytes: their length is signed in one byte.
 pub(crate) const MAX_NAME: usize = 255;
@@ -38,7 +38,7 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// Tells the keys of one name apart. No proof of anything: it has 32 bits.
+/// Distinguishes the keys of one name. It has 32 bits and proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(pub [u8; 4]);
 
@@ -62,7 +62,7 @@ pub enum KeyType {
 impl KeyType {
     const ALL: [Self; 3] = [Self::Ed25519, Self::Ed25519Cosignature, Self::MlDsa44];
 
-    /// The byte that stands for it.
+    /// Its byte in a key.
     #[must_use]
     pub const fn byte(self) -> u8 {
         match self {
@@ -186,13 +186,13 @@ impl fmt::Display for VerifierKey {
 impl FromStr for VerifierKey {
     type Err = KeyError;
 
-    fn from_str(text: &str) -> Result<Self, KeyError> {
+    fn from_str(vkey: &str) -> Result<Self, KeyError> {
         // Base64 may have further plus signs.
-        let mut parts = text.splitn(3, '+');
+        let mut parts = vkey.splitn(3, '+');
         let (Some(name), Some(id), Some(encoded)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(KeyError::Form);
         };
-        let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| KeyError::Form)?;
+        let bytes = text::base64(encoded).ok_or(KeyError::Form)?;
         let (byte, key) = bytes.split_first().ok_or(KeyError::Form)?;
         let known = KeyType::ALL.into_iter().find(|known| known.byte() == *byte);
         let parsed = Self::new(name.parse()?, known.ok_or(KeyError::Type(*byte))?, key)?;

@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 
 use data_encoding::BASE64;
 
+use crate::text;
+
 pub use key::{KeyError, KeyId, KeyName, KeyType, VerifierKey};
 pub use sign::{SEED_LENGTH, SeedSigner, SignError, Signer, sign};
 
@@ -58,7 +60,7 @@ impl FromStr for Signature {
     fn from_str(line: &str) -> Result<Self, NoteError> {
         let (name, encoded) =
             line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' ')).ok_or(NoteError::SignatureLine)?;
-        let decoded = BASE64.decode(encoded.as_bytes()).map_err(|_| NoteError::SignatureLine)?;
+        let decoded = text::base64(encoded).ok_or(NoteError::SignatureLine)?;
         let (id, bytes) = decoded.split_first_chunk().ok_or(NoteError::SignatureLine)?;
         if bytes.is_empty() {
             return Err(NoteError::SignatureLine);

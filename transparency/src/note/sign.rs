@@ -31,7 +31,7 @@ pub trait Signer {
 /// Why a text was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError<E> {
-    /// The text is no checkpoint that a key of this type can sign, or the time is beyond the format. Retrying can't help.
+    /// The text is no checkpoint that such a key can sign, or the time is too late for the format. Retrying can't help.
     #[error("a key of this type can't sign this text at this time")]
     Message,
     /// The signer failed. Whether retrying helps depends on it.

@@ -1,0 +1,4 @@
+//! The files of a Merkle log: nothing panics, and each has one form.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sealcard_fuzz_bodies::transparency_tiles(data));
