@@ -141,7 +141,7 @@ pub fn read(server: &str, status: LogStatus) -> Result<SeenLog, WitnessError> {
 /// If they are none.
 pub fn trust(keys: &[String]) -> Result<TrustPolicy, PolicyError> {
     let logs: String = keys.iter().map(|key| format!("log {key}\n")).collect();
-    TrustPolicy::parse(&format!("{logs}quorum none\n"))
+    TrustPolicy::parse(format!("{logs}quorum none\n").as_bytes())
 }
 
 /// Asks the server for its newest checkpoint, compares it with the one that is remembered, and remembers it. `None` if
