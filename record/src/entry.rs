@@ -168,13 +168,21 @@ struct Frame<'a> {
     event: std::borrow::Cow<'a, str>,
 }
 
-/// The hash of the leaf of an entry with these bytes.
+/// The leaf of an entry with these bytes.
 ///
 /// # Errors
 /// If they are no entry. Retrying can't help.
-pub fn leaf_hash(text: &str, salt: &Salt) -> Result<Sha256, BodyError> {
+pub fn leaf(text: &str, salt: &Salt) -> Result<Leaf, BodyError> {
     let Frame { time, event, .. } = serde_json::from_str(text)?;
-    Ok(Sha256(leaf_of(time, &event, salt, text)?.hash().0))
+    leaf_of(time, &event, salt, text)
+}
+
+/// Its hash.
+///
+/// # Errors
+/// As [`leaf`].
+pub fn leaf_hash(text: &str, salt: &Salt) -> Result<Sha256, BodyError> {
+    Ok(Sha256(leaf(text, salt)?.hash().0))
 }
 
 /// Why bytes are no entry, or an event can't become one. Retrying can't help.

@@ -34,6 +34,6 @@ pub mod event;
 mod values;
 pub mod verify;
 
-pub use entry::{Body, BodyError, Draft, Head, Line, MAX_ENTRY, Placed, SCHEMA, leaf_hash, leaf_of, parse};
+pub use entry::{Body, BodyError, Draft, Head, Line, MAX_ENTRY, Placed, SCHEMA, leaf, leaf_hash, leaf_of, parse};
 pub use event::Event;
 pub use values::{Actor, HexBytes, Named, Salt, Sha256};

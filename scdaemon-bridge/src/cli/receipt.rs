@@ -10,8 +10,8 @@ use anyhow::{Context as _, bail, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
 use clap::{Args, ValueHint};
 use sealcard_api::{log::LogStatus, problem::ProblemCode};
-use sealcard_record::{Body, Salt, Sha256, leaf_hash, parse};
-use sealcard_transparency::{Hash, TlogProof};
+use sealcard_record::{Body, Salt, Sha256, leaf, parse};
+use sealcard_transparency::Receipt as Proof;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -136,12 +136,13 @@ async fn fetch(app: &App, forms: &[Vec<u8>]) -> anyhow::Result<Receipt> {
 
 /// The receipt must prove its entry in the log that was seen.
 fn check(receipt: &Receipt, seen: &SeenLog) -> anyhow::Result<Proved> {
-    let SeenLog { known, keys, .. } = seen;
+    let known = &seen.known;
     ensure!(receipt.origin == known.origin && receipt.keys == known.keys, "the receipt is of another log");
-    let proof: TlogProof = receipt.proof.parse().context("the receipt's proof")?;
-    let leaf = leaf_hash(receipt.entry.get(), &receipt.salt).context("the receipt's entry")?;
-    ensure!(proof.index() + 1 == receipt.number, "the receipt proves another entry");
-    let tree = proof.verify_with(&Hash(leaf.0), &known.origin, keys).context("the receipt does not prove its entry")?;
+    let proof = Proof::parse(receipt.proof.as_bytes())?;
+    ensure!(proof.index + 1 == receipt.number, "the receipt proves another entry");
+    let leaf = leaf(receipt.entry.get(), &receipt.salt).context("the receipt's entry")?;
+    let accepted = proof.verify(&leaf.to_bytes(), &seen.policy)?;
+    let tree = accepted.checkpoint.tree();
     Ok(Proved {
         number: receipt.number,
         log: known.origin.clone(),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use sealcard_api::log::{LogConsistency, LogStatus};
-use sealcard_transparency::{Checkpoint, Hash, Note, TreeHead, VerifierKey, verify_consistency};
+use sealcard_transparency::{Checkpoint, Hash, Note, PolicyError, TreeHead, TrustPolicy, verify_consistency};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -93,8 +93,8 @@ impl WitnessError {
 pub struct SeenLog {
     /// The log as it is remembered.
     pub known: KnownLog,
-    /// Its public keys.
-    pub keys: Vec<VerifierKey>,
+    /// Trusts the log's own keys.
+    pub policy: TrustPolicy,
     /// Size and root.
     pub tree: TreeHead,
 }
@@ -116,21 +116,15 @@ pub fn known(file: &Path) -> Result<Option<KnownLog>, ConfigError> {
 /// If it is not valid.
 pub fn read(server: &str, status: LogStatus) -> Result<SeenLog, WitnessError> {
     let not_valid = |error: &dyn std::fmt::Display| WitnessError::NotValid(server.to_owned(), error.to_string());
-    let keys: Vec<VerifierKey> = status
-        .keys
-        .iter()
-        .map(|key| key.parse())
-        .collect::<Result<_, _>>()
-        .map_err(|error: sealcard_transparency::KeyError| not_valid(&error))?;
+    let policy = trust(&status.keys).map_err(|error| not_valid(&error))?;
     let note = Note::parse(status.checkpoint.as_bytes()).map_err(|error| not_valid(&error))?;
-    let verified = note.verify(&keys).map_err(|error| not_valid(&error))?;
-    if keys.is_empty() || verified.len() < keys.len() {
-        return Err(not_valid(&"a signature is missing"));
-    }
-    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| not_valid(&error))?;
-    if checkpoint.origin() != status.origin || keys.iter().any(|key| key.name().as_str() != status.origin) {
-        return Err(not_valid(&"it is of another log"));
-    }
+    let tree = {
+        let accepted = policy.check(&note).map_err(|error| not_valid(&error))?;
+        if accepted.checkpoint.origin() != status.origin {
+            return Err(not_valid(&"it is of another log"));
+        }
+        *accepted.checkpoint.tree()
+    };
     let known = KnownLog {
         format: FORMAT,
         server: server.to_owned(),
@@ -138,7 +132,16 @@ pub fn read(server: &str, status: LogStatus) -> Result<SeenLog, WitnessError> {
         keys: status.keys,
         checkpoint: status.checkpoint,
     };
-    Ok(SeenLog { known, keys, tree: *checkpoint.tree() })
+    Ok(SeenLog { known, policy, tree })
+}
+
+/// Trusts the log with these keys, without witnesses.
+///
+/// # Errors
+/// If they are none.
+pub fn trust(keys: &[String]) -> Result<TrustPolicy, PolicyError> {
+    let logs: String = keys.iter().map(|key| format!("log {key}\n")).collect();
+    TrustPolicy::parse(format!("{logs}quorum none\n").as_bytes())
 }
 
 /// Asks the server for its newest checkpoint, compares it with the one that is remembered, and remembers it. `None` if

@@ -15,7 +15,7 @@ use super::{
     copy::{open, stream},
     failed,
 };
-use crate::{files, storage::SqliteCopy};
+use crate::{files, log::NEW_LOG, storage::SqliteCopy};
 
 /// A backup whose files are what its manifest says.
 #[derive(Debug)]
@@ -130,6 +130,10 @@ impl Backup {
                     Some(place) if own != prefix.is_empty() => self.copy(entry, &building.join(place), building)?,
                     _ => {}
                 }
+            }
+            if signer.is_none() {
+                // The copy is older than what was signed last, so the log can't go on under its name.
+                files::write_new(&building.join(NEW_LOG), b"")?;
             }
             if let Some(owners) = owners {
                 let own = signer

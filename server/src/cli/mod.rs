@@ -13,6 +13,7 @@ mod installed;
 mod join;
 mod listen;
 mod log;
+mod new_log;
 mod output;
 mod passwords;
 mod renewal;
@@ -63,6 +64,7 @@ enum Command {
     Database(database::DatabaseCommand),
     Backup(backup::Make),
     Restore(backup::Restore),
+    NewLog(new_log::NewLog),
     /// Renew or replace the server's certificate, or show the fingerprint to compare
     #[command(subcommand)]
     Tls(tls::TlsCommand),
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Database(command) => command.run(),
         Command::Backup(make) => make.run(),
         Command::Restore(restore) => restore.run(),
+        Command::NewLog(restore) => restore.run(),
         Command::Tls(command) => command.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

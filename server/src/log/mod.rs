@@ -24,6 +24,10 @@ use crate::{
     storage::{CheckpointRow, LogKeyRow, StorageError, Store},
 };
 
+/// A file in the data folder that says that the log goes on under a new name, because the database is an older copy:
+/// [`Log::publish`] makes a key for that, and removes the file.
+pub const NEW_LOG: &str = "new-log";
+
 /// The log. Cheap to clone.
 #[derive(Clone)]
 pub struct Log {
@@ -53,9 +57,11 @@ impl Log {
     /// # Errors
     /// If the database fails.
     pub async fn published(&self) -> Result<Option<Published>, StorageError> {
-        let Some(origin) = &self.config.origin else { return Ok(None) };
-        let Some(key) = self.store.log_key(origin).await? else { return Ok(None) };
-        let Some(checkpoint) = self.store.checkpoint(origin).await? else { return Ok(None) };
+        if self.config.origin.is_none() {
+            return Ok(None);
+        }
+        let Some(key) = self.store.log_key().await? else { return Ok(None) };
+        let Some(checkpoint) = self.store.checkpoint(&key.origin).await? else { return Ok(None) };
         let keys = keys(&key).map_err(|error| StorageError::Damaged(format!("a key of the log: {error}")))?;
         Ok(Some(Published { keys, checkpoint }))
     }

@@ -9,7 +9,7 @@ use sealcard_signer_protocol::{Stated, StoredCheckpointKey};
 use sealcard_transparency::{Checkpoint, Hash, Note, TreeHead};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Log, keys};
+use super::{Log, NEW_LOG, keys};
 use crate::{
     limits,
     signers::{Signer, UseError},
@@ -24,7 +24,7 @@ pub enum PublishError {
     #[error(
         "the signer of the record's log has signed a checkpoint of {signed} entries that this database does not have: it \
          has {has}, or others. An older backup was restored, or somebody changed the record. The server stops. If \
-         you restored a backup, give the log a new name: the handbook's page on restoring says how (\"Start a new log\")"
+         you restored a backup, begin a new log: sealcard-server new-log --data DIR"
     )]
     Forked {
         /// How many entries the signer's last checkpoint has.
@@ -78,13 +78,22 @@ impl Log {
     /// # Errors
     /// See [`PublishError`].
     pub async fn publish(&self) -> Result<(), PublishError> {
-        let Some(origin) = &self.config.origin else { return Ok(()) };
+        let Some(name) = &self.config.origin else { return Ok(()) };
         let (environment, signer) = self.signer().await?;
-        let key = match self.store.log_key(origin).await? {
-            Some(key) => key,
-            None => self.begin(origin, environment, &signer).await?,
+        let mark = self.signers.folder().with_file_name(NEW_LOG);
+        let key = match self.store.log_key().await? {
+            Some(key) if !mark.exists() && is_of(&key.origin, name) => key,
+            None => self.begin(name, environment, &signer).await?,
+            Some(_) => {
+                // What was signed under the old name stays true; the new one has no past that it must continue.
+                let time: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+                self.begin(&format!("{name}/{time}"), environment, &signer).await?
+            }
         };
-        let newest = self.store.checkpoint(origin).await?.map_or(0, |checkpoint| checkpoint.size);
+        if mark.exists() {
+            std::fs::remove_file(&mark).map_err(|error| PublishError::Wrong(format!("{}: {error}", mark.display())))?;
+        }
+        let newest = self.store.checkpoint(&key.origin).await?.map_or(0, |checkpoint| checkpoint.size);
         let size = self.store.record_length().await?;
         if size <= newest {
             return Ok(());
@@ -102,7 +111,7 @@ impl Log {
         };
         let note = signer.sign_checkpoint(stored, tree, (signed.map_or(0, |signed| signed.size), proof)).await?;
         check(&key, &note, tree)?;
-        let row = CheckpointRow { origin: origin.clone(), size, note, time: Timestamp::now() };
+        let row = CheckpointRow { origin: key.origin.clone(), size, note, time: Timestamp::now() };
         self.store.write(move |tx| tx.put_checkpoint(&row).map(drop)).await?;
         Ok(())
     }
@@ -158,7 +167,7 @@ impl Log {
             return Ok(row);
         }
         // Another server was faster.
-        let theirs = self.store.log_key(origin).await?;
+        let theirs = self.store.log_key().await?;
         theirs.ok_or_else(|| PublishError::Wrong("its key is gone".to_owned()))
     }
 
@@ -176,6 +185,11 @@ impl Log {
             _ => Err(forked),
         }
     }
+}
+
+/// Whether a log of this origin goes on under the configured name.
+fn is_of(origin: &str, name: &str) -> bool {
+    origin.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The note must be a checkpoint of this tree with the signatures of all of the log's keys.

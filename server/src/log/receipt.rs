@@ -1,6 +1,6 @@
 //! Receipts: the proof that an entry is in the log.
 
-use sealcard_transparency::{Note, TlogProof};
+use sealcard_transparency::{Note, Receipt as Proof};
 
 use super::{Log, Published};
 use crate::storage::{RecordRow, StorageError};
@@ -44,10 +44,10 @@ impl Log {
         if index >= size {
             return Err(ReceiptError::NotYet);
         }
-        let damaged = |error: &dyn std::fmt::Display| StorageError::Damaged(format!("the newest checkpoint: {error}"));
-        let note = Note::parse(published.checkpoint.note.as_bytes()).map_err(|error| damaged(&error))?;
-        let hashes = self.store.prove_inclusion(index, size).await?;
-        let proof = TlogProof::new(index, hashes, note).map_err(|error| damaged(&error))?;
+        let checkpoint = Note::parse(published.checkpoint.note.as_bytes())
+            .map_err(|error| StorageError::Damaged(format!("the newest checkpoint: {error}")))?;
+        let proof = self.store.prove_inclusion(index, size).await?;
+        let proof = Proof { extra: None, index, proof, checkpoint };
         Ok(Receipt { row, published, proof: proof.to_string() })
     }
 }

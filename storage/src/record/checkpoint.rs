@@ -69,14 +69,14 @@ impl FromRow for CheckpointRow {
 }
 
 impl Store {
-    /// The key of the log of this name.
+    /// The key that signs for the log now: the newest one.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn log_key(&self, origin: &str) -> Result<Option<LogKeyRow>, StorageError> {
-        const KEY: &str = "SELECT component_id, environment_id, origin, ed25519, ml_dsa_44, handle, created
-            FROM log_key WHERE origin = $1";
-        self.reader().optional(KEY, params![origin]).await
+    pub async fn log_key(&self) -> Result<Option<LogKeyRow>, StorageError> {
+        const NEWEST: &str = "SELECT component_id, environment_id, origin, ed25519, ml_dsa_44, handle, created
+            FROM log_key ORDER BY component_id DESC LIMIT 1";
+        self.reader().optional(NEWEST, params![]).await
     }
 
     /// The newest checkpoint of the log of this name.

@@ -21,6 +21,7 @@ mod gpg_card;
 mod history;
 mod imports;
 mod installation;
+mod log;
 mod machine_login;
 mod mail;
 mod malformed;
