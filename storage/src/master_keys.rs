@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     StorageError, Store, WriteTx,
     keys::StoredComponent,
+    record::LogKeyRow,
     schema,
     sql::{FromRow, Row, params},
 };
@@ -40,8 +41,15 @@ const SEALED_OTHERWISE: &str = "SELECT c.id, c.role, c.algorithm, c.public_key, 
     FROM component_key c JOIN signing_key k ON k.id = c.key_id
     WHERE k.environment_id = $1 AND substr(c.handle, 2, 8) <> $2 AND c.id > $3 ORDER BY c.id LIMIT $4";
 
-const COUNT: &str = "SELECT count(*), coalesce(sum(CASE WHEN substr(c.handle, 2, 8) <> $2 THEN 1 ELSE 0 END), 0)
-    FROM component_key c JOIN signing_key k ON k.id = c.key_id WHERE k.environment_id = $1";
+/// Keys of the record's log that are not.
+const LOG_KEYS_SEALED_OTHERWISE: &str =
+    "SELECT component_id, environment_id, origin, ed25519, ml_dsa_44, handle, created
+    FROM log_key WHERE environment_id = $1 AND substr(handle, 2, 8) <> $2 ORDER BY component_id";
+
+/// Both together.
+const COUNT: &str = "SELECT count(*), coalesce(sum(CASE WHEN substr(handle, 2, 8) <> $2 THEN 1 ELSE 0 END), 0)
+    FROM (SELECT c.handle FROM component_key c JOIN signing_key k ON k.id = c.key_id WHERE k.environment_id = $1
+        UNION ALL SELECT handle FROM log_key WHERE environment_id = $1) sealed";
 
 impl Store {
     /// Which master key an environment uses.
@@ -69,7 +77,20 @@ impl Store {
         Ok(rows.into_iter().map(|row| row.0).collect())
     }
 
-    /// How many components an environment has, and how many of them are stored under another master key.
+    /// Keys of the record's log that are stored under another master key. There is one for each name that the log had.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn log_keys_sealed_otherwise(
+        &self,
+        environment: EnvironmentId,
+        master_key: MasterKeyId,
+    ) -> Result<Vec<LogKeyRow>, StorageError> {
+        self.reader().all(LOG_KEYS_SEALED_OTHERWISE, params![environment.0, master_key.0.as_slice()]).await
+    }
+
+    /// How many components and keys of the record's log an environment has, and how many of them are stored under
+    /// another master key.
     ///
     /// # Errors
     /// If the database fails.
@@ -168,6 +189,15 @@ impl WriteTx {
         Ok(self.conn().execute(sql, params![component.0, before, new])? == 1)
     }
 
+    /// The same for a key of the record's log.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn replace_log_key(&mut self, key: Uuid, before: &[u8], new: &[u8]) -> Result<bool, StorageError> {
+        let sql = "UPDATE log_key SET handle = $3 WHERE component_id = $1 AND handle = $2";
+        Ok(self.conn().execute(sql, params![key, before, new])? == 1)
+    }
+
     /// Notes that all components are stored under the master key in use, if it is so and was not noted. Their number
     /// then.
     ///
@@ -191,10 +221,25 @@ impl WriteTx {
     pub(super) fn expect_master_key(&mut self, key: KeyId, handle: &[u8]) -> Result<(), StorageError> {
         let sql = "SELECT e.master_key FROM signing_key k JOIN environment e ON e.id = k.environment_id
             WHERE k.id = $1";
-        let wanted = id(self.conn().optional::<(Option<Vec<u8>>,)>(sql, params![key.0])?.and_then(|(wanted,)| wanted))?;
-        match wanted {
-            Some(wanted) if MasterKeyId::of_handle(handle) != Some(wanted) => Err(StorageError::OtherMasterKey),
-            _ => Ok(()),
-        }
+        let wanted: Option<(Option<Vec<u8>>,)> = self.conn().optional(sql, params![key.0])?;
+        expect(wanted, handle)
+    }
+
+    /// The same for a key of the record's log.
+    pub(super) fn expect_master_key_of(
+        &mut self,
+        environment: EnvironmentId,
+        handle: &[u8],
+    ) -> Result<(), StorageError> {
+        let sql = "SELECT master_key FROM environment WHERE id = $1";
+        let wanted: Option<(Option<Vec<u8>>,)> = self.conn().optional(sql, params![environment.0])?;
+        expect(wanted, handle)
+    }
+}
+
+fn expect(wanted: Option<(Option<Vec<u8>>,)>, handle: &[u8]) -> Result<(), StorageError> {
+    match id(wanted.and_then(|(wanted,)| wanted))? {
+        Some(wanted) if MasterKeyId::of_handle(handle) != Some(wanted) => Err(StorageError::OtherMasterKey),
+        _ => Ok(()),
     }
 }

@@ -61,7 +61,7 @@ impl Log {
             return Ok(None);
         }
         let Some(key) = self.store.log_key().await? else { return Ok(None) };
-        let Some(checkpoint) = self.store.checkpoint(&key.origin).await? else { return Ok(None) };
+        let Some(checkpoint) = self.store.checkpoint(&key.key.origin).await? else { return Ok(None) };
         let keys = keys(&key).map_err(|error| StorageError::Damaged(format!("a key of the log: {error}")))?;
         Ok(Some(Published { keys, checkpoint }))
     }
@@ -69,9 +69,9 @@ impl Log {
 
 /// The public keys of a log.
 fn keys(row: &LogKeyRow) -> Result<Vec<VerifierKey>, KeyError> {
-    let name: KeyName = row.origin.parse()?;
+    let name: KeyName = row.key.origin.parse()?;
     Ok(vec![
-        VerifierKey::new(name.clone(), KeyType::Ed25519, &row.ed25519)?,
-        VerifierKey::new(name, KeyType::MlDsa44, &row.ml_dsa_44)?,
+        VerifierKey::new(name.clone(), KeyType::Ed25519, &row.key.ed25519)?,
+        VerifierKey::new(name, KeyType::MlDsa44, &row.key.ml_dsa_44)?,
     ])
 }

@@ -5,7 +5,7 @@ use sealcard_api::{
     ids::{ComponentId, EnvironmentId, RequestId},
 };
 use sealcard_record::{Draft, Event, Head, Named, event::LogBegun};
-use sealcard_signer_protocol::{Stated, StoredCheckpointKey};
+use sealcard_signer_protocol::Stated;
 use sealcard_transparency::{Checkpoint, Hash, Note, TreeHead};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -82,7 +82,7 @@ impl Log {
         let (environment, signer) = self.signer().await?;
         let mark = self.signers.folder().with_file_name(NEW_LOG);
         let key = match self.store.log_key().await? {
-            Some(key) if !mark.exists() && is_of(&key.origin, name) => key,
+            Some(key) if !mark.exists() && is_of(&key.key.origin, name) => key,
             None => self.begin(name, environment, &signer).await?,
             Some(_) => {
                 // What was signed under the old name stays true; the new one has no past that it must continue.
@@ -93,25 +93,19 @@ impl Log {
         if mark.exists() {
             std::fs::remove_file(&mark).map_err(|error| PublishError::Wrong(format!("{}: {error}", mark.display())))?;
         }
-        let newest = self.store.checkpoint(&key.origin).await?.map_or(0, |checkpoint| checkpoint.size);
+        let newest = self.store.checkpoint(&key.key.origin).await?.map_or(0, |checkpoint| checkpoint.size);
         let size = self.store.record_length().await?;
         if size <= newest {
             return Ok(());
         }
-        let signed = signer.last_checkpoint(key.component.0).await?;
+        let signed = signer.last_checkpoint(key.key.component).await?;
         let proof = self.proof(signed, size).await?;
         let head = self.store.log_head_at(size).await?.ok_or(PublishError::Forked { signed: size, has: 0 })?;
         let tree = TreeHead { size, root: Hash(head.root.0) };
-        let stored = StoredCheckpointKey {
-            component: key.component.0,
-            origin: key.origin.clone(),
-            ed25519: key.ed25519.clone(),
-            ml_dsa_44: key.ml_dsa_44.clone(),
-            handle: key.handle.clone(),
-        };
-        let note = signer.sign_checkpoint(stored, tree, (signed.map_or(0, |signed| signed.size), proof)).await?;
+        let note =
+            signer.sign_checkpoint(key.key.clone(), tree, (signed.map_or(0, |signed| signed.size), proof)).await?;
         check(&key, &note, tree)?;
-        let row = CheckpointRow { origin: key.origin.clone(), size, note, time: Timestamp::now() };
+        let row = CheckpointRow { origin: key.key.origin, size, note, time: Timestamp::now() };
         self.store.write(move |tx| tx.put_checkpoint(&row).map(drop)).await?;
         Ok(())
     }
@@ -140,16 +134,10 @@ impl Log {
     ) -> Result<LogKeyRow, PublishError> {
         let request = RequestId::new();
         let component = ComponentId::new();
-        let made = signer.make_checkpoint_key(component.0, origin, Stated::by_server(request.0)).await?;
-        let row = LogKeyRow {
-            component,
-            environment: environment.id,
-            origin: origin.to_owned(),
-            ed25519: made.ed25519,
-            ml_dsa_44: made.ml_dsa_44,
-            handle: made.handle,
-            created: Timestamp::now(),
-        };
+        let master_key = signer.master_key().await?;
+        let stated = Stated::by_server(request.0);
+        let key = signer.make_checkpoint_key(component.0, origin, master_key, stated).await?;
+        let row = LogKeyRow { key, environment: environment.id, created: Timestamp::now() };
         let verifiers = keys(&row).map_err(|error| PublishError::Wrong(error.to_string()))?;
         let keys = verifiers.iter().map(ToString::to_string).collect();
         let event = Event::LogBegun(LogBegun { origin: origin.to_owned(), environment, component, keys });
@@ -202,5 +190,9 @@ fn check(key: &LogKeyRow, note: &str, tree: TreeHead) -> Result<(), PublishError
         return Err(wrong(&"a signature is missing"));
     }
     let checkpoint = Checkpoint::parse(note.text()).map_err(|error| wrong(&error))?;
-    if checkpoint.origin() == key.origin && *checkpoint.tree() == tree { Ok(()) } else { Err(wrong(&"another tree")) }
+    if checkpoint.origin() == key.key.origin && *checkpoint.tree() == tree {
+        Ok(())
+    } else {
+        Err(wrong(&"another tree"))
+    }
 }

@@ -12,7 +12,9 @@ use sealcard_record::{
     Draft, Event, Named,
     event::{ComponentsResealed, MasterKeyChanged},
 };
-use sealcard_signer_protocol::{KeeperRequestBody, MasterKeyId, RequestBody, ResponseBody, StoredKey};
+use sealcard_signer_protocol::{
+    KeeperRequestBody, MasterKeyId, RequestBody, ResponseBody, StoredCheckpointKey, StoredKey,
+};
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, sleep},
@@ -22,7 +24,7 @@ use uuid::Uuid;
 use super::{connection::Connection, link::Link};
 use crate::{
     failpoint, limits,
-    storage::{MasterKeyState, StorageError, Store},
+    storage::{LogKeyRow, MasterKeyState, StorageError, Store},
 };
 
 /// How many components are read at once.
@@ -159,6 +161,9 @@ impl Rekeyer {
                 failpoint::hit("server::after_reseal");
             }
         }
+        for key in self.store.log_keys_sealed_otherwise(self.environment, current).await? {
+            failed += u64::from(!self.reseal_log_key(connection, key, current).await?);
+        }
         if failed > 0 {
             self.note(current, Some(format!(
                 "{failed} of {all} components can't be sealed under the new master key: see the server's log; keep the \
@@ -199,6 +204,37 @@ impl Rekeyer {
         // If it is not as it was any more, another server was faster, or its key is gone.
         self.store.write(move |tx| tx.replace_handle(component, &row.handle, &resealed.handle).map(drop)).await?;
         Ok(true)
+    }
+
+    /// The same for a key of the record's log.
+    async fn reseal_log_key(
+        &self,
+        connection: &Connection,
+        row: LogKeyRow,
+        master_key: MasterKeyId,
+    ) -> Result<bool, StorageError> {
+        let key = row.key;
+        let asked = RequestBody::ResealCheckpointKey { key: key.clone(), master_key };
+        let resealed = match connection.ask(asked, limits::USE_DEADLINE).await {
+            Ok(ResponseBody::CheckpointKey(resealed)) => resealed,
+            answer => {
+                let error = answer.err().map(|error| error.to_string()).unwrap_or_default();
+                tracing::error!(
+                    environment = self.name,
+                    origin = key.origin,
+                    error,
+                    "master key: a key of the record's log can't be sealed again"
+                );
+                return Ok(false);
+            }
+        };
+        let same = StoredCheckpointKey { handle: key.handle.clone(), ..resealed.clone() } == key;
+        if !same || MasterKeyId::of_handle(&resealed.handle) != Some(master_key) {
+            tracing::error!(environment = self.name, origin = key.origin, "master key: the signer sealed another key");
+            return Ok(false);
+        }
+        let write = self.store.write(move |tx| tx.replace_log_key(key.component, &key.handle, &resealed.handle));
+        write.await.map(|_| true)
     }
 
     async fn finish(&self, current: MasterKeyId) -> Result<(), StorageError> {

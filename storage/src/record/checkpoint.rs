@@ -1,46 +1,35 @@
 //! The log's keys and its newest checkpoints.
 
-use sealcard_api::{
-    Timestamp,
-    ids::{ComponentId, EnvironmentId},
-};
-use uuid::Uuid;
+use sealcard_api::{Timestamp, ids::EnvironmentId};
+use sealcard_signer_protocol::StoredCheckpointKey;
 
 use crate::{
     StorageError, Store, WriteTx,
     sql::{FromRow, Row, params},
 };
 
-/// A key that signs the log's checkpoints. Only its signer can do anything with it.
+/// A key that signs the log's checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogKeyRow {
-    /// The key's id in its signer.
-    pub component: ComponentId,
+    /// The key, as its signer gave it.
+    pub key: StoredCheckpointKey,
     /// The environment that has it.
     pub environment: EnvironmentId,
-    /// The name of the log that it signs for: the first line of its checkpoints.
-    pub origin: String,
-    /// The public key of Ed25519, 32 bytes.
-    pub ed25519: Vec<u8>,
-    /// The public key of ML-DSA-44, 1,312 bytes.
-    pub ml_dsa_44: Vec<u8>,
-    /// The private halves, sealed.
-    pub handle: Vec<u8>,
     /// When it was made.
     pub created: Timestamp,
 }
 
 impl FromRow for LogKeyRow {
     fn from_row(row: &Row<'_>) -> Result<Self, StorageError> {
-        Ok(Self {
-            component: ComponentId(row.get(0)?),
-            environment: EnvironmentId(row.get(1)?),
+        let ed25519 = row.get::<Vec<u8>>(3)?.try_into();
+        let key = StoredCheckpointKey {
+            component: row.get(0)?,
             origin: row.get(2)?,
-            ed25519: row.get(3)?,
+            ed25519: ed25519.map_err(|_| StorageError::Damaged("a key of the log".to_owned()))?,
             ml_dsa_44: row.get(4)?,
             handle: row.get(5)?,
-            created: Timestamp::from_unix(row.get(6)?),
-        })
+        };
+        Ok(Self { key, environment: EnvironmentId(row.get(1)?), created: Timestamp::from_unix(row.get(6)?) })
     }
 }
 
@@ -93,14 +82,16 @@ impl WriteTx {
     /// Keeps a log's key, unless there is one. Whether there was none.
     ///
     /// # Errors
-    /// If the database fails.
+    /// If it is stored under another master key than the one that its environment uses, or the database fails.
     pub fn add_log_key(&mut self, key: &LogKeyRow) -> Result<bool, StorageError> {
         const ADD: &str = "INSERT INTO log_key
             (component_id, environment_id, origin, ed25519, ml_dsa_44, handle, created)
             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (origin) DO NOTHING";
-        let LogKeyRow { component, environment, origin, ed25519, ml_dsa_44, handle, created } = key;
-        let (component, environment): (Uuid, Uuid) = (component.0, environment.0);
-        let values = params![component, environment, origin, ed25519, ml_dsa_44, handle, created.unix()];
+        let LogKeyRow { key, environment, created } = key;
+        let StoredCheckpointKey { component, origin, ed25519, ml_dsa_44, handle } = key;
+        self.expect_master_key_of(*environment, handle)?;
+        let ed25519 = ed25519.as_slice();
+        let values = params![component, environment.0, origin, ed25519, ml_dsa_44, handle, created.unix()];
         Ok(self.conn().execute(ADD, values)? == 1)
     }
 
