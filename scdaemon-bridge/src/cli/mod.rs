@@ -6,6 +6,7 @@
 mod admin;
 mod approvals;
 mod ask;
+mod bundle;
 mod can;
 mod certificates;
 mod complete;

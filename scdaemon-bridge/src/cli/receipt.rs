@@ -7,28 +7,21 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use aws_lc_rs::digest::{SHA256, digest};
 use clap::{Args, ValueHint};
 use sealcard_api::{log::LogStatus, problem::ProblemCode};
-use sealcard_record::{Body, Salt, Sha256, leaf, parse};
-use sealcard_transparency::Receipt as Proof;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use sealcard_record::Body;
 
 use super::{
     App,
+    bundle::{self, Bundle, Proved, Receipt},
     output::{GOOD, clean, clean_path, facts, line, note, show},
 };
 use crate::{
     config::Config,
     local_time,
     remote::{RemoteError, path},
-    signatures,
-    witness::{self, SeenLog},
+    signatures, witness,
 };
-
-/// The layout of bundles that this release writes.
-const FORMAT: &str = "sealcard-bundle-v1";
 
 const HELP: &str = "\
 The server proves that the signature is in its record, and with it who made it, when and by which rules. This computer \
@@ -60,35 +53,6 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What the server answers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Receipt {
-    origin: String,
-    keys: Vec<String>,
-    number: u64,
-    salt: Salt,
-    entry: Box<RawValue>,
-    proof: String,
-}
-
-/// What others need to check receipts offline.
-#[derive(Debug, Serialize, Deserialize)]
-struct Bundle {
-    format: String,
-    receipts: Vec<Receipt>,
-}
-
-/// A receipt that was checked.
-#[derive(Debug, Serialize)]
-struct Proved {
-    number: u64,
-    log: String,
-    /// How many entries the checkpoint covers.
-    size: u64,
-    root: String,
-    entry: Box<RawValue>,
-}
-
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let file = app.paths.known_log_file();
     if arguments.accept_log {
@@ -105,10 +69,14 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     // After the receipts, so that the checkpoint that is remembered covers them.
     let seen = witness::witness(&app.remote, &server(app)?, &file).await?;
     let seen = seen.context("this server publishes no log of its record; an administrator sets record.origin")?;
-    let proved = receipts.iter().map(|receipt| check(receipt, &seen)).collect::<anyhow::Result<Vec<_>>>()?;
+    let known = &seen.known;
+    let mut proved = Vec::with_capacity(receipts.len());
+    for receipt in &receipts {
+        ensure!(receipt.origin == known.origin && receipt.keys == known.keys, "the receipt is of another log");
+        proved.push(receipt.check(&seen.policy)?);
+    }
     if let Some(to) = &arguments.bundle {
-        let bundle = Bundle { format: FORMAT.to_owned(), receipts };
-        let text = serde_json::to_string_pretty(&bundle)? + "\n";
+        let text = serde_json::to_string_pretty(&Bundle::of(receipts))? + "\n";
         fs::write(to, text).with_context(|| clean_path(to))?;
         note(format!("Wrote {}.", clean_path(to)));
     }
@@ -119,10 +87,8 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
 /// The receipt of a signature in whichever form the record has it.
 async fn fetch(app: &App, forms: &[Vec<u8>]) -> anyhow::Result<Receipt> {
     let mut refused = None;
-    for form in forms {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, form).as_ref());
-        match app.remote.get(&path(&["receipts", &Sha256(hash).to_string()])).await {
+    for hash in bundle::hashes(forms) {
+        match app.remote.get(&path(&["receipts", &hash.to_string()])).await {
             Ok(receipt) => return Ok(receipt),
             Err(RemoteError::Problem(problem)) if problem.code == ProblemCode::NotFound => refused = Some(problem),
             Err(error) => return Err(error.into()),
@@ -134,31 +100,13 @@ async fn fetch(app: &App, forms: &[Vec<u8>]) -> anyhow::Result<Receipt> {
     }
 }
 
-/// The receipt must prove its entry in the log that was seen.
-fn check(receipt: &Receipt, seen: &SeenLog) -> anyhow::Result<Proved> {
-    let known = &seen.known;
-    ensure!(receipt.origin == known.origin && receipt.keys == known.keys, "the receipt is of another log");
-    let proof = Proof::parse(receipt.proof.as_bytes())?;
-    ensure!(proof.index + 1 == receipt.number, "the receipt proves another entry");
-    let leaf = leaf(receipt.entry.get(), &receipt.salt).context("the receipt's entry")?;
-    let accepted = proof.verify(&leaf.to_bytes(), &seen.policy)?;
-    let tree = accepted.checkpoint.tree();
-    Ok(Proved {
-        number: receipt.number,
-        log: known.origin.clone(),
-        size: tree.size,
-        root: tree.root.to_string(),
-        entry: receipt.entry.clone(),
-    })
-}
-
 fn print(place: usize, proved: &Proved) {
     if place > 0 {
         line("");
     }
     line(format!("{GOOD}The record proves this signature.{GOOD:#}"));
     let mut rows = Vec::new();
-    if let Ok(Body { time, actor, event, .. }) = parse(proved.entry.get()) {
+    if let Some(Body { time, actor, event, .. }) = proved.body() {
         rows.extend(actor.map(|actor| ("by", actor.name)));
         let key = event.project().zip(event.key()).map(|(project, key)| format!("{}/{}", project.name, key.name));
         rows.extend(key.map(|key| ("key", key)));

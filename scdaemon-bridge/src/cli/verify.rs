@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::{
     App,
+    bundle::{Evidence, Proved},
     output::{BAD, GOOD, WARN, clean, clean_path, count, line, lossy, note, show},
     progress,
     selection::{self, Selection, Skipped, is_signature, signature_of},
@@ -37,6 +38,8 @@ Examples:
   sealcard verify -c vendor.asc -s download.sig download.iso
   sealcard verify --output notes.txt notes.txt.asc
       writes the text without its signature
+  sealcard verify --bundle release.sealcard-bundle.json release.tar.gz
+      wants a receipt too: who signed, proved by the record
 
 Exit codes:
   0  all are good
@@ -56,6 +59,12 @@ pub(super) struct Arguments {
     /// Judge by the certificates in this file and no others; may be repeated
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     certificate: Vec<PathBuf>,
+    /// Expect a receipt of each signature in this file, as `sealcard receipt --bundle` writes it; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    bundle: Vec<PathBuf>,
+    /// Trust the logs and witnesses of this policy (C2SP's tlog-policy) [default: the log that this computer knows]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "bundle")]
+    policy: Option<PathBuf>,
     /// Write the content of a signed message here if its signatures are good (for one file)
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
@@ -87,6 +96,9 @@ struct Verified {
     file: PathBuf,
     judgement: FileJudgement,
     signatures: Vec<Verdict>,
+    /// Entries of the record that receipts prove.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    receipts: Vec<Proved>,
     /// Why there is nothing to judge.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -159,11 +171,19 @@ pub(super) fn run(app: &App, arguments: &Arguments) -> anyhow::Result<ExitCode> 
         bail!("--signature and --output are for one file");
     }
     let certificates = certificates(app, &arguments.certificate)?;
+    let evidence = match arguments.bundle.as_slice() {
+        [] => None,
+        bundles => Some(Evidence::load(bundles, arguments.policy.as_deref(), &app.paths.known_log_file())?),
+    };
     let Selection { files, skipped } = Selection::of(&arguments.paths, arguments.selection)?;
     let bar = progress::bar(files.len(), "verified", arguments.quiet);
     let judge = |file: selection::File| {
         bar.set_message(clean_path(&file.path));
-        let verified = judge(&certificates, arguments, file);
+        let signature = signature_file(arguments, &file.path);
+        let mut verified = judge(&certificates, arguments, file);
+        if let Some(evidence) = evidence.as_ref().filter(|_| verified.judgement == FileJudgement::Good) {
+            verified.prove(evidence, &signature);
+        }
         bar.inc(1);
         verified
     };
@@ -212,7 +232,25 @@ fn judge(certificates: &Certificates, arguments: &Arguments, file: selection::Fi
             (judgement, Vec::new(), Some(format!("{error:#}")))
         }
     };
-    Verified { file: file.path, judgement, signatures, reason }
+    Verified { file: file.path, judgement, signatures, receipts: Vec::new(), reason }
+}
+
+impl Verified {
+    /// A signature that no receipt proves is worth nothing where receipts are expected.
+    fn prove(&mut self, evidence: &Evidence, signature: &Path) {
+        match read(signature).and_then(|bytes| evidence.prove(&bytes)) {
+            Ok(receipts) => self.receipts = receipts,
+            Err(error) => {
+                self.judgement = FileJudgement::Bad;
+                self.reason = Some(format!("the signature is good, but not proved: {error:#}"));
+            }
+        }
+    }
+}
+
+/// Where the signature of a file is.
+fn signature_file(arguments: &Arguments, file: &Path) -> PathBuf {
+    arguments.signature.clone().unwrap_or_else(|| pair(file).1)
 }
 
 fn verdicts(
@@ -356,6 +394,11 @@ fn print_file(verified: &Verified) {
             FileJudgement::Error => line(format!("{BAD}error{BAD:#}    {file}: {reason}")),
             _ => line(format!("{BAD}bad{BAD:#}      {file}: {reason}")),
         }
+    }
+    for proved in &verified.receipts {
+        let by = proved.body().and_then(|body| body.actor).map(|actor| format!(", by {}", clean(&actor.name)));
+        let (number, log) = (proved.number, clean(&proved.log));
+        line(format!("{GOOD}proved{GOOD:#}   {file}: entry {number} of {log}{}", by.unwrap_or_default()));
     }
     for verdict in &verified.signatures {
         match verdict {

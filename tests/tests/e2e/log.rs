@@ -33,6 +33,19 @@ fn receipt_proves_a_signature_of_gpg_and_of_git() -> Result<()> {
     let proof = bundle["receipts"][0]["proof"].as_str().context("no proof")?;
     ensure!(proof.starts_with("c2sp.org/tlog-proof@v1\nindex "), "{proof}");
 
+    // Others check it without the server, by the log's keys or by a policy that names them.
+    let file = station.path("release.sealcard-bundle.json");
+    let shown = station.run_sealcard(&["verify", "--bundle", &file, &content])?.text();
+    ensure!(shown.contains("proved") && shown.contains("by ada"), "{shown}");
+    let keys = bundle["receipts"][0]["keys"].as_array().context("no keys")?;
+    let logs: String = keys.iter().filter_map(Value::as_str).map(|key| format!("log {key}\n")).collect();
+    let policy = station.write("trusted.tlog-policy", format!("{logs}quorum none\n"))?;
+    station.run_sealcard(&["verify", "--bundle", &file, "--policy", &policy, &content])?;
+    let forged = fs::read_to_string(&file)?.replace("\"name\":\"ada\"", "\"name\":\"eve\"");
+    let forged = station.write("forged.json", forged)?;
+    let refused = run(&mut station.sealcard(&["verify", "--bundle", &forged, &content]), DEADLINE)?.failure()?;
+    ensure!(refused.text().contains("not proved"), "{}", refused.description());
+
     // What this server did not sign has no receipt.
     let local =
         ["--batch", "--passphrase", "", "--quick-generate-key", "local@example.org", "ed25519", "sign", "never"];
