@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sealcard_signer_protocol::is_origin;
 use thiserror::Error;
 use toml::{Table, Value};
 
@@ -137,6 +138,10 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if limits.password_characters < 8 {
         return Err(ConfigError::Value { key: "limits.password-characters", reason: "must be at least 8" });
     }
+    if config.record.origin.as_deref().is_some_and(|origin| !is_origin(origin)) {
+        let reason = "must have at most 255 letters, digits and other signs than + and blanks";
+        return Err(ConfigError::Value { key: "record.origin", reason });
+    }
     config.notices.check()
 }
 
@@ -203,6 +208,15 @@ mod tests {
         for name in ["SEALCARD_SERVER_LISTENN", "SEALCARD_SERVER_LIMITS__SPEED", "SEALCARD_SERVER_"] {
             let error = read("", &[(name, "1")]).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn origin_must_be_the_name_of_a_key() {
+        assert_eq!(read("record.origin = \"sign.example.org/record\"", &[]).unwrap().record.environment, "default");
+        for wrong in ["", "sign.example.org/the record", "a+b"] {
+            let error = read(&format!("record.origin = \"{wrong}\""), &[]).unwrap_err().to_string();
+            assert!(error.contains("record.origin"), "{error}");
         }
     }
 
