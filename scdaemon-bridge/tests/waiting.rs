@@ -199,7 +199,7 @@ async fn use_that_nobody_decides_says_how_to_go_on() {
 }
 
 #[tokio::test]
-async fn request_that_expired_or_was_cancelled_at_the_server_is_not_waited_for() {
+async fn request_that_ended_at_the_server_is_not_waited_for() {
     for end in [RequestState::Expired, RequestState::Cancelled] {
         let first = waiting(60);
         let setup = Setup::new(move |number, asked| match number {

@@ -352,7 +352,7 @@ async fn request_that_nobody_waits_for_makes_room_for_the_next_one() {
 }
 
 #[tokio::test]
-async fn pre_approval_of_some_uses_gives_exactly_as_many_signatures_to_many_clients() {
+async fn pre_approval_gives_so_many_signatures_to_many_clients() {
     const USES: u32 = 20;
     let office = Office::with(TWO).await;
     let half = office.pre_approve(0, office.in_advance(Some(USES))).await.unwrap();

@@ -259,7 +259,7 @@ async fn two_nodes_send_each_notice_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn filters_choose_kinds_and_projects_but_loud_notices_go_everywhere() {
+async fn filters_choose_but_loud_notices_go_everywhere() {
     use sealcard_api::ids::ProjectId;
     use sealcard_record::Named;
     let place = Place::sqlite();

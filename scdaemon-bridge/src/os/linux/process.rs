@@ -287,7 +287,7 @@ mod tests {
 
     /// `script` gives its command a terminal of its own, with canonical input unless `stty` changes that.
     #[test]
-    fn terminal_of_a_process_is_written_to_unless_a_program_draws_on_it() {
+    fn terminal_is_written_to_unless_a_program_draws_on_it() {
         for (settings, expected) in [("icanon", true), ("-icanon", false)] {
             let folder = tempfile::tempdir().unwrap();
             let (ready, shown) = (folder.path().join("ready"), folder.path().join("shown"));
