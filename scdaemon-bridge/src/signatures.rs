@@ -167,19 +167,19 @@ mod tests {
         let signed =
             format!("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\ntext\n{}", armored.replace('\n', "\r\n"));
         for file in [packet.clone(), armored.into_bytes(), tag.into_bytes(), commit.into_bytes(), signed.into_bytes()] {
-            let found = signatures(&file);
+            let found = of(&file);
             assert_eq!(found.len(), 1, "{}", String::from_utf8_lossy(&file));
             assert_eq!(found[0][0], raw, "{}", String::from_utf8_lossy(&file));
         }
-        assert_eq!(signatures(&[packet.clone(), packet].concat()).len(), 2);
-        assert!(signatures(b"no signature").is_empty() && signatures(b"").is_empty());
+        assert_eq!(of(&[packet.clone(), packet].concat()).len(), 2);
+        assert!(of(b"no signature").is_empty() && of(b"").is_empty());
     }
 
     #[test]
     fn leading_zeros_are_put_back() {
         let mut raw = vec![0xff; 256];
         raw[..3].fill(0);
-        let found = signatures(&packet(1, &mpi(&raw)));
+        let found = of(&packet(1, &mpi(&raw)));
         assert!(found[0].contains(&raw) && found[0].len() == 3);
     }
 
@@ -190,15 +190,15 @@ mod tests {
             wide in prop::collection::vec(any::<u8>(), 512),
         ) {
             let ecdsa = packet(19, &[mpi(&raw[..32]), mpi(&raw[32..])].concat());
-            prop_assert!(signatures(&ecdsa)[0].contains(&raw));
-            prop_assert!(signatures(&packet(27, &raw))[0].contains(&raw));
-            prop_assert!(signatures(&packet(1, &mpi(&wide)))[0].contains(&wide));
+            prop_assert!(of(&ecdsa)[0].contains(&raw));
+            prop_assert!(of(&packet(27, &raw))[0].contains(&raw));
+            prop_assert!(of(&packet(1, &mpi(&wide)))[0].contains(&wide));
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>, body in prop::collection::vec(any::<u8>(), 0..80)) {
-            let _ = signatures(&bytes);
-            let _ = signatures(&packet(22, &body));
+            let _ = of(&bytes);
+            let _ = of(&packet(22, &body));
         }
     }
 }

@@ -14,6 +14,7 @@ use sealcard_record::{
     event::{Asked, DenialCause, Operation, SignerOperation, SigningKey, UseDenied, UseIntent},
 };
 use sealcard_server::storage::RecordFilter;
+use sealcard_transparency::{Frontier, Hash};
 use serde_json::Value;
 
 use crate::{

@@ -86,7 +86,7 @@ fn older_copy_of_the_record_is_found_by_signer_and_workstation() -> Result<()> {
         ensure!(refused.text().contains("another one than before"), "{}", refused.description());
         Ok(refused)
     };
-    wait_until(DEADLINE, || Ok(another(&["sync"]).is_ok()))?;
+    wait_until("a workstation that sees another log", DEADLINE, || Ok(another(&["sync"]).ok()))?;
     let record = doctor(&playground)?;
     ensure!(record["verdict"] == "broken", "{record}");
     station.run_sealcard(&["receipt", "--accept-log"])?;
