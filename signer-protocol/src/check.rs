@@ -5,7 +5,9 @@ use sealcard_api::{
     ssh::SshMessage,
 };
 
-use crate::{Certification, Operation, PublicKeyBytes, SignerError, StoredKey};
+use crate::{
+    Certification, ML_DSA_44_LEN, Operation, PublicKeyBytes, SignerError, StoredCheckpointKey, StoredKey, is_origin,
+};
 
 /// The longest message of ssh that is signed, in bytes. Real ones have a few hundred.
 const MAX_SSH_MESSAGE: usize = 64 * 1024;
@@ -58,6 +60,21 @@ pub fn check(key: &StoredKey, operation: &Operation) -> Result<(), SignerError> 
 pub fn check_certification(key: &StoredKey, certification: &Certification) -> Result<(), SignerError> {
     check_role(key, &[ComponentRole::Certify, ComponentRole::Sign], Certification::NAME)?;
     check_digest(key.algorithm, certification.hash, &certification.digest)
+}
+
+/// Whether this can be a key that signs checkpoints. It does nothing else: no other request takes such a key, and no
+/// key of another kind opens as one. Which checkpoints it signs, [`crate::check_checkpoint`] says.
+///
+/// # Errors
+/// [`SignerError::Invalid`].
+pub fn check_checkpoint_key(key: &StoredCheckpointKey) -> Result<(), SignerError> {
+    if !is_origin(&key.origin) {
+        return Err(invalid("the origin of a log has no spaces, no plus signs and at most 255 ASCII characters"));
+    }
+    if key.ml_dsa_44.len() != ML_DSA_44_LEN {
+        return Err(invalid("a public key of ML-DSA-44 has 1312 bytes"));
+    }
+    Ok(())
 }
 
 fn check_role(key: &StoredKey, allowed: &[ComponentRole], operation: &str) -> Result<(), SignerError> {
@@ -240,6 +257,21 @@ mod tests {
         // What the library can't encode is refused before a key is touched.
         let operation = Operation::Sign { hash: Sha224, digest: vec![0; 28] };
         assert!(matches!(check(&row(Rsa4096, Sign), &operation), Err(SignerError::Invalid(_))));
+    }
+
+    #[test]
+    fn checkpoint_keys_have_an_origin_and_both_public_keys() {
+        let key = |origin: &str, ml_dsa_44| StoredCheckpointKey {
+            component: Uuid::nil(),
+            origin: origin.to_owned(),
+            ed25519: [0; 32],
+            ml_dsa_44: vec![0; ml_dsa_44],
+            handle: vec![],
+        };
+        assert_eq!(check_checkpoint_key(&key("sign.example.org/record", 1312)), Ok(()));
+        for wrong in [key("a b", 1312), key("", 1312), key("a", 1311), key("a", 0)] {
+            assert!(matches!(check_checkpoint_key(&wrong), Err(SignerError::Invalid(_))));
+        }
     }
 
     fn row(algorithm: ComponentAlgorithm, role: ComponentRole) -> StoredKey {

@@ -117,13 +117,14 @@ impl FrameBuffer {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::{option, prelude::*};
     use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm};
     use uuid::Uuid;
 
     use super::*;
     use crate::{
-        Certification, KeeperMessage, KeeperRequest, Operation, PublicKeyBytes, Request, RequestBody, StoredKey,
+        Certification, Growth, KeeperMessage, KeeperRequest, LogHead, Operation, PublicKeyBytes, Request, RequestBody,
+        Stated, StoredCheckpointKey, StoredKey,
     };
 
     fn any_request() -> impl Strategy<Value = Request> {
@@ -143,16 +144,34 @@ mod tests {
             bytes().prop_map(|message| Operation::AuthenticateSsh { message }),
             bytes().prop_map(|ciphertext| Operation::Decrypt { ciphertext }),
         ];
+        let stated = || {
+            let head = (any::<u64>(), any::<[u8; 32]>()).prop_map(|(size, root)| LogHead { size, root });
+            let id = || any::<[u8; 16]>().prop_map(Uuid::from_bytes);
+            (id(), option::of(id()), option::of(id()), option::of(head))
+                .prop_map(|(request, principal, grant, record)| Stated { request, principal, grant, record })
+        };
+        let checkpoint_key = (any::<[u8; 32]>(), bytes(), bytes()).prop_map(|(ed25519, ml_dsa_44, handle)| {
+            StoredCheckpointKey { component: Uuid::nil(), origin: "example.org/log".into(), ed25519, ml_dsa_44, handle }
+        });
+        let growth = (any::<u64>(), any::<u64>(), proptest::collection::vec(any::<[u8; 32]>(), 0..64))
+            .prop_map(|(size, old_size, proof)| Growth { head: LogHead { size, root: [7; 32] }, old_size, proof });
         let body = prop_oneof![
             Just(RequestBody::Status),
             (any::<u64>(), any::<u32>()).prop_map(|(from, limit)| RequestBody::Journal { from, limit }),
-            (key(), operation, any::<[u8; 16]>()).prop_map(|(key, operation, request)| RequestBody::Use {
+            (key(), operation, stated()).prop_map(|(key, operation, stated)| RequestBody::Use {
                 key,
                 operation,
-                request: Uuid::from_bytes(request)
+                stated
             }),
-            (key(), certification, any::<[u8; 16]>()).prop_map(|(key, certification, request)| {
-                RequestBody::Certify { key, certification, request: Uuid::from_bytes(request) }
+            (key(), certification, stated()).prop_map(|(key, certification, stated)| RequestBody::Certify {
+                key,
+                certification,
+                stated
+            }),
+            (checkpoint_key, growth, stated()).prop_map(|(key, growth, stated)| RequestBody::SignCheckpoint {
+                key,
+                growth,
+                stated
             }),
         ];
         (any::<u64>(), body).prop_map(|(id, body)| Request { id, body })

@@ -7,13 +7,15 @@
 //! - [`KeeperRequest`] and [`KeeperMessage`]: between the server and a keeper, which holds what opens the keys and
 //!   brings the server its sockets to workers.
 //! - [`Hello`]: the first message of a keeper, by which a server knows whether they understand each other.
-//! - [`check`] and [`check_certification`]: which key may do what.
+//! - [`check`], [`check_certification`] and [`check_checkpoint_key`]: which key may do what; [`check_checkpoint`]: which
+//!   checkpoint may follow another.
 //! - [`journal`]: the form of a signer's own list of key uses.
 //! - [`envelope`]: secrets on their way to a signer, closed to every process between.
 
 #[cfg(unix)]
 pub mod channel;
 mod check;
+mod checkpoint;
 pub mod envelope;
 mod frame;
 mod hello;
@@ -23,9 +25,14 @@ mod key;
 mod labels;
 mod master_key;
 mod operation;
+mod stated;
 mod worker;
 
-pub use check::{check, check_certification};
+pub use check::{check, check_certification, check_checkpoint_key};
+pub use checkpoint::{
+    CHECKPOINT, Growth, GrowthError, LogHead, MAX_ORIGIN, ML_DSA_44_LEN, StoredCheckpointKey, check_checkpoint,
+    is_origin,
+};
 pub use frame::{FrameBuffer, FrameError, MAX_FRAME, decode, encode};
 pub use hello::{Hello, OLDEST_PROTOCOL, PROTOCOL, StrangerError};
 pub use journal::{JournalEntry, JournalHead};
@@ -37,6 +44,7 @@ pub use labels::{is_made_here, own_labels};
 pub use master_key::{MASTER_KEY_ID_LEN, MasterKeyId, MasterKeyIdError, SEALED_VERSION};
 pub use operation::{Certification, Input, Operation};
 pub use sealcard_api::tokens::{AlgorithmReport, KeyEvidence, MechanismReport, TokenReport};
+pub use stated::Stated;
 pub use worker::{Plaintext, Request, RequestBody, Response, ResponseBody, SignerError, StoreState};
 
 fn sha256(data: &[u8]) -> [u8; 32] {

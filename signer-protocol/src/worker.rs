@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{Certification, JournalEntry, JournalHead, KeyLocator, MasterKeyId, Operation, PublicKeyBytes, StoredKey};
+use crate::{
+    Certification, Growth, GrowthError, JournalEntry, JournalHead, KeyLocator, LogHead, MasterKeyId, Operation,
+    PublicKeyBytes, Stated, StoredCheckpointKey, StoredKey,
+};
 
 /// A message from the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +39,8 @@ pub enum RequestBody {
         role: ComponentRole,
         /// The master key that a sealed store seals it under; the oldest one if absent.
         master_key: Option<MasterKeyId>,
-        /// The server's request, for the journal.
-        request: Uuid,
+        /// For the journal.
+        stated: Stated,
     },
     /// Uses a component key. Answered by [`ResponseBody::Signature`] or [`ResponseBody::Plaintext`].
     Use {
@@ -45,8 +48,8 @@ pub enum RequestBody {
         key: StoredKey,
         /// The use.
         operation: Operation,
-        /// The server's request, for the journal.
-        request: Uuid,
+        /// For the journal.
+        stated: Stated,
     },
     /// Signs a part of a certificate, for key management. Answered by [`ResponseBody::Signature`].
     Certify {
@@ -54,8 +57,8 @@ pub enum RequestBody {
         key: StoredKey,
         /// What is certified.
         certification: Certification,
-        /// The server's request, for the journal.
-        request: Uuid,
+        /// For the journal.
+        stated: Stated,
     },
     /// Entries of the journal. Answered by [`ResponseBody::Journal`].
     Journal {
@@ -81,8 +84,8 @@ pub enum RequestBody {
         envelope: Vec<u8>,
         /// The master key that it is sealed under; the oldest one if absent.
         master_key: Option<MasterKeyId>,
-        /// The server's request, for the journal.
-        request: Uuid,
+        /// For the journal.
+        stated: Stated,
     },
     /// Logs in to the token with the configured PIN: one attempt, which the server has recorded before. Answered by
     /// [`ResponseBody::Unlocked`].
@@ -97,8 +100,8 @@ pub enum RequestBody {
         role: ComponentRole,
         /// Which key it is.
         locator: KeyLocator,
-        /// The server's request, for the journal.
-        request: Uuid,
+        /// For the journal.
+        stated: Stated,
     },
     /// Removes what was made on the token for a component that came to nothing: nobody knows its public half. Answered
     /// by [`ResponseBody::Destroyed`], also if there is nothing.
@@ -107,15 +110,15 @@ pub enum RequestBody {
         component: Uuid,
         /// Its role.
         role: ComponentRole,
-        /// The server's request, for the journal.
-        request: Uuid,
+        /// For the journal.
+        stated: Stated,
     },
     /// Removes a key from the token for good. Answered by [`ResponseBody::Destroyed`].
     Destroy {
         /// The key.
         key: StoredKey,
-        /// The server's request, for the journal.
-        request: Uuid,
+        /// For the journal.
+        stated: Stated,
     },
     /// The master keys of a sealed store. Answered by [`ResponseBody::MasterKeys`].
     MasterKeys,
@@ -124,6 +127,40 @@ pub enum RequestBody {
     Reseal {
         /// The key, as the signer gave it.
         key: StoredKey,
+        /// The master key to seal it under.
+        master_key: MasterKeyId,
+    },
+    /// Makes a key that signs checkpoints, in a sealed store. Answered by [`ResponseBody::CheckpointKey`].
+    GenerateCheckpointKey {
+        /// The new key's id, bound into the sealed key.
+        component: Uuid,
+        /// The log's origin, bound into the sealed key: it signs checkpoints of no other log.
+        origin: String,
+        /// The master key that it is sealed under; the oldest one if absent.
+        master_key: Option<MasterKeyId>,
+        /// For the journal.
+        stated: Stated,
+    },
+    /// Signs a checkpoint, if it continues the last one ([`crate::check_checkpoint`]). The signer forms the note itself.
+    /// Answered by [`ResponseBody::Checkpoint`].
+    SignCheckpoint {
+        /// The key, as the signer gave it.
+        key: StoredCheckpointKey,
+        /// What is to be signed, and the proof that it continues the last one.
+        growth: Growth,
+        /// For the journal.
+        stated: Stated,
+    },
+    /// The last checkpoint that this signer has signed with a key. Answered by [`ResponseBody::CheckpointState`].
+    CheckpointState {
+        /// The key's id.
+        component: Uuid,
+    },
+    /// Seals a checkpoint key under another master key, as [`RequestBody::Reseal`] does. Answered by
+    /// [`ResponseBody::CheckpointKey`].
+    ResealCheckpointKey {
+        /// The key, as the signer gave it.
+        key: StoredCheckpointKey,
         /// The master key to seal it under.
         master_key: MasterKeyId,
     },
@@ -140,13 +177,15 @@ pub struct Response {
     pub spent_us: u64,
     /// Milliseconds that the server waits before it tells its caller, who makes decryptions fail.
     pub delay_ms: u32,
+    /// The number of the journal's entry of this use, once that is durable. None for what has no entry.
+    pub journal: Option<u64>,
 }
 
 impl Response {
     /// The answer to what uses no key.
     #[must_use]
     pub const fn new(id: u64, result: Result<ResponseBody, SignerError>) -> Self {
-        Self { id, result, spent_us: 0, delay_ms: 0 }
+        Self { id, result, spent_us: 0, delay_ms: 0, journal: None }
     }
 }
 
@@ -207,6 +246,18 @@ pub enum ResponseBody {
     Resealed {
         /// The key: only its handle differs.
         key: StoredKey,
+    },
+    /// To [`RequestBody::GenerateCheckpointKey`] and [`RequestBody::ResealCheckpointKey`].
+    CheckpointKey(StoredCheckpointKey),
+    /// To [`RequestBody::SignCheckpoint`].
+    Checkpoint {
+        /// The signed note, with a signature of each of the two keys.
+        note: String,
+    },
+    /// To [`RequestBody::CheckpointState`].
+    CheckpointState {
+        /// The last checkpoint; none if there was none.
+        last: Option<LogHead>,
     },
 }
 
@@ -307,6 +358,9 @@ pub enum SignerError {
     /// This kind of environment does not do that, or this token lacks the mechanism. Retrying can't help.
     #[error("{0}")]
     Unsupported(String),
+    /// The checkpoint does not continue the last one.
+    #[error(transparent)]
+    Checkpoint(#[from] GrowthError),
 }
 
 impl SignerError {

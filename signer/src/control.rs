@@ -10,7 +10,10 @@ use sealcard_signer_protocol::{JournalHead, StoreState};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::pkcs11::config::{Pin, TokenConfig};
+use crate::{
+    journal::Checkpoints,
+    pkcs11::config::{Pin, TokenConfig},
+};
 
 /// Entries of the journal's index in one message: so many fit into a frame.
 pub(crate) const INDEX_PART: usize = 64 * 1024;
@@ -38,6 +41,8 @@ pub struct Start {
     pub(crate) head: JournalHead,
     /// Its length in bytes.
     pub(crate) len: u64,
+    /// The last checkpoint of each key in it.
+    pub(crate) checkpoints: Checkpoints,
     /// What opens the keys, unless the seal is closed.
     pub(crate) secret: Option<Secret>,
     /// Whether the keys are on the token that the folder's `token.toml` describes.

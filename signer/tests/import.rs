@@ -35,7 +35,7 @@ fn request(recipient: RecipientKey, algorithm: ComponentAlgorithm, role: Compone
         public_key,
         envelope,
         master_key: None,
-        request: Uuid::now_v7(),
+        stated: common::stated(),
     };
     (made, body)
 }
@@ -78,9 +78,7 @@ fn envelopes_for_another_signer_component_or_role_and_keys_that_do_not_match_are
     let (_, body) = request(foreign, EddsaEd25519, Sign);
     assert_eq!(signer.ask(body), Err(SignerError::Envelope));
     let (_, good) = request(recipient, EddsaEd25519, Sign);
-    let RequestBody::Import { component, algorithm, role, public_key, envelope, request: id, .. } = good else {
-        panic!()
-    };
+    let RequestBody::Import { component, algorithm, role, public_key, envelope, stated, .. } = good else { panic!() };
     let import = |component, role, public_key: &PublicKeyBytes, envelope: &[u8]| RequestBody::Import {
         component,
         algorithm,
@@ -88,7 +86,7 @@ fn envelopes_for_another_signer_component_or_role_and_keys_that_do_not_match_are
         public_key: public_key.clone(),
         envelope: envelope.to_vec(),
         master_key: None,
-        request: id,
+        stated,
     };
     let another = generate(EddsaEd25519, Sign).unwrap();
     for wrong in [

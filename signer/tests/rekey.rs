@@ -9,7 +9,8 @@ use std::{fs, path::Path, process::Output};
 use common::{Signer, init, run};
 use sealcard_api::algorithm::{ComponentAlgorithm::EddsaEd25519, ComponentRole::Sign, HashAlgorithm};
 use sealcard_signer_protocol::{
-    KeeperAnswer, KeeperRequestBody, MasterKeyId, Operation, RequestBody, ResponseBody, SignerError, StoredKey,
+    Growth, KeeperAnswer, KeeperRequestBody, LogHead, MasterKeyId, Operation, RequestBody, ResponseBody, SignerError,
+    StoredKey,
 };
 
 const OLD: &str = "correct horse battery";
@@ -56,6 +57,9 @@ fn keys_are_resealed_in_use_and_the_old_master_key_goes_last() {
     let path = folder.path();
     let mut signer = Signer::start(path);
     let key = signer.generate(EddsaEd25519, Sign);
+    let (component, origin) = (uuid::Uuid::now_v7(), "example.org/log".to_owned());
+    let make = RequestBody::GenerateCheckpointKey { component, origin, master_key: None, stated: common::stated() };
+    let Ok(ResponseBody::CheckpointKey(checkpoints)) = signer.ask(make) else { panic!() };
     let before = master_keys(&mut signer);
     assert_eq!(MasterKeyId::of_handle(&key.handle), Some(before[0]));
     assert!(refused(&command("rekey", path, &["--finish"])).contains("nothing to remove"));
@@ -72,6 +76,15 @@ fn keys_are_resealed_in_use_and_the_old_master_key_goes_last() {
     let resealed = reseal(&mut signer, &key, both[1]);
     assert_eq!(MasterKeyId::of_handle(&resealed.handle), Some(both[1]));
     assert_eq!(StoredKey { handle: key.handle.clone(), ..resealed.clone() }, key);
+    let reseal = RequestBody::ResealCheckpointKey { key: checkpoints.clone(), master_key: both[1] };
+    let Ok(ResponseBody::CheckpointKey(checkpoints_resealed)) = signer.ask(reseal) else { panic!() };
+    assert_eq!(MasterKeyId::of_handle(&checkpoints_resealed.handle), Some(both[1]));
+    let head = LogHead { size: 1, root: [7; 32] };
+    for key in [checkpoints, checkpoints_resealed] {
+        let growth = Growth { head, old_size: 0, proof: vec![] };
+        let sign = RequestBody::SignCheckpoint { key, growth, stated: common::stated() };
+        assert!(matches!(signer.ask(sign), Ok(ResponseBody::Checkpoint { .. })));
+    }
     for usable in [&key, &resealed, &later] {
         signs(&mut signer, usable).unwrap();
     }

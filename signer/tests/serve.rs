@@ -54,8 +54,8 @@ fn many_uses_at_once_are_all_answered_and_all_in_the_journal() {
     let mut ids = Vec::new();
     for i in 0..3000_usize {
         let body = using(&keys[i % 2], sign(u8::try_from(i % 251).unwrap()));
-        let RequestBody::Use { request, .. } = &body else { panic!() };
-        requests.insert(*request);
+        let RequestBody::Use { stated, .. } = &body else { panic!() };
+        requests.insert(stated.request);
         ids.push(signer.send(body));
         // As many under way as a busy server has, so that neither side's socket fills.
         if i >= 200 {
@@ -76,7 +76,7 @@ fn many_uses_at_once_are_all_answered_and_all_in_the_journal() {
         let Some(last) = entries.last() else { break };
         assert_eq!(entries[0].sequence, from);
         from = last.sequence + 1;
-        seen.extend(entries.iter().filter(|e| e.operation == "sign").map(|e| e.request));
+        seen.extend(entries.iter().filter(|e| e.operation == "sign").map(|e| e.stated.request));
     }
     assert_eq!(seen, requests);
     assert!(signer.stop().success());

@@ -122,7 +122,13 @@ fn a_configured_pin_is_used_when_the_server_asks_and_only_then() {
     assert_eq!(signer.ask(RequestBody::Unlock), Ok(ResponseBody::Unlocked));
     assert!(matches!(signer.operate(&key, sign(1)), Ok(ResponseBody::Signature(_))));
     assert!(matches!(signer.ask(RequestBody::Probe), Ok(ResponseBody::Probed(_))));
-    let destroy = RequestBody::Destroy { key: key.clone(), request: uuid::Uuid::now_v7() };
+    let (component, origin) = (uuid::Uuid::now_v7(), "example.org/log".to_owned());
+    let checkpoints =
+        RequestBody::GenerateCheckpointKey { component, origin, master_key: None, stated: common::stated() };
+    for body in [checkpoints, RequestBody::CheckpointState { component }] {
+        assert!(matches!(signer.ask(body), Err(SignerError::Unsupported(_))));
+    }
+    let destroy = RequestBody::Destroy { key: key.clone(), stated: common::stated() };
     assert_eq!(signer.ask(destroy), Ok(ResponseBody::Destroyed));
     assert!(matches!(signer.operate(&key, sign(1)), Err(SignerError::NotOnToken(_))));
     assert!(signer.stop().success());

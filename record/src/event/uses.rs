@@ -203,6 +203,7 @@ impl UseIntent {
             state,
             error: None,
             signature_sha256: None,
+            journal: None,
         }
     }
 }
@@ -229,6 +230,9 @@ pub struct UseOutcome {
     /// SHA-256 of the signature as the server answered it. Absent for a decryption.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signature_sha256: Option<Sha256>,
+    /// The number of the use's entry in the signer's journal, so that a journal whose end is missing is found.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub journal: Option<u64>,
 }
 
 /// What a use was refused by.

@@ -6,8 +6,9 @@ use sealcard_api::ids::{ComponentId, RequestId};
 
 use super::{
     Journals, Operation,
-    fact::{Kind, Origin, Parts, UseId},
+    fact::{Kind, Origin, Parts, Requester, UseId},
     finding::{Finding, Findings, JournalUse},
+    places::Places,
     sort::Sorted,
 };
 
@@ -16,6 +17,7 @@ pub(super) fn compare(
     mut facts: Sorted,
     names: &[String],
     journals: Journals,
+    places: &mut Places,
     findings: &mut Findings,
 ) -> io::Result<()> {
     let mut told: Option<Told> = None;
@@ -25,7 +27,7 @@ pub(super) fn compare(
             Some(told) if told.id == parts.id => told,
             other => {
                 if let Some(finished) = other.replace(Told::new(parts.id)) {
-                    finished.end(journals, findings);
+                    finished.end(journals, places, findings);
                 }
                 let Some(told) = other else { continue };
                 told
@@ -34,7 +36,7 @@ pub(super) fn compare(
         told.take(&parts, names, findings);
     }
     if let Some(finished) = told {
-        finished.end(journals, findings);
+        finished.end(journals, places, findings);
     }
     Ok(())
 }
@@ -42,11 +44,15 @@ pub(super) fn compare(
 /// What was said so far of one component in one request.
 struct Told {
     id: UseId,
-    /// What the signer was to be asked for, and over what.
-    intent: Option<(Operation, [u8; 32])>,
+    /// What the signer was to be asked for, over what, and by whom.
+    intent: Option<(Operation, [u8; 32], Requester)>,
     has_outcome: bool,
     /// Outcomes that a journal must confirm.
     signed: bool,
+    /// The journal's entry that the outcome names, 0 if none, until it is seen.
+    named: u64,
+    /// An entry of a journal where another one is named.
+    elsewhere: Option<JournalUse>,
     made: bool,
     destroyed: bool,
     /// The input of the certifications that are being counted, and how many of the record's are left.
@@ -63,6 +69,8 @@ impl Told {
             intent: None,
             has_outcome: false,
             signed: false,
+            named: 0,
+            elsewhere: None,
             made: false,
             destroyed: false,
             certified: ([0; 32], 0),
@@ -74,13 +82,16 @@ impl Told {
     fn take(&mut self, fact: &Parts, names: &[String], findings: &mut Findings) {
         match fact.kind {
             Kind::Intent => {
-                self.intent.get_or_insert((fact.operation, fact.input));
+                self.intent.get_or_insert((fact.operation, fact.input, fact.requester));
             }
-            Kind::Signed => (self.has_outcome, self.signed) = (true, true),
+            Kind::Signed => (self.has_outcome, self.signed, self.named) = (true, true, fact.sequence),
             Kind::Ended => self.has_outcome = true,
             Kind::Made => self.made = true,
             Kind::Destroyed => self.destroyed = true,
-            Kind::UsedLater => self.used_later = true,
+            Kind::UsedLater => {
+                self.used_later = true;
+                self.place(fact, names);
+            }
             Kind::Certified if fact.origin == Origin::Record => {
                 if self.certified.0 != fact.input {
                     self.certified = (fact.input, 0);
@@ -88,18 +99,9 @@ impl Told {
                 self.certified.1 += 1;
             }
             Kind::Certified | Kind::Used => {
-                let found = || JournalUse {
-                    journal: fact
-                        .journal
-                        .checked_sub(1)
-                        .and_then(|number| names.get(usize::from(number)).cloned())
-                        .unwrap_or_default(),
-                    sequence: fact.sequence,
-                    operation: fact.operation,
-                    component: ComponentId(fact.id.1),
-                    request: RequestId(fact.id.0),
-                };
+                let found = || journal_use(fact, names);
                 self.used += 1;
+                self.place(fact, names);
                 if let Some(finding) = self.judge(fact, found) {
                     findings.add(finding);
                 }
@@ -125,10 +127,13 @@ impl Told {
             Operation::Sign | Operation::Authenticate | Operation::AuthenticateSsh | Operation::Decrypt => {
                 match self.intent {
                     None => false,
-                    Some((intended, _)) if intended != fact.operation => {
+                    Some((intended, ..)) if intended != fact.operation => {
                         return Some(Finding::OtherOperation { found: found(), intended });
                     }
-                    Some((_, input)) if input != fact.input => return Some(Finding::OtherInput(found())),
+                    Some((_, input, _)) if input != fact.input => return Some(Finding::OtherInput(found())),
+                    Some((.., requester)) if requester != fact.requester => {
+                        return Some(Finding::OtherRequester(found()));
+                    }
                     Some(_) => true,
                 }
             }
@@ -136,13 +141,39 @@ impl Told {
         (!known).then(|| Finding::NotInRecord(found()))
     }
 
-    fn end(self, journals: Journals, findings: &mut Findings) {
+    /// Compares the place of an entry with the one that the record names. A request that was signed twice has one entry
+    /// there, and one elsewhere.
+    fn place(&mut self, fact: &Parts, names: &[String]) {
+        if self.named == fact.sequence {
+            (self.named, self.elsewhere) = (0, None);
+        } else if self.named > 0 {
+            self.elsewhere.get_or_insert_with(|| journal_use(fact, names));
+        }
+    }
+
+    fn end(self, journals: Journals, places: &mut Places, findings: &mut Findings) {
         let (request, component) = (RequestId(self.id.0), ComponentId(self.id.1));
         if self.signed && self.used == 0 && !self.used_later && journals != Journals::None {
             findings.add(Finding::NotInJournal { request, component });
+            places.miss(component.0, self.named);
+        }
+        if let Some(found) = self.elsewhere {
+            findings.add(Finding::OtherPosition { found, named: self.named });
         }
         if self.intent.is_some() && !self.has_outcome {
             findings.add(Finding::NoOutcome { request, component });
         }
+    }
+}
+
+/// The entry of a journal that a fact is from.
+fn journal_use(fact: &Parts, names: &[String]) -> JournalUse {
+    let name = fact.journal.checked_sub(1).and_then(|number| names.get(usize::from(number)).cloned());
+    JournalUse {
+        journal: name.unwrap_or_default(),
+        sequence: fact.sequence,
+        operation: fact.operation,
+        component: ComponentId(fact.id.1),
+        request: RequestId(fact.id.0),
     }
 }

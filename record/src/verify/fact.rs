@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::event::SignerOperation;
 
 /// Bytes of a fact.
-pub(super) const LENGTH: usize = 77;
+pub(super) const LENGTH: usize = 109;
 
 /// A fact's fields in the order of [`Parts`], each in big-endian order. So facts about one component in one request are
 /// neighbours after sorting, and sorted by what kind they are.
@@ -16,6 +16,9 @@ pub(super) type Fact = [u8; LENGTH];
 
 /// A component key in a request.
 pub(super) type UseId = (Uuid, Uuid);
+
+/// Principal and grant, zeros where there is none.
+pub(super) type Requester = [u8; 32];
 
 /// The fields of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +32,11 @@ pub(super) struct Parts {
     pub(super) operation: Operation,
     /// Which journal it is in: 0 for the record, then 1, 2, …
     pub(super) journal: u16,
-    /// The number of the entry.
+    /// The number of the entry. Of a [`Kind::Signed`], the number of the journal's entry that it names, 0 if it names
+    /// none.
     pub(super) sequence: u64,
+    /// Who asked, in a [`Kind::Intent`] and in a journal's fact.
+    pub(super) requester: Requester,
 }
 
 /// What a fact says. What the record says of an id comes before what journals say of it.
@@ -133,6 +139,15 @@ impl From<SignerOperation> for Operation {
     }
 }
 
+/// A principal and its grant in a fact.
+pub(super) fn requester(principal: Option<Uuid>, grant: Option<Uuid>) -> Requester {
+    let mut bytes = [0; 32];
+    let (first, second) = bytes.split_at_mut(16);
+    first.copy_from_slice(principal.unwrap_or_default().as_bytes());
+    second.copy_from_slice(grant.unwrap_or_default().as_bytes());
+    bytes
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -142,11 +157,11 @@ impl fmt::Display for Operation {
 impl Parts {
     /// A fact of the record.
     pub(super) const fn of_record(id: UseId, kind: Kind, operation: Operation, sequence: u64) -> Self {
-        Self { id, kind, input: [0; 32], origin: Origin::Record, operation, journal: 0, sequence }
+        Self { id, kind, input: [0; 32], origin: Origin::Record, operation, journal: 0, sequence, requester: [0; 32] }
     }
 
     pub(super) fn encode(&self) -> Fact {
-        let Self { id: (request, component), kind, input, origin, operation, journal, sequence } = self;
+        let Self { id: (request, component), kind, input, origin, operation, journal, sequence, requester } = self;
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.extend_from_slice(request.as_bytes());
         bytes.extend_from_slice(component.as_bytes());
@@ -155,6 +170,7 @@ impl Parts {
         bytes.extend_from_slice(&[*origin as u8, *operation as u8]);
         bytes.extend_from_slice(&journal.to_be_bytes());
         bytes.extend_from_slice(&sequence.to_be_bytes());
+        bytes.extend_from_slice(requester);
         let mut fact = [0; LENGTH];
         fact.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
         fact
@@ -178,7 +194,7 @@ impl Parts {
         let (input, rest) = rest.split_first_chunk::<32>()?;
         let ([origin, operation], rest) = rest.split_first_chunk::<2>()?;
         let (journal, rest) = rest.split_first_chunk::<2>()?;
-        let sequence = rest.try_into().ok()?;
+        let (sequence, requester) = rest.split_first_chunk::<8>()?;
         Some(Self {
             id: (Uuid::from_bytes(*request), Uuid::from_bytes(*component)),
             kind: KINDS.get(usize::from(*kind)).copied()?,
@@ -186,7 +202,8 @@ impl Parts {
             origin: if *origin == 0 { Origin::Record } else { Origin::Journal },
             operation: Operation::ALL.get(usize::from(*operation)).copied()?,
             journal: u16::from_be_bytes(*journal),
-            sequence: u64::from_be_bytes(sequence),
+            sequence: u64::from_be_bytes(*sequence),
+            requester: requester.try_into().ok()?,
         })
     }
 }
@@ -205,6 +222,7 @@ mod tests {
             operation: Operation::Certify,
             journal: 700,
             sequence: u64::MAX,
+            requester: [5; 32],
             ..intent
         };
         let other = Parts { id: (Uuid::from_u128(2), Uuid::from_u128(1)), ..intent };

@@ -85,6 +85,17 @@ pub enum Finding {
         /// How many there must be.
         expected: u64,
     },
+    /// A journal ends before an entry that the record names: its end was cut off, or an older copy was put in its
+    /// place.
+    #[error("journal {journal}: it ends with entry {has}, but the record names its entry {named}: the end is missing")]
+    JournalCut {
+        /// Which journal.
+        journal: String,
+        /// The number of its last entry.
+        has: u64,
+        /// The highest number that the record names.
+        named: u64,
+    },
     /// A journal could not be read, so that uses which the record lacks may be in it.
     #[error("journal {journal}: it was not compared: {error}")]
     NotCompared {
@@ -117,6 +128,9 @@ pub enum Finding {
     /// A key was used on something else than the record says.
     #[error("{0}, but the record's intent is over something else")]
     OtherInput(JournalUse),
+    /// The server stated another requester to the signer than it recorded.
+    #[error("{0}, but the record's intent is of another requester")]
+    OtherRequester(JournalUse),
     /// A key was used once more than the record says.
     #[error("{0}: it was used before for this request")]
     UsedAgain(JournalUse),
@@ -127,6 +141,14 @@ pub enum Finding {
         request: RequestId,
         /// The component.
         component: ComponentId,
+    },
+    /// The record names another entry of the journal than the one that has the use.
+    #[error("{found}, but the record says that it is entry {named}")]
+    OtherPosition {
+        /// The journal's entry.
+        found: JournalUse,
+        /// The number that the record names.
+        named: u64,
     },
     /// A use has no outcome.
     #[error("request {request}: an intent without an outcome, it is unknown whether component {component} was used")]

@@ -12,11 +12,12 @@ mod compare;
 mod fact;
 mod files;
 mod finding;
+mod places;
 mod sort;
 
 use std::{io, path::PathBuf};
 
-use sealcard_signer_protocol::{JournalEntry, journal::entry_hash};
+use sealcard_signer_protocol::{CHECKPOINT, JournalEntry, journal::entry_hash};
 use sealcard_transparency::{Frontier, Hash};
 use uuid::Uuid;
 
@@ -25,8 +26,9 @@ pub use files::{FileError, Progress, read_journal, read_record};
 pub use finding::{Finding, JournalUse};
 
 use self::{
-    fact::{Kind, Origin, Parts},
+    fact::{Kind, Origin, Parts, requester},
     finding::Findings,
+    places::Places,
     sort::Sorter,
 };
 use crate::{Body, Event, Head, Salt, Sha256, leaf_hash, parse};
@@ -78,6 +80,7 @@ pub struct Verifier {
     sequence: u64,
     unknown: u64,
     names: Vec<String>,
+    places: Places,
     findings: Findings,
     facts: Sorter,
 }
@@ -110,6 +113,7 @@ impl Verifier {
             sequence: 0,
             unknown: 0,
             names: Vec::new(),
+            places: Places::default(),
             findings: Findings::default(),
             facts: Sorter::new(folder, memory),
         }
@@ -180,7 +184,11 @@ impl Verifier {
             Event::UseIntent(intent) => {
                 let operation = intent.asked.signer_operation.into();
                 let input = intent.asked.input_sha256.map_or([0; 32], |input| input.0);
-                self.facts.push(Parts { input, ..fact(intent.component.0, Kind::Intent, operation) }.encode())
+                let actor = body.actor.as_ref();
+                let grant = actor.and_then(|actor| actor.grant).map(|grant| grant.0);
+                let requester = requester(actor.map(|actor| actor.id.0), grant);
+                self.facts
+                    .push(Parts { input, requester, ..fact(intent.component.0, Kind::Intent, operation) }.encode())
             }
             Event::UseOutcome(outcome) => {
                 let in_journal = match self.journals {
@@ -191,12 +199,14 @@ impl Verifier {
                 let signed = outcome.state == sealcard_api::record::RequestState::Signed && in_journal;
                 let kind = if signed { Kind::Signed } else { Kind::Ended };
                 let operation = outcome.asked.signer_operation.into();
-                self.facts.push(fact(outcome.component.0, kind, operation).encode())
+                let sequence = outcome.journal.unwrap_or_default();
+                self.facts.push(Parts { sequence, ..fact(outcome.component.0, kind, operation) }.encode())
             }
             Event::KeyBegun(begun) => {
                 let facts = begun.components.iter().map(|component| fact(component.0, Kind::Made, Generate));
                 facts.into_iter().try_for_each(|fact| self.facts.push(fact.encode()))
             }
+            Event::LogBegun(begun) => self.facts.push(fact(begun.component.0, Kind::Made, Generate).encode()),
             Event::KeyCertify(certified) => {
                 let input = certified.input_sha256.0;
                 self.facts.push(Parts { input, ..fact(certified.component.0, Kind::Certified, Certify) }.encode())
@@ -236,6 +246,11 @@ impl Verifier {
         }
         journal.sequence = entry.sequence.max(expected);
         journal.hash = entry.hash;
+        self.places.note(journal.number, journal.sequence, entry.component);
+        // The record has no entry for each checkpoint: that would be one more to sign.
+        if entry.operation == CHECKPOINT {
+            return Ok(());
+        }
         let Some(operation) = Operation::of(entry) else {
             let (sequence, operation) = (entry.sequence, entry.operation.clone());
             self.findings.add(Finding::UnknownOperation { journal: name(), sequence, operation });
@@ -247,13 +262,14 @@ impl Verifier {
             _ => Kind::Used,
         };
         let parts = Parts {
-            id: (entry.request, entry.component),
+            id: (entry.stated.request, entry.component),
             kind,
             input: entry.input_sha256.as_slice().try_into().unwrap_or_default(),
             origin: Origin::Journal,
             operation,
             journal: journal.number,
             sequence: entry.sequence,
+            requester: requester(entry.stated.principal, entry.stated.grant),
         };
         self.facts.push(parts.encode())
     }
@@ -263,8 +279,9 @@ impl Verifier {
     /// # Errors
     /// If the temporary file can't be read or written.
     pub fn finish(self) -> io::Result<Report> {
-        let Self { log, sequence: _, unknown, names, mut findings, facts, journals } = self;
-        compare::compare(facts.sorted()?, &names, journals, &mut findings)?;
+        let Self { log, sequence: _, unknown, names, mut places, mut findings, facts, journals } = self;
+        compare::compare(facts.sorted()?, &names, journals, &mut places, &mut findings)?;
+        places.cut_journals(&names).for_each(|finding| findings.add(finding));
         Ok(Report { head: Head::of(&log), unknown, findings: findings.first, more: findings.more })
     }
 }

@@ -241,6 +241,7 @@ fn approvals() -> Vec<Event> {
 fn uses() -> Vec<Event> {
     let mut signed = intent().outcome(RequestState::Signed);
     signed.signature_sha256 = Some(Sha256([0x51; 32]));
+    signed.journal = Some(7);
     let mut failed = intent().outcome(RequestState::Failed);
     failed.error = Some("the key store is sealed".to_owned());
     let ssh = Asked {

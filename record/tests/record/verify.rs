@@ -10,12 +10,14 @@ use sealcard_api::{
 };
 use sealcard_record::{
     Draft, Event, Head, Salt, Sha256,
-    event::{Asked, KeyBegun, KeyCertified, KeyComponentsAct, KeyWork, Operation, SignerOperation, UseIntent},
+    event::{
+        Asked, KeyBegun, KeyCertified, KeyComponentsAct, KeyWork, Operation, SignerOperation, UseIntent, UseOutcome,
+    },
     leaf_hash,
     verify::{Finding, Journals, MEMORY, Options, Report, Verifier, read_journal, read_record},
 };
 use sealcard_signer_protocol::{
-    JournalEntry,
+    JournalEntry, LogHead, Stated,
     journal::{entry_hash, format_line},
 };
 use sealcard_transparency::{Frontier, Hash};
@@ -42,6 +44,13 @@ fn intent(input: u8) -> UseIntent {
     UseIntent { signing_key: samples::signing_key(), component: ComponentId(COMPONENT), asked, host: None }
 }
 
+/// What a server states of a request of alice.
+fn stated(number: u64) -> Stated {
+    let alice = samples::alice();
+    let (principal, grant) = (Some(alice.id.0), alice.grant.map(|grant| grant.0));
+    Stated { principal, grant, ..Stated::by_server(request(number)) }
+}
+
 impl Story {
     fn record(&mut self, number: u64, event: Event) {
         let draft = Draft::new(RequestId(request(number)), event).by(samples::alice());
@@ -57,7 +66,8 @@ impl Story {
             unix: 1_800_000_000,
             operation: operation.to_owned(),
             component: COMPONENT,
-            request: request(number),
+            stated: stated(number),
+            checkpoint: None,
             input_sha256: if operation == "generate" { Vec::new() } else { vec![input; 32] },
             hash: [0; 32],
         };
@@ -73,7 +83,8 @@ impl Story {
     fn sign(&mut self, number: u64) {
         self.record(number, Event::UseIntent(intent(1)));
         self.use_key(number, "sign", 1);
-        self.outcome(number, RequestState::Signed);
+        let journal = self.journal.last().map(|entry| entry.sequence);
+        self.record(number, Event::UseOutcome(UseOutcome { journal, ..intent(1).outcome(RequestState::Signed) }));
     }
 
     /// A key that is made, certifies, signs three times and is destroyed.
@@ -233,6 +244,19 @@ fn use_of_something_else_is_found() {
 }
 
 #[test]
+fn use_of_another_requester_is_found() {
+    let mut story = Story::default();
+    story.sign(1);
+    let mallory = Some(request(66));
+    for other in [Stated { principal: mallory, ..stated(1) }, Stated { grant: mallory, ..stated(1) }] {
+        let mut story = story.clone();
+        story.journal[0].stated = other;
+        story.journal[0].hash = entry_hash(&[0; 32], &story.journal[0]);
+        assert!(matches!(story.finding(), Finding::OtherRequester(_)));
+    }
+}
+
+#[test]
 fn second_use_for_a_request_is_found() {
     let mut story = Story::default();
     story.sign(1);
@@ -265,6 +289,53 @@ fn younger_entry_of_a_journal_confirms_and_accuses_nobody() {
         verifier.entry(text, salt, *hash).unwrap();
     }
     assert_eq!(verifier.finish().unwrap().findings, Vec::new());
+}
+
+#[test]
+fn journal_that_ends_before_an_entry_that_the_record_names_is_found() {
+    let mut story = Story::sound();
+    for number in 10..13 {
+        story.sign(number);
+    }
+    let whole = story.journal.len() as u64;
+    // At the end of a line: its chain is intact.
+    story.journal.truncate(story.journal.len() - 2);
+    let findings = story.findings();
+    let missing =
+        |number| Finding::NotInJournal { request: RequestId(request(number)), component: ComponentId(COMPONENT) };
+    let cut = Finding::JournalCut { journal: "default".to_owned(), has: whole - 2, named: whole };
+    assert_eq!(findings, [missing(11), missing(12), cut]);
+}
+
+#[test]
+fn entry_that_is_elsewhere_than_the_record_says_is_found() {
+    let mut story = Story::sound();
+    story.record(10, Event::UseIntent(intent(1)));
+    story.use_key(10, "sign", 1);
+    let sequence = story.journal.len() as u64;
+    let moved = UseOutcome { journal: Some(sequence - 1), ..intent(1).outcome(RequestState::Signed) };
+    story.record(10, Event::UseOutcome(moved));
+    let Finding::OtherPosition { found, named } = story.finding() else { panic!("{:?}", story.findings()) };
+    assert_eq!((found.sequence, named), (sequence, sequence - 1));
+}
+
+#[test]
+fn checkpoints_in_a_journal_need_no_entry_in_the_record() {
+    let mut story = Story::sound();
+    let previous = story.journal.last().unwrap();
+    let mut entry = JournalEntry {
+        sequence: previous.sequence + 1,
+        operation: "checkpoint".to_owned(),
+        component: request(80),
+        stated: Stated::by_server(request(81)),
+        checkpoint: Some(LogHead { size: 3, root: [7; 32] }),
+        input_sha256: vec![1; 32],
+        ..previous.clone()
+    };
+    entry.hash = entry_hash(&previous.hash, &entry);
+    story.journal.push(entry);
+    story.sign(10);
+    assert_eq!(story.findings(), Vec::new());
 }
 
 #[test]

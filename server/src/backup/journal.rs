@@ -68,7 +68,7 @@ pub(super) fn cut(
 mod tests {
     use std::io::Write as _;
 
-    use sealcard_signer_protocol::journal::format_line;
+    use sealcard_signer_protocol::{Stated, journal::format_line};
     use uuid::Uuid;
 
     use super::*;
@@ -81,7 +81,8 @@ mod tests {
             unix: 0,
             operation,
             component,
-            request,
+            stated: Stated::by_server(request),
+            checkpoint: None,
             input_sha256: vec![1; 32],
             hash: [2; 32],
         })
@@ -101,7 +102,7 @@ mod tests {
         let whole = whole_lines(&path, &file).unwrap();
         assert_eq!(whole as usize, before as usize + 3 * line(3, 3).len());
         let end = |known: &[u128]| {
-            let is_recorded = |entry: &JournalEntry| Ok(known.contains(&entry.request.as_u128()));
+            let is_recorded = |entry: &JournalEntry| Ok(known.contains(&entry.stated.request.as_u128()));
             (cut(&path, &file, before, is_recorded).unwrap() - before) as usize / line(3, 3).len()
         };
         // Entries before the copy are never asked about.

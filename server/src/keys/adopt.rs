@@ -170,7 +170,7 @@ async fn take_over(
             to_make.push((component, role));
             continue;
         };
-        let body = RequestBody::Adopt { component: component.0, role, locator, request: maker.request_id.0 };
+        let body = RequestBody::Adopt { component: component.0, role, locator, stated: maker.stated() };
         let ResponseBody::Adopted { key, evidence } = signer(signers, environment)?.ask(body).await? else {
             return Err(KeyError::Fault("the signer answered something else than was asked".to_owned()));
         };

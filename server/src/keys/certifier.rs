@@ -86,7 +86,7 @@ impl Certifier<'_> {
                     input_sha256: Sha256(certification.input().sha256()),
                 }));
                 runtime.block_on(store.append_record(entry))?;
-                let body = RequestBody::Certify { key: key.clone(), certification, request: maker.request_id.0 };
+                let body = RequestBody::Certify { key: key.clone(), certification, stated: maker.stated() };
                 match runtime.block_on(signer(&signers, environment)?.ask(body))? {
                     ResponseBody::Signature(signature) => Ok(signature),
                     _ => Err(UseError::Unavailable.into()),

@@ -89,7 +89,7 @@ async fn destroy_one(
 ) -> Result<(), KeyError> {
     let stored = store.stored_component(component).await?;
     let stored = stored.ok_or_else(|| KeyError::Fault(format!("the component {component} is not stored")))?;
-    let body = RequestBody::Destroy { key: stored, request: maker.request_id.0 };
+    let body = RequestBody::Destroy { key: stored, stated: maker.stated() };
     match signer(signers, key.environment_id)?.ask(body).await? {
         ResponseBody::Destroyed => Ok(()),
         _ => Err(KeyError::Fault("the signer answered something else than was asked".to_owned())),

@@ -215,7 +215,7 @@ pub(super) async fn take_in(
             public_key: key.public_key.clone().into(),
             envelope: secret.envelope.0,
             master_key,
-            request: maker.request_id.0,
+            stated: maker.stated(),
         };
         let ResponseBody::Imported { key: sealed } = signer(signers, environment)?.ask(body).await? else {
             return Err(unexpected_answer());

@@ -9,6 +9,7 @@ mod conflicts;
 mod destroy;
 mod extend;
 mod import;
+mod maker;
 mod merge;
 mod revoke;
 mod tasks;
@@ -17,26 +18,26 @@ mod work;
 pub use certifier::CertificateError;
 pub use destroy::destroy;
 pub use extend::extend;
+pub use maker::{By, Maker};
 pub use revoke::revoke;
 pub(crate) use tasks::DEFAULT_DAYS;
 pub use tasks::Keys;
 
 use change::change;
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use aws_lc_rs::rand;
 use sealcard_api::{
     Timestamp,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
-    ids::{ComponentId, EnvironmentId, KeyId, ProjectId, RequestId},
+    ids::{ComponentId, EnvironmentId, KeyId, ProjectId},
     keys::{KeyProfile, RevocationReason},
     rules::UserId,
     tokens::KeyEvidence,
 };
 use sealcard_openpgp::{CertificateRequest, ForeignError};
-use sealcard_policy::{Action, Roles};
 use sealcard_record::{
-    Actor, Draft, Event, Named,
+    Event, Named,
     event::{KeyBegun, KeyFailed, KeyStored, KeyWork, SigningKey},
 };
 use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
@@ -44,11 +45,11 @@ use tokio::task::JoinSet;
 
 use self::certifier::{Certifier, component_key};
 use crate::{
-    authn::{Authorization, AuthorizationError, Caller},
+    authn::AuthorizationError,
     clock::DAY,
     directory::DirectoryError,
     signers::{Signer, Signers, UseError},
-    storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store, WriteTx},
+    storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store},
 };
 
 /// How much older than it is a new key claims to be. gpg refuses a certificate from the future, so a workstation whose
@@ -136,75 +137,6 @@ struct KeyPlace {
     pub environment: Named<EnvironmentId>,
     /// The name.
     pub name: String,
-}
-
-/// Who makes it.
-#[derive(Debug, Clone)]
-pub struct Maker {
-    /// Who asks for it.
-    pub by: By,
-    /// The request.
-    pub request_id: RequestId,
-}
-
-/// Who asks for a key to be made.
-#[derive(Debug, Clone)]
-pub enum By {
-    /// Somebody with a grant.
-    Caller {
-        /// The principal.
-        actor: Actor,
-        /// What it needs to be allowed at the moment when the work begins.
-        authorization: Authorization,
-        /// The other end of the connection.
-        peer: IpAddr,
-    },
-    /// The setup of a server, before it serves anybody.
-    Init,
-}
-
-/// What is judged in the transaction that makes a change.
-#[derive(Debug, Clone, Copy)]
-struct Permission(Option<Authorization>);
-
-impl Permission {
-    fn check(self, tx: &mut WriteTx, project: ProjectId) -> Result<(), AuthorizationError> {
-        self.0.map_or(Ok(()), |authorization| authorization.check(tx, Some(project)))
-    }
-}
-
-impl Maker {
-    /// The caller, who needs all of these `actions`, now and when the work begins.
-    ///
-    /// # Errors
-    /// The first denial.
-    fn new(caller: &Caller, roles: Roles, actions: &'static [Action]) -> Result<Self, AuthorizationError> {
-        actions.iter().try_for_each(|action| caller.may(roles, *action))?;
-        let authorization = caller.authorization(actions);
-        let by = By::Caller { actor: caller.actor(), authorization, peer: caller.peer.ip() };
-        Ok(Self { by, request_id: caller.request_id })
-    }
-
-    /// The setup of a server.
-    pub(crate) fn init() -> Self {
-        Self { by: By::Init, request_id: RequestId::new() }
-    }
-
-    const fn permission(&self) -> Permission {
-        match self.by {
-            By::Caller { authorization, .. } => Permission(Some(authorization)),
-            By::Init => Permission(None),
-        }
-    }
-
-    /// An event that the maker's request causes.
-    fn draft(&self, event: Event) -> Draft {
-        let draft = Draft::new(self.request_id, event);
-        match &self.by {
-            By::Caller { actor, peer, .. } => draft.by(actor.clone()).from_peer(*peer),
-            By::Init => draft,
-        }
-    }
 }
 
 /// Makes a key. It is there as a whole or not at all, and the record tells of both.
@@ -386,7 +318,7 @@ async fn generate(
             algorithm: ComponentAlgorithm::of(algorithm, role),
             role,
             master_key,
-            request: maker.request_id.0,
+            stated: maker.stated(),
         };
         tasks.spawn(async move { signer(&signers, environment)?.ask(body).await });
     }

@@ -41,14 +41,16 @@ pub(super) fn intent(request: &UseRequest, facts: &Facts, host: Option<Uuid>) ->
     Some(UseIntent { signing_key, component, asked: asked(request), host })
 }
 
-/// What came of an intent.
+/// What came of an intent. `journal` is the number of the signer's entry, if it has answered.
 pub(super) fn outcome(
     caller: &Caller,
     intent: &UseIntent,
     state: RequestState,
     result: &Result<Output, RequestError>,
+    journal: Option<u64>,
 ) -> Draft {
     let mut outcome = intent.outcome(state);
+    outcome.journal = journal;
     match result {
         Ok(Output::Signature(signature)) => outcome.signature_sha256 = Some(Sha256(sha256(signature))),
         Ok(Output::Plaintext(_)) => {}

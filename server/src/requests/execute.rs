@@ -16,7 +16,7 @@ use super::{
 use crate::{
     authn::Caller,
     failpoint,
-    signers::{Signer, UseError, UsePermit},
+    signers::{Signer, UseError, UsePermit, stated},
 };
 
 /// A use of a key that is allowed, and whose intent is in the record.
@@ -39,13 +39,14 @@ impl Requests {
             Some((signer, permit)) => signer.use_key(use_.message(), permit).await,
             None => Err(UseError::NotAsked),
         };
+        let journal = answer.as_ref().ok().and_then(|used| used.journal);
         stopwatch.lap(Stage::Use);
         failpoint::hit("server::after_signer");
         // 4 Verify.
-        let (input, result) = judge_answer(&use_, answer);
+        let (input, result) = judge_answer(&use_, answer.map(|used| used.body));
         stopwatch.lap(Stage::Verify);
         // 5 Finish.
-        self.finish(&use_, input, &result).await?;
+        self.finish(&use_, input, &result, journal).await?;
         stopwatch.lap(Stage::Finish);
         failpoint::hit("server::after_outcome");
         Ok(UseResponse { request_id: use_.caller.request_id, output: result? })
@@ -56,6 +57,7 @@ impl Requests {
         use_: &Use,
         input: Input,
         result: &Result<Output, RequestError>,
+        journal: Option<u64>,
     ) -> Result<(), RequestError> {
         let state = state::next(RequestState::Signing, input).unwrap_or(RequestState::Unknown);
         let signature = match result {
@@ -64,7 +66,7 @@ impl Requests {
         };
         let counts = result.is_ok() && matches!(use_.request.operation, Operation::Sign { .. });
         let counted = counts.then_some(use_.request.key);
-        let outcome = events::outcome(&use_.caller, &use_.allowed.intent, state, result);
+        let outcome = events::outcome(&use_.caller, &use_.allowed.intent, state, result, journal);
         self.store.finish_request(signature, counted, outcome).await?;
         if state == RequestState::Unknown {
             self.metrics.outcome_is_unknown();
@@ -78,7 +80,7 @@ impl Use {
         RequestBody::Use {
             key: self.allowed.component.clone(),
             operation: self.request.operation.clone(),
-            request: self.caller.request_id.0,
+            stated: stated(self.caller.request_id, Some(&self.caller.actor())),
         }
     }
 }

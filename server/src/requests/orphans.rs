@@ -85,6 +85,7 @@ impl Requests {
             state,
             error: Some("the server stopped before the outcome was noted".to_owned()),
             signature_sha256: None,
+            journal: None,
         });
         let settled = self.store.finish_request(None, None, Draft::new(id, outcome).by(requester)).await;
         match settled {

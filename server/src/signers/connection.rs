@@ -6,12 +6,12 @@ use sealcard_signer_protocol::{Request, RequestBody, Response, ResponseBody, Sig
 use tokio::net::UnixStream;
 
 use super::{
-    UseError, UsePermit,
+    UseError, UsePermit, Used,
     questions::{self, NoAnswer, OnAnswer, Questions},
 };
 
 /// What came of one question.
-type Answer = Result<ResponseBody, UseError>;
+type Answer = Result<Used, UseError>;
 
 pub(super) struct Connection {
     questions: Questions<Response>,
@@ -40,8 +40,8 @@ impl Connection {
     }
 
     /// Asks, and waits for the answer or the deadline.
-    pub(super) async fn ask(&self, body: RequestBody, deadline: Duration) -> Answer {
-        self.ask_with(body, deadline, None).await
+    pub(super) async fn ask(&self, body: RequestBody, deadline: Duration) -> Result<ResponseBody, UseError> {
+        self.ask_with(body, deadline, None).await.map(|used| used.body)
     }
 
     /// The same with a permit, which is kept until the signer has answered, however late, and then pays what it spent.
@@ -58,7 +58,9 @@ impl Connection {
             Ok(Response { result: Err(SignerError::DecryptionFailed), delay_ms, .. }) => {
                 Err(UseError::DecryptionFailed { delay: Duration::from_millis(delay_ms.into()) })
             }
-            Ok(response) => response.result.map_err(UseError::Refused),
+            Ok(Response { result, journal, .. }) => {
+                result.map(|body| Used { body, journal }).map_err(UseError::Refused)
+            }
             Err(NoAnswer::NotAsked) => Err(UseError::NotAsked),
             Err(NoAnswer::Unavailable) => Err(UseError::Unavailable),
             Err(NoAnswer::TooLong) => Err(UseError::TooLong),

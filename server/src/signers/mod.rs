@@ -6,6 +6,7 @@
 //! worker dies, what was in flight fails as [`UseError::Unavailable`] with the outcome unknown, and the keeper brings
 //! the next one. When the keeper dies, another one is started.
 
+mod checkpoints;
 mod connection;
 mod folders;
 mod link;
@@ -29,11 +30,12 @@ use parking_lot::RwLock;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use sealcard_api::{
     admin::{EnvironmentKind, EnvironmentState},
-    ids::{EnvironmentId, PrincipalId},
+    ids::{EnvironmentId, PrincipalId, RequestId},
 };
+use sealcard_record::Actor;
 use sealcard_signer_protocol::{
     JournalEntry, JournalHead, KeeperAnswer, KeeperRequestBody, MasterKeyId, RequestBody, ResponseBody, SignerError,
-    StoreState,
+    Stated, StoreState,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -85,6 +87,25 @@ pub enum UseError {
     /// The request can't be put into a frame. Retrying can't help.
     #[error("the request to the signer is too long")]
     TooLong,
+}
+
+/// What came of a use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Used {
+    /// The signer's answer.
+    pub body: ResponseBody,
+    /// The number of the use's entry in the signer's journal.
+    pub journal: Option<u64>,
+}
+
+/// What the signer's journal says of a request: who asks, and where the record ended at that time. Nobody if the server
+/// acts by itself.
+#[must_use]
+pub fn stated(request: RequestId, by: Option<&Actor>) -> Stated {
+    let (principal, grant) = (by.map(|actor| actor.id.0), by.and_then(|actor| actor.grant).map(|grant| grant.0));
+    // The end of the record belongs here.
+    let record = None;
+    Stated { request: request.0, principal, grant, record }
 }
 
 /// The folder with the sockets of signers that run as their own users.
@@ -285,7 +306,7 @@ impl Signer {
     ///
     /// # Errors
     /// See [`UseError`].
-    pub async fn use_key(&self, body: RequestBody, permit: UsePermit) -> Result<ResponseBody, UseError> {
+    pub async fn use_key(&self, body: RequestBody, permit: UsePermit) -> Result<Used, UseError> {
         let connection = self.connection().await?;
         let asked = Instant::now();
         let answer = connection.use_key(body, limits::USE_DEADLINE, permit).await;
@@ -328,7 +349,11 @@ impl Signer {
             | RequestBody::Adopt { .. }
             | RequestBody::Destroy { .. }
             | RequestBody::Discard { .. }
-            | RequestBody::Reseal { .. } => limits::USE_DEADLINE,
+            | RequestBody::Reseal { .. }
+            | RequestBody::GenerateCheckpointKey { .. }
+            | RequestBody::SignCheckpoint { .. }
+            | RequestBody::CheckpointState { .. }
+            | RequestBody::ResealCheckpointKey { .. } => limits::USE_DEADLINE,
             RequestBody::Status | RequestBody::Recipient | RequestBody::MasterKeys => limits::STATUS_DEADLINE,
         };
         let connection = self.connection().await?;

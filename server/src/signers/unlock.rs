@@ -18,7 +18,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{UseError, connection::Connection};
+use super::{UseError, connection::Connection, stated};
 use crate::{
     limits,
     storage::{PinClaim, PinOutcome, StorageError, Store},
@@ -98,8 +98,9 @@ impl Unlocker {
     async fn discard_leftovers(&self, connection: &Connection) -> Result<Next, StorageError> {
         for leftover in self.store.leftovers(self.environment).await? {
             self.store.begin_discard(leftover.clone()).await?;
-            let (component, role, request) = (leftover.component.0, leftover.role, leftover.request.0);
-            match connection.ask(RequestBody::Discard { component, role, request }, limits::USE_DEADLINE).await {
+            let (component, role) = (leftover.component.0, leftover.role);
+            let stated = stated(leftover.request, None);
+            match connection.ask(RequestBody::Discard { component, role, stated }, limits::USE_DEADLINE).await {
                 Ok(ResponseBody::Destroyed) => self.store.finish_discard(leftover).await?,
                 outcome => {
                     let why = outcome.map_or_else(|error| error.to_string(), |_| "an odd answer".to_owned());

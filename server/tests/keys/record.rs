@@ -6,7 +6,7 @@ use sealcard_api::{
     record::RecordKind,
 };
 use sealcard_server::requests::UseRequest;
-use sealcard_signer_protocol::{Certification, RequestBody};
+use sealcard_signer_protocol::{Certification, RequestBody, Stated};
 use serde_json::{Value, json};
 
 use crate::harness::{Place, UseKey as _, details, request, sign};
@@ -92,7 +92,7 @@ async fn a_certification_that_key_management_did_not_make_is_found() {
     let certify = |digest: Vec<u8>| RequestBody::Certify {
         key: primary.clone(),
         certification: Certification { hash: HashAlgorithm::Sha256, digest },
-        request: old.0,
+        stated: Stated::by_server(old.0),
     };
     let signer = place.requests.signers.get(row.environment_id).unwrap();
     signer.ask(certify(vec![7; 32])).await.unwrap();
@@ -119,7 +119,8 @@ async fn a_signature_that_the_journal_lacks_is_found() {
     std::fs::write(&journal, shorter).unwrap();
     let place = place.started().await;
     let findings = place.verify().await.findings;
-    assert!(findings.len() == 1 && findings[0].contains("the journals do not"), "{findings:?}");
+    assert!(findings[0].contains("the journals do not"), "{findings:?}");
+    assert!(findings.len() == 2 && findings[1].contains("the end is missing"), "{findings:?}");
     place.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! Reading and verifying the journal's file.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, BufRead, BufReader, Read},
     os::unix::fs::FileExt as _,
@@ -8,12 +9,16 @@ use std::{
 };
 
 use sealcard_signer_protocol::{
-    JournalEntry, JournalHead,
+    JournalEntry, JournalHead, LogHead,
     journal::{LineError, MAX_LINE, entry_hash, parse_line},
 };
+use uuid::Uuid;
 
 /// The chain before its first entry.
 pub(super) const EMPTY: JournalHead = JournalHead { sequence: 0, hash: [0; 32] };
+
+/// The last checkpoint that each key has signed, or was to sign.
+pub type Checkpoints = BTreeMap<Uuid, LogHead>;
 
 /// An offset is remembered for every so many entries.
 pub(super) const INDEX_STEP: u64 = 1024;
@@ -78,11 +83,13 @@ pub struct Scan {
     pub len: u64,
     /// Where the entries 1, 1 + 1024, 1 + 2048, … begin.
     pub(crate) index: Vec<u64>,
+    /// The last checkpoint of each key.
+    pub checkpoints: Checkpoints,
 }
 
 impl Scan {
     /// An empty journal's.
-    const EMPTY: Self = Self { head: EMPTY, torn: None, len: 0, index: Vec::new() };
+    const EMPTY: Self = Self { head: EMPTY, torn: None, len: 0, index: Vec::new(), checkpoints: BTreeMap::new() };
 }
 
 /// Reads the whole journal and verifies its chain.
@@ -119,12 +126,15 @@ pub(super) fn continue_scan(file: &File, path: &Path, mut scan: Scan) -> Result<
         }
         let number = scan.head.sequence + 1;
         match check_line(&line, &scan.head) {
-            Ok(head) => {
+            Ok(entry) => {
                 if scan.head.sequence.is_multiple_of(INDEX_STEP) {
                     scan.index.push(scan.len);
                 }
-                scan.head = head;
+                scan.head = JournalHead { sequence: entry.sequence, hash: entry.hash };
                 scan.len += line.len() as u64;
+                if let Some(checkpoint) = entry.checkpoint {
+                    scan.checkpoints.insert(entry.component, checkpoint);
+                }
             }
             Err(error) => {
                 let rest = total.saturating_sub(scan.len);
@@ -159,15 +169,12 @@ impl Read for At<'_> {
     }
 }
 
-/// The head after this line; an error without a cause is a broken chain.
-fn check_line(line: &[u8], head: &JournalHead) -> Result<JournalHead, Option<LineError>> {
+/// The entry that continues the chain in this line; an error without a cause is a broken chain.
+fn check_line(line: &[u8], head: &JournalHead) -> Result<JournalEntry, Option<LineError>> {
     let text = line.strip_suffix(b"\n").ok_or(Some(LineError::NotCanonical))?;
     let entry = parse_line(text).map_err(Some)?;
-    if entry.sequence == head.sequence + 1 && entry.hash == entry_hash(&head.hash, &entry) {
-        Ok(JournalHead { sequence: entry.sequence, hash: entry.hash })
-    } else {
-        Err(None)
-    }
+    let continues = entry.sequence == head.sequence + 1 && entry.hash == entry_hash(&head.hash, &entry);
+    continues.then_some(entry).ok_or(None)
 }
 
 /// Reads entries `from`, `from + 1`, … of the first `len` bytes, at most `limit`.

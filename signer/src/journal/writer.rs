@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use sealcard_signer_protocol::{
-    JournalEntry, JournalHead, SignerError,
+    JournalEntry, JournalHead, LogHead, SignerError, Stated,
     journal::{entry_hash, format_line},
 };
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{
     Storage,
     opened::OpenJournal,
-    reader::{self, INDEX_STEP, JournalError, Scan},
+    reader::{self, Checkpoints, INDEX_STEP, JournalError, Scan},
 };
 use crate::log::{self, Level};
 
@@ -35,14 +35,24 @@ pub struct NewEntry {
     pub operation: &'static str,
     /// The component key.
     pub component: Uuid,
-    /// The server's request.
-    pub request: Uuid,
-    /// SHA-256 of what the operation works on; `None` for `generate`.
+    /// What the server stated.
+    pub stated: Stated,
+    /// What a checkpoint says.
+    pub checkpoint: Option<LogHead>,
+    /// SHA-256 of what the operation works on; `None` for `generate`, `adopt` and `destroy`.
     pub input_sha256: Option<[u8; 32]>,
 }
 
-/// Told once the entry is durable, or why it is not. Runs on the thread that wrote it, so it must be short.
-type OnDurable = Box<dyn FnOnce(Result<(), SignerError>) + Send>;
+impl NewEntry {
+    /// What works on nothing.
+    #[must_use]
+    pub const fn without_input(operation: &'static str, component: Uuid, stated: Stated) -> Self {
+        Self { operation, component, stated, checkpoint: None, input_sha256: None }
+    }
+}
+
+/// Told the entry's number once it is durable, or why it is not. Runs on the thread that wrote it, so it must be short.
+type OnDurable = Box<dyn FnOnce(Result<u64, SignerError>) + Send>;
 
 /// Told after all entries of one write were.
 type AfterWrite = Box<dyn Fn() + Send + Sync>;
@@ -77,6 +87,7 @@ struct Durable {
     head: JournalHead,
     len: u64,
     index: Vec<u64>,
+    checkpoints: Checkpoints,
 }
 
 impl Journal {
@@ -107,7 +118,12 @@ impl Journal {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             filled: Condvar::new(),
-            durable: Mutex::new(Durable { head: scan.head, len: scan.len, index: scan.index }),
+            durable: Mutex::new(Durable {
+                head: scan.head,
+                len: scan.len,
+                index: scan.index,
+                checkpoints: scan.checkpoints,
+            }),
             writer: Mutex::new(Writer { storage, dirty: false }),
             after_write: OnceLock::new(),
         });
@@ -124,7 +140,7 @@ impl Journal {
 
     /// Takes an entry in without writing it: [`Journal::flush`] or [`Journal::wake`] must follow. `on_durable` is
     /// called when it is safe, or when it is not.
-    pub fn enqueue(&self, entry: NewEntry, on_durable: impl FnOnce(Result<(), SignerError>) + Send + 'static) {
+    pub fn enqueue(&self, entry: NewEntry, on_durable: impl FnOnce(Result<u64, SignerError>) + Send + 'static) {
         self.shared.waiting.lock().entries.push_back((entry, Box::new(on_durable)));
     }
 
@@ -151,6 +167,12 @@ impl Journal {
     #[must_use]
     pub fn head(&self) -> JournalHead {
         self.shared.durable.lock().head
+    }
+
+    /// The last checkpoint of a key that is durable.
+    #[must_use]
+    pub fn checkpoint(&self, component: Uuid) -> Option<LogHead> {
+        self.shared.durable.lock().checkpoints.get(&component).copied()
     }
 
     /// Durable entries from sequence number `from` on, at most `limit`, with the head that holds for them.
@@ -214,8 +236,8 @@ impl Shared {
                     _ => SignerError::Journal(error.to_string()),
                 }
             });
-            for callback in callbacks {
-                callback(outcome.clone());
+            for (number, callback) in (0..).zip(callbacks) {
+                callback(outcome.clone().map(|first| first + number));
             }
             if let Some(tell) = self.after_write.get() {
                 tell();
@@ -232,8 +254,8 @@ struct Writer {
 }
 
 impl Writer {
-    /// Makes all entries durable, or none of them.
-    fn write(&mut self, durable: &Mutex<Durable>, entries: Vec<NewEntry>) -> io::Result<()> {
+    /// Makes all entries durable, or none of them. The number of the first one.
+    fn write(&mut self, durable: &Mutex<Durable>, entries: Vec<NewEntry>) -> io::Result<u64> {
         let (mut head, start) = {
             let durable = durable.lock();
             (durable.head, durable.len)
@@ -242,9 +264,9 @@ impl Writer {
             self.storage.truncate(start)?;
             self.dirty = false;
         }
-        let unix = unix_now();
-        let mut text = String::with_capacity(entries.len() * 400);
-        let mut index = Vec::new();
+        let (unix, first) = (unix_now(), head.sequence + 1);
+        let mut text = String::with_capacity(entries.len() * 600);
+        let (mut index, mut checkpoints) = (Vec::new(), Vec::new());
         for new in entries {
             if head.sequence.is_multiple_of(INDEX_STEP) {
                 index.push(start + text.len() as u64);
@@ -254,13 +276,15 @@ impl Writer {
                 unix,
                 operation: new.operation.to_owned(),
                 component: new.component,
-                request: new.request,
+                stated: new.stated,
+                checkpoint: new.checkpoint,
                 input_sha256: new.input_sha256.map(|hash| hash.to_vec()).unwrap_or_default(),
                 hash: [0; 32],
             };
             entry.hash = entry_hash(&head.hash, &entry);
             head = JournalHead { sequence: entry.sequence, hash: entry.hash };
             text.push_str(&format_line(&entry));
+            checkpoints.extend(new.checkpoint.map(|checkpoint| (new.component, checkpoint)));
         }
         // Until the end is known to be good, it is taken for bad.
         self.dirty = true;
@@ -271,7 +295,8 @@ impl Writer {
         durable.head = head;
         durable.len = start + text.len() as u64;
         durable.index.extend(index);
-        Ok(())
+        durable.checkpoints.extend(checkpoints);
+        Ok(first)
     }
 }
 

@@ -110,6 +110,7 @@ impl Worker {
         let start = ToWorker::Start(Start {
             head: scan.head,
             len: scan.len,
+            checkpoints: scan.checkpoints.clone(),
             secret: custody.secret(),
             token: custody.is_of_token(),
             look_again,

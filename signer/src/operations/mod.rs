@@ -3,6 +3,7 @@
 //! Cryptography is aws-lc-rs throughout. No signature is given out unchecked: one that a fault has
 //! spoiled could give the key away (docs/decisions/aws-lc-rs.md).
 
+pub mod checkpoint;
 mod ecdh;
 mod ecdsa;
 mod eddsa;

@@ -1,11 +1,10 @@
 //! Encrypting one private key.
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
-use sealcard_signer_protocol::{MASTER_KEY_ID_LEN, PublicKeyBytes, SEALED_VERSION, StoredKey};
+use sealcard_signer_protocol::{MASTER_KEY_ID_LEN, PublicKeyBytes, SEALED_VERSION, StoredCheckpointKey, StoredKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::NotOursError;
 use crate::{
     crypto::{self, CryptoError},
     seal::MasterKey,
@@ -13,43 +12,49 @@ use crate::{
 
 const WRAPPED_DATA_KEY_LEN: usize = 32 + crypto::OVERHEAD;
 
-/// What a private key is bound to.
+/// What a private key is bound to. Keys of another kind begin with another label, so none ever opens as one of these.
 pub(super) struct Identity<'a> {
-    pub(super) component: Uuid,
-    pub(super) algorithm: ComponentAlgorithm,
-    pub(super) role: ComponentRole,
-    pub(super) public_key: &'a PublicKeyBytes,
+    label: &'static [u8],
+    parts: Vec<&'a [u8]>,
 }
 
 impl<'a> Identity<'a> {
-    fn of(key: &'a StoredKey) -> Self {
-        Self { component: key.component, algorithm: key.algorithm, role: key.role, public_key: &key.public_key }
+    /// A component key of OpenPGP.
+    pub(super) fn component(
+        component: &'a Uuid,
+        algorithm: ComponentAlgorithm,
+        role: ComponentRole,
+        public_key: &'a PublicKeyBytes,
+    ) -> Self {
+        let (algorithm, role) = (algorithm.name().as_bytes(), role.name().as_bytes());
+        let mut parts = vec![component.as_bytes().as_slice(), algorithm, role];
+        match public_key {
+            PublicKeyBytes::Rsa { n, e } => parts.extend([b"rsa".as_slice(), n.as_slice(), e.as_slice()]),
+            PublicKeyBytes::Ec { point } => parts.extend([b"ec".as_slice(), point.as_slice()]),
+        }
+        Self { label: b"sealcard sealed key", parts }
+    }
+
+    /// The component key of a row.
+    pub(super) fn of(key: &'a StoredKey) -> Self {
+        Self::component(&key.component, key.algorithm, key.role, &key.public_key)
+    }
+
+    /// A key that signs checkpoints.
+    pub(super) fn of_checkpoint_key(key: &'a StoredCheckpointKey) -> Self {
+        let StoredCheckpointKey { component, origin, ed25519, ml_dsa_44, handle: _ } = key;
+        let parts = vec![component.as_bytes().as_slice(), origin.as_bytes(), ed25519.as_slice(), ml_dsa_44.as_slice()];
+        Self { label: b"sealcard sealed checkpoint key", parts }
     }
 
     /// Every part with its length before it, so that no two identities have the same bytes.
     fn associated_data(&self, master: &MasterKey, purpose: &str) -> Vec<u8> {
-        let mut data = Vec::with_capacity(1024);
-        let mut part = |bytes: &[u8]| {
+        let mut data = Vec::with_capacity(2048);
+        let (version, id) = ([SEALED_VERSION], master.id().0);
+        let first = [self.label, version.as_slice(), id.as_slice(), purpose.as_bytes()];
+        for bytes in first.into_iter().chain(self.parts.iter().copied()) {
             data.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
             data.extend_from_slice(bytes);
-        };
-        part(b"sealcard sealed key");
-        part(&[SEALED_VERSION]);
-        part(&master.id().0);
-        part(purpose.as_bytes());
-        part(self.component.as_bytes());
-        part(self.algorithm.name().as_bytes());
-        part(self.role.name().as_bytes());
-        match self.public_key {
-            PublicKeyBytes::Rsa { n, e } => {
-                part(b"rsa");
-                part(n);
-                part(e);
-            }
-            PublicKeyBytes::Ec { point } => {
-                part(b"ec");
-                part(point);
-            }
         }
         data
     }
@@ -66,13 +71,8 @@ pub(super) fn seal(master: &MasterKey, identity: &Identity<'_>, private: &[u8]) 
 }
 
 /// Decrypts what [`seal`] made with the same master key, if nothing about the row was changed.
-pub(super) fn open(master: &MasterKey, key: &StoredKey) -> Result<Zeroizing<Vec<u8>>, NotOursError> {
-    try_open(master, key).ok_or(NotOursError::of(key))
-}
-
-fn try_open(master: &MasterKey, key: &StoredKey) -> Option<Zeroizing<Vec<u8>>> {
-    let identity = Identity::of(key);
-    let (_, rest) = key.handle.split_at_checked(1 + MASTER_KEY_ID_LEN)?;
+pub(super) fn open(master: &MasterKey, identity: &Identity<'_>, handle: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (_, rest) = handle.split_at_checked(1 + MASTER_KEY_ID_LEN)?;
     let (wrapped, sealed) = rest.split_at_checked(WRAPPED_DATA_KEY_LEN)?;
     let data_key = crypto::open(master.bytes(), &identity.associated_data(master, "data key"), wrapped).ok()?;
     let private_key = identity.associated_data(master, "private key");

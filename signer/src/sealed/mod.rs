@@ -8,12 +8,16 @@
 //! ```text
 //! 01 · id of the master key (8) · wrapped data key (12 nonce, 32, 16 tag) · private key (12 nonce, n, 16 tag)
 //! ```
+//!
+//! The handle of a [`sealcard_signer_protocol::StoredCheckpointKey`] has the same form. Its private key is the two
+//! seeds one after the other; its associated data begins with another label and binds id, origin and both public keys.
 
 mod cache;
+mod checkpoint;
 mod format;
 mod store;
 
-use sealcard_signer_protocol::{MasterKeyId, StoredKey};
+use sealcard_signer_protocol::MasterKeyId;
 pub use store::{Store, StoreError};
 
 /// Why a sealed key can't be opened.
@@ -33,10 +37,4 @@ pub enum OpenError {
 pub struct NotOursError {
     /// The component that the row speaks of.
     pub component: uuid::Uuid,
-}
-
-impl NotOursError {
-    const fn of(key: &StoredKey) -> Self {
-        Self { component: key.component }
-    }
 }

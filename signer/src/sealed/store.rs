@@ -9,7 +9,11 @@ use sealcard_signer_protocol::{MasterKeyId, PublicKeyBytes, StoredKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{NotOursError, OpenError, cache::Cache, format};
+use super::{
+    NotOursError, OpenError,
+    cache::Cache,
+    format::{self, Identity},
+};
 use crate::{
     crypto::CryptoError,
     operations::{self, GenerateError, KeyMismatchError, PrivateKey},
@@ -157,23 +161,41 @@ impl Store {
         private: &[u8],
         master_key: Option<MasterKeyId>,
     ) -> Result<StoredKey, StoreError> {
+        let identity = Identity::component(&component, algorithm, role, &public_key);
+        let handle = self.seal_handle(&identity, private, master_key)?;
+        Ok(StoredKey { component, algorithm, role, public_key, handle })
+    }
+
+    pub(super) fn seal_handle(
+        &self,
+        identity: &Identity<'_>,
+        private: &[u8],
+        master_key: Option<MasterKeyId>,
+    ) -> Result<Vec<u8>, StoreError> {
         let master_keys = self.master_keys.read();
         let master = match master_key {
             Some(id) => master_keys.get(id).ok_or(StoreError::UnknownMasterKey(id))?,
             None => master_keys.oldest(),
         };
-        let identity = format::Identity { component, algorithm, role, public_key: &public_key };
-        let handle = format::seal(master, &identity, private)?;
-        drop(master_keys);
-        Ok(StoredKey { component, algorithm, role, public_key, handle })
+        Ok(format::seal(master, identity, private)?)
     }
 
     /// Decrypts the private key of a row.
     fn private_key(&self, row: &StoredKey) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let id = MasterKeyId::of_handle(&row.handle).ok_or(NotOursError::of(row))?;
+        self.open_handle(row.component, &Identity::of(row), &row.handle)
+    }
+
+    pub(super) fn open_handle(
+        &self,
+        component: Uuid,
+        identity: &Identity<'_>,
+        handle: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let not_ours = NotOursError { component };
+        let id = MasterKeyId::of_handle(handle).ok_or(not_ours)?;
         let master = RwLockReadGuard::try_map(self.master_keys.read(), |keys: &MasterKeys| keys.get(id));
         let master = master.map_err(|_| OpenError::UnknownMasterKey(id))?;
-        Ok(format::open(&master, row)?)
+        Ok(format::open(&master, identity, handle).ok_or(not_ours)?)
     }
 
     /// The parsed private key of a row.
@@ -186,8 +208,8 @@ impl Store {
         }
         // The lock is not held while decrypting and parsing.
         let private = self.private_key(row)?;
-        let key =
-            PrivateKey::parse(row.algorithm, row.role, &private, &row.public_key).map_err(|_| NotOursError::of(row))?;
+        let key = PrivateKey::parse(row.algorithm, row.role, &private, &row.public_key)
+            .map_err(|_| NotOursError { component: row.component })?;
         let key = Arc::new(key);
         self.open.lock().put(row.clone(), Arc::clone(&key));
         Ok(key)

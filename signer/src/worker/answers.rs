@@ -37,7 +37,10 @@ impl Answers {
     pub(super) fn put(&self, response: &Response) {
         let made_with_a_key = matches!(
             response.result,
-            Ok(ResponseBody::Signature(_) | ResponseBody::Plaintext(_) | ResponseBody::Generated { .. })
+            Ok(ResponseBody::Signature(_)
+                | ResponseBody::Plaintext(_)
+                | ResponseBody::Generated { .. }
+                | ResponseBody::Checkpoint { .. })
         );
         if made_with_a_key {
             failpoint::hit("signer::before_answer");

@@ -82,10 +82,10 @@ impl ControlChannel {
         loop {
             match self.incoming.wait(&self.socket)? {
                 Some(ToWorker::Index(part)) => index.extend(part),
-                Some(ToWorker::Start(Start { head, len, secret, token, look_again })) => {
+                Some(ToWorker::Start(Start { head, len, checkpoints, secret, token, look_again })) => {
                     let server = UnixStream::from(self.descriptor()?);
                     let journal = File::from(self.descriptor()?);
-                    let scan = Scan { head, torn: None, len, index };
+                    let scan = Scan { head, torn: None, len, index, checkpoints };
                     return Ok(WorkerConfig { server, journal, scan, secret, token, look_again });
                 }
                 Some(ToWorker::Secret(_) | ToWorker::Ping) => {}

@@ -6,9 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use sealcard_api::algorithm::ComponentAlgorithm;
 use sealcard_signer_protocol::{
-    KeyEvidence, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey,
+    CHECKPOINT, Growth, KeyEvidence, Request, RequestBody, Response, ResponseBody, SignerError, Stated, StoreState,
+    StoredCheckpointKey, StoredKey, check_checkpoint,
 };
 use uuid::Uuid;
 
@@ -33,7 +35,7 @@ use crate::{
 /// The exit status of a worker whose module can't be trusted any more.
 const MODULE_FAILED: i32 = 3;
 
-/// Journal entries in one answer at most: about 200 bytes each, so that they fit into a frame.
+/// Journal entries in one answer at most: at most 300 bytes each, so that they fit into a frame.
 const JOURNAL_PAGE: usize = 1000;
 
 /// What all threads share.
@@ -43,6 +45,8 @@ pub(super) struct Engine {
     journal: Journal,
     answers: Arc<Answers>,
     delays: Delays,
+    /// Held from the look at the last checkpoint until the next one is durable.
+    checkpoints: Mutex<()>,
 }
 
 /// What a thread is to do.
@@ -60,7 +64,7 @@ pub(super) struct NewUse {
     id: u64,
     row: StoredKey,
     task: Task,
-    request: Uuid,
+    stated: Stated,
 }
 
 /// A use of an open key.
@@ -90,6 +94,8 @@ impl Work {
                 RequestBody::Generate { .. } | RequestBody::Destroy { .. } | RequestBody::Discard { .. } => {
                     return Length::Generation;
                 }
+                // Waits for the journal, and a lattice is no curve.
+                RequestBody::SignCheckpoint { .. } => return Length::Long,
                 _ => return Length::Short,
             },
             Self::Prepare(new) => new.row.algorithm,
@@ -103,7 +109,7 @@ impl Engine {
     pub(super) fn new(keys: Keys, keeper: KeeperHandle, journal: Journal, answers: Arc<Answers>) -> Self {
         let flushed = Arc::clone(&answers);
         journal.after_each_write(move || flushed.flush());
-        Self { keys, keeper, journal, answers, delays: Delays::default() }
+        Self { keys, keeper, journal, answers, delays: Delays::default(), checkpoints: Mutex::default() }
     }
 
     /// Whether keys can be used.
@@ -153,12 +159,12 @@ impl Engine {
     /// thread even wakes to use the key. [`Engine::flush_journal`] must follow.
     pub(super) fn begin(&self, request: Request) -> Work {
         let Request { id, body } = request;
-        let (row, task, request) = match body {
-            RequestBody::Use { key, operation, request } => (key, Task::Use(operation), request),
-            RequestBody::Certify { key, certification, request } => (key, Task::Certify(certification), request),
+        let (row, task, stated) = match body {
+            RequestBody::Use { key, operation, stated } => (key, Task::Use(operation), stated),
+            RequestBody::Certify { key, certification, stated } => (key, Task::Certify(certification), stated),
             body => return Work::Request(Request { id, body }),
         };
-        let new = NewUse { id, row, task, request };
+        let new = NewUse { id, row, task, stated };
         match self.keys.ready(&new.row, &new.task) {
             // Written by `Engine::flush_journal`.
             Some(key) => Work::Use(self.begin_use(new, key)),
@@ -195,41 +201,55 @@ impl Engine {
         let result = match body {
             RequestBody::Status => return self.status(id),
             RequestBody::Journal { from, limit } => self.journal_page(from, limit),
-            RequestBody::Generate { component, algorithm, role, master_key, request } => {
+            RequestBody::Generate { component, algorithm, role, master_key, stated } => {
                 return self
-                    .generate(id, request, component, |keys| keys.generate(component, algorithm, role, master_key));
+                    .generate(id, stated, component, |keys| keys.generate(component, algorithm, role, master_key));
             }
-            RequestBody::Use { key, operation, request } => {
-                return self.use_key(NewUse { id, row: key, task: Task::Use(operation), request });
+            RequestBody::Use { key, operation, stated } => {
+                return self.use_key(NewUse { id, row: key, task: Task::Use(operation), stated });
             }
-            RequestBody::Certify { key, certification, request } => {
-                return self.use_key(NewUse { id, row: key, task: Task::Certify(certification), request });
+            RequestBody::Certify { key, certification, stated } => {
+                return self.use_key(NewUse { id, row: key, task: Task::Certify(certification), stated });
             }
             RequestBody::Recipient => self.keys.recipient(),
-            RequestBody::Import { component, algorithm, role, public_key, envelope, master_key, request } => {
+            RequestBody::Import { component, algorithm, role, public_key, envelope, master_key, stated } => {
                 let input_sha256 = Some(crypto::sha256(&envelope));
-                let entry = NewEntry { operation: "import", component, request, input_sha256 };
+                let entry = NewEntry { operation: "import", component, stated, checkpoint: None, input_sha256 };
                 return self.take_in(id, entry, |keys| {
                     let key = keys.import(component, algorithm, role, public_key, &envelope, master_key)?;
                     Ok(ResponseBody::Imported { key })
                 });
             }
-            RequestBody::Adopt { component, role, locator, request } => {
-                let entry = NewEntry { operation: "adopt", component, request, input_sha256: None };
+            RequestBody::Adopt { component, role, locator, stated } => {
+                let entry = NewEntry::without_input("adopt", component, stated);
                 return self.take_in(id, entry, |keys| {
                     let (key, evidence) = keys.adopt(component, role, &locator)?;
                     Ok(ResponseBody::Adopted { key, evidence })
                 });
             }
-            RequestBody::Destroy { key, request } => {
-                return self.destroy(id, key.component, request, |token| token.destroy(&key));
+            RequestBody::Destroy { key, stated } => {
+                return self.destroy(id, key.component, stated, |token| token.destroy(&key));
             }
-            RequestBody::Discard { component, role, request } => {
-                return self.destroy(id, component, request, |token| token.discard(component, role));
+            RequestBody::Discard { component, role, stated } => {
+                return self.destroy(id, component, stated, |token| token.discard(component, role));
             }
             RequestBody::Unlock => self.unlock(),
             RequestBody::MasterKeys => self.keys.master_keys(),
             RequestBody::Reseal { key, master_key } => guarded(|| self.keys.reseal(&key, master_key)),
+            RequestBody::GenerateCheckpointKey { component, origin, master_key, stated } => {
+                let entry = NewEntry::without_input("generate", component, stated);
+                return self.take_in(id, entry, |keys| keys.generate_checkpoint_key(component, &origin, master_key));
+            }
+            RequestBody::SignCheckpoint { key, growth, stated } => {
+                return self.sign_checkpoint(id, &key, &growth, stated);
+            }
+            RequestBody::CheckpointState { component } => self
+                .keys
+                .checkpoint_store()
+                .map(|_| ResponseBody::CheckpointState { last: self.journal.checkpoint(component) }),
+            RequestBody::ResealCheckpointKey { key, master_key } => {
+                guarded(|| self.keys.reseal_checkpoint_key(&key, master_key))
+            }
             RequestBody::Probe => self.keys.token().and_then(|token| token.probe()).map(ResponseBody::Probed),
         };
         self.answer(Response::new(id, result));
@@ -250,25 +270,24 @@ impl Engine {
                 self.finish_use(begun, &stopwatch);
             }
             Err(error) => {
-                log::event(
-                    Level::Warn,
-                    "refused",
-                    &[
-                        ("request", &new.request),
-                        ("component", &new.row.component),
-                        ("operation", &new.task.name()),
-                        ("why", &error),
-                    ],
-                );
-                self.answer(Response::new(new.id, Err(error)));
+                let (request, component, operation) = (new.stated.request, new.row.component, new.task.name());
+                self.refuse(new.id, (request, component, operation), error);
             }
         }
     }
 
+    /// Answers, and logs, what has no entry in the journal because no key was touched.
+    fn refuse(&self, id: u64, (request, component, operation): (Uuid, Uuid, &str), error: SignerError) {
+        let facts: &[(&str, &dyn std::fmt::Display)] =
+            &[("request", &request), ("component", &component), ("operation", &operation), ("why", &error)];
+        log::event(Level::Warn, "refused", facts);
+        self.answer(Response::new(id, Err(error)));
+    }
+
     fn begin_use(&self, new: NewUse, key: UsableKey) -> BegunUse {
-        let NewUse { id, row: StoredKey { component, algorithm, .. }, task, request } = new;
+        let NewUse { id, row: StoredKey { component, algorithm, .. }, task, stated } = new;
         let input_sha256 = Some(task.input().sha256());
-        let entry = NewEntry { operation: task.name(), component, request, input_sha256 };
+        let entry = NewEntry { operation: task.name(), component, stated, checkpoint: None, input_sha256 };
         BegunUse { gate: self.enqueue(id, entry), key, component, algorithm, task }
     }
 
@@ -283,17 +302,49 @@ impl Engine {
         gate.made(Made { result, spent: stopwatch.elapsed(), delay });
     }
 
+    /// Signs a checkpoint that continues the last one in the journal. The next one is looked at when this one is
+    /// durable, so no two continue the same one.
+    fn sign_checkpoint(&self, id: u64, key: &StoredCheckpointKey, growth: &Growth, stated: Stated) {
+        let (stopwatch, component) = (self.keys.stopwatch(), key.component);
+        let opened = guarded(|| {
+            let opened = self.keys.checkpoint_key(key)?;
+            let text = opened.text(growth.head)?;
+            Ok((opened, text))
+        });
+        let _one_at_a_time = self.checkpoints.lock();
+        let last = self.journal.checkpoint(component);
+        let checked = opened.and_then(|opened| {
+            check_checkpoint(last, growth)?;
+            Ok(opened)
+        });
+        let (opened, text) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return self.refuse(id, (stated.request, component, CHECKPOINT), error),
+        };
+        let input_sha256 = Some(crypto::sha256(text.as_bytes()));
+        let checkpoint = Some(growth.head);
+        let gate = self.enqueue(id, NewEntry { operation: CHECKPOINT, component, stated, checkpoint, input_sha256 });
+        self.journal.settle();
+        let result = if gate.is_durable() {
+            failpoint::hit("signer::operation");
+            guarded(|| opened.sign(text)).map(|note| ResponseBody::Checkpoint { note })
+        } else {
+            // The gate answers with what became of the entry.
+            Err(SignerError::SelfCheckFailed)
+        };
+        gate.made(Made { result, spent: stopwatch.elapsed(), delay: Duration::ZERO });
+    }
+
     fn generate(
         &self,
         id: u64,
-        request: Uuid,
+        stated: Stated,
         component: Uuid,
         work: impl FnOnce(&Keys) -> Result<(StoredKey, Option<KeyEvidence>), SignerError>,
     ) {
         match guarded(|| work(&self.keys)) {
             Ok((key, evidence)) => {
-                let entry = NewEntry { operation: "generate", component, request, input_sha256: None };
-                let gate = self.enqueue(id, entry);
+                let gate = self.enqueue(id, NewEntry::without_input("generate", component, stated));
                 self.journal.wake();
                 gate.made(Ok(ResponseBody::Generated { key, evidence }));
             }
@@ -308,13 +359,7 @@ impl Engine {
                 self.journal.wake();
                 gate.made(Ok(body));
             }
-            Err(error) => {
-                let (request, component, operation) = (entry.request, entry.component, entry.operation);
-                let facts: &[(&str, &dyn std::fmt::Display)] =
-                    &[("request", &request), ("component", &component), ("operation", &operation), ("why", &error)];
-                log::event(Level::Warn, "refused", facts);
-                self.answer(Response::new(id, Err(error)));
-            }
+            Err(error) => self.refuse(id, (entry.stated.request, entry.component, entry.operation), error),
         }
     }
 
@@ -323,15 +368,14 @@ impl Engine {
         &self,
         id: u64,
         component: Uuid,
-        request: Uuid,
+        stated: Stated,
         work: impl FnOnce(&TokenKeys) -> Result<(), SignerError>,
     ) {
         let token = match self.keys.token() {
             Ok(token) => token,
             Err(error) => return self.answer(Response::new(id, Err(error))),
         };
-        let entry = NewEntry { operation: "destroy", component, request, input_sha256: None };
-        let gate = self.enqueue(id, entry);
+        let gate = self.enqueue(id, NewEntry::without_input("destroy", component, stated));
         self.journal.settle();
         // Without the entry the gate answers with what became of that.
         let destroyed = if gate.is_durable() { guarded(|| work(token)) } else { Ok(()) };

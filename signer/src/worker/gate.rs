@@ -27,7 +27,7 @@ pub(super) struct Made {
 #[derive(Default)]
 struct State {
     made: Option<Made>,
-    durable: Option<Result<(), SignerError>>,
+    durable: Option<Result<u64, SignerError>>,
 }
 
 impl Gate {
@@ -35,8 +35,8 @@ impl Gate {
         Self { id, answers, state: Mutex::new(State::default()) }
     }
 
-    /// The entry is durable, or can't be made so. [`Answers::flush`] must follow.
-    pub(super) fn durable(&self, outcome: Result<(), SignerError>) {
+    /// The entry is durable and has this number, or can't be made so. [`Answers::flush`] must follow.
+    pub(super) fn durable(&self, outcome: Result<u64, SignerError>) {
         failpoint::hit("signer::after_journal");
         if let Some(answer) = self.step(|state| state.durable = Some(outcome)) {
             // It goes with those of the other entries that became durable at the same time.
@@ -46,7 +46,7 @@ impl Gate {
 
     /// Whether the entry is safe on the disk by now.
     pub(super) fn is_durable(&self) -> bool {
-        matches!(self.state.lock().durable, Some(Ok(())))
+        matches!(self.state.lock().durable, Some(Ok(_)))
     }
 
     /// The operation has ended.
@@ -72,9 +72,10 @@ impl Gate {
 }
 
 impl Made {
-    fn response(self, id: u64, durable: Result<(), SignerError>) -> Response {
+    fn response(self, id: u64, durable: Result<u64, SignerError>) -> Response {
         Response {
             id,
+            journal: durable.as_ref().ok().copied(),
             result: durable.and(self.result),
             spent_us: u64::try_from(self.spent.as_micros()).unwrap_or(u64::MAX),
             delay_ms: u32::try_from(self.delay.as_millis()).unwrap_or(u32::MAX),

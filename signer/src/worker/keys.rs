@@ -4,14 +4,15 @@ use std::sync::{Arc, OnceLock};
 
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer_protocol::{
-    Input, KeyEvidence, KeyLocator, MasterKeyId, PublicKeyBytes, ResponseBody, SignerError, StoreState, StoredKey,
+    Input, KeyEvidence, KeyLocator, MasterKeyId, PublicKeyBytes, ResponseBody, SignerError, StoreState,
+    StoredCheckpointKey, StoredKey, check_checkpoint_key, is_origin,
 };
 use uuid::Uuid;
 
 use super::{stopwatch::Stopwatch, task::Task, token::TokenKeys};
 use crate::{
     control::{KeyBytes, Secret, Taken},
-    operations::{self, PrivateKey},
+    operations::{self, PrivateKey, checkpoint::CheckpointKey},
     seal::MasterKeys,
     sealed::{OpenError, Store, StoreError},
 };
@@ -168,6 +169,46 @@ impl Keys {
     pub(super) fn reseal(&self, key: &StoredKey, master_key: MasterKeyId) -> Result<ResponseBody, SignerError> {
         let resealed = opened(self.sealed_store()?)?.reseal(key, master_key);
         Ok(ResponseBody::Resealed { key: resealed.map_err(|e| store_error(&e))? })
+    }
+
+    pub(super) fn generate_checkpoint_key(
+        &self,
+        component: Uuid,
+        origin: &str,
+        master_key: Option<MasterKeyId>,
+    ) -> Result<ResponseBody, SignerError> {
+        let store = opened(self.checkpoint_store()?)?;
+        if !is_origin(origin) {
+            return Err(SignerError::Invalid("this can't be the origin of a log".into()));
+        }
+        let made = store.generate_checkpoint_key(component, origin, master_key);
+        Ok(ResponseBody::CheckpointKey(made.map_err(|e| store_error(&e))?))
+    }
+
+    /// The key for what it may do. What is refused here has touched no key.
+    pub(super) fn checkpoint_key(&self, key: &StoredCheckpointKey) -> Result<CheckpointKey, SignerError> {
+        let store = opened(self.checkpoint_store()?)?;
+        check_checkpoint_key(key)?;
+        store.checkpoint_key(key).map_err(open_error)
+    }
+
+    pub(super) fn reseal_checkpoint_key(
+        &self,
+        key: &StoredCheckpointKey,
+        master_key: MasterKeyId,
+    ) -> Result<ResponseBody, SignerError> {
+        let resealed = opened(self.checkpoint_store()?)?.reseal_checkpoint_key(key, master_key);
+        Ok(ResponseBody::CheckpointKey(resealed.map_err(|e| store_error(&e))?))
+    }
+
+    /// Where keys for checkpoints are: no token has both algorithms.
+    pub(super) fn checkpoint_store(&self) -> Result<&OnceLock<Store>, SignerError> {
+        match self {
+            Self::Store(store) => Ok(store),
+            Self::Token(_) => Err(SignerError::Unsupported(
+                "checkpoints are signed with a key of a sealed store, not of a token".into(),
+            )),
+        }
     }
 
     fn sealed_store(&self) -> Result<&OnceLock<Store>, SignerError> {

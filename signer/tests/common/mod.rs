@@ -15,7 +15,8 @@ use std::{
 use sealcard_api::algorithm::{ComponentAlgorithm, ComponentRole};
 use sealcard_signer_protocol::{
     self as protocol, Hello, JournalHead, KeeperAnswer, KeeperMessage, KeeperRefusal, KeeperRequest, KeeperRequestBody,
-    Operation, Request, RequestBody, Response, ResponseBody, SignerError, StoreState, StoredKey, channel::Incoming,
+    Operation, Request, RequestBody, Response, ResponseBody, SignerError, Stated, StoreState, StoredKey,
+    channel::Incoming,
 };
 use uuid::Uuid;
 
@@ -273,12 +274,16 @@ impl Drop for Signer {
     }
 }
 
+pub fn stated() -> Stated {
+    Stated::by_server(Uuid::now_v7())
+}
+
 pub fn generate(algorithm: ComponentAlgorithm, role: ComponentRole) -> RequestBody {
-    RequestBody::Generate { component: Uuid::now_v7(), algorithm, role, master_key: None, request: Uuid::now_v7() }
+    RequestBody::Generate { component: Uuid::now_v7(), algorithm, role, master_key: None, stated: stated() }
 }
 
 pub fn using(key: &StoredKey, operation: Operation) -> RequestBody {
-    RequestBody::Use { key: key.clone(), operation, request: Uuid::now_v7() }
+    RequestBody::Use { key: key.clone(), operation, stated: stated() }
 }
 
 pub fn journal_path(folder: &Path) -> PathBuf {

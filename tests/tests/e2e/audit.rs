@@ -13,8 +13,8 @@ use nix::sys::signal::Signal;
 use sealcard_api::algorithm::{ComponentRole, HashAlgorithm};
 use sealcard_record::{Body, Event};
 use sealcard_signer_protocol::{
-    self as protocol, KeeperMessage, Operation, Request, RequestBody, Response, ResponseBody, StoreState, StoredKey,
-    channel::Incoming,
+    self as protocol, KeeperMessage, Operation, Request, RequestBody, Response, ResponseBody, Stated, StoreState,
+    StoredKey, channel::Incoming,
 };
 use sealcard_tests::{
     Algorithm, Daemon, DatabaseKind, ENVIRONMENT, Finished, Playground, StoreKind, USER, run, wait_until,
@@ -255,7 +255,7 @@ fn sign_past_the_server(playground: &Playground, folder: &Path, key: &StoredKey,
             ask(&mut worker, RequestBody::Unlock)?;
         }
         let operation = Operation::Sign { hash: HashAlgorithm::Sha256, digest: vec![7; 32] };
-        ask(&mut worker, RequestBody::Use { key: key.clone(), operation, request })
+        ask(&mut worker, RequestBody::Use { key: key.clone(), operation, stated: Stated::by_server(request) })
     });
     // It ends when its server does.
     drop(link);

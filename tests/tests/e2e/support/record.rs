@@ -58,7 +58,7 @@ pub(crate) fn read_journal(data: &Path) -> Result<Vec<JournalEntry>> {
 pub(crate) fn expect_recorded(record: &[Body], journal: &[JournalEntry], requests: &[String]) -> Result<()> {
     for request in requests {
         ensure!(state_of(record, request) == Some(RequestState::Signed), "released but not recorded: {request}");
-        let journaled = journal.iter().any(|entry| entry.request.to_string() == *request);
+        let journaled = journal.iter().any(|entry| entry.stated.request.to_string() == *request);
         ensure!(journaled, "released but not in the journal: {request}");
     }
     Ok(())
