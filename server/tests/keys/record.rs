@@ -5,9 +5,12 @@ use sealcard_api::{
     context::{Process, UseContext},
     record::RecordKind,
 };
-use sealcard_server::requests::UseRequest;
-use sealcard_signer_protocol::{Certification, RequestBody, Stated};
+use sealcard_record::Event;
+use sealcard_server::{requests::UseRequest, signers::UseError};
+use sealcard_signer_protocol::{Certification, GrowthError, JournalEntry, RequestBody, SignerError, Stated};
+use sealcard_transparency::{Frontier, Hash};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::harness::{Place, UseKey as _, details, request, sign};
 
@@ -27,6 +30,43 @@ async fn used() -> Place {
     assert_eq!(verified.findings, Vec::<String>::new());
     assert_eq!(verified.entries, MADE + 3 * 2);
     place
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcome_and_journal_name_each_other() {
+    let place = used().await;
+    let signer = place.requests.signers.get(place.environment).unwrap();
+    let (head, entries) = signer.journal(1).await.unwrap();
+    let entry = entries.last().unwrap();
+    let last = place.record().await.pop().unwrap();
+    let Event::UseOutcome(outcome) = sealcard_record::parse(&last.body).unwrap().event else { panic!("{last:?}") };
+    assert_eq!((outcome.journal, entry.sequence), (Some(entry.sequence), head.sequence));
+    assert_eq!(entry.stated.request, last.request_id.0);
+    let made_by = |entry: &JournalEntry| (entry.stated.principal, entry.stated.grant);
+    assert!(entries.iter().all(|entry| made_by(entry) == (Some(place.user.0), Some(place.grant.0))), "{entries:?}");
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signer_signs_checkpoints_of_a_log_that_only_grows() {
+    let place = used().await;
+    let signer = place.requests.signers.get(place.environment).unwrap();
+    let (component, stated) = (Uuid::now_v7(), Stated::by_server(Uuid::now_v7()));
+    let key = signer.make_checkpoint_key(component, "example.org/log", None, stated).await.unwrap();
+    assert_eq!(signer.last_checkpoint(component).await, Ok(None));
+    let mut log = Frontier::new();
+    log.append(Hash::leaf(b"one")).unwrap();
+    let first = log.head();
+    let note = signer.sign_checkpoint(key.clone(), first, (0, vec![])).await.unwrap();
+    assert!(note.starts_with("example.org/log\n1\n"), "{note}");
+    assert_eq!(signer.last_checkpoint(component).await, Ok(Some(first)));
+    log.append(Hash::leaf(b"two")).unwrap();
+    let proof = vec![Hash::leaf(b"two")];
+    let refused = signer.sign_checkpoint(key.clone(), log.head(), (1, vec![Hash::leaf(b"other")])).await;
+    let error = GrowthError::Inconsistent { size: 2, last: 1 };
+    assert_eq!(refused, Err(UseError::Refused(SignerError::Checkpoint(error))));
+    signer.sign_checkpoint(key, log.head(), (1, proof)).await.unwrap();
+    place.stop().await;
 }
 
 async fn findings_after(change: &'static str) -> Vec<String> {
