@@ -7,8 +7,8 @@
 //! - [`KeeperRequest`] and [`KeeperMessage`]: between the server and a keeper, which holds what opens the keys and
 //!   brings the server its sockets to workers.
 //! - [`Hello`]: the first message of a keeper, by which a server knows whether they understand each other.
-//! - [`check`], [`check_certification`] and [`check_checkpoint_key`]: which key may do what; [`check_checkpoint`]: which
-//!   checkpoint may follow another.
+//! - [`check`], [`check_certification`] and [`check_checkpoint_key`]: which key may do what; [`check_checkpoint`]:
+//!   which checkpoint may follow another.
 //! - [`journal`]: the form of a signer's own list of key uses.
 //! - [`envelope`]: secrets on their way to a signer, closed to every process between.
 

@@ -141,8 +141,8 @@ pub enum RequestBody {
         /// For the journal.
         stated: Stated,
     },
-    /// Signs a checkpoint, if it continues the last one ([`crate::check_checkpoint`]). The signer forms the note itself.
-    /// Answered by [`ResponseBody::Checkpoint`].
+    /// Signs a checkpoint, if it continues the last one ([`crate::check_checkpoint`]). The signer forms the note
+    /// itself. Answered by [`ResponseBody::Checkpoint`].
     SignCheckpoint {
         /// The key, as the signer gave it.
         key: StoredCheckpointKey,

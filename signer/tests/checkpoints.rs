@@ -98,7 +98,7 @@ fn assert_signed(note: &str, key: &StoredCheckpointKey, head: LogHead) {
 }
 
 #[test]
-fn log_that_grows_is_signed_and_the_journal_has_each_checkpoint() {
+fn log_that_grows_is_signed_and_journaled() {
     let folder = common::folder();
     let mut signer = Signer::start(folder.path());
     let key = checkpoint_key(&mut signer);
@@ -164,7 +164,7 @@ fn rewritten_past_is_refused_and_leaves_no_entry() {
 }
 
 #[test]
-fn two_checkpoints_that_continue_the_same_one_are_never_both_signed() {
+fn only_one_of_several_continuations_is_ever_signed() {
     let folder = common::folder();
     let mut signer = Signer::start(folder.path());
     let key = checkpoint_key(&mut signer);

@@ -292,7 +292,7 @@ fn younger_entry_of_a_journal_confirms_and_accuses_nobody() {
 }
 
 #[test]
-fn journal_that_ends_before_an_entry_that_the_record_names_is_found() {
+fn journal_that_ends_before_a_named_entry_is_found() {
     let mut story = Story::sound();
     for number in 10..13 {
         story.sign(number);

@@ -29,8 +29,8 @@ impl Signer {
         }
     }
 
-    /// The signed note of a checkpoint. `old_size` is that of the last one that this signer has signed with the key, and
-    /// `proof` leads from there.
+    /// The signed note of a checkpoint. `old_size` is that of the last one that this signer has signed with the key,
+    /// and `proof` leads from there.
     ///
     /// # Errors
     /// See [`UseError`]; [`SignerError::Checkpoint`] says how the log does not continue the last one.

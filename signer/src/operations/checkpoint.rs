@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn note_has_a_signature_of_each_key_and_the_seeds_make_the_same_keys() {
+    fn note_has_a_signature_of_each_of_the_two_keys() {
         let seeds = Seeds::generate().unwrap();
         let key = CheckpointKey::new("example.org/log", &seeds).unwrap();
         let text = key.text(LogHead { size: 3, root: [7; 32] }).unwrap();
