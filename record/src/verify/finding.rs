@@ -24,6 +24,9 @@ pub enum Finding {
     /// An entry, its salt or its hash was changed.
     #[error("entry {0}: its hash does not fit its content")]
     Hash(u64),
+    /// What is stored of the log does not fit together.
+    #[error("{0}")]
+    Log(String),
     /// The entries are not those of the log: an entry was changed with its hash, or the end was cut off.
     #[error("the record has {has} entries with the root {found}, but the log has {size} with {root}")]
     Root {

@@ -127,8 +127,11 @@ async fn read_record(store: &Store, verifier: &mut Verifier, progress: impl Fn(u
         let rows =
             store.record(RecordFilter { after, limit: limits::VERIFIED_PAGE, ..RecordFilter::default() }).await?;
         if rows.is_empty() {
-            if let Some(head) = store.log_head_at(verifier.sequence()).await? {
-                verifier.expect_root(head.sequence, head.root);
+            match store.log_head_at(verifier.sequence()).await {
+                Ok(Some(head)) => verifier.expect_root(head.sequence, head.root),
+                Ok(None) => {}
+                Err(StorageError::Damaged(what)) => verifier.add_finding(Finding::Log(what)),
+                Err(error) => return Err(error.into()),
             }
             return Ok(());
         }

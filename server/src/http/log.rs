@@ -1,7 +1,10 @@
 //! The record's log and receipts: `/v1/log`, `/v1/receipts/{signature}`.
 
 use axum::extract::State;
-use sealcard_api::log::{LogConsistency, LogStatus};
+use sealcard_api::{
+    log::{LogConsistency, LogStatus},
+    rules::EntryNumber,
+};
 use sealcard_policy::Action;
 use sealcard_record::Sha256;
 use serde::{Deserialize, Serialize};
@@ -50,23 +53,27 @@ async fn show(State(state): State<AppState>, _caller: Caller) -> ApiResult<Json<
 }
 
 /// Between which sizes.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sizes {
-    from: u64,
-    to: u64,
+    from: String,
+    to: String,
 }
 
 /// The proof that the log only grew from one size to another.
 #[utoipa::path(get, path = "/v1/log/consistency", tag = "record", params(
-    ("from" = u64, Query, description = "the size of the older tree"),
-    ("to" = u64, Query, description = "the size of the newer one, which the newest checkpoint covers"),
+    ("from" = EntryNumber, Query, description = "the size of the older tree"),
+    ("to" = EntryNumber, Query, description = "the size of the newer one, which the newest checkpoint covers"),
 ), responses((status = 200, body = LogConsistency)))]
 async fn consistency(
     State(state): State<AppState>,
     _caller: Caller,
-    Query(Sizes { from, to }): Query<Sizes>,
+    Query(sizes): Query<Sizes>,
 ) -> ApiResult<Json<LogConsistency>> {
+    let size = |name: &str, text: &str| {
+        EntryNumber::parse(text).ok_or_else(|| ApiError::invalid(format!("\"{name}\" is a number of entries.")))
+    };
+    let (from, to) = (size("from", &sizes.from)?, size("to", &sizes.to)?);
     let published = state.log.published().await?.ok_or_else(not_published)?;
     if from > to || to > published.checkpoint.size {
         let size = published.checkpoint.size;

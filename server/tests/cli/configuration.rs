@@ -57,7 +57,7 @@ fn page_names_every_key_without_a_default() {
         list.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>()
     };
     let page = documented();
-    let sections = ["", "database", "tls", "policy", "approvals", "changes", "log", "limits", "metrics"];
+    let sections = ["", "database", "tls", "policy", "approvals", "changes", "log", "limits", "metrics", "record"];
     let notices = ["notices", "notices.mail", "notices.webhook.NAME", "changes.demands.users"];
     let keys = sections.iter().chain(&notices).flat_map(|section| {
         let (text, prefix) = match *section {
