@@ -4,12 +4,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueHint};
 use sealcard_api::{log::LogStatus, problem::ProblemCode};
 use sealcard_record::Body;
+use tokio::time::sleep;
 
 use super::{
     App,
@@ -22,6 +24,10 @@ use crate::{
     remote::{RemoteError, path},
     signatures, witness,
 };
+
+/// How long a checkpoint is waited for, and how often it is looked for.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
 
 const HELP: &str = "\
 The server proves that the signature is in its record, and with it who made it, when and by which rules. This computer \
@@ -88,10 +94,23 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
 async fn fetch(app: &App, forms: &[Vec<u8>]) -> anyhow::Result<Receipt> {
     let mut refused = None;
     for hash in bundle::hashes(forms) {
-        match app.remote.get(&path(&["receipts", &hash.to_string()])).await {
-            Ok(receipt) => return Ok(receipt),
-            Err(RemoteError::Problem(problem)) if problem.code == ProblemCode::NotFound => refused = Some(problem),
-            Err(error) => return Err(error.into()),
+        let route = path(&["receipts", &hash.to_string()]);
+        let asked = Instant::now();
+        loop {
+            match app.remote.get(&route).await {
+                Ok(receipt) => return Ok(receipt),
+                // No checkpoint covers it yet.
+                Err(RemoteError::Problem(problem))
+                    if problem.code == ProblemCode::Overloaded && asked.elapsed() < PATIENCE =>
+                {
+                    sleep(PAUSE).await;
+                }
+                Err(RemoteError::Problem(problem)) if problem.code == ProblemCode::NotFound => {
+                    refused = Some(problem);
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     match refused {

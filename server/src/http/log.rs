@@ -3,6 +3,7 @@
 use axum::extract::State;
 use sealcard_api::{
     log::{LogConsistency, LogStatus},
+    problem::ProblemCode,
     rules::EntryNumber,
 };
 use sealcard_policy::Action;
@@ -86,7 +87,7 @@ async fn consistency(
 }
 
 /// The receipt of a signature: the entry that tells of it, and the proof that this is in the log. For the requester, the
-/// project's auditors and holders of a system role. Answered with 404 until a checkpoint covers the entry, which takes a
+/// project's auditors and holders of a system role. Answered with 503 until a checkpoint covers the entry, which takes a
 /// second.
 #[utoipa::path(get, path = "/v1/receipts/{signature}", tag = "record", params(
     ("signature" = String, Path, description = "the SHA-256 of the signature's own numbers, as the record has it"),
@@ -142,7 +143,8 @@ impl From<ReceiptError> for ApiError {
     fn from(error: ReceiptError) -> Self {
         match error {
             ReceiptError::NotPublished => not_published(),
-            ReceiptError::NotYet => Self::not_found("No checkpoint covers the signature yet. Try again in a second."),
+            ReceiptError::NotYet => Self::new(ProblemCode::Overloaded)
+                .detail("No checkpoint covers the signature yet. Try again in a second."),
             ReceiptError::Storage(error) => error.into(),
         }
     }

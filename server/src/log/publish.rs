@@ -51,14 +51,16 @@ impl Log {
     pub async fn keep_publishing(self) -> PublishError {
         let mut periods = interval(limits::CHECKPOINT_PERIOD);
         periods.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut said = String::new();
+        let (mut said, mut compared) = (String::new(), false);
         loop {
             periods.tick().await;
-            match self.publish().await {
-                Ok(()) if said.is_empty() => {}
+            match self.publish(!compared).await {
                 Ok(()) => {
-                    tracing::info!("log: checkpoints are made again");
-                    said.clear();
+                    compared = true;
+                    if !said.is_empty() {
+                        tracing::info!("log: checkpoints are made again");
+                        said.clear();
+                    }
                 }
                 Err(forked @ PublishError::Forked { .. }) => return forked,
                 Err(error) => {
@@ -73,11 +75,12 @@ impl Log {
         }
     }
 
-    /// Makes a checkpoint if there are entries that the newest one does not cover.
+    /// Makes a checkpoint if there are entries that the newest one does not cover. Without them, the log is compared with
+    /// the signer's last checkpoint if it is to be: the database may be an older copy.
     ///
     /// # Errors
     /// See [`PublishError`].
-    pub async fn publish(&self) -> Result<(), PublishError> {
+    pub async fn publish(&self, compare: bool) -> Result<(), PublishError> {
         let Some(name) = &self.config.origin else { return Ok(()) };
         let (environment, signer) = self.signer().await?;
         let mark = self.signers.folder().with_file_name(NEW_LOG);
@@ -95,11 +98,14 @@ impl Log {
         }
         let newest = self.store.checkpoint(&key.key.origin).await?.map_or(0, |checkpoint| checkpoint.size);
         let size = self.store.record_length().await?;
-        if size <= newest {
+        if size <= newest && !compare {
             return Ok(());
         }
         let signed = signer.last_checkpoint(key.key.component).await?;
         let proof = self.proof(signed, size).await?;
+        if size <= newest {
+            return Ok(());
+        }
         let head = self.store.log_head_at(size).await?.ok_or(PublishError::Forked { signed: size, has: 0 })?;
         let tree = TreeHead { size, root: Hash(head.root.0) };
         let note =
