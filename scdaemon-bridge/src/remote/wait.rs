@@ -72,7 +72,10 @@ impl Remote {
     /// If the future is dropped, the request is given up at the server.
     pub(super) async fn await_people(&self, call: &Call, waiting: WaitingUse) -> Result<Answer, RemoteError> {
         let mut pending = Pending::begin(self, waiting);
-        let result = pending.go_on(call).await;
+        let mut result = pending.go_on(call).await;
+        if let Ok(Answer { outcome: Err(problem), .. }) = &mut result {
+            say_approval_is_kept(problem);
+        }
         pending.end(match &result {
             Ok(_) => WaitEnd::Approved,
             Err(RemoteError::Undecided { .. }) => WaitEnd::Undecided,
@@ -82,6 +85,14 @@ impl Remote {
             Err(error) => WaitEnd::Failed(error.to_string()),
         });
         result
+    }
+}
+
+/// Adds that the approval is kept, if the key was not used though the use was approved.
+fn say_approval_is_kept(problem: &mut Problem) {
+    if problem.code == ProblemCode::Sealed {
+        let why = problem.detail.take().map_or_else(String::new, |why| format!("{why} "));
+        problem.detail = Some(format!("{why}The approval is kept for the next attempt."));
     }
 }
 

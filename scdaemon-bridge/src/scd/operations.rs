@@ -233,6 +233,7 @@ impl Session {
             performed = perform(&*holder, facts.key_id, operation, hash, context, observer.clone()) => performed,
             failure = observer.abandoned(&self.daemon, &of, &mut self.connection) => Err(failure),
         };
+        observer.finish().await;
         let (mut result, request_id) = performed.inspect_err(|_| {
             session.abort();
         })?;

@@ -1,6 +1,6 @@
 //! A use that waits for people: who is told, and when it is given up.
 
-use std::{io::Write as _, rc::Rc, sync::Arc};
+use std::{io::Write as _, rc::Rc, sync::Arc, time::Duration};
 
 use sealcard_api::{Timestamp, approvals::WaitingUse, text::cleaned};
 use tokio::{
@@ -9,6 +9,7 @@ use tokio::{
         watch,
     },
     task::{spawn_blocking, spawn_local},
+    time::timeout,
 };
 
 use super::{Code, Connection, Daemon, Failure, asking::Asker};
@@ -19,6 +20,9 @@ use crate::{
     remote::{WaitEnd, WaitObserver},
     waiting::{WaitingNote, sentence},
 };
+
+/// A terminal may be slow.
+const FINISH_LIMIT: Duration = Duration::from_millis(500);
 
 /// One use, and whose it is.
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ pub(super) struct Use {
 pub(super) struct UseObserver {
     told: Told,
     waits: watch::Sender<bool>,
+    /// Whether the person was told of all that happened.
+    noted: Arc<watch::Sender<bool>>,
     events: UnboundedSender<Event>,
 }
 
@@ -45,6 +51,7 @@ enum Event {
 
 impl WaitObserver for UseObserver {
     fn waits(&self, waiting: &WaitingUse, until: Timestamp) {
+        self.noted.send_replace(false);
         // Nobody listens any more when the daemon ends.
         let _ = self.events.send(Event::Waits(Box::new(waiting.clone()), until));
         if !self.waits.send_replace(true) {
@@ -83,8 +90,16 @@ impl UseObserver {
     pub(super) fn begin(daemon: &Rc<Daemon>, of: Use) -> Arc<Self> {
         let (events, receiver) = unbounded_channel();
         let (daemon, told) = (Rc::clone(daemon), daemon.told.clone());
-        spawn_local(async move { tell(&daemon, &of, receiver).await });
-        Arc::new(Self { told, waits: watch::Sender::new(false), events })
+        let noted = Arc::new(watch::Sender::new(true));
+        let done = Arc::clone(&noted);
+        spawn_local(async move { tell(&daemon, &of, receiver, &done).await });
+        Arc::new(Self { told, waits: watch::Sender::new(false), noted, events })
+    }
+
+    /// Waits a moment until the person was told how it ended: the program that asked may end with the answer, and with it
+    /// the way to its terminal.
+    pub(super) async fn finish(&self) {
+        let _ = timeout(FINISH_LIMIT, self.noted.subscribe().wait_for(|noted| *noted)).await;
     }
 
     /// Waits until the use waits for people and whoever asked is gone. Says how to fail then.
@@ -104,7 +119,7 @@ impl UseObserver {
 }
 
 /// Keeps the note for `sealcard status --waiting`, and tells the person at the terminal.
-async fn tell(daemon: &Daemon, of: &Use, mut events: UnboundedReceiver<Event>) {
+async fn tell(daemon: &Daemon, of: &Use, mut events: UnboundedReceiver<Event>, noted: &watch::Sender<bool>) {
     let mut asking = None;
     let mut told = false;
     while let Some(event) = events.recv().await {
@@ -125,6 +140,7 @@ async fn tell(daemon: &Daemon, of: &Use, mut events: UnboundedReceiver<Event>) {
             }
         }
         if ended {
+            noted.send_replace(true);
             daemon.told.remove();
         }
     }
@@ -156,14 +172,14 @@ fn note(
 fn outcome(end: &WaitEnd) -> Option<String> {
     Some(match end {
         WaitEnd::Approved => "approved.".to_owned(),
-        WaitEnd::Rejected(why) => format!("rejected: {}", cleaned(why)),
+        WaitEnd::Rejected(why) => cleaned(why).into_owned(),
         WaitEnd::Undecided => "not decided in time. `sealcard last` says how to go on.".to_owned(),
         WaitEnd::Failed(why) => format!("waits no longer: {}", cleaned(why)),
         WaitEnd::GivenUp => return None,
     })
 }
 
-/// Writes a line to the terminal of whoever asked, if it is known, and wanted. Says whether it did.
+/// Writes lines to the terminal of whoever asked, if it is known, and wanted. Says whether it did.
 fn notify(paths: &Paths, asking: &[ProcessIdentity], text: &str) -> bool {
     let wanted = Config::load(&paths.in_use()).ok().flatten().is_none_or(|config| config.notify_waiting);
     // If several may have asked, a terminal may be that of another one.
@@ -172,9 +188,9 @@ fn notify(paths: &Paths, asking: &[ProcessIdentity], text: &str) -> bool {
     else {
         return false;
     };
-    let line = format!("sealcard: {text}\n");
+    let lines: String = text.lines().map(|line| format!("sealcard: {line}\n")).collect();
     // In one piece or not at all, and without waiting for a terminal that is stopped.
-    terminal.write(line.as_bytes()).is_ok_and(|written| written == line.len())
+    terminal.write(lines.as_bytes()).is_ok_and(|written| written == lines.len())
 }
 
 #[cfg(test)]
@@ -184,7 +200,7 @@ mod tests {
     #[test]
     fn outcome_is_plain_text() {
         let text = outcome(&WaitEnd::Rejected("no\u{1b}[2J\u{202e}".to_owned()));
-        assert_eq!(text.as_deref(), Some("rejected: no?[2J\\u{202e}"));
+        assert_eq!(text.as_deref(), Some("no?[2J\\u{202e}"));
         assert_eq!(outcome(&WaitEnd::GivenUp), None);
     }
 }

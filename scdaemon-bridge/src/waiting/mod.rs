@@ -44,12 +44,18 @@ pub fn names(names: &[String]) -> String {
     format!("{}{more}", listed.join(", "))
 }
 
-/// `waits for the approval of 2 members of approvers (anna, ben) until 14:05. They run: sealcard approve 1a2b3c4d`
+/// `waits until 14:05 for the approval of 2 members of approvers.`, and in the next line
+/// `anna, ben can run: sealcard approve 1a2b3c4d`
 #[must_use]
 pub fn sentence(waiting: &WaitingUse, until: Timestamp) -> String {
-    let wanted = wanted(&waiting.wants, &waiting.approvers);
-    let who = if waiting.approvers.is_empty() { "An approver runs" } else { "They run" };
-    format!("waits for {wanted} until {}. {who}: {}", clock(until), approve_command(waiting.approval))
+    let (wanted, who) = (wanted(&waiting.wants, &[]), who_can_run(&waiting.approvers));
+    format!("waits until {} for {wanted}.\n{who}: {}", clock(until), approve_command(waiting.approval))
+}
+
+/// `anna, ben can run`
+#[must_use]
+pub fn who_can_run(approvers: &[String]) -> String {
+    if approvers.is_empty() { "An approver can run".to_owned() } else { format!("{} can run", names(approvers)) }
 }
 
 #[cfg(test)]
@@ -76,11 +82,12 @@ pub(crate) mod tests {
     fn sentence_names_what_is_missing_who_gives_it_and_how() {
         let waiting = waiting_use();
         let text = sentence(&waiting, waiting.deadline);
-        assert!(text.starts_with("waits for the approval of 2 members of approvers (anna, b?[2Jen) until "), "{text}");
-        assert!(text.ends_with(". They run: sealcard approve 1a2b3c4d"), "{text}");
+        assert!(text.starts_with("waits until ") && !text.contains('\u{1b}'), "{text}");
+        let end = " for the approval of 2 members of approvers.\nanna, b?[2Jen can run: sealcard approve 1a2b3c4d";
+        assert!(text.ends_with(end), "{text}");
         let nobody = WaitingUse { approvers: Vec::new(), ..waiting };
         let text = sentence(&nobody, nobody.deadline);
-        assert!(text.ends_with(". An approver runs: sealcard approve 1a2b3c4d") && !text.contains('('), "{text}");
+        assert!(text.ends_with(".\nAn approver can run: sealcard approve 1a2b3c4d"), "{text}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::{
     decide::{Viewer, reference, settle, short},
     excluded, flow, flow_of,
     flows::InAdvance,
-    people, tell,
+    some_people, tell,
 };
 use crate::{
     authn::{AuthorizationError, Caller},
@@ -122,7 +122,7 @@ fn ask(
             format!("Break-glass {id} of {created} can still be approved or used: sealcard requests show {id}")
         } else {
             format!(
-                "Break-glass {id} of {created} was used and not reviewed. Somebody else than who asked for it closes the \
+                "Break-glass {id} of {created} was used and not reviewed. Somebody other than its requester must close the \
                  review first: sealcard requests review {id} --finding TEXT"
             )
         }));
@@ -166,7 +166,7 @@ fn ask(
     tx.add_approval(&row)?;
     let approval = reference(tx, &row)?;
     let stages = row.body.flows.iter().flat_map(|flow| &flow.stages);
-    let wants = stages.map(|stage| format!("{} {}", stage.count, people(&stage.by))).collect();
+    let wants = stages.map(some_people).collect();
     if !approves_alone(&viewer, &row, requester) {
         let owner = match requester {
             Some(requester) => tx.owner_of(requester)?,

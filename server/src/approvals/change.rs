@@ -22,7 +22,7 @@ use sealcard_record::{
 };
 use serde_json::Value;
 
-use super::{decide::short, excluded, flow, flows::stages_of, named, people, tell};
+use super::{decide::short, excluded, flow, flows::stages_of, named, some_people, tell};
 use crate::{
     config::{ApprovalsConfig, ChangeDemandConfig, ChangesConfig},
     storage::{
@@ -206,7 +206,7 @@ impl ChangeGate {
                 tell::changed(tx, &row, &reference, NoticeKind::ChangeWanted)?;
             }
             let stages = row.body.flows.iter().flat_map(|flow| &flow.stages);
-            let wants = stages.map(|stage| format!("{} {}", stage.count, people(&stage.by))).collect();
+            let wants = stages.map(some_people).collect();
             let asked = ApprovalAsked {
                 approval: reference,
                 terms: change.into_iter().take(20).collect(),
@@ -256,7 +256,7 @@ fn waits(row: &ApprovalRow, needs: &Needs, now: Timestamp) -> StorageError {
     let id = short(row.id);
     let begins = row.not_before.filter(|begins| *begins > now);
     let stages = needs.flows.iter().flat_map(|flow| &flow.stages);
-    let wants: Vec<String> = stages.map(|stage| format!("{} of the {}", stage.count, people(&stage.by))).collect();
+    let wants: Vec<String> = stages.map(some_people).collect();
     let text = match (row.state, begins) {
         (ApprovalState::Rejected, _) => format!("The change was rejected: sealcard requests show {id} says why."),
         (_, Some(begins)) if wants.is_empty() => format!(

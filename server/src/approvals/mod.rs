@@ -48,7 +48,7 @@ use crate::{
     authn::Caller,
     config::ApprovalsConfig,
     requests::Rules,
-    storage::{ApprovalRow, FlowOf, StorageError, Store, WriteTx},
+    storage::{ApprovalRow, FlowOf, StageOf, StorageError, Store, WriteTx},
 };
 
 /// What people are asked to approve. Cheap to clone.
@@ -121,6 +121,15 @@ pub fn people(by: &str) -> String {
     match by.strip_prefix("role:") {
         Some(role) => format!("people with the role {role}"),
         None => format!("members of {by}"),
+    }
+}
+
+/// So many of a stage's people as a phrase, from [`StageOf::by`].
+fn some_people(stage: &StageOf) -> String {
+    match (stage.by.strip_prefix("role:"), stage.count) {
+        (Some(role), 1) => format!("a person with the role {role}"),
+        (None, 1) => format!("a member of {}", stage.by),
+        (_, count) => format!("{count} {}", people(&stage.by)),
     }
 }
 

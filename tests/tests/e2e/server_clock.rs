@@ -9,7 +9,7 @@ use sealcard_tests::{Algorithm, Playground, run, wait_until};
 use crate::support::{PATIENCE, builder, expect_no_prompt, record::read_record, rest::Rest};
 
 /// Restarts the server with a clock that shows what is in a file of offsets.
-fn with_fake_clock(playground: &mut Playground, offset: &str) -> Result<()> {
+pub(crate) fn with_fake_clock(playground: &mut Playground, offset: &str) -> Result<()> {
     let file = playground.scratch.file("offset", offset)?;
     let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
     let file = file.to_str().context("a path that is no text")?;

@@ -26,7 +26,7 @@ use crate::{
     },
     local_time::{parse_later, span},
     remote::path,
-    waiting::{names, short_id},
+    waiting::{short_id, who_can_run},
 };
 
 #[derive(Debug, Args)]
@@ -232,7 +232,7 @@ fn print_made(approval: &Approval) {
     line(clean(&format!("{id} waits for an approval: {}.", words::wants(approval))));
     let waits_for: Vec<String> = waits_for(approval);
     if !waits_for.is_empty() {
-        note(format!("{} can run: sealcard approve {id}", names(&waits_for)));
+        note(format!("{}: sealcard approve {id}", who_can_run(&waits_for)));
     }
 }
 
@@ -272,7 +272,7 @@ pub(in crate::cli) async fn break_glass(app: &App, arguments: BreakGlassArgument
     show(
         json,
         &approval,
-        |approval| if is_open { print_made(approval) } else { line(clean(&words::outcome(approval))) },
+        |approval| if is_open { print_made(approval) } else { line(clean(&words::standing(approval))) },
     )?;
     Ok(if is_open { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

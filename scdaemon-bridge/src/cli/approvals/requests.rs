@@ -14,13 +14,12 @@ use tokio::time::sleep;
 
 use super::{
     find::{self, Wanted},
-    words,
+    words::{self, Detail},
 };
 use crate::{
     cli::{
         App,
         output::{self, BOLD, clean, facts, line, note, show, table, warn},
-        when,
     },
     local_time::clock,
     remote::path,
@@ -127,7 +126,7 @@ pub(in crate::cli) async fn run(app: &App, arguments: Arguments) -> anyhow::Resu
     if let Some((approval, json)) = shown {
         let found = find::approvals(app, &[approval], true).await?;
         let Some(approval) = found.first() else { bail!("there is no such request") };
-        return show(json, approval, |approval| facts(&words::rows(approval, Timestamp::now())));
+        return show(json, approval, |approval| facts(&words::rows(approval, Timestamp::now(), Detail::All)));
     }
     let mut filter = super::in_project(app, arguments.project.as_deref()).await?;
     (filter.mine, filter.all) = (arguments.mine, arguments.all);
@@ -153,18 +152,17 @@ pub(super) fn print(approvals: &[Approval], if_empty: &str) {
     table(HEADINGS, &rows, if_empty);
 }
 
-const HEADINGS: [&str; 8] = ["ID", "AGE", "WHO", "KEY", "OPERATION", "WHAT", "WANTS", "LEFT"];
+const HEADINGS: [&str; 6] = ["ID", "WHO", "KEY", "WHAT", "WANTS", "LEFT"];
 
-fn row(approval: &Approval, now: Timestamp) -> [String; 8] {
+fn row(approval: &Approval, now: Timestamp) -> [String; 6] {
     let of = approval.key.clone().or_else(|| approval.project.clone());
     [
         short_id(approval.id),
-        when::span(now.unix().saturating_sub(approval.created.unix())),
         words::who(approval),
         of.unwrap_or_else(|| "-".to_owned()),
-        words::operation(approval),
-        words::what(approval),
-        words::wants(approval),
+        words::summary(approval),
+        // In a table there is little room, and the heading says that somebody is wanted.
+        words::wants(approval).replace("the group ", ""),
         words::left(approval, now),
     ]
 }
@@ -178,7 +176,9 @@ async fn watch(app: &App, filter: ApprovalFilter, json: bool) -> anyhow::Result<
         match super::list(app, &filter).await {
             Ok(list) => {
                 fails = false;
+                let over = take_over(app, &list.approvals, &mut known).await;
                 report(&list.approvals, &mut known, (first, json), if_empty(&filter))?;
+                over.iter().for_each(|(id, approval)| report_end(*id, approval.as_ref(), json));
                 first = false;
             }
             // The first answer says whether it can work at all.
@@ -193,6 +193,30 @@ async fn watch(app: &App, filter: ApprovalFilter, json: bool) -> anyhow::Result<
     }
 }
 
+/// Takes those that are not listed any more, each as it is now, if that can be seen.
+async fn take_over(
+    app: &App,
+    now: &[Approval],
+    known: &mut HashMap<ApprovalId, Approval>,
+) -> Vec<(ApprovalId, Option<Approval>)> {
+    let listed = |id: &ApprovalId| now.iter().any(|approval| approval.id == *id);
+    let ids: Vec<ApprovalId> = known.keys().copied().filter(|id| !listed(id)).collect();
+    let mut over = Vec::with_capacity(ids.len());
+    for id in ids {
+        known.remove(&id);
+        over.push((id, app.remote.get(&path(&["approvals", &id.to_string()])).await.ok()));
+    }
+    over
+}
+
+fn report_end(id: ApprovalId, approval: Option<&Approval>, json: bool) {
+    if json {
+        return line(json!({"id": id, "gone": true}).to_string());
+    }
+    let text = approval.map_or_else(|| format!("{}: over.", short_id(id)), words::standing);
+    note(format!("{} {}", clock(Timestamp::now()), clean(&text)));
+}
+
 fn report(
     now: &[Approval],
     known: &mut HashMap<ApprovalId, Approval>,
@@ -201,23 +225,12 @@ fn report(
 ) -> anyhow::Result<()> {
     let is_news = |approval: &&Approval| known.get(&approval.id).is_none_or(|seen| seen.version != approval.version);
     let news: Vec<Approval> = now.iter().filter(is_news).cloned().collect();
-    let over: Vec<ApprovalId> =
-        known.keys().copied().filter(|id| !now.iter().any(|approval| approval.id == *id)).collect();
     if json {
         for approval in &news {
             line(serde_json::to_string(approval)?);
         }
-        for id in &over {
-            line(json!({"id": id, "gone": true}).to_string());
-        }
     } else if first || !news.is_empty() {
         print(&news, if_empty);
-    }
-    for id in over {
-        known.remove(&id);
-        if !json {
-            note(format!("{} {}: decided, or over.", clock(Timestamp::now()), short_id(id)));
-        }
     }
     let rings = !json && !first && news.iter().any(|approval| !known.contains_key(&approval.id));
     if rings && std::io::stdout().is_terminal() {
@@ -232,5 +245,5 @@ pub(super) fn present(approval: &Approval, number: usize, all: usize) {
     if all > 1 {
         line(format!("{BOLD}{number} of {all}{BOLD:#}"));
     }
-    facts(&words::rows(approval, Timestamp::now()));
+    facts(&words::rows(approval, Timestamp::now(), Detail::Short));
 }

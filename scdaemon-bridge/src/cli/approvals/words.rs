@@ -10,8 +10,13 @@ use sealcard_api::{
 
 use crate::{cli::when, waiting::short_id};
 
-/// What is said of everything that a workstation says of itself.
-const CLAIMED: &str = "(claimed by the workstation)";
+/// How much is shown of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// What a person looks at to decide.
+    Short,
+    All,
+}
 
 /// Who asks.
 pub(super) fn who(approval: &Approval) -> String {
@@ -44,9 +49,22 @@ pub(super) fn operation(approval: &Approval) -> String {
 pub(super) fn what(approval: &Approval) -> String {
     match (&approval.asked, &approval.terms) {
         (Some(asked), _) => use_of(asked),
-        (None, Some(terms)) => terms_text(terms),
+        (None, Some(terms)) => terms_left(approval, terms),
         (None, None) => approval.change.join("; "),
     }
+}
+
+/// What is asked for, with what the key is to do unless it is to sign, and the kind unless it is a use.
+pub(super) fn summary(approval: &Approval) -> String {
+    let what = what(approval);
+    let kind = match (approval.kind, approval.operation) {
+        (ApprovalKind::Use, None | Some(UseKind::Sign)) | (ApprovalKind::Change, _) => return what,
+        (ApprovalKind::Use, Some(UseKind::Decrypt)) => "decrypt",
+        (ApprovalKind::Use, Some(UseKind::Authenticate)) => "log in",
+        (ApprovalKind::PreApproval, _) => "in advance",
+        (ApprovalKind::BreakGlass, _) => "break-glass",
+    };
+    format!("{kind}: {what}")
 }
 
 fn use_of(asked: &AskedUse) -> String {
@@ -61,25 +79,41 @@ fn use_of(asked: &AskedUse) -> String {
 
 /// The command that a person knows: not gpg, if something else started it.
 fn tool(processes: &[Process]) -> Option<&str> {
-    let is_gpg = |process: &&Process| {
-        let name = process.path.as_deref().and_then(|path| path.rsplit('/').next());
-        !matches!(name, Some("gpg" | "gpg2" | "gpgsm"))
-    };
-    let shells = |process: &&Process| {
-        let name = process.path.as_deref().and_then(|path| path.rsplit('/').next());
-        !matches!(name, Some("bash" | "sh" | "dash" | "zsh" | "fish"))
-    };
-    let known = processes.iter().find(|process| is_gpg(process) && shells(process));
+    let is_gpg = |process: &Process| matches!(program(process), Some("gpg" | "gpg2" | "gpgsm"));
+    let known = processes.iter().find(|process| !is_gpg(process) && !is_shell(process));
     let process = known.or_else(|| processes.first())?;
     process.command.as_deref().or(process.path.as_deref())
 }
 
+fn program(process: &Process) -> Option<&str> {
+    process.path.as_deref().and_then(|path| path.rsplit('/').next())
+}
+
+fn is_shell(process: &Process) -> bool {
+    matches!(program(process), Some("bash" | "sh" | "dash" | "zsh" | "fish"))
+}
+
+/// The terms of what is approved, with the uses that are left.
+fn terms_left(approval: &Approval, terms: &Terms) -> String {
+    match terms.uses {
+        Some(uses) if approval.state == ApprovalState::Approved => {
+            terms_of(terms, format!("{} of {uses} uses left", uses.saturating_sub(approval.used)))
+        }
+        _ => terms_text(terms),
+    }
+}
+
 fn terms_text(terms: &Terms) -> String {
-    let mut parts = vec![match terms.uses {
+    let uses = match terms.uses {
         Some(1) => "1 use".to_owned(),
         Some(uses) => format!("{uses} uses"),
         None => "any number of uses".to_owned(),
-    }];
+    };
+    terms_of(terms, uses)
+}
+
+fn terms_of(terms: &Terms, uses: String) -> String {
+    let mut parts = vec![uses];
     parts.extend(terms.requester.as_ref().map(|name| format!("by {name}")));
     parts.extend(terms.group.as_ref().map(|name| format!("by members of {name}")));
     parts.extend(terms.not_before.map(|time| format!("not before {time}")));
@@ -104,10 +138,26 @@ pub(super) fn wants(approval: &Approval) -> String {
     }
 }
 
+/// Who rejected it, and why.
+fn rejection(approval: &Approval) -> Option<String> {
+    let rejection = approval.decisions.iter().find(|decision| decision.verdict == Verdict::Reject)?;
+    let why = rejection.comment.as_ref().map_or_else(String::new, |comment| format!(": {comment}"));
+    Some(format!("{} rejected it{why}", rejection.approver))
+}
+
 fn missing(stage: &ApprovalStage) -> Option<String> {
     let given = u32::try_from(stage.approved.len()).unwrap_or(u32::MAX);
     let missing = stage.count.checked_sub(given).filter(|missing| *missing > 0)?;
-    Some(format!("{missing} of {}", stage.by))
+    Some(so_many(missing, &stage.by))
+}
+
+/// `2 of the group approvers`, `1 person with the role owner`.
+fn so_many(count: u32, by: &str) -> String {
+    match (by.strip_prefix("the role "), count) {
+        (Some(role), 1) => format!("1 person with the role {role}"),
+        (Some(role), count) => format!("{count} people with the role {role}"),
+        (None, count) => format!("{count} of {by}"),
+    }
 }
 
 /// How long it can be decided or used, or is waited for.
@@ -119,15 +169,18 @@ pub(super) fn left(approval: &Approval, now: Timestamp) -> String {
     when::span(waits.unwrap_or(approval.expires).unix().saturating_sub(now.unix()))
 }
 
-/// Everything that is known, in rows.
-pub(super) fn rows(approval: &Approval, now: Timestamp) -> Vec<(&'static str, String)> {
-    let mut rows = vec![
-        ("id", format!("{} ({})", short_id(approval.id), approval.id)),
-        ("for", kind(approval.kind).to_owned()),
-        ("state", approval.state.name().to_owned()),
-        ("requester", who(approval)),
-        ("asked", when::with_distance(approval.created)),
-    ];
+/// What is known, in rows.
+pub(super) fn rows(approval: &Approval, now: Timestamp, detail: Detail) -> Vec<(&'static str, String)> {
+    let all = detail == Detail::All;
+    let mut rows = match detail {
+        Detail::All => vec![
+            ("id", format!("{} ({})", short_id(approval.id), approval.id)),
+            ("for", kind(approval.kind).to_owned()),
+            ("state", approval.state.name().to_owned()),
+        ],
+        Detail::Short => vec![("id", short_id(approval.id))],
+    };
+    rows.extend([("requester", who(approval)), ("asked", when::with_distance(approval.created))]);
     let mut add = |name: &'static str, value: Option<String>| rows.extend(value.map(|value| (name, value)));
     add("project", approval.project.clone().filter(|_| approval.key.is_none()));
     add("key", approval.key.clone());
@@ -139,7 +192,7 @@ pub(super) fn rows(approval: &Approval, now: Timestamp) -> Vec<(&'static str, St
     add("terms", approval.terms.as_ref().map(terms_text));
     let is_limited = approval.terms.is_some();
     add("used", is_limited.then(|| approval.used.to_string()));
-    rows.extend(approval.asked.iter().flat_map(|asked| asked_rows(asked, approval.reason.as_deref())));
+    rows.extend(approval.asked.iter().flat_map(|asked| asked_rows(asked, approval.reason.as_deref(), detail)));
     for flow in &approval.flows {
         rows.push(("flow", format!("{}, because of {}", flow.name, flow.rule)));
         rows.extend(flow.stages.iter().enumerate().map(|(number, stage)| ("", stage_text(number + 1, stage))));
@@ -162,7 +215,7 @@ pub(super) fn rows(approval: &Approval, now: Timestamp) -> Vec<(&'static str, St
         let name = if approval.state == ApprovalState::Pending { "can be decided until" } else { "can be used until" };
         rows.push((name, when::with_distance(approval.expires)));
     }
-    if approval.state == ApprovalState::Pending {
+    if approval.state == ApprovalState::Pending && (all || !approval.yours_to_decide) {
         let yours = match (&approval.not_yours, approval.yours_to_decide) {
             (_, true) => "yes".to_owned(),
             (Some(why), false) => format!("no: {why}"),
@@ -182,20 +235,25 @@ fn kind(kind: ApprovalKind) -> &'static str {
     }
 }
 
-fn asked_rows(asked: &AskedUse, reason: Option<&str>) -> Vec<(&'static str, String)> {
+/// Everything that a workstation says of itself is named a claim.
+fn asked_rows(asked: &AskedUse, reason: Option<&str>, detail: Detail) -> Vec<(&'static str, String)> {
     let login = asked.login.map_or_else(String::new, |login| format!(", {}", when::with_distance(login)));
     let mut rows = vec![("logged in by", format!("{}{login}", asked.login_method))];
     rows.extend(asked.address.map(|address| ("address", address.to_string())));
-    rows.extend(asked.claims.host.as_ref().map(|host| ("host", format!("{host} {CLAIMED}"))));
+    rows.extend(asked.claims.host.as_ref().map(|host| ("host (claimed)", host.clone())));
     for (number, process) in asked.claims.processes.iter().enumerate() {
-        let name = if number == 0 { "tool" } else { "started by" };
-        let command = process.command.as_deref().unwrap_or("?");
-        rows.push((name, format!("{command} {CLAIMED}")));
-        rows.extend(process.path.as_ref().map(|path| ("", path.clone())));
-        rows.extend(process.sha256.as_ref().map(|sha256| ("", format!("SHA-256 {sha256}"))));
+        let name = if number == 0 { "tool (claimed)" } else { "started by (claimed)" };
+        if detail == Detail::Short && number > 0 && is_shell(process) {
+            continue;
+        }
+        rows.push((name, process.command.clone().unwrap_or_else(|| "?".to_owned())));
+        if detail == Detail::All || process.command.is_none() {
+            rows.extend(process.path.as_ref().map(|path| ("", path.clone())));
+            rows.extend(process.sha256.as_ref().map(|sha256| ("", format!("SHA-256 {sha256}"))));
+        }
     }
     let other_reason = asked.claims.justification.as_ref().filter(|text| Some(text.as_str()) != reason);
-    rows.extend(other_reason.map(|text| ("justification", format!("{text} {CLAIMED}"))));
+    rows.extend(other_reason.map(|text| ("justification (claimed)", text.clone())));
     rows.extend(asked.ssh_user.as_ref().map(|user| ("ssh login as", user.clone())));
     rows.extend(asked.ssh_namespace.as_ref().map(|namespace| ("ssh namespace", namespace.clone())));
     rows.extend(asked.hash.map(|hash| ("hash", hash.name().to_owned())));
@@ -204,7 +262,7 @@ fn asked_rows(asked: &AskedUse, reason: Option<&str>) -> Vec<(&'static str, Stri
 }
 
 fn stage_text(number: usize, stage: &ApprovalStage) -> String {
-    let mut text = format!("{number}. {} of {}", stage.count, stage.by);
+    let mut text = format!("{number}. {}", so_many(stage.count, &stage.by));
     if !stage.approved.is_empty() {
         text.push_str(&format!("; approved by {}", stage.approved.join(", ")));
     }
@@ -212,6 +270,14 @@ fn stage_text(number: usize, stage: &ApprovalStage) -> String {
         text.push_str(&format!("; waits for {}", stage.waits_for.join(", ")));
     }
     text
+}
+
+/// How it stands, with who rejected it and why.
+pub(super) fn standing(approval: &Approval) -> String {
+    match rejection(approval) {
+        Some(rejection) => format!("{}: {rejection}", short_id(approval.id)),
+        None => outcome(approval),
+    }
 }
 
 /// What came of a decision.
@@ -321,18 +387,36 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn summary_names_what_is_no_simple_signature() {
+        let approval = approval();
+        assert_eq!(summary(&approval), what(&approval));
+        let login = Approval { operation: Some(UseKind::Authenticate), ..approval.clone() };
+        assert!(summary(&login).starts_with("log in: git tag -s"), "{}", summary(&login));
+        let terms = Some(Terms { uses: Some(3), ..Terms::default() });
+        let advance = Approval { kind: ApprovalKind::PreApproval, asked: None, terms, ..approval };
+        assert_eq!(summary(&advance), "in advance: 3 uses");
+        let used = Approval { state: ApprovalState::Approved, used: 1, ..advance };
+        assert_eq!(summary(&used), "in advance: 2 of 3 uses left");
+    }
+
+    #[test]
     fn details_mark_what_is_claimed_and_hide_nothing() {
         let approval = approval();
-        let rows = rows(&approval, Timestamp::from_unix(1_800_000_090));
-        let text: String = rows.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let text_of = |detail| -> String {
+            let rows = rows(&approval, Timestamp::from_unix(1_800_000_090), detail);
+            rows.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+        };
+        let text = text_of(Detail::All);
         for expected in [
             "requester: alice",
             "key: tools/tags",
             "logged in by: password, 2027-",
             "address: 192.0.2.7",
-            "host: build1\u{202e} (claimed by the workstation)",
-            "tool: gpg -bsau X (claimed by the workstation)",
-            "started by: git tag -s v1.0\u{1b}[2J (claimed by the workstation)",
+            "host (claimed): build1\u{202e}",
+            "tool (claimed): gpg -bsau X",
+            "started by (claimed): git tag -s v1.0\u{1b}[2J",
+            "started by (claimed): bash",
+            "SHA-256 abab",
             "reason: Release 1.0",
             "hash: sha512",
             "digest: 0123",
@@ -347,6 +431,12 @@ pub(super) mod tests {
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
+        let short = text_of(Detail::Short);
+        for expected in ["host (claimed): build1", "started by (claimed): git tag", "digest: 0123", "approved by anna"]
+        {
+            assert!(short.contains(expected), "{expected}\n{short}");
+        }
+        assert!(!short.contains("bash") && !short.contains("SHA-256") && !short.contains("yours"), "{short}");
     }
 
     #[test]

@@ -235,7 +235,7 @@ fn totals(report: &Report) -> Vec<String> {
         totals.push(format!("{BAD}{signed} of {all} signed{BAD:#} with {key}."));
     } else if waiting > 0 {
         totals.push(format!("{WARN}{signed} of {all} signed{WARN:#} with {key}."));
-    } else if signed > 0 || report.already_signed == 0 {
+    } else if signed > 0 || (report.already_signed == 0 && !report.interrupted) {
         totals.push(format!("{GOOD}Signed {}{GOOD:#} with {key}.", count(signed, "file")));
     }
     if report.already_signed > 0 {

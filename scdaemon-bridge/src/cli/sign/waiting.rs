@@ -24,7 +24,7 @@ use crate::{
     last::OperationKind,
     local_time::{clock, span},
     remote::{Remote, WaitEnd, WaitObserver},
-    waiting::{WaitingNote, approve_command, sentence, short_id, wanted},
+    waiting::{WaitingNote, approve_command, sentence, short_id, wanted, who_can_run},
 };
 
 /// The exit code if a signature waits and nothing failed: EX_TEMPFAIL of sysexits(3).
@@ -133,10 +133,10 @@ pub(super) fn announce(waiting: &[WaitingUse], bar: &ProgressBar) {
     let text = match waiting {
         [only] => format!("1 signature {}", sentence(only, only.deadline)),
         several => {
-            let wanted = wanted(&first.wants, &first.approvers);
+            let (wanted, who) = (wanted(&first.wants, &[]), who_can_run(&first.approvers));
             let until = clock(first.deadline);
             let command = command(several.iter().map(|waiting| waiting.approval));
-            format!("{} wait for {wanted} until {until}. They run: {command}", count(several.len(), "signature"))
+            format!("{} wait until {until} for {wanted}.\n{who}: {command}", count(several.len(), "signature"))
         }
     };
     bar.suspend(|| note(text));
@@ -157,15 +157,13 @@ pub(super) fn command(approvals: impl ExactSizeIterator<Item = ApprovalId>) -> S
 /// What is said at the end of those that wait still.
 pub(super) fn still(waits: &[Waits]) -> Option<String> {
     let first = waits.first()?;
-    let missing = wanted(&first.wants, &first.approvers);
+    let (missing, who) = (wanted(&first.wants, &[]), who_can_run(&first.approvers));
     let (command, until) = match waits {
         [only] => (approve_command(only.approval), clock(only.expires)),
         several => (command(several.iter().map(|one| one.approval)), clock(first.expires)),
     };
     let (one, wait) = (count(waits.len(), "signature"), if waits.len() == 1 { "waits" } else { "wait" });
-    Some(format!(
-        "{one} {wait} for {missing}. Until {until} they can be approved: {command}. Then run the same command again."
-    ))
+    Some(format!("{one} {wait} for {missing}.\n{who} until {until}: {command}\nThen run the same command again."))
 }
 
 #[cfg(test)]

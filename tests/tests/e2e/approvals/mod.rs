@@ -1,7 +1,11 @@
 //! Uses and changes that wait for people, with real tools.
 
 mod changes;
+mod flows;
+mod in_time;
 mod nodes;
+mod page;
+mod programs;
 mod tools;
 
 use std::time::Duration;

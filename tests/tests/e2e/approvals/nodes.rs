@@ -21,7 +21,7 @@ use sealcard_bridge::{
     config::Paths,
     remote::{Remote, RemoteError},
 };
-use sealcard_tests::{Algorithm, Daemon, PROJECT, USER, Workstation};
+use sealcard_tests::{Algorithm, Daemon, PROJECT, SignatureKind, USER, Workstation};
 use uuid::Uuid;
 
 use super::{ONE, PASSWORD, approve, requests, succeeds, wait_for_one};
@@ -101,6 +101,41 @@ fn approval_at_one_node_lets_gpg_go_on_at_the_other() -> Result<()> {
     // The end of a long poll would be much later. Less is not asserted: machines differ.
     ensure!(took.get(2).is_some_and(|median| *median < Duration::from_secs(15)), "{took:?}");
     ensure!(requests(&ann, &[])?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn killed_node_leaves_its_waiting_gpg_to_the_other() -> Result<()> {
+    let mut nodes = nodes::start(&[])?;
+    let ann = approver(&nodes)?;
+    apply(&nodes.playground.admin, ONE)?;
+    let key = nodes.playground.key(Algorithm::Ed25519)?.clone();
+    let file = nodes.playground.workstation.write("text", "What is signed\n")?;
+    let log = nodes.playground.scratch.path().join("waiting.log");
+    // The balancer gives the connections to both in turn: of several gpg, some ask at the node that dies.
+    let mut waiting = Vec::new();
+    for number in 0..4 {
+        let station = &nodes.playground.workstation;
+        let output = station.path(&format!("text-{number}.sig"));
+        let arguments = ["--batch", "--yes", "-u", &key.fingerprint, "-o", &output, "--detach-sign", &file];
+        waiting.push(Daemon::spawn(&station.command("gpg", &arguments), &log)?);
+    }
+    let ids = super::wait_for(&ann, 4)?;
+    nodes.playground.server.kill()?;
+    for id in &ids {
+        approve(&ann, id)?;
+    }
+    waiting.iter_mut().try_for_each(succeeds)?;
+    for number in 0..4 {
+        let station = &nodes.playground.workstation;
+        let signature = station.path(&format!("text-{number}.sig"));
+        station.verify(SignatureKind::Detached, &key.fingerprint, &signature, &file)?;
+    }
+    ensure!(requests(&ann, &[])?.is_empty(), "something waits still");
+    nodes.playground.server.start_again(&[])?;
+    for url in [nodes.playground.server.url(), nodes.second.url()] {
+        nodes::verify_record(&nodes, url)?;
+    }
     Ok(())
 }
 

@@ -54,25 +54,34 @@ fn dpkg_buildpackage_signs_what_dscverify_accepts() -> Result<()> {
     let playground = playground(Flavour::Machine)?;
     let station = &playground.workstation;
     let key = &playground.key(Algorithm::Ed25519)?.fingerprint;
-    fs::create_dir_all(station.path("source/debian/source"))?;
-    for (name, content) in SOURCE {
-        station.write(&format!("source/debian/{name}"), content)?;
-    }
-    fs::set_permissions(station.path("source/debian/rules"), Permissions::from_mode(0o755))?;
-    let mut build = station.command("dpkg-buildpackage", &["--no-check-builddeps", &format!("--sign-keyid={key}")]);
-    run(build.current_dir(station.path("source")), Duration::from_secs(120))?.success()?;
+    build_source(station, &format!("--sign-keyid={key}"))?;
     let keyring = station.path("keyring.gpg");
     station.gpg(&["-o", &keyring, "--export", key])?;
-    let changes = fs::read_dir(station.home())?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .find(|name| name.ends_with(".changes"))
-        .context("no .changes")?;
+    let changes = changes_of(station)?;
     let verify = ["--no-conf", "--no-default-keyrings", "--keyring", &keyring, &changes];
     let verified = station.run("dscverify", &verify)?.text();
     // Of the .changes, the .dsc and the .buildinfo.
     ensure!(verified.matches("Good signature found").count() == 3, "{verified}");
     ensure!(verified.contains("All files validated successfully"), "{verified}");
     expect_no_prompt(&playground)
+}
+
+/// Builds a source package and its package in the home folder, with this option of `dpkg-buildpackage`.
+pub(crate) fn build_source(station: &Workstation, option: &str) -> Result<()> {
+    fs::create_dir_all(station.path("source/debian/source"))?;
+    for (name, content) in SOURCE {
+        station.write(&format!("source/debian/{name}"), content)?;
+    }
+    fs::set_permissions(station.path("source/debian/rules"), Permissions::from_mode(0o755))?;
+    let mut build = station.command("dpkg-buildpackage", &["--no-check-builddeps", option]);
+    run(build.current_dir(station.path("source")), Duration::from_secs(120))?.success()?;
+    Ok(())
+}
+
+/// The name of the `.changes` that the build made.
+pub(crate) fn changes_of(station: &Workstation) -> Result<String> {
+    let names = fs::read_dir(station.home())?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.into_iter().find(|name| name.ends_with(".changes")).context("no .changes")
 }
 
 /// Builds a package with `dpkg-deb`.

@@ -4,4 +4,4 @@ mod debian;
 mod repositories;
 mod rpm;
 
-pub(crate) use debian::CHANGES;
+pub(crate) use debian::{CHANGES, build_source, changes_of};

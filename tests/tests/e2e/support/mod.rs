@@ -8,6 +8,7 @@ pub(crate) mod ssh_agent;
 pub(crate) mod sshd;
 pub(crate) mod standstill;
 pub(crate) mod terminal;
+pub(crate) mod transcript;
 
 use std::{process::Command, time::Duration};
 

@@ -102,6 +102,29 @@ impl Terminal {
         Ok(text.strip_suffix(PROMPT).unwrap_or(&text).to_owned())
     }
 
+    /// Types a command that goes on, and gives what the terminal shows once that are so many lines.
+    pub(crate) fn begin(&mut self, line: &str, lines: usize) -> Result<String> {
+        self.enter(line)?;
+        let found = wait_until(&format!("{lines} lines of `{line}`"), PATIENCE, || {
+            let text = self.since();
+            Ok((text.matches('\n').count() > lines).then_some(text))
+        });
+        let text = found.with_context(|| format!("the terminal shows:\n{}", self.since()))?;
+        self.seen = self.text().len();
+        Ok(text)
+    }
+
+    /// Waits for the end of a command that goes on, and gives what the terminal has shown since.
+    pub(crate) fn finish(&mut self) -> Result<String> {
+        let ended = wait_until("the end of the command", PATIENCE, || {
+            Ok(self.since().rsplit('\n').next().is_some_and(|last| last == PROMPT).then_some(()))
+        });
+        ended.with_context(|| format!("the terminal shows:\n{}", self.since()))?;
+        let text = self.since();
+        self.seen = self.text().len();
+        Ok(text.strip_suffix(PROMPT).unwrap_or(&text).to_owned())
+    }
+
     /// A program shows its question before it hides what is typed.
     fn until_hidden(&self) -> Result<()> {
         wait_until("a terminal that hides what is typed", PATIENCE, || {

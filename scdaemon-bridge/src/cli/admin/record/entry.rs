@@ -184,7 +184,10 @@ fn result(event: &Event) -> String {
         Event::UseExpired(_) => "not approved in time".to_owned(),
         Event::ApprovalAsked(asked) => failed("waits", Some(&asked.wants.join(" and "))),
         Event::ApprovalDecided(decided) => failed(decided.approval_state.name(), decided.comment.as_deref()),
-        Event::ApprovalEnded(ended) => failed(ended.approval_state.name(), Some(&ended.why)),
+        Event::ApprovalEnded(ended) => {
+            let state = ended.approval_state.name();
+            failed(state, Some(ended.why.as_str()).filter(|why| *why != state))
+        }
         Event::ReviewClosed(review) => failed("ok", Some(&review.finding)),
         Event::UseDenied(denied) => failed("denied", Some(&denied.reasons.join("; "))),
         Event::ClockJumped(jumped) => {

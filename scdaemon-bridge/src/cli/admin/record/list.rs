@@ -69,6 +69,8 @@ fn event_names() -> clap::builder::PossibleValuesParser {
 enum Kind {
     /// Uses of keys, refused ones included
     Use,
+    /// Uses that wait for people, what is asked in advance, and what people decide
+    Approval,
     /// Logins, and what users do with their own logins and passwords
     Authentication,
     /// Changes of users, groups, projects, environments and keys
@@ -81,6 +83,7 @@ impl Kind {
         match (self, with_intents) {
             (Self::Use, true) => "intent,outcome,denied",
             (Self::Use, false) => "outcome,denied",
+            (Self::Approval, _) => "approval",
             (Self::Authentication, _) => "authentication",
             (Self::Administration, _) => "administration",
         }
@@ -103,7 +106,7 @@ type Parameters = Vec<(&'static str, Option<String>)>;
 impl Arguments {
     fn parameters(&self, key: Option<String>) -> Parameters {
         let kinds = match self.kind.as_slice() {
-            [] if self.follow => [Kind::Use, Kind::Authentication, Kind::Administration].as_slice(),
+            [] if self.follow => Kind::value_variants(),
             kinds => kinds,
         };
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.names(!self.follow)).collect();
