@@ -53,6 +53,7 @@ fn moved_server_signs_on_with_the_same_logins_keys_and_record() -> Result<()> {
     // The way back that the command has named.
     playground.server.stop()?;
     fs::write(&toml, before)?;
+    run(&mut playground.server.command(&["new-log"]), DEADLINE)?.success()?;
     playground.server.start_again(&[])?;
     playground.workstation.try_sign(&key)?.success().context("after the way back")?;
     Ok(())

@@ -67,11 +67,15 @@ fn older_copy_of_the_record_is_found_by_signer_and_workstation() -> Result<()> {
     receipt(&playground, &[&signature, "--json"])?;
     playground.server.stop()?;
     let (file, copy) = (playground.server.data().join("sealcard.db"), playground.scratch.path().join("older.db"));
+    // So that the file alone is the database.
+    let whole = "PRAGMA wal_checkpoint(TRUNCATE)";
+    database::execute(&playground, whole)?;
     fs::copy(&file, &copy)?;
     playground.server.start_again(&[])?;
     let signature = sign(&playground)?;
     receipt(&playground, &[&signature, "--json"])?;
     playground.server.stop()?;
+    database::execute(&playground, whole)?;
     fs::copy(&copy, &file)?;
 
     // The signer has signed more than this.

@@ -61,10 +61,10 @@ impl Move {
         output::line(format_args!("  sealcard admin record verify"));
         output::line(format_args!("\nThe old database is still in {}.", file.display()));
         output::line(format_args!(
-            "To go back, stop the server and remove the section [database] from {}:",
+            "To go back, stop the server, remove the section [database] from {} and run",
             toml.display()
         ));
-        output::line(format_args!("what was done with the new database is lost then."));
+        output::line(format_args!("sealcard-server new-log: what was done with the new database is lost then."));
         output::line(format_args!("When you don't need the old one any more, remove it with its -wal and -shm files."));
         Ok(())
     }
