@@ -87,7 +87,7 @@ fn older_copy_of_the_record_is_found_by_signer_and_workstation() -> Result<()> {
     let station = &playground.workstation;
     let another = |words: &[&str]| -> Result<Finished> {
         let refused = run(&mut station.sealcard(words), DEADLINE)?.failure()?;
-        ensure!(refused.text().contains("another one than before"), "{}", refused.description());
+        ensure!(refused.stderr.contains("another one than before"), "{}", refused.description());
         Ok(refused)
     };
     wait_until("a workstation that sees another log", DEADLINE, || Ok(another(&["sync"]).ok()))?;
