@@ -80,7 +80,7 @@ fn record(asked: &Asked) -> Reply {
 
 /// An entry of the record as the server answers it.
 fn entry(sequence: u64) -> Value {
-    json!({"hash": "00".repeat(32), "entry": {
+    json!({"hash": "00".repeat(32), "salt": "00".repeat(16), "entry": {
         "schema": 1, "sequence": sequence, "time": "2026-01-01T00:00:00Z", "request_id": ID,
         "actor": {"id": ID, "name": "alice", "grant": ID}, "peer": "192.0.2.7", "event": "use-outcome",
         "project": {"id": ID, "name": "release"}, "key": {"id": ID, "name": "=tags"}, "component": ID,
@@ -96,7 +96,7 @@ fn verification(asked: usize) -> Value {
         return state;
     }
     json!({"state": "finished", "started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:00:01Z", "entries": 2,
-        "total": 2, "report": {"entries": 2, "head": "ab".repeat(32), "unknown": 0,
+        "total": 2, "report": {"entries": 2, "root": "ab".repeat(32), "unknown": 0,
             "findings": ["entry 2: its hash does not fit"], "more_findings": 0}})
 }
 

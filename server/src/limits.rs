@@ -255,6 +255,9 @@ pub(crate) const ENDS_PAGE: u32 = 500;
 /// How often it is looked whether there are entries that no checkpoint covers: a receipt is there within a second.
 pub(crate) const CHECKPOINT_PERIOD: Duration = Duration::from_millis(500);
 
+/// The pause after a checkpoint that could not be made.
+pub(crate) const CHECKPOINT_RETRY: Duration = Duration::from_secs(2);
+
 // Notices.
 
 /// How often the outbox is looked at.

@@ -166,6 +166,32 @@ pub enum RequestBody {
     },
 }
 
+impl RequestBody {
+    /// What the server states for the journal; none of what has no entry there.
+    pub const fn stated_mut(&mut self) -> Option<&mut Stated> {
+        match self {
+            Self::Generate { stated, .. }
+            | Self::Use { stated, .. }
+            | Self::Certify { stated, .. }
+            | Self::Import { stated, .. }
+            | Self::Adopt { stated, .. }
+            | Self::Discard { stated, .. }
+            | Self::Destroy { stated, .. }
+            | Self::GenerateCheckpointKey { stated, .. }
+            | Self::SignCheckpoint { stated, .. } => Some(stated),
+            Self::Status
+            | Self::Journal { .. }
+            | Self::Recipient
+            | Self::Unlock
+            | Self::Probe
+            | Self::MasterKeys
+            | Self::Reseal { .. }
+            | Self::CheckpointState { .. }
+            | Self::ResealCheckpointKey { .. } => None,
+        }
+    }
+}
+
 /// A message from the signer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {

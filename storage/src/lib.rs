@@ -122,6 +122,7 @@ pub struct Store {
     reader: Arc<Reader>,
     writer: Writer,
     cache: Cache,
+    last_head: record::LastHead,
     /// Whether no other process writes to the database.
     writes_alone: bool,
     /// Keys whose rows are damaged, as far as the log names them.
@@ -195,16 +196,18 @@ impl Store {
         let registry_version = Arc::new(AtomicU64::new(registry_version));
         let published = Arc::clone(&registry_version);
         let cache = Cache::default();
+        let last_head = record::LastHead::default();
         let (writer, jobs) = Writer::new();
         let reader = match database {
             Database::Sqlite(path) => {
-                SqliteWriter::start(path.clone(), jobs, published, cache.clone(), Arc::clone(&clock))?;
+                let (cache, head, clock) = (cache.clone(), last_head.clone(), Arc::clone(&clock));
+                SqliteWriter::start(path.clone(), jobs, published, cache, head, clock)?;
                 Reader::Sqlite(sqlite::Readers::open(path)?)
             }
             Database::Postgres(options) => {
                 record::check_log(&mut conn)?;
-                let clock = Arc::clone(&clock);
-                PostgresWriter::start(options.clone(), runtime, node, jobs, published, cache.clone(), clock)?;
+                let (cache, head, clock) = (cache.clone(), last_head.clone(), Arc::clone(&clock));
+                PostgresWriter::start(options.clone(), runtime, node, jobs, published, (cache, head), clock)?;
                 Reader::Postgres(postgres::Readers::new(options.clone()))
             }
         };
@@ -212,6 +215,7 @@ impl Store {
             reader: Arc::new(reader),
             writer,
             cache,
+            last_head,
             writes_alone: matches!(database, Database::Sqlite(_)),
             damaged: Arc::default(),
             registry_version,

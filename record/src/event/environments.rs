@@ -58,6 +58,19 @@ pub struct ComponentsResealed {
     pub components: u64,
 }
 
+/// A key for the record's log is about to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogKeyBegun {
+    /// The log's name.
+    pub origin: String,
+    /// The environment whose signer makes it.
+    pub environment: Named<EnvironmentId>,
+    /// The key's id in its signer.
+    pub component: ComponentId,
+}
+
+impl Subject for LogKeyBegun {}
+
 /// The record's log has a new key: from now on checkpoints are signed with it, under this name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogBegun {

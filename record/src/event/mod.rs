@@ -31,7 +31,8 @@ pub use authentication::{
 pub use claims::{ClaimedProcess, Claims};
 pub use clock::{ClockConfirmed, ClockJumped};
 pub use environments::{
-    ComponentsResealed, DatabaseMoved, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, LogBegun, MasterKeyChanged,
+    ComponentsResealed, DatabaseMoved, EnvironmentAct, EnvironmentAdded, EnvironmentFailure, LogBegun, LogKeyBegun,
+    MasterKeyChanged,
 };
 pub use keys::{
     CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
@@ -220,6 +221,8 @@ events! {
 
     /// The server's data was moved to another database.
     DatabaseMoved(DatabaseMoved) = "database-moved", Administration;
+    /// A key for the record's log is about to be made.
+    LogKeyBegun(LogKeyBegun) = "log-key-begun", Administration;
     /// The record's log has a new name and key.
     LogBegun(LogBegun) = "log-begun", Administration;
 

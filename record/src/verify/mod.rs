@@ -206,7 +206,7 @@ impl Verifier {
                 let facts = begun.components.iter().map(|component| fact(component.0, Kind::Made, Generate));
                 facts.into_iter().try_for_each(|fact| self.facts.push(fact.encode()))
             }
-            Event::LogBegun(begun) => self.facts.push(fact(begun.component.0, Kind::Made, Generate).encode()),
+            Event::LogKeyBegun(begun) => self.facts.push(fact(begun.component.0, Kind::Made, Generate).encode()),
             Event::KeyCertify(certified) => {
                 let input = certified.input_sha256.0;
                 self.facts.push(Parts { input, ..fact(certified.component.0, Kind::Certified, Certify) }.encode())

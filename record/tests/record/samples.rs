@@ -22,12 +22,12 @@ use sealcard_record::{
         ClockConfirmed, ClockJumped, ComponentsResealed, DatabaseMoved, DenialCause, EnvironmentAct, EnvironmentAdded,
         EnvironmentFailure, GrantAct, GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun,
         KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed,
-        KeyRevoked, KeyStored, KeyWork, LogBegun, Login, LoginFailed, LoginFailure, LoginMethod, MasterKeyChanged,
-        Member, NoticeChannelAct, Operation, PasswordChangeFailed, PasswordChangeRequired, PasswordChanged,
-        PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct, ReviewClosed,
-        RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey, TemplateChange,
-        TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseExpired, UseIntent, UseWaiting,
-        UserAdded, UserChanged, Via,
+        KeyRevoked, KeyStored, KeyWork, LogBegun, LogKeyBegun, Login, LoginFailed, LoginFailure, LoginMethod,
+        MasterKeyChanged, Member, NoticeChannelAct, Operation, PasswordChangeFailed, PasswordChangeRequired,
+        PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
+        ReviewClosed, RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey,
+        TemplateChange, TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseExpired, UseIntent,
+        UseWaiting, UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -147,6 +147,12 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.extend(rules().into_iter().map(by_request));
     drafts.extend(notices().into_iter().map(by_request));
     drafts.extend(approvals().into_iter().map(by_request));
+    let begun = LogKeyBegun {
+        origin: "sign.example.org/record".to_owned(),
+        environment: environment(),
+        component: component(),
+    };
+    drafts.push(Draft { request_id: request(), ..Draft::of_server(Event::LogKeyBegun(begun)) });
     let begun = LogBegun {
         origin: "sign.example.org/record".to_owned(),
         environment: environment(),

@@ -385,6 +385,7 @@ fn change_of(tx: &mut WriteTx, event: &Event) -> Result<Option<Change>, StorageE
         | Event::ComponentsResealed(_)
         | Event::DatabaseMoved(_)
         | Event::LogBegun(_)
+        | Event::LogKeyBegun(_)
         | Event::ClockJumped(_)
         | Event::ClockConfirmed(_)
         | Event::NoticeChannelEnabled(_)

@@ -230,7 +230,7 @@ fn is_recorded(copy: &SqliteCopy, entry: &JournalEntry) -> Result<bool, BackupEr
         }),
         "generate" | "import" | "adopt" => events.any(|event| match event {
             Event::KeyBegun(begun) => has(&begun.components),
-            Event::LogBegun(begun) => has(&[begun.component]),
+            Event::LogKeyBegun(begun) => has(&[begun.component]),
             _ => false,
         }),
         _ => events.any(|event| matches!(event, Event::UseIntent(intent) if has(&[intent.component]))),

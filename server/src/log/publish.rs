@@ -2,12 +2,16 @@
 
 use sealcard_api::{
     Timestamp,
+    admin::EnvironmentState,
     ids::{ComponentId, EnvironmentId, RequestId},
 };
-use sealcard_record::{Draft, Event, Head, Named, event::LogBegun};
+use sealcard_record::{
+    Draft, Event, Head, Named,
+    event::{LogBegun, LogKeyBegun},
+};
 use sealcard_signer_protocol::Stated;
 use sealcard_transparency::{Checkpoint, Hash, Note, TreeHead};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{Log, NEW_LOG, keys};
 use crate::{
@@ -69,6 +73,9 @@ impl Log {
                     if said != text {
                         tracing::warn!(%error, "log: no checkpoint can be made");
                         said = text;
+                    }
+                    if !matches!(error, PublishError::Environment(_)) {
+                        sleep(limits::CHECKPOINT_RETRY).await;
                     }
                 }
             }
@@ -138,8 +145,15 @@ impl Log {
         environment: Named<EnvironmentId>,
         signer: &Signer,
     ) -> Result<LogKeyRow, PublishError> {
+        // What can't be done now is not begun, again and again.
+        if signer.state().await != EnvironmentState::Ready {
+            return Err(PublishError::Environment(format!("the environment {} is not ready", environment.name)));
+        }
         let request = RequestId::new();
         let component = ComponentId::new();
+        let begun = LogKeyBegun { origin: origin.to_owned(), environment: environment.clone(), component };
+        // Before the signer's journal has it: a crash or a faster server leaves no entry there that nothing explains.
+        self.store.append_record(Draft::new(request, Event::LogKeyBegun(begun))).await?;
         let master_key = signer.master_key().await?;
         let stated = Stated::by_server(request.0);
         let key = signer.make_checkpoint_key(component.0, origin, master_key, stated).await?;

@@ -34,8 +34,8 @@ use sealcard_api::{
 };
 use sealcard_record::Actor;
 use sealcard_signer_protocol::{
-    JournalEntry, JournalHead, KeeperAnswer, KeeperRequestBody, MasterKeyId, RequestBody, ResponseBody, SignerError,
-    Stated, StoreState,
+    JournalEntry, JournalHead, KeeperAnswer, KeeperRequestBody, LogHead, MasterKeyId, RequestBody, ResponseBody,
+    SignerError, Stated, StoreState,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -98,14 +98,12 @@ pub struct Used {
     pub journal: Option<u64>,
 }
 
-/// What the signer's journal says of a request: who asks, and where the record ended at that time. Nobody if the server
-/// acts by itself.
+/// What the signer's journal says of a request: who asks. Nobody if the server acts by itself. Where the record ended is
+/// added when the signer is asked.
 #[must_use]
 pub fn stated(request: RequestId, by: Option<&Actor>) -> Stated {
     let (principal, grant) = (by.map(|actor| actor.id.0), by.and_then(|actor| actor.grant).map(|grant| grant.0));
-    // The end of the record belongs here.
-    let record = None;
-    Stated { request: request.0, principal, grant, record }
+    Stated { request: request.0, principal, grant, record: None }
 }
 
 /// The folder with the sockets of signers that run as their own users.
@@ -309,7 +307,7 @@ impl Signer {
     pub async fn use_key(&self, body: RequestBody, permit: UsePermit) -> Result<Used, UseError> {
         let connection = self.connection().await?;
         let asked = Instant::now();
-        let answer = connection.use_key(body, limits::USE_DEADLINE, permit).await;
+        let answer = connection.use_key(self.with_head(body), limits::USE_DEADLINE, permit).await;
         self.metrics.durations.observe(asked.elapsed().as_secs_f64());
         answer
     }
@@ -357,7 +355,15 @@ impl Signer {
             RequestBody::Status | RequestBody::Recipient | RequestBody::MasterKeys => limits::STATUS_DEADLINE,
         };
         let connection = self.connection().await?;
-        connection.ask(body, deadline).await
+        connection.ask(self.with_head(body), deadline).await
+    }
+
+    /// States the end of the record too, as it is now.
+    fn with_head(&self, mut body: RequestBody) -> RequestBody {
+        if let Some(stated) = body.stated_mut().filter(|stated| stated.record.is_none()) {
+            stated.record = self.store.last_head().map(|head| LogHead { size: head.sequence, root: head.root.0 });
+        }
+        body
     }
 
     /// How its keys are kept.

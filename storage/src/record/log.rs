@@ -1,8 +1,9 @@
 //! The log as it is kept: the hashes of the leaves beside the entries, and the roots of complete subtrees of 256 of them,
 //! of 256 of those, and so on. That is what the tiles of C2SP's tlog-tiles hold.
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
+use parking_lot::Mutex;
 use sealcard_api::Timestamp;
 use sealcard_record::{Head, Salt, Sha256, leaf_of};
 use sealcard_transparency::{
@@ -73,7 +74,23 @@ pub(crate) fn check_log(conn: &mut Conn) -> Result<(), StorageError> {
     }
 }
 
+/// The end of the record after the last transaction that this server committed. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LastHead(Arc<Mutex<Option<Head>>>);
+
+impl LastHead {
+    pub(crate) fn set(&self, log: &Frontier) {
+        *self.0.lock() = Some(Head::of(log));
+    }
+}
+
 impl Store {
+    /// The end of the record after the last transaction that this server committed. None before the first one.
+    #[must_use]
+    pub fn last_head(&self) -> Option<Head> {
+        *self.last_head.0.lock()
+    }
+
     /// The hashes of so many nodes of a level of tiles, from this one on: of entries at level 0, of subtrees of
     /// 256^level entries above. Fewer if the log is not that long.
     ///

@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use self::checkpoint::{CheckpointRow, LogKeyRow};
 pub(super) use self::{
     append::{Appended, Entry, Subtree, place},
-    log::{check_log, read_log, stored_log},
+    log::{LastHead, check_log, read_log, stored_log},
 };
 use super::{
     StorageError, Store,

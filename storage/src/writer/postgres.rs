@@ -16,7 +16,7 @@ use crate::{
     StorageError, Version,
     cache::Cache,
     clock::Clock,
-    record::{self, Appended, Entry},
+    record::{self, Appended, Entry, LastHead},
     schema::{READ_NEWEST, SCHEMA_STAYS, Schema},
     sql::{
         Conn, params,
@@ -32,6 +32,7 @@ pub(crate) struct PostgresWriter {
     node: Uuid,
     published: Arc<AtomicU64>,
     cache: Cache,
+    last_head: LastHead,
     clock: Arc<Clock>,
 }
 
@@ -44,10 +45,10 @@ impl PostgresWriter {
         node: Uuid,
         jobs: Jobs,
         published: Arc<AtomicU64>,
-        cache: Cache,
+        (cache, last_head): (Cache, LastHead),
         clock: Arc<Clock>,
     ) -> Result<(), StorageError> {
-        let mut writer = Self { tx: None, options, runtime, node, published, cache, clock };
+        let mut writer = Self { tx: None, options, runtime, node, published, cache, last_head, clock };
         writer.tx = Some(writer.open()?);
         let run = move || jobs.run(|batch| writer.write(batch));
         let started = std::thread::Builder::new().name("writer".into()).spawn(run);
@@ -90,7 +91,7 @@ impl PostgresWriter {
             }
         };
         // Not put back on error: dropping the connection ends whatever is left of the transaction.
-        let committed = transaction(&mut tx, self.cache.connection(), jobs)?;
+        let committed = transaction(&mut tx, self.cache.connection(), &self.last_head, jobs)?;
         // Also when nothing was committed: another server may have changed something.
         self.cache.observe(if committed { tx.committed_version() } else { tx.version });
         self.published.fetch_max(tx.registry_version, Ordering::AcqRel);
@@ -118,7 +119,12 @@ const COMPLETE: &str = "INSERT INTO record_subtree (level, number, hash)
     SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BYTEA[])";
 
 /// Whether anything was committed.
-fn transaction(tx: &mut WriteTx, connection: u32, jobs: &mut [Box<dyn Job>]) -> Result<bool, StorageError> {
+fn transaction(
+    tx: &mut WriteTx,
+    connection: u32,
+    last_head: &LastHead,
+    jobs: &mut [Box<dyn Job>],
+) -> Result<bool, StorageError> {
     let (mut log, changes) = begin(session(&mut tx.conn)?)?;
     tx.begin(Version { connection, changes });
     if !perform(tx, jobs)? {
@@ -136,6 +142,7 @@ fn transaction(tx: &mut WriteTx, connection: u32, jobs: &mut [Box<dyn Job>]) -> 
         appended.and(changed).and(committed)
     });
     committed.map_err(StorageError::into_commit)?;
+    last_head.set(&log);
     Ok(true)
 }
 

@@ -15,7 +15,7 @@ use crate::{
     StorageError, Version,
     cache::Cache,
     clock::Clock,
-    record::{self, Appended, Subtree},
+    record::{self, Appended, LastHead, Subtree},
     sql::{Conn, params, sqlite},
 };
 
@@ -25,6 +25,7 @@ pub(crate) struct SqliteWriter {
     open: Option<Open>,
     published: Arc<AtomicU64>,
     cache: Cache,
+    last_head: LastHead,
     clock: Arc<Clock>,
 }
 
@@ -43,9 +44,10 @@ impl SqliteWriter {
         jobs: Jobs,
         published: Arc<AtomicU64>,
         cache: Cache,
+        last_head: LastHead,
         clock: Arc<Clock>,
     ) -> Result<(), StorageError> {
-        let mut writer = Self { path: path.clone(), open: None, published, cache, clock };
+        let mut writer = Self { path: path.clone(), open: None, published, cache, last_head, clock };
         writer.open = Some(writer.open()?);
         let run = move || jobs.run(|batch| writer.write(batch));
         let started = std::thread::Builder::new().name("writer".into()).spawn(run);
@@ -79,6 +81,7 @@ impl SqliteWriter {
         if committed {
             open.version = open.tx.committed_version();
             self.cache.observe(open.version);
+            self.last_head.set(&open.log);
             self.published.store(open.tx.registry_version, Ordering::Release);
         }
         self.open = Some(open);
