@@ -132,7 +132,7 @@ impl Scene {
         let playground = builder_with_failpoints()?.start()?;
         let user = Rest::user(&playground)?;
         let key = playground.key(Algorithm::Ed25519)?.id.clone();
-        let journal_before = read_journal(playground.server.data())?.len();
+        let journal_before = uses_in_journal(&playground)?;
         let idempotency_key = "6f1c3a52-7d7b-4a3f-9d5b-0d3c1b2a4e5f".to_owned();
         Ok(Self { playground, user, key, idempotency_key, journal_before })
     }
@@ -140,7 +140,9 @@ impl Scene {
     /// Asks for a signature from a server that dies at this point, and starts it again without.
     fn die_at(mut self, point: &str) -> Result<(Self, Answer)> {
         self.playground.server.stop()?;
-        self.playground.server.start_again(&[("FAILPOINTS", &format!("{point}=return"))])?;
+        // The signer dies at the use, not at a checkpoint before it.
+        let no_checkpoints = ("SEALCARD_SERVER_RECORD__ENVIRONMENT", "none");
+        self.playground.server.start_again(&[("FAILPOINTS", &format!("{point}=return")), no_checkpoints])?;
         let answer = self.repeat()?;
         restart(&mut self.playground, point)?;
         Ok((self, answer))
@@ -152,7 +154,7 @@ impl Scene {
 
     /// How many uses have been added to the journal.
     fn journaled(&self) -> Result<usize> {
-        Ok(read_journal(self.playground.server.data())?.len() - self.journal_before)
+        Ok(uses_in_journal(&self.playground)? - self.journal_before)
     }
 
     fn expect_uses(&self, signed: usize, unknown: usize) -> Result<()> {
@@ -191,6 +193,12 @@ impl Scene {
         ensure!(state_of(&read_record(&admin)?, request) == Some(RequestState::Signed));
         expect_no_findings(&admin)
     }
+}
+
+/// How many entries the journal has, apart from those of checkpoints.
+fn uses_in_journal(playground: &Playground) -> Result<usize> {
+    let journal = read_journal(playground.server.data())?;
+    Ok(journal.iter().filter(|entry| entry.checkpoint.is_none()).count())
 }
 
 /// Starts the server again without failpoints; a server's own failpoint has ended it by then.
