@@ -36,6 +36,9 @@ pub enum PublishError {
         /// How many the record has.
         has: u64,
     },
+    /// The environment's keys can't be used at present, which is said where it is looked after. Retrying helps then.
+    #[error("the environment of the log's key is not ready")]
+    NotReady,
     /// The environment can't sign checkpoints.
     #[error("{0}")]
     Environment(String),
@@ -66,6 +69,7 @@ impl Log {
                         said.clear();
                     }
                 }
+                Err(PublishError::NotReady) => {}
                 Err(forked @ PublishError::Forked { .. }) => return forked,
                 Err(error) => {
                     let text = error.to_string();
@@ -147,7 +151,7 @@ impl Log {
     ) -> Result<LogKeyRow, PublishError> {
         // What can't be done now is not begun, again and again.
         if signer.state().await != EnvironmentState::Ready {
-            return Err(PublishError::Environment(format!("the environment {} is not ready", environment.name)));
+            return Err(PublishError::NotReady);
         }
         let request = RequestId::new();
         let component = ComponentId::new();
