@@ -3,7 +3,7 @@
 //! Each private key is encrypted with AES-256-GCM under a data key of its own, and the data key with AES-256-GCM under
 //! a master key. Associated data of both binds component id, algorithm, role, public key, the master key's id and the
 //! format's version, so a row of the database can be neither changed nor put in another's place. The form of
-//! [`StoredKey::handle`]:
+//! [`sealcard_signer_protocol::StoredKey::handle`]:
 //!
 //! ```text
 //! 01 · id of the master key (8) · wrapped data key (12 nonce, 32, 16 tag) · private key (12 nonce, n, 16 tag)
