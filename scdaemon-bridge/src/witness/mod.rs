@@ -54,6 +54,16 @@ pub enum WitnessError {
         /// Those of now.
         now: String,
     },
+    /// The server shows no log any more. Retrying helps within a second if the server has just begun a new one.
+    #[error(
+        "{server} proves its record to nobody any more, though it did under the name {before}. Tell your security officer"
+    )]
+    Gone {
+        /// The server.
+        server: String,
+        /// The log's name.
+        before: String,
+    },
     /// Entries that were there are gone. Retrying can't help.
     #[error(
         "the record of {server} went back: it had {before} entries when this computer last saw it, and has {now} now. \
@@ -154,7 +164,12 @@ pub async fn witness(remote: &Remote, server: &str, file: &Path) -> Result<Optio
     let status: LogStatus = match remote.get(&path(&["log"])).await {
         Ok(status) => status,
         // A log that was there does not vanish unseen.
-        Err(RemoteError::Problem(problem)) if problem.status == 404 && before.is_none() => return Ok(None),
+        Err(RemoteError::Problem(problem)) if problem.status == 404 => {
+            return match before {
+                None => Ok(None),
+                Some(before) => Err(WitnessError::Gone { server: server.to_owned(), before: before.origin }),
+            };
+        }
         Err(error) => return Err(error.into()),
     };
     let seen = read(server, status)?;
