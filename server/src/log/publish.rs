@@ -99,14 +99,21 @@ impl Log {
             Some(key) if !mark.exists() && is_of(&key.key.origin, name) => key,
             None => self.begin(name, environment, &signer).await?,
             Some(_) => {
+                if signer.state().await != EnvironmentState::Ready {
+                    return Err(PublishError::NotReady);
+                }
+                // Before the key is made: a mark that stays would make one again and again.
+                match std::fs::remove_file(&mark) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(PublishError::Wrong(format!("{}: {error}", mark.display())));
+                    }
+                    _ => {}
+                }
                 // What was signed under the old name stays true; the new one has no past that it must continue.
                 let time: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
                 self.begin(&format!("{name}/{time}"), environment, &signer).await?
             }
         };
-        if mark.exists() {
-            std::fs::remove_file(&mark).map_err(|error| PublishError::Wrong(format!("{}: {error}", mark.display())))?;
-        }
         let newest = self.store.checkpoint(&key.key.origin).await?.map_or(0, |checkpoint| checkpoint.size);
         let size = self.store.record_length().await?;
         if size <= newest && !compare {
