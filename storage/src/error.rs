@@ -84,6 +84,17 @@ pub enum StorageError {
         /// The servers.
         nodes: String,
     },
+    /// This release needs a step of the schema, and the server's role must not change the schema. Retrying helps after
+    /// the owner of the tables has prepared the database.
+    #[error(
+        "this release ({}) needs schema step {step}, and the tables belong to another role than the server's: run \
+         sealcard-server database prepare as their owner",
+        env!("CARGO_PKG_VERSION")
+    )]
+    OwnerNeeded {
+        /// The step.
+        step: i64,
+    },
     /// A migration that was applied differs from the one of this release. Retrying can't help.
     #[error("schema step {0} was applied in another form than this release has it")]
     ChangedSchema(i64),

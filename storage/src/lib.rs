@@ -94,7 +94,7 @@ pub use rules::{
     Authorship, CurrentRules, Mention, MentionKind, NewRuleVersion, NewTemplateVersion, RuleOwner, RuleScope,
     RuleTexts, RuleVersionRow, RuleVersions, RulesNaming, RulesState, TemplateText, TemplateVersionRow,
 };
-pub use schema::{NodeStatus, SchemaStatus, StepStatus};
+pub use schema::{Cause, NodeStatus, Postponed, RoleStatus, SchemaStatus, StepStatus};
 pub use transfer::{TransferProgress, Transferred};
 pub use writer::{WriteTx, WriterLoad};
 
@@ -185,11 +185,7 @@ impl Store {
         let node = Uuid::now_v7();
         let announced = database.host().map(|host| Node { id: node, host });
         if let Some(postponed) = Schema::of_this_release().apply(&mut conn, announced.as_ref())? {
-            tracing::warn!(
-                step = postponed.step,
-                servers = postponed.nodes,
-                "storage: a step of the schema waits until these servers are upgraded or stopped"
-            );
+            tracing::warn!("storage: {postponed}");
         }
         let (server_id, registry_version) = read_server(&mut conn)?;
         let clock = Arc::new(Clock::read(&mut conn, Timestamp::now())?);
@@ -380,6 +376,19 @@ impl Store {
             Schema::of_this_release().status(&mut conn)
         };
         spawn_blocking(read).await.map_err(|_| StorageError::Panicked)?
+    }
+
+    /// Makes the tables of a PostgreSQL database, or brings them up to date, as the role of `owner`, and gives `role`
+    /// what servers need: they can add entries to the record, and change or remove none. The first step that waits for
+    /// something, if one does.
+    ///
+    /// # Errors
+    /// If there is no such role or it could change the record, if the tables belong to another one than `owner`'s, or
+    /// if a server runs that can't work with a step that this release needs.
+    pub async fn prepare(owner: &PostgresOptions, role: &str) -> Result<Option<Postponed>, StorageError> {
+        let (database, role, runtime) = (Database::Postgres(owner.clone()), role.to_owned(), Handle::current());
+        let prepare = move || Schema::of_this_release().prepare(&mut connect(&database, &runtime)?, &role);
+        spawn_blocking(prepare).await.map_err(|_| StorageError::Panicked)?
     }
 }
 

@@ -135,7 +135,7 @@ impl Store {
         let Some(node) = self.announced() else { return Ok(Vec::new()) };
         let word = word(environment, id);
         self.write(move |tx| {
-            let others = schema::live_others(tx.conn_for_uses(), &node)?;
+            let others = schema::live_others(tx.conn_for_uses(), Some(&node))?;
             let lacking = others.into_iter().filter(|other| !other.master_keys.split(' ').any(|known| known == word));
             Ok(lacking.map(|other| other.name).collect())
         })

@@ -1,9 +1,13 @@
 //! Which database the server of a test uses.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, process::Command, str::FromStr, time::Duration};
 
 use anyhow::{Result, bail};
 use sealcard_test_cluster::Cluster;
+
+use crate::{Binaries, Finished, run};
+
+const PREPARE: Duration = Duration::from_secs(60);
 
 /// SQLite or PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +62,17 @@ impl fmt::Display for DatabaseKind {
             Self::Postgres => "postgres",
         })
     }
+}
+
+/// Makes the tables, or brings them up to date, and lets servers work as [`Cluster::server_role`], as an administrator
+/// does who has the owner's role.
+///
+/// # Errors
+/// `database prepare` failed.
+pub fn prepare_database(binaries: &Binaries, cluster: &Cluster, environment: &[(&str, &str)]) -> Result<Finished> {
+    let mut command = Command::new(binaries.server());
+    command.args(["database", "prepare", "--database-url", &cluster.url(), "--server-role", cluster.server_role()]);
+    run(command.env_clear().envs(environment.iter().copied()), PREPARE)?.success()
 }
 
 /// The arguments of `sealcard-server init` that name a cluster's database.

@@ -23,7 +23,7 @@ pub use admin::{Admin, Facts, KeyFacts, PROJECT, USER, provision};
 pub use algorithms::{Algorithm, key_variable};
 pub use balancer::Balancer;
 pub use binaries::Binaries;
-pub use database::DatabaseKind;
+pub use database::{DatabaseKind, prepare_database};
 pub use flavour::{Flavour, cache_folder, chroot_folder};
 pub use gpg::{SignatureKind, good_signatures};
 pub use playground::{Playground, PlaygroundBuilder};

@@ -11,7 +11,7 @@ use sealcard_test_cluster::Cluster;
 use crate::{
     Admin, Algorithm, Binaries, DatabaseKind, Facts, Flavour, KeyFacts, Scratch, Server, ServerBuilder, StoreKind,
     Template, Token, Workstation,
-    database::database_arguments,
+    database::{database_arguments, prepare_database},
     key_variable, provision,
     tokens::{ENVIRONMENT, TOKEN_LABEL},
 };
@@ -161,7 +161,7 @@ impl<'a> PlaygroundBuilder<'a> {
                 let cluster = template.cluster()?;
                 if let Some(cluster) = &cluster {
                     // The copy of the configuration names the template's cluster.
-                    builder = builder.environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
+                    builder = builder.environment("SEALCARD_SERVER_DATABASE__URL", &cluster.server_url());
                 }
                 (template.facts, cluster, token)
             }
@@ -169,7 +169,10 @@ impl<'a> PlaygroundBuilder<'a> {
                 (self.note)("a new server: data folder, database, master key, certificate");
                 let facts = Facts::new();
                 let cluster = database.cluster()?;
-                let url = cluster.as_ref().map(Cluster::url);
+                let url = cluster.as_ref().map(Cluster::server_url);
+                if let Some(cluster) = &cluster {
+                    prepare_database(&self.binaries, cluster, &[])?;
+                }
                 let mut arguments = database_arguments(url.as_deref());
                 if let Some(file) = self.seal {
                     arguments.extend(["--seal", "passphrase", "--seal-passphrase-file", file]);

@@ -15,7 +15,7 @@ use sealcard_test_cluster::Cluster;
 
 use crate::{
     Admin, Binaries, DatabaseKind, Facts, Scratch, ServerBuilder, StoreKind, Token,
-    database::database_arguments,
+    database::{database_arguments, prepare_database},
     provision, run,
     tokens::{ENVIRONMENT, TOKEN_LABEL},
 };
@@ -105,7 +105,10 @@ fn make(binaries: &Binaries, folder: &Path, database: DatabaseKind, store: Store
     let password = scratch.file("password", &facts.admin_password)?;
     let cluster = database.cluster()?;
     let builder = ServerBuilder::new(binaries, &scratch, &data);
-    let url = cluster.as_ref().map(Cluster::url);
+    let url = cluster.as_ref().map(Cluster::server_url);
+    if let Some(cluster) = &cluster {
+        prepare_database(binaries, cluster, &[])?;
+    }
     builder.init(&password, &database_arguments(url.as_deref()))?;
     let token = scratch.path().join("token");
     if let Some(kind) = store.token() {

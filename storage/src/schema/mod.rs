@@ -8,12 +8,16 @@
 #[cfg(feature = "failpoints")]
 mod next;
 mod nodes;
+mod roles;
 mod status;
+
+use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sealcard_api::Timestamp;
 
 pub(crate) use nodes::{Node, announce_master_keys, forget, live_others, refresh};
+pub use roles::RoleStatus;
 pub use status::{NodeStatus, SchemaStatus, StepStatus};
 
 use super::{
@@ -71,12 +75,32 @@ const UNLIMITED: &str = "SET lock_timeout = 0; SET statement_timeout = 0";
 /// What waits for a table is waited for by all who use the table: better to try again later.
 const STEP_LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 
-/// A step that waits for the end of servers that can't work with the database after it.
+/// A step that was not applied, though this release knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Postponed {
-    pub(crate) step: i64,
-    /// The servers, for people.
-    pub(crate) nodes: String,
+pub struct Postponed {
+    /// Its number.
+    pub step: i64,
+    /// What it waits for.
+    pub cause: Cause,
+}
+
+/// What a step waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The end of these servers, which can't work with the database after it. For people.
+    Servers(String),
+    /// The tables belong to another role: whoever has it must run `sealcard-server database prepare`.
+    Owner,
+}
+
+impl fmt::Display for Postponed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "schema step {} waits until ", self.step)?;
+        match &self.cause {
+            Cause::Servers(nodes) => write!(f, "these servers are upgraded or stopped: {nodes}"),
+            Cause::Owner => write!(f, "sealcard-server database prepare is run as the owner of the tables"),
+        }
+    }
 }
 
 /// A step that was applied: its number, the SHA-256 of its text, and the schema that it works with.
@@ -106,27 +130,35 @@ impl Schema {
                     number INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, works_with INTEGER NOT NULL,
                     applied INTEGER NOT NULL) STRICT";
                 conn.script(table)?;
-                self.apply_missing(conn, None)
+                self.apply_missing(conn, None, true)
             }
             Conn::Postgres(_) => {
                 conn.script(UNLIMITED)?;
                 conn.script(POSTGRES_LOCK)?;
-                conn.script(
-                    "CREATE TABLE IF NOT EXISTS schema_step (
-                        number BIGINT PRIMARY KEY, sha256 BYTEA NOT NULL, works_with BIGINT NOT NULL,
-                        applied BIGINT NOT NULL)",
-                )?;
-                conn.script(nodes::TABLE)?;
+                let owns = roles::owns(conn)?;
+                if owns {
+                    conn.script(
+                        "CREATE TABLE IF NOT EXISTS schema_step (
+                            number BIGINT PRIMARY KEY, sha256 BYTEA NOT NULL, works_with BIGINT NOT NULL,
+                            applied BIGINT NOT NULL)",
+                    )?;
+                    conn.script(nodes::TABLE)?;
+                }
                 conn.script(STEP_LOCK_TIMEOUT)?;
                 // On error the caller drops the connection, and with it the lock.
-                let postponed = self.apply_missing(conn, node)?;
+                let postponed = self.apply_missing(conn, node, owns)?;
                 conn.script(POSTGRES_UNLOCK)?;
                 Ok(postponed)
             }
         }
     }
 
-    fn apply_missing(self, conn: &mut Conn, node: Option<&Node>) -> Result<Option<Postponed>, StorageError> {
+    fn apply_missing(
+        self,
+        conn: &mut Conn,
+        node: Option<&Node>,
+        owns: bool,
+    ) -> Result<Option<Postponed>, StorageError> {
         let applied = applied(conn)?;
         self.expect_compatible(&applied)?;
         let mut missing = Vec::new();
@@ -140,9 +172,9 @@ impl Schema {
         if let Some(first) = missing.first().filter(|first| applied.last().is_some_and(|(n, ..)| *n > first.number)) {
             return Err(StorageError::Damaged(format!("schema step {} is missing", first.number)));
         }
-        let others = match node {
-            Some(node) => live_others(conn, node)?,
-            None => Vec::new(),
+        let others = match conn {
+            Conn::Sqlite(_) => Vec::new(),
+            Conn::Postgres(_) => live_others(conn, node)?,
         };
         let behind = |step: &Step| {
             let behind = others.iter().filter(|other| other.schema < step.works_with);
@@ -154,13 +186,19 @@ impl Schema {
             if let Some(nodes) = behind(step) {
                 return Err(StorageError::NodesBehind { step: step.number, nodes });
             }
+            if !owns {
+                return Err(StorageError::OwnerNeeded { step: step.number });
+            }
         }
         if let Some(node) = node {
             nodes::announce(conn, node, self.newest())?;
         }
         for step in missing {
             if let Some(nodes) = behind(step) {
-                return Ok(Some(Postponed { step: step.number, nodes }));
+                return Ok(Some(Postponed { step: step.number, cause: Cause::Servers(nodes) }));
+            }
+            if !owns {
+                return Ok(Some(Postponed { step: step.number, cause: Cause::Owner }));
             }
             step.apply(conn)?;
         }

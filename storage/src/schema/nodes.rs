@@ -112,11 +112,12 @@ fn is_connected(conn: &mut Conn, node: Uuid) -> Result<bool, StorageError> {
     Ok(ended == Some(false))
 }
 
-/// The other servers that run. Removes what earlier runs of this one have left.
-pub(crate) fn live_others(conn: &mut Conn, node: &Node) -> Result<Vec<NodeRow>, StorageError> {
+/// The servers that run, beside `node`. Removes what earlier runs of it have left.
+pub(crate) fn live_others(conn: &mut Conn, node: Option<&Node>) -> Result<Vec<NodeRow>, StorageError> {
     let mut live = Vec::new();
-    for other in all(conn)?.into_iter().filter(|other| other.id != node.id) {
-        let earlier_run = other.host == node.host && !is_connected(conn, other.id)?;
+    for other in all(conn)?.into_iter().filter(|other| node.is_none_or(|node| other.id != node.id)) {
+        let same_host = node.is_some_and(|node| other.host == node.host);
+        let earlier_run = same_host && !is_connected(conn, other.id)?;
         if earlier_run || (other.age > FORGET_SECONDS && !is_connected(conn, other.id)?) {
             conn.execute("DELETE FROM node WHERE id = $1", params![other.id])?;
         } else if is_live(conn, &other)? {

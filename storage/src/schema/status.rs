@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Schema, Step, applied, nodes, params};
+use super::{RoleStatus, Schema, Step, applied, nodes, params, roles};
 use crate::{StorageError, sql::Conn};
 
 /// How the schema of a database is.
@@ -18,6 +18,8 @@ pub struct SchemaStatus {
     pub missing: Vec<StepStatus>,
     /// The servers that share the database. None: it is a file, which one server uses.
     pub nodes: Option<Vec<NodeStatus>>,
+    /// The role in PostgreSQL that asks. None: the database is a file.
+    pub role: Option<RoleStatus>,
 }
 
 /// A step that was not applied.
@@ -76,6 +78,7 @@ impl Schema {
                 Conn::Sqlite(_) => None,
                 Conn::Postgres(_) => Some(node_status(conn)?),
             },
+            role: roles::of_session(conn)?,
         })
     }
 }

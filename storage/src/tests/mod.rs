@@ -17,6 +17,7 @@ mod clock;
 mod log;
 mod master_keys;
 mod notices;
+mod owners;
 mod roles;
 mod rules;
 mod transfer;

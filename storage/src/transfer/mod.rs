@@ -121,7 +121,7 @@ fn transfer(
 }
 
 /// Refuses a database that belongs to something else.
-fn expect_nothing_else(target: &mut Conn) -> Result<(), StorageError> {
+pub(crate) fn expect_nothing_else(target: &mut Conn) -> Result<(), StorageError> {
     let found: Vec<(String,)> = target.all(
         "SELECT table_name::TEXT FROM information_schema.tables
             WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' ORDER BY 1",

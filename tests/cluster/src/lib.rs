@@ -22,6 +22,9 @@ use tempfile::TempDir;
 /// The role that owns everything in the cluster.
 const ROLE: &str = "sealcard";
 
+/// A role that owns nothing.
+const SERVER_ROLE: &str = "sealcard_server";
+
 const START: Duration = Duration::from_secs(30);
 
 /// A running cluster.
@@ -40,6 +43,7 @@ impl Cluster {
     pub fn start() -> Result<Self> {
         let cluster = Self::start_from(&template(&programs()?)?)?;
         must(&mut cluster.client("createdb", &[ROLE]))?;
+        must(&mut cluster.client("createuser", &[SERVER_ROLE]))?;
         Ok(cluster)
     }
 
@@ -68,10 +72,26 @@ impl Cluster {
         must(Command::new("cp").arg("-a").arg("--").arg(self.folder.path().join("data")).arg(target))
     }
 
-    /// The database's address.
+    /// The database's address, as its owner.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres:///{ROLE}?user={ROLE}&host={}", self.socket_folder().display())
+        self.url_of(ROLE)
+    }
+
+    /// The database's address, as the role [`Self::server_role`].
+    #[must_use]
+    pub fn server_url(&self) -> String {
+        self.url_of(SERVER_ROLE)
+    }
+
+    /// The name of a role that owns nothing and may do nothing yet.
+    #[must_use]
+    pub fn server_role(&self) -> &'static str {
+        SERVER_ROLE
+    }
+
+    fn url_of(&self, role: &str) -> String {
+        format!("postgres:///{ROLE}?user={role}&host={}", self.socket_folder().display())
     }
 
     /// The folder of its files.

@@ -52,7 +52,7 @@ pub(crate) fn start(environment: &[(&str, &str)]) -> Result<Nodes> {
     let cluster = playground.cluster.as_ref().context("no cluster")?;
     let data = playground.scratch.path().join("data-2");
     let mut builder = ServerBuilder::new(&playground.binaries, &playground.scratch, &data)
-        .environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
+        .environment("SEALCARD_SERVER_DATABASE__URL", &cluster.server_url());
     for (name, value) in environment {
         builder = builder.environment(name, value);
     }

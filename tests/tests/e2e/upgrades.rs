@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use sealcard_api::{Bytes, algorithm::HashAlgorithm, ids::KeyId, operations::SignRequest};
 use sealcard_bridge::{config::Paths, remote::Remote};
 use sealcard_test_cluster::Cluster;
-use sealcard_tests::{Algorithm, Server, run, wait_until};
+use sealcard_tests::{Algorithm, Server, prepare_database, run, wait_until};
 use uuid::Uuid;
 
 use crate::nodes::{Nodes, start, verify_record};
@@ -111,10 +111,16 @@ fn servers_are_upgraded_one_after_the_other_and_no_signature_fails() -> Result<(
 
     nodes.playground.server.stop()?;
     clients.sign(100)?;
+    let cluster = nodes.playground.cluster.as_ref().context("no cluster")?;
+    let early = nodes.playground.server.start_again_with(&next, &[NEXT]).map(drop);
+    let early = early.err().context("a server has started that may not change the schema")?.to_string();
+    ensure!(early.contains("needs schema step 3") && early.contains("sealcard-server database prepare"), "{early}");
+    // The owner of the tables goes first.
+    let prepared = prepare_database(&next, cluster, &[NEXT])?;
+    ensure!(prepared.text().contains("Step 4 waits until these servers are upgraded or stopped: "), "{prepared:?}");
     nodes.playground.server.start_again_with(&next, &[NEXT])?;
     clients.sign(400)?;
     // Both write to the database: the step that the earlier release can't work with waits for its end.
-    let cluster = nodes.playground.cluster.as_ref().context("no cluster")?;
     ensure!(newest_step(cluster)? == "3");
     let made_by = "SELECT count(DISTINCT made_by) FROM key_request WHERE made_by IS NOT NULL";
     ensure!(cluster.sql(made_by)?.trim() == "2", "not both servers have signed");
@@ -125,7 +131,11 @@ fn servers_are_upgraded_one_after_the_other_and_no_signature_fails() -> Result<(
     clients.sign(100)?;
     nodes.second.start_again_with(&next, &[NEXT])?;
     clients.sign(400)?;
+    let shown = status(&nodes.playground.server)?;
+    ensure!(shown.contains("step 4: is applied by sealcard-server database prepare"), "{shown}");
+    prepare_database(&next, cluster, &[NEXT])?;
     ensure!(newest_step(cluster)? == "4");
+    clients.sign(100)?;
     let (signatures, again) = clients.stop()?;
     eprintln!("{signatures} signatures, {again} of them asked for twice");
 

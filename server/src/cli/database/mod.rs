@@ -1,6 +1,7 @@
 //! Which database the configuration means, and `sealcard-server database`.
 
 mod moving;
+mod prepare;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::{
 pub(super) enum DatabaseCommand {
     Status(status::Status),
     Move(moving::Move),
+    Prepare(prepare::Prepare),
 }
 
 impl DatabaseCommand {
@@ -28,6 +30,7 @@ impl DatabaseCommand {
         match self {
             Self::Status(status) => status.run(),
             Self::Move(moving) => moving.run(),
+            Self::Prepare(prepare) => prepare.run(),
         }
     }
 }
@@ -44,6 +47,11 @@ pub(super) const HOST_FILE: &str = "host-id";
 /// If a file that the configuration names can't be read.
 pub(super) fn of(data: &Path, config: &DatabaseConfig) -> anyhow::Result<Database> {
     let Some(url) = &config.url else { return Ok(Database::Sqlite(data.join(FILE))) };
+    Ok(Database::Postgres(postgres(url, config, data, host(data)?)?))
+}
+
+/// How PostgreSQL is reached as the machine `host`. Relative paths begin at `data`.
+fn postgres(url: &str, config: &DatabaseConfig, data: &Path, host: Uuid) -> anyhow::Result<PostgresOptions> {
     let password = match &config.password_file {
         None => None,
         Some(file) => {
@@ -51,13 +59,13 @@ pub(super) fn of(data: &Path, config: &DatabaseConfig) -> anyhow::Result<Databas
             Some(SecretString::from(text.lines().next().unwrap_or_default()))
         }
     };
-    Ok(Database::Postgres(PostgresOptions {
-        url: url.clone(),
+    Ok(PostgresOptions {
+        url: url.to_owned(),
         password,
-        host: host(data)?,
+        host,
         ca_file: config.ca_file.as_ref().map(|file| data.join(file)),
         allow_cleartext: config.allow_cleartext,
-    }))
+    })
 }
 
 /// The data folder's id; made when it is first asked for.

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{super::output, Data, of};
 use crate::{
     config::Config,
-    storage::{NodeStatus, SchemaStatus, Store},
+    storage::{NodeStatus, RoleStatus, SchemaStatus, Store},
 };
 use anyhow::Context as _;
 
@@ -40,7 +40,7 @@ impl Status {
 }
 
 fn lines(status: &SchemaStatus) -> Vec<String> {
-    let SchemaStatus { newest, lowest, known, missing, nodes } = status;
+    let SchemaStatus { newest, lowest, known, missing, nodes, role } = status;
     let mut lines = vec![
         format!("schema      {newest}, for releases that know {lowest} or newer"),
         format!("this program  release {}, knows schema {known}", env!("CARGO_PKG_VERSION")),
@@ -58,7 +58,12 @@ fn lines(status: &SchemaStatus) -> Vec<String> {
         let behind = |node: &&NodeStatus| node.live && node.schema < step.works_with;
         let names: Vec<&str> = nodes.iter().flatten().filter(behind).map(|node| node.name.as_str()).collect();
         let why = if names.is_empty() {
-            "a server of this release applies it at its start, or within a minute".to_owned()
+            match role {
+                Some(role) if !role.can_change_record => {
+                    "is applied by sealcard-server database prepare, as the owner of the tables".to_owned()
+                }
+                _ => "a server of this release applies it at its start, or within a minute".to_owned(),
+            }
         } else {
             format!("waits until these servers are upgraded or stopped: {}", names.join(", "))
         };
@@ -68,6 +73,14 @@ fn lines(status: &SchemaStatus) -> Vec<String> {
         lines.push(format!("{:<width$}  SQLite, used by one server alone", "database"));
         return lines;
     };
+    if let Some(RoleStatus { name, can_change_record }) = role {
+        let power = if *can_change_record {
+            "owns the tables: whoever steals the server can change the record (see database prepare)"
+        } else {
+            "can add entries to the record and change none"
+        };
+        lines.push(format!("{:<width$}  {name}, {power}", "role"));
+    }
     lines.push(String::new());
     if nodes.is_empty() {
         lines.push("No server runs.".to_owned());
@@ -111,7 +124,7 @@ mod tests {
         };
         let nodes = vec![node("one", 2, true), node("two", 4, true), node("gone", 2, false)];
         let missing = vec![StepStatus { number: 4, works_with: 3 }];
-        let mut status = SchemaStatus { newest: 3, lowest: 2, known: 4, missing, nodes: Some(nodes) };
+        let mut status = SchemaStatus { newest: 3, lowest: 2, known: 4, missing, nodes: Some(nodes), role: None };
         let text = lines(&status).join("\n");
         assert!(
             text.contains("postponed     step 4: waits until these servers are upgraded or stopped: one\n"),

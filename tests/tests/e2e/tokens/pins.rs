@@ -184,7 +184,7 @@ impl Scene {
         let cluster = playground.cluster.as_ref().context("no cluster")?;
         let data = playground.scratch.path().join("data-2");
         let builder = ServerBuilder::new(&playground.binaries, &playground.scratch, &data)
-            .environment("SEALCARD_SERVER_DATABASE__URL", &cluster.url());
+            .environment("SEALCARD_SERVER_DATABASE__URL", &cluster.server_url());
         builder.join(playground.server.data())?;
         let folder = data.join("signer").join(ENVIRONMENT);
         if folder.exists() {

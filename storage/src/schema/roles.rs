@@ -1,0 +1,116 @@
+//! Two roles of PostgreSQL: one owns the tables and changes the schema, and servers work as another one, which can add
+//! entries to the record and can't change or remove any.
+//!
+//! Whoever steals a server has the second role only. The triggers that keep the record would not stop an owner, who can
+//! switch them off.
+
+use super::{POSTGRES_LOCK, POSTGRES_UNLOCK, Schema, params};
+use crate::{StorageError, sql::Conn, transfer};
+
+/// What the role of a PostgreSQL session can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it may change or remove entries of the record, or could allow itself to do so.
+    pub can_change_record: bool,
+}
+
+/// Whether the session's role is, or can become, the owner of the tables; so it is while there are none.
+const OWNS: &str = "SELECT coalesce((SELECT pg_has_role(relowner, 'MEMBER') FROM pg_class
+        WHERE oid = to_regclass('schema_step')), TRUE)";
+
+/// The session's role, and whether it may change what was written, or could switch off what guards it.
+const ROLE: &str = "SELECT current_user::TEXT, EXISTS (SELECT 1 FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace
+        AND relname IN ('record', 'record_subtree', 'rule_version', 'template_version')
+        AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') OR pg_has_role(relowner, 'MEMBER')))";
+
+/// Whether a role exists, and whether it is or can become the one of this session.
+const CANDIDATE: &str = "SELECT rolsuper OR pg_has_role(oid, (SELECT oid FROM pg_roles WHERE rolname = current_user),
+        'MEMBER') FROM pg_roles WHERE rolname = $1";
+
+const TABLES: &str = "SELECT relname::TEXT FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'v') ORDER BY 1";
+
+/// Whether the session may change the schema. Nobody else changes a file.
+pub(super) fn owns(conn: &mut Conn) -> Result<bool, StorageError> {
+    match conn {
+        Conn::Sqlite(_) => Ok(true),
+        Conn::Postgres(_) => Ok(conn.scalar(OWNS, params![])? == Some(true)),
+    }
+}
+
+/// The session's role. None if the database is a file.
+pub(super) fn of_session(conn: &mut Conn) -> Result<Option<RoleStatus>, StorageError> {
+    let Conn::Postgres(_) = conn else { return Ok(None) };
+    let role: Option<(String, bool)> = conn.optional(ROLE, params![])?;
+    Ok(role.map(|(name, can_change_record)| RoleStatus { name, can_change_record }))
+}
+
+impl Schema {
+    /// Applies the steps that running servers can work with, and gives `role` what a server needs, and no more. The
+    /// first step that was postponed, if one was.
+    pub(crate) fn prepare(self, conn: &mut Conn, role: &str) -> Result<Option<super::Postponed>, StorageError> {
+        match conn.scalar::<bool>(CANDIDATE, params![role])? {
+            None => {
+                return Err(StorageError::Options(format!(
+                    "PostgreSQL has no role {role}: make it with CREATE ROLE {} LOGIN PASSWORD '…'",
+                    quoted(role)
+                )));
+            }
+            Some(true) => {
+                return Err(StorageError::Options(format!(
+                    "the role {role} is a superuser, or can act as the owner of the tables: servers that work as it \
+                     could change the record; name another role"
+                )));
+            }
+            Some(false) => {}
+        }
+        if !owns(conn)? {
+            return Err(StorageError::Options(
+                "the tables belong to another role: name the one that owns them in the database's url".to_owned(),
+            ));
+        }
+        // What belongs to something else is not the servers' business.
+        transfer::expect_nothing_else(conn)?;
+        let postponed = self.apply(conn, None)?;
+        conn.script(POSTGRES_LOCK)?;
+        let granted = grant(conn, role);
+        conn.script(POSTGRES_UNLOCK)?;
+        granted.map(|()| postponed)
+    }
+}
+
+fn grant(conn: &mut Conn, role: &str) -> Result<(), StorageError> {
+    let tables: Vec<(String,)> = conn.all(TABLES, params![])?;
+    let schema: Option<String> = conn.scalar("SELECT quote_ident(current_schema())", params![])?;
+    let schema = schema.ok_or_else(|| StorageError::Options("the database has no schema to work in".to_owned()))?;
+    let role = quoted(role);
+    let mut script =
+        format!("BEGIN; REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC; GRANT USAGE ON SCHEMA {schema} TO {role};");
+    for (table,) in tables {
+        let (privileges, table) = (privileges(&table), quoted(&table));
+        script += &format!("REVOKE ALL ON {table} FROM {role}, PUBLIC; GRANT {privileges} ON {table} TO {role};");
+    }
+    script += "COMMIT";
+    match conn {
+        Conn::Sqlite(_) => Ok(()),
+        Conn::Postgres(conn) => conn.run(async |session| session.script(&script).await),
+    }
+}
+
+/// What a server needs of a table or view. A table that is not named here keeps rows that come and go.
+fn privileges(table: &str) -> &'static str {
+    match table {
+        "record" | "record_subtree" | "rule_version" | "template_version" => "SELECT, INSERT",
+        "record_head" => "SELECT, UPDATE",
+        "log_key" | "log_checkpoint" | "signing_key" | "server" => "SELECT, INSERT, UPDATE",
+        "schema_step" => "SELECT",
+        _ => "SELECT, INSERT, UPDATE, DELETE",
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
