@@ -130,11 +130,10 @@ impl<'a> ListWriter<'a> {
         if items.is_empty() {
             return Ok(());
         }
-        let first = !std::mem::replace(&mut self.began, true);
         let Some(name) = self.json else {
-            let rows: Vec<_> = items.iter().map(row).collect();
-            return write_table(headings, &rows, first);
+            return self.rows(headings, &items.iter().map(row).collect::<Vec<_>>());
         };
+        let first = !std::mem::replace(&mut self.began, true);
         let mut text = if first { format!("{{\n  {}: [", Value::from(name)) } else { ",".to_owned() };
         for (number, item) in items.iter().enumerate() {
             let item = serde_json::to_string_pretty(item)?.replace('\n', "\n    ");
@@ -142,6 +141,18 @@ impl<'a> ListWriter<'a> {
             text.push_str(&item);
         }
         anstream::stdout().write_all(text.as_bytes())
+    }
+
+    /// Writes a part of a list that is for people alone.
+    ///
+    /// # Errors
+    /// As for [`Self::part`].
+    pub(super) fn rows<const N: usize>(&mut self, headings: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let first = !std::mem::replace(&mut self.began, true);
+        write_table(headings, rows, first)
     }
 
     /// Writes what ends the list.

@@ -38,6 +38,7 @@ mod quick_start;
 mod recipes;
 mod rekeys;
 mod renewals;
+mod reports;
 mod reverse_proxies;
 mod revocations;
 mod rules;

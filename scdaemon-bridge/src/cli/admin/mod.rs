@@ -13,6 +13,7 @@ mod notices;
 mod policy;
 mod project;
 mod record;
+mod report;
 mod rules;
 mod service_account;
 mod signer_trust;
@@ -88,6 +89,9 @@ enum Noun {
     /// Read and verify the record of what was done
     #[command(subcommand)]
     Record(record::Command),
+    /// Ready reports: signatures, denials, approvals, access, keys, incidents
+    #[command(subcommand)]
+    Report(report::Command),
     /// See which notices were delivered, and try the channels
     #[command(subcommand)]
     Notices(notices::Command),
@@ -109,6 +113,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         Noun::Clock(command) => clock::run(app, command, json).await.map(done),
         Noun::Grant(command) => grant::run(app, command, json).await.map(done),
         Noun::Record(command) => record::run(app, command, json).await,
+        Noun::Report(command) => report::run(app, command, json).await.map(done),
         Noun::Notices(command) => notices::run(app, command, json).await,
     }
 }

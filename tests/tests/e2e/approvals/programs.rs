@@ -304,6 +304,12 @@ fn break_glass_waits_for_few_people_and_is_reviewed() -> Result<()> {
     let review = ["requests", "review", &id, "--finding", "one hotfix"];
     run(&mut station.sealcard(&review), DEADLINE)?.failure()?;
     office.sue.run_sealcard(&review)?;
+    // Three were asked for: the first two were rejected, the third was used twice.
+    let report = playground.admin.admin(&["report", "break-glass", "--json"])?.text();
+    let rows = report.lines().map(|line| Ok(serde_json::from_str(line)?)).collect::<Result<Vec<Value>>>()?;
+    let count = |event: &str| rows.iter().filter(|row| row["event"] == event).count();
+    let counts = ["approval-asked", "approval-decided", "use-intent", "review-closed"].map(count);
+    ensure!(counts == [3, 3, 2, 1], "{rows:#?}");
     let mut third = start("third.log")?;
     let id = wait_for_one(&office.sue)?;
     approve(&office.sue, &id)?;

@@ -8,7 +8,7 @@ use sealcard_record::{
 use super::entry::Told;
 
 /// The first line.
-pub(super) const HEADINGS: [&str; 18] = [
+pub(in crate::cli::admin) const HEADINGS: [&str; 18] = [
     "sequence",
     "time",
     "event",
@@ -30,7 +30,7 @@ pub(super) const HEADINGS: [&str; 18] = [
 ];
 
 /// The values of an entry under [`HEADINGS`]. The time is RFC 3339 in UTC.
-pub(super) fn values(body: &Body) -> [String; 18] {
+pub(in crate::cli::admin) fn values(body: &Body) -> [String; 18] {
     let Told { who, did, on, from, result } = Told::of(body);
     let event = &body.event;
     let (asked, host): (Option<&Asked>, _) = match event {
@@ -63,7 +63,7 @@ pub(super) fn values(body: &Body) -> [String; 18] {
 }
 
 /// A line with its end.
-pub(super) fn line<T: AsRef<str>>(values: &[T]) -> String {
+pub(in crate::cli::admin) fn line<T: AsRef<str>>(values: &[T]) -> String {
     let values: Vec<String> = values.iter().map(|value| cell(value.as_ref())).collect();
     format!("{}\r\n", values.join(","))
 }

@@ -10,19 +10,19 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use crate::cli::local_time;
 
 /// The columns of a list.
-pub(super) const HEADINGS: [&str; 7] = ["#", "TIME", "WHO", "DID", "ON", "FROM", "RESULT"];
+pub(in crate::cli::admin) const HEADINGS: [&str; 7] = ["#", "TIME", "WHO", "DID", "ON", "FROM", "RESULT"];
 
 /// An entry in one line.
-pub(super) struct Told {
-    pub(super) who: String,
-    pub(super) did: String,
-    pub(super) on: String,
-    pub(super) from: String,
-    pub(super) result: String,
+pub(in crate::cli::admin) struct Told {
+    pub(in crate::cli::admin) who: String,
+    pub(in crate::cli::admin) did: String,
+    pub(in crate::cli::admin) on: String,
+    pub(in crate::cli::admin) from: String,
+    pub(in crate::cli::admin) result: String,
 }
 
 impl Told {
-    pub(super) fn of(body: &Body) -> Self {
+    pub(in crate::cli::admin) fn of(body: &Body) -> Self {
         let event = &body.event;
         let who = match (&body.actor, event.principal()) {
             (Some(actor), _) => actor.name.clone(),
@@ -37,7 +37,7 @@ impl Told {
     }
 
     /// The cells under [`HEADINGS`].
-    pub(super) fn row(body: &Body) -> [String; 7] {
+    pub(in crate::cli::admin) fn row(body: &Body) -> [String; 7] {
         let Self { who, did, on, from, result } = Self::of(body);
         [body.sequence.to_string(), local_time::shown(body.time), who, did, on, from, result]
     }
@@ -98,7 +98,7 @@ fn reverted(words: &str, version: u64, to: Option<u64>) -> String {
 }
 
 /// A value of an enum as JSON writes it, in words.
-fn words_of(value: &impl serde::Serialize) -> String {
+pub(in crate::cli::admin) fn words_of(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_value(value).ok();
     text.as_ref().and_then(|text| text.as_str()).unwrap_or("?").replace('-', " ")
 }
@@ -106,7 +106,7 @@ fn words_of(value: &impl serde::Serialize) -> String {
 /// Digits of a digest that tell it from others at a glance.
 const DIGEST_DIGITS: usize = 8;
 
-fn used(asked: &Asked) -> String {
+pub(in crate::cli::admin) fn used(asked: &Asked) -> String {
     let what = match (asked.operation, asked.signer_operation) {
         (Operation::Sign, SignerOperation::AuthenticateSsh) => "sign with ssh",
         (Operation::Sign, _) => "sign",
@@ -221,7 +221,7 @@ fn result(event: &Event) -> String {
 ///
 /// # Errors
 /// If it is no JSON object.
-pub(super) fn fields(entry: &str) -> Result<Vec<(String, String)>, serde_json::Error> {
+pub(in crate::cli::admin) fn fields(entry: &str) -> Result<Vec<(String, String)>, serde_json::Error> {
     let mut fields = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_str(entry);
     Flat { name: String::new(), fields: &mut fields }.deserialize(&mut deserializer)?;

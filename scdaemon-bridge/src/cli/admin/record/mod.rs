@@ -1,7 +1,7 @@
 //! `sealcard admin record`.
 
-mod csv;
-mod entry;
+pub(super) mod csv;
+pub(super) mod entry;
 mod export;
 mod find;
 mod list;
@@ -57,11 +57,11 @@ Example:
   sealcard admin record export record.jsonl";
 
 const VERIFY_HELP: &str = "\
-The server checks the chain of all entries, and every use of a key against its signers' journals. It works on one \
+The server checks the log of all entries, and every use of a key against its signers' journals. It works on one \
 verification at a time: if one runs already, this command watches it.
 
 With --offline no server is asked. RECORD is what `sealcard admin record export` wrote. Each JOURNAL is a signer's \
-journal.jsonl. Give the journals of all signers of all machines; without any, only the chain is checked.
+journal.jsonl. Give the journals of all signers of all machines; without any, only the log is checked.
 
 Examples:
   sealcard admin record verify
@@ -176,7 +176,7 @@ fn write_json(lines: &[Line]) -> anyhow::Result<()> {
 }
 
 /// A reader that went away (`| head`) is no error of ours.
-fn unless_reader_went_away(result: anyhow::Result<()>) -> anyhow::Result<()> {
+pub(super) fn unless_reader_went_away(result: anyhow::Result<()>) -> anyhow::Result<()> {
     match result {
         Err(error)
             if error
