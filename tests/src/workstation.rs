@@ -206,6 +206,18 @@ impl Workstation {
             .context("gpg-agent's pid")
     }
 
+    /// Accepts the new log that the server begins, as a person does who was told of it.
+    ///
+    /// # Errors
+    /// The server begins none.
+    pub fn accept_log(&self) -> Result<()> {
+        wait_until("a new log", Duration::from_secs(30), || {
+            let accepted = run(&mut self.sealcard(&["receipt", "--accept-log"]), Duration::from_secs(30))?;
+            // Its name is that of the first one and a time.
+            Ok((accepted.status.success() && accepted.text().contains("/record/")).then_some(()))
+        })
+    }
+
     /// Ends gpg-agent and all that it started, and waits until it is gone.
     ///
     /// # Errors

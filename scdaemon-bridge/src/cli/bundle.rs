@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
 use sealcard_record::{Body, Salt, Sha256, leaf, parse};
 use sealcard_transparency::{Receipt as Proof, TrustPolicy};
@@ -121,8 +121,8 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Reads bundles, and a policy in the form of C2SP's tlog-policy. Without one, the log is trusted that this computer
-    /// knows.
+    /// Reads bundles, and a policy in the form of C2SP's tlog-policy. Without one, the logs are trusted that this
+    /// computer knows.
     ///
     /// # Errors
     /// If a file can't be read, or nobody is trusted.
@@ -131,13 +131,16 @@ impl Evidence {
         for bundle in bundles {
             receipts.extend(Bundle::load(bundle.as_ref())?.receipts);
         }
-        let policy = match (policy, witness::known(known)?) {
-            (Some(path), _) => {
+        let policy = match policy {
+            Some(path) => {
                 let text = fs::read(path).with_context(|| clean_path(path))?;
                 TrustPolicy::parse(&text).with_context(|| clean_path(path))?
             }
-            (None, Some(log)) => witness::trust(&log.keys)?,
-            (None, None) => bail!("name the logs that you trust with --policy FILE: this computer knows none"),
+            None => {
+                let logs = witness::known(known)?;
+                ensure!(!logs.is_empty(), "name the logs that you trust with --policy FILE: this computer knows none");
+                witness::trust(logs.iter().flat_map(|log| &log.keys))?
+            }
         };
         Ok(Self { receipts, policy })
     }

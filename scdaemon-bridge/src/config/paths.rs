@@ -190,10 +190,10 @@ impl Paths {
         self.state_folder.join("known-cards.json")
     }
 
-    /// The newest checkpoint of the server's record that was seen.
+    /// The newest checkpoint of each server's record that was seen.
     #[must_use]
     pub fn known_log_file(&self) -> PathBuf {
-        self.state_folder.join("known-log.json")
+        self.state_folder.join("known-logs.json")
     }
 
     /// The signers that secrets may be encrypted to.

@@ -16,6 +16,7 @@ use crate::{
     grant::GrantError,
     local_time::clock,
     waiting,
+    witness::WitnessError,
 };
 
 /// Why a request came to nothing. Each variant says whether retrying can help.
@@ -72,6 +73,9 @@ pub enum RemoteError {
         /// The request.
         request: RequestId,
     },
+    /// The server's record is not the one that this computer has seen before. Retrying can't help before a person looked.
+    #[error("{_0}")]
+    Record(Box<WitnessError>),
     /// The answer can't be understood: not a Sealcard server, or one of another age. Retrying can't help.
     #[error("{server} gave an answer that can't be understood: {detail}")]
     BadAnswer {
@@ -135,6 +139,7 @@ impl RemoteError {
             }
             Self::Undecided { .. } => Some("Run the same command again, when somebody can approve it."),
             Self::GivenUp { .. } => Some("Run the same command again."),
+            Self::Record(_) => Some("Sign nothing until this is clear; `sealcard doctor` looks again."),
             Self::Problem(problem) => match problem.code {
                 ProblemCode::Rejected => Some("Ask who rejected it before you try again."),
                 ProblemCode::TooManyWaiting => {

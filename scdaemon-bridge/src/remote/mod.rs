@@ -6,6 +6,7 @@
 mod client;
 mod error;
 mod grants;
+mod guard;
 mod observe;
 mod operations;
 mod path;
@@ -46,6 +47,8 @@ struct Shared {
     clock_ahead: AtomicI64,
     /// The client, made when first needed, with the configuration that it was made from.
     session: tokio::sync::Mutex<Option<Arc<session::Session>>>,
+    /// When the server's log was looked at last, with a use of a key.
+    log_seen: parking_lot::Mutex<Option<std::time::Instant>>,
     /// Requests that are being given up.
     given_up: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
@@ -63,6 +66,7 @@ impl Remote {
                 registry_version: AtomicU64::new(0),
                 clock_ahead: AtomicI64::new(0),
                 session: tokio::sync::Mutex::new(None),
+                log_seen: parking_lot::Mutex::new(None),
                 given_up: parking_lot::Mutex::default(),
             }),
             wait: wait::Wait::default(),

@@ -48,6 +48,7 @@ impl From<&RemoteError> for Failure {
             RemoteError::Problem(problem) => problem.code.name(),
             RemoteError::Undecided { .. } => "undecided",
             RemoteError::GivenUp { .. } => "given-up",
+            RemoteError::Record(_) => "record-changed",
             RemoteError::BadAnswer { .. } => "bad-answer",
         };
         Self {
@@ -80,6 +81,8 @@ fn code_of(error: &RemoteError) -> Code {
         RemoteError::Undecided { .. } => Code::TIMEOUT,
         // An act of the user, by another command.
         RemoteError::GivenUp { .. } => Code::CANCELED,
+        // Not NOT_TRUSTED, as for certificates.
+        RemoteError::Record(_) => Code::FORBIDDEN,
         RemoteError::BadAnswer { .. } => Code::INV_RESPONSE,
     }
 }

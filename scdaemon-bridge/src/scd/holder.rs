@@ -71,7 +71,7 @@ impl KeyHolder for Remote {
         observer: Observer,
     ) -> Answer<'a, SignatureResponse> {
         let remote = self.observed_by(observer);
-        Box::pin(async move { remote.sign(key, once, request).await })
+        Box::pin(async move { remote.guarded(remote.sign(key, once, request)).await })
     }
 
     fn authenticate<'a>(
@@ -82,7 +82,7 @@ impl KeyHolder for Remote {
         observer: Observer,
     ) -> Answer<'a, SignatureResponse> {
         let remote = self.observed_by(observer);
-        Box::pin(async move { remote.authenticate(key, once, request).await })
+        Box::pin(async move { remote.guarded(remote.authenticate(key, once, request)).await })
     }
 
     fn decrypt<'a>(
@@ -93,7 +93,7 @@ impl KeyHolder for Remote {
         observer: Observer,
     ) -> Answer<'a, DecryptResponse> {
         let remote = self.observed_by(observer);
-        Box::pin(async move { remote.decrypt(key, once, request).await })
+        Box::pin(async move { remote.guarded(remote.decrypt(key, once, request)).await })
     }
 
     fn settle(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {

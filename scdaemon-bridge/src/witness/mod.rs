@@ -15,10 +15,20 @@ use crate::{
 /// The layout that this release writes.
 const FORMAT: u32 = 1;
 
-/// A log as it was seen: `known-log.json` in the state folder.
+/// More servers than this are not remembered: the one that was seen first is forgotten.
+const MAX_SERVERS: usize = 32;
+
+/// `known-logs.json` in the state folder.
+#[derive(Debug, Serialize, Deserialize)]
+struct File {
+    format: u32,
+    /// The one that was seen last is the last.
+    logs: Vec<KnownLog>,
+}
+
+/// A log as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownLog {
-    format: u32,
     /// The address of the server.
     pub server: String,
     /// The log's name.
@@ -109,15 +119,15 @@ pub struct SeenLog {
     pub tree: TreeHead,
 }
 
-/// Reads what is remembered; `None` if there is nothing.
+/// Reads what is remembered of all servers.
 ///
 /// # Errors
 /// If the file can't be read or understood.
-pub fn known(file: &Path) -> Result<Option<KnownLog>, ConfigError> {
-    let Some(content) = files::read(file)? else { return Ok(None) };
+pub fn known(file: &Path) -> Result<Vec<KnownLog>, ConfigError> {
+    let Some(content) = files::read(file)? else { return Ok(Vec::new()) };
     let invalid = |reason: String| ConfigError::Invalid { path: file.to_owned(), reason };
-    let known: KnownLog = serde_json::from_slice(&content).map_err(|error| invalid(error.to_string()))?;
-    if known.format == FORMAT { Ok(Some(known)) } else { Err(invalid(format!("has format {}", known.format))) }
+    let File { format, logs } = serde_json::from_slice(&content).map_err(|error| invalid(error.to_string()))?;
+    if format == FORMAT { Ok(logs) } else { Err(invalid(format!("has format {format}"))) }
 }
 
 /// Checks a checkpoint by the keys that come with it.
@@ -135,22 +145,17 @@ pub fn read(server: &str, status: LogStatus) -> Result<SeenLog, WitnessError> {
         }
         *accepted.checkpoint.tree()
     };
-    let known = KnownLog {
-        format: FORMAT,
-        server: server.to_owned(),
-        origin: status.origin,
-        keys: status.keys,
-        checkpoint: status.checkpoint,
-    };
+    let known =
+        KnownLog { server: server.to_owned(), origin: status.origin, keys: status.keys, checkpoint: status.checkpoint };
     Ok(SeenLog { known, policy, tree })
 }
 
-/// Trusts the log with these keys, without witnesses.
+/// Trusts the logs with these keys, without witnesses.
 ///
 /// # Errors
 /// If they are none.
-pub fn trust(keys: &[String]) -> Result<TrustPolicy, PolicyError> {
-    let logs: String = keys.iter().map(|key| format!("log {key}\n")).collect();
+pub fn trust<'a>(keys: impl IntoIterator<Item = &'a String>) -> Result<TrustPolicy, PolicyError> {
+    let logs: String = keys.into_iter().map(|key| format!("log {key}\n")).collect();
     TrustPolicy::parse(format!("{logs}quorum none\n").as_bytes())
 }
 
@@ -160,7 +165,7 @@ pub fn trust(keys: &[String]) -> Result<TrustPolicy, PolicyError> {
 /// # Errors
 /// See [`WitnessError`].
 pub async fn witness(remote: &Remote, server: &str, file: &Path) -> Result<Option<SeenLog>, WitnessError> {
-    let before = known(file)?.filter(|known| known.server == server);
+    let before = known(file)?.into_iter().find(|known| known.server == server);
     let status: LogStatus = match remote.get(&path(&["log"])).await {
         Ok(status) => status,
         // A log that was there does not vanish unseen.
@@ -189,12 +194,19 @@ pub async fn witness(remote: &Remote, server: &str, file: &Path) -> Result<Optio
     Ok(Some(seen))
 }
 
-/// Remembers a log, whatever was known before.
+/// Remembers a server's log, whatever was known of it before.
 ///
 /// # Errors
-/// If the file can't be written.
+/// If the file can't be read or written.
 pub fn remember(file: &Path, seen: &SeenLog) -> Result<(), ConfigError> {
-    let content = serde_json::to_vec(&seen.known)
+    let mut logs = known(file)?;
+    if logs.last() == Some(&seen.known) {
+        return Ok(());
+    }
+    logs.retain(|log| log.server != seen.known.server);
+    logs.push(seen.known.clone());
+    let surplus = logs.len().saturating_sub(MAX_SERVERS);
+    let content = serde_json::to_vec(&File { format: FORMAT, logs: logs.split_off(surplus) })
         .map_err(|error| ConfigError::Invalid { path: file.to_owned(), reason: error.to_string() })?;
     files::write_private(file, &content)
 }

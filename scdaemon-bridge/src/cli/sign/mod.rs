@@ -140,6 +140,11 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     let plan = if is_one { files::Plan::default() } else { files::plan(&arguments, form)? };
     let key =
         key::choose(app, arguments.key.as_deref()).await.inspect_err(|error| record::failure(app, None, error))?;
+    app.remote
+        .look_at_log()
+        .await
+        .map_err(anyhow::Error::from)
+        .inspect_err(|error| record::failure(app, Some(&key), error))?;
     let hash = arguments.hash.unwrap_or_else(|| key.preferred_hash());
     let context = claims.await.ok();
     if is_one {
