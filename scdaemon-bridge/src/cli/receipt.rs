@@ -66,14 +66,42 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     }
     let Some(source) = &arguments.file else { bail!("name a signature") };
     let bytes = signatures::read(source).with_context(|| clean_path(source))?;
-    let signatures = signatures::of(&bytes);
-    ensure!(!signatures.is_empty(), "{}: there is no OpenPGP signature in it.", clean_path(source));
-    let mut receipts = Vec::with_capacity(signatures.len());
-    for forms in &signatures {
-        receipts.push(fetch(app, forms).await?);
+    let (receipts, proved) = prove(app, std::slice::from_ref(&bytes)).await.with_context(|| clean_path(source))?;
+    if let Some(to) = &arguments.bundle {
+        write(receipts, to)?;
+    }
+    show(arguments.json, &proved, |proved| proved.iter().enumerate().for_each(|(place, one)| print(place, one)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the receipts of signatures that were made just now, for others to check.
+///
+/// # Errors
+/// If the server does not prove each of them, or the file can't be written.
+pub(super) async fn write_bundle(app: &App, signed: &[Vec<u8>], to: &Path) -> anyhow::Result<()> {
+    let (receipts, _) = prove(app, signed).await?;
+    write(receipts, to)
+}
+
+fn write(receipts: Vec<Receipt>, to: &Path) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(&Bundle::of(receipts))? + "\n";
+    fs::write(to, text).with_context(|| clean_path(to))?;
+    note(format!("Wrote {}.", clean_path(to)));
+    Ok(())
+}
+
+/// Receipts of all signatures in some files, checked.
+async fn prove(app: &App, files: &[Vec<u8>]) -> anyhow::Result<(Vec<Receipt>, Vec<Proved>)> {
+    let mut receipts = Vec::with_capacity(files.len());
+    for file in files {
+        let signatures = signatures::of(file);
+        ensure!(!signatures.is_empty(), "there is no OpenPGP signature in it");
+        for forms in &signatures {
+            receipts.push(fetch(app, forms).await?);
+        }
     }
     // After the receipts, so that the checkpoint that is remembered covers them.
-    let seen = witness::witness(&app.remote, &server(app)?, &file).await?;
+    let seen = witness::witness(&app.remote, &server(app)?, &app.paths.known_log_file()).await?;
     let seen = seen.context("this server publishes no log of its record; an administrator sets record.origin")?;
     let known = &seen.known;
     let mut proved = Vec::with_capacity(receipts.len());
@@ -81,13 +109,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         ensure!(receipt.origin == known.origin && receipt.keys == known.keys, "the receipt is of another log");
         proved.push(receipt.check(&seen.policy)?);
     }
-    if let Some(to) = &arguments.bundle {
-        let text = serde_json::to_string_pretty(&Bundle::of(receipts))? + "\n";
-        fs::write(to, text).with_context(|| clean_path(to))?;
-        note(format!("Wrote {}.", clean_path(to)));
-    }
-    show(arguments.json, &proved, |proved| proved.iter().enumerate().for_each(|(place, one)| print(place, one)))?;
-    Ok(ExitCode::SUCCESS)
+    Ok((receipts, proved))
 }
 
 /// The receipt of a signature in whichever form the record has it.

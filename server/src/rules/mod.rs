@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod prepare;
 mod read;
+mod sets;
 mod target;
 mod templates;
 mod trial;

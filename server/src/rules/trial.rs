@@ -18,19 +18,15 @@ use sealcard_api::{
 use sealcard_policy::{
     AuthenticationMethod, ComponentFacts, Decision, Denial, Facts, GrantFacts, KeyFacts, KeyOperation, PrincipalFacts,
     RequestFacts, RuleDenial, decide_use,
-    rules::{Document, Examples, Expectation, Quota, QuotaOf, RuleSet},
+    rules::{Examples, Expectation, Quota, QuotaOf, RuleSet},
 };
 use sealcard_record::{
     Body, Event,
     event::{Asked, Claims, Judged, Operation},
 };
 
-use super::{
-    Result, Rules, RulesError, Target,
-    engine::{self, Parsed, Templates},
-    prepare::{Documents, breaks},
-};
-use crate::storage::{KeyFilter, KeyRow, PrincipalRow, RecordFilter, RuleOwner, RuleScope};
+use super::{Result, Rules, RulesError, Target, engine, sets::Sets};
+use crate::storage::{KeyFilter, KeyRow, PrincipalRow, RecordFilter, RuleScope};
 
 /// Examples of a text, or what is wrong with it.
 pub enum ReadExamples {
@@ -254,79 +250,6 @@ fn quotas_of(rules: &RuleSet, kind: PrincipalKind) -> BTreeSet<&str> {
         QuotaOf::Key | QuotaOf::Project => true,
     };
     rules.quotas().iter().filter(|(quota, _)| counts(quota)).map(|(quota, _)| quota.name.as_str()).collect()
-}
-
-/// The rules of keys, with those of one scope replaced.
-struct Sets {
-    scope: RuleScope,
-    replaced: Option<Option<Arc<Document>>>,
-    documents: Documents,
-    templates: Arc<Templates>,
-    compiled: HashMap<KeyId, Arc<RuleSet>>,
-}
-
-impl Sets {
-    async fn new(rules: &Rules, scope: RuleScope) -> Result<Self> {
-        let state = rules.store.rules_state().await?;
-        let templates = Arc::new(engine::templates(&rules.store.templates_at(state.templates).await?));
-        Ok(Self { scope, replaced: None, documents: Documents::default(), templates, compiled: HashMap::new() })
-    }
-
-    fn replace(&mut self, text: &str) -> std::result::Result<(), Vec<Diagnostic>> {
-        self.replaced = Some(if text.trim().is_empty() { None } else { Some(Parsed::read(text)?.document) });
-        Ok(())
-    }
-
-    /// The rules of a key, or what is wrong with those that were replaced.
-    async fn of(&mut self, rules: &Rules, key: &KeyRow) -> Result<std::result::Result<Arc<RuleSet>, Vec<Diagnostic>>> {
-        if let Some(known) = self.compiled.get(&key.id) {
-            return Ok(Ok(Arc::clone(known)));
-        }
-        let scopes = [
-            (RuleScope::Environment(key.environment_id), key.environment.clone()),
-            (RuleScope::Project(key.project_id), key.project.clone()),
-            (RuleScope::Key(key.id), key.full_name().to_string()),
-        ];
-        let mut set = engine::Set::new();
-        for (scope, name) in scopes {
-            match &self.replaced {
-                Some(document) if scope == self.scope => {
-                    set.extend(document.clone().map(|document| (owner(scope, name), document)));
-                }
-                _ => set.extend(self.documents.of(rules, scope).await?),
-            }
-        }
-        let templates = Arc::clone(&self.templates);
-        match rules.compile(move || engine::rule_set(&set, &templates)).await? {
-            Ok(compiled) => {
-                let compiled = Arc::new(compiled);
-                self.compiled.insert(key.id, Arc::clone(&compiled));
-                Ok(Ok(compiled))
-            }
-            Err(mut wrong) => match wrong.iter().position(|(owner, _)| is_of(owner, self.scope)) {
-                Some(own) => Ok(Err(wrong.swap_remove(own).1)),
-                None => Err(RulesError::Conflict(breaks(wrong))),
-            },
-        }
-    }
-}
-
-fn owner(scope: RuleScope, name: String) -> RuleOwner {
-    match scope {
-        RuleScope::Environment(_) => RuleOwner::Environment(name),
-        RuleScope::Project(_) => RuleOwner::Project(name),
-        RuleScope::Key(_) => RuleOwner::Key(name),
-    }
-}
-
-/// Whether the owner is what the scope is. In a set, there is one of each.
-const fn is_of(owner: &RuleOwner, scope: RuleScope) -> bool {
-    matches!(
-        (owner, scope),
-        (RuleOwner::Environment(_), RuleScope::Environment(_))
-            | (RuleOwner::Project(_), RuleScope::Project(_))
-            | (RuleOwner::Key(_), RuleScope::Key(_))
-    )
 }
 
 /// What was read of keys and accounts.

@@ -46,6 +46,31 @@ fn receipt_proves_a_signature_of_gpg_and_of_git() -> Result<()> {
     let refused = run(&mut station.sealcard(&["verify", "--bundle", &forged, &content]), DEADLINE)?.failure()?;
     ensure!(refused.text().contains("not proved"), "{}", refused.description());
 
+    // A job signs and writes the receipts of all files at once.
+    let folder = station.path("dist");
+    fs::create_dir(&folder)?;
+    for name in ["one", "two"] {
+        station.write(&format!("dist/{name}"), name)?;
+    }
+    let file = station.path("dist.sealcard-bundle.json");
+    let key = &playground.key(Algorithm::Ed25519)?.fingerprint;
+    station.run_sealcard(&["sign", "--key", key, "--bundle", &file, &folder])?;
+    let shown = station.run_sealcard(&["verify", "--bundle", &file, "--policy", &policy, &folder])?.text();
+    ensure!(shown.matches("by ada").count() == 2, "{shown}");
+    let alone = station.path("alone.json");
+    station.run_sealcard(&[
+        "sign",
+        "--key",
+        key,
+        "--bundle",
+        &alone,
+        "--clear",
+        "-o",
+        "-",
+        &format!("{folder}/one"),
+    ])?;
+    ensure!(fs::read_to_string(&alone)?.matches("tlog-proof@v1").count() == 1);
+
     // What this server did not sign has no receipt.
     let local =
         ["--batch", "--passphrase", "", "--quick-generate-key", "local@example.org", "ed25519", "sign", "never"];

@@ -7,6 +7,7 @@ mod record;
 mod waiting;
 
 use std::{
+    fs,
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -30,6 +31,7 @@ pub(super) use key::find as find_card;
 use super::{
     App,
     output::{BAD, GOOD, WARN, clean, clean_path, count, failure, line, lossy, note, show, warn},
+    receipt,
     selection::{self, Skipped, signature_of},
 };
 use crate::remote::RemoteError;
@@ -61,6 +63,9 @@ pub(super) struct Arguments {
     /// The digest that is signed (default: what suits the key)
     #[arg(long, value_name = "ALGORITHM", value_parser = hashes())]
     hash: Option<HashAlgorithm>,
+    /// Write receipts of the signatures here: with them others can check offline what the server's record says
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    bundle: Option<PathBuf>,
     #[command(flatten)]
     selection: selection::Options,
     #[command(flatten)]
@@ -87,6 +92,8 @@ Examples:
       makes release.tar.gz.asc
   sealcard sign --key tools/release --missing dist/
       signs everything in dist/ that has no signature yet
+  sealcard sign --bundle release.sealcard-bundle.json dist/
+      also writes what proves to others that the record has the signatures
   sealcard sign --clear --output - notes.txt
       prints the text with a signature below
 
@@ -150,8 +157,9 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     if is_one {
         let signed = one(app, &arguments, &key, hash, context).await;
         return match signed.inspect_err(|error| record::failure(app, Some(&key), error)) {
-            Ok(request) => {
+            Ok((request, signature)) => {
                 record::success(app, &key, Some(request));
+                write_bundle(app, &arguments, &[signature]).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => exit_code(&error).ok_or(error),
@@ -181,12 +189,25 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         interrupted,
     };
     show(arguments.json, &report, |report| print(report, arguments.quiet))?;
+    if !report.signed.is_empty() && arguments.bundle.is_some() {
+        let read = |signed: &Signed| fs::read(&signed.signature).with_context(|| clean_path(&signed.signature));
+        let signatures = report.signed.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+        write_bundle(app, &arguments, &signatures).await?;
+    }
     Ok(match (report.interrupted, report.failed.is_empty(), report.waiting.is_empty()) {
         (true, _, _) => ExitCode::from(INTERRUPTED),
         (false, false, _) => ExitCode::FAILURE,
         (false, true, false) => ExitCode::from(waiting::EXIT_CODE),
         (false, true, true) => ExitCode::SUCCESS,
     })
+}
+
+/// Writes the bundle, if one is wanted. The signatures stay, whatever happens to it.
+async fn write_bundle(app: &App, arguments: &Arguments, signatures: &[Vec<u8>]) -> anyhow::Result<()> {
+    let Some(to) = &arguments.bundle else { return Ok(()) };
+    receipt::write_bundle(app, signatures, to)
+        .await
+        .context("all is signed, but the receipts could not be had; `sealcard receipt FILE --bundle OUT` tries again")
 }
 
 /// The exit code after a signal.
@@ -260,7 +281,7 @@ async fn one(
     key: &SigningKey,
     hash: HashAlgorithm,
     context: Option<UseContext>,
-) -> anyhow::Result<RequestId> {
+) -> anyhow::Result<(RequestId, Vec<u8>)> {
     let [path] = arguments.paths.as_slice() else {
         bail!("with --clear, --output - or standard input, exactly one file is signed");
     };
@@ -269,7 +290,7 @@ async fn one(
     let mut content: Box<dyn io::Read> = if from_stdin {
         Box::new(io::stdin())
     } else {
-        Box::new(std::fs::File::open(path).with_context(|| format!("can't read {}", path.display()))?)
+        Box::new(fs::File::open(path).with_context(|| format!("can't read {}", path.display()))?)
     };
     let (signature, request) = if arguments.clear {
         let mut text = Vec::new();
@@ -302,7 +323,7 @@ async fn one(
             line(clean_path(&output));
         }
     }
-    Ok(request)
+    Ok((request, signature))
 }
 
 async fn ask(
