@@ -143,6 +143,8 @@ impl Schema {
                             applied BIGINT NOT NULL)",
                     )?;
                     conn.script(nodes::TABLE)?;
+                } else if !roles::has_tables(conn)? {
+                    return Err(StorageError::OwnerNeeded { step: 1 });
                 }
                 conn.script(STEP_LOCK_TIMEOUT)?;
                 // On error the caller drops the connection, and with it the lock.

@@ -16,9 +16,11 @@ pub struct RoleStatus {
     pub can_change_record: bool,
 }
 
-/// Whether the session's role is, or can become, the owner of the tables; so it is while there are none.
+/// Whether the session's role is, or can become, the owner of the tables; while there are none, whether it can make them.
 const OWNS: &str = "SELECT coalesce((SELECT pg_has_role(relowner, 'MEMBER') FROM pg_class
-        WHERE oid = to_regclass('schema_step')), TRUE)";
+        WHERE oid = to_regclass('schema_step')), has_schema_privilege(current_schema(), 'CREATE'), FALSE)";
+
+const HAS_TABLES: &str = "SELECT to_regclass('schema_step') IS NOT NULL";
 
 /// The session's role, and whether it may change what was written, or could switch off what guards it.
 const ROLE: &str = "SELECT current_user::TEXT, EXISTS (SELECT 1 FROM pg_class
@@ -39,6 +41,11 @@ pub(super) fn owns(conn: &mut Conn) -> Result<bool, StorageError> {
         Conn::Sqlite(_) => Ok(true),
         Conn::Postgres(_) => Ok(conn.scalar(OWNS, params![])? == Some(true)),
     }
+}
+
+/// Whether the database has a schema of ours.
+pub(super) fn has_tables(conn: &mut Conn) -> Result<bool, StorageError> {
+    Ok(conn.scalar(HAS_TABLES, params![])? == Some(true))
 }
 
 /// The session's role. None if the database is a file.

@@ -57,7 +57,7 @@ impl Schema {
             Conn::Sqlite(_) => {
                 conn.scalar("SELECT count(*) > 0 FROM sqlite_master WHERE name = 'schema_step'", params![])?
             }
-            Conn::Postgres(_) => conn.scalar("SELECT to_regclass('schema_step') IS NOT NULL", params![])?,
+            Conn::Postgres(_) => Some(roles::has_tables(conn)?),
         };
         if exists != Some(true) {
             return Err(StorageError::Options("the database holds no server".to_owned()));
