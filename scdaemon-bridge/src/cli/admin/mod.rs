@@ -16,6 +16,7 @@ mod record;
 mod rules;
 mod service_account;
 mod signer_trust;
+mod sinks;
 mod status;
 mod template;
 mod user;
@@ -91,6 +92,9 @@ enum Noun {
     /// See which notices were delivered, and try the channels
     #[command(subcommand)]
     Notices(notices::Command),
+    /// See how far the record has left the server, and mend sinks
+    #[command(after_help = sinks::HELP)]
+    Sinks(sinks::Arguments),
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -110,6 +114,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         Noun::Grant(command) => grant::run(app, command, json).await.map(done),
         Noun::Record(command) => record::run(app, command, json).await,
         Noun::Notices(command) => notices::run(app, command, json).await,
+        Noun::Sinks(arguments) => sinks::run(app, arguments, json).await,
     }
 }
 
