@@ -185,7 +185,7 @@ impl Reader<'_> {
             header: SyslogHeader { hostname, enterprise: self.config.enterprise_number },
             connection: Mutex::new(None),
         };
-        Ok((Transport::Syslog(receiver), Some(address.to_owned())))
+        Ok((Transport::Syslog(Box::new(receiver)), Some(address.to_owned())))
     }
 
     fn splunk(&mut self) -> Loaded {
@@ -304,7 +304,7 @@ fn split(address: &str) -> Option<(String, u16)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
 

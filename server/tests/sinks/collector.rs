@@ -88,15 +88,17 @@ fn events(path: &str, body: &str) -> Vec<(String, String)> {
             let records = body["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array().unwrap().clone();
             let event = |record: Value| {
                 let found = |list: &Value, key: &str| {
-                    let pair = list.as_array().unwrap().iter().find(|pair| pair["key"] == key).cloned();
-                    pair.map(|pair| pair["value"].clone()).unwrap_or_default()
+                    let pairs = list.as_array().cloned().unwrap_or_default();
+                    pairs
+                        .into_iter()
+                        .find(|pair| pair["key"] == key)
+                        .map(|pair| pair["value"].clone())
+                        .unwrap_or_default()
                 };
                 let entry = found(&record["body"]["kvlistValue"]["values"], "entry");
                 let group = found(&entry["kvlistValue"]["values"], "group");
-                let name = match &group["kvlistValue"]["values"] {
-                    Value::Null => String::new(),
-                    values => found(values, "name")["stringValue"].as_str().unwrap_or_default().to_owned(),
-                };
+                let name = found(&group["kvlistValue"]["values"], "name");
+                let name = name["stringValue"].as_str().unwrap_or_default().to_owned();
                 (text(&found(&record["attributes"], "sealcard.id")["stringValue"]), name)
             };
             records.into_iter().map(event).collect()
@@ -193,6 +195,11 @@ impl Collector {
     /// Refuses none any more.
     pub(crate) fn refuse_none(&self) {
         self.shared.refused.lock().clear();
+    }
+
+    /// Takes everything from now on.
+    pub(crate) fn take_all(&self) {
+        self.shared.answers.lock().clear();
     }
 
     /// Acknowledges after so many questions.

@@ -82,7 +82,7 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};
 

@@ -79,7 +79,7 @@ impl Fault {
 /// The way to a receiver.
 pub(super) enum Transport {
     Jsonl(JsonlFiles),
-    Syslog(SyslogReceiver),
+    Syslog(Box<SyslogReceiver>),
     Splunk(SplunkReceiver),
     Otlp(OtlpReceiver),
     Webhook(WebhookReceiver),
