@@ -216,6 +216,10 @@ mod tests {
             RequestError::Mismatch,
             RequestError::InProgress,
             RequestError::Busy,
+            RequestError::SinkBehind {
+                behind: crate::sinks::Behind { sink: text(), lag: None, error: None },
+                caller_may_know: false,
+            },
             RequestError::TooManyWaiting { limit: 32, of_project: false },
             RequestError::Rejected(text()),
             RequestError::TooManyDenials { retry_after: 1 },

@@ -54,11 +54,11 @@ impl Sinks {
         }
         let newest = self.0.store.record_length().await?;
         let (rows, now) = (self.0.store.sinks().await?, Timestamp::now());
-        let blocking = self.0.required.check(now);
+        let blocking = self.0.required.all_behind(now);
         let shown = self.0.targets.all.iter().filter_map(|target| {
             let row = rows.iter().find(|row| row.name == target.name)?;
             let mut sink = shown(target, row, newest, now);
-            sink.blocks = blocking.as_ref().is_some_and(|behind| behind.sink == sink.name);
+            sink.blocks = blocking.iter().any(|behind| behind.sink == sink.name);
             Some(sink)
         });
         Ok(shown.collect())

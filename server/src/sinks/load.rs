@@ -2,9 +2,7 @@
 
 use std::{
     fmt,
-    fs::DirBuilder,
     net::IpAddr,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -94,7 +92,7 @@ impl fmt::Debug for Targets {
 const SYSLOG_PORT: u16 = 6514;
 
 impl Targets {
-    /// Reads the files that the configuration names, relative to the data folder, and makes folders in it.
+    /// Reads the files that the configuration names, relative to the data folder. Changes nothing.
     ///
     /// # Errors
     /// If a file can't be read, or something in it or in the configuration can't be used.
@@ -157,14 +155,15 @@ impl Reader<'_> {
     fn jsonl(&self, name: &str) -> Loaded {
         let folder = self.config.folder.as_ref().ok_or(SinkFault::Missing("folder"))?;
         let folder = self.data.join(folder);
-        let readable = self.config.group_readable;
-        let made = DirBuilder::new().recursive(true).mode(if readable { 0o750 } else { 0o700 }).create(&folder);
-        // The server may be kept from it.
-        made.and_then(|()| folder.read_dir().map(drop))
-            .map_err(|why| SinkFault::Folder { path: folder.clone(), why })?;
+        // One in the data folder is made when the server starts.
+        if folder.exists() || !folder.starts_with(self.data) {
+            let listed = folder.read_dir().map(drop);
+            listed.map_err(|why| SinkFault::Folder { path: folder.clone(), why })?;
+        }
         let to = Some(folder.display().to_string());
-        let mode = if readable { 0o640 } else { 0o600 };
-        Ok((Transport::Jsonl(JsonlFiles { name: name.to_owned(), folder, mode }), to))
+        let mode = if self.config.group_readable { 0o640 } else { 0o600 };
+        let files = JsonlFiles { name: name.to_owned(), folder, mode, writing: Mutex::new(()) };
+        Ok((Transport::Jsonl(files), to))
     }
 
     fn syslog(&mut self) -> Loaded {

@@ -98,20 +98,26 @@ impl Requirement {
     /// The first required sink that is too far behind.
     #[must_use]
     pub fn check(&self, now: Timestamp) -> Option<Behind> {
-        let state = self.0.as_deref()?;
+        self.all_behind(now).into_iter().next()
+    }
+
+    /// All required sinks that are too far behind.
+    pub(super) fn all_behind(&self, now: Timestamp) -> Vec<Behind> {
+        let Some(state) = &self.0 else { return Vec::new() };
         let seen = state.seen.read();
         let seen = seen.as_ref().filter(|seen| seen.at.elapsed() < limits::SINK_STATE_AGE);
-        state.required.iter().find_map(|Required { name, entries, seconds }| {
-            let unknown = || Some(Behind { sink: name.clone(), lag: None, error: None });
-            let Some(seen) = seen else { return unknown() };
-            let Some(sink) = seen.sinks.get(name) else { return unknown() };
+        let behind = state.required.iter().filter_map(|Required { name, entries, seconds }| {
+            let Some((seen, sink)) = seen.and_then(|seen| Some((seen, seen.sinks.get(name)?))) else {
+                return Some(Behind { sink: name.clone(), lag: None, error: None });
+            };
             let lag = lag(sink.position, sink.waiting_since, seen.newest, now);
             (lag.0 > *entries || lag.1 > *seconds).then(|| Behind {
                 sink: name.clone(),
                 lag: Some(lag),
                 error: sink.error.clone(),
             })
-        })
+        });
+        behind.collect()
     }
 }
 

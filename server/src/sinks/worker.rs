@@ -31,6 +31,11 @@ impl Sinks {
         if targets.is_empty() {
             return Ok(());
         }
+        for target in targets {
+            if let Err(error) = target.transport.prepare() {
+                tracing::error!(%error, sink = target.name, "the folder of a sink can't be made");
+            }
+        }
         let sinks = targets.iter().map(|target| (target.name.clone(), target.from_beginning)).collect();
         for name in self.0.store.add_sinks(sinks).await? {
             tracing::info!(sink = name, "a new sink for the record");

@@ -135,7 +135,6 @@ pub(super) fn render(event: &SinkEvent) -> Value {
         "class_uid": class.uid(),
         "class_name": class.name(),
         "activity_id": class.activity(),
-        "activity_name": activity_name,
         "type_uid": class.uid() * 100 + class.activity(),
         "time": event.time.unix().saturating_mul(1000),
         "severity_id": severity_id,
@@ -157,6 +156,10 @@ pub(super) fn render(event: &SinkEvent) -> Value {
         "actor": actor(event),
         "unmapped": unmapped(event),
     });
+    // Otherwise the number has a name of its own.
+    if class.activity() == OTHER {
+        set(&mut object, "activity_name", activity_name.into());
+    }
     if let Some(reason) = event.reason() {
         set(&mut object, "status_detail", Value::from(reason));
     }

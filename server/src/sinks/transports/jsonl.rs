@@ -2,13 +2,13 @@
 //! write left is taken away before the next one.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
-use tokio::task::spawn_blocking;
+use tokio::{sync::Mutex, task::spawn_blocking};
 
 use super::{Fault, Sent};
 use crate::sinks::{Form, SinkEvent};
@@ -19,9 +19,17 @@ pub(in crate::sinks) struct JsonlFiles {
     pub(in crate::sinks) folder: PathBuf,
     /// Of new files.
     pub(in crate::sinks) mode: u32,
+    /// Held while a file is written: a test must not take what is half written for what was interrupted.
+    pub(in crate::sinks) writing: Mutex<()>,
 }
 
 impl JsonlFiles {
+    /// Makes the folder if it is not there.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        let mode = if self.mode & 0o040 == 0 { 0o700 } else { 0o750 };
+        DirBuilder::new().recursive(true).mode(mode).create(&self.folder)
+    }
+
     pub(super) async fn send(&self, form: Form, events: &[SinkEvent]) -> Sent {
         // Those of one day are written, and durable, together.
         let Some(first) = events.first() else { return Sent::all(events) };
@@ -33,6 +41,7 @@ impl JsonlFiles {
         }
         let (path, mode) = (self.folder.join(format!("{}-{day}.jsonl", self.name)), self.mode);
         let shown = path.display().to_string();
+        let _writing = self.writing.lock().await;
         let written = spawn_blocking(move || append(&path, mode, text.as_bytes())).await;
         match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => Sent { taken, fault: None },

@@ -97,6 +97,14 @@ impl Transport {
         }
     }
 
+    /// Makes what belongs to the server itself.
+    pub(super) fn prepare(&self) -> std::io::Result<()> {
+        match self {
+            Self::Jsonl(files) => files.prepare(),
+            _ => Ok(()),
+        }
+    }
+
     /// The keys that the receiver checks signatures with.
     pub(super) fn public_keys(&self) -> Vec<String> {
         match self {
