@@ -38,7 +38,6 @@ mod waiting;
 
 use std::{sync::Arc, time::Instant};
 
-use prometheus_client::registry::Registry;
 use tokio::time::sleep;
 
 pub(crate) use self::rules::Rules;
@@ -111,11 +110,6 @@ impl Requests {
         }
     }
 
-    /// Registers what is counted of uses of keys.
-    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
-        self.metrics.register(registry);
-    }
-
     /// Authorizes, records and performs one use of a key.
     ///
     /// # Errors
@@ -182,8 +176,7 @@ impl Requests {
         let (without_permit, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
         let (budgets, rules) = (self.budgets.clone(), self.rules.clone());
         let (cached, seen) = (seen.facts, seen.judgement);
-        let (approvals, required) = (self.waits, self.required.clone());
-        let (by, what) = (caller.clone(), request.clone());
+        let (approvals, required, by, what) = (self.waits, self.required.clone(), caller.clone(), request.clone());
         let decider = Decider { caller: by, request: what, rules, seen, without_permit, required, host, approvals };
         let judge = move |seen: Snapshot<'_>| budgets.charge(&decider.caller, decider.decide(seen)?, Instant::now());
         let decided = self.store.begin_request(arrived, query, cached, judge).await?;
