@@ -30,6 +30,7 @@ pub mod requests;
 pub mod roles;
 pub mod rule_trials;
 pub mod rules;
+pub mod sinks;
 pub mod ssh;
 pub mod status;
 pub mod text;

@@ -166,6 +166,8 @@ codes! {
     TooManyUses, "too-many-uses", 429, "Too many uses of keys";
     /// The server is busy. Retrying helps.
     Overloaded, "overloaded", 503, "The server is busy";
+    /// A required sink of the record is too far behind, so no key is used. Retrying helps once it has caught up.
+    SinkBehind, "sink-behind", 503, "The record does not leave the server";
     /// The server has no space to record anything, so it does nothing. Retrying helps once there is space.
     DiskFull, "disk-full", 507, "The server's disk is full";
     /// The environment's master key is sealed: a person must unseal it.

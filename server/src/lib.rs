@@ -23,10 +23,12 @@ pub mod memory;
 mod metrics;
 mod nodes;
 pub mod notices;
+pub mod outbound;
 pub mod requests;
 mod rules;
 mod service_manager;
 pub mod signers;
+pub mod sinks;
 mod telemetry;
 pub mod tls;
 

@@ -304,3 +304,65 @@ pub(crate) const APPROVAL_DAYS: i64 = 90;
 
 /// Days for which finished notices are kept.
 pub(crate) const NOTICE_DAYS: i64 = 30;
+
+// Sinks of the record.
+
+/// How often it is looked whether there are new entries.
+pub(crate) const SINK_POLL: Duration = Duration::from_millis(500);
+
+/// What is known of required sinks is not older, or keys are not used.
+pub(crate) const SINK_STATE_AGE: Duration = Duration::from_secs(15);
+
+/// How often a node looks whether the one that delivers has ended.
+pub(crate) const SINK_TAKEOVER_CHECK: Duration = Duration::from_secs(5);
+
+/// How long a node has a sink for itself: longer than a batch and noting what came of it.
+pub(crate) const SINK_LEASE: Duration = Duration::from_secs(90);
+
+/// How long a batch may take, whatever it waits for.
+pub(crate) const SINK_DEADLINE: Duration = Duration::from_secs(45);
+
+/// After so long no further request of a batch is begun.
+pub(crate) const SINK_ROUND: Duration = Duration::from_secs(5);
+
+/// Entries that are read at once.
+pub(crate) const SINK_ENTRIES: u32 = 200;
+
+/// Bytes of entries in a batch.
+pub(crate) const SINK_BATCH: usize = 512 * 1024;
+
+/// Parked entries that are tried again in one round.
+pub(crate) const SINK_RETRIED: u32 = 20;
+
+/// So many entries are parked one after the other. If the receiver refuses still more, it is not the entries' fault.
+pub(crate) const SINK_PARKED_IN_A_ROW: u32 = 10;
+
+/// The longest pause after a failure.
+pub(crate) const MAX_SINK_PAUSE: Duration = Duration::from_mins(1);
+
+/// The longest pause that a receiver may ask for.
+pub(crate) const MAX_SINK_RETRY_AFTER: Duration = Duration::from_hours(1);
+
+/// How much of an answer is read.
+pub(crate) const SINK_ANSWER: usize = 64 * 1024;
+
+/// The longest body of a webhook: Standard Webhooks asks for less than 20 kB.
+pub(crate) const WEBHOOK_BODY: usize = 19_000;
+
+/// How long connecting to a receiver of syslog may take, and its handshake.
+pub(crate) const SINK_CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a connection must stand after messages of syslog were written.
+pub(crate) const SYSLOG_SETTLE: Duration = Duration::from_millis(100);
+
+/// How long Splunk's indexers may take to acknowledge.
+pub(crate) const SINK_ACKNOWLEDGEMENT: Duration = Duration::from_secs(20);
+
+/// How often they are asked.
+pub(crate) const SINK_ACKNOWLEDGEMENT_POLL: Duration = Duration::from_millis(500);
+
+/// How long a test of a sink may take: less than a request.
+pub(crate) const SINK_TEST_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Parked entries that are listed.
+pub(crate) const LISTED_PARKED: u32 = 1000;

@@ -25,6 +25,7 @@ mod record;
 mod requests;
 mod rules;
 mod schema;
+mod sinks;
 mod sql;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -95,6 +96,7 @@ pub use rules::{
     RuleTexts, RuleVersionRow, RuleVersions, RulesNaming, RulesState, TemplateText, TemplateVersionRow,
 };
 pub use schema::{Cause, NodeStatus, Postponed, RoleStatus, SchemaStatus, StepStatus};
+pub use sinks::{ParkedRow, SinkFailure, SinkProgress, SinkRow};
 pub use transfer::{TransferProgress, Transferred};
 pub use writer::{WriteTx, WriterLoad};
 

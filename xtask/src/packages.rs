@@ -52,6 +52,8 @@ pub const TEST: &[&str] = &[
     "python3",
     "python3-aiosmtpd",
     "rpm",
+    "rsyslog",
+    "rsyslog-gnutls",
     "scdaemon",
     "softhsm2",
     "sqlite3",

@@ -23,7 +23,7 @@ use sealcard_server::{
         extract::parse_json,
         proxy_header::{MAX_HEADER, Parsed, Source, parse},
     },
-    notices,
+    notices, outbound,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -96,7 +96,7 @@ pub fn proxy_header(data: &[u8]) {
 /// When an error tells of a secret.
 pub fn webhook(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let _ = notices::retry_after(&text, Timestamp::from_unix(1_800_000_000));
+    let _ = outbound::retry_after(&text, Timestamp::from_unix(1_800_000_000));
     if let Err(error) = notices::Signer::parse(&text) {
         assert!(text.len() < 8 || !error.to_string().contains(&*text));
     }

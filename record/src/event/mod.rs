@@ -10,6 +10,7 @@ mod keys;
 mod notices;
 mod rules;
 mod shorten;
+mod sinks;
 mod uses;
 
 use sealcard_api::{
@@ -40,6 +41,7 @@ pub use keys::{
 };
 pub use notices::NoticeChannelAct;
 pub use rules::{RulesChange, RulesOf, TemplateChange};
+pub use sinks::{SinkRetry, SinkSkip};
 pub use uses::{
     Asked, DenialCause, Judged, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied,
     UseDeniedBurst, UseIntent, UseOutcome,
@@ -286,6 +288,11 @@ events! {
 
     /// A channel for notices that was disabled is used again.
     NoticeChannelEnabled(NoticeChannelAct) = "notice-channel-enabled", Administration;
+
+    /// A sink of the record is tried again.
+    SinkRetried(SinkRetry) = "sink-retried", Administration;
+    /// Entries are never sent by a sink.
+    SinkSkipped(SinkSkip) = "sink-skipped", Administration;
 }
 
 impl Event {

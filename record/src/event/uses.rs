@@ -253,6 +253,8 @@ pub enum DenialCause {
     Busy,
     /// A rule could not be evaluated.
     RuleFailed,
+    /// A required sink of the record is too far behind.
+    Sink,
 }
 
 /// A use that was asked for was not begun: the signer was not asked.

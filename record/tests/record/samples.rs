@@ -26,8 +26,8 @@ use sealcard_record::{
         MasterKeyChanged, Member, NoticeChannelAct, Operation, PasswordChangeFailed, PasswordChangeRequired,
         PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
         ReviewClosed, RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey,
-        TemplateChange, TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseExpired, UseIntent,
-        UseWaiting, UserAdded, UserChanged, Via,
+        SinkRetry, SinkSkip, TemplateChange, TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst,
+        UseExpired, UseIntent, UseWaiting, UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -160,6 +160,10 @@ pub(crate) fn drafts() -> Vec<Draft> {
         keys: vec!["sign.example.org/record+0a1b2c3d+AQID".to_owned()],
     };
     drafts.push(Draft { request_id: request(), ..Draft::of_server(Event::LogBegun(begun)) });
+    let sink = || "siem".to_owned();
+    drafts.push(by_request(Event::SinkRetried(SinkRetry { sink: sink(), parked: 2 })));
+    let skip = SinkSkip { sink: sink(), position: 41, until: Some(52), parked: 2 };
+    drafts.push(by_request(Event::SinkSkipped(skip)));
     drafts
 }
 

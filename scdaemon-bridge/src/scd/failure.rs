@@ -112,7 +112,9 @@ fn code_of_problem(code: ProblemCode) -> Code {
         | ProblemCode::TooManyUses
         | ProblemCode::TooManyWaiting
         | ProblemCode::Overloaded => Code::TRY_LATER,
-        ProblemCode::Sealed | ProblemCode::SignerUnavailable | ProblemCode::DiskFull => Code::NOT_OPERATIONAL,
+        ProblemCode::Sealed | ProblemCode::SignerUnavailable | ProblemCode::DiskFull | ProblemCode::SinkBehind => {
+            Code::NOT_OPERATIONAL
+        }
         ProblemCode::Timeout => Code::TIMEOUT,
         ProblemCode::MethodNotAllowed
         | ProblemCode::Conflict

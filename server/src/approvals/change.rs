@@ -389,6 +389,8 @@ fn change_of(tx: &mut WriteTx, event: &Event) -> Result<Option<Change>, StorageE
         | Event::ClockJumped(_)
         | Event::ClockConfirmed(_)
         | Event::NoticeChannelEnabled(_)
+        | Event::SinkRetried(_)
+        | Event::SinkSkipped(_)
         | Event::RevocationRead(_) => None,
         // What follows from work that passed when it began.
         Event::KeyCertify(_)

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{Data, output};
-use crate::{config::Config, notices::Channels, tls::ServerTls};
+use crate::{config::Config, notices::Channels, sinks::Targets, tls::ServerTls};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -26,6 +26,7 @@ impl ConfigCommand {
         let certificate = data.join(&config.tls.certificate);
         ServerTls::load(certificate.clone(), data.join(&config.tls.key))?;
         Channels::load(&data, &config.notices)?;
+        Targets::load(&data, &config)?;
         output::line(format_args!("{}", toml::to_string(&config)?.trim_end()));
         output::line(format_args!(
             "\n# No errors. Workstations trust SHA-256 {}",

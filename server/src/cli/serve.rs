@@ -26,6 +26,7 @@ use crate::{
     notices::Channels,
     service_manager,
     signers::{self, Found, Origin, Place, Signers},
+    sinks::{Sinks, Targets},
     storage::{EnvironmentRow, StorageError, Store},
     telemetry,
     tls::ServerTls,
@@ -122,6 +123,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     pair.renew().await;
     let tls = Arc::new(ServerTls::load(pair.certificate.clone(), pair.key.clone())?);
     let channels = Channels::load(data, &config.notices)?;
+    let targets = Targets::load(data, &config)?;
     let database = database::of(data, &config.database)?;
     let store = match Store::open(&database).await {
         Err(error @ StorageError::InUse(_)) => return Err(error.into()),
@@ -142,7 +144,10 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let signers = Signers::start(origin, &folder, &found, &store, environments);
     let listen = config.listen;
     let (retention, metrics) = (config.limits.request_retention(), config.metrics.listen);
-    let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), NameKey::of(data)?, channels);
+    let sinks = Sinks::new(store.clone(), targets);
+    sinks.prepare().await.context("can't read the sinks of the record")?;
+    let names = NameKey::of(data)?;
+    let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), names, channels, sinks.clone());
     let requests = state.requests.clone();
     requests.recover().await.context("can't record what an earlier stop left behind")?;
     let recovering = tokio::spawn(requests.keep_recovering(retention));
@@ -154,6 +159,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
         async move { state.authentication.last_uses.keep_writing(&store).await }
     });
     let notifying = tokio::spawn(state.notices.clone().keep_sending());
+    let delivering = tokio::spawn(sinks.keep_delivering());
     let mut publishing = tokio::spawn(state.log.clone().keep_publishing());
     let last = state.clone();
     let server =
@@ -201,6 +207,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     waking.abort();
     sweeping.abort();
     notifying.abort();
+    delivering.abort();
     publishing.abort();
     clock_watch.abort();
     alive.abort();
@@ -213,6 +220,9 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     last.requests.record_bursts(None).await;
     if let Err(error) = last.authentication.last_uses.write(&store).await {
         tracing::warn!(%error, "the last uses of logins could not be written");
+    }
+    if let Err(error) = store.release_sinks().await {
+        tracing::warn!(%error, "other servers will know only later that they may deliver for the sinks");
     }
     signers.stop().await;
     store.close().await;

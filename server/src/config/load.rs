@@ -35,6 +35,14 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// A section with a name of its own that makes no sense.
+    #[error("[{section}]: {reason}")]
+    Section {
+        /// The section.
+        section: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A value that makes no sense.
     #[error("{key}: {reason}")]
     Value {
@@ -142,7 +150,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         let reason = "must have at most 255 letters, digits and other signs than + and blanks";
         return Err(ConfigError::Value { key: "record.origin", reason });
     }
-    config.notices.check()
+    config.notices.check()?;
+    super::sinks::check(&config.sinks)
 }
 
 #[cfg(test)]
@@ -267,7 +276,7 @@ mod tests {
 
         #[test]
         fn every_key_that_is_not_known_is_refused(key in "[a-z]{3,12}") {
-            prop_assume!(!["listen", "tls", "log", "limits", "notices"].contains(&key.as_str()));
+            prop_assume!(!["listen", "tls", "log", "limits", "notices", "sinks"].contains(&key.as_str()));
             let error = read(&format!("{key} = 1"), &[]).unwrap_err().to_string();
             prop_assert!(error.contains(&key) && error.contains("line 1"), "{}", error);
         }

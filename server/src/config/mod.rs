@@ -6,8 +6,10 @@ mod environment;
 mod load;
 mod network;
 mod notices;
+mod sinks;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -20,6 +22,7 @@ pub use environment::{PREFIX, overlay};
 pub use load::{ConfigError, parse};
 pub use network::{Network, NetworkError};
 pub use notices::{MAIL, MailConfig, MailSecurity, NoticesConfig, WebhookConfig, WebhookKind};
+pub use sinks::{SinkConfig, SinkForm, SinkKind, SinkStart, SinksConfig};
 
 /// The file's name in the data folder.
 pub const FILE: &str = "server.toml";
@@ -58,6 +61,9 @@ pub struct Config {
     pub notices: NoticesConfig,
     /// The record's log.
     pub record: RecordConfig,
+    /// Where the record goes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sinks: SinksConfig,
 }
 
 impl Default for Config {
@@ -77,6 +83,7 @@ impl Default for Config {
             changes: ChangesConfig::default(),
             notices: NoticesConfig::default(),
             record: RecordConfig::default(),
+            sinks: SinksConfig::new(),
         }
     }
 }
@@ -152,7 +159,7 @@ pub struct ChangesConfig {
     /// approve any more.
     pub suspended: bool,
     /// `[changes.demands.KIND]`: what changes of this kind need, everywhere.
-    pub demands: std::collections::BTreeMap<ChangeKind, ChangeDemandConfig>,
+    pub demands: BTreeMap<ChangeKind, ChangeDemandConfig>,
 }
 
 /// What changes of a kind need.

@@ -42,6 +42,7 @@ mod record;
 mod requests;
 mod rules;
 mod service_accounts;
+mod sinks;
 mod status;
 mod templates;
 mod users;

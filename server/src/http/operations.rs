@@ -149,6 +149,14 @@ impl From<RequestError> for ApiError {
             RequestError::Busy => Self::new(Code::Overloaded)
                 .detail("The key store is busy, so the key was not used. Try again in a moment.")
                 .retry_after(2),
+            RequestError::SinkBehind { behind, caller_may_know } => {
+                let why = behind.error.as_ref().filter(|_| caller_may_know);
+                let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+                Self::new(Code::SinkBehind).detail(format!(
+                    "The key was not used: {behind}{why}. An administrator mends it: sealcard admin sinks show {}.",
+                    behind.sink
+                ))
+            }
             error @ RequestError::TooManyWaiting { .. } => Self::new(Code::TooManyWaiting).detail(sentence(&error.to_string())),
             RequestError::Rejected(why) => Self::new(Code::Rejected).detail(why),
             RequestError::TooManyDenials { retry_after } => Self::new(Code::TooManyAttempts)

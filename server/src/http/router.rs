@@ -22,7 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, flows, grants, groups, health,
     imports, keys, log, login, merges, notices, operations, passwords, projects, record, requests, rules,
-    service_accounts, status, templates, users,
+    service_accounts, sinks, status, templates, users,
 };
 use crate::config::Limits;
 
@@ -79,6 +79,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(rules::routes())
         .merge(templates::routes())
         .merge(notices::routes())
+        .merge(sinks::routes())
 }
 
 #[derive(utoipa::OpenApi)]
@@ -211,6 +212,7 @@ impl Place {
             | Code::DecryptionFailed
             | Code::TooManyUses
             | Code::TooManyWaiting
+            | Code::SinkBehind
             | Code::Rejected => self.uses_key,
             Code::ApprovalNeeded => !self.public && !self.reads && !self.uses_key,
             Code::Changed => self.approvals && self.body,

@@ -17,6 +17,7 @@ use crate::{
     requests::Requests,
     rules::Rules,
     signers::Signers,
+    sinks::Sinks,
     storage::Store,
     telemetry::{self, Disk, Telemetry},
     tls::CA_FILE,
@@ -50,6 +51,8 @@ pub struct Parts {
     pub keys: Keys,
     /// What people are told.
     pub notices: Notices,
+    /// Where the record goes.
+    pub sinks: Sinks,
     /// How the server is, for those who watch it.
     pub telemetry: Telemetry,
     /// What is counted of requests.
@@ -61,12 +64,20 @@ pub struct Parts {
 impl AppState {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(store: Store, signers: Arc<Signers>, config: Arc<Config>, names: NameKey, channels: Channels) -> Self {
+    pub fn new(
+        store: Store,
+        signers: Arc<Signers>,
+        config: Arc<Config>,
+        names: NameKey,
+        channels: Channels,
+        sinks: Sinks,
+    ) -> Self {
         let server_id = store.server_id();
         let changes = config.changes.clone();
         store.set_gate(Arc::new(ChangeGate { approvals: config.approvals, changes }));
         let authentication = Authentication::new(store.clone(), config.limits, names);
-        let requests = Requests::new(store.clone(), Arc::clone(&signers), &config.limits, config.approvals);
+        let requests =
+            Requests::new(store.clone(), Arc::clone(&signers), &config.limits, config.approvals, sinks.required());
         let running = requests.running.clone();
         // The data folder: the folder for temporary files may be memory.
         let folder = signers.folder().parent().unwrap_or(signers.folder()).to_owned();
@@ -88,7 +99,8 @@ impl AppState {
         signers.register_metrics(&mut registry);
         authentication.register_metrics(&mut registry);
         notices.register_metrics(&mut registry);
-        let parts = (store.clone(), Arc::clone(&signers), audit.clone(), notices.clone());
+        sinks.register_metrics(&mut registry);
+        let parts = (store.clone(), Arc::clone(&signers), audit.clone(), (notices.clone(), sinks.clone()));
         let telemetry = Telemetry::new(registry, parts, watched);
         Self(Arc::new(Parts {
             directory,
@@ -102,6 +114,7 @@ impl AppState {
             authentication,
             keys,
             notices,
+            sinks,
             telemetry,
             http,
             server_id,

@@ -3,29 +3,21 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use lettre::message::Mailbox;
-use reqwest::{Url, redirect};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
 use sealcard_api::{
     ids::PrincipalId,
     notices::{ChannelKind, DeliveryState, NoticeKind},
 };
 use secrecy::SecretString;
-use tokio::sync::Semaphore;
 
 use super::{
     mail::MailSender,
     sign::{SecretError, Signer},
-    target::{self, PrivateAddress, Resolver},
     webhook::WebhookSender,
 };
 use crate::{
     config::{MAIL, MailConfig, NoticesConfig, WebhookConfig, WebhookKind},
-    files::{self, FileError},
-    limits,
+    files, limits,
+    outbound::{Connecting, TargetError, read_pem},
     storage::{NewDelivery, NoticeRow},
 };
 
@@ -41,31 +33,16 @@ pub struct ChannelError {
 /// What is wrong with it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChannelFault {
-    #[error("{key}: {}", chain(.why))]
-    File { key: &'static str, why: FileError },
     #[error("secret-file: {0}")]
     Secret(#[from] SecretError),
-    #[error("url must begin with https:// and have no user, password or fragment")]
-    Url,
-    #[error("url: {0}")]
-    PrivateAddress(#[from] PrivateAddress),
-    #[error("ca-file: {0}")]
-    Certificates(String),
-    #[error("this machine has no list of certificate authorities (package ca-certificates); set ca-file")]
-    NoAuthorities,
+    #[error(transparent)]
+    Target(#[from] TargetError),
     #[error("from must be an address such as sealcard@example.org, or Sealcard <sealcard@example.org>")]
     From,
     #[error("host must be the mail server's name")]
     Host,
     #[error("{0}")]
     Other(String),
-}
-
-fn chain(error: &FileError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
 
 /// All channels.
@@ -110,9 +87,9 @@ impl Channels {
             let channel = Channel::mail(data, mail).map_err(|why| ChannelError { channel: MAIL.to_owned(), why })?;
             all.push(Arc::new(channel));
         }
-        let mut shared = Shared { lookups: target::lookups(), system: None };
+        let mut connecting = Connecting::new();
         for (name, webhook) in &config.webhook {
-            let channel = Channel::webhook(data, name, webhook, &mut shared)
+            let channel = Channel::webhook(data, name, webhook, &mut connecting)
                 .map_err(|why| ChannelError { channel: format!("webhook.{name}"), why })?;
             all.push(Arc::new(channel));
         }
@@ -160,13 +137,6 @@ impl Channels {
 const DISABLED: &str = "The channel is disabled.";
 pub(super) const NO_ADDRESS: &str = "The user has no e-mail address, or is disabled.";
 
-/// What several webhooks have together.
-struct Shared {
-    lookups: Arc<Semaphore>,
-    /// TLS with the system's authorities.
-    system: Option<ClientConfig>,
-}
-
 impl Channel {
     fn mail(data: &Path, config: &MailConfig) -> Result<Self, ChannelFault> {
         let from: Mailbox = config.from.parse().map_err(|_| ChannelFault::From)?;
@@ -174,7 +144,7 @@ impl Channel {
             None => None,
             Some(file) => {
                 let text = files::read_secret(&data.join(file))
-                    .map_err(|why| ChannelFault::File { key: "password-file", why })?;
+                    .map_err(|why| TargetError::File { key: "password-file", why })?;
                 Some(SecretString::from(text.lines().next().unwrap_or_default()))
             }
         };
@@ -187,47 +157,33 @@ impl Channel {
         Ok(Self { name, kind, kinds: None, projects: None, sender: Sender::Mail(sender) })
     }
 
-    fn webhook(data: &Path, name: &str, config: &WebhookConfig, shared: &mut Shared) -> Result<Self, ChannelFault> {
+    fn webhook(
+        data: &Path,
+        name: &str,
+        config: &WebhookConfig,
+        connecting: &mut Connecting,
+    ) -> Result<Self, ChannelFault> {
         let WebhookConfig { url, url_file, kind, secret_file, kinds, projects, allow_private_networks, ca_file } =
             config;
         let url = match (url, url_file) {
-            (Some(url), _) => parse_url(url)?,
+            (Some(url), _) => TargetError::check_url(url, *allow_private_networks)?,
             (None, Some(file)) => {
                 let text =
-                    files::read_secret(&data.join(file)).map_err(|why| ChannelFault::File { key: "url-file", why })?;
-                parse_url(text.lines().next().unwrap_or_default().trim())?
+                    files::read_secret(&data.join(file)).map_err(|why| TargetError::File { key: "url-file", why })?;
+                TargetError::check_url(text.lines().next().unwrap_or_default().trim(), *allow_private_networks)?
             }
-            (None, None) => return Err(ChannelFault::Url),
+            (None, None) => return Err(TargetError::Url.into()),
         };
-        target::check_literal(&url, *allow_private_networks)?;
         let signer = match secret_file {
             None => None,
             Some(file) => {
                 let text = files::read_secret(&data.join(file))
-                    .map_err(|why| ChannelFault::File { key: "secret-file", why })?;
+                    .map_err(|why| TargetError::File { key: "secret-file", why })?;
                 Some(Signer::parse(&text)?)
             }
         };
-        let tls = match (ca_file, &shared.system) {
-            (Some(file), _) => tls(read_authorities(&data.join(file))?)?,
-            (None, Some(system)) => system.clone(),
-            (None, None) => shared.system.insert(tls(system_authorities()?)?).clone(),
-        };
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .http1_only()
-            // A proxy would resolve the name itself, and connect to what it finds.
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .dns_resolver(Resolver::new(*allow_private_networks, Arc::clone(&shared.lookups)))
-            .timeout(limits::WEBHOOK_DEADLINE)
-            .pool_max_idle_per_host(1)
-            .pool_idle_timeout(limits::WEBHOOK_IDLE)
-            .referer(false)
-            .user_agent(concat!("sealcard-server/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| ChannelFault::Other(error.without_url().to_string()))?;
+        let tls = connecting.tls(ca_file.as_ref().map(|file| data.join(file)).as_deref(), None)?;
+        let client = connecting.client(tls, (*allow_private_networks, false), limits::WEBHOOK_DEADLINE)?;
         Ok(Self {
             name: name.to_owned(),
             kind: kind.channel(),
@@ -259,45 +215,4 @@ impl Channel {
             _ => Vec::new(),
         }
     }
-}
-
-fn parse_url(text: &str) -> Result<Url, ChannelFault> {
-    let url = Url::parse(text).map_err(|_| ChannelFault::Url)?;
-    let plain = url.scheme() == "https"
-        && url.host_str().is_some_and(|host| !host.is_empty())
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.fragment().is_none();
-    if plain { Ok(url) } else { Err(ChannelFault::Url) }
-}
-
-fn read_pem(path: &Path) -> Result<Vec<u8>, ChannelFault> {
-    files::read(path).map_err(|why| ChannelFault::File { key: "ca-file", why })
-}
-
-fn read_authorities(path: &Path) -> Result<RootCertStore, ChannelFault> {
-    let pem = read_pem(path)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| ChannelFault::Certificates(error.to_string()))?;
-        roots.add(certificate).map_err(|error| ChannelFault::Certificates(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(ChannelFault::Certificates("it has no certificate in PEM form".to_owned()));
-    }
-    Ok(roots)
-}
-
-fn system_authorities() -> Result<RootCertStore, ChannelFault> {
-    let mut roots = RootCertStore::empty();
-    // Machines carry certificates that are too odd to be read; the others still count.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() { Err(ChannelFault::NoAuthorities) } else { Ok(roots) }
-}
-
-fn tls(roots: RootCertStore) -> Result<ClientConfig, ChannelFault> {
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ChannelFault::Other(error.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

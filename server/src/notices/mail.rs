@@ -18,6 +18,7 @@ use super::{channel::ChannelFault, render, worker::Attempt};
 use crate::{
     config::{MailConfig, MailSecurity},
     limits,
+    outbound::TargetError,
     storage::Message,
 };
 
@@ -80,7 +81,7 @@ fn tls(config: &MailConfig, authorities: Option<Vec<u8>>) -> Result<TlsParameter
     }
     let mut builder = TlsParameters::builder(config.host.clone());
     if let Some(pem) = authorities {
-        let certificate = Certificate::from_pem(&pem).map_err(|error| ChannelFault::Certificates(error.to_string()))?;
+        let certificate = Certificate::from_pem(&pem).map_err(|error| TargetError::Certificates(error.to_string()))?;
         builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
     }
     builder.build_rustls().map_err(other)

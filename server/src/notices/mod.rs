@@ -11,7 +11,6 @@ mod metrics;
 mod render;
 mod schedule;
 mod sign;
-mod target;
 mod webhook;
 mod worker;
 
@@ -21,6 +20,7 @@ use prometheus_client::registry::Registry;
 
 pub(crate) use self::administer::{NoticesState, check_email};
 use self::metrics::Metrics;
+pub use self::sign::{SecretError, Signer};
 pub use self::{
     administer::NoticesError,
     channel::{ChannelError, Channels},
@@ -28,10 +28,6 @@ pub use self::{
         Subject, approval_decided, approval_reminder, approval_wanted, break_glass, change_made, change_wanted,
         review_open, test,
     },
-};
-pub use self::{
-    sign::{SecretError, Signer},
-    webhook::retry_after,
 };
 use crate::storage::Store;
 

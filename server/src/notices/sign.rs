@@ -68,14 +68,14 @@ impl Signer {
     }
 
     /// The value of the header `webhook-signature`.
-    pub(super) fn signature(&self, id: &str, timestamp: i64, body: &str) -> String {
+    pub(crate) fn signature(&self, id: &str, timestamp: i64, body: &str) -> String {
         let signed = format!("{id}.{timestamp}.{body}");
         let signatures: Vec<String> = self.secrets.iter().map(|secret| secret.signature(signed.as_bytes())).collect();
         signatures.join(" ")
     }
 
     /// The public keys (`whpk_…`) that receivers check with.
-    pub(super) fn public_keys(&self) -> Vec<String> {
+    pub(crate) fn public_keys(&self) -> Vec<String> {
         let keys = self.secrets.iter().filter_map(|secret| match secret {
             Secret::Hmac(_) => None,
             Secret::Ed25519(pair) => Some(format!("whpk_{}", BASE64.encode(pair.public_key().as_ref()))),

@@ -1,17 +1,15 @@
 //! One attempt to post a notice.
 
-use std::time::Duration;
-
 use reqwest::{
     Client, Response, StatusCode, Url,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use sealcard_api::{Timestamp, text::one_line};
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use sealcard_api::Timestamp;
 
-use super::{render, sign::Signer, target::PrivateAddress, worker::Attempt};
+use super::{render, sign::Signer, worker::Attempt};
 use crate::{
     config::WebhookKind,
+    outbound::{failure_reason, retry_after},
     storage::{Message, NoticeRow},
 };
 
@@ -45,7 +43,7 @@ impl WebhookSender {
                 .header("webhook-id", id)
                 .header("webhook-timestamp", timestamp);
         }
-        request.body(body).send().await.map_err(|error| Attempt::Unreachable(reason(error.without_url())))
+        request.body(body).send().await.map_err(|error| Attempt::Unreachable(failure_reason(error)))
     }
 }
 
@@ -68,56 +66,5 @@ fn judge(response: &Response, now: Timestamp) -> Attempt {
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => Attempt::Again { error: text, after: None },
         status if status.is_client_error() => Attempt::Refused(text),
         _ => Attempt::Again { error: text, after: None },
-    }
-}
-
-/// The value of the header `Retry-After`: seconds, or a time.
-#[must_use]
-pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
-    let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let time = OffsetDateTime::parse(value, &Rfc2822).ok()?.unix_timestamp();
-    Some(Duration::from_secs(time.saturating_sub(now.unix()).max(0).cast_unsigned()))
-}
-
-/// Why nothing came back: the innermost cause, because the others say only that sending failed.
-fn reason(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "the receiver did not answer in time".to_owned();
-    }
-    let mut innermost: &dyn std::error::Error = &error;
-    while let Some(source) = innermost.source() {
-        if source.is::<PrivateAddress>() {
-            return source.to_string();
-        }
-        innermost = source;
-    }
-    one_line(&innermost.to_string(), 200)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_time() {
-        let now = Timestamp::from_unix(1_445_412_470);
-        assert_eq!(retry_after(" 120 ", now), Some(Duration::from_mins(2)));
-        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT", now), Some(Duration::from_secs(10)));
-        assert_eq!(retry_after("Wed, 21 Oct 2015 07:27:00 GMT", now), Some(Duration::ZERO));
-        assert_eq!(retry_after("soon", now), None);
-        assert_eq!(retry_after("-1", now), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_header_is_a_time_or_nothing(value: String, now in 0_i64..1 << 40) {
-            let _ = retry_after(&value, Timestamp::from_unix(now));
-        }
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     approvals,
     authn::Caller,
     config::ApprovalsConfig,
+    sinks::Requirement,
     storage::{Arrival, Facts, RequestRow, Snapshot, StorageError, Verdict},
 };
 
@@ -57,6 +58,8 @@ pub(super) struct Decider {
     pub(super) seen: Option<Judgement>,
     /// The signer was not asked for a permit, or has no place for one more use.
     pub(super) without_permit: bool,
+    /// Sinks without which no key is used.
+    pub(super) required: Requirement,
     pub(super) host: Option<Uuid>,
     /// Approvals, where a flow says nothing else.
     pub(super) approvals: ApprovalsConfig,
@@ -120,11 +123,17 @@ impl Decider {
         if waits {
             return self.wait(&mut snapshot, known, (&decision, rules.as_deref()), intent);
         }
-        if self.without_permit {
+        let caller_may_know =
+            !judged.principal.effective_system_roles().is_empty() || judged.roles.contains(Role::Owner);
+        let obstacle = match self.required.check(now) {
+            Some(behind) => Some((DenialCause::Sink, RequestError::SinkBehind { behind, caller_may_know })),
+            None => self.without_permit.then_some((DenialCause::Busy, RequestError::Busy)),
+        };
+        if let Some((cause, error)) = obstacle {
             return Ok(match arrival {
                 // It waits on, and comes again.
-                Arrival::Waiting(_) => Verdict { next: None, value: Decided::Refused(RequestError::Busy) },
-                _ => self.refuse(facts, None, (before, Input::Refuse, DenialCause::Busy), RequestError::Busy),
+                Arrival::Waiting(_) => Verdict { next: None, value: Decided::Refused(error) },
+                _ => self.refuse(facts, None, (before, Input::Refuse, cause), error),
             });
         }
         if let Some(fitting) = &approved
@@ -155,8 +164,6 @@ impl Decider {
         let entry = self.caller.draft(Event::UseIntent(intent.clone()));
         let approved_before = if before == RequestState::Waiting { state::next(before, Input::Approve) } else { None };
         let next = state::next(approved_before.unwrap_or(before), Input::Allow).map(|state| (state, entry));
-        let caller_may_know =
-            !judged.principal.effective_system_roles().is_empty() || judged.roles.contains(Role::Owner);
         let allowed = Allowed { intent, component: component.key.clone(), caller_may_know };
         Ok(Verdict { next, value: Decided::Begin(Box::new(allowed)) })
     }

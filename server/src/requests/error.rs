@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sealcard_policy::Decision;
 
-use crate::{limits, storage::StorageError};
+use crate::{limits, sinks::Behind, storage::StorageError};
 
 /// Why a request gave nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -32,6 +32,14 @@ pub enum RequestError {
     /// The signer has too much to do; in the record as denied. Retrying helps.
     #[error("the key store is busy")]
     Busy,
+    /// A required sink of the record is too far behind; in the record as denied. Retrying helps once it has caught up.
+    #[error("{behind}")]
+    SinkBehind {
+        /// The sink.
+        behind: Behind,
+        /// Whether the caller looks after the server or the project, and may know why.
+        caller_may_know: bool,
+    },
     /// As many requests wait for people as may; in the record as denied. Retrying helps once some are decided.
     #[error("{limit} requests {} wait for approval already", if *.of_project { "for the keys of this project" } else { "of yours" })]
     TooManyWaiting {
@@ -95,12 +103,13 @@ pub enum RequestError {
 
 impl RequestError {
     /// All that [`Self::kind`] says.
-    pub(super) const KINDS: [&str; 18] = [
+    pub(super) const KINDS: [&str; 19] = [
         "denied",
         "unfit",
         "mismatch",
         "in-progress",
         "busy",
+        "sink-behind",
         "too-many-waiting",
         "rejected",
         "too-many-denials",
@@ -124,6 +133,7 @@ impl RequestError {
             Self::Mismatch => "mismatch",
             Self::InProgress => "in-progress",
             Self::Busy => "busy",
+            Self::SinkBehind { .. } => "sink-behind",
             Self::TooManyWaiting { .. } => "too-many-waiting",
             Self::Rejected(_) => "rejected",
             Self::TooManyDenials { .. } => "too-many-denials",

@@ -10,7 +10,7 @@ use prometheus_client::{
 use sealcard_api::ids::RequestId;
 use sealcard_record::event::SignerOperation;
 
-use super::{RequestError, UseAnswer};
+use super::{RequestError, Requests, UseAnswer};
 use crate::metrics::{Durations, durations};
 
 /// What is counted of uses of keys. Cheap to clone.
@@ -106,6 +106,13 @@ impl Default for Metrics {
             drop(metrics.stages.get_or_create(&stage.label()));
         }
         metrics
+    }
+}
+
+impl Requests {
+    /// Registers what is counted of uses of keys.
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
     }
 }
 
@@ -216,6 +223,10 @@ mod tests {
             RequestError::Mismatch,
             RequestError::InProgress,
             RequestError::Busy,
+            RequestError::SinkBehind {
+                behind: crate::sinks::Behind { sink: text(), lag: None, error: None },
+                caller_may_know: false,
+            },
             RequestError::TooManyWaiting { limit: 32, of_project: false },
             RequestError::Rejected(text()),
             RequestError::TooManyDenials { retry_after: 1 },

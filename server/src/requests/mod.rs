@@ -38,7 +38,6 @@ mod waiting;
 
 use std::{sync::Arc, time::Instant};
 
-use prometheus_client::registry::Registry;
 use tokio::time::sleep;
 
 pub(crate) use self::rules::Rules;
@@ -63,6 +62,7 @@ use crate::{
     config::{ApprovalsConfig, Limits},
     failpoint, limits,
     signers::Signers,
+    sinks::Requirement,
     storage::{Snapshot, Store},
 };
 
@@ -79,6 +79,8 @@ pub struct Requests {
     pub approvals: Approvals,
     budgets: Budgets,
     rules: Rules,
+    /// Sinks without which no key is used.
+    required: Requirement,
     /// How long requests wait for approval.
     waits: ApprovalsConfig,
     metrics: Metrics,
@@ -87,7 +89,13 @@ pub struct Requests {
 impl Requests {
     /// With no request in work.
     #[must_use]
-    pub fn new(store: Store, signers: Arc<Signers>, limits: &Limits, approvals: ApprovalsConfig) -> Self {
+    pub fn new(
+        store: Store,
+        signers: Arc<Signers>,
+        limits: &Limits,
+        approvals: ApprovalsConfig,
+        required: Requirement,
+    ) -> Self {
         let rules = Rules::default();
         Self {
             approvals: Approvals::new(store.clone(), rules.clone(), approvals),
@@ -96,14 +104,10 @@ impl Requests {
             running: Running::default(),
             budgets: Budgets::new(limits),
             rules,
+            required,
             waits: approvals,
             metrics: Metrics::default(),
         }
-    }
-
-    /// Registers what is counted of uses of keys.
-    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
-        self.metrics.register(registry);
     }
 
     /// Authorizes, records and performs one use of a key.
@@ -172,9 +176,8 @@ impl Requests {
         let (without_permit, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
         let (budgets, rules) = (self.budgets.clone(), self.rules.clone());
         let (cached, seen) = (seen.facts, seen.judgement);
-        let approvals = self.waits;
-        let (by, what) = (caller.clone(), request.clone());
-        let decider = Decider { caller: by, request: what, rules, seen, without_permit, host, approvals };
+        let (approvals, required, by, what) = (self.waits, self.required.clone(), caller.clone(), request.clone());
+        let decider = Decider { caller: by, request: what, rules, seen, without_permit, required, host, approvals };
         let judge = move |seen: Snapshot<'_>| budgets.charge(&decider.caller, decider.decide(seen)?, Instant::now());
         let decided = self.store.begin_request(arrived, query, cached, judge).await?;
         stopwatch.lap(Stage::Decide);

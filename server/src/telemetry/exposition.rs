@@ -5,7 +5,7 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
-use sealcard_api::{Timestamp, admin::EnvironmentState};
+use sealcard_api::{Timestamp, admin::EnvironmentState, sinks::SinkState};
 use tokio::time::timeout;
 
 use super::{
@@ -55,6 +55,11 @@ struct EnvironmentLabel {
 struct EnvironmentStateLabels {
     environment: String,
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabel {
+    sink: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -158,12 +163,33 @@ impl Overview {
             "Deliveries of notices that are tried, or tried again",
             pending,
         );
+        self.register_sinks(registry);
         let certificates = Family::<CertificateLabel, Gauge>::default();
         for one in &self.certificates {
             certificates.get_or_create(&CertificateLabel { certificate: one.used_as.name() }).set(one.expires.unix());
         }
         let help = "When a certificate ends by which workstations know the server";
         registry.register_with_unit("certificate_expiry_timestamp", help, Unit::Seconds, certificates);
+    }
+
+    fn register_sinks(&self, registry: &mut Registry) {
+        let gauges = || Family::<SinkLabel, Gauge>::default();
+        let (entries, seconds, parked, failing) = (gauges(), gauges(), gauges(), gauges());
+        for sink in &self.sinks.sinks {
+            let label = SinkLabel { sink: sink.name.clone() };
+            let set = |family: &Family<SinkLabel, Gauge>, value: u64| {
+                family.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+            };
+            set(&entries, sink.lag_entries);
+            set(&seconds, sink.lag_seconds);
+            set(&parked, sink.parked);
+            set(&failing, u64::from(sink.failures > 0 || sink.state == SinkState::Stopped));
+        }
+        let help = "Entries of the record that a sink has not delivered yet";
+        registry.register("sink_lag_entries", help, entries);
+        registry.register_with_unit("sink_lag", "The age of the oldest of these entries", Unit::Seconds, seconds);
+        registry.register("sink_parked_entries", "Entries that the receiver of a sink refused", parked);
+        registry.register("sink_failing", "Whether the last attempt of a sink failed, or it is stopped", failing);
     }
 
     fn register_environments(&self, registry: &mut Registry, now: Timestamp) {

@@ -131,6 +131,7 @@ mod tests {
         http::AppState,
         notices::Channels,
         signers::{Origin, Signers},
+        sinks::{Sinks, Targets},
         storage::{Database, Store},
     };
 
@@ -142,7 +143,9 @@ mod tests {
         let signers = Signers::start(Origin::Apart, data, &[], &store, []);
         let names = NameKey::of(data).unwrap();
         let channels = Channels::load(data, &Config::default().notices).unwrap();
-        let telemetry = AppState::new(store, signers, Arc::new(Config::default()), names, channels).telemetry.clone();
+        let sinks = Sinks::new(store.clone(), Targets::none());
+        let state = AppState::new(store, signers, Arc::new(Config::default()), names, channels, sinks);
+        let telemetry = state.telemetry.clone();
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
         (address, tokio::spawn(async move { drop(serve(&telemetry, &listener).await) }))

@@ -16,7 +16,7 @@ use sealcard_api::Timestamp;
 
 use self::health::Health;
 pub(crate) use self::{disk::Disk, exposition::registry, listener::keep_serving};
-use crate::{audit::Audit, ends::KeyEnds, notices::Notices, signers::Signers, storage::Store};
+use crate::{audit::Audit, ends::KeyEnds, notices::Notices, signers::Signers, sinks::Sinks, storage::Store};
 
 /// What is known of the server. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ struct Parts {
     signers: Arc<Signers>,
     audit: Audit,
     notices: Notices,
+    sinks: Sinks,
     health: Health,
     ends: KeyEnds,
     watched: Watched,
@@ -49,12 +50,12 @@ impl Telemetry {
     /// With what is counted in `registry`.
     pub(crate) fn new(
         registry: Registry,
-        (store, signers, audit, notices): (Store, Arc<Signers>, Audit, Notices),
+        (store, signers, audit, (notices, sinks)): (Store, Arc<Signers>, Audit, (Notices, Sinks)),
         watched: Watched,
     ) -> Self {
         let health = Health::new(store.clone(), Arc::clone(&signers), watched.disk.clone());
         let (ends, started) = (KeyEnds::default(), Timestamp::now());
-        Self(Arc::new(Parts { registry, store, signers, audit, notices, health, ends, watched, started }))
+        Self(Arc::new(Parts { registry, store, signers, audit, notices, sinks, health, ends, watched, started }))
     }
 
     /// Whether the server can work.

@@ -21,6 +21,7 @@ use crate::{
     clock::DAY,
     ends::{self, KeyEnd},
     notices::NoticesState,
+    sinks::SinksState,
     storage::{NodeStatus, OpenRequests, StorageError, Store},
 };
 
@@ -34,6 +35,7 @@ pub(super) struct Overview {
     pub(super) certificates: Vec<CertificateStatus>,
     pub(super) verification: Option<RecordVerification>,
     pub(super) notices: NoticesState,
+    pub(super) sinks: SinksState,
 }
 
 impl Telemetry {
@@ -85,7 +87,7 @@ impl Telemetry {
     /// # Errors
     /// If the database fails.
     pub(super) async fn overview(&self) -> Result<Overview, StorageError> {
-        let Parts { store, audit, notices, health, ends, watched, .. } = &*self.0;
+        let Parts { store, audit, notices, sinks, health, ends, watched, .. } = &*self.0;
         let files = [(CertificateUse::Server, &watched.certificate), (CertificateUse::Authority, &watched.authority)];
         let certificates = files.into_iter().filter_map(|(used_as, file)| {
             let [_, expires] = ends::validity(file)?;
@@ -99,6 +101,7 @@ impl Telemetry {
             certificates: certificates.collect(),
             verification: audit.last(),
             notices: notices.state().await?,
+            sinks: sinks.state().await?,
         })
     }
 
@@ -152,6 +155,7 @@ impl Telemetry {
             _ => {}
         }
         sentences.extend(overview.notices.attention.iter().cloned());
+        sentences.extend(overview.sinks.attention.iter().cloned());
         let unknown = match overview.open.unknown {
             0 => return sentences,
             1 => "1 use".to_owned(),

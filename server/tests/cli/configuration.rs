@@ -32,7 +32,11 @@ fn flat(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) {
 }
 
 /// Sections that are absent by default, with what they need at least.
-const SECTIONS: &str = "[notices.mail]\nhost = \"\"\nfrom = \"\"\n[notices.webhook.NAME]\n[changes.demands.users]";
+const SECTIONS: &str = "[notices.mail]\nhost = \"\"\nfrom = \"\"\n[notices.webhook.NAME]\n[changes.demands.users]\n\
+    [sinks.NAME]\nkind = \"jsonl\"";
+
+/// Keys that have no default and must be set.
+const REQUIRED: [&str; 3] = ["notices.mail.from", "notices.mail.host", "sinks.NAME.kind"];
 
 #[test]
 fn page_names_every_key_with_its_default() {
@@ -42,8 +46,8 @@ fn page_names_every_key_with_its_default() {
     let mut page = documented();
     page.retain(|_, default| default != "none");
     let required = page.extract_if(.., |_, default| default == "required");
-    assert_eq!(required.map(|(key, _)| key).collect::<Vec<_>>(), ["notices.mail.from", "notices.mail.host"]);
-    defaults.retain(|key, _| !["notices.mail.from", "notices.mail.host"].contains(&key.as_str()));
+    assert_eq!(required.map(|(key, _)| key).collect::<Vec<_>>(), REQUIRED);
+    defaults.retain(|key, _| !REQUIRED.contains(&key.as_str()));
     assert_eq!(page, defaults);
 }
 
@@ -58,7 +62,7 @@ fn page_names_every_key_without_a_default() {
     };
     let page = documented();
     let sections = ["", "database", "tls", "policy", "approvals", "changes", "log", "limits", "metrics", "record"];
-    let notices = ["notices", "notices.mail", "notices.webhook.NAME", "changes.demands.users"];
+    let notices = ["notices", "notices.mail", "notices.webhook.NAME", "changes.demands.users", "sinks.NAME"];
     let keys = sections.iter().chain(&notices).flat_map(|section| {
         let (text, prefix) = match *section {
             "" => ("unknown-key = 1".to_owned(), String::new()),
@@ -66,7 +70,7 @@ fn page_names_every_key_without_a_default() {
         };
         known(&text).into_iter().map(move |key| format!("{prefix}{key}"))
     });
-    let no_keys = [&sections[..], &notices, &["notices.webhook", "changes.demands"]].concat();
+    let no_keys = [&sections[..], &notices, &["notices.webhook", "changes.demands", "sinks"]].concat();
     let mut keys: Vec<_> = keys.filter(|key| !no_keys.contains(&key.as_str())).collect();
     keys.sort();
     assert_eq!(page.into_keys().collect::<Vec<_>>(), keys);

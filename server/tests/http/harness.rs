@@ -15,6 +15,7 @@ use sealcard_server::{
     http::{AppState, Server},
     notices::Channels,
     signers::{Origin, Signers},
+    sinks::{Sinks, Targets},
     storage::{Database, PostgresOptions, PrincipalRow, RecordFilter, StorageError, Store},
     tls::{self, CA_FILE, ServerTls},
 };
@@ -84,7 +85,10 @@ impl Running {
         change(&mut config);
         let signers = Signers::start(Origin::Apart, data, &[], &store, []);
         let channels = Channels::load(data, &config.notices).unwrap();
-        let state = AppState::new(store.clone(), signers, Arc::new(config), NameKey::of(data).unwrap(), channels);
+        let targets = Targets::load(data, &config).unwrap();
+        let sinks = Sinks::new(store.clone(), targets);
+        let names = NameKey::of(data).unwrap();
+        let state = AppState::new(store.clone(), signers, Arc::new(config), names, channels, sinks);
         tokio::spawn(state.requests.approvals.wake.clone().run());
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, Arc::clone(&tls), state.clone()).await.unwrap();

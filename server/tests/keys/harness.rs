@@ -25,6 +25,7 @@ use sealcard_server::{
     keys::{self, By, KeyPlan, Maker},
     requests::{Output, RequestError, Requests, UseAnswer, UseRequest, UseResponse},
     signers::{Origin, Signers},
+    sinks::Requirement,
     storage::{
         Database, FactsQuery, Member, NewGrantRow, PrincipalRow, ProjectRow, RecordFilter, RecordRow, StorageError,
         Store, Target,
@@ -239,7 +240,13 @@ impl Place {
 async fn start(store: Store, data: &Path) -> Requests {
     let environments = store.environments().await.unwrap();
     let signers = Signers::start(Origin::Here(signer_program()), &data.join("signer"), &[], &store, environments);
-    let requests = Requests::new(store, Arc::clone(&signers), &Limits::default(), ApprovalsConfig::default());
+    let requests = Requests::new(
+        store,
+        Arc::clone(&signers),
+        &Limits::default(),
+        ApprovalsConfig::default(),
+        Requirement::default(),
+    );
     requests.recover().await.unwrap();
     requests
 }

@@ -321,6 +321,30 @@ CREATE TABLE notice_channel (
     disabled_since BIGINT
 );
 
+-- How far the record has left the server by a sink: entries up to `position` are with the receiver, parked or skipped.
+CREATE TABLE sink (
+    name         TEXT COLLATE "C" PRIMARY KEY,
+    position     BIGINT NOT NULL CHECK (position >= 0),
+    node_id      UUID,             -- the node that delivers
+    leased_until BIGINT,
+    last_success BIGINT,
+    last_failure BIGINT,
+    last_error   TEXT,
+    failures     BIGINT NOT NULL DEFAULT 0,    -- since the last success
+    next_attempt BIGINT NOT NULL DEFAULT 0,
+    stopped      BOOLEAN NOT NULL DEFAULT FALSE  -- the receiver wants no more, until an administrator acts
+);
+
+-- Entries that a receiver refused for what they are.
+CREATE TABLE sink_parked (
+    sink     TEXT COLLATE "C" NOT NULL REFERENCES sink (name) ON DELETE CASCADE,
+    sequence BIGINT NOT NULL,
+    parked   BIGINT NOT NULL,
+    error    TEXT NOT NULL,
+    retry    BOOLEAN NOT NULL DEFAULT FALSE,  -- an administrator wants it tried again
+    PRIMARY KEY (sink, sequence)
+);
+
 CREATE TABLE record (
     sequence     BIGINT PRIMARY KEY,
     time         BIGINT NOT NULL,

@@ -333,6 +333,30 @@ CREATE TABLE notice_channel (
     disabled_since INTEGER
 ) STRICT;
 
+-- How far the record has left the server by a sink: entries up to `position` are with the receiver, parked or skipped.
+CREATE TABLE sink (
+    name         TEXT NOT NULL PRIMARY KEY,
+    position     INTEGER NOT NULL CHECK (position >= 0),
+    node_id      BLOB,             -- the node that delivers
+    leased_until INTEGER,
+    last_success INTEGER,
+    last_failure INTEGER,
+    last_error   TEXT,
+    failures     INTEGER NOT NULL DEFAULT 0,    -- since the last success
+    next_attempt INTEGER NOT NULL DEFAULT 0,
+    stopped      INTEGER NOT NULL DEFAULT 0  -- the receiver wants no more, until an administrator acts
+) STRICT;
+
+-- Entries that a receiver refused for what they are.
+CREATE TABLE sink_parked (
+    sink     TEXT NOT NULL REFERENCES sink (name) ON DELETE CASCADE,
+    sequence INTEGER NOT NULL,
+    parked   INTEGER NOT NULL,
+    error    TEXT NOT NULL,
+    retry    INTEGER NOT NULL DEFAULT 0,  -- an administrator wants it tried again
+    PRIMARY KEY (sink, sequence)
+) STRICT;
+
 CREATE TABLE record (
     sequence     INTEGER PRIMARY KEY,
     time         INTEGER NOT NULL,

@@ -42,6 +42,8 @@ pub(crate) const TABLES: &[Table] = &[
     table("notice", &["id"]),
     table("notice_delivery", &["id"]),
     table("notice_channel", &["name"]),
+    table("sink", &["name"]),
+    table("sink_parked", &["sink", "sequence"]),
     table("record", &["sequence"]),
     table("record_subtree", &["level", "number"]),
     table("log_key", &["component_id"]),

@@ -49,6 +49,7 @@ mod separation;
 mod server_clock;
 mod service_manager;
 mod signing;
+mod sinks;
 mod ssh;
 mod status;
 mod stubs;

@@ -17,6 +17,7 @@ mod report;
 mod rules;
 mod service_account;
 mod signer_trust;
+mod sinks;
 mod status;
 mod template;
 mod user;
@@ -95,6 +96,9 @@ enum Noun {
     /// See which notices were delivered, and try the channels
     #[command(subcommand)]
     Notices(notices::Command),
+    /// See how far the record has left the server, and mend sinks
+    #[command(after_help = sinks::HELP)]
+    Sinks(sinks::Arguments),
 }
 
 pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -115,6 +119,7 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
         Noun::Record(command) => record::run(app, command, json).await,
         Noun::Report(command) => report::run(app, command, json).await.map(done),
         Noun::Notices(command) => notices::run(app, command, json).await,
+        Noun::Sinks(arguments) => sinks::run(app, arguments, json).await,
     }
 }
 

@@ -26,11 +26,11 @@ const PYTHON: &str = "/usr/bin/python3";
 const PASSWORD: &str = "open-sesame-2207";
 
 /// The example of the reference libraries.
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A receiver that writes down what it gets.
-struct Receiver {
-    port: u16,
+pub(crate) struct Receiver {
+    pub(crate) port: u16,
     log: PathBuf,
     answer: PathBuf,
     _daemon: Daemon,
@@ -43,7 +43,7 @@ impl Receiver {
     }
 
     /// A receiver of webhooks that answers 200.
-    fn hook(playground: &Playground, name: &str) -> Result<Self> {
+    pub(crate) fn hook(playground: &Playground, name: &str) -> Result<Self> {
         Self::start(playground, name, HOOK, |answer| vec![SECRET.to_owned(), answer.display().to_string()])
     }
 
@@ -69,17 +69,17 @@ impl Receiver {
     }
 
     /// The status of the next answers, or `never`.
-    fn set(&self, answer: &str) -> Result<()> {
+    pub(crate) fn set(&self, answer: &str) -> Result<()> {
         Ok(fs::write(&self.answer, answer)?)
     }
 
     /// What it got.
-    fn got(&self) -> Result<Vec<Value>> {
+    pub(crate) fn got(&self) -> Result<Vec<Value>> {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
     }
 
-    fn wait_for(&self, count: usize) -> Result<Vec<Value>> {
+    pub(crate) fn wait_for(&self, count: usize) -> Result<Vec<Value>> {
         wait_until("what the receiver gets", PATIENCE, || {
             let got = self.got()?;
             Ok((got.len() >= count).then_some(got))
@@ -88,7 +88,7 @@ impl Receiver {
 }
 
 /// Adds sections to the configuration, with the files that they name, and starts the server again.
-fn configure(playground: &mut Playground, sections: &str) -> Result<()> {
+pub(crate) fn configure(playground: &mut Playground, sections: &str) -> Result<()> {
     playground.server.stop()?;
     let data = playground.server.data().to_owned();
     fs::write(data.join("smtp-password"), format!("{PASSWORD}\n"))?;

@@ -158,6 +158,9 @@ fn on(event: &Event) -> Option<String> {
         | Event::TemplateReverted(change)
         | Event::TemplateWithdrawn(change)
         | Event::TemplateRestored(change) => Some(change.template.clone()),
+        Event::NoticeChannelEnabled(act) => Some(act.channel.clone()),
+        Event::SinkRetried(act) => Some(act.sink.clone()),
+        Event::SinkSkipped(act) => Some(act.sink.clone()),
         Event::UnsealFailed(act) | Event::PinRefused(act) | Event::PinNotJudged(act) => {
             Some(act.environment.name.clone())
         }
@@ -211,6 +214,12 @@ fn result(event: &Event) -> String {
         Event::KeyDestroyFailed(act) => failed("failed", Some(&act.error)),
         Event::UnsealFailed(act) | Event::PinNotJudged(act) => failed("failed", act.error.as_deref()),
         Event::PinRefused(act) => failed("refused", act.error.as_deref()),
+        Event::SinkSkipped(skip) => {
+            let entries = skip.until.map(|until| format!("entries {} to {until}", skip.position + 1));
+            let parked = (skip.parked > 0).then(|| format!("{} parked", skip.parked));
+            let what: Vec<String> = entries.into_iter().chain(parked).collect();
+            format!("not sent: {}", what.join(", "))
+        }
         Event::Unknown => "of a newer release".to_owned(),
         _ => "ok".to_owned(),
     }

@@ -50,7 +50,7 @@ const PRIVATE_V6: [(Ipv6Addr, u8); 4] = [
 const NAT64: (Ipv6Addr, u8) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
 /// Whether the address is one of the public internet.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -73,7 +73,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 /// The receiver has no address that may be used. Retrying helps after its name or the configuration was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PrivateAddress(IpAddr);
+pub(crate) struct PrivateAddress(IpAddr);
 
 impl fmt::Display for PrivateAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,29 +84,35 @@ impl fmt::Display for PrivateAddress {
 impl std::error::Error for PrivateAddress {}
 
 /// Expects that an address that stands in the URL itself may be used: it is not resolved.
-pub(super) fn check_literal(url: &Url, allow_private: bool) -> Result<(), PrivateAddress> {
+pub(crate) fn check_literal(url: &Url, allow_private: bool) -> Result<(), PrivateAddress> {
     let host = url.host_str().unwrap_or_default();
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    match literal {
-        Ok(address) if !allow_private && !is_public(address) => Err(PrivateAddress(address)),
-        _ => Ok(()),
-    }
+    literal.map_or(Ok(()), |address| check_address(address, allow_private))
+}
+
+/// Expects that an address may be used.
+pub(crate) fn check_address(address: IpAddr, allow_private: bool) -> Result<(), PrivateAddress> {
+    if allow_private || is_public(address) { Ok(()) } else { Err(PrivateAddress(address)) }
 }
 
 /// Resolves names to addresses that may be used.
 #[derive(Debug, Clone)]
-pub(super) struct Resolver {
+pub(crate) struct Resolver {
     allow_private: bool,
     /// Each look-up occupies a thread until the system gives it up. Those threads also check passwords.
     lookups: Arc<Semaphore>,
 }
 
 impl Resolver {
-    pub(super) const fn new(allow_private: bool, lookups: Arc<Semaphore>) -> Self {
+    pub(crate) const fn new(allow_private: bool, lookups: Arc<Semaphore>) -> Self {
         Self { allow_private, lookups }
     }
 
-    async fn addresses(self, host: String) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    /// The addresses of a name, with port 0.
+    pub(crate) async fn addresses(
+        self,
+        host: String,
+    ) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
         let permit = self.lookups.acquire_owned().await?;
         // It goes on when nobody waits for it any more, and keeps its permit.
         let looking = tokio::spawn(async move {
@@ -136,7 +142,7 @@ impl Resolve for Resolver {
 }
 
 /// Look-ups of all channels at once.
-pub(super) fn lookups() -> Arc<Semaphore> {
+pub(crate) fn lookups() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(limits::NOTICE_LOOKUPS))
 }
 
