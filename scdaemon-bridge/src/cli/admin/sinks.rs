@@ -115,7 +115,8 @@ pub(super) async fn run(app: &App, arguments: Arguments, json: bool) -> anyhow::
             let skip = SinkSkip { until, parked };
             let skipped: SinkSkipped = remote.post(&path(&["sinks", &sink, "skip"]), &skip).await?;
             show(json, &skipped, |SinkSkipped { position, entries, parked }| {
-                line(format!("Skipped: {entries} entries and {parked} parked ones. The sink is at entry {position}."));
+                let unit = if *entries == 1 { "entry" } else { "entries" };
+                line(format!("Skipped: {entries} {unit}, {parked} parked. The sink is at entry {position}."));
             })?;
         }
         Command::Test { sink } => {
