@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use crate::{
     consistency, follow, generate, output,
     source::{Access, Source},
-    verify,
+    verify, witness,
 };
 
 /// The exit code if something is wrong with a log.
@@ -40,6 +40,9 @@ enum Command {
     Consistency(consistency::Arguments),
     /// Watch a log, and raise an alarm if it went back or was rewritten
     Follow(follow::Arguments),
+    /// Cosign logs that only grow
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Witness(witness::Arguments),
     /// Print a script that makes your shell complete this command
     Completions(generate::Completions),
     /// Print the manual page, or write all of them
@@ -98,6 +101,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => runtime.block_on(verify::run(arguments)),
         Command::Consistency(arguments) => runtime.block_on(consistency::run(arguments)),
         Command::Follow(arguments) => runtime.block_on(follow::run(arguments)),
+        Command::Witness(arguments) => runtime.block_on(witness::run(arguments)),
         Command::Completions(arguments) => arguments.run().map(done),
         Command::Man(arguments) => arguments.run().map(done),
     }

@@ -18,5 +18,6 @@ mod state;
 mod tree;
 mod trust;
 mod verify;
+mod witness;
 
 pub use cli::main;

@@ -5,3 +5,4 @@ mod harness;
 mod memory;
 mod tampering;
 mod web;
+mod witness;
