@@ -1,11 +1,7 @@
 //! The files of the record's log: who may read them, and what they are.
 
 use reqwest::{Method, StatusCode};
-use sealcard_api::{
-    Timestamp,
-    ids::{ComponentId, EnvironmentId},
-    problem::ProblemCode,
-};
+use sealcard_api::{Timestamp, problem::ProblemCode};
 use sealcard_record::export::{check_line, lines};
 use sealcard_server::storage::RecordFilter;
 use sealcard_transparency::{Frontier, HASH_LENGTH, Hash, parse_bundle};
@@ -24,27 +20,20 @@ async fn published(public_hashes: bool) -> Running {
     let admin = server.admin().await;
     admin.add_user("alice").await;
     let size = server.store.record_length().await.unwrap();
-    let (component, environment) = (ComponentId::new(), EnvironmentId::new());
-    let (ed25519, ml_dsa_44) = ("07".repeat(32), "07".repeat(1312));
-    let (blob, uuid) = match std::env::var("SEALCARD_TEST_DATABASE").as_deref() {
-        Ok("postgres") => (["'\\x", "'"], ["'", "'"]),
-        _ => (["x'", "'"], ["x'", "'"]),
+    let id = "07".repeat(16);
+    // An id, and bytes.
+    let (id, before) = match std::env::var("SEALCARD_TEST_DATABASE").as_deref() {
+        Ok("postgres") => (format!("'{id}'"), "'\\x"),
+        _ => (format!("x'{id}'"), "x'"),
     };
-    let hex = |text: String| format!("{}{text}{}", blob[0], blob[1]);
-    let id = |id: uuid::Uuid| {
-        let text = if uuid[0] == "x'" { id.simple().to_string() } else { id.to_string() };
-        format!("{}{text}{}", uuid[0], uuid[1])
-    };
-    let environment = id(environment.0);
+    let hex = |length: usize| format!("{before}{}'", "07".repeat(length));
     server.sql(&format!(
-        "INSERT INTO environment (id, name, kind, created) VALUES ({environment}, 'default', 'sealed', 0);
-         INSERT INTO log_key (component_id, environment_id, origin, ed25519, ml_dsa_44, handle, created)
-         VALUES ({}, {environment}, '{ORIGIN}', {}, {}, {}, 0);
+        "INSERT INTO log_key (component_id, environment_id, origin, ed25519, ml_dsa_44, handle, created)
+         SELECT {id}, id, '{ORIGIN}', {}, {}, {}, 0 FROM environment WHERE name = 'default';
          INSERT INTO log_checkpoint (origin, size, note, time) VALUES ('{ORIGIN}', {size}, 'a note', {});",
-        id(component.0),
-        hex(ed25519),
-        hex(ml_dsa_44),
-        hex("00".to_owned()),
+        hex(32),
+        hex(1312),
+        hex(1),
         Timestamp::now().unix(),
     ));
     server
