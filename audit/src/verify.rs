@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io::BufReader,
+    io::{self, BufReader},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -274,7 +274,7 @@ impl Verification {
         Ok(())
     }
 
-    async fn check(&mut self, chunk: Chunk) -> Result<(), SourceError> {
+    async fn check(&mut self, chunk: Chunk) -> anyhow::Result<()> {
         let Chunk { tile, hashes, leaves, lines } = chunk;
         self.tree.offer(LogFile::tile(tile), hashes);
         self.tree.offer(LogFile::leaves(tile), leaves);
@@ -282,7 +282,7 @@ impl Verification {
         if let Some(known) = &known {
             self.check_leaves(tile, known).await?;
             if self.with_entries {
-                self.check_lines(tile, known, lines);
+                self.check_lines(tile, known, lines).context("the temporary file for the comparison with journals")?;
             }
             known.iter().for_each(|hash| drop(self.log.append(*hash)));
         }
@@ -318,11 +318,11 @@ impl Verification {
         Ok(())
     }
 
-    fn check_lines(&mut self, tile: Tile, known: &[Hash], content: Option<Content>) {
+    fn check_lines(&mut self, tile: Tile, known: &[Hash], content: Option<Content>) -> io::Result<()> {
         let file = || LogFile::Lines(tile).to_string();
         let Some((_, bytes)) = content else {
             self.findings.add(Finding::Missing { file: file() });
-            return;
+            return Ok(());
         };
         let first = tile.node(0).index + 1;
         let mut count = 0;
@@ -331,31 +331,31 @@ impl Verification {
                 for ((text, hash), number) in lines.zip(known).zip(first..) {
                     count += 1;
                     match check_line(text, number, hash) {
-                        Ok(line) => self.take(&line),
+                        Ok(line) => self.take(&line)?,
                         Err(error) => self.findings.add(Finding::Entry { file: file(), number, error }),
                     }
                 }
             }
             Err(error) => {
                 self.findings.add(Finding::Malformed { file: file(), reason: error.to_string() });
-                return;
+                return Ok(());
             }
         }
         if count < known.len() {
             let reason = format!("it has {count} entries instead of {}", known.len());
             self.findings.add(Finding::Malformed { file: file(), reason });
         }
+        Ok(())
     }
 
-    /// An entry that is the one of the log.
-    fn take(&mut self, (line, body): &(Line, Body)) {
+    /// Takes an entry that is the one of the log, in the order of numbers: what is compared with something outside the log
+    /// begins here, and is judged in [`Self::finish`].
+    fn take(&mut self, (line, body): &(Line, Body)) -> io::Result<()> {
         self.unknown += u64::from(body.event == Event::Unknown);
-        if let Some(journals) = &mut self.journals
-            && let Err(error) = journals.entry(line.entry.get(), &line.salt, line.hash)
-        {
-            let (file, reason) = ("the temporary file".to_owned(), error.to_string());
-            self.findings.add(Finding::Malformed { file, reason });
+        if let Some(journals) = &mut self.journals {
+            journals.entry(line.entry.get(), &line.salt, line.hash)?;
         }
+        Ok(())
     }
 
     /// Compares what remains to be compared.
