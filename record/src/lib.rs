@@ -5,6 +5,7 @@
 //! - [`Body`]: an entry in its place; its JSON text is what is stored and hashed.
 //! - [`Head`]: the end of the record, with the root of the log of all entries.
 //! - [`Line`]: an entry with its salt and hash, as it is exported.
+//! - [`export`]: the log as plain files.
 //! - [`verify`]: the proof that nothing was changed or left out.
 //!
 //! # Canonical bytes
@@ -31,6 +32,7 @@
 
 mod entry;
 pub mod event;
+pub mod export;
 mod values;
 pub mod verify;
 

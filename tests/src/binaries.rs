@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// A folder with the four programs, and for the tests the library that loses unsynced data and the PKCS#11 module that
+/// A folder with the programs, and for the tests the library that loses unsynced data and the PKCS#11 module that
 /// makes mistakes.
 #[derive(Debug, Clone)]
 pub struct Binaries {
@@ -19,11 +19,12 @@ pub struct Binaries {
 impl Binaries {
     /// What `cargo xtask test` copies into its own folder below the target folder, so that a build by hand with other
     /// features does not change what the tests run.
-    pub const FILES: [&str; 6] = [
+    pub const FILES: [&str; 7] = [
         "sealcard",
         "sealcard-scdaemon",
         "sealcard-server",
         "sealcard-signer",
+        "sealcard-audit",
         "libsealcard_dropshim.so",
         "libsealcard_pkcs11_shim.so",
     ];
@@ -100,6 +101,12 @@ impl Binaries {
     #[must_use]
     pub fn signer(&self) -> PathBuf {
         self.folder.join("sealcard-signer")
+    }
+
+    /// `sealcard-audit`.
+    #[must_use]
+    pub fn audit(&self) -> PathBuf {
+        self.folder.join("sealcard-audit")
     }
 
     /// The library that loses unsynced data.

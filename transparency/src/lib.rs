@@ -46,7 +46,7 @@ pub use proof::{
 pub use receipt::{MAX_EXTRA, RECEIPT_EXTENSION, Receipt, ReceiptError};
 pub use tile::{
     PartialTiles, TILE_HEIGHT, TILE_WIDTH, Tile, TileError, Tiles, consistency_tiles, full_tiles, inclusion_tiles,
-    new_tiles,
+    new_tiles, partial_tiles,
 };
 pub use witness::{
     AddCheckpoint, Answer, AnswerError, KnownLog, MAX_REQUEST, Refusal, RequestError, SIZE_CONTENT_TYPE, check_growth,

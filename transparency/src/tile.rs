@@ -102,8 +102,16 @@ impl Tile {
         Self::in_tree(level, (node.index << below) >> TILE_HEIGHT, size)
     }
 
+    /// The root of the subtree that a full tile is: the hash of its node in the tile above. `None` if it is not full, or
+    /// these are not as many hashes.
+    #[must_use]
+    pub fn root(&self, hashes: &[Hash]) -> Option<Hash> {
+        (self.is_full() && hashes.len() == usize::from(TILE_WIDTH)).then(|| complete_root(hashes.to_vec()))
+    }
+
     /// The tile at this place in a tree of `size` leaves. `None` if it would be empty.
-    fn in_tree(level: u8, index: u64, size: u64) -> Option<Self> {
+    #[must_use]
+    pub fn in_tree(level: u8, index: u64, size: u64) -> Option<Self> {
         let hashes = size >> (level * TILE_HEIGHT);
         let width = hashes.saturating_sub(index << TILE_HEIGHT).min(u64::from(TILE_WIDTH));
         Self::new(level, index, u16::try_from(width).ok()?)
@@ -120,6 +128,12 @@ pub fn new_tiles(older: u64, size: u64) -> impl Iterator<Item = Tile> {
         let indices = if before < after { before >> TILE_HEIGHT..after.div_ceil(u64::from(TILE_WIDTH)) } else { 0..0 };
         indices.filter_map(move |index| Tile::in_tree(level, index, size))
     })
+}
+
+/// The tiles at the right edge of a tree that are not full, lowest level first: those that its root is computed from.
+pub fn partial_tiles(size: u64) -> impl Iterator<Item = Tile> {
+    let last = move |level: u8| Tile::in_tree(level, size >> (level * TILE_HEIGHT) >> TILE_HEIGHT, size);
+    (0..=MAX_TILE_LEVEL).filter_map(last)
 }
 
 /// The tiles that become full when a tree grows from `older` to `size` leaves: they are to be stored for good.

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use sealcard_transparency::{
     Frontier, Hash, Node, PartialTiles, Resource, Tile, TileError, Tiles, consistency_tiles, full_tiles,
-    inclusion_tiles, new_tiles, parse_bundle, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,
+    inclusion_tiles, new_tiles, parse_bundle, partial_tiles, prove_consistency, prove_inclusion, verify_consistency,
+    verify_inclusion,
 };
 
 fn leaf(entry: u64) -> Hash {
@@ -19,6 +20,12 @@ fn log(size: u64) -> (Frontier, BTreeMap<String, Vec<u8>>) {
     for entry in 0..size {
         frontier.append(leaf(entry)).unwrap();
         let full = partial.append(leaf(entry));
+        for (tile, hashes) in &full {
+            let root = Node { level: 8 * (tile.level() + 1), index: tile.index() };
+            let above = Tile::of_node(root, entry + 1).unwrap();
+            assert_eq!((above.level(), above.index()), (tile.level() + 1, tile.index() / 256));
+            assert!(tile.root(hashes).is_some() && tile.root(&hashes[1..]).is_none());
+        }
         let expected: Vec<Tile> = full_tiles(entry, entry + 1).collect();
         assert_eq!(full.iter().map(|(tile, _)| *tile).collect::<Vec<_>>(), expected);
         files.extend(full.into_iter().map(|(tile, hashes)| (tile.path(), tile.encode(&hashes).unwrap())));
@@ -123,6 +130,7 @@ proptest! {
         let tiles: BTreeMap<Tile, Vec<Hash>> = partial.partial().map(|(tile, hashes)| (tile, hashes.to_vec())).collect();
         let restored = PartialTiles::restore(size, |tile| tiles.get(&tile).cloned().ok_or(())).unwrap();
         prop_assert_eq!(&restored, &partial);
+        prop_assert!(partial_tiles(size).eq(tiles.keys().copied()));
         let wrong = PartialTiles::restore(size, |_| Ok::<_, ()>(vec![Hash::EMPTY_TREE; 257])).unwrap();
         prop_assert!(size == 0 || wrong.frontier() != Some(frontier));
         prop_assert!(size == 0 || PartialTiles::restore(size, |_| Err(())).is_err());

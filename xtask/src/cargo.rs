@@ -68,7 +68,8 @@ pub fn target() -> Result<PathBuf> {
 }
 
 /// Selects the programs that a user gets.
-pub const PROGRAMS: [&str; 7] = ["--bins", "-p", "sealcard-server", "-p", "sealcard-signer", "-p", "sealcard-bridge"];
+pub const PROGRAMS: [&str; 9] =
+    ["--bins", "-p", "sealcard-server", "-p", "sealcard-signer", "-p", "sealcard-bridge", "-p", "sealcard-audit"];
 
 /// Builds the programs as a user gets them.
 pub fn build(release: bool) -> Result<Binaries> {

@@ -4,9 +4,12 @@ use std::io::Cursor;
 
 use sealcard_bridge::signatures;
 use sealcard_record::{
-    Event, Line, parse,
+    Event, Line,
+    export::{LogFile, check_line, lines},
+    parse,
     verify::{Journals, MEMORY, Options, Verifier, read_record},
 };
+use sealcard_transparency::Hash;
 
 /// The bytes of an entry.
 ///
@@ -36,6 +39,14 @@ pub fn record_lines(data: &[u8]) {
     let read = read_record(&mut verifier, Cursor::new(data), &mut |_| ());
     if read.is_ok() {
         let _ = verifier.finish();
+    }
+    if let Ok(lines) = lines(data) {
+        for line in lines {
+            assert!(check_line(line, 1, &Hash::EMPTY_TREE).is_err(), "no entry has the hash of nothing");
+        }
+    }
+    if let Some(file) = std::str::from_utf8(data).ok().and_then(|text| text.parse::<LogFile>().ok()) {
+        assert_eq!(file.to_string().as_bytes(), data, "a path has one form");
     }
     if let Ok(line) = serde_json::from_slice::<Line>(data)
         && let Ok(text) = serde_json::to_string(&line)

@@ -59,6 +59,18 @@ impl Remote {
         self.request::<(), T>(Method::GET, path, None).await
     }
 
+    /// Asks for something that is not JSON.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteError`].
+    pub async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, RemoteError> {
+        let session = self.session().await?;
+        let call = Call { method: Method::GET, path: path.to_owned(), idempotency: None, body: None };
+        let answer = within(session.http.time_limit(), &session.http, self.call(&session, &call)).await?;
+        answer.outcome.map_err(RemoteError::Problem)
+    }
+
     /// Makes something. Not repeated if the connection breaks.
     ///
     /// # Errors

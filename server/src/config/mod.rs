@@ -98,11 +98,13 @@ pub struct RecordConfig {
     pub origin: Option<String>,
     /// The environment, a sealed store, whose signer signs the checkpoints.
     pub environment: String,
+    /// Whether everybody may read checkpoints and the hashes of entries. Never entries.
+    pub public_hashes: bool,
 }
 
 impl Default for RecordConfig {
     fn default() -> Self {
-        Self { origin: None, environment: "default".to_owned() }
+        Self { origin: None, environment: "default".to_owned(), public_hashes: false }
     }
 }
 

@@ -12,6 +12,7 @@ mod flows;
 mod io;
 mod layers;
 mod log;
+mod log_files;
 mod metrics;
 mod notices;
 mod page;

@@ -21,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     ApiError, AppState, access, approvals, batch, cards, clock, decisions, environments, flows, grants, groups, health,
-    imports, keys, log, login, merges, notices, operations, passwords, projects, record, requests, rules,
+    imports, keys, log, log_files, login, merges, notices, operations, passwords, projects, record, requests, rules,
     service_accounts, sinks, status, templates, users,
 };
 use crate::config::Limits;
@@ -38,6 +38,7 @@ pub fn router(state: AppState) -> (Router, Arc<str>) {
     };
     let router = routes
         .route("/v1/openapi.json", get(openapi))
+        .merge(log_files::routes())
         .fallback(async || not_found())
         .method_not_allowed_fallback(async || method_not_allowed())
         .with_state(state);

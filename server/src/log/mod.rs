@@ -4,9 +4,10 @@
 //! ```text
 //! entries ─▶ leaves, subtrees          in the transaction that appends (storage)
 //!                  └─▶ checkpoint      once a second at most, if there are new entries (publish.rs)
-//!                          └─▶ receipt of an entry, proof of consistency, tiles (here)
+//!                          └─▶ receipt of an entry, proof of consistency (here), tiles and other files (files.rs)
 //! ```
 
+mod files;
 mod publish;
 mod receipt;
 

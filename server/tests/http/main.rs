@@ -11,6 +11,7 @@ mod harness;
 mod identity;
 mod key_rules;
 mod keys;
+mod log_files;
 mod login;
 mod merges;
 mod overtaken;

@@ -8,6 +8,7 @@ mod support;
 mod agent;
 mod approvals;
 mod audit;
+mod audit_program;
 mod backups;
 mod claims;
 mod commands;

@@ -36,6 +36,7 @@ const FORBIDDEN: &[(&str, &[&[&str]])] = &[
     ("sealcard-signer", &[ASYNC, HTTP, SQL, CARD, OPENPGP, IMPORT, POLICY, TESTS]),
     ("sealcard-storage", &[HTTP, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS]),
     ("sealcard-server", &[KEYS, CARD, IMPORT, TESTS]),
+    ("sealcard-audit", &[SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS, &["sealcard-storage", "axum"]]),
     ("sealcard-bridge", &[SQL, KEYS, POLICY, TESTS]),
 ];
 

@@ -89,8 +89,13 @@ pub(crate) fn copy_handwritten(manual: &Path, pages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn programs(binaries: &Binaries) -> [(&'static str, PathBuf); 3] {
-    [("sealcard", binaries.sealcard()), ("sealcard-server", binaries.server()), ("sealcard-signer", binaries.signer())]
+fn programs(binaries: &Binaries) -> [(&'static str, PathBuf); 4] {
+    [
+        ("sealcard", binaries.sealcard()),
+        ("sealcard-server", binaries.server()),
+        ("sealcard-signer", binaries.signer()),
+        ("sealcard-audit", binaries.audit()),
+    ]
 }
 
 fn call(program: &Path, arguments: &[&str]) -> Result<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! The three packages, and the content of each.
+//! The packages, and the content of each.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -30,7 +30,7 @@ pub(super) struct Package {
 }
 
 /// All packages.
-pub(super) const PACKAGES: [Package; 3] = [
+pub(super) const PACKAGES: [Package; 4] = [
     Package {
         name: "sealcard",
         cargo_name: "sealcard-bridge",
@@ -69,6 +69,20 @@ pub(super) const PACKAGES: [Package; 3] = [
         units: &["sealcard-signer@.service", "sealcard-signer@.socket"],
         deb_depends: &["systemd"],
         rpm_requires: &["systemd"],
+        licence: "MIT OR Apache-2.0",
+    },
+    Package {
+        name: "sealcard-audit",
+        cargo_name: "sealcard-audit",
+        summary: "verifier of the record of a Sealcard server",
+        description: "An auditor verifies, compares and follows the log of a Sealcard server's record, from a folder or over \
+                      the network, without trusting the server. The package has no code of the server and needs no other \
+                      package of Sealcard.",
+        programs: &["sealcard-audit"],
+        pages: &[],
+        units: &[],
+        deb_depends: &[],
+        rpm_requires: &[],
         licence: "MIT OR Apache-2.0",
     },
 ];

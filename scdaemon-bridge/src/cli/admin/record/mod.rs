@@ -3,6 +3,7 @@
 pub(super) mod csv;
 pub(super) mod entry;
 mod export;
+mod export_log;
 mod find;
 mod list;
 mod verify;
@@ -56,6 +57,14 @@ verify --offline` reads them.
 Example:
   sealcard admin record export record.jsonl";
 
+const EXPORT_LOG_HELP: &str = "\
+Writes the log as files that any web server can serve and that `sealcard-audit` verifies: checkpoint, hashes, and the time, \
+event and commitment of each entry (C2SP's tlog-tiles). With --entries also the entries with their salts, which only you \
+can read. The next time, only what is new is added. A log that went back or has other entries than the folder is refused.
+
+Example:
+  sealcard admin record export-log /srv/log";
+
 const VERIFY_HELP: &str = "\
 The server checks the log of all entries, and every use of a key against its signers' journals. It works on one \
 verification at a time: if one runs already, this command watches it.
@@ -105,6 +114,16 @@ pub(super) enum Command {
         #[arg(long, value_name = "NUMBER", default_value_t = 0)]
         after: u64,
     },
+    /// Write the record's log to a folder, or add what is new to it, for auditors and web servers
+    #[command(after_help = EXPORT_LOG_HELP)]
+    ExportLog {
+        /// The folder
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+        /// Write the entries themselves too
+        #[arg(long)]
+        entries: bool,
+    },
     /// Check that nothing was changed or left out, and that the record and the signers' journals agree
     #[command(after_help = VERIFY_HELP)]
     Verify {
@@ -123,6 +142,9 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         Command::Show { which, project } => show(app, &which, project, json).await.map(|()| ExitCode::SUCCESS),
         Command::Find { file, project } => find::run(app, &file, project, json).await,
         Command::Export { file, after } => export::run(app, file.as_deref(), after).await.map(|()| ExitCode::SUCCESS),
+        Command::ExportLog { folder, entries } => {
+            export_log::run(app, &folder, entries).await.map(|()| ExitCode::SUCCESS)
+        }
         Command::Verify { offline: Some(record), journal } => verify::offline(&record, &journal, json),
         Command::Verify { offline: None, .. } => verify::online(app, json).await,
     }

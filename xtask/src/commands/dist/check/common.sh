@@ -6,12 +6,19 @@ state() {
 }
 
 programs_run() {
-    for program in sealcard sealcard-scdaemon sealcard-server sealcard-signer; do
+    for program in sealcard sealcard-scdaemon sealcard-server sealcard-signer sealcard-audit; do
         test "$(command -v $program)" = /usr/bin/$program
         $program --version
     done
     test -s /usr/share/man/man1/sealcard-login.1.gz
     test -s /usr/share/man/man5/sealcard-server.toml.5.gz
+}
+
+# Only the auditor's program is there.
+auditor_is_alone() {
+    sealcard-audit --version
+    test -s /usr/share/man/man1/sealcard-audit-verify.1.gz
+    test "$(find /usr/bin -name '*sealcard*')" = /usr/bin/sealcard-audit
 }
 
 # The folders are there and empty, and nothing was enabled.

@@ -1,7 +1,7 @@
 # dpkg would make an index of all manual pages each time, which takes long on a large system.
 rm -f /var/lib/man-db/auto-update
 
-PACKAGES='sealcard sealcard-server sealcard-signer'
+PACKAGES='sealcard sealcard-server sealcard-signer sealcard-audit'
 NEW=$(dpkg-deb --field ./sealcard-server_*.deb Version)
 EARLIER=${NEW%-*}~earlier-1
 
@@ -30,6 +30,10 @@ change() {
         test "$(dpkg-query --show --showformat='${Version}' "$package")" = "$1"
     done
 }
+
+# The auditor's package needs no other one.
+apt-get install --yes "sealcard-audit=$EARLIER"
+auditor_is_alone
 
 change "$EARLIER"
 programs_run

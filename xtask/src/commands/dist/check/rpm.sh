@@ -8,7 +8,7 @@ rpm --query --package --requires ./*.rpm | grep -v -e '^rpmlib(' -e '^sealcard' 
 rpmbuild -bb --quiet --define '_topdir /tmp/rpmbuild' /tmp/system.spec
 rpm --install /tmp/rpmbuild/RPMS/noarch/system-1-1.noarch.rpm
 
-PACKAGES='sealcard sealcard-server sealcard-signer'
+PACKAGES='sealcard sealcard-server sealcard-signer sealcard-audit'
 NEW=$(rpm --query --package --queryformat '%{VERSION}' ./sealcard-server-*.rpm)
 EARLIER=$NEW~earlier
 rpmkeys --import sealcard.asc
@@ -39,6 +39,11 @@ else
         rpm --upgrade --oldpackage $(files "$1")
     }
 fi
+
+# The auditor's package needs no other one.
+rpm --install "rpm/$(cd rpm && echo */"sealcard-audit-$EARLIER-1."*.rpm)"
+auditor_is_alone
+rpm --erase sealcard-audit
 
 change "$EARLIER"
 rpm --verify $PACKAGES
