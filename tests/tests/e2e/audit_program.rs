@@ -162,7 +162,14 @@ impl<'a> Desks<'a> {
             let mut export = playground.admin.command(&["admin", "record", "export-log"]);
             run(export.arg(&first), PATIENCE)?.success()
         };
-        export()?;
+        // Journals are compared with the log, so it must have all that was done.
+        let entries = playground.admin.admin(&["record", "export"])?.text().lines().count();
+        wait_until("a checkpoint of all entries", PATIENCE, || {
+            export()?;
+            let checkpoint = fs::read_to_string(first.join("checkpoint"))?;
+            let size: usize = checkpoint.lines().nth(1).context("no size")?.parse()?;
+            Ok((size >= entries).then_some(()))
+        })?;
         let policy = fs::read_to_string(first.join("log.tlog-policy"))?;
         let log = policy.split([' ', '+']).nth(1).context("no log in the policy")?.to_owned();
         for person in ["auditor", "outsider"] {
