@@ -81,7 +81,9 @@ fn log_of_a_running_server_is_verified_over_the_network_while_it_grows() -> Resu
         ensure!(report["checked"] == serde_json::json!(["hashes", "leaves", "entries"]), "{report:#}");
         report["entries"].as_u64().context("no number of entries")
     };
-    let before = covered(verify(&admin)?)?;
+    let first =
+        wait_until("a checkpoint", PATIENCE, || Ok(Some(verify(&admin)?).filter(|said| said.status.success())))?;
+    let before = covered(first)?;
     playground.workstation.try_sign(&playground.key(Algorithm::Ed25519)?.fingerprint)?.success()?;
     wait_until("a checkpoint of the signature", PATIENCE, || {
         Ok((covered(verify(&admin)?)? > before + 1).then_some(()))
@@ -113,7 +115,8 @@ fn hashes_that_are_public_are_followed_without_a_login() -> Result<()> {
     ensure!(refused.status.code() == Some(1) && refused.stderr.contains("--grant"), "{}", refused.description());
     playground.server.stop()?;
     playground.server.start_again(&[("SEALCARD_SERVER_RECORD__PUBLIC_HASHES", "true")])?;
-    let followed = follow(&playground)?.success()?;
+    let public = || Ok(Some(follow(&playground)?).filter(|said| said.status.success()));
+    let followed = wait_until("a checkpoint", PATIENCE, public)?;
     ensure!(followed.stderr.contains("entries."), "{}", followed.description());
     playground.admin.wait_for_environment("default")?;
     playground.workstation.try_sign(&playground.key(Algorithm::Ed25519)?.fingerprint)?.success()?;
@@ -162,7 +165,17 @@ impl<'a> Desks<'a> {
             let mut export = playground.admin.command(&["admin", "record", "export-log"]);
             run(export.arg(&first), PATIENCE)?.success()
         };
-        export()?;
+        // Journals are compared with the log, so it must have all that was done.
+        let entries = playground.admin.admin(&["record", "export"])?.text().lines().count();
+        wait_until("a checkpoint of all entries", PATIENCE, || {
+            // The first checkpoint comes within a second.
+            if export().is_err() {
+                return Ok(None);
+            }
+            let checkpoint = fs::read_to_string(first.join("checkpoint"))?;
+            let size: usize = checkpoint.lines().nth(1).context("no size")?.parse()?;
+            Ok((size >= entries).then_some(()))
+        })?;
         let policy = fs::read_to_string(first.join("log.tlog-policy"))?;
         let log = policy.split([' ', '+']).nth(1).context("no log in the policy")?.to_owned();
         for person in ["auditor", "outsider"] {
