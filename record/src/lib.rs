@@ -6,6 +6,7 @@
 //! - [`Head`]: the end of the record, with the root of the log of all entries.
 //! - [`Line`]: an entry with its salt and hash, as it is exported.
 //! - [`verify`]: the proof that nothing was changed or left out.
+//! - [`fold`]: what the database's tables must hold after all entries.
 //!
 //! # Canonical bytes
 //!
@@ -31,9 +32,10 @@
 
 mod entry;
 pub mod event;
+pub mod fold;
 mod values;
 pub mod verify;
 
 pub use entry::{Body, BodyError, Draft, Head, Line, MAX_ENTRY, Placed, SCHEMA, leaf, leaf_hash, leaf_of, parse};
 pub use event::Event;
-pub use values::{Actor, HexBytes, Named, Salt, Sha256};
+pub use values::{Actor, HashPrefix, HexBytes, Named, Salt, Sha256};

@@ -26,6 +26,7 @@ mod requests;
 mod rules;
 mod schema;
 mod sql;
+mod tables;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
@@ -95,6 +96,7 @@ pub use rules::{
     RuleTexts, RuleVersionRow, RuleVersions, RulesNaming, RulesState, TemplateText, TemplateVersionRow,
 };
 pub use schema::{NodeStatus, SchemaStatus, StepStatus};
+pub use tables::{FOLDED_TABLES, Folded, TableRow, Tables, public_key_sha256};
 pub use transfer::{TransferProgress, Transferred};
 pub use writer::{WriteTx, WriterLoad};
 

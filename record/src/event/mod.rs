@@ -25,7 +25,7 @@ pub use administration::{
 };
 pub use approvals::{ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, UseExpired, UseWaiting};
 pub use authentication::{
-    GrantAct, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
+    GrantRefreshed, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
     PasswordChangeRequired, PasswordChanged, PasswordReset,
 };
 pub use claims::{ClaimedProcess, Claims};
@@ -35,8 +35,8 @@ pub use environments::{
     MasterKeyChanged,
 };
 pub use keys::{
-    CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
-    KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, SigningKey,
+    CertificateMerged, CertificateState, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct,
+    KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, SigningKey, StoredComponent,
 };
 pub use notices::NoticeChannelAct;
 pub use rules::{RulesChange, RulesOf, TemplateChange};
@@ -151,7 +151,7 @@ events! {
     /// A user wanted to change the password and did not know the old one.
     PasswordChangeFailed(PasswordChangeFailed) = "password-change-failed", Authentication;
     /// A grant got a new token and a later end.
-    GrantRefreshed(GrantAct) = "grant-refreshed", Authentication;
+    GrantRefreshed(GrantRefreshed) = "grant-refreshed", Authentication;
     /// A grant ended by the wish of its holder.
     Logout(GrantRevoked) = "logout", Authentication;
     /// A grant was revoked by its id.

@@ -20,4 +20,5 @@ mod record;
 mod requests;
 mod roles;
 mod signing_requests;
+mod tables;
 mod tls;

