@@ -50,7 +50,17 @@ impl UseKey for Requests {
 }
 
 /// Tables whose rows the harness puts in without entries.
-const PUT_IN: [&str; 5] = ["principal", "project", "project_principal", "access_grant", "grant_token"];
+const PUT_IN: [&str; 9] = [
+    "principal",
+    "principal_group",
+    "group_member",
+    "project",
+    "project_principal",
+    "project_group",
+    "access_grant",
+    "grant_token",
+    "rule_version",
+];
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
