@@ -8,6 +8,7 @@ mod clock;
 mod environments;
 mod keys;
 mod notices;
+mod refusals;
 mod rules;
 mod shorten;
 mod uses;
@@ -39,6 +40,7 @@ pub use keys::{
     KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, SigningKey, StoredComponent,
 };
 pub use notices::NoticeChannelAct;
+pub use refusals::{Refusal, RequestRefused};
 pub use rules::{RulesChange, RulesOf, TemplateChange};
 pub use uses::{
     Asked, DenialCause, Judged, Operation, SignerOperation, UnknownOperationError, UseCancelled, UseDenied,
@@ -286,6 +288,9 @@ events! {
 
     /// A channel for notices that was disabled is used again.
     NoticeChannelEnabled(NoticeChannelAct) = "notice-channel-enabled", Administration;
+
+    /// Requests were refused before anything was done.
+    RequestRefused(RequestRefused) = "request-refused", Denied;
 }
 
 impl Event {

@@ -49,6 +49,7 @@ impl Event {
                 denied.asked.claims.iter_mut().for_each(cut_claims);
             }
             Self::UseDeniedBurst(burst) => cut(&mut burst.reason),
+            Self::RequestRefused(refused) => cut(&mut refused.reason),
             _ => {}
         }
     }

@@ -182,7 +182,10 @@ impl Fold {
             | Event::ApprovalEnded(_)
             | Event::ReviewClosed(_) => {}
             // What was refused changes nothing.
-            Event::LoginFailed(_) | Event::PasswordChangeRequired(_) | Event::PasswordChangeFailed(_) => {}
+            Event::LoginFailed(_)
+            | Event::PasswordChangeRequired(_)
+            | Event::PasswordChangeFailed(_)
+            | Event::RequestRefused(_) => {}
             // What a signer was asked for, and what came of it.
             Event::Unseal(_)
             | Event::UnsealWithSecret(_)

@@ -26,9 +26,9 @@ use sealcard_record::{
         KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, LogBegun, LogKeyBegun, Login, LoginFailed,
         LoginFailure, LoginMethod, MasterKeyChanged, Member, NoticeChannelAct, Operation, PasswordChangeFailed,
         PasswordChangeRequired, PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged,
-        ProjectMemberAct, ReviewClosed, RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged,
-        SignerOperation, SigningKey, StoredComponent, TemplateChange, TokenAdded, TokenRevoked, UseCancelled,
-        UseDenied, UseDeniedBurst, UseExpired, UseIntent, UseWaiting, UserAdded, UserChanged, Via,
+        ProjectMemberAct, Refusal, RequestRefused, ReviewClosed, RulesChange, RulesOf, ServiceAccountAdded,
+        ServiceAccountChanged, SignerOperation, SigningKey, StoredComponent, TemplateChange, TokenAdded, TokenRevoked,
+        UseCancelled, UseDenied, UseDeniedBurst, UseExpired, UseIntent, UseWaiting, UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
@@ -164,7 +164,35 @@ pub(crate) fn drafts() -> Vec<Draft> {
         keys: vec!["sign.example.org/record+0a1b2c3d+AQID".to_owned()],
     };
     drafts.push(Draft { request_id: request(), ..Draft::of_server(Event::LogBegun(begun)) });
+    drafts.extend(refusals());
     drafts
+}
+
+fn refusals() -> Vec<Draft> {
+    let refused = |refusal, reason: &str| RequestRefused {
+        refusal,
+        route: "POST /v1/users".to_owned(),
+        principal: None,
+        reason: reason.to_owned(),
+        count: 1,
+        from: later(),
+        until: later(),
+        several_networks: false,
+    };
+    let forbidden = refused(Refusal::Forbidden, "the system role administrator is missing");
+    let ended = refused(Refusal::EndedGrant, "The grant has been revoked.");
+    let unknown = refused(Refusal::UnknownGrant, "This server does not know that grant.");
+    let stranger = |event| Draft::new(request(), event).from_peer([192, 0, 2, 9].into());
+    vec![
+        Draft::new(request(), Event::RequestRefused(forbidden)).by(alice()).from_peer([192, 0, 2, 7].into()),
+        stranger(Event::RequestRefused(RequestRefused { principal: Some(bob()), ..ended })),
+        stranger(Event::RequestRefused(RequestRefused {
+            count: 1200,
+            from: earlier(),
+            several_networks: true,
+            ..unknown
+        })),
+    ]
 }
 
 fn notices() -> Vec<Event> {

@@ -362,6 +362,7 @@ fn change_of(tx: &mut WriteTx, event: &Event) -> Result<Option<Change>, StorageE
         | Event::UseOutcome(_)
         | Event::UseDenied(_)
         | Event::UseDeniedBurst(_)
+        | Event::RequestRefused(_)
         | Event::UseCancelled(_)
         | Event::UseWaiting(_)
         | Event::UseExpired(_)

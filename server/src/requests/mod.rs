@@ -28,6 +28,7 @@ mod judgement;
 mod metrics;
 mod orphans;
 mod permit;
+mod refusals;
 mod request;
 mod rules;
 mod seen;
@@ -41,7 +42,6 @@ use std::{sync::Arc, time::Instant};
 use prometheus_client::registry::Registry;
 use tokio::time::sleep;
 
-pub(crate) use self::rules::Rules;
 use self::{
     attempt::{Attempt, earlier_answer},
     budgets::Budgets,
@@ -49,6 +49,7 @@ use self::{
     execute::Use,
     metrics::{Metrics, Stage, Stopwatch},
     permit::Permit,
+    refusals::Refusals,
     seen::Seen,
 };
 pub use self::{
@@ -57,6 +58,7 @@ pub use self::{
     request::{Output, UseAnswer, UseRequest, UseResponse},
     wait::{CancelError, Running},
 };
+pub(crate) use self::{refusals::Refused, rules::Rules};
 use crate::{
     approvals::Approvals,
     authn::Caller,
@@ -78,6 +80,7 @@ pub struct Requests {
     /// What people are asked to approve.
     pub approvals: Approvals,
     budgets: Budgets,
+    refusals: Refusals,
     rules: Rules,
     /// How long requests wait for approval.
     waits: ApprovalsConfig,
@@ -95,6 +98,7 @@ impl Requests {
             signers,
             running: Running::default(),
             budgets: Budgets::new(limits),
+            refusals: Refusals::default(),
             rules,
             waits: approvals,
             metrics: Metrics::default(),

@@ -17,6 +17,7 @@ mod overtaken;
 mod passwords;
 mod proxies;
 mod record;
+mod refusals;
 mod requests;
 mod roles;
 mod signing_requests;
