@@ -126,7 +126,7 @@ fn log_that_was_known_and_is_shown_no_more_is_an_alarm() -> Result<()> {
 /// The mark can't be removed: it would make a new key again and again.
 #[test]
 fn mark_of_a_new_log_that_stays_makes_no_key() -> Result<()> {
-    let mut playground = builder()?.database(DatabaseKind::Sqlite).algorithms(&[Algorithm::Ed25519]).start()?;
+    let playground = builder()?.database(DatabaseKind::Sqlite).algorithms(&[Algorithm::Ed25519]).start()?;
     let signature = sign(&playground)?;
     receipt(&playground, &[&signature, "--json"])?;
     let mark = playground.server.data().join("new-log");
