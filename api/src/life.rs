@@ -1,6 +1,8 @@
 //! A key's life: until when it can be used, whether that ends soon, and why it can't be used. The texts are the same in
 //! the server's answers, in its log and on workstations.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Fingerprint, Timestamp,
     algorithm::ComponentRole,
@@ -208,11 +210,12 @@ const fn purpose(role: ComponentRole) -> &'static str {
 }
 
 /// How long a key of a certificate lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentLife {
     /// Which key.
     pub fingerprint: Fingerprint,
     /// Its end or its certificate's, whichever is earlier.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires: Option<Timestamp>,
     /// Whether it was revoked alone.
     pub revoked: bool,

@@ -7,6 +7,7 @@
 //! - [`Line`]: an entry with its salt and hash, as it is exported.
 //! - [`export`]: the log as plain files.
 //! - [`verify`]: the proof that nothing was changed or left out.
+//! - [`fold`]: what the database's tables must hold after all entries.
 //!
 //! # Canonical bytes
 //!
@@ -33,9 +34,10 @@
 mod entry;
 pub mod event;
 pub mod export;
+pub mod fold;
 mod values;
 pub mod verify;
 
 pub use entry::{Body, BodyError, Draft, Head, Line, MAX_ENTRY, Placed, SCHEMA, leaf, leaf_hash, leaf_of, parse};
 pub use event::Event;
-pub use values::{Actor, HexBytes, Named, Salt, Sha256};
+pub use values::{Actor, HashPrefix, HexBytes, Named, Salt, Sha256};

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use sealcard_api::ids::{GrantId, PrincipalId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -46,6 +47,16 @@ impl Actor {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sha256(pub [u8; 32]);
 
+impl Sha256 {
+    /// Of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+        Self(hash)
+    }
+}
+
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&HEXLOWER.encode(&self.0))
@@ -68,6 +79,52 @@ impl<'de> Deserialize<'de> for Sha256 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = HexBytes::deserialize(deserializer)?.0;
         bytes.try_into().map(Self).map_err(|_| de::Error::custom("expected 64 lower-case hexadecimal digits"))
+    }
+}
+
+/// The first 16 bytes of a SHA-256 value, written as 32 lower-case hexadecimal digits: enough that nothing else has the
+/// same, and no more than that.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HashPrefix(pub [u8; 16]);
+
+impl HashPrefix {
+    /// Of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::of_hash(digest(&SHA256, bytes).as_ref())
+    }
+
+    /// Of a SHA-256 value. What it lacks is zero.
+    #[must_use]
+    pub fn of_hash(hash: &[u8]) -> Self {
+        let mut prefix = [0; 16];
+        prefix.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
+        Self(prefix)
+    }
+}
+
+impl fmt::Display for HashPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for HashPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for HashPrefix {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HashPrefix {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = HexBytes::deserialize(deserializer)?.0;
+        bytes.try_into().map(Self).map_err(|_| de::Error::custom("expected 32 lower-case hexadecimal digits"))
     }
 }
 

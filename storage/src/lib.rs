@@ -27,6 +27,7 @@ mod rules;
 mod schema;
 mod sinks;
 mod sql;
+mod tables;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
@@ -97,6 +98,7 @@ pub use rules::{
 };
 pub use schema::{Cause, NodeStatus, Postponed, RoleStatus, SchemaStatus, StepStatus};
 pub use sinks::{ParkedRow, SinkFailure, SinkProgress, SinkRow};
+pub use tables::{FOLDED_TABLES, Folded, TableRow, Tables, public_key_sha256};
 pub use transfer::{TransferProgress, Transferred};
 pub use writer::{WriteTx, WriterLoad};
 

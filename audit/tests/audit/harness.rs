@@ -8,11 +8,11 @@ use std::{
 
 use sealcard_api::{
     Timestamp,
-    ids::{GrantId, PrincipalId, RequestId},
+    ids::{GrantId, GroupId, PrincipalId, RequestId},
 };
 use sealcard_record::{
     Actor, Draft, Event, Line, Named, Salt,
-    event::{Login, LoginMethod},
+    event::GroupAct,
     export::{Export, LogFile, keys_file},
     leaf,
 };
@@ -46,8 +46,8 @@ pub(crate) fn signed(origin: &str, tree: TreeHead, signers: &[SeedSigner]) -> No
 pub(crate) fn line(number: u64, variant: u8) -> Line {
     let id = |part: u128| Uuid::from_u128(0x0193_5b6c_7000_7000_8000_0000_0000_0000 + part);
     let grant = GrantId(id(3));
-    let event =
-        Event::Login(Login { by: LoginMethod::Password, grant: Named::new(grant, "laptop"), machine: variant == 1 });
+    let group = Named::new(GroupId(id(4)), if variant == 1 { "auditors" } else { "approvers" });
+    let event = Event::GroupAdded(GroupAct { group });
     let actor = Actor::new(PrincipalId(id(2)), "alice", grant);
     let draft = Draft::new(RequestId(id(1000 + u128::from(number))), event).by(actor);
     let mut salt = Salt([variant; 16]);

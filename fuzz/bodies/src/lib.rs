@@ -15,7 +15,7 @@ mod workstation;
 
 pub use card::{apdu, card};
 pub use openpgp::{import_certificate, import_exported_key};
-pub use record::{record_entry, record_lines, record_signatures};
+pub use record::{record_entry, record_lines, record_signatures, record_tables};
 pub use rules::{rules_document, rules_examples, rules_templates};
 pub use scd::{assuan_lines, cards_cache, s_expression, scd_command, scd_session};
 pub use server::{backup_manifest, json_bodies, proxy_header, server_config, webhook};

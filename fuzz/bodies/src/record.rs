@@ -6,6 +6,7 @@ use sealcard_bridge::signatures;
 use sealcard_record::{
     Event, Line,
     export::{LogFile, check_line, lines},
+    fold::{Fold, Row, TablesFile},
     parse,
     verify::{Journals, MEMORY, Options, Verifier, read_record},
 };
@@ -53,6 +54,21 @@ pub fn record_lines(data: &[u8]) {
     {
         let again = serde_json::from_str::<Line>(&text).ok().map(|line| line.entry.get().to_owned());
         assert_eq!(again.as_deref(), Some(line.entry.get()), "an entry keeps its bytes");
+    }
+}
+
+/// A file of the database's tables.
+///
+/// # Panics
+///
+/// When a row is another one after it was written.
+pub fn record_tables(data: &[u8]) {
+    let Ok(file) = TablesFile::open(Cursor::new(data)) else { return };
+    let _ = file.compare(Fold::new(), |difference| drop(difference.to_string()));
+    for line in data.split(|byte| *byte == b'\n') {
+        let Ok(row) = serde_json::from_slice::<Row>(line) else { continue };
+        let again = serde_json::to_vec(&row).ok().and_then(|text| serde_json::from_slice::<Row>(&text).ok());
+        assert_eq!(again.as_ref(), Some(&row), "a row survives its bytes");
     }
 }
 

@@ -86,6 +86,7 @@ fn entries_of_the_record_hold() {
     let is_entry = |data: &[u8]| std::str::from_utf8(data).is_ok_and(|text| sealcard_record::parse(text).is_ok());
     assert!(replay("record_entry", bodies::record_entry, is_entry) >= 5);
     assert!(replay("record_lines", bodies::record_lines, |_| true) >= 3);
+    assert!(replay("record_tables", bodies::record_tables, |_| true) >= 3);
     assert!(replay("record_signatures", bodies::record_signatures, has_signature) >= 3);
 }
 

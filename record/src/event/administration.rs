@@ -8,7 +8,7 @@ use sealcard_api::{
 use serde::{Deserialize, Serialize};
 
 use super::{Subject, authentication::is_false};
-use crate::Named;
+use crate::{HashPrefix, Named};
 
 /// What wrote an entry that no request caused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,6 +27,11 @@ pub struct UserAdded {
     pub roles: Vec<SystemRole>,
     /// Whether the password is for one login.
     pub one_time_password: bool,
+    /// From when on a one-time password is refused.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub password_expires: Option<Timestamp>,
+    /// Of the stored hash of the password.
+    pub password_sha256: HashPrefix,
     /// Where the user gets notices.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub email: Option<String>,
@@ -52,6 +57,9 @@ pub struct UserChanged {
     /// Whether there is another password.
     #[serde(skip_serializing_if = "is_false", default)]
     pub password: bool,
+    /// Of the stored hash of that password.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub password_sha256: Option<HashPrefix>,
     /// Where the user gets notices from now on; empty: nowhere any more.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub email: Option<String>,
@@ -99,6 +107,8 @@ pub struct TokenAdded {
     pub token: Named<ServiceTokenId>,
     /// From when on it is refused.
     pub expires: Timestamp,
+    /// Of the token.
+    pub token_sha256: HashPrefix,
 }
 
 /// A token is refused from now on.

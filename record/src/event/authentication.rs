@@ -7,7 +7,7 @@ use sealcard_api::{
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
-use crate::Named;
+use crate::{HashPrefix, Named};
 
 /// What a principal is authenticated by at a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,6 +29,20 @@ pub struct Login {
     /// Whether every account of a workstation uses the grant.
     #[serde(skip_serializing_if = "is_false", default)]
     pub machine: bool,
+    /// The service account's token that the grant was issued for: it ends with it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service_token: Option<ServiceTokenId>,
+    /// When the grant was issued.
+    pub created: Timestamp,
+    /// From when on it is refused, unless it is refreshed.
+    pub expires: Timestamp,
+    /// Until when it can be refreshed.
+    pub refreshable_until: Timestamp,
+    /// Of the grant's first token.
+    pub token_sha256: HashPrefix,
+    /// Grants of the same principal that ended long ago and were forgotten.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub forgotten: Vec<GrantId>,
 }
 
 /// Why a login gave no grant.
@@ -80,6 +94,8 @@ pub struct PasswordChanged {
     /// Whether it took the place of a one-time password.
     #[serde(skip_serializing_if = "is_false", default)]
     pub one_time: bool,
+    /// Of the stored hash of the new password.
+    pub password_sha256: HashPrefix,
 }
 
 /// The old password was wrong. The user is the entry's actor.
@@ -93,13 +109,26 @@ pub struct PasswordReset {
     pub principal: Named<PrincipalId>,
     /// From when on it is refused.
     pub expires: Timestamp,
+    /// Of the stored hash of the password.
+    pub password_sha256: HashPrefix,
 }
 
-/// Something was done to the actor's own grant.
+/// The actor's own grant got one more token and a later end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrantAct {
+pub struct GrantRefreshed {
     /// The grant. Its name is its label.
     pub grant: Named<GrantId>,
+    /// From when on it is refused, unless it is refreshed again.
+    pub expires: Timestamp,
+    /// Of the token that it was refreshed with.
+    pub earlier_token: HashPrefix,
+    /// From when on that token is refused.
+    pub retires: Timestamp,
+    /// Of the new token.
+    pub token_sha256: HashPrefix,
+    /// Of earlier tokens that were forgotten.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub forgotten: Vec<HashPrefix>,
 }
 
 /// A grant ended.
@@ -135,7 +164,7 @@ impl Subject for PasswordReset {
     }
 }
 
-impl Subject for GrantAct {}
+impl Subject for GrantRefreshed {}
 
 impl Subject for GrantRevoked {
     fn principal(&self) -> Option<&Named<PrincipalId>> {

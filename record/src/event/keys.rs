@@ -2,9 +2,10 @@
 
 use sealcard_api::{
     Fingerprint, Timestamp,
-    algorithm::{ComponentRole, KeyAlgorithm},
+    algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
     ids::{ComponentId, EnvironmentId, KeyId, ProjectId},
     keys::{KeyProfile, RevocationReason},
+    life::ComponentLife,
     merge::CertificateChange,
     tokens::KeyEvidence,
 };
@@ -107,6 +108,42 @@ pub struct KeyFailed {
     pub error: String,
 }
 
+/// A component key as the server stores it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredComponent {
+    /// The component.
+    pub component: ComponentId,
+    /// Its role.
+    pub role: ComponentRole,
+    /// Its algorithm.
+    pub algorithm: ComponentAlgorithm,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Of its public half: the point of an elliptic curve, or RSA's modulus and exponent one after the other.
+    pub public_key_sha256: Sha256,
+    /// Its creation time.
+    pub created: Timestamp,
+    /// Its end or its certificate's, whichever is earlier.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires: Option<Timestamp>,
+}
+
+/// What is stored of a key with its certificate from now on. What is absent stayed as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateState {
+    /// Of the armored certificate.
+    pub sha256: Sha256,
+    /// Its first user id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user_id: Option<String>,
+    /// Ends of component keys that are there already.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub lives: Vec<ComponentLife>,
+    /// New component keys.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub components: Vec<StoredComponent>,
+}
+
 /// A key and its card are there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyStored {
@@ -127,6 +164,10 @@ pub struct KeyStored {
     /// What a token says of its components.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub evidence: Vec<KeyEvidence>,
+    /// The 40 bits of its card's serial number: see [`sealcard_api::CardSerial::from_number`].
+    pub serial: u64,
+    /// Its certificate and component keys.
+    pub certificate: CertificateState,
 }
 
 /// Something was done with a key.
@@ -158,6 +199,8 @@ pub struct KeyExtended {
     pub before: Option<Timestamp>,
     /// The end from now on.
     pub expires: Timestamp,
+    /// The certificate that says so.
+    pub certificate: CertificateState,
 }
 
 /// A newer certificate came in.
@@ -168,6 +211,8 @@ pub struct CertificateMerged {
     pub signing_key: SigningKey,
     /// What it changed.
     pub changes: Vec<CertificateChange>,
+    /// The certificate as it is from now on.
+    pub certificate: CertificateState,
 }
 
 /// A key was revoked.
@@ -185,6 +230,8 @@ pub struct KeyRevoked {
     /// What else a merged certificate changed.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub changes: Vec<CertificateChange>,
+    /// The certificate that says so.
+    pub certificate: CertificateState,
 }
 
 /// Private halves are about to be destroyed or removed.

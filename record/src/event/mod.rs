@@ -8,6 +8,7 @@ mod clock;
 mod environments;
 mod keys;
 mod notices;
+mod refusals;
 mod rules;
 mod shorten;
 mod sinks;
@@ -26,7 +27,7 @@ pub use administration::{
 };
 pub use approvals::{ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, UseExpired, UseWaiting};
 pub use authentication::{
-    GrantAct, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
+    GrantRefreshed, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
     PasswordChangeRequired, PasswordChanged, PasswordReset,
 };
 pub use claims::{ClaimedProcess, Claims};
@@ -36,10 +37,11 @@ pub use environments::{
     MasterKeyChanged,
 };
 pub use keys::{
-    CertificateMerged, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
-    KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, SigningKey,
+    CertificateMerged, CertificateState, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct,
+    KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, SigningKey, StoredComponent,
 };
 pub use notices::NoticeChannelAct;
+pub use refusals::{Refusal, RequestRefused};
 pub use rules::{RulesChange, RulesOf, TemplateChange};
 pub use sinks::{SinkRetry, SinkSkip};
 pub use uses::{
@@ -153,7 +155,7 @@ events! {
     /// A user wanted to change the password and did not know the old one.
     PasswordChangeFailed(PasswordChangeFailed) = "password-change-failed", Authentication;
     /// A grant got a new token and a later end.
-    GrantRefreshed(GrantAct) = "grant-refreshed", Authentication;
+    GrantRefreshed(GrantRefreshed) = "grant-refreshed", Authentication;
     /// A grant ended by the wish of its holder.
     Logout(GrantRevoked) = "logout", Authentication;
     /// A grant was revoked by its id.
@@ -293,6 +295,8 @@ events! {
     SinkRetried(SinkRetry) = "sink-retried", Administration;
     /// Entries are never sent by a sink.
     SinkSkipped(SinkSkip) = "sink-skipped", Administration;
+    /// Requests were refused before anything was done.
+    RequestRefused(RequestRefused) = "request-refused", Denied;
 }
 
 impl Event {

@@ -17,10 +17,14 @@ impl Event {
             Self::KeyCreated(stored) | Self::KeyImported(stored) | Self::KeyAdopted(stored) => {
                 cut(&mut stored.user_id);
             }
-            Self::CertificateMerged(merged) => cut_changes(&mut merged.changes),
+            Self::CertificateMerged(merged) => {
+                cut_changes(&mut merged.changes);
+                merged.certificate.user_id.iter_mut().for_each(cut);
+            }
             Self::KeyRevoked(revoked) => {
                 cut(&mut revoked.message);
                 cut_changes(&mut revoked.changes);
+                revoked.certificate.user_id.iter_mut().for_each(cut);
             }
             Self::KeyFailed(failed) => cut(&mut failed.error),
             Self::KeyDestroyFailed(failed) => cut(&mut failed.error),
@@ -45,6 +49,7 @@ impl Event {
                 denied.asked.claims.iter_mut().for_each(cut_claims);
             }
             Self::UseDeniedBurst(burst) => cut(&mut burst.reason),
+            Self::RequestRefused(refused) => cut(&mut refused.reason),
             _ => {}
         }
     }

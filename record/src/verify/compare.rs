@@ -5,7 +5,7 @@ use std::io;
 use sealcard_api::ids::{ComponentId, RequestId};
 
 use super::{
-    Journals, Operation,
+    Journals, Operation, Scope,
     fact::{Kind, Origin, Parts, Requester, UseId},
     finding::{Finding, Findings, JournalUse},
     places::Places,
@@ -16,7 +16,7 @@ use super::{
 pub(super) fn compare(
     mut facts: Sorted,
     names: &[String],
-    journals: Journals,
+    scope: &Scope,
     places: &mut Places,
     findings: &mut Findings,
 ) -> io::Result<()> {
@@ -27,16 +27,16 @@ pub(super) fn compare(
             Some(told) if told.id == parts.id => told,
             other => {
                 if let Some(finished) = other.replace(Told::new(parts.id)) {
-                    finished.end(journals, places, findings);
+                    finished.end(scope, places, findings);
                 }
                 let Some(told) = other else { continue };
                 told
             }
         };
-        told.take(&parts, names, findings);
+        told.take(&parts, names, scope, findings);
     }
     if let Some(finished) = told {
-        finished.end(journals, places, findings);
+        finished.end(scope, places, findings);
     }
     Ok(())
 }
@@ -79,13 +79,16 @@ impl Told {
         }
     }
 
-    fn take(&mut self, fact: &Parts, names: &[String], findings: &mut Findings) {
+    fn take(&mut self, fact: &Parts, names: &[String], scope: &Scope, findings: &mut Findings) {
         match fact.kind {
             Kind::Intent => {
                 self.intent.get_or_insert((fact.operation, fact.input, fact.requester));
             }
             Kind::Signed => (self.has_outcome, self.signed, self.named) = (true, true, fact.sequence),
-            Kind::Ended => self.has_outcome = true,
+            Kind::SignedBefore if scope.covers_before() => {
+                (self.has_outcome, self.signed, self.named) = (true, true, fact.sequence);
+            }
+            Kind::SignedBefore | Kind::Ended => self.has_outcome = true,
             Kind::Made => self.made = true,
             Kind::Destroyed => self.destroyed = true,
             Kind::UsedLater => {
@@ -151,9 +154,9 @@ impl Told {
         }
     }
 
-    fn end(self, journals: Journals, places: &mut Places, findings: &mut Findings) {
+    fn end(self, scope: &Scope, places: &mut Places, findings: &mut Findings) {
         let (request, component) = (RequestId(self.id.0), ComponentId(self.id.1));
-        if self.signed && self.used == 0 && !self.used_later && journals != Journals::None {
+        if self.signed && self.used == 0 && !self.used_later && scope.journals != Journals::None {
             findings.add(Finding::NotInJournal { request, component });
             places.miss(component.0, self.named);
         }

@@ -47,6 +47,8 @@ pub(super) enum Kind {
     Intent,
     /// The record: it gave something, and one of the journals that are compared must say so.
     Signed,
+    /// The record: the same, on the machine that was the only one until the data was moved to a shared database.
+    SignedBefore,
     /// The record: an outcome of which no journal need say anything.
     Ended,
     /// The record: it is made or taken over.
@@ -178,9 +180,10 @@ impl Parts {
 
     /// The fields of what [`Parts::encode`] has made.
     pub(super) fn decode(fact: &Fact) -> Option<Self> {
-        const KINDS: [Kind; 8] = [
+        const KINDS: [Kind; 9] = [
             Kind::Intent,
             Kind::Signed,
+            Kind::SignedBefore,
             Kind::Ended,
             Kind::Made,
             Kind::Destroyed,

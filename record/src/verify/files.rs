@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use sealcard_signer_protocol::journal::{MAX_LINE, parse_line};
 
 use super::{Finding, Verifier};
-use crate::{Line, MAX_ENTRY};
+use crate::{Body, Line, MAX_ENTRY};
 
 /// The longest line of an exported record, in bytes: an entry, and what is around it.
 const MAX_RECORD_LINE: usize = MAX_ENTRY + 256;
@@ -37,11 +37,26 @@ pub enum FileError {
 /// # Errors
 /// If it can't be read, or is no exported record.
 pub fn read_record(verifier: &mut Verifier, file: impl BufRead, progress: Progress<'_>) -> Result<(), FileError> {
+    read_record_with(verifier, file, progress, &mut |_| ())
+}
+
+/// The same; `each` is given every entry that can be read.
+///
+/// # Errors
+/// As [`read_record`].
+pub fn read_record_with(
+    verifier: &mut Verifier,
+    file: impl BufRead,
+    progress: Progress<'_>,
+    each: &mut dyn FnMut(&Body),
+) -> Result<(), FileError> {
     let mut lines = Lines::new(file, MAX_RECORD_LINE);
     while let Some(text) = lines.next()? {
         let line: Line =
             serde_json::from_slice(text).map_err(|error| FileError::NotARecord { line: lines.number, error })?;
-        verifier.entry(line.entry.get(), &line.salt, line.hash)?;
+        if let Some(body) = verifier.entry(line.entry.get(), &line.salt, line.hash)? {
+            each(&body);
+        }
         progress(lines.length);
     }
     Ok(())
@@ -74,8 +89,26 @@ pub fn read_journal(
     Ok(())
 }
 
+/// Why there is no next line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LineError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("line {0} is too long")]
+    TooLong(u64),
+}
+
+impl From<LineError> for FileError {
+    fn from(error: LineError) -> Self {
+        match error {
+            LineError::Io(error) => Self::Io(error),
+            LineError::TooLong(line) => Self::TooLong(line),
+        }
+    }
+}
+
 /// The lines of a file, none of them kept longer than it is worked on.
-struct Lines<R> {
+pub(crate) struct Lines<R> {
     file: R,
     max: usize,
     text: Vec<u8>,
@@ -86,12 +119,17 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    const fn new(file: R, max: usize) -> Self {
+    pub(crate) const fn new(file: R, max: usize) -> Self {
         Self { file, max, text: Vec::new(), number: 0, length: 0 }
     }
 
+    /// The number of the line that was read last, counted from 1.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The next line without its end. None at the end of the file.
-    fn next(&mut self) -> Result<Option<&[u8]>, FileError> {
+    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, LineError> {
         self.text.clear();
         let limit = self.max as u64 + 1;
         self.length = self.file.by_ref().take(limit).read_until(b'\n', &mut self.text)? as u64;
@@ -100,7 +138,7 @@ impl<R: BufRead> Lines<R> {
         }
         self.number += 1;
         if self.text.pop_if(|byte| *byte == b'\n').is_none() && self.length == limit {
-            return Err(FileError::TooLong(self.number));
+            return Err(LineError::TooLong(self.number));
         }
         Ok(Some(&self.text))
     }

@@ -1,9 +1,12 @@
 //! What a verification finds wrong.
 
+use std::fmt;
+
 use sealcard_api::ids::{ComponentId, RequestId};
+use uuid::Uuid;
 
 use super::Operation;
-use crate::Sha256;
+use crate::{Sha256, fold::Difference};
 
 /// Findings beyond this number are counted only.
 pub(super) const MAX_FINDINGS: usize = 1000;
@@ -50,6 +53,9 @@ pub enum Finding {
     /// The database's columns beside an entry say something else than the entry.
     #[error("entry {0}: the columns beside its body were changed")]
     Columns(u64),
+    /// A row of the database is not what the record says.
+    #[error("{0}")]
+    Table(#[from] Difference),
     /// A journal has a gap, or an entry that was put in.
     #[error("journal {journal}: entry {found} is where {expected} belongs")]
     JournalMissing {
@@ -153,6 +159,46 @@ pub enum Finding {
         /// The number that the record names.
         named: u64,
     },
+    /// Somebody knows another past of the record than the entries give: they were written anew.
+    #[error(
+        "{place}: with {size} entries the record had the root {root}, but its entries give {found}: it was written anew{}",
+        More(*.more)
+    )]
+    OtherPast {
+        /// Who knows it.
+        place: HeadPlace,
+        /// How many entries there were.
+        size: u64,
+        /// The root that is known.
+        root: Sha256,
+        /// The root that the entries give.
+        found: Sha256,
+        /// How many later ones of the same source do not fit either.
+        more: u64,
+    },
+    /// Somebody knows more entries than there are: the end was cut off.
+    #[error("{place}: the record had {size} entries, but it has {has}: its end was cut off{}", More(*.more))]
+    RecordCut {
+        /// Who knows it.
+        place: HeadPlace,
+        /// How many entries there were.
+        size: u64,
+        /// How many there are.
+        has: u64,
+        /// How many later ones of the same source do not fit either.
+        more: u64,
+    },
+    /// A machine whose journals were not compared used keys.
+    #[error(
+        "{uses} uses of keys on the machine {host} were not compared: no server runs there any more, and its signers' \
+         journals are not here"
+    )]
+    HostNotCompared {
+        /// The machine.
+        host: Uuid,
+        /// How many signatures and decryptions it recorded.
+        uses: u64,
+    },
     /// A use has no outcome.
     #[error("request {request}: an intent without an outcome, it is unknown whether component {component} was used")]
     NoOutcome {
@@ -161,6 +207,49 @@ pub enum Finding {
         /// The component.
         component: ComponentId,
     },
+}
+
+/// Where an end of the record is known from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeadPlace {
+    /// The server stated it with a use, and the signer wrote it into its journal.
+    Stated {
+        /// Which journal.
+        journal: String,
+        /// The entry.
+        sequence: u64,
+    },
+    /// A signer signed it.
+    Checkpoint {
+        /// Which journal.
+        journal: String,
+        /// The entry.
+        sequence: u64,
+    },
+    /// Something else, by its name.
+    Other(String),
+}
+
+impl fmt::Display for HeadPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stated { journal, sequence } => write!(f, "journal {journal}: entry {sequence}"),
+            Self::Checkpoint { journal, sequence } => write!(f, "journal {journal}: entry {sequence}, a checkpoint"),
+            Self::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+/// How many more there are.
+struct More(u64);
+
+impl fmt::Display for More {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            more => write!(f, " ({more} later ones do not fit either)"),
+        }
+    }
 }
 
 /// An entry of a journal.

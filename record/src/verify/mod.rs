@@ -12,22 +12,29 @@ mod compare;
 mod fact;
 mod files;
 mod finding;
+mod heads;
 mod places;
 mod sort;
 
-use std::{io, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
+};
 
-use sealcard_signer_protocol::{CHECKPOINT, JournalEntry, journal::entry_hash};
+use sealcard_signer_protocol::{CHECKPOINT, JournalEntry, LogHead, journal::entry_hash};
 use sealcard_transparency::{Frontier, Hash};
 use uuid::Uuid;
 
 pub use fact::Operation;
-pub use files::{FileError, Progress, read_journal, read_record};
-pub use finding::{Finding, JournalUse};
+pub use files::{FileError, Progress, read_journal, read_record, read_record_with};
+pub(crate) use files::{LineError, Lines};
+pub use finding::{Finding, HeadPlace, JournalUse};
 
 use self::{
     fact::{Kind, Origin, Parts, requester},
     finding::Findings,
+    heads::{Heads, KnownHead, Source},
     places::Places,
     sort::Sorter,
 };
@@ -35,6 +42,9 @@ use crate::{Body, Event, Head, Salt, Sha256, leaf_hash, parse};
 
 /// Bytes that a [`Verifier`] keeps in memory if nothing else is said.
 pub const MEMORY: usize = 16 << 20;
+
+/// Machines that are told apart in [`Verifier::uses_elsewhere`]: more is damage.
+const MAX_HOSTS: usize = 10_000;
 
 /// How to verify.
 #[derive(Debug, Clone)]
@@ -48,14 +58,40 @@ pub struct Options {
 }
 
 /// Whose uses the journals that are compared must have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Journals {
     /// Nobody's: no journals are compared, or not all of those that are needed.
     None,
     /// Those of one machine. `None` if only one machine uses the database.
     OfHost(Option<Uuid>),
+    /// Those of all machines but these, whose own servers compare them.
+    AllBut(BTreeSet<Uuid>),
     /// Everybody's: the journals of all machines are compared.
     All,
+}
+
+/// Whose uses the journals must have, as far as the record says which machine is which.
+#[derive(Debug)]
+struct Scope {
+    journals: Journals,
+    /// The machine that was the only one until the data was moved to a shared database.
+    before: Option<Uuid>,
+}
+
+impl Scope {
+    fn covers(&self, host: Option<Uuid>) -> bool {
+        match &self.journals {
+            Journals::None => false,
+            Journals::OfHost(own) => host == *own,
+            Journals::AllBut(others) => host.is_none_or(|host| !others.contains(&host)),
+            Journals::All => true,
+        }
+    }
+
+    /// Whether uses on a machine that the record does not name are covered, once all entries were taken.
+    fn covers_before(&self) -> bool {
+        self.covers(self.before)
+    }
 }
 
 /// What a verification came to.
@@ -74,7 +110,9 @@ pub struct Report {
 
 /// A verification in work.
 pub struct Verifier {
-    journals: Journals,
+    scope: Scope,
+    /// How many uses each machine recorded, as far as no journal must have them.
+    elsewhere: BTreeMap<Option<Uuid>, u64>,
     log: Frontier,
     /// The number of the entry that was taken last.
     sequence: u64,
@@ -83,6 +121,7 @@ pub struct Verifier {
     places: Places,
     findings: Findings,
     facts: Sorter,
+    heads: Heads,
 }
 
 /// How far a journal was read.
@@ -108,14 +147,16 @@ impl Verifier {
     pub fn new(options: Options) -> Self {
         let Options { folder, memory, journals } = options;
         Self {
-            journals,
+            scope: Scope { journals, before: None },
+            elsewhere: BTreeMap::new(),
             log: Frontier::new(),
             sequence: 0,
             unknown: 0,
             names: Vec::new(),
             places: Places::default(),
             findings: Findings::default(),
-            facts: Sorter::new(folder, memory),
+            facts: Sorter::new(folder.clone(), memory / 2),
+            heads: Heads::new(folder, memory / 2),
         }
     }
 
@@ -131,8 +172,8 @@ impl Verifier {
     }
 
     /// Says that not all journals could be read: none is expected to have a use that it lacks.
-    pub const fn expect_no_journal(&mut self) {
-        self.journals = Journals::None;
+    pub fn expect_no_journal(&mut self) {
+        self.scope.journals = Journals::None;
     }
 
     /// Takes the record's next entry, with the salt and the hash that are stored with it. Gives its content if it can
@@ -146,6 +187,7 @@ impl Verifier {
         if self.log.append(Hash(hash.0)).is_err() {
             return Err(io::Error::other("the record has more entries than a log can have"));
         }
+        self.heads.leaf(hash.0)?;
         let body = match parse(text) {
             Ok(body) => body,
             Err(error) => {
@@ -175,6 +217,15 @@ impl Verifier {
         }
     }
 
+    /// Says that the log had this root when it had so many entries. `name` is what findings call whatever knows that. The
+    /// entries may be taken before or after.
+    ///
+    /// # Errors
+    /// If the temporary file can't be written.
+    pub fn expect_head(&mut self, name: impl Into<String>, size: u64, root: Sha256) -> io::Result<()> {
+        self.heads.other(name.into(), size, root.0)
+    }
+
     /// Keeps what the entry says of components.
     fn note(&mut self, body: &Body) -> io::Result<()> {
         use Operation::{Certify, Destroy, Generate};
@@ -191,13 +242,19 @@ impl Verifier {
                     .push(Parts { input, requester, ..fact(intent.component.0, Kind::Intent, operation) }.encode())
             }
             Event::UseOutcome(outcome) => {
-                let in_journal = match self.journals {
-                    Journals::None => false,
-                    Journals::OfHost(host) => outcome.host == host,
-                    Journals::All => true,
+                let kind = match outcome.host {
+                    _ if outcome.state != sealcard_api::record::RequestState::Signed => Kind::Ended,
+                    // Which machine that was is known only when the data has moved to a database that others share.
+                    None if !matches!(self.scope.journals, Journals::All | Journals::OfHost(None)) => {
+                        self.count_elsewhere(None);
+                        Kind::SignedBefore
+                    }
+                    host if self.scope.covers(host) => Kind::Signed,
+                    host => {
+                        self.count_elsewhere(host);
+                        Kind::Ended
+                    }
                 };
-                let signed = outcome.state == sealcard_api::record::RequestState::Signed && in_journal;
-                let kind = if signed { Kind::Signed } else { Kind::Ended };
                 let operation = outcome.asked.signer_operation.into();
                 let sequence = outcome.journal.unwrap_or_default();
                 self.facts.push(Parts { sequence, ..fact(outcome.component.0, kind, operation) }.encode())
@@ -215,12 +272,35 @@ impl Verifier {
                 let facts = begun.components.iter().map(|component| fact(component.0, Kind::Destroyed, Destroy));
                 facts.into_iter().try_for_each(|fact| self.facts.push(fact.encode()))
             }
+            Event::DatabaseMoved(moved) => {
+                self.scope.before = Some(moved.host);
+                Ok(())
+            }
             Event::Unknown => {
                 self.unknown += 1;
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    fn count_elsewhere(&mut self, host: Option<Uuid>) {
+        if self.elsewhere.len() < MAX_HOSTS || self.elsewhere.contains_key(&host) {
+            *self.elsewhere.entry(host).or_default() += 1;
+        }
+    }
+
+    /// The machines whose uses no journal must have, and how many each recorded.
+    #[must_use]
+    pub fn uses_elsewhere(&self) -> BTreeMap<Uuid, u64> {
+        let mut uses = BTreeMap::new();
+        for (host, count) in &self.elsewhere {
+            let covered = host.is_none() && self.scope.covers_before();
+            if let Some(host) = host.or(self.scope.before).filter(|_| !covered) {
+                *uses.entry(host).or_default() += count;
+            }
+        }
+        uses
     }
 
     /// Begins another journal. `name` is what findings call it.
@@ -247,6 +327,12 @@ impl Verifier {
         journal.sequence = entry.sequence.max(expected);
         journal.hash = entry.hash;
         self.places.note(journal.number, journal.sequence, entry.component);
+        let (source, sequence) = (journal.number, journal.sequence);
+        for (from, head) in [(Source::Stated, entry.stated.record), (Source::Checkpoint, entry.checkpoint)] {
+            if let Some(LogHead { size, root }) = head {
+                self.heads.known(KnownHead { size, root, from, source, sequence, later })?;
+            }
+        }
         // The record has no entry for each checkpoint: that would be one more to sign.
         if entry.operation == CHECKPOINT {
             return Ok(());
@@ -279,8 +365,10 @@ impl Verifier {
     /// # Errors
     /// If the temporary file can't be read or written.
     pub fn finish(self) -> io::Result<Report> {
-        let Self { log, sequence: _, unknown, names, mut places, mut findings, facts, journals } = self;
-        compare::compare(facts.sorted()?, &names, journals, &mut places, &mut findings)?;
+        let Self { log, sequence: _, unknown, names, mut places, mut findings, facts, heads, scope, elsewhere: _ } =
+            self;
+        heads.compare(&names, &mut findings)?;
+        compare::compare(facts.sorted()?, &names, &scope, &mut places, &mut findings)?;
         places.cut_journals(&names).for_each(|finding| findings.add(finding));
         Ok(Report { head: Head::of(&log), unknown, findings: findings.first, more: findings.more })
     }

@@ -91,7 +91,7 @@ fn hash_of_known_entries_never_changes() {
         log.append(Hash(leaf_hash(line, &SALT).unwrap().0)).unwrap();
     }
     // By a program of its own: leaves as sealcard_transparency::Leaf describes them, root by RFC 9162, section 2.1.1.
-    assert_eq!(log.root().to_string(), "e9eb4e16bfa5acfee2f86401a631a185ef2e200e97a7ce7acd7a0b7b694755ed");
+    assert_eq!(log.root().to_string(), "c4ec5d8a6c686fa7e5189859c225fd3c1e35ec29bc2d2907251084dfceca12df");
 }
 
 #[test]
@@ -155,7 +155,11 @@ fn entries_that_are_too_long_are_refused() {
 fn texts_of_others_are_cut_to_fit() {
     let signing_key = samples::signing_key();
     let user_id = |n: usize| CertificateChange::UserIdAdded { user_id: format!("{n}{}", "ü".repeat(5000)) };
-    let merged = event::CertificateMerged { signing_key, changes: (0..500).map(user_id).collect() };
+    let merged = event::CertificateMerged {
+        signing_key,
+        changes: (0..500).map(user_id).collect(),
+        certificate: samples::certificate(),
+    };
     let mut failed = samples::intent().outcome(RequestState::Failed);
     failed.error = Some("\u{1}".repeat(MAX_ENTRY));
     let mut claimed = samples::claimed_intent();

@@ -3,34 +3,39 @@
 use sealcard_api::{
     Fingerprint, Timestamp,
     admin::EnvironmentKind,
-    algorithm::{ComponentRole, HashAlgorithm, KeyAlgorithm},
+    algorithm::{ComponentAlgorithm, ComponentRole, HashAlgorithm, KeyAlgorithm},
     approvals::{ApprovalKind, ApprovalState, Verdict},
     ids::{
         ApprovalId, ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, RequestId,
         ServiceTokenId,
     },
     keys::{KeyProfile, RevocationReason},
+    life::ComponentLife,
     merge::CertificateChange,
     record::RequestState,
     roles::{ProjectRole, SystemRole},
     tokens::KeyEvidence,
 };
 use sealcard_record::{
-    Actor, Draft, Event, HexBytes, Named, Sha256,
+    Actor, Draft, Event, HashPrefix, HexBytes, Named, Sha256,
     event::{
-        ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, Asked, CertificateMerged, ClaimedProcess, Claims,
-        ClockConfirmed, ClockJumped, ComponentsResealed, DatabaseMoved, DenialCause, EnvironmentAct, EnvironmentAdded,
-        EnvironmentFailure, GrantAct, GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, KeyAct, KeyBegun,
-        KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed, KeyRenamed,
-        KeyRevoked, KeyStored, KeyWork, LogBegun, LogKeyBegun, Login, LoginFailed, LoginFailure, LoginMethod,
-        MasterKeyChanged, Member, NoticeChannelAct, Operation, PasswordChangeFailed, PasswordChangeRequired,
-        PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged, ProjectMemberAct,
-        ReviewClosed, RulesChange, RulesOf, ServiceAccountAdded, ServiceAccountChanged, SignerOperation, SigningKey,
-        SinkRetry, SinkSkip, TemplateChange, TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst,
-        UseExpired, UseIntent, UseWaiting, UserAdded, UserChanged, Via,
+        ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, Asked, CertificateMerged, CertificateState,
+        ClaimedProcess, Claims, ClockConfirmed, ClockJumped, ComponentsResealed, DatabaseMoved, DenialCause,
+        EnvironmentAct, EnvironmentAdded, EnvironmentFailure, GrantRefreshed, GrantRevoked, GroupAct, GroupChanged,
+        GroupMemberAct, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
+        KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, LogBegun, LogKeyBegun, Login, LoginFailed,
+        LoginFailure, LoginMethod, MasterKeyChanged, Member, NoticeChannelAct, Operation, PasswordChangeFailed,
+        PasswordChangeRequired, PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged,
+        ProjectMemberAct, Refusal, RequestRefused, ReviewClosed, RulesChange, RulesOf, ServiceAccountAdded,
+        ServiceAccountChanged, SignerOperation, SigningKey, SinkRetry, SinkSkip, StoredComponent, TemplateChange,
+        TokenAdded, TokenRevoked, UseCancelled, UseDenied, UseDeniedBurst, UseExpired, UseIntent, UseWaiting,
+        UserAdded, UserChanged, Via,
     },
 };
 use uuid::Uuid;
+
+const PASSWORD: HashPrefix = HashPrefix([0x4a; 16]);
+const TOKEN: HashPrefix = HashPrefix([0x4b; 16]);
 
 const fn id(n: u128) -> Uuid {
     Uuid::from_u128(0x0193_5b6c_7000_7000_8000_0000_0000_0000 + n)
@@ -164,7 +169,35 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.push(by_request(Event::SinkRetried(SinkRetry { sink: sink(), parked: 2 })));
     let skip = SinkSkip { sink: sink(), position: 41, until: Some(52), parked: 2 };
     drafts.push(by_request(Event::SinkSkipped(skip)));
+    drafts.extend(refusals());
     drafts
+}
+
+fn refusals() -> Vec<Draft> {
+    let refused = |refusal, reason: &str| RequestRefused {
+        refusal,
+        route: "POST /v1/users".to_owned(),
+        principal: None,
+        reason: reason.to_owned(),
+        count: 1,
+        from: later(),
+        until: later(),
+        several_networks: false,
+    };
+    let forbidden = refused(Refusal::Forbidden, "the system role administrator is missing");
+    let ended = refused(Refusal::EndedGrant, "The grant has been revoked.");
+    let unknown = refused(Refusal::UnknownGrant, "This server does not know that grant.");
+    let stranger = |event| Draft::new(request(), event).from_peer([192, 0, 2, 9].into());
+    vec![
+        Draft::new(request(), Event::RequestRefused(forbidden)).by(alice()).from_peer([192, 0, 2, 7].into()),
+        stranger(Event::RequestRefused(RequestRefused { principal: Some(bob()), ..ended })),
+        stranger(Event::RequestRefused(RequestRefused {
+            count: 1200,
+            from: earlier(),
+            several_networks: true,
+            ..unknown
+        })),
+    ]
 }
 
 fn notices() -> Vec<Event> {
@@ -174,6 +207,8 @@ fn notices() -> Vec<Event> {
             principal: bob(),
             roles: Vec::new(),
             one_time_password: true,
+            password_expires: Some(later()),
+            password_sha256: PASSWORD,
             email: email("bob@example.org"),
             via: None,
         }),
@@ -183,6 +218,7 @@ fn notices() -> Vec<Event> {
             roles: None,
             disabled: None,
             password: false,
+            password_sha256: None,
             email: email(""),
         }),
         Event::NoticeChannelEnabled(NoticeChannelAct { channel: "pager".to_owned() }),
@@ -293,13 +329,39 @@ fn logins() -> Vec<Event> {
     ]
 }
 
+fn login(by: LoginMethod) -> Login {
+    Login {
+        by,
+        grant: grant(),
+        machine: false,
+        service_token: None,
+        created: earlier(),
+        expires: later(),
+        refreshable_until: later(),
+        token_sha256: TOKEN,
+        forgotten: Vec::new(),
+    }
+}
+
 fn grants_and_passwords() -> Vec<Event> {
     vec![
-        Event::Login(Login { by: LoginMethod::Password, grant: grant(), machine: false }),
-        Event::Login(Login { by: LoginMethod::ServiceToken, grant: grant(), machine: true }),
-        Event::PasswordChanged(PasswordChanged { one_time: true }),
+        Event::Login(login(LoginMethod::Password)),
+        Event::Login(Login {
+            machine: true,
+            service_token: Some(token().id),
+            forgotten: vec![GrantId(id(15))],
+            ..login(LoginMethod::ServiceToken)
+        }),
+        Event::PasswordChanged(PasswordChanged { one_time: true, password_sha256: PASSWORD }),
         Event::PasswordChangeFailed(PasswordChangeFailed {}),
-        Event::GrantRefreshed(GrantAct { grant: grant() }),
+        Event::GrantRefreshed(GrantRefreshed {
+            grant: grant(),
+            expires: later(),
+            earlier_token: TOKEN,
+            retires: later(),
+            token_sha256: HashPrefix([0x4e; 16]),
+            forgotten: vec![HashPrefix([0x4f; 16])],
+        }),
         Event::Logout(GrantRevoked { grant: grant(), principal: Named::new(alice().id, "alice") }),
         Event::GrantRevoked(GrantRevoked { grant: grant(), principal: bob() }),
     ]
@@ -311,6 +373,8 @@ fn administration() -> Vec<Event> {
             principal: bob(),
             roles: Vec::new(),
             one_time_password: true,
+            password_expires: Some(later()),
+            password_sha256: PASSWORD,
             email: None,
             via: None,
         }),
@@ -320,10 +384,11 @@ fn administration() -> Vec<Event> {
             roles: Some(vec![SystemRole::Administrator, SystemRole::SecurityOfficer]),
             disabled: None,
             password: true,
+            password_sha256: Some(PASSWORD),
             email: None,
         }),
         Event::UserRemoved(PrincipalAct { principal: bob() }),
-        Event::PasswordReset(PasswordReset { principal: bob(), expires: later() }),
+        Event::PasswordReset(PasswordReset { principal: bob(), expires: later(), password_sha256: PASSWORD }),
         Event::ServiceAccountAdded(ServiceAccountAdded { principal: ci(), owner: Some(bob()) }),
         Event::ServiceAccountChanged(ServiceAccountChanged {
             principal: ci(),
@@ -332,7 +397,7 @@ fn administration() -> Vec<Event> {
             owner: Some(Named::new(alice().id, "alice")),
         }),
         Event::ServiceAccountRemoved(PrincipalAct { principal: ci() }),
-        Event::ServiceTokenAdded(TokenAdded { principal: ci(), token: token(), expires: later() }),
+        Event::ServiceTokenAdded(TokenAdded { principal: ci(), token: token(), expires: later(), token_sha256: TOKEN }),
         Event::ServiceTokenRevoked(TokenRevoked { principal: ci(), token: token() }),
         Event::GroupAdded(GroupAct { group: group() }),
         Event::GroupChanged(GroupChanged { group: group(), new_name: "makers".to_owned() }),
@@ -388,6 +453,26 @@ fn rules() -> Vec<Event> {
     ]
 }
 
+pub(crate) fn certificate() -> CertificateState {
+    CertificateState { sha256: Sha256([0xce; 32]), user_id: None, lives: Vec::new(), components: Vec::new() }
+}
+
+fn life() -> ComponentLife {
+    ComponentLife { fingerprint: Fingerprint([0xf2; 20]), expires: Some(later()), revoked: true }
+}
+
+fn stored_component() -> StoredComponent {
+    StoredComponent {
+        component: component(),
+        role: ComponentRole::Sign,
+        algorithm: ComponentAlgorithm::EddsaEd25519,
+        fingerprint: Fingerprint([0xf2; 20]),
+        public_key_sha256: Sha256([0xcf; 32]),
+        created: earlier(),
+        expires: None,
+    }
+}
+
 fn keys() -> Vec<Event> {
     let fingerprint = Fingerprint([0xf1; 20]);
     let act = || KeyAct { signing_key: signing_key() };
@@ -399,6 +484,8 @@ fn keys() -> Vec<Event> {
         fingerprint,
         expires: Some(later()),
         evidence: Vec::new(),
+        serial: 0x12_3456_789A,
+        certificate: CertificateState { components: vec![stored_component()], ..certificate() },
     };
     let evidence = KeyEvidence {
         token_serial: "1".to_owned(),
@@ -422,6 +509,7 @@ fn keys() -> Vec<Event> {
         reason: RevocationReason::Superseded,
         message: "A new key takes its place.".to_owned(),
         changes: Vec::new(),
+        certificate: certificate(),
     };
     let user_id = || CertificateChange::UserIdAdded { user_id: "Tags <tags@example.org>".to_owned() };
     vec![
@@ -443,8 +531,22 @@ fn keys() -> Vec<Event> {
         Event::KeyDisabled(act()),
         Event::KeyEnabled(act()),
         Event::KeyRenamed(KeyRenamed { signing_key: signing_key(), new_name: "releases".to_owned() }),
-        Event::KeyExtended(KeyExtended { signing_key: signing_key(), before: None, expires: later() }),
-        Event::CertificateMerged(CertificateMerged { signing_key: signing_key(), changes: vec![user_id()] }),
+        Event::KeyExtended(KeyExtended {
+            signing_key: signing_key(),
+            before: None,
+            expires: later(),
+            certificate: CertificateState { lives: vec![life()], ..certificate() },
+        }),
+        Event::CertificateMerged(CertificateMerged {
+            signing_key: signing_key(),
+            changes: vec![user_id()],
+            certificate: CertificateState {
+                user_id: Some("Tags <tags@example.org>".to_owned()),
+                lives: vec![life()],
+                components: vec![stored_component()],
+                ..certificate()
+            },
+        }),
         Event::KeyRevoked(revoked(KeyWork::Revoke)),
         Event::KeyRevoked(KeyRevoked { changes: vec![user_id()], ..revoked(KeyWork::Merge) }),
         Event::RevocationRead(act()),
@@ -470,6 +572,8 @@ fn by_the_server() -> Vec<Event> {
             principal: bob(),
             roles: vec![SystemRole::Administrator],
             one_time_password: false,
+            password_expires: None,
+            password_sha256: PASSWORD,
             email: None,
             via,
         }),

@@ -11,10 +11,11 @@ use sealcard_api::{
 use sealcard_record::{
     Draft, Event, Head, Salt, Sha256,
     event::{
-        Asked, KeyBegun, KeyCertified, KeyComponentsAct, KeyWork, Operation, SignerOperation, UseIntent, UseOutcome,
+        Asked, DatabaseMoved, KeyBegun, KeyCertified, KeyComponentsAct, KeyWork, Operation, SignerOperation, UseIntent,
+        UseOutcome,
     },
     leaf_hash,
-    verify::{Finding, Journals, MEMORY, Options, Report, Verifier, read_journal, read_record},
+    verify::{Finding, HeadPlace, Journals, MEMORY, Options, Report, Verifier, read_journal, read_record},
 };
 use sealcard_signer_protocol::{
     JournalEntry, LogHead, Stated,
@@ -128,6 +129,35 @@ impl Story {
         let mut log = Frontier::new();
         self.record.iter().for_each(|(.., hash)| drop(log.append(Hash(hash.0)).unwrap()));
         Head::of(&log)
+    }
+
+    /// The end of the record when it had so many entries.
+    fn head_at(&self, size: usize) -> LogHead {
+        let mut log = Frontier::new();
+        self.record.iter().take(size).for_each(|(.., hash)| drop(log.append(Hash(hash.0)).unwrap()));
+        LogHead { size: size as u64, root: log.root().0 }
+    }
+
+    /// Changes a journal's entry, and writes the chain anew.
+    fn rewrite_journal(&mut self, change: impl Fn(&mut JournalEntry)) {
+        let mut previous = [0; 32];
+        for entry in &mut self.journal {
+            change(entry);
+            entry.hash = entry_hash(&previous, entry);
+            previous = entry.hash;
+        }
+    }
+
+    /// The sound story, with the end of the record stated in each entry of the journal as a server does.
+    fn with_heads() -> Self {
+        let mut story = Self::sound();
+        let heads: Vec<LogHead> = (0..=story.record.len()).map(|size| story.head_at(size)).collect();
+        let length = story.journal.len();
+        story.rewrite_journal(|entry| {
+            let at = entry.sequence as usize * (heads.len() - 1) / length;
+            entry.stated.record = Some(heads[at]);
+        });
+        story
     }
 
     fn findings(&self) -> Vec<Finding> {
@@ -328,7 +358,7 @@ fn checkpoints_in_a_journal_need_no_entry_in_the_record() {
         operation: "checkpoint".to_owned(),
         component: request(80),
         stated: Stated::by_server(request(81)),
-        checkpoint: Some(LogHead { size: 3, root: [7; 32] }),
+        checkpoint: Some(story.head_at(3)),
         input_sha256: vec![1; 32],
         ..previous.clone()
     };
@@ -433,5 +463,146 @@ proptest! {
         let report = story.verify_with(memory, Journals::All);
         let missing = Finding::NotInJournal { request: RequestId(request(lost)), component: ComponentId(COMPONENT) };
         prop_assert_eq!(report.findings, vec![missing]);
+    }
+}
+
+#[test]
+fn stated_ends_that_the_entries_give_are_no_finding() {
+    assert_eq!(Story::with_heads().findings(), Vec::new());
+}
+
+#[test]
+fn record_that_was_written_anew_is_found_by_the_stated_ends() {
+    let mut story = Story::with_heads();
+    let (text, salt, hash) = &mut story.record[4];
+    *text = text.replacen("alice", "mallory", 1);
+    *hash = leaf_hash(text, salt).unwrap();
+    let later = story.journal.iter().filter(|entry| entry.stated.record.unwrap().size > 4).collect::<Vec<_>>();
+    let place = HeadPlace::Stated { journal: "default".to_owned(), sequence: later[0].sequence };
+    let known = later[0].stated.record.unwrap();
+    let found = Sha256(story.head_at(known.size as usize).root);
+    let (size, root, more) = (known.size, Sha256(known.root), later.len() as u64 - 1);
+    let findings = story.findings();
+    assert!(findings.contains(&Finding::OtherPast { place, size, root, found, more }), "{findings:#?}");
+    assert!(findings.iter().any(|finding| finding.to_string().contains("it was written anew")), "{findings:#?}");
+}
+
+#[test]
+fn record_whose_end_was_cut_is_found_by_a_stated_end() {
+    let mut story = Story::with_heads();
+    let length = story.record.len() as u64;
+    story.record.pop();
+    let place = HeadPlace::Stated { journal: "default".to_owned(), sequence: story.journal.len() as u64 };
+    let cut = Finding::RecordCut { place, size: length, has: length - 1, more: 0 };
+    assert!(story.findings().contains(&cut), "{:#?}", story.findings());
+}
+
+#[test]
+fn checkpoint_of_another_past_is_found() {
+    let mut story = Story::sound();
+    let last = story.journal.len() as u64;
+    let root = [7; 32];
+    story.rewrite_journal(|entry| {
+        if entry.sequence == last {
+            (entry.operation, entry.checkpoint) = ("checkpoint".to_owned(), Some(LogHead { size: 3, root }));
+        }
+    });
+    let findings = story.findings();
+    let place = HeadPlace::Checkpoint { journal: "default".to_owned(), sequence: last };
+    let found = Sha256(story.head_at(3).root);
+    let expected = Finding::OtherPast { place, size: 3, root: Sha256(root), found, more: 0 };
+    assert!(findings.contains(&expected), "{findings:#?}");
+}
+
+#[test]
+fn end_that_a_younger_journal_states_is_no_finding() {
+    let mut story = Story::with_heads();
+    let future = LogHead { size: 1000, root: [1; 32] };
+    story.rewrite_journal(|entry| entry.stated.record = Some(future));
+    let mut verifier =
+        Verifier::new(Options { folder: std::env::temp_dir(), memory: MEMORY, journals: Journals::None });
+    let mut journal = verifier.journal("default");
+    for entry in &story.journal {
+        verifier.journal_entry(&mut journal, entry, true).unwrap();
+    }
+    for (text, salt, hash) in &story.record {
+        verifier.entry(text, salt, *hash).unwrap();
+    }
+    assert_eq!(verifier.finish().unwrap().findings, Vec::new());
+}
+
+/// A signature of each of these machines, and the move of the first one's data to a shared database.
+fn of_several_machines() -> Story {
+    let mut story = Story::default();
+    for (number, host) in [(10, None), (11, Some(request(1))), (12, Some(request(2)))] {
+        story.record(number, Event::UseIntent(UseIntent { host, ..intent(1) }));
+        let outcome = UseOutcome { host, ..intent(1).outcome(RequestState::Signed) };
+        story.record(number, Event::UseOutcome(outcome));
+        if host.is_none() {
+            story.record(number, Event::DatabaseMoved(DatabaseMoved { host: request(1) }));
+        }
+    }
+    story
+}
+
+#[test]
+fn uses_of_machines_that_are_gone_are_compared_or_counted() {
+    let story = of_several_machines();
+    let missing = |journals| {
+        let mut verifier = Verifier::new(Options { folder: std::env::temp_dir(), memory: MEMORY, journals });
+        for (text, salt, hash) in &story.record {
+            verifier.entry(text, salt, *hash).unwrap();
+        }
+        let elsewhere: Vec<(Uuid, u64)> = verifier.uses_elsewhere().into_iter().collect();
+        let findings = verifier.finish().unwrap().findings;
+        let requests = findings.iter().filter_map(|finding| match finding {
+            Finding::NotInJournal { request, .. } => Some(request.0),
+            _ => None,
+        });
+        (requests.collect::<Vec<_>>(), elsewhere)
+    };
+    let (first, second) = (request(1), request(2));
+    let (before, own, other) = (request(10), request(11), request(12));
+    assert_eq!(missing(Journals::OfHost(Some(first))), (vec![before, own], vec![(second, 1)]));
+    assert_eq!(missing(Journals::OfHost(Some(second))), (vec![other], vec![(first, 2)]));
+    assert_eq!(missing(Journals::AllBut([second].into())), (vec![before, own], vec![(second, 1)]));
+    assert_eq!(missing(Journals::AllBut([first].into())), (vec![other], vec![(first, 2)]));
+    assert_eq!(missing(Journals::All), (vec![before, own, other], vec![]));
+}
+
+proptest! {
+    /// Journals are cut where a line ends; the record names the last entry.
+    #[test]
+    fn journal_that_was_cut_at_any_line_is_found(left in 0_usize..8) {
+        let mut story = Story::with_heads();
+        let length = story.journal.len();
+        prop_assume!(left < length - 1);
+        story.journal.truncate(left);
+        let findings = story.findings();
+        prop_assert!(findings.iter().any(|finding| matches!(finding, Finding::NotInJournal { .. })), "{:?}", findings);
+    }
+
+    /// Any change of one entry, its hash written anew, and any shorter record is found by what journals state, however
+    /// little fits into memory.
+    #[test]
+    fn stated_ends_prove_all_entries_before_them(
+        change in any::<prop::sample::Index>(),
+        cut: bool,
+        memory in 1_usize..20_000,
+    ) {
+        let mut story = Story::with_heads();
+        if cut {
+            story.record.truncate(change.index(story.record.len()));
+        } else {
+            let at = change.index(story.record.len());
+            let (text, salt, hash) = &mut story.record[at];
+            *text = text.replacen("\"schema\":1", "\"schema\":1,\"more\":1", 1);
+            *hash = leaf_hash(text, salt).unwrap();
+        }
+        let findings = story.verify_with(memory, Journals::None).findings;
+        let found = findings
+            .iter()
+            .any(|finding| matches!(finding, Finding::OtherPast { .. } | Finding::RecordCut { .. }));
+        prop_assert!(found, "{:?}", findings);
     }
 }

@@ -287,6 +287,9 @@ fn fingerprint(actor: &Actor, changes: &[&Draft]) -> String {
     HEXLOWER.encode(digest(&SHA256, text.as_bytes()).as_ref())
 }
 
+/// Fields of entries that are another one at each attempt, and that people can't judge.
+const MADE_ANEW: &[&str] = &["password_sha256", "password_expires", "token_sha256", "certificate"];
+
 fn forget_what_is_new(event: &Event, value: &mut Value) {
     let Value::Object(fields) = value else { return };
     let made = match event {
@@ -299,6 +302,10 @@ fn forget_what_is_new(event: &Event, value: &mut Value) {
     };
     if let Some(Value::Object(named)) = made.and_then(|made| fields.get_mut(made)) {
         named.remove("id");
+    }
+    // Each attempt makes another salt, another token, another certificate.
+    for name in MADE_ANEW {
+        fields.remove(*name);
     }
     if matches!(event, Event::PasswordReset(_) | Event::KeyBegun(_)) {
         fields.remove("expires");
@@ -355,6 +362,7 @@ fn change_of(tx: &mut WriteTx, event: &Event) -> Result<Option<Change>, StorageE
         | Event::UseOutcome(_)
         | Event::UseDenied(_)
         | Event::UseDeniedBurst(_)
+        | Event::RequestRefused(_)
         | Event::UseCancelled(_)
         | Event::UseWaiting(_)
         | Event::UseExpired(_)
@@ -448,7 +456,7 @@ fn rules_before(tx: &mut WriteTx, project: ProjectId, entries: &[Draft]) -> Resu
 fn lines(event: &Event) -> Vec<String> {
     let mut all = vec![event.name().replace('-', " ")];
     if let Ok(Value::Object(fields)) = serde_json::to_value(event) {
-        for (name, value) in fields.iter().filter(|(name, _)| *name != "event") {
+        for (name, value) in fields.iter().filter(|(name, _)| *name != "event" && !MADE_ANEW.contains(&name.as_str())) {
             let text = match value {
                 Value::Object(named) => named.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
                 Value::String(text) => text.clone(),

@@ -1,17 +1,28 @@
 //! The record and the journals of this server's signers, as a running server has them.
 
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, BufReader},
+    path::{Path, PathBuf},
+};
 
 use sealcard_api::{
     ids::{EnvironmentId, RequestId},
     record::RecordKind,
 };
-use sealcard_record::verify::{Finding, Journal, Journals, MEMORY, Options, Report, Verifier};
+use sealcard_record::{
+    Sha256,
+    fold::{Difference, Fold},
+    verify::{self as files, FileError, Finding, Journal, Journals, MEMORY, Options, Report, Verifier},
+};
+use sealcard_transparency::{Checkpoint, Note, TreeHead};
+use uuid::Uuid;
 
 use crate::{
     limits,
     signers::{Signer, Signers, UseError},
-    storage::{RecordFilter, StorageError, Store},
+    storage::{CheckpointRow, RecordFilter, RecordRow, StorageError, Store, TableRow, Tables},
 };
 
 /// What a verification reads.
@@ -37,23 +48,43 @@ pub enum AuditError {
     Storage(#[from] StorageError),
     /// The temporary file can't be written or read.
     #[error("the temporary file: {0}")]
-    File(#[from] std::io::Error),
+    File(#[from] io::Error),
+    /// A copy of a journal of another server can't be read.
+    #[error("the folder journals: {0}")]
+    Copies(io::Error),
     /// A fault of this program.
     #[error("the work failed inside the server")]
     Panicked,
 }
 
-/// Verifies the whole record, alone and against the journals of all signers that answer. `progress` is told how many
+/// Verifies the whole record, alone, against the journals of all signers that answer, and against the tables. `progress` is told how many
 /// entries of the record were read.
 ///
 /// # Errors
 /// If the database or the temporary file fails. What is wrong with the record is no error but a finding.
 pub async fn verify(parts: Verification<'_>, progress: impl Fn(u64)) -> Result<Report, AuditError> {
     let Verification { store, signers, folder, is_running } = parts;
-    let journals = Journals::OfHost(store.host());
-    let mut verifier = Verifier::new(Options { folder: folder.to_owned(), memory: MEMORY, journals });
+    let others: BTreeSet<Uuid> =
+        store.nodes().await?.into_iter().filter(|node| node.live).map(|node| node.host).collect();
+    let others: BTreeSet<Uuid> = others.into_iter().filter(|host| Some(*host) != store.host()).collect();
+    let copies = copies(folder)?;
+    let journals = match copies.as_slice() {
+        [] => Journals::OfHost(store.host()),
+        // They are of all servers that are gone.
+        _ => Journals::AllBut(others.clone()),
+    };
+    let verifier = Verifier::new(Options { folder: folder.to_owned(), memory: MEMORY, journals });
     let names = store.environments().await?;
     let name = |id: EnvironmentId| names.iter().find(|row| row.id == id).map_or(id.to_string(), |row| row.name.clone());
+    let mut verifier = read_copies(verifier, copies).await?;
+    // What is known of the record comes before the record, which grows.
+    for CheckpointRow { origin, note, .. } in store.checkpoints().await? {
+        let name = format!("checkpoint of {origin}");
+        match head_of(&note) {
+            Some(TreeHead { size, root }) => verifier.expect_head(name, size, Sha256(root.0))?,
+            None => verifier.add_finding(Finding::Log(format!("the {name} in the database can't be read"))),
+        }
+    }
     // First the journals, then the record: every use that is in a journal by now has its intent in the record by now.
     let mut read = Vec::new();
     for (environment, signer) in signers.all() {
@@ -70,7 +101,14 @@ pub async fn verify(parts: Verification<'_>, progress: impl Fn(u64)) -> Result<R
             }
         }
     }
-    read_record(store, &mut verifier, progress).await?;
+    let mut fold = Fold::new();
+    read_record(store, &mut verifier, &mut fold, progress).await?;
+    let mut verifier = store.read_tables(move |tables| Ok(compare_tables(tables, verifier, fold))).await??;
+    for (host, uses) in verifier.uses_elsewhere() {
+        if !others.contains(&host) && Some(host) != store.host() {
+            verifier.add_finding(Finding::HostNotCompared { host, uses });
+        }
+    }
     // Outcomes that came while the record was read have their entries in the journals' newest part.
     for (signer, mut journal) in read {
         let _ = read_journal(&mut verifier, &mut journal, &signer, true).await?;
@@ -89,6 +127,54 @@ pub async fn verify(parts: Verification<'_>, progress: impl Fn(u64)) -> Result<R
     }
     report.findings = findings;
     Ok(report)
+}
+
+/// What a checkpoint covers.
+fn head_of(note: &str) -> Option<TreeHead> {
+    let note = Note::parse(note.as_bytes()).ok()?;
+    Checkpoint::parse(note.text()).ok().map(|checkpoint| *checkpoint.tree())
+}
+
+/// The folder in the data folder for journals of servers that are gone. A person puts copies there.
+const COPIES: &str = "journals";
+
+/// The journals that a person has put there.
+fn copies(data: &Path) -> Result<Vec<PathBuf>, AuditError> {
+    let files = match fs::read_dir(data.join(COPIES)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files.map_err(AuditError::Copies)?,
+    };
+    let mut copies = Vec::new();
+    for file in files {
+        let path = file.map_err(AuditError::Copies)?.path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            copies.push(path);
+        }
+    }
+    copies.sort();
+    Ok(copies)
+}
+
+async fn read_copies(mut verifier: Verifier, copies: Vec<PathBuf>) -> Result<Verifier, AuditError> {
+    if copies.is_empty() {
+        return Ok(verifier);
+    }
+    let read = tokio::task::spawn_blocking(move || {
+        for path in copies {
+            let name = format!("{COPIES}/{}", path.file_name().unwrap_or_default().to_string_lossy());
+            let file = BufReader::with_capacity(1 << 16, File::open(&path).map_err(AuditError::Copies)?);
+            match files::read_journal(&mut verifier, &name, file, &mut |_| ()) {
+                Ok(()) => {}
+                Err(FileError::Io(error)) => return Err(AuditError::Copies(error)),
+                Err(error) => {
+                    verifier.add_finding(Finding::NotCompared { journal: name, error: error.to_string() });
+                    verifier.expect_no_journal();
+                }
+            }
+        }
+        Ok(verifier)
+    });
+    read.await.map_err(|_| AuditError::Panicked)?
 }
 
 /// Reads a journal up to what is its end at the first answer, which is given back.
@@ -121,7 +207,12 @@ fn expect_length(verifier: &mut Verifier, name: &str, journal: &Journal, expecte
     }
 }
 
-async fn read_record(store: &Store, verifier: &mut Verifier, progress: impl Fn(u64)) -> Result<(), AuditError> {
+async fn read_record(
+    store: &Store,
+    verifier: &mut Verifier,
+    fold: &mut Fold,
+    progress: impl Fn(u64),
+) -> Result<(), AuditError> {
     loop {
         let after = Some(verifier.sequence());
         let rows =
@@ -136,16 +227,52 @@ async fn read_record(store: &Store, verifier: &mut Verifier, progress: impl Fn(u
             return Ok(());
         }
         for row in &rows {
-            if let Some(body) = verifier.entry(&row.body, &row.salt, row.hash)? {
-                // The columns serve searching; a filter must not miss what the entry tells.
-                if !row.agrees_with(&body) {
-                    verifier.add_finding(Finding::Columns(row.sequence));
-                }
-            }
+            take_entry(verifier, fold, row)?;
         }
         progress(verifier.sequence());
         tokio::task::yield_now().await;
     }
+}
+
+fn take_entry(verifier: &mut Verifier, fold: &mut Fold, row: &RecordRow) -> Result<(), AuditError> {
+    if let Some(body) = verifier.entry(&row.body, &row.salt, row.hash)? {
+        // The columns serve searching; a filter must not miss what the entry tells.
+        if !row.agrees_with(&body) {
+            verifier.add_finding(Finding::Columns(row.sequence));
+        }
+        fold.entry(&body);
+    }
+    Ok(())
+}
+
+/// Takes the entries that came since, and compares the tables as they are after them.
+fn compare_tables(mut tables: Tables<'_>, mut verifier: Verifier, mut fold: Fold) -> Result<Verifier, AuditError> {
+    let read = verifier.sequence();
+    loop {
+        let rows = tables.entries(verifier.sequence(), limits::VERIFIED_PAGE)?;
+        if rows.is_empty() {
+            break;
+        }
+        rows.iter().try_for_each(|row| take_entry(&mut verifier, &mut fold, row))?;
+    }
+    if verifier.sequence() > read {
+        match tables.head() {
+            Ok(head) => verifier.expect_root(head.sequence, head.root),
+            Err(StorageError::Damaged(what)) => verifier.add_finding(Finding::Log(what)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut comparison = fold.compare();
+    tables.rows(|row| {
+        let difference = match row {
+            TableRow::Row(row) => comparison.row(&row),
+            TableRow::Unreadable { table, error } => Some(Difference::Unreadable { table, error }),
+        };
+        difference.into_iter().for_each(|difference| verifier.add_finding(difference.into()));
+        Ok::<_, AuditError>(())
+    })?;
+    comparison.finish().into_iter().for_each(|difference| verifier.add_finding(difference.into()));
+    Ok(verifier)
 }
 
 /// Whether a use without an outcome has got one since the record was read, or a server works on it.

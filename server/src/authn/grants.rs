@@ -3,13 +3,14 @@
 use std::fmt;
 
 use sealcard_api::{
+    Timestamp,
     grants::GrantIssued,
     ids::{GrantId, PrincipalId, ServiceTokenId},
 };
 use sealcard_policy::Action;
 use sealcard_record::{
-    Event, Named,
-    event::{GrantAct, GrantRevoked},
+    Event, HashPrefix, Named,
+    event::{GrantRefreshed, GrantRevoked, Login, LoginMethod},
 };
 
 use super::{Authentication, AuthenticationError, Caller, GRANT_PREFIX, Secret};
@@ -84,9 +85,8 @@ impl Authentication {
         self.store
             .write(move |tx| {
                 caller.authorization(&[Action::LookAfterOneself]).check(tx, None)?;
-                let issued = refresh(tx, &caller, &limits)?;
-                let grant = Named::new(issued.grant.id, &issued.grant.label);
-                tx.append_record(caller.draft(Event::GrantRefreshed(GrantAct { grant })));
+                let (issued, refreshed) = refresh(tx, &caller, &limits)?;
+                tx.append_record(caller.draft(Event::GrantRefreshed(refreshed)));
                 Ok(issued)
             })
             .await
@@ -135,7 +135,7 @@ impl Authentication {
 /// # Errors
 /// If the principal has been disabled or removed in between, its password changed or its token revoked, or the database
 /// fails.
-pub(super) fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<GrantIssued, IssueError> {
+pub(super) fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<(GrantIssued, Login), IssueError> {
     let now = tx.now().unix();
     // A password takes its time to be checked. What it was checked against may have been changed meanwhile, which has
     // revoked the grants that there were.
@@ -166,11 +166,23 @@ pub(super) fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<G
         refreshable_until,
     };
     let secret = Secret::new(GRANT_PREFIX).map_err(|_| IssueError::NoRandomness)?;
-    tx.add_grant(&row, secret.hash().as_ref())?;
-    issued(tx, row.id, secret)
+    let hash = secret.hash();
+    let forgotten = tx.add_grant(&row, hash.as_ref())?;
+    let login = Login {
+        by: if row.service_token.is_some() { LoginMethod::ServiceToken } else { LoginMethod::Password },
+        grant: Named::new(row.id, row.label),
+        machine: to.machine,
+        service_token: row.service_token,
+        created: Timestamp::from_unix(row.created),
+        expires: Timestamp::from_unix(row.expires),
+        refreshable_until: Timestamp::from_unix(row.refreshable_until),
+        token_sha256: HashPrefix::of_hash(&hash),
+        forgotten,
+    };
+    Ok((issued(tx, row.id, secret)?, login))
 }
 
-fn refresh(tx: &mut WriteTx, caller: &Caller, limits: &Limits) -> Result<GrantIssued, IssueError> {
+fn refresh(tx: &mut WriteTx, caller: &Caller, limits: &Limits) -> Result<(GrantIssued, GrantRefreshed), IssueError> {
     let id = caller.grant;
     let now = tx.now().unix();
     let grant = tx.find_grant(id)?.filter(|grant| grant.revoked.is_none());
@@ -178,8 +190,18 @@ fn refresh(tx: &mut WriteTx, caller: &Caller, limits: &Limits) -> Result<GrantIs
     let expires = grant.refreshable_until.min(now + i64::from(limits.grant_days) * DAY);
     let retire_at = now + i64::from(limits.grant_overlap_seconds);
     let secret = Secret::new(GRANT_PREFIX).map_err(|_| IssueError::NoRandomness)?;
-    tx.refresh_grant(id, expires, (caller.token.as_ref(), retire_at), secret.hash().as_ref())?;
-    issued(tx, id, secret)
+    let hash = secret.hash();
+    let done = tx.refresh_grant(id, expires, (caller.token.as_ref(), retire_at), hash.as_ref())?;
+    let issued = issued(tx, id, secret)?;
+    let refreshed = GrantRefreshed {
+        grant: Named::new(id, &issued.grant.label),
+        expires: issued.grant.expires,
+        earlier_token: HashPrefix::of_hash(&caller.token),
+        retires: Timestamp::from_unix(done.retires),
+        token_sha256: HashPrefix::of_hash(&hash),
+        forgotten: done.forgotten,
+    };
+    Ok((issued, refreshed))
 }
 
 fn issued(tx: &mut WriteTx, id: GrantId, secret: Secret) -> Result<GrantIssued, IssueError> {
@@ -190,7 +212,6 @@ fn issued(tx: &mut WriteTx, id: GrantId, secret: Secret) -> Result<GrantIssued, 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use sealcard_api::Timestamp;
     use sealcard_policy::{Action, PrincipalKind, SystemRoles};
 
     use super::*;
@@ -220,7 +241,7 @@ mod tests {
 
     async fn log_in(store: &Store, principal: PrincipalId, shown: Shown) -> Result<GrantIssued, IssueError> {
         let to = IssuedTo { principal, shown, label: String::new(), machine: false };
-        store.write(move |tx| issue(tx, to, &Limits::default())).await
+        store.write(move |tx| issue(tx, to, &Limits::default()).map(|(issued, _)| issued)).await
     }
 
     async fn change(store: &Store, id: PrincipalId, change: PrincipalChange) {

@@ -8,8 +8,8 @@ use sealcard_api::{
     rules::Label,
 };
 use sealcard_record::{
-    Actor, Event, Named,
-    event::{Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeRequired, PasswordChanged},
+    Actor, Event, HashPrefix, Named,
+    event::{LoginFailed, LoginFailure, LoginMethod, PasswordChangeRequired, PasswordChanged},
 };
 use zeroize::Zeroizing;
 
@@ -165,17 +165,16 @@ impl Attempt<'_> {
         let principal = Named::new(to.principal, name);
         let actor = Actor { id: principal.id, name: principal.name.clone(), grant: None };
         let issued = self.authentication.store.write(move |tx| {
-            let (label, machine) = (to.label.clone(), to.machine);
-            let issued = grants::issue(tx, to, &limits)?;
+            let (issued, login) = grants::issue(tx, to, &limits)?;
             if let Some(hash) = new_password {
+                let password_sha256 = HashPrefix::of(hash.as_bytes());
                 let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
                 tx.change_principal(actor.id, &change)?;
                 tx.revoke_other_grants(actor.id, issued.grant.id)?;
-                let event = Event::PasswordChanged(PasswordChanged { one_time: true });
+                let event = Event::PasswordChanged(PasswordChanged { one_time: true, password_sha256 });
                 tx.append_record(context.draft(event).by(actor.clone()));
             }
-            let grant = Named::new(issued.grant.id, label);
-            tx.append_record(context.draft(Event::Login(Login { by, grant, machine })).by(actor));
+            tx.append_record(context.draft(Event::Login(login)).by(actor));
             Ok(issued)
         });
         let issued = issued.await;

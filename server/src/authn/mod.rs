@@ -23,7 +23,11 @@ use std::{
 };
 
 use prometheus_client::registry::Registry;
-use sealcard_api::{Timestamp, ids::RequestId};
+use sealcard_api::{
+    Timestamp,
+    ids::{PrincipalId, RequestId},
+};
+use sealcard_record::Named;
 
 pub use caller::{Authorization, AuthorizationError, Caller, RequestContext};
 pub use error::AuthenticationError;
@@ -126,6 +130,12 @@ impl Authentication {
         let caller = found?;
         self.last_uses.note(caller.grant, caller.peer.ip(), caller.received);
         Ok(caller)
+    }
+
+    /// The holder of the grant with this [`hash_of_grant`], also of one that has ended.
+    pub(crate) async fn holder_of(&self, token: [u8; 32]) -> Option<Named<PrincipalId>> {
+        let facts = self.store.facts(FactsQuery { token, target: Target::Server }).await.ok()??;
+        Some(Named::new(facts.principal.id, facts.principal.name.clone()))
     }
 }
 

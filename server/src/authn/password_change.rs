@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Instant};
 use sealcard_api::{Timestamp, admin::OneTimePassword, grants::SecretText, rules::NewPassword};
 use sealcard_policy::{Action, PrincipalKind};
 use sealcard_record::{
-    Event,
+    Event, HashPrefix,
     event::{PasswordChangeFailed, PasswordChanged},
 };
 use zeroize::Zeroizing;
@@ -57,10 +57,12 @@ impl Authentication {
                 if !tx.has_password(row.id, &row.password)? {
                     return Err(WRONG_OLD);
                 }
+                let password_sha256 = HashPrefix::of(hash.as_bytes());
                 let change = PrincipalChange { password: Some(hash), ..PrincipalChange::default() };
                 tx.change_principal(row.id, &change)?;
                 tx.revoke_other_grants(row.id, caller.grant)?;
-                tx.append_record(caller.draft(Event::PasswordChanged(PasswordChanged { one_time: false })));
+                let changed = PasswordChanged { one_time: false, password_sha256 };
+                tx.append_record(caller.draft(Event::PasswordChanged(changed)));
                 Ok(())
             })
             .await

@@ -7,7 +7,7 @@ use sealcard_api::{
 };
 use sealcard_policy::{PrincipalKind, SystemRoles};
 use sealcard_record::{
-    Event, Named,
+    Event, HashPrefix, Named,
     event::{ServiceAccountAdded, ServiceAccountChanged, TokenAdded, TokenRevoked},
 };
 
@@ -100,7 +100,8 @@ impl Directory {
             let account = find(tx, &account)?;
             tx.add_service_token(account.id, &row, &hash)?;
             let (principal, token) = (account.named(), Named::new(row.id, &row.label));
-            tx.append_record(author.draft(Event::ServiceTokenAdded(TokenAdded { principal, token, expires })));
+            let added = TokenAdded { principal, token, expires, token_sha256: HashPrefix::of_hash(&hash) };
+            tx.append_record(author.draft(Event::ServiceTokenAdded(added)));
             Ok(row)
         })
         .await

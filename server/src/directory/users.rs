@@ -3,7 +3,7 @@
 use sealcard_api::{Timestamp, ids::PrincipalId};
 use sealcard_policy::{PrincipalKind, SystemRole, SystemRoles};
 use sealcard_record::{
-    Event,
+    Event, HashPrefix,
     event::{self, PasswordReset, PrincipalAct, UserAdded},
 };
 
@@ -66,6 +66,8 @@ impl Directory {
                 principal: row.named(),
                 roles: roles.iter().collect(),
                 one_time_password: one_time_until.is_some(),
+                password_expires: one_time_until,
+                password_sha256: HashPrefix::of(password.as_bytes()),
                 email: row.email.clone(),
                 via: author.via(),
             })));
@@ -111,6 +113,7 @@ impl Directory {
                 roles: roles.map(|roles| roles.iter().collect()),
                 disabled,
                 password: row.password.is_some(),
+                password_sha256: row.password.as_ref().map(|password| HashPrefix::of(password.as_bytes())),
                 email,
             })));
             find_user(tx, &before.id.to_string())
@@ -131,11 +134,11 @@ impl Directory {
                 let conflict = "This is your own password. Change it with: sealcard passwd";
                 return Err(DirectoryError::Conflict(conflict.to_owned()));
             }
-            let one_time_until = Some(until.unix());
+            let (one_time_until, password_sha256) = (Some(until.unix()), HashPrefix::of(hash.as_bytes()));
             let change = PrincipalChange { password: Some(hash), one_time_until, ..PrincipalChange::default() };
             tx.change_principal(user.id, &change)?;
             tx.revoke_grants_of(user.id)?;
-            let reset = PasswordReset { principal: user.named(), expires: until };
+            let reset = PasswordReset { principal: user.named(), expires: until, password_sha256 };
             tx.append_record(author.draft(Event::PasswordReset(reset)));
             Ok(())
         })

@@ -16,7 +16,12 @@ use sealcard_api::{import::MAX_IMPORT_BODY, problem::ProblemCode};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use super::{ApiError, ApiResult, AppState, connections::Place, slots::Slot};
+use super::{
+    ApiError, ApiResult, AppState,
+    connections::Place,
+    refusals::{Shown, weak_hash},
+    slots::Slot,
+};
 use crate::authn::{self, AuthorizationError, Caller, Freshness, RequestContext};
 
 impl<S: Sync> FromRequestParts<S> for RequestContext {
@@ -61,7 +66,21 @@ async fn authenticate(parts: &Parts, state: &AppState, freshness: Freshness) -> 
     let context = context.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     let RequestContext { request_id, peer, received } = context;
     let token = token(&parts.headers)?;
-    let caller = state.authentication.authenticate(token, (request_id, peer, received), freshness).await?;
+    let shown = parts.extensions.get::<Shown>();
+    let caller = match state.authentication.authenticate(token, (request_id, peer, received), freshness).await {
+        Ok(caller) => caller,
+        Err(error) => {
+            if let (AuthorizationError::Denied(_), Some(shown)) = (&error, shown)
+                && let Some(holder) = state.authentication.holder_of(token).await
+            {
+                shown.ended_grant_of(holder);
+            }
+            return Err(error.into());
+        }
+    };
+    if let Some(shown) = shown {
+        shown.authenticated(caller.actor());
+    }
     if let Some(place) = parts.extensions.get::<Place>() {
         place.authenticated();
     }
@@ -121,7 +140,15 @@ async fn json_body<T: DeserializeOwned>(request: Request, state: &AppState, limi
     let seconds = if anonymous { state.config.limits.head_seconds } else { state.config.limits.request_seconds };
     let bytes = timeout(Duration::from_secs(seconds), read_body(body, limit, slot)).await;
     let bytes = bytes.unwrap_or_else(|_| Err(ApiError::new(ProblemCode::Timeout)))?;
-    parse_json(&bytes).map_err(ApiError::invalid)
+    parse_json(&bytes).map_err(|error| match weak_hash(&bytes) {
+        None => ApiError::invalid(error),
+        Some(name) => {
+            if let Some(shown) = parts.extensions.get::<Shown>() {
+                shown.weak_hash();
+            }
+            ApiError::invalid(format!("The hash {name} is too weak. Use SHA-256, SHA-384 or SHA-512."))
+        }
+    })
 }
 
 /// The whole body. While it is on its way, the request's slot is free for others.

@@ -31,9 +31,10 @@ use super::{
     connections::Place,
     error::{PendingProblem, render},
     metrics::Metrics,
+    refusals::Shown,
     slots::Slots,
 };
-use crate::limits;
+use crate::{limits, requests::Requests};
 
 /// Puts the layers around the routes. Requests carry their peer's address as an extension.
 pub(super) fn around(router: Router, state: &AppState) -> Router {
@@ -42,6 +43,11 @@ pub(super) fn around(router: Router, state: &AppState) -> Router {
     let store = state.store.clone();
     let version = move |_: &Response| Some(HeaderValue::from(store.registry_version()));
     let fixed = |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
+    let identification = Identify {
+        log: state.config.log.requests,
+        metrics: state.http.clone(),
+        requests: Some(state.requests.clone()),
+    };
     // The last layer is the outermost.
     router
         .layer(from_fn_with_state(admission, admit))
@@ -58,7 +64,7 @@ pub(super) fn around(router: Router, state: &AppState) -> Router {
         ))
         .layer(fixed(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(fixed(STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
-        .layer(from_fn_with_state(Identify { log: state.config.log.requests, metrics: state.http.clone() }, identify))
+        .layer(from_fn_with_state(identification, identify))
 }
 
 /// What [`identify`] needs to know.
@@ -67,11 +73,13 @@ struct Identify {
     /// Whether each request gets a line.
     log: bool,
     metrics: Metrics,
+    /// What records refused requests.
+    requests: Option<Requests>,
 }
 
 /// Gives the request its id and time, writes the problem that is its answer, counts and logs it.
 async fn identify(
-    State(Identify { log: logs, metrics }): State<Identify>,
+    State(Identify { log: logs, metrics, requests }): State<Identify>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -80,10 +88,19 @@ async fn identify(
         return render(&Problem::new(ProblemCode::Internal));
     };
     let request_id = RequestId::new();
-    request.extensions_mut().insert(RequestContext { request_id, peer, received: Timestamp::now() });
+    let (context, shown) = (RequestContext { request_id, peer, received: Timestamp::now() }, Shown::default());
+    request.extensions_mut().insert(context);
+    request.extensions_mut().insert(shown.clone());
+    let method = request.method().clone();
     let line = logs.then(|| (request.method().clone(), request.uri().path().to_owned()));
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = with_problem(next.run(request).await, request_id);
+    let response = next.run(request).await;
+    if let Some(requests) = requests
+        && let Some(refused) = shown.refused(context, (&method, route.as_ref()), &response)
+    {
+        requests.record_refusal(refused).await;
+    }
+    let mut response = with_problem(response, request_id);
     if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
         response.headers_mut().insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
     }
@@ -192,7 +209,7 @@ mod tests {
         let router = Router::new()
             .route("/", get(handler))
             .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
-            .layer(from_fn_with_state(Identify { log: true, metrics: Metrics::default() }, identify));
+            .layer(from_fn_with_state(Identify { log: true, metrics: Metrics::default(), requests: None }, identify));
         let mut request = Request::new(Body::empty());
         request.extensions_mut().insert(SocketAddr::from(([127, 0, 0, 1], 1)));
         let response = router.oneshot(request).await.unwrap();

@@ -40,6 +40,7 @@ mod operations;
 mod passwords;
 mod projects;
 mod record;
+mod refusals;
 mod requests;
 mod rules;
 mod service_accounts;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use sealcard_api::Timestamp;
 use sealcard_record::{
     Event,
-    event::{KeyBegun, KeyExtended, KeyWork},
+    event::{CertificateState, KeyBegun, KeyExtended, KeyWork},
 };
 
-use super::{KeyError, Maker, begin, certifier::Certifier, note_failure};
+use super::{KeyError, Maker, begin, certificate_state, certifier::Certifier, note_failure};
 use crate::{
     signers::Signers,
     storage::{KeyRow, Store},
@@ -57,7 +57,9 @@ pub async fn extend(
             return Err(error);
         }
     };
-    let entry = maker.draft(Event::KeyExtended(KeyExtended { signing_key, before: row.expires(), expires }));
+    let certificate = CertificateState { lives: extended.lives.clone(), ..certificate_state(&extended.armored) };
+    let extension = KeyExtended { signing_key, before: row.expires(), expires, certificate };
+    let entry = maker.draft(Event::KeyExtended(extension));
     let earlier = row.certificate.clone();
     store
         .write(move |tx| {

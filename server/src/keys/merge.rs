@@ -10,13 +10,13 @@ use sealcard_api::{
 use sealcard_openpgp::{KnownKey, MergedCertificate};
 use sealcard_record::{
     Event,
-    event::{CertificateMerged, KeyBegun, KeyRevoked, KeyWork},
+    event::{CertificateMerged, CertificateState, KeyBegun, KeyRevoked, KeyWork},
 };
 
 use super::{
-    KeyError, Keys, Maker, begin,
+    KeyError, Keys, Maker, begin, certificate_state,
     import::{pair, planned_component, recipient, take_in},
-    note_failure,
+    note_failure, stored_component,
     tasks::MANAGE_PROJECT,
     work::KeyTask,
 };
@@ -140,14 +140,21 @@ async fn store_merged(
     const CHANGED: KeyError = KeyError::State("The key was changed meanwhile. Try again.");
     let MergedCertificate { armored, user_id, lives, revoked, changes, left_out, .. } = merged;
     let signing_key = row.signing_key();
+    let certificate = CertificateState {
+        user_id: user_id.clone(),
+        lives: lives.clone(),
+        components: components.iter().map(stored_component).collect(),
+        ..certificate_state(&armored)
+    };
     let entry = maker.draft(match &revoked {
-        None => Event::CertificateMerged(CertificateMerged { signing_key, changes: changes.clone() }),
+        None => Event::CertificateMerged(CertificateMerged { signing_key, changes: changes.clone(), certificate }),
         Some(revoked) => Event::KeyRevoked(KeyRevoked {
             signing_key,
             work: KeyWork::Merge,
             reason: revoked.reason,
             message: revoked.message.clone(),
             changes: changes.clone(),
+            certificate,
         }),
     });
     let (id, project, earlier, permission) = (row.id, row.project_id, row.certificate.clone(), maker.permission());

@@ -37,8 +37,8 @@ use sealcard_api::{
 };
 use sealcard_openpgp::{CertificateRequest, ForeignError};
 use sealcard_record::{
-    Event, Named,
-    event::{KeyBegun, KeyFailed, KeyStored, KeyWork, SigningKey},
+    Event, Named, Sha256,
+    event::{CertificateState, KeyBegun, KeyFailed, KeyStored, KeyWork, SigningKey, StoredComponent},
 };
 use sealcard_signer_protocol::{RequestBody, ResponseBody, StoredKey};
 use tokio::task::JoinSet;
@@ -49,7 +49,7 @@ use crate::{
     clock::DAY,
     directory::DirectoryError,
     signers::{Signer, Signers, UseError},
-    storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store},
+    storage::{Attempt, NewComponentRow, NewKeyRow, StorageError, Store, public_key_sha256},
 };
 
 /// How much older than it is a new key claims to be. gpg refuses a certificate from the future, so a workstation whose
@@ -273,7 +273,8 @@ async fn store_key(
     let id = row.id;
     let expires = row.components.iter().find(|component| component.key.role == ComponentRole::Sign);
     let expires = expires.or(row.components.first()).and_then(|component| component.expires);
-    let entry = maker.draft(event(KeyStored {
+    let maker = maker.clone();
+    let stored = KeyStored {
         signing_key,
         environment,
         algorithm: row.algorithm,
@@ -281,7 +282,12 @@ async fn store_key(
         fingerprint: row.fingerprint,
         expires,
         evidence: row.components.iter().filter_map(|component| component.evidence.clone()).collect(),
-    }));
+        serial: 0,
+        certificate: CertificateState {
+            components: row.components.iter().map(stored_component).collect(),
+            ..certificate_state(&row.certificate)
+        },
+    };
     store
         .write(move |tx| {
             let mut row = row;
@@ -294,11 +300,30 @@ async fn store_key(
             }
             tx.insert_key(&row)?;
             tx.finish_attempt(row.id)?;
-            tx.append_record(entry);
+            tx.append_record(maker.draft(event(KeyStored { serial: row.serial, ..stored })));
             Ok::<_, KeyError>(())
         })
         .await?;
     Ok(id)
+}
+
+/// A certificate that changes nothing else, as the record has it.
+fn certificate_state(armored: &str) -> CertificateState {
+    let sha256 = Sha256::of(armored.as_bytes());
+    CertificateState { sha256, user_id: None, lives: Vec::new(), components: Vec::new() }
+}
+
+/// A new component key, as the record has it.
+fn stored_component(new: &NewComponentRow) -> StoredComponent {
+    StoredComponent {
+        component: ComponentId(new.key.component),
+        role: new.key.role,
+        algorithm: new.key.algorithm,
+        fingerprint: new.fingerprint,
+        public_key_sha256: public_key_sha256(&new.key.public_key),
+        created: new.created,
+        expires: new.expires,
+    }
 }
 
 /// Has the signer make all component keys at once.

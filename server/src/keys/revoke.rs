@@ -12,7 +12,7 @@ use sealcard_record::{
     event::{KeyBegun, KeyRevoked, KeyWork},
 };
 
-use super::{KeyError, Maker, begin, certifier::Certifier, note_failure};
+use super::{KeyError, Maker, begin, certificate_state, certifier::Certifier, note_failure};
 use crate::{
     signers::Signers,
     storage::{KeyRow, Store},
@@ -71,6 +71,7 @@ pub async fn revoke(
         reason,
         message: revoked.message.clone(),
         changes: Vec::new(),
+        certificate: certificate_state(&certificate),
     }));
     store
         .write(move |tx| {

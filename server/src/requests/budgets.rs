@@ -250,8 +250,10 @@ impl Burst {
 }
 
 impl Requests {
-    /// Records the bursts of denials whose minute was over at this moment. Without one: all, before the server ends.
+    /// Records the bursts of denials and refused requests whose minute was over at this moment. Without one: all, before
+    /// the server ends.
     pub async fn record_bursts(&self, now: Option<Instant>) {
+        self.record_refusals(now).await;
         let bursts = self.budgets.take(now);
         if bursts.is_empty() {
             return;

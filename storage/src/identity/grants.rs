@@ -6,6 +6,7 @@ use sealcard_api::{
     ids::{GrantId, PrincipalId, ServiceTokenId},
     roles::{PrincipalKind, SystemRoles},
 };
+use sealcard_record::HashPrefix;
 use uuid::Uuid;
 
 use super::{
@@ -104,6 +105,18 @@ macro_rules! grant_query {
     };
 }
 
+/// What a refresh did to the tokens that there were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refreshed {
+    /// From when on the token that it was asked with is refused, unix seconds.
+    pub retires: i64,
+    /// Tokens that were forgotten.
+    pub forgotten: Vec<HashPrefix>,
+}
+
+/// How many grants a login forgets at most: its entry names them.
+const FORGOTTEN_AT_ONCE: i64 = 500;
+
 /// How many tokens of one grant may be valid at once.
 const MAX_TOKENS: u32 = 8;
 
@@ -132,18 +145,20 @@ const ONE_GRANT: &str = grant_query!("WHERE g.id = $1");
 
 impl WriteTx {
     /// Stores a grant and its first token. The principal's grants that ended a year ago are forgotten on the way,
-    /// unless the clock may be wrong: time has passed only if somebody logged in meanwhile.
+    /// unless the clock may be wrong: time has passed only if somebody logged in meanwhile. Returns which ones.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn add_grant(&mut self, row: &NewGrantRow, token_hash: &[u8]) -> Result<(), StorageError> {
+    pub fn add_grant(&mut self, row: &NewGrantRow, token_hash: &[u8]) -> Result<Vec<GrantId>, StorageError> {
         const DAY: i64 = 86_400;
         // A clock that jumps ahead makes valid grants look long ended.
-        const FORGET: &str = "DELETE FROM access_grant
+        const FORGET: &str = "DELETE FROM access_grant WHERE id IN (SELECT id FROM access_grant
              WHERE principal_id = $1 AND (refreshable_until < $2 OR revoked < $2)
-               AND EXISTS (SELECT 1 FROM access_grant WHERE created BETWEEN $2 AND $3)";
+               AND EXISTS (SELECT 1 FROM access_grant WHERE created BETWEEN $2 AND $3) ORDER BY id LIMIT $4)
+             RETURNING id";
         let (year_ago, month_ago) = (row.created - 365 * DAY, row.created - 30 * DAY);
-        self.conn().execute(FORGET, params![row.principal.0, year_ago, month_ago])?;
+        let forgotten: Vec<(Uuid,)> =
+            self.conn().all(FORGET, params![row.principal.0, year_ago, month_ago, FORGOTTEN_AT_ONCE])?;
         self.conn().execute(
             "INSERT INTO access_grant
              (id, principal_id, service_token_id, label, created, expires, refreshable_until)
@@ -158,7 +173,8 @@ impl WriteTx {
                 row.refreshable_until
             ],
         )?;
-        self.add_grant_token(row.id, token_hash, row.created)
+        self.add_grant_token(row.id, token_hash, row.created)?;
+        Ok(forgotten.into_iter().map(|(id,)| GrantId(id)).collect())
     }
 
     /// One grant, as this transaction sees it.
@@ -170,7 +186,7 @@ impl WriteTx {
     }
 
     /// Gives a grant one more token and a later expiry, and retires the token it was asked with (unless that has
-    /// happened before).
+    /// happened before). Tokens that are over, or too many, are forgotten.
     ///
     /// # Errors
     /// If the database fails.
@@ -180,22 +196,25 @@ impl WriteTx {
         expires: i64,
         (old_hash, retire_at): (&[u8], i64),
         new_hash: &[u8],
-    ) -> Result<(), StorageError> {
+    ) -> Result<Refreshed, StorageError> {
         let now = self.now().unix();
         self.conn()
             .execute("UPDATE access_grant SET expires = $2 WHERE id = $1 AND expires < $2", params![id.0, expires])?;
-        self.conn().execute(
-            "UPDATE grant_token SET retired = COALESCE(retired, $2) WHERE hash = $1",
+        let retired: Option<i64> = self.conn().scalar(
+            "UPDATE grant_token SET retired = COALESCE(retired, $2) WHERE hash = $1 RETURNING retired",
             params![old_hash, retire_at],
         )?;
         self.add_grant_token(id, new_hash, now)?;
-        self.conn().execute(
+        let forgotten: Vec<(Vec<u8>,)> = self.conn().all(
             "DELETE FROM grant_token WHERE grant_id = $1 AND (retired < $2 OR hash NOT IN
              (SELECT hash FROM grant_token WHERE grant_id = $1 ORDER BY created DESC, hash LIMIT $3))
-             AND hash <> $4",
+             AND hash <> $4 RETURNING hash",
             params![id.0, now - RETIRED_KNOWN, i64::from(MAX_TOKENS), new_hash],
         )?;
-        Ok(())
+        Ok(Refreshed {
+            retires: retired.unwrap_or(retire_at),
+            forgotten: forgotten.iter().map(|(hash,)| HashPrefix::of_hash(hash)).collect(),
+        })
     }
 
     fn add_grant_token(&mut self, id: GrantId, hash: &[u8], now: i64) -> Result<(), StorageError> {

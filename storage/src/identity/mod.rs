@@ -9,7 +9,7 @@ mod separation;
 mod tokens;
 
 pub use access::{HeldRoleRow, KeyUserRow};
-pub use grants::{GrantFilter, GrantRow, NewGrantRow};
+pub use grants::{GrantFilter, GrantRow, NewGrantRow, Refreshed};
 pub use groups::GroupRow;
 pub use principals::{PasswordRow, PrincipalChange, PrincipalRow};
 pub use projects::{Member, ProjectChange, ProjectRow};

@@ -78,6 +78,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The newest checkpoint of each name that the log had.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn checkpoints(&self) -> Result<Vec<CheckpointRow>, StorageError> {
+        const ALL: &str = "SELECT origin, size, note, time FROM log_checkpoint ORDER BY origin";
+        self.reader().all(ALL, params![]).await
+    }
+}
+
 impl WriteTx {
     /// Keeps a log's key, unless there is one. Whether there was none.
     ///

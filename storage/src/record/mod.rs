@@ -20,7 +20,7 @@ pub(super) use self::{
 };
 use super::{
     StorageError, Store,
-    sql::{FromRow, Row, params},
+    sql::{Conn, FromRow, Row, params},
 };
 
 /// An entry as it is stored. The columns beside the body are for searching; the body is what counts.
@@ -106,6 +106,12 @@ macro_rules! columns {
         "SELECT sequence, time, kind, event, request_id, principal_id, project_id, key_id, state, signature_sha256,
             body, salt, hash FROM record "
     };
+}
+
+/// So many entries after this number, oldest first.
+pub(super) fn entries_after(conn: &mut Conn, after: u64, limit: u32) -> Result<Vec<RecordRow>, StorageError> {
+    let sql = concat!(columns!(), "WHERE sequence > $1 ORDER BY sequence LIMIT $2");
+    conn.all(sql, params![after.cast_signed(), i64::from(limit)])
 }
 
 /// Which entries are wanted. What is absent restricts nothing.

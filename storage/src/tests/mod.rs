@@ -20,6 +20,7 @@ mod notices;
 mod owners;
 mod roles;
 mod rules;
+mod tables;
 mod transfer;
 mod upgrades;
 mod uses;
@@ -532,7 +533,7 @@ async fn grants_are_forgotten_a_year_after_their_end_but_not_by_a_clock_that_jum
                 expires: created + 30 * DAY,
                 refreshable_until: created + 365 * DAY,
             };
-            let stored: Result<(), StorageError> = store.write(move |tx| tx.add_grant(&row, id.0.as_bytes())).await;
+            let stored: Result<Vec<_>, StorageError> = store.write(move |tx| tx.add_grant(&row, id.0.as_bytes())).await;
             stored.unwrap();
             id
         };

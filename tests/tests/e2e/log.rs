@@ -134,6 +134,48 @@ fn older_copy_of_the_record_is_found_by_signer_and_workstation() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn log_that_was_known_and_is_shown_no_more_is_an_alarm() -> Result<()> {
+    let mut playground = builder()?.algorithms(&[Algorithm::Ed25519]).start()?;
+    let signature = sign(&playground)?;
+    receipt(&playground, &[&signature, "--json"])?;
+    playground.server.stop()?;
+    let config = playground.server.data().join("server.toml");
+    let text = fs::read_to_string(&config)?;
+    let without: String =
+        text.lines().filter(|line| !line.starts_with("origin")).flat_map(|line| [line, "\n"]).collect();
+    ensure!(without.lines().count() < text.lines().count(), "no origin in {text}");
+    fs::write(&config, without)?;
+    playground.server.start_again(&[])?;
+    let station = &playground.workstation;
+    let refused = run(&mut station.sealcard(&["sync"]), DEADLINE)?.failure()?;
+    ensure!(refused.stderr.contains("proves its record to nobody any more"), "{}", refused.description());
+    run(&mut station.sealcard(&["receipt", &signature]), DEADLINE)?.failure()?;
+    let record = doctor(&playground)?;
+    ensure!(record["verdict"] == "broken", "{record}");
+    Ok(())
+}
+
+/// The mark can't be removed: it would make a new key again and again.
+#[test]
+fn mark_of_a_new_log_that_stays_makes_no_key() -> Result<()> {
+    let playground = builder()?.database(DatabaseKind::Sqlite).algorithms(&[Algorithm::Ed25519]).start()?;
+    let signature = sign(&playground)?;
+    receipt(&playground, &[&signature, "--json"])?;
+    let mark = playground.server.data().join("new-log");
+    fs::create_dir(&mark)?;
+    wait_until("the server says why", DEADLINE, || {
+        Ok(playground.server.log().contains("no checkpoint can be made").then_some(()))
+    })?;
+    let keys = || database::rows(&playground, "SELECT origin FROM log_key");
+    ensure!(keys()?.len() == 1, "{:?}", keys()?);
+    fs::remove_dir(&mark)?;
+    run(&mut playground.server.command(&["new-log"]), DEADLINE)?.success()?;
+    wait_until("a new log", DEADLINE, || Ok((!mark.exists()).then_some(())))?;
+    wait_until("its key", DEADLINE, || Ok((keys()?.len() == 2).then_some(())))?;
+    Ok(())
+}
+
 /// Somebody who can write the database changes an entry with its hash.
 #[test]
 fn entry_that_was_changed_with_its_hash_stops_the_server() -> Result<()> {

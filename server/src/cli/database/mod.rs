@@ -3,6 +3,7 @@
 mod moving;
 mod prepare;
 mod status;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,7 @@ pub(super) enum DatabaseCommand {
     Status(status::Status),
     Move(moving::Move),
     Prepare(prepare::Prepare),
+    ExportTables(tables::ExportTables),
 }
 
 impl DatabaseCommand {
@@ -31,6 +33,7 @@ impl DatabaseCommand {
             Self::Status(status) => status.run(),
             Self::Move(moving) => moving.run(),
             Self::Prepare(prepare) => prepare.run(),
+            Self::ExportTables(export) => export.run(),
         }
     }
 }

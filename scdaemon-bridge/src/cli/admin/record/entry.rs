@@ -30,6 +30,10 @@ impl Told {
                 principal.name.clone()
             }
             (None, _) if matches!(event, Event::LoginFailed(_)) => "unknown user".to_owned(),
+            (None, Some(principal)) if matches!(event, Event::RequestRefused(_)) => {
+                format!("{} (not proved)", principal.name)
+            }
+            (None, _) if matches!(event, Event::RequestRefused(_)) => "not logged in".to_owned(),
             (None, _) => "the server".to_owned(),
         };
         let from = body.peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
@@ -59,6 +63,8 @@ fn did(event: &Event) -> String {
         Event::ApprovalEnded(ended) => format!("end {} of {}", kind_of(&ended.approval), ended.approval.asked_by.name),
         Event::ReviewClosed(review) => format!("close the review of break-glass of {}", review.approval.asked_by.name),
         Event::UseDeniedBurst(burst) => format!("use keys, {} times", burst.count),
+        Event::RequestRefused(refused) if refused.count == 1 => refused.route.clone(),
+        Event::RequestRefused(refused) => format!("{}, {} times", refused.route, refused.count),
         Event::Login(_) | Event::LoginFailed(_) => "log in".to_owned(),
         Event::Logout(_) => "log out".to_owned(),
         Event::KeyBegun(begun) => format!("begin to {} a key", words_of(&begun.work)),
@@ -137,7 +143,7 @@ fn on(event: &Event) -> Option<String> {
         Event::GrantRefreshed(act) => Some(act.grant.name.clone()),
         Event::Logout(act) => Some(act.grant.name.clone()),
         Event::GrantRevoked(act) => Some(format!("{} of {}", act.grant.name, act.principal.name)),
-        Event::LoginFailed(_) | Event::PasswordChangeRequired(_) => None,
+        Event::LoginFailed(_) | Event::PasswordChangeRequired(_) | Event::RequestRefused(_) => None,
         Event::ServiceTokenAdded(act) => Some(format!("{} of {}", act.token.name, act.principal.name)),
         Event::ServiceTokenRevoked(act) => Some(format!("{} of {}", act.token.name, act.principal.name)),
         Event::GroupAdded(act) | Event::GroupRemoved(act) => Some(act.group.name.clone()),
@@ -198,6 +204,14 @@ fn result(event: &Event) -> String {
             format!("in doubt: {} seconds {direction}", jumped.seconds.unsigned_abs())
         }
         Event::UseDeniedBurst(burst) => failed("denied, the last one", Some(&burst.reason)),
+        Event::RequestRefused(refused) => {
+            let what = match (refused.count, refused.several_networks) {
+                (1, _) => "denied",
+                (_, false) => "denied, the last one",
+                (_, true) => "denied, from several networks, the last one",
+            };
+            failed(what, Some(&refused.reason))
+        }
         Event::LoginFailed(login) => failed(
             "denied",
             Some(match login.reason {

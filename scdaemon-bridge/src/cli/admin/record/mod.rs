@@ -66,11 +66,13 @@ Example:
   sealcard admin record export-log /srv/log";
 
 const VERIFY_HELP: &str = "\
-The server checks the log of all entries, and every use of a key against its signers' journals. It works on one \
-verification at a time: if one runs already, this command watches it.
+The server checks the log of all entries, every use of a key against its signers' journals, and users, roles, grants \
+and keys in its database against the entries that explain them. It works on one verification at a time: if one runs \
+already, this command watches it.
 
 With --offline no server is asked. RECORD is what `sealcard admin record export` wrote. Each JOURNAL is a signer's \
-journal.jsonl. Give the journals of all signers of all machines; without any, only the log is checked.
+journal.jsonl. Give the journals of all signers of all machines; without any, only the log is checked. TABLES is what \
+`sealcard-server database export-tables` wrote.
 
 Examples:
   sealcard admin record verify
@@ -133,6 +135,9 @@ pub(super) enum Command {
         /// A signer's journal; may be repeated
         #[arg(long, value_name = "JOURNAL", requires = "offline", value_hint = ValueHint::FilePath)]
         journal: Vec<PathBuf>,
+        /// The database's tables, as `sealcard-server database export-tables` writes them
+        #[arg(long, value_name = "TABLES", requires = "offline", value_hint = ValueHint::FilePath)]
+        tables: Option<PathBuf>,
     },
 }
 
@@ -145,7 +150,9 @@ pub(super) async fn run(app: &App, command: Command, json: bool) -> anyhow::Resu
         Command::ExportLog { folder, entries } => {
             export_log::run(app, &folder, entries).await.map(|()| ExitCode::SUCCESS)
         }
-        Command::Verify { offline: Some(record), journal } => verify::offline(&record, &journal, json),
+        Command::Verify { offline: Some(record), journal, tables } => {
+            verify::offline(&record, &journal, tables.as_deref(), json)
+        }
         Command::Verify { offline: None, .. } => verify::online(app, json).await,
     }
 }

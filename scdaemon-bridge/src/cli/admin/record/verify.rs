@@ -5,7 +5,10 @@ use std::{fs::File, io::BufReader, path::Path, process::ExitCode, time::Duration
 use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 use sealcard_api::record::{RecordReport, RecordVerification, VerificationState};
-use sealcard_record::verify::{Journals, MEMORY, Options, Report, Verifier, read_journal, read_record};
+use sealcard_record::{
+    fold::{Fold, TablesFile},
+    verify::{Finding, Journals, MEMORY, Options, Report, Verifier, read_journal, read_record_with},
+};
 
 use crate::{
     cli::{
@@ -39,8 +42,13 @@ pub(super) async fn online(app: &App, json: bool) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Verifies an exported record, with the signers' journals if there are any.
-pub(super) fn offline(record: &Path, journals: &[std::path::PathBuf], json: bool) -> anyhow::Result<ExitCode> {
+/// Verifies an exported record, with the signers' journals and the database's tables if there are any.
+pub(super) fn offline(
+    record: &Path,
+    journals: &[std::path::PathBuf],
+    tables: Option<&Path>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let compared = if journals.is_empty() { Journals::None } else { Journals::All };
     let options = Options { folder: std::env::temp_dir(), memory: MEMORY, journals: compared };
     let mut verifier = Verifier::new(options);
@@ -55,10 +63,29 @@ pub(super) fn offline(record: &Path, journals: &[std::path::PathBuf], json: bool
         bar.finish_and_clear();
         read.with_context(|| clean_path(path))?;
     }
+    let mut tables = match tables {
+        Some(path) => {
+            let (file, bar) = opened(path)?;
+            bar.finish_and_clear();
+            let file = TablesFile::open(file).with_context(|| clean_path(path))?;
+            let head = file.head();
+            verifier.expect_head(clean_path(path), head.sequence, head.root)?;
+            Some((path, Fold::up_to(head.sequence), file))
+        }
+        None => None,
+    };
     let (file, bar) = opened(record)?;
-    let read = read_record(&mut verifier, file, &mut |bytes| bar.inc(bytes));
+    let read = read_record_with(&mut verifier, file, &mut |bytes| bar.inc(bytes), &mut |body| {
+        if let Some((_, fold, _)) = &mut tables {
+            fold.entry(body);
+        }
+    });
     bar.finish_and_clear();
     read.with_context(|| clean_path(record))?;
+    if let Some((path, fold, file)) = tables {
+        let compared = file.compare(fold, |difference| verifier.add_finding(Finding::Table(difference)));
+        compared.with_context(|| clean_path(path))?;
+    }
     let Report { head, unknown, findings, more } = verifier.finish()?;
     let report = RecordReport {
         entries: head.sequence,
