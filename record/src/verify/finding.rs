@@ -161,7 +161,8 @@ pub enum Finding {
     },
     /// Somebody knows another past of the record than the entries give: they were written anew.
     #[error(
-        "{place}: with {size} entries the record had the root {root}, but its entries give {found}: it was written anew{}",
+        "{place}: with {size} entries the record had the root {root}, but its entries give {found}: it was \
+         written anew{}",
         More(*.more)
     )]
     OtherPast {

@@ -1,5 +1,5 @@
-//! Ends of the record that others know: signers' journals have what the server stated with each use, and each checkpoint
-//! that was signed; files say at which entry they were read. All must be ends of the log that the entries give.
+//! Ends of the record that others know: signers' journals have what the server stated with each use, and each
+//! checkpoint that was signed; files say at which entry they were read. All must be ends of the log that the entries give.
 
 use std::{
     collections::BTreeMap,

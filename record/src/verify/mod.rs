@@ -217,8 +217,8 @@ impl Verifier {
         }
     }
 
-    /// Says that the log had this root when it had so many entries. `name` is what findings call whatever knows that. The
-    /// entries may be taken before or after.
+    /// Says that the log had this root when it had so many entries. `name` is what findings call whatever knows that.
+    /// The entries may be taken before or after.
     ///
     /// # Errors
     /// If the temporary file can't be written.

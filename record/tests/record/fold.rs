@@ -254,8 +254,8 @@ fn file(rows: &[Row], sequence: u64) -> Vec<u8> {
 }
 
 proptest! {
-    /// Whatever happened in whichever order: the rows that follow are no difference, also by way of a file, and each that
-    /// is left out is one.
+    /// Whatever happened in whichever order: the rows that follow are no difference, also by way of a file, and each
+    /// that is left out is one.
     #[test]
     fn rows_that_follow_are_no_difference(
         order in prop::collection::vec(0..samples::drafts().len(), 0..120),

@@ -57,8 +57,8 @@ pub enum AuditError {
     Panicked,
 }
 
-/// Verifies the whole record, alone, against the journals of all signers that answer, and against the tables. `progress` is told how many
-/// entries of the record were read.
+/// Verifies the whole record, alone, against the journals of all signers that answer, and against the tables.
+/// `progress` is told how many entries of the record were read.
 ///
 /// # Errors
 /// If the database or the temporary file fails. What is wrong with the record is no error but a finding.

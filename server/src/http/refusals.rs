@@ -1,5 +1,5 @@
-//! Which answers are refusals, and what the record says of them. The outermost layer asks here once for each request, so
-//! no route can forget it.
+//! Which answers are refusals, and what the record says of them. The outermost layer asks here once for each request,
+//! so no route can forget it.
 
 use std::sync::Arc;
 

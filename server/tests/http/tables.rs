@@ -265,7 +265,8 @@ fn change(database: &Path, table: &Folded, column: &str) -> bool {
     };
     let keys = keys.join(", ");
     let sql = format!(
-        "UPDATE {table} SET {column} = {other} WHERE ({keys}) = (SELECT {keys} FROM {table}{which} ORDER BY {keys} LIMIT 1)"
+        "UPDATE {table} SET {column} = {other}
+         WHERE ({keys}) = (SELECT {keys} FROM {table}{which} ORDER BY {keys} LIMIT 1)"
     );
     conn.execute(&sql, []).unwrap() == 1
 }
