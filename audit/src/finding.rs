@@ -1,6 +1,6 @@
 //! What an audit finds wrong.
 
-use sealcard_record::{export::LineError, verify};
+use sealcard_record::{export::LineError, fold::Difference, verify};
 use sealcard_transparency::{LeafError, TrustError};
 
 /// Findings beyond this number are counted only.
@@ -54,6 +54,12 @@ pub(crate) enum Finding {
     /// Record and journals contradict one another.
     #[error("{0}")]
     Journals(verify::Finding),
+    /// The tables are not what follows from the entries.
+    #[error("{0}")]
+    Tables(Difference),
+    /// The tables were read beside another log.
+    #[error("{file}: at entry {number} the server's log was another one than this")]
+    TablesOfOtherLog { file: String, number: u64 },
 }
 
 /// The first findings, and how many there are.

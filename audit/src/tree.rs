@@ -190,6 +190,11 @@ impl Tree {
         Ok(content.map(|(file, bytes)| (*file, bytes.as_slice())))
     }
 
+    /// How many entries it has.
+    pub(crate) const fn size(&self) -> u64 {
+        self.head.size
+    }
+
     /// Whether this tree begins with an older one, which must not be larger.
     ///
     /// # Errors

@@ -13,9 +13,10 @@ use clap::{Args, ValueHint};
 use sealcard_record::{
     Body, Event, Line,
     export::{LogFile, check_line, lines},
+    fold::{Fold, TablesFile, TablesHead},
     verify::{Finding as RecordFinding, Journals, MEMORY, Options, Verifier, read_journal},
 };
-use sealcard_transparency::{Frontier, Hash, Leaf, TILE_WIDTH, Tile, parse_bundle};
+use sealcard_transparency::{Frontier, Hash, Leaf, TILE_WIDTH, Tile, TreeHead, parse_bundle};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
@@ -35,10 +36,11 @@ or https://SERVER/v1/log for a Sealcard server.
 
 Checked are the checkpoint's signatures, each tile against its root, each leaf against its tile, and, where the entries are \
 there, each entry against its leaf and its schema. With --journal every use of a key is compared with the signers' \
-journals. Give the journals of all signers of all machines.
+journals. Give the journals of all signers of all machines. With --tables users, roles, grants and keys in the database \
+are compared with the entries that explain them.
 
 With --state the next run goes on where the last one ended, also if it was interrupted, and a log that went back or was \
-rewritten since is found. With --journal all entries are read each time.
+rewritten since is found. With --journal or --tables all entries are read each time.
 
 Examples:
   sealcard-audit verify /srv/log --policy trusted.tlog-policy
@@ -60,8 +62,11 @@ pub(crate) struct Arguments {
     /// A signer's journal; may be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     journal: Vec<PathBuf>,
+    /// Tables of the database, as `sealcard-server database export-tables` wrote them
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    tables: Option<PathBuf>,
     /// Check the hashes and leaves only, though the entries are there
-    #[arg(long, conflicts_with = "journal")]
+    #[arg(long, conflicts_with_all = ["journal", "tables"])]
     no_entries: bool,
     /// Print JSON
     #[arg(long)]
@@ -114,14 +119,20 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return finish(Report::of(Some(&seen), &findings), arguments.json);
     };
     let with_entries = !arguments.no_entries && has_entries(&source, seen.tree.size).await?;
+    // What is compared with all entries can't go on in the middle.
+    let needs_all = !arguments.journal.is_empty() || arguments.tables.is_some();
     ensure!(
-        with_entries || arguments.journal.is_empty(),
-        "{}: the entries are not there, so they can't be compared with a journal: export them with --entries",
+        with_entries || !needs_all,
+        "{}: the entries are not there, so nothing can be compared with them: export them with --entries",
         arguments.log.place()
     );
+    let tables = match &arguments.tables {
+        Some(path) => Some(Tables::open(path, &mut tree, &mut findings).await?),
+        None => None,
+    };
     let mut start = Frontier::new();
     if let Some(verified) = state.as_ref().and_then(|state| state.verified(with_entries))
-        && arguments.journal.is_empty()
+        && !needs_all
         && verified.size() <= seen.tree.size
     {
         let size = verified.size();
@@ -145,6 +156,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         size: seen.tree.size,
         with_entries,
         journals: open_journals(&arguments.journal, arguments.json)?,
+        tables,
         log: start,
         findings,
         unknown: 0,
@@ -164,6 +176,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     report.unknown = unknown;
     report.checked.extend(with_entries.then(|| "entries".to_owned()));
     report.checked.extend(arguments.journal.iter().map(|journal| format!("journal {}", clean_path(journal))));
+    report.checked.extend(arguments.tables.iter().map(|tables| format!("tables {}", clean_path(tables))));
     finish(report, arguments.json)
 }
 
@@ -221,6 +234,34 @@ fn read_one(verifier: &mut Verifier, path: &Path, quiet: bool) -> anyhow::Result
     Ok(read?)
 }
 
+/// The database's tables, and what the entries say of them.
+struct Tables {
+    name: String,
+    file: TablesFile<BufReader<File>>,
+    fold: Fold,
+}
+
+impl Tables {
+    /// Opens a file of tables, which must be of this log.
+    async fn open(path: &Path, tree: &mut Tree, findings: &mut Findings) -> anyhow::Result<Self> {
+        let name = clean_path(path);
+        let file = BufReader::with_capacity(1 << 16, File::open(path).with_context(|| name.clone())?);
+        let file = TablesFile::open(file).with_context(|| name.clone())?;
+        let TablesHead { sequence: number, root } = file.head();
+        let head = TreeHead { size: number, root: Hash(root.0) };
+        if number <= tree.size() && !tree.begins_with(&head, findings).await? {
+            findings.add(Finding::TablesOfOtherLog { file: name.clone(), number });
+        }
+        Ok(Self { name, file, fold: Fold::up_to(number) })
+    }
+
+    /// Compares them, after all entries.
+    fn compare(self, findings: &mut Findings) -> anyhow::Result<()> {
+        let Self { name, file, fold } = self;
+        file.compare(fold, |difference| findings.add(Finding::Tables(difference))).with_context(|| name)
+    }
+}
+
 /// A verification in work.
 struct Verification {
     source: Source,
@@ -228,6 +269,7 @@ struct Verification {
     size: u64,
     with_entries: bool,
     journals: Option<Verifier>,
+    tables: Option<Tables>,
     /// What was verified. Its size is a multiple of that of a tile until the end.
     log: Frontier,
     findings: Findings,
@@ -352,6 +394,9 @@ impl Verification {
     /// begins here, and is judged in [`Self::finish`].
     fn take(&mut self, (line, body): &(Line, Body)) -> io::Result<()> {
         self.unknown += u64::from(body.event == Event::Unknown);
+        if let Some(tables) = &mut self.tables {
+            tables.fold.entry(body);
+        }
         if let Some(journals) = &mut self.journals {
             journals.entry(line.entry.get(), &line.salt, line.hash)?;
         }
@@ -363,6 +408,12 @@ impl Verification {
         let mut findings = self.findings;
         if findings.is_empty() && self.log.head() != seen.tree {
             findings.add(Finding::Root);
+        }
+        // From entries that are wrong or missing, other tables would follow.
+        if let Some(tables) = self.tables
+            && findings.is_empty()
+        {
+            tables.compare(&mut findings)?;
         }
         if let Some(journals) = self.journals {
             let report = journals.finish().context("comparing with the journals")?;

@@ -143,6 +143,8 @@ pub const TABLES: &[Folded] = &[
     apart("notice", &[(ALL, SHOWN)]),
     apart("notice_delivery", &[(ALL, SHOWN)]),
     apart("notice_channel", &[(ALL, SHOWN)]),
+    apart("sink", &[(ALL, "how far entries were sent; the receiver has them with their numbers, and sees a gap")]),
+    apart("sink_parked", &[(ALL, "what the receiver refused; it sees the gap")]),
     apart(
         "record",
         &[(ALL, "it is what all others are compared with; the log and the columns are checked by themselves")],

@@ -125,6 +125,39 @@ fn hashes_that_are_public_are_followed_without_a_login() -> Result<()> {
     })
 }
 
+/// Tables and log are exported on the server and compared on another machine.
+#[test]
+fn row_that_no_entry_explains_is_found_by_the_auditor() -> Result<()> {
+    let playground = builder()?.algorithms(&[Algorithm::Ed25519]).start()?;
+    let scratch = playground.scratch.path();
+    playground.workstation.try_sign(&playground.key(Algorithm::Ed25519)?.fingerprint)?.success()?;
+    let compare = |name: &str| -> Result<Finished> {
+        let (tables, log) = (scratch.join(format!("{name}.jsonl")), scratch.join(name));
+        run(playground.server.command(&["database", "export-tables"]).arg(&tables), PATIENCE)?.success()?;
+        // The first checkpoint comes within a second, and the one that covers the tables.
+        wait_until("a log that has all of the tables", PATIENCE, || {
+            let mut export = playground.admin.command(&["admin", "record", "export-log", "--entries"]);
+            if !run(export.arg(&log), PATIENCE)?.status.success() {
+                return Ok(None);
+            }
+            let mut verify = audit(&playground, &["verify"]);
+            let said = run(verify.arg(&log).arg("--tables").arg(&tables), PATIENCE)?;
+            Ok((!said.stderr.contains("export the record anew")).then_some(said))
+        })
+    };
+    let well = compare("well")?.success()?;
+    ensure!(well.text().contains("All is well") && well.text().contains("well.jsonl"), "{}", well.description());
+    let hexadecimal = if playground.cluster.is_some() { "gen_random_uuid()" } else { "randomblob(16)" };
+    database::execute(
+        &playground,
+        &format!("INSERT INTO principal_group (id, name, created) VALUES ({hexadecimal}, 'intruders', 0)"),
+    )?;
+    let found = compare("changed")?;
+    ensure!(found.status.code() == Some(3), "{}", found.description());
+    ensure!(found.text().contains("intruders"), "{}", found.description());
+    Ok(())
+}
+
 fn audit(playground: &Playground, arguments: &[&str]) -> Command {
     let mut command = Command::new(playground.binaries.audit());
     command.args(arguments).env_clear();
