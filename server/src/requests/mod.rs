@@ -39,8 +39,6 @@ mod waiting;
 
 use std::{sync::Arc, time::Instant};
 
-use tokio::time::sleep;
-
 use self::{
     attempt::{Attempt, earlier_answer},
     budgets::Budgets,
@@ -128,7 +126,6 @@ impl Requests {
     async fn answer(&self, caller: &Caller, request: UseRequest) -> Result<UseAnswer, RequestError> {
         self.budgets.begin_use(caller.principal, Instant::now())?;
         let deadline = Instant::now() + limits::REPETITION_WAIT;
-        let who = caller;
         loop {
             // 1 Receive. The facts may be out of date: the transaction judges again.
             let mut stopwatch = self.metrics.stopwatch();
@@ -140,20 +137,19 @@ impl Requests {
             let permit = self.permit(caller, &request.operation, seen.facts.as_ref(), allowed).await;
             stopwatch.lap(Stage::Wait);
             // What has begun is brought to its end even when the caller hangs up.
-            let (this, caller, request) = (self.clone(), caller.clone(), request.clone());
-            let work =
-                tokio::spawn(async move { this.decide_and_use(caller, request, (seen, permit), stopwatch).await });
+            let (this, by, request) = (self.clone(), caller.clone(), request.clone());
+            let work = tokio::spawn(async move { this.decide_and_use(by, request, (seen, permit), stopwatch).await });
             // A panic's text could hold anything.
             let work = work.await.map_err(|_| RequestError::Fault("the work failed inside the server".to_owned()))?;
             match work {
                 // 6 Answer.
                 Ok(Attempt::Done(response)) => return Ok(UseAnswer::Done(response)),
                 Ok(Attempt::Waits(waits)) => {
-                    return Ok(UseAnswer::Waits(Box::new(self.waiting_use(who, waits).await?)));
+                    return Ok(UseAnswer::Waits(Box::new(self.waiting_use(caller, waits).await?)));
                 }
                 Err(error) => {
                     // The outcome is recorded and the permit given back: nobody else waits meanwhile.
-                    sleep(error.answered_after()).await;
+                    tokio::time::sleep(error.answered_after()).await;
                     return Err(error);
                 }
                 // A repetition waits for the first request, and then is decided anew.
@@ -178,8 +174,7 @@ impl Requests {
         // Without a permit because step 1 read facts that denied the use: if the transaction's facts allow it, the
         // answer is "busy", and a retry gets a permit.
         let (without_permit, host) = (matches!(permit, Permit::Busy | Permit::NotAllowed), self.store.host());
-        let (budgets, rules) = (self.budgets.clone(), self.rules.clone());
-        let (cached, seen) = (seen.facts, seen.judgement);
+        let (budgets, rules, cached, seen) = (self.budgets.clone(), self.rules.clone(), seen.facts, seen.judgement);
         let (approvals, required, by, what) = (self.waits, self.required.clone(), caller.clone(), request.clone());
         let decider = Decider { caller: by, request: what, rules, seen, without_permit, required, host, approvals };
         let judge = move |seen: Snapshot<'_>| budgets.charge(&decider.caller, decider.decide(seen)?, Instant::now());

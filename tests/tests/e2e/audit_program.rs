@@ -95,7 +95,7 @@ fn log_of_a_running_server_is_verified_over_the_network_while_it_grows() -> Resu
 
     // An entry is changed in the database, with its columns.
     let change = "DROP TRIGGER record_is_never_changed; UPDATE record SET body = replace(body, 'ada', 'eve')
-        WHERE sequence = (SELECT max(sequence) FROM record)";
+        WHERE event = 'use-outcome'";
     database::execute(&playground, change)?;
     let found = verify(&admin)?;
     ensure!(found.status.code() == Some(3), "{}", found.description());
