@@ -71,6 +71,11 @@ impl Log {
         self.policy.as_deref()
     }
 
+    /// Whether the server is asked as somebody who may read the entries.
+    pub(crate) const fn has_grant(&self) -> bool {
+        self.access.grant.is_some()
+    }
+
     pub(crate) fn place(&self) -> &str {
         &self.log
     }

@@ -112,6 +112,11 @@ impl State {
         self.frontier().filter(|_| self.entries || !with_entries)
     }
 
+    /// Whether the entries were there.
+    pub(crate) const fn had_entries(&self) -> bool {
+        self.entries
+    }
+
     fn frontier(&self) -> Option<Frontier> {
         Frontier::from_bytes(&BASE64.decode(self.verified.as_ref()?.as_bytes()).ok()?)
     }

@@ -118,7 +118,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Some(mut tree) = begin(&source, &seen, state.as_ref(), &mut findings).await? else {
         return finish(Report::of(Some(&seen), &findings), arguments.json);
     };
-    let with_entries = !arguments.no_entries && has_entries(&source, seen.tree.size).await?;
+    let expected = arguments.log.has_grant() || state.as_ref().is_some_and(State::had_entries);
+    let with_entries = !arguments.no_entries && has_entries(&source, seen.tree.size, expected).await?;
     // What is compared with all entries can't go on in the middle.
     let needs_all = !arguments.journal.is_empty() || arguments.tables.is_some();
     ensure!(
@@ -204,11 +205,12 @@ async fn begin(
 }
 
 /// Whether the entries themselves are there, as the first file of them says.
-async fn has_entries(source: &Source, size: u64) -> anyhow::Result<bool> {
+async fn has_entries(source: &Source, size: u64, expected: bool) -> anyhow::Result<bool> {
     let Some(first) = Tile::in_tree(0, 0, size) else { return Ok(true) };
     match source.read_or_full(LogFile::Lines(first)).await {
-        Ok(content) => Ok(content.is_some()),
-        Err(SourceError::Web(error)) if error.is_refused() => Ok(false),
+        // Where they were before, or are for whoever shows a grant, their absence is a finding.
+        Ok(content) => Ok(content.is_some() || expected),
+        Err(SourceError::Web(error)) if error.is_refused() && !expected => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

@@ -128,8 +128,8 @@ impl<'de> Deserialize<'de> for HashPrefix {
     }
 }
 
-/// 16 random bytes of one entry, written as 32 lower-case hexadecimal digits. Who lacks them can't try out what an entry
-/// said that was redacted.
+/// 16 random bytes of one entry, written as 32 lower-case hexadecimal digits. Without them nobody can guess a redacted
+/// entry and check the guess.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Salt(pub [u8; 16]);
 

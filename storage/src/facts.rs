@@ -15,7 +15,7 @@ use super::{
     identity::{kind_from, roles_from, system_roles_from},
     keys::{algorithm, decoded, public_key, role},
     rules::RuleVersions,
-    sql::{FromRow, Row, params},
+    sql::{FromRow, Row, params, principal_role},
 };
 
 /// How often the database had changed when facts were read.
@@ -173,7 +173,9 @@ const FACTS: &str = concat!(
         (SELECT string_agg(n.name, ',') FROM group_member m JOIN principal_group n ON n.id = m.group_id
             WHERE m.principal_id = p.id),
         j.id, j.name,
-        (SELECT string_agg(r.role, ',') FROM principal_role r WHERE r.project_id = j.id AND r.principal_id = p.id),
+        (SELECT string_agg(r.role, ',') FROM ",
+    principal_role!(),
+    " r WHERE r.project_id = j.id AND r.principal_id = p.id),
         k.id, k.name, k.environment_id, k.algorithm, k.disabled, k.revoked IS NOT NULL, k.destroyed IS NOT NULL,
         c.id, c.role, c.algorithm, c.public_key, c.public_exponent, c.handle, c.expires, c.revoked,
         e.name, (SELECT templates_version FROM server),

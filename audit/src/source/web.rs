@@ -29,9 +29,9 @@ const MAX_GRANT: usize = 4096;
 /// What opens a web server.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Access {
-    /// A file with a grant of the Sealcard server, such as a service account's token
+    /// A file with the token of a grant, of a user who may read the whole record
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    grant: Option<PathBuf>,
+    pub(crate) grant: Option<PathBuf>,
     /// Trust the certificate authorities in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ca_file: Option<PathBuf>,

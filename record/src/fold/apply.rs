@@ -165,9 +165,9 @@ impl Fold {
                 self.put(rules(change, actor.map(|actor| actor.id)));
             }
             Event::TemplateApplied(change) | Event::TemplateReverted(change) | Event::TemplateRestored(change) => {
-                self.put(template(change, actor.map(|actor| actor.id), false));
+                self.put_template(change, actor.map(|actor| actor.id), false);
             }
-            Event::TemplateWithdrawn(change) => self.put(template(change, actor.map(|actor| actor.id), true)),
+            Event::TemplateWithdrawn(change) => self.put_template(change, actor.map(|actor| actor.id), true),
 
             // Uses and what people decide about them: their tables are none that give access.
             Event::UseIntent(_)
@@ -472,12 +472,20 @@ fn rules(change: &RulesChange, author: Option<PrincipalId>) -> Row {
     })
 }
 
-fn template(change: &TemplateChange, author: Option<PrincipalId>, withdrawn: bool) -> Row {
-    Row::TemplateVersion(TemplateVersionRow {
-        name: change.template.clone(),
-        version: change.version,
-        text_sha256: change.sha256,
-        withdrawn,
-        author_id: author.unwrap_or(PrincipalId(uuid::Uuid::nil())),
-    })
+impl Fold {
+    /// A version of a template is there, and counts in place of the one before.
+    fn put_template(&mut self, change: &TemplateChange, author: Option<PrincipalId>, withdrawn: bool) {
+        let earlier = RowKey::Template(change.template.clone(), change.version.saturating_sub(1));
+        if let Some(Row::TemplateVersion(row)) = self.rows.get_mut(&earlier) {
+            row.in_force = false;
+        }
+        self.put(Row::TemplateVersion(TemplateVersionRow {
+            name: change.template.clone(),
+            version: change.version,
+            text_sha256: change.sha256,
+            withdrawn,
+            in_force: true,
+            author_id: author.unwrap_or(PrincipalId(uuid::Uuid::nil())),
+        }));
+    }
 }

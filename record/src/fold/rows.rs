@@ -285,6 +285,8 @@ pub struct TemplateVersionRow {
     pub text_sha256: Sha256,
     /// Whether it may not be used any more.
     pub withdrawn: bool,
+    /// Whether uses are judged by it: the newest version of its name.
+    pub in_force: bool,
     /// Who applied it.
     pub author_id: PrincipalId,
 }

@@ -74,7 +74,7 @@ impl Receipt {
         })
     }
 
-    /// The SHA-256 of the signature that the entry tells of.
+    /// The SHA-256 of the signature in the entry.
     fn signature(&self) -> Option<Sha256> {
         parse(self.entry.get()).ok()?.event.signature_sha256()
     }

@@ -87,6 +87,17 @@ pub enum WitnessError {
         /// How many it has.
         now: u64,
     },
+    /// The server shows more entries and does not prove that those of before are among them. Retrying can't help.
+    #[error(
+        "{server} does not prove that its record still has the {before} entries that this computer saw. Tell your \
+         security officer"
+    )]
+    NotProved {
+        /// The server.
+        server: String,
+        /// How many entries were seen.
+        before: u64,
+    },
     /// Entries are others than before. Retrying can't help.
     #[error(
         "the record of {server} was rewritten: its first {before} entries are not those that this computer saw. Tell your \
@@ -220,7 +231,14 @@ async fn compare(remote: &Remote, server: &str, older: &TreeHead, newer: &TreeHe
         return if newer.root == older.root { Ok(()) } else { Err(rewritten()) };
     }
     let route = format!("{}?from={}&to={}", path(&["log", "consistency"]), older.size, newer.size);
-    let answer: LogConsistency = remote.get(&route).await?;
+    let answer: LogConsistency = match remote.get(&route).await {
+        Ok(answer) => answer,
+        // It has shown a newer checkpoint and does not prove it. Only a server that is too busy is asked again later.
+        Err(RemoteError::Problem(problem)) if !matches!(problem.status, 401 | 429 | 503) => {
+            return Err(WitnessError::NotProved { server: server.to_owned(), before: older.size });
+        }
+        Err(error) => return Err(error.into()),
+    };
     let proof: Option<Vec<Hash>> = answer.proof.iter().map(|hash| Hash::from_base64(hash)).collect();
     let proof = proof.ok_or_else(rewritten)?;
     verify_consistency(older, newer, &proof).map_err(|_| rewritten())

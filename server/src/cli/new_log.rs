@@ -9,7 +9,7 @@ use crate::{config::Config, files, log::NEW_LOG};
 ///
 /// The log's signer signs no checkpoint of a record that lacks entries of an earlier one, so a server whose database is an
 /// older copy stops. This command says that you know why: at its next start, or within a second if it runs, the server
-/// makes a new key, and checkpoints have another name from then on. What was proved under the earlier name stays true.
+/// makes a new key, and checkpoints have another name from then on. Receipts of the earlier name stay valid.
 /// Workstations name the change until somebody accepts it there: sealcard receipt --accept-log.
 ///
 /// `sealcard-server restore` does this by itself.

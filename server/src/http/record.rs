@@ -83,7 +83,7 @@ pub(super) enum Order {
         description = "only those of these kinds, separated by commas: intent, outcome, denied, authentication, \
             administration"),
     ("event" = Option<String>, Query, description = "only those of this event"),
-    ("denied" = Option<bool>, Query, description = "only refused uses, logins and changes of passwords"),
+    ("denied" = Option<bool>, Query, description = "only what was refused: uses, logins, changes of passwords and other requests"),
     ("folded" = Option<bool>, Query, description = "no intent that has an outcome: one entry for each use"),
     ("request" = Option<RequestId>, Query, description = "those of this request, and no other filter but project"),
     ("signature" = Option<String>, Query,

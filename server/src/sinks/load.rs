@@ -50,7 +50,10 @@ enum SinkFault {
     Folder { path: PathBuf, why: std::io::Error },
     #[error("address must be HOST or HOST:PORT, such as siem.example.org:6514")]
     Address,
-    #[error("url must begin with https://, or with http:// and an address of this machine such as 127.0.0.1")]
+    #[error(
+        "url must begin with https://, or with http:// and an address of this machine such as 127.0.0.1, and have neither \
+         user nor password"
+    )]
     Url,
     #[error("token-file: the first line must be the token")]
     Token,
@@ -162,7 +165,7 @@ impl Reader<'_> {
         }
         let to = Some(folder.display().to_string());
         let mode = if self.config.group_readable { 0o640 } else { 0o600 };
-        let files = JsonlFiles { name: name.to_owned(), folder, mode, writing: Mutex::new(()) };
+        let files = JsonlFiles { name: name.to_owned(), folder, mode, writing: Arc::default() };
         Ok((Transport::Jsonl(files), to))
     }
 
@@ -244,6 +247,9 @@ impl Reader<'_> {
         let text = text.lines().next().unwrap_or_default().trim();
         let url = match Url::parse(text) {
             Ok(url) if is_local(&url) => {
+                if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+                    return Err(SinkFault::Url);
+                }
                 check_literal(&url, allow_private).map_err(TargetError::from)?;
                 url
             }

@@ -247,6 +247,10 @@ impl SinkTask {
                 self.most = 0;
                 self.park(progress, vec![(first.sequence, error)]);
             }
+            Fault::Partial(error) if self.parked_in_a_row >= limits::SINK_PARKED_IN_A_ROW => {
+                let error = format!("the receiver refuses one batch after the other: {error}");
+                self.fail(row, error, None, false, progress);
+            }
             Fault::Partial(error) => {
                 progress.position = left.last().map(|event| event.sequence);
                 self.park(progress, left.iter().map(|event| (event.sequence, error.clone())).collect());

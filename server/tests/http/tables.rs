@@ -141,6 +141,13 @@ async fn tables_fit_the_record_until_a_row_is_changed_by_hand() {
             WHERE g.name = 'makers' AND p.name = 'carol'",
     )
     .await;
+    // Uses are judged by the templates of before.
+    named(
+        "UPDATE server SET templates_version = 0",
+        "version 1 of the template t was changed: in_force is false, the record says true",
+        "UPDATE server SET templates_version = 1",
+    )
+    .await;
     named(
         "UPDATE access_grant SET refreshable_until = refreshable_until + 86400 WHERE label = 'runner'",
         "of ci was changed: refreshable_until is",

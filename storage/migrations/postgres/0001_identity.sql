@@ -72,13 +72,6 @@ CREATE TABLE project_group (
 
 CREATE INDEX project_group_group ON project_group (group_id);
 
--- Every role that a principal has in a project, by itself and by its groups.
-CREATE VIEW principal_role AS
-    SELECT project_id, principal_id, role FROM project_principal
-    UNION ALL
-    SELECT project_group.project_id, group_member.principal_id, project_group.role
-    FROM project_group JOIN group_member ON group_member.group_id = project_group.group_id;
-
 CREATE TABLE service_token (
     id           UUID PRIMARY KEY,
     principal_id UUID NOT NULL REFERENCES principal (id),

@@ -7,7 +7,10 @@ use sealcard_api::{
 use uuid::Uuid;
 
 use super::{
-    super::{StorageError, Store, WriteTx, sql::params},
+    super::{
+        StorageError, Store, WriteTx,
+        sql::{params, principal_role},
+    },
     ApprovalRow, DecisionRow, PrincipalNameRow, select,
 };
 
@@ -25,14 +28,18 @@ pub struct ApprovalQuery {
 }
 
 /// What was decided, oldest first; whether each approver still may. The last condition is that of a stage.
-const DECISIONS: &str = "SELECT d.flow, d.stage, d.approver_id, p.name, d.verdict, d.at, d.comment,
+const DECISIONS: &str = concat!(
+    "SELECT d.flow, d.stage, d.approver_id, p.name, d.verdict, d.at, d.comment,
         NOT p.disabled AND p.removed IS NULL AND (
             EXISTS (SELECT 1 FROM group_member m JOIN principal_group g ON g.id = m.group_id
                 WHERE m.principal_id = p.id AND g.name = d.stage)
-            OR EXISTS (SELECT 1 FROM principal_role r WHERE r.principal_id = p.id AND r.project_id = a.project_id
+            OR EXISTS (SELECT 1 FROM ",
+    principal_role!(),
+    " r WHERE r.principal_id = p.id AND r.project_id = a.project_id
                 AND 'role:' || r.role = d.stage))
      FROM approval_decision d JOIN approval a ON a.id = d.approval_id JOIN principal p ON p.id = d.approver_id
-     WHERE d.approval_id = $1 ORDER BY d.at, d.approver_id";
+     WHERE d.approval_id = $1 ORDER BY d.at, d.approver_id"
+);
 
 const ONE: &str = select!("WHERE a.id = $1");
 
@@ -127,13 +134,17 @@ impl Store {
     }
 }
 
-pub(super) const STAGE_MEMBERS: &str = "SELECT p.id, p.name, p.kind FROM principal p
+pub(super) const STAGE_MEMBERS: &str = concat!(
+    "SELECT p.id, p.name, p.kind FROM principal p
      WHERE NOT p.disabled AND p.removed IS NULL AND p.kind = 'user' AND (
         EXISTS (SELECT 1 FROM group_member m JOIN principal_group g ON g.id = m.group_id
             WHERE m.principal_id = p.id AND g.name = $1)
-        OR EXISTS (SELECT 1 FROM principal_role r WHERE r.principal_id = p.id AND r.project_id = $2
+        OR EXISTS (SELECT 1 FROM ",
+    principal_role!(),
+    " r WHERE r.principal_id = p.id AND r.project_id = $2
             AND 'role:' || r.role = $1))
-     ORDER BY p.name LIMIT $3";
+     ORDER BY p.name LIMIT $3"
+);
 
 const NAME: &str = "SELECT id, name, kind FROM principal WHERE id = $1";
 const KEY_NAMES: &str =

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::super::{
     StorageError, Store,
-    sql::{FromRow, Row, params},
+    sql::{FromRow, Row, params, principal_role},
 };
 
 /// A role that somebody holds in a project.
@@ -69,10 +69,14 @@ const ROLES_OF_GROUP: &str = "SELECT j.name, m.role, CAST(NULL AS TEXT) AS via
 const GROUPS_OF: &str = "SELECT g.name FROM group_member m JOIN principal_group g ON g.id = m.group_id
      WHERE m.principal_id = $1 ORDER BY 1";
 
-const ENVIRONMENTS_OF: &str = "SELECT DISTINCT k.environment_id
-     FROM signing_key k JOIN principal_role r ON r.project_id = k.project_id WHERE r.principal_id = $1";
+const ENVIRONMENTS_OF: &str = concat!(
+    "SELECT DISTINCT k.environment_id FROM signing_key k JOIN ",
+    principal_role!(),
+    " r ON r.project_id = k.project_id WHERE r.principal_id = $1"
+);
 
-const OWNED: &str = "SELECT count(*) FROM principal_role WHERE principal_id = $1 AND role = 'owner'";
+const OWNED: &str =
+    concat!("SELECT count(*) FROM ", principal_role!(), " r WHERE r.principal_id = $1 AND r.role = 'owner'");
 
 impl Store {
     /// Everyone who has the role key-user in a project, sorted by name: a row for each way to it.

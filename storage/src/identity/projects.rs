@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     super::{
         StorageError, Store, WriteTx,
-        sql::{FromRow, Row, params},
+        sql::{FromRow, Row, params, principal_role},
     },
     as_id, role_from,
 };
@@ -107,10 +107,13 @@ impl Store {
         after: Option<ProjectId>,
         limit: u32,
     ) -> Result<Vec<ProjectRow>, StorageError> {
-        const PROJECTS: &str =
+        const PROJECTS: &str = concat!(
             "SELECT id, name, description, strict_separation, created FROM project WHERE id > $1 AND removed IS NULL AND
-             (id IN (SELECT project_id FROM principal_role WHERE principal_id = $2) OR $2 IS NULL)
-             ORDER BY id LIMIT $3";
+             (id IN (SELECT r.project_id FROM ",
+            principal_role!(),
+            " r WHERE r.principal_id = $2) OR $2 IS NULL)
+             ORDER BY id LIMIT $3"
+        );
         let after = after.map_or(Uuid::nil(), |id| id.0);
         self.reader().all(PROJECTS, params![after, member.map(|id| id.0), i64::from(limit)]).await
     }
@@ -143,7 +146,7 @@ impl Store {
         let names: Vec<(String,)> = self
             .reader()
             .all(
-                "SELECT role FROM principal_role WHERE project_id = $1 AND principal_id = $2",
+                concat!("SELECT r.role FROM ", principal_role!(), " r WHERE r.project_id = $1 AND r.principal_id = $2"),
                 params![project.0, principal.0],
             )
             .await?;
@@ -214,8 +217,11 @@ impl WriteTx {
     /// # Errors
     /// If the database fails.
     pub fn usable_projects(&mut self, principal: PrincipalId) -> Result<i64, StorageError> {
-        const USABLE: &str = "SELECT count(DISTINCT project_id) FROM principal_role
-             WHERE principal_id = $1 AND role = 'key-user'";
+        const USABLE: &str = concat!(
+            "SELECT count(DISTINCT r.project_id) FROM ",
+            principal_role!(),
+            " r WHERE r.principal_id = $1 AND r.role = 'key-user'"
+        );
         Ok(self.conn().scalar::<i64>(USABLE, params![principal.0])?.unwrap_or_default())
     }
 

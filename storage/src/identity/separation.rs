@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     super::{
         StorageError, Store, WriteTx,
-        sql::{FromRow, Row, params},
+        sql::{FromRow, Row, params, principal_role},
     },
     kind_from, role_from, system_roles_from,
 };
@@ -57,17 +57,23 @@ impl FromRow for Held {
 }
 
 /// A row for each role, and each way to it, of the key users who have more than this role.
-const NOT_SEPARATED: &str = "SELECT p.id, p.kind, p.name, p.administrator, p.security_officer, p.auditor, h.role, h.via
+const NOT_SEPARATED: &str = concat!(
+    "SELECT p.id, p.kind, p.name, p.administrator, p.security_officer, p.auditor, h.role, h.via
      FROM (SELECT m.principal_id, m.role, CAST(NULL AS TEXT) AS via FROM project_principal m WHERE m.project_id = $1
            UNION ALL
            SELECT gm.principal_id, m.role, g.name FROM project_group m
            JOIN principal_group g ON g.id = m.group_id JOIN group_member gm ON gm.group_id = g.id
            WHERE m.project_id = $1) h
      JOIN principal p ON p.id = h.principal_id
-     WHERE p.id IN (SELECT r.principal_id FROM principal_role r WHERE r.project_id = $1 AND r.role = 'key-user')
+     WHERE p.id IN (SELECT r.principal_id FROM ",
+    principal_role!(),
+    " r WHERE r.project_id = $1 AND r.role = 'key-user')
          AND (p.administrator OR p.security_officer OR p.auditor OR p.id IN (SELECT r.principal_id
-              FROM principal_role r WHERE r.project_id = $1 AND r.role <> 'key-user'))
-     ORDER BY p.name, h.role, coalesce(h.via, '')";
+              FROM ",
+    principal_role!(),
+    " r WHERE r.project_id = $1 AND r.role <> 'key-user'))
+     ORDER BY p.name, h.role, coalesce(h.via, '')"
+);
 
 /// One entry for each principal. Rows of one principal follow one another.
 fn by_principal(rows: Vec<Held>) -> Vec<NotSeparatedRow> {

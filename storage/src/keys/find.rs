@@ -3,7 +3,11 @@
 use sealcard_api::{KeyRef, ids::PrincipalId};
 
 use super::KeyRow;
-use crate::{StorageError, Store, identity::as_id, sql::params};
+use crate::{
+    StorageError, Store,
+    identity::as_id,
+    sql::{params, principal_role},
+};
 
 /// Keys that are meant by one name, of those that the principal `$2` may see, or of all.
 macro_rules! find_query {
@@ -11,7 +15,9 @@ macro_rules! find_query {
         concat!(
             key_query!("WHERE "),
             $which,
-            " AND (k.project_id IN (SELECT r.project_id FROM principal_role r WHERE r.principal_id = $2)
+            " AND (k.project_id IN (SELECT r.project_id FROM ",
+            principal_role!(),
+            " r WHERE r.principal_id = $2)
                 OR $2 IS NULL)
              ORDER BY p.name, k.name LIMIT 20"
         )

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     StorageError, Store,
-    sql::{FromRow, Row, params},
+    sql::{FromRow, Row, params, principal_role},
 };
 
 /// A signing key, with the names that belong to its ids.
@@ -157,14 +157,14 @@ pub struct KeyFilter {
 
 /// The query that a [`KeyRow`] is read from, with what follows FROM.
 macro_rules! key_query {
-    ($rest:literal) => {
+    ($($rest:expr),+ $(,)?) => {
         concat!(
             "SELECT k.id, k.project_id, p.name, k.environment_id, e.name, k.name, k.algorithm, k.user_id, k.fingerprint,
                 k.serial, k.certificate, k.disabled, k.created, coalesce(n.signatures, 0), k.destroyed,
                 k.revoked, k.revocation_reason, k.revocation_message
              FROM signing_key k JOIN project p ON p.id = k.project_id JOIN environment e ON e.id = k.environment_id
              LEFT JOIN card_counter n ON n.key_id = k.id ",
-            $rest
+            $($rest),+
         )
     };
 }
@@ -395,7 +395,9 @@ impl Store {
                     .all(
                         key_query!(
                             "WHERE k.id > $1 AND k.project_id IN
-                        (SELECT r.project_id FROM principal_role r WHERE r.principal_id = $3 AND r.role = 'key-user')
+                        (SELECT r.project_id FROM ",
+                            principal_role!(),
+                            " r WHERE r.principal_id = $3 AND r.role = 'key-user')
                      ORDER BY k.revoked IS NOT NULL, k.id LIMIT $2"
                         ),
                         params![after, i64::from(filter.limit), principal.0],
@@ -408,7 +410,9 @@ impl Store {
                         key_query!(
                             "WHERE k.id > $1 AND p.removed IS NULL AND (k.project_id = $4 OR $4 IS NULL)
                              AND k.project_id IN
-                        (SELECT r.project_id FROM principal_role r WHERE r.principal_id = $3)
+                        (SELECT r.project_id FROM ",
+                            principal_role!(),
+                            " r WHERE r.principal_id = $3)
                      ORDER BY k.id LIMIT $2"
                         ),
                         params![after, i64::from(filter.limit), principal.0, project],

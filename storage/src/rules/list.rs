@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Authorship, RuleOwner, RuleScope};
 use crate::{
     StorageError, Store,
-    sql::{FromRow, Row, params},
+    sql::{FromRow, Row, params, principal_role},
 };
 
 /// Rules in force, with the name of what they belong to.
@@ -46,7 +46,7 @@ impl FromRow for CurrentRules {
 
 /// Rules in force of what was not removed, in the order of the ids. No name of a template has a comma.
 macro_rules! select {
-    ($rest:literal) => {
+    ($($rest:expr),+ $(,)?) => {
         concat!(
             "SELECT v.scope, v.subject, coalesce(e.name, p.name || '/' || k.name, p.name) AS owner, v.version, v.text,
                 v.author_id, v.author, v.applied, v.note,
@@ -58,7 +58,7 @@ macro_rules! select {
              LEFT JOIN project p ON p.id = CASE v.scope WHEN 'project' THEN v.subject ELSE k.project_id END
                 AND p.removed IS NULL
              WHERE (e.id IS NOT NULL OR p.id IS NOT NULL) AND ",
-            $rest
+            $($rest),+
         )
     };
 }
@@ -84,9 +84,13 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<CurrentRules>, StorageError> {
         const ALL: &str = select!(
-            "v.subject > $1 AND (p.id IN (SELECT r.project_id FROM principal_role r WHERE r.principal_id = $2)
+            "v.subject > $1 AND (p.id IN (SELECT r.project_id FROM ",
+            principal_role!(),
+            " r WHERE r.principal_id = $2)
                 OR e.id IN (SELECT s.environment_id FROM signing_key s
-                    JOIN principal_role r ON r.project_id = s.project_id WHERE r.principal_id = $2)
+                    JOIN ",
+            principal_role!(),
+            " r ON r.project_id = s.project_id WHERE r.principal_id = $2)
                 OR $2 IS NULL)
              ORDER BY v.subject LIMIT $3"
         );

@@ -26,11 +26,17 @@ const HAS_TABLES: &str = "SELECT to_regclass('schema_step') IS NOT NULL";
 const ROLE: &str = "SELECT current_user::TEXT, EXISTS (SELECT 1 FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace
         AND relname IN ('record', 'record_subtree', 'rule_version', 'template_version')
-        AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') OR pg_has_role(relowner, 'MEMBER')))";
+        AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') OR pg_has_role(relowner, 'MEMBER')))
+    OR has_schema_privilege(current_schema(), 'CREATE')
+    OR EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = current_schema() AND pg_has_role(nspowner, 'MEMBER'))
+    OR EXISTS (SELECT 1 FROM pg_database WHERE datname = current_database() AND pg_has_role(datdba, 'MEMBER'))";
 
-/// Whether a role exists, and whether it is or can become the one of this session.
-const CANDIDATE: &str = "SELECT rolsuper OR pg_has_role(oid, (SELECT oid FROM pg_roles WHERE rolname = current_user),
-        'MEMBER') FROM pg_roles WHERE rolname = $1";
+/// Whether a role exists, and whether it is or can become the one of this session, or owns what the tables are in.
+const CANDIDATE: &str = "SELECT rolsuper
+        OR pg_has_role(oid, (SELECT oid FROM pg_roles WHERE rolname = current_user), 'MEMBER')
+        OR EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = current_schema() AND pg_has_role(r.oid, nspowner, 'MEMBER'))
+        OR EXISTS (SELECT 1 FROM pg_database WHERE datname = current_database() AND pg_has_role(r.oid, datdba, 'MEMBER'))
+    FROM pg_roles r WHERE rolname = $1";
 
 const TABLES: &str = "SELECT relname::TEXT FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'v') ORDER BY 1";
@@ -68,8 +74,8 @@ impl Schema {
             }
             Some(true) => {
                 return Err(StorageError::Options(format!(
-                    "the role {role} is a superuser, or can act as the owner of the tables: servers that work as it \
-                     could change the record; name another role"
+                    "the role {role} is a superuser, or can act as the owner of the tables, the schema or the database: \
+                     servers that work as it could change the record; name another role"
                 )));
             }
             Some(false) => {}
@@ -94,8 +100,9 @@ fn grant(conn: &mut Conn, role: &str) -> Result<(), StorageError> {
     let schema: Option<String> = conn.scalar("SELECT quote_ident(current_schema())", params![])?;
     let schema = schema.ok_or_else(|| StorageError::Options("the database has no schema to work in".to_owned()))?;
     let role = quoted(role);
-    let mut script =
-        format!("BEGIN; REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC; GRANT USAGE ON SCHEMA {schema} TO {role};");
+    let mut script = format!(
+        "BEGIN; REVOKE CREATE ON SCHEMA {schema} FROM {role}, PUBLIC; GRANT USAGE ON SCHEMA {schema} TO {role};"
+    );
     for (table,) in tables {
         let (privileges, table) = (privileges(&table), quoted(&table));
         script += &format!("REVOKE ALL ON {table} FROM {role}, PUBLIC; GRANT {privileges} ON {table} TO {role};");

@@ -20,10 +20,21 @@ pub(crate) trait Column: rusqlite::types::FromSql + for<'r> tokio_postgres::type
 impl<T: rusqlite::types::FromSql + for<'r> tokio_postgres::types::FromSql<'r>> Column for T {}
 
 /// The parameters of one statement.
+/// Every role that a principal has in a project, by itself and by its groups, for FROM. No view: verification compares
+/// tables with the record, and the text of a view would be a way around that.
+macro_rules! principal_role {
+    () => {
+        "(SELECT project_id, principal_id, role FROM project_principal UNION ALL
+            SELECT in_project.project_id, in_group.principal_id, in_project.role
+            FROM project_group in_project JOIN group_member in_group ON in_group.group_id = in_project.group_id)"
+    };
+}
+
 macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$(&$value as &dyn $crate::sql::Param),*] };
 }
 pub(crate) use params;
+pub(crate) use principal_role;
 
 /// One row of an answer.
 pub(crate) enum Row<'r> {

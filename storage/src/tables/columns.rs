@@ -13,7 +13,6 @@ pub struct Folded {
 
 const SHOWN: &str = "it is shown to people and decides nothing";
 const TIME: &str = "the entry has its time";
-const CACHE: &str = "it grows with changes, so that caches are read anew: a wrong one delays, and permits nothing";
 
 const fn folded(
     table: &'static str,
@@ -65,7 +64,11 @@ pub const TABLES: &[Folded] = &[
     folded("grant_token", &["hash", "grant_id", "retired"], &[("created", "only which tokens are forgotten first")]),
     apart(
         "server",
-        &[(ALL, "numbers that caches and clocks are kept by; a doubt of the clock is an entry of its own")],
+        &[(
+            ALL,
+            "numbers that caches and clocks are kept by; a doubt of the clock is an entry of its own, and which \
+            version of a template counts is compared",
+        )],
     ),
     folded(
         "environment",
@@ -131,7 +134,12 @@ pub const TABLES: &[Folded] = &[
     folded(
         "template_version",
         &["name", "version", "text", "withdrawn", "author_id"],
-        &[("change", CACHE), ("author", SHOWN), ("applied", TIME), ("note", SHOWN)],
+        &[
+            ("change", "which version counts follows from it, and that is compared"),
+            ("author", SHOWN),
+            ("applied", TIME),
+            ("note", SHOWN),
+        ],
     ),
     apart("rule_mention", &[(ALL, "it follows from the rules, and only refuses renamings")]),
     apart("template_mention", &[(ALL, "it follows from the templates, and only refuses renamings")]),

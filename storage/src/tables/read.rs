@@ -83,8 +83,11 @@ const COMPONENT_KEY: &str =
     revoked FROM component_key ORDER BY id LIMIT $1 OFFSET $2";
 const RULE_VERSION: &str = "SELECT scope, subject, version, text, author_id FROM rule_version
     ORDER BY scope, subject, version LIMIT $1 OFFSET $2";
-const TEMPLATE_VERSION: &str = "SELECT name, version, text, withdrawn, author_id FROM template_version
-    ORDER BY name, version LIMIT $1 OFFSET $2";
+/// The version that counts is found as `rules::texts` finds it.
+const TEMPLATE_VERSION: &str = "SELECT t.name, t.version, t.text, t.withdrawn, t.author_id,
+        coalesce(t.change = (SELECT max(n.change) FROM template_version n WHERE n.name = t.name
+            AND n.change <= (SELECT templates_version FROM server)), FALSE)
+    FROM template_version t ORDER BY t.name, t.version LIMIT $1 OFFSET $2";
 const LOG_KEY: &str = "SELECT component_id, environment_id, origin, ed25519, ml_dsa_44 FROM log_key
     ORDER BY component_id LIMIT $1 OFFSET $2";
 
@@ -279,6 +282,7 @@ impl FromColumns for TemplateVersionRow {
             version: row.get::<i64>(1)?.cast_unsigned(),
             text_sha256: Sha256::of(row.get::<String>(2)?.as_bytes()),
             withdrawn: row.get(3)?,
+            in_force: row.get(5)?,
             author_id: PrincipalId(row.get(4)?),
         })
     }

@@ -99,6 +99,10 @@ async fn role_that_could_change_the_record_is_refused() {
     }
     assert!(Store::schema_status(&Database::Postgres(owner.clone())).await.is_err(), "a schema was made");
     assert_eq!(Store::prepare(&owner, "a \"b\"").await.unwrap(), None);
+    // Whoever owns the database could drop all that is in it.
+    place.tamper("CREATE ROLE landlord LOGIN; ALTER DATABASE sealcard OWNER TO landlord").unwrap();
+    let refused = Store::prepare(&owner, "landlord").await.unwrap_err().to_string();
+    assert!(refused.contains("could change the record"), "{refused}");
     // Another one than the owner has no say.
     let other = options(place.cluster.as_ref().unwrap().server_url());
     let refused = Store::prepare(&other, "other").await.unwrap_err().to_string();

@@ -19,7 +19,7 @@ use crate::{
 
 const SHOW_HELP: &str = "\
 For a key: who approves its uses, how long they wait, and what can be approved in advance. For a project: who approves \
-changes of its members, rules and keys. Only people who are enabled now are named. Nobody approves their own request.
+changes of its members, rules and keys. Only people who are enabled now are named. A person can't approve their own request.
 
 Examples:
   sealcard admin flow show tools/release

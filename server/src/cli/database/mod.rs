@@ -85,7 +85,7 @@ fn host(data: &Path) -> anyhow::Result<Uuid> {
 #[derive(Debug, Args)]
 pub(super) struct DatabaseOptions {
     /// Keep the data in this PostgreSQL database instead of a file, so that several servers can share it
-    /// (postgres://USER@HOST/DATABASE?sslmode=require; it must exist and be empty)
+    /// (postgres://USER@HOST/DATABASE?sslmode=require; it must exist, without data of another server)
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// Read PostgreSQL's password from the first line of this file, now and at each start

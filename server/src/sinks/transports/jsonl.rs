@@ -2,12 +2,14 @@
 //! write left is taken away before the next one.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use nix::{fcntl::OFlag, unistd::Uid};
 use tokio::{sync::Mutex, task::spawn_blocking};
 
 use super::{Fault, Sent};
@@ -20,14 +22,17 @@ pub(in crate::sinks) struct JsonlFiles {
     /// Of new files.
     pub(in crate::sinks) mode: u32,
     /// Held while a file is written: a test must not take what is half written for what was interrupted.
-    pub(in crate::sinks) writing: Mutex<()>,
+    pub(in crate::sinks) writing: Arc<Mutex<()>>,
 }
 
 impl JsonlFiles {
     /// Makes the folder if it is not there.
     pub(super) fn prepare(&self) -> io::Result<()> {
         let mode = if self.mode & 0o040 == 0 { 0o700 } else { 0o750 };
-        DirBuilder::new().recursive(true).mode(mode).create(&self.folder)
+        let new = !self.folder.exists();
+        DirBuilder::new().recursive(true).mode(mode).create(&self.folder)?;
+        // Whatever the umask is.
+        if new { fs::set_permissions(&self.folder, Permissions::from_mode(mode)) } else { Ok(()) }
     }
 
     pub(super) async fn send(&self, form: Form, events: &[SinkEvent]) -> Sent {
@@ -41,8 +46,13 @@ impl JsonlFiles {
         }
         let (path, mode) = (self.folder.join(format!("{}-{day}.jsonl", self.name)), self.mode);
         let shown = path.display().to_string();
-        let _writing = self.writing.lock().await;
-        let written = spawn_blocking(move || append(&path, mode, text.as_bytes())).await;
+        // Held to the end of the write, also if nobody waits for that any more.
+        let writing = Arc::clone(&self.writing).lock_owned().await;
+        let written = spawn_blocking(move || {
+            let _writing = writing;
+            append(&path, mode, text.as_bytes())
+        })
+        .await;
         match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => Sent { taken, fault: None },
             Err(error) => Sent::nothing(Fault::again(format!("{shown}: {error}"))),
@@ -50,10 +60,21 @@ impl JsonlFiles {
     }
 }
 
-/// Opened anew each time: others may rename or remove it.
+/// Opened anew each time: others may rename or remove it. They can't have anything else written to.
 fn append(path: &Path, mode: u32, lines: &[u8]) -> io::Result<()> {
     let new = !path.exists();
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(mode).open(path)?;
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(mode).custom_flags(flags.bits());
+    let mut file = options.open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() || found.nlink() != 1 || found.uid() != Uid::effective().as_raw() {
+        return Err(io::Error::other("this is no file of the server's own: remove it"));
+    }
+    if new {
+        // Whatever the umask is.
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
     let begin = whole_lines(&mut file)?;
     if let Err(error) = file.write_all(lines).and_then(|()| file.sync_data()) {
         // The disk may be full.
@@ -93,9 +114,34 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn only_files_of_the_servers_own_are_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a.jsonl"), folder.path().join("other"));
+        fs::write(&other, "no line of ours").unwrap();
+        symlink(&other, &path).unwrap();
+        append(&path, 0o600, b"{}\n").unwrap_err();
+        fs::remove_file(&path).unwrap();
+        fs::hard_link(&other, &path).unwrap();
+        let refused = append(&path, 0o600, b"{}\n").unwrap_err();
+        assert!(refused.to_string().contains("remove it"), "{refused}");
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        append(&path, 0o600, b"{}\n").unwrap_err();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "no line of ours");
+    }
+
+    #[test]
+    fn files_are_readable_by_the_group_whatever_the_umask_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        append(&path, 0o640, b"{}\n").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    }
 
     #[test]
     fn torn_line_is_taken_away_before_the_next_one() {

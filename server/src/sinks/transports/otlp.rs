@@ -54,11 +54,19 @@ impl OtlpReceiver {
         if !answer.status.is_success() {
             return Err(answer.fault());
         }
-        let said: ExportAnswer = serde_json::from_slice(&answer.body).unwrap_or_default();
+        // An empty body is that of full success; anything else that is no answer of a collector acknowledges nothing.
+        let said: ExportAnswer = match answer.body.as_slice() {
+            [] => ExportAnswer::default(),
+            body => serde_json::from_slice(body)
+                .map_err(|error| Fault::again(format!("{}: no answer of an OTLP collector: {error}", answer.text())))?,
+        };
         match said.partial_success.rejected() {
             0 => Ok(()),
             rejected => {
                 let why = sealcard_api::text::one_line(&said.partial_success.error_message, 200);
+                if usize::try_from(rejected).is_ok_and(|rejected| rejected >= events.len()) {
+                    return Err(Fault::Event { index: None, error: format!("all records were rejected: {why}") });
+                }
                 Err(Fault::Partial(format!("{rejected} of {} records were rejected: {why}", events.len())))
             }
         }

@@ -80,7 +80,8 @@ impl SplunkReceiver {
         let said = parsed(&answer);
         match answer.status {
             status if status.is_success() => match (self.channel, said.ack) {
-                (None, _) => Ok(()),
+                (None, _) if said.code == Some(0) => Ok(()),
+                (None, _) => Err(Fault::again(format!("{}: no answer of a collector that took all", answer.text()))),
                 (Some(_), Some(ack)) => self.wait_for(ack).await,
                 (Some(_), None) => Err(Fault::again(
                     "Splunk sent no ackId: switch indexer acknowledgement on for this token, or off for this sink"

@@ -20,7 +20,7 @@ fn change_of_members_needs_a_second_person() -> Result<()> {
         ensure!(refused.stderr.contains(part), "{}", refused.description());
     }
     let members = admin.json(&["project", "show", PROJECT])?.to_string();
-    ensure!(!members.contains("ben"), "{members}");
+    ensure!(!members.contains("\"ben\""), "{members}");
     let id = wait_for_one(&office.sue)?;
     let shown = office.sue.run_sealcard(&["requests", "show", &id])?.text();
     ensure!(shown.contains("ben") && shown.contains("auditor"), "{shown}");
@@ -30,7 +30,7 @@ fn change_of_members_needs_a_second_person() -> Result<()> {
     run(&mut admin.command(&other), DEADLINE)?.failure()?;
     run(&mut admin.command(&add), DEADLINE)?.success()?;
     let members = admin.json(&["project", "show", PROJECT])?.to_string();
-    ensure!(members.contains("ben"), "{members}");
+    ensure!(members.contains("\"ben\""), "{members}");
     // It was approved once.
     admin.admin(&["project", "remove-member", PROJECT, "--user", "ben", "--role", "auditor"]).unwrap_err();
     admin.admin(&["record", "verify"])?;

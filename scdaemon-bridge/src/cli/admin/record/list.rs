@@ -46,7 +46,7 @@ pub(in crate::cli::admin) struct Arguments {
     /// Only this event, such as key-created
     #[arg(long, value_name = "EVENT", value_parser = event_names())]
     event: Option<String>,
-    /// Only refused uses, logins and changes of passwords
+    /// Only what was refused: uses, logins, changes of passwords and other requests
     #[arg(long)]
     denied: bool,
     /// At most so many, the newest ones

@@ -24,8 +24,8 @@ Examples:
     --from 2026-05-02 --to 2026-05-04T12:00";
 
 const IMPACT_HELP: &str = "\
-Run it when a private key, an account or a machine may have been in other hands. It lists each use that gave a \
-signature, or may have: who asked, from which address, with which program and command line as the workstation claimed \
+Run it when a private key, an account or a machine may have been in other hands. It lists each use of the \
+key, or what may have been one: signatures, decryptions and logins with ssh. It shows who asked, from which address, with which program and command line as the workstation claimed \
 them, and the SHA-256 of the signature. `sealcard admin record find FILE.sig` tells whether a signature in your hands \
 is one of them.
 
@@ -38,7 +38,7 @@ Example:
 pub(super) enum Command {
     /// What was signed
     Signatures(Range),
-    /// What was refused: uses of keys, logins and changes of passwords
+    /// What was refused: uses of keys, logins, changes of passwords and other requests
     Denials(Range),
     /// What people were asked to approve, and what they decided
     Approvals(Range),
