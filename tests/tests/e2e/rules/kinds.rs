@@ -127,8 +127,8 @@ fn each_kind(database: DatabaseKind) -> Result<()> {
     denied_by_each(&playground, &tools)?;
     denied_without_justification(&playground, &tools)?;
     denied_by_a_withdrawn_template(&playground, &tools)?;
-    denied_after_an_old_login(&mut playground)?;
     playground.admin.admin(&["record", "verify"])?;
+    denied_after_an_old_login(&mut playground)?;
     expect_no_prompt(&playground)
 }
 
