@@ -51,8 +51,7 @@ impl Remote {
     pub async fn look_at_log(&self) -> Result<(), RemoteError> {
         let session = self.session().await?;
         let file = session.paths.known_log_file();
-        // In a box, since it asks the server by the methods that are guarded here.
-        let looked = timeout(PATIENCE, Box::pin(witness::witness(self, &session.config.server, &file))).await;
+        let looked = timeout(PATIENCE, witness::witness(self, &session.config.server, &file)).await;
         match looked {
             Ok(Err(error)) if error.is_alarm() => Err(error.into()),
             // Whether it could be asked or not: the use itself says what is wrong with the connection.
