@@ -240,7 +240,7 @@ fn export_refuses_a_log_that_was_rewritten_or_went_back() {
 }
 
 #[test]
-fn export_adds_only_what_is_new_and_removes_what_fuller_files_replace() {
+fn export_adds_new_files_and_removes_partial_ones() {
     let log = TestLog::new(300);
     let full = log.file(LogFile::tile(tile(0, 0, 256)));
     let before = fs::metadata(&full).unwrap().modified().unwrap();

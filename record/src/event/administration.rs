@@ -40,7 +40,7 @@ pub struct UserAdded {
     pub via: Option<Via>,
 }
 
-/// A user was changed. What is absent stayed as it was.
+/// A user was changed. Fields that are absent did not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserChanged {
     /// The user, with the name before.
@@ -82,7 +82,7 @@ pub struct ServiceAccountAdded {
     pub owner: Option<Named<PrincipalId>>,
 }
 
-/// A service account was changed. What is absent stayed as it was.
+/// A service account was changed. Fields that are absent did not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAccountChanged {
     /// The service account, with the name before.
@@ -162,7 +162,7 @@ pub struct ProjectAct {
     pub project: Named<ProjectId>,
 }
 
-/// A project was changed. What is absent stayed as it was.
+/// A project was changed. Fields that are absent did not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectChanged {
     /// The project, with the name before.

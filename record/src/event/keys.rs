@@ -128,7 +128,7 @@ pub struct StoredComponent {
     pub expires: Option<Timestamp>,
 }
 
-/// What is stored of a key with its certificate from now on. What is absent stayed as it was.
+/// What is stored of a key with its certificate from now on. Fields that are absent did not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateState {
     /// Of the armored certificate.

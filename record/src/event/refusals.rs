@@ -30,7 +30,7 @@ pub struct RequestRefused {
     pub refusal: Refusal,
     /// The method and route of the last one, such as `POST /v1/users`.
     pub route: String,
-    /// The holder of a grant that has ended. Nobody has proved to be it.
+    /// The holder of a grant that has ended. It is not proved that the holder sent the request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub principal: Option<Named<PrincipalId>>,
     /// Why the last one was refused, as a sentence for a person.

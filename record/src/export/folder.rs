@@ -17,7 +17,7 @@ use super::{LineError, LogFile, check_line, lines};
 /// A folder with the log, to which entries are added.
 ///
 /// Give it the leaves of each tile that [`Export::wanted`] names with [`Export::add`], then publish them with
-/// [`Export::finish`]. What is added is checked against what the folder has: a log that lost entries, or has others
+/// [`Export::finish`]. New files are checked against those in the folder: a log that lost entries, or has others
 /// than before, is refused. A file appears whole or not at all, and the checkpoint last: an export that was interrupted
 /// is continued by the next one, and readers never see a checkpoint without its files.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ impl From<Head> for TablesHead {
     }
 }
 
-/// Why a file of tables can't be read. What is wrong with the tables is a [`Difference`].
+/// Why a file of tables can't be read. A fault of the tables is a [`Difference`].
 #[derive(Debug, thiserror::Error)]
 pub enum TablesError {
     /// The file can't be read. Retrying may help.

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn first_of_a_kind_is_recorded_at_once_and_others_with_the_minute() {
+    fn first_refusal_is_recorded_at_once_and_others_together() {
         let (refusals, start) = (Refusals::default(), Instant::now());
         let peer = [192, 0, 2, 7];
         let note = |refusal, second| refusals.note(of(peer, refusal, second), start);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn principal_is_counted_apart_from_its_network_and_from_strangers() {
+    fn principal_is_counted_apart_from_strangers() {
         let (refusals, start) = (Refusals::default(), Instant::now());
         for n in 0..100 {
             refusals.note(of([10, 0, 0, n], Refusal::UnknownGrant, 0), start);

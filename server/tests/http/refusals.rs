@@ -74,7 +74,7 @@ async fn each_route_that_refuses_a_user_without_rights_records_it() {
 }
 
 #[tokio::test]
-async fn ended_grants_weak_hashes_and_throttled_logins_are_recorded_without_secrets() {
+async fn refusals_are_recorded_without_secrets() {
     let server = Running::with(|limits| limits.free_attempts = 1).await;
     let admin = server.admin().await;
     admin.add_user("bob").await;

@@ -41,7 +41,7 @@ const CANDIDATE: &str = "SELECT rolsuper
 const TABLES: &str = "SELECT relname::TEXT FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'v') ORDER BY 1";
 
-/// Whether the session may change the schema. Nobody else changes a file.
+/// Whether the session may change the schema. A file has one server, which may.
 pub(super) fn owns(conn: &mut Conn) -> Result<bool, StorageError> {
     match conn {
         Conn::Sqlite(_) => Ok(true),
