@@ -12,6 +12,7 @@ use crate::{
     abuse::Abuse,
     cases::{ALGORITHMS, Case, Contest},
     local::{LocalKeys, Shape},
+    log,
     pkcs11::{self, Pkcs11Key},
     policy, processes, quiet, record,
     report::Report,
@@ -30,8 +31,9 @@ const PKCS11: &str = "pkcs11-scd";
 /// with gnupg-pkcs11-scd and SoftHSM2, and with another database; eight gpg at once; 8 and 128 clients over HTTPS
 /// beside the cryptographic library alone, and beside a token of SoftHSM alone; rules, and 1,000 uses that wait for
 /// approval; start-up time and memory; and how four clients fare while another party abuses the server (--filter
-/// abuse). Only when asked for, since it takes minutes: the memory that `record verify` takes over two million entries
-/// (--filter record). Prints medians and writes target/bench/results.json. Quote ratios: the times of two machines do
+/// abuse). Only when asked for, since they take minutes: the memory that `record verify` takes over two million entries
+/// (--filter record), and a log of ten million entries beside one of ten thousand (--filter log; 15 GB of the temporary
+/// folder's disk). Prints medians and writes target/bench/results.json. Quote ratios: the times of two machines do
 /// not compare.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -72,10 +74,16 @@ impl Bench {
             return Ok(ExitCode::SUCCESS);
         }
 
+        let mut report = Report::default();
+        if self.filter.starts_with(log::PREFIX) {
+            log::measure(&binaries, &contest, self.quick, &mut report)?;
+            report.print();
+            return Ok(ExitCode::SUCCESS);
+        }
+
         let (database, others) = self.database.split_first().context("no database to measure on")?;
         output::step(&format!("starting a server on {database} and a workstation"));
         let playground = start(&binaries, *database)?;
-        let mut report = Report::default();
         if self.filter.starts_with(record::PREFIX) {
             record::verification(&playground, &contest, self.quick, &mut report)?;
             report.print();

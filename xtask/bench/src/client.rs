@@ -54,6 +54,11 @@ impl Client {
         Ok(client)
     }
 
+    /// The token of its grant.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The same from another address of this machine.
     pub(crate) fn from(mut self, source: IpAddr) -> Self {
         self.source = Some(source);

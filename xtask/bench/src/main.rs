@@ -5,6 +5,7 @@ mod bench;
 mod cases;
 mod client;
 mod local;
+mod log;
 mod pkcs11;
 mod policy;
 mod processes;
