@@ -27,6 +27,9 @@ pub(super) const UNFINISHED: &str = "init-unfinished";
 /// The environment that a new server has.
 pub(super) const ENVIRONMENT: &str = "default";
 
+/// The environment of the log's key on a server whose signers run as users of their own.
+pub(super) const LOG_ENVIRONMENT: &str = "log";
+
 /// Everything that is made here, which the next attempt removes after one that was interrupted.
 const MADE: [&str; 10] = [
     config::FILE,
@@ -68,8 +71,9 @@ pub(super) enum Certificate {
 pub(super) enum KeyStore<'a> {
     /// In the data folder, by a signer that the server starts: for trying Sealcard out.
     Trial { seal: &'a SealOptions, program: &'a Path, configured: Option<PathBuf> },
-    /// With a signer that runs as its own user and listens on this socket.
-    Signer { socket: PathBuf, kind: EnvironmentKind },
+    /// With a signer that runs as its own user and listens on this socket. `log` is the socket of the one with the log's
+    /// key, if that is another one.
+    Signer { socket: PathBuf, kind: EnvironmentKind, log: Option<PathBuf> },
 }
 
 /// A person and the first password.
@@ -129,15 +133,16 @@ fn fill(plan: &Plan<'_>) -> anyhow::Result<()> {
     }
     NameKey::of(data)?;
     files::make_folder(&data.join("signer"))?;
-    let signer = data.join("signer").join(ENVIRONMENT);
-    files::make_folder(&signer)?;
     match &plan.key_store {
         KeyStore::Trial { seal, program, .. } => {
-            seal.run(program, &signer)?;
+            seal.run(program, &make_environment(data, ENVIRONMENT)?)?;
         }
-        KeyStore::Signer { socket, kind } => {
-            let text = toml::to_string(&SocketFile { socket: socket.clone(), kind: *kind })?;
-            files::write_new(&signer.join(SOCKET_FILE), text.as_bytes())?;
+        KeyStore::Signer { socket, kind, log } => {
+            let log = log.as_ref().map(|log| (LOG_ENVIRONMENT, log, EnvironmentKind::Sealed));
+            for (environment, socket, kind) in std::iter::once((ENVIRONMENT, socket, *kind)).chain(log) {
+                let text = toml::to_string(&SocketFile { socket: socket.clone(), kind })?;
+                files::write_new(&make_environment(data, environment)?.join(SOCKET_FILE), text.as_bytes())?;
+            }
         }
     }
     let database = database::of(data, &plan.database)?;
@@ -152,6 +157,13 @@ fn fill(plan: &Plan<'_>) -> anyhow::Result<()> {
     fs::remove_file(data.join(UNFINISHED)).context("can't finish the data folder")?;
     files::sync_entry(&data.join(UNFINISHED))?;
     Ok(())
+}
+
+/// Makes the folder of an environment.
+fn make_environment(data: &Path, name: &str) -> Result<PathBuf, files::FileError> {
+    let folder = data.join("signer").join(name);
+    files::make_folder(&folder)?;
+    Ok(folder)
 }
 
 impl Certificate {
@@ -190,6 +202,9 @@ fn configuration(plan: &Plan<'_>, certificate: &Path, key: &Path) -> anyhow::Res
     config.tls.names = plan.names.to_vec();
     config.database.clone_from(&plan.database);
     config.record.origin = Some(format!("{}/record", public_name(plan.names)));
+    if let KeyStore::Signer { log: Some(_), .. } = plan.key_store {
+        LOG_ENVIRONMENT.clone_into(&mut config.record.environment);
+    }
     let text = toml::to_string(&config)?;
     // They are written as comments: a later release may have better defaults.
     let mut in_limits = false;

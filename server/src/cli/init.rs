@@ -51,6 +51,10 @@ pub(super) struct Init {
     /// How that signer stores keys: sealed or pkcs11
     #[arg(long, value_name = "KIND", requires = "socket", value_parser = parse_kind)]
     kind: Option<EnvironmentKind>,
+    /// The socket of another signer, a sealed store, which keeps the key of the record's log apart from the other keys
+    /// (the environment log)
+    #[arg(long, value_name = "SOCKET", requires = "socket")]
+    log_socket: Option<PathBuf>,
     /// Where the server will listen
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen::parse, default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
@@ -111,7 +115,8 @@ impl Init {
         }
         let key_store = match (&self.socket, self.kind) {
             (Some(socket), Some(kind)) => {
-                KeyStore::Signer { socket: std::path::absolute(socket).context("--socket")?, kind }
+                let log = self.log_socket.as_ref().map(std::path::absolute).transpose().context("--log-socket")?;
+                KeyStore::Signer { socket: std::path::absolute(socket).context("--socket")?, kind, log }
             }
             _ => KeyStore::Trial {
                 seal: &self.seal,
@@ -155,6 +160,9 @@ impl Init {
         output::line(format_args!("  Configuration   {}", config.display()));
         if let Some(socket) = &self.socket {
             output::line(format_args!("  Signer          {}", socket.display()));
+            if let Some(log) = &self.log_socket {
+                output::line(format_args!("  Log's signer    {}", log.display()));
+            }
         } else {
             let folder = data.join("signer").join(ENVIRONMENT);
             output::line(format_args!("  Key store       {}", self.seal.describe(&folder)));

@@ -16,8 +16,8 @@ use super::{Setup, certificate::Source, questions::Questions};
 use crate::{
     authn::one_time_password,
     cli::{
-        create::{Account, ENVIRONMENT},
-        installed::{Secret, has_tpm, person_gives_pin, recovery_file},
+        create::{Account, ENVIRONMENT, LOG_ENVIRONMENT},
+        installed::{Secret, default_seal, has_tpm, person_gives_pin, recovery_file},
         passwords,
         seal::SealKind,
     },
@@ -35,6 +35,8 @@ pub(super) struct Answers {
     pub(super) listen: SocketAddr,
     pub(super) source: Source,
     pub(super) key_store: KeyStoreAnswer,
+    /// The key store of the log's key.
+    pub(super) log: SealedAnswer,
     pub(super) database: DatabaseConfig,
     pub(super) administrator: Account,
     pub(super) key: Option<KeyAnswer>,
@@ -42,17 +44,47 @@ pub(super) struct Answers {
 
 /// The key store of the first environment.
 pub(super) enum KeyStoreAnswer {
-    Sealed { choice: SealKind, passphrase: Option<Secret>, recovery: PathBuf },
+    Sealed(SealedAnswer),
     Token { config: PathBuf, pin: Option<Secret> },
 }
 
-impl KeyStoreAnswer {
+/// A sealed store, and what opens it.
+pub(super) struct SealedAnswer {
+    pub(super) choice: SealKind,
+    pub(super) passphrase: Option<Secret>,
     /// The file with the key that opens the store on another machine, if there will be one.
+    pub(super) recovery: PathBuf,
+}
+
+impl KeyStoreAnswer {
+    /// As [`SealedAnswer::recovery`].
     pub(super) fn recovery(&self) -> Option<&Path> {
         match self {
-            Self::Sealed { choice: SealKind::Tpm | SealKind::SystemdCredential, recovery, .. } => Some(recovery),
-            Self::Sealed { .. } | Self::Token { .. } => None,
+            Self::Sealed(sealed) => sealed.recovery(),
+            Self::Token { .. } => None,
         }
+    }
+
+    /// The store for the log's key: opened as that of the other keys, but never by a person, who would have to come before
+    /// the server's first checkpoint after each start.
+    fn for_log(&self) -> SealedAnswer {
+        let own = recovery_file(LOG_ENVIRONMENT);
+        match self {
+            Self::Sealed(SealedAnswer { choice, passphrase: None, recovery }) => {
+                let recovery = own.file_name().map_or_else(|| own.clone(), |name| recovery.with_file_name(name));
+                SealedAnswer { choice: *choice, passphrase: None, recovery }
+            }
+            Self::Sealed(_) | Self::Token { .. } => {
+                SealedAnswer { choice: default_seal(), passphrase: None, recovery: own }
+            }
+        }
+    }
+}
+
+impl SealedAnswer {
+    /// The file with the key that opens the store on another machine, if there will be one.
+    pub(super) fn recovery(&self) -> Option<&Path> {
+        matches!(self.choice, SealKind::Tpm | SealKind::SystemdCredential).then_some(&*self.recovery)
     }
 }
 
@@ -88,8 +120,11 @@ impl Answers {
                 let pin = setup.pin_file.as_deref().map(passwords::first_line).transpose()?;
                 KeyStoreAnswer::Token { config, pin }
             }
-            None => seal(setup.seal, setup.seal_passphrase_file, setup.recovery_file, questions)?,
+            None => {
+                KeyStoreAnswer::Sealed(seal(setup.seal, setup.seal_passphrase_file, setup.recovery_file, questions)?)
+            }
         };
+        let log = key_store.for_log();
         let database = setup.database.section()?;
         let administrator = one_time(setup.admin)?;
         let key = first_key(setup.key, setup.user_id, setup.user, setup.algorithm, questions)?;
@@ -103,7 +138,7 @@ impl Answers {
                 "the administrator can't be the key's user: choose another --user"
             );
         }
-        Ok(Self { names, listen, source, key_store, database, administrator, key })
+        Ok(Self { names, listen, source, key_store, log, database, administrator, key })
     }
 }
 
@@ -133,7 +168,7 @@ fn seal(
     passphrase_file: Option<PathBuf>,
     recovery: Option<PathBuf>,
     questions: Questions,
-) -> anyhow::Result<KeyStoreAnswer> {
+) -> anyhow::Result<SealedAnswer> {
     let choice = match given {
         Some(choice) => choice,
         None if passphrase_file.is_some() => SealKind::Passphrase,
@@ -159,7 +194,7 @@ fn seal(
         (_, None) => None,
     };
     let recovery = recovery.unwrap_or_else(|| recovery_file(ENVIRONMENT));
-    Ok(KeyStoreAnswer::Sealed { choice, passphrase, recovery: std::path::absolute(recovery)? })
+    Ok(SealedAnswer { choice, passphrase, recovery: std::path::absolute(recovery)? })
 }
 
 fn first_key(

@@ -14,7 +14,7 @@ use clap::Args;
 use sealcard_api::{admin::EnvironmentKind, algorithm::KeyAlgorithm};
 
 use super::{
-    create::{self, Certificate, ENVIRONMENT, First, FirstKey, KeyStore, Plan},
+    create::{self, Certificate, ENVIRONMENT, First, FirstKey, KeyStore, LOG_ENVIRONMENT, Plan},
     database::DatabaseOptions,
     installed::{self, Acting, DATA, Instance, Keys, Making, Seal, as_root, systemctl},
     listen, output,
@@ -25,14 +25,15 @@ use crate::{
     signers,
     tls::{self, ServerTls},
 };
-use answers::{Answers, KeyStoreAnswer};
+use answers::{Answers, KeyStoreAnswer, SealedAnswer};
 use certificate::{CertificateOptions, Source};
 
 /// Set up this machine's server: users, signer, certificate, database, service
 ///
-/// Asks on the terminal for what no option gives. Afterwards the server runs and is enabled, its signer runs as its
-/// own user, whose files the server can't read, and the administrator has a one-time password. Run it as root, once.
-/// If something fails, it removes what it has made: run it again.
+/// Asks on the terminal for what no option gives. Afterwards the server runs and is enabled, its signers run as users
+/// of their own, whose files the server can't read, and the administrator has a one-time password. One signer is for
+/// keys; the other one has the key of the record's log. Run it as root, once. If something fails, it removes what it
+/// has made: run it again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -96,52 +97,82 @@ impl Setup {
         }
         let program = signers::program(None).context("can't find the signer's program")?;
         ensure!(program.is_file(), "{} is missing: install the package sealcard-signer", program.display());
-        let instance = Instance::new(ENVIRONMENT, program)?;
+        let instances = [Instance::new(ENVIRONMENT, program.clone())?, Instance::new(LOG_ENVIRONMENT, program)?];
         create::expect_free(data)?;
         let answers = Answers::of(*self)?;
         // Before anything is made: it may take a person to mend what an authority does not like.
         let certificate = answers.source.certificate(&answers.names)?;
-        let making = instance.begin(answers.key_store.recovery())?;
-        let seal = match make(&answers, certificate, &making) {
-            Ok(seal) => seal,
-            Err(error) => {
-                output::note("Setup failed: removing what it has made.");
-                making.undo();
-                return Err(error);
-            }
-        };
-        // From here on nothing is removed: the server is complete.
-        let instance = making.finish()?;
+        let made = make(&answers, certificate, instances)?;
         let renewed = answers.source.keep_renewed(&answers.names);
-        let started = start(&answers, &instance);
+        let started = start(&answers, &made);
         // Also after an error: the passwords are shown this once.
-        report(&answers, &instance, seal.as_ref())?;
+        report(&answers, &made)?;
         started.and(renewed)
+    }
+}
+
+/// What was made, but for the server.
+struct Made {
+    /// The signer of the keys.
+    keys: Instance,
+    /// What opens its key store, if that is not a token.
+    seal: Option<Seal>,
+    /// The signer of the log's key.
+    log: Instance,
+    /// What opens its key store.
+    log_seal: Seal,
+}
+
+/// Makes signers and server. An error removes all of it.
+fn make(answers: &Answers, certificate: Certificate, [keys, log]: [Instance; 2]) -> anyhow::Result<Made> {
+    let keys = keys.begin(answers.key_store.recovery())?;
+    let log = match log.begin(answers.log.recovery()) {
+        Ok(log) => log,
+        Err(error) => {
+            keys.undo();
+            return Err(error);
+        }
+    };
+    match fill(answers, certificate, &keys, &log) {
+        // From here on nothing is removed: the server is complete.
+        Ok((seal, log_seal)) => Ok(Made { keys: keys.finish()?, seal, log: log.finish()?, log_seal }),
+        Err(error) => {
+            output::note("Setup failed: removing what it has made.");
+            log.undo();
+            keys.undo();
+            Err(error)
+        }
     }
 }
 
 /// Only root, and who is given the right, may listen on ports below this one.
 const FIRST_FREE_PORT: u16 = 1024;
 
-/// Makes signer and data folder. What opens the signer's key store, if that is not a token.
-fn make(answers: &Answers, certificate: Certificate, making: &Making) -> anyhow::Result<Option<Seal>> {
+/// Makes signers and data folder. What opens the signers' key stores; a token needs nothing.
+fn fill(
+    answers: &Answers,
+    certificate: Certificate,
+    making: &Making,
+    log: &Making,
+) -> anyhow::Result<(Option<Seal>, Seal)> {
     let instance = making.instance();
     output::note(&format!("Creating the signer of the environment {ENVIRONMENT}, which runs as {}.", instance.user()));
     let (seal, kind) = match &answers.key_store {
-        KeyStoreAnswer::Sealed { choice, passphrase, recovery } => {
-            let seal = Seal::make(ENVIRONMENT, *choice, passphrase.clone(), recovery)?;
-            making.make(&Keys::Sealed(&seal))?;
-            (Some(seal), EnvironmentKind::Sealed)
-        }
+        KeyStoreAnswer::Sealed(sealed) => (Some(make_sealed(ENVIRONMENT, sealed, making)?), EnvironmentKind::Sealed),
         KeyStoreAnswer::Token { config, pin } => {
             making.make(&Keys::Token { config, pin: pin.as_ref() })?;
             (None, EnvironmentKind::Pkcs11)
         }
     };
+    let user = log.instance().user();
+    output::note(&format!("Creating the signer of the record's log, which runs as {user}."));
+    let log_seal = make_sealed(LOG_ENVIRONMENT, &answers.log, log)?;
     let unseal = || match &answers.key_store {
         // Nothing else is done meanwhile: whoever asks waits for this.
-        KeyStoreAnswer::Sealed { passphrase: Some(passphrase), .. } => as_root(|| instance.unseal(passphrase)),
-        KeyStoreAnswer::Sealed { .. } | KeyStoreAnswer::Token { .. } => bail!("the key store does not open by itself"),
+        KeyStoreAnswer::Sealed(SealedAnswer { passphrase: Some(passphrase), .. }) => {
+            as_root(|| instance.unseal(passphrase))
+        }
+        KeyStoreAnswer::Sealed(_) | KeyStoreAnswer::Token { .. } => bail!("the key store does not open by itself"),
     };
     let first = answers.key.as_ref().map_or_else(First::default, |key| First {
         project: Some(key.project.clone()),
@@ -160,30 +191,44 @@ fn make(answers: &Answers, certificate: Certificate, making: &Making) -> anyhow:
         names: &answers.names,
         database: answers.database.clone(),
         certificate,
-        key_store: KeyStore::Signer { socket: instance.socket(), kind },
+        key_store: KeyStore::Signer { socket: instance.socket(), kind, log: Some(log.instance().socket()) },
         administrator: &answers.administrator,
         first,
     };
     let _acting = Acting::begin(installed::USER)?;
     create::make(&plan)?;
+    Ok((seal, log_seal))
+}
+
+fn make_sealed(environment: &str, answer: &SealedAnswer, making: &Making) -> anyhow::Result<Seal> {
+    let seal = Seal::make(environment, answer.choice, answer.passphrase.clone(), &answer.recovery)?;
+    making.make(&Keys::Sealed(&seal))?;
     Ok(seal)
 }
 
 /// Starts the server, and waits until it serves.
-fn start(answers: &Answers, instance: &Instance) -> anyhow::Result<()> {
+fn start(answers: &Answers, made: &Made) -> anyhow::Result<()> {
     output::note("Starting the server.");
     if answers.listen.port() < FIRST_FREE_PORT {
         installed::allow_low_ports()?;
     }
     systemctl(&["enable", "--now", installed::UNIT])
         .context("the server is set up and does not start; journalctl -u sealcard-server has the reason")?;
-    if let KeyStoreAnswer::Sealed { passphrase: Some(passphrase), .. } = &answers.key_store {
-        instance.unseal_soon(passphrase)?;
+    if let KeyStoreAnswer::Sealed(SealedAnswer { passphrase: Some(passphrase), .. }) = &answers.key_store {
+        made.keys.unseal_soon(passphrase)?;
     }
     Ok(())
 }
 
-fn report(answers: &Answers, instance: &Instance, seal: Option<&Seal>) -> anyhow::Result<()> {
+const fn without(sealed: bool) -> &'static str {
+    if sealed {
+        "Without them nobody can use the private keys or continue the record's log on another machine."
+    } else {
+        "Without it nobody can continue the record's log on another machine."
+    }
+}
+
+fn report(answers: &Answers, made: &Made) -> anyhow::Result<()> {
     let data = Path::new(DATA);
     let name = answers.names.first().map_or("localhost", String::as_str);
     let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
@@ -191,15 +236,19 @@ fn report(answers: &Answers, instance: &Instance, seal: Option<&Seal>) -> anyhow
     output::line(format_args!("\nThe server is set up.\n"));
     output::line(format_args!("  Address         {url}"));
     output::line(format_args!("  Configuration   {}", data.join(crate::config::FILE).display()));
-    output::line(format_args!("  Signer          {}, as the user {}", instance.folder().display(), instance.user()));
+    for (what, instance) in [("Signer", &made.keys), ("Log's signer", &made.log)] {
+        let (folder, user) = (instance.folder(), instance.user());
+        output::line(format_args!("  {what:<14}  {}, as the user {user}", folder.display()));
+    }
     if let Some(key) = &answers.key {
         output::line(format_args!("  Key             {}/{}, {}", key.project, key.name, key.user_id));
     }
-    if let Some(seal) = seal {
-        output::line(format_args!("\nKeep in a safe place, apart from backups:"));
-        output::line(format_args!("  {}", seal.keep(&instance.folder())));
-        output::line(format_args!("Without it nobody can use the private keys on another machine."));
+    output::line(format_args!("\nKeep in a safe place, apart from backups:"));
+    if let Some(seal) = &made.seal {
+        output::line(format_args!("  {}", seal.keep(&made.keys.folder())));
     }
+    output::line(format_args!("  {}", made.log_seal.keep(&made.log.folder())));
+    output::line(format_args!("{}", without(made.seal.is_some())));
     let accounts = std::iter::once((&answers.administrator, "the administrator"));
     let accounts = accounts.chain(answers.key.iter().map(|key| (&key.user, "the user of the key")));
     let days = Limits::default().one_time_password_days;

@@ -75,7 +75,7 @@ fn follow(suite: &str) -> Result<()> {
         }
     }
     ensure!(verified && count >= 9, "{count} commands, and the tag verified: {verified}");
-    for unit in ["sealcard-server.service", "sealcard-signer@default.service"] {
+    for unit in ["sealcard-server.service", "sealcard-signer@default.service", "sealcard-signer@log.service"] {
         ensure!(
             container.run(&format!("systemctl is-failed {unit} || true"))?.text().trim() != "failed",
             "{unit} failed"

@@ -10,11 +10,14 @@ const TRY: &str = r#"
 cd /
 signers=/var/lib/sealcard-signer
 test "$(stat --format=%U $signers/default)" = sealcard-default
-for file in master.key keeper.key seal.json journal.jsonl; do test -s "$signers/default/$file"; done
+test "$(stat --format=%U $signers/log)" = sealcard-log
+for file in master.key keeper.key seal.json journal.jsonl; do
+    for signer in default log; do test -s "$signers/$signer/$file"; done
+done
 as_server() { setpriv --reuid=sealcard --regid=sealcard --clear-groups -- "$@"; }
 # The check can fail: as root it finds what it looks for.
 root_finds=$(find $signers -type f -exec sh -c 'head -c 1 "$1" >/dev/null 2>&1 && echo "$1"' sh {} \; | wc -l)
-test "$root_finds" -ge 4
+test "$root_finds" -ge 8
 # Every path of the system, by its name.
 find / -xdev ! -path '/proc/*' -print0 >/tmp/paths
 find $signers -print0 >>/tmp/paths
@@ -27,7 +30,7 @@ grep --count . /tmp/readable
 grep --quiet '^/var/lib/sealcard/server.toml$' /tmp/readable
 if grep "^$signers/" /tmp/readable; then echo 'FOUND a path of a signer'; fi
 # The memory, environment and open files of the signers.
-for process in $(pgrep --uid sealcard-default); do
+for process in $(pgrep --uid sealcard-default,sealcard-log); do
     for name in mem environ maps fd cwd root fdinfo; do
         if as_server sh -c 'head -c 1 "$1" >/dev/null 2>&1 || ls "$1"/ >/dev/null 2>&1' sh "/proc/$process/$name"; then
             echo "FOUND /proc/$process/$name"
@@ -42,8 +45,9 @@ journal=$(tail -n 1 $signers/default/journal.jsonl | sed 's/.*"hash":"\([0-9a-f]
 printf '%s\n%s\n' "$key" "$keeper" >/tmp/secrets
 base64 $signers/default/master.key >>/tmp/secrets
 base64 $signers/default/keeper.key >>/tmp/secrets
+base64 $signers/log/master.key >>/tmp/secrets
 tail -n 1 $signers/default/journal.jsonl >>/tmp/secrets
-test "$(wc -l </tmp/secrets)" -eq 5
+test "$(wc -l </tmp/secrets)" -eq 6
 xargs --delimiter='\n' --arg-file=/tmp/readable grep --files-with-matches --fixed-strings --file=/tmp/secrets -- 2>/dev/null |
     sed 's/^/FOUND a secret in /' || true
 # By parts of eight bytes without a line break, because grep reads lines.

@@ -67,7 +67,7 @@ fn a_certificate_of_an_acme_authority_is_renewed_and_a_passphrase_opens_the_keys
 
     // After a start somebody gives the passphrase.
     container.run("systemctl restart sealcard-server sealcard-signer@default.service")?.success()?;
-    let state = "sealcard admin environment list | grep -o 'locked\\|ready'";
+    let state = "sealcard admin environment list | grep '^default' | grep -o 'locked\\|ready'";
     ensure!(wait_for(&container, state, "locked")?, "the environment is open without a passphrase");
     let unseal = "runuser -u sealcard-default -- sealcard-signer unseal --folder /var/lib/sealcard-signer/default \\
         --passphrase-file - </root/passphrase";
@@ -101,17 +101,17 @@ fn tokens_and_credentials_are_environments_of_their_own_users() -> Result<()> {
     container.run(&format!("{OWN}{SIGN}"))?.success()?;
     container.run(TOKEN)?.success()?;
     let ready = "sealcard admin environment list | grep -c ready || true";
-    ensure!(wait_for(&container, ready, "3")?, "{}", container.run("sealcard admin environment list")?.text());
+    ensure!(wait_for(&container, ready, "4")?, "{}", container.run("sealcard admin environment list")?.text());
     let key =
         "sealcard admin key create release/hsm --environment hsm --algorithm nistp256 --user-id 'Hsm <hsm@example.org>'
         sealcard admin key create release/sealed --environment tests --user-id 'Sealed <sealed@example.org>'";
     container.run(key)?.success()?;
     let users = "ps -eo user:32,args | grep '[s]ealcard-signer listen' | cut -d' ' -f1 | sort | tr '\\n' ' '";
     let users = container.run(users)?.text();
-    ensure!(users == "sealcard-default sealcard-hsm sealcard-tests ", "signers run as {users}");
+    ensure!(users == "sealcard-default sealcard-hsm sealcard-log sealcard-tests ", "signers run as {users}");
     // A credential opens the keys after each start, and its recovery key is the one that was used.
     container.run("systemctl restart 'sealcard-signer@*.service' sealcard-server")?.success()?;
-    ensure!(wait_for(&container, ready, "3")?, "{}", container.run("sealcard admin environment list")?.text());
+    ensure!(wait_for(&container, ready, "4")?, "{}", container.run("sealcard admin environment list")?.text());
     let same = "systemd-creds decrypt --name=sealcard-seal /etc/credstore.encrypted/sealcard-seal-tests - |
         cmp - /root/sealcard-tests.recovery";
     container.run(same)?.success()?;
@@ -163,7 +163,7 @@ fn a_backup_is_restored_on_a_new_machine_with_the_signers_users() -> Result<()> 
     container.run(MOVE_AWAY)?.success()?;
     container.run(RESTORE)?.success()?;
     let ready = "sealcard admin environment list | grep -c ready || true";
-    ensure!(wait_for(&container, ready, "1")?, "{}", container.run("sealcard admin environment list")?.text());
+    ensure!(wait_for(&container, ready, "2")?, "{}", container.run("sealcard admin environment list")?.text());
     let verified = container.run("sealcard admin record verify")?.success()?;
     ensure!(!verified.text().contains("finding"), "{}", verified.text());
     let sign = "runuser -u alice -- env -C /home/alice HOME=/home/alice gpg --batch --yes --local-user tags@example.org \\
@@ -213,7 +213,9 @@ nothing_is_left() {
     test -z "$(find /var/lib/sealcard /var/lib/sealcard-signer -mindepth 1)"
     test -z "$(find /etc/systemd/system -name '*sealcard*')"
     test ! -e /etc/credstore.encrypted/sealcard-seal-default
+    test ! -e /etc/credstore.encrypted/sealcard-seal-log
     test ! -e /root/sealcard-default.recovery
+    test ! -e /root/sealcard-log.recovery
 }
 nothing_is_left
 # A database that accepts and never answers keeps setup waiting.
@@ -223,28 +225,33 @@ sealcard-server setup --name sign.example.org --seal systemd-credential --non-in
 setup=$!
 for _ in $(seq 300); do test -e /var/lib/sealcard/server.toml && break; sleep 0.1; done
 test -e /root/sealcard-default.recovery
+test -e /root/sealcard-log.recovery
 kill -KILL $setup
 kill $(jobs -p) 2>/dev/null || true
 test -e /var/lib/sealcard-signer/.making-default
+test -e /var/lib/sealcard-signer/.making-log
 "#;
 
 const MOVE_AWAY: &str = "
 sealcard-server backup /root/backup >/root/backup.txt
 grep master.key /root/backup.txt
 cp /var/lib/sealcard-signer/default/master.key /root/master.key
-systemctl disable --now sealcard-server sealcard-signer@default.socket
-systemctl stop sealcard-signer@default.service
+cp /var/lib/sealcard-signer/log/master.key /root/log-master.key
+systemctl disable --now sealcard-server sealcard-signer@default.socket sealcard-signer@log.socket
+systemctl stop sealcard-signer@default.service sealcard-signer@log.service
 rm -r /var/lib/sealcard /var/lib/sealcard-signer
 userdel sealcard-default
+userdel sealcard-log
 systemd-tmpfiles --create
 ";
 
 const RESTORE: &str = "
 sealcard-server restore /root/backup
 install -m 600 -o sealcard-default /root/master.key /var/lib/sealcard-signer/default/
+install -m 600 -o sealcard-log /root/log-master.key /var/lib/sealcard-signer/log/
 test \"$(stat --format=%U:%a /var/lib/sealcard-signer/default)\" = sealcard-default:700
 test \"$(stat --format=%U:%a /var/lib/sealcard/sealcard.db)\" = sealcard:600
-systemctl enable --now sealcard-signer@default.socket
+systemctl enable --now sealcard-signer@default.socket sealcard-signer@log.socket
 systemctl enable --now sealcard-server
 ";
 
