@@ -22,7 +22,8 @@ use super::{
 use crate::{
     Actor, Body, Event, Sha256, change_sha256,
     event::{
-        ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalsForgotten, AskedFlow, Binding, Member, ReviewClosed, UseCancelled, UseIntent, UseOutcome, UseWaiting,
+        ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalsForgotten, AskedFlow, Binding, Member, ReviewClosed,
+        UseCancelled, UseIntent, UseOutcome, UseWaiting,
     },
 };
 
@@ -85,6 +86,13 @@ impl Fold {
         if before.as_ref().is_some_and(|row| !row.state.is_open()) {
             self.fault(body, format!("a use waits for the approval {}", short_id(id)), "it is over".to_owned());
             return;
+        }
+        if waiting.binding.requester != Some(actor.id) {
+            self.fault(
+                body,
+                format!("a use waits for the approval {}", short_id(id)),
+                "it is for somebody else".to_owned(),
+            );
         }
         let bound = approval_row(&waiting.binding, (id, ApprovalKind::Use, actor.id), waiting.expires);
         self.ask(

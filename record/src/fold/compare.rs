@@ -262,7 +262,11 @@ impl Names {
                 format!("the approval {id} ({kind}, asked for by {name})")
             }
             Row::ApprovalDecision(row) => {
-                format!("the decision of {} about the approval {}", self.name(row.approver_id.0), short_id(row.approval_id))
+                format!(
+                    "the decision of {} about the approval {}",
+                    self.name(row.approver_id.0),
+                    short_id(row.approval_id)
+                )
             }
         }
     }

@@ -4,9 +4,7 @@ use sealcard_api::{
     Fingerprint, Timestamp,
     admin::EnvironmentKind,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
-    ids::{
-        ApprovalId, ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, ServiceTokenId,
-    },
+    ids::{ApprovalId, ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, ServiceTokenId},
     keys::RevocationReason,
     roles::{PrincipalKind, ProjectRole},
 };

@@ -88,9 +88,7 @@ impl Fold {
                 let in_project = || {
                     let mut keys = self.children(member.group_id.0).into_iter();
                     keys.any(|key| match self.rows.get(&key) {
-                        Some(Row::ProjectGroup(of)) => {
-                            Some(of.project_id) == project && Some(of.role.name()) == role
-                        }
+                        Some(Row::ProjectGroup(of)) => Some(of.project_id) == project && Some(of.role.name()) == role,
                         _ => false,
                     })
                 };

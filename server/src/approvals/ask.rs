@@ -174,12 +174,14 @@ fn ask(
         };
         tell::wanted(tx, &row, (&approval, NoticeKind::ApprovalWanted), (&[], &excluded(requester, owner)))?;
     }
+    let binding = row.binding()?;
     tx.append_record(caller.draft(Event::ApprovalAsked(ApprovalAsked {
         approval,
         terms: described(&terms, row.use_seconds),
         wants,
         reason: new.reason,
         expires: row.expires,
+        binding,
     })));
     approve_own(tx, caller, &viewer, &row)?;
     Ok(row.id)

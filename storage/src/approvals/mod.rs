@@ -16,6 +16,10 @@ use sealcard_api::{
     ids::{ApprovalId, GroupId, KeyId, PrincipalId, ProjectId, RequestId},
     roles::PrincipalKind,
 };
+use sealcard_record::{
+    Sha256,
+    event::{AskedFlow, AskedStage, Binding},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -86,9 +90,9 @@ pub struct ApprovalBody {
     /// What changes, one line each: for a change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub change: Vec<String>,
-    /// SHA-256 of what changes, hexadecimal: for a change.
+    /// SHA-256 of what changes: for a change.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub change_sha256: Option<String>,
+    pub change_sha256: Option<Sha256>,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -117,6 +121,13 @@ pub struct StageOf {
     pub by: String,
     /// How many of them must.
     pub count: u32,
+}
+
+impl FlowOf {
+    fn asked(&self) -> AskedFlow {
+        let stages = self.stages.iter().map(|StageOf { by, count }| AskedStage { by: by.clone(), count: *count });
+        AskedFlow { name: self.name.clone(), stages: stages.collect(), veto: self.veto.clone() }
+    }
 }
 
 /// What somebody decided.
@@ -225,6 +236,31 @@ impl FromRow for PrincipalNameRow {
 impl ApprovalRow {
     fn body_json(&self) -> Result<String, StorageError> {
         serde_json::to_string(&self.body).map_err(|error| StorageError::Damaged(error.to_string()))
+    }
+
+    /// What the record says of it.
+    ///
+    /// # Errors
+    /// If its columns hold what no server writes.
+    pub fn binding(&self) -> Result<Binding, StorageError> {
+        let damaged = |what: &str| StorageError::Damaged(format!("an approval's {what} can't be read"));
+        let operation = self.operation.as_deref().map(|name| name.parse().map_err(|_| damaged("operation")));
+        let terms = self.body.terms.as_ref();
+        Ok(Binding {
+            created: self.created,
+            use_seconds: self.use_seconds,
+            operation: operation.transpose()?,
+            requester: self.requester,
+            group: self.group,
+            host: self.host.clone(),
+            max_uses: self.max_uses,
+            not_before: self.not_before,
+            networks: terms.map(|terms| terms.networks.clone()).unwrap_or_default(),
+            tool: terms.and_then(|terms| terms.tool.clone()),
+            change_sha256: self.body.change_sha256,
+            flows: self.body.flows.iter().map(FlowOf::asked).collect(),
+            body_sha256: Sha256::of(self.body_json()?.as_bytes()),
+        })
     }
 
     /// The operation that it is for.
