@@ -49,6 +49,8 @@ pub struct ApprovalRow {
     pub not_before: Option<Timestamp>,
     /// When the review of break-glass was closed.
     pub reviewed: Option<Timestamp>,
+    /// Who took it back after it was approved.
+    pub revoked_by: Option<PrincipalId>,
     /// Of the rest: its flows, terms and what it is about.
     pub body_sha256: Sha256,
 }

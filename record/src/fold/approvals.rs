@@ -203,7 +203,11 @@ impl Fold {
             self.approvals.change.events.clear();
             self.approvals.change.touched.clear();
         }
-        self.put(Row::Approval(ApprovalRow { state: ended.approval_state, ..row }));
+        let revoked_by = match (ended.approval_state, &body.actor) {
+            (ApprovalState::Revoked, Some(actor)) => Some(actor.id),
+            _ => row.revoked_by,
+        };
+        self.put(Row::Approval(ApprovalRow { state: ended.approval_state, revoked_by, ..row }));
     }
 
     /// Whether the change that was made right before is the one that was approved, and by enough people.
@@ -360,6 +364,7 @@ fn approval_row(
         used: 0,
         not_before: binding.not_before,
         reviewed: None,
+        revoked_by: None,
         body_sha256: binding.body_sha256,
     }
 }

@@ -156,6 +156,7 @@ fn ask(
         used: 0,
         not_before: terms.not_before,
         reviewed: None,
+        revoked_by: None,
         body: ApprovalBody {
             terms: Some(terms.clone()),
             reason: Some(new.reason.clone()),

@@ -193,6 +193,7 @@ impl ChangeGate {
             used: 0,
             not_before: (needs.delay > 0).then_some(begins),
             reviewed: None,
+            revoked_by: None,
             body: ApprovalBody {
                 change: change.clone(),
                 change_sha256: Some(sha256),

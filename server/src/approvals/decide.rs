@@ -345,8 +345,12 @@ fn end_one(tx: &mut WriteTx, caller: &Caller, id: ApprovalId) -> Result<Approval
         }
         over => return Err(ApprovalError::Over(short(row.id), over)),
     };
-    let change = ApprovalChange { state, expires: row.expires };
-    if !tx.change_approval(row.id, row.version, change)? {
+    let changed = if state == ApprovalState::Revoked {
+        tx.revoke_approval(row.id, row.version, caller.principal)?
+    } else {
+        tx.change_approval(row.id, row.version, ApprovalChange { state, expires: row.expires })?
+    };
+    if !changed {
         return Err(ApprovalError::Changed(short(row.id)));
     }
     let approval = reference(tx, &row)?;

@@ -93,6 +93,7 @@ impl Decider {
             used: 0,
             not_before: None,
             reviewed: None,
+            revoked_by: None,
             body: ApprovalBody {
                 asked: Some(self.asked_use(facts, &intent)),
                 reason: self.request.context.justification.clone(),

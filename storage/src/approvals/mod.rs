@@ -73,6 +73,8 @@ pub struct ApprovalRow {
     pub not_before: Option<Timestamp>,
     /// When the review of break-glass was closed.
     pub reviewed: Option<Timestamp>,
+    /// Who took it back after it was approved.
+    pub revoked_by: Option<PrincipalId>,
     /// The rest.
     pub body: ApprovalBody,
 }
@@ -157,7 +159,7 @@ macro_rules! select {
         concat!(
             "SELECT a.id, a.kind, a.state, a.version, a.created, a.expires, a.use_seconds, a.asked_by, a.project_id,
                 a.key_id, a.operation, a.request_id, a.requester_id, a.group_id, a.host, a.max_uses, a.used,
-                a.not_before, a.reviewed, a.body FROM approval a ",
+                a.not_before, a.reviewed, a.revoked_by, a.body FROM approval a ",
             $rest
         )
     };
@@ -172,7 +174,7 @@ impl FromRow for ApprovalRow {
         let state = ApprovalState::ALL.into_iter().find(|one| one.name() == state);
         let time = |index| Ok::<_, StorageError>(row.get::<Option<i64>>(index)?.map(Timestamp::from_unix));
         let number = |index| Ok::<_, StorageError>(u32::try_from(row.get::<i64>(index)?).unwrap_or(u32::MAX));
-        let body: String = row.get(19)?;
+        let body: String = row.get(20)?;
         Ok(Self {
             id: ApprovalId(row.get(0)?),
             kind: kind.ok_or_else(|| damaged("kind"))?,
@@ -193,6 +195,7 @@ impl FromRow for ApprovalRow {
             used: number(16)?,
             not_before: time(17)?,
             reviewed: time(18)?,
+            revoked_by: row.get::<Option<Uuid>>(19)?.map(PrincipalId),
             body: serde_json::from_str(&body).map_err(|_| damaged("body"))?,
         })
     }
@@ -286,8 +289,9 @@ impl WriteTx {
         const ADD: &str =
             "INSERT INTO approval (id, kind, state, version, change, created, expires, use_seconds, asked_by,
                 project_id, key_id, operation, request_id, requester_id, group_id, host, max_uses, used, not_before,
-                reviewed, body)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+                reviewed, revoked_by, body)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                $22)";
         let change = self.next_approvals_version()?;
         let body = row.body_json()?;
         let uuid = |id: Option<Uuid>| id;
@@ -312,6 +316,7 @@ impl WriteTx {
             i64::from(row.used),
             row.not_before.map(Timestamp::unix),
             row.reviewed.map(Timestamp::unix),
+            uuid(row.revoked_by.map(|id| id.0)),
             body,
         ];
         self.conn_for_uses().execute(ADD, values)?;

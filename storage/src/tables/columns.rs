@@ -59,7 +59,7 @@ pub const TABLES: &[Folded] = &[
     folded(
         "access_grant",
         &["id", "principal_id", "service_token_id", "label", "created", "expires", "refreshable_until", "revoked"],
-        &[("last_used", SHOWN), ("last_address", SHOWN)],
+        &[("last_used", SHOWN), ("last_address", SHOWN), ("login_address", SHOWN)],
     ),
     folded("grant_token", &["hash", "grant_id", "retired"], &[("created", "only which tokens are forgotten first")]),
     apart(
@@ -166,6 +166,7 @@ pub const TABLES: &[Folded] = &[
             "used",
             "not_before",
             "reviewed",
+            "revoked_by",
             "body",
         ],
         &[

@@ -99,8 +99,8 @@ const LOG_KEY: &str = "SELECT component_id, environment_id, origin, ed25519, ml_
     ORDER BY component_id LIMIT $1 OFFSET $2";
 const APPROVAL: &str =
     "SELECT id, kind, state, created, expires, use_seconds, asked_by, project_id, key_id, operation, request_id,
-    requester_id, group_id, host, max_uses, used, not_before, reviewed, body
-    FROM approval ORDER BY id LIMIT $1 OFFSET $2";
+    requester_id, group_id, host, max_uses, used, not_before, reviewed, revoked_by,
+    body FROM approval ORDER BY id LIMIT $1 OFFSET $2";
 const APPROVAL_DECISION: &str = "SELECT approval_id, flow, approver_id, stage, verdict FROM approval_decision
     ORDER BY approval_id, flow, approver_id LIMIT $1 OFFSET $2";
 
@@ -340,7 +340,8 @@ impl FromColumns for ApprovalRow {
             used: number(row.get(15)?, "used")?,
             not_before: time_if_any(row, 16)?,
             reviewed: time_if_any(row, 17)?,
-            body_sha256: Sha256::of(row.get::<String>(18)?.as_bytes()),
+            revoked_by: id(18)?.map(PrincipalId),
+            body_sha256: Sha256::of(row.get::<String>(19)?.as_bytes()),
         })
     }
 }

@@ -36,6 +36,7 @@ fn approval(
         used,
         not_before: None,
         reviewed: reviewed.map(Timestamp::from_unix),
+        revoked_by: None,
         body: ApprovalBody::default(),
     }
 }
