@@ -280,9 +280,10 @@ fn stage_text(number: usize, stage: &ApprovalStage) -> String {
 
 /// How it stands, with who rejected it and why.
 pub(super) fn standing(approval: &Approval) -> String {
-    match rejection(approval) {
-        Some(rejection) => format!("{}: {rejection}", short_id(approval.id)),
-        None => outcome(approval),
+    match (rejection(approval), approval.state) {
+        (Some(rejection), _) => format!("{}: {rejection}", short_id(approval.id)),
+        (None, ApprovalState::Revoked) => format!("{}: {}.", short_id(approval.id), state(approval)),
+        (None, _) => outcome(approval),
     }
 }
 
@@ -293,7 +294,7 @@ pub(super) fn outcome(approval: &Approval) -> String {
         ApprovalState::Pending => format!("{id}: noted. Still missing: {}.", wants(approval)),
         ApprovalState::Approved | ApprovalState::Spent => format!("{id}: approved."),
         ApprovalState::Rejected => format!("{id}: rejected."),
-        _ => format!("{id}: {}.", state(approval)),
+        state => format!("{id}: {}.", state.name()),
     }
 }
 
@@ -404,6 +405,7 @@ pub(super) mod tests {
         assert_eq!(summary(&advance), "in advance: 3 uses");
         let revoked = Approval { state: ApprovalState::Revoked, revoked_by: Some("ben".to_owned()), ..advance.clone() };
         assert_eq!(wants(&revoked), "revoked by ben");
+        assert!(standing(&revoked).ends_with(": revoked by ben.") && outcome(&revoked).ends_with(": revoked."));
         assert!(rows(&revoked, Timestamp::from_unix(0), Detail::All).contains(&("state", "revoked by ben".to_owned())));
         let used = Approval { state: ApprovalState::Approved, used: 1, ..advance };
         assert_eq!(summary(&used), "in advance: 2 of 3 uses left");
