@@ -109,7 +109,7 @@ pub struct UseWaiting {
     /// Until when the approval can be decided.
     pub expires: Timestamp,
     /// What the approval is bound to from now on.
-    pub binding: Binding,
+    pub binding: Box<Binding>,
 }
 
 /// A use waited until its deadline: nobody is signed for any more.

@@ -93,7 +93,7 @@ fn waits() -> Event {
         wants: Vec::new(),
         deadline: later(600),
         expires: later(600),
-        binding: binding(Some(1)),
+        binding: Box::new(binding(Some(1))),
     })
 }
 

@@ -251,7 +251,7 @@ fn approvals() -> Vec<Event> {
             wants: wants.clone(),
             deadline: later(),
             expires: later(),
-            binding: binding(),
+            binding: Box::new(binding()),
         }),
         Event::UseExpired(UseExpired { signing_key: signing_key(), approval: ApprovalId(id(90)) }),
         Event::ApprovalAsked(ApprovalAsked {

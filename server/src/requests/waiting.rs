@@ -187,7 +187,7 @@ impl Decider {
         let UseIntent { signing_key, component, mut asked, host } = intent;
         asked.judged = events::judged(facts, decision, &std::collections::BTreeSet::new(), None);
         let (approval, wants, deadline) = (waits.approval, waits.wants.clone(), waits.deadline);
-        let expires = waits.expires;
+        let (expires, binding) = (waits.expires, Box::new(binding));
         let waiting = UseWaiting { signing_key, component, asked, host, approval, wants, deadline, expires, binding };
         self.caller.in_request(waits.request).draft(Event::UseWaiting(waiting))
     }
