@@ -177,6 +177,9 @@ pub struct Approval {
     pub flows: Vec<ApprovalFlow>,
     /// What people decided, oldest first.
     pub decisions: Vec<ApprovalDecision>,
+    /// The name of the person who took it back after it was approved.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked_by: Option<String>,
     /// Whether the caller can decide about it now.
     pub yours_to_decide: bool,
     /// Why the caller can't, if there is more to say than that others must.

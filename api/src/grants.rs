@@ -112,6 +112,33 @@ pub struct GrantInfo {
     /// From which address it was used last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_address: Option<String>,
+    /// What its holder showed at login.
+    pub login_method: LoginMethod,
+    /// From which address its holder logged in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub login_address: Option<String>,
+}
+
+/// What somebody shows at login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginMethod {
+    /// A user's password.
+    Password,
+    /// A service account's token.
+    ServiceToken,
+}
+
+impl LoginMethod {
+    /// The name as JSON and commands write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::ServiceToken => "service-token",
+        }
+    }
 }
 
 /// Answer of `GET /v1/server`: what anyone may know.

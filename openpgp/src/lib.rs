@@ -39,6 +39,6 @@ pub use mpi::ComponentKey;
 pub use packets::{
     Block, BlockKind, Frame, FrameError, Part, ReadError, blocks, fingerprint, frames, public_part, tag,
 };
-pub use sign::{Cleartext, Draft, Form, SignatureError, SigningKey};
+pub use sign::{Cleartext, Draft, Form, Seed, SignatureError, SigningKey};
 pub use signer::CertificateError;
 pub use verify::{Certificates, Judgement, Verdict, verify_detached, verify_inline};

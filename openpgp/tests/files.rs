@@ -86,6 +86,24 @@ fn a_signature_is_good_for_its_content_and_bad_for_any_other() {
 }
 
 #[test]
+fn draft_is_the_same_with_the_seed_of_an_earlier_one() {
+    let owner = Owner::new();
+    let hash = owner.key.preferred_hash();
+    let first = Draft::of_content(&owner.key, hash, &mut &b"content"[..]).unwrap();
+    let mut content = Vec::new();
+    let again = Draft::of_content_again(&owner.key, hash, &mut &b"content"[..], |digest| {
+        content = digest.to_vec();
+        Some(first.seed())
+    });
+    assert_eq!(again.unwrap().digest(), first.digest());
+    let other = Draft::of_content_again(&owner.key, hash, &mut &b"content"[..], |digest| {
+        assert_eq!(digest, content, "the content is told apart by its own digest");
+        None
+    });
+    assert_ne!(other.unwrap().digest(), first.digest());
+}
+
+#[test]
 fn what_the_key_did_not_make_is_refused_before_it_is_written() {
     let mut owner = Owner::new();
     let draft = Draft::of_content(&owner.key, owner.key.preferred_hash(), &mut &b"content"[..]).unwrap();

@@ -7,7 +7,7 @@
 //! - [`Line`]: an entry with its salt and hash, as it is exported.
 //! - [`export`]: the log as plain files.
 //! - [`verify`]: the proof that nothing was changed or left out.
-//! - [`fold`]: what the database's tables must hold after all entries.
+//! - [`fold`]: what the database's tables must hold after all entries, and which entries lack an approval.
 //!
 //! # Canonical bytes
 //!
@@ -31,6 +31,7 @@
 //! value in one of the enums for instance, needs a higher `SCHEMA`: then older readers know that they can't read
 //! everything.
 
+mod change;
 mod entry;
 pub mod event;
 pub mod export;
@@ -38,6 +39,7 @@ pub mod fold;
 mod values;
 pub mod verify;
 
+pub use change::{MADE_ANEW, change_sha256};
 pub use entry::{Body, BodyError, Draft, Head, Line, MAX_ENTRY, Placed, SCHEMA, leaf, leaf_hash, leaf_of, parse};
 pub use event::Event;
 pub use values::{Actor, HashPrefix, HexBytes, Named, Salt, Sha256};

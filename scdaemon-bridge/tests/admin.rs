@@ -26,7 +26,7 @@ fn grant(id: u32, label: &str) -> Value {
         "id": format!("019384f0-0000-7000-8000-{id:012}"), "principal": ID, "principal_name": "alice",
         "roles": [], "label": label, "created": "2026-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z",
         "refreshable_until": "2099-01-01T00:00:00Z", "kind": "user", "last_used": "2020-01-02T00:00:00Z",
-        "last_address": "192.0.2.7",
+        "last_address": "192.0.2.7", "login_method": "password",
     })
 }
 

@@ -54,7 +54,10 @@ impl Gateway {
         let Some(gate) = self.0.get() else { return Ok(()) };
         let entries = tx.appended.split_off(first);
         let judged = gate.judge(tx, &entries);
+        // The approval is spent by the change: its entry comes after those of the change.
+        let of_gate = tx.appended.split_off(first);
         tx.appended.extend(entries);
+        tx.appended.extend(of_gate);
         match judged? {
             None => Ok(()),
             Some(Stopped { error, instead }) => {

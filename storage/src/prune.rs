@@ -4,6 +4,7 @@ use sealcard_api::{
     Timestamp,
     ids::{ApprovalId, NoticeId, RequestId},
 };
+use sealcard_record::{Draft, Event, event::ApprovalsForgotten};
 use uuid::Uuid;
 
 use super::{StorageError, Store, sql::params};
@@ -30,8 +31,26 @@ impl Store {
     pub async fn prune_approvals(&self, end: Timestamp) -> Result<u64, StorageError> {
         const PRUNE: &str = "DELETE FROM approval WHERE id IN (SELECT id FROM approval
              WHERE id < $1 AND state NOT IN ('pending', 'approved')
-                AND NOT (kind = 'break-glass' AND used > 0 AND reviewed IS NULL) ORDER BY id LIMIT $2)";
-        self.prune(PRUNE, ApprovalId::first_of(end).0).await
+                AND NOT (kind = 'break-glass' AND used > 0 AND reviewed IS NULL) ORDER BY id LIMIT $2) RETURNING id";
+        let first_kept = ApprovalId::first_of(end).0;
+        let mut pruned = 0;
+        loop {
+            let some = self.write(move |tx| -> Result<usize, StorageError> {
+                let rows: Vec<(Uuid,)> = tx.conn_for_uses().all(PRUNE, params![first_kept, AT_ONCE])?;
+                if !rows.is_empty() {
+                    let mut approvals: Vec<ApprovalId> = rows.iter().map(|(id,)| ApprovalId(*id)).collect();
+                    approvals.sort_unstable();
+                    let forgotten = Event::ApprovalsForgotten(ApprovalsForgotten { approvals });
+                    tx.append_record(Draft::of_server(forgotten));
+                }
+                Ok(rows.len())
+            });
+            let some = some.await?;
+            pruned += some as u64;
+            if (some as i64) < AT_ONCE {
+                return Ok(pruned);
+            }
+        }
     }
 
     /// Deletes notices that were made before `end` and have no delivery that is still tried. Returns how many.

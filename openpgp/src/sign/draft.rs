@@ -3,10 +3,10 @@
 use std::{
     fmt,
     io::{self, Read, Write as _},
-    time::SystemTime,
+    time::{Duration, UNIX_EPOCH},
 };
 
-use sealcard_api::algorithm::HashAlgorithm as Hash;
+use sealcard_api::{Timestamp, algorithm::HashAlgorithm as Hash};
 use sequoia_openpgp::{
     Packet,
     armor::{self, Kind},
@@ -31,12 +31,34 @@ pub enum Form {
     Binary,
 }
 
+/// The notation in which the library puts a random value into each signature.
+const SALT: &str = "salt@notations.sequoia-pgp.org";
+
+/// What makes two signatures over the same content by the same key differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seed {
+    /// When the signature says that it was made.
+    pub time: Timestamp,
+    /// A random value in it.
+    pub salt: [u8; 32],
+}
+
+impl Seed {
+    /// The present time and a new random value.
+    fn new() -> Result<Self, SignatureError> {
+        let mut salt = [0; 32];
+        sequoia_openpgp::crypto::random(&mut salt)?;
+        Ok(Self { time: Timestamp::now(), salt })
+    }
+}
+
 /// A signature that lacks only what the server makes.
 #[derive(Clone)]
 pub struct Draft {
     fields: SignatureBuilder,
     hash: Hash,
     digest: Vec<u8>,
+    seed: Seed,
 }
 
 impl Draft {
@@ -46,6 +68,21 @@ impl Draft {
     ///
     /// When the content can't be read.
     pub fn of_content(key: &SigningKey, hash: Hash, content: &mut dyn Read) -> Result<Self, SignatureError> {
+        Self::of_content_again(key, hash, content, |_| None)
+    }
+
+    /// The same, with the seed of an earlier draft if `earlier` has one for the content's digest: then the draft is the
+    /// same one.
+    ///
+    /// # Errors
+    ///
+    /// When the content can't be read.
+    pub fn of_content_again(
+        key: &SigningKey,
+        hash: Hash,
+        content: &mut dyn Read,
+        earlier: impl FnOnce(&[u8]) -> Option<Seed>,
+    ) -> Result<Self, SignatureError> {
         let mut context = context(hash)?;
         let mut buffer = vec![0; 128 * 1024];
         loop {
@@ -56,31 +93,42 @@ impl Draft {
                 Err(error) => return Err(error.into()),
             }
         }
-        Self::new(key, SignatureType::Binary, hash, context)
+        let seed = match earlier(&context.clone().into_digest()?) {
+            Some(seed) => seed,
+            None => Seed::new()?,
+        };
+        Self::new(key, SignatureType::Binary, (hash, context), seed)
     }
 
     /// Over text that was made canonical already.
     pub(super) fn of_text(key: &SigningKey, hash: Hash, canonical: &[u8]) -> Result<Self, SignatureError> {
         let mut context = context(hash)?;
         context.update(canonical);
-        Self::new(key, SignatureType::Text, hash, context)
+        Self::new(key, SignatureType::Text, (hash, context), Seed::new()?)
     }
 
     fn new(
         key: &SigningKey,
         kind: SignatureType,
-        hash: Hash,
-        mut context: hash::Context,
+        (hash, mut context): (Hash, hash::Context),
+        seed: Seed,
     ) -> Result<Self, SignatureError> {
         // Tells the library which key will sign. What it hashed is signed later.
         let signer = RemoteSigner::new(&key.public, |_, _: &[u8]| Err("the private key is on the server"));
         let fields = SignatureBuilder::new(kind)
             .set_hash_algo(context.algo())
-            .set_signature_creation_time(SystemTime::now())?
-            .pre_sign(&signer)?;
+            .set_signature_creation_time(UNIX_EPOCH + Duration::from_secs(seed.time.unix().max(0).cast_unsigned()))?
+            .pre_sign(&signer)?
+            .set_notation(SALT, seed.salt, None, false)?;
         let fields = without_critical(fields)?;
         fields.hash(&mut context)?;
-        Ok(Self { fields, hash, digest: context.into_digest()? })
+        Ok(Self { fields, hash, digest: context.into_digest()?, seed })
+    }
+
+    /// What it differs by from other drafts for the same content.
+    #[must_use]
+    pub const fn seed(&self) -> Seed {
+        self.seed
     }
 
     /// The hash algorithm.

@@ -9,6 +9,6 @@ mod error;
 mod key;
 
 pub use cleartext::Cleartext;
-pub use draft::{Draft, Form};
+pub use draft::{Draft, Form, Seed};
 pub use error::SignatureError;
 pub use key::SigningKey;

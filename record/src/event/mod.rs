@@ -25,7 +25,10 @@ pub use administration::{
     ProjectMemberAct, ServiceAccountAdded, ServiceAccountChanged, TokenAdded, TokenRevoked, UserAdded, UserChanged,
     Via,
 };
-pub use approvals::{ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, UseExpired, UseWaiting};
+pub use approvals::{
+    ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, ApprovalsForgotten, AskedFlow, AskedStage, Binding,
+    DemandedStage, ReviewClosed, UseExpired, UseWaiting,
+};
 pub use authentication::{
     GrantRefreshed, GrantRevoked, Login, LoginFailed, LoginFailure, LoginMethod, PasswordChangeFailed,
     PasswordChangeRequired, PasswordChanged, PasswordReset,
@@ -143,6 +146,8 @@ events! {
     ApprovalEnded(ApprovalEnded) = "approval-ended", Approval;
     /// What break-glass was used for was looked into.
     ReviewClosed(ReviewClosed) = "review-closed", Approval;
+    /// Old approvals of which nothing can come any more were deleted from the database.
+    ApprovalsForgotten(ApprovalsForgotten) = "approvals-forgotten", Approval;
 
     /// A principal has shown its secret and got a grant.
     Login(Login) = "login", Authentication;

@@ -11,7 +11,7 @@ use sealcard_api::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Claims, SigningKey, Subject};
+use super::{Claims, DemandedStage, SigningKey, Subject};
 use crate::{HexBytes, Named, Sha256};
 
 /// What policy is asked for. A signature over an SSHSIG blob is `Sign`, whichever component makes it.
@@ -24,6 +24,29 @@ pub enum Operation {
     Decrypt,
     /// A login.
     Authenticate,
+}
+
+impl Operation {
+    /// All operations.
+    pub const ALL: [Self; 3] = [Self::Sign, Self::Decrypt, Self::Authenticate];
+
+    /// The name as record and database write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sign => "sign",
+            Self::Decrypt => "decrypt",
+            Self::Authenticate => "authenticate",
+        }
+    }
+}
+
+impl FromStr for Operation {
+    type Err = UnknownOperationError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name).ok_or(UnknownOperationError)
+    }
 }
 
 /// What the signer is asked for, by the name that its journal uses too.
@@ -70,9 +93,9 @@ impl FromStr for SignerOperation {
     }
 }
 
-/// A name that no operation of the signer has. Retrying can't help.
+/// A name that no operation has. Retrying can't help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no operation of the signer")]
+#[error("no such operation")]
 pub struct UnknownOperationError;
 
 /// What a key was asked to do. Digests are recorded as they are, ciphertexts and messages of ssh only as their SHA-256.
@@ -140,6 +163,9 @@ pub struct Judged {
     /// The stages that it had passed, such as `project/tags/approvers`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub approvals: Vec<String>,
+    /// The stages that the rules demanded of this approval.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub demanded: Vec<DemandedStage>,
     /// The quotas that had nothing left.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub exhausted: Vec<String>,
@@ -331,6 +357,9 @@ pub struct UseCancelled {
     /// The key.
     #[serde(flatten)]
     pub signing_key: SigningKey,
+    /// The approval that it waited for, if that ended with it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub approval: Option<ApprovalId>,
 }
 
 impl Subject for UseCancelled {

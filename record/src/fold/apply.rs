@@ -169,18 +169,18 @@ impl Fold {
             }
             Event::TemplateWithdrawn(change) => self.put_template(change, actor.map(|actor| actor.id), true),
 
-            // Uses and what people decide about them: their tables are none that give access.
-            Event::UseIntent(_)
-            | Event::UseOutcome(_)
-            | Event::UseDenied(_)
-            | Event::UseDeniedBurst(_)
-            | Event::UseCancelled(_)
-            | Event::UseWaiting(_)
-            | Event::UseExpired(_)
-            | Event::ApprovalAsked(_)
-            | Event::ApprovalDecided(_)
-            | Event::ApprovalEnded(_)
-            | Event::ReviewClosed(_) => {}
+            Event::UseWaiting(waiting) => self.use_waits(body, waiting),
+            Event::UseCancelled(cancelled) => self.use_cancelled(cancelled),
+            Event::UseIntent(intent) => self.use_begins(body, intent),
+            Event::UseOutcome(outcome) => self.use_ends(body, outcome),
+            Event::ApprovalAsked(asked) => self.approval_asked(body, asked),
+            Event::ApprovalDecided(decided) => self.approval_decided(body, decided),
+            Event::ApprovalEnded(ended) => self.approval_ended(body, ended),
+            Event::ReviewClosed(review) => self.review_closed(body, review),
+            Event::ApprovalsForgotten(forgotten) => self.forget_approvals(forgotten),
+
+            // Uses that did not begin. An approval outlives the request that waited for it.
+            Event::UseDenied(_) | Event::UseDeniedBurst(_) | Event::UseExpired(_) => {}
             // What was refused changes nothing.
             Event::LoginFailed(_)
             | Event::PasswordChangeRequired(_)

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
-use sealcard_api::admin::EnvironmentKind;
+use sealcard_api::{admin::EnvironmentKind, ids::ApprovalId};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -45,6 +45,19 @@ pub enum Difference {
         /// What is wrong.
         error: String,
     },
+    /// An entry rests on an approval that the entries before it don't give.
+    #[error("entry {sequence}: {what}, but {why}")]
+    Unapproved {
+        /// The entry.
+        sequence: u64,
+        /// What it says, for a person.
+        what: String,
+        /// What the entries before it say.
+        why: String,
+    },
+    /// As many more as there was no room for.
+    #[error("{0} more entries rest on approvals that the entries before them don't give")]
+    MoreUnapproved(u64),
     /// Entries of a newer release may have changed any row, so nothing was compared.
     #[error("the tables were not compared: {0} entries are of a newer release")]
     NewerEntries(u64),
@@ -111,13 +124,16 @@ impl Comparison {
         }
     }
 
-    /// The rows that were not there.
+    /// The rows that were not there, and the entries that rest on approvals which no entries give.
     #[must_use]
     pub fn finish(self) -> Vec<Difference> {
         match self.expected.unknown {
             0 => {
                 let missing = |row: &Row| Difference::Missing { table: row.table(), row: self.names.describe(row) };
-                self.expected.rows.values().map(missing).collect()
+                let missing = self.expected.rows.values().map(missing);
+                let (faults, more) = (&self.expected.approvals.faults, self.expected.approvals.more_faults);
+                let more = (more > 0).then_some(Difference::MoreUnapproved(more));
+                missing.chain(faults.iter().cloned()).chain(more).collect()
             }
             unknown => vec![Difference::NewerEntries(unknown)],
         }
@@ -241,12 +257,29 @@ impl Names {
             }
             Row::TemplateVersion(row) => format!("version {} of the template {}", row.version, clean(&row.name)),
             Row::LogKey(row) => format!("the key of the log {}", clean(&row.origin)),
+            Row::Approval(row) => {
+                let (id, kind, name) = (short_id(row.id), row.kind.name(), self.name(row.asked_by.0));
+                format!("the approval {id} ({kind}, asked for by {name})")
+            }
+            Row::ApprovalDecision(row) => {
+                format!(
+                    "the decision of {} about the approval {}",
+                    self.name(row.approver_id.0),
+                    short_id(row.approval_id)
+                )
+            }
         }
     }
 }
 
 /// A name without what could deceive a terminal: it may come from a changed table.
-fn clean(name: &str) -> String {
+pub(super) fn clean(name: &str) -> String {
     let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     name.chars().map(shown).collect()
+}
+
+/// The end of an approval's id, as commands show it.
+pub(super) fn short_id(id: ApprovalId) -> String {
+    let text = id.0.simple().to_string();
+    text.get(24..).unwrap_or(&text).to_owned()
 }

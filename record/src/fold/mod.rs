@@ -1,22 +1,26 @@
 //! The tables follow from the record.
 //!
 //! A [`Fold`] takes the record's entries in their order and keeps the rows that the server's tables must have after
-//! them: principals, groups, projects, roles, tokens, grants, environments, PIN claims, keys, rules. [`Fold::compare`]
-//! then takes the rows that the tables do have, in any order, and names each difference. So a row that was inserted,
+//! them: principals, groups, projects, roles, tokens, grants, environments, PIN claims, keys, rules, approvals and what
+//! was decided about them. It also checks that each use and change that rests on an approval is explained by entries
+//! before it. [`Fold::compare`] then takes the rows that the tables do have, in any order, and names each difference. So a row that was inserted,
 //! changed or deleted by hand is found, whatever the record's log says.
 //!
 //! Memory grows with the rows, not with the entries. Secrets are compared by the first bytes of their SHA-256.
 //!
 //! ```text
-//! entries ─▶ Fold::entry   (apply.rs: one arm for each event)
+//! entries ─▶ Fold::entry   (apply.rs: one arm for each event; approvals.rs: what people decided)
 //!                └─▶ Fold::compare ─▶ Comparison::row, Comparison::finish ─▶ Difference
 //! file of tables ─▶ TablesFile     (file.rs: as `sealcard admin record export --tables` writes it)
 //! ```
 
 mod apply;
+mod approval_rows;
+mod approvals;
 mod compare;
 mod file;
 mod rows;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +29,7 @@ use uuid::Uuid;
 
 use self::rows::RowKey;
 pub use self::{
+    approval_rows::{ApprovalDecisionRow, ApprovalRow},
     compare::{ColumnDifference, Comparison, Difference},
     file::{TablesError, TablesFile, TablesHead},
     rows::{
@@ -50,6 +55,7 @@ pub struct Fold {
     rows: BTreeMap<RowKey, Row>,
     /// What belongs to a principal, group, project, key, grant or token.
     links: BTreeSet<(Uuid, RowKey)>,
+    approvals: approvals::Approvals,
 }
 
 impl Fold {
@@ -85,6 +91,7 @@ impl Fold {
         if body.event == Event::Unknown {
             self.unknown += 1;
         }
+        self.note_change(body);
         self.apply(body);
     }
 

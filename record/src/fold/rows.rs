@@ -4,13 +4,14 @@ use sealcard_api::{
     Fingerprint, Timestamp,
     admin::EnvironmentKind,
     algorithm::{ComponentAlgorithm, ComponentRole, KeyAlgorithm},
-    ids::{ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, ServiceTokenId},
+    ids::{ApprovalId, ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, ServiceTokenId},
     keys::RevocationReason,
     roles::{PrincipalKind, ProjectRole},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::{ApprovalDecisionRow, ApprovalRow};
 use crate::{HashPrefix, Sha256};
 
 /// A user or service account.
@@ -341,6 +342,10 @@ pub enum Row {
     TemplateVersion(TemplateVersionRow),
     /// Keys of the record's log.
     LogKey(LogKeyRow),
+    /// Approvals.
+    Approval(ApprovalRow),
+    /// Decisions about them.
+    ApprovalDecision(ApprovalDecisionRow),
 }
 
 macro_rules! into_row {
@@ -370,6 +375,8 @@ into_row!(
     RuleVersionRow => RuleVersion,
     TemplateVersionRow => TemplateVersion,
     LogKeyRow => LogKey,
+    ApprovalRow => Approval,
+    ApprovalDecisionRow => ApprovalDecision,
 );
 
 /// What distinguishes a row: its table and its primary key.
@@ -391,6 +398,8 @@ pub(super) enum RowKey {
     Rules(RuleScope, Uuid, u64),
     Template(String, u64),
     LogKey(ComponentId),
+    Approval(ApprovalId),
+    Decision(ApprovalId, String, PrincipalId),
 }
 
 impl RowKey {
@@ -419,6 +428,8 @@ impl Row {
             Self::RuleVersion(_) => "rule_version",
             Self::TemplateVersion(_) => "template_version",
             Self::LogKey(_) => "log_key",
+            Self::Approval(_) => "approval",
+            Self::ApprovalDecision(_) => "approval_decision",
         }
     }
 
@@ -440,6 +451,8 @@ impl Row {
             Self::RuleVersion(row) => RowKey::Rules(row.scope, row.subject, row.version),
             Self::TemplateVersion(row) => RowKey::Template(row.name.clone(), row.version),
             Self::LogKey(row) => RowKey::LogKey(row.component_id),
+            Self::Approval(row) => RowKey::Approval(row.id),
+            Self::ApprovalDecision(row) => RowKey::Decision(row.approval_id, row.flow.clone(), row.approver_id),
         }
     }
 
@@ -455,6 +468,7 @@ impl Row {
             }
             Self::GrantToken(row) => vec![row.grant_id.0],
             Self::ComponentKey(row) => vec![row.key_id.0],
+            Self::ApprovalDecision(row) => vec![row.approval_id.0],
             Self::Principal(row) => row.owner_id.iter().map(|owner| owner.0).collect(),
             Self::PrincipalGroup(_)
             | Self::Project(_)
@@ -463,7 +477,8 @@ impl Row {
             | Self::SigningKey(_)
             | Self::RuleVersion(_)
             | Self::TemplateVersion(_)
-            | Self::LogKey(_) => Vec::new(),
+            | Self::LogKey(_)
+            | Self::Approval(_) => Vec::new(),
         }
     }
 }

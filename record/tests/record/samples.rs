@@ -19,12 +19,13 @@ use sealcard_api::{
 use sealcard_record::{
     Actor, Draft, Event, HashPrefix, HexBytes, Named, Sha256,
     event::{
-        ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, Asked, CertificateMerged, CertificateState,
-        ClaimedProcess, Claims, ClockConfirmed, ClockJumped, ComponentsResealed, DatabaseMoved, DenialCause,
-        EnvironmentAct, EnvironmentAdded, EnvironmentFailure, GrantRefreshed, GrantRevoked, GroupAct, GroupChanged,
-        GroupMemberAct, KeyAct, KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed,
-        KeyExtended, KeyFailed, KeyRenamed, KeyRevoked, KeyStored, KeyWork, LogBegun, LogKeyBegun, Login, LoginFailed,
-        LoginFailure, LoginMethod, MasterKeyChanged, Member, NoticeChannelAct, Operation, PasswordChangeFailed,
+        ApprovalAsked, ApprovalDecided, ApprovalEnded, ApprovalRef, ApprovalsForgotten, Asked, AskedFlow, AskedStage,
+        Binding, CertificateMerged, CertificateState, ClaimedProcess, Claims, ClockConfirmed, ClockJumped,
+        ComponentsResealed, DatabaseMoved, DemandedStage, DenialCause, EnvironmentAct, EnvironmentAdded,
+        EnvironmentFailure, GrantRefreshed, GrantRevoked, GroupAct, GroupChanged, GroupMemberAct, Judged, KeyAct,
+        KeyBegun, KeyCertified, KeyComponentAct, KeyComponentsAct, KeyDestroyFailed, KeyExtended, KeyFailed,
+        KeyRenamed, KeyRevoked, KeyStored, KeyWork, LogBegun, LogKeyBegun, Login, LoginFailed, LoginFailure,
+        LoginMethod, MasterKeyChanged, Member, NoticeChannelAct, Operation, PasswordChangeFailed,
         PasswordChangeRequired, PasswordChanged, PasswordReset, PrincipalAct, ProjectAct, ProjectAdded, ProjectChanged,
         ProjectMemberAct, Refusal, RequestRefused, ReviewClosed, RulesChange, RulesOf, ServiceAccountAdded,
         ServiceAccountChanged, SignerOperation, SigningKey, SinkRetry, SinkSkip, StoredComponent, TemplateChange,
@@ -137,7 +138,7 @@ pub(crate) fn drafts() -> Vec<Draft> {
     drafts.extend(administration().into_iter().map(by_request));
     drafts.extend(keys().into_iter().map(by_request));
     drafts.extend(by_the_server().into_iter().map(|event| Draft { request_id: request(), ..Draft::of_server(event) }));
-    drafts.push(by_request(Event::UseCancelled(UseCancelled { signing_key: signing_key() })));
+    drafts.push(by_request(Event::UseCancelled(UseCancelled { signing_key: signing_key(), approval: None })));
     drafts.push(by_request(Event::UseIntent(claimed_intent())));
     drafts.push(by_request(Event::UseDeniedBurst(UseDeniedBurst {
         count: 940,
@@ -170,6 +171,11 @@ pub(crate) fn drafts() -> Vec<Draft> {
     let skip = SinkSkip { sink: sink(), position: 41, until: Some(52), parked: 2 };
     drafts.push(by_request(Event::SinkSkipped(skip)));
     drafts.extend(refusals());
+    drafts.push(by_request(Event::UseIntent(approved_intent())));
+    let cancelled = UseCancelled { signing_key: signing_key(), approval: Some(ApprovalId(id(90))) };
+    drafts.push(by_request(Event::UseCancelled(cancelled)));
+    let forgotten = ApprovalsForgotten { approvals: vec![ApprovalId(id(92)), ApprovalId(id(93))] };
+    drafts.push(Draft { request_id: request(), ..Draft::of_server(Event::ApprovalsForgotten(forgotten)) });
     drafts
 }
 
@@ -244,6 +250,8 @@ fn approvals() -> Vec<Event> {
             approval: ApprovalId(id(90)),
             wants: wants.clone(),
             deadline: later(),
+            expires: later(),
+            binding: Box::new(binding()),
         }),
         Event::UseExpired(UseExpired { signing_key: signing_key(), approval: ApprovalId(id(90)) }),
         Event::ApprovalAsked(ApprovalAsked {
@@ -252,6 +260,16 @@ fn approvals() -> Vec<Event> {
             wants,
             reason: "the nightly build".to_owned(),
             expires: later(),
+            binding: Binding {
+                group: Some(GroupId(id(91))),
+                requester: None,
+                max_uses: Some(20),
+                not_before: Some(later()),
+                networks: vec!["192.0.2.0/24".to_owned()],
+                tool: Some("/usr/bin/git".to_owned()),
+                change_sha256: Some(Sha256([0xc4; 32])),
+                ..binding()
+            },
         }),
         Event::ApprovalDecided(ApprovalDecided {
             approval: approval(ApprovalKind::Use),
@@ -276,12 +294,57 @@ fn approvals() -> Vec<Event> {
             approval_state: ApprovalState::Expired,
             why: "not used in time".to_owned(),
             used: 0,
+            demanded: vec![demanded()],
+            approved_events: vec!["user-added".to_owned()],
         }),
         Event::ReviewClosed(ReviewClosed {
             approval: approval(ApprovalKind::BreakGlass),
             finding: "two hotfixes".to_owned(),
+            closed: later(),
         }),
     ]
+}
+
+fn binding() -> Binding {
+    let stages = vec![AskedStage { by: "approvers".to_owned(), count: 2 }];
+    Binding {
+        created: later(),
+        use_seconds: 3600,
+        operation: Some(Operation::Sign),
+        requester: Some(alice().id),
+        group: None,
+        host: Some("build-7".to_owned()),
+        max_uses: Some(1),
+        not_before: None,
+        networks: Vec::new(),
+        tool: None,
+        change_sha256: None,
+        flows: vec![AskedFlow { name: "project/tags".to_owned(), stages, veto: vec!["legal".to_owned()] }],
+        body_sha256: Sha256([0xb0; 32]),
+    }
+}
+
+fn approved_intent() -> UseIntent {
+    let mut intent = intent();
+    intent.asked.judged = Some(Judged {
+        environment: None,
+        project: Some(3),
+        key: None,
+        templates: 0,
+        decided_by: vec!["project/release".to_owned()],
+        groups: Vec::new(),
+        login: earlier(),
+        by_service_token: false,
+        approval: Some(ApprovalId(id(90))),
+        approvals: vec!["project/tags/approvers".to_owned()],
+        demanded: vec![demanded()],
+        exhausted: Vec::new(),
+    });
+    intent
+}
+
+fn demanded() -> DemandedStage {
+    DemandedStage { flow: "project/tags".to_owned(), by: "approvers".to_owned(), count: 2 }
 }
 
 fn uses() -> Vec<Event> {

@@ -56,7 +56,7 @@ fn confirm_on(question: &str, input: &mut impl BufRead, output: &mut impl Write)
 }
 
 /// The option of every command that can't be undone: it asks once, or `--yes` answers.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct Yes {
     /// Do not ask for confirmation
     #[arg(short, long)]

@@ -11,11 +11,19 @@ use std::{
 
 use clap::{Arg, Command, CommandFactory as _, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
-use sealcard_api::approvals::{Approval, ApprovalList};
+use sealcard_api::{
+    Timestamp,
+    approvals::{Approval, ApprovalList},
+    grants::GrantInfo,
+};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{output::clean, pages};
+use super::{
+    grants::{self, state},
+    output::clean,
+    pages,
+};
 use crate::{
     cards::cache,
     config::Paths,
@@ -57,6 +65,8 @@ enum Noun {
     ProjectOrKey,
     /// What waits for an approval, by the short id.
     Request,
+    /// A login of the person's own, by its name.
+    Login,
 }
 
 impl Noun {
@@ -69,6 +79,7 @@ impl Noun {
             }
             "key" if matches!(parent, Some("key" | "record")) || command == "preapprove" => Self::Key,
             "approval" | "approvals" => Self::Request,
+            "login" if parent == Some("grants") => Self::Login,
             "key" => Self::UsableKey,
             "user" | "member" | "of" | "who" | "principal" => Self::User,
             "service_account" | "account" => Self::ServiceAccount,
@@ -135,6 +146,13 @@ impl Noun {
             Self::Request => {
                 let list: ApprovalList = remote.get(&path(&["approvals"])).await.ok()?;
                 return Some(list.approvals.iter().map(Candidate::of_request).collect());
+            }
+            Self::Login => {
+                let here = remote.whoami().await.ok()?;
+                let of = [("principal", Some(here.principal_name))];
+                let own: Vec<GrantInfo> = pages::all(remote, &path(&["grants"]), &of).await.ok()?;
+                let valid = own.iter().filter(|grant| state(grant, Timestamp::now()) == "valid");
+                return Some(valid.map(|grant| Candidate::of(&grants::name(grant))).collect());
             }
             Self::Template => "templates",
             Self::User => "users",

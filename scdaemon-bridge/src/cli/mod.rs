@@ -16,6 +16,7 @@ mod doctor;
 mod documented;
 mod error;
 mod generate;
+mod grants;
 mod justify;
 mod keys;
 mod last;
@@ -110,6 +111,8 @@ enum Command {
     Passwd(passwd::Arguments),
     /// Log out
     Logout(logout::Arguments),
+    /// List your logins on all machines, and end some
+    Grants(grants::Arguments),
     /// Show who is logged in where, until when, and what ends soon
     Status(status::Arguments),
     /// Look at the server's certificate, and trust a new one after a renewal
@@ -255,6 +258,7 @@ async fn dispatch(app: &App, command: Command) -> anyhow::Result<ExitCode> {
         Command::Login(arguments) => login::run(app, *arguments).await.map(done),
         Command::Passwd(arguments) => passwd::run(app, &arguments).await.map(done),
         Command::Logout(arguments) => logout::run(app, arguments).await.map(done),
+        Command::Grants(arguments) => grants::run(app, arguments).await.map(done),
         Command::Status(arguments) => status::run(app, arguments).await,
         Command::Trust(arguments) => trust::run(app, arguments).await.map(done),
         Command::Proxy(arguments) => proxy::run(app, arguments).await.map(done),

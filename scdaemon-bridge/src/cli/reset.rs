@@ -115,11 +115,13 @@ impl Report {
 
 /// Gives the folders that are not empty then.
 fn remove_files(paths: &Paths) -> anyhow::Result<Vec<PathBuf>> {
-    match fs::remove_dir_all(paths.waiting_folder()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(ConfigError::io("remove", paths.waiting_folder(), error).into());
+    for folder in [paths.waiting_folder(), paths.attempts_folder()] {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ConfigError::io("remove", folder, error).into());
+            }
+            _ => {}
         }
-        _ => {}
     }
     for file in paths.own_files() {
         files::remove(&file)?;

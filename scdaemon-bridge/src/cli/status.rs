@@ -257,6 +257,7 @@ fn print(status: &Status) {
 #[cfg(test)]
 mod tests {
     use sealcard_api::{
+        grants::LoginMethod,
         ids::{GrantId, PrincipalId},
         roles::PrincipalKind,
     };
@@ -277,6 +278,8 @@ mod tests {
             kind: PrincipalKind::User,
             last_used: None,
             last_address: None,
+            login_method: LoginMethod::Password,
+            login_address: None,
         }
     }
 

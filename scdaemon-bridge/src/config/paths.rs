@@ -226,6 +226,12 @@ impl Paths {
         self.state_folder.join("waiting")
     }
 
+    /// Signatures of files that an earlier command asked for, a file for each.
+    #[must_use]
+    pub fn attempts_folder(&self) -> PathBuf {
+        self.state_folder.join("attempts")
+    }
+
     /// What the last operation came to.
     #[must_use]
     pub fn last_file(&self) -> PathBuf {
@@ -274,6 +280,7 @@ impl Paths {
             self.known_log_file(),
             self.justification_file(),
             self.waiting_folder(),
+            self.attempts_folder(),
             self.last_file(),
             self.trace_file(),
             older(self.trace_file()),

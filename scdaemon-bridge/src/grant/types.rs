@@ -135,6 +135,7 @@ impl<'de> Deserialize<'de> for WipedText {
 mod tests {
     use proptest::prelude::*;
     use sealcard_api::{
+        grants::LoginMethod,
         grants::SecretText,
         ids::{GrantId, PrincipalId},
         roles::PrincipalKind,
@@ -158,6 +159,8 @@ mod tests {
                 kind: PrincipalKind::User,
                 last_used: None,
                 last_address: None,
+                login_method: LoginMethod::Password,
+                login_address: None,
             },
         }
     }

@@ -1,10 +1,14 @@
 //! Uses that wait for people: what is said of them, and the notes by which `sealcard status --waiting` finds them.
 
+mod attempt;
 mod note;
 
 use sealcard_api::{Timestamp, approvals::WaitingUse, ids::ApprovalId, text::cleaned};
 
-pub use self::note::WaitingNote;
+pub use self::{
+    attempt::{Attempt, Attempts},
+    note::WaitingNote,
+};
 use crate::local_time::clock;
 
 /// Names that are listed; of the others only the number is told.

@@ -23,7 +23,7 @@ use rustls::{
 };
 use sealcard_api::{
     Timestamp,
-    grants::{GrantInfo, GrantIssued, SecretText},
+    grants::{GrantInfo, GrantIssued, LoginMethod, SecretText},
     ids::{GrantId, PrincipalId},
     problem::{Problem, ProblemCode},
     roles::PrincipalKind,
@@ -333,6 +333,8 @@ pub fn issued(token: &str, created: i64, expires: i64) -> GrantIssued {
             kind: PrincipalKind::User,
             last_used: None,
             last_address: None,
+            login_method: LoginMethod::Password,
+            login_address: None,
         },
     }
 }

@@ -156,6 +156,7 @@ fn ask(
         used: 0,
         not_before: terms.not_before,
         reviewed: None,
+        revoked_by: None,
         body: ApprovalBody {
             terms: Some(terms.clone()),
             reason: Some(new.reason.clone()),
@@ -174,12 +175,14 @@ fn ask(
         };
         tell::wanted(tx, &row, (&approval, NoticeKind::ApprovalWanted), (&[], &excluded(requester, owner)))?;
     }
+    let binding = row.binding()?;
     tx.append_record(caller.draft(Event::ApprovalAsked(ApprovalAsked {
         approval,
         terms: described(&terms, row.use_seconds),
         wants,
         reason: new.reason,
         expires: row.expires,
+        binding,
     })));
     approve_own(tx, caller, &viewer, &row)?;
     Ok(row.id)

@@ -7,8 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use data_encoding::HEXLOWER;
 use sealcard_api::{
     Timestamp,
     approvals::{ApprovalKind, ApprovalState},
@@ -17,8 +15,8 @@ use sealcard_api::{
 };
 use sealcard_policy::rules::{ChangeDemand, ChangeKind, Document, Flow};
 use sealcard_record::{
-    Actor, Draft, Event, Named,
-    event::{ApprovalAsked, ApprovalEnded, RulesOf, Via},
+    Actor, Draft, Event, MADE_ANEW, Named, Sha256, change_sha256,
+    event::{ApprovalAsked, ApprovalEnded, DemandedStage, RulesOf, Via},
 };
 use serde_json::Value;
 
@@ -74,10 +72,10 @@ impl Gate for ChangeGate {
         if needs.flows.is_empty() && needs.delay == 0 {
             return Ok(None);
         }
-        let sha256 = fingerprint(&actor, &changes);
-        match tx.change_asked_for(actor.id, &sha256)? {
+        let sha256 = change_sha256(actor.id, changes.iter().map(|entry| &entry.event));
+        match tx.change_asked_for(actor.id, sha256)? {
             Some(row) if row.state == ApprovalState::Approved && self.suffices(tx, &row, &needs, entries)? => {
-                self.pass(tx, &row, &actor, &needs)?;
+                self.pass(tx, &row, (&actor, &needs), &changes)?;
                 Ok(None)
             }
             Some(row) => Ok(Some(Stopped { error: waits(&row, &needs, tx.now()), instead: Box::new(|_| Ok(())) })),
@@ -137,7 +135,13 @@ impl ChangeGate {
     }
 
     /// The change is made: the approval is used up.
-    fn pass(&self, tx: &mut WriteTx, row: &ApprovalRow, actor: &Actor, needs: &Needs) -> Result<(), StorageError> {
+    fn pass(
+        &self,
+        tx: &mut WriteTx,
+        row: &ApprovalRow,
+        (actor, needs): (&Actor, &Needs),
+        changes: &[&Draft],
+    ) -> Result<(), StorageError> {
         let change = ApprovalChange { state: ApprovalState::Spent, expires: row.expires };
         if !tx.change_approval(row.id, row.version, change)? {
             return Err(StorageError::Busy);
@@ -145,17 +149,20 @@ impl ChangeGate {
         let mut reference = named(row, None, &actor.name);
         reference.project.clone_from(&needs.project);
         tell::changed(tx, row, &reference, NoticeKind::ChangeMade)?;
+        let approved_events: BTreeSet<&str> = changes.iter().map(|entry| entry.event.name()).collect();
         let ended = ApprovalEnded {
             approval: reference,
             approval_state: ApprovalState::Spent,
             why: "the change was made".to_owned(),
             used: 1,
+            demanded: needs.demanded(),
+            approved_events: approved_events.into_iter().map(str::to_owned).collect(),
         };
-        tx.append_record(Draft::of_server(Event::ApprovalEnded(ended)).by(actor.clone()));
+        tx.append_record(in_request_of(changes, Event::ApprovalEnded(ended)).by(actor.clone()));
         Ok(())
     }
 
-    fn ask(&self, tx: &WriteTx, (actor, sha256, needs): (&Actor, String, Needs), changes: &[&Draft]) -> Stopped {
+    fn ask(&self, tx: &WriteTx, (actor, sha256, needs): (&Actor, Sha256, Needs), changes: &[&Draft]) -> Stopped {
         let now = tx.now();
         let later = |seconds: i64| Timestamp::from_unix(now.unix().saturating_add(seconds));
         let use_seconds = i64::from(self.approvals.use_within_minutes) * 60;
@@ -186,6 +193,7 @@ impl ChangeGate {
             used: 0,
             not_before: (needs.delay > 0).then_some(begins),
             reviewed: None,
+            revoked_by: None,
             body: ApprovalBody {
                 change: change.clone(),
                 change_sha256: Some(sha256),
@@ -194,7 +202,7 @@ impl ChangeGate {
             },
         };
         let error = waits(&row, &needs, now);
-        let (actor, first) = (actor.clone(), changes.first().map(|entry| (entry.request_id, entry.peer)));
+        let (actor, first) = (actor.clone(), changes.first().map(|entry| (*entry).clone()));
         let instead = move |tx: &mut WriteTx| -> Result<(), StorageError> {
             tx.add_approval(&row)?;
             let mut reference = named(&row, None, &actor.name);
@@ -213,20 +221,36 @@ impl ChangeGate {
                 wants,
                 reason: String::new(),
                 expires: row.expires,
+                binding: row.binding()?,
             };
-            let entry = match first {
-                Some((request, Some(peer))) => Draft::new(request, Event::ApprovalAsked(asked)).from_peer(peer),
-                Some((request, None)) => Draft::new(request, Event::ApprovalAsked(asked)),
-                None => Draft::of_server(Event::ApprovalAsked(asked)),
-            };
-            tx.append_record(entry.by(actor));
+            let changes: Vec<&Draft> = first.iter().collect();
+            tx.append_record(in_request_of(&changes, Event::ApprovalAsked(asked)).by(actor));
             Ok(())
         };
         Stopped { error, instead: Box::new(instead) }
     }
 }
 
+/// An event of the request that these entries are of.
+fn in_request_of(changes: &[&Draft], event: Event) -> Draft {
+    match changes.first() {
+        Some(Draft { request_id, peer: Some(peer), .. }) => Draft::new(*request_id, event).from_peer(*peer),
+        Some(Draft { request_id, .. }) => Draft::new(*request_id, event),
+        None => Draft::of_server(event),
+    }
+}
+
 impl Needs {
+    fn demanded(&self) -> Vec<DemandedStage> {
+        let stages = self.flows.iter().flat_map(|flow| flow.stages.iter().map(move |stage| (flow, stage)));
+        let demanded = stages.map(|(flow, stage)| DemandedStage {
+            flow: flow.name.clone(),
+            by: stage.by.clone(),
+            count: stage.count,
+        });
+        demanded.collect()
+    }
+
     fn add_flow(&mut self, flow: FlowOf) {
         if !self.flows.contains(&flow) {
             self.flows.push(flow);
@@ -273,48 +297,6 @@ fn waits(row: &ApprovalRow, needs: &Needs, now: Timestamp) -> StorageError {
         }
     };
     StorageError::NeedsApproval { approval: row.id, text }
-}
-
-/// What the change is, for comparing it with what was approved: the entries without what is made anew by each attempt.
-fn fingerprint(actor: &Actor, changes: &[&Draft]) -> String {
-    let mut text = actor.id.to_string();
-    for entry in changes {
-        let mut value = serde_json::to_value(&entry.event).unwrap_or_default();
-        forget_what_is_new(&entry.event, &mut value);
-        text.push('\n');
-        text.push_str(&value.to_string());
-    }
-    HEXLOWER.encode(digest(&SHA256, text.as_bytes()).as_ref())
-}
-
-/// Fields of entries that are another one at each attempt, and that people can't judge.
-const MADE_ANEW: &[&str] = &["password_sha256", "password_expires", "token_sha256", "certificate"];
-
-fn forget_what_is_new(event: &Event, value: &mut Value) {
-    let Value::Object(fields) = value else { return };
-    let made = match event {
-        Event::UserAdded(_) | Event::ServiceAccountAdded(_) => Some("principal"),
-        Event::GroupAdded(_) => Some("group"),
-        Event::ProjectAdded(_) => Some("project"),
-        Event::ServiceTokenAdded(_) => Some("token"),
-        Event::KeyBegun(begun) if begun.algorithm.is_some() => Some("key"),
-        _ => None,
-    };
-    if let Some(Value::Object(named)) = made.and_then(|made| fields.get_mut(made)) {
-        named.remove("id");
-    }
-    // Each attempt makes another salt, another token, another certificate.
-    for name in MADE_ANEW {
-        fields.remove(*name);
-    }
-    if matches!(event, Event::PasswordReset(_) | Event::KeyBegun(_)) {
-        fields.remove("expires");
-        fields.remove("components");
-    }
-    if let (Event::ServiceTokenAdded(token), Some(expires)) = (event, fields.get_mut("expires")) {
-        // The end is counted from now on: whole days are enough to compare.
-        *expires = (token.expires.unix().div_euclid(86_400) / 2).into();
-    }
 }
 
 /// What an entry changes, if people can be asked about it. Each event that there will be must be named here.
@@ -370,6 +352,7 @@ fn change_of(tx: &mut WriteTx, event: &Event) -> Result<Option<Change>, StorageE
         | Event::ApprovalDecided(_)
         | Event::ApprovalEnded(_)
         | Event::ReviewClosed(_)
+        | Event::ApprovalsForgotten(_)
         | Event::Login(_)
         | Event::LoginFailed(_)
         | Event::PasswordChangeRequired(_)

@@ -13,10 +13,10 @@ use sealcard_api::{
 use sealcard_policy::Action;
 use sealcard_record::{
     Event, Named,
-    event::{ApprovalDecided, ApprovalEnded, ApprovalRef, ReviewClosed, SigningKey},
+    event::{ApprovalDecided, ApprovalRef, ReviewClosed, SigningKey},
 };
 
-use super::{ApprovalError, Approvals, excluded, flow, people, tell};
+use super::{ApprovalError, Approvals, ended, excluded, flow, people, tell};
 use crate::{
     authn::{AuthorizationError, Caller},
     requests::state::{self, Input},
@@ -193,8 +193,8 @@ impl Approvals {
                 if !tx.close_review(id)? {
                     return Err(ApprovalError::Conflict("Its review is closed already.".to_owned()));
                 }
-                let approval = reference(tx, &row)?;
-                tx.append_record(author.draft(Event::ReviewClosed(ReviewClosed { approval, finding })));
+                let (approval, closed) = (reference(tx, &row)?, tx.now());
+                tx.append_record(author.draft(Event::ReviewClosed(ReviewClosed { approval, finding, closed })));
                 Ok(())
             })
             .await
@@ -345,15 +345,19 @@ fn end_one(tx: &mut WriteTx, caller: &Caller, id: ApprovalId) -> Result<Approval
         }
         over => return Err(ApprovalError::Over(short(row.id), over)),
     };
-    let change = ApprovalChange { state, expires: row.expires };
-    if !tx.change_approval(row.id, row.version, change)? {
+    let changed = if state == ApprovalState::Revoked {
+        tx.revoke_approval(row.id, row.version, caller.principal)?
+    } else {
+        tx.change_approval(row.id, row.version, ApprovalChange { state, expires: row.expires })?
+    };
+    if !changed {
         return Err(ApprovalError::Changed(short(row.id)));
     }
     let approval = reference(tx, &row)?;
     if state == ApprovalState::Revoked {
         tell::outcome(tx, &row, &approval, (state, &caller.name, None))?;
     }
-    let ended = ApprovalEnded { approval, approval_state: state, why: why.to_owned(), used: row.used };
+    let ended = ended(approval, (state, why), row.used);
     let entry = caller.draft(Event::ApprovalEnded(ended));
     if let Some(request) = row.request
         && tx.end_waiting(request, RequestState::Cancelled, entry.clone())?

@@ -9,8 +9,9 @@ use sealcard_api::{
 };
 use sealcard_policy::{
     ApprovalDemand,
-    rules::{RuleSet, network_contains},
+    rules::{RuleSet, Stage, network_contains},
 };
+use sealcard_record::event::DemandedStage;
 
 use super::flow::{Excluded, passed};
 use crate::{
@@ -41,6 +42,8 @@ pub struct Fitting {
     pub id: ApprovalId,
     /// What is met, by the names that policy knows ([`ApprovalDemand::name`]).
     pub met: BTreeSet<String>,
+    /// The stages that were passed for that.
+    pub demanded: Vec<DemandedStage>,
 }
 
 impl<'a> Wanted<'a> {
@@ -70,14 +73,21 @@ impl<'a> Wanted<'a> {
             (Reverse(own), Reverse(narrowness(one)), one.row.expires, one.row.id)
         });
         let excluded = self.excluded();
-        let met = |one: &ApprovedUse| {
-            let met = demands.iter().filter(|demand| match one.row.kind {
-                ApprovalKind::BreakGlass => breaks(one, demand, &excluded, rules),
-                _ => meets(one, demand, &excluded),
-            });
-            met.map(|demand| demand.name()).collect()
+        let fit = |one: &ApprovedUse| {
+            let mut fit = Fitting { id: one.row.id, met: BTreeSet::new(), demanded: Vec::new() };
+            for demand in demands {
+                let stages = match one.row.kind {
+                    ApprovalKind::BreakGlass => short_way(demand, rules),
+                    _ => vec![(*demand).clone()],
+                };
+                if !stages.is_empty() && stages.iter().all(|stage| meets(one, stage, &excluded)) {
+                    fit.met.insert(demand.name());
+                    fit.demanded.extend(stages.iter().map(demanded));
+                }
+            }
+            fit
         };
-        fitting.iter().map(|one| Fitting { id: one.row.id, met: met(one) }).collect()
+        fitting.iter().map(fit).collect()
     }
 
     fn fits(&self, one: &ApprovedUse) -> bool {
@@ -113,15 +123,17 @@ fn narrowness(one: &ApprovedUse) -> (bool, bool, usize, Reverse<u32>) {
     (row.kind == ApprovalKind::Use, row.requester.is_some(), given, Reverse(left))
 }
 
-/// Whether the decisions are enough for the way for emergencies that the demand's flow has now.
-fn breaks(one: &ApprovedUse, demand: &ApprovalDemand, excluded: &Excluded, rules: Option<&RuleSet>) -> bool {
+/// The stages of the way for emergencies that the demand's flow has now. Empty if it has none.
+fn short_way(demand: &ApprovalDemand, rules: Option<&RuleSet>) -> Vec<ApprovalDemand> {
     let short = rules.and_then(|rules| rules.flow(&demand.flow)).and_then(|of| of.flow.break_glass.as_ref());
-    short.is_some_and(|short| {
-        short.stages.iter().all(|stage| {
-            let demand = ApprovalDemand { flow: demand.flow.clone(), by: stage.by.clone(), count: stage.count };
-            meets(one, &demand, excluded)
-        })
-    })
+    let stages = short.iter().flat_map(|short| &short.stages);
+    let demand = |stage: &Stage| ApprovalDemand { flow: demand.flow.clone(), by: stage.by.clone(), count: stage.count };
+    stages.map(demand).collect()
+}
+
+/// A demand, as the record says it.
+fn demanded(demand: &ApprovalDemand) -> DemandedStage {
+    DemandedStage { flow: demand.flow.clone(), by: demand.by.id(), count: demand.count }
 }
 
 /// Whether the decisions meet the demand as rules make it now.

@@ -179,12 +179,23 @@ pub(crate) fn tell_if_broken(
     }
 }
 
+/// What an entry says of an approval that ended otherwise than by a decision.
+fn ended(approval: ApprovalRef, (state, why): (ApprovalState, &str), used: u32) -> ApprovalEnded {
+    let (demanded, approved_events) = (Vec::new(), Vec::new());
+    ApprovalEnded { approval, approval_state: state, why: why.to_owned(), used, demanded, approved_events }
+}
+
 /// The entry about an approval of `caller` that ended otherwise than by a decision.
 #[must_use]
-pub fn ended(row: &ApprovalRow, state: ApprovalState, why: &str, signing_key: &SigningKey, caller: &Caller) -> Draft {
+pub fn ended_entry(
+    row: &ApprovalRow,
+    state: ApprovalState,
+    why: &str,
+    signing_key: &SigningKey,
+    caller: &Caller,
+) -> Draft {
     let approval = named(row, Some(signing_key), &caller.name);
-    let ended = ApprovalEnded { approval, approval_state: state, why: why.to_owned(), used: row.used };
-    caller.draft(Event::ApprovalEnded(ended))
+    caller.draft(Event::ApprovalEnded(ended(approval, (state, why), row.used)))
 }
 
 /// Those whose approval does not count, as far as is known before a use.

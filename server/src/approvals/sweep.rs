@@ -3,12 +3,9 @@
 use std::time::Instant;
 
 use sealcard_api::{Timestamp, approvals::ApprovalState, notices::NoticeKind, record::RequestState};
-use sealcard_record::{
-    Draft, Event,
-    event::{ApprovalEnded, UseExpired},
-};
+use sealcard_record::{Draft, Event, event::UseExpired};
 
-use super::{ApprovalError, Approvals, decide::reference, tell};
+use super::{ApprovalError, Approvals, decide::reference, ended, tell};
 use crate::{
     clock::DAY,
     limits,
@@ -45,12 +42,12 @@ impl Approvals {
 /// Returns how many were ended.
 fn end_what_is_over(tx: &mut WriteTx, reminder: i64) -> Result<usize, ApprovalError> {
     let now = tx.now();
-    let mut ended = 0;
+    let mut count = 0;
     for request in tx.overdue_requests(now, BATCH)? {
         let next = state::next(RequestState::Waiting, Input::Expire).unwrap_or(RequestState::Expired);
         let expired = UseExpired { signing_key: request.signing_key, approval: request.approval };
         let entry = Draft::new(request.id, Event::UseExpired(expired)).by(request.requester);
-        ended += usize::from(tx.end_waiting(request.id, next, entry)?);
+        count += usize::from(tx.end_waiting(request.id, next, entry)?);
     }
     for row in tx.expired_approvals(now, BATCH)? {
         let change = ApprovalChange { state: ApprovalState::Expired, expires: row.expires };
@@ -62,10 +59,9 @@ fn end_what_is_over(tx: &mut WriteTx, reminder: i64) -> Result<usize, ApprovalEr
         if row.state == ApprovalState::Pending {
             tell::outcome(tx, &row, &approval, (ApprovalState::Expired, "", None))?;
         }
-        let over =
-            ApprovalEnded { approval, approval_state: ApprovalState::Expired, why: why.to_owned(), used: row.used };
+        let over = ended(approval, (ApprovalState::Expired, why), row.used);
         tx.append_record(Draft::of_server(Event::ApprovalEnded(over)));
-        ended += 1;
+        count += 1;
     }
     for row in tx.unreminded_approvals(now, reminder, BATCH)? {
         let (approval, decisions) = (reference(tx, &row)?, tx.decisions(row.id)?);
@@ -76,5 +72,5 @@ fn end_what_is_over(tx: &mut WriteTx, reminder: i64) -> Result<usize, ApprovalEr
         let excluded = super::excluded(row.requester, owner);
         tell::wanted(tx, &row, (&approval, NoticeKind::ApprovalReminder), (&decisions, &excluded))?;
     }
-    Ok(ended)
+    Ok(count)
 }

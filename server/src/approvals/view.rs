@@ -154,6 +154,10 @@ impl Approvals {
             kind: asked_by.as_ref().map_or(PrincipalKind::User, |by| by.kind),
             name: asked_by.map(|by| by.name).unwrap_or_default(),
         };
+        let revoked_by = match row.revoked_by {
+            Some(by) => self.store.principal_name(by).await?.map(|by| by.name),
+            None => None,
+        };
         Ok(Approval {
             id: row.id,
             kind: row.kind,
@@ -174,6 +178,7 @@ impl Approvals {
             used: row.used,
             flows,
             decisions: decisions.into_iter().map(shown).collect(),
+            revoked_by,
             yours_to_decide,
             not_yours,
         })

@@ -1,6 +1,6 @@
 //! Issuing, refreshing and revoking grants.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use sealcard_api::{
     Timestamp,
@@ -47,6 +47,8 @@ pub(super) struct IssuedTo {
     pub(super) shown: Shown,
     /// What the holder calls it.
     pub(super) label: String,
+    /// From where.
+    pub(super) address: IpAddr,
     /// Whether it is a machine's: then it is not refreshed, and valid for the whole time from the start.
     pub(super) machine: bool,
 }
@@ -164,6 +166,7 @@ pub(super) fn issue(tx: &mut WriteTx, to: IssuedTo, limits: &Limits) -> Result<(
         created: now,
         expires: refreshable_until.min(now + i64::from(days) * DAY),
         refreshable_until,
+        address: Some(to.address.to_canonical().to_string()),
     };
     let secret = Secret::new(GRANT_PREFIX).map_err(|_| IssueError::NoRandomness)?;
     let hash = secret.hash();
@@ -240,7 +243,8 @@ mod tests {
     }
 
     async fn log_in(store: &Store, principal: PrincipalId, shown: Shown) -> Result<GrantIssued, IssueError> {
-        let to = IssuedTo { principal, shown, label: String::new(), machine: false };
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let to = IssuedTo { principal, shown, label: String::new(), address, machine: false };
         store.write(move |tx| issue(tx, to, &Limits::default()).map(|(issued, _)| issued)).await
     }
 

@@ -130,7 +130,8 @@ impl Attempt<'_> {
             }
             (Some(_), Some(new)) => Some(authentication.hash_new(peer, &password, new).await?),
         };
-        let to = IssuedTo { principal: row.id, shown: Shown::Password(row.password), label, machine: false };
+        let shown = Shown::Password(row.password);
+        let to = IssuedTo { principal: row.id, shown, label, address: peer, machine: false };
         Ok(Identified { to, by: LoginMethod::Password, name: user, new_password })
     }
 
@@ -147,7 +148,7 @@ impl Attempt<'_> {
             Some(token) if token.usable && token.expires > context.received.unix() => {
                 let shown = Shown::ServiceToken(token.token.id, token.expires);
                 let Named { id: principal, name } = token.principal;
-                let to = IssuedTo { principal, shown, label, machine };
+                let to = IssuedTo { principal, shown, label, address: context.peer.ip(), machine };
                 Ok(Identified { to, by: LoginMethod::ServiceToken, name, new_password: None })
             }
             other => {

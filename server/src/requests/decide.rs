@@ -156,7 +156,7 @@ impl Decider {
                 return Ok(denied(judge(&judged, &exhausted), &exhausted));
             }
         }
-        self.end_own_approval(&mut snapshot, approved.as_ref())?;
+        self.end_own_approval(&mut snapshot, approved.as_ref(), &intent)?;
         if let Some(fitting) = &approved {
             approvals::tell_if_broken(snapshot.transaction(), fitting, &intent.signing_key, &self.caller.name)?;
         }

@@ -78,6 +78,7 @@ pub(super) fn judged(
         by_service_token: grant.by_service_token,
         approval: approved.map(|fitting| fitting.id),
         approvals: approved.iter().flat_map(|fitting| fitting.met.iter().cloned()).collect(),
+        demanded: approved.map(|fitting| fitting.demanded.clone()).unwrap_or_default(),
         exhausted: exhausted.iter().map(|name| (*name).to_owned()).collect(),
     })
 }

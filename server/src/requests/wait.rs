@@ -106,18 +106,22 @@ impl Requests {
             ),
             key: Named::new(row.key, key.as_ref().map_or("", |key| &key.name)),
         };
-        let event = Event::UseCancelled(UseCancelled { signing_key });
-        let entry = caller.in_request(row.id).draft(event);
-        let (id, approval) = (row.id, row.approval);
+        let (id, approval, by) = (row.id, row.approval, caller.in_request(row.id));
         let authorization = caller.authorization(&[Action::LookAfterOneself]);
         let ended = self.store.write(move |tx| -> Result<bool, CancelError> {
             authorization.check(tx, None)?;
-            let ended = tx.end_waiting(id, next, entry)?;
-            if let (true, Some(approval)) = (ended, approval)
-                && let Some(own) = tx.approval(approval)?.filter(|own| own.request == Some(id) && own.state.is_open())
-            {
+            let own = match approval {
+                Some(approval) => tx.approval(approval)?,
+                None => None,
+            };
+            let own = own.filter(|own| own.request == Some(id) && own.state.is_open());
+            let cancelled = UseCancelled { signing_key, approval: own.as_ref().map(|own| own.id) };
+            let ended = tx.end_waiting(id, next, by.draft(Event::UseCancelled(cancelled)))?;
+            if let (true, Some(own)) = (ended, own) {
                 let change = ApprovalChange { state: ApprovalState::Cancelled, expires: own.expires };
-                tx.change_approval(own.id, own.version, change)?;
+                if !tx.change_approval(own.id, own.version, change)? {
+                    return Err(StorageError::Busy.into());
+                }
             }
             Ok(ended)
         });

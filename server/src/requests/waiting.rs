@@ -8,8 +8,8 @@ use sealcard_api::{
 };
 use sealcard_policy::{ApprovalDemand, Decision, rules::RuleSet};
 use sealcard_record::{
-    Event,
-    event::{DenialCause, UseIntent, UseWaiting},
+    Draft, Event,
+    event::{Binding, DenialCause, UseIntent, UseWaiting},
 };
 
 use super::{
@@ -93,6 +93,7 @@ impl Decider {
             used: 0,
             not_before: None,
             reviewed: None,
+            revoked_by: None,
             body: ApprovalBody {
                 asked: Some(self.asked_use(facts, &intent)),
                 reason: self.request.context.justification.clone(),
@@ -106,7 +107,8 @@ impl Decider {
             Ok(earlier) => {
                 for one in earlier {
                     let why = "a later request of the same kind took its place";
-                    let entry = approvals::ended(&one, ApprovalState::Expired, why, &intent.signing_key, &self.caller);
+                    let entry =
+                        approvals::ended_entry(&one, ApprovalState::Expired, why, &intent.signing_key, &self.caller);
                     snapshot.append_record(entry);
                 }
             }
@@ -125,7 +127,9 @@ impl Decider {
         let first = approval.body.flows.iter().filter_map(|flow| flow.stages.first());
         let stages = first.map(|stage| stage.by.clone()).collect();
         let waits = waits(self.caller.request_id, &approval, (wants, stages), deadline);
-        Ok(self.waiting(RequestState::Received, facts, decision, waits, intent))
+        let entry = self.waiting(facts, decision, (&waits, approval.binding()?), intent);
+        let next = state::next(RequestState::Received, Input::Demand).map(|state| (state, entry));
+        Ok(Verdict { next, value: Decided::Waits(waits) })
     }
 
     /// The request waits already: for the same, or for what rules want by now.
@@ -162,27 +166,30 @@ impl Decider {
         snapshot.set_request(own.id, request)?;
         approvals::ask_for(snapshot.transaction(), &own, &intent.signing_key, (&self.caller.name, &excluded))?;
         let waits = waits(request, &own, asked, deadline);
+        let entry = self.waiting(facts, decision, (&waits, own.binding()?), intent);
         if row.state == RequestState::Approved {
-            return Ok(self.waiting(row.state, facts, decision, waits, intent));
+            let next = state::next(row.state, Input::Demand).map(|state| (state, entry));
+            return Ok(Verdict { next, value: Decided::Waits(waits) });
         }
+        // The rules have other stages by now, and the request waits on for those.
+        snapshot.append_record(entry);
         Ok(Verdict { next: None, value: Decided::Waits(waits) })
     }
 
+    /// The entry of a request that waits.
     fn waiting(
         &self,
-        before: RequestState,
         facts: &Facts,
         decision: &Decision,
-        waits: Waits,
+        (waits, binding): (&Waits, Binding),
         intent: UseIntent,
-    ) -> Verdict<Decided> {
+    ) -> Draft {
         let UseIntent { signing_key, component, mut asked, host } = intent;
         asked.judged = events::judged(facts, decision, &std::collections::BTreeSet::new(), None);
         let (approval, wants, deadline) = (waits.approval, waits.wants.clone(), waits.deadline);
-        let event = Event::UseWaiting(UseWaiting { signing_key, component, asked, host, approval, wants, deadline });
-        let entry = self.caller.draft(event);
-        let next = state::next(before, Input::Demand).map(|state| (state, entry));
-        Verdict { next, value: Decided::Waits(waits) }
+        let (expires, binding) = (waits.expires, Box::new(binding));
+        let waiting = UseWaiting { signing_key, component, asked, host, approval, wants, deadline, expires, binding };
+        self.caller.in_request(waits.request).draft(Event::UseWaiting(waiting))
     }
 
     /// What the request waited for itself is not needed any more, if something else allowed it.
@@ -190,6 +197,7 @@ impl Decider {
         &self,
         snapshot: &mut Snapshot<'_>,
         by: Option<&Fitting>,
+        intent: &UseIntent,
     ) -> Result<(), StorageError> {
         let Arrival::Waiting(row) = snapshot.arrival else { return Ok(()) };
         let Some(own) = row.approval.filter(|own| by.is_none_or(|by| by.id != *own)) else { return Ok(()) };
@@ -197,6 +205,10 @@ impl Decider {
             && own.state.is_open()
         {
             snapshot.end_approval(&own, ApprovalState::Cancelled)?;
+            let why = "the use was allowed without it";
+            let state = ApprovalState::Cancelled;
+            let entry = approvals::ended_entry(&own, state, why, &intent.signing_key, &self.caller);
+            snapshot.append_record(entry);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use sealcard_api::{
     Fingerprint, Timestamp,
     admin::{Environment, Group, Page, PrincipalAccess, Project, User},
     algorithm::HashAlgorithm,
-    grants::GrantInfo,
+    grants::{GrantInfo, LoginMethod},
     ids::KeyId,
     keys::{Key, KeyUsers},
     problem::{Problem, ProblemCode},
@@ -133,6 +133,7 @@ async fn a_login_is_shown_with_its_last_use_and_keeps_it() {
     let page: Page<GrantInfo> = admin.get("/v1/grants").await.json(StatusCode::OK);
     let grant = &page.items[0];
     assert_eq!((grant.kind, grant.last_address.as_deref()), (PrincipalKind::User, Some("127.0.0.1")));
+    assert_eq!((grant.login_method, grant.login_address.as_deref()), (LoginMethod::Password, Some("127.0.0.1")));
     assert!(grant.last_used.unwrap().unix() >= began);
     let stored = async || server.store.grant(grant.id).await.unwrap().unwrap();
     assert_eq!(stored().await.last_used, None, "a request waits for no write");

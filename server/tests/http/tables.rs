@@ -75,6 +75,23 @@ async fn history(server: &Running) {
     let _: Value = admin.send(Method::PUT, "/v1/projects/release/rules", rules).await.json(StatusCode::OK);
     let _: Value = admin.post("/v1/users/carol/one-time-password", json!({})).await.json(created);
     admin.bare(Method::DELETE, "/v1/users/dave").await.done();
+    approved_change(server, &admin).await;
+}
+
+/// Bob asks for a change of the members, and Alice approves it as one of two.
+async fn approved_change(server: &Running, admin: &Session<'_>) {
+    let flow = "[changes]\nmembers = \"second\"\n[flow.second]\nstages = [{ group = \"makers\", count = 2 }]\n";
+    let rules = json!({"text": flow, "base": 1});
+    let _: Value = admin.send(Method::PUT, "/v1/projects/release/rules", rules).await.json(StatusCode::OK);
+    let auditor = json!({"name": "bob", "kind": "user", "role": "auditor"});
+    let asked = admin.send(Method::PUT, "/v1/projects/release/members", auditor).await;
+    asked.problem(sealcard_api::problem::ProblemCode::ApprovalNeeded);
+    let alice = server.login("alice", PASSWORD).await;
+    let list: Value = alice.get("/v1/approvals").await.json(StatusCode::OK);
+    let approval = &list["approvals"][0];
+    let about = json!([{"id": approval["id"], "version": approval["version"]}]);
+    let decided = json!({"verdict": "approve", "approvals": about});
+    let _: Value = alice.post("/v1/approvals/decisions", decided).await.json(StatusCode::OK);
 }
 
 async fn patch(admin: &Session<'_>, path: &str, body: Value) {

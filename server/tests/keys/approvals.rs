@@ -10,6 +10,7 @@ use sealcard_api::{
     ids::{ApprovalId, GroupId, KeyId, PrincipalId, RequestId},
     record::RequestState,
 };
+use sealcard_record::{Draft, Event, HashPrefix, Named, event};
 use sealcard_server::{
     approvals::{ApprovalError, NewApproval},
     authn::Caller,
@@ -21,25 +22,25 @@ use tokio::task::JoinSet;
 use crate::harness::{Place, details, request, sign, signature};
 
 /// A place with a key, and people who are in groups.
-struct Office {
-    place: Place,
+pub(crate) struct Office {
+    pub(crate) place: Place,
     key: KeyId,
     approvers: GroupId,
-    people: Vec<Person>,
+    pub(crate) people: Vec<Person>,
 }
 
 #[derive(Clone)]
-struct Person {
-    id: PrincipalId,
+pub(crate) struct Person {
+    pub(crate) id: PrincipalId,
     caller: Caller,
 }
 
-const TWO: &str = "[rule.tags]\napproval = [{ group = \"approvers\", count = 2 }]\n";
+pub(crate) const TWO: &str = "[rule.tags]\napproval = [{ group = \"approvers\", count = 2 }]\n";
 const ONE: &str = "[rule.tags]\napproval = [{ group = \"approvers\" }]\n";
 
 impl Office {
     /// `ann`, `ben` and `cat` are approvers, `sue` and `tom` are of security.
-    async fn with(rules: &str) -> Self {
+    pub(crate) async fn with(rules: &str) -> Self {
         let place = Place::new().await;
         let key = place.key(KeyAlgorithm::Ed25519).await;
         let (approvers, security) = (GroupId::new(), GroupId::new());
@@ -55,9 +56,13 @@ impl Office {
         let added = place.store().write(move |tx| {
             for (group, name) in [(approvers, "approvers"), (security, "security")] {
                 tx.add_group(group, name, 0)?;
+                let group = Named::new(group, name);
+                tx.append_record(Draft::of_server(Event::GroupAdded(event::GroupAct { group })));
             }
             for (person, group) in members {
                 tx.add_group_member(group, person)?;
+                tx.append_record(Draft::of_server(Event::UserAdded(user(person))));
+                tx.append_record(Draft::of_server(Event::GroupMemberAdded(member(group, person))));
             }
             Ok::<_, StorageError>(())
         });
@@ -92,14 +97,14 @@ impl Office {
         self.place.requests.submit(&self.place.caller(), request.clone()).await
     }
 
-    async fn waits(&self, request: &UseRequest) -> WaitingUse {
+    pub(crate) async fn waits(&self, request: &UseRequest) -> WaitingUse {
         match self.ask(request).await.unwrap() {
             UseAnswer::Waits(waiting) => *waiting,
             UseAnswer::Done(done) => panic!("{done:?}"),
         }
     }
 
-    async fn signs(&self, request: &UseRequest) -> Vec<u8> {
+    pub(crate) async fn signs(&self, request: &UseRequest) -> Vec<u8> {
         match self.ask(request).await.unwrap() {
             UseAnswer::Done(done) => signature(done),
             UseAnswer::Waits(waiting) => panic!("{waiting:?}"),
@@ -118,7 +123,7 @@ impl Office {
         Ok(self.show(person, id).await)
     }
 
-    async fn approve(&self, person: usize, id: ApprovalId) -> Result<Approval, ApprovalError> {
+    pub(crate) async fn approve(&self, person: usize, id: ApprovalId) -> Result<Approval, ApprovalError> {
         self.decide(person, id, Verdict::Approve).await
     }
 
@@ -142,14 +147,20 @@ impl Office {
         Ok(self.show(person, id).await)
     }
 
-    fn request(&self, byte: u8) -> UseRequest {
+    pub(crate) fn request(&self, byte: u8) -> UseRequest {
         request(self.key, sign(&[byte; 32]))
     }
 
     async fn leave(&self, group: GroupId, person: usize) {
         let id = self.people[person].id;
-        let left: Result<bool, StorageError> =
-            self.place.store().write(move |tx| tx.remove_group_member(group, id)).await;
+        let left: Result<bool, StorageError> = self
+            .place
+            .store()
+            .write(move |tx| {
+                tx.append_record(Draft::of_server(Event::GroupMemberRemoved(member(group, id))));
+                tx.remove_group_member(group, id)
+            })
+            .await;
         assert!(left.unwrap());
     }
 
@@ -158,11 +169,28 @@ impl Office {
         record.iter().map(details).filter(|body| body["event"] == name).collect()
     }
 
+    /// Whatever happened: the tables and all that rests on approvals follow from the record.
     async fn end(self) {
         let report = self.place.verify().await;
-        assert!(report.findings.is_empty(), "{report:?}");
+        assert!(report.findings.is_empty(), "{report:#?}");
         self.place.stop().await;
     }
+}
+
+fn user(id: PrincipalId) -> event::UserAdded {
+    event::UserAdded {
+        principal: Named::new(id, ""),
+        roles: Vec::new(),
+        one_time_password: false,
+        password_expires: None,
+        password_sha256: HashPrefix([0; 16]),
+        email: None,
+        via: None,
+    }
+}
+
+fn member(group: GroupId, person: PrincipalId) -> event::GroupMemberAct {
+    event::GroupMemberAct { group: Named::new(group, ""), principal: Named::new(person, "") }
 }
 
 fn not_yours(error: &ApprovalError) -> &str {
@@ -402,6 +430,8 @@ async fn narrowest_approval_is_spent_first_and_a_revoked_one_never() {
     let used = |approval: Approval| approval.used;
     assert_eq!(used(office.show(0, narrow.id).await), 1);
     office.place.requests.approvals.end(&office.person(1).caller, narrow.id).await.unwrap();
+    let revoked = office.show(0, narrow.id).await;
+    assert_eq!((revoked.state, revoked.revoked_by.as_deref()), (ApprovalState::Revoked, Some("ben")));
     office.signs(&office.request(2)).await;
     assert_eq!(used(office.show(0, wide.id).await), 1);
     office.place.requests.approvals.end(&office.person(1).caller, wide.id).await.unwrap();

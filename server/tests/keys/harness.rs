@@ -152,6 +152,7 @@ impl Place {
             created: Timestamp::now().unix(),
             expires: end,
             refreshable_until: end,
+            address: None,
         };
         let added: Result<Vec<_>, StorageError> = self.store().write(move |tx| tx.add_grant(&row, &token_of(id))).await;
         added.unwrap();

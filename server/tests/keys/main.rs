@@ -5,6 +5,7 @@
 mod algorithms;
 mod approvals;
 mod budgets;
+mod by_hand;
 mod crashes;
 mod denials;
 mod harness;

@@ -95,7 +95,8 @@ CREATE TABLE access_grant (
     revoked           BIGINT,
     -- About when and from which address it was used last.
     last_used         BIGINT,
-    last_address      TEXT
+    last_address      TEXT,
+    login_address     TEXT
 );
 
 CREATE INDEX access_grant_principal ON access_grant (principal_id);

@@ -236,6 +236,7 @@ CREATE TABLE approval (
     used         BIGINT NOT NULL,
     not_before   BIGINT,
     reviewed     BIGINT,              -- break-glass: when its review was closed
+    revoked_by   UUID,              -- who took it back
     reminded     BIGINT,              -- when those who have not decided were reminded
     body         TEXT NOT NULL,       -- the rest, as JSON
     CHECK (requester_id IS NULL OR group_id IS NULL)

@@ -95,7 +95,8 @@ CREATE TABLE access_grant (
     revoked           INTEGER,
     -- About when and from which address it was used last.
     last_used         INTEGER,
-    last_address      TEXT
+    last_address      TEXT,
+    login_address     TEXT
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX access_grant_principal ON access_grant (principal_id);

@@ -248,6 +248,7 @@ CREATE TABLE approval (
     used         INTEGER NOT NULL,
     not_before   INTEGER,
     reviewed     INTEGER,              -- break-glass: when its review was closed
+    revoked_by   BLOB,              -- who took it back
     reminded     INTEGER,              -- when those who have not decided were reminded
     body         TEXT NOT NULL,       -- the rest, as JSON
     CHECK (requester_id IS NULL OR group_id IS NULL)

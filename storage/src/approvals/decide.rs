@@ -64,6 +64,18 @@ impl WriteTx {
         Ok(self.conn_for_uses().execute(CHANGE, values)? == 1)
     }
 
+    /// Takes an approved approval back that has the version `seen`. False if it has changed since.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn revoke_approval(&mut self, id: ApprovalId, seen: u32, by: PrincipalId) -> Result<bool, StorageError> {
+        const REVOKE: &str =
+            "UPDATE approval SET state = 'revoked', revoked_by = $3, version = version + 1, change = $4
+             WHERE id = $1 AND version = $2 AND state = 'approved'";
+        let change = self.next_approvals_version()?;
+        Ok(self.conn_for_uses().execute(REVOKE, params![id.0, i64::from(seen), by.0, change])? == 1)
+    }
+
     /// Notes that the review of break-glass is closed. False if it was before.
     ///
     /// # Errors

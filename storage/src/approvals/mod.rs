@@ -16,6 +16,10 @@ use sealcard_api::{
     ids::{ApprovalId, GroupId, KeyId, PrincipalId, ProjectId, RequestId},
     roles::PrincipalKind,
 };
+use sealcard_record::{
+    Sha256,
+    event::{AskedFlow, AskedStage, Binding},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -69,6 +73,8 @@ pub struct ApprovalRow {
     pub not_before: Option<Timestamp>,
     /// When the review of break-glass was closed.
     pub reviewed: Option<Timestamp>,
+    /// Who took it back after it was approved.
+    pub revoked_by: Option<PrincipalId>,
     /// The rest.
     pub body: ApprovalBody,
 }
@@ -86,9 +92,9 @@ pub struct ApprovalBody {
     /// What changes, one line each: for a change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub change: Vec<String>,
-    /// SHA-256 of what changes, hexadecimal: for a change.
+    /// SHA-256 of what changes: for a change.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub change_sha256: Option<String>,
+    pub change_sha256: Option<Sha256>,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -119,6 +125,13 @@ pub struct StageOf {
     pub count: u32,
 }
 
+impl FlowOf {
+    fn asked(&self) -> AskedFlow {
+        let stages = self.stages.iter().map(|StageOf { by, count }| AskedStage { by: by.clone(), count: *count });
+        AskedFlow { name: self.name.clone(), stages: stages.collect(), veto: self.veto.clone() }
+    }
+}
+
 /// What somebody decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecisionRow {
@@ -146,7 +159,7 @@ macro_rules! select {
         concat!(
             "SELECT a.id, a.kind, a.state, a.version, a.created, a.expires, a.use_seconds, a.asked_by, a.project_id,
                 a.key_id, a.operation, a.request_id, a.requester_id, a.group_id, a.host, a.max_uses, a.used,
-                a.not_before, a.reviewed, a.body FROM approval a ",
+                a.not_before, a.reviewed, a.revoked_by, a.body FROM approval a ",
             $rest
         )
     };
@@ -161,7 +174,7 @@ impl FromRow for ApprovalRow {
         let state = ApprovalState::ALL.into_iter().find(|one| one.name() == state);
         let time = |index| Ok::<_, StorageError>(row.get::<Option<i64>>(index)?.map(Timestamp::from_unix));
         let number = |index| Ok::<_, StorageError>(u32::try_from(row.get::<i64>(index)?).unwrap_or(u32::MAX));
-        let body: String = row.get(19)?;
+        let body: String = row.get(20)?;
         Ok(Self {
             id: ApprovalId(row.get(0)?),
             kind: kind.ok_or_else(|| damaged("kind"))?,
@@ -182,6 +195,7 @@ impl FromRow for ApprovalRow {
             used: number(16)?,
             not_before: time(17)?,
             reviewed: time(18)?,
+            revoked_by: row.get::<Option<Uuid>>(19)?.map(PrincipalId),
             body: serde_json::from_str(&body).map_err(|_| damaged("body"))?,
         })
     }
@@ -227,6 +241,31 @@ impl ApprovalRow {
         serde_json::to_string(&self.body).map_err(|error| StorageError::Damaged(error.to_string()))
     }
 
+    /// What the record says of it.
+    ///
+    /// # Errors
+    /// If its columns hold what no server writes.
+    pub fn binding(&self) -> Result<Binding, StorageError> {
+        let damaged = |what: &str| StorageError::Damaged(format!("an approval's {what} can't be read"));
+        let operation = self.operation.as_deref().map(|name| name.parse().map_err(|_| damaged("operation")));
+        let terms = self.body.terms.as_ref();
+        Ok(Binding {
+            created: self.created,
+            use_seconds: self.use_seconds,
+            operation: operation.transpose()?,
+            requester: self.requester,
+            group: self.group,
+            host: self.host.clone(),
+            max_uses: self.max_uses,
+            not_before: self.not_before,
+            networks: terms.map(|terms| terms.networks.clone()).unwrap_or_default(),
+            tool: terms.and_then(|terms| terms.tool.clone()),
+            change_sha256: self.body.change_sha256,
+            flows: self.body.flows.iter().map(FlowOf::asked).collect(),
+            body_sha256: Sha256::of(self.body_json()?.as_bytes()),
+        })
+    }
+
     /// The operation that it is for.
     #[must_use]
     pub fn operation_as<T: FromStr>(&self) -> Option<T> {
@@ -250,8 +289,9 @@ impl WriteTx {
         const ADD: &str =
             "INSERT INTO approval (id, kind, state, version, change, created, expires, use_seconds, asked_by,
                 project_id, key_id, operation, request_id, requester_id, group_id, host, max_uses, used, not_before,
-                reviewed, body)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+                reviewed, revoked_by, body)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                $22)";
         let change = self.next_approvals_version()?;
         let body = row.body_json()?;
         let uuid = |id: Option<Uuid>| id;
@@ -276,6 +316,7 @@ impl WriteTx {
             i64::from(row.used),
             row.not_before.map(Timestamp::unix),
             row.reviewed.map(Timestamp::unix),
+            uuid(row.revoked_by.map(|id| id.0)),
             body,
         ];
         self.conn_for_uses().execute(ADD, values)?;

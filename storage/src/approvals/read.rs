@@ -4,6 +4,7 @@ use sealcard_api::{
     Timestamp,
     ids::{ApprovalId, GroupId, KeyId, PrincipalId, ProjectId, RequestId},
 };
+use sealcard_record::Sha256;
 use uuid::Uuid;
 
 use super::{
@@ -238,14 +239,18 @@ impl WriteTx {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn change_asked_for(&mut self, actor: PrincipalId, sha256: &str) -> Result<Option<ApprovalRow>, StorageError> {
+    pub fn change_asked_for(
+        &mut self,
+        actor: PrincipalId,
+        sha256: Sha256,
+    ) -> Result<Option<ApprovalRow>, StorageError> {
         const ASKED: &str = select!(
             "WHERE a.kind = 'change' AND a.asked_by = $1 AND a.state IN ('pending', 'approved') AND a.expires > $2
              ORDER BY a.id DESC"
         );
         let now = self.now().unix();
         let rows: Vec<ApprovalRow> = self.conn_for_uses().all(ASKED, params![actor.0, now])?;
-        Ok(rows.into_iter().find(|row| row.body.change_sha256.as_deref() == Some(sha256)))
+        Ok(rows.into_iter().find(|row| row.body.change_sha256 == Some(sha256)))
     }
 
     /// The projects in which a group has a role, or whose rules name it.

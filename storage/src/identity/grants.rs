@@ -2,7 +2,7 @@
 
 use sealcard_api::{
     Timestamp,
-    grants::GrantInfo,
+    grants::{GrantInfo, LoginMethod},
     ids::{GrantId, PrincipalId, ServiceTokenId},
     roles::{PrincipalKind, SystemRoles},
 };
@@ -44,6 +44,10 @@ pub struct GrantRow {
     pub last_used: Option<i64>,
     /// From which address.
     pub last_address: Option<String>,
+    /// From which address its holder logged in.
+    pub login_address: Option<String>,
+    /// Whether a service account's token was shown for it, and no password.
+    pub by_service_token: bool,
 }
 
 impl FromRow for GrantRow {
@@ -61,6 +65,8 @@ impl FromRow for GrantRow {
             kind: kind_from(&row.get::<String>(11)?)?,
             last_used: row.get(12)?,
             last_address: row.get(13)?,
+            login_address: row.get(14)?,
+            by_service_token: row.get(15)?,
         })
     }
 }
@@ -82,6 +88,8 @@ pub struct NewGrantRow {
     pub expires: i64,
     /// Unix seconds.
     pub refreshable_until: i64,
+    /// From which address its holder logged in.
+    pub address: Option<String>,
 }
 
 /// Which grants are wanted.
@@ -98,7 +106,8 @@ macro_rules! grant_query {
     ($rest:literal) => {
         concat!(
             "SELECT g.id, g.principal_id, p.name, p.administrator, p.security_officer, p.auditor, g.label, g.created,
-                g.expires, g.refreshable_until, g.revoked, p.kind, g.last_used, g.last_address
+                g.expires, g.refreshable_until, g.revoked, p.kind, g.last_used, g.last_address,
+                g.login_address, g.service_token_id IS NOT NULL
              FROM access_grant g JOIN principal p ON p.id = g.principal_id ",
             $rest
         )
@@ -161,8 +170,8 @@ impl WriteTx {
             self.conn().all(FORGET, params![row.principal.0, year_ago, month_ago, FORGOTTEN_AT_ONCE])?;
         self.conn().execute(
             "INSERT INTO access_grant
-             (id, principal_id, service_token_id, label, created, expires, refreshable_until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             (id, principal_id, service_token_id, label, created, expires, refreshable_until, login_address)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             params![
                 row.id.0,
                 row.principal.0,
@@ -170,7 +179,8 @@ impl WriteTx {
                 &row.label,
                 row.created,
                 row.expires,
-                row.refreshable_until
+                row.refreshable_until,
+                &row.address
             ],
         )?;
         self.add_grant_token(row.id, token_hash, row.created)?;
@@ -291,6 +301,8 @@ impl From<GrantRow> for GrantInfo {
             kind: row.kind,
             last_used: row.last_used.map(Timestamp::from_unix),
             last_address: row.last_address,
+            login_method: if row.by_service_token { LoginMethod::ServiceToken } else { LoginMethod::Password },
+            login_address: row.login_address,
         }
     }
 }

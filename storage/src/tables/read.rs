@@ -3,20 +3,25 @@
 use sealcard_api::{
     Fingerprint, Timestamp,
     admin::EnvironmentKind,
-    ids::{ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, ServiceTokenId},
+    approvals::{ApprovalKind, ApprovalState, Verdict},
+    ids::{
+        ApprovalId, ComponentId, EnvironmentId, GrantId, GroupId, KeyId, PrincipalId, ProjectId, RequestId,
+        ServiceTokenId,
+    },
     keys::RevocationReason,
     roles::ProjectRole,
 };
 use sealcard_record::{
     HashPrefix, Sha256,
     fold::{
-        ComponentKeyRow, EnvironmentRow, GrantRow, GrantTokenRow, GroupMemberRow, GroupRow, LogKeyRow, PinAttemptRow,
-        PinState, PrincipalRow, ProjectGroupRow, ProjectPrincipalRow, ProjectRow, RuleScope, RuleVersionRow,
-        ServiceTokenRow, SigningKeyRow, TemplateVersionRow,
+        ApprovalDecisionRow, ApprovalRow, ComponentKeyRow, EnvironmentRow, GrantRow, GrantTokenRow, GroupMemberRow,
+        GroupRow, LogKeyRow, PinAttemptRow, PinState, PrincipalRow, ProjectGroupRow, ProjectPrincipalRow, ProjectRow,
+        RuleScope, RuleVersionRow, ServiceTokenRow, SigningKeyRow, TemplateVersionRow,
     },
 };
 use sealcard_signer_protocol::PublicKeyBytes;
 use sealcard_transparency::{KeyName, KeyType, VerifierKey};
+use uuid::Uuid;
 
 use super::{Page, page};
 use crate::{
@@ -50,6 +55,8 @@ pub(super) const READERS: &[Reader] = &[
     reader("rule_version", |conn, offset| page::<RuleVersionRow>(conn, RULE_VERSION, offset)),
     reader("template_version", |conn, offset| page::<TemplateVersionRow>(conn, TEMPLATE_VERSION, offset)),
     reader("log_key", |conn, offset| page::<LogKeyRow>(conn, LOG_KEY, offset)),
+    reader("approval", |conn, offset| page::<ApprovalRow>(conn, APPROVAL, offset)),
+    reader("approval_decision", |conn, offset| page::<ApprovalDecisionRow>(conn, APPROVAL_DECISION, offset)),
 ];
 
 const fn reader(table: &'static str, page: fn(&mut Conn, i64) -> Result<Page, StorageError>) -> Reader {
@@ -90,6 +97,12 @@ const TEMPLATE_VERSION: &str = "SELECT t.name, t.version, t.text, t.withdrawn, t
     FROM template_version t ORDER BY t.name, t.version LIMIT $1 OFFSET $2";
 const LOG_KEY: &str = "SELECT component_id, environment_id, origin, ed25519, ml_dsa_44 FROM log_key
     ORDER BY component_id LIMIT $1 OFFSET $2";
+const APPROVAL: &str =
+    "SELECT id, kind, state, created, expires, use_seconds, asked_by, project_id, key_id, operation, request_id,
+    requester_id, group_id, host, max_uses, used, not_before, reviewed, revoked_by,
+    body FROM approval ORDER BY id LIMIT $1 OFFSET $2";
+const APPROVAL_DECISION: &str = "SELECT approval_id, flow, approver_id, stage, verdict FROM approval_decision
+    ORDER BY approval_id, flow, approver_id LIMIT $1 OFFSET $2";
 
 /// A row, or why it can't be read: a value that was changed by hand must not hide all others.
 pub(super) struct Read<T>(pub(super) Result<T, String>);
@@ -297,6 +310,53 @@ impl FromColumns for LogKeyRow {
         };
         let keys = vec![key(KeyType::Ed25519, row.get(3)?)?, key(KeyType::MlDsa44, row.get(4)?)?];
         Ok(Self { component_id: ComponentId(row.get(0)?), environment_id: EnvironmentId(row.get(1)?), origin, keys })
+    }
+}
+
+impl FromColumns for ApprovalRow {
+    fn from_columns(row: &Row<'_>) -> Result<Self, StorageError> {
+        let (kind, state): (String, String) = (row.get(1)?, row.get(2)?);
+        let kind = ApprovalKind::ALL.into_iter().find(|known| known.name() == kind);
+        let state = ApprovalState::ALL.into_iter().find(|known| known.name() == state);
+        let operation = row.get::<Option<String>>(9)?.map(|name| name.parse().map_err(|_| damaged("operation")));
+        let number = |value: i64, column| u32::try_from(value).map_err(|_| damaged(column));
+        let id = |index| row.get::<Option<Uuid>>(index);
+        Ok(Self {
+            id: ApprovalId(row.get(0)?),
+            kind: kind.ok_or_else(|| damaged("kind"))?,
+            state: state.ok_or_else(|| damaged("state"))?,
+            created: time(row, 3)?,
+            expires: time(row, 4)?,
+            use_seconds: row.get(5)?,
+            asked_by: PrincipalId(row.get(6)?),
+            project_id: id(7)?.map(ProjectId),
+            key_id: id(8)?.map(KeyId),
+            operation: operation.transpose()?,
+            request_id: id(10)?.map(RequestId),
+            requester_id: id(11)?.map(PrincipalId),
+            group_id: id(12)?.map(GroupId),
+            host: row.get(13)?,
+            max_uses: row.get::<Option<i64>>(14)?.map(|uses| number(uses, "max_uses")).transpose()?,
+            used: number(row.get(15)?, "used")?,
+            not_before: time_if_any(row, 16)?,
+            reviewed: time_if_any(row, 17)?,
+            revoked_by: id(18)?.map(PrincipalId),
+            body_sha256: Sha256::of(row.get::<String>(19)?.as_bytes()),
+        })
+    }
+}
+
+impl FromColumns for ApprovalDecisionRow {
+    fn from_columns(row: &Row<'_>) -> Result<Self, StorageError> {
+        let verdict: String = row.get(4)?;
+        let verdict = [Verdict::Approve, Verdict::Reject].into_iter().find(|known| known.name() == verdict);
+        Ok(Self {
+            approval_id: ApprovalId(row.get(0)?),
+            flow: row.get(1)?,
+            approver_id: PrincipalId(row.get(2)?),
+            stage: row.get(3)?,
+            verdict: verdict.ok_or_else(|| damaged("verdict"))?,
+        })
     }
 }
 

@@ -532,6 +532,7 @@ async fn grants_are_forgotten_a_year_after_their_end_but_not_by_a_clock_that_jum
                 created,
                 expires: created + 30 * DAY,
                 refreshable_until: created + 365 * DAY,
+                address: None,
             };
             let stored: Result<Vec<_>, StorageError> = store.write(move |tx| tx.add_grant(&row, id.0.as_bytes())).await;
             stored.unwrap();

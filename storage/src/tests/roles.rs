@@ -63,6 +63,7 @@ async fn facts_have_system_roles_owner_and_separation_of_the_moment() {
                 created: 0,
                 expires: end,
                 refreshable_until: end,
+                address: None,
             };
             tx.add_grant(&row, &TOKEN_OF_ACCOUNT)?;
             tx.add_project_member(project, Member::Principal(id), ProjectRole::Approver).map(drop)

@@ -314,6 +314,7 @@ impl Scene {
                     created: 0,
                     expires: end,
                     refreshable_until: end,
+                    address: None,
                 };
                 tx.add_grant(&held, &TOKEN)?;
                 let (name, description) = ("project".to_owned(), String::new());

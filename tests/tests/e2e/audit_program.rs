@@ -155,6 +155,22 @@ fn row_that_no_entry_explains_is_found_by_the_auditor() -> Result<()> {
     let found = compare("changed")?;
     ensure!(found.status.code() == Some(3), "{}", found.description());
     ensure!(found.text().contains("intruders"), "{}", found.description());
+    // An approval that nobody asked for and nobody gave.
+    database::execute(
+        &playground,
+        &format!(
+            "INSERT INTO approval (id, kind, state, version, change, created, expires, use_seconds, asked_by, max_uses,
+                used, body)
+             VALUES ({hexadecimal}, 'pre-approval', 'approved', 1, 1, 0, 4000000000, 60, {hexadecimal}, 1, 0, '{{}}')"
+        ),
+    )?;
+    let found = compare("approved")?;
+    ensure!(found.status.code() == Some(3), "{}", found.description());
+    let named = |text: &str| text.contains("table approval: the approval") && text.contains("is not in the record");
+    ensure!(named(&found.text()), "{}", found.description());
+    let verify = run(&mut playground.admin.command(&["admin", "record", "verify"]), PATIENCE)?;
+    ensure!(!verify.status.success(), "{}", verify.description());
+    ensure!(named(&format!("{}{}", verify.text(), verify.stderr)), "{}", verify.description());
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod history;
 mod imports;
 mod installation;
 mod log;
+mod logins;
 mod machine_login;
 mod mail;
 mod malformed;

@@ -8,8 +8,8 @@ use super::NO_BODY;
 use crate::{
     cli::{
         App,
+        grants::{chosen, state},
         output::{clean, count, line, note, show, table},
-        pages::Pages,
         when,
     },
     remote::path,
@@ -101,16 +101,6 @@ pub(super) async fn valid(app: &App, who: String) -> anyhow::Result<Vec<GrantInf
     chosen(app, Some(who), |grant| state(grant, now) == "valid").await
 }
 
-/// Logins of one or of all that are wanted. The others, of which there may be very many, are not kept.
-async fn chosen(app: &App, of: Option<String>, wanted: impl Fn(&GrantInfo) -> bool) -> anyhow::Result<Vec<GrantInfo>> {
-    let (path, mut grants) = (path(&["grants"]), Vec::new());
-    let mut pages = Pages::new(&app.remote, &path, &[("principal", of)], usize::MAX);
-    while let Some(page) = pages.next::<GrantInfo>().await? {
-        grants.extend(page.into_iter().filter(&wanted));
-    }
-    Ok(grants)
-}
-
 /// Logins as a table.
 pub(super) fn print(grants: &[GrantInfo], now: Timestamp, if_empty: &str) {
     let rows: Vec<_> = grants
@@ -128,15 +118,4 @@ pub(super) fn print(grants: &[GrantInfo], now: Timestamp, if_empty: &str) {
         })
         .collect();
     table(["USER", "KIND", "LABEL", "LAST USED", "FROM", "EXPIRES", "STATE"], &rows, if_empty);
-}
-
-/// Whether a login counts now.
-pub(super) fn state(grant: &GrantInfo, now: Timestamp) -> &'static str {
-    if grant.revoked.is_some() {
-        "revoked"
-    } else if grant.expires <= now {
-        "expired"
-    } else {
-        "valid"
-    }
 }

@@ -134,8 +134,14 @@ pub(super) fn wants(approval: &Approval) -> String {
             let yours = if approval.yours_to_decide { "you: " } else { "" };
             format!("{yours}{}", missing.join(", and "))
         }
-        state => state.name().to_owned(),
+        _ => state(approval),
     }
+}
+
+/// How it stands, and who took it back.
+fn state(approval: &Approval) -> String {
+    let state = approval.state.name();
+    approval.revoked_by.as_ref().map_or_else(|| state.to_owned(), |name| format!("{state} by {name}"))
 }
 
 /// Who rejected it, and why.
@@ -176,7 +182,7 @@ pub(super) fn rows(approval: &Approval, now: Timestamp, detail: Detail) -> Vec<(
         Detail::All => vec![
             ("id", format!("{} ({})", short_id(approval.id), approval.id)),
             ("for", kind(approval.kind).to_owned()),
-            ("state", approval.state.name().to_owned()),
+            ("state", state(approval)),
         ],
         Detail::Short => vec![("id", short_id(approval.id))],
     };
@@ -274,9 +280,10 @@ fn stage_text(number: usize, stage: &ApprovalStage) -> String {
 
 /// How it stands, with who rejected it and why.
 pub(super) fn standing(approval: &Approval) -> String {
-    match rejection(approval) {
-        Some(rejection) => format!("{}: {rejection}", short_id(approval.id)),
-        None => outcome(approval),
+    match (rejection(approval), approval.state) {
+        (Some(rejection), _) => format!("{}: {rejection}", short_id(approval.id)),
+        (None, ApprovalState::Revoked) => format!("{}: {}.", short_id(approval.id), state(approval)),
+        (None, _) => outcome(approval),
     }
 }
 
@@ -369,6 +376,7 @@ pub(super) mod tests {
                 comment: Some("looks right".to_owned()),
             }],
             yours_to_decide: true,
+            revoked_by: None,
             not_yours: None,
         }
     }
@@ -395,6 +403,10 @@ pub(super) mod tests {
         let terms = Some(Terms { uses: Some(3), ..Terms::default() });
         let advance = Approval { kind: ApprovalKind::PreApproval, asked: None, terms, ..approval };
         assert_eq!(summary(&advance), "in advance: 3 uses");
+        let revoked = Approval { state: ApprovalState::Revoked, revoked_by: Some("ben".to_owned()), ..advance.clone() };
+        assert_eq!(wants(&revoked), "revoked by ben");
+        assert!(standing(&revoked).ends_with(": revoked by ben.") && outcome(&revoked).ends_with(": revoked."));
+        assert!(rows(&revoked, Timestamp::from_unix(0), Detail::All).contains(&("state", "revoked by ben".to_owned())));
         let used = Approval { state: ApprovalState::Approved, used: 1, ..advance };
         assert_eq!(summary(&used), "in advance: 2 of 3 uses left");
     }

@@ -34,7 +34,7 @@ use super::{
     receipt,
     selection::{self, Skipped, signature_of},
 };
-use crate::remote::RemoteError;
+use crate::{remote::RemoteError, waiting::Attempts};
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -169,7 +169,8 @@ pub(super) async fn run(app: &App, arguments: Arguments) -> anyhow::Result<ExitC
     let no_wait = arguments.waiting.limit().is_some_and(|limit| limit.is_zero());
     let (remote, _) = waiting::Observer::of(app, key.name(), arguments.waiting, false);
     let quiet = arguments.quiet || no_wait;
-    let outcome = pipeline::sign(&remote, &key, (hash, form), plan.jobs, context, quiet)
+    let attempts = (Attempts::of(&app.paths), quiet);
+    let outcome = pipeline::sign(&remote, &key, (hash, form), plan.jobs, context, attempts)
         .await
         .inspect_err(|error| record::failure(app, Some(&key), error))?;
     let pipeline::Outcome { signed, waiting, failed, interrupted } = outcome;

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     cli::{output::clean_path, progress},
     remote::{Remote, RemoteError},
+    waiting::{Attempt, Attempts},
 };
 
 /// Batches on their way at once: one in work at the server, one on the way to it.
@@ -54,12 +55,12 @@ pub(super) async fn sign(
     (hash, form): (HashAlgorithm, Form),
     jobs: Vec<Job>,
     context: Option<UseContext>,
-    quiet: bool,
+    (attempts, quiet): (Attempts, bool),
 ) -> anyhow::Result<Outcome> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let bar = progress::bar(jobs.len(), "signed", quiet);
-    let mut work = Work::new(remote, key, (hash, form), jobs, &bar);
+    let mut work = Work::new(remote, key, (hash, form), jobs, (attempts, &bar));
     (work.context, work.quiet) = (context, quiet);
     let interrupted = tokio::select! {
         done = work.run() => { done?; false }
@@ -82,9 +83,11 @@ struct Work<'a> {
     /// What is said of each use.
     context: Option<UseContext>,
     bar: &'a ProgressBar,
+    /// What earlier commands asked for.
+    attempts: Attempts,
     /// Not begun.
     waiting: VecDeque<Job>,
-    hashing: JoinSet<(Job, Result<Draft, SignatureError>)>,
+    hashing: JoinSet<(Job, Result<Hashed, SignatureError>)>,
     /// Hashed, not sent.
     ready: Vec<Ready>,
     sending: JoinSet<Result<Vec<(Ready, SignBatchResult)>, RemoteError>>,
@@ -96,6 +99,15 @@ struct Work<'a> {
     outcome: Outcome,
 }
 
+/// A file's signature, without what the server makes.
+struct Hashed {
+    draft: Draft,
+    /// What the attempt is called.
+    name: String,
+    /// Whether an earlier command asked for it, and its key for that.
+    earlier: Option<Uuid>,
+}
+
 /// A file that waits for the server.
 struct Ready {
     job: Job,
@@ -103,6 +115,10 @@ struct Ready {
     /// The same for each try, so that no try uses the key twice.
     idempotency_key: Uuid,
     tries: u32,
+    /// What the attempt is called.
+    name: String,
+    /// Whether an earlier command asked for it.
+    is_earlier: bool,
 }
 
 impl<'a> Work<'a> {
@@ -111,7 +127,7 @@ impl<'a> Work<'a> {
         key: &'a SigningKey,
         (hash, form): (HashAlgorithm, Form),
         jobs: Vec<Job>,
-        bar: &'a ProgressBar,
+        (attempts, bar): (Attempts, &'a ProgressBar),
     ) -> Self {
         Self {
             remote,
@@ -120,6 +136,7 @@ impl<'a> Work<'a> {
             form,
             context: None,
             bar,
+            attempts,
             waiting: jobs.into(),
             hashing: JoinSet::new(),
             ready: Vec::new(),
@@ -149,9 +166,13 @@ impl<'a> Work<'a> {
             }
             tokio::select! {
                 Some(hashed) = self.hashing.join_next() => {
-                    let (job, draft) = hashed.context("hashing ended")?;
-                    match draft {
-                        Ok(draft) => self.ready.push(Ready { job, draft, idempotency_key: Uuid::now_v7(), tries: 0 }),
+                    let (job, hashed) = hashed.context("hashing ended")?;
+                    match hashed {
+                        Ok(Hashed { draft, name, earlier }) => {
+                            let (idempotency_key, is_earlier) =
+                                (earlier.unwrap_or_else(Uuid::now_v7), earlier.is_some());
+                            self.ready.push(Ready { job, draft, idempotency_key, tries: 0, name, is_earlier });
+                        }
                         Err(error) => self.fail(job, error.to_string()),
                     }
                 }
@@ -173,13 +194,20 @@ impl<'a> Work<'a> {
     }
 
     fn begin_hashing(&mut self, job: Job) {
-        let (key, hash) = (self.key.clone(), self.hash);
+        let (key, hash, attempts) = (self.key.clone(), self.hash, self.attempts.clone());
         self.bar.set_message(clean_path(&job.file));
         self.hashing.spawn_blocking(move || {
+            let (mut name, mut earlier) = (String::new(), None);
+            let known = |digest: &[u8]| {
+                name = Attempts::name(key.id(), digest);
+                earlier = attempts.find(&name);
+                earlier.map(|attempt| attempt.seed)
+            };
             let draft = File::open(&job.file)
                 .map_err(SignatureError::from)
-                .and_then(|mut file| Draft::of_content(&key, hash, &mut file));
-            (job, draft)
+                .and_then(|mut file| Draft::of_content_again(&key, hash, &mut file, known));
+            let earlier = earlier.map(|attempt| attempt.idempotency_key);
+            (job, draft.map(|draft| Hashed { draft, name, earlier }))
         });
     }
 
@@ -223,6 +251,13 @@ impl<'a> Work<'a> {
                 ready.tries += 1;
                 self.ready.push(ready);
             }
+            // Of another login, for instance.
+            SignBatchResult::Problem(problem)
+                if ready.is_earlier && problem.code == ProblemCode::IdempotencyMismatch =>
+            {
+                self.attempts.remove(&ready.name);
+                self.waiting.push_back(ready.job);
+            }
             // As many wait as may.
             SignBatchResult::Problem(problem)
                 if problem.code == ProblemCode::TooManyWaiting && !self.undecided.is_empty() =>
@@ -234,6 +269,7 @@ impl<'a> Work<'a> {
                 for held in self.held.drain(..) {
                     self.outcome.failed.push(Failed { file: held.job.file, reason: reason.clone() });
                 }
+                self.attempts.remove(&ready.name);
                 self.fail(ready.job, reason);
             }
         }
@@ -254,16 +290,26 @@ impl<'a> Work<'a> {
         match result {
             Ok(answer) => self.keep(ready, &answer),
             Err(RemoteError::Undecided { waiting, .. }) if waiting.expires > Timestamp::now() => {
+                let (seed, expires) = (ready.draft.seed(), waiting.expires);
+                let attempt = Attempt { idempotency_key: ready.idempotency_key, seed, expires };
+                // Without the note the next command asks people again.
+                let _ = self.attempts.save(&ready.name, &attempt);
                 self.outcome.waiting.push(Waits::new(ready.job.file, *waiting));
             }
-            Err(error) => self.fail(ready.job, error.to_string()),
+            Err(error) => {
+                self.attempts.remove(&ready.name);
+                self.fail(ready.job, error.to_string());
+            }
         }
         // There is room for one more.
         self.ready.extend(self.held.pop());
     }
 
     fn keep(&mut self, ready: Ready, answer: &SignatureResponse) {
-        let Ready { job, draft, .. } = ready;
+        let Ready { job, draft, name, is_earlier, .. } = ready;
+        if is_earlier {
+            self.attempts.remove(&name);
+        }
         let written = draft
             .finish(self.key, &answer.signature.0, self.form)
             .map_err(anyhow::Error::from)

@@ -15,8 +15,8 @@ use crate::{
 
 /// Write the tables that follow from the record to a file
 ///
-/// The file has users, roles, grants, keys and rules as the database has them, one row a line, and no secrets. Compare
-/// it with an exported record on another machine: a row that was changed by hand is found there. Reads the database
+/// The file has users, roles, grants, keys, rules and approvals as the database has them, one row a line, and no
+/// secrets. Compare it with an exported record on another machine: a row that was changed by hand is found there. Reads the database
 /// itself, at one moment, also while the server runs.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -212,6 +212,13 @@ fn sealcard_sign_waits_or_comes_back_later() -> Result<()> {
     let finished = run(&mut station.sealcard(&later), DEADLINE)?;
     ensure!(finished.status.code() == Some(75), "{}", finished.description());
     ensure!(finished.stderr.contains("run the same command again"), "{}", finished.description());
+    // The same file again is the same request.
+    let id = wait_for_one(&office.ann)?;
+    let again = run(&mut station.sealcard(&[later.as_slice(), &["--json"]].concat()), DEADLINE)?;
+    ensure!(again.status.code() == Some(75), "{}", again.description());
+    let report: Value = serde_json::from_slice(&again.stdout)?;
+    ensure!(report["waiting"][0]["approval"] == id.as_str(), "{report}");
+    ensure!(wait_for_one(&office.ann)? == id);
     let other = station.write("other.tar.gz", "other")?;
     let other = [sign.as_slice(), &["--no-wait", "--json", &other]].concat();
     let report = run(&mut station.sealcard(&other), DEADLINE)?;

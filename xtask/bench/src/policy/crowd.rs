@@ -76,6 +76,7 @@ fn projects(tx: &mut WriteTx, (user, rules): (&str, &str), key: KeyId) -> Result
         created: 0,
         expires: end,
         refreshable_until: end,
+        address: None,
     };
     tx.add_grant(&grant, &TOKEN)?;
     for number in 0..PROJECTS {

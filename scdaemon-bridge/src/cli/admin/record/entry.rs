@@ -62,6 +62,7 @@ fn did(event: &Event) -> String {
         }
         Event::ApprovalEnded(ended) => format!("end {} of {}", kind_of(&ended.approval), ended.approval.asked_by.name),
         Event::ReviewClosed(review) => format!("close the review of break-glass of {}", review.approval.asked_by.name),
+        Event::ApprovalsForgotten(forgotten) => format!("delete {} old approvals", forgotten.approvals.len()),
         Event::UseDeniedBurst(burst) => format!("use keys, {} times", burst.count),
         Event::RequestRefused(refused) if refused.count == 1 => refused.route.clone(),
         Event::RequestRefused(refused) => format!("{}, {} times", refused.route, refused.count),
