@@ -57,3 +57,4 @@ mod stubs;
 mod tokens;
 mod tool_setup;
 mod upgrades;
+mod witnesses;
