@@ -205,17 +205,18 @@ impl Overview {
             register(registry, "log_published_entries", help, number(entries));
         }
         let gauges = || Family::<WitnessLabel, Gauge>::default();
-        let (cosigned, failing, forked) = (gauges(), gauges(), gauges());
+        let (cosigned, failing) = (gauges(), gauges());
         for witness in &self.log.witnesses {
             let label = WitnessLabel { witness: witness.name.clone() };
             cosigned.get_or_create(&label).set(number(witness.size));
             failing.get_or_create(&label).set((witness.failures > 0).into());
-            forked.get_or_create(&label).set((witness.state == WitnessState::Forked).into());
         }
         let help = "Entries of the record that the newest checkpoint covers which a witness has cosigned";
         registry.register("witness_cosigned_entries", help, cosigned);
         registry.register("witness_failing", "Whether the last attempt of a witness failed", failing);
-        registry.register("witness_forked", "Whether a witness has cosigned another log than the server has", forked);
+        let forked = self.log.witnesses.iter().filter(|witness| witness.state == WitnessState::Forked).count();
+        let help = "Witnesses that have cosigned another log than the server has";
+        register(registry, "log_forked_witnesses", help, count(forked));
     }
 
     fn register_environments(&self, registry: &mut Registry, now: Timestamp) {
