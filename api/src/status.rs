@@ -37,6 +37,9 @@ pub struct ServerStatus {
     pub environments: Vec<EnvironmentStatus>,
     /// The record.
     pub record: RecordStatus,
+    /// The witnesses that cosign the record's log, in the order of the configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub witnesses: Vec<WitnessStatus>,
     /// Signing requests that need a look.
     pub requests: RequestCounts,
     /// Keys that end soon or ended not long ago, the earliest end first.
@@ -102,9 +105,52 @@ pub struct RecordStatus {
     /// When the newest one was written.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub newest: Option<Timestamp>,
+    /// How many entries the checkpoint covers that is given out. Absent if no log is published.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub published: Option<u64>,
     /// The verification that runs, or the last one since the server was started.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub verification: Option<RecordVerification>,
+}
+
+/// Whether a witness cosigns the record's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum WitnessState {
+    /// It has cosigned the newest checkpoint.
+    Current,
+    /// It is being asked for the newest one.
+    Behind,
+    /// The last attempt failed. It is asked again.
+    Failing,
+    /// It has cosigned another log than the server has.
+    Forked,
+}
+
+/// A witness of the record's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WitnessStatus {
+    /// The name of its keys.
+    pub name: String,
+    /// Where it takes checkpoints.
+    pub url: String,
+    /// Whether it cosigns.
+    pub state: WitnessState,
+    /// How many entries the newest checkpoint covers that it has cosigned.
+    pub size: u64,
+    /// When it cosigned last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_success: Option<Timestamp>,
+    /// Attempts that failed since then.
+    pub failures: u64,
+    /// Why the last one failed and what to do, for a person.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
+    /// When the next one is due.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next_attempt: Option<Timestamp>,
 }
 
 /// How many signing requests need a look, on all servers.

@@ -258,6 +258,36 @@ pub(crate) const CHECKPOINT_PERIOD: Duration = Duration::from_millis(500);
 /// The pause after a checkpoint that could not be made.
 pub(crate) const CHECKPOINT_RETRY: Duration = Duration::from_secs(2);
 
+/// How long the newest checkpoint is kept for slow witnesses before the next one takes its place: two requests.
+pub(crate) const WITNESS_ROUND: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether a witness has to be asked.
+pub(crate) const WITNESS_POLL: Duration = Duration::from_millis(250);
+
+/// How long a witness may take for one answer.
+pub(crate) const WITNESS_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a node has a witness for itself: longer than all requests of one attempt.
+pub(crate) const WITNESS_LEASE: Duration = Duration::from_secs(45);
+
+/// How often a node looks whether the one that asks a witness has ended.
+pub(crate) const WITNESS_TAKEOVER_CHECK: Duration = Duration::from_secs(5);
+
+/// Requests of one attempt: a witness that knows another size is asked again.
+pub(crate) const WITNESS_REQUESTS: usize = 3;
+
+/// The longest pause between two attempts.
+pub(crate) const MAX_WITNESS_PAUSE: i64 = 30;
+
+/// Bytes of a witness's answer: room for some signatures with ML-DSA-44.
+pub(crate) const WITNESS_ANSWER: usize = 32 * 1024;
+
+/// The most witnesses that are asked.
+pub(crate) const WITNESSES: usize = 32;
+
+/// Seconds after which the missing quorum needs a person's attention.
+pub(crate) const WITNESS_LAG: u64 = 60;
+
 // Notices.
 
 /// How often the outbox is looked at.

@@ -90,7 +90,7 @@ pub use notices::{
     Attempted, ChannelRow, Message, NewDelivery, NewNotice, NoticeCounts, NoticeFilter, NoticeRow, Outcome,
 };
 pub use quotas::QuotaUse;
-pub use record::{CheckpointRow, LogKeyRow, RecordFilter, RecordRow};
+pub use record::{CheckpointRow, LogKeyRow, RecordFilter, RecordRow, WitnessFailure, WitnessRow};
 pub use requests::{Arrival, NewRequest, OpenRequests, RequestRow, Snapshot, UnfinishedRequest, Verdict};
 pub use rules::{
     Authorship, CurrentRules, Mention, MentionKind, NewRuleVersion, NewTemplateVersion, RuleOwner, RuleScope,

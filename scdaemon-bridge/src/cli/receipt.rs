@@ -25,14 +25,14 @@ use crate::{
     signatures, witness,
 };
 
-/// How long a checkpoint is waited for, and how often it is looked for.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a checkpoint with the cosignatures of witnesses is waited for, and how often it is looked for.
+const PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(200);
 
 const HELP: &str = "\
 The server proves that the signature is in its record, and with it who made it, when and by which rules. This computer \
 checks the proof, and that the record still has what this computer saw of it before. The proof is there a second after \
-the signature.
+the signature, or once enough witnesses have cosigned the record, if the server asks some.
 
 A bundle has all that others need to check the same without asking the server.
 

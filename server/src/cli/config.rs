@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{Data, output};
-use crate::{config::Config, notices::Channels, sinks::Targets, tls::ServerTls};
+use crate::{config::Config, log::Witnesses, notices::Channels, sinks::Targets, tls::ServerTls};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -27,6 +27,7 @@ impl ConfigCommand {
         ServerTls::load(certificate.clone(), data.join(&config.tls.key))?;
         Channels::load(&data, &config.notices)?;
         Targets::load(&data, &config)?;
+        Witnesses::load(&data, &config.record)?;
         output::line(format_args!("{}", toml::to_string(&config)?.trim_end()));
         output::line(format_args!(
             "\n# No errors. Workstations trust SHA-256 {}",

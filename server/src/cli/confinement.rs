@@ -56,6 +56,7 @@ fn needs(data: &Path, config: &Config, address_file: Option<&Path>) -> anyhow::R
         [&config.database.password_file, &config.database.ca_file].into_iter().flatten().map(|file| data.join(file)),
     );
     read.extend(config.notices.files().map(|file| data.join(file)));
+    read.extend(config.record.files().map(|file| data.join(file)));
     read.extend(config.sinks.values().flat_map(SinkConfig::files).map(|file| data.join(file)));
     write.extend(config.sinks.values().filter_map(|sink| sink.folder.as_ref()).map(|folder| data.join(folder)));
     write.extend(address_file.and_then(Path::parent).map(|folder| match folder.as_os_str().is_empty() {

@@ -22,6 +22,7 @@ use crate::{
     config::Config,
     ends, files,
     http::{AppState, Server},
+    log::Witnesses,
     nodes,
     notices::Channels,
     service_manager,
@@ -124,6 +125,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let tls = Arc::new(ServerTls::load(pair.certificate.clone(), pair.key.clone())?);
     let channels = Channels::load(data, &config.notices)?;
     let targets = Targets::load(data, &config)?;
+    let witnesses = Witnesses::load(data, &config.record)?;
     let database = database::of(data, &config.database)?;
     let store = match Store::open(&database).await {
         Err(error @ StorageError::InUse(_)) => return Err(error.into()),
@@ -147,7 +149,8 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let sinks = Sinks::new(store.clone(), targets);
     sinks.prepare().await.context("can't read the sinks of the record")?;
     let names = NameKey::of(data)?;
-    let state = AppState::new(store.clone(), Arc::clone(&signers), Arc::new(config), names, channels, sinks.clone());
+    let config = Arc::new(config);
+    let state = AppState::new(store.clone(), Arc::clone(&signers), config, names, channels, sinks.clone(), witnesses);
     let requests = state.requests.clone();
     requests.recover().await.context("can't record what an earlier stop left behind")?;
     let recovering = tokio::spawn(requests.keep_recovering(retention));
@@ -161,6 +164,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     let notifying = tokio::spawn(state.notices.clone().keep_sending());
     let delivering = tokio::spawn(sinks.keep_delivering());
     let mut publishing = tokio::spawn(state.log.clone().keep_publishing());
+    let asking = tokio::spawn(state.log.clone().keep_asking_witnesses());
     let last = state.clone();
     let server =
         Server::bind(listen, Arc::clone(&tls), state).await.with_context(|| format!("can't listen on {listen}"))?;
@@ -209,6 +213,7 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     notifying.abort();
     delivering.abort();
     publishing.abort();
+    asking.abort();
     clock_watch.abort();
     alive.abort();
     if let Some(exposing) = exposing {
@@ -223,6 +228,9 @@ async fn serve(data: &Path, config: Config, address_file: Option<&Path>) -> anyh
     }
     if let Err(error) = store.release_sinks().await {
         tracing::warn!(%error, "other servers will know only later that they may deliver for the sinks");
+    }
+    if let Err(error) = store.release_witnesses().await {
+        tracing::warn!(%error, "other servers will know only later that they may ask the witnesses");
     }
     signers.stop().await;
     store.close().await;

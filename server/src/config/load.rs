@@ -150,6 +150,14 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         let reason = "must have at most 255 letters, digits and other signs than + and blanks";
         return Err(ConfigError::Value { key: "record.origin", reason });
     }
+    if config.record.witnesses.is_some() && config.record.origin.is_none() {
+        let reason = "needs record.origin: without it there is no log to cosign";
+        return Err(ConfigError::Value { key: "record.witnesses", reason });
+    }
+    if config.record.witnesses_ca_file.is_some() && config.record.witnesses.is_none() {
+        let reason = "needs record.witnesses: nobody else is asked with it";
+        return Err(ConfigError::Value { key: "record.witnesses-ca-file", reason });
+    }
     config.notices.check()?;
     super::sinks::check(&config.sinks)
 }
@@ -226,6 +234,19 @@ mod tests {
         for wrong in ["", "sign.example.org/the record", "a+b"] {
             let error = read(&format!("record.origin = \"{wrong}\""), &[]).unwrap_err().to_string();
             assert!(error.contains("record.origin"), "{error}");
+        }
+    }
+
+    #[test]
+    fn witnesses_need_a_log() {
+        let config = read("[record]\norigin = \"a/b\"\nwitnesses = \"w.tlog-policy\"", &[]).unwrap();
+        assert_eq!(config.record.files().count(), 1);
+        for (text, key) in [
+            ("[record]\nwitnesses = \"w.tlog-policy\"", "record.witnesses:"),
+            ("[record]\norigin = \"a/b\"\nwitnesses-ca-file = \"ca.pem\"", "record.witnesses-ca-file:"),
+        ] {
+            let error = read(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
         }
     }
 

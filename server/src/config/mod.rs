@@ -100,11 +100,26 @@ pub struct RecordConfig {
     pub environment: String,
     /// Whether everybody may read checkpoints and the hashes of entries. Never entries.
     pub public_hashes: bool,
+    /// A file with the witnesses that are asked to cosign checkpoints, and how many are needed: C2SP's tlog-policy.
+    /// Relative to the data folder. Nobody is asked if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<PathBuf>,
+    /// Certificates (PEM) that those of the witnesses must go back to; the system's if absent. Relative to the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witnesses_ca_file: Option<PathBuf>,
 }
 
 impl Default for RecordConfig {
     fn default() -> Self {
-        Self { origin: None, environment: "default".to_owned(), public_hashes: false }
+        let environment = "default".to_owned();
+        Self { origin: None, environment, public_hashes: false, witnesses: None, witnesses_ca_file: None }
+    }
+}
+
+impl RecordConfig {
+    /// The files that it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.witnesses.iter().chain(&self.witnesses_ca_file)
     }
 }
 

@@ -40,7 +40,8 @@ pub(super) struct RecordReceipt {
     proof: String,
 }
 
-/// The newest checkpoint of the record's log, and whose signatures it has.
+/// The newest checkpoint of the record's log, and whose signatures it has. If witnesses are configured, the newest one that
+/// enough of them have cosigned.
 #[utoipa::path(get, path = "/v1/log", tag = "record", responses((status = 200, body = LogStatus)))]
 async fn show(State(state): State<AppState>, _caller: Caller) -> ApiResult<Json<LogStatus>> {
     let Published { keys, checkpoint } = state.log.published().await?.ok_or_else(not_published)?;
@@ -88,7 +89,7 @@ async fn consistency(
 
 /// The receipt of a signature: the entry that tells of it, and the proof that this is in the log. For the requester, the
 /// project's auditors and holders of a system role. Answered with 503 until a checkpoint covers the entry, which takes a
-/// second.
+/// second, and enough witnesses have cosigned it, if some are configured.
 #[utoipa::path(get, path = "/v1/receipts/{signature}", tag = "record", params(
     ("signature" = String, Path, description = "the SHA-256 of the signature's own numbers, as the record has it"),
 ), responses((status = 200, body = RecordReceipt)))]
@@ -145,6 +146,10 @@ impl From<ReceiptError> for ApiError {
             ReceiptError::NotPublished => not_published(),
             ReceiptError::NotYet => Self::new(ProblemCode::Overloaded)
                 .detail("No checkpoint covers the signature yet. Try again in a second."),
+            ReceiptError::NotWitnessed => Self::new(ProblemCode::Overloaded).detail(
+                "Too few witnesses have cosigned a checkpoint that covers the signature. Try again in a few seconds. If it \
+                 stays so, an administrator sees with `sealcard admin status` which witness does not answer.",
+            ),
             ReceiptError::Storage(error) => error.into(),
         }
     }

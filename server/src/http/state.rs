@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     directory::Directory,
     keys::Keys,
-    log::Log,
+    log::{Log, Witnesses},
     notices::{Channels, Notices},
     requests::Requests,
     rules::Rules,
@@ -71,6 +71,7 @@ impl AppState {
         names: NameKey,
         channels: Channels,
         sinks: Sinks,
+        witnesses: Option<Witnesses>,
     ) -> Self {
         let server_id = store.server_id();
         let changes = config.changes.clone();
@@ -87,7 +88,7 @@ impl AppState {
             authority: folder.join(CA_FILE),
         };
         let audit = Audit::new(store.clone(), Arc::clone(&signers), folder, Arc::new(move |id| running.contains(id)));
-        let log = Log::new(store.clone(), Arc::clone(&signers), config.record.clone());
+        let log = Log::new(store.clone(), Arc::clone(&signers), config.record.clone(), witnesses);
         let directory = Directory::new(store.clone(), config.policy.allow_self_grants);
         let keys = Keys::new(store.clone(), Arc::clone(&signers), directory.clone());
         let rules = Rules::new(store.clone());
@@ -100,7 +101,7 @@ impl AppState {
         authentication.register_metrics(&mut registry);
         notices.register_metrics(&mut registry);
         sinks.register_metrics(&mut registry);
-        let parts = (store.clone(), Arc::clone(&signers), audit.clone(), (notices.clone(), sinks.clone()));
+        let parts = (store.clone(), Arc::clone(&signers), audit.clone(), (notices.clone(), sinks.clone(), log.clone()));
         let telemetry = Telemetry::new(registry, parts, watched);
         Self(Arc::new(Parts {
             directory,

@@ -13,11 +13,11 @@ use sealcard_signer_protocol::Stated;
 use sealcard_transparency::{Checkpoint, Hash, Note, TreeHead};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{Log, NEW_LOG, keys};
+use super::{Log, NEW_LOG, goes_on_as, keys};
 use crate::{
     limits,
     signers::{Signer, UseError},
-    storage::{CheckpointRow, LogKeyRow, StorageError},
+    storage::{CheckpointRow, LogKeyRow, StorageError, WriteTx},
 };
 
 /// Why no checkpoint was made.
@@ -96,7 +96,7 @@ impl Log {
         let (environment, signer) = self.signer().await?;
         let mark = self.signers.folder().with_file_name(NEW_LOG);
         let key = match self.store.log_key().await? {
-            Some(key) if !mark.exists() && is_of(&key.key.origin, name) => key,
+            Some(key) if !mark.exists() && goes_on_as(&key.key.origin, name) => key,
             None => self.begin(name, environment, &signer).await?,
             Some(_) => {
                 if signer.state().await != EnvironmentState::Ready {
@@ -114,14 +114,15 @@ impl Log {
                 self.begin(&format!("{name}/{time}"), environment, &signer).await?
             }
         };
-        let newest = self.store.checkpoint(&key.key.origin).await?.map_or(0, |checkpoint| checkpoint.size);
+        let newest = self.store.checkpoint(&key.key.origin).await?;
         let size = self.store.record_length().await?;
-        if size <= newest && !compare {
+        let is_due = self.is_due(newest.as_ref(), size).await?;
+        if !is_due && !compare {
             return Ok(());
         }
         let signed = signer.last_checkpoint(key.key.component).await?;
         let proof = self.proof(signed, size).await?;
-        if size <= newest {
+        if !is_due {
             return Ok(());
         }
         let head = self.store.log_head_at(size).await?.ok_or(PublishError::Forked { signed: size, has: 0 })?;
@@ -130,8 +131,34 @@ impl Log {
             signer.sign_checkpoint(key.key.clone(), tree, (signed.map_or(0, |signed| signed.size), proof)).await?;
         check(&key, &note, tree)?;
         let row = CheckpointRow { origin: key.key.origin, size, note, time: Timestamp::now() };
-        self.store.write(move |tx| tx.put_checkpoint(&row).map(drop)).await?;
-        Ok(())
+        let is_given_out = self.witnesses.is_none();
+        let put = move |tx: &mut WriteTx| {
+            let is_newest = tx.put_checkpoint(&row)?;
+            if is_newest && is_given_out { tx.publish_checkpoint(&row) } else { Ok(()) }
+        };
+        self.store.write(put).await.map_err(PublishError::Storage)
+    }
+
+    /// Whether it is time for the checkpoint that covers `size` entries. The newest one keeps its place until enough
+    /// witnesses have cosigned it, but no longer than they may take.
+    async fn is_due(&self, newest: Option<&CheckpointRow>, size: u64) -> Result<bool, StorageError> {
+        let Some(newest) = newest else { return Ok(size > 0) };
+        let has_grown = size > newest.size;
+        let Some(witnesses) = &self.witnesses else { return Ok(has_grown) };
+        if !has_grown {
+            return Ok(false);
+        }
+        if witnesses.have_cosigned(&newest.note) {
+            // Fewer witnesses may be needed than before the server was started.
+            let published = self.store.published_checkpoint(&newest.origin).await?;
+            if published.is_none_or(|published| published.size < newest.size) {
+                let newest = newest.clone();
+                self.store.write(move |tx| tx.publish_checkpoint(&newest)).await?;
+            }
+            return Ok(true);
+        }
+        let age = Timestamp::now().unix().saturating_sub(newest.time.unix()).unsigned_abs();
+        Ok(age >= limits::WITNESS_ROUND.as_secs())
     }
 
     /// The environment that signs checkpoints, and its signer.
@@ -204,11 +231,6 @@ impl Log {
             _ => Err(forked),
         }
     }
-}
-
-/// Whether a log of this origin goes on under the configured name.
-fn is_of(origin: &str, name: &str) -> bool {
-    origin.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The note must be a checkpoint of this tree with the signatures of all of the log's keys.

@@ -5,7 +5,7 @@ use sealcard_transparency::{Note, Receipt as Proof};
 use super::{Log, Published};
 use crate::storage::{RecordRow, StorageError};
 
-/// An entry, and the proof that it is in the log that the newest checkpoint covers.
+/// An entry, and the proof that it is in the log that the published checkpoint covers.
 #[derive(Debug, Clone)]
 pub struct Receipt {
     /// The entry.
@@ -22,6 +22,9 @@ pub enum ReceiptError {
     /// No checkpoint covers the entry yet. Retrying helps within seconds, unless the log is not published.
     #[error("no checkpoint covers the entry yet")]
     NotYet,
+    /// Too few witnesses have cosigned a checkpoint that covers the entry. Retrying helps once they have.
+    #[error("too few witnesses have cosigned a checkpoint that covers the entry")]
+    NotWitnessed,
     /// The server publishes no log.
     #[error("this server publishes no log")]
     NotPublished,
@@ -41,8 +44,13 @@ impl Log {
         }
         let published = self.published().await?.ok_or(ReceiptError::NotYet)?;
         let (index, size) = (row.sequence.saturating_sub(1), published.checkpoint.size);
-        if index >= size {
-            return Err(ReceiptError::NotYet);
+        let is_covered = index < size;
+        match &self.witnesses {
+            Some(witnesses) if !is_covered || !witnesses.have_cosigned(&published.checkpoint.note) => {
+                return Err(ReceiptError::NotWitnessed);
+            }
+            None if !is_covered => return Err(ReceiptError::NotYet),
+            _ => {}
         }
         let checkpoint = Note::parse(published.checkpoint.note.as_bytes())
             .map_err(|error| StorageError::Damaged(format!("the newest checkpoint: {error}")))?;

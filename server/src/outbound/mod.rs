@@ -6,5 +6,5 @@ mod target;
 pub use self::client::retry_after;
 pub(crate) use self::{
     client::{Connecting, Identity, TargetError, failure_reason, read_pem},
-    target::{Resolver, check_address, check_literal},
+    target::{Resolver, check_address, check_literal, is_local},
 };

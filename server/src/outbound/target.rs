@@ -90,6 +90,13 @@ pub(crate) fn check_literal(url: &Url, allow_private: bool) -> Result<(), Privat
     literal.map_or(Ok(()), |address| check_address(address, allow_private))
 }
 
+/// Whether the URL is one of plain HTTP to this machine, whose address needs no name service. Others need TLS.
+pub(crate) fn is_local(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    url.scheme() == "http" && literal.is_ok_and(|address| address.is_loopback())
+}
+
 /// Expects that an address may be used.
 pub(crate) fn check_address(address: IpAddr, allow_private: bool) -> Result<(), PrivateAddress> {
     if allow_private || is_public(address) { Ok(()) } else { Err(PrivateAddress(address)) }
@@ -212,6 +219,19 @@ mod tests {
             assert!(check_literal(&url, true).is_ok(), "{url}");
         }
         assert!(check_literal(&Url::parse("https://hooks.example.org/").unwrap(), false).is_ok());
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_alone() {
+        for (url, local) in [
+            ("http://127.0.0.1:4318/", true),
+            ("http://[::1]:4318/", true),
+            ("http://localhost:4318/", false),
+            ("http://192.0.2.1/", false),
+            ("https://127.0.0.1/", false),
+        ] {
+            assert_eq!(is_local(&Url::parse(url).unwrap()), local, "{url}");
+        }
     }
 
     #[tokio::test]

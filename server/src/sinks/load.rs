@@ -25,7 +25,7 @@ use crate::{
     config::{Config, SinkConfig, SinkKind, SinkStart},
     files, limits,
     notices::{SecretError, Signer},
-    outbound::{Connecting, Identity, TargetError, check_literal},
+    outbound::{Connecting, Identity, TargetError, check_literal, is_local},
 };
 
 /// A sink can't be used as it is configured. Retrying helps after that was corrected. The text has no secret.
@@ -286,13 +286,6 @@ impl Reader<'_> {
     }
 }
 
-/// Plain HTTP is for a collector on this machine, whose address needs no name service.
-fn is_local(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    url.scheme() == "http" && literal.is_ok_and(|address| address.is_loopback())
-}
-
 /// Host and port of an address.
 fn split(address: &str) -> Option<(String, u16)> {
     if let Ok(ip) = address.parse::<IpAddr>() {
@@ -327,19 +320,6 @@ mod tests {
         }
         for wrong in ["", ":6514", "host:", "host:0", "host:x", "a:b:c"] {
             assert_eq!(split(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn plain_http_is_for_this_machine_alone() {
-        for (url, local) in [
-            ("http://127.0.0.1:4318/", true),
-            ("http://[::1]:4318/", true),
-            ("http://localhost:4318/", false),
-            ("http://192.0.2.1/", false),
-            ("https://127.0.0.1/", false),
-        ] {
-            assert_eq!(is_local(&Url::parse(url).unwrap()), local, "{url}");
         }
     }
 }

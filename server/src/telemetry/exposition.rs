@@ -5,7 +5,7 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
-use sealcard_api::{Timestamp, admin::EnvironmentState, sinks::SinkState};
+use sealcard_api::{Timestamp, admin::EnvironmentState, sinks::SinkState, status::WitnessState};
 use tokio::time::timeout;
 
 use super::{
@@ -60,6 +60,11 @@ struct EnvironmentStateLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SinkLabel {
     sink: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WitnessLabel {
+    witness: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -164,6 +169,7 @@ impl Overview {
             pending,
         );
         self.register_sinks(registry);
+        self.register_log(registry);
         let certificates = Family::<CertificateLabel, Gauge>::default();
         for one in &self.certificates {
             certificates.get_or_create(&CertificateLabel { certificate: one.used_as.name() }).set(one.expires.unix());
@@ -190,6 +196,27 @@ impl Overview {
         registry.register_with_unit("sink_lag", "The age of the oldest of these entries", Unit::Seconds, seconds);
         registry.register("sink_parked_entries", "Entries that the receiver of a sink refused", parked);
         registry.register("sink_failing", "Whether the last attempt of a sink failed, or it is stopped", failing);
+    }
+
+    fn register_log(&self, registry: &mut Registry) {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        if let Some(entries) = self.log.published {
+            let help = "Entries of the record that the checkpoint covers which is given out";
+            register(registry, "log_published_entries", help, number(entries));
+        }
+        let gauges = || Family::<WitnessLabel, Gauge>::default();
+        let (cosigned, failing) = (gauges(), gauges());
+        for witness in &self.log.witnesses {
+            let label = WitnessLabel { witness: witness.name.clone() };
+            cosigned.get_or_create(&label).set(number(witness.size));
+            failing.get_or_create(&label).set((witness.failures > 0).into());
+        }
+        let help = "Entries of the record that the newest checkpoint covers which a witness has cosigned";
+        registry.register("witness_cosigned_entries", help, cosigned);
+        registry.register("witness_failing", "Whether the last attempt of a witness failed", failing);
+        let forked = self.log.witnesses.iter().filter(|witness| witness.state == WitnessState::Forked).count();
+        let help = "Witnesses that have cosigned another log than the server has";
+        register(registry, "log_forked_witnesses", help, count(forked));
     }
 
     fn register_environments(&self, registry: &mut Registry, now: Timestamp) {

@@ -144,7 +144,7 @@ mod tests {
         let names = NameKey::of(data).unwrap();
         let channels = Channels::load(data, &Config::default().notices).unwrap();
         let sinks = Sinks::new(store.clone(), Targets::none());
-        let state = AppState::new(store, signers, Arc::new(Config::default()), names, channels, sinks);
+        let state = AppState::new(store, signers, Arc::new(Config::default()), names, channels, sinks, None);
         let telemetry = state.telemetry.clone();
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -16,7 +16,7 @@ use sealcard_api::Timestamp;
 
 use self::health::Health;
 pub(crate) use self::{disk::Disk, exposition::registry, listener::keep_serving};
-use crate::{audit::Audit, ends::KeyEnds, notices::Notices, signers::Signers, sinks::Sinks, storage::Store};
+use crate::{audit::Audit, ends::KeyEnds, log::Log, notices::Notices, signers::Signers, sinks::Sinks, storage::Store};
 
 /// What is known of the server. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +30,7 @@ struct Parts {
     audit: Audit,
     notices: Notices,
     sinks: Sinks,
+    log: Log,
     health: Health,
     ends: KeyEnds,
     watched: Watched,
@@ -50,12 +51,12 @@ impl Telemetry {
     /// With what is counted in `registry`.
     pub(crate) fn new(
         registry: Registry,
-        (store, signers, audit, (notices, sinks)): (Store, Arc<Signers>, Audit, (Notices, Sinks)),
+        (store, signers, audit, (notices, sinks, log)): (Store, Arc<Signers>, Audit, (Notices, Sinks, Log)),
         watched: Watched,
     ) -> Self {
         let health = Health::new(store.clone(), Arc::clone(&signers), watched.disk.clone());
         let (ends, started) = (KeyEnds::default(), Timestamp::now());
-        Self(Arc::new(Parts { registry, store, signers, audit, notices, sinks, health, ends, watched, started }))
+        Self(Arc::new(Parts { registry, store, signers, audit, notices, sinks, log, health, ends, watched, started }))
     }
 
     /// Whether the server can work.

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock::DAY,
     ends::{self, KeyEnd},
+    log::WitnessesState,
     notices::NoticesState,
     sinks::SinksState,
     storage::{NodeStatus, OpenRequests, StorageError, Store},
@@ -36,6 +37,7 @@ pub(super) struct Overview {
     pub(super) verification: Option<RecordVerification>,
     pub(super) notices: NoticesState,
     pub(super) sinks: SinksState,
+    pub(super) log: WitnessesState,
 }
 
 impl Telemetry {
@@ -74,8 +76,10 @@ impl Telemetry {
             record: RecordStatus {
                 entries: overview.newest.map_or(0, |(number, _)| number),
                 newest: overview.newest.map(|(_, time)| time),
+                published: overview.log.published,
                 verification: overview.verification,
             },
+            witnesses: overview.log.witnesses,
             requests: RequestCounts { waiting: overview.open.waiting, unknown: overview.open.unknown },
             ending_keys: ending(&overview.keys, now),
             certificates: overview.certificates,
@@ -87,7 +91,7 @@ impl Telemetry {
     /// # Errors
     /// If the database fails.
     pub(super) async fn overview(&self) -> Result<Overview, StorageError> {
-        let Parts { store, audit, notices, sinks, health, ends, watched, .. } = &*self.0;
+        let Parts { store, audit, notices, sinks, log, health, ends, watched, .. } = &*self.0;
         let files = [(CertificateUse::Server, &watched.certificate), (CertificateUse::Authority, &watched.authority)];
         let certificates = files.into_iter().filter_map(|(used_as, file)| {
             let [_, expires] = ends::validity(file)?;
@@ -102,6 +106,7 @@ impl Telemetry {
             verification: audit.last(),
             notices: notices.state().await?,
             sinks: sinks.state().await?,
+            log: log.witnesses_state().await?,
         })
     }
 
@@ -156,6 +161,7 @@ impl Telemetry {
         }
         sentences.extend(overview.notices.attention.iter().cloned());
         sentences.extend(overview.sinks.attention.iter().cloned());
+        sentences.extend(overview.log.attention.iter().cloned());
         let unknown = match overview.open.unknown {
             0 => return sentences,
             1 => "1 use".to_owned(),

@@ -75,3 +75,23 @@ fn page_names_every_key_without_a_default() {
     keys.sort();
     assert_eq!(page.into_keys().collect::<Vec<_>>(), keys);
 }
+
+#[test]
+fn manual_page_names_every_key() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/man/sealcard-server.toml.5");
+    let (mut section, mut keys) = (String::new(), Vec::new());
+    for line in fs::read_to_string(page).unwrap().replace("\\-", "-").lines() {
+        if let Some(title) = line.strip_prefix(".SH ") {
+            let table = title.strip_prefix("\"TABLE [").and_then(|title| title.strip_suffix("]\""));
+            section = table.map_or_else(|| title.trim_matches('"').to_owned(), |table| format!("{table}."));
+        } else if let Some(key) = line.strip_prefix(".B ") {
+            match section.as_str() {
+                "KEYS" => keys.push(key.to_owned()),
+                "ENVIRONMENT" => {}
+                section => keys.push(format!("{section}{key}")),
+            }
+        }
+    }
+    keys.sort();
+    assert_eq!(keys, documented().into_keys().collect::<Vec<_>>());
+}

@@ -88,7 +88,7 @@ impl Running {
         let targets = Targets::load(data, &config).unwrap();
         let sinks = Sinks::new(store.clone(), targets);
         let names = NameKey::of(data).unwrap();
-        let state = AppState::new(store.clone(), signers, Arc::new(config), names, channels, sinks);
+        let state = AppState::new(store.clone(), signers, Arc::new(config), names, channels, sinks, None);
         tokio::spawn(state.requests.approvals.wake.clone().run());
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, Arc::clone(&tls), state.clone()).await.unwrap();

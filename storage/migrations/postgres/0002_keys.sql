@@ -396,12 +396,38 @@ CREATE TABLE log_key (
     created        BIGINT NOT NULL
 );
 
--- The newest checkpoint of each. Older ones can be made anew by nobody, and are needed by nobody: each newer one covers them.
+-- The newest checkpoint of each, with the cosignatures that it has so far. Older ones can be made anew by nobody, and are
+-- needed by nobody: each newer one covers them.
 CREATE TABLE log_checkpoint (
     origin TEXT NOT NULL PRIMARY KEY REFERENCES log_key (origin),
     size   BIGINT NOT NULL,
     note   TEXT NOT NULL,
     time   BIGINT NOT NULL
+);
+
+-- The checkpoint of each that is given out: the newest one that enough witnesses have cosigned, or the newest one if none
+-- are configured.
+CREATE TABLE log_published (
+    origin TEXT NOT NULL PRIMARY KEY REFERENCES log_key (origin),
+    size   BIGINT NOT NULL,
+    note   TEXT NOT NULL,
+    time   BIGINT NOT NULL
+);
+
+-- How witnesses of each are, by the name of their keys.
+CREATE TABLE log_witness (
+    origin       TEXT NOT NULL REFERENCES log_key (origin),
+    name         TEXT COLLATE "C" NOT NULL,
+    size         BIGINT NOT NULL DEFAULT 0 CHECK (size >= 0),  -- of the newest checkpoint that it has cosigned
+    node_id      UUID,                                      -- the node that asks it
+    leased_until BIGINT,
+    last_success BIGINT,
+    last_failure BIGINT,
+    last_error   TEXT,
+    failures     BIGINT NOT NULL DEFAULT 0,                    -- since the last success
+    next_attempt BIGINT NOT NULL DEFAULT 0,
+    forked       BOOLEAN NOT NULL DEFAULT FALSE,  -- it knows another log under this name
+    PRIMARY KEY (origin, name)
 );
 
 -- The right edge of the log: its size in 8 bytes, then the roots of its complete subtrees from the left. Whoever writes holds

@@ -406,12 +406,38 @@ CREATE TABLE log_key (
     created        INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The newest checkpoint of each. Older ones can be made anew by nobody, and are needed by nobody: each newer one covers them.
+-- The newest checkpoint of each, with the cosignatures that it has so far. Older ones can be made anew by nobody, and are
+-- needed by nobody: each newer one covers them.
 CREATE TABLE log_checkpoint (
     origin TEXT NOT NULL PRIMARY KEY REFERENCES log_key (origin),
     size   INTEGER NOT NULL,
     note   TEXT NOT NULL,
     time   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The checkpoint of each that is given out: the newest one that enough witnesses have cosigned, or the newest one if none
+-- are configured.
+CREATE TABLE log_published (
+    origin TEXT NOT NULL PRIMARY KEY REFERENCES log_key (origin),
+    size   INTEGER NOT NULL,
+    note   TEXT NOT NULL,
+    time   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- How witnesses of each are, by the name of their keys.
+CREATE TABLE log_witness (
+    origin       TEXT NOT NULL REFERENCES log_key (origin),
+    name         TEXT NOT NULL,
+    size         INTEGER NOT NULL DEFAULT 0 CHECK (size >= 0),  -- of the newest checkpoint that it has cosigned
+    node_id      BLOB,                                      -- the node that asks it
+    leased_until INTEGER,
+    last_success INTEGER,
+    last_failure INTEGER,
+    last_error   TEXT,
+    failures     INTEGER NOT NULL DEFAULT 0,                    -- since the last success
+    next_attempt INTEGER NOT NULL DEFAULT 0,
+    forked       INTEGER NOT NULL DEFAULT 0,  -- it knows another log under this name
+    PRIMARY KEY (origin, name)
 ) STRICT, WITHOUT ROWID;
 
 -- What several servers keep beside the record has a place here too.

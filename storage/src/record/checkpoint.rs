@@ -1,4 +1,4 @@
-//! The log's keys and its newest checkpoints.
+//! The log's keys, its newest checkpoints, and those that are given out.
 
 use sealcard_api::{Timestamp, ids::EnvironmentId};
 use sealcard_signer_protocol::StoredCheckpointKey;
@@ -33,7 +33,7 @@ impl FromRow for LogKeyRow {
     }
 }
 
-/// The newest checkpoint of a log.
+/// A checkpoint of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointRow {
     /// The log's name.
@@ -57,6 +57,9 @@ impl FromRow for CheckpointRow {
     }
 }
 
+const NEWEST: &str = "SELECT origin, size, note, time FROM log_checkpoint WHERE origin = $1";
+const PUBLISHED: &str = "SELECT origin, size, note, time FROM log_published WHERE origin = $1";
+
 impl Store {
     /// The key that signs for the log now: the newest one.
     ///
@@ -73,18 +76,26 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn checkpoint(&self, origin: &str) -> Result<Option<CheckpointRow>, StorageError> {
-        const NEWEST: &str = "SELECT origin, size, note, time FROM log_checkpoint WHERE origin = $1";
         self.reader().optional(NEWEST, params![origin]).await
     }
 }
 
 impl Store {
-    /// The newest checkpoint of each name that the log had.
+    /// The checkpoint of the log of this name that is given out.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn published_checkpoint(&self, origin: &str) -> Result<Option<CheckpointRow>, StorageError> {
+        self.reader().optional(PUBLISHED, params![origin]).await
+    }
+
+    /// The checkpoints of each name that the log had: the newest ones, and those that are given out.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn checkpoints(&self) -> Result<Vec<CheckpointRow>, StorageError> {
-        const ALL: &str = "SELECT origin, size, note, time FROM log_checkpoint ORDER BY origin";
+        const ALL: &str = "SELECT origin, size, note, time FROM log_checkpoint
+            UNION SELECT origin, size, note, time FROM log_published ORDER BY origin, size";
         self.reader().all(ALL, params![]).await
     }
 }
@@ -117,5 +128,44 @@ impl WriteTx {
         let CheckpointRow { origin, size, note, time } = checkpoint;
         let values = params![origin, size.cast_signed(), note, time.unix()];
         Ok(self.conn_for_uses().execute(PUT, values)? == 1)
+    }
+
+    /// The newest checkpoint of the log of this name.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn checkpoint(&mut self, origin: &str) -> Result<Option<CheckpointRow>, StorageError> {
+        self.conn_for_uses().optional(NEWEST, params![origin])
+    }
+
+    /// The checkpoint of the log of this name that is given out.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn published_checkpoint(&mut self, origin: &str) -> Result<Option<CheckpointRow>, StorageError> {
+        self.conn_for_uses().optional(PUBLISHED, params![origin])
+    }
+
+    /// Gives the newest checkpoint more signatures, unless there is a newer one by now.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn cosign_checkpoint(&mut self, checkpoint: &CheckpointRow) -> Result<(), StorageError> {
+        const COSIGN: &str = "UPDATE log_checkpoint SET note = $3 WHERE origin = $1 AND size = $2";
+        let CheckpointRow { origin, size, note, .. } = checkpoint;
+        self.conn_for_uses().execute(COSIGN, params![origin, size.cast_signed(), note]).map(drop)
+    }
+
+    /// Gives a checkpoint out, unless one that covers more was given out.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn publish_checkpoint(&mut self, checkpoint: &CheckpointRow) -> Result<(), StorageError> {
+        const PUBLISH: &str = "INSERT INTO log_published (origin, size, note, time) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (origin) DO UPDATE SET size = excluded.size, note = excluded.note, time = excluded.time
+            WHERE log_published.size <= excluded.size";
+        let CheckpointRow { origin, size, note, time } = checkpoint;
+        let values = params![origin, size.cast_signed(), note, time.unix()];
+        self.conn_for_uses().execute(PUBLISH, values).map(drop)
     }
 }

@@ -4,6 +4,7 @@
 mod append;
 mod checkpoint;
 mod log;
+mod witness;
 
 use sealcard_api::{
     Timestamp,
@@ -13,10 +14,13 @@ use sealcard_api::{
 use sealcard_record::{Body, Salt, Sha256};
 use uuid::Uuid;
 
-pub use self::checkpoint::{CheckpointRow, LogKeyRow};
 pub(super) use self::{
     append::{Appended, Entry, Subtree, place},
     log::{LastHead, check_log, read_log, stored_log},
+};
+pub use self::{
+    checkpoint::{CheckpointRow, LogKeyRow},
+    witness::{WitnessFailure, WitnessRow},
 };
 use super::{
     StorageError, Store,

@@ -119,7 +119,7 @@ fn privileges(table: &str) -> &'static str {
     match table {
         "record" | "record_subtree" | "rule_version" | "template_version" => "SELECT, INSERT",
         "record_head" => "SELECT, UPDATE",
-        "log_key" | "log_checkpoint" | "signing_key" | "server" => "SELECT, INSERT, UPDATE",
+        "log_key" | "log_checkpoint" | "log_published" | "signing_key" | "server" => "SELECT, INSERT, UPDATE",
         "schema_step" => "SELECT",
         _ => "SELECT, INSERT, UPDATE, DELETE",
     }

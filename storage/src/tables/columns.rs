@@ -198,4 +198,6 @@ pub const TABLES: &[Folded] = &[
         &[("handle", "the signer authenticates it"), ("created", TIME)],
     ),
     apart("log_checkpoint", &[(ALL, "signed: its root is compared with the log's")]),
+    apart("log_published", &[(ALL, "signed: its root is compared with the log's")]),
+    apart("log_witness", &[(ALL, "how witnesses are asked; what they sign is verified with their keys")]),
 ];

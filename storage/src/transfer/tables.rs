@@ -48,4 +48,6 @@ pub(crate) const TABLES: &[Table] = &[
     table("record_subtree", &["level", "number"]),
     table("log_key", &["component_id"]),
     table("log_checkpoint", &["origin"]),
+    table("log_published", &["origin"]),
+    table("log_witness", &["origin", "name"]),
 ];

@@ -58,3 +58,4 @@ mod stubs;
 mod tokens;
 mod tool_setup;
 mod upgrades;
+mod witnesses;

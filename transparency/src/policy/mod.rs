@@ -88,15 +88,30 @@ impl TrustPolicy {
             return Err(TrustError::UnknownLog(checkpoint.origin().to_owned()));
         }
         let log = note.verify(keys).map_err(TrustError::Log)?;
-        let witnesses = match note.verify(self.witnesses.iter().map(Party::key)) {
-            Ok(verified) => verified,
-            Err(VerifyError::NoKnownKey) => Vec::new(),
-            Err(wrong) => return Err(TrustError::Witness(wrong)),
-        };
+        let witnesses = self.cosigned(note).map_err(TrustError::Witness)?;
         if self.is_quorum(&witnesses) {
             Ok(Accepted { checkpoint, log, witnesses })
         } else {
             Err(TrustError::Quorum(witnesses.len()))
+        }
+    }
+
+    /// Whether the policy asks for cosignatures at all.
+    #[must_use]
+    pub const fn asks_for_witnesses(&self) -> bool {
+        self.quorum.is_some()
+    }
+
+    /// Whether enough witnesses have cosigned, whichever log has signed. False if a cosignature is wrong.
+    #[must_use]
+    pub fn has_quorum(&self, note: &Note) -> bool {
+        self.cosigned(note).is_ok_and(|verified| self.is_quorum(&verified))
+    }
+
+    fn cosigned(&self, note: &Note) -> Result<Vec<Verified<'_>>, VerifyError> {
+        match note.verify(self.witnesses.iter().map(Party::key)) {
+            Err(VerifyError::NoKnownKey) => Ok(Vec::new()),
+            verified => verified,
         }
     }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use sealcard_api::{
     Timestamp,
     record::{RecordVerification, VerificationState},
-    status::{CertificateUse, EnvironmentStatus, ServerStatus, SharingServer},
+    status::{CertificateUse, EnvironmentStatus, ServerStatus, SharingServer, WitnessState, WitnessStatus},
 };
 use serde::Serialize;
 
@@ -75,10 +75,15 @@ fn print(server: Option<&str>, status: &ServerStatus) {
     let clock = local_time::shown(status.clock.time);
     let newest =
         status.record.newest.map_or_else(String::new, |newest| format!(", the last one {}", when::ago(newest, now)));
+    let published = status
+        .record
+        .published
+        .map_or_else(|| "not published".to_owned(), |size| format!("{} published", entries(size)));
     let mut rows = vec![
         ("server", server.map_or_else(|| started.clone(), |server| format!("{server}, {started}"))),
         ("clock", if status.clock.doubt.is_some() { format!("{clock}, in doubt") } else { clock }),
         ("record", format!("{}{newest}", entries(status.record.entries))),
+        ("log", published),
         (
             "verified",
             status.record.verification.as_ref().map_or("not since the start".to_owned(), |last| verified(last, now)),
@@ -101,6 +106,11 @@ fn print(server: Option<&str>, status: &ServerStatus) {
         let rows: Vec<_> = status.servers.iter().map(|server| sharing(server, now)).collect();
         table(["SERVER", "VERSION", "STATE", "SEEN"], &rows, "");
     }
+    if !status.witnesses.is_empty() {
+        line("");
+        let rows: Vec<_> = status.witnesses.iter().map(|witness| cosigning(witness, now)).collect();
+        table(["WITNESS", "STATE", "ENTRIES", "COSIGNED"], &rows, "");
+    }
     line("");
     let rows: Vec<_> = status.environments.iter().map(row).collect();
     let headings = ["ENVIRONMENT", "KEY STORE", "STATE", "KEYS", "NEXT END", "IN WORK", "WAITING", "RESTARTS"];
@@ -114,6 +124,17 @@ fn sharing(server: &SharingServer, now: Timestamp) -> [String; 4] {
         (false, false) => "ended without a word",
     };
     [clean(&server.name), clean(&server.version), state.to_owned(), when::ago(server.seen, now)]
+}
+
+fn cosigning(witness: &WitnessStatus, now: Timestamp) -> [String; 4] {
+    let state = match witness.state {
+        WitnessState::Current => "current",
+        WitnessState::Behind => "behind",
+        WitnessState::Failing => "failing",
+        WitnessState::Forked => "KNOWS ANOTHER LOG",
+    };
+    let cosigned = witness.last_success.map_or_else(|| "-".to_owned(), |time| when::ago(time, now));
+    [clean(&witness.name), state.to_owned(), witness.size.to_string(), cosigned]
 }
 
 fn row(environment: &EnvironmentStatus) -> [String; 8] {
