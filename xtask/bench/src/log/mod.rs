@@ -20,7 +20,7 @@ use self::fill::{Use, any_below, open};
 use crate::{
     bench::NO_CEILING,
     cases::Contest,
-    client::{Client, exchange},
+    client::{Client, ask, exchange},
     processes::many_descriptors,
     report::{Report, median},
     throughput::{Load, Processes},
@@ -157,12 +157,16 @@ impl Side {
     fn wait_for_checkpoint(&self, runtime: &Runtime) -> Result<()> {
         let client = self.administrator()?;
         wait_until("a checkpoint of all entries", PATIENCE, || {
-            let status = runtime.block_on(async {
+            let (status, body) = runtime.block_on(async {
                 let mut stream = client.connect().await?;
-                exchange(&mut stream, client.bare("GET", "/v1/log").as_bytes(), &mut Vec::new()).await
+                ask(&mut stream, client.bare("GET", "/v1/log").as_bytes(), &mut Vec::new()).await
             })?;
-            let status: Value = serde_json::from_slice(&status)?;
-            let size = status.get("size").and_then(Value::as_u64).context("a log without a size")?;
+            // None was made yet.
+            if status == 404 {
+                return Ok(None);
+            }
+            let body: Value = serde_json::from_slice(&body)?;
+            let size = body.get("size").and_then(Value::as_u64).context("a log without a size")?;
             Ok((size >= self.entries).then_some(()))
         })
     }
