@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{Log, NEW_LOG, goes_on_as, keys};
 use crate::{
-    limits,
+    failpoint, limits,
     signers::{Signer, UseError},
     storage::{CheckpointRow, LogKeyRow, StorageError, WriteTx},
 };
@@ -127,9 +127,11 @@ impl Log {
         }
         let head = self.store.log_head_at(size).await?.ok_or(PublishError::Forked { signed: size, has: 0 })?;
         let tree = TreeHead { size, root: Hash(head.root.0) };
+        failpoint::hit("server::before_checkpoint");
         let note =
             signer.sign_checkpoint(key.key.clone(), tree, (signed.map_or(0, |signed| signed.size), proof)).await?;
         check(&key, &note, tree)?;
+        failpoint::hit("server::after_checkpoint");
         let row = CheckpointRow { origin: key.key.origin, size, note, time: Timestamp::now() };
         let is_given_out = self.witnesses.is_none();
         let put = move |tx: &mut WriteTx| {

@@ -18,7 +18,9 @@ use sealcard_api::{
     operations::{SignRequest, SignatureResponse},
 };
 use sealcard_bridge::{config::Paths, remote::Remote};
-use sealcard_tests::{Algorithm, Balancer, DatabaseKind, Flavour, Playground, Server, ServerBuilder, USER, run};
+use sealcard_tests::{
+    Algorithm, Balancer, DatabaseKind, Flavour, Playground, PlaygroundBuilder, Server, ServerBuilder, USER, run,
+};
 use uuid::Uuid;
 
 use crate::support::{builder, rest::Rest};
@@ -44,7 +46,12 @@ fn nodes() -> Result<Nodes> {
 
 /// With environment variables of both servers.
 pub(crate) fn start(environment: &[(&str, &str)]) -> Result<Nodes> {
-    let mut first = builder()?.database(DatabaseKind::Postgres).without_login();
+    start_from(builder()?, environment)
+}
+
+/// With programs and keys of a builder's choice.
+pub(crate) fn start_from(first: PlaygroundBuilder<'_>, environment: &[(&str, &str)]) -> Result<Nodes> {
+    let mut first = first.database(DatabaseKind::Postgres).without_login();
     for (name, value) in environment {
         first = first.environment(name, value);
     }
