@@ -21,7 +21,13 @@ const LISTEN: &str = "SEALCARD_SERVER_METRICS__LISTEN";
 
 #[test]
 fn prometheus_reads_what_dashboard_and_alerts_show() -> Result<()> {
-    let playground = playground_with_metrics()?;
+    // Metrics of sinks are there if there is a sink.
+    let sink = |data: &Path| -> Result<()> {
+        let config = data.join("server.toml");
+        let text = fs::read_to_string(&config)?;
+        Ok(fs::write(&config, format!("{text}\n[sinks.files]\nkind = \"jsonl\"\nfolder = \"sinks\"\n"))?)
+    };
+    let playground = builder()?.environment(LISTEN, "127.0.0.1:0").prepare(sink).start()?;
     let file = playground.workstation.write("text", "What is signed\n")?;
     let key = playground.key(Algorithm::Ed25519)?;
     playground.workstation.sign(SignatureKind::Detached, &key.fingerprint, &file, &[])?;

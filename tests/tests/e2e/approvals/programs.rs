@@ -317,6 +317,11 @@ fn break_glass_waits_for_few_people_and_is_reviewed() -> Result<()> {
     let count = |event: &str| rows.iter().filter(|row| row["event"] == event).count();
     let counts = ["approval-asked", "approval-decided", "use-intent", "review-closed"].map(count);
     ensure!(counts == [3, 3, 2, 1], "{rows:#?}");
+    // A use counts in its own time, whenever its break-glass was asked for.
+    let last = rows.iter().rfind(|row| row["event"] == "use-intent").and_then(|row| row["time"].as_str());
+    let last = last.context("no use")?;
+    let later = playground.admin.admin(&["report", "break-glass", "--since", last, "--json"])?.text();
+    ensure!(later.contains("use-intent") && !later.contains("approval-asked"), "since {last}: {later}");
     let mut third = start("third.log")?;
     let id = wait_for_one(&office.sue)?;
     approve(&office.sue, &id)?;

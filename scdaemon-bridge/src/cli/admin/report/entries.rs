@@ -170,15 +170,28 @@ pub(super) async fn break_glass(app: &App, range: &Range, json: bool) -> anyhow:
     let path = record();
     let mut selection = Selection::of(app, range).await?;
     selection.kinds = "approval,intent";
+    let mut known = asked_before(app, range).await?;
     let mut entries = selection.entries(app, &path);
     let mut sheet = Sheet::new(range.csv.form(json), entry::HEADINGS, &csv::HEADINGS);
-    // An approval is asked for before it is used.
-    let mut known = HashSet::new();
     while let Some(bodies) = entries.next().await? {
         let rows: Vec<_> = bodies.iter().filter(|body| is_break_glass(&body.event, &mut known)).map(row).collect();
         sheet.write(&rows)?;
     }
     sheet.end("Nobody broke the glass.").map(drop)
+}
+
+/// The break-glass approvals from before the time that was chosen: what they allow may happen in it.
+async fn asked_before(app: &App, range: &Range) -> anyhow::Result<HashSet<ApprovalId>> {
+    let path = record();
+    let selection = Selection { until: Some(range.since), kinds: "approval", ..Selection::default() };
+    let mut entries = selection.entries(app, &path);
+    let mut known = HashSet::new();
+    while let Some(bodies) = entries.next().await? {
+        for body in &bodies {
+            is_break_glass(&body.event, &mut known);
+        }
+    }
+    Ok(known)
 }
 
 fn is_break_glass(event: &Event, known: &mut HashSet<ApprovalId>) -> bool {
