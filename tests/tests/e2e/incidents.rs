@@ -14,7 +14,7 @@ const SERVER: &str = "https://sign.example.org:8443";
 const DATA: &str = "/var/lib/sealcard";
 
 #[test]
-fn key_that_signed_what_it_should_not_is_stopped_listed_and_revoked() -> Result<()> {
+fn key_that_was_misused_is_stopped_listed_and_revoked() -> Result<()> {
     let playground = builder()?.algorithms(&[Algorithm::Ed25519]).start()?;
     let station = &playground.workstation;
     let key = playground.key(Algorithm::Ed25519)?;

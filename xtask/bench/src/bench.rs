@@ -1,6 +1,6 @@
 //! Sealcard against a local key, measured in turns.
 
-use std::{process::ExitCode, sync::mpsc};
+use std::{path::PathBuf, process::ExitCode, sync::mpsc};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -14,7 +14,7 @@ use crate::{
     local::{LocalKeys, Shape},
     log,
     pkcs11::{self, Pkcs11Key},
-    policy, processes, quiet, record,
+    policy, processes, quiet, record, releases,
     report::Report,
     side::{Person, Task},
     throughput::Throughput,
@@ -47,6 +47,10 @@ pub(crate) struct Bench {
     /// are compared with it
     #[arg(long, value_name = "DATABASES", value_delimiter = ',', default_value = "sqlite,postgres")]
     database: Vec<DatabaseKind>,
+    /// Compares with the programs of another release in this folder, and nothing else: signatures of 128 clients, in
+    /// turns
+    #[arg(long, value_name = "DIR")]
+    beside: Option<PathBuf>,
 }
 
 impl Bench {
@@ -75,6 +79,11 @@ impl Bench {
         }
 
         let mut report = Report::default();
+        if let Some(other) = &self.beside {
+            releases::measure(&binaries, other, &contest, self.quick, &mut report)?;
+            report.print();
+            return Ok(ExitCode::SUCCESS);
+        }
         if self.filter.starts_with(log::PREFIX) {
             log::measure(&binaries, &contest, self.quick, &mut report)?;
             report.print();

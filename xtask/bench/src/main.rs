@@ -11,6 +11,7 @@ mod policy;
 mod processes;
 mod quiet;
 mod record;
+mod releases;
 mod report;
 mod side;
 mod throughput;
