@@ -32,7 +32,7 @@ const PKCS11: &str = "pkcs11-scd";
 /// beside the cryptographic library alone, and beside a token of SoftHSM alone; rules, and 1,000 uses that wait for
 /// approval; start-up time and memory; and how four clients fare while another party abuses the server (--filter
 /// abuse). Only when asked for, since they take minutes: the memory that `record verify` takes over two million entries
-/// (--filter record), and a log of ten million entries beside one of ten thousand (--filter log; 15 GB of the temporary
+/// (--filter record), and a log of ten million entries beside one of ten thousand (--filter log; 25 GB of the temporary
 /// folder's disk). Prints medians and writes target/bench/results.json. Quote ratios: the times of two machines do
 /// not compare.
 #[derive(Debug, Args)]
