@@ -4,4 +4,7 @@
 mod cache;
 mod issuer;
 mod keys;
+mod platforms;
+mod properties;
 mod tokens;
+mod trusts;
