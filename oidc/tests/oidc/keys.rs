@@ -45,6 +45,23 @@ fn weak_and_malformed_keys_are_left_out() {
 }
 
 #[test]
+fn kind_of_a_key_says_which_algorithms_it_serves() {
+    for (of, served) in [
+        (Algorithm::Rs256, &[Algorithm::Rs256, Algorithm::Ps256][..]),
+        (Algorithm::Es256, &[Algorithm::Es256]),
+        (Algorithm::Es384, &[Algorithm::Es384]),
+        (Algorithm::EdDsa, &[Algorithm::EdDsa]),
+    ] {
+        let mut key = issuer().jwk(of);
+        key.as_object_mut().unwrap().remove("alg");
+        let set = parse(&json!([key])).unwrap();
+        for algorithm in Algorithm::ALL {
+            assert_eq!(set.find(None, algorithm).is_some(), served.contains(&algorithm), "{of} for {algorithm}");
+        }
+    }
+}
+
+#[test]
 fn key_serves_the_algorithm_that_it_names() {
     let mut rsa = issuer().jwk(Algorithm::Rs256);
     rsa["alg"] = json!("PS256");
