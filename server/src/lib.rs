@@ -15,6 +15,7 @@ pub mod ends;
 mod failpoint;
 mod files;
 pub mod http;
+pub mod issuers;
 pub mod keys;
 mod limiter;
 mod limits;

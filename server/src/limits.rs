@@ -288,6 +288,11 @@ pub(crate) const WITNESSES: usize = 32;
 /// Seconds after which the missing quorum needs a person's attention.
 pub(crate) const WITNESS_LAG: u64 = 60;
 
+// Issuers of tokens.
+
+/// How long an issuer may take for one answer, from looking up its name.
+pub(crate) const ISSUER_DEADLINE: Duration = Duration::from_secs(5);
+
 // Notices.
 
 /// How often the outbox is looked at.

@@ -4,6 +4,7 @@
 //! inputs that proptest makes.
 
 mod card;
+mod oidc;
 mod openpgp;
 mod record;
 mod rules;
@@ -14,6 +15,7 @@ mod transparency;
 mod workstation;
 
 pub use card::{apdu, card};
+pub use oidc::{oidc_keys, oidc_token};
 pub use openpgp::{import_certificate, import_exported_key};
 pub use record::{record_entry, record_lines, record_signatures, record_tables};
 pub use rules::{rules_document, rules_examples, rules_templates};

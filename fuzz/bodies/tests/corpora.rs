@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sealcard_bridge::{assuan::CommandLine, scd::Command};
 use sealcard_fuzz_bodies as bodies;
+use sealcard_oidc::{KeySet, SignedToken};
 use sealcard_policy::rules::{Document, Examples, split_templates};
 use sealcard_server::backup::Manifest;
 use sealcard_server::http::proxy_header::{self, Parsed};
@@ -73,6 +74,12 @@ fn inputs_of_the_signer_hold_and_are_mostly_valid() {
     assert!(replay("signer_token_uri", bodies::signer_token_uri, is_uri) >= 3);
     assert!(replay("signer_key_handle", bodies::signer_key_handle, |d| KeyHandle::parse(d).is_some()) >= 2);
     assert!(replay("signer_token_config", bodies::signer_token_config, |d| TokenConfig::parse(d).is_ok()) >= 2);
+}
+
+#[test]
+fn tokens_and_keys_of_issuers_hold() {
+    assert!(replay("oidc_token", bodies::oidc_token, |d| SignedToken::parse(text(d)).is_ok()) >= 4);
+    assert!(replay("oidc_keys", bodies::oidc_keys, |d| KeySet::parse(d).is_ok()) >= 2);
 }
 
 #[test]

@@ -25,6 +25,7 @@ const FORBIDDEN: &[(&str, &[&[&str]])] = &[
     ("openpgp-card-emu", &[ASYNC, HTTP, SQL, KEYS, OPENPGP, IMPORT, POLICY, TESTS, &["sealcard-api"]]),
     ("sealcard-api", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS, &["sealcard-signer-protocol"]]),
     ("sealcard-policy", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, TESTS, &["sealcard-signer-protocol"]]),
+    ("sealcard-oidc", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS, &["sealcard-signer-protocol"]]),
     ("sealcard-record", &[ASYNC, HTTP, SQL, KEYS, CARD, OPENPGP, IMPORT, POLICY, TESTS]),
     (
         "sealcard-transparency",
@@ -44,6 +45,7 @@ const FORBIDDEN: &[(&str, &[&[&str]])] = &[
 const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
     ("sequoia-openpgp", &["sealcard-openpgp", "sealcard-openpgp-import", "sealcard-openpgp-testing"]),
     ("sealcard-openpgp-import", &["sealcard-bridge", "sealcard-fuzz-bodies"]),
+    ("jsonwebtoken", &["sealcard-oidc"]),
 ];
 
 /// Fails if a crate depends on what it must not know.
