@@ -222,7 +222,7 @@ fn start(answers: &Answers, made: &Made) -> anyhow::Result<()> {
 
 const fn without(sealed: bool) -> &'static str {
     if sealed {
-        "Without them nobody can use the private keys or continue the record's log on another machine."
+        "Without them nobody can use the private keys on another machine, or continue\nthe record's log there."
     } else {
         "Without it nobody can continue the record's log on another machine."
     }

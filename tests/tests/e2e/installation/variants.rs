@@ -248,7 +248,7 @@ systemd-tmpfiles --create
 const RESTORE: &str = "
 sealcard-server restore /root/backup
 install -m 600 -o sealcard-default /root/master.key /var/lib/sealcard-signer/default/
-install -m 600 -o sealcard-log /root/log-master.key /var/lib/sealcard-signer/log/
+install -m 600 -o sealcard-log /root/log-master.key /var/lib/sealcard-signer/log/master.key
 test \"$(stat --format=%U:%a /var/lib/sealcard-signer/default)\" = sealcard-default:700
 test \"$(stat --format=%U:%a /var/lib/sealcard/sealcard.db)\" = sealcard:600
 systemctl enable --now sealcard-signer@default.socket sealcard-signer@log.socket
