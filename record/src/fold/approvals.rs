@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// An entry gets its time when it is committed: so many seconds after what it tells of was decided, at most.
+/// An entry gets its time when it is committed, at most so many seconds after the decision that it tells of.
 const COMMIT_SECONDS: i64 = 60;
 
 /// So many faults are kept.
@@ -95,16 +95,38 @@ impl Fold {
             );
         }
         let bound = approval_row(&waiting.binding, (id, ApprovalKind::Use, actor.id), waiting.expires);
-        self.ask(
-            ApprovalRow {
-                project_id: Some(waiting.signing_key.project.id),
-                key_id: Some(waiting.signing_key.key.id),
-                request_id: Some(body.request_id),
-                used: before.map_or(0, |row| row.used),
-                ..bound
-            },
-            &waiting.binding,
-        );
+        let row = ApprovalRow {
+            project_id: Some(waiting.signing_key.project.id),
+            key_id: Some(waiting.signing_key.key.id),
+            request_id: Some(body.request_id),
+            used: before.as_ref().map_or(0, |row| row.used),
+            ..bound
+        };
+        if let Some(before) = before
+            && !self.is_same_but_for_flows(&before, &row, &waiting.binding)
+        {
+            // What people decided was about something else.
+            for decision in self.children(id.0) {
+                self.remove(&decision);
+            }
+            let why = "it was asked for with other bounds".to_owned();
+            self.fault(body, format!("a use waits for the approval {}", short_id(id)), why);
+        }
+        self.ask(row, &waiting.binding);
+    }
+
+    /// Whether an approval that is asked for again is what it was: only its flows and the request may differ.
+    fn is_same_but_for_flows(&self, before: &ApprovalRow, row: &ApprovalRow, binding: &Binding) -> bool {
+        let of_row = |row: &ApprovalRow| ApprovalRow {
+            state: ApprovalState::Pending,
+            request_id: None,
+            used: 0,
+            body_sha256: binding.body_sha256,
+            ..row.clone()
+        };
+        let asked = self.approvals.asked.get(&row.id);
+        of_row(before) == of_row(row)
+            && asked.is_some_and(|asked| asked.networks == binding.networks && asked.tool == binding.tool)
     }
 
     pub(super) fn approval_asked(&mut self, body: &Body, asked: &ApprovalAsked) {
@@ -151,6 +173,13 @@ impl Fold {
         if decided.approval_state != follows {
             let (says, follows) = (decided.approval_state.name(), follows.name());
             self.fault(body, what, format!("it makes the approval {says}, while by the entries it is {follows}"));
+        }
+        if let Some(until) = decided.usable_until
+            && !is_life_of(&row, body.time, until)
+        {
+            let name = body.actor.as_ref().map_or("somebody", |actor| actor.name.as_str());
+            let what = format!("the decision of {} about the approval {}", clean(name), short_id(id));
+            self.fault(body, what, format!("it makes it last until {until}, longer than it was asked for"));
         }
         let (state, expires) = (decided.approval_state, decided.usable_until.unwrap_or(row.expires));
         self.put(Row::Approval(ApprovalRow { state, expires, ..row }));
@@ -380,6 +409,12 @@ fn is_usable(row: &ApprovalRow, now: Timestamp) -> Result<(), String> {
         Some(begins) if begins > now => Err(format!("it can be used from {begins} on")),
         _ => Ok(()),
     }
+}
+
+/// Whether an approval that was given at this time can last until then.
+fn is_life_of(row: &ApprovalRow, given: Timestamp, until: Timestamp) -> bool {
+    let begins = row.not_before.map_or(given.unix(), |begins| begins.unix().max(given.unix()));
+    until.unix() <= begins.saturating_add(row.use_seconds).saturating_add(COMMIT_SECONDS)
 }
 
 fn has_expired(expires: Timestamp, now: Timestamp) -> bool {

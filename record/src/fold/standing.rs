@@ -18,8 +18,8 @@ use crate::event::{Claims, DemandedStage};
 type Excluded = BTreeSet<PrincipalId>;
 
 impl Fold {
-    /// Whether enough people approved each of these stages, and still may. What is said of those in `flipped` is the
-    /// state before the change.
+    /// Whether enough people approved each of these stages, and still may. Those in `flipped` belong
+    /// where they belonged before the change.
     pub(super) fn meets(
         &self,
         row: &ApprovalRow,

@@ -284,6 +284,53 @@ fn each_way_in_which_an_approval_does_not_fit_is_named() {
 }
 
 #[test]
+fn decision_gives_no_longer_life_than_was_asked_for() {
+    let with_life = |seconds| {
+        let mut events = honest();
+        let (_, Event::ApprovalDecided(last)) = &mut events[8] else { panic!() };
+        last.usable_until = Some(later(seconds));
+        faults(&history(events))
+    };
+    assert_eq!(with_life(3600), Vec::<String>::new());
+    let found = with_life(10 * 365 * 86_400);
+    assert!(found[0].contains("longer than it was asked for"), "{found:?}");
+}
+
+#[test]
+fn approval_that_waits_again_keeps_its_bounds() {
+    let again = |change: &dyn Fn(&mut UseWaiting)| {
+        let mut events = honest();
+        let Event::UseWaiting(mut waiting) = waits() else { panic!() };
+        change(&mut waiting);
+        // After the first decision, before the second one.
+        events.insert(8, (requester(), Event::UseWaiting(waiting)));
+        faults(&history(events))
+    };
+    let stages = |by: &str| vec![AskedStage { by: by.to_owned(), count: 2 }];
+    // The rules ask for other stages by now.
+    assert_eq!(again(&|waiting| waiting.binding.body_sha256 = Sha256([2; 32])), Vec::<String>::new());
+    let more = |waiting: &mut UseWaiting| {
+        let flow = AskedFlow { name: "key/more".to_owned(), stages: stages("others"), veto: Vec::new() };
+        waiting.binding.flows.push(flow);
+    };
+    assert!(!again(&more).iter().any(|fault| fault.contains("other bounds")), "{:?}", again(&more));
+    for change in [
+        &|waiting: &mut UseWaiting| waiting.binding.use_seconds = 1 << 40,
+        &|waiting: &mut UseWaiting| waiting.signing_key.key.id = sealcard_api::ids::KeyId::new(),
+        &|waiting: &mut UseWaiting| waiting.binding.host = Some("other".to_owned()),
+        &|waiting: &mut UseWaiting| waiting.binding.max_uses = None,
+        &|waiting: &mut UseWaiting| waiting.binding.networks = vec!["10.0.0.0/8".to_owned()],
+        &|waiting: &mut UseWaiting| waiting.expires = later(1 << 30),
+    ] as [&dyn Fn(&mut UseWaiting); 6]
+    {
+        let found = again(change);
+        assert!(found[0].contains("it was asked for with other bounds"), "{found:?}");
+        // What Anna approved was something else.
+        assert!(found.iter().any(|fault| fault.contains("by the entries it is pending")), "{found:?}");
+    }
+}
+
+#[test]
 fn terms_of_a_pre_approval_are_checked() {
     let use_from = |networks: &[&str], tool: Option<&str>, peer: [u8; 4]| {
         let binding = Binding {
