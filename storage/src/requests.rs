@@ -101,13 +101,13 @@ impl Snapshot<'_> {
         self.tx.approved_uses(requester, (key, operation))
     }
 
-    /// Takes one use of an approval for the request, which gets the id `request`. False if none is left by now.
+    /// Takes one use of an approval for the request. False if none is left by now.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn spend_approval(&mut self, id: ApprovalId, request: RequestId) -> Result<bool, StorageError> {
+    pub fn spend_approval(&mut self, id: ApprovalId) -> Result<bool, StorageError> {
         const WITH: &str = "UPDATE key_request SET approval_id = $2 WHERE id = $1";
-        let spent = self.tx.spend_approval(id, request)?;
+        let spent = self.tx.spend_approval(id)?;
         if spent {
             self.tx.conn_for_uses().execute(WITH, params![self.row.0, id.0])?;
         }

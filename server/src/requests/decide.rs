@@ -137,7 +137,7 @@ impl Decider {
             });
         }
         if let Some(fitting) = &approved
-            && !snapshot.spend_approval(fitting.id, self.caller.request_id)?
+            && !snapshot.spend_approval(fitting.id)?
         {
             // Another server took the last use. The next attempt sees that.
             return Ok(Verdict { next: None, value: Decided::Refused(RequestError::Busy) });
@@ -158,6 +158,7 @@ impl Decider {
         }
         self.end_own_approval(&mut snapshot, approved.as_ref(), &intent)?;
         if let Some(fitting) = &approved {
+            snapshot.transaction().name_spender(fitting.id, self.caller.request_id)?;
             approvals::tell_if_broken(snapshot.transaction(), fitting, &intent.signing_key, &self.caller.name)?;
         }
         intent.asked.judged = events::judged(known, &decision, &BTreeSet::new(), approved.as_ref());

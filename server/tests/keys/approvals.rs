@@ -93,7 +93,7 @@ impl Office {
         Person { id: *id, caller: caller.in_request(RequestId::new()) }
     }
 
-    async fn ask(&self, request: &UseRequest) -> Result<UseAnswer, RequestError> {
+    pub(crate) async fn ask(&self, request: &UseRequest) -> Result<UseAnswer, RequestError> {
         self.place.requests.submit(&self.place.caller(), request.clone()).await
     }
 
@@ -111,7 +111,7 @@ impl Office {
         }
     }
 
-    async fn show(&self, person: usize, id: ApprovalId) -> Approval {
+    pub(crate) async fn show(&self, person: usize, id: ApprovalId) -> Approval {
         self.place.requests.approvals.show(&self.person(person).caller, id).await.unwrap()
     }
 
@@ -170,7 +170,7 @@ impl Office {
     }
 
     /// Whatever happened: the tables and all that rests on approvals follow from the record.
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         let report = self.place.verify().await;
         assert!(report.findings.is_empty(), "{report:#?}");
         self.place.stop().await;

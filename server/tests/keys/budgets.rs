@@ -1,5 +1,6 @@
 //! Bursts of uses: of those that are denied, and of all.
 
+use sealcard_api::approvals::ApprovalState;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -18,6 +19,7 @@ use sealcard_server::{
 use sealcard_signer_protocol::Operation;
 use tokio::task::JoinSet;
 
+use crate::approvals::Office;
 use crate::harness::{Place, UseKey as _, details, request, sign};
 
 const BURST: usize = 1000;
@@ -144,4 +146,22 @@ async fn refusals_after_policy_are_counted_too() {
     assert_eq!(details(record.last().unwrap())["count"], 100 - budget);
     assert_eq!(details(record.last().unwrap())["cause"], "input");
     place.stop().await;
+}
+
+#[tokio::test]
+async fn approval_that_meets_an_exhausted_quota_is_left_as_it_was() {
+    let rules =
+        "[rule.tags]\napproval = [{ group = \"approvers\" }]\nquota = [{ per = \"key\", uses = 1, window = \"1h\" }]\n";
+    let office = Office::with(rules).await;
+    let first = office.waits(&office.request(1)).await;
+    office.approve(0, first.approval).await.unwrap();
+    office.signs(&office.request(1)).await;
+    let second = office.waits(&office.request(2)).await;
+    office.approve(0, second.approval).await.unwrap();
+    let refused = office.ask(&office.request(2)).await.unwrap_err();
+    assert!(refused.to_string().contains("nothing is left"), "{refused}");
+    let left = office.show(0, second.approval).await;
+    assert_eq!((left.state, left.used), (ApprovalState::Approved, 0));
+    // The record and the tables still agree.
+    office.end().await;
 }

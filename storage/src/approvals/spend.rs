@@ -68,20 +68,29 @@ impl WriteTx {
         Ok(all)
     }
 
-    /// Takes one use of an approval for a request. False if none is left by now, or it was revoked.
+    /// Takes one use of an approval. False if none is left by now, or it was revoked.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn spend_approval(&mut self, id: ApprovalId, request: RequestId) -> Result<bool, StorageError> {
+    pub fn spend_approval(&mut self, id: ApprovalId) -> Result<bool, StorageError> {
         // The row is locked until the transaction ends, so nobody else takes the same use.
         const SPEND: &str = "UPDATE approval SET used = used + 1, version = version + 1, change = $2,
-                state = CASE WHEN used + 1 = max_uses THEN 'spent' ELSE state END,
-                request_id = CASE WHEN kind = 'use' THEN $3 ELSE request_id END
-             WHERE id = $1 AND state = 'approved' AND expires > $4 AND (not_before IS NULL OR not_before <= $4)
+                state = CASE WHEN used + 1 = max_uses THEN 'spent' ELSE state END
+             WHERE id = $1 AND state = 'approved' AND expires > $3 AND (not_before IS NULL OR not_before <= $3)
                 AND (max_uses IS NULL OR used < max_uses)";
         let change = self.next_approvals_version()?;
-        let values = params![id.0, change, request.0, self.now().unix()];
+        let values = params![id.0, change, self.now().unix()];
         Ok(self.conn_for_uses().execute(SPEND, values)? == 1)
+    }
+
+    /// Notes which request took the use of an approval for one use. Only if the use begins: the record has it from there.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn name_spender(&mut self, id: ApprovalId, request: RequestId) -> Result<(), StorageError> {
+        const NAME: &str = "UPDATE approval SET request_id = $2 WHERE id = $1 AND kind = 'use'";
+        self.conn_for_uses().execute(NAME, params![id.0, request.0])?;
+        Ok(())
     }
 
     /// Gives a use back that came to nothing: the key was not used.
