@@ -43,10 +43,10 @@ impl Attempts {
         Self(paths.attempts_folder())
     }
 
-    /// What the attempt for a content is called.
+    /// What the attempt for a content is called. The second file with this content has the place 1.
     #[must_use]
-    pub fn name(key: KeyId, content_digest: &[u8]) -> String {
-        format!("{key}-{}", HEXLOWER.encode(content_digest))
+    pub fn name(key: KeyId, content_digest: &[u8], place: usize) -> String {
+        format!("{key}-{}-{place}", HEXLOWER.encode(content_digest))
     }
 
     /// The attempt of this name, if it can still be approved. A damaged file is none.
@@ -72,7 +72,8 @@ impl Attempts {
             let known = path.file_stem().and_then(|stem| stem.to_str()).and_then(|name| self.find(name));
             // A file that is being written has another ending.
             if known.is_none() && path.extension().is_some_and(|extension| extension == "json") {
-                files::remove(&path)?;
+                // One that stays is found to be over by its time.
+                let _ = files::remove(&path);
             }
         }
         files::write_private(&path, &content)
@@ -100,16 +101,17 @@ mod tests {
         let paths = Paths::new(folder.path().join("config"), folder.path().join("state")).unwrap();
         let attempts = Attempts::of(&paths);
         let (key, now) = (KeyId(Uuid::from_u128(1)), Timestamp::now().unix());
-        let name = Attempts::name(key, &[1, 2]);
+        let name = Attempts::name(key, &[1, 2], 0);
         assert_eq!(attempts.find(&name), None);
         let seed = Seed { time: Timestamp::from_unix(now), salt: [7; 32] };
         let attempt = Attempt { idempotency_key: Uuid::from_u128(9), seed, expires: Timestamp::from_unix(now + 600) };
         attempts.save(&name, &attempt).unwrap();
         assert_eq!(attempts.find(&name), Some(attempt));
-        assert_eq!(attempts.find(&Attempts::name(key, &[1, 3])), None);
-        assert_eq!(attempts.find(&Attempts::name(KeyId(Uuid::from_u128(2)), &[1, 2])), None);
+        assert_eq!(attempts.find(&Attempts::name(key, &[1, 3], 0)), None);
+        assert_eq!(attempts.find(&Attempts::name(key, &[1, 2], 1)), None);
+        assert_eq!(attempts.find(&Attempts::name(KeyId(Uuid::from_u128(2)), &[1, 2], 0)), None);
         // Those that are over, or damaged, go with the next one.
-        let over = Attempts::name(key, &[4]);
+        let over = Attempts::name(key, &[4], 0);
         attempts.save(&over, &Attempt { expires: Timestamp::from_unix(now - 1), ..attempt }).unwrap();
         fs::write(paths.attempts_folder().join("damaged.json"), "{").unwrap();
         assert_eq!(attempts.find(&over), None);

@@ -1,9 +1,17 @@
 //! Many files: hashed on all processors while the server signs those that are hashed already, in batches.
 
-use std::{collections::VecDeque, fs::File, path::PathBuf, thread::available_parallelism, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::File,
+    path::PathBuf,
+    sync::Arc,
+    thread::available_parallelism,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
+use parking_lot::Mutex;
 use sealcard_api::{
     Bytes, Timestamp,
     algorithm::HashAlgorithm,
@@ -85,6 +93,8 @@ struct Work<'a> {
     bar: &'a ProgressBar,
     /// What earlier commands asked for.
     attempts: Attempts,
+    /// How many files of each content have been looked up: each has an attempt of its own, and none is tried twice.
+    looked_up: Arc<Mutex<HashMap<Vec<u8>, usize>>>,
     /// Not begun.
     waiting: VecDeque<Job>,
     hashing: JoinSet<(Job, Result<Hashed, SignatureError>)>,
@@ -137,6 +147,7 @@ impl<'a> Work<'a> {
             context: None,
             bar,
             attempts,
+            looked_up: Arc::default(),
             waiting: jobs.into(),
             hashing: JoinSet::new(),
             ready: Vec::new(),
@@ -195,11 +206,15 @@ impl<'a> Work<'a> {
 
     fn begin_hashing(&mut self, job: Job) {
         let (key, hash, attempts) = (self.key.clone(), self.hash, self.attempts.clone());
+        let looked_up = Arc::clone(&self.looked_up);
         self.bar.set_message(clean_path(&job.file));
         self.hashing.spawn_blocking(move || {
             let (mut name, mut earlier) = (String::new(), None);
             let known = |digest: &[u8]| {
-                name = Attempts::name(key.id(), digest);
+                let mut looked_up = looked_up.lock();
+                let place = looked_up.entry(digest.to_vec()).or_default();
+                name = Attempts::name(key.id(), digest, *place);
+                *place += 1;
                 earlier = attempts.find(&name);
                 earlier.map(|attempt| attempt.seed)
             };

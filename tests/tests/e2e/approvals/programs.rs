@@ -232,6 +232,18 @@ fn sealcard_sign_waits_or_comes_back_later() -> Result<()> {
     }
     verify(&file)?;
 
+    // Two files of one content are two requests, which each command finds again.
+    let same = [station.write("same.one", "the same")?, station.write("same.two", "the same")?];
+    let both = [sign.as_slice(), &["--no-wait", &same[0], &same[1]]].concat();
+    for _ in 0..3 {
+        let finished = run(&mut station.sealcard(&both), DEADLINE)?;
+        ensure!(finished.status.code() == Some(75), "{}", finished.description());
+        wait_for(&office.ann, 2)?;
+    }
+    office.ann.run_sealcard(&["approve", "--all", "--yes"])?;
+    run(&mut station.sealcard(&both), DEADLINE)?.success()?;
+    same.iter().try_for_each(|file| verify(file))?;
+
     let rejected = station.write("rejected.tar.gz", "rejected")?;
     let rejected = station.sealcard(&[sign.as_slice(), &[&rejected]].concat());
     let mut rejected = Daemon::spawn(&rejected, &playground.scratch.path().join("rejected.log"))?;
