@@ -22,6 +22,13 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// It is compared with the record once in so many periods.
 const WITH_RECORD: u64 = 60;
 
+/// Whether a time is still to come that was set at most `longest` seconds ahead. One that is more than twice as far away was
+/// set while the clock was ahead, and counts no more.
+pub(crate) fn waits(until: i64, longest: i64) -> bool {
+    let left = until.saturating_sub(Timestamp::now().unix());
+    (1..=longest.saturating_mul(2)).contains(&left)
+}
+
 /// Why a doubt was not ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfirmError {
@@ -105,4 +112,16 @@ fn warn(seconds: i64) {
          confirm",
         seconds.unsigned_abs()
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_that_is_too_far_away_counts_no_more() {
+        let now = Timestamp::now().unix();
+        assert!(waits(now + 30, 30) && waits(now + 50, 30));
+        assert!(!waits(now + 86_400, 30) && !waits(now - 1, 30) && !waits(i64::MAX, 30) && !waits(i64::MIN, 30));
+    }
 }

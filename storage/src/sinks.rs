@@ -244,7 +244,7 @@ impl WriteTx {
         let Some(row) = self.conn_for_uses().optional::<SinkRow>(SINK, params![name])? else { return Ok(None) };
         let now = self.now().unix();
         if let Some(holder) = row.node.filter(|holder| *holder != node)
-            && row.leased_until.is_some_and(|until| until > now)
+            && row.leased_until.is_some_and(|until| until > now && until <= now.saturating_add(2 * seconds))
             && !self.node_has_ended(holder)?
         {
             return Ok(None);

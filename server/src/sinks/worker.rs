@@ -17,6 +17,7 @@ use super::{
     transports::{Fault, Sent},
 };
 use crate::{
+    clock::waits,
     failpoint, limits,
     storage::{ParkedRow, RecordRow, SinkFailure, SinkProgress, SinkRow, StorageError, Store},
 };
@@ -83,15 +84,15 @@ impl Sinks {
 
     /// Wakes the tasks that have something to do.
     fn wake(&self, wakes: &mut [Wake], rows: &[SinkRow], newest: u64) {
-        let now = Timestamp::now().unix();
+        let (pause, lease) = (seconds(limits::MAX_SINK_RETRY_AFTER), seconds(limits::SINK_LEASE));
         for wake in wakes {
             let Some(row) = rows.iter().find(|row| row.name == wake.name) else { continue };
             let has_work = row.position < newest || row.retried > 0;
-            if !has_work || row.stopped || row.next_attempt > now {
+            if !has_work || row.stopped || waits(row.next_attempt, pause) {
                 continue;
             }
             let elsewhere = row.node.is_some_and(|node| node != self.0.store.node())
-                && row.leased_until.is_some_and(|until| until > now);
+                && row.leased_until.is_some_and(|until| waits(until, lease));
             // The node that has it may have ended.
             if elsewhere && wake.last.is_some_and(|last| last.elapsed() < limits::SINK_TAKEOVER_CHECK) {
                 continue;
@@ -154,7 +155,7 @@ impl SinkTask {
         let Some(row) = self.store.claim_sink(self.target.name.clone(), lease).await? else {
             return Ok(Round::Idle);
         };
-        if row.stopped || row.next_attempt > Timestamp::now().unix() {
+        if row.stopped || waits(row.next_attempt, seconds(limits::MAX_SINK_RETRY_AFTER)) {
             return Ok(Round::Idle);
         }
         let origin = self.origin().await?;

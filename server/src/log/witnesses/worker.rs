@@ -14,6 +14,7 @@ use super::{
     ask::{Asked, Fault},
 };
 use crate::{
+    clock::waits,
     limits,
     log::Log,
     storage::{StorageError, Store, WitnessFailure, WitnessRow, WriteTx},
@@ -72,7 +73,9 @@ impl Task {
         let Self { store, witnesses, witness, .. } = &*self;
         let lease = i64::try_from(limits::WITNESS_LEASE.as_secs()).unwrap_or(i64::MAX);
         let claimed = store.claim_witness(origin.clone(), witness.name.clone(), lease).await?;
-        let Some(row) = claimed.filter(|row| row.next_attempt <= Timestamp::now().unix()) else { return Ok(()) };
+        let Some(row) = claimed.filter(|row| !waits(row.next_attempt, limits::MAX_WITNESS_PAUSE)) else {
+            return Ok(());
+        };
         let Asked { cosignatures, fault } = witness.ask(store, &newest, row.size).await?;
         let failure = fault.and_then(|fault| self.failure(&row, fault));
         if failure.is_none() && row.failures > 0 && !cosignatures.is_empty() {
@@ -94,12 +97,12 @@ impl Task {
 
     /// Whether this node may ask now.
     fn is_due(&mut self, row: &WitnessRow) -> bool {
-        let now = Timestamp::now().unix();
-        if row.next_attempt > now {
+        if waits(row.next_attempt, limits::MAX_WITNESS_PAUSE) {
             return false;
         }
-        let elsewhere =
-            row.node.is_some_and(|node| node != self.store.node()) && row.leased_until.is_some_and(|until| until > now);
+        let lease = i64::try_from(limits::WITNESS_LEASE.as_secs()).unwrap_or(i64::MAX);
+        let elsewhere = row.node.is_some_and(|node| node != self.store.node())
+            && row.leased_until.is_some_and(|until| waits(until, lease));
         // The node that has it may have ended.
         if elsewhere && self.looked.is_some_and(|looked| looked.elapsed() < limits::WITNESS_TAKEOVER_CHECK) {
             return false;
