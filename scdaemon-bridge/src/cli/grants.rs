@@ -1,6 +1,6 @@
 //! `sealcard grants`: one's own logins.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use sealcard_api::{Timestamp, grants::GrantInfo, ids::GrantId};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     App,
     ask::Yes,
-    output::{clean, count, line, note, show, table},
+    output::{clean, count, line, note, show, table, warn},
     pages::Pages,
     when,
 };
@@ -153,8 +153,20 @@ async fn revoke(app: &App, arguments: RevokeArguments) -> anyhow::Result<()> {
     // This workstation's is the last: no request passes after it.
     ended.sort_by_key(|own| own.here);
     arguments.yes.confirm(&question(&ended))?;
-    for own in &ended {
-        app.remote.delete(&path(&["grants", &own.grant.id.to_string()]), NO_BODY).await?;
+    let chosen = std::mem::take(&mut ended);
+    let mut failure = None;
+    for own in chosen {
+        // One that can't be ended doesn't save the others, but this workstation's could not be tried again for them.
+        if own.here && failure.is_some() {
+            continue;
+        }
+        match app.remote.delete(&path(&["grants", &own.grant.id.to_string()]), NO_BODY).await {
+            Ok(_) => ended.push(own),
+            Err(error) => {
+                warn(format!("{} is still valid: {error}", clean(&name(&own.grant))));
+                failure = Some(error);
+            }
+        }
     }
     show(arguments.json, &serde_json::json!({ "grants": ended }), |_| {
         match ended.as_slice() {
@@ -164,7 +176,8 @@ async fn revoke(app: &App, arguments: RevokeArguments) -> anyhow::Result<()> {
         if ended.iter().any(|own| own.here) {
             note("That was this workstation's: log in again with `sealcard login`.");
         }
-    })
+    })?;
+    failure.map_or(Ok(()), |error| Err(error).context("not all logins were ended: run the command again"))
 }
 
 /// The logins that the arguments name.
