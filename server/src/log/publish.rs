@@ -154,8 +154,13 @@ impl Log {
             // Fewer witnesses may be needed than before the server was started.
             let published = self.store.published_checkpoint(&newest.origin).await?;
             if published.is_none_or(|published| published.size < newest.size) {
-                let newest = newest.clone();
-                self.store.write(move |tx| tx.publish_checkpoint(&newest)).await?;
+                let origin = newest.origin.clone();
+                // As it is by now: it may have more cosignatures.
+                let publish = move |tx: &mut WriteTx| match tx.checkpoint(&origin)? {
+                    Some(newest) => tx.publish_checkpoint(&newest),
+                    None => Ok(()),
+                };
+                self.store.write(publish).await?;
             }
             return Ok(true);
         }
