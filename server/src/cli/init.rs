@@ -116,7 +116,11 @@ impl Init {
         let key_store = match (&self.socket, self.kind) {
             (Some(socket), Some(kind)) => {
                 let log = self.log_socket.as_ref().map(std::path::absolute).transpose().context("--log-socket")?;
-                KeyStore::Signer { socket: std::path::absolute(socket).context("--socket")?, kind, log }
+                let socket = std::path::absolute(socket).context("--socket")?;
+                if log.as_ref() == Some(&socket) {
+                    bail!("--log-socket must be the socket of another signer than --socket, or be left out");
+                }
+                KeyStore::Signer { socket, kind, log }
             }
             _ => KeyStore::Trial {
                 seal: &self.seal,
