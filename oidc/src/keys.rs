@@ -146,7 +146,7 @@ pub enum KeySetError {
     Empty,
 }
 
-/// A set as JSON has it. What is not known is ignored, so that a new kind of key does not make the others useless.
+/// A set as JSON has it. Unknown fields and kinds are ignored, so that a new kind of key does not make the others useless.
 #[derive(Deserialize)]
 struct Document {
     keys: Vec<BTreeMap<String, Value>>,

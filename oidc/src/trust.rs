@@ -296,7 +296,7 @@ fn is_plain(text: &str) -> bool {
     (1..=MAX_TEXT).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A claim as messages show it. What is no text is shown as JSON.
+/// A claim as messages show it: a text as it is, any other value as JSON.
 fn display(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

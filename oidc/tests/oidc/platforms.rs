@@ -82,7 +82,7 @@ fn github_events_of_outsiders_are_refused_unless_named() {
 }
 
 #[test]
-fn github_workflow_of_another_repository_is_refused_unless_named() {
+fn github_workflow_of_another_repository_must_be_named() {
     let reused = "acme/shared/.github/workflows/sign.yml@refs/heads/main";
     let job = token(&github(), &json!({ "job_workflow_ref": reused }));
     assert_eq!(unmet(&trust(Platform::GitHub, &GITHUB), &job), ["job_workflow_ref"]);

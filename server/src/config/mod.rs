@@ -101,7 +101,7 @@ pub struct RecordConfig {
     /// Whether everybody may read checkpoints and the hashes of entries. Never entries.
     pub public_hashes: bool,
     /// A file with the witnesses that are asked to cosign checkpoints, and how many are needed: C2SP's tlog-policy.
-    /// Relative to the data folder. Nobody is asked if absent.
+    /// Relative to the data folder. Without it the server asks no witness.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witnesses: Option<PathBuf>,
     /// Certificates (PEM) that those of the witnesses must go back to; the system's if absent. Relative to the data folder.
